@@ -1,0 +1,2 @@
+//! The `vecmem` command.
+fn main() {}

@@ -1,0 +1,154 @@
+//! One error type for the whole engine: a kind a caller can act on, and a sentence a person can act on.
+//!
+//! Invariants:
+//! * There is one [`ErrorKind`] for each thing a caller would do differently; two failures with the same remedy share one.
+//! * The message names the thing (file, offset, namespace, limit) and says what to do; it never quotes a value or a vector.
+
+use std::fmt;
+
+/// The result of every fallible call of the crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, in the terms of what the caller does next.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// An argument can never be accepted (NaN, wrong dimensions, malformed JSON or filter, empty label). Fix the call.
+    InvalidInput,
+    /// An argument is larger than a documented limit. Split it or make it smaller.
+    Limit(Limit),
+    /// A conditional write found another state than it asked for; nothing of its batch was written. Read again and decide.
+    ConditionFailed,
+    /// Writers outrun the disk and the wait at the door timed out; nothing was written. Try again later.
+    Busy,
+    /// The disk is full; nothing was written. Reads and deletes still work. Free space and try again.
+    DiskFull,
+    /// A sync or write failed, so the fate of the last writes is unknown and the store accepts no more. Reopen it to read the truth.
+    Fenced,
+    /// Another process has the store open. The message names it.
+    Locked,
+    /// The store is open in this process, or was created, with other options. Use the same ones.
+    OptionsDiffer,
+    /// The path holds no vecmem store (or there is nothing there and creating was not asked for).
+    NotAStore,
+    /// The store was written by a newer version of vecmem. Upgrade.
+    NewerFormat,
+    /// The store's files contradict each other or are damaged, and opening would lose or invent data. Restore or repair.
+    Corrupt,
+    /// The answer needs a damaged part of a file. Other scopes still work; `partial` skips the damage.
+    Damaged,
+    /// The operating system refused an operation on a file.
+    Io,
+    /// The store was opened before a `fork` and this is the child. Open it again in the child.
+    Forked,
+    /// The store has been closed.
+    Closed,
+    /// The caller's deadline passed before the answer was complete.
+    DeadlineExceeded,
+    /// The store or its directory is read-only.
+    ReadOnly,
+}
+
+/// The documented limits of the data model; the numbers are in [`crate::limits`].
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Bytes of one label.
+    LabelBytes,
+    /// Labels of one namespace.
+    Labels,
+    /// Bytes of one key.
+    KeyBytes,
+    /// Bytes of one value.
+    ValueBytes,
+    /// Nesting of one value or filter.
+    Depth,
+    /// Dimensions of a vector space.
+    Dimensions,
+    /// Vectors of one item.
+    VectorsPerItem,
+    /// Nodes of one filter.
+    FilterNodes,
+    /// Operations of one batch.
+    BatchOperations,
+    /// Bytes of one batch.
+    BatchBytes,
+}
+
+/// An error: its [`kind`](Error::kind), a message for people, and the cause where there is one.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with a message that names the thing and says what to do.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// An argument that can never be accepted.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// `what` has `actual`, more than the `limit` of `maximum`.
+    pub fn limit(limit: Limit, what: impl fmt::Display, actual: usize, maximum: usize) -> Self {
+        Self::new(ErrorKind::Limit(limit), format!("{what}: {actual} exceeds the limit of {maximum}"))
+    }
+
+    /// A file whose bytes are damaged at `offset`.
+    pub fn corrupt(file: impl fmt::Display, offset: u64, what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Corrupt, format!("{file} at offset {offset}: {what}"))
+    }
+
+    /// An operating system error on `file` while doing `what`; a full disk and a read-only one get their own kinds.
+    pub fn io(file: impl fmt::Display, what: impl fmt::Display, source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Os;
+        let kind = match source.kind() {
+            Os::StorageFull | Os::QuotaExceeded | Os::FileTooLarge => ErrorKind::DiskFull,
+            Os::ReadOnlyFilesystem | Os::PermissionDenied => ErrorKind::ReadOnly,
+            _ => ErrorKind::Io,
+        };
+        Self { kind, message: format!("cannot {what} {file}: {source}"), source: Some(Box::new(source)) }
+    }
+
+    /// What the caller can act on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The same error with `context` in front of its message.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// The same error under another kind, where a layer above knows better what the caller can do.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// A copy for another waiter of the same failure; the cause stays with the first.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self::new(self.kind, self.message.clone())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}

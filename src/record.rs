@@ -1,0 +1,59 @@
+//! What a write means once nothing is left to decide: complete versions of items and complete operations.
+//!
+//! Invariants:
+//! * An [`Operation`] needs no other state to be applied or replayed: conditions are tested, timestamps and LSNs given.
+//! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the operation.
+
+use std::sync::Arc;
+
+use crate::types::{FieldVector, Interval, Namespace};
+
+/// Log sequence number: one per operation, the one order of all writes. 0 is before every write.
+pub(crate) type Lsn = u64;
+
+/// The death of a version that lives: it is seen by every view.
+pub(crate) const ALIVE: Lsn = Lsn::MAX;
+
+/// One version of one item, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    pub namespace: Namespace,
+    pub key: Box<str>,
+    /// The JSON object, byte for byte as given.
+    pub value: Box<str>,
+    /// Microseconds since 1970 UTC.
+    pub created_at: i64,
+    /// Microseconds since 1970 UTC.
+    pub updated_at: i64,
+    /// Microseconds since 1970 UTC; `NEVER` for an item that stays.
+    pub expires_at: i64,
+    /// Own time to live in microseconds; 0 for none.
+    pub ttl: i64,
+    /// Format flags, 0 today.
+    pub flags: u32,
+    /// The field paths the caller asked to have embedded; empty for "as configured".
+    pub index_paths: Vec<Arc<str>>,
+    /// All of one dimension; empty for an item that no vector search finds.
+    pub vectors: Vec<FieldVector>,
+}
+
+impl Record {
+    /// Bytes the version takes in memory and in a frame, roughly.
+    pub fn bytes(&self) -> usize {
+        let vectors: usize = self.vectors.iter().map(|vector| vector.path.len() + 4 * vector.values.len() + 8).sum();
+        96 + self.namespace.encoded().len() + self.key.len() + self.value.len() + vectors
+    }
+}
+
+/// One operation, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Operation {
+    /// A new version, which kills the key's older ones.
+    Put(Arc<Record>),
+    /// Kills the key's versions.
+    Delete { namespace: Namespace, key: Box<str> },
+    /// Kills every version in an interval of namespaces.
+    DeleteRange { interval: Interval },
+    /// Moves the expiry of one version, if it still lives.
+    Touch { namespace: Namespace, key: Box<str>, version: Lsn, expires_at: i64 },
+}

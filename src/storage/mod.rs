@@ -1,0 +1,127 @@
+//! The only door to the disk, the clock and randomness: small traits that tests reimplement.
+//!
+//! Durability contract (what the simulator enforces and the engine may rely on, nothing more):
+//! * Bytes written are readable at once by this process, but survive a power loss only after `sync_data` (bytes of the
+//!   prepared length) or `sync_all` (length too) of that file has returned. Unsynced bytes may survive in part and in any order.
+//! * A created, renamed or removed *name* survives only after `sync_dir`; a file's bytes and its name are independent.
+//! * A failed sync is final: the bytes it covered may be gone whatever a later sync says. Nobody retries.
+//! * A mapped file is never written again, so a map never changes under its reader.
+//! * Names are flat: no separators, no `..`; a store owns one directory and knows no other.
+
+pub mod disk;
+pub mod sim;
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::error::Result;
+
+/// How segment files are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum ReadMode {
+    /// Memory-mapped. A file that someone truncates under us is a SIGBUS.
+    #[default]
+    Map,
+    /// Read into memory: for untrusted directories and network file systems.
+    Heap,
+}
+
+/// One directory of files.
+pub trait Storage: Send + Sync + 'static {
+    /// Where it is, for messages.
+    fn describe(&self) -> String;
+    /// Creates a new, empty file; an existing one is an error.
+    fn create(&self, name: &str) -> Result<Box<dyn StorageFile>>;
+    /// Opens an existing regular file for reading and writing (for reading only, when the store is opened so).
+    fn open(&self, name: &str) -> Result<Box<dyn StorageFile>>;
+    /// The whole file, unchanging, 64-byte aligned.
+    fn map(&self, name: &str) -> Result<Map>;
+    /// Renames, replacing the target.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+    /// Removes a file; one that is not there is an error.
+    fn remove(&self, name: &str) -> Result<()>;
+    /// Regular files with their lengths, sorted by name. Other things in the directory are not listed.
+    fn list(&self) -> Result<Vec<(String, u64)>>;
+    /// Makes creations, renames and removals so far durable.
+    fn sync_dir(&self) -> Result<()>;
+    /// Bytes that can still be written, as far as is known.
+    fn free_bytes(&self) -> Result<u64>;
+    /// A fresh unpredictable number.
+    fn random(&self) -> u64;
+}
+
+/// One open file. All methods take `&self`: the caller orders its own writes.
+pub trait StorageFile: Send + Sync {
+    /// Current length in bytes.
+    fn len(&self) -> Result<u64>;
+    /// Reads exactly `buffer.len()` bytes at `offset`; fewer is an error.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+    /// Writes all of `bytes` at `offset`, extending the file if needed.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+    /// Cuts or extends (with zeros) to `length`.
+    fn set_len(&self, length: u64) -> Result<()>;
+    /// Makes written bytes within the already durable length durable.
+    fn sync_data(&self) -> Result<()>;
+    /// Makes bytes and length durable.
+    fn sync_all(&self) -> Result<()>;
+}
+
+/// Time, for time to live and timestamps; the order of writes never depends on it.
+pub trait Clock: Send + Sync + 'static {
+    /// Microseconds since 1970 UTC, as the machine believes.
+    fn now(&self) -> i64;
+    /// Time since some fixed moment, never going back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The bytes of a file: 64-byte aligned, unchanging.
+pub enum Map {
+    /// Mapped from the file.
+    Mapped(memmap2::Mmap),
+    /// Read into memory.
+    Heap(AlignedBytes),
+}
+
+impl Deref for Map {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Heap(bytes) => bytes,
+        }
+    }
+}
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// Bytes on the heap whose first one lies at a multiple of 64.
+#[derive(Default)]
+pub struct AlignedBytes {
+    lines: Vec<Line>,
+    length: usize,
+}
+
+impl AlignedBytes {
+    /// `length` zeros.
+    pub fn zeroed(length: usize) -> Self {
+        Self { lines: vec![Line([0; 64]); length.div_ceil(64)], length }
+    }
+
+    /// The bytes, to be filled.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length]
+    }
+}
+
+impl Deref for AlignedBytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.lines)[..self.length]
+    }
+}

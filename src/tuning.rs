@@ -1,0 +1,96 @@
+//! Every threshold of the engine in one place; tests shrink them so that 50 items seal, merge and rotate.
+
+use std::time::Duration;
+
+/// The thresholds; [`Tuning::default`] is what production runs with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tuning {
+    /// Vectors (or rows) at which the active part is sealed.
+    pub active_rows: usize,
+    /// Bytes at which the active part is sealed.
+    pub active_bytes: usize,
+    /// Sealing parts beyond which writers wait at the door.
+    pub sealing_parts: usize,
+    /// How long they wait before `Busy`.
+    pub busy_timeout: Duration,
+    /// Size of the first log file; each next one doubles.
+    pub log_file_min_bytes: u64,
+    /// Largest ordinary log file.
+    pub log_file_max_bytes: u64,
+    /// Bytes of log past which the shard that holds it back is sealed.
+    pub log_total_bytes: u64,
+    /// Sizes within this ratio merge together.
+    pub merge_ratio: u64,
+    /// Segments of one shard beyond which a merge is due in any case.
+    pub segments_max: usize,
+    /// Share of dead rows past which a segment is rewritten alone, in percent.
+    pub dead_percent: u64,
+    /// Idle time after which a checkpoint frees log files.
+    pub idle_checkpoint: Duration,
+    /// Items that one sweep batch deletes.
+    pub sweep_batch: usize,
+    /// Time between two background sweeps.
+    pub sweep_every: Duration,
+    /// Touches that may wait for the next group.
+    pub touch_queue: usize,
+    /// Longest time a touch waits for a group to take it along.
+    pub touch_every: Duration,
+    /// Rows that the planner samples to estimate a filter.
+    pub filter_sample: usize,
+    /// Rows of one unit of a parallel scan.
+    pub scan_unit_rows: u32,
+    /// Rows from which a scan is shared among threads.
+    pub parallel_scan_rows: u64,
+    /// Bytes reserved so that deletes work on a full disk.
+    pub reserve_bytes: u64,
+    /// Background jobs run on the writing thread, at the end of a write: deterministic, for simulations.
+    pub inline_background: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            active_rows: 8_192,
+            active_bytes: 32 << 20,
+            sealing_parts: 2,
+            busy_timeout: Duration::from_secs(30),
+            log_file_min_bytes: 1 << 20,
+            log_file_max_bytes: 64 << 20,
+            log_total_bytes: 256 << 20,
+            merge_ratio: 4,
+            segments_max: 8,
+            dead_percent: 20,
+            idle_checkpoint: Duration::from_secs(10),
+            sweep_batch: 1_000,
+            sweep_every: Duration::from_secs(60),
+            touch_queue: 4_096,
+            touch_every: Duration::from_millis(50),
+            filter_sample: 256,
+            scan_unit_rows: 16_384,
+            parallel_scan_rows: 32_768,
+            reserve_bytes: 16 << 20,
+            inline_background: false,
+        }
+    }
+}
+
+impl Tuning {
+    /// Small enough that a few dozen items seal, merge and rotate the log.
+    pub fn tiny() -> Self {
+        Self {
+            active_rows: 24,
+            active_bytes: 64 << 10,
+            log_file_min_bytes: 16 << 10,
+            log_file_max_bytes: 32 << 10,
+            log_total_bytes: 256 << 10,
+            segments_max: 4,
+            sweep_batch: 10,
+            filter_sample: 16,
+            scan_unit_rows: 8,
+            parallel_scan_rows: 16,
+            reserve_bytes: 32 << 10,
+            inline_background: true,
+            ..Self::default()
+        }
+    }
+}
