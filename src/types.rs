@@ -142,7 +142,10 @@ pub(crate) fn encode_labels<L: AsRef<str>>(labels: impl IntoIterator<Item = L>) 
             return Err(Error::limit(Limit::Labels, "labels of a namespace", count + 1, limits::LABELS));
         }
         if label.is_empty() {
-            return Err(Error::invalid(format!("label {} of the namespace is empty; labels hold 1 to 4096 bytes", count + 1)));
+            return Err(Error::invalid(format!(
+                "label {} of the namespace is empty; labels hold 1 to 4096 bytes",
+                count + 1
+            )));
         }
         if label.len() > limits::LABEL_BYTES {
             return Err(Error::limit(Limit::LabelBytes, "bytes of a label", label.len(), limits::LABEL_BYTES));
@@ -329,8 +332,9 @@ pub struct Item {
 impl Item {
     /// The value as a Rust type.
     pub fn value_as<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.value)
-            .map_err(|error| Error::invalid(format!("the value of {}/{:?} is not of that type: {error}", self.namespace, self.key)))
+        serde_json::from_str(&self.value).map_err(|error| {
+            Error::invalid(format!("the value of {}/{:?} is not of that type: {error}", self.namespace, self.key))
+        })
     }
 }
 

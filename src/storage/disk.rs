@@ -1,1 +1,364 @@
-//! Real disk.
+//! The real disk: one directory, held by descriptor, so that it stays the same one when it is renamed while open.
+//!
+//! Invariants:
+//! * Every name is resolved relative to the directory's descriptor and never through a symbolic link; what is not a regular
+//!   file is refused, not read.
+//! * The directory is created 0700 and files 0600, whatever the umask allows; no descriptor survives an `exec`.
+//! * Interrupted and short reads and writes are continued here; nothing above sees them. A failed sync is reported once
+//!   and never repeated.
+
+use std::ffi::{CStr, CString};
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{AlignedBytes, Clock, Map, ReadMode, Storage, StorageFile, check_name, lock};
+use crate::error::{Error, ErrorKind, Result};
+
+/// One directory of a file system.
+#[derive(Debug)]
+pub struct DiskStorage {
+    path: PathBuf,
+    directory: File,
+    identity: (u64, u64),
+    read_mode: ReadMode,
+}
+
+impl DiskStorage {
+    /// Opens the directory at `path`; with `create`, makes it and its missing parents first, durably.
+    pub fn open(path: &Path, create: bool, read_mode: ReadMode) -> Result<Self> {
+        if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
+            return Err(Error::invalid("the path of a store must not be empty or contain NUL"));
+        }
+        lock::watch_forks()?;
+        let directory = match open_directory(path) {
+            Err(error) if create && error.kind() == io::ErrorKind::NotFound => {
+                create_directory(path).map_err(|error| refused(path, error))?;
+                open_directory(path)
+            }
+            other => other,
+        };
+        let directory = directory.map_err(|error| refused(path, error))?;
+        let about = directory.metadata().map_err(|error| refused(path, error))?;
+        let path = std::fs::canonicalize(path).map_err(|error| refused(path, error))?;
+        Ok(Self { path, directory, identity: (about.dev(), about.ino()), read_mode })
+    }
+
+    /// Device and inode: equal exactly for two ways to name one directory.
+    pub fn identity(&self) -> (u64, u64) {
+        self.identity
+    }
+
+    /// Where the directory was when it was opened, symbolic links resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn open_at(&self, name: &str, flags: libc::c_int) -> io::Result<File> {
+        let name = c_name(name)?;
+        let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        let mode: libc::c_uint = 0o600;
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `name` is a NUL-terminated string that outlives the call.
+        let fd = retry(|| unsafe { libc::openat(self.directory.as_raw_fd(), name.as_ptr(), flags, mode) })?;
+        // SAFETY: `openat` has just returned this descriptor, so it is open and nobody else owns it.
+        Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Fails when the directory's permissions or its file system allow no new files.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        let this: &CStr = c".";
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `this` is a NUL-terminated constant.
+        let result = retry(|| unsafe { libc::faccessat(self.directory.as_raw_fd(), this.as_ptr(), libc::W_OK, 0) });
+        result.map(drop).map_err(|error| Error::io(self.describe(), "write to the directory", error))
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+
+    /// Opens a regular file, for reading only where the file system or its mode allows no more.
+    fn open_regular(&self, name: &str, access: libc::c_int) -> Result<(File, u64)> {
+        check_name(name)?;
+        // Opening a FIFO must not wait for its other end.
+        let opened = match self.open_at(name, access | libc::O_NONBLOCK) {
+            Err(error)
+                if access == libc::O_RDWR
+                    && matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+            {
+                self.open_at(name, libc::O_RDONLY | libc::O_NONBLOCK)
+            }
+            other => other,
+        };
+        let not_regular = || {
+            let message = format!("{} is not a regular file; put the store's own file back", self.full_name(name));
+            Error::new(ErrorKind::Corrupt, message)
+        };
+        let file = opened.map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP | libc::EISDIR | libc::ENXIO) => not_regular(),
+            _ => Error::io(self.full_name(name), "open", error),
+        })?;
+        let about = file.metadata().map_err(|error| Error::io(self.full_name(name), "inspect", error))?;
+        if about.is_file() { Ok((file, about.len())) } else { Err(not_regular()) }
+    }
+
+    fn read_whole(&self, name: &str, file: &File, length: usize) -> Result<AlignedBytes> {
+        let mut bytes = AlignedBytes::try_zeroed(length).map_err(|error| error.context(self.full_name(name)))?;
+        file.read_exact_at(bytes.as_mut_slice(), 0).map_err(|error| Error::io(self.full_name(name), "read", error))?;
+        Ok(bytes)
+    }
+}
+
+impl Storage for DiskStorage {
+    fn describe(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn create(&self, name: &str) -> Result<Box<dyn StorageFile>> {
+        check_name(name)?;
+        let file = self
+            .open_at(name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)
+            .map_err(|error| Error::io(self.full_name(name), "create", error))?;
+        Ok(Box::new(DiskFile { file, name: self.full_name(name) }))
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn StorageFile>> {
+        let (file, _) = self.open_regular(name, libc::O_RDWR)?;
+        Ok(Box::new(DiskFile { file, name: self.full_name(name) }))
+    }
+
+    fn map(&self, name: &str) -> Result<Map> {
+        let (file, length) = self.open_regular(name, libc::O_RDONLY)?;
+        let length = usize::try_from(length)
+            .map_err(|_| Error::corrupt(self.full_name(name), 0, "the file is larger than the address space"))?;
+        // The kernel maps no empty range.
+        if length == 0 || self.read_mode == ReadMode::Heap {
+            return Ok(Map::Heap(self.read_whole(name, &file, length)?));
+        }
+        // SAFETY: the engine never writes to a file once it is mapped (contract of `Storage`), files are 0600 in a 0700 directory,
+        // and whoever may fear a foreign truncation reads with `ReadMode::Heap`; so the bytes do not change under the map.
+        let map = unsafe { memmap2::MmapOptions::new().len(length).map(&file) };
+        Ok(Map::Mapped(map.map_err(|error| Error::io(self.full_name(name), "map", error))?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        let fail = |error| Error::io(self.full_name(from), format_args!("rename to {to}"), error);
+        let (old, new) = (c_name(from).map_err(fail)?, c_name(to).map_err(fail)?);
+        let fd = self.directory.as_raw_fd();
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and both names are NUL-terminated strings that outlive the call.
+        retry(|| unsafe { libc::renameat(fd, old.as_ptr(), fd, new.as_ptr()) }).map(drop).map_err(fail)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        let fail = |error| Error::io(self.full_name(name), "remove", error);
+        let old = c_name(name).map_err(fail)?;
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `old` is a NUL-terminated string that outlives the call.
+        retry(|| unsafe { libc::unlinkat(self.directory.as_raw_fd(), old.as_ptr(), 0) }).map(drop).map_err(fail)
+    }
+
+    fn list(&self) -> Result<Vec<(String, u64)>> {
+        let fail = |error| Error::io(self.describe(), "list", error);
+        // A listing needs a path, so the directory must still be where it was opened.
+        let there = std::fs::metadata(&self.path).map_err(fail)?;
+        if (there.dev(), there.ino()) != self.identity {
+            let message =
+                format!("{} is no longer the directory that was opened; move it back or reopen it", self.describe());
+            return Err(Error::new(ErrorKind::Io, message));
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            // The engine has no name that is not UTF-8: a stranger's file.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            match entry.metadata() {
+                Ok(about) if about.is_file() => files.push((name, about.len())),
+                Ok(_) => {}
+                // Removed since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    fn sync_dir(&self) -> Result<()> {
+        self.directory.sync_all().map_err(|error| Error::io(self.describe(), "sync the directory", error))
+    }
+
+    fn free_bytes(&self) -> Result<u64> {
+        let mut about = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `about` is writable memory of the right type.
+        retry(|| unsafe { libc::fstatvfs(self.directory.as_raw_fd(), about.as_mut_ptr()) })
+            .map_err(|error| Error::io(self.describe(), "ask for the free space of", error))?;
+        // SAFETY: `fstatvfs` has returned success, so it has filled the structure.
+        let about = unsafe { about.assume_init() };
+        #[allow(clippy::useless_conversion, reason = "the widths of these fields differ between systems")]
+        Ok(u64::from(about.f_bavail).saturating_mul(u64::from(about.f_frsize)))
+    }
+
+    fn random(&self) -> u64 {
+        random()
+    }
+}
+
+struct DiskFile {
+    file: File,
+    name: String,
+}
+
+impl DiskFile {
+    fn fail<'a>(&'a self, what: &'a str) -> impl FnOnce(io::Error) -> Error + 'a {
+        move |error| match error.raw_os_error() {
+            // What a write to a descriptor that was opened for reading only says.
+            Some(libc::EBADF) => Error::io(&self.name, what, error).with_kind(ErrorKind::ReadOnly),
+            _ => Error::io(&self.name, what, error),
+        }
+    }
+}
+
+impl StorageFile for DiskFile {
+    fn len(&self) -> Result<u64> {
+        self.file.metadata().map(|about| about.len()).map_err(self.fail("inspect"))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(buffer, offset).map_err(self.fail("read"))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(self.fail("write"))
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        self.file.set_len(length).map_err(self.fail("set the length of"))
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.file.sync_data().map_err(self.fail("sync"))
+    }
+
+    fn sync_all(&self) -> Result<()> {
+        self.file.sync_all().map_err(self.fail("sync"))
+    }
+}
+
+/// The machine's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Clock for SystemClock {
+    fn now(&self) -> i64 {
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => micros(after),
+            Err(before) => -micros(before.duration()),
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        START.elapsed()
+    }
+}
+
+/// Repeats a system call for as long as signals interrupt it.
+fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c_int> {
+    loop {
+        let result = call();
+        if result >= 0 {
+            return Ok(result);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+fn c_name(name: &str) -> io::Result<CString> {
+    CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+fn open_directory(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path)
+}
+
+/// Creates the directory, its missing parents first, each durable before it is used.
+fn create_directory(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => return Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let make = || DirBuilder::new().mode(0o700).create(path);
+    let made = match make() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create_directory(parent).and_then(|()| make()),
+        other => other,
+    };
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // Made by another process a moment ago: its name must be durable for us too.
+        _ => open_directory(parent)?.sync_all(),
+    }
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // SAFETY: `bytes` is writable memory of the stated length, and at most 256 bytes are asked for.
+    if unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) } == 0 {
+        return u64::from_ne_bytes(bytes);
+    }
+    // A kernel without that call: the standard library's hasher keys come from whatever it has instead.
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one((std::process::id(), SystemTime::now()))
+}
+
+/// A new, empty, private directory under the system's directory for temporary files.
+pub fn temporary_directory() -> Result<PathBuf> {
+    let parent = std::env::temp_dir();
+    for _ in 0..16 {
+        let path = parent.join(format!("vecmem-{:016x}", random()));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io(path.display(), "create the temporary directory", error)),
+        }
+    }
+    Err(Error::new(ErrorKind::Io, format!("cannot find a free name in {}", parent.display())))
+}
+
+/// Removes a temporary directory and what is in it; what cannot be removed stays.
+pub fn remove_tree(path: &Path) {
+    let _ = std::fs::remove_dir_all(path);
+}
+
+/// Lets the calling thread step back behind others, where the system can do that.
+pub fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: setpriority reads three integers and touches no memory; 0 is the calling thread on Linux.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
+}
+
+fn refused(path: &Path, error: io::Error) -> Error {
+    let here = path.display();
+    let message = match error.kind() {
+        io::ErrorKind::NotADirectory => format!("{here} is not a directory; give the directory of a store"),
+        io::ErrorKind::NotFound if path.is_symlink() => {
+            format!("{here} is a symbolic link to nothing; remove it or mend it")
+        }
+        io::ErrorKind::NotFound => format!("there is no store at {here}; create one or correct the path"),
+        _ => return Error::io(here, "open the store at", error),
+    };
+    Error::new(ErrorKind::NotAStore, message)
+}

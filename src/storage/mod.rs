@@ -9,12 +9,15 @@
 //! * Names are flat: no separators, no `..`; a store owns one directory and knows no other.
 
 pub mod disk;
+pub mod lock;
 pub mod sim;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// How segment files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -24,6 +27,12 @@ pub enum ReadMode {
     Map,
     /// Read into memory: for untrusted directories and network file systems.
     Heap,
+}
+
+/// Refuses what is not a flat name, so that no name leads out of the directory.
+fn check_name(name: &str) -> Result<()> {
+    let flat = !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(['/', '\0']);
+    if flat { Ok(()) } else { Err(Error::invalid(format!("{name:?} is not the name of a file in a store"))) }
 }
 
 /// One directory of files.
@@ -51,6 +60,7 @@ pub trait Storage: Send + Sync + 'static {
 }
 
 /// One open file. All methods take `&self`: the caller orders its own writes.
+#[allow(clippy::len_without_is_empty, reason = "the length is asked of the system and can fail")]
 pub trait StorageFile: Send + Sync {
     /// Current length in bytes.
     fn len(&self) -> Result<u64>;
@@ -109,6 +119,20 @@ impl AlignedBytes {
     /// `length` zeros.
     pub fn zeroed(length: usize) -> Self {
         Self { lines: vec![Line([0; 64]); length.div_ceil(64)], length }
+    }
+
+    /// `length` zeros, or an error where that much memory is not to be had.
+    pub fn try_zeroed(length: usize) -> Result<Self> {
+        let mut lines = Vec::new();
+        let count = length.div_ceil(64);
+        lines.try_reserve_exact(count).map_err(|_| {
+            Error::new(
+                ErrorKind::Io,
+                format!("no memory for {length} bytes; free some or read files with ReadMode::Map"),
+            )
+        })?;
+        lines.resize(count, Line([0; 64]));
+        Ok(Self { lines, length })
     }
 
     /// The bytes, to be filled.

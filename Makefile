@@ -1,0 +1,23 @@
+# The commands of the project. `make test` is the one that must pass.
+
+.PHONY: test demo bench fuzz
+
+# Everything that can say no: format, lints, docs, tests, benches run once, fuzz targets checked, licences.
+test:
+	@bash scripts/test.sh
+
+# The tour of the README.
+demo:
+	cargo run --release -- demo
+
+# All benches, or those whose names contain FILTER.
+bench:
+	cargo bench --workspace --bench '*' -- $(FILTER)
+
+# One fuzz target under libFuzzer, which adds the inputs it finds to fuzz/target/corpus: make fuzz TARGET=wal_replay SECONDS=60
+TARGET ?= store_ops
+SECONDS ?= 60
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	mkdir -p fuzz/target/corpus/$(TARGET)
+	cargo +nightly fuzz run $(TARGET) fuzz/target/corpus/$(TARGET) $(wildcard fuzz/seeds/$(TARGET)) -- -max_total_time=$(SECONDS)

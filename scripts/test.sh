@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# `make test`: runs every check in turn, stops at the first that fails with its output last on the screen, and ends with
+# the tests' result lines, each step's share of the time, and what was skipped and why.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+names=() times=() skipped=()
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+
+# step NAME COMMAND...: runs it with its output visible.
+step() {
+    local name=$1 started=$SECONDS
+    shift
+    printf '\n== %s: %s\n' "$name" "$*"
+    if ! "$@"; then
+        printf '\n== FAILED: %s (output above)\n' "$name" >&2
+        exit 1
+    fi
+    names+=("$name")
+    times+=($((SECONDS - started)))
+}
+
+skip() {
+    skipped+=("$1: $2")
+}
+
+# The result lines are kept for the end; the status is cargo's.
+all_tests() {
+    cargo test --workspace --no-fail-fast 2>&1 | tee "$results"
+}
+
+# The second pass follows the links in the documentation of private modules, where the file formats are described.
+all_docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc -p vecmem --lib --no-deps &&
+        RUSTDOCFLAGS="-D warnings" cargo doc -p vecmem --lib --no-deps --document-private-items
+}
+
+summary() {
+    printf '\n== results of the tests\n'
+    # Colour codes can stand before "Running"; names are cut to the binary.
+    grep -E '^ *(Running|Doc-tests) |^test result:' "$results" | sed -E 's/ \(target.*\)$//'
+    local total=0 at
+    for at in "${!times[@]}"; do total=$((total + times[at])); done
+    printf '\n== time: %d s\n' "$total"
+    for at in "${!names[@]}"; do
+        printf '%4d %%  %5d s  %s\n' $((total ? 100 * times[at] / total : 0)) "${times[at]}" "${names[at]}"
+    done
+    for at in "${!skipped[@]}"; do printf 'skipped  %s\n' "${skipped[at]}"; done
+    printf 'all passed\n'
+}
+
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --workspace --all-targets -- -D warnings
+step "docs" all_docs
+step "tests" all_tests
+
+# Without `--bench`, Criterion runs each bench once; the test profile spares a second build of everything.
+if compgen -G 'benches/*.rs' >/dev/null || compgen -G 'cli/benches/*.rs' >/dev/null; then
+    step "benches, once" cargo test --workspace --bench '*'
+else
+    skip "benches, once" "there are none"
+fi
+
+# A check with the stable compiler finds what breaks a target; nightly is needed only to run one.
+if command -v c++ >/dev/null; then
+    step "fuzz targets" cargo check --manifest-path fuzz/Cargo.toml --bins
+else
+    skip "fuzz targets" "libFuzzer needs a C++ compiler"
+fi
+
+if cargo deny --version >/dev/null 2>&1; then
+    step "licences and sources" cargo deny check bans licenses sources
+    if timeout 60 cargo deny fetch db >/dev/null 2>&1; then
+        step "advisories" cargo deny check --disable-fetch advisories
+    else
+        skip "advisories" "the RustSec database cannot be reached"
+    fi
+else
+    skip "licences and sources" "cargo-deny is missing (cargo install cargo-deny --locked)"
+fi
+
+summary

@@ -1,0 +1,135 @@
+//! Whole-store invariants: every checksum, order and table of every file, and a text dump to compare stores by.
+//!
+//! Invariants:
+//! * A check changes nothing. A repair rebuilds derived files from their truth files and touches nothing else.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::record::ALIVE;
+use crate::segment::writer::rebuild_codes;
+use crate::shard::engine::Engine;
+use crate::shard::install::replace_codes;
+use crate::shard::part::SharedPart;
+use crate::shard::{AnyPart, View};
+use crate::types::{Interval, Item};
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// Damage that is still there; empty means that the store is whole.
+    pub problems: Vec<String>,
+    /// What the repair rebuilt.
+    pub repaired: Vec<String>,
+    /// Segments read.
+    pub segments: u64,
+    /// Rows read, dead ones included.
+    pub rows: u64,
+}
+
+/// Checks everything, and rebuilds damaged derived files if asked to.
+pub(crate) fn check(engine: &Engine, repair: bool) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    let view = engine.view.get();
+    for shard in view.shards.iter() {
+        for part in &shard.segments {
+            report.segments += 1;
+            report.rows += u64::from(part.entry.rows);
+            check_part(engine, part, repair, &mut report)?;
+        }
+    }
+    report.problems.extend(check_versions(&view));
+    if let Err(error) = engine.check_fence() {
+        report.problems.push(error.to_string());
+    }
+    Ok(report)
+}
+
+fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut CheckReport) -> Result<()> {
+    let segment = match part.segment() {
+        Ok(segment) => segment,
+        Err(error) => {
+            report.problems.push(error.to_string());
+            return Ok(());
+        }
+    };
+    let problems = segment.verify();
+    let truth_is_whole = problems.iter().all(|error| error.to_string().contains(".codes"));
+    if problems.is_empty() || !(repair && truth_is_whole) {
+        report.problems.extend(problems.iter().map(ToString::to_string));
+        return Ok(());
+    }
+    let file_id = engine.new_file_id();
+    let codes = rebuild_codes(&*engine.storage, &engine.identity.keys, segment, file_id)?;
+    replace_codes(engine, part, codes)?;
+    report.repaired.extend(problems.iter().map(|error| format!("rebuilt: {error}")));
+    Ok(())
+}
+
+/// That no key has two living versions.
+fn check_versions(view: &View) -> Vec<String> {
+    let mut problems = Vec::new();
+    for shard in view.shards.iter() {
+        let mut living: Vec<(Vec<u8>, String)> = Vec::new();
+        for part in shard.parts() {
+            if let Err(error) = each_row(part, |namespace, key, dead_lsn| {
+                if dead_lsn == ALIVE {
+                    living.push((namespace.to_vec(), key.to_owned()));
+                }
+            }) {
+                problems.push(error.to_string());
+            }
+        }
+        living.sort_unstable();
+        for pair in living.windows(2).filter(|pair| pair[0] == pair[1]) {
+            problems.push(format!("the key {:?} has two living versions", pair[0].1));
+        }
+    }
+    problems
+}
+
+fn each_row(part: AnyPart<'_>, mut visit: impl FnMut(&[u8], &str, u64)) -> Result<()> {
+    match part {
+        AnyPart::Active(active) | AnyPart::Sealing(active) => {
+            for row in (0..active.len() as u32).map(|row| active.row(row)) {
+                visit(row.record.namespace.encoded(), &row.record.key, row.dead_lsn());
+            }
+        }
+        AnyPart::Sealed(sealed) => {
+            let segment = sealed.segment()?;
+            for number in 0..segment.namespaces() {
+                let namespace = segment.namespace(number)?;
+                for row in segment.namespace_rows(number)? {
+                    visit(namespace, segment.key(row)?, sealed.deaths.dead_lsn(row));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every visible item with all its columns, the engine's own area included, in (namespace, key) order.
+pub(crate) fn text_dump(view: &View) -> Result<String> {
+    let everything = Interval::everything();
+    let mut items: Vec<Item> = Vec::new();
+    for part in view.shards.iter().flat_map(|shard| shard.parts()) {
+        let mut rows = Vec::new();
+        match part {
+            AnyPart::Active(active) | AnyPart::Sealing(active) => active.rows_in(&everything, &mut rows),
+            AnyPart::Sealed(sealed) => rows.extend(0..sealed.segment()?.rows()),
+        }
+        for row in rows {
+            if part.lsn(row)? <= view.visible && view.visible < part.dead_lsn(row)? {
+                items.push(part.item(row, true)?);
+            }
+        }
+    }
+    items.sort_by(|a, b| (a.namespace.encoded(), &a.key).cmp(&(b.namespace.encoded(), &b.key)));
+    let mut text = String::new();
+    for item in items {
+        let _ = writeln!(text, "{item:?}");
+    }
+    Ok(text)
+}

@@ -1,0 +1,357 @@
+//! The commit pipeline: put, delete, batch, conditional put, range delete, touch and sweep all pass through here.
+//!
+//! A writer resolves its operations under the commit lock, joins the open group, and either leads it or waits. The leader
+//! writes and syncs its group while the next one fills, applies it, and publishes the View; then all of the group return.
+//!
+//! Invariants:
+//! * All waiting happens at the door, holding nothing. Under the commit lock nobody touches the disk.
+//! * Space in prepared log files is claimed before LSNs are taken, so after that a group succeeds or the writer is fenced.
+//! * Groups are applied in LSN order: a leader takes the apply lock before it lets go of the log.
+//! * A pending entry leaves only after its group's View is published, and only if no later write replaced it.
+//! * If a leader unwinds, the writer is fenced and every member of its group gets the error.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Lsn, Operation};
+use crate::shard::decide::{Current, Decision, Times, Write, Written, decide};
+use crate::shard::engine::Engine;
+use crate::sync::{Condvar, Mutex, Ordering};
+use crate::types::{Durability, Interval, Namespace};
+use crate::wal::{Claim, Frame, FrameKind, Space, encode_operation, frame_bytes};
+
+/// The one way in for writes.
+pub(crate) struct Pipeline {
+    engine: Arc<Engine>,
+    state: Mutex<CommitState>,
+    preparing: Mutex<()>,
+    touches: crossbeam_channel::Receiver<Write>,
+    touch_sender: crossbeam_channel::Sender<Write>,
+}
+
+struct CommitState {
+    next_lsn: Lsn,
+    times: Times,
+    pending: HashMap<(Namespace, Box<str>), Pending>,
+    pending_ranges: Vec<(Lsn, Interval)>,
+    /// Room in the log; none before the first write.
+    space: Option<Space>,
+    /// Taken off the queue, for the next group to carry.
+    touches: Vec<Write>,
+    open: Option<OpenGroup>,
+}
+
+/// The newest state of a key whose group is not published yet.
+struct Pending {
+    lsn: Lsn,
+    current: Option<Current>,
+}
+
+struct OpenGroup {
+    members: Arc<Group>,
+    frames: Vec<Frame>,
+    operations: Vec<(Lsn, Vec<Operation>)>,
+}
+
+/// What the members of a group wait for.
+struct Group {
+    outcome: Mutex<Option<Result<()>>>,
+    decided: Condvar,
+}
+
+impl Group {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { outcome: Mutex::new(None), decided: Condvar::new() })
+    }
+
+    fn decide(&self, outcome: Result<()>) {
+        self.outcome.lock().get_or_insert(outcome);
+        self.decided.notify_all();
+    }
+
+    fn wait(&self) -> Result<()> {
+        let mut outcome = self.outcome.lock();
+        loop {
+            match outcome.as_ref() {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error)) => return Err(error.duplicate()),
+                None => self.decided.wait(&mut outcome),
+            }
+        }
+    }
+}
+
+/// A membership in a group: where it waits, whether it leads, and what its writes will have done.
+struct Joined {
+    group: Arc<Group>,
+    leads: bool,
+    written: Vec<Written>,
+}
+
+/// What came of trying to join a group.
+enum Joining {
+    /// Nothing had to be written.
+    Nothing(Vec<Written>),
+    Joined(Joined),
+    /// The log needs a file with room for this many more bytes first.
+    NeedsFile(u64),
+}
+
+impl Pipeline {
+    /// A pipeline that goes on after `last_lsn`, with the log space that is ready.
+    pub fn new(engine: Arc<Engine>, last_lsn: Lsn) -> Self {
+        let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
+        let state = CommitState {
+            next_lsn: last_lsn + 1,
+            times: Times::default(),
+            pending: HashMap::new(),
+            pending_ranges: Vec::new(),
+            space: None,
+            touches: Vec::new(),
+            open: None,
+        };
+        Self { engine, state: Mutex::new(state), preparing: Mutex::new(()), touches, touch_sender }
+    }
+
+    /// Writes all or nothing, and returns when it is as durable as the store's mode says and every reader sees it.
+    pub fn write(&self, writes: &[Write]) -> Result<Vec<Written>> {
+        self.engine.check_writable()?;
+        self.wait_at_the_door(writes)?;
+        self.engine.pull_in(writes);
+        loop {
+            let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
+            match self.join(writes)? {
+                Joining::Nothing(written) => return Ok(written),
+                Joining::NeedsFile(bytes) => self.prepare_file(bytes, writes.iter().all(Write::frees_space), seen)?,
+                Joining::Joined(joined) => {
+                    if joined.leads {
+                        self.lead();
+                    }
+                    joined.group.wait()?;
+                    return Ok(joined.written);
+                }
+            }
+        }
+    }
+
+    /// Asks that an item's expiry be pushed back with the next group; a full queue drops and counts it.
+    pub fn touch_later(&self, namespace: &Namespace, key: &str, version: Lsn) {
+        let touch = Write::Touch { namespace: namespace.clone(), key: key.into(), version };
+        if self.engine.check_writable().is_err() || self.touch_sender.try_send(touch).is_err() {
+            self.engine.counters.touches_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes the touches that no group has taken along yet.
+    pub fn flush_touches(&self) -> Result<()> {
+        if self.touches.is_empty() { Ok(()) } else { self.write(&[]).map(drop) }
+    }
+
+    /// Makes everything acknowledged so far survive a power loss.
+    pub fn flush(&self) -> Result<()> {
+        self.engine.check_writable()?;
+        self.engine.sync_log(Lsn::MAX)
+    }
+
+    /// Log space is kept one file ahead, so that writers do not wait for zeros to be written.
+    pub fn prepare_ahead(&self) -> Result<()> {
+        let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
+        let wanted = {
+            let state = self.state.lock();
+            state.space.as_ref().is_some_and(|space| space.spares() == 0)
+        };
+        if wanted { self.prepare_file(0, false, seen) } else { Ok(()) }
+    }
+
+    /// Waits until the parts of the shards concerned have room; operations that free space do not wait.
+    fn wait_at_the_door(&self, writes: &[Write]) -> Result<()> {
+        if writes.iter().all(Write::frees_space) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + self.engine.tuning.busy_timeout;
+        while self.engine.is_crowded() {
+            if self.engine.tuning.inline_background {
+                return Ok(());
+            }
+            self.engine.check_writable()?;
+            if !self.engine.wait_for_install(deadline) {
+                let last = self.engine.background_error().map_or_else(String::new, |error| format!(" ({error})"));
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("sealing cannot keep up with writes; nothing was written, try again later{last}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves the writes against the newest state and puts their frame into the open group.
+    fn join(&self, writes: &[Write]) -> Result<Joining> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let clock = self.engine.clock.now();
+        let mut times = state.times.clone();
+        times.begin(clock, self.engine.query_time());
+        let mut operations = Vec::with_capacity(writes.len());
+        let mut written = Vec::with_capacity(writes.len());
+        let mut first_lsn = state.next_lsn;
+        if state.open.is_none() {
+            state.touches.extend(self.touches.try_iter());
+        }
+        for write in state.touches.iter().chain(writes) {
+            if let Write::DeleteRange(interval) = write {
+                self.engine.view.get().check_range(interval)?;
+            }
+            let current = match write.address() {
+                Some((namespace, key)) => state.newest(&self.engine, namespace, key)?,
+                None => None,
+            };
+            let Decision { operation, result } =
+                decide(write, current.as_ref(), &mut times, first_lsn + operations.len() as Lsn)?;
+            operations.extend(operation);
+            written.push(result);
+        }
+        written.drain(..state.touches.len());
+        if operations.is_empty() {
+            state.touches.clear();
+            return Ok(Joining::Nothing(written));
+        }
+        let mut body = Vec::new();
+        operations.iter().for_each(|operation| encode_operation(&mut body, operation));
+        let needed = frame_bytes(body.len());
+        match state.space.as_mut().map(|space| space.claim(needed)) {
+            Some(Claim::Fits) => {}
+            Some(Claim::NeedsFile(_)) | None => return Ok(Joining::NeedsFile(needed)),
+        }
+        let count = operations.len() as u32;
+        let frame = Frame { kind: FrameKind::Batch, first_lsn, count, clock, body };
+        state.times = times;
+        state.touches.clear();
+        for operation in &operations {
+            state.note_pending(first_lsn, operation);
+            first_lsn += 1;
+        }
+        state.next_lsn = first_lsn;
+        let leads = state.open.is_none();
+        let open = state.open.get_or_insert_with(|| OpenGroup {
+            members: Group::new(),
+            frames: Vec::new(),
+            operations: Vec::new(),
+        });
+        open.operations.push((frame.first_lsn, operations));
+        open.frames.push(frame);
+        Ok(Joining::Joined(Joined { group: Arc::clone(&open.members), leads, written }))
+    }
+
+    /// Writes, syncs, applies and publishes the open group, and tells its members.
+    fn lead(&self) {
+        let mut log = self.engine.log.lock();
+        let Some(group) = self.state.lock().open.take() else { return };
+        let mut guard = LeaderGuard { engine: &self.engine, group: &group.members, finished: false };
+        let sync = self.engine.durability == Durability::Sync;
+        let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
+        let logged = self.engine.check_fence().and_then(|()| log.write(&group.frames, sync, generation));
+        let result = match logged {
+            Err(error) => Err(self.engine.fence(&error)),
+            Ok(()) => {
+                let applying = self.engine.applying.lock();
+                drop(log);
+                let applied = self.engine.apply_group(&applying, &group.operations);
+                drop(applying);
+                applied.map_err(|error| self.engine.fence(&error))
+            }
+        };
+        let newest_clock = group.frames.iter().map(|frame| frame.clock).max().unwrap_or(0);
+        self.engine.newest_clock.fetch_max(newest_clock, Ordering::Relaxed);
+        self.state.lock().forget_pending(&group.operations);
+        guard.finished = true;
+        group.members.decide(result);
+        self.engine.group_done();
+    }
+
+    /// Prepares a log file with room for `bytes`, and tells first the log, then the model of its space.
+    ///
+    /// `seen` is how many files the caller knew of: one more by now, and it tries again with that.
+    fn prepare_file(&self, bytes: u64, frees_space: bool, seen: u64) -> Result<()> {
+        let _one_at_a_time = self.preparing.lock();
+        let added = self.engine.counters.log_files.load(Ordering::Relaxed);
+        if added != seen {
+            return Ok(());
+        }
+        let (size, started) = self.engine.prepare_log_file(bytes, frees_space)?;
+        let mut state = self.state.lock();
+        match state.space.as_mut() {
+            Some(space) if !started => space.add_spare(size),
+            _ => state.space = Some(Space::of_new_file(size)),
+        }
+        Ok(())
+    }
+}
+
+impl CommitState {
+    /// The newest state of a key: what is pending, else what is published.
+    fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
+        let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
+        let since = pending.map_or(0, |pending| pending.lsn);
+        let erased = |(lsn, interval): &(Lsn, Interval)| *lsn > since && interval.contains(namespace.encoded());
+        if self.pending_ranges.iter().any(erased) {
+            return Ok(None);
+        }
+        match pending {
+            Some(pending) => Ok(pending.current.clone()),
+            None => engine.current(namespace, key),
+        }
+    }
+
+    fn note_pending(&mut self, lsn: Lsn, operation: &Operation) {
+        match operation {
+            Operation::Put(record) => {
+                let current = Some(Current::of_record(record, lsn));
+                self.pending.insert((record.namespace.clone(), record.key.clone()), Pending { lsn, current });
+            }
+            Operation::Delete { namespace, key } => {
+                self.pending.insert((namespace.clone(), key.clone()), Pending { lsn, current: None });
+            }
+            Operation::DeleteRange { interval } => self.pending_ranges.push((lsn, interval.clone())),
+            Operation::Touch { .. } => {}
+        }
+    }
+
+    /// Drops the entries of a published group that nothing later has replaced.
+    fn forget_pending(&mut self, groups: &[(Lsn, Vec<Operation>)]) {
+        for (first_lsn, operations) in groups {
+            for (lsn, operation) in (*first_lsn..).zip(operations) {
+                let address = match operation {
+                    Operation::Put(record) => (record.namespace.clone(), record.key.clone()),
+                    Operation::Delete { namespace, key } => (namespace.clone(), key.clone()),
+                    Operation::DeleteRange { .. } => {
+                        self.pending_ranges.retain(|(pending, _)| *pending != lsn);
+                        continue;
+                    }
+                    Operation::Touch { .. } => continue,
+                };
+                if self.pending.get(&address).is_some_and(|pending| pending.lsn == lsn) {
+                    self.pending.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+/// Fences the writer and releases the group if its leader unwinds.
+struct LeaderGuard<'a> {
+    engine: &'a Engine,
+    group: &'a Group,
+    finished: bool,
+}
+
+impl Drop for LeaderGuard<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let cause = Error::new(ErrorKind::Fenced, "the thread that led the commit panicked");
+            self.group.decide(Err(self.engine.fence(&cause)));
+        }
+    }
+}

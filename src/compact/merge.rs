@@ -1,0 +1,102 @@
+//! Writes what lives in some segments as one: a merge by (namespace, key) in one pass, codes copied.
+
+use std::ops::Range;
+
+use crate::compact::seal::{DROPPED, Output};
+use crate::error::Result;
+use crate::record::Lsn;
+use crate::segment::dead::Deaths;
+use crate::segment::sealed::Segment;
+use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals, remove_files};
+
+/// Writes the segment (none if nothing lives), and tells which row of it each row of each input became.
+pub(crate) fn write(
+    output: &Output<'_>,
+    inputs: &[(&Segment, &Deaths)],
+    base: Lsn,
+) -> Result<(Option<SegmentInfo>, Vec<Vec<u32>>)> {
+    let mut became: Vec<Vec<u32>> = inputs.iter().map(|(segment, _)| vec![DROPPED; segment.rows() as usize]).collect();
+    let totals = totals(inputs, base)?;
+    if totals.rows == 0 {
+        return Ok((None, became));
+    }
+    let written = write_rows(output, inputs, base, totals, &mut became);
+    if written.is_err() {
+        remove_files(output.storage, output.file_id);
+    }
+    Ok((Some(written?), became))
+}
+
+fn totals(inputs: &[(&Segment, &Deaths)], base: Lsn) -> Result<Totals> {
+    let mut totals = Totals::default();
+    for (segment, deaths) in inputs {
+        for row in (0..segment.rows()).filter(|&row| !deaths.is_dead_at(row, base)) {
+            totals.add(segment.row_vectors(row)?.len(), segment.value_length(row)? as usize);
+        }
+    }
+    Ok(totals)
+}
+
+fn write_rows(
+    output: &Output<'_>,
+    inputs: &[(&Segment, &Deaths)],
+    base: Lsn,
+    totals: Totals,
+    became: &mut [Vec<u32>],
+) -> Result<SegmentInfo> {
+    let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
+    let mut heads = inputs
+        .iter()
+        .map(|&(segment, deaths)| Head::first(segment, deaths, base))
+        .collect::<Result<Vec<Option<Head<'_>>>>>()?;
+    loop {
+        let standing = heads.iter().enumerate().filter_map(|(index, head)| Some((index, head.as_ref()?)));
+        let Some((index, head)) = standing.min_by_key(|(_, head)| (head.namespace, head.key)) else { break };
+        let stored = head.segment.times(head.row)?.expires_at;
+        let expires_at = head.deaths.expires_at(head.row, stored);
+        became[index][head.row as usize] = writer.push_copy(head.segment, head.row, expires_at)?;
+        heads[index] = head.next()?;
+    }
+    writer.finish()
+}
+
+/// The next living row of an input.
+struct Head<'a> {
+    segment: &'a Segment,
+    deaths: &'a Deaths,
+    base: Lsn,
+    row: u32,
+    namespace_number: u32,
+    namespace_rows: Range<u32>,
+    namespace: &'a [u8],
+    key: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn first(segment: &'a Segment, deaths: &'a Deaths, base: Lsn) -> Result<Option<Self>> {
+        if segment.rows() == 0 {
+            return Ok(None);
+        }
+        let namespace_rows = segment.namespace_rows(0)?;
+        let namespace = segment.namespace(0)?;
+        Self { segment, deaths, base, row: 0, namespace_number: 0, namespace_rows, namespace, key: "" }.seek(0)
+    }
+
+    fn next(&self) -> Result<Option<Self>> {
+        Self { namespace_rows: self.namespace_rows.clone(), ..*self }.seek(self.row + 1)
+    }
+
+    /// The first living row from `row` on.
+    fn seek(mut self, row: u32) -> Result<Option<Self>> {
+        let alive = (row..self.segment.rows()).find(|&row| !self.deaths.is_dead_at(row, self.base));
+        let Some(row) = alive else { return Ok(None) };
+        while row >= self.namespace_rows.end {
+            self.namespace_number += 1;
+            self.namespace_rows = self.segment.namespace_rows(self.namespace_number)?;
+            self.namespace = self.segment.namespace(self.namespace_number)?;
+        }
+        self.row = row;
+        self.key = self.segment.key(row)?;
+        Ok(Some(self))
+    }
+}

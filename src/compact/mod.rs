@@ -1,0 +1,129 @@
+//! What to merge next, decided from numbers alone; `seal` and `merge` write the outputs.
+//!
+//! Invariants:
+//! * `choose` is pure: the same stats give the same choice.
+//! * Inputs are fixed when a job begins. What dies in them meanwhile is carried over by the install.
+//! * Every version that lives at the base LSN is in the output, expired or not: only the sweep removes expired items.
+
+pub(crate) mod merge;
+pub(crate) mod seal;
+
+use crate::tuning::Tuning;
+
+/// What `choose` knows of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentStats {
+    pub bytes: u64,
+    pub rows: u64,
+    pub dead_rows: u64,
+    /// It cannot be read; a merge refuses it.
+    pub damaged: bool,
+}
+
+impl SegmentStats {
+    fn live_bytes(&self) -> u64 {
+        let live = self.rows.saturating_sub(self.dead_rows);
+        (u128::from(self.bytes) * u128::from(live) / u128::from(self.rows.max(1))) as u64
+    }
+
+    fn is_mostly_dead(&self, tuning: &Tuning) -> bool {
+        u128::from(self.dead_rows) * 100 > u128::from(self.rows) * u128::from(tuning.dead_percent)
+    }
+}
+
+/// What to do with the segments of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Nothing,
+    /// Drop the segment: no row of it lives.
+    Drop(usize),
+    /// Rewrite these as one, given by their positions, in order.
+    Merge(Vec<usize>),
+}
+
+/// The next job for a shard whose segments are `segments`.
+///
+/// Size-tiered: a run of at least `merge_ratio` segments of the same tier (live bytes within the ratio) merges. Past
+/// `segments_max` the smallest ones merge in any case; a segment with too many dead rows is rewritten alone.
+pub(crate) fn choose(segments: &[SegmentStats], tuning: &Tuning) -> Choice {
+    if let Some(empty) = segments.iter().position(|segment| !segment.damaged && segment.dead_rows >= segment.rows) {
+        return Choice::Drop(empty);
+    }
+    let mut by_size: Vec<usize> = (0..segments.len()).filter(|&index| !segments[index].damaged).collect();
+    by_size.sort_by_key(|&index| (segments[index].live_bytes(), index));
+    let ratio = tuning.merge_ratio.max(2);
+    for start in 0..by_size.len() {
+        let smallest = segments[by_size[start]].live_bytes().max(1);
+        let tier =
+            by_size[start..].iter().take_while(|&&index| segments[index].live_bytes() < ratio * smallest).count();
+        if tier as u64 >= ratio {
+            return merge(&by_size[start..start + tier]);
+        }
+    }
+    if segments.len() > tuning.segments_max && by_size.len() > 1 {
+        let excess = (segments.len() - tuning.segments_max + 1).clamp(2, by_size.len());
+        return merge(&by_size[..excess]);
+    }
+    match by_size.iter().find(|&&index| segments[index].is_mostly_dead(tuning)) {
+        Some(&index) => Choice::Merge(vec![index]),
+        None => Choice::Nothing,
+    }
+}
+
+fn merge(positions: &[usize]) -> Choice {
+    let mut positions = positions.to_vec();
+    positions.sort_unstable();
+    Choice::Merge(positions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(bytes: u64, rows: u64, dead_rows: u64) -> SegmentStats {
+        SegmentStats { bytes, rows, dead_rows, damaged: false }
+    }
+
+    #[test]
+    fn the_table_of_choices() {
+        let tuning = Tuning { segments_max: 5, ..Tuning::default() };
+        let small = segment(100, 10, 0);
+        let big = segment(100_000, 10_000, 0);
+        let damaged = SegmentStats { damaged: true, ..small };
+        let table: Vec<(Vec<SegmentStats>, Choice)> = vec![
+            (vec![], Choice::Nothing),
+            (vec![big, small, small, small], Choice::Nothing),
+            (vec![big, small, small, small, small], Choice::Merge(vec![1, 2, 3, 4])),
+            (vec![small, big, small, damaged, small], Choice::Nothing),
+            (vec![segment(100, 10, 10), big], Choice::Drop(0)),
+            (vec![big, segment(100, 10, 3)], Choice::Merge(vec![1])),
+            (vec![big, segment(100, 10, 2)], Choice::Nothing),
+            ((0..6u32).rev().map(|tier| segment(10 * 5u64.pow(tier), 10, 0)).collect(), Choice::Merge(vec![4, 5])),
+        ];
+        for (segments, choice) in table {
+            assert_eq!(choose(&segments, &tuning), choice, "{segments:?}");
+        }
+    }
+
+    #[test]
+    fn merging_what_is_chosen_ends() {
+        let tuning = Tuning::default();
+        let mut segments: Vec<SegmentStats> = Vec::new();
+        let mut written = 0;
+        for _ in 0..2_000 {
+            segments.push(segment(1_000, 100, 0));
+            for round in 0.. {
+                assert!(round < 100, "merging does not end: {segments:?}");
+                let Choice::Merge(positions) = choose(&segments, &tuning) else { break };
+                let bytes: u64 = positions.iter().map(|&index| segments[index].bytes).sum();
+                written += bytes;
+                for &index in positions.iter().rev() {
+                    segments.remove(index);
+                }
+                segments.push(segment(bytes, bytes / 10, 0));
+            }
+            assert!(segments.len() <= tuning.segments_max);
+        }
+        assert!(written < 2_000 * 1_000 * 8, "each byte was rewritten {} times", written / 2_000_000);
+    }
+}

@@ -1,0 +1,61 @@
+//! Writes an active part as a segment: what lives at the base LSN, in (namespace, key) order.
+
+use crate::error::Result;
+use crate::record::{Lsn, Record};
+use crate::segment::active::Active;
+use crate::segment::layout::StoreKeys;
+use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals, remove_files};
+use crate::storage::Storage;
+
+/// Where an output goes.
+pub(crate) struct Output<'a> {
+    pub storage: &'a dyn Storage,
+    pub keys: StoreKeys,
+    pub file_id: u64,
+}
+
+/// A row that is in no output.
+pub(crate) const DROPPED: u32 = u32::MAX;
+
+/// Writes the segment (none if nothing lives), and tells which row of it each row of the part became.
+pub(crate) fn write(output: &Output<'_>, active: &Active, base: Lsn) -> Result<(Option<SegmentInfo>, Vec<u32>)> {
+    let mut became = vec![DROPPED; active.len()];
+    let rows = active.ordered_rows(base);
+    if rows.is_empty() {
+        return Ok((None, became));
+    }
+    let mut totals = Totals::default();
+    for &row in &rows {
+        let record = &active.row(row).record;
+        totals.add(record.vectors.len(), record.value.len());
+    }
+    let written = write_rows(output, active, &rows, totals, &mut became);
+    if written.is_err() {
+        remove_files(output.storage, output.file_id);
+    }
+    Ok((Some(written?), became))
+}
+
+fn write_rows(
+    output: &Output<'_>,
+    active: &Active,
+    rows: &[u32],
+    totals: Totals,
+    became: &mut [u32],
+) -> Result<SegmentInfo> {
+    let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
+    for &number in rows {
+        let row = active.row(number);
+        let codes: Vec<_> = row.vectors().map(|vector| Some((active.code(vector), *active.meta(vector)))).collect();
+        let expires_at = row.expires_at();
+        let ordinal = if expires_at == row.record.expires_at {
+            writer.push_record(&row.record, row.lsn, &codes)?
+        } else {
+            writer.push_record(&Record { expires_at, ..Record::clone(&row.record) }, row.lsn, &codes)?
+        };
+        if let Some(target) = became.get_mut(number as usize) {
+            *target = ordinal;
+        }
+    }
+    writer.finish()
+}

@@ -1,0 +1,163 @@
+//! The operations of [`Simd`] for AVX2: 256-bit vectors, codes multiplied as `i16` pairs.
+//!
+//! Invariant: only entered through [`TABLE`], which [`super::Kernels`] hands out when the CPU has AVX2.
+//!
+//! `VPMADDUBSW` would need half the instructions, but it saturates at `i16`, and 2 * 255 * 127 does not fit: the sums would not be exact.
+
+use core::arch::x86_64::*;
+
+use super::kernel::{self, CODE_BLOCK, FLOAT_LANES, Simd};
+use super::quantize::{self, Quantized};
+
+/// 256-bit vectors.
+struct Avx2;
+
+impl Simd for Avx2 {
+    type Floats = [__m256; 4];
+    type Bytes = [__m128i; 4];
+    type Sums = __m256i;
+    // 16 accumulators would leave no register for the query.
+    const FOUR_ROWS: bool = false;
+
+    #[inline(always)]
+    unsafe fn floats_zero() -> Self::Floats {
+        // SAFETY: AVX2 is the caller's obligation.
+        unsafe { [_mm256_setzero_ps(); 4] }
+    }
+
+    #[inline(always)]
+    unsafe fn floats_load(from: *const f32) -> Self::Floats {
+        // SAFETY: AVX2 and 32 readable floats are the caller's obligation.
+        unsafe {
+            [
+                _mm256_loadu_ps(from),
+                _mm256_loadu_ps(from.add(8)),
+                _mm256_loadu_ps(from.add(16)),
+                _mm256_loadu_ps(from.add(24)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn floats_load_tail(from: *const f32, count: usize) -> Self::Floats {
+        let mut lanes = [0.0; FLOAT_LANES];
+        // SAFETY: AVX2 and `count < 32` readable floats, which fit `lanes`, are the caller's obligation.
+        unsafe {
+            from.copy_to_nonoverlapping(lanes.as_mut_ptr(), count);
+            Self::floats_load(lanes.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(mut sum: Self::Floats, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        for i in 0..4 {
+            // SAFETY: AVX2 is the caller's obligation.
+            sum[i] = unsafe { _mm256_add_ps(sum[i], _mm256_mul_ps(a[i], b[i])) };
+        }
+        sum
+    }
+
+    #[inline(always)]
+    unsafe fn add_square(mut sum: Self::Floats, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        for i in 0..4 {
+            // SAFETY: AVX2 is the caller's obligation.
+            sum[i] = unsafe {
+                let difference = _mm256_sub_ps(a[i], b[i]);
+                _mm256_add_ps(sum[i], _mm256_mul_ps(difference, difference))
+            };
+        }
+        sum
+    }
+
+    #[inline(always)]
+    unsafe fn floats_sum(sum: Self::Floats) -> f32 {
+        // SAFETY: AVX2 is the caller's obligation.
+        unsafe {
+            let eight = _mm256_add_ps(_mm256_add_ps(sum[0], sum[2]), _mm256_add_ps(sum[1], sum[3]));
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums_zero() -> Self::Sums {
+        // SAFETY: AVX2 is the caller's obligation.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes_load(from: *const u8) -> Self::Bytes {
+        // SAFETY: AVX2 and 64 readable bytes are the caller's obligation.
+        unsafe {
+            let from = from.cast::<__m128i>();
+            [
+                _mm_loadu_si128(from),
+                _mm_loadu_si128(from.add(1)),
+                _mm_loadu_si128(from.add(2)),
+                _mm_loadu_si128(from.add(3)),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes_load_tail(from: *const u8, count: usize) -> Self::Bytes {
+        let mut bytes = [0; CODE_BLOCK];
+        // SAFETY: AVX2 and `count < 64` readable bytes, which fit `bytes`, are the caller's obligation.
+        unsafe {
+            from.copy_to_nonoverlapping(bytes.as_mut_ptr(), count);
+            Self::bytes_load(bytes.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes_splat(byte: u8) -> Self::Bytes {
+        // SAFETY: AVX2 is the caller's obligation.
+        unsafe { [_mm_set1_epi8(byte.cast_signed()); 4] }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes_xor(mut a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        for i in 0..4 {
+            // SAFETY: AVX2 is the caller's obligation.
+            a[i] = unsafe { _mm_xor_si128(a[i], b[i]) };
+        }
+        a
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(mut sums: Self::Sums, query: Self::Bytes, code: Self::Bytes) -> Self::Sums {
+        for i in 0..4 {
+            // SAFETY: AVX2 is the caller's obligation.
+            sums = unsafe {
+                let pairs = _mm256_madd_epi16(_mm256_cvtepu8_epi16(query[i]), _mm256_cvtepi8_epi16(code[i]));
+                _mm256_add_epi32(sums, pairs)
+            };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn sums_total4(sums: [Self::Sums; 4]) -> [i32; 4] {
+        // SAFETY: AVX2 is the caller's obligation.
+        unsafe {
+            let ab = _mm256_hadd_epi32(sums[0], sums[1]);
+            let cd = _mm256_hadd_epi32(sums[2], sums[3]);
+            let abcd = _mm256_hadd_epi32(ab, cd);
+            let total = _mm_add_epi32(_mm256_castsi256_si128(abcd), _mm256_extracti128_si256::<1>(abcd));
+            bytemuck::cast(total)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums_total(sums: Self::Sums) -> i32 {
+        // SAFETY: AVX2 is the caller's obligation.
+        unsafe {
+            let four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+            let two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+            _mm_cvtsi128_si32(two).wrapping_add(_mm_extract_epi32::<1>(two))
+        }
+    }
+}
+
+kernel::shells!(Avx2, "avx2");

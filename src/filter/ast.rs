@@ -1,0 +1,294 @@
+//! The filter as a tree, and the functions that build one.
+//!
+//! Invariants:
+//! * Every [`Filter`] is a predicate on one place: the value there, or its absence. At the root that place is the item's whole value.
+//! * [`Filter::check`] bounds nodes and levels before anything recurses through the tree without counting.
+
+use std::collections::BTreeMap;
+
+use super::FILTER_NODES_MAX;
+use super::evaluate::Prepared;
+use crate::error::{Error, ErrorKind, Limit, Result};
+use crate::json::JSON_DEPTH_MAX;
+
+/// Levels of a filter tree. Each level of JSON becomes at most three: a conjunction, a field, and the object in it.
+const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
+
+/// What an item's value must be like.
+///
+/// Build one with the functions below, or read one from JSON with [`Filter::from_json_str`] or [`Filter::parse`], which document the language.
+/// A filter has at most 1,024 nodes: each key, each comparison and each `and`, `or`, `not` or nested object counts one, as does each value in
+/// a list or object that is compared with; what stands under a dotted key counts twice.
+///
+/// ```
+/// use vecmem::filter::Filter;
+///
+/// let filter = Filter::equal("speaker", "USER").and(Filter::at_least("turn", 3));
+/// assert!(filter.matches(br#"{"speaker": "USER", "turn": 6}"#));
+/// assert!(!filter.matches(br#"{"speaker": "USER"}"#));
+/// ```
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// Every one of them holds; an empty list always does.
+    All(Vec<Filter>),
+    /// At least one of them holds; an empty list never does.
+    Any(Vec<Filter>),
+    /// It does not hold.
+    Not(Box<Filter>),
+    /// `test` holds for the value under `key`, or for its absence (as it is absent from whatever is no object).
+    Field {
+        /// A name, or a path with dots.
+        key: String,
+        /// What must hold there.
+        test: Box<Filter>,
+    },
+    /// The value is an object, and the filter holds for it.
+    Object(Box<Filter>),
+    /// The value is equal to this; an absent value is equal to null.
+    Equal(Literal),
+    /// The value is equal to one of these.
+    In(Vec<Literal>),
+    /// The value lies on one side of a bound.
+    Range(Range, Literal),
+    /// There is a value, be it null.
+    Exists,
+    /// The value is an array with an element equal to this, or (for a string) a string that has this as a part.
+    Contains(Literal),
+}
+
+/// A side of a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Greater than the bound.
+    Greater,
+    /// Greater than the bound, or equal.
+    GreaterOrEqual,
+    /// Less than the bound.
+    Less,
+    /// Less than the bound, or equal.
+    LessOrEqual,
+}
+
+/// A value to compare with: JSON, and beyond it the doubles that JSON cannot spell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    /// Null; in comparisons also what is missing.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// An integer; outside the range of `i64` and `u64` it stands for its nearest double, as it does in values.
+    Integer(i128),
+    /// A double. NaN equals nothing.
+    Float(f64),
+    /// A string.
+    String(String),
+    /// An array, equal to one with equal elements in the same order.
+    Array(Vec<Literal>),
+    /// An object, equal to one with the same keys and equal values.
+    Object(BTreeMap<String, Literal>),
+}
+
+impl Filter {
+    /// Matches every item.
+    pub fn everything() -> Self {
+        Self::All(Vec::new())
+    }
+
+    /// `test` holds for the value under `key`.
+    pub fn field(key: impl Into<String>, test: Filter) -> Self {
+        Self::Field { key: key.into(), test: Box::new(test) }
+    }
+
+    /// The value under `key` is an object for which `filter` holds: `inside("user", equal("name", "Ada"))`.
+    pub fn inside(key: impl Into<String>, filter: Filter) -> Self {
+        Self::field(key, Self::Object(Box::new(filter)))
+    }
+
+    /// `key` equals `literal`.
+    pub fn equal(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
+        Self::field(key, Self::Equal(literal.into()))
+    }
+
+    /// `key` is anything else than `literal`; missing counts as null.
+    pub fn not_equal(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
+        Self::equal(key, literal).negate()
+    }
+
+    /// `key` is greater than `bound`.
+    pub fn greater(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+        Self::field(key, Self::Range(Range::Greater, bound.into()))
+    }
+
+    /// `key` is `bound` or greater.
+    pub fn at_least(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+        Self::field(key, Self::Range(Range::GreaterOrEqual, bound.into()))
+    }
+
+    /// `key` is less than `bound`.
+    pub fn less(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+        Self::field(key, Self::Range(Range::Less, bound.into()))
+    }
+
+    /// `key` is `bound` or less.
+    pub fn at_most(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+        Self::field(key, Self::Range(Range::LessOrEqual, bound.into()))
+    }
+
+    /// `key` equals one of `literals`.
+    pub fn one_of<L: Into<Literal>>(key: impl Into<String>, literals: impl IntoIterator<Item = L>) -> Self {
+        Self::field(key, Self::In(literals.into_iter().map(Into::into).collect()))
+    }
+
+    /// There is a `key`, be it null.
+    pub fn exists(key: impl Into<String>) -> Self {
+        Self::field(key, Self::Exists)
+    }
+
+    /// `key` is an array that holds `literal`, or a string that has the string `literal` as a part.
+    pub fn contains(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
+        Self::field(key, Self::Contains(literal.into()))
+    }
+
+    /// Both hold.
+    #[must_use]
+    pub fn and(self, other: Filter) -> Self {
+        match self {
+            Self::All(mut filters) => {
+                filters.push(other);
+                Self::All(filters)
+            }
+            first => Self::All(vec![first, other]),
+        }
+    }
+
+    /// At least one of the two holds.
+    #[must_use]
+    pub fn or(self, other: Filter) -> Self {
+        match self {
+            Self::Any(mut filters) => {
+                filters.push(other);
+                Self::Any(filters)
+            }
+            first => Self::Any(vec![first, other]),
+        }
+    }
+
+    /// It does not hold.
+    #[must_use]
+    pub fn negate(self) -> Self {
+        Self::Not(Box::new(self))
+    }
+
+    /// Whether the filter holds for a value, given as the bytes of a JSON object. For more than one value use [`prepare`](Self::prepare).
+    /// Bytes that are not a JSON object match nothing, and so does a filter over the limits.
+    pub fn matches(&self, value: &[u8]) -> bool {
+        self.prepare().is_ok_and(|prepared| prepared.matches(value))
+    }
+
+    /// The filter made ready to run over many values.
+    ///
+    /// # Errors
+    ///
+    /// [`Limit::FilterNodes`] or [`Limit::Depth`] if the filter is too large or nests too deep.
+    pub fn prepare(&self) -> Result<Prepared> {
+        Prepared::new(self)
+    }
+
+    /// Refuses a filter over the limits.
+    pub(super) fn check(&self) -> Result<()> {
+        let nodes = self.count_nodes(LEVELS_MAX)?;
+        if nodes > FILTER_NODES_MAX {
+            return Err(too_many_nodes(nodes));
+        }
+        Ok(())
+    }
+
+    fn count_nodes(&self, levels: usize) -> Result<usize> {
+        let levels = deeper(levels)?;
+        match self {
+            Self::All(filters) | Self::Any(filters) => {
+                filters.iter().try_fold(1usize, |sum, filter| Ok(sum.saturating_add(filter.count_nodes(levels)?)))
+            }
+            Self::Not(filter) | Self::Object(filter) => Ok(filter.count_nodes(levels)?.saturating_add(1)),
+            Self::Field { key, test } => {
+                let dots = key.matches('.').count();
+                let levels = levels.checked_sub(dots).ok_or_else(too_deep)?;
+                let copies = if dots == 0 { 1 } else { 2 };
+                Ok(test.count_nodes(levels)?.saturating_mul(copies).saturating_add(1 + dots))
+            }
+            Self::Equal(literal) | Self::Range(_, literal) | Self::Contains(literal) => literal.count_values(levels),
+            Self::In(literals) => count_all(literals.iter(), levels),
+            Self::Exists => Ok(1),
+        }
+    }
+}
+
+impl Literal {
+    /// How many values it holds, itself included.
+    pub(super) fn count_values(&self, levels: usize) -> Result<usize> {
+        match self {
+            Self::Array(elements) => count_all(elements.iter(), deeper(levels)?),
+            Self::Object(members) => count_all(members.values(), deeper(levels)?),
+            _ => Ok(1),
+        }
+    }
+}
+
+fn count_all<'a>(mut literals: impl Iterator<Item = &'a Literal>, levels: usize) -> Result<usize> {
+    literals.try_fold(1usize, |sum, literal| Ok(sum.saturating_add(literal.count_values(levels)?)))
+}
+
+fn deeper(levels: usize) -> Result<usize> {
+    levels.checked_sub(1).ok_or_else(too_deep)
+}
+
+pub(super) fn too_deep() -> Error {
+    let message = format!("the filter nests deeper than {JSON_DEPTH_MAX} levels; flatten it");
+    Error::new(ErrorKind::Limit(Limit::Depth), message)
+}
+
+pub(super) fn too_many_nodes(nodes: usize) -> Error {
+    Error::limit(Limit::FilterNodes, "nodes of the filter", nodes, FILTER_NODES_MAX)
+}
+
+impl From<bool> for Literal {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+macro_rules! literal_from_integer {
+    ($($integer:ty),*) => {$(
+        impl From<$integer> for Literal {
+            fn from(value: $integer) -> Self {
+                Self::Integer(i128::from(value))
+            }
+        }
+    )*};
+}
+literal_from_integer!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+impl From<f64> for Literal {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl From<&str> for Literal {
+    fn from(value: &str) -> Self {
+        Self::String(value.to_owned())
+    }
+}
+
+impl From<String> for Literal {
+    fn from(value: String) -> Self {
+        Self::String(value)
+    }
+}
+
+impl<L: Into<Literal>> From<Vec<L>> for Literal {
+    fn from(values: Vec<L>) -> Self {
+        Self::Array(values.into_iter().map(Into::into).collect())
+    }
+}

@@ -1,0 +1,284 @@
+//! Running a filter over the bytes of values.
+//!
+//! A filter is compiled into two structures. The *places* form a tree in the shape of the values: a place has the tests on the value there and
+//! the keys that the filter wants below it. The *junctions* are the conjunctions and disjunctions: each knows the one above it and how
+//! many parts are open. A row is one walk over its bytes: wanted keys are looked up, tests run on the raw tokens, results go up the junctions,
+//! and the walk ends when the topmost one is decided.
+//!
+//! Invariants:
+//! * Bytes are read in order, and unwanted ones only skipped. (A test on an array or object reads it before the walk goes through it.)
+//! * Each test reports at most once for a row: when its place is reached, or when the object that could have held it has ended.
+//! * A decided junction ignores what its other parts report.
+//! * Recursion goes as deep as the filter, which is bounded, never as deep as the value.
+
+use super::FILTER_NODES_MAX;
+use super::ast::Filter;
+use super::compare::{Operand, Test};
+use crate::error::Result;
+use crate::json::{Raw, Reader};
+
+/// Junctions or places up to which the state of a row is this small; nearly every filter is.
+const SMALL: usize = 32;
+/// Every node makes at most one junction and at most one place; the root is one more of each. (A dotted key has nodes for its copies.)
+const LARGE: usize = FILTER_NODES_MAX + 1;
+/// Wanted keys of one object up to which they are tried one by one.
+const TRIED_KEYS_MAX: usize = 8;
+
+/// A filter made ready to run over many values, from any number of threads at once. See [`Filter::prepare`].
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    root: Place,
+    places: usize,
+    junctions: Vec<Junction>,
+    /// Open parts of each junction before a row is read.
+    open: Vec<u16>,
+    /// The result, where it does not depend on the value.
+    constant: Option<bool>,
+}
+
+/// A conjunction or disjunction; its parts are the tests and junctions that report to it.
+#[derive(Clone, Debug)]
+struct Junction {
+    above: Above,
+    /// What one part decides it to: false for a conjunction, true for a disjunction.
+    decisive: bool,
+}
+
+/// Where a result goes. Junction 0 stands for the whole filter.
+#[derive(Clone, Copy, Debug)]
+struct Above {
+    junction: u16,
+    negated: bool,
+}
+
+/// A spot in the values that the filter looks at.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    index: u16,
+    tests: Vec<(Test, Above)>,
+    /// What is wanted in an object here, sorted by key.
+    wanted: Vec<(Box<[u8]>, Place)>,
+}
+
+impl Prepared {
+    pub(super) fn new(filter: &Filter) -> Result<Self> {
+        filter.check()?;
+        let whole = Above { junction: 0, negated: false };
+        let mut compiler = Compiler {
+            places: 1,
+            junctions: vec![Junction { above: whole, decisive: false }],
+            open: vec![1],
+            constants: Vec::new(),
+        };
+        let mut root = Place::default();
+        compiler.compile(filter, &mut root, whole);
+        let Compiler { places, junctions, open, constants } = compiler;
+        debug_assert!(junctions.len().max(places) <= LARGE);
+        let mut prepared = Self { root, places, junctions, open: Vec::new(), constant: None };
+        let mut row = Row { junctions: &prepared.junctions, open: &mut open.clone(), seen: &mut [], result: None };
+        for (above, value) in constants {
+            row.report(above, value);
+        }
+        prepared.constant = row.result;
+        prepared.open = row.open.to_vec();
+        Ok(prepared)
+    }
+
+    /// Whether the filter holds for a value, given as the bytes of a JSON object. Bytes that are not one match nothing
+    /// (as far as they are read: a filter decided before the fault does not see it).
+    pub fn matches(&self, value: &[u8]) -> bool {
+        if let Some(result) = self.constant {
+            return result;
+        }
+        if self.junctions.len().max(self.places) <= SMALL {
+            self.run(value, &mut [0; SMALL], &mut [false; SMALL])
+        } else {
+            self.run(value, &mut [0; LARGE], &mut [false; LARGE])
+        }
+    }
+
+    /// `open` and `seen` are scratch at least as long as the junctions and the places.
+    #[inline]
+    fn run(&self, value: &[u8], open: &mut [u16], seen: &mut [bool]) -> bool {
+        let open = &mut open[..self.open.len()];
+        open.copy_from_slice(&self.open);
+        let mut row = Row { junctions: &self.junctions, open, seen, result: None };
+        let mut reader = Reader::new(value);
+        if !matches!(reader.value(), Some(Raw::Object(_))) {
+            return false;
+        }
+        // `None` from a visit means that the bytes are not JSON, or that the result is known.
+        let _ = row.visit(&self.root, &mut reader);
+        row.result.unwrap_or(false)
+    }
+}
+
+struct Compiler {
+    places: usize,
+    junctions: Vec<Junction>,
+    open: Vec<u16>,
+    constants: Vec<(Above, bool)>,
+}
+
+impl Compiler {
+    /// Adds `filter`, as a predicate on `place`, to what reports to `above`.
+    fn compile(&mut self, filter: &Filter, place: &mut Place, above: Above) {
+        let test = match filter {
+            Filter::Not(inner) => {
+                return self.compile(inner, place, Above { negated: !above.negated, ..above });
+            }
+            Filter::All(filters) => return self.compile_list(filters, false, place, above),
+            Filter::Any(filters) => return self.compile_list(filters, true, place, above),
+            Filter::Object(inner) => {
+                let both = self.junction(2, false, above);
+                place.tests.push((Test::IsObject, both));
+                return self.compile(inner, place, both);
+            }
+            Filter::Field { key, test } => return self.compile_field(key, test, place, above),
+            Filter::Exists => Test::Exists,
+            Filter::Equal(literal) => Test::Equal(Operand::new(literal)),
+            Filter::In(literals) => Test::one_of(literals),
+            Filter::Range(range, literal) => Test::Range(*range, Operand::new(literal)),
+            Filter::Contains(literal) => Test::Contains(Operand::new(literal)),
+        };
+        place.tests.push((test, above));
+    }
+
+    fn compile_list(&mut self, filters: &[Filter], decisive: bool, place: &mut Place, above: Above) {
+        match filters {
+            [] => self.constants.push((above, !decisive)),
+            [filter] => self.compile(filter, place, above),
+            filters => {
+                let junction = self.junction(filters.len(), decisive, above);
+                filters.iter().for_each(|filter| self.compile(filter, place, junction));
+            }
+        }
+    }
+
+    /// For a dotted key: (the literal field exists, and passes) or (it does not, and the path passes).
+    fn compile_field(&mut self, key: &str, test: &Filter, place: &mut Place, above: Above) {
+        if !key.contains('.') {
+            let field = self.place(place, key);
+            return self.compile(test, field, above);
+        }
+        let either = self.junction(2, true, above);
+        let literal = self.junction(2, false, either);
+        let path = self.junction(2, false, either);
+        let field = self.place(place, key);
+        field.tests.push((Test::Exists, literal));
+        field.tests.push((Test::Exists, Above { negated: true, ..path }));
+        self.compile(test, field, literal);
+        let end = key.split('.').fold(place, |place, key| self.place(place, key));
+        self.compile(test, end, path);
+    }
+
+    fn junction(&mut self, parts: usize, decisive: bool, above: Above) -> Above {
+        // The limit of nodes keeps both far below 65,536.
+        let junction = self.junctions.len() as u16;
+        self.junctions.push(Junction { above, decisive });
+        self.open.push(parts as u16);
+        Above { junction, negated: false }
+    }
+
+    fn place<'p>(&mut self, place: &'p mut Place, key: &str) -> &'p mut Place {
+        let found = place.wanted.binary_search_by(|(wanted, _)| (**wanted).cmp(key.as_bytes()));
+        let at = found.unwrap_or_else(|at| {
+            let new = Place { index: self.places as u16, ..Place::default() };
+            self.places += 1;
+            place.wanted.insert(at, (key.as_bytes().into(), new));
+            at
+        });
+        &mut place.wanted[at].1
+    }
+}
+
+/// What is known while one row is read.
+struct Row<'p> {
+    junctions: &'p [Junction],
+    /// Parts of each junction that have not reported; 0 once it is decided.
+    open: &'p mut [u16],
+    /// Places that have been visited.
+    seen: &'p mut [bool],
+    result: Option<bool>,
+}
+
+impl Row<'_> {
+    /// A part of a junction has a result.
+    #[inline]
+    fn report(&mut self, mut above: Above, mut value: bool) {
+        loop {
+            value ^= above.negated;
+            let index = usize::from(above.junction);
+            let junction = &self.junctions[index];
+            let open = &mut self.open[index];
+            if *open == 0 {
+                return;
+            }
+            *open = if value == junction.decisive { 0 } else { *open - 1 };
+            if *open > 0 {
+                return;
+            }
+            if index == 0 {
+                self.result = Some(value);
+                return;
+            }
+            above = junction.above;
+        }
+    }
+
+    /// Runs what the filter asks at `place` on the value at the reader, and steps over it. `None` if nothing more must be read.
+    fn visit(&mut self, place: &Place, reader: &mut Reader<'_>) -> Option<()> {
+        let value = reader.value()?;
+        for (test, above) in &place.tests {
+            if self.open[usize::from(above.junction)] > 0 {
+                let holds = test.holds(value)?;
+                self.report(*above, holds);
+            }
+        }
+        if self.result.is_some() {
+            return None;
+        }
+        match value {
+            Raw::Object(_) if !place.wanted.is_empty() => self.walk(place, reader),
+            Raw::Object(_) | Raw::Array(_) => {
+                self.miss_wanted(place)?;
+                reader.skip()
+            }
+            _ => self.miss_wanted(place),
+        }
+    }
+
+    /// Walks over the object at the reader.
+    fn walk(&mut self, place: &Place, reader: &mut Reader<'_>) -> Option<()> {
+        let mut more = reader.enter()?;
+        while more {
+            let key = reader.key()?;
+            let found = if place.wanted.len() <= TRIED_KEYS_MAX {
+                place.wanted.iter().find(|(wanted, _)| key.equals(wanted))
+            } else {
+                let found = place.wanted.binary_search_by(|(wanted, _)| key.compare(wanted).reverse());
+                found.ok().map(|at| &place.wanted[at])
+            };
+            match found {
+                Some((_, field)) if !self.seen[usize::from(field.index)] => {
+                    self.seen[usize::from(field.index)] = true;
+                    self.visit(field, reader)?;
+                }
+                _ => reader.skip()?,
+            }
+            more = reader.more()?;
+        }
+        self.miss_wanted(place)
+    }
+
+    /// Reports for every wanted key that has not been seen that it is missing. `None` if the result is then known.
+    fn miss_wanted(&mut self, place: &Place) -> Option<()> {
+        for (_, field) in &place.wanted {
+            if !self.seen[usize::from(field.index)] {
+                field.tests.iter().for_each(|(test, above)| self.report(*above, test.holds_for_missing()));
+                self.miss_wanted(field)?;
+            }
+        }
+        if self.result.is_some() { None } else { Some(()) }
+    }
+}

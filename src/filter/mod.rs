@@ -1,0 +1,30 @@
+//! Filters: which items a read wants, said about their values.
+//!
+//! Three steps: a [`Filter`] is built or parsed (`parse`), compiled once into a [`Prepared`] filter, and run over the bytes of each value
+//! (`evaluate`, with the tests of `compare`).
+//!
+//! Invariants:
+//! * A filter that was parsed or prepared has at most [`FILTER_NODES_MAX`] nodes, so its cost per row is bounded.
+//! * Evaluation never fails and never allocates (one exception: looking for a part of a string that holds escapes).
+//!   Bytes that are not a JSON object match nothing.
+//!
+//! What a filter means where JSON leaves it open:
+//! * A missing field and an explicit null are the same in comparisons; only [`Filter::exists`] tells them apart.
+//! * A boolean never equals a number. Numbers compare by what they are worth: `5` equals `5.0`, integers of 64 bits are exact,
+//!   others are doubles. NaN equals nothing.
+//! * Ranges compare a number with a number and a string with a string (by code point); anything else does not match.
+//! * A dotted key `a.b` is the field of exactly that name if the object has one, else the field `b` of the object in `a`.
+
+mod ast;
+mod compare;
+mod evaluate;
+mod parse;
+
+pub use ast::{Filter, Literal, Range};
+pub use evaluate::Prepared;
+
+/// Nodes of one filter: see [`Filter`] for what counts.
+pub const FILTER_NODES_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! From JSON to a filter, with errors that name the place.
+//!
+//! Invariants:
+//! * Input is turned into a bounded [`Literal`] first (nodes and levels counted), so everything after recurses safely.
+//! * An error's message starts with the place: `filter.price.$gt: ...`, `filter.$or[1].name: ...`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::FILTER_NODES_MAX;
+use super::ast::{Filter, Literal, Range, too_deep, too_many_nodes};
+use crate::error::{Error, Result};
+use crate::json::{JSON_DEPTH_MAX, Number, Raw, Reader, validate_object};
+
+/// JSON values that a filter is read from: a node of a filter takes at most three to write, so more than this is over the limit of nodes too.
+const VALUES_MAX: usize = 4 * FILTER_NODES_MAX;
+
+const OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $contains, $and, $or, $not";
+
+impl Filter {
+    /// Reads a filter from JSON text.
+    ///
+    /// A filter is an object; all of its keys must hold, and an empty one matches everything. Under a field's key stands
+    ///
+    /// * a string, number, boolean, null or list: the field must be equal to it;
+    /// * an object of operators, all of which must hold: `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte` compare; `$in` and `$nin` take a list;
+    ///   `$exists` takes a boolean; `$contains` finds an element in an array or a part in a string; `$not` negates what may stand in its place,
+    ///   `$and` and `$or` join a list of that;
+    /// * any other object: the field must be an object, and each key of the filter must hold in it (it may have more).
+    ///
+    /// `$and`, `$or` and `$not` may also stand beside the fields' keys, over whole filters. A key with dots is the field of exactly that name if
+    /// there is one, else a path.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) naming the place; [`Limit::FilterNodes`](crate::error::Limit::FilterNodes),
+    /// [`Limit::Depth`](crate::error::Limit::Depth).
+    pub fn from_json_str(text: &str) -> Result<Self> {
+        validate_object(text.as_bytes(), JSON_DEPTH_MAX).map_err(|error| error.context("filter"))?;
+        let mut values = 0;
+        let literal = read(&mut Reader::new(text.as_bytes()), &mut values)?;
+        Self::from_literal(&literal.ok_or_else(|| Error::invalid("filter: not valid JSON"))?)
+    }
+
+    /// Reads a filter from a JSON value; the language is that of [`from_json_str`](Self::from_json_str).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_json_str`](Self::from_json_str).
+    pub fn parse(value: &serde_json::Value) -> Result<Self> {
+        Self::from_literal(&copy(value, JSON_DEPTH_MAX, &mut 0)?)
+    }
+
+    /// Reads a filter from a literal, which may hold doubles that JSON cannot spell; the language is that of
+    /// [`from_json_str`](Self::from_json_str).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_json_str`](Self::from_json_str).
+    pub fn from_literal(literal: &Literal) -> Result<Self> {
+        let values = literal.count_values(JSON_DEPTH_MAX)?;
+        if values > VALUES_MAX {
+            return Err(too_many_nodes(values));
+        }
+        let filter = whole(literal, &Place { parent: None, name: Name::Root })?;
+        filter.check()?;
+        Ok(filter)
+    }
+}
+
+/// The value at the reader, up to [`VALUES_MAX`] values; `None` if it is not JSON.
+fn read(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<Literal>> {
+    count(values)?;
+    let Some(raw) = reader.value() else { return Ok(None) };
+    Ok(match raw {
+        Raw::Null => Some(Literal::Null),
+        Raw::Bool(value) => Some(Literal::Bool(value)),
+        Raw::Number(token) => Number::parse(token).map(|number| match number {
+            Number::Integer(integer) => Literal::Integer(integer),
+            Number::Float(float) => Literal::Float(float),
+        }),
+        Raw::Text(text) => text.decode().map(|text| Literal::String(text.into_owned())),
+        Raw::Array(_) => read_array(reader, values)?.map(Literal::Array),
+        Raw::Object(_) => read_object(reader, values)?.map(Literal::Object),
+    })
+}
+
+fn read_array(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<Vec<Literal>>> {
+    let mut elements = Vec::new();
+    let mut more = reader.enter();
+    while more == Some(true) {
+        let Some(element) = read(reader, values)? else { return Ok(None) };
+        elements.push(element);
+        more = reader.more();
+    }
+    Ok(more.map(|_| elements))
+}
+
+fn read_object(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<BTreeMap<String, Literal>>> {
+    let mut members = BTreeMap::new();
+    let mut more = reader.enter();
+    while more == Some(true) {
+        let Some(key) = reader.key().and_then(|key| key.decode()) else { return Ok(None) };
+        let Some(member) = read(reader, values)? else { return Ok(None) };
+        members.insert(key.into_owned(), member);
+        more = reader.more();
+    }
+    Ok(more.map(|_| members))
+}
+
+/// The same as a literal, up to `levels` levels and [`VALUES_MAX`] values.
+fn copy(value: &serde_json::Value, levels: usize, values: &mut usize) -> Result<Literal> {
+    use serde_json::Value;
+    count(values)?;
+    let inner = || levels.checked_sub(1).ok_or_else(too_deep);
+    Ok(match value {
+        Value::Null => Literal::Null,
+        Value::Bool(value) => Literal::Bool(*value),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(integer), _) => Literal::from(integer),
+            (_, Some(integer)) => Literal::from(integer),
+            _ => Literal::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => Literal::String(text.clone()),
+        Value::Array(elements) => {
+            let levels = inner()?;
+            Literal::Array(elements.iter().map(|element| copy(element, levels, values)).collect::<Result<_>>()?)
+        }
+        Value::Object(members) => {
+            let levels = inner()?;
+            let copied = members.iter().map(|(key, member)| Ok((key.clone(), copy(member, levels, values)?)));
+            Literal::Object(copied.collect::<Result<_>>()?)
+        }
+    })
+}
+
+fn count(values: &mut usize) -> Result<()> {
+    *values += 1;
+    if *values > VALUES_MAX { Err(too_many_nodes(*values)) } else { Ok(()) }
+}
+
+/// Where in the filter something stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    name: Name<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Place<'a> {
+    fn key(&'a self, key: &'a str) -> Place<'a> {
+        Place { parent: Some(self), name: Name::Key(key) }
+    }
+
+    fn index(&'a self, index: usize) -> Place<'a> {
+        Place { parent: Some(self), name: Name::Index(index) }
+    }
+
+    fn error(&self, message: impl fmt::Display) -> Error {
+        Error::invalid(format!("{self}: {message}"))
+    }
+
+    fn unsupported(&self, operator: &str) -> Error {
+        self.error(format_args!("Unsupported operator: {} (there are {OPERATORS})", shown(operator)))
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.name {
+            Name::Root => f.write_str("filter"),
+            Name::Key(key) => write!(f, ".{}", shown(key)),
+            Name::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+/// A key as messages show it: no control characters, and not all of a long one.
+fn shown(key: &str) -> String {
+    const SHOWN_CHARACTERS_MAX: usize = 80;
+    let mut text: String = key.chars().take(SHOWN_CHARACTERS_MAX).flat_map(char::escape_debug).collect();
+    if key.chars().nth(SHOWN_CHARACTERS_MAX).is_some() {
+        text.push_str("...");
+    }
+    text
+}
+
+/// A whole filter: fields, and `$and`, `$or`, `$not` over whole filters.
+fn whole(literal: &Literal, place: &Place<'_>) -> Result<Filter> {
+    let Literal::Object(entries) = literal else { return Err(place.error("a filter must be a JSON object")) };
+    let mut parts = Vec::with_capacity(entries.len());
+    for (key, operand) in entries {
+        parts.push(match key.as_str() {
+            "$and" => Filter::All(list(operand, &place.key(key), whole)?),
+            "$or" => Filter::Any(list(operand, &place.key(key), whole)?),
+            "$not" => whole(operand, &place.key(key))?.negate(),
+            operator if operator.starts_with('$') => return Err(place.unsupported(operator)),
+            _ => field(key, operand, place)?,
+        });
+    }
+    Ok(all(parts))
+}
+
+/// A field's key and what stands under it.
+fn field(key: &str, operand: &Literal, place: &Place<'_>) -> Result<Filter> {
+    if key.contains(|character: char| character.is_control() || matches!(character, '\'' | '"' | '(' | ')')) {
+        let message =
+            format!("Invalid filter key {}: it holds a quote, a parenthesis or a control character", shown(key));
+        return Err(place.error(message));
+    }
+    Ok(Filter::field(key, test(operand, &place.key(key))?))
+}
+
+/// What stands under a field's key: a literal, operators, or the keys of a nested object.
+fn test(operand: &Literal, place: &Place<'_>) -> Result<Filter> {
+    let Literal::Object(entries) = operand else { return Ok(Filter::Equal(operand.clone())) };
+    let mut parts = Vec::new();
+    let mut fields = Vec::new();
+    let compares = entries.keys().any(|key| key.starts_with('$') && !matches!(key.as_str(), "$and" | "$or" | "$not"));
+    for (key, operand) in entries {
+        let inner = place.key(key);
+        match key.as_str() {
+            "$and" => parts.push(Filter::All(list(operand, &inner, test)?)),
+            "$or" => parts.push(Filter::Any(list(operand, &inner, test)?)),
+            "$not" => parts.push(test(operand, &inner)?.negate()),
+            operator if operator.starts_with('$') => parts.push(comparison(operator, operand, place, &inner)?),
+            // A comparison says that the field is a value, a plain key that it is an object.
+            plain if compares => return Err(place.unsupported(plain)),
+            plain => fields.push(field(plain, operand, place)?),
+        }
+    }
+    if !fields.is_empty() || parts.is_empty() {
+        parts.push(Filter::Object(Box::new(all(fields))));
+    }
+    Ok(all(parts))
+}
+
+fn comparison(operator: &str, operand: &Literal, place: &Place<'_>, inner: &Place<'_>) -> Result<Filter> {
+    let range = |range| match operand {
+        Literal::Integer(_) | Literal::Float(_) | Literal::String(_) => Ok(Filter::Range(range, operand.clone())),
+        _ => Err(inner.error("expects a number or a string")),
+    };
+    let literals = || match operand {
+        Literal::Array(literals) => Ok(Filter::In(literals.clone())),
+        _ => Err(inner.error("expects a list")),
+    };
+    match operator {
+        "$eq" => Ok(Filter::Equal(operand.clone())),
+        "$ne" => Ok(Filter::Equal(operand.clone()).negate()),
+        "$gt" => range(Range::Greater),
+        "$gte" => range(Range::GreaterOrEqual),
+        "$lt" => range(Range::Less),
+        "$lte" => range(Range::LessOrEqual),
+        "$in" => literals(),
+        "$nin" => Ok(literals()?.negate()),
+        "$contains" => Ok(Filter::Contains(operand.clone())),
+        "$exists" => match operand {
+            Literal::Bool(true) => Ok(Filter::Exists),
+            Literal::Bool(false) => Ok(Filter::Exists.negate()),
+            _ => Err(inner.error("expects true or false")),
+        },
+        _ => Err(place.unsupported(operator)),
+    }
+}
+
+/// The operand of `$and` or `$or`.
+fn list(
+    operand: &Literal,
+    place: &Place<'_>,
+    element: fn(&Literal, &Place<'_>) -> Result<Filter>,
+) -> Result<Vec<Filter>> {
+    let Literal::Array(elements) = operand else { return Err(place.error("expects a list")) };
+    elements.iter().enumerate().map(|(index, operand)| element(operand, &place.index(index))).collect()
+}
+
+/// All of them, without a conjunction around a single one.
+fn all(mut filters: Vec<Filter>) -> Filter {
+    match filters.len() {
+        1 => filters.remove(0),
+        _ => Filter::All(filters),
+    }
+}

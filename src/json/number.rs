@@ -1,0 +1,71 @@
+//! JSON numbers, compared by what they are worth.
+//!
+//! Invariants:
+//! * Integers in the range of `i64` and `u64` are exact; every other number is its nearest double.
+//! * An integer and a double compare as real numbers, with no rounding. NaN compares with nothing.
+
+use std::cmp::Ordering;
+
+/// A number: an integer kept exactly, or a double.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Number {
+    /// In the range of `i64` or `u64`.
+    Integer(i128),
+    Float(f64),
+}
+
+impl Number {
+    /// The integer, as a double if it is outside the range that is kept exactly.
+    pub(crate) fn from_integer(integer: i128) -> Self {
+        if (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&integer) {
+            Self::Integer(integer)
+        } else {
+            Self::Float(integer as f64)
+        }
+    }
+
+    /// The number that a JSON token spells; `None` if it spells none.
+    #[inline]
+    pub(crate) fn parse(token: &[u8]) -> Option<Self> {
+        let (negative, digits) = match token.split_first()? {
+            (b'-', digits) => (true, digits),
+            _ => (false, token),
+        };
+        // 18 digits cannot overflow.
+        if (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) {
+            let magnitude = digits.iter().fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+            return Some(Self::Integer(i128::from(if negative { -magnitude } else { magnitude })));
+        }
+        Self::parse_long(token)
+    }
+
+    fn parse_long(token: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(token).ok()?;
+        if let Ok(integer) = text.parse::<i128>() {
+            return Some(Self::from_integer(integer));
+        }
+        // The standard parser also knows "inf" and "nan".
+        let spelled = token.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+        if spelled { text.parse().ok().map(Self::Float) } else { None }
+    }
+
+    /// The order of two numbers; `None` if one is NaN.
+    pub(crate) fn compare(self, other: Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => Some(a.cmp(&b)),
+            (Self::Float(a), Self::Float(b)) => a.partial_cmp(&b),
+            (Self::Integer(a), Self::Float(b)) => compare_mixed(a, b),
+            (Self::Float(a), Self::Integer(b)) => compare_mixed(b, a).map(Ordering::reverse),
+        }
+    }
+}
+
+/// The order of an integer and a double as real numbers.
+fn compare_mixed(integer: i128, float: f64) -> Option<Ordering> {
+    if float.is_nan() {
+        return None;
+    }
+    // Saturates for huge doubles, beyond every exact integer; where it does not, the whole part converts without rounding.
+    let whole = float.trunc() as i128;
+    Some(integer.cmp(&whole).then_with(|| 0.0f64.total_cmp(&(float.fract() + 0.0))))
+}

@@ -1,0 +1,185 @@
+//! JSON strings in place: finding their end, and comparing them without copying.
+//!
+//! Invariants:
+//! * A [`Text`] without escapes is its own bytes; one with escapes is decoded byte by byte while it is compared.
+//! * UTF-8 byte order is code point order, so comparing bytes is comparing code points.
+//! * A malformed escape ends the decoded text; it never panics.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+/// The content of a JSON string: the bytes between its quotes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a> {
+    raw: &'a [u8],
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(raw: &'a [u8], escaped: bool) -> Self {
+        Self { raw, escaped }
+    }
+
+    /// Whether the string says exactly `other`.
+    #[inline]
+    pub(crate) fn equals(&self, other: &[u8]) -> bool {
+        if self.escaped {
+            // An escape is never shorter than what it stands for.
+            self.raw.len() >= other.len() && self.bytes().eq(other.iter().copied())
+        } else {
+            self.raw == other
+        }
+    }
+
+    /// The order of the string and `other`, by code point.
+    #[inline]
+    pub(crate) fn compare(&self, other: &[u8]) -> Ordering {
+        if self.escaped { self.bytes().cmp(other.iter().copied()) } else { self.raw.cmp(other) }
+    }
+
+    /// The order of two strings, by code point.
+    pub(super) fn compare_text(&self, other: Text<'_>) -> Ordering {
+        if other.escaped { self.bytes().cmp(other.bytes()) } else { self.compare(other.raw) }
+    }
+
+    /// What the string says; `None` if that is not UTF-8. Allocates only if the string holds escapes.
+    pub(crate) fn decode(&self) -> Option<Cow<'a, str>> {
+        if self.escaped {
+            String::from_utf8(self.bytes().collect()).ok().map(Cow::Owned)
+        } else {
+            std::str::from_utf8(self.raw).ok().map(Cow::Borrowed)
+        }
+    }
+
+    /// The decoded bytes, one at a time.
+    pub(super) fn bytes(&self) -> Decoded<'a> {
+        Decoded { raw: self.raw, pending: 0, pending_bytes: 0 }
+    }
+}
+
+/// The bytes that a JSON string stands for.
+pub(super) struct Decoded<'a> {
+    raw: &'a [u8],
+    /// The rest of a decoded character, its next byte lowest.
+    pending: u32,
+    pending_bytes: u8,
+}
+
+impl Iterator for Decoded<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        if self.pending_bytes == 0 {
+            let (&byte, rest) = self.raw.split_first()?;
+            if byte != b'\\' {
+                self.raw = rest;
+                return Some(byte);
+            }
+            let (character, length) = decode_escape(self.raw)?;
+            self.raw = self.raw.get(length..)?;
+            let mut utf8 = [0; 4];
+            self.pending_bytes = character.encode_utf8(&mut utf8).len() as u8;
+            self.pending = u32::from_le_bytes(utf8);
+        }
+        let byte = self.pending as u8;
+        self.pending >>= 8;
+        self.pending_bytes -= 1;
+        Some(byte)
+    }
+}
+
+/// The character of the escape that `bytes` starts with (at its backslash), and the bytes it takes; `None` if it is not one.
+pub(super) fn decode_escape(bytes: &[u8]) -> Option<(char, usize)> {
+    let simple = match bytes.get(1)? {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return decode_unicode(bytes),
+        _ => return None,
+    };
+    Some((simple, 2))
+}
+
+/// A `\uXXXX` escape, or the surrogate pair of two.
+fn decode_unicode(bytes: &[u8]) -> Option<(char, usize)> {
+    let first = hexadecimal(bytes.get(2..6)?)?;
+    if !(0xD800..0xDC00).contains(&first) {
+        return Some((char::from_u32(first)?, 6));
+    }
+    if bytes.get(6..8)? != b"\\u" {
+        return None;
+    }
+    let second = hexadecimal(bytes.get(8..12)?)?;
+    if !(0xDC00..0xE000).contains(&second) {
+        return None;
+    }
+    Some((char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))?, 12))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
+}
+
+/// The end of the string whose content starts at `start` (where its closing quote is); the error is where and why it is not a string.
+pub(super) fn validate_text(bytes: &[u8], start: usize) -> Result<(usize, Text<'_>), (usize, &'static str)> {
+    let mut at = start;
+    let mut escaped = false;
+    loop {
+        let Some(found) = find_special(bytes, at) else {
+            return Err((start.saturating_sub(1), "a string that does not end"));
+        };
+        match bytes[found] {
+            b'"' => return Ok((found, Text::new(&bytes[start..found], escaped))),
+            b'\\' => {
+                let Some((_, length)) = decode_escape(&bytes[found..]) else {
+                    return Err((found, "an escape that JSON does not have, or half of a surrogate pair"));
+                };
+                escaped = true;
+                at = found + length;
+            }
+            _ => return Err((found, "a control character in a string; escape it")),
+        }
+    }
+}
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH_BITS: u64 = ONES << 7;
+
+/// The first byte at or after `at` that a string cannot hold as it is: a quote, a backslash or a control character.
+#[inline]
+pub(super) fn find_special(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let mut rest = bytes.get(at..)?;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        let hits = special_bytes(u64::from_le_bytes(*word));
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += word.len();
+        rest = after;
+    }
+    rest.iter().position(|&byte| is_special(byte)).map(|found| at + found)
+}
+
+#[inline]
+fn is_special(byte: u8) -> bool {
+    byte == b'"' || byte == b'\\' || byte < 0x20
+}
+
+/// The high bit of the first special byte of `word`, its lowest byte first, and perhaps of bytes above it.
+///
+/// Subtracting one from each byte (32 for the controls) borrows into the high bit of those that are too small. A borrow can mark a byte
+/// above the first hit by mistake, never one below it.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    let quote = word ^ (ONES * u64::from(b'"'));
+    let backslash = word ^ (ONES * u64::from(b'\\'));
+    let hits = (quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    hits & HIGH_BITS
+}

@@ -1,0 +1,472 @@
+//! The manifest: the one file that says which files make up the store. A value with pure `with_*` transitions.
+//!
+//! Invariants:
+//! * A generation is written whole under a temporary name, synced, renamed to `manifest-{generation:016x}`, and the
+//!   directory synced; only then does anything it made obsolete go. The two newest generations are kept.
+//! * The log is synced through every LSN that a generation reflects before that generation is written.
+//! * Shards partition the order of namespaces: the first begins at nothing, each next one where the last one ended.
+//!
+//! # Format
+//!
+//! Little endian. `text` and `bytes` are a u32 length and that many bytes.
+//!
+//! | OFFSET | SIZE | MEANING |
+//! |---|---|---|
+//! | 0 | 8 | magic `VECMEMMF` |
+//! | 8 | 4 | format version, 1 |
+//! | 12 | 4 | oldest reader version that understands the file, 1 |
+//! | 16 | 8 | store id |
+//! | 24 | 8 | generation |
+//! | 32 | 4 | CRC-32C of the previous generation's file, 0 for the first |
+//! | 36 | 4 | length of the body |
+//! | 40 | ... | body |
+//! | 40 + length | 4 | CRC-32C of everything before, seeded with magic, store id and generation |
+//!
+//! Body: hash secret 2 x u64; number of vector spaces u32 (0 or 1 today), for each id u16, dims u32, metric u8 (0 cosine,
+//! 1 dot, 2 L2), name text; next file id u64; first log file u64; settings `bytes` (empty today); number of shards u32,
+//! for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment: file id u64, file length u64,
+//! header CRC u32, rows u32, vectors u32, base of relative LSNs u64 (0 for absolute ones), newest LSN u64, generation of
+//! its tombstones u64 (0 for none), number of derived files u32, for each: kind u16, version u16, file id u64, length u64.
+
+use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::Lsn;
+use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
+use crate::segment::layout::{codes_name, dead_name, truth_name};
+use crate::segment::sealed::SegmentFiles;
+use crate::segment::writer::SegmentInfo;
+use crate::storage::Storage;
+use crate::types::{Interval, Metric, VectorSpace};
+
+const MAGIC: &[u8; 8] = b"VECMEMMF";
+const FORMAT_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 40;
+const FILE_BYTES_MAX: usize = 256 << 20;
+const TEMPORARY: &str = "manifest.tmp";
+
+/// Which files make up the store, as of one generation.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Manifest {
+    pub store_id: u64,
+    pub generation: u64,
+    pub previous_crc: u32,
+    /// Keys the hashes of names and keys, so that nobody outside can make them collide.
+    pub secret: [u64; 2],
+    pub space: Option<VectorSpace>,
+    pub next_file_id: u64,
+    /// The oldest log file that a replay needs.
+    pub first_log: u64,
+    pub shards: Vec<ShardEntry>,
+}
+
+/// One contiguous range of namespaces, up to the next shard's `low`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ShardEntry {
+    pub low: Vec<u8>,
+    /// Everything at or below is in the segments and their tombstones.
+    pub checkpoint: Lsn,
+    /// Oldest first.
+    pub segments: Vec<SegmentEntry>,
+}
+
+/// One segment with its tombstones and derived files.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SegmentEntry {
+    pub file_id: u64,
+    pub length: u64,
+    pub header_crc: u32,
+    pub rows: u32,
+    pub vectors: u32,
+    pub lsn_base: Lsn,
+    pub newest_lsn: Lsn,
+    /// 0 for none.
+    pub dead_generation: u64,
+    /// The encoded namespaces of the first and the last row: what is lost if the file is.
+    pub first_namespace: Vec<u8>,
+    pub last_namespace: Vec<u8>,
+    pub derived: Vec<DerivedEntry>,
+}
+
+/// A file that could be rebuilt from the segment it stands beside.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DerivedEntry {
+    pub kind: u16,
+    pub version: u16,
+    pub file_id: u64,
+    pub length: u64,
+}
+
+impl SegmentEntry {
+    /// The entry of a segment that has just been written.
+    pub fn new(info: &SegmentInfo) -> Self {
+        let codes = info.files.codes.map(|codes| DerivedEntry {
+            kind: KIND_CODES,
+            version: CODES_ENCODING,
+            file_id: codes.file_id,
+            length: codes.length,
+        });
+        Self {
+            file_id: info.files.file_id,
+            length: info.files.length,
+            header_crc: info.files.header_crc,
+            rows: info.counts.rows,
+            vectors: info.counts.vectors,
+            lsn_base: 0,
+            newest_lsn: info.newest_lsn,
+            dead_generation: 0,
+            first_namespace: info.first_namespace.clone(),
+            last_namespace: info.last_namespace.clone(),
+            derived: codes.into_iter().collect(),
+        }
+    }
+
+    /// What opens the segment.
+    pub fn files(&self) -> SegmentFiles {
+        let codes = self.derived.iter().find(|derived| (derived.kind, derived.version) == (KIND_CODES, CODES_ENCODING));
+        let codes = codes.map(|derived| DerivedFile { file_id: derived.file_id, length: derived.length });
+        SegmentFiles { file_id: self.file_id, length: self.length, header_crc: self.header_crc, codes }
+    }
+}
+
+impl Manifest {
+    /// The first generation of a new store: shards cut at `cuts`, no segment.
+    pub fn new(store_id: u64, secret: [u64; 2], space: Option<VectorSpace>, cuts: &[Vec<u8>]) -> Self {
+        let lows = std::iter::once(Vec::new()).chain(cuts.iter().cloned());
+        let shards = lows.map(|low| ShardEntry { low, checkpoint: 0, segments: Vec::new() }).collect();
+        Self { store_id, generation: 1, previous_crc: 0, secret, space, next_file_id: 1, first_log: 0, shards }
+    }
+
+    /// The next generation: `change` is applied to a copy, and the file ids handed out so far are recorded.
+    pub fn with(&self, next_file_id: u64, first_log: u64, change: impl FnOnce(&mut Vec<ShardEntry>)) -> Self {
+        let mut next = self.clone();
+        next.previous_crc = crc_of(&self.encode());
+        next.generation += 1;
+        next.next_file_id = next_file_id;
+        next.first_log = first_log;
+        change(&mut next.shards);
+        next
+    }
+
+    /// The interval of namespaces of shard `index`.
+    pub fn interval(&self, index: usize) -> Interval {
+        let high = self.shards.get(index + 1).map_or_else(|| vec![0xFF], |next| next.low.clone());
+        Interval { low: self.shards[index].low.clone(), high }
+    }
+
+    /// The LSN through which every shard can do without the log.
+    pub fn checkpoint(&self) -> Lsn {
+        self.shards.iter().map(|shard| shard.checkpoint).min().unwrap_or(0)
+    }
+
+    /// The LSN that some shard's segments reflect already: the log must reach it.
+    pub fn newest_checkpoint(&self) -> Lsn {
+        self.shards.iter().map(|shard| shard.checkpoint).max().unwrap_or(0)
+    }
+
+    /// Every file this generation names, apart from the log.
+    pub fn files(&self) -> impl Iterator<Item = String> + '_ {
+        self.shards.iter().flat_map(|shard| &shard.segments).flat_map(|segment| {
+            let dead = (segment.dead_generation > 0).then(|| dead_name(segment.file_id, segment.dead_generation));
+            let derived = segment.derived.iter().map(|derived| codes_name(derived.file_id));
+            std::iter::once(truth_name(segment.file_id)).chain(dead).chain(derived)
+        })
+    }
+
+    /// Writes this generation so that it survives a power loss, then it is the newest one.
+    pub fn commit(&self, storage: &dyn Storage) -> Result<()> {
+        let bytes = self.encode();
+        if storage.list()?.iter().any(|(name, _)| name == TEMPORARY) {
+            storage.remove(TEMPORARY)?;
+        }
+        let file = storage.create(TEMPORARY)?;
+        file.write_at(0, &bytes)?;
+        file.sync_all()?;
+        storage.rename(TEMPORARY, &manifest_name(self.generation))?;
+        storage.sync_dir()
+    }
+
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let body = self.encode_body();
+        let mut out = Writer::new();
+        out.bytes(MAGIC);
+        out.u32(FORMAT_VERSION);
+        out.u32(FORMAT_VERSION);
+        out.u64(self.store_id);
+        out.u64(self.generation);
+        out.u32(self.previous_crc);
+        out.prefixed(&body);
+        let crc = salted_crc32c(seed(&[u64::from_le_bytes(*MAGIC), self.store_id, self.generation]), out.as_slice());
+        out.u32(crc);
+        out.into_vec()
+    }
+
+    fn encode_body(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        self.secret.iter().for_each(|&half| out.u64(half));
+        out.count(usize::from(self.space.is_some()));
+        if let Some(space) = self.space {
+            out.u16(0);
+            out.count(space.dims);
+            out.u8(metric_code(space.metric));
+            out.prefixed(b"default");
+        }
+        out.u64(self.next_file_id);
+        out.u64(self.first_log);
+        out.prefixed(&[]);
+        out.count(self.shards.len());
+        for shard in &self.shards {
+            out.prefixed(&shard.low);
+            out.u64(shard.checkpoint);
+            out.count(shard.segments.len());
+            shard.segments.iter().for_each(|segment| encode_segment(&mut out, segment));
+        }
+        out.into_vec()
+    }
+
+    /// Reads a file of the name that `generation` has.
+    pub fn decode(name: &str, bytes: &[u8], generation: u64) -> Result<Self> {
+        let malformed = |malformed: crate::codec::Malformed| malformed.in_file(name, 0);
+        let mut reader = Reader::new(bytes);
+        if reader.bytes(8).map_err(malformed)? != MAGIC {
+            return Err(Error::corrupt(name, 0, "this is not a manifest"));
+        }
+        let _writer_version = reader.u32().map_err(malformed)?;
+        if reader.u32().map_err(malformed)? > FORMAT_VERSION {
+            return Err(Error::new(
+                ErrorKind::NewerFormat,
+                format!("{name} was written by a newer version of vecmem; upgrade to open this store"),
+            ));
+        }
+        let (store_id, found) = (reader.u64().map_err(malformed)?, reader.u64().map_err(malformed)?);
+        let previous_crc = reader.u32().map_err(malformed)?;
+        let body = reader.prefixed(FILE_BYTES_MAX).map_err(malformed)?;
+        let end = reader.position();
+        let crc = reader.u32().map_err(malformed)?;
+        reader.finish().map_err(malformed)?;
+        let salt = seed(&[u64::from_le_bytes(*MAGIC), store_id, found]);
+        if salted_crc32c(salt, &bytes[..end]) != crc {
+            return Err(Error::corrupt(name, 0, "the checksum of the manifest does not match"));
+        }
+        if found != generation {
+            return Err(Error::corrupt(
+                name,
+                24,
+                format!("the file holds generation {found}; it was renamed or copied"),
+            ));
+        }
+        let mut manifest =
+            decode_body(&mut Reader::new(body)).map_err(|malformed| malformed.in_file(name, HEADER_BYTES as u64))?;
+        (manifest.store_id, manifest.generation, manifest.previous_crc) = (store_id, generation, previous_crc);
+        Ok(manifest)
+    }
+}
+
+fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
+    out.u64(segment.file_id);
+    out.u64(segment.length);
+    out.u32(segment.header_crc);
+    out.u32(segment.rows);
+    out.u32(segment.vectors);
+    out.u64(segment.lsn_base);
+    out.u64(segment.newest_lsn);
+    out.u64(segment.dead_generation);
+    out.prefixed(&segment.first_namespace);
+    out.prefixed(&segment.last_namespace);
+    out.count(segment.derived.len());
+    for derived in &segment.derived {
+        out.u16(derived.kind);
+        out.u16(derived.version);
+        out.u64(derived.file_id);
+        out.u64(derived.length);
+    }
+}
+
+fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
+    let secret = [reader.u64()?, reader.u64()?];
+    let space = match reader.count(11, 1)? {
+        0 => None,
+        _ => Some(decode_space(reader)?),
+    };
+    let (next_file_id, first_log) = (reader.u64()?, reader.u64()?);
+    reader.prefixed(FILE_BYTES_MAX)?;
+    let count = reader.count(16, FILE_BYTES_MAX)?;
+    let mut shards: Vec<ShardEntry> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let low = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+        let in_order = shards.last().map_or(low.is_empty(), |before| before.low < low);
+        if !in_order {
+            return Err(reader.malformed("the shards do not partition the namespaces"));
+        }
+        let checkpoint = reader.u64()?;
+        let segments = reader.count(64, FILE_BYTES_MAX)?;
+        let segments = (0..segments).map(|_| decode_segment(reader)).collect::<Decoded<_>>()?;
+        shards.push(ShardEntry { low, checkpoint, segments });
+    }
+    if shards.is_empty() {
+        return Err(reader.malformed("a store has at least one shard"));
+    }
+    reader.finish()?;
+    Ok(Manifest { store_id: 0, generation: 0, previous_crc: 0, secret, space, next_file_id, first_log, shards })
+}
+
+fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {
+    let _id = reader.u16()?;
+    let dims = reader.u32()? as usize;
+    if !(1..=crate::types::limits::DIMENSIONS).contains(&dims) {
+        return Err(reader.malformed("the dimensions exceed their limit"));
+    }
+    let metric = match reader.u8()? {
+        0 => Metric::Cosine,
+        1 => Metric::Dot,
+        2 => Metric::L2,
+        _ => return Err(reader.malformed("unknown metric")),
+    };
+    reader.text(1 << 10)?;
+    Ok(VectorSpace { dims, metric })
+}
+
+fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
+    let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
+    let (rows, vectors) = (reader.u32()?, reader.u32()?);
+    let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+    let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+    let count = reader.count(20, FILE_BYTES_MAX)?;
+    let derived = (0..count)
+        .map(|_| {
+            let (kind, version) = (reader.u16()?, reader.u16()?);
+            Ok(DerivedEntry { kind, version, file_id: reader.u64()?, length: reader.u64()? })
+        })
+        .collect::<Decoded<_>>()?;
+    Ok(SegmentEntry {
+        file_id,
+        length,
+        header_crc,
+        rows,
+        vectors,
+        lsn_base,
+        newest_lsn,
+        dead_generation,
+        first_namespace,
+        last_namespace,
+        derived,
+    })
+}
+
+/// How a metric is written down.
+pub(crate) fn metric_code(metric: Metric) -> u8 {
+    match metric {
+        Metric::Cosine => 0,
+        Metric::Dot => 1,
+        Metric::L2 => 2,
+    }
+}
+
+fn crc_of(bytes: &[u8]) -> u32 {
+    crate::codec::crc32c(0, bytes)
+}
+
+/// The name of a generation's file.
+pub(crate) fn manifest_name(generation: u64) -> String {
+    format!("manifest-{generation:016x}")
+}
+
+/// The generation that a file name stands for.
+pub(crate) fn manifest_generation(name: &str) -> Option<u64> {
+    hex16(name.strip_prefix("manifest-")?)
+}
+
+/// What a file name of the store stands for; `None` for a stranger, which is never touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileName {
+    Manifest(u64),
+    Temporary,
+    Log(u64),
+    Segment(u64),
+    Lock,
+    Reserve,
+    Doubt,
+}
+
+/// Reads a file name.
+pub(crate) fn parse_name(name: &str) -> Option<FileName> {
+    match name {
+        TEMPORARY => return Some(FileName::Temporary),
+        "LOCK" => return Some(FileName::Lock),
+        "reserve" => return Some(FileName::Reserve),
+        "wal-doubt" => return Some(FileName::Doubt),
+        _ => {}
+    }
+    if let Some(generation) = manifest_generation(name) {
+        return Some(FileName::Manifest(generation));
+    }
+    if let Some(id) = name.strip_prefix("wal-").and_then(|rest| rest.strip_suffix(".log")).and_then(hex16) {
+        return Some(FileName::Log(id));
+    }
+    let (stem, extension) = name.strip_prefix("seg-")?.split_once('.')?;
+    match extension {
+        "truth" | "codes" => hex16(stem).map(FileName::Segment),
+        "dead" => {
+            let (id, generation) = stem.split_once('-')?;
+            hex16(generation)?;
+            hex16(id).map(FileName::Segment)
+        }
+        _ => None,
+    }
+}
+
+fn hex16(text: &str) -> Option<u64> {
+    let lower = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    (text.len() == 16 && lower).then(|| u64::from_str_radix(text, 16).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Manifest {
+        let space = Some(VectorSpace { dims: 384, metric: Metric::Cosine });
+        let derived = vec![DerivedEntry { kind: 1, version: 1, file_id: 7, length: 99 }];
+        let segment = SegmentEntry {
+            file_id: 7,
+            length: 4096,
+            header_crc: 5,
+            rows: 3,
+            vectors: 2,
+            lsn_base: 0,
+            newest_lsn: 9,
+            dead_generation: 2,
+            first_namespace: b"a\0".to_vec(),
+            last_namespace: b"b\0".to_vec(),
+            derived,
+        };
+        Manifest::new(11, [1, 2], space, &[b"m\0".to_vec()]).with(8, 3, |shards| {
+            shards[0].checkpoint = 9;
+            shards[0].segments.push(segment);
+        })
+    }
+
+    #[test]
+    fn a_manifest_round_trips() {
+        let manifest = example();
+        assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
+        let files: Vec<_> = manifest.files().map(|name| parse_name(&name)).collect();
+        assert_eq!(files, vec![Some(FileName::Segment(7)); 3]);
+        assert_eq!(parse_name("seg-0000000000000007.truth~"), None);
+        assert_eq!(manifest.interval(0), Interval { low: vec![], high: b"m\0".to_vec() });
+        assert_eq!(manifest.interval(1).high, vec![0xFF]);
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_length_is_refused() {
+        let bytes = example().encode();
+        for index in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[index] ^= 1 << (index % 8);
+            assert!(Manifest::decode("m", &damaged, 2).is_err(), "byte {index}");
+            assert!(Manifest::decode("m", &bytes[..index], 2).is_err(), "length {index}");
+        }
+        assert!(Manifest::decode("m", &bytes, 3).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! Search on codes: estimates of a score, and upper bounds that prove which rows need their full vector.
+//!
+//! Invariants:
+//! * `upper_bound(raw, meta)` is never below the score that [`crate::distance::score`] computes for the same two vectors, whatever the
+//!   metric, its `f32` rounding included. So a search that re-ranks in full precision every row whose bound reaches the k-th best score has
+//!   the exact answer.
+//! * A bound is never NaN for vectors that the door accepts.
+//!
+//! With q = t*b + f (query: scale, code, error) and x = s*c + e (row), and |.| the Euclidean norm:
+//!
+//! ```text
+//! q.x = t*s*(b.c) + (t*b).e + f.x   <=   t*s*(b.c) + |t*b| * residual(x) + residual(q) * |x|
+//! ```
+//!
+//! Rounding, with u = 2^-24: the kernel adds each product to its lane in at most n/32 + 1 steps and folds 5 times, so its dot product is
+//! within (n/32 + 8) * u * |q| * |x| of the true one; the few operations here and in the score are within 64u of magnitudes that are at most
+//! |q| * |x| (or |q|^2 + |x|^2), and what underflows is below an absolute term. All three are added on the query's side, once.
+
+mod code;
+
+pub use code::{CodeMeta, encode, stride};
+
+use crate::distance::{Kernels, Metric, ZERO_NORM, inverse_norm};
+use code::round_up;
+
+/// Half a unit in the last place of 1.
+const U: f64 = 1.0 / (1_u64 << 24) as f64;
+/// The rounding of everything but the kernel's sum, relative to |q| * |x|.
+const ROUNDING: f64 = 64.0 * U;
+/// More than all underflow of a dot product of 16,384 terms and of its bound: 2^-118.
+const UNDERFLOW: f64 = 1.0 / (1_u128 << 118) as f64;
+
+/// A query in the form the scan needs: its code, unsigned, and the constants of the bound.
+#[derive(Clone, Debug)]
+pub struct PreparedQuery {
+    metric: Metric,
+    code: Vec<u8>,
+    inverse_norm: f32,
+    /// t; under cosine divided by |q|, as are the next two.
+    step: f32,
+    /// |t*b|, rounded up: what a row's residual is multiplied by.
+    per_residual: f32,
+    /// residual(q) and the rounding of sums, rounded up: what a row's norm is multiplied by.
+    per_norm: f32,
+    /// Underflow of the dot product. Zero under cosine, where `per_norm` has it.
+    constant: f32,
+    /// L2 only: |q|^2 for estimates.
+    norm_squared: f32,
+    /// L2 only: |q|^2 less its rounding, and what a row's |x|^2 keeps of itself.
+    floor: f32,
+    keep: f32,
+    /// L2 only: the share of a distance that the kernel is sure not to lose.
+    shrink: f32,
+}
+
+impl PreparedQuery {
+    /// Prepares `vector` (finite, squared norm at most 1e37) for `metric`.
+    pub fn new(kernels: Kernels, vector: &[f32], metric: Metric) -> PreparedQuery {
+        let mut signed = vec![0; stride(vector.len())];
+        let meta = encode(kernels, vector, &mut signed);
+        let code_norm = f64::from(kernels.dot_i8(&signed, &signed)).sqrt();
+        let norm = f64::from(meta.norm);
+        let summation = (vector.len() / 32 + 8) as f64 * U;
+        // Under cosine everything is said for the query of norm 1, so that nothing underflows; a zero query scores 0 with every row.
+        let unit = match metric {
+            Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
+            Metric::Cosine => 1.0 / norm,
+            Metric::Dot | Metric::L2 => 1.0,
+        };
+        // What the kernel's products lose to underflow, seen by a row of the smallest norm.
+        let lost = if metric == Metric::Cosine { UNDERFLOW / f64::from(ZERO_NORM) } else { 0.0 };
+        let error = f64::from(meta.residual) + (summation + ROUNDING) * norm + lost;
+        let norm_squared = norm * norm;
+        PreparedQuery {
+            metric,
+            inverse_norm: inverse_norm(meta.norm),
+            code: signed.into_iter().map(|b| b.cast_unsigned() ^ 0x80).collect(),
+            step: (f64::from(meta.scale) * unit) as f32,
+            per_residual: round_up(f64::from(meta.scale) * code_norm * unit * (1.0 + ROUNDING)),
+            per_norm: round_up(error * unit * (1.0 + ROUNDING)),
+            constant: if metric == Metric::Cosine { 0.0 } else { UNDERFLOW as f32 },
+            norm_squared: norm_squared as f32,
+            floor: (norm_squared * (1.0 - ROUNDING) - UNDERFLOW) as f32,
+            keep: (1.0 - ROUNDING) as f32,
+            shrink: (1.0 - summation - ROUNDING) as f32,
+        }
+    }
+
+    /// The query's code for the integer kernels, [`stride`] bytes, each its value + 128.
+    pub fn code(&self) -> &[u8] {
+        &self.code
+    }
+
+    /// What [`crate::distance::score`] takes as the query's inverse norm.
+    pub fn inverse_norm(&self) -> f32 {
+        self.inverse_norm
+    }
+
+    /// The metric it was prepared for.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// The most that the row's exact score can be, from the raw integer dot product of the codes.
+    pub fn upper_bound(&self, raw: i32, meta: &CodeMeta) -> f32 {
+        match self.metric {
+            Metric::Cosine => self.upper_cosine(raw, meta),
+            Metric::Dot => self.upper_dot(raw, meta),
+            Metric::L2 => self.upper_l2(raw, meta),
+        }
+    }
+
+    /// [`PreparedQuery::upper_bound`] of each row: the three slices have one length.
+    pub fn upper_bounds(&self, raw: &[i32], metas: &[CodeMeta], out: &mut [f32]) {
+        assert!(raw.len() == out.len() && metas.len() == out.len(), "one meta and one bound for each row");
+        let rows = out.iter_mut().zip(raw.iter().zip(metas));
+        match self.metric {
+            Metric::Cosine => rows.for_each(|(bound, (&raw, meta))| *bound = self.upper_cosine(raw, meta)),
+            Metric::Dot => rows.for_each(|(bound, (&raw, meta))| *bound = self.upper_dot(raw, meta)),
+            Metric::L2 => rows.for_each(|(bound, (&raw, meta))| *bound = self.upper_l2(raw, meta)),
+        }
+    }
+
+    /// The score as the codes see it, without any error term.
+    pub fn estimate(&self, raw: i32, meta: &CodeMeta) -> f32 {
+        let dot = self.dot(raw, meta);
+        match self.metric {
+            Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
+            Metric::Cosine => dot / meta.norm,
+            Metric::Dot => dot,
+            Metric::L2 => 0.0 - positive(self.norm_squared + meta.norm * meta.norm - 2.0 * dot).sqrt(),
+        }
+    }
+
+    /// t*s*(b.c).
+    #[inline(always)]
+    fn dot(&self, raw: i32, meta: &CodeMeta) -> f32 {
+        raw.wrapping_sub(meta.sum.wrapping_mul(128)) as f32 * (self.step * meta.scale)
+    }
+
+    #[inline(always)]
+    fn upper_dot(&self, raw: i32, meta: &CodeMeta) -> f32 {
+        self.dot(raw, meta) + (self.per_residual * meta.residual + (self.per_norm * meta.norm + self.constant))
+    }
+
+    #[inline(always)]
+    fn upper_cosine(&self, raw: i32, meta: &CodeMeta) -> f32 {
+        let bound = self.upper_dot(raw, meta) / meta.norm;
+        if meta.norm < ZERO_NORM { 0.0 } else { bound }
+    }
+
+    #[inline(always)]
+    fn upper_l2(&self, raw: i32, meta: &CodeMeta) -> f32 {
+        let squared = self.floor + meta.norm * meta.norm * self.keep - 2.0 * self.upper_dot(raw, meta);
+        0.0 - positive(squared).sqrt() * self.shrink
+    }
+}
+
+/// `value`, or 0 if it is negative.
+#[inline(always)]
+fn positive(value: f32) -> f32 {
+    if value > 0.0 { value } else { 0.0 }
+}

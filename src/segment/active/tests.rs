@@ -1,0 +1,200 @@
+//! The active part against a model: a plain list of versions.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::types::{FieldVector, Metric, NEVER, Scope};
+
+const SPACE: VectorSpace = VectorSpace { dims: 3, metric: Metric::Cosine };
+
+fn record(namespace: &Namespace, key: &str, vectors: usize) -> Arc<Record> {
+    let vector = |number: usize| FieldVector { path: "".into(), values: [1.0, number as f32, key.len() as f32].into() };
+    Arc::new(Record {
+        namespace: namespace.clone(),
+        key: key.into(),
+        value: "{}".into(),
+        created_at: 1,
+        updated_at: 2,
+        expires_at: NEVER,
+        ttl: 0,
+        flags: 0,
+        index_paths: Vec::new(),
+        vectors: (0..vectors).map(vector).collect(),
+    })
+}
+
+fn namespaces() -> Vec<Namespace> {
+    let labels: [&[&str]; 5] = [&["a"], &["a", "b"], &["a", "c"], &["a\0"], &["b"]];
+    labels.map(|labels| Namespace::new(labels.iter().copied()).unwrap()).into()
+}
+
+struct Version {
+    namespace: Namespace,
+    key: String,
+    lsn: Lsn,
+    dead_lsn: Lsn,
+}
+
+/// Plays seeded writes as `apply` does; returns the part and what it should hold.
+fn played(seed: u64) -> (Active, Vec<Version>, Lsn) {
+    let active = Active::new(7, Some(SPACE));
+    let (mut versions, mut state, namespaces) = (Vec::<Version>::new(), seed, namespaces());
+    let mut next = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound
+    };
+    for lsn in 1..=400 {
+        let (namespace, key) = (namespaces[next(5)].clone(), format!("k{}", next(12)));
+        let kill = |versions: &mut Vec<Version>, dies: &dyn Fn(&Version) -> bool| {
+            let dying = versions.iter_mut().filter(|version| version.dead_lsn == ALIVE && dies(version));
+            dying.map(|version| version.dead_lsn = lsn).count()
+        };
+        match next(20) {
+            0 => {
+                let scope = if next(2) == 0 { Scope::from(&namespace) } else { Scope::Prefix(namespace) };
+                let interval = scope.interval();
+                let expected = kill(&mut versions, &|version| interval.contains(version.namespace.encoded()));
+                assert_eq!(active.kill_range(&interval, lsn), expected);
+            }
+            1..4 => {
+                let killed = active.newest(namespace.encoded(), &key).is_some_and(|row| active.kill(row, lsn));
+                let expected = kill(&mut versions, &|version| version.namespace == namespace && version.key == key);
+                assert_eq!(usize::from(killed), expected);
+            }
+            _ => {
+                let older = active.newest(namespace.encoded(), &key);
+                let row = active.append(record(&namespace, &key, next(3)), lsn).unwrap();
+                assert_eq!(row as usize, versions.len());
+                if let Some(older) = older {
+                    active.kill(older, lsn);
+                }
+                kill(&mut versions, &|version| version.namespace == namespace && version.key == key);
+                versions.push(Version { namespace, key, lsn, dead_lsn: ALIVE });
+            }
+        }
+    }
+    (active, versions, 400)
+}
+
+#[test]
+fn every_view_sees_its_own_versions() {
+    for seed in 0..5 {
+        println!("seed {seed}");
+        let (active, versions, last) = played(seed);
+        for visible in [0, 1, 57, 200, last] {
+            let sees = |version: &&Version| version.lsn <= visible && visible < version.dead_lsn;
+            let ordered: BTreeMap<_, _> = versions
+                .iter()
+                .filter(sees)
+                .map(|version| ((version.namespace.encoded(), version.key.as_str()), version.lsn))
+                .collect();
+            let lsns = |rows: Vec<u32>| rows.into_iter().map(|row| active.row(row).lsn).collect::<Vec<_>>();
+            assert_eq!(lsns(active.ordered_rows(visible)), ordered.values().copied().collect::<Vec<_>>());
+            for (&(namespace, key), &lsn) in &ordered {
+                let found = active.find(namespace, key, visible);
+                assert_eq!(found.map(|row| active.row(row).lsn), Some(lsn));
+            }
+            for scope in
+                namespaces().into_iter().flat_map(|n| [Scope::from(&n), Scope::Prefix(n)]).chain([Scope::Store])
+            {
+                let interval = scope.interval();
+                let inside = |encoded: &[u8]| interval.contains(encoded);
+                let mut rows = Vec::new();
+                active.rows_in(&interval, &mut rows);
+                let mut listed = lsns(rows);
+                listed.sort_unstable();
+                let expected = versions.iter().filter(|version| inside(version.namespace.encoded()));
+                assert_eq!(listed, expected.map(|version| version.lsn).collect::<Vec<_>>(), "{scope:?}");
+                let after = (interval.low.as_slice(), "k3");
+                let page = active.rows_by_key(&interval, "k1", Some(after), visible, 4);
+                let expected = ordered.iter().filter(|((namespace, key), _)| {
+                    inside(namespace) && key.starts_with("k1") && (*namespace, *key) > after
+                });
+                assert_eq!(lsns(page), expected.take(4).map(|(_, &lsn)| lsn).collect::<Vec<_>>(), "{scope:?}");
+            }
+            let deaths: Vec<_> = versions
+                .iter()
+                .zip(0_u32..)
+                .filter(|(version, _)| {
+                    version.lsn <= visible && visible < version.dead_lsn && version.dead_lsn != ALIVE
+                })
+                .map(|(version, row)| (row, version.dead_lsn))
+                .collect();
+            assert_eq!(active.deaths_after(visible), deaths);
+        }
+    }
+}
+
+#[test]
+fn vectors_and_their_codes_are_those_of_the_record() {
+    let (active, versions, _) = played(9);
+    let mut vectors = 0;
+    for row in 0..versions.len() as u32 {
+        let row = active.row(row);
+        assert_eq!(row.vectors().len(), row.record.vectors.len());
+        for (number, field) in row.vectors().zip(&row.record.vectors) {
+            let mut code = vec![0; stride(3)];
+            let meta = encode(Kernels::get(), &field.values, &mut code);
+            assert_eq!(
+                (active.vector(number), active.code(number), active.meta(number)),
+                (&*field.values, &*code, &meta)
+            );
+            assert_eq!(active.code(number).as_ptr() as usize % 64, 0);
+            vectors += 1;
+        }
+    }
+    assert_eq!((active.vectors(), active.len(), active.id()), (vectors, versions.len(), 7));
+    assert!(active.bytes() > vectors * (64 + 12 + 16));
+}
+
+#[test]
+fn the_newest_touch_counts_and_later_ones_are_carried_over() {
+    let active = Active::new(1, None);
+    let namespace = &namespaces()[0];
+    let rows = [1, 2, 3].map(|lsn| active.append(record(namespace, &lsn.to_string(), 0), lsn).unwrap());
+    assert!(active.touch(rows[0], 50, 4) && active.touch(rows[1], 60, 6));
+    assert!(!active.touch(rows[1], 55, 5));
+    assert_eq!(rows.map(|row| active.row(row).expires_at()), [50, 60, NEVER]);
+    assert_eq!(active.touches_after(4), [(rows[1], 60, 6)]);
+    assert_eq!(active.touches_after(3), [(rows[0], 50, 4), (rows[1], 60, 6)]);
+}
+
+#[test]
+fn a_vector_of_another_dimension_is_refused_and_leaves_no_row() {
+    for (space, vectors) in [(None, 1), (Some(VectorSpace { dims: 4, ..SPACE }), 1)] {
+        let active = Active::new(1, space);
+        let error = active.append(record(&namespaces()[0], "k", vectors), 1).unwrap_err();
+        assert_eq!((error.kind(), active.len(), active.vectors()), (ErrorKind::Corrupt, 0, 0));
+    }
+}
+
+#[test]
+fn readers_run_beside_the_writer() {
+    let active = Active::new(1, Some(SPACE));
+    let namespace = namespaces()[0].clone();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for lsn in 1..=3_000_u64 {
+                let key = (lsn % 10).to_string();
+                let older = active.newest(namespace.encoded(), &key);
+                active.append(record(&namespace, &key, 1), lsn).unwrap();
+                if let Some(older) = older {
+                    active.kill(older, lsn);
+                }
+            }
+        });
+        scope.spawn(|| {
+            let mut rows = Vec::new();
+            while rows.len() < 3_000 {
+                rows.clear();
+                active.rows_in(&Interval::everything(), &mut rows);
+                for &row in &rows {
+                    let row = active.row(row);
+                    let vector = row.vectors().start;
+                    assert_eq!(active.vector(vector), &*row.record.vectors[0].values);
+                    assert_eq!(active.code(vector).len(), 64);
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,326 @@
+//! Files in checked blocks: the frame that truth and derived files share.
+//!
+//! Invariants:
+//! * Every byte of a file lies under a CRC-32C that is seeded with (magic, store id, file id, block number): bytes that rot,
+//!   move, or come from another file do not verify.
+//! * The header is written last, so a file that was not finished has none; its CRC covers the table's CRC and so, in two
+//!   steps, every byte of the file. Whoever knows the header CRC knows the file.
+//! * A reader checks a block the first time it needs it, before its loop, and never again. What passed is still not trusted:
+//!   ranges are compared with the file by whoever reads them.
+//!
+//! # Format
+//!
+//! Little endian.
+//!
+//! ```text
+//! OFFSET    SIZE    MEANING
+//! 0         8       magic
+//! 8         4       format version
+//! 12        4       oldest reader version that understands the file
+//! 16        8       store id
+//! 24        8       file id
+//! 32        8       length of the file
+//! 40        8       end of the body, a multiple of 64
+//! 48        4       CRC-32C of the table
+//! 52        12      0
+//! 64        4028    fields of the file kind, then 0
+//! 4092      4       CRC-32C of the 4092 bytes before
+//! 4096      ...     body, in blocks of 65536 bytes from here; the last one may be shorter
+//! body end  4 each  table: the CRC-32C of each block
+//! ```
+
+use std::ops::Range;
+
+use crate::codec::{Reader, Writer, salted_crc32c, seed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{Map, Storage, StorageFile};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Bytes of the header; the body begins here.
+pub(crate) const HEADER_BYTES: usize = 4 << 10;
+/// Bytes under one checksum.
+pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// What every section is aligned to.
+pub(crate) const ALIGNMENT: usize = 64;
+
+const FIELDS_AT: usize = 64;
+const CRC_AT: usize = HEADER_BYTES - 4;
+
+/// Which file of which store: what its checksums are bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub magic: [u8; 8],
+    pub version: u32,
+    pub store_id: u64,
+    pub file_id: u64,
+}
+
+impl Identity {
+    fn seed(&self) -> u64 {
+        seed(&[u64::from_le_bytes(self.magic), self.store_id, self.file_id])
+    }
+}
+
+fn block_crc(file_seed: u64, block: usize, bytes: &[u8]) -> u32 {
+    salted_crc32c(seed(&[file_seed, block as u64]), bytes)
+}
+
+/// A finished file: what pins its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub length: u64,
+    pub header_crc: u32,
+}
+
+struct OpenBlock {
+    index: usize,
+    filled: usize,
+    bytes: Box<[u8]>,
+}
+
+/// Writes a file whose body arrives from several places at once; memory holds only the blocks that are not full yet.
+pub(crate) struct BlockWriter {
+    identity: Identity,
+    file_seed: u64,
+    file: Box<dyn StorageFile>,
+    open: Vec<OpenBlock>,
+    spare: Vec<Box<[u8]>>,
+    crcs: Vec<u32>,
+}
+
+impl BlockWriter {
+    pub fn create(storage: &dyn Storage, name: &str, identity: Identity) -> Result<Self> {
+        let file = storage.create(name)?;
+        let (open, spare, crcs) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { identity, file_seed: identity.seed(), file, open, spare, crcs })
+    }
+
+    /// Writes `bytes` at `offset` of the file, in the body. Each byte of the body is written exactly once.
+    pub fn write_at(&mut self, mut offset: u64, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let place = offset as usize - HEADER_BYTES;
+            let (index, start) = (place / BLOCK_BYTES, place % BLOCK_BYTES);
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - start));
+            let position = self.open_block(index);
+            let block = &mut self.open[position];
+            block.bytes[start..start + now.len()].copy_from_slice(now);
+            block.filled += now.len();
+            if block.filled == BLOCK_BYTES {
+                self.close_block(position, BLOCK_BYTES)?;
+            }
+            (offset, bytes) = (offset + now.len() as u64, later);
+        }
+        Ok(())
+    }
+
+    fn open_block(&mut self, index: usize) -> usize {
+        if let Some(position) = self.open.iter().position(|block| block.index == index) {
+            return position;
+        }
+        let bytes = self.spare.pop().unwrap_or_else(|| vec![0; BLOCK_BYTES].into());
+        self.open.push(OpenBlock { index, filled: 0, bytes });
+        self.open.len() - 1
+    }
+
+    fn close_block(&mut self, position: usize, length: usize) -> Result<()> {
+        let block = self.open.swap_remove(position);
+        let bytes = &block.bytes[..length];
+        if self.crcs.len() <= block.index {
+            self.crcs.resize(block.index + 1, 0);
+        }
+        self.crcs[block.index] = block_crc(self.file_seed, block.index, bytes);
+        self.file.write_at((HEADER_BYTES + block.index * BLOCK_BYTES) as u64, bytes)?;
+        self.spare.push(block.bytes);
+        Ok(())
+    }
+
+    /// Ends the body at `body_end`, writes table and header, and syncs the file.
+    pub fn finish(mut self, body_end: u64, fields: &[u8]) -> Result<Finished> {
+        let body = body_end as usize - HEADER_BYTES;
+        let short = body % BLOCK_BYTES;
+        if let Some(position) =
+            self.open.iter().position(|block| block.index == body / BLOCK_BYTES && block.filled == short)
+        {
+            self.close_block(position, short)?;
+        }
+        if !self.open.is_empty() || self.crcs.len() != body.div_ceil(BLOCK_BYTES) || fields.len() > CRC_AT - FIELDS_AT {
+            return Err(Error::invalid("a segment file was finished before all that its totals announce was written"));
+        }
+        let mut table = Writer::new();
+        self.crcs.iter().for_each(|&crc| table.u32(crc));
+        self.file.write_at(body_end, table.as_slice())?;
+        let length = body_end + table.len() as u64;
+        let table_crc = salted_crc32c(self.file_seed, table.as_slice());
+        let mut header = header(self.identity, length, body_end, table_crc);
+        header.bytes(fields);
+        header.pad_to(CRC_AT);
+        let header_crc = salted_crc32c(self.file_seed, header.as_slice());
+        header.u32(header_crc);
+        self.file.write_at(0, header.as_slice())?;
+        self.file.sync_all()?;
+        Ok(Finished { length, header_crc })
+    }
+}
+
+/// Makes any bytes a file whose checksums hold: the first 4 KiB become its header, the rest its body. For tests that want to
+/// get past the checksums, as an attacker would.
+pub(crate) fn forge(mut bytes: Vec<u8>, identity: Identity) -> (Vec<u8>, Finished) {
+    bytes.resize(bytes.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
+    let (file_seed, body_end) = (identity.seed(), bytes.len());
+    let crcs = bytes[HEADER_BYTES..].chunks(BLOCK_BYTES).enumerate();
+    let table: Vec<u8> = crcs.flat_map(|(block, bytes)| block_crc(file_seed, block, bytes).to_le_bytes()).collect();
+    bytes.extend_from_slice(&table);
+    let length = bytes.len() as u64;
+    let mut header = header(identity, length, body_end as u64, salted_crc32c(file_seed, &table));
+    header.bytes(&bytes[FIELDS_AT..CRC_AT]);
+    let header_crc = salted_crc32c(file_seed, header.as_slice());
+    header.u32(header_crc);
+    bytes[..HEADER_BYTES].copy_from_slice(header.as_slice());
+    (bytes, Finished { length, header_crc })
+}
+
+/// The header up to its fields.
+fn header(identity: Identity, length: u64, body_end: u64, table_crc: u32) -> Writer {
+    let mut header = Writer::new();
+    header.bytes(&identity.magic);
+    header.u32(identity.version);
+    header.u32(identity.version);
+    header.u64(identity.store_id);
+    header.u64(identity.file_id);
+    header.u64(length);
+    header.u64(body_end);
+    header.u32(table_crc);
+    header.pad_to(FIELDS_AT);
+    header
+}
+
+/// A mapped file whose blocks are checked when they are first needed.
+pub(crate) struct CheckedMap {
+    name: String,
+    map: Map,
+    file_seed: u64,
+    body_end: usize,
+    header_crc: u32,
+    /// One bit for each block that passed.
+    seen: Box<[AtomicU64]>,
+}
+
+impl CheckedMap {
+    /// Maps `name` and checks its header and table. A file that is not what `identity` says is `Corrupt`.
+    pub fn open(storage: &dyn Storage, name: String, identity: Identity) -> Result<Self> {
+        let map = storage.map(&name)?;
+        let corrupt = |offset: usize, what: &str| Error::corrupt(&name, offset as u64, what);
+        if map.len() < HEADER_BYTES {
+            return Err(corrupt(map.len(), "the file ends inside its header"));
+        }
+        if map[..8] != identity.magic {
+            return Err(corrupt(0, "the file does not begin with the magic of its kind"));
+        }
+        let mut reader = Reader::new(&map[8..HEADER_BYTES]);
+        let read = |error: crate::codec::Malformed| error.in_file(&name, 8);
+        let (_version, needed) = (reader.u32().map_err(read)?, reader.u32().map_err(read)?);
+        let (store_id, file_id) = (reader.u64().map_err(read)?, reader.u64().map_err(read)?);
+        let (length, body_end) = (reader.u64().map_err(read)?, reader.u64().map_err(read)?);
+        let table_crc = reader.u32().map_err(read)?;
+        let file_seed = identity.seed();
+        let header_crc = salted_crc32c(file_seed, &map[..CRC_AT]);
+        if map[CRC_AT..HEADER_BYTES] != header_crc.to_le_bytes()
+            || (store_id, file_id) != (identity.store_id, identity.file_id)
+        {
+            return Err(corrupt(0, "the header fails its checksum, or belongs to another store or file"));
+        }
+        if needed > identity.version {
+            let what = format!(
+                "{name} needs a reader of format {needed}, this one knows {}; upgrade vecmem",
+                identity.version
+            );
+            return Err(Error::new(ErrorKind::NewerFormat, what));
+        }
+        let blocks = body_end.saturating_sub(HEADER_BYTES as u64).div_ceil(BLOCK_BYTES as u64);
+        let ends_well = body_end >= HEADER_BYTES as u64
+            && body_end.is_multiple_of(ALIGNMENT as u64)
+            && body_end.checked_add(4 * blocks) == Some(length)
+            && length == map.len() as u64;
+        if !ends_well {
+            return Err(corrupt(map.len(), &format!("the header says that the file is {length} bytes long")));
+        }
+        let body_end = body_end as usize;
+        if salted_crc32c(file_seed, &map[body_end..]) != table_crc {
+            return Err(corrupt(body_end, "the table of checksums fails its own"));
+        }
+        let seen = (0..(blocks as usize).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { name, map, file_seed, body_end, header_crc, seen })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn header_crc(&self) -> u32 {
+        self.header_crc
+    }
+
+    pub fn body_end(&self) -> usize {
+        self.body_end
+    }
+
+    /// The header's fields of the file kind: the first one lies at offset 64.
+    pub fn fields(&self) -> &[u8] {
+        &self.map[FIELDS_AT..CRC_AT]
+    }
+
+    /// The whole file. Of the body, only what was ensured is known to be as written.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The error for bytes at `offset` that are not what they should be.
+    #[cold]
+    pub fn damaged(&self, offset: usize, what: impl std::fmt::Display) -> Error {
+        Error::corrupt(&self.name, offset as u64, what).with_kind(ErrorKind::Damaged)
+    }
+
+    /// Checks the blocks of a range of the file that nobody needed before. Call it before a loop, not inside.
+    #[inline]
+    pub fn ensure(&self, range: Range<usize>) -> Result<()> {
+        if range.start >= range.end {
+            return Ok(());
+        }
+        if range.start < HEADER_BYTES || range.end > self.body_end {
+            return Err(self.damaged(range.start, "a range lies outside the body of the file"));
+        }
+        let (first, last) = ((range.start - HEADER_BYTES) / BLOCK_BYTES, (range.end - 1 - HEADER_BYTES) / BLOCK_BYTES);
+        for word in first / 64..=last / 64 {
+            let low = u64::MAX << first.saturating_sub(word * 64);
+            let high = u64::MAX >> (63 - (last - word * 64).min(63));
+            let missing = low & high & !self.seen[word].load(Ordering::Relaxed);
+            if missing != 0 {
+                self.check_blocks(word, missing)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and checks every block, also those that passed before; what fails.
+    pub fn check_all(&self) -> Vec<Error> {
+        let blocks = (self.body_end - HEADER_BYTES).div_ceil(BLOCK_BYTES);
+        (0..blocks).filter_map(|block| self.check_blocks(block / 64, 1 << (block % 64)).err()).collect()
+    }
+
+    #[cold]
+    fn check_blocks(&self, word: usize, mut missing: u64) -> Result<()> {
+        while missing != 0 {
+            let block = word * 64 + missing.trailing_zeros() as usize;
+            let start = HEADER_BYTES + block * BLOCK_BYTES;
+            let bytes = &self.map[start..(start + BLOCK_BYTES).min(self.body_end)];
+            let entry = self.body_end + 4 * block;
+            if self.map[entry..entry + 4] != block_crc(self.file_seed, block, bytes).to_le_bytes() {
+                return Err(self.damaged(start, format!("a block of {} bytes fails its checksum", bytes.len())));
+            }
+            self.seen[word].fetch_or(missing & missing.wrapping_neg(), Ordering::Relaxed);
+            missing &= missing - 1;
+        }
+        Ok(())
+    }
+}

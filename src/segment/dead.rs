@@ -1,0 +1,323 @@
+//! What happened to the rows of a sealed segment after it was written: deaths, and expiries that a touch moved.
+//!
+//! Invariants:
+//! * One writer at a time (whoever holds the apply lock), any number of readers without a lock. A reader that got its
+//!   `visible` from a published view sees every death at or below it; of later ones it sees any part, and ignores them.
+//! * The first death of a row is its death: it never changes and is never taken back.
+//! * Rows that nothing happened to cost 1/32 byte; pages of 512 rows are allocated when the first of them changes.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::record::{ALIVE, Lsn};
+use crate::sync::{AtomicU64, Ordering};
+
+const PAGE_ROWS: u32 = 512;
+
+/// No expiry: [`Deaths::touch`] keeps it out of the column.
+const UNTOUCHED: u64 = i64::MIN as u64;
+
+type Page = Box<[AtomicU64]>;
+
+/// A number per row, most of which are the default.
+#[derive(Debug)]
+pub(crate) struct SparseColumn {
+    default: u64,
+    rows: u32,
+    pages: Box<[OnceLock<Page>]>,
+}
+
+impl SparseColumn {
+    pub fn new(rows: u32, default: u64) -> Self {
+        let pages = (0..rows.div_ceil(PAGE_ROWS)).map(|_| OnceLock::new()).collect();
+        Self { default, rows, pages }
+    }
+
+    /// The value of `row`; the default where there is no such row.
+    #[inline]
+    pub fn get(&self, row: u32) -> u64 {
+        match self.pages.get((row / PAGE_ROWS) as usize).and_then(OnceLock::get) {
+            Some(page) => page[(row % PAGE_ROWS) as usize].load(Ordering::Relaxed),
+            None => self.default,
+        }
+    }
+
+    /// Sets the value of `row`; nothing where there is no such row.
+    pub fn set(&self, row: u32, value: u64) {
+        if row < self.rows {
+            self.page((row / PAGE_ROWS) as usize)[(row % PAGE_ROWS) as usize].store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The rows of `range` whose value is not the default, in order, with their values.
+    pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.slices(range)
+            .flat_map(|(first, slots)| (first..).zip(slots.iter().map(|slot| slot.load(Ordering::Relaxed))))
+            .filter(|&(_, value)| value != self.default)
+    }
+
+    /// How many values of `range` are not the default and `counts`.
+    pub fn count(&self, range: Range<u32>, counts: impl Fn(u64) -> bool) -> u32 {
+        let counted = |value| u32::from(value != self.default && counts(value));
+        let count = |slots: &[AtomicU64]| slots.iter().map(|slot| counted(slot.load(Ordering::Relaxed))).sum::<u32>();
+        self.slices(range).map(|(_, slots)| count(slots)).sum()
+    }
+
+    /// Whether all of `range` is certainly the default, at the cost of a look at its pages.
+    #[inline]
+    pub fn is_untouched(&self, range: Range<u32>) -> bool {
+        self.page_range(&range).all(|page| self.pages[page].get().is_none())
+    }
+
+    /// The values of this moment. For the writer, who knows that no other moment is mixed in.
+    fn snapshot(&self) -> Self {
+        let copy = Self::new(self.rows, self.default);
+        self.iter(0..self.rows).for_each(|(row, value)| copy.set(row, value));
+        copy
+    }
+
+    fn page(&self, index: usize) -> &Page {
+        self.pages[index].get_or_init(|| (0..PAGE_ROWS).map(|_| AtomicU64::new(self.default)).collect())
+    }
+
+    fn page_range(&self, range: &Range<u32>) -> Range<usize> {
+        let end = range.end.min(self.rows);
+        if range.start >= end {
+            return 0..0;
+        }
+        (range.start / PAGE_ROWS) as usize..end.div_ceil(PAGE_ROWS) as usize
+    }
+
+    /// The allocated slots of `range`: the row of the first one, and the slots.
+    fn slices(&self, range: Range<u32>) -> impl Iterator<Item = (u32, &[AtomicU64])> + '_ {
+        let end = range.end.min(self.rows);
+        self.page_range(&range).filter_map(move |index| {
+            let page = self.pages[index].get()?;
+            let base = index as u32 * PAGE_ROWS;
+            let first = range.start.max(base);
+            Some((first, &page[(first - base) as usize..(end - base).min(PAGE_ROWS) as usize]))
+        })
+    }
+}
+
+/// A moved expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Touch {
+    pub row: u32,
+    /// Microseconds since 1970 UTC.
+    pub expires_at: i64,
+    pub lsn: Lsn,
+}
+
+/// The deaths and touches of one segment's rows.
+#[derive(Debug)]
+pub(crate) struct Deaths {
+    rows: u32,
+    dead_lsn: SparseColumn,
+    dead_rows: AtomicU64,
+    /// All that readers look at: the two columns of a touch do not change at the same instant.
+    touched_expiry: SparseColumn,
+    touch_lsn: SparseColumn,
+    touched_rows: AtomicU64,
+}
+
+impl Deaths {
+    /// All of `rows` alive and untouched.
+    pub fn new(rows: u32) -> Self {
+        Self {
+            rows,
+            dead_lsn: SparseColumn::new(rows, ALIVE),
+            dead_rows: AtomicU64::new(0),
+            touched_expiry: SparseColumn::new(rows, UNTOUCHED),
+            touch_lsn: SparseColumn::new(rows, 0),
+            touched_rows: AtomicU64::new(0),
+        }
+    }
+
+    /// A copy that later writes do not reach. Writer only.
+    pub fn snapshot(&self) -> Self {
+        Self {
+            rows: self.rows,
+            dead_lsn: self.dead_lsn.snapshot(),
+            dead_rows: AtomicU64::new(self.dead_rows()),
+            touched_expiry: self.touched_expiry.snapshot(),
+            touch_lsn: self.touch_lsn.snapshot(),
+            touched_rows: AtomicU64::new(self.touched_rows()),
+        }
+    }
+
+    /// Kills `row` as of `lsn` if it lives; whether it did. Writer only.
+    pub fn kill(&self, row: u32, lsn: Lsn) -> bool {
+        let kills = row < self.rows && self.dead_lsn.get(row) == ALIVE;
+        if kills {
+            self.dead_lsn.set(row, lsn);
+            self.dead_rows.fetch_add(1, Ordering::Relaxed);
+        }
+        kills
+    }
+
+    /// Kills what lives in `range` and was written before `lsn`, as of `lsn`; how many those were. Writer only.
+    pub fn kill_range(&self, range: Range<u32>, lsn: Lsn, row_lsn: impl Fn(u32) -> Lsn) -> u32 {
+        let end = range.end.min(self.rows);
+        let mut killed = 0;
+        for index in self.dead_lsn.page_range(&range) {
+            let base = index as u32 * PAGE_ROWS;
+            let (first, last) = (range.start.max(base), end.min(base.saturating_add(PAGE_ROWS)));
+            let slots = &self.dead_lsn.page(index)[(first - base) as usize..(last - base) as usize];
+            for (row, slot) in (first..last).zip(slots) {
+                if slot.load(Ordering::Relaxed) == ALIVE && row_lsn(row) < lsn {
+                    slot.store(lsn, Ordering::Relaxed);
+                    killed += 1;
+                }
+            }
+        }
+        self.dead_rows.fetch_add(u64::from(killed), Ordering::Relaxed);
+        killed
+    }
+
+    /// The LSN that killed `row`; `ALIVE` if none did.
+    #[inline]
+    pub fn dead_lsn(&self, row: u32) -> Lsn {
+        self.dead_lsn.get(row)
+    }
+
+    /// Whether a view of `visible` sees `row` dead.
+    #[inline]
+    pub fn is_dead_at(&self, row: u32, visible: Lsn) -> bool {
+        self.dead_lsn.get(row) <= visible
+    }
+
+    /// Whether certainly no row of `range` is dead in any view.
+    #[inline]
+    pub fn none_dead_in(&self, range: Range<u32>) -> bool {
+        self.dead_rows.load(Ordering::Relaxed) == 0 || self.dead_lsn.is_untouched(range)
+    }
+
+    /// Rows of `range` that a view of `visible` does not see dead.
+    pub fn live_in(&self, range: Range<u32>, visible: Lsn) -> u32 {
+        let rows = range.end.min(self.rows).saturating_sub(range.start);
+        if self.dead_rows.load(Ordering::Relaxed) == 0 {
+            return rows;
+        }
+        rows - self.dead_lsn.count(range, |lsn| lsn <= visible)
+    }
+
+    /// Rows that died, whatever the view.
+    pub fn dead_rows(&self) -> u64 {
+        self.dead_rows.load(Ordering::Relaxed)
+    }
+
+    /// Rows whose expiry was moved.
+    pub fn touched_rows(&self) -> u64 {
+        self.touched_rows.load(Ordering::Relaxed)
+    }
+
+    /// The rows that died at or below `lsn`, in order.
+    pub fn died_up_to(&self, lsn: Lsn) -> impl Iterator<Item = u32> + '_ {
+        self.dead_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead <= lsn).map(|(row, _)| row)
+    }
+
+    /// The rows that died after `lsn`, in order, each with the LSN of its death.
+    pub fn died_after(&self, lsn: Lsn) -> impl Iterator<Item = (u32, Lsn)> + '_ {
+        self.dead_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead > lsn)
+    }
+
+    /// Moves the expiry of `row` unless a later touch did; whether it moved. Writer only.
+    pub fn touch(&self, touch: Touch) -> bool {
+        let before = self.touch_lsn.get(touch.row);
+        let moves = touch.row < self.rows && touch.lsn > before;
+        if moves {
+            self.touched_expiry.set(touch.row, touch.expires_at.max(i64::MIN + 1) as u64);
+            self.touch_lsn.set(touch.row, touch.lsn);
+            self.touched_rows.fetch_add(u64::from(before == 0), Ordering::Relaxed);
+        }
+        moves
+    }
+
+    /// When `row` expires, given what its column says.
+    #[inline]
+    pub fn expires_at(&self, row: u32, stored: i64) -> i64 {
+        if self.touched_rows.load(Ordering::Relaxed) == 0 {
+            return stored;
+        }
+        match self.touched_expiry.get(row) {
+            UNTOUCHED => stored,
+            moved => moved as i64,
+        }
+    }
+
+    /// Whether certainly no expiry in `range` was moved.
+    #[inline]
+    pub fn none_touched_in(&self, range: Range<u32>) -> bool {
+        self.touched_rows.load(Ordering::Relaxed) == 0 || self.touched_expiry.is_untouched(range)
+    }
+
+    /// The newest touch of each touched row, in row order. For the writer, which sees both columns agree.
+    pub fn touches(&self) -> impl Iterator<Item = Touch> + '_ {
+        self.touch_lsn.iter(0..self.rows).map(|(row, lsn)| Touch {
+            row,
+            expires_at: self.touched_expiry.get(row) as i64,
+            lsn,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A seeded random number generator, enough for tests.
+    fn next(state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state >> 33
+    }
+
+    #[test]
+    fn deaths_agree_with_a_map() {
+        for rows in [0, 1, 511, 512, 513, 3_000] {
+            let seed = u64::from(rows) + 7;
+            println!("seed {seed}");
+            let (deaths, mut model, mut state) = (Deaths::new(rows), BTreeMap::new(), seed);
+            for lsn in 1..300 {
+                let (a, b) = (next(&mut state) as u32 % (rows + 9), next(&mut state) as u32 % (rows + 9));
+                if lsn % 10 != 0 {
+                    let kills = a < rows && !model.contains_key(&a);
+                    assert_eq!(deaths.kill(a, lsn), kills);
+                    if kills {
+                        model.insert(a, lsn);
+                    }
+                } else {
+                    let born = |row: u32| u64::from(row % 2) * 150;
+                    let range = a.min(b)..a.min(b) + b / 20;
+                    let due = range.clone().filter(|&row| row < rows && born(row) < lsn);
+                    let killed = due.filter(|&row| *model.entry(row).or_insert(lsn) == lsn).count();
+                    assert_eq!(deaths.kill_range(range, lsn, born) as usize, killed);
+                }
+                let (low, high, visible) = (a.min(b), a.max(b), lsn / 2);
+                let dead = model.range(low..high).filter(|&(_, &dead)| dead <= visible).count() as u32;
+                assert_eq!(deaths.live_in(low..high, visible), high.min(rows).saturating_sub(low) - dead);
+                assert!(!(deaths.none_dead_in(a..a + 1) && model.contains_key(&a)));
+                assert_eq!(deaths.is_dead_at(a, visible), model.get(&a).is_some_and(|&dead| dead <= visible));
+            }
+            assert_eq!(deaths.dead_rows() as usize, model.len());
+            assert!(
+                deaths.died_after(150).eq(model.iter().map(|(&row, &lsn)| (row, lsn)).filter(|&(_, lsn)| lsn > 150))
+            );
+            assert!(deaths.died_up_to(150).eq(model.iter().filter(|&(_, &lsn)| lsn <= 150).map(|(&row, _)| row)));
+        }
+    }
+
+    #[test]
+    fn the_newest_touch_counts() {
+        let deaths = Deaths::new(700);
+        assert_eq!(deaths.expires_at(600, 5), 5);
+        assert!(deaths.touch(Touch { row: 600, expires_at: 70, lsn: 3 }));
+        assert!(!deaths.touch(Touch { row: 600, expires_at: 60, lsn: 2 }));
+        assert!(!deaths.touch(Touch { row: 700, expires_at: 60, lsn: 9 }));
+        assert!(deaths.touch(Touch { row: 601, expires_at: i64::MIN, lsn: 4 }));
+        assert_eq!((deaths.expires_at(600, 5), deaths.expires_at(602, 5), deaths.touched_rows()), (70, 5, 2));
+        assert!(deaths.expires_at(601, 5) < 0 && deaths.none_touched_in(0..512) && !deaths.none_touched_in(0..513));
+        assert_eq!(deaths.touches().map(|touch| (touch.row, touch.lsn)).collect::<Vec<_>>(), [(600, 3), (601, 4)]);
+    }
+}

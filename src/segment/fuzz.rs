@@ -1,0 +1,53 @@
+//! Plain functions that fuzz targets and seeded tests share: any bytes, past the checksums, through every reader.
+
+use crate::segment::blocks::{CheckedMap, forge};
+use crate::segment::dead_file::DeadFile;
+use crate::segment::layout::{Header, Section, StoreKeys, truth_name};
+use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::storage::Storage;
+use crate::storage::sim::SimStorage;
+use crate::types::Interval;
+
+/// Opens `bytes` as a truth file with checksums that hold, and reads what there is to read.
+pub fn fuzz_segment_open(bytes: &[u8]) {
+    let storage = SimStorage::new(1);
+    let mut keys = StoreKeys { store_id: 1, secret: [1, 2], space: None };
+    let (image, finished) = forge(bytes.to_vec(), keys.truth(1));
+    storage.write_file(&truth_name(1), &image);
+    let Ok(file) = CheckedMap::open(&storage, truth_name(1), keys.truth(1)) else { return };
+    let Ok(header) = Header::decode(file.fields(), file.body_end()) else { return };
+    keys.space = header.space;
+    let files = SegmentFiles { file_id: 1, length: finished.length, header_crc: finished.header_crc, codes: None };
+    if let Ok(segment) = Segment::open(&storage as &dyn Storage, &keys, &files) {
+        read_some(&segment);
+        segment.verify();
+    }
+}
+
+/// Reads the first and last rows in every way there is; whatever comes back is fine.
+pub(super) fn read_some(segment: &Segment) {
+    let rows = segment.rows();
+    for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)) {
+        let _ = (segment.record(row), segment.times(row), segment.row_vectors(row), segment.value_length(row));
+        if let Ok(stored) = segment.row(row) {
+            let _ = segment.find(stored.namespace, stored.key);
+            let _ = segment.interval(&Interval::of_namespace(stored.namespace));
+            let high = [stored.namespace, &[0xFF]].concat();
+            let _ = segment.interval(&Interval { low: stored.namespace.to_vec(), high });
+            let _ = segment.seek_key(0..rows, stored.key);
+        }
+    }
+    for vector in (0..segment.vectors().min(20)).chain([segment.vectors(), u32::MAX]) {
+        let _ = (segment.vector(vector), segment.inverse_norm(vector), segment.vector_path(vector));
+    }
+    let _ = (segment.find(b"a\0", "absent"), segment.interval(&Interval::everything()));
+    let _ = (segment.namespace(u32::MAX), segment.namespace_rows(u32::MAX), segment.lsns(0..u32::MAX));
+    let _ = segment.ensure_rows(0..u32::MAX, &[Section::Lsn, Section::FirstVector]);
+}
+
+/// Decodes `bytes` as tombstones, first as they are, then with a checksum that holds.
+pub fn fuzz_dead_file(bytes: &[u8]) {
+    let file = DeadFile { store_id: 1, file_id: 2, generation: 3, rows: 1_000 };
+    let _ = file.decode(bytes);
+    let _ = file.decode(&file.forge(bytes.to_vec()));
+}

@@ -1,0 +1,172 @@
+//! Reads of one part that need no vector: the newest rows, rows in key order, and counts.
+//!
+//! Invariants:
+//! * Listing order is (`updated_at` descending, LSN descending), one order for all parts; key order is (encoded namespace, key).
+//! * The filter, the dearest test, is asked last, and by [`newest`] only about rows that would enter the result.
+//! * Nothing is allocated by the caller's limit.
+
+use std::collections::BinaryHeap;
+
+use super::active::Active;
+use super::part::{Conditions, Part, Rows, Sealed};
+use crate::error::Result;
+use crate::topk::{Listed, Newest, Place};
+use crate::types::Interval;
+
+/// Rows whose newest time is found before they are looked at one by one.
+const GROUP_ROWS: usize = 64;
+/// Rows between two looks at the clock.
+const BLOCK_ROWS: usize = 4_096;
+
+/// Which rows a listing is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    All,
+    /// Those that no vector search finds, to follow the scored ones.
+    WithoutVectors,
+}
+
+/// Adds the newest of `rows`, of the part numbered `number`, to `newest`.
+pub(crate) fn newest<P: Part>(
+    part: &P,
+    number: u32,
+    rows: &Rows,
+    kind: Kind,
+    conditions: &Conditions,
+    newest: &mut Newest,
+) -> Result<()> {
+    if rows.is_empty() || newest.limit() == 0 {
+        return Ok(());
+    }
+    part.ensure_times(rows)?;
+    // Groups with the newest rows come first: whatever the order of the rows, those after them hardly ever enter the heap, and
+    // once the newest row of a group is too old, all further groups are.
+    let groups = rows.len().div_ceil(GROUP_ROWS);
+    let group = |index: usize| rows.slice(index * GROUP_ROWS, rows.len().min((index + 1) * GROUP_ROWS));
+    let newest_of = |rows: Rows| (0..rows.len()).map(|index| part.updated_at(rows.at(index))).max();
+    let mut queue: BinaryHeap<_> = (0..groups).map(|index| (newest_of(group(index)), index)).collect();
+    while let Some((time, index)) = queue.pop() {
+        if newest.worst().is_some_and(|worst| time < Some(worst.updated_at)) {
+            break;
+        }
+        conditions.check_deadline()?;
+        let rows = group(index);
+        part.ensure_rows(&rows)?;
+        for row in (0..rows.len()).rev().map(|index| rows.at(index)) {
+            let place = Place { part: number, row };
+            let listed = Listed { updated_at: part.updated_at(row), lsn: part.lsn(row), place };
+            let of_kind = kind == Kind::All || part.row_vectors(row).is_empty();
+            if newest.would_keep(&listed) && of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
+                newest.push(listed);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many of `rows` satisfy the conditions.
+pub(crate) fn count<P: Part>(part: &P, rows: &Rows, conditions: &Conditions) -> Result<u64> {
+    let mut count = 0;
+    for start in (0..rows.len()).step_by(BLOCK_ROWS) {
+        conditions.check_deadline()?;
+        let block = rows.slice(start, rows.len().min(start + BLOCK_ROWS));
+        part.ensure_rows(&block)?;
+        if conditions.filter.is_none() && part.sees_all(&block, conditions.visible, conditions.now) {
+            count += block.len() as u64;
+            continue;
+        }
+        for row in (0..block.len()).map(|index| block.at(index)) {
+            count += u64::from(conditions.sees(part, row) && conditions.wants(part, row)?);
+        }
+    }
+    Ok(count)
+}
+
+/// Whether any of `rows` satisfies the conditions.
+pub(crate) fn any<P: Part>(part: &P, rows: &Rows, conditions: &Conditions) -> Result<bool> {
+    for start in (0..rows.len()).step_by(GROUP_ROWS) {
+        conditions.check_deadline()?;
+        let group = rows.slice(start, rows.len().min(start + GROUP_ROWS));
+        part.ensure_rows(&group)?;
+        for row in (0..group.len()).map(|index| group.at(index)) {
+            if conditions.sees(part, row) && conditions.wants(part, row)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// What a page of key order covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page<'a> {
+    pub interval: &'a Interval,
+    /// Only keys that start so.
+    pub key_prefix: &'a str,
+    /// The pair of encoded namespace and key after which the page starts.
+    pub after: Option<(&'a [u8], &'a str)>,
+    /// Rows at most.
+    pub limit: usize,
+}
+
+/// One row of a page; rows of several parts merge by (namespace, key), which no two of them share in one view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Keyed<'a> {
+    /// Encoded.
+    pub namespace: &'a [u8],
+    pub key: &'a str,
+    pub row: u32,
+}
+
+/// The rows of a page that satisfy the conditions, in key order, from a part in memory.
+pub(crate) fn page_of_active<'a>(active: &'a Active, page: &Page, conditions: &Conditions) -> Result<Vec<Keyed<'a>>> {
+    let mut found: Vec<Keyed<'a>> = Vec::new();
+    let mut after = page.after;
+    while found.len() < page.limit {
+        conditions.check_deadline()?;
+        let rows =
+            active.rows_by_key(page.interval, page.key_prefix, after, conditions.visible, page.limit.min(BLOCK_ROWS));
+        let Some(&last) = rows.last() else { break };
+        let keyed = |row: u32| {
+            let record = &active.row(row).record;
+            Keyed { namespace: record.namespace.encoded(), key: &record.key, row }
+        };
+        for row in rows {
+            if found.len() < page.limit && conditions.sees(active, row) && conditions.wants(active, row)? {
+                found.push(keyed(row));
+            }
+        }
+        after = Some((keyed(last).namespace, keyed(last).key));
+    }
+    Ok(found)
+}
+
+/// The same from a sealed segment.
+pub(crate) fn page_of_sealed<'a>(part: &Sealed<'a>, page: &Page, conditions: &Conditions) -> Result<Vec<Keyed<'a>>> {
+    let segment = part.segment();
+    let mut found = Vec::new();
+    for number in segment.namespaces_in(page.interval)? {
+        let namespace = segment.namespace(number)?;
+        if page.after.is_some_and(|(after, _)| namespace < after) {
+            continue;
+        }
+        conditions.check_deadline()?;
+        let rows = segment.namespace_rows(number)?;
+        let after = page.after.and_then(|(after, key)| (namespace == after).then_some(key));
+        let start = segment.seek_key(rows.clone(), after.map_or(page.key_prefix, |key| key.max(page.key_prefix)))?;
+        for row in start..rows.end {
+            if found.len() >= page.limit {
+                return Ok(found);
+            }
+            let key = segment.key(row)?;
+            if !key.starts_with(page.key_prefix) {
+                break;
+            }
+            part.ensure_rows(&Rows::Range(row..row + 1))?;
+            if after != Some(key) && conditions.sees(part, row) && conditions.wants(part, row)? {
+                found.push(Keyed { namespace, key, row });
+            }
+        }
+    }
+    Ok(found)
+}

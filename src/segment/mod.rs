@@ -1,0 +1,23 @@
+//! Parts of a shard: the active one in memory, sealed ones on disk, and the reads of one part.
+
+pub(crate) mod active;
+pub(crate) mod append_only;
+pub(crate) mod blocks;
+pub(crate) mod columns;
+pub(crate) mod dead;
+pub(crate) mod dead_file;
+pub(crate) mod derived;
+pub(crate) mod fuzz;
+pub(crate) mod key_table;
+pub(crate) mod layout;
+pub(crate) mod listing;
+pub(crate) mod part;
+pub(crate) mod plan;
+pub(crate) mod rows;
+pub(crate) mod sealed;
+pub(crate) mod search;
+pub(crate) mod verify;
+pub(crate) mod writer;
+
+#[cfg(test)]
+mod tests;

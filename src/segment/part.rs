@@ -1,0 +1,362 @@
+//! What a search and a listing ask of a part, so that both are written once for parts in memory and parts on disk.
+//!
+//! Invariants:
+//! * The methods that a loop calls per row cannot fail: `ensure_rows` has checked what they read before the loop.
+//! * A row's vectors have consecutive numbers; numbers rise with the rows.
+//! * Numbers read from a file are compared with its counts before the loop, too: no file makes an index go astray.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::active::Active;
+use super::dead::Deaths;
+use super::layout::Section;
+use super::sealed::Segment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Prepared;
+use crate::quant::CodeMeta;
+use crate::record::Lsn;
+use crate::storage::Clock;
+
+/// The rows of one part that a read covers.
+#[derive(Clone, Debug)]
+pub(crate) enum Rows<'a> {
+    /// Consecutive ones: an interval of a sealed segment.
+    Range(Range<u32>),
+    /// Single ones, in any order: those of a part in memory.
+    List(&'a [u32]),
+}
+
+impl<'a> Rows<'a> {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::List(rows) => rows.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Row number `index` of them; `index` is below [`len`](Self::len).
+    #[inline]
+    pub fn at(&self, index: usize) -> u32 {
+        match self {
+            Self::Range(range) => range.start + index as u32,
+            Self::List(rows) => rows[index],
+        }
+    }
+
+    /// The shortest range that covers them.
+    pub fn span(&self) -> Range<u32> {
+        match self {
+            Self::Range(range) => range.clone(),
+            Self::List(rows) => match (rows.iter().min(), rows.iter().max()) {
+                (Some(&first), Some(&last)) => first..last.saturating_add(1),
+                _ => 0..0,
+            },
+        }
+    }
+
+    /// Those from `start` to before `end`, which are at most [`len`](Self::len).
+    pub fn slice(&self, start: usize, end: usize) -> Rows<'a> {
+        match self {
+            Self::Range(range) => Rows::Range(range.start + start as u32..range.start + end as u32),
+            Self::List(rows) => Rows::List(&rows[start..end]),
+        }
+    }
+}
+
+/// One part of a shard: a sealed segment with its deaths, or rows in memory.
+pub(crate) trait Part {
+    /// Checks what a loop over these rows reads of their LSNs, expiries and numbers of vectors.
+    fn ensure_rows(&self, rows: &Rows) -> Result<()>;
+
+    /// Checks what a loop over these rows reads of their times of writing.
+    fn ensure_times(&self, rows: &Rows) -> Result<()>;
+
+    /// Checks what a scan of the vectors of these rows reads, after `ensure_rows`; whether their codes can be used.
+    fn ensure_vectors(&self, rows: &Rows) -> Result<bool>;
+
+    /// Whether a view of `visible` at time `now` certainly sees every one of these rows.
+    fn sees_all(&self, rows: &Rows, visible: Lsn, now: i64) -> bool;
+
+    /// LSN of the row.
+    fn lsn(&self, row: u32) -> Lsn;
+
+    /// LSN that killed the row, `ALIVE` if none did.
+    fn dead_lsn(&self, row: u32) -> Lsn;
+
+    /// When the row expires, touches included: microseconds since 1970 UTC, or `NEVER`.
+    fn expires_at(&self, row: u32) -> i64;
+
+    /// When the row was written: microseconds since 1970 UTC.
+    fn updated_at(&self, row: u32) -> i64;
+
+    /// The JSON object.
+    fn value(&self, row: u32) -> Result<&[u8]>;
+
+    /// The numbers of the row's vectors.
+    fn row_vectors(&self, row: u32) -> Range<u32>;
+
+    /// If these rows have exactly one vector each and their codes lie one behind the other: the codes and their metas.
+    fn run_of_codes(&self, rows: &Rows) -> Option<(&[i8], &[CodeMeta])>;
+
+    /// The code of a vector, one stride long. Only if codes can be used.
+    fn code(&self, vector: u32) -> &[i8];
+
+    /// The meta of a vector's code. Only if codes can be used.
+    fn meta(&self, vector: u32) -> CodeMeta;
+
+    /// A vector as it was given.
+    fn vector(&self, vector: u32) -> Result<&[f32]>;
+
+    /// One over the norm of a vector.
+    fn inverse_norm(&self, vector: u32) -> f32;
+}
+
+/// A sealed segment as one read sees it: its columns, looked up once.
+///
+/// The rows that its methods are given come from the segment's own intervals, so they are rows of the segment.
+pub(crate) struct Sealed<'a> {
+    segment: &'a Segment,
+    deaths: &'a Deaths,
+    lsns: &'a [u64],
+    updated_at: &'a [i64],
+    expires_at: &'a [i64],
+    /// One more than rows.
+    first_vectors: &'a [u32],
+    inverse_norms: &'a [f32],
+    codes: &'a [i8],
+    metas: &'a [CodeMeta],
+    stride: usize,
+}
+
+impl<'a> Sealed<'a> {
+    pub fn new(segment: &'a Segment, deaths: &'a Deaths) -> Self {
+        let codes = segment.codes(0..0);
+        Self {
+            segment,
+            deaths,
+            lsns: segment.lsn_column(),
+            updated_at: segment.updated_at_column(),
+            expires_at: segment.expires_at_column(),
+            first_vectors: segment.first_vector_column(),
+            inverse_norms: segment.inverse_norm_column(),
+            codes: codes.map_or(&[], |codes| codes.codes()),
+            metas: codes.map_or(&[], |codes| codes.metas()),
+            stride: codes.map_or(0, |codes| codes.stride()),
+        }
+    }
+
+    pub fn segment(&self) -> &'a Segment {
+        self.segment
+    }
+
+    /// The first vectors of a run of rows, and the end of the last one's.
+    fn bounds_of_vectors(&self, rows: &Range<u32>) -> &'a [u32] {
+        &self.first_vectors[rows.start as usize..=rows.end as usize]
+    }
+}
+
+impl Part for Sealed<'_> {
+    fn ensure_rows(&self, rows: &Rows) -> Result<()> {
+        let span = rows.span();
+        self.segment.ensure_rows(span.clone(), &[Section::Lsn, Section::ExpiresAt])?;
+        self.segment.ensure_rows(span.start..span.end.saturating_add(1), &[Section::FirstVector])?;
+        // The checksum says that these are the bytes written, not that they make sense.
+        let bounds = self.bounds_of_vectors(&span);
+        match bounds.last() {
+            Some(&end) if bounds.is_sorted() && end <= self.segment.vectors() => Ok(()),
+            _ => (span.clone()).try_for_each(|row| self.segment.row_vectors(row).map(drop)),
+        }
+    }
+
+    fn ensure_times(&self, rows: &Rows) -> Result<()> {
+        self.segment.ensure_rows(rows.span(), &[Section::UpdatedAt])
+    }
+
+    fn ensure_vectors(&self, rows: &Rows) -> Result<bool> {
+        let bounds = self.bounds_of_vectors(&rows.span());
+        let vectors = bounds[0]..bounds[bounds.len() - 1];
+        self.segment.ensure_vectors(vectors.clone(), &[Section::InverseNorm])?;
+        Ok(self.segment.codes(vectors).is_some())
+    }
+
+    fn sees_all(&self, rows: &Rows, visible: Lsn, now: i64) -> bool {
+        let (header, span) = (self.segment.header(), rows.span());
+        header.newest_lsn <= visible
+            && now < header.earliest_expiry
+            && self.deaths.none_touched_in(span.clone())
+            && self.deaths.none_dead_in(span)
+    }
+
+    #[inline]
+    fn lsn(&self, row: u32) -> Lsn {
+        self.lsns[row as usize]
+    }
+
+    #[inline]
+    fn dead_lsn(&self, row: u32) -> Lsn {
+        self.deaths.dead_lsn(row)
+    }
+
+    #[inline]
+    fn expires_at(&self, row: u32) -> i64 {
+        self.deaths.expires_at(row, self.expires_at[row as usize])
+    }
+
+    #[inline]
+    fn updated_at(&self, row: u32) -> i64 {
+        self.updated_at[row as usize]
+    }
+
+    fn value(&self, row: u32) -> Result<&[u8]> {
+        self.segment.value(row).map(str::as_bytes)
+    }
+
+    #[inline]
+    fn row_vectors(&self, row: u32) -> Range<u32> {
+        self.first_vectors[row as usize]..self.first_vectors[row as usize + 1]
+    }
+
+    fn run_of_codes(&self, rows: &Rows) -> Option<(&[i8], &[CodeMeta])> {
+        let Rows::Range(range) = rows else { return None };
+        let bounds = self.bounds_of_vectors(range);
+        let first = bounds[0];
+        let is_run = bounds.iter().zip(first..).fold(true, |all, (&bound, expected)| all & (bound == expected));
+        let (start, end) = (first as usize, first as usize + range.len());
+        is_run.then(|| (&self.codes[start * self.stride..end * self.stride], &self.metas[start..end]))
+    }
+
+    #[inline]
+    fn code(&self, vector: u32) -> &[i8] {
+        &self.codes[vector as usize * self.stride..][..self.stride]
+    }
+
+    #[inline]
+    fn meta(&self, vector: u32) -> CodeMeta {
+        self.metas[vector as usize]
+    }
+
+    #[inline]
+    fn vector(&self, vector: u32) -> Result<&[f32]> {
+        self.segment.vector(vector)
+    }
+
+    #[inline]
+    fn inverse_norm(&self, vector: u32) -> f32 {
+        self.inverse_norms[vector as usize]
+    }
+}
+
+impl Part for Active {
+    fn ensure_rows(&self, _: &Rows) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_times(&self, _: &Rows) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_vectors(&self, _: &Rows) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn sees_all(&self, _: &Rows, _: Lsn, _: i64) -> bool {
+        false
+    }
+
+    #[inline]
+    fn lsn(&self, row: u32) -> Lsn {
+        self.row(row).lsn
+    }
+
+    #[inline]
+    fn dead_lsn(&self, row: u32) -> Lsn {
+        self.row(row).dead_lsn()
+    }
+
+    #[inline]
+    fn expires_at(&self, row: u32) -> i64 {
+        self.row(row).expires_at()
+    }
+
+    #[inline]
+    fn updated_at(&self, row: u32) -> i64 {
+        self.row(row).updated_at
+    }
+
+    fn value(&self, row: u32) -> Result<&[u8]> {
+        Ok(self.row(row).record.value.as_bytes())
+    }
+
+    #[inline]
+    fn row_vectors(&self, row: u32) -> Range<u32> {
+        self.row(row).vectors()
+    }
+
+    fn run_of_codes(&self, _: &Rows) -> Option<(&[i8], &[CodeMeta])> {
+        None
+    }
+
+    #[inline]
+    fn code(&self, vector: u32) -> &[i8] {
+        Active::code(self, vector)
+    }
+
+    #[inline]
+    fn meta(&self, vector: u32) -> CodeMeta {
+        *Active::meta(self, vector)
+    }
+
+    #[inline]
+    fn vector(&self, vector: u32) -> Result<&[f32]> {
+        Ok(Active::vector(self, vector))
+    }
+
+    #[inline]
+    fn inverse_norm(&self, vector: u32) -> f32 {
+        Active::inverse_norm(self, vector)
+    }
+}
+
+/// What a row must satisfy to be in an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Conditions<'a> {
+    /// LSN of the view.
+    pub visible: Lsn,
+    /// Microseconds since 1970 UTC; `i64::MIN` to see expired rows too.
+    pub now: i64,
+    pub filter: Option<&'a Prepared>,
+    /// The clock and the moment of it when the caller stops waiting.
+    pub deadline: Option<(&'a dyn Clock, Duration)>,
+}
+
+impl Conditions<'_> {
+    /// Whether the view sees `row`, the filter apart.
+    #[inline]
+    pub fn sees<P: Part>(&self, part: &P, row: u32) -> bool {
+        part.lsn(row) <= self.visible && self.visible < part.dead_lsn(row) && self.now < part.expires_at(row)
+    }
+
+    /// Whether the filter wants `row`.
+    #[inline]
+    pub fn wants<P: Part>(&self, part: &P, row: u32) -> Result<bool> {
+        match self.filter {
+            Some(filter) => Ok(filter.matches(part.value(row)?)),
+            None => Ok(true),
+        }
+    }
+
+    /// Fails once the deadline has passed; asked between blocks.
+    pub fn check_deadline(&self) -> Result<()> {
+        match self.deadline {
+            Some((clock, at)) if clock.monotonic() >= at => {
+                Err(Error::new(ErrorKind::DeadlineExceeded, "the deadline passed before the answer was complete"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

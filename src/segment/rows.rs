@@ -1,0 +1,216 @@
+//! The rows of a sealed segment: columns for loops, and single rows for winners, lookups and copies.
+//!
+//! Invariants: those of [`sealed`](super::sealed).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::record::{Lsn, Record};
+use crate::segment::layout::Section;
+use crate::segment::sealed::Segment;
+use crate::types::{FieldVector, Namespace};
+
+/// The numbers of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowTimes {
+    pub lsn: Lsn,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub expires_at: i64,
+    pub ttl: i64,
+}
+
+/// One row, read in place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct StoredRow<'a> {
+    /// Encoded.
+    pub namespace: &'a [u8],
+    pub key: &'a str,
+    pub value: &'a str,
+    pub times: RowTimes,
+    pub flags: u32,
+}
+
+impl Segment {
+    /// The column of LSNs. Ensure `Section::Lsn` first; so for the others.
+    #[inline]
+    pub fn lsn_column(&self) -> &[u64] {
+        self.column(Section::Lsn)
+    }
+
+    #[inline]
+    pub fn updated_at_column(&self) -> &[i64] {
+        self.column(Section::UpdatedAt)
+    }
+
+    #[inline]
+    pub fn expires_at_column(&self) -> &[i64] {
+        self.column(Section::ExpiresAt)
+    }
+
+    /// One more entry than rows. Entries are as written: compare them with the number of vectors before use.
+    #[inline]
+    pub fn first_vector_column(&self) -> &[u32] {
+        self.column(Section::FirstVector)
+    }
+
+    /// The row of each vector. Entries are as written: compare them with the number of rows before use.
+    #[inline]
+    pub fn vector_row_column(&self) -> &[u32] {
+        self.column(Section::VectorRow)
+    }
+
+    #[inline]
+    pub fn inverse_norm_column(&self) -> &[f32] {
+        self.column(Section::InverseNorm)
+    }
+
+    /// All vectors, `dims` numbers each.
+    #[inline]
+    pub fn vector_column(&self) -> &[f32] {
+        self.column(Section::Vectors)
+    }
+
+    /// The LSNs of `rows`, checked.
+    pub fn lsns(&self, rows: Range<u32>) -> Result<&[u64]> {
+        self.ensure_rows(rows.clone(), &[Section::Lsn])?;
+        self.lsn_column()
+            .get(rows.start as usize..rows.end as usize)
+            .ok_or_else(|| self.file.damaged(0, format!("there are no rows {} to {}", rows.start, rows.end)))
+    }
+
+    #[inline]
+    pub fn lsn(&self, row: u32) -> Result<Lsn> {
+        self.cell(Section::Lsn, row as usize)
+    }
+
+    /// The row's numbers.
+    #[inline]
+    pub fn times(&self, row: u32) -> Result<RowTimes> {
+        let index = row as usize;
+        let lsn = self.lsn(row)?;
+        if lsn > self.header.newest_lsn {
+            let offset = self.header.section(Section::Lsn).start + 8 * index;
+            return Err(self.file.damaged(offset, format!("row {row} has an LSN above the segment's newest")));
+        }
+        Ok(RowTimes {
+            lsn,
+            created_at: self.cell(Section::CreatedAt, index)?,
+            updated_at: self.cell(Section::UpdatedAt, index)?,
+            expires_at: self.cell(Section::ExpiresAt, index)?,
+            ttl: self.cell(Section::Ttl, index)?,
+        })
+    }
+
+    #[inline]
+    pub(super) fn key_bytes(&self, row: u32) -> Result<&[u8]> {
+        self.entry(Section::KeyOffset, Section::KeyBytes, row as usize)
+    }
+
+    pub fn key(&self, row: u32) -> Result<&str> {
+        self.text(self.key_bytes(row)?)
+    }
+
+    /// The row's value, byte for byte as given.
+    pub fn value(&self, row: u32) -> Result<&str> {
+        let index = row as usize;
+        let (offset, length) =
+            (self.cell::<u64>(Section::ValueOffset, index)?, self.cell::<u32>(Section::ValueLength, index)?);
+        if self.cell::<u32>(Section::ValueSource, index)? != 0 {
+            let at = self.header.section(Section::ValueSource).start + 4 * index;
+            return Err(self.file.damaged(at, "the value is stored in a form that this version does not know"));
+        }
+        self.text(self.slice(Section::Values, offset, offset.saturating_add(u64::from(length)))?)
+    }
+
+    /// Bytes of the row's value.
+    #[inline]
+    pub fn value_length(&self, row: u32) -> Result<u32> {
+        self.cell(Section::ValueLength, row as usize)
+    }
+
+    /// The row without its vectors.
+    pub fn row(&self, row: u32) -> Result<StoredRow<'_>> {
+        Ok(StoredRow {
+            namespace: self.namespace(self.namespace_of(row)?)?,
+            key: self.key(row)?,
+            value: self.value(row)?,
+            times: self.times(row)?,
+            flags: self.cell(Section::Flags, row as usize)?,
+        })
+    }
+
+    /// The numbers of the row's vectors.
+    #[inline]
+    pub fn row_vectors(&self, row: u32) -> Result<Range<u32>> {
+        let start: u32 = self.cell(Section::FirstVector, row as usize)?;
+        let end: u32 = self.cell(Section::FirstVector, row as usize + 1)?;
+        if start > end || end > self.vectors() {
+            let at = self.header.section(Section::FirstVector).start + 4 * row as usize;
+            return Err(self.file.damaged(at, format!("row {row} has vectors {start} to {end}")));
+        }
+        Ok(start..end)
+    }
+
+    /// One vector.
+    #[inline]
+    pub fn vector(&self, vector: u32) -> Result<&[f32]> {
+        let (index, dims) = (vector as usize, self.dims());
+        self.ensure_vectors(vector..vector.saturating_add(1), &[Section::Vectors])?;
+        self.vector_column()
+            .get(index * dims..(index + 1) * dims)
+            .ok_or_else(|| self.file.damaged(0, format!("there is no vector {vector}")))
+    }
+
+    /// What [`crate::distance::score`] takes as the vector's inverse norm.
+    #[inline]
+    pub fn inverse_norm(&self, vector: u32) -> Result<f32> {
+        self.cell(Section::InverseNorm, vector as usize)
+    }
+
+    /// The field path of one vector.
+    pub fn vector_path(&self, vector: u32) -> Result<&Arc<str>> {
+        let path: u32 = self.cell(Section::VectorPath, vector as usize)?;
+        self.path(path)
+    }
+
+    fn path(&self, path: u32) -> Result<&Arc<str>> {
+        let at = self.header.section(Section::PathOffset).start;
+        self.paths()?.get(path as usize).ok_or_else(|| self.file.damaged(at, format!("there is no field path {path}")))
+    }
+
+    /// The row's vectors with their paths.
+    pub fn field_vectors(&self, row: u32) -> Result<Vec<FieldVector>> {
+        let owned = |vector| {
+            Ok(FieldVector { path: Arc::clone(self.vector_path(vector)?), values: self.vector(vector)?.into() })
+        };
+        self.row_vectors(row)?.map(owned).collect()
+    }
+
+    /// The paths of the fields to embed; empty for "as configured".
+    pub fn index_paths(&self, row: u32) -> Result<Vec<Arc<str>>> {
+        let list: u32 = self.cell(Section::PathList, row as usize)?;
+        let Some(list) = list.checked_sub(1) else { return Ok(Vec::new()) };
+        let start: u32 = self.cell(Section::PathListStart, list as usize)?;
+        let end: u32 = self.cell(Section::PathListStart, list as usize + 1)?;
+        (start..end).map(|entry| self.path(self.cell(Section::PathListEntry, entry as usize)?).cloned()).collect()
+    }
+
+    /// The row, complete.
+    pub fn record(&self, row: u32) -> Result<Record> {
+        let stored = self.row(row)?;
+        Ok(Record {
+            namespace: Namespace::from_encoded(stored.namespace),
+            key: stored.key.into(),
+            value: stored.value.into(),
+            created_at: stored.times.created_at,
+            updated_at: stored.times.updated_at,
+            expires_at: stored.times.expires_at,
+            ttl: stored.times.ttl,
+            flags: stored.flags,
+            index_paths: self.index_paths(row)?,
+            vectors: self.field_vectors(row)?,
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! A sealed segment: its truth file and codes, mapped, read in place.
+//!
+//! Invariants:
+//! * No accessor panics or reads outside the file, whatever the bytes: what fails a checksum, or passes and makes no sense,
+//!   is `Damaged` with file and offset.
+//! * An accessor that returns a `Result` has checked what it returns. The plain column slices have not: call an `ensure`
+//!   for what a loop will touch before the loop.
+//! * Opening reads two headers and their checksum tables, nothing of the body.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use bytemuck::AnyBitPattern;
+
+use crate::error::{Error, Result};
+use crate::segment::blocks::CheckedMap;
+use crate::segment::derived::{Codes, DerivedFile, TruthId};
+use crate::segment::key_table::{BUCKET_BYTES, KeyTable, hash_key, hash_namespace};
+use crate::segment::layout::{Header, Section, StoreKeys, truth_name};
+use crate::storage::Storage;
+use crate::types::Interval;
+
+/// What must be known of a segment to open it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentFiles {
+    pub file_id: u64,
+    pub length: u64,
+    /// Pins every byte of the truth file.
+    pub header_crc: u32,
+    pub codes: Option<DerivedFile>,
+}
+
+/// An open segment.
+pub(crate) struct Segment {
+    file_id: u64,
+    pub(super) secret: [u64; 2],
+    pub(super) header: Header,
+    pub(super) file: CheckedMap,
+    codes: Option<Codes>,
+    /// Why the codes, or some of them, are not used.
+    codes_problem: OnceLock<String>,
+    paths: OnceLock<Box<[Arc<str>]>>,
+}
+
+impl Segment {
+    /// Opens the segment. Damaged or missing codes do not matter here: see [`Segment::codes_problem`].
+    pub fn open(storage: &dyn Storage, keys: &StoreKeys, files: &SegmentFiles) -> Result<Self> {
+        let file = CheckedMap::open(storage, truth_name(files.file_id), keys.truth(files.file_id))?;
+        let header = Header::decode(file.fields(), file.body_end()).map_err(|error| error.in_file(file.name(), 64))?;
+        if file.header_crc() != files.header_crc || file.bytes().len() as u64 != files.length {
+            return Err(Error::corrupt(file.name(), 0, "this is not the file that the manifest names"));
+        }
+        if header.space != keys.space {
+            return Err(Error::corrupt(file.name(), 64, "the vector space is not the store's"));
+        }
+        let (codes, codes_problem) = (None, OnceLock::new());
+        let mut segment = Self {
+            file_id: files.file_id,
+            secret: keys.secret,
+            header,
+            file,
+            codes,
+            codes_problem,
+            paths: OnceLock::new(),
+        };
+        match segment.open_codes(storage, keys, files.codes) {
+            Ok(codes) => segment.codes = codes,
+            Err(error) => segment.set_codes_problem(&error),
+        }
+        Ok(segment)
+    }
+
+    fn open_codes(&self, storage: &dyn Storage, keys: &StoreKeys, codes: Option<DerivedFile>) -> Result<Option<Codes>> {
+        let (Some(space), vectors @ 1..) = (self.header.space, self.vectors()) else { return Ok(None) };
+        let Some(codes) = codes else { return Err(Error::invalid("no codes were built")) };
+        Codes::open(storage, keys, codes.file_id, self.truth_id(), space.dims, vectors).map(Some)
+    }
+
+    /// What a derived file must name to belong to this segment.
+    pub fn truth_id(&self) -> TruthId {
+        TruthId { file_id: self.file_id, header_crc: self.file.header_crc() }
+    }
+
+    pub fn file_id(&self) -> u64 {
+        self.file_id
+    }
+
+    /// Counts and bounds, as written.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Rows, dead ones included.
+    #[inline]
+    pub fn rows(&self) -> u32 {
+        self.header.counts.rows
+    }
+
+    #[inline]
+    pub fn vectors(&self) -> u32 {
+        self.header.counts.vectors
+    }
+
+    #[inline]
+    pub fn namespaces(&self) -> u32 {
+        self.header.counts.namespaces
+    }
+
+    #[inline]
+    pub fn dims(&self) -> usize {
+        self.header.space.map_or(0, |space| space.dims)
+    }
+
+    /// The codes, if those of `vectors` can be used.
+    #[inline]
+    pub fn codes(&self, vectors: Range<u32>) -> Option<&Codes> {
+        let codes = self.codes.as_ref()?;
+        match codes.ensure(vectors) {
+            Ok(()) => Some(codes),
+            Err(error) => {
+                self.set_codes_problem(&error);
+                None
+            }
+        }
+    }
+
+    pub(super) fn all_codes(&self) -> Option<&Codes> {
+        self.codes.as_ref()
+    }
+
+    /// Why codes must be rebuilt; `None` if they are well as far as is known.
+    pub fn codes_problem(&self) -> Option<&str> {
+        self.codes_problem.get().map(String::as_str)
+    }
+
+    fn set_codes_problem(&self, error: &Error) {
+        let _ = self.codes_problem.set(error.to_string());
+    }
+
+    /// Checks what a loop over `rows` will read of these sections, each of which has one element a row.
+    #[inline]
+    pub fn ensure_rows(&self, rows: Range<u32>, sections: &[Section]) -> Result<()> {
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, rows.clone(), self.rows()))
+    }
+
+    /// Checks what a loop over `vectors` will read of these sections, each of which has one element a vector.
+    #[inline]
+    pub fn ensure_vectors(&self, vectors: Range<u32>, sections: &[Section]) -> Result<()> {
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, vectors.clone(), self.vectors()))
+    }
+
+    #[inline]
+    fn ensure_elements(&self, section: Section, range: Range<u32>, count: u32) -> Result<()> {
+        let whole = self.header.section(section);
+        let each = whole.len() / (count as usize).max(1);
+        let end = (whole.start + range.end as usize * each).min(whole.end);
+        self.file.ensure(whole.start + range.start as usize * each..end)
+    }
+
+    /// A section as a slice. Not checked: ensure first.
+    #[inline]
+    pub(super) fn column<T: AnyBitPattern>(&self, section: Section) -> &[T] {
+        bytemuck::cast_slice(&self.file.bytes()[self.header.section(section)])
+    }
+
+    /// One element of a section, checked.
+    #[inline]
+    pub(super) fn cell<T: AnyBitPattern>(&self, section: Section, index: usize) -> Result<T> {
+        let whole = self.header.section(section);
+        let start = whole.start + index * size_of::<T>();
+        if start + size_of::<T>() > whole.end {
+            return Err(self.file.damaged(whole.end, "something refers to an element behind the end of its section"));
+        }
+        self.file.ensure(start..start + size_of::<T>())?;
+        Ok(bytemuck::pod_read_unaligned(&self.file.bytes()[start..start + size_of::<T>()]))
+    }
+
+    /// Bytes `start..end` of a section of bytes, checked.
+    #[inline]
+    pub(super) fn slice(&self, section: Section, start: u64, end: u64) -> Result<&[u8]> {
+        let whole = self.header.section(section);
+        if start > end || end > whole.len() as u64 {
+            return Err(self.file.damaged(whole.start, format!("offsets {start} to {end} lie outside their section")));
+        }
+        let range = whole.start + start as usize..whole.start + end as usize;
+        self.file.ensure(range.clone())?;
+        Ok(&self.file.bytes()[range])
+    }
+
+    /// Entry `index` of a section of bytes with a section of offsets.
+    #[inline]
+    pub(super) fn entry(&self, offsets: Section, bytes: Section, index: usize) -> Result<&[u8]> {
+        self.slice(bytes, self.cell(offsets, index)?, self.cell(offsets, index + 1)?)
+    }
+
+    /// The encoded namespace with this number.
+    #[inline]
+    pub fn namespace(&self, index: u32) -> Result<&[u8]> {
+        self.entry(Section::NamespaceOffset, Section::NamespaceBytes, index as usize)
+    }
+
+    /// The rows of the namespace with this number.
+    #[inline]
+    pub fn namespace_rows(&self, index: u32) -> Result<Range<u32>> {
+        let start: u32 = self.cell(Section::NamespaceFirstRow, index as usize)?;
+        let end: u32 = self.cell(Section::NamespaceFirstRow, index as usize + 1)?;
+        if start > end || end > self.rows() {
+            let at = self.header.section(Section::NamespaceFirstRow).start;
+            return Err(self.file.damaged(at, format!("namespace {index} has rows {start} to {end}")));
+        }
+        Ok(start..end)
+    }
+
+    /// The number of the namespace that `row` belongs to.
+    pub fn namespace_of(&self, row: u32) -> Result<u32> {
+        self.file.ensure(self.header.section(Section::NamespaceFirstRow))?;
+        let first_rows = self.column::<u32>(Section::NamespaceFirstRow);
+        Ok((first_rows.partition_point(|&first| first <= row) as u32).saturating_sub(1))
+    }
+
+    /// The number of an encoded namespace, if it has rows here.
+    pub fn find_namespace(&self, namespace: &[u8]) -> Result<Option<u32>> {
+        let table = (Section::NamespaceBuckets, Section::NamespaceSpill);
+        let is_it = |index| Ok(index < self.namespaces() && self.namespace(index)? == namespace);
+        self.find_in(table, hash_namespace(self.secret, namespace), is_it)
+    }
+
+    /// The row of a key, if there is one.
+    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
+        let is_it = |row: u32| {
+            if self.key_bytes(row)? != key.as_bytes() {
+                return Ok(false);
+            }
+            let Some(index) = self.find_namespace(namespace)? else { return Ok(false) };
+            Ok(self.namespace_rows(index)?.contains(&row))
+        };
+        self.find_in((Section::KeyBuckets, Section::KeySpill), hash_key(self.secret, namespace, key), is_it)
+    }
+
+    #[inline]
+    fn find_in(
+        &self,
+        (buckets, spill): (Section, Section),
+        hash: u64,
+        is_it: impl FnMut(u32) -> Result<bool>,
+    ) -> Result<Option<u32>> {
+        let table = KeyTable { buckets: self.column(buckets), spill: self.column(spill) };
+        let first = self.header.section(buckets).start;
+        let bucket = |index| self.file.ensure(first + index * BUCKET_BYTES..first + (index + 1) * BUCKET_BYTES);
+        table.find(hash, bucket, || self.file.ensure(self.header.section(spill)), is_it)
+    }
+
+    /// The rows of an interval of namespaces.
+    pub fn interval(&self, interval: &Interval) -> Result<Range<u32>> {
+        let numbers = self.namespaces_in(interval)?;
+        if numbers.is_empty() {
+            return Ok(0..0);
+        }
+        let (first, last) = (self.namespace_rows(numbers.start)?, self.namespace_rows(numbers.end - 1)?);
+        Ok(first.start..last.end.max(first.start))
+    }
+
+    /// The numbers of the namespaces of an interval.
+    pub fn namespaces_in(&self, Interval { low, high }: &Interval) -> Result<Range<u32>> {
+        if let Some((0, namespace)) = high.split_last()
+            && namespace == low.as_slice()
+        {
+            return Ok(self.find_namespace(low)?.map_or(0..0, |index| index..index + 1));
+        }
+        let start = if low.is_empty() { 0 } else { self.seek_namespace(low)? };
+        let end = if high.as_slice() == [0xFF] { self.namespaces() } else { self.seek_namespace(high)? };
+        Ok(start..end.max(start))
+    }
+
+    /// The number of the first namespace that is not below `bound`.
+    fn seek_namespace(&self, bound: &[u8]) -> Result<u32> {
+        seek(0..self.namespaces(), |index| Ok(self.namespace(index)? < bound))
+    }
+
+    /// The first of `rows`, which belong to one namespace, whose key is not below `key`.
+    pub fn seek_key(&self, rows: Range<u32>, key: &str) -> Result<u32> {
+        seek(rows, |row| Ok(self.key_bytes(row)? < key.as_bytes()))
+    }
+
+    /// The field paths, by number.
+    pub(super) fn paths(&self) -> Result<&[Arc<str>]> {
+        if let Some(paths) = self.paths.get() {
+            return Ok(paths);
+        }
+        let paths = (0..self.header.counts.paths as usize).map(|index| {
+            let bytes = self.entry(Section::PathOffset, Section::PathBytes, index)?;
+            self.text(bytes).map(Arc::from)
+        });
+        let paths = paths.collect::<Result<Box<[_]>>>()?;
+        Ok(self.paths.get_or_init(|| paths))
+    }
+
+    /// Bytes of the file as text.
+    #[inline]
+    pub(super) fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str> {
+        std::str::from_utf8(bytes).map_err(|_| {
+            let offset = (bytes.as_ptr() as usize).saturating_sub(self.file.bytes().as_ptr() as usize);
+            self.file.damaged(offset, "text is not UTF-8")
+        })
+    }
+}
+
+/// The first of `range` that is not `below`, which holds for a first part of it; its end if there is none.
+fn seek(range: Range<u32>, mut below: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
+    let (mut start, mut end) = (range.start, range.end);
+    while start < end {
+        let middle = start + (end - start) / 2;
+        if below(middle)? {
+            start = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    Ok(start)
+}

@@ -1,0 +1,378 @@
+//! Exact search of one part: small codes are scanned, and every row that could be in the result is scored in full precision.
+//!
+//! Invariants:
+//! * The answer is the exact one. A row is left out only if an upper bound of its score, or its score, is strictly below a score that
+//!   `limit` other rows of the search reach (or below the caller's `min_score`), or if conditions refuse it.
+//! * A row's score is the best of all its vectors', each computed by the one kernel with the one order of summation.
+//! * Rows of a block are re-ranked in descending order of their bounds, so the threshold rises as early as it can.
+//! * Memory is bounded by a block, never by the interval or the caller's limit, and reused by the next search of the thread.
+
+use std::cell::Cell;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use super::part::{Conditions, Part, Rows};
+use super::plan::{Costs, Facts, Path, Plan, plan, sample_rows};
+use crate::distance::{Kernels, score, score4};
+use crate::error::Result;
+use crate::quant::{CodeMeta, PreparedQuery};
+use crate::topk::{Place, Scored, SharedThreshold, TopK, from_ordered_bits, ordered_bits};
+use crate::types::Metric;
+
+/// Rows of the first block: few, because all of them are candidates until there is a threshold.
+const FIRST_BLOCK_ROWS: usize = 256;
+/// Rows of every other block.
+const BLOCK_ROWS: usize = 2_048;
+/// Vectors at which a block ends early: items may have thousands.
+const BLOCK_VECTORS: usize = 4_096;
+
+/// A query vector in the forms that scan and re-rank need; made once for a search of any number of parts.
+pub(crate) struct Probe<'a> {
+    vector: &'a [f32],
+    prepared: PreparedQuery,
+    kernels: Kernels,
+}
+
+impl<'a> Probe<'a> {
+    /// Prepares `vector`, which passed the door.
+    pub fn new(vector: &'a [f32], metric: Metric) -> Self {
+        let kernels = Kernels::get();
+        Self { vector, prepared: PreparedQuery::new(kernels, vector, metric), kernels }
+    }
+
+    /// The exact score of an item with the vectors `vectors` of `part`, of which there is at least one.
+    fn score_item<P: Part>(&self, part: &P, vectors: Range<u32>) -> Result<f32> {
+        let mut best = f32::NEG_INFINITY;
+        for number in vectors {
+            let (vector, inverse_norm) = (part.vector(number)?, part.inverse_norm(number));
+            let metric = self.prepared.metric();
+            let score = score(metric, self.kernels, self.vector, self.prepared.inverse_norm(), vector, inverse_norm);
+            // The order of results, in which -0 is below +0; `f32::max` may return either.
+            best = if score.total_cmp(&best).is_gt() { score } else { best };
+        }
+        Ok(best)
+    }
+
+    /// The exact scores of four vectors.
+    fn score_vectors<P: Part>(&self, part: &P, numbers: [u32; 4]) -> Result<[f32; 4]> {
+        let [a, b, c, d] = numbers;
+        let vectors = [part.vector(a)?, part.vector(b)?, part.vector(c)?, part.vector(d)?];
+        let inverse_norms = numbers.map(|number| part.inverse_norm(number));
+        let (metric, inverse_norm) = (self.prepared.metric(), self.prepared.inverse_norm());
+        Ok(score4(metric, self.kernels, self.vector, inverse_norm, vectors, inverse_norms))
+    }
+}
+
+/// One search: what every part is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub probe: &'a Probe<'a>,
+    pub conditions: Conditions<'a>,
+    /// Starts at the caller's `min_score`; shared by all parts and threads.
+    pub threshold: &'a SharedThreshold,
+    /// The most rows that a plan samples.
+    pub filter_sample: usize,
+}
+
+/// What a search did in one part, for `explain`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartReport {
+    pub plan: Plan,
+    /// Rows of the interval.
+    pub rows: usize,
+    /// Vectors whose codes (or, without codes, whose numbers) were scored.
+    pub scanned: usize,
+    /// Rows whose bound reached the threshold when their block was scanned.
+    pub candidates: usize,
+    /// Rows scored in full precision.
+    pub reranked: usize,
+    /// Rows that the filter refused.
+    pub filtered: usize,
+}
+
+impl PartReport {
+    /// Adds what another piece of the same part did.
+    pub fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.scanned += other.scanned;
+        self.candidates += other.candidates;
+        self.reranked += other.reranked;
+        self.filtered += other.filtered;
+    }
+}
+
+/// Searches `rows` of `part`, which the caller numbers `number`, and adds what it finds to `top`.
+pub(crate) fn search<P: Part>(part: &P, number: u32, rows: &Rows, ask: &Ask, top: &mut TopK) -> Result<PartReport> {
+    let plan = plan_part(part, rows, ask, top.limit())?;
+    scan(part, number, rows, ask, &plan, top)
+}
+
+/// Decides how to search `rows` of `part`, by a sample where that pays.
+pub(crate) fn plan_part<P: Part>(part: &P, rows: &Rows, ask: &Ask, limit: usize) -> Result<Plan> {
+    let sampled = sample_rows(rows.len(), ask.conditions.filter.is_some(), ask.filter_sample);
+    let (mut seen, mut passed) = (0, 0);
+    for index in 0..sampled {
+        let at = (index as u64 * rows.len() as u64 / sampled as u64) as usize;
+        let row = rows.at(at);
+        part.ensure_rows(&rows.slice(at, at + 1))?;
+        if ask.conditions.sees(part, row) {
+            seen += 1;
+            passed += usize::from(ask.conditions.wants(part, row)?);
+        }
+    }
+    let has_filter = ask.conditions.filter.is_some();
+    let sample = (sampled > 0).then_some((seen, passed));
+    let facts = Facts { rows: rows.len(), limit, has_filter, sample, sampled };
+    Ok(plan(&facts, &Costs::of_dims(ask.probe.vector.len())))
+}
+
+/// Searches `rows` of `part` as `plan` says. Pieces of one part may be scanned on several threads, each with a `top` of its own.
+pub(crate) fn scan<P: Part>(
+    part: &P,
+    number: u32,
+    rows: &Rows,
+    ask: &Ask,
+    plan: &Plan,
+    top: &mut TopK,
+) -> Result<PartReport> {
+    let report = PartReport { plan: *plan, rows: rows.len(), scanned: 0, candidates: 0, reranked: 0, filtered: 0 };
+    if rows.is_empty() || top.limit() == 0 {
+        return Ok(report);
+    }
+    // Taken, not borrowed: should a search ever run inside another one on this thread, it finds none and makes its own.
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let mut scan = Scan { part, number, ask, filter_first: plan.path == Path::FilterFirst, top, report };
+    let result = scan.run(rows, &mut scratch);
+    let report = scan.report;
+    SCRATCH.set(Some(scratch));
+    result.map(|()| report)
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// The arrays of one block, kept from search to search.
+#[derive(Default)]
+struct Scratch {
+    /// The block's rows, unless they are a run.
+    rows: Vec<u32>,
+    /// Their vectors, in the order of the rows, and the end of each row's.
+    vectors: Vec<u32>,
+    ends: Vec<u32>,
+    raw: Vec<i32>,
+    metas: Vec<CodeMeta>,
+    /// Upper bounds: of the vectors, then of the rows.
+    bounds: Vec<f32>,
+    /// Candidates: ordered bits of the bound, then position in the block.
+    heap: BinaryHeap<u64>,
+}
+
+/// A scan under way.
+struct Scan<'a, P> {
+    part: &'a P,
+    number: u32,
+    ask: &'a Ask<'a>,
+    filter_first: bool,
+    top: &'a mut TopK,
+    report: PartReport,
+}
+
+impl<'a, P: Part> Scan<'a, P> {
+    fn run(&mut self, rows: &Rows, scratch: &mut Scratch) -> Result<()> {
+        let conditions = &self.ask.conditions;
+        let (mut start, mut block_rows) = (0, FIRST_BLOCK_ROWS);
+        while start < rows.len() {
+            conditions.check_deadline()?;
+            let block = rows.slice(start, rows.len().min(start + block_rows));
+            self.part.ensure_rows(&block)?;
+            if !self.part.ensure_vectors(&block)? {
+                self.score_all(&block)?;
+                start += block.len();
+            } else if let Some((codes, metas)) = self.run_of_codes(&block) {
+                self.bound_run(codes, metas, scratch);
+                self.rerank(scratch, |position| block.at(position as usize))?;
+                start += block.len();
+            } else {
+                start += self.gather(&block, scratch)?;
+                self.bound_gathered(scratch);
+                let gathered = std::mem::take(&mut scratch.rows);
+                let reranked = self.rerank(scratch, |position| gathered[position as usize]);
+                scratch.rows = gathered;
+                reranked?;
+            }
+            block_rows = BLOCK_ROWS;
+        }
+        Ok(())
+    }
+
+    /// The codes of a block in which there is nothing to skip.
+    fn run_of_codes(&self, block: &Rows) -> Option<(&'a [i8], &'a [CodeMeta])> {
+        let conditions = &self.ask.conditions;
+        if self.filter_first || !self.part.sees_all(block, conditions.visible, conditions.now) {
+            return None;
+        }
+        self.part.run_of_codes(block)
+    }
+
+    /// Without codes: scores every row in full precision.
+    fn score_all(&mut self, block: &Rows) -> Result<()> {
+        for row in (0..block.len()).map(|index| block.at(index)) {
+            let vectors = self.part.row_vectors(row);
+            if vectors.is_empty() || !self.admits(row)? {
+                continue;
+            }
+            self.report.scanned += vectors.len();
+            self.report.candidates += 1;
+            let score = self.ask.probe.score_item(self.part, vectors)?;
+            self.offer(row, score)?;
+        }
+        Ok(())
+    }
+
+    /// Bounds of rows with one code each, one behind the other.
+    fn bound_run(&mut self, codes: &[i8], metas: &[CodeMeta], scratch: &mut Scratch) {
+        let probe = self.ask.probe;
+        let rows = metas.len();
+        scratch.raw.resize(rows.max(scratch.raw.len()), 0);
+        scratch.bounds.clear();
+        scratch.bounds.resize(rows, 0.0);
+        let raw = &mut scratch.raw[..rows];
+        probe.kernels.dot_codes_many(probe.prepared.code(), codes, probe.prepared.code().len(), raw);
+        probe.prepared.upper_bounds(raw, metas, &mut scratch.bounds);
+        self.report.scanned += rows;
+    }
+
+    /// Whether the row is one to look at: seen, and wanted if the filter comes first.
+    fn admits(&mut self, row: u32) -> Result<bool> {
+        if !self.ask.conditions.sees(self.part, row) {
+            return Ok(false);
+        }
+        if self.filter_first && !self.ask.conditions.wants(self.part, row)? {
+            self.report.filtered += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Collects the block's rows to look at, and their vectors; how many rows of the block that took.
+    fn gather(&mut self, block: &Rows, scratch: &mut Scratch) -> Result<usize> {
+        scratch.rows.clear();
+        scratch.vectors.clear();
+        scratch.ends.clear();
+        for index in 0..block.len() {
+            if scratch.vectors.len() >= BLOCK_VECTORS {
+                return Ok(index);
+            }
+            let row = block.at(index);
+            let vectors = self.part.row_vectors(row);
+            if !vectors.is_empty() && self.admits(row)? {
+                scratch.vectors.extend(vectors);
+                scratch.rows.push(row);
+                scratch.ends.push(scratch.vectors.len() as u32);
+            }
+        }
+        Ok(block.len())
+    }
+
+    /// Bounds of the rows gathered, each that of its most promising vector.
+    fn bound_gathered(&mut self, scratch: &mut Scratch) {
+        let Scratch { rows, vectors, ends, raw, metas, bounds, .. } = scratch;
+        let (part, kernels, prepared) = (self.part, self.ask.probe.kernels, &self.ask.probe.prepared);
+        self.report.scanned += vectors.len();
+        raw.clear();
+        let (groups, rest) = vectors.as_chunks::<4>();
+        for group in groups {
+            raw.extend(kernels.dot_codes4(prepared.code(), group.map(|vector| part.code(vector))));
+        }
+        raw.extend(rest.iter().map(|&vector| kernels.dot_codes(prepared.code(), part.code(vector))));
+        metas.clear();
+        metas.extend(vectors.iter().map(|&vector| part.meta(vector)));
+        bounds.clear();
+        bounds.resize(vectors.len(), 0.0);
+        prepared.upper_bounds(raw, metas, bounds);
+        if rows.len() < vectors.len() {
+            let mut start = 0;
+            for (row, &end) in ends.iter().enumerate() {
+                // Row `row` and those before it have a vector each, so its place is not behind its vectors.
+                bounds[row] = bounds[start..end as usize].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                start = end as usize;
+            }
+            bounds.truncate(rows.len());
+        }
+    }
+
+    /// Scores the rows whose bounds reach the threshold, most promising first, until none does.
+    fn rerank(&mut self, scratch: &mut Scratch, row_at: impl Fn(u32) -> u32) -> Result<()> {
+        let threshold = self.ask.threshold.get();
+        let mut keys = std::mem::take(&mut scratch.heap).into_vec();
+        keys.clear();
+        for (position, &bound) in scratch.bounds.iter().enumerate() {
+            if bound >= threshold {
+                keys.push(u64::from(ordered_bits(bound)) << 32 | position as u64);
+            }
+        }
+        self.report.candidates += keys.len();
+        let mut heap = BinaryHeap::from(keys);
+        let result = self.rerank_heap(&mut heap, row_at);
+        heap.clear();
+        scratch.heap = heap;
+        result
+    }
+
+    fn rerank_heap(&mut self, heap: &mut BinaryHeap<u64>, row_at: impl Fn(u32) -> u32) -> Result<()> {
+        let (part, probe) = (self.part, self.ask.probe);
+        loop {
+            let threshold = self.ask.threshold.get();
+            let (mut rows, mut first_vectors, mut count, mut single) = ([0; 4], [0; 4], 0, true);
+            while count < 4
+                && let Some(&key) = heap.peek()
+                && from_ordered_bits((key >> 32) as u32) >= threshold
+            {
+                heap.pop();
+                let vectors = part.row_vectors(row_at(key as u32));
+                (rows[count], first_vectors[count]) = (row_at(key as u32), vectors.start);
+                single &= vectors.len() == 1;
+                count += 1;
+            }
+            if count == 4 && single {
+                let scores = probe.score_vectors(part, first_vectors)?;
+                for (row, score) in rows.into_iter().zip(scores) {
+                    self.offer(row, score)?;
+                }
+                continue;
+            }
+            for &row in &rows[..count] {
+                let score = probe.score_item(part, part.row_vectors(row))?;
+                self.offer(row, score)?;
+            }
+            if count < 4 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes a scored row into the result if it belongs there, and raises the threshold.
+    fn offer(&mut self, row: u32, score: f32) -> Result<()> {
+        self.report.reranked += 1;
+        if score < self.ask.threshold.get() {
+            return Ok(());
+        }
+        let scored = Scored { score, lsn: self.part.lsn(row), place: Place { part: self.number, row } };
+        if !self.top.would_keep(&scored) {
+            return Ok(());
+        }
+        if !self.filter_first && !self.ask.conditions.wants(self.part, row)? {
+            self.report.filtered += 1;
+            return Ok(());
+        }
+        self.top.push(scored);
+        if let Some(worst) = self.top.worst() {
+            self.ask.threshold.raise(worst.score);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

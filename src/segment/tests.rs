@@ -1,0 +1,350 @@
+//! Segments against a model of them, and against damage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::blocks::{HEADER_BYTES, forge};
+use super::dead::{Deaths, Touch};
+use super::dead_file::DeadFile;
+use super::fuzz::{fuzz_dead_file, fuzz_segment_open, read_some};
+use super::layout::{Section, StoreKeys, codes_name, truth_name};
+use super::sealed::{Segment, SegmentFiles};
+use super::writer::{SegmentInfo, SegmentWriter, Totals, rebuild_codes};
+use crate::distance::Kernels;
+use crate::error::{ErrorKind, Result};
+use crate::quant;
+use crate::record::Record;
+use crate::storage::sim::SimStorage;
+use crate::types::{FieldVector, Interval, Metric, NEVER, Namespace, Scope, VectorSpace};
+
+/// A seeded random number generator, enough for tests.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound.max(1)
+    }
+
+    fn text(&mut self, length: u64) -> String {
+        (0..self.below(length)).map(|_| ["a", "b", "/", "\0", "é", "🦀"][self.below(6) as usize]).collect()
+    }
+}
+
+/// Rows in the order of a segment, each with its LSN.
+type Model = BTreeMap<(Vec<u8>, String), (u64, Record)>;
+
+fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
+    let mut model = Model::new();
+    while model.len() < rows {
+        let labels: Vec<String> = (0..1 + random.below(3)).map(|_| format!("{}.", random.text(3))).collect();
+        let (namespace, key) = (Namespace::new(labels).unwrap(), random.text(9));
+        let vectors = if dims == 0 { 0 } else { [0, 1, 1, 1, 3][random.below(5) as usize] };
+        let vector = |random: &mut Random| FieldVector {
+            path: ["", "text", "notes.0"][random.below(3) as usize].into(),
+            values: (0..dims).map(|_| random.below(2_001) as f32 / 1_000.0 - 1.0).collect(),
+        };
+        let record = Record {
+            namespace: namespace.clone(),
+            key: key.as_str().into(),
+            value: format!("{{\"text\":{:?}}}", random.text(40)).into(),
+            created_at: random.below(1 << 30) as i64 - 5,
+            updated_at: random.below(1 << 30) as i64,
+            expires_at: if random.below(4) == 0 { random.below(1 << 30) as i64 } else { NEVER },
+            ttl: random.below(3) as i64,
+            flags: 0,
+            index_paths: (0..random.below(3)).map(|_| Arc::from(["text", "title"][random.below(2) as usize])).collect(),
+            vectors: (0..vectors).map(|_| vector(random)).collect(),
+        };
+        let lsn = 1 + random.below(1 << 40);
+        model.insert((namespace.encoded().to_vec(), key), (lsn, record));
+    }
+    model
+}
+
+fn keys(dims: usize) -> StoreKeys {
+    let space = (dims > 0).then_some(VectorSpace { dims, metric: Metric::Cosine });
+    StoreKeys { store_id: 77, secret: [3, 4], space }
+}
+
+fn write(storage: &SimStorage, keys: &StoreKeys, file_id: u64, model: &Model) -> SegmentInfo {
+    let mut totals = Totals::default();
+    model.values().for_each(|(_, record)| totals.add(record.vectors.len(), record.value.len()));
+    let mut writer = SegmentWriter::create(storage, keys, file_id, totals).unwrap();
+    for (lsn, record) in model.values() {
+        writer.push_record(record, *lsn, &[]).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Everything a reader can learn from a segment, or the first error.
+fn contents(segment: &Segment) -> Result<Vec<(u64, Record)>> {
+    (0..segment.rows()).map(|row| Ok((segment.lsn(row)?, segment.record(row)?))).collect()
+}
+
+#[test]
+fn a_segment_says_what_was_written() {
+    for (seed, dims, rows) in [(1, 0, 1), (2, 0, 300), (3, 1, 40), (4, 3, 500), (5, 64, 200), (6, 100, 2_000)] {
+        println!("seed {seed}, {dims} dimensions, {rows} rows");
+        let (mut random, storage, keys) = (Random(seed), SimStorage::new(seed), keys(dims));
+        let model = random_model(&mut random, rows, dims);
+        let info = write(&storage, &keys, 1, &model);
+        let segment = Segment::open(&storage, &keys, &info.files).unwrap();
+        assert_eq!(contents(&segment).unwrap(), model.values().cloned().collect::<Vec<_>>());
+        assert_eq!(segment.codes_problem(), None);
+        assert!(segment.verify().is_empty(), "{:?}", segment.verify());
+        for (row, (namespace, key)) in (0..).zip(model.keys()) {
+            assert_eq!(segment.find(namespace, key).unwrap(), Some(row));
+            let absent = format!("{key}?");
+            assert_eq!(
+                segment.find(namespace, &absent).unwrap().is_some(),
+                model.contains_key(&(namespace.clone(), absent))
+            );
+        }
+        for _ in 0..200 {
+            check_interval(&mut random, &segment, &model);
+        }
+        let again = write(&storage, &keys, 2, &model);
+        assert_eq!(info.counts, again.counts);
+        assert_eq!(info.oldest_lsn, model.values().map(|&(lsn, _)| lsn).min().unwrap());
+        assert_eq!(info.earliest_expiry, model.values().map(|(_, record)| record.expires_at).min().unwrap());
+    }
+}
+
+fn check_interval(random: &mut Random, segment: &Segment, model: &Model) {
+    let (namespace, key) = model.keys().nth(random.below(model.len() as u64) as usize).unwrap();
+    let known = Namespace::from_encoded(namespace);
+    let other = Namespace::new([format!("{}.", random.text(3))]).unwrap();
+    let interval = match random.below(6) {
+        0 => Scope::from(&known).interval(),
+        1 => Scope::from(&other).interval(),
+        2 => Scope::prefix(&known.labels()[..1]).unwrap().interval(),
+        3 => Scope::Prefix(other).interval(),
+        4 => Scope::Store.interval(),
+        _ => Interval::everything(),
+    };
+    let inside = |encoded: &Vec<u8>| interval.contains(encoded);
+    let first = model.keys().position(|(encoded, _)| inside(encoded));
+    let count = model.keys().filter(|(encoded, _)| inside(encoded)).count() as u32;
+    let rows = segment.interval(&interval).unwrap();
+    assert_eq!(rows.len() as u32, count, "{interval:?}");
+    assert!(first.is_none_or(|first| first as u32 == rows.start), "{interval:?}");
+    let rows = segment.interval(&Interval::of_namespace(namespace)).unwrap();
+    let sought = segment.seek_key(rows.clone(), key).unwrap();
+    assert_eq!(segment.key(sought).unwrap(), key);
+    assert_eq!(segment.seek_key(rows.clone(), "\u{10FFFF}").unwrap(), rows.end);
+}
+
+#[test]
+fn copies_and_rebuilt_codes_are_the_same_bytes() {
+    let (storage, keys) = (SimStorage::new(1), keys(70));
+    let model = random_model(&mut Random(9), 700, 70);
+    let info = write(&storage, &keys, 1, &model);
+    let segment = Segment::open(&storage, &keys, &info.files).unwrap();
+    let codes = segment.codes(0..segment.vectors()).unwrap();
+    for vector in 0..segment.vectors() {
+        let mut code = vec![0; quant::stride(70)];
+        let meta = quant::encode(Kernels::get(), segment.vector(vector).unwrap(), &mut code);
+        assert_eq!(codes.code(vector), Some((code.as_slice(), meta)));
+    }
+    let mut totals = Totals::default();
+    model.values().for_each(|(_, record)| totals.add(record.vectors.len(), record.value.len()));
+    let other = SimStorage::new(2);
+    let mut writer = SegmentWriter::create(&other, &keys, 1, totals).unwrap();
+    for row in 0..segment.rows() {
+        assert_eq!(writer.push_copy(&segment, row, segment.times(row).unwrap().expires_at).unwrap(), row);
+    }
+    assert_eq!(writer.finish().unwrap(), info);
+    for name in [truth_name(1), codes_name(1)] {
+        assert_eq!(storage.read_file(&name), other.read_file(&name));
+    }
+    let rebuilt = rebuild_codes(&storage, &keys, &segment, 8).unwrap();
+    storage.flip_bit(&codes_name(1), 8 * (HEADER_BYTES as u64 + 5));
+    let damaged = Segment::open(&storage, &keys, &info.files).unwrap();
+    assert!(damaged.codes(0..1).is_none() && damaged.codes_problem().is_some());
+    let healed = Segment::open(&storage, &keys, &SegmentFiles { codes: Some(rebuilt), ..info.files }).unwrap();
+    assert!(healed.verify().is_empty() && healed.codes(0..healed.vectors()).is_some());
+}
+
+#[test]
+fn a_writer_refuses_what_does_not_fit() {
+    let (storage, keys) = (SimStorage::new(1), keys(2));
+    let model = random_model(&mut Random(5), 2, 2);
+    let rows: Vec<&Record> = model.values().map(|(_, record)| record).collect();
+    let mut totals = Totals::default();
+    rows.iter().for_each(|record| totals.add(record.vectors.len(), record.value.len()));
+    let writer = |file_id, totals| SegmentWriter::create(&storage, &keys, file_id, totals).unwrap();
+    let mut backwards = writer(1, totals);
+    backwards.push_record(rows[1], 1, &[]).unwrap();
+    assert!(backwards.push_record(rows[0], 2, &[]).is_err() && backwards.push_record(rows[1], 2, &[]).is_err());
+    assert!(backwards.finish().is_err());
+    let mut short = writer(2, Totals { value_bytes: totals.value_bytes - 1, ..totals });
+    short.push_record(rows[0], 1, &[]).unwrap();
+    assert!(short.push_record(rows[1], 2, &[]).is_err());
+    assert!(SegmentWriter::create(&storage, &keys, 3, Totals::default()).is_err());
+    assert!(SegmentWriter::create(&storage, &super::tests::keys(0), 4, Totals { vectors: 1, ..totals }).is_err());
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_or_harmless() {
+    let keys = keys(5);
+    let storage = SimStorage::new(1);
+    let model = random_model(&mut Random(11), 150, 5);
+    let info = write(&storage, &keys, 1, &model);
+    let truth: Vec<(u64, Record)> = model.values().cloned().collect();
+    for name in [truth_name(1), codes_name(1)] {
+        let bits = 8 * storage.read_file(&name).unwrap().len() as u64;
+        for bit in (0..bits).step_by(97) {
+            storage.flip_bit(&name, bit);
+            match Segment::open(&storage, &keys, &info.files) {
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NewerFormat), "bit {bit}: {error}");
+                    assert!(name == truth_name(1) && error.to_string().contains(&name), "bit {bit}: {error}");
+                }
+                Ok(segment) => {
+                    assert!(!segment.verify().is_empty() || segment.codes_problem().is_some(), "bit {bit} of {name}");
+                    match contents(&segment) {
+                        Ok(found) => assert_eq!(found, truth, "bit {bit} of {name}"),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Damaged, "bit {bit}: {error}"),
+                    }
+                    for (row, (namespace, key)) in (0..).zip(model.keys()).step_by(13) {
+                        assert!(
+                            segment.find(namespace, key).is_ok_and(|found| found == Some(row)) || name == truth_name(1)
+                        );
+                    }
+                }
+            }
+            storage.flip_bit(&name, bit);
+        }
+    }
+    let segment = Segment::open(&storage, &keys, &info.files).unwrap();
+    assert!(segment.verify().is_empty());
+}
+
+#[test]
+fn damage_stays_where_it_is() {
+    let (storage, keys) = (SimStorage::new(1), keys(100));
+    let model = random_model(&mut Random(12), 2_000, 100);
+    let info = write(&storage, &keys, 1, &model);
+    let first_row_vectors = 8 * HEADER_BYTES as u64;
+    storage.flip_bit(&truth_name(1), first_row_vectors);
+    let segment = Segment::open(&storage, &keys, &info.files).unwrap();
+    let fails = |row: u32| segment.record(row).is_err_and(|error| error.kind() == ErrorKind::Damaged);
+    let failing = (0..segment.rows()).filter(|&row| fails(row)).count();
+    assert!(failing > 0 && failing < 400, "{failing} of {} rows fail", segment.rows());
+    assert_eq!(segment.verify().len(), 1);
+    assert!((0..segment.rows()).all(|row| segment.row(row).is_ok()));
+}
+
+#[test]
+fn a_cut_file_is_refused() {
+    let (storage, keys) = (SimStorage::new(1), keys(5));
+    let info = write(&storage, &keys, 1, &random_model(&mut Random(13), 50, 5));
+    let bytes = storage.read_file(&truth_name(1)).unwrap();
+    for length in (0..bytes.len()).step_by(61).chain([4_095, 4_096, bytes.len() - 1]) {
+        storage.write_file(&truth_name(1), &bytes[..length]);
+        let error = Segment::open(&storage, &keys, &info.files).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length}: {error}");
+    }
+    storage.write_file(&truth_name(1), &[&bytes[..], &[0]].concat());
+    assert!(Segment::open(&storage, &keys, &info.files).is_err());
+    storage.remove_file(&truth_name(1));
+    assert!(Segment::open(&storage, &keys, &info.files).is_err());
+}
+
+#[test]
+fn a_file_from_elsewhere_is_refused() {
+    let (storage, keys) = (SimStorage::new(1), keys(5));
+    let model = random_model(&mut Random(14), 50, 5);
+    let info = write(&storage, &keys, 1, &model);
+    let other = write(&storage, &keys, 2, &random_model(&mut Random(15), 50, 5));
+    let refused = |keys: &StoreKeys, files: &SegmentFiles| Segment::open(&storage, keys, files).is_err();
+    assert!(refused(&StoreKeys { store_id: 78, ..keys }, &info.files));
+    assert!(refused(&StoreKeys { space: None, ..keys }, &info.files));
+    assert!(refused(&keys, &SegmentFiles { header_crc: !info.files.header_crc, ..info.files }));
+    let own = storage.read_file(&truth_name(1)).unwrap();
+    storage.write_file(&truth_name(1), &storage.read_file(&truth_name(2)).unwrap());
+    assert!(refused(&keys, &info.files));
+    storage.write_file(&truth_name(1), &own);
+    storage.write_file(&codes_name(1), &storage.read_file(&codes_name(2)).unwrap());
+    let swapped = Segment::open(&storage, &keys, &info.files).unwrap();
+    assert!(swapped.codes(0..1).is_none() && swapped.codes_problem().is_some());
+    let borrowed = SegmentFiles { codes: other.files.codes, ..info.files };
+    assert!(Segment::open(&storage, &keys, &borrowed).unwrap().codes(0..1).is_none());
+    let without = SegmentFiles { codes: None, ..info.files };
+    assert!(Segment::open(&storage, &keys, &without).unwrap().codes_problem().is_some());
+}
+
+#[test]
+fn hostile_bytes_with_good_checksums_do_no_harm() {
+    let keys = StoreKeys { store_id: 1, secret: [1, 2], space: keys(5).space };
+    let storage = SimStorage::new(1);
+    let model = random_model(&mut Random(16), 120, 5);
+    let info = write(&storage, &keys, 1, &model);
+    let whole = storage.read_file(&truth_name(1)).unwrap();
+    let body = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
+    let (forged, finished) = forge(whole[..body].to_vec(), keys.truth(1));
+    assert_eq!(
+        (forged, finished.header_crc),
+        (whole.clone(), info.files.header_crc),
+        "a forgery of the original is it"
+    );
+    let mut random = Random(17);
+    println!("seed 17");
+    for round in 0..4_000_u64 {
+        let mut bytes = whole[..body].to_vec();
+        for _ in 0..1 + random.below(4) {
+            // Half of the changes hit the header, whose fields steer everything else.
+            let at = if round % 2 == 0 { 64 + random.below(800) } else { 64 + random.below(body as u64 - 64) } as usize;
+            bytes[at] = [0, 1, 0x7F, 0xFF, random.below(256) as u8][random.below(5) as usize];
+        }
+        if round % 50 == 0 {
+            bytes.truncate(random.below(body as u64) as usize);
+        }
+        fuzz_segment_open(&bytes);
+    }
+    let segment = Segment::open(&storage, &keys, &info.files).unwrap();
+    read_some(&segment);
+    assert!(segment.ensure_rows(0..segment.rows(), &[Section::Lsn]).is_ok());
+}
+
+#[test]
+fn tombstones_round_trip_and_notice_damage() {
+    let storage = SimStorage::new(1);
+    let file = DeadFile { store_id: 5, file_id: 6, generation: 7, rows: 3_000 };
+    let deaths = Deaths::new(3_000);
+    deaths.kill_range(1_000..1_600, 40, |_| 1);
+    (0..3_000).step_by(17).for_each(|row| assert_eq!(deaths.kill(row, 50), !(1_000..1_600).contains(&row)));
+    deaths.kill(5, 99);
+    deaths.touch(Touch { row: 7, expires_at: 1_234, lsn: 45 });
+    deaths.touch(Touch { row: 8, expires_at: -1, lsn: 98 });
+    let copy = deaths.snapshot();
+    deaths.kill(1, 50);
+    file.write(&storage, &copy, 60).unwrap();
+    let (read, base) = file.read(&storage).unwrap();
+    assert_eq!(base, 60);
+    assert!(read.died_up_to(60).eq(copy.died_up_to(60)) && read.dead_rows() == copy.dead_rows() - 1);
+    assert_eq!((read.expires_at(7, 0), read.expires_at(8, 0), read.expires_at(9, 3)), (1_234, -1, 3));
+    assert_eq!(read.touches().map(|touch| touch.lsn).collect::<Vec<_>>(), [45, 60]);
+    let bytes = storage.read_file(&file.name()).unwrap();
+    for bit in 0..8 * bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(file.decode(&damaged).unwrap_err().kind(), ErrorKind::Corrupt, "bit {bit}");
+    }
+    assert!((0..bytes.len()).all(|length| file.decode(&bytes[..length]).is_err()));
+    for other in [DeadFile { store_id: 9, ..file }, DeadFile { file_id: 9, ..file }, DeadFile { generation: 9, ..file }]
+    {
+        assert!(other.decode(&bytes).is_err());
+    }
+    assert!(DeadFile { rows: 2_999, ..file }.decode(&bytes).is_err());
+    let mut random = Random(18);
+    println!("seed 18");
+    for _ in 0..3_000 {
+        let mut hostile = bytes[..bytes.len() - 4].to_vec();
+        (0..1 + random.below(5))
+            .for_each(|_| hostile[52 + random.below(bytes.len() as u64 - 60) as usize] = random.below(256) as u8);
+        hostile.truncate(64 + random.below(2 * bytes.len() as u64) as usize);
+        fuzz_dead_file(&hostile);
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether a segment is what its format says, in every byte and every relation: for `check`, and for tests.
+//!
+//! Invariants:
+//! * Nothing here is needed to read safely; it finds what a reader would only find by reading everything, and what a reader
+//!   cannot see, such as a key that its hash table lost.
+
+use crate::distance::{Kernels, inverse_norm, norm};
+use crate::error::{Error, Result};
+use crate::quant;
+use crate::segment::derived::Codes;
+use crate::segment::layout::Section;
+use crate::segment::sealed::Segment;
+use crate::types::is_encoded_namespace;
+
+/// Where the next row's vectors and value must begin.
+#[derive(Clone, Copy)]
+struct Next {
+    vector: u32,
+    value: u64,
+}
+
+impl Segment {
+    /// What is wrong: each block that fails its checksum, or else the first relation that does not hold; then the codes.
+    pub fn verify(&self) -> Vec<Error> {
+        let mut problems = self.file.check_all();
+        if problems.is_empty() {
+            problems.extend(
+                self.verify_lists().and_then(|()| self.verify_namespaces()).and_then(|()| self.verify_bounds()).err(),
+            );
+        }
+        if let Some(codes) = self.all_codes() {
+            let damage = codes.check_all();
+            if damage.is_empty() && problems.is_empty() {
+                problems.extend(self.verify_codes(codes).err());
+            }
+            problems.extend(damage);
+        }
+        problems
+    }
+
+    /// The error `what` about a section.
+    fn wrong(&self, section: Section, what: impl std::fmt::Display) -> Error {
+        self.file.damaged(self.header.section(section).start, what)
+    }
+
+    fn verify_lists(&self) -> Result<()> {
+        self.paths()?;
+        let mut next = 0;
+        for list in 0..=self.header.counts.path_lists {
+            let start: u32 = self.cell(Section::PathListStart, list as usize)?;
+            if start < next {
+                return Err(
+                    self.wrong(Section::PathListStart, format!("path list {list} begins before the one before"))
+                );
+            }
+            next = start;
+        }
+        self.file.ensure(self.header.section(Section::PathListEntry))?;
+        let entries = self.column::<u32>(Section::PathListEntry);
+        if next as usize != entries.len() || entries.iter().any(|&path| path >= self.header.counts.paths) {
+            return Err(self.wrong(Section::PathListEntry, "a path list has a path that does not exist"));
+        }
+        Ok(())
+    }
+
+    fn verify_namespaces(&self) -> Result<()> {
+        let (mut next_row, mut next) = (0, Next { vector: 0, value: 0 });
+        let mut before: &[u8] = &[];
+        for index in 0..self.namespaces() {
+            let namespace = self.namespace(index)?;
+            let rows = self.namespace_rows(index)?;
+            if namespace <= before || !is_encoded_namespace(namespace) || rows.start != next_row || rows.is_empty() {
+                return Err(self.wrong(Section::NamespaceBytes, format!("namespace {index} is out of order or empty")));
+            }
+            if self.find_namespace(namespace)? != Some(index) {
+                return Err(self.wrong(Section::NamespaceBuckets, format!("the hash table lost namespace {index}")));
+            }
+            let mut key_before = None;
+            for row in rows.clone() {
+                let key = self.key(row)?;
+                if key_before.is_some_and(|before| key <= before) {
+                    return Err(self.wrong(Section::KeyBytes, format!("the key of row {row} is out of order")));
+                }
+                if self.find(namespace, key)? != Some(row) {
+                    return Err(self.wrong(Section::KeyBuckets, format!("the hash table lost the key of row {row}")));
+                }
+                next = self.verify_row(row, next)?;
+                key_before = Some(key);
+            }
+            (next_row, before) = (rows.end, namespace);
+        }
+        let values = self.header.section(Section::Values).len() as u64;
+        if (next_row, next.vector, next.value) != (self.rows(), self.vectors(), values) {
+            return Err(self.wrong(Section::NamespaceFirstRow, "rows, vectors or values belong to no namespace or row"));
+        }
+        Ok(())
+    }
+
+    /// Checks one row, whose value and vectors must begin at `next`; where the next row's begin.
+    fn verify_row(&self, row: u32, next: Next) -> Result<Next> {
+        let value_at: u64 = self.cell(Section::ValueOffset, row as usize)?;
+        let vectors = self.row_vectors(row)?;
+        if value_at != next.value || vectors.start != next.vector {
+            return Err(self.wrong(Section::ValueOffset, format!("row {row} does not begin where the row before ends")));
+        }
+        let stored = self.row(row)?;
+        let path_list: u32 = self.cell(Section::PathList, row as usize)?;
+        if stored.flags != 0 || path_list > self.header.counts.path_lists {
+            return Err(self.wrong(Section::Flags, format!("row {row} has flags or a path list that does not exist")));
+        }
+        if vectors.len() as u32 > self.header.row_vectors_max {
+            return Err(self.wrong(Section::FirstVector, format!("row {row} has more vectors than the header says")));
+        }
+        for vector in vectors.clone() {
+            let values = self.vector(vector)?;
+            self.vector_path(vector)?;
+            let said: (u32, u16) =
+                (self.cell(Section::VectorRow, vector as usize)?, self.cell(Section::VectorSpaceId, vector as usize)?);
+            if said != (row, 0) || self.inverse_norm(vector)? != inverse_norm(norm(values)) {
+                return Err(self.wrong(Section::VectorRow, format!("vector {vector} has the wrong row, space or norm")));
+            }
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(self.wrong(Section::Vectors, format!("vector {vector} has a number that is not finite")));
+            }
+        }
+        Ok(Next { vector: vectors.end, value: value_at + stored.value.len() as u64 })
+    }
+
+    fn verify_bounds(&self) -> Result<()> {
+        let lsns = self.lsns(0..self.rows())?;
+        let (oldest, newest) = (lsns.iter().min(), lsns.iter().max());
+        if (oldest, newest) != (Some(&self.header.oldest_lsn), Some(&self.header.newest_lsn)) {
+            return Err(self.wrong(Section::Lsn, "the LSNs are not within what the header says"));
+        }
+        self.ensure_rows(0..self.rows(), &[Section::ExpiresAt])?;
+        if self.expires_at_column().iter().min() != Some(&self.header.earliest_expiry) {
+            return Err(self.wrong(Section::ExpiresAt, "the earliest expiry is not what the header says"));
+        }
+        Ok(())
+    }
+
+    fn verify_codes(&self, codes: &Codes) -> Result<()> {
+        let mut expected = vec![0; codes.stride()];
+        for vector in 0..self.vectors() {
+            let meta = quant::encode(Kernels::get(), self.vector(vector)?, &mut expected);
+            if codes.code(vector) != Some((expected.as_slice(), meta)) {
+                return Err(codes.wrong_code(vector));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Writes a segment: truth file and codes in one pass over sorted rows.
+//!
+//! Invariants:
+//! * Memory holds names, keys and 100 bytes a row; vectors, values and codes stream to places that the totals fix.
+//! * Nothing is readable before [`SegmentWriter::finish`] has returned: the header comes last, then the sync. The caller
+//!   syncs the directory, and removes the files of a writer that failed ([`remove_files`]).
+//! * The same rows in the same order give the same bytes.
+
+use std::sync::Arc;
+
+use crate::distance::inverse_norm;
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Lsn, Record};
+use crate::segment::blocks::{ALIGNMENT, BlockWriter, Finished, HEADER_BYTES};
+use crate::segment::columns::Columns;
+use crate::segment::derived::{Code, CodesWriter, DerivedFile, TruthId};
+use crate::segment::layout::{Counts, Header, Section, StoreKeys, codes_name, truth_name};
+use crate::segment::rows::RowTimes;
+use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::storage::Storage;
+
+/// What the rows of a segment will add up to, known before the first one is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub rows: u64,
+    pub vectors: u64,
+    pub value_bytes: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, vectors: usize, value_bytes: usize) {
+        self.rows += 1;
+        self.vectors += vectors as u64;
+        self.value_bytes += value_bytes as u64;
+    }
+}
+
+/// One vector of a row, with its code if there is one already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VectorInput<'a> {
+    pub path: &'a str,
+    pub values: &'a [f32],
+    pub code: Option<Code<'a>>,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowInput<'a> {
+    /// Encoded.
+    pub namespace: &'a [u8],
+    pub key: &'a str,
+    pub value: &'a str,
+    pub times: RowTimes,
+    pub flags: u32,
+    pub index_paths: &'a [Arc<str>],
+    pub vectors: &'a [VectorInput<'a>],
+}
+
+/// A finished segment: what opens it, and what a manifest and a merge want to know of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SegmentInfo {
+    pub files: SegmentFiles,
+    pub counts: Counts,
+    pub oldest_lsn: Lsn,
+    pub newest_lsn: Lsn,
+    /// `NEVER` if no row expires.
+    pub earliest_expiry: i64,
+    /// Encoded namespaces of the first and the last row.
+    pub first_namespace: Vec<u8>,
+    pub last_namespace: Vec<u8>,
+}
+
+/// A segment being written.
+pub(crate) struct SegmentWriter {
+    keys: StoreKeys,
+    dims: usize,
+    file_id: u64,
+    totals: Totals,
+    written: Totals,
+    body: BlockWriter,
+    codes: Option<CodesWriter>,
+    columns: Columns,
+    header: Header,
+    values_at: u64,
+}
+
+impl SegmentWriter {
+    /// Creates the files of segment `file_id`, which will hold exactly `totals`, at least one row.
+    pub fn create(storage: &dyn Storage, keys: &StoreKeys, file_id: u64, totals: Totals) -> Result<Self> {
+        let dims = keys.space.map_or(0, |space| space.dims);
+        let countable = totals.rows < u64::from(u32::MAX) && totals.vectors < u64::from(u32::MAX);
+        if totals.rows == 0 || !countable || (dims == 0 && totals.vectors > 0) {
+            return Err(Error::invalid(format!("a segment cannot be made of {totals:?}")));
+        }
+        let body = BlockWriter::create(storage, &truth_name(file_id), keys.truth(file_id))?;
+        let codes = match totals.vectors as u32 {
+            0 => None,
+            vectors => Some(CodesWriter::create(storage, keys, file_id, dims, vectors)?),
+        };
+        let vectors_end = HEADER_BYTES as u64 + totals.vectors * 4 * dims as u64;
+        let mut header = Header::new(keys.space, Counts::default());
+        (header.oldest_lsn, header.earliest_expiry) = (Lsn::MAX, i64::MAX);
+        Ok(Self {
+            keys: *keys,
+            dims,
+            file_id,
+            totals,
+            written: Totals::default(),
+            body,
+            codes,
+            columns: Columns::new(),
+            header,
+            values_at: vectors_end.next_multiple_of(ALIGNMENT as u64),
+        })
+    }
+
+    /// Rows written so far: the ordinal of the next one.
+    pub fn rows(&self) -> u32 {
+        self.columns.rows()
+    }
+
+    /// Writes the next row, whose (namespace, key) is above the last one's, and returns its ordinal.
+    pub fn push(&mut self, row: &RowInput<'_>) -> Result<u32> {
+        self.check_next(row)?;
+        let ordinal = self.rows();
+        self.body.write_at(self.values_at + self.written.value_bytes, row.value.as_bytes())?;
+        self.columns.push_row(self.keys.secret, row, self.written.value_bytes);
+        for (number, vector) in (self.written.vectors..).zip(row.vectors) {
+            let bytes = bytemuck::cast_slice(vector.values);
+            self.body.write_at(HEADER_BYTES as u64 + number * bytes.len() as u64, bytes)?;
+            let codes = self.codes.as_mut().ok_or_else(|| Error::invalid("a segment without vectors got one"))?;
+            let meta = codes.push(vector.values, vector.code)?;
+            self.columns.push_vector(ordinal, vector.path, inverse_norm(meta.norm));
+        }
+        self.columns.end_row();
+        self.written.add(row.vectors.len(), row.value.len());
+        let header = &mut self.header;
+        header.oldest_lsn = header.oldest_lsn.min(row.times.lsn);
+        header.newest_lsn = header.newest_lsn.max(row.times.lsn);
+        header.earliest_expiry = header.earliest_expiry.min(row.times.expires_at);
+        header.row_vectors_max = header.row_vectors_max.max(row.vectors.len() as u32);
+        Ok(ordinal)
+    }
+
+    /// That the row may come next.
+    fn check_next(&self, row: &RowInput<'_>) -> Result<()> {
+        let mut after = self.written;
+        after.add(row.vectors.len(), row.value.len());
+        let fits = after.rows <= self.totals.rows
+            && after.vectors <= self.totals.vectors
+            && after.value_bytes <= self.totals.value_bytes
+            && row.vectors.iter().all(|vector| vector.values.len() == self.dims)
+            && u32::try_from(row.value.len()).is_ok();
+        let why = match self.columns.is_above_last(row.namespace, row.key) {
+            true if fits => return Ok(()),
+            true => "is more than the totals announce",
+            false => "is not above the row before",
+        };
+        Err(Error::invalid(format!("row {} of segment {:016x} {why}", self.rows(), self.file_id)))
+    }
+
+    /// Writes what is left, the headers last, and syncs both files. The caller syncs the directory.
+    pub fn finish(mut self) -> Result<SegmentInfo> {
+        if self.written != self.totals {
+            let (written, totals) = (self.written, self.totals);
+            return Err(Error::invalid(format!("a segment got {written:?}, its totals announced {totals:?}")));
+        }
+        self.header.counts = self.columns.counts();
+        let vectors_end = HEADER_BYTES as u64 + self.totals.vectors * 4 * self.dims as u64;
+        self.body.write_at(vectors_end, &[0; ALIGNMENT][..(self.values_at - vectors_end) as usize])?;
+        self.header.set_section(Section::Vectors, HEADER_BYTES..vectors_end as usize);
+        let values_end = self.values_at + self.totals.value_bytes;
+        self.header.set_section(Section::Values, self.values_at as usize..values_end as usize);
+        let body_end = self.write_columns(values_end)?;
+        let Finished { length, header_crc } = self.body.finish(body_end, &self.header.encode())?;
+        let truth = TruthId { file_id: self.file_id, header_crc };
+        let codes = self.codes.map(|codes| codes.finish(truth)).transpose()?;
+        Ok(SegmentInfo {
+            files: SegmentFiles { file_id: self.file_id, length, header_crc, codes },
+            counts: self.header.counts,
+            oldest_lsn: self.header.oldest_lsn,
+            newest_lsn: self.header.newest_lsn,
+            earliest_expiry: self.header.earliest_expiry,
+            first_namespace: self.columns.namespaces.first().to_vec(),
+            last_namespace: self.columns.namespaces.last().to_vec(),
+        })
+    }
+
+    /// Writes the sections that were kept in memory, from `at` on; returns the end of the body.
+    fn write_columns(&mut self, mut at: u64) -> Result<u64> {
+        let (body, header) = (&mut self.body, &mut self.header);
+        self.columns.sections(&mut |section, bytes| {
+            let start = at.next_multiple_of(ALIGNMENT as u64);
+            body.write_at(at, &[0; ALIGNMENT][..(start - at) as usize])?;
+            body.write_at(start, bytes)?;
+            at = start + bytes.len() as u64;
+            header.set_section(section, start as usize..at as usize);
+            Ok(())
+        })?;
+        let body_end = at.next_multiple_of(ALIGNMENT as u64);
+        self.body.write_at(at, &[0; ALIGNMENT][..(body_end - at) as usize])?;
+        Ok(body_end)
+    }
+
+    /// Writes a complete version, the ready `codes` of its vectors along with them.
+    pub fn push_record(&mut self, record: &Record, lsn: Lsn, codes: &[Option<Code<'_>>]) -> Result<u32> {
+        let codes = codes.iter().copied().chain(std::iter::repeat(None));
+        let vectors: Vec<_> = (record.vectors.iter().zip(codes))
+            .map(|(vector, code)| VectorInput { path: &vector.path, values: &vector.values, code })
+            .collect();
+        let Record { created_at, updated_at, expires_at, ttl, flags, .. } = *record;
+        self.push(&RowInput {
+            namespace: record.namespace.encoded(),
+            key: &record.key,
+            value: &record.value,
+            times: RowTimes { lsn, created_at, updated_at, expires_at, ttl },
+            flags,
+            index_paths: &record.index_paths,
+            vectors: &vectors,
+        })
+    }
+
+    /// Copies a row of another segment, codes included, with the expiry that touches have left it.
+    pub fn push_copy(&mut self, segment: &Segment, row: u32, expires_at: i64) -> Result<u32> {
+        let numbers = segment.row_vectors(row)?;
+        let codes = segment.codes(numbers.clone());
+        let input = |vector| {
+            let (path, values) = (segment.vector_path(vector)?.as_ref(), segment.vector(vector)?);
+            Ok(VectorInput { path, values, code: codes.and_then(|codes| codes.code(vector)) })
+        };
+        let vectors = numbers.map(input).collect::<Result<Vec<_>>>()?;
+        let stored = segment.row(row)?;
+        self.push(&RowInput {
+            namespace: stored.namespace,
+            key: stored.key,
+            value: stored.value,
+            times: RowTimes { expires_at, ..stored.times },
+            flags: stored.flags,
+            index_paths: &segment.index_paths(row)?,
+            vectors: &vectors,
+        })
+    }
+}
+
+/// Removes the files of a segment that was not finished, so that a full disk gets its space back.
+pub(crate) fn remove_files(storage: &dyn Storage, file_id: u64) {
+    for name in [truth_name(file_id), codes_name(file_id)] {
+        // Whatever stays is removed as an orphan by the next open.
+        let _ = storage.remove(&name);
+    }
+}
+
+/// Builds the codes of a segment again, under a new file id; the caller syncs the directory.
+pub(crate) fn rebuild_codes(
+    storage: &dyn Storage,
+    keys: &StoreKeys,
+    segment: &Segment,
+    file_id: u64,
+) -> Result<DerivedFile> {
+    if segment.vectors() == 0 {
+        return Err(Error::new(ErrorKind::InvalidInput, "a segment without vectors has no codes"));
+    }
+    let mut codes = CodesWriter::create(storage, keys, file_id, segment.dims(), segment.vectors())?;
+    for vector in 0..segment.vectors() {
+        codes.push(segment.vector(vector)?, None)?;
+    }
+    codes.finish(segment.truth_id())
+}

@@ -1,0 +1,311 @@
+//! What a write does, given the newest state of its key: pure decisions, no state of their own.
+//!
+//! Invariants:
+//! * A condition is tested against the state before the batch; a failed one fails the whole batch.
+//! * An expired item counts as absent: it satisfies `IfAbsent`, has no version, and its `created_at` is not kept.
+//! * `updated_at` strictly rises with every write of a key and with every clock-given write of the store.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Lsn, Operation, Record};
+use crate::types::{Condition, FieldVector, Interval, NEVER, Namespace, Version};
+
+/// A write that has passed the door: complete but for what the newest state decides.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    Put(PutWrite),
+    Delete {
+        namespace: Namespace,
+        key: Box<str>,
+        condition: Condition,
+    },
+    DeleteRange(Interval),
+    /// Pushes the expiry back by the item's own time to live, if it is still this version.
+    Touch {
+        namespace: Namespace,
+        key: Box<str>,
+        version: Lsn,
+    },
+    /// Deletes an item that is expired by now.
+    Expire {
+        namespace: Namespace,
+        key: Box<str>,
+    },
+    /// Writes nothing: the condition of a write that a later one of the same batch replaced.
+    Check {
+        namespace: Namespace,
+        key: Box<str>,
+        condition: Condition,
+    },
+}
+
+/// A put that has passed the door.
+#[derive(Clone, Debug)]
+pub(crate) struct PutWrite {
+    pub namespace: Namespace,
+    pub key: Box<str>,
+    pub value: Box<str>,
+    pub vectors: Vec<FieldVector>,
+    pub index_paths: Vec<Arc<str>>,
+    /// Microseconds; 0 for none.
+    pub ttl: i64,
+    pub condition: Condition,
+    /// Given by an import; else the clock decides.
+    pub created_at: Option<i64>,
+    pub updated_at: Option<i64>,
+}
+
+impl Write {
+    /// The key the write concerns, if it is one.
+    pub fn address(&self) -> Option<(&Namespace, &str)> {
+        match self {
+            Self::Put(put) => Some((&put.namespace, &put.key)),
+            Self::Delete { namespace, key, .. }
+            | Self::Touch { namespace, key, .. }
+            | Self::Expire { namespace, key }
+            | Self::Check { namespace, key, .. } => Some((namespace, key)),
+            Self::DeleteRange(_) => None,
+        }
+    }
+
+    /// Whether the write is let through when the disk is full or sealing lags behind.
+    pub fn frees_space(&self) -> bool {
+        !matches!(self, Self::Put(_))
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Put(Version),
+    /// Whether there was something to delete.
+    Deleted(bool),
+    /// Done, or nothing to do.
+    Other,
+}
+
+/// The newest version of a key that lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Current {
+    pub lsn: Lsn,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub expires_at: i64,
+    pub ttl: i64,
+}
+
+impl Current {
+    pub fn of_record(record: &Record, lsn: Lsn) -> Self {
+        Self {
+            lsn,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            expires_at: record.expires_at,
+            ttl: record.ttl,
+        }
+    }
+}
+
+/// The operation to log, if any, and the writer's result.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    pub operation: Option<Operation>,
+    pub result: Written,
+}
+
+const DAY: i64 = 24 * 3_600 * 1_000_000;
+
+/// The clock as writes see it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Times {
+    clock: i64,
+    query_time: i64,
+    last: i64,
+}
+
+impl Times {
+    /// A batch begins: `clock` is the machine's, `query_time` what expiry is measured with.
+    pub fn begin(&mut self, clock: i64, query_time: i64) {
+        self.clock = clock;
+        self.query_time = query_time;
+        if self.last > clock.saturating_add(DAY) {
+            self.last = 0;
+        }
+    }
+
+    fn next_update(&mut self, replaced: Option<i64>) -> i64 {
+        let mine = self.clock.max(self.last.saturating_add(1));
+        self.last = mine;
+        replaced.map_or(mine, |replaced| mine.max(replaced.saturating_add(1)))
+    }
+}
+
+/// Decides what `write` does where `newest` is the key's newest living version; `lsn` is what a put would get.
+pub(crate) fn decide(write: &Write, newest: Option<&Current>, times: &mut Times, lsn: Lsn) -> Result<Decision> {
+    let current = newest.filter(|current| current.expires_at > times.query_time);
+    let nothing = |result| Ok(Decision { operation: None, result });
+    match write {
+        Write::Put(put) => {
+            check(put.condition, current, &put.namespace, &put.key)?;
+            let record = complete(put, current, newest, times);
+            let result = Written::Put(Version(lsn));
+            Ok(Decision { operation: Some(Operation::Put(Arc::new(record))), result })
+        }
+        Write::Delete { namespace, key, condition } => {
+            check(*condition, current, namespace, key)?;
+            if newest.is_none() {
+                return nothing(Written::Deleted(false));
+            }
+            let operation = Some(Operation::Delete { namespace: namespace.clone(), key: key.clone() });
+            Ok(Decision { operation, result: Written::Deleted(current.is_some()) })
+        }
+        Write::DeleteRange(interval) => {
+            let operation = Some(Operation::DeleteRange { interval: interval.clone() });
+            Ok(Decision { operation, result: Written::Other })
+        }
+        Write::Touch { namespace, key, version } => {
+            let Some(current) = current.filter(|current| current.lsn == *version && current.ttl > 0) else {
+                return nothing(Written::Other);
+            };
+            let expires_at = times.query_time.saturating_add(current.ttl);
+            if expires_at.saturating_sub(current.expires_at) < current.ttl / 100 {
+                return nothing(Written::Other);
+            }
+            let (namespace, key, version) = (namespace.clone(), key.clone(), *version);
+            let operation = Some(Operation::Touch { namespace, key, version, expires_at });
+            Ok(Decision { operation, result: Written::Other })
+        }
+        Write::Expire { namespace, key } => {
+            if newest.is_none() || current.is_some() {
+                return nothing(Written::Deleted(false));
+            }
+            let operation = Some(Operation::Delete { namespace: namespace.clone(), key: key.clone() });
+            Ok(Decision { operation, result: Written::Deleted(true) })
+        }
+        Write::Check { namespace, key, condition } => {
+            check(*condition, current, namespace, key)?;
+            nothing(Written::Other)
+        }
+    }
+}
+
+fn check(condition: Condition, current: Option<&Current>, namespace: &Namespace, key: &str) -> Result<()> {
+    let found = match (condition, current) {
+        (Condition::Always, _) | (Condition::IfAbsent, None) => return Ok(()),
+        (Condition::IfVersion(version), Some(current)) if current.lsn == version.0 => return Ok(()),
+        (Condition::IfAbsent, Some(_)) => "it exists",
+        (Condition::IfVersion(_), None) => "it does not exist",
+        (Condition::IfVersion(_), Some(_)) => "it has been written since that version was read",
+    };
+    let message = format!("the condition on {key:?} in {namespace} does not hold: {found}; read it again and decide");
+    Err(Error::new(ErrorKind::ConditionFailed, message))
+}
+
+fn complete(put: &PutWrite, current: Option<&Current>, newest: Option<&Current>, times: &mut Times) -> Record {
+    let clock_given = put.updated_at.is_none().then(|| times.next_update(newest.map(|replaced| replaced.updated_at)));
+    let updated_at = clock_given.or(put.updated_at).unwrap_or(times.clock);
+    let kept = current.map(|replaced| replaced.created_at);
+    let created_at = put.created_at.or(kept).unwrap_or(updated_at);
+    let expires_at = if put.ttl > 0 { times.query_time.saturating_add(put.ttl) } else { NEVER };
+    Record {
+        namespace: put.namespace.clone(),
+        key: put.key.clone(),
+        value: put.value.clone(),
+        created_at,
+        updated_at,
+        expires_at,
+        ttl: put.ttl,
+        flags: 0,
+        index_paths: put.index_paths.clone(),
+        vectors: put.vectors.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(condition: Condition) -> Write {
+        let namespace = Namespace::new(["a"]).unwrap();
+        let (key, value) = ("k".into(), "{}".into());
+        let (vectors, index_paths) = (Vec::new(), Vec::new());
+        let times = (None, None);
+        Write::Put(PutWrite {
+            namespace,
+            key,
+            value,
+            vectors,
+            index_paths,
+            ttl: 10,
+            condition,
+            created_at: times.0,
+            updated_at: times.1,
+        })
+    }
+
+    fn decided(write: &Write, newest: Option<&Current>, times: &mut Times) -> Record {
+        match decide(write, newest, times, 7).unwrap().operation {
+            Some(Operation::Put(record)) => (*record).clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn conditions_hold_or_fail_as_the_table_says() {
+        let living = Current { lsn: 3, created_at: 1, updated_at: 2, expires_at: NEVER, ttl: 0 };
+        let expired = Current { expires_at: 50, ..living.clone() };
+        let (right, wrong) = (Condition::IfVersion(Version(3)), Condition::IfVersion(Version(4)));
+        let table = [
+            (Condition::Always, None, true),
+            (Condition::Always, Some(&living), true),
+            (Condition::IfAbsent, None, true),
+            (Condition::IfAbsent, Some(&living), false),
+            (Condition::IfAbsent, Some(&expired), true),
+            (right, None, false),
+            (right, Some(&living), true),
+            (right, Some(&expired), false),
+            (wrong, Some(&living), false),
+        ];
+        for (condition, newest, holds) in table {
+            let mut times = Times::default();
+            times.begin(100, 100);
+            let outcome = decide(&put(condition), newest, &mut times, 9).map(|decision| decision.result);
+            match outcome {
+                Ok(result) => assert!(holds && result == Written::Put(Version(9)), "{condition:?} {newest:?}"),
+                Err(error) => assert!(!holds && error.kind() == ErrorKind::ConditionFailed, "{condition:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn timestamps_rise_and_creation_is_kept_unless_expired() {
+        let mut times = Times::default();
+        times.begin(100, 100);
+        let first = decided(&put(Condition::Always), None, &mut times);
+        assert_eq!((first.created_at, first.updated_at, first.expires_at), (100, 100, 110));
+        let replaced = Current::of_record(&first, 1);
+        times.begin(90, 100);
+        let second = decided(&put(Condition::Always), Some(&replaced), &mut times);
+        assert_eq!((second.created_at, second.updated_at), (100, 101));
+        times.begin(500, 500);
+        let third = decided(&put(Condition::Always), Some(&replaced), &mut times);
+        assert_eq!((third.created_at, third.updated_at), (500, 500));
+    }
+
+    #[test]
+    fn a_touch_moves_only_its_own_living_version_and_not_for_less_than_a_hundredth() {
+        let namespace = Namespace::new(["a"]).unwrap();
+        let touch = |version| Write::Touch { namespace: namespace.clone(), key: "k".into(), version };
+        let current = Current { lsn: 3, created_at: 1, updated_at: 2, expires_at: 1_000, ttl: 1_000 };
+        let moved = |write: &Write, now: i64| {
+            let mut times = Times::default();
+            times.begin(now, now);
+            decide(write, Some(&current), &mut times, 9).unwrap().operation.is_some()
+        };
+        assert!(moved(&touch(3), 10) && moved(&touch(3), 999));
+        assert!(!moved(&touch(3), 9), "less than a hundredth");
+        assert!(!moved(&touch(4), 500), "another version");
+        assert!(!moved(&touch(3), 1_000), "expired");
+    }
+}

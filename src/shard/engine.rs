@@ -1,0 +1,349 @@
+//! The state that live writes, installs and background jobs share, and the order in which its locks are taken.
+//!
+//! Invariants:
+//! * Lock order: preparing, installing, log, commit state, applying. None is held while waiting for another thread's work.
+//! * `view` is replaced only under `applying`; readers clone it and hold nothing.
+//! * A failed write or sync of the log fences the engine for good; so does a failed apply.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::Manifest;
+use crate::record::{Lsn, Operation};
+use crate::segment::active::Active;
+use crate::segment::layout::StoreKeys;
+use crate::shard::decide::{Current, Write};
+use crate::shard::log::Log;
+use crate::shard::part::SharedPart;
+use crate::shard::{View, apply};
+use crate::storage::{Clock, Storage, lock};
+use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
+use crate::tuning::Tuning;
+use crate::types::{Durability, Namespace};
+use crate::wal::{self, Prepared};
+
+/// A file kept full of zeros, so that deletes find room on a full disk.
+pub(crate) const RESERVE: &str = "reserve";
+
+/// What never changes while a store is open.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub keys: StoreKeys,
+    pub path: Option<PathBuf>,
+}
+
+/// Counters for `stats`.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub touches_dropped: AtomicU64,
+    pub seals: AtomicU64,
+    pub merges: AtomicU64,
+    pub swept: AtomicU64,
+    pub log_files: AtomicU64,
+}
+
+/// The newest manifests on disk.
+pub(crate) struct Installed {
+    pub manifest: Manifest,
+    /// Files of the previous generation, which stay until the next commit.
+    pub previous_files: Vec<String>,
+}
+
+/// An open store, below its public face.
+pub(crate) struct Engine {
+    pub storage: Arc<dyn Storage>,
+    pub clock: Arc<dyn Clock>,
+    pub tuning: Tuning,
+    pub durability: Durability,
+    pub identity: Identity,
+    pub view: Published<View>,
+    /// The apply lock.
+    pub applying: Mutex<()>,
+    pub log: Mutex<Log>,
+    pub installing: Mutex<Installed>,
+    pub manifest_generation: AtomicU64,
+    pub next_file_id: AtomicU64,
+    pub newest_clock: AtomicI64,
+    pub counters: Counters,
+    /// Retired segments that an older View may still read: the worker unmaps them, never a search.
+    pub graveyard: Mutex<Vec<SharedPart>>,
+    pub signal: Signal,
+    fence: Mutex<Option<String>>,
+    fenced: AtomicBool,
+    closed: AtomicBool,
+    crowded: AtomicBool,
+    log_file_bytes: AtomicU64,
+    pub fork_generation: u64,
+    background_error: Mutex<Option<String>>,
+}
+
+/// How writers and background threads wake each other.
+#[derive(Default)]
+pub(crate) struct Signal {
+    events: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// Something happened that somebody may wait for.
+    pub fn raise(&self) {
+        *self.events.lock() += 1;
+        self.changed.notify_all();
+    }
+
+    /// The events so far; pass it to `wait_after`.
+    pub fn count(&self) -> u64 {
+        *self.events.lock()
+    }
+
+    /// Waits until more than `count` events happened or `deadline` passed; tells whether one did.
+    pub fn wait_after(&self, count: u64, deadline: Instant) -> bool {
+        let mut events = self.events.lock();
+        while *events == count {
+            if self.changed.wait_until(&mut events, deadline).timed_out() {
+                return *events != count;
+            }
+        }
+        true
+    }
+}
+
+/// What an engine starts with: the outcome of a recovery.
+pub(crate) struct Start {
+    pub identity: Identity,
+    pub view: View,
+    pub log: Log,
+    pub installed: Installed,
+    pub next_file_id: u64,
+    pub newest_clock: i64,
+}
+
+impl Engine {
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        tuning: Tuning,
+        durability: Durability,
+        start: Start,
+    ) -> Self {
+        let log_file_bytes = AtomicU64::new(tuning.log_file_min_bytes);
+        Self {
+            storage,
+            clock,
+            tuning,
+            durability,
+            identity: start.identity,
+            view: Published::new(Arc::new(start.view)),
+            applying: Mutex::new(()),
+            log: Mutex::new(start.log),
+            manifest_generation: AtomicU64::new(start.installed.manifest.generation),
+            installing: Mutex::new(start.installed),
+            next_file_id: AtomicU64::new(start.next_file_id),
+            newest_clock: AtomicI64::new(start.newest_clock),
+            counters: Counters::default(),
+            graveyard: Mutex::new(Vec::new()),
+            signal: Signal::default(),
+            fence: Mutex::new(None),
+            fenced: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
+            log_file_bytes,
+            fork_generation: lock::fork_generation(),
+            background_error: Mutex::new(None),
+        }
+    }
+
+    /// Whether reads may go on: not after a fork or a close.
+    pub fn check_usable(&self) -> Result<()> {
+        if lock::fork_generation() != self.fork_generation {
+            return Err(Error::new(
+                ErrorKind::Forked,
+                "the store was opened before a fork; open it again in the child process",
+            ));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store has been closed; open it again"));
+        }
+        Ok(())
+    }
+
+    /// Whether writes may go on.
+    pub fn check_writable(&self) -> Result<()> {
+        self.check_usable()?;
+        self.check_fence()
+    }
+
+    /// Fails if the engine is fenced.
+    pub fn check_fence(&self) -> Result<()> {
+        if !self.fenced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let why = self.fence.lock().clone().unwrap_or_default();
+        Err(Error::new(ErrorKind::Fenced, why))
+    }
+
+    /// No more writes until the store is reopened; returns what every writer is told.
+    pub fn fence(&self, cause: &Error) -> Error {
+        let why = format!(
+            "the store accepts no more writes until it is reopened, and the fate of the last ones is unknown: {cause}"
+        );
+        let mut fence = self.fence.lock();
+        let why = fence.get_or_insert(why).clone();
+        let first = !self.fenced.swap(true, Ordering::AcqRel);
+        drop(fence);
+        if first {
+            wal::mark_doubt(&*self.storage);
+        }
+        self.signal.raise();
+        Error::new(ErrorKind::Fenced, why)
+    }
+
+    /// From now on every call fails as closed; tells whether this call did it.
+    pub fn mark_closed(&self) -> bool {
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        self.signal.raise();
+        first
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// What expiry is measured with: the wall clock, but never before the newest frame's.
+    pub fn query_time(&self) -> i64 {
+        self.clock.now().max(self.newest_clock.load(Ordering::Relaxed))
+    }
+
+    /// The newest version of a key that lives, as far as it is published.
+    pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
+        self.view.get().current(namespace, key)
+    }
+
+    /// Looks the keys up once, outside any lock, so that their pages are in memory when it counts.
+    pub fn pull_in(&self, writes: &[Write]) {
+        let view = self.view.get();
+        if view.shards.iter().all(|shard| shard.segments.is_empty()) {
+            return;
+        }
+        for (namespace, key) in writes.iter().filter_map(Write::address) {
+            // A damaged page shows itself again under the lock, where the error is returned.
+            let _ = view.current(namespace, key);
+        }
+    }
+
+    /// Applies groups in LSN order and publishes the View that shows them.
+    pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, groups: &[(Lsn, Vec<Operation>)]) -> Result<()> {
+        let mut view = View::clone(&self.view.get());
+        for (first_lsn, operations) in groups {
+            apply(&view, *first_lsn, operations, |_| 0)?;
+            view.visible = first_lsn + operations.len() as Lsn - 1;
+        }
+        let mut crowded = false;
+        for index in 0..view.shards.len() {
+            let shard = &view.shards[index];
+            if !self.is_full(&shard.active) {
+                continue;
+            }
+            if shard.sealing.len() >= self.tuning.sealing_parts {
+                crowded = true;
+                continue;
+            }
+            view = self.with_active_sealed(&view, index);
+        }
+        self.publish(view, crowded);
+        Ok(())
+    }
+
+    /// The view with the active part of shard `index` on its way to the disk.
+    pub fn with_active_sealed(&self, view: &View, index: usize) -> View {
+        let fresh = Arc::new(Active::new(self.new_file_id(), self.identity.keys.space));
+        view.with_shard(index, view.shards[index].with_active_sealed(fresh, view.visible))
+    }
+
+    /// Shows readers a new View. The caller holds the apply lock.
+    pub fn publish(&self, view: View, crowded: bool) {
+        self.crowded.store(crowded, Ordering::Release);
+        drop(self.view.set(Arc::new(view)));
+    }
+
+    fn is_full(&self, active: &Active) -> bool {
+        active.vectors().max(active.len()) >= self.tuning.active_rows || active.bytes() >= self.tuning.active_bytes
+    }
+
+    /// Whether a shard has as many parts on their way to the disk as it may, and a full active part besides.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Acquire)
+    }
+
+    /// Under the apply lock, after an install: whether writers must still wait.
+    pub fn still_crowded(&self, view: &View) -> bool {
+        let crowded = |shard: &crate::shard::Shard| {
+            self.is_full(&shard.active) && shard.sealing.len() >= self.tuning.sealing_parts
+        };
+        view.shards.iter().any(|shard| crowded(shard))
+    }
+
+    /// Waits for the next install; false when the deadline passed.
+    pub fn wait_for_install(&self, deadline: Instant) -> bool {
+        let count = self.signal.count();
+        if !self.is_crowded() {
+            return true;
+        }
+        self.signal.wait_after(count, deadline)
+    }
+
+    /// A group is published: background threads look whether there is work.
+    pub fn group_done(&self) {
+        let view = self.view.get();
+        if view.shards.iter().any(|shard| !shard.sealing.is_empty()) {
+            self.signal.raise();
+        }
+    }
+
+    /// Makes everything logged through `lsn` survive a power loss.
+    pub fn sync_log(&self, lsn: Lsn) -> Result<()> {
+        let mut log = self.log.lock();
+        self.check_fence()?;
+        log.sync_through(lsn).map_err(|error| self.fence(&error))
+    }
+
+    pub fn new_file_id(&self) -> u64 {
+        self.next_file_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Prepares a log file that takes a frame of `bytes`, and hands it to the log. Returns its size, and whether the log
+    /// was started with it. On a full disk a write that frees space may use the reserve.
+    pub fn prepare_log_file(&self, bytes: u64, frees_space: bool) -> Result<(u64, bool)> {
+        let size = self.log_file_bytes.load(Ordering::Relaxed).max(wal::file_bytes_for(bytes));
+        let id = self.new_file_id();
+        let prepared = match wal::prepare(&*self.storage, id, size) {
+            Err(error) if error.kind() == ErrorKind::DiskFull && frees_space => self.prepare_from_reserve(id, bytes)?,
+            other => other?,
+        };
+        let next = (2 * size).min(self.tuning.log_file_max_bytes);
+        self.log_file_bytes.store(next.max(self.tuning.log_file_min_bytes), Ordering::Relaxed);
+        let size = prepared.bytes();
+        let generation = self.manifest_generation.load(Ordering::Relaxed);
+        let started = self.log.lock().add_file(&*self.storage, prepared, generation)?;
+        self.counters.log_files.fetch_add(1, Ordering::Relaxed);
+        Ok((size, started))
+    }
+
+    fn prepare_from_reserve(&self, id: u64, bytes: u64) -> Result<Prepared> {
+        self.storage.remove(RESERVE).and_then(|()| self.storage.sync_dir())?;
+        let size = wal::file_bytes_for(bytes).max(self.tuning.log_file_min_bytes.min(1 << 20));
+        wal::prepare(&*self.storage, id, size)
+    }
+
+    /// Remembers why a background job failed, for stats and for writers that time out; `None` clears it.
+    pub fn set_background_error(&self, error: Option<&Error>) {
+        *self.background_error.lock() = error.map(ToString::to_string);
+    }
+
+    /// Why background work last failed.
+    pub fn background_error(&self) -> Option<String> {
+        self.background_error.lock().clone()
+    }
+}

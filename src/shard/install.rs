@@ -1,0 +1,292 @@
+//! Makes a finished seal or merge current: the same steps for both.
+//!
+//! Under the apply lock, collect which input rows died or were touched after the base and give them to the output; write
+//! every changed tombstone file; commit the manifest without the lock; take the lock again, carry over what happened
+//! meanwhile, and swap.
+//!
+//! Invariants:
+//! * Installs run one at a time, from collect to swap (the `installing` lock); a shard's seals install in LSN order.
+//! * Before a manifest is written, the log is synced through everything it reflects, in every mode.
+//! * A manifest with checkpoint c for a shard names tombstones that hold every death and touch at or below c.
+//! * Files go last: when neither of the two newest manifests names them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::manifest::{DerivedEntry, FileName, Manifest, SegmentEntry, manifest_name, parse_name};
+use crate::record::{ALIVE, Lsn};
+use crate::segment::active::Active;
+use crate::segment::dead::{Deaths, Touch};
+use crate::segment::dead_file::DeadFile;
+use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
+use crate::segment::sealed::Segment;
+use crate::shard::engine::{Engine, Installed};
+use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::{Shard, View};
+use crate::sync::{MutexGuard, Ordering};
+
+/// What goes out.
+pub(crate) enum Input {
+    /// The oldest sealing part of the shard, and the LSN through which the shard's older parts now hold everything.
+    Sealing(Arc<Active>, Lsn),
+    Sealed(SharedPart),
+}
+
+/// A finished job: `inputs` are replaced by `output`.
+pub(crate) struct Finished {
+    pub shard: usize,
+    /// The LSN as of which the output holds what lived in the inputs.
+    pub base: Lsn,
+    pub inputs: Vec<Input>,
+    /// For each input, the row of the output that each of its rows became; `u32::MAX` for none.
+    pub rows: Vec<Vec<u32>>,
+    /// `None` when nothing lived.
+    pub output: Option<SharedPart>,
+}
+
+/// Installs a finished job.
+pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
+    let mut installed = engine.installing.lock();
+    let applying = engine.applying.lock();
+    let view = engine.view.get();
+    carry_over(finished);
+    let after = swapped(&view, finished);
+    let changed = changed_tombstones(&after);
+    drop(applying);
+
+    let committed = write_and_commit(engine, &mut installed, &after, &changed, Some(finished));
+    if let Err(error) = committed {
+        mark_dirty_again(&after);
+        return Err(error);
+    }
+
+    let applying = engine.applying.lock();
+    carry_over(finished);
+    let view = swapped(&engine.view.get(), finished);
+    let crowded = engine.still_crowded(&view);
+    engine.publish(view, crowded);
+    drop(applying);
+    let retired = finished.inputs.iter().filter_map(|input| match input {
+        Input::Sealed(part) => Some(Arc::clone(part)),
+        Input::Sealing(..) => None,
+    });
+    engine.graveyard.lock().extend(retired);
+    engine.signal.raise();
+    drop(installed);
+    Ok(())
+}
+
+/// Commits a manifest that reflects everything applied in shards whose active part is empty, so that old log can go.
+pub(crate) fn checkpoint(engine: &Engine) -> Result<()> {
+    let mut installed = engine.installing.lock();
+    let applying = engine.applying.lock();
+    let view = engine.view.get();
+    let changed = changed_tombstones(&view);
+    drop(applying);
+    let committed = write_and_commit(engine, &mut installed, &view, &changed, None);
+    if committed.is_err() {
+        mark_dirty_again(&view);
+    }
+    committed
+}
+
+/// Gives the output what happened to its rows in the inputs since the base.
+fn carry_over(finished: &Finished) {
+    let Some(output) = &finished.output else { return };
+    for (input, rows) in finished.inputs.iter().zip(&finished.rows) {
+        let target = |row: u32| rows.get(row as usize).copied().filter(|&target| target != u32::MAX);
+        let (deaths, touches): (Vec<(u32, Lsn)>, Vec<Touch>) = match input {
+            Input::Sealing(active, _) => {
+                let touches = active.touches_after(finished.base).into_iter();
+                let touches = touches.map(|(row, expires_at, lsn)| Touch { row, expires_at, lsn });
+                (active.deaths_after(finished.base), touches.collect())
+            }
+            Input::Sealed(part) => {
+                let touches = part.deaths.touches().filter(|touch| touch.lsn > finished.base);
+                (part.deaths.died_after(finished.base).collect(), touches.collect())
+            }
+        };
+        for (row, lsn) in deaths.into_iter().filter(|&(_, lsn)| lsn != ALIVE) {
+            if let Some(row) = target(row)
+                && output.deaths.kill(row, lsn)
+            {
+                output.set_dirty();
+            }
+        }
+        for touch in touches {
+            if let Some(row) = target(touch.row)
+                && output.deaths.touch(Touch { row, ..touch })
+            {
+                output.set_dirty();
+            }
+        }
+    }
+}
+
+/// The view after the install.
+fn swapped(view: &View, finished: &Finished) -> View {
+    let mut shard = Shard::clone(&view.shards[finished.shard]);
+    let position = shard.segments.iter().position(|part| is_input(finished, part)).unwrap_or(shard.segments.len());
+    shard.segments.retain(|part| !is_input(finished, part));
+    shard.sealing.retain(|sealing| {
+        !finished
+            .inputs
+            .iter()
+            .any(|input| matches!(input, Input::Sealing(active, _) if Arc::ptr_eq(active, &sealing.active)))
+    });
+    if let Some(output) = &finished.output {
+        shard.segments.insert(position.min(shard.segments.len()), Arc::clone(output));
+    }
+    view.with_shard(finished.shard, shard)
+}
+
+fn is_input(finished: &Finished, part: &SharedPart) -> bool {
+    finished.inputs.iter().any(|input| matches!(input, Input::Sealed(other) if Arc::ptr_eq(other, part)))
+}
+
+/// The parts whose tombstones have changed since they were last written. The caller holds the apply lock: what the files
+/// will hold is bounded by the LSN of the view, so it can be written without it.
+fn changed_tombstones(view: &View) -> Vec<SharedPart> {
+    let parts = view.shards.iter().flat_map(|shard| &shard.segments);
+    parts.filter(|part| part.take_dirty()).cloned().collect()
+}
+
+fn mark_dirty_again(view: &View) {
+    view.shards.iter().flat_map(|shard| &shard.segments).for_each(|part| part.set_dirty());
+}
+
+/// Writes tombstones and the next manifest, and removes what two generations no longer need.
+fn write_and_commit(
+    engine: &Engine,
+    installed: &mut MutexGuard<'_, Installed>,
+    view: &View,
+    changed: &[SharedPart],
+    finished: Option<&Finished>,
+) -> Result<()> {
+    engine.sync_log(view.visible)?;
+    let generation = installed.manifest.generation + 1;
+    let mut rewritten = HashSet::new();
+    for part in changed {
+        let (file_id, rows) = (part.entry.file_id, part.entry.rows);
+        let file = DeadFile { store_id: engine.identity.keys.store_id, file_id, generation, rows };
+        // Left over from an attempt at the same generation that failed.
+        let _ = engine.storage.remove(&file.name());
+        file.write(&*engine.storage, &part.deaths, view.visible)?;
+        rewritten.insert(part.entry.file_id);
+    }
+    if !rewritten.is_empty() || finished.is_some() {
+        engine.storage.sync_dir()?;
+    }
+    let checkpoints: Vec<Lsn> = view
+        .shards
+        .iter()
+        .zip(&installed.manifest.shards)
+        .enumerate()
+        .map(|(index, (shard, entry))| checkpoint_of(shard, view.visible, entry.checkpoint, index, finished))
+        .collect();
+    let reached = checkpoints.iter().copied().min().unwrap_or(0);
+    let first_log = engine.log.lock().first_needed(reached);
+    let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
+    let next = installed.manifest.with(next_file_id, first_log, |entries| {
+        for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
+            let before = std::mem::take(&mut entry.segments);
+            entry.checkpoint = checkpoint;
+            entry.segments =
+                shard.segments.iter().map(|part| entry_of(part, &before, &rewritten, generation)).collect();
+        }
+    });
+    next.commit(&*engine.storage)?;
+    let previous = std::mem::replace(&mut installed.manifest, next);
+    engine.manifest_generation.store(generation, Ordering::Relaxed);
+    remove_obsolete(engine, installed, &previous)
+}
+
+/// Everything of the shard at or below is in segments and tombstones once this view's manifest is written.
+fn checkpoint_of(shard: &Shard, visible: Lsn, before: Lsn, index: usize, finished: Option<&Finished>) -> Lsn {
+    if shard.active.is_empty() && shard.sealing.is_empty() {
+        return visible;
+    }
+    let sealed = finished.filter(|finished| finished.shard == index).into_iter().flat_map(|finished| &finished.inputs);
+    sealed
+        .filter_map(|input| if let Input::Sealing(_, through) = input { Some(*through) } else { None })
+        .fold(before, Lsn::max)
+}
+
+fn entry_of(part: &SharedPart, before: &[SegmentEntry], rewritten: &HashSet<u64>, generation: u64) -> SegmentEntry {
+    let mut entry = part.entry.clone();
+    let known = before.iter().find(|known| known.file_id == entry.file_id);
+    entry.dead_generation = if rewritten.contains(&entry.file_id) {
+        generation
+    } else {
+        known.map_or(entry.dead_generation, |known| known.dead_generation)
+    };
+    entry
+}
+
+/// Removes files that neither of the two newest manifests names, and log files that neither needs.
+fn remove_obsolete(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, previous: &Manifest) -> Result<()> {
+    let needed: HashSet<String> = installed.manifest.files().chain(previous.files()).collect();
+    let oldest_log = installed.manifest.first_log.min(previous.first_log);
+    let mut obsolete: Vec<String> = std::mem::take(&mut installed.previous_files);
+    obsolete.retain(|name| !needed.contains(name));
+    installed.previous_files = previous.files().collect();
+    if previous.generation > 1 {
+        obsolete.push(manifest_name(previous.generation - 1));
+    }
+    let logs = engine.log.lock().forget_before(oldest_log);
+    obsolete.extend(logs.into_iter().map(crate::wal::file_name));
+    for name in &obsolete {
+        debug_assert!(matches!(
+            parse_name(name),
+            Some(FileName::Segment(_) | FileName::Manifest(_) | FileName::Log(_))
+        ));
+        // What cannot be removed now is an orphan, and the next open removes it.
+        let _ = engine.storage.remove(name);
+    }
+    Ok(())
+}
+
+/// Makes rebuilt codes of a segment current: the manifest names the new file, and the segment is opened anew with it.
+pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFile) -> Result<()> {
+    engine.storage.sync_dir()?;
+    let mut installed = engine.installing.lock();
+    let mut entry = part.entry.clone();
+    entry.derived =
+        vec![DerivedEntry { kind: KIND_CODES, version: CODES_ENCODING, file_id: codes.file_id, length: codes.length }];
+    let segment = Segment::open(&*engine.storage, &engine.identity.keys, &entry.files())?;
+    let repaired = Arc::new(SealedPart::new(entry, Ok(segment), Deaths::new(part.entry.rows)));
+    let swap = |view: &View| {
+        let replace = |at: &SharedPart| if Arc::ptr_eq(at, part) { Arc::clone(&repaired) } else { Arc::clone(at) };
+        let mut next = View::clone(view);
+        for index in 0..view.shards.len() {
+            let mut shard = Shard::clone(&view.shards[index]);
+            shard.segments = shard.segments.iter().map(replace).collect();
+            next = next.with_shard(index, shard);
+        }
+        next
+    };
+    let copy_deaths = || {
+        part.deaths.died_after(0).for_each(|(row, lsn)| {
+            repaired.deaths.kill(row, lsn);
+        });
+        part.deaths.touches().for_each(|touch| {
+            repaired.deaths.touch(touch);
+        });
+        repaired.set_dirty();
+    };
+    let applying = engine.applying.lock();
+    copy_deaths();
+    let after = swap(&engine.view.get());
+    let changed = changed_tombstones(&after);
+    drop(applying);
+    write_and_commit(engine, &mut installed, &after, &changed, None)?;
+    let applying = engine.applying.lock();
+    copy_deaths();
+    let view = swap(&engine.view.get());
+    let crowded = engine.still_crowded(&view);
+    engine.publish(view, crowded);
+    drop(applying);
+    engine.graveyard.lock().push(Arc::clone(part));
+    Ok(())
+}

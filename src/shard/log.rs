@@ -1,0 +1,106 @@
+//! The store's end of the log: when it is started, what is synced, and which files nobody needs any more.
+//!
+//! Invariants:
+//! * The log is started with the first write after an open, never by the open itself: reading a store changes nothing.
+//! * `synced` never claims a frame whose sync has not returned. After a failed write or sync the engine is fenced and
+//!   nothing here is called again.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::Lsn;
+use crate::storage::Storage;
+use crate::wal::{Frame, LogFacts, LogWriter, Prepared};
+
+/// The log of an open store.
+pub(crate) struct Log {
+    store_id: u64,
+    /// What was found at the open; `None` for a new store.
+    facts: Option<LogFacts>,
+    writer: Option<LogWriter>,
+    written: Lsn,
+    synced: Lsn,
+    newest_clock: i64,
+}
+
+impl Log {
+    /// Goes on after what a replay found.
+    pub fn new(store_id: u64, facts: Option<LogFacts>) -> Self {
+        let written = facts.as_ref().map_or(0, |facts| facts.last_lsn);
+        let synced = facts.as_ref().map_or(0, |facts| facts.durable_lsn);
+        Self { store_id, facts, writer: None, written, synced, newest_clock: 0 }
+    }
+
+    /// Takes a prepared file: the first one starts the log, others wait. Tells whether it started.
+    pub fn add_file(&mut self, storage: &dyn Storage, file: Prepared, generation: u64) -> Result<bool> {
+        if let Some(writer) = &mut self.writer {
+            writer.add_spare(file);
+            return Ok(false);
+        }
+        self.writer = Some(LogWriter::create(storage, self.store_id, file, self.facts.as_ref(), generation)?);
+        // Whatever was found at the open is durable now, for certain.
+        self.synced = self.written;
+        Ok(true)
+    }
+
+    /// Writes frames, and syncs them if the mode wants that.
+    pub fn write(&mut self, frames: &[Frame], sync: bool, generation: u64) -> Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Err(Error::new(ErrorKind::Fenced, "a frame was to be written before the log was started"));
+        };
+        writer.set_manifest_generation(generation);
+        writer.write(frames, self.synced)?;
+        self.written = writer.last_lsn();
+        self.newest_clock = frames.iter().map(|frame| frame.clock).fold(self.newest_clock, i64::max);
+        if sync { self.sync_through(self.written) } else { Ok(()) }
+    }
+
+    /// Makes everything written through `lsn` durable.
+    pub fn sync_through(&mut self, lsn: Lsn) -> Result<()> {
+        if self.synced >= lsn.min(self.written) {
+            return Ok(());
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.sync()?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the log's files, prepared ones that wait apart.
+    pub fn bytes(&self) -> u64 {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.files().iter().map(|file| file.bytes).sum(),
+            (None, Some(facts)) => facts.files.iter().map(|file| file.bytes).sum(),
+            (None, None) => 0,
+        }
+    }
+
+    /// Syncs and marks the log as closed. Returns the ids of files that can be removed.
+    pub fn close(&mut self) -> Result<Vec<u64>> {
+        match self.writer.take() {
+            Some(writer) => writer.close(self.newest_clock),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The files of the log, oldest first, each with the last LSN it holds; the last one takes the writes.
+    fn files(&self) -> Vec<(u64, Lsn)> {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.files().iter().map(|file| (file.id, file.last_lsn)).collect(),
+            (None, Some(facts)) => facts.files.iter().map(|file| (file.id, file.last_lsn)).collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// The oldest file that a replay from `checkpoint` needs; the file that takes the writes is always needed.
+    pub fn first_needed(&self, checkpoint: Lsn) -> u64 {
+        let files = self.files();
+        let last = files.len().saturating_sub(1);
+        let needed = files[..last].iter().position(|&(_, last_lsn)| last_lsn > checkpoint).unwrap_or(last);
+        files.get(needed).map_or(0, |&(id, _)| id)
+    }
+
+    /// Forgets files before `first`, and returns the ids of those that can be removed.
+    pub fn forget_before(&mut self, first: u64) -> Vec<u64> {
+        self.writer.as_mut().map_or_else(Vec::new, |writer| writer.release_before(first))
+    }
+}

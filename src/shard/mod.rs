@@ -1,0 +1,214 @@
+//! Shards and Views: what a reader sees, and `apply`, the one function that live writes and replay share.
+//!
+//! Invariants:
+//! * A View is never changed. Its parts are shared with newer ones and only grow: rows are appended with higher LSNs and
+//!   deaths carry the LSN of their cause, so a reader of a View sees exactly the versions with
+//!   `lsn <= visible < dead_lsn`, whatever is written meanwhile.
+//! * Of one key, at most one version lives, in whichever part: merges may move a version behind parts with older ones.
+//! * `apply` compares LSNs: it never kills a version that is newer than its operation, and applying twice changes nothing.
+//! * Segments and actives never belong to two shards; shards partition the order of namespaces.
+
+pub(crate) mod decide;
+pub(crate) mod engine;
+pub(crate) mod install;
+pub(crate) mod log;
+pub(crate) mod part;
+pub(crate) mod recover;
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::record::{ALIVE, Lsn, Operation};
+use crate::segment::active::Active;
+use crate::segment::dead::Touch;
+use crate::shard::decide::Current;
+use crate::shard::part::SealedPart;
+use crate::types::{Interval, Namespace};
+
+/// Everything a reader needs: which LSNs it sees, and the parts that hold them.
+#[derive(Clone)]
+pub(crate) struct View {
+    /// The last LSN of a whole frame that is applied.
+    pub visible: Lsn,
+    /// In namespace order.
+    pub shards: Arc<[Arc<Shard>]>,
+}
+
+/// The parts of one contiguous range of namespaces.
+#[derive(Clone)]
+pub(crate) struct Shard {
+    pub interval: Interval,
+    /// Takes the writes.
+    pub active: Arc<Active>,
+    /// Being written to segments, oldest first.
+    pub sealing: Vec<Sealing>,
+    /// Oldest first.
+    pub segments: Vec<Arc<SealedPart>>,
+}
+
+/// A former active part on its way to the disk.
+#[derive(Clone)]
+pub(crate) struct Sealing {
+    pub active: Arc<Active>,
+    /// Every operation of the shard at or below is in this part, or in an older one.
+    pub through: Lsn,
+}
+
+/// One part of a shard.
+#[derive(Clone, Copy)]
+pub(crate) enum AnyPart<'a> {
+    Active(&'a Arc<Active>),
+    Sealing(&'a Arc<Active>),
+    Sealed(&'a Arc<SealedPart>),
+}
+
+/// What a lookup does about a part that serves nothing any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    Fails,
+    /// For `apply`: the door, or the replay, has dealt with it.
+    Skipped,
+}
+
+impl View {
+    /// The shards that an interval of namespaces touches.
+    pub fn shards_in<'a>(&'a self, interval: &'a Interval) -> impl Iterator<Item = &'a Arc<Shard>> + 'a {
+        self.shards.iter().filter(move |shard| shard.interval.overlaps(interval))
+    }
+
+    /// The index of the shard that holds a namespace.
+    pub fn shard_of(&self, namespace: &[u8]) -> usize {
+        self.shards.partition_point(|shard| shard.interval.low.as_slice() <= namespace).saturating_sub(1)
+    }
+
+    /// The newest version of a key that lives in the newest state.
+    pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
+        let shard = &self.shards[self.shard_of(namespace.encoded())];
+        let Some((part, row)) = shard.newest(namespace.encoded(), key, Lost::Fails)? else { return Ok(None) };
+        Ok((part.dead_lsn(row)? == ALIVE).then(|| part.current(row)).transpose()?)
+    }
+
+    /// That every part can say which of its rows lie in an interval, so that a range delete of it will succeed.
+    pub fn check_range(&self, interval: &Interval) -> Result<()> {
+        for part in self.shards_in(interval).flat_map(|shard| shard.segments.iter()) {
+            part.rows_in(interval)?;
+        }
+        Ok(())
+    }
+
+    /// The same view with one shard replaced.
+    pub fn with_shard(&self, index: usize, shard: Shard) -> Self {
+        let mut shards: Vec<_> = self.shards.to_vec();
+        shards[index] = Arc::new(shard);
+        Self { visible: self.visible, shards: shards.into() }
+    }
+}
+
+impl Shard {
+    /// The parts, newest first.
+    pub fn parts(&self) -> impl Iterator<Item = AnyPart<'_>> {
+        let sealing = self.sealing.iter().rev().map(|sealing| AnyPart::Sealing(&sealing.active));
+        let segments = self.segments.iter().rev().map(AnyPart::Sealed);
+        std::iter::once(AnyPart::Active(&self.active)).chain(sealing).chain(segments)
+    }
+
+    /// The version of a key that lives; if none does, the newest dead one.
+    pub fn newest(&self, namespace: &[u8], key: &str, lost: Lost) -> Result<Option<(AnyPart<'_>, u32)>> {
+        let mut newest_dead = None;
+        for part in self.parts() {
+            if lost == Lost::Skipped && part.is_lost() {
+                continue;
+            }
+            let Some(row) = part.find(namespace, key)? else { continue };
+            if part.dead_lsn(row)? == ALIVE {
+                return Ok(Some((part, row)));
+            }
+            let lsn = part.lsn(row)?;
+            if newest_dead.is_none_or(|(_, _, newest)| newest < lsn) {
+                newest_dead = Some((part, row, lsn));
+            }
+        }
+        Ok(newest_dead.map(|(part, row, _)| (part, row)))
+    }
+
+    /// The version of a key that a reader at `visible` sees.
+    pub fn find_visible(&self, namespace: &[u8], key: &str, visible: Lsn) -> Result<Option<(AnyPart<'_>, u32)>> {
+        for part in self.parts() {
+            if let Some(row) = part.find_visible(namespace, key, visible)? {
+                return Ok(Some((part, row)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same shard with an empty active part; the full one is on its way to the disk.
+    pub fn with_active_sealed(&self, fresh: Arc<Active>, through: Lsn) -> Self {
+        let mut next = self.clone();
+        next.sealing.push(Sealing { active: std::mem::replace(&mut next.active, fresh), through });
+        next
+    }
+
+    /// Applies one operation that concerns this shard. The caller holds the apply lock, or is the only one there is.
+    fn apply(&self, lsn: Lsn, operation: &Operation) -> Result<()> {
+        match operation {
+            Operation::Put(record) => {
+                if let Some((part, row)) = self.newest(record.namespace.encoded(), &record.key, Lost::Skipped)? {
+                    if part.lsn(row)? >= lsn {
+                        return Ok(());
+                    }
+                    part.kill(row, lsn);
+                }
+                self.active.append(Arc::clone(record), lsn)?;
+            }
+            Operation::Delete { namespace, key } => {
+                if let Some((part, row)) = self.newest(namespace.encoded(), key, Lost::Skipped)?
+                    && part.lsn(row)? < lsn
+                {
+                    part.kill(row, lsn);
+                }
+            }
+            Operation::DeleteRange { interval } => {
+                for part in self.parts().filter(|part| !part.is_lost()) {
+                    part.kill_range(interval, lsn)?;
+                }
+            }
+            Operation::Touch { namespace, key, version, expires_at } => {
+                if let Some((part, row)) = self.newest(namespace.encoded(), key, Lost::Skipped)?
+                    && part.lsn(row)? == *version
+                {
+                    part.touch(Touch { row, expires_at: *expires_at, lsn });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Applies the operations of a frame, whose first LSN is `first_lsn`, to every shard that has not got them yet.
+///
+/// `covered` tells the LSN through which a shard holds everything already (its checkpoint, during a replay).
+pub(crate) fn apply(
+    view: &View,
+    first_lsn: Lsn,
+    operations: &[Operation],
+    covered: impl Fn(usize) -> Lsn,
+) -> Result<()> {
+    for (lsn, operation) in (first_lsn..).zip(operations) {
+        let namespace = match operation {
+            Operation::Put(record) => &record.namespace,
+            Operation::Delete { namespace, .. } | Operation::Touch { namespace, .. } => namespace,
+            Operation::DeleteRange { interval } => {
+                let touched = view.shards.iter().enumerate().filter(|(_, shard)| shard.interval.overlaps(interval));
+                for (_, shard) in touched.filter(|&(index, _)| covered(index) < lsn) {
+                    shard.apply(lsn, operation)?;
+                }
+                continue;
+            }
+        };
+        let index = view.shard_of(namespace.encoded());
+        if covered(index) < lsn {
+            view.shards[index].apply(lsn, operation)?;
+        }
+    }
+    Ok(())
+}

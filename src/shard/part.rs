@@ -1,0 +1,344 @@
+//! One part of a shard, active or sealed, under one interface for lookups, deaths and reads of single rows.
+//!
+//! Invariants:
+//! * A sealed part whose file is damaged stays in its shard: what it held must fail as `Damaged`, never read as absent.
+//! * A part that missed a death (its key table was damaged when the log was replayed) serves nothing any more.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::compact::SegmentStats;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::SegmentEntry;
+use crate::record::{ALIVE, Lsn, Operation};
+use crate::segment::dead::{Deaths, Touch};
+use crate::segment::layout::Section;
+use crate::segment::listing::{Keyed, Page, page_of_active, page_of_sealed};
+use crate::segment::part::{Conditions, Part, Rows, Sealed};
+use crate::segment::sealed::Segment;
+use crate::shard::AnyPart;
+use crate::shard::decide::{Current, Write};
+use crate::types::{FieldVector, Interval, Item, NEVER, Namespace, Version};
+
+/// A segment with its tombstones, as long as any View needs it.
+pub(crate) struct SealedPart {
+    pub entry: SegmentEntry,
+    pub deaths: Deaths,
+    segment: Result<Segment>,
+    /// Why the part serves nothing although its file opened.
+    lost: OnceLock<String>,
+    /// Deaths and touches since the tombstones were last written down.
+    dirty: crate::sync::AtomicBool,
+}
+
+impl SealedPart {
+    pub fn new(entry: SegmentEntry, segment: Result<Segment>, deaths: Deaths) -> Self {
+        Self { entry, deaths, segment, lost: OnceLock::new(), dirty: crate::sync::AtomicBool::new(false) }
+    }
+
+    /// The segment, or why it cannot be read.
+    #[inline]
+    pub fn segment(&self) -> Result<&Segment> {
+        match (&self.segment, self.lost.get()) {
+            (Ok(segment), None) => Ok(segment),
+            (Err(error), _) => Err(error.duplicate().with_kind(ErrorKind::Damaged)),
+            (_, Some(why)) => Err(Error::new(ErrorKind::Damaged, why.clone())),
+        }
+    }
+
+    /// From now on the part serves nothing.
+    pub fn lose(&self, why: &Error) {
+        let _ = self.lost.set(format!("a write could not be replayed into it ({why}); repair the store"));
+    }
+
+    /// Whether an operation finds its target hidden behind damage, and the part is not lost yet.
+    pub fn hides(self: &Arc<Self>, operation: &Operation) -> bool {
+        let outcome = match operation {
+            Operation::Put(record) => AnyPart::Sealed(self).find(record.namespace.encoded(), &record.key).map(drop),
+            Operation::Delete { namespace, key } | Operation::Touch { namespace, key, .. } => {
+                AnyPart::Sealed(self).find(namespace.encoded(), key).map(drop)
+            }
+            Operation::DeleteRange { interval } => self.rows_in(interval).map(drop),
+        };
+        self.lost.get().is_none() && outcome.is_err()
+    }
+
+    /// The rows of the part in an interval, with their LSNs.
+    pub fn rows_in(&self, interval: &Interval) -> Result<(Range<u32>, &[Lsn])> {
+        if !self.covers(interval) {
+            return Ok((0..0, &[]));
+        }
+        let segment = self.segment()?;
+        let rows = segment.interval(interval)?;
+        Ok((rows.clone(), segment.lsns(rows)?))
+    }
+
+    /// Whether a namespace of the interval may lie in the part.
+    pub fn covers(&self, interval: &Interval) -> bool {
+        self.entry.first_namespace.as_slice() < interval.high.as_slice()
+            && self.entry.last_namespace.as_slice() >= interval.low.as_slice()
+    }
+
+    fn may_hold(&self, namespace: &[u8]) -> bool {
+        (self.entry.first_namespace.as_slice()..=self.entry.last_namespace.as_slice()).contains(&namespace)
+    }
+
+    /// Whether tombstones changed since this was last asked; asking forgets.
+    pub fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, crate::sync::Ordering::Relaxed)
+    }
+
+    pub fn set_dirty(&self) {
+        self.dirty.store(true, crate::sync::Ordering::Relaxed);
+    }
+}
+
+impl AnyPart<'_> {
+    /// Whether the part serves nothing any more.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Sealed(part) if part.lost.get().is_some())
+    }
+
+    /// The newest row of a key, dead or alive.
+    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => Ok(active.newest(namespace, key)),
+            Self::Sealed(part) if part.may_hold(namespace) => part.segment()?.find(namespace, key),
+            Self::Sealed(_) => Ok(None),
+        }
+    }
+
+    pub fn lsn(&self, row: u32) -> Result<Lsn> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => Ok(active.row(row).lsn),
+            Self::Sealed(part) => part.segment()?.lsn(row),
+        }
+    }
+
+    pub fn dead_lsn(&self, row: u32) -> Result<Lsn> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => Ok(active.row(row).dead_lsn()),
+            Self::Sealed(part) => Ok(part.deaths.dead_lsn(row)),
+        }
+    }
+
+    /// What a write of the key needs to know of the row.
+    pub fn current(&self, row: u32) -> Result<Current> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => {
+                let row = active.row(row);
+                Ok(Current { expires_at: row.expires_at(), ..Current::of_record(&row.record, row.lsn) })
+            }
+            Self::Sealed(part) => {
+                let row_times = part.segment()?.times(row)?;
+                Ok(Current {
+                    lsn: row_times.lsn,
+                    created_at: row_times.created_at,
+                    updated_at: row_times.updated_at,
+                    expires_at: part.deaths.expires_at(row, row_times.expires_at),
+                    ttl: row_times.ttl,
+                })
+            }
+        }
+    }
+
+    pub fn kill(&self, row: u32, lsn: Lsn) {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => {
+                active.kill(row, lsn);
+            }
+            Self::Sealed(part) => {
+                part.deaths.kill(row, lsn);
+                part.set_dirty();
+            }
+        }
+    }
+
+    pub fn kill_range(&self, interval: &Interval, lsn: Lsn) -> Result<()> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => {
+                active.kill_range(interval, lsn);
+            }
+            Self::Sealed(part) => {
+                let (rows, lsns) = part.rows_in(interval)?;
+                if part.deaths.kill_range(rows.clone(), lsn, |row| lsns[(row - rows.start) as usize]) > 0 {
+                    part.set_dirty();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn touch(&self, touch: Touch) {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => {
+                active.touch(touch.row, touch.expires_at, touch.lsn);
+            }
+            Self::Sealed(part) => {
+                part.deaths.touch(touch);
+                part.set_dirty();
+            }
+        }
+    }
+
+    /// The version of a key that a reader at `visible` sees.
+    pub fn find_visible(&self, namespace: &[u8], key: &str, visible: Lsn) -> Result<Option<u32>> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => Ok(active.find(namespace, key, visible)),
+            Self::Sealed(part) => {
+                let Some(row) = self.find(namespace, key)? else { return Ok(None) };
+                let sees = part.segment()?.lsn(row)? <= visible && !part.deaths.is_dead_at(row, visible);
+                Ok(sees.then_some(row))
+            }
+        }
+    }
+
+    /// The row as an item, for the caller of a read.
+    pub fn item(&self, row: u32, include_vectors: bool) -> Result<Item> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => {
+                let row = active.row(row);
+                let record = &row.record;
+                let vectors = if include_vectors { record.vectors.to_vec() } else { Vec::new() };
+                Ok(item(
+                    record.namespace.clone(),
+                    record.key.as_ref(),
+                    record.value.as_ref(),
+                    (record.created_at, record.updated_at, record.ttl, row.expires_at(), row.lsn),
+                    vectors,
+                ))
+            }
+            Self::Sealed(part) => {
+                let segment = part.segment()?;
+                let stored = segment.row(row)?;
+                let times = stored.times;
+                let expires_at = part.deaths.expires_at(row, times.expires_at);
+                let vectors = if include_vectors { segment.field_vectors(row)? } else { Vec::new() };
+                Ok(item(
+                    Namespace::from_encoded(stored.namespace),
+                    stored.key,
+                    stored.value,
+                    (times.created_at, times.updated_at, times.ttl, expires_at, times.lsn),
+                    vectors,
+                ))
+            }
+        }
+    }
+}
+
+fn item(
+    namespace: Namespace,
+    key: &str,
+    value: &str,
+    (created_at, updated_at, ttl, expires_at, lsn): (i64, i64, i64, i64, Lsn),
+    vectors: Vec<FieldVector>,
+) -> Item {
+    debug_assert!(lsn < ALIVE);
+    Item {
+        namespace,
+        key: key.to_owned(),
+        value: value.into(),
+        created_at,
+        updated_at,
+        ttl: (ttl > 0).then_some(ttl),
+        expires_at: (expires_at != NEVER).then_some(expires_at),
+        version: Version(lsn),
+        vectors,
+    }
+}
+
+impl SealedPart {
+    /// The part as a read sees it.
+    pub fn readable(&self) -> Result<Sealed<'_>> {
+        Ok(Sealed::new(self.segment()?, &self.deaths))
+    }
+
+    /// What the choice of merges knows of it.
+    pub fn stats(&self) -> SegmentStats {
+        SegmentStats {
+            bytes: self.entry.length,
+            rows: u64::from(self.entry.rows),
+            dead_rows: self.deaths.dead_rows(),
+            damaged: self.segment().is_err(),
+        }
+    }
+}
+
+impl<'a> AnyPart<'a> {
+    /// A page of key order.
+    pub fn page(&self, page: &Page<'_>, conditions: &Conditions<'_>) -> Result<Vec<Keyed<'a>>> {
+        match *self {
+            Self::Active(active) | Self::Sealing(active) => page_of_active(active, page, conditions),
+            Self::Sealed(part) if part.covers(page.interval) => page_of_sealed(&part.readable()?, page, conditions),
+            Self::Sealed(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Encoded namespaces of the interval that hold a row which satisfies the conditions, and are not `known` yet.
+    pub fn live_namespaces(
+        &self,
+        interval: &Interval,
+        conditions: &Conditions<'_>,
+        known: &BTreeSet<Vec<u8>>,
+    ) -> Result<Vec<Vec<u8>>> {
+        let mut live = Vec::new();
+        match *self {
+            Self::Active(active) | Self::Sealing(active) => {
+                for (namespace, rows) in active.namespaces_in(interval) {
+                    if !known.contains(namespace.encoded()) && rows.iter().any(|&row| conditions.sees(&**active, row)) {
+                        live.push(namespace.encoded().to_vec());
+                    }
+                }
+            }
+            Self::Sealed(part) if part.covers(interval) => {
+                let readable = part.readable()?;
+                let segment = readable.segment();
+                for number in segment.namespaces_in(interval)? {
+                    conditions.check_deadline()?;
+                    let (namespace, rows) = (segment.namespace(number)?, segment.namespace_rows(number)?);
+                    if known.contains(namespace) {
+                        continue;
+                    }
+                    readable.ensure_rows(&Rows::Range(rows.clone()))?;
+                    if { rows }.any(|row| conditions.sees(&readable, row)) {
+                        live.push(namespace.to_vec());
+                    }
+                }
+            }
+            Self::Sealed(_) => {}
+        }
+        Ok(live)
+    }
+
+    /// Adds deletes of up to `limit` items that a view of `visible` shows but that have expired by `now`.
+    pub fn expired(&self, visible: Lsn, now: i64, limit: usize, writes: &mut Vec<Write>) -> Result<()> {
+        let expire = |namespace: &Namespace, key: &str| Write::Expire { namespace: namespace.clone(), key: key.into() };
+        match *self {
+            Self::Active(active) | Self::Sealing(active) => {
+                let rows = (0..active.len() as u32).map(|row| active.row(row));
+                let expired = rows.filter(|row| row.is_visible(visible) && row.expires_at() <= now);
+                writes.extend(expired.take(limit).map(|row| expire(&row.record.namespace, &row.record.key)));
+            }
+            Self::Sealed(part) => {
+                let Ok(segment) = part.segment() else { return Ok(()) };
+                if segment.header().earliest_expiry > now && part.deaths.touched_rows() == 0 {
+                    return Ok(());
+                }
+                segment.ensure_rows(0..segment.rows(), &[Section::ExpiresAt])?;
+                let stored = segment.expires_at_column();
+                let expired = (0..segment.rows()).filter(|&row| {
+                    !part.deaths.is_dead_at(row, visible) && part.deaths.expires_at(row, stored[row as usize]) <= now
+                });
+                for row in expired.take(limit) {
+                    let row = segment.row(row)?;
+                    writes.push(expire(&Namespace::from_encoded(row.namespace), row.key));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A shared sealed part.
+pub(crate) type SharedPart = Arc<SealedPart>;

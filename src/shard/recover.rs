@@ -1,0 +1,314 @@
+//! Opening a store: gather facts, look them up in one table, and only then act.
+//!
+//! Invariants:
+//! * Nothing is written before the decision; a crash during recovery is a crash like any other.
+//! * Open costs the log tail, never the data: segments are mapped, not read.
+//! * What cannot be told from damage is never truncated: it is refused, naming file and offset.
+//! * Orphans of our own name patterns go last; files of strangers are left alone.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{FileName, Manifest, SegmentEntry, manifest_generation, manifest_name, parse_name};
+use crate::record::Lsn;
+use crate::segment::active::Active;
+use crate::segment::dead::Deaths;
+use crate::segment::dead_file::DeadFile;
+use crate::segment::layout::StoreKeys;
+use crate::segment::sealed::Segment;
+use crate::shard::engine::{Identity, Installed, Start};
+use crate::shard::log::Log;
+use crate::shard::part::SealedPart;
+use crate::shard::{Shard, View, apply};
+use crate::storage::Storage;
+use crate::types::VectorSpace;
+use crate::wal::{self, LogFacts, Tail};
+
+/// What the manifest files say.
+#[derive(Debug, PartialEq)]
+pub(crate) enum ManifestFact {
+    /// There is none.
+    None,
+    /// The newest one is whole.
+    Newest(Manifest),
+    /// The newest one is damaged; the one before is whole.
+    Fallback { manifest: Manifest, why: String },
+    /// None is whole.
+    Damaged { why: String },
+}
+
+/// How the log ends, as far as the decision depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogFact {
+    /// No file of it holds a frame.
+    Empty,
+    /// Closed, or followed by zeros.
+    Whole,
+    Torn,
+    Corrupt {
+        file: String,
+        offset: u64,
+        why: String,
+    },
+}
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// There is no store yet: create one.
+    Create,
+    Open,
+    /// Open without the torn end of the log, which nobody was told of.
+    OpenWithoutTail,
+    Refuse(ErrorKind, String),
+}
+
+/// The one table. `log_reaches_checkpoint`: the log begins at or before
+/// what every shard's segments reflect, and ends at or after what any of them does.
+pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, log_reaches_checkpoint: bool) -> Verdict {
+    use ManifestFact as M;
+    match (manifest, log) {
+        (M::None, LogFact::Empty) => Verdict::Create,
+        (M::None, _) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            "there is a log with writes but no manifest; restore the manifest from a copy of the directory".into(),
+        ),
+        (M::Damaged { why }, _) => Verdict::Refuse(ErrorKind::Corrupt, format!("no manifest is whole: {why}")),
+        (_, LogFact::Corrupt { file, offset, why }) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!(
+                "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file"
+            ),
+        ),
+        (M::Fallback { why, .. }, _) if !log_reaches_checkpoint => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!("the newest manifest is damaged ({why}) and the log does not cover what came after the one before"),
+        ),
+        (M::Newest(_), _) if !log_reaches_checkpoint => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            "the log ends before the manifest's checkpoint: log files are missing. Restore them".into(),
+        ),
+        (_, LogFact::Torn) => Verdict::OpenWithoutTail,
+        (_, LogFact::Empty | LogFact::Whole) => Verdict::Open,
+    }
+}
+
+/// Everything that is known before anything is done.
+pub(crate) struct Facts {
+    pub manifest: ManifestFact,
+    pub log: Option<LogFacts>,
+    pub log_fact: LogFact,
+    pub newest_file_id: u64,
+}
+
+impl Facts {
+    /// Looks the facts up in the table.
+    pub fn verdict(&self) -> Verdict {
+        let reaches = match (&self.manifest, &self.log) {
+            (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }, Some(log)) => {
+                log.base_lsn <= manifest.checkpoint() && log.last_lsn >= manifest.newest_checkpoint()
+            }
+            _ => true,
+        };
+        verdict(&self.manifest, &self.log_fact, reaches)
+    }
+}
+
+/// Reads manifests and log headers and checksums; changes nothing.
+pub(crate) fn gather(storage: &dyn Storage) -> Result<Facts> {
+    let files = storage.list()?;
+    let named = files.iter().filter_map(|(name, _)| parse_name(name));
+    let newest_file_id = named
+        .filter_map(|name| match name {
+            FileName::Log(id) | FileName::Segment(id) => Some(id),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(0);
+    let manifest = manifest_fact(storage, &files)?;
+    let (log, log_fact) = match &manifest {
+        ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. } => {
+            let facts = wal::inspect(storage, manifest.store_id, manifest.first_log)?;
+            let fact = log_fact(&facts);
+            (Some(facts), fact)
+        }
+        ManifestFact::Damaged { .. } => (None, LogFact::Empty),
+        ManifestFact::None => (None, if has_writes(&files) { LogFact::Whole } else { LogFact::Empty }),
+    };
+    Ok(Facts { manifest, log, log_fact, newest_file_id })
+}
+
+fn log_fact(facts: &LogFacts) -> LogFact {
+    match &facts.tail {
+        Tail::Closed | Tail::Clean if facts.files.is_empty() => LogFact::Empty,
+        Tail::Closed | Tail::Clean => LogFact::Whole,
+        Tail::Torn { .. } => LogFact::Torn,
+        Tail::Corrupt { file, offset, why } => {
+            LogFact::Corrupt { file: wal::file_name(*file), offset: *offset, why: why.clone() }
+        }
+    }
+}
+
+/// Without a manifest, whether anything in the directory could be a write somebody was told of.
+fn has_writes(files: &[(String, u64)]) -> bool {
+    files.iter().any(|(name, _)| matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_))))
+}
+
+fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<ManifestFact> {
+    let mut generations: Vec<u64> = files.iter().filter_map(|(name, _)| manifest_generation(name)).collect();
+    generations.sort_unstable_by(|a, b| b.cmp(a));
+    let mut why = String::new();
+    for (age, &generation) in generations.iter().take(2).enumerate() {
+        let name = manifest_name(generation);
+        let decoded = storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation));
+        match decoded {
+            Ok(manifest) if age == 0 => return Ok(ManifestFact::Newest(manifest)),
+            Ok(manifest) => return Ok(ManifestFact::Fallback { manifest, why }),
+            Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Ok(if generations.is_empty() { ManifestFact::None } else { ManifestFact::Damaged { why } })
+}
+
+/// Recovers a store whose verdict was to open it. Returns what the engine starts with.
+pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std::path::PathBuf>) -> Result<Start> {
+    let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = facts.manifest else {
+        return Err(Error::new(ErrorKind::Corrupt, "there is no whole manifest to recover from"));
+    };
+    let keys = StoreKeys { store_id: manifest.store_id, secret: manifest.secret, space: manifest.space };
+    let identity = Identity { keys, path };
+    let mut next_file_id = manifest.next_file_id.max(facts.newest_file_id + 1);
+    let shards: Vec<Arc<Shard>> = (0..manifest.shards.len())
+        .map(|index| {
+            let segments = &manifest.shards[index].segments;
+            let segments = segments.iter().map(|entry| Arc::new(open_part(&**storage, entry, &keys))).collect();
+            next_file_id += 1;
+            let active = Arc::new(Active::new(next_file_id - 1, keys.space));
+            Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments })
+        })
+        .collect();
+    let mut view = View { visible: manifest.newest_checkpoint(), shards: shards.into() };
+    let mut newest_clock = 0;
+    if let Some(log) = &facts.log {
+        replay(&**storage, log, &manifest, &view)?;
+        view.visible = view.visible.max(log.last_lsn);
+        newest_clock = log.newest_clock;
+    }
+    remove_orphans(&**storage, &manifest, facts.log.as_ref())?;
+    let log = Log::new(manifest.store_id, facts.log);
+    let installed = Installed { previous_files: Vec::new(), manifest };
+    Ok(Start { identity, view, log, installed, next_file_id, newest_clock })
+}
+
+/// Opens a segment with its tombstones. A damaged one takes its place all the same, and says so when it is read.
+fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> SealedPart {
+    let segment = Segment::open(storage, keys, &entry.files());
+    let file = DeadFile {
+        store_id: keys.store_id,
+        file_id: entry.file_id,
+        generation: entry.dead_generation,
+        rows: entry.rows,
+    };
+    let deaths = match entry.dead_generation {
+        0 => Ok(Deaths::new(entry.rows)),
+        _ => file.read(storage).map(|(deaths, _)| deaths),
+    };
+    match deaths {
+        Ok(deaths) => SealedPart::new(entry.clone(), segment, deaths),
+        // Without its tombstones a segment would show what was deleted.
+        Err(error) => SealedPart::new(entry.clone(), Err(error), Deaths::new(entry.rows)),
+    }
+}
+
+/// Applies what the log holds beyond each shard's checkpoint.
+fn replay(storage: &dyn Storage, log: &LogFacts, manifest: &Manifest, view: &View) -> Result<()> {
+    let covered = |index: usize| manifest.shards[index].checkpoint;
+    let from = manifest.checkpoint();
+    wal::visit(storage, manifest.store_id, log, from, &mut |header, operations| {
+        let seen: Lsn = header.first_lsn;
+        match apply(view, seen, &operations, covered) {
+            Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, seen, &operations, covered),
+            other => other,
+        }
+    })
+}
+
+/// A part whose damage hides what an operation would kill serves nothing from now on; everything else goes on.
+fn apply_around_damage(
+    view: &View,
+    first_lsn: Lsn,
+    operations: &[crate::record::Operation],
+    covered: impl Fn(usize) -> Lsn + Copy,
+) -> Result<()> {
+    for (lsn, operation) in (first_lsn..).zip(operations) {
+        let one = std::slice::from_ref(operation);
+        while let Err(error) = apply(view, lsn, one, covered) {
+            let lost = view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.hides(operation));
+            match lost {
+                Some(part) if error.kind() == ErrorKind::Damaged => part.lose(&error),
+                _ => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes files of ours that nothing names: leftovers of jobs that a crash cut short.
+fn remove_orphans(storage: &dyn Storage, manifest: &Manifest, log: Option<&LogFacts>) -> Result<()> {
+    let named: HashSet<String> = manifest.files().collect();
+    let in_log: HashSet<u64> = log.iter().flat_map(|log| &log.files).map(|file| file.id).collect();
+    for (name, _) in storage.list()? {
+        let orphan = match parse_name(&name) {
+            Some(FileName::Segment(_)) => !named.contains(&name),
+            Some(FileName::Log(id)) => !in_log.contains(&id),
+            Some(FileName::Manifest(generation)) => generation + 1 < manifest.generation,
+            Some(FileName::Temporary) => true,
+            Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
+        };
+        if orphan {
+            // A directory that cannot be written to keeps them; they harm nobody.
+            let _ = storage.remove(&name);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the first manifest of a new store.
+pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, cuts: &[Vec<u8>]) -> Result<()> {
+    let mut store_id = storage.random();
+    while store_id == 0 {
+        store_id = storage.random();
+    }
+    let secret = [storage.random(), storage.random()];
+    Manifest::new(store_id, secret, space, cuts).commit(storage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_of_facts_has_one_verdict() {
+        let manifest = || Manifest::new(1, [0, 0], None, &[]);
+        let corrupt = || LogFact::Corrupt { file: "wal".into(), offset: 7, why: "bad".into() };
+        let fallback = || ManifestFact::Fallback { manifest: manifest(), why: "bad".into() };
+        let refused = |verdict: Verdict| matches!(verdict, Verdict::Refuse(ErrorKind::Corrupt, _));
+        assert_eq!(verdict(&ManifestFact::None, &LogFact::Empty, true), Verdict::Create);
+        for log in [LogFact::Whole, LogFact::Torn, corrupt()] {
+            assert!(refused(verdict(&ManifestFact::None, &log, true)), "{log:?}");
+        }
+        for log in [LogFact::Empty, LogFact::Whole, LogFact::Torn, corrupt()] {
+            assert!(refused(verdict(&ManifestFact::Damaged { why: String::new() }, &log, true)), "{log:?}");
+            assert!(refused(verdict(&fallback(), &log, false)), "{log:?}");
+            assert!(refused(verdict(&ManifestFact::Newest(manifest()), &log, false)), "{log:?}");
+        }
+        for found in [fallback(), ManifestFact::Newest(manifest())] {
+            assert_eq!(verdict(&found, &LogFact::Empty, true), Verdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Whole, true), Verdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Torn, true), Verdict::OpenWithoutTail);
+            assert!(refused(verdict(&found, &corrupt(), true)));
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The store: opening and closing, the public calls, and the registry that makes a second open return the same store.
+//!
+//! Invariants:
+//! * One engine per directory and process, found by (device, inode); the last handle that goes closes it.
+//! * Every call checks first that the store is open and that this is the process that opened it.
+//! * Calls hold no lock of this module while they work.
+
+mod open;
+mod options;
+mod read;
+mod search;
+mod stats;
+mod walk;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::check;
+use crate::commit::Pipeline;
+use crate::error::{Error, Result};
+use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::shard::decide::{Write, Written};
+use crate::shard::engine::Engine;
+use crate::types::{Condition, Item, NEVER, Namespace, Scope, VectorSpace, Version, own_namespace};
+use crate::worker::Worker;
+
+pub use crate::check::CheckReport;
+pub(crate) use open::open_with;
+pub use options::Options;
+pub use stats::Stats;
+pub use walk::{Cursor, ScanPage};
+pub use write::{Batch, Put, WriteResult};
+
+use read::Reader;
+use walk::Cursors;
+
+/// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+/// What all clones share.
+struct Handle {
+    engine: Arc<Engine>,
+    pipeline: Arc<Pipeline>,
+    worker: Arc<Worker>,
+    cursors: Arc<Cursors>,
+    options: Options,
+    guards: open::Guards,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store in the directory `path`, or creates it (unless the options forbid that).
+    ///
+    /// A second open in the same process returns the same store. Errors: `NotAStore`, `Locked` (another process has it),
+    /// `OptionsDiffer`, `Corrupt`, `NewerFormat`, `ReadOnly`, `Io`.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        open::open(path.as_ref(), options)
+    }
+
+    /// A private store in a temporary directory, removed when the last clone is dropped; nothing of it is synced.
+    pub fn temporary(options: Options) -> Result<Self> {
+        open::temporary(options)
+    }
+
+    /// Writes one item. Errors: `InvalidInput`, `Limit`, `ConditionFailed`, `Busy`, `DiskFull`, `Fenced`, `Damaged`.
+    pub fn put(&self, put: Put) -> Result<Version> {
+        let written = self.write(vec![write::put(put, self.vector_space())?])?;
+        match written.first() {
+            Some(Written::Put(version)) => Ok(*version),
+            _ => Err(Error::invalid("the put was not written")),
+        }
+    }
+
+    /// Writes `value` as JSON, with an optional embedding of `dims` numbers.
+    pub fn put_as<T: serde::Serialize>(
+        &self,
+        namespace: &Namespace,
+        key: &str,
+        value: &T,
+        vector: Option<&[f32]>,
+    ) -> Result<Version> {
+        let json = serde_json::to_string(value).map_err(|error| {
+            Error::invalid(format!("the value of {key:?} in {namespace} cannot be written as JSON: {error}"))
+        })?;
+        let put = Put::new(namespace, key, json);
+        self.put(match vector {
+            Some(vector) => put.vector(vector),
+            None => put,
+        })
+    }
+
+    /// Deletes one item; tells whether there was one.
+    pub fn delete(&self, namespace: &Namespace, key: &str) -> Result<bool> {
+        self.delete_if(namespace, key, Condition::Always)
+    }
+
+    /// Deletes one item if `condition` holds, else fails with `ConditionFailed`.
+    pub fn delete_if(&self, namespace: &Namespace, key: &str, condition: Condition) -> Result<bool> {
+        let written = self.write(vec![write::delete(namespace, key, condition)?])?;
+        Ok(written.first() == Some(&Written::Deleted(true)))
+    }
+
+    /// Writes all operations or none, visible all at once. Results come in the order of the operations.
+    pub fn batch(&self, batch: Batch) -> Result<Vec<WriteResult>> {
+        let (writes, positions) = batch.into_writes(self.vector_space())?;
+        let written = if writes.is_empty() { Vec::new() } else { self.write(writes)? };
+        Ok(write::results(&written, &positions))
+    }
+
+    /// Deletes every item of a namespace or a prefix, in one step. [`Scope::Store`] is refused here.
+    pub fn delete_range(&self, scope: &Scope) -> Result<()> {
+        if *scope == Scope::Store {
+            return Err(Error::invalid("delete_range does not take the whole store; delete_everything says so"));
+        }
+        self.delete_interval(scope)
+    }
+
+    /// Deletes every item of the store.
+    pub fn delete_everything(&self) -> Result<()> {
+        self.delete_interval(&Scope::Store)
+    }
+
+    fn delete_interval(&self, scope: &Scope) -> Result<()> {
+        self.write(vec![Write::DeleteRange(scope.interval())]).map(drop)
+    }
+
+    fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>> {
+        let written = self.handle.pipeline.write(&writes);
+        if self.handle.engine.tuning.inline_background && written.is_ok() {
+            self.handle.worker.run_inline();
+        }
+        written
+    }
+
+    /// The item under `key`, unless it has expired.
+    pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
+        self.get_with(namespace, key, &ReadOptions::default())
+    }
+
+    /// The item under `key`, as the options say.
+    pub fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
+        let item = self.read(options, |reader| reader.get(namespace, key))?;
+        self.refresh(options, item.iter());
+        Ok(item)
+    }
+
+    /// Several items, as of one moment, in the order asked for.
+    pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
+        let items = self.read(options, |reader| reader.get_many(addresses))?;
+        self.refresh(options, items.iter().flatten());
+        Ok(items)
+    }
+
+    /// Answers a query: by similarity if it has a vector, else newest update first. See [`Query`].
+    pub fn search(&self, query: &Query) -> Result<Answer> {
+        let answer = self.read(&query.options, |reader| search::search(reader, query))?;
+        self.refresh(&query.options, answer.hits.iter().map(|hit| &hit.item));
+        Ok(answer)
+    }
+
+    /// Answers several queries, as of one moment, in order.
+    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+        self.handle.engine.check_usable()?;
+        let view = self.handle.engine.view.get();
+        let answers: Result<Vec<Answer>> = queries
+            .iter()
+            .map(|query| search::search(&Reader::new(&self.handle.engine, &view, &query.options), query))
+            .collect();
+        let answers = answers?;
+        for (query, answer) in queries.iter().zip(&answers) {
+            self.refresh(&query.options, answer.hits.iter().map(|hit| &hit.item));
+        }
+        Ok(answers)
+    }
+
+    /// Searches by the vectors of a stored item, which is left out itself. An item without vectors is like nothing.
+    pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
+        let options = query.options.clone();
+        let answer = self.read(&options, |reader| search::search_like(reader, namespace, key, query))?;
+        self.refresh(&options, answer.hits.iter().map(|hit| &hit.item));
+        Ok(answer)
+    }
+
+    /// The scope's items, newest update first; a vector in the query is an error.
+    pub fn list(&self, query: &Query) -> Result<Answer> {
+        if query.vector.is_some() {
+            return Err(Error::invalid("list takes no vector; use search"));
+        }
+        self.search(query)
+    }
+
+    /// One page of a walk in (namespace, key) order. The first page takes a snapshot, which `after` carries on.
+    pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
+        self.handle.engine.check_usable()?;
+        let view = after.map_or_else(|| self.handle.engine.view.get(), |after| Arc::clone(&after.view));
+        let reader = Reader::new(&self.handle.engine, &view, &query.options);
+        walk::scan(&reader, &view, &self.handle.cursors, query, after)
+    }
+
+    /// The labels of namespaces that hold at least one item, in tuple order.
+    pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
+        self.read(&query.options, |reader| walk::list_namespaces(reader, query))
+    }
+
+    /// How many items a scope holds.
+    pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
+        self.read(options, |reader| walk::count_items(reader, &scope.interval(), &mut false))
+    }
+
+    fn read<T>(&self, options: &ReadOptions, step: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        self.handle.engine.check_usable()?;
+        let view = self.handle.engine.view.get();
+        step(&Reader::new(&self.handle.engine, &view, options))
+    }
+
+    /// Asks that the expiry of returned items be pushed back, if the read wanted that.
+    fn refresh<'i>(&self, options: &ReadOptions, items: impl Iterator<Item = &'i Item>) {
+        if !options.refresh_ttl {
+            return;
+        }
+        let now = self.handle.engine.query_time();
+        let due = |item: &&Item| {
+            let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
+            expires_at > now && now.saturating_add(ttl).saturating_sub(expires_at) >= ttl / 100
+        };
+        for item in items.filter(due) {
+            self.handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);
+        }
+    }
+
+    /// What the store holds and does, for people and monitoring.
+    pub fn stats(&self) -> Result<Stats> {
+        self.handle.engine.check_usable()?;
+        stats::stats(&self.handle.engine, &self.handle.cursors)
+    }
+
+    /// Returns once everything acknowledged so far survives a power loss.
+    pub fn flush(&self) -> Result<()> {
+        self.handle.pipeline.flush_touches()?;
+        self.handle.pipeline.flush()
+    }
+
+    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files.
+    pub fn compact(&self) -> Result<()> {
+        self.handle.engine.check_writable()?;
+        self.handle.worker.compact()
+    }
+
+    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged.
+    pub fn check(&self, repair: bool) -> Result<CheckReport> {
+        self.handle.engine.check_usable()?;
+        check::check(&self.handle.engine, repair)
+    }
+
+    /// Removes expired items now; returns how many.
+    pub fn sweep(&self) -> Result<u64> {
+        self.handle.engine.check_writable()?;
+        let swept = self.handle.worker.sweep();
+        if self.handle.engine.tuning.inline_background {
+            self.handle.worker.run_inline();
+        }
+        swept
+    }
+
+    /// The JSON that the last [`Batch::import_mark`] of `source` kept.
+    pub fn import_mark(&self, source: &str) -> Result<Option<String>> {
+        let item = self.get(&own_namespace("import"), source)?;
+        Ok(item.map(|item| item.value.into()))
+    }
+
+    /// Syncs and closes the store, for all clones: later calls fail with `Closed`.
+    pub fn close(&self) -> Result<()> {
+        self.handle.close()
+    }
+
+    /// The store's directory; none for a simulated one.
+    pub fn path(&self) -> Option<&Path> {
+        self.handle.engine.identity.path.as_deref()
+    }
+
+    /// The dimensions and metric of the store's vectors, if it keeps any.
+    pub fn vector_space(&self) -> Option<VectorSpace> {
+        self.handle.engine.identity.keys.space
+    }
+
+    /// Every item of the store as text, in order: for tests that compare stores.
+    #[doc(hidden)]
+    pub fn text_dump(&self) -> Result<String> {
+        self.read(&ReadOptions { include_expired: true, ..ReadOptions::default() }, |reader| {
+            check::text_dump(reader.view)
+        })
+    }
+
+    /// Runs what is due in the background on this thread, for tests with `inline_background`.
+    #[doc(hidden)]
+    pub fn run_background(&self) {
+        self.handle.worker.run_inline();
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<()> {
+        if crate::storage::lock::fork_generation() != self.engine.fork_generation || !self.engine.mark_closed() {
+            return Ok(());
+        }
+        self.worker.join();
+        let closed = {
+            let mut log = self.engine.log.lock();
+            if self.engine.check_fence().is_ok() { log.close() } else { Ok(Vec::new()) }
+        };
+        self.guards.release(&self.engine);
+        for id in closed? {
+            // A spare that stays is unused, and the next open removes it.
+            let _ = self.engine.storage.remove(&crate::wal::file_name(id));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to be told; what was acknowledged is as durable as the mode says.
+        let _ = self.close();
+    }
+}
+
+/// A moment as seconds ago, for stats.
+fn seconds_since(moment: Instant) -> f64 {
+    moment.elapsed().as_secs_f64()
+}

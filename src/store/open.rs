@@ -1,0 +1,144 @@
+//! Opening: lock, recover, start the background; and the registry of stores that are open in this process.
+//!
+//! Invariants:
+//! * The directory is locked before a file in it is read, and until the last handle is gone.
+//! * The registry never keeps a store open: it holds weak references, and one that died is opened anew.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Weak};
+
+use crate::commit::Pipeline;
+use crate::error::{Error, ErrorKind, Result};
+use crate::shard::engine::Engine;
+use crate::shard::recover::{Verdict, create, gather, recover};
+use crate::storage::disk::{DiskStorage, SystemClock};
+use crate::storage::lock::DirectoryLock;
+use crate::storage::{Clock, Storage, disk};
+use crate::store::options::Options;
+use crate::store::walk::Cursors;
+use crate::store::{Handle, Store};
+use crate::sync::Mutex;
+use crate::types::Durability;
+use crate::worker::Worker;
+
+type Key = (u64, u64);
+
+static OPEN: LazyLock<Mutex<HashMap<Key, Weak<Handle>>>> = LazyLock::new(Mutex::default);
+
+/// What a handle lets go of when it closes.
+pub(super) struct Guards {
+    lock: Mutex<Option<DirectoryLock>>,
+    registered: Option<Key>,
+    temporary: Option<PathBuf>,
+}
+
+impl Guards {
+    /// Lets go of the lock, and of the directory if it is temporary.
+    pub fn release(&self, engine: &Engine) {
+        if let Some(key) = self.registered {
+            let mut open = OPEN.lock();
+            let mine = |weak: &Weak<Handle>| weak.upgrade().is_none_or(|handle| std::ptr::eq(&*handle.engine, engine));
+            if open.get(&key).is_some_and(mine) {
+                open.remove(&key);
+            }
+        }
+        drop(self.lock.lock().take());
+        if let Some(path) = &self.temporary {
+            disk::remove_tree(path);
+        }
+    }
+}
+
+/// Opens a directory, or finds it open.
+pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
+    options.check()?;
+    let storage = DiskStorage::open(path, options.create, options.read_mode)?;
+    let key = storage.identity();
+    // The registry stays locked until the store is in it, so that two threads cannot both open it.
+    let mut open = OPEN.lock();
+    if let Some(handle) = open.get(&key).and_then(Weak::upgrade)
+        && !handle.engine.is_closed()
+    {
+        if !handle.options.serves(&options, handle.engine.identity.keys.space) {
+            return Err(Error::new(
+                ErrorKind::OptionsDiffer,
+                format!(
+                    "{} is open in this process with other options; use the same ones, or close it",
+                    path.display()
+                ),
+            ));
+        }
+        return Ok(Store { handle });
+    }
+    let lock = storage.lock(options.lock_timeout)?;
+    let path = storage.path().to_path_buf();
+    let guards = Guards { lock: Mutex::new(Some(lock)), registered: Some(key), temporary: None };
+    let store = start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)?;
+    open.insert(key, Arc::downgrade(&store.handle));
+    Ok(store)
+}
+
+/// A private store that nobody else finds.
+pub(super) fn temporary(options: Options) -> Result<Store> {
+    options.check()?;
+    let path = disk::temporary_directory()?;
+    let storage = DiskStorage::open(&path, true, options.read_mode)?;
+    let lock = Some(storage.lock(options.lock_timeout)?);
+    let guards = Guards { lock: Mutex::new(lock), registered: None, temporary: Some(path.clone()) };
+    let options = options.durability(Durability::Bulk).create(true);
+    start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)
+}
+
+/// Opens a store on any storage, with any clock: for simulations.
+pub(crate) fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
+    options.check()?;
+    let guards = Guards { lock: Mutex::new(None), registered: None, temporary: None };
+    start(storage, clock, options, None, guards)
+}
+
+/// Recovers or creates the store, and starts its background.
+fn start(
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    path: Option<PathBuf>,
+    guards: Guards,
+) -> Result<Store> {
+    let mut facts = gather(&*storage)?;
+    match facts.verdict() {
+        Verdict::Refuse(kind, why) => {
+            return Err(Error::new(kind, why).context(storage.describe()));
+        }
+        Verdict::Create if !options.create => {
+            return Err(Error::new(
+                ErrorKind::NotAStore,
+                format!("{} holds no vecmem store; create one, or give another path", storage.describe()),
+            ));
+        }
+        Verdict::Create => {
+            let cuts: Vec<Vec<u8>> = options.cuts.iter().map(|cut| cut.encoded().to_vec()).collect();
+            create(&*storage, options.space, &cuts)?;
+            facts = gather(&*storage)?;
+        }
+        Verdict::Open | Verdict::OpenWithoutTail => {}
+    }
+    let recovered = recover(&storage, facts, path)?;
+    let found = recovered.identity.keys.space;
+    if options.space.is_some() && options.space != found {
+        let found =
+            found.map_or("no vectors".to_owned(), |space| format!("{} dimensions, {:?}", space.dims, space.metric));
+        return Err(Error::new(
+            ErrorKind::OptionsDiffer,
+            format!("{} was created with {found}; open it with the same", storage.describe()),
+        ));
+    }
+    let last_lsn = recovered.view.visible;
+    let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
+    let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));
+    let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), options.sync_every);
+    if !options.tuning.inline_background {
+        worker.start()?;
+    }
+    Ok(Store { handle: Arc::new(Handle { engine, pipeline, worker, cursors: Arc::default(), options, guards }) })
+}

@@ -1,0 +1,117 @@
+//! How a store is opened.
+
+use std::time::Duration;
+
+use crate::error::{Error, Limit, Result};
+use crate::storage::ReadMode;
+use crate::tuning::Tuning;
+use crate::types::{Durability, Metric, Namespace, VectorSpace, limits};
+
+/// Options of [`Store::open`](crate::Store::open); the defaults are the safe ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    pub(crate) space: Option<VectorSpace>,
+    pub(crate) create: bool,
+    pub(crate) durability: Durability,
+    pub(crate) sync_every: Duration,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) tuning: Tuning,
+    pub(crate) cuts: Vec<Namespace>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Options {
+    /// No vector space asked for: an existing store keeps its own, a new one is a durable JSON key-value store.
+    pub fn new() -> Self {
+        Self {
+            space: None,
+            create: true,
+            durability: Durability::Sync,
+            sync_every: Duration::from_millis(100),
+            read_mode: ReadMode::Map,
+            lock_timeout: Duration::from_secs(5),
+            tuning: Tuning::default(),
+            cuts: Vec::new(),
+        }
+    }
+
+    /// Vectors of `dims` numbers (1 to 16,384), compared by `metric`. An existing store must have the same.
+    pub fn with_vectors(dims: usize, metric: Metric) -> Self {
+        Self { space: Some(VectorSpace { dims, metric }), ..Self::new() }
+    }
+
+    /// Whether to create a store where there is none. Default: true.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// When writes are acknowledged. Default: [`Durability::Sync`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Under [`Durability::Os`]: the most time whose writes a power loss may take. Default: 100 ms.
+    #[must_use]
+    pub fn sync_every(mut self, period: Duration) -> Self {
+        self.sync_every = period;
+        self
+    }
+
+    /// How segment files are read. Default: [`ReadMode::Map`].
+    #[must_use]
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// How long to wait for another process to let go of the store. Default: 5 s.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// The engine's thresholds, for tests and benchmarks.
+    #[must_use]
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// When the store is created: cut it into shards before each of these namespaces. For tests.
+    #[must_use]
+    pub fn shards_at(mut self, cuts: impl IntoIterator<Item = Namespace>) -> Self {
+        self.cuts = cuts.into_iter().collect();
+        self.cuts.sort();
+        self.cuts.dedup();
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.space {
+            Some(space) if space.dims == 0 => Err(Error::invalid("a vector space needs at least 1 dimension")),
+            Some(space) if space.dims > limits::DIMENSIONS => {
+                Err(Error::limit(Limit::Dimensions, "dimensions of the vector space", space.dims, limits::DIMENSIONS))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a store opened with these serves somebody who asks for `other`.
+    pub(crate) fn serves(&self, other: &Self, space: Option<VectorSpace>) -> bool {
+        self.durability == other.durability
+            && self.read_mode == other.read_mode
+            && (self.durability != Durability::Os || self.sync_every == other.sync_every)
+            && (other.space.is_none() || other.space == space)
+    }
+}

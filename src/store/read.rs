@@ -1,0 +1,141 @@
+//! One read of one View: which parts a scope touches, what to do about damage, and the way from rows to items.
+//!
+//! Invariants:
+//! * A read clones the View once; everything it returns is as of that View.
+//! * Damage fails the read unless it asked for `partial`; then the answer says `degraded`, never silently less.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{ErrorKind, Result};
+use crate::filter::Prepared;
+use crate::query::{Address, ReadOptions};
+use crate::segment::part::{Conditions, Rows};
+use crate::shard::engine::Engine;
+use crate::shard::{AnyPart, View};
+use crate::topk::Place;
+use crate::types::{Interval, Item, Namespace};
+
+/// A read under way.
+pub(super) struct Reader<'a> {
+    pub engine: &'a Engine,
+    pub view: &'a View,
+    /// Expired items are gone as of now; `i64::MIN` shows them.
+    pub now: i64,
+    pub partial: bool,
+    include_vectors: bool,
+    deadline: Option<Duration>,
+}
+
+/// The rows of one part that a scope covers.
+pub(super) struct Portion<'a> {
+    pub part: AnyPart<'a>,
+    pub rows: PortionRows,
+}
+
+/// Rows of a sealed part lie together, those of a part in memory anywhere.
+pub(super) enum PortionRows {
+    Range(Range<u32>),
+    List(Vec<u32>),
+}
+
+impl Portion<'_> {
+    pub fn rows(&self) -> Rows<'_> {
+        match &self.rows {
+            PortionRows::Range(range) => Rows::Range(range.clone()),
+            PortionRows::List(rows) => Rows::List(rows),
+        }
+    }
+
+    pub fn name(&self) -> String {
+        match self.part {
+            AnyPart::Active(_) => "active".to_owned(),
+            AnyPart::Sealing(_) => "sealing".to_owned(),
+            AnyPart::Sealed(part) => format!("segment {:x}", part.entry.file_id),
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(engine: &'a Engine, view: &'a View, options: &ReadOptions) -> Self {
+        let now = if options.include_expired { i64::MIN } else { engine.query_time() };
+        let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
+        let (partial, include_vectors) = (options.partial, options.include_vectors);
+        Self { engine, view, now, partial, include_vectors, deadline }
+    }
+
+    /// The same read, returning vectors too.
+    pub fn with_vectors(&self) -> Self {
+        Self { include_vectors: true, ..*self }
+    }
+
+    /// What a row must satisfy.
+    pub fn conditions<'f>(&'f self, filter: Option<&'f Prepared>) -> Conditions<'f> {
+        let deadline = self.deadline.map(|at| (&*self.engine.clock, at));
+        Conditions { visible: self.view.visible, now: self.now, filter, deadline }
+    }
+
+    /// The value of a step on one part; under `partial`, damage is noted in `degraded` and gives `None`.
+    pub fn tolerate<T>(&self, outcome: Result<T>, degraded: &mut bool) -> Result<Option<T>> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if self.partial && error.kind() == ErrorKind::Damaged => {
+                *degraded = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The non-empty portions that an interval covers, biggest first.
+    pub fn portions(&self, interval: &Interval, degraded: &mut bool) -> Result<Vec<Portion<'a>>> {
+        let mut portions = Vec::new();
+        for shard in self.view.shards.iter().filter(|shard| shard.interval.overlaps(interval)) {
+            for part in shard.parts() {
+                let rows = match part {
+                    AnyPart::Active(active) | AnyPart::Sealing(active) => {
+                        let mut rows = Vec::new();
+                        active.rows_in(interval, &mut rows);
+                        PortionRows::List(rows)
+                    }
+                    AnyPart::Sealed(sealed) if sealed.covers(interval) => {
+                        let rows = sealed.segment().and_then(|segment| segment.interval(interval));
+                        let Some(rows) = self.tolerate(rows, degraded)? else { continue };
+                        PortionRows::Range(rows)
+                    }
+                    AnyPart::Sealed(_) => continue,
+                };
+                let portion = Portion { part, rows };
+                if !portion.rows().is_empty() {
+                    portions.push(portion);
+                }
+            }
+        }
+        portions.sort_by_key(|portion| std::cmp::Reverse(portion.rows().len()));
+        Ok(portions)
+    }
+
+    /// One item, if this View shows it.
+    pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
+        let shard = &self.view.shards[self.view.shard_of(namespace.encoded())];
+        let Some((part, row)) = shard.find_visible(namespace.encoded(), key, self.view.visible)? else {
+            return Ok(None);
+        };
+        let item = part.item(row, self.include_vectors)?;
+        Ok(item.expires_at.is_none_or(|expires_at| expires_at > self.now).then_some(item))
+    }
+
+    /// Several items of one View.
+    pub fn get_many(&self, addresses: &[Address]) -> Result<Vec<Option<Item>>> {
+        addresses.iter().map(|address| self.get(&address.namespace, &address.key)).collect()
+    }
+
+    /// The item at a place that a search or listing over `portions` found.
+    pub fn item(&self, portions: &[Portion<'_>], place: Place) -> Result<Item> {
+        portions[place.part as usize].part.item(place.row, self.include_vectors)
+    }
+}
+
+/// A View that somebody keeps.
+pub(super) type SharedView = Arc<View>;

@@ -1,0 +1,115 @@
+//! What a store holds and does, in numbers.
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::query::ReadOptions;
+use crate::shard::engine::Engine;
+use crate::store::read::Reader;
+use crate::store::seconds_since;
+use crate::store::walk::{Cursors, count_items};
+use crate::sync::Ordering;
+use crate::types::Scope;
+
+/// A moment of a store's life. Bytes are of files; counts are as of one View.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Stats {
+    /// Items visible and unexpired.
+    pub items: u64,
+    /// Contiguous ranges of namespaces.
+    pub shards: u64,
+    /// Segments of all shards.
+    pub segments: u64,
+    /// Parts on their way to a segment.
+    pub sealing_parts: u64,
+    /// Rows in memory, dead ones included.
+    pub active_rows: u64,
+    /// Rows in segments, dead ones included.
+    pub segment_rows: u64,
+    /// Rows in segments that a merge will drop.
+    pub dead_rows: u64,
+    /// Vectors in segments.
+    pub segment_vectors: u64,
+    /// Truth files: names, keys, vectors, values.
+    pub segment_bytes: u64,
+    /// Files that could be rebuilt: codes.
+    pub derived_bytes: u64,
+    /// Log files, prepared ones included, and the reserve.
+    pub log_bytes: u64,
+    /// Every file of the store.
+    pub disk_bytes: u64,
+    /// The last LSN that readers see.
+    pub visible_lsn: u64,
+    /// Every shard can do without the log up to here.
+    pub checkpoint_lsn: u64,
+    /// Generation of the manifest.
+    pub manifest_generation: u64,
+    /// Open cursors of walks.
+    pub open_cursors: u64,
+    /// Age of the oldest one, in seconds.
+    pub oldest_cursor_seconds: Option<f64>,
+    /// Parts sealed, merges done, log files prepared, items swept, touches dropped since the open.
+    pub seals: u64,
+    /// Merges since the open.
+    pub merges: u64,
+    /// Log files prepared since the open.
+    pub log_files: u64,
+    /// Expired items removed since the open.
+    pub swept: u64,
+    /// Expiry refreshes dropped since the open, because the queue was full or the store took no writes.
+    pub touches_dropped: u64,
+    /// Why background work last failed; it is tried again.
+    pub background_error: Option<String>,
+    /// Segments that cannot be read, and derived files that are scanned around.
+    pub damage: Vec<String>,
+}
+
+/// Gathers the numbers.
+pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
+    let view = engine.view.get();
+    let options = ReadOptions { partial: true, ..ReadOptions::default() };
+    let reader = Reader::new(engine, &view, &options);
+    let (open_cursors, oldest) = cursors.summary();
+    let counters = &engine.counters;
+    let mut stats = Stats {
+        items: count_items(&reader, &Scope::Store.interval(), &mut false)?,
+        shards: view.shards.len() as u64,
+        visible_lsn: view.visible,
+        open_cursors: open_cursors as u64,
+        oldest_cursor_seconds: oldest.map(seconds_since),
+        seals: counters.seals.load(Ordering::Relaxed),
+        merges: counters.merges.load(Ordering::Relaxed),
+        log_files: counters.log_files.load(Ordering::Relaxed),
+        swept: counters.swept.load(Ordering::Relaxed),
+        touches_dropped: counters.touches_dropped.load(Ordering::Relaxed),
+        background_error: engine.background_error(),
+        manifest_generation: engine.manifest_generation.load(Ordering::Relaxed),
+        checkpoint_lsn: engine.installing.lock().manifest.checkpoint(),
+        ..Stats::default()
+    };
+    for shard in view.shards.iter() {
+        stats.sealing_parts += shard.sealing.len() as u64;
+        stats.active_rows += shard.active.len() as u64;
+        stats.active_rows += shard.sealing.iter().map(|sealing| sealing.active.len() as u64).sum::<u64>();
+        for part in &shard.segments {
+            stats.segments += 1;
+            stats.segment_rows += u64::from(part.entry.rows);
+            stats.segment_vectors += u64::from(part.entry.vectors);
+            stats.dead_rows += part.deaths.dead_rows();
+            match part.segment() {
+                Ok(segment) => stats.damage.extend(segment.codes_problem().map(str::to_owned)),
+                Err(error) => stats.damage.push(error.to_string()),
+            }
+        }
+    }
+    for (name, bytes) in engine.storage.list()? {
+        stats.disk_bytes += bytes;
+        match name.rsplit('.').next() {
+            Some("truth") => stats.segment_bytes += bytes,
+            Some("codes") => stats.derived_bytes += bytes,
+            Some("log" | "reserve") => stats.log_bytes += bytes,
+            _ => {}
+        }
+    }
+    Ok(stats)
+}

@@ -1,0 +1,230 @@
+//! The best few of many, by one total order, and the score below which nothing can matter any more.
+//!
+//! Invariants:
+//! * There is one order of results, [`Scored`]: score descending, then LSN descending. It does not depend on threads, parts or
+//!   the order of arrival, so any split of the work gives the same list.
+//! * Nothing is allocated by the caller's limit: a [`Best`] grows with what it is given and never past its limit.
+//! * A [`SharedThreshold`] only rises, and only to a score that `limit` rows reach: a row *strictly* below it is in no result,
+//!   a row equal to it may be.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use crate::sync::{AtomicU32, Ordering as Memory};
+
+/// Where a row lives: the number that the search gave its part, and the row's ordinal there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub part: u32,
+    pub row: u32,
+}
+
+/// A row and its score; the greater one is the better one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scored {
+    /// Larger is better; never NaN.
+    pub score: f32,
+    pub lsn: u64,
+    pub place: Place,
+}
+
+impl Ord for Scored {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(self.lsn.cmp(&other.lsn))
+    }
+}
+
+/// A row of a listing; the greater one is the newer one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    /// Microseconds since 1970 UTC.
+    pub updated_at: i64,
+    pub lsn: u64,
+    pub place: Place,
+}
+
+impl Ord for Listed {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.updated_at, self.lsn).cmp(&(other.updated_at, other.lsn))
+    }
+}
+
+/// Equality and partial order of a type, as its total order has them.
+macro_rules! compare_by_order {
+    ($($name:ty),*) => {$(
+        impl PartialOrd for $name {
+            #[inline]
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                self.cmp(other).is_eq()
+            }
+        }
+        impl Eq for $name {}
+    )*};
+}
+compare_by_order!(Scored, Listed);
+
+/// The greatest `limit` of the values pushed.
+#[derive(Clone, Debug)]
+pub(crate) struct Best<T> {
+    limit: usize,
+    /// The worst kept value is at the top.
+    heap: BinaryHeap<Reverse<T>>,
+}
+
+impl<T: Ord + Copy> Best<T> {
+    pub fn new(limit: usize) -> Self {
+        Self { limit, heap: BinaryHeap::new() }
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// The value that the next better one pushes out: present once `limit` values are kept.
+    #[inline]
+    pub fn worst(&self) -> Option<T> {
+        if self.heap.len() < self.limit { None } else { self.heap.peek().map(|worst| worst.0) }
+    }
+
+    /// Whether [`push`](Self::push) would keep `value`.
+    #[inline]
+    pub fn would_keep(&self, value: &T) -> bool {
+        self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| *value > worst.0)
+    }
+
+    /// Keeps `value` if it is among the best so far.
+    #[inline]
+    pub fn push(&mut self, value: T) {
+        if self.heap.len() < self.limit {
+            self.heap.push(Reverse(value));
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && value > worst.0
+        {
+            *worst = Reverse(value);
+        }
+    }
+
+    /// Takes over what another one kept.
+    pub fn merge(&mut self, other: Self) {
+        other.heap.into_iter().for_each(|value| self.push(value.0));
+    }
+
+    /// What was kept, best first.
+    pub fn into_sorted(self) -> Vec<T> {
+        self.heap.into_sorted_vec().into_iter().map(|value| value.0).collect()
+    }
+}
+
+/// The `limit` best rows of a search.
+pub(crate) type TopK = Best<Scored>;
+
+/// The `limit` newest rows of a listing.
+pub(crate) type Newest = Best<Listed>;
+
+/// The score that a row must reach, shared by all parts and threads of one search.
+#[derive(Debug)]
+pub(crate) struct SharedThreshold {
+    /// The score's bits, mapped so that their order as integers is the order of the scores.
+    ordered: AtomicU32,
+}
+
+impl SharedThreshold {
+    /// Starts at the caller's `min_score`, or at minus infinity.
+    pub fn new(min_score: Option<f32>) -> Self {
+        Self { ordered: AtomicU32::new(ordered_bits(min_score.unwrap_or(f32::NEG_INFINITY))) }
+    }
+
+    /// The score so far. It may be behind that of another thread, which costs time and changes no result.
+    #[inline]
+    pub fn get(&self) -> f32 {
+        from_ordered_bits(self.ordered.load(Memory::Relaxed))
+    }
+
+    /// Raises it to `score`, which `limit` rows of this search reach.
+    #[inline]
+    pub fn raise(&self, score: f32) {
+        self.ordered.fetch_max(ordered_bits(score), Memory::Relaxed);
+    }
+}
+
+/// An integer for each score, in the order of [`f32::total_cmp`].
+#[inline]
+pub(crate) fn ordered_bits(score: f32) -> u32 {
+    let bits = score.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+}
+
+/// The score that [`ordered_bits`] was given.
+#[inline]
+pub(crate) fn from_ordered_bits(ordered: u32) -> f32 {
+    f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(score: f32, lsn: u64) -> Scored {
+        Scored { score, lsn, place: Place { part: 0, row: lsn as u32 } }
+    }
+
+    #[test]
+    fn keeps_what_a_sort_would_whatever_the_order_and_the_split() {
+        let mut state = 7_u64;
+        let mut next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 33
+        };
+        for limit in [0, 1, 10, 99, 100, 1_000] {
+            let values: Vec<Scored> = (0..100).map(|lsn| scored((next() % 7) as f32 - 3.0, lsn)).collect();
+            let mut expected = values.clone();
+            expected.sort_by(|a, b| b.cmp(a));
+            expected.truncate(limit);
+            let (mut even, mut odd) = (TopK::new(limit), TopK::new(limit));
+            for value in values {
+                let side = if next() % 2 == 0 { &mut even } else { &mut odd };
+                let kept = side.would_keep(&value);
+                let before = side.clone().into_sorted();
+                side.push(value);
+                assert_eq!(kept, side.clone().into_sorted() != before, "limit {limit}");
+            }
+            even.merge(odd);
+            assert_eq!(even.worst().is_some(), limit > 0 && limit <= 100);
+            let lsns = |list: &[Scored]| list.iter().map(|value| value.lsn).collect::<Vec<_>>();
+            assert_eq!(lsns(&even.into_sorted()), lsns(&expected), "limit {limit}");
+        }
+    }
+
+    #[test]
+    fn a_huge_limit_allocates_nothing() {
+        let mut best = TopK::new(usize::MAX);
+        best.push(scored(1.0, 1));
+        assert!(best.heap.capacity() < 100 && best.worst().is_none());
+    }
+
+    #[test]
+    fn threshold_follows_the_order_of_scores_and_only_rises() {
+        let scores = [f32::NEG_INFINITY, -2.0, -f32::MIN_POSITIVE, -0.0, 0.0, 1e-40, 0.5, 1.0, f32::INFINITY];
+        for pair in scores.windows(2) {
+            assert!(ordered_bits(pair[0]) < ordered_bits(pair[1]), "{pair:?}");
+            assert_eq!(from_ordered_bits(ordered_bits(pair[0])).to_bits(), pair[0].to_bits());
+        }
+        let threshold = SharedThreshold::new(Some(-0.5));
+        threshold.raise(-1.0);
+        assert_eq!(threshold.get(), -0.5);
+        threshold.raise(0.25);
+        assert_eq!(threshold.get(), 0.25);
+    }
+}

@@ -1,0 +1,132 @@
+//! Frames: the unit that is written, checked and replayed whole; the layout is in `wal/mod.rs`.
+//!
+//! Invariants:
+//! * A header decodes only if its CRC is right for this store, file and offset.
+//! * Nothing in a frame depends on the frames around it, so that reading can begin again after a bad one.
+
+use super::{FRAME_ALIGNMENT, space::frame_bytes};
+use crate::codec::{Reader, Writer, salted_crc32c, seed};
+use crate::record::Lsn;
+
+/// Bytes before the body.
+pub(super) const FRAME_HEADER_BYTES: usize = 48;
+const CRC_AT: usize = 44;
+
+/// What a frame's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// The operations of one batch.
+    Batch,
+    /// The file ends here.
+    Closed,
+    /// A kind of a newer version.
+    Unknown(u8),
+}
+
+impl FrameKind {
+    fn to_byte(self) -> u8 {
+        match self {
+            Self::Batch => 1,
+            Self::Closed => 2,
+            Self::Unknown(byte) => byte,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => Self::Batch,
+            2 => Self::Closed,
+            _ => Self::Unknown(byte),
+        }
+    }
+}
+
+/// A frame as the commit pipeline makes it; offset, durable LSN and checksums are the writer's.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Frame {
+    pub kind: FrameKind,
+    pub first_lsn: Lsn,
+    /// Operations in the body.
+    pub count: u32,
+    /// The raw wall clock, microseconds since 1970 UTC.
+    pub clock: i64,
+    pub body: Vec<u8>,
+}
+
+/// A frame's header, as read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub kind: FrameKind,
+    pub first_lsn: Lsn,
+    pub count: u32,
+    /// The writer's raw wall clock, microseconds since 1970 UTC.
+    pub clock: i64,
+    /// Everything up to it was synced when the frame was written.
+    pub durable_lsn: Lsn,
+    pub(super) body_bytes: u32,
+    pub(super) body_crc: u32,
+    pub(super) header_crc: u32,
+}
+
+impl FrameHeader {
+    /// The LSN of the frame's last operation, or the one before the frame if it has none.
+    pub fn last_lsn(&self) -> Lsn {
+        self.first_lsn + Lsn::from(self.count) - 1
+    }
+
+    /// Bytes up to where the next frame can start.
+    pub(super) fn frame_bytes(&self) -> u64 {
+        frame_bytes(self.body_bytes as usize)
+    }
+
+    /// The chain with this frame in it.
+    pub(super) fn extend(&self, chain: u64) -> u64 {
+        seed(&[chain, u64::from(self.header_crc) << 32 | u64::from(self.body_crc)])
+    }
+
+    /// Appends the header of `frame`, to be written at `offset` of the file with `salt`, and says what it says.
+    pub(super) fn encode(frame: &Frame, salt: u64, offset: u64, durable_lsn: Lsn, out: &mut Vec<u8>) -> Self {
+        let start = out.len();
+        let body_crc = body_crc(salt, frame.first_lsn, &frame.body);
+        let mut writer = Writer::after(std::mem::take(out));
+        writer.count(frame.body.len());
+        writer.u8(frame.kind.to_byte());
+        writer.bytes(&[0; 3]);
+        writer.u64(frame.first_lsn);
+        writer.u32(frame.count);
+        writer.u32(body_crc);
+        writer.i64(frame.clock);
+        writer.u64(durable_lsn);
+        writer.u32(0);
+        let header_crc = salted_crc32c(seed(&[salt, offset]), &writer.as_slice()[start..]);
+        writer.u32(header_crc);
+        *out = writer.into_vec();
+        let (kind, first_lsn, count, clock) = (frame.kind, frame.first_lsn, frame.count, frame.clock);
+        Self { kind, first_lsn, count, clock, durable_lsn, body_bytes: frame.body.len() as u32, body_crc, header_crc }
+    }
+
+    /// The header at `offset`, if `bytes` begin with one whose frame ends within `bytes_left` of the file.
+    pub(super) fn decode(bytes: &[u8], salt: u64, offset: u64, bytes_left: u64) -> Option<Self> {
+        let bytes = bytes.get(..FRAME_HEADER_BYTES)?;
+        let mut reader = Reader::new(bytes);
+        let body_bytes = reader.u32().ok()?;
+        let kind = FrameKind::from_byte(reader.u8().ok()?);
+        reader.zeros(3).ok()?;
+        let first_lsn = reader.u64().ok()?;
+        let count = reader.u32().ok()?;
+        let body_crc = reader.u32().ok()?;
+        let clock = reader.i64().ok()?;
+        let durable_lsn = reader.u64().ok()?;
+        reader.zeros(4).ok()?;
+        let header_crc = reader.u32().ok()?;
+        let header = Self { kind, first_lsn, count, clock, durable_lsn, body_bytes, body_crc, header_crc };
+        let plausible = durable_lsn < first_lsn && first_lsn.checked_add(u64::from(count)).is_some();
+        let whole = header.frame_bytes() <= bytes_left && offset.is_multiple_of(FRAME_ALIGNMENT);
+        (plausible && whole && salted_crc32c(seed(&[salt, offset]), &bytes[..CRC_AT]) == header_crc).then_some(header)
+    }
+}
+
+/// The checksum of a body.
+pub(super) fn body_crc(salt: u64, first_lsn: Lsn, body: &[u8]) -> u32 {
+    salted_crc32c(seed(&[salt, first_lsn]), body)
+}

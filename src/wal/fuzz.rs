@@ -1,0 +1,110 @@
+//! The fuzz body of the log: any bytes as files, as frames with right checksums, as operations, as damage to a good log.
+//!
+//! Invariant: it panics only if reading panics, or makes up a history that is not the beginning of the one written.
+
+use super::frame::{Frame, FrameHeader, FrameKind};
+use super::header::FileHeader;
+use super::{HEADERS_BYTES, LogWriter, Predecessor, Tail, decode_operations, encode_operation, file_name};
+use super::{inspect, prepare, visit};
+use crate::codec::{Reader, seed};
+use crate::error::Result;
+use crate::record::Operation;
+use crate::storage::sim::SimStorage;
+use crate::types::Namespace;
+
+const STORE: u64 = 77;
+
+/// Reads a log made from `bytes`, whose first byte chooses how.
+pub fn fuzz_replay(bytes: &[u8]) {
+    let Some((&how, rest)) = bytes.split_first() else { return };
+    let storage = SimStorage::new(0);
+    match how % 4 {
+        0 => {
+            storage.write_file(&file_name(1), rest);
+            let _ = history(&storage);
+        }
+        1 => {
+            storage.write_file(&file_name(1), &framed(rest).unwrap_or_default());
+            let _ = history(&storage);
+        }
+        2 => {
+            let Some((&count, body)) = rest.split_first() else { return };
+            if let Ok(operations) = decode_operations(body, u32::from(count)) {
+                let mut again = Vec::new();
+                operations.iter().for_each(|operation| encode_operation(&mut again, operation));
+                assert_eq!(again, body);
+            }
+        }
+        _ => damaged(rest),
+    }
+}
+
+/// What is read back, unless reading names some damage.
+fn history(storage: &SimStorage) -> Result<Option<Vec<Operation>>> {
+    let facts = inspect(storage, STORE, 1)?;
+    let mut operations = Vec::new();
+    visit(storage, STORE, &facts, 1, &mut |_, some| {
+        operations.extend(some);
+        Ok(())
+    })?;
+    Ok((!matches!(facts.tail, Tail::Corrupt { .. })).then_some(operations))
+}
+
+/// A log file whose frames say what `bytes` want, with right checksums.
+fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let file_bytes = HEADERS_BYTES + 4096;
+    let predecessor = Predecessor::default();
+    let header = FileHeader { store_id: STORE, file_id: 1, file_bytes, manifest_generation: 0, predecessor };
+    let mut file = header.encode();
+    let mut reader = Reader::new(bytes);
+    let mut next_lsn = 1;
+    while let (Ok([kind, count, lsn_step, length]), true) = (reader.array(), file.len() < file_bytes as usize) {
+        let kind = if kind % 8 == 7 { FrameKind::Closed } else { FrameKind::Batch };
+        let body = reader.bytes((length as usize).min(reader.remaining())).ok()?.to_vec();
+        let first_lsn = next_lsn + u64::from(lsn_step / 250);
+        next_lsn = first_lsn + u64::from(count);
+        let frame = Frame { kind, first_lsn, count: u32::from(count), clock: 5, body };
+        let offset = file.len() as u64;
+        FrameHeader::encode(&frame, seed(&[STORE, 1]), offset, first_lsn - 1, &mut file);
+        file.extend_from_slice(&frame.body);
+        file.resize(file.len().next_multiple_of(64), 0);
+    }
+    file.resize(file_bytes as usize, 0);
+    Some(file)
+}
+
+/// A good log, closed, with some of its bytes replaced: it reads as it was, or the damage is named.
+fn damaged(bytes: &[u8]) {
+    let storage = SimStorage::new(0);
+    let Ok(written) = write_two_files(&storage) else { unreachable!("nothing fails on this disk") };
+    let mut reader = Reader::new(bytes);
+    while let Ok([file, low, high, byte]) = reader.array() {
+        let name = file_name(1 + u64::from(file % 2));
+        let Some(mut content) = storage.read_file(&name) else { return };
+        let at = usize::from(u16::from_le_bytes([low, high])) % content.len();
+        content[at] = byte;
+        storage.write_file(&name, &content);
+    }
+    if let Ok(Some(read)) = history(&storage) {
+        assert!(written.starts_with(&read), "a history that was never written");
+    }
+}
+
+fn write_two_files(storage: &SimStorage) -> Result<Vec<Operation>> {
+    let namespace = Namespace::new(["fuzz"])?;
+    let mut writer = LogWriter::create(storage, STORE, prepare(storage, 1, 0)?, None, 1)?;
+    writer.add_spare(prepare(storage, 2, 0)?);
+    let mut written = Vec::new();
+    for number in 0..40_u64 {
+        let key = format!("{number:0100}").into();
+        let operation = Operation::Delete { namespace: namespace.clone(), key };
+        let mut body = Vec::new();
+        encode_operation(&mut body, &operation);
+        let frame = Frame { kind: FrameKind::Batch, first_lsn: number + 1, count: 1, clock: 9, body };
+        writer.write(&[frame], number)?;
+        writer.sync()?;
+        written.push(operation);
+    }
+    writer.close(10)?;
+    Ok(written)
+}

@@ -1,0 +1,122 @@
+//! The header of a log file; the layout is in `wal/mod.rs`.
+//!
+//! Invariants:
+//! * Either copy alone is enough; two valid copies that differ are corruption.
+//! * A header is believed only for the store, the file id and the length it names.
+
+use super::{HEADER_BYTES, HEADERS_BYTES, Predecessor, file_name};
+use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
+use crate::error::{Error, ErrorKind, Result};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"vecmWAL\0");
+const VERSION: u32 = 1;
+const READER_VERSION: u32 = 1;
+const CRC_AT: usize = HEADER_BYTES as usize - 4;
+
+/// What a log file says about itself and the log before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileHeader {
+    pub store_id: u64,
+    pub file_id: u64,
+    pub file_bytes: u64,
+    pub manifest_generation: u64,
+    pub predecessor: Predecessor,
+}
+
+/// What the first two blocks of a file turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HeaderState {
+    Valid(FileHeader),
+    /// Neither copy has a valid checksum: unused if the rest of the file is zero.
+    Absent,
+    Wrong(&'static str),
+}
+
+impl FileHeader {
+    /// Both copies.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut blocks = Vec::with_capacity(HEADERS_BYTES as usize);
+        for copy in 0..2 {
+            let mut block = Writer::new();
+            block.u64(MAGIC);
+            block.u32(VERSION);
+            block.u32(READER_VERSION);
+            block.u64(self.store_id);
+            block.u64(self.file_id);
+            block.u64(self.file_bytes);
+            block.u64(self.manifest_generation);
+            block.u64(self.predecessor.file);
+            block.u64(self.predecessor.end);
+            block.u64(self.predecessor.last_lsn);
+            block.u64(self.predecessor.chain);
+            block.i64(self.predecessor.clock);
+            block.pad_to(CRC_AT);
+            block.u32(salted_crc32c(seed(&[MAGIC, copy]), block.as_slice()));
+            blocks.extend_from_slice(block.as_slice());
+        }
+        blocks
+    }
+
+    /// Reads both copies of the file that should be `file_id` of `store_id` and is `file_bytes` long.
+    pub fn decode(blocks: &[u8], store_id: u64, file_id: u64, file_bytes: u64) -> Result<HeaderState> {
+        let mut valid = None;
+        for (copy, block) in blocks.chunks_exact(HEADER_BYTES as usize).take(2).enumerate() {
+            let crc = salted_crc32c(seed(&[MAGIC, copy as u64]), &block[..CRC_AT]);
+            if Reader::new(&block[CRC_AT..]).u32() != Ok(crc) {
+                continue;
+            }
+            let Ok(header) = Self::decode_block(block, file_id)? else {
+                return Ok(HeaderState::Wrong(
+                    "the checksum of the header is right, but its content is not a log file's",
+                ));
+            };
+            if valid.is_some_and(|first| first != header) {
+                return Ok(HeaderState::Wrong("the two copies of the header differ"));
+            }
+            valid = Some(header);
+        }
+        Ok(match valid {
+            None => HeaderState::Absent,
+            Some(header) if header.store_id != store_id => HeaderState::Wrong("the file belongs to another store"),
+            Some(header) if header.file_id != file_id => {
+                HeaderState::Wrong("the file is another log file under this name")
+            }
+            Some(header) if header.file_bytes != file_bytes => {
+                HeaderState::Wrong("the file is shorter or longer than when it was made")
+            }
+            Some(header) if header.predecessor.file >= file_id => {
+                HeaderState::Wrong("the file names a predecessor that is not older")
+            }
+            Some(header) => HeaderState::Valid(header),
+        })
+    }
+
+    fn decode_block(block: &[u8], file_id: u64) -> Result<Decoded<Self>> {
+        let mut reader = Reader::new(block);
+        let (Ok(MAGIC), Ok(_), Ok(oldest_reader)) = (reader.u64(), reader.u32(), reader.u32()) else {
+            return Ok(Err(reader.malformed("not a log file")));
+        };
+        if oldest_reader > READER_VERSION {
+            let message =
+                format!("{} was written by a newer version of vecmem; upgrade to open the store", file_name(file_id));
+            return Err(Error::new(ErrorKind::NewerFormat, message));
+        }
+        Ok(Self::decode_fields(&mut reader))
+    }
+
+    fn decode_fields(reader: &mut Reader<'_>) -> Decoded<Self> {
+        Ok(Self {
+            store_id: reader.u64()?,
+            file_id: reader.u64()?,
+            file_bytes: reader.u64()?,
+            manifest_generation: reader.u64()?,
+            predecessor: Predecessor {
+                file: reader.u64()?,
+                end: reader.u64()?,
+                last_lsn: reader.u64()?,
+                chain: reader.u64()?,
+                clock: reader.i64()?,
+            },
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! The write-ahead log: what is acknowledged is here before it is anywhere else.
+//!
+//! Invariants:
+//! * Files are prepared with real zeros, written once from front to back, and never used again, so what is not zero was
+//!   written by the file's one writer.
+//! * A frame is all or nothing; LSNs are contiguous from frame to frame and file to file.
+//! * A bad frame is a torn tail (nothing acknowledged is lost) unless something later proves that it was durable once: then
+//!   it is corruption, and never cut off silently.
+//! * Reading changes nothing. After a tail that was not closed, the log goes on in a new file.
+//!
+//! # A log file, `wal-{id: 16 hexadecimal digits}.log`
+//!
+//! Little endian. Ids rise along the log, with gaps. The length is fixed at preparation, a multiple of 4,096.
+//!
+//! ```text
+//! OFFSET  SIZE  MEANING
+//! 0       4096  header
+//! 4096    4096  header, second copy; both are synced before the first frame is written
+//! 8192          frames, each at a multiple of 64; then zeros to the end of the file
+//!
+//! HEADER (magic, versions and checksum stay where they are in every version)
+//! 0       8     magic "vecmWAL\0"
+//! 8       4     format version, 1
+//! 12      4     oldest reader that understands the file, 1
+//! 16      8     store id
+//! 24      8     file id
+//! 32      8     length of the file in bytes
+//! 40      8     generation of the newest durable manifest when the file was started
+//! 48      8     predecessor: file id, 0 for the first file of a store
+//! 56      8     predecessor: accepted end; what lies behind it in that file is void
+//! 64      8     predecessor: last LSN, 0 for none
+//! 72      8     predecessor: chain after its last accepted frame
+//! 80      8     predecessor: clock of its newest frame
+//! 88      4004  zero
+//! 4092    4     CRC-32C of the bytes before, seeded with (magic, number of the copy)
+//!
+//! FRAME
+//! 0       4     length of the body
+//! 4       1     kind: 1 Batch, 2 Closed, 3 reserved for Ingest
+//! 5       3     zero
+//! 8       8     first LSN; of Closed, the LSN that the next operation will have
+//! 16      4     operations, each with its own LSN; 0 for Closed
+//! 20      4     CRC-32C of the body, seeded with (salt, first LSN)
+//! 24      8     clock: the writer's raw wall clock, microseconds since 1970 UTC
+//! 32      8     durable LSN: everything up to it was known to be synced when the frame was written
+//! 40      4     zero
+//! 44      4     CRC-32C of the bytes before, seeded with (salt, offset of the frame in the file)
+//! 48            body, then zeros (never read) up to a multiple of 64
+//! ```
+//!
+//! salt = seed(store id, file id); chain = seed(chain so far, header CRC << 32 | body CRC), starting at 0: a frame does not
+//! verify in another store, file or place, and a file does not fit behind another predecessor.
+//!
+//! A Batch holds operations (see `operations.rs`). The body of Closed is a u64: 0 when the store was closed, else the id of
+//! the file that the log goes on in. 64 bytes at the end of every file are kept for it. The latter is written once the header
+//! of that file is durable and lies behind the accepted end which that one names; so it is read only if that file has been
+//! lost, and then says so.
+//!
+//! # Reading
+//!
+//! * No copy of the header is valid and only zeros follow: nothing was ever written here, the file is unused. Any other file
+//!   without a header, of another store, or of another length than its header says: corrupt.
+//! * A file with a successor is read to the accepted end which that one names, and must arrive there with the LSN and chain
+//!   named. The last file is read until zeros that reach its end (clean), or a bad frame.
+//! * The length of a body is believed once the header's CRC is right and no more than the bytes left.
+//! * After a bad frame every multiple of 64 to the end of the file is tried: a frame header whose durable LSN covers the bad
+//!   frame makes it corruption. Otherwise the tail is torn, and the log ends before it.
+//!
+//! # After a failed sync
+//!
+//! What the sync covered may be in memory only, and a later sync would not write it. Reading the log again would believe it
+//! until a power loss takes it away. So whoever sees it fail leaves an empty file `wal-doubt`, and the next writer writes those frames
+//! again, in their place and with the same bytes, before it goes on.
+
+mod frame;
+pub mod fuzz;
+mod header;
+mod operations;
+mod replay;
+mod space;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use frame::{Frame, FrameHeader, FrameKind};
+pub(crate) use operations::{decode_operations, encode_operation};
+pub(crate) use replay::{FileFacts, LogFacts, Tail, inspect, visit};
+pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
+pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};
+
+use crate::record::Lsn;
+
+/// The two copies of the header.
+const HEADERS_BYTES: u64 = 2 * HEADER_BYTES;
+const HEADER_BYTES: u64 = 4096;
+/// Frames start at multiples of it.
+const FRAME_ALIGNMENT: u64 = 64;
+/// Kept at the end of every file for a Closed frame.
+const CLOSED_BYTES: u64 = 64;
+/// No log file is longer: twice the largest batch and then some.
+const FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// There from a failed sync until the next writer. It need not outlive a power loss: then memory is gone, and doubt with it.
+const DOUBT_NAME: &str = "wal-doubt";
+
+/// The name of a log file.
+pub(crate) fn file_name(id: u64) -> String {
+    format!("wal-{id:016x}.log")
+}
+
+/// The id in a log file's name; `None` for any other file.
+pub(crate) fn file_id(name: &str) -> Option<u64> {
+    let id = u64::from_str_radix(name.strip_prefix("wal-")?.strip_suffix(".log")?, 16).ok()?;
+    (id != 0 && file_name(id) == name).then_some(id)
+}
+
+/// Where a log file goes on from. The default is the start of a store's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Predecessor {
+    /// 0 for none.
+    pub file: u64,
+    /// What lies behind it in that file is void.
+    pub end: u64,
+    pub last_lsn: Lsn,
+    /// Stands for every accepted frame so far.
+    pub chain: u64,
+    /// Clock of the newest frame, microseconds since 1970 UTC; 0 for none.
+    pub clock: i64,
+}

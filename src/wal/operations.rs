@@ -1,0 +1,200 @@
+//! Operations as bytes: the body of a Batch frame.
+//!
+//! Invariants:
+//! * Decoding is total, allocates in proportion to the body, and accepts only what the door would: the documented limits
+//!   and namespaces are tested again. Values are not parsed.
+//! * Every length is a u32 in front of its bytes; a namespace is its encoded form.
+//!
+//! ```text
+//! SIZE  MEANING
+//! 1     tag: 1 Put, 2 Delete, 3 DeleteRange, 4 Touch; what follows depends on it
+//!
+//! Put:          namespace, key, value (each 4 + n)
+//! 8 8 8 8       created_at, updated_at, expires_at, ttl in microseconds
+//! 4             flags
+//! 4             number of index paths, then each: 4 + n
+//! 4             number of vectors, then each: path (4 + n), space id (2, 0 today), dimensions (4), 4 x dimensions numbers
+//!
+//! Delete:       namespace, key (each 4 + n)
+//! DeleteRange:  low, high: a half-open interval of encoded namespaces (each 4 + n)
+//! Touch:        namespace, key (each 4 + n), version (8), expires_at (8)
+//! ```
+
+use std::sync::Arc;
+
+use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::record::{Operation, Record};
+use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
+
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+const DELETE_RANGE: u8 = 3;
+const TOUCH: u8 = 4;
+
+/// The fewest bytes an operation takes.
+const OPERATION_BYTES_MIN: usize = 9;
+/// The longest encoding of a namespace, and one byte for the end of a prefix.
+const NAMESPACE_BYTES_MAX: usize = limits::LABELS * (2 * limits::LABEL_BYTES + 1) + 1;
+/// The only vector space there is.
+const DEFAULT_SPACE: u16 = 0;
+
+/// Appends one operation.
+pub(crate) fn encode_operation(out: &mut Vec<u8>, operation: &Operation) {
+    let mut writer = Writer::after(std::mem::take(out));
+    match operation {
+        Operation::Put(record) => encode_put(&mut writer, record),
+        Operation::Delete { namespace, key } => {
+            writer.u8(DELETE);
+            writer.prefixed(namespace.encoded());
+            writer.prefixed(key.as_bytes());
+        }
+        Operation::DeleteRange { interval } => {
+            writer.u8(DELETE_RANGE);
+            writer.prefixed(&interval.low);
+            writer.prefixed(&interval.high);
+        }
+        Operation::Touch { namespace, key, version, expires_at } => {
+            writer.u8(TOUCH);
+            writer.prefixed(namespace.encoded());
+            writer.prefixed(key.as_bytes());
+            writer.u64(*version);
+            writer.i64(*expires_at);
+        }
+    }
+    *out = writer.into_vec();
+}
+
+fn encode_put(writer: &mut Writer, record: &Record) {
+    writer.u8(PUT);
+    writer.prefixed(record.namespace.encoded());
+    writer.prefixed(record.key.as_bytes());
+    writer.prefixed(record.value.as_bytes());
+    writer.i64(record.created_at);
+    writer.i64(record.updated_at);
+    writer.i64(record.expires_at);
+    writer.i64(record.ttl);
+    writer.u32(record.flags);
+    writer.count(record.index_paths.len());
+    record.index_paths.iter().for_each(|path| writer.prefixed(path.as_bytes()));
+    writer.count(record.vectors.len());
+    for vector in &record.vectors {
+        writer.prefixed(vector.path.as_bytes());
+        writer.u16(DEFAULT_SPACE);
+        writer.count(vector.values.len());
+        writer.floats(&vector.values);
+    }
+}
+
+/// The `count` operations of a body.
+pub(crate) fn decode_operations(body: &[u8], count: u32) -> Decoded<Vec<Operation>> {
+    let mut decoder = Decoder { reader: Reader::new(body), namespace: None, path: Arc::from("") };
+    let count = count as usize;
+    if count > limits::BATCH_OPERATIONS || count > body.len() / OPERATION_BYTES_MIN {
+        return Err(Malformed { offset: 0, what: "more operations than the frame can hold" });
+    }
+    let mut operations = Vec::with_capacity(count);
+    for _ in 0..count {
+        operations.push(decoder.operation()?);
+    }
+    decoder.reader.finish()?;
+    Ok(operations)
+}
+
+/// Neighbours in a batch mostly share namespace and paths, so the last of each is kept.
+struct Decoder<'a> {
+    reader: Reader<'a>,
+    namespace: Option<Namespace>,
+    path: Arc<str>,
+}
+
+impl Decoder<'_> {
+    fn operation(&mut self) -> Decoded<Operation> {
+        let tag = self.reader.u8()?;
+        Ok(match tag {
+            PUT => Operation::Put(Arc::new(self.record()?)),
+            DELETE => Operation::Delete { namespace: self.namespace()?, key: self.key()? },
+            DELETE_RANGE => Operation::DeleteRange { interval: self.interval()? },
+            TOUCH => Operation::Touch {
+                namespace: self.namespace()?,
+                key: self.key()?,
+                version: self.reader.u64()?,
+                expires_at: self.reader.i64()?,
+            },
+            _ => return Err(self.reader.malformed("unknown operation before this byte")),
+        })
+    }
+
+    fn namespace(&mut self) -> Decoded<Namespace> {
+        let at = self.reader.position();
+        let encoded = self.reader.prefixed(NAMESPACE_BYTES_MAX)?;
+        if let Some(namespace) = self.namespace.as_ref().filter(|namespace| namespace.encoded() == encoded) {
+            return Ok(namespace.clone());
+        }
+        if !is_encoded_namespace(encoded) {
+            return Err(Malformed { offset: at, what: "not a namespace" });
+        }
+        let namespace = Namespace::from_encoded(encoded);
+        self.namespace = Some(namespace.clone());
+        Ok(namespace)
+    }
+
+    fn key(&mut self) -> Decoded<Box<str>> {
+        self.reader.text(limits::KEY_BYTES).map(Box::from)
+    }
+
+    fn path(&mut self) -> Decoded<Arc<str>> {
+        let path = self.reader.text(usize::MAX)?;
+        if *self.path != *path {
+            self.path = Arc::from(path);
+        }
+        Ok(Arc::clone(&self.path))
+    }
+
+    fn interval(&mut self) -> Decoded<Interval> {
+        let at = self.reader.position();
+        let low = self.reader.prefixed(NAMESPACE_BYTES_MAX)?.to_vec();
+        let high = self.reader.prefixed(NAMESPACE_BYTES_MAX)?.to_vec();
+        if low > high {
+            return Err(Malformed { offset: at, what: "an interval ends before it begins" });
+        }
+        Ok(Interval { low, high })
+    }
+
+    fn record(&mut self) -> Decoded<Record> {
+        let namespace = self.namespace()?;
+        let key = self.key()?;
+        let value = self.reader.text(limits::VALUE_BYTES)?.into();
+        let (created_at, updated_at) = (self.reader.i64()?, self.reader.i64()?);
+        let (expires_at, ttl) = (self.reader.i64()?, self.reader.i64()?);
+        let flags = self.reader.u32()?;
+        let paths = self.reader.count(4, usize::MAX)?;
+        let index_paths = (0..paths).map(|_| self.path()).collect::<Decoded<_>>()?;
+        let count = self.reader.count(14, limits::VECTORS_PER_ITEM)?;
+        let mut vectors: Vec<FieldVector> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let at = self.reader.position();
+            let vector = self.vector()?;
+            if vectors.first().is_some_and(|first| first.values.len() != vector.values.len()) {
+                return Err(Malformed { offset: at, what: "the vectors of an item differ in dimension" });
+            }
+            vectors.push(vector);
+        }
+        Ok(Record { namespace, key, value, created_at, updated_at, expires_at, ttl, flags, index_paths, vectors })
+    }
+
+    fn vector(&mut self) -> Decoded<FieldVector> {
+        let path = self.path()?;
+        if self.reader.u16()? != DEFAULT_SPACE {
+            return Err(self.reader.malformed("a vector of an unknown vector space"));
+        }
+        let at = self.reader.position();
+        let dimensions = self.reader.count(4, limits::DIMENSIONS)?;
+        let values = self.reader.floats(dimensions)?;
+        // Without an early exit the loop has no branch and runs on whole registers.
+        let finite = values.iter().fold(true, |finite, value| finite & value.is_finite());
+        if dimensions == 0 || !finite {
+            return Err(Malformed { offset: at, what: "a vector is empty or not finite" });
+        }
+        Ok(FieldVector { path, values })
+    }
+}

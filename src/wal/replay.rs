@@ -1,0 +1,407 @@
+//! Reading the log: first the facts, then, once the caller has judged them, the operations. Nothing here writes.
+//!
+//! Invariants:
+//! * The facts come from checksums alone and are complete before anything is acted on.
+//! * Memory is one window of at most the largest frame, time is linear in the bytes, whatever they are.
+
+use std::collections::VecDeque;
+
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, body_crc};
+use super::header::{FileHeader, HeaderState};
+use super::operations::decode_operations;
+use super::{DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADERS_BYTES, LogFile, Predecessor, file_id, file_name};
+use crate::codec::seed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Lsn, Operation};
+use crate::storage::{Storage, StorageFile};
+
+/// Bytes read at once.
+const WINDOW_BYTES: u64 = 1 << 20;
+const ZEROS: [u8; FRAME_ALIGNMENT as usize] = [0; FRAME_ALIGNMENT as usize];
+
+/// How a log ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// The store was closed.
+    Closed,
+    /// Zeros follow the last frame.
+    Clean,
+    /// Something follows that is no whole frame and was never known to be durable: void.
+    Torn { file: u64, offset: u64, lost_bytes: u64 },
+    /// Something that was durable is damaged or missing. What comes before is in the facts.
+    Corrupt { file: u64, offset: u64, why: String },
+}
+
+/// One file of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileFacts {
+    pub id: u64,
+    pub bytes: u64,
+    /// End of the last accepted frame.
+    pub end: u64,
+    /// LSN of its last operation, or the last one before it.
+    pub last_lsn: Lsn,
+    /// The newest durable manifest when the file was started.
+    pub manifest_generation: u64,
+}
+
+impl FileFacts {
+    pub(super) fn log_file(&self) -> LogFile {
+        LogFile { id: self.id, bytes: self.bytes, last_lsn: self.last_lsn }
+    }
+}
+
+/// What the log files say, before any operation is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogFacts {
+    /// The log holds every operation after this one, up to `last_lsn`.
+    pub base_lsn: Lsn,
+    pub last_lsn: Lsn,
+    /// Raw clock of the newest frame, microseconds since 1970 UTC; 0 for none.
+    pub newest_clock: i64,
+    /// Everything up to it was durable for certain.
+    pub durable_lsn: Lsn,
+    /// The chain, oldest first.
+    pub files: Vec<FileFacts>,
+    /// Files that nothing was written to; they can be removed.
+    pub unused: Vec<u64>,
+    pub tail: Tail,
+    /// Higher than the id of every log file there is.
+    pub next_file_id: u64,
+    pub(super) chain: u64,
+    /// In the last file: what lies from here to the end is not known to be durable.
+    pub(super) doubtful_from: u64,
+    /// A writer saw a sync fail and the system has not been restarted since.
+    pub(super) doubt: bool,
+}
+
+impl LogFacts {
+    /// What the next file names as its predecessor.
+    pub(super) fn predecessor(&self) -> Predecessor {
+        let (file, end) = self.files.last().map_or((0, 0), |last| (last.id, last.end));
+        Predecessor { file, end, last_lsn: self.last_lsn, chain: self.chain, clock: self.newest_clock }
+    }
+}
+
+/// Reads what the log says about itself, from the file `first_file_id` on; 0 for the very first, if there is any yet.
+pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) -> Result<LogFacts> {
+    let listed = storage.list()?;
+    let doubt = listed.iter().any(|(name, _)| name == DOUBT_NAME);
+    let mut ids: Vec<u64> = listed.iter().filter_map(|(name, _)| file_id(name)).collect();
+    ids.sort_unstable();
+    let next_file_id = ids.last().map_or(1, |last| last + 1).max(first_file_id);
+    let facts = LogFacts {
+        base_lsn: 0,
+        last_lsn: 0,
+        newest_clock: 0,
+        durable_lsn: 0,
+        files: Vec::new(),
+        unused: Vec::new(),
+        tail: Tail::Clean,
+        next_file_id,
+        chain: 0,
+        doubtful_from: 0,
+        doubt,
+    };
+    ids.retain(|&id| id >= first_file_id);
+    let mut inspection = Inspection { storage, store_id, facts };
+    inspection.facts.tail = match inspection.read_headers(&ids, first_file_id)? {
+        Ok(used) => inspection.read_files(&used)?,
+        Err(tail) => tail,
+    };
+    Ok(inspection.facts)
+}
+
+/// Calls `visitor` with every frame that has an operation at or after `from_lsn`.
+pub(crate) fn visit(
+    storage: &dyn Storage,
+    store_id: u64,
+    facts: &LogFacts,
+    from_lsn: Lsn,
+    visitor: &mut dyn FnMut(&FrameHeader, Vec<Operation>) -> Result<()>,
+) -> Result<()> {
+    for file in facts.files.iter().filter(|file| file.last_lsn >= from_lsn) {
+        let name = file_name(file.id);
+        let mut window = Window::open(storage, file.id)?;
+        let salt = seed(&[store_id, file.id]);
+        let mut offset = HEADERS_BYTES;
+        while offset < file.end {
+            let Some((header, body)) = window.frame(salt, offset)? else {
+                return Err(Error::corrupt(name, offset, "a frame has changed since it was checked"));
+            };
+            if header.kind == FrameKind::Batch && header.last_lsn() >= from_lsn {
+                let operations = decode_operations(body, header.count)
+                    .map_err(|malformed| malformed.in_file(&name, offset + FRAME_HEADER_BYTES as u64))?;
+                visitor(&header, operations)?;
+            }
+            offset += header.frame_bytes();
+        }
+    }
+    Ok(())
+}
+
+fn corrupt(file: u64, offset: u64, why: impl Into<String>) -> Tail {
+    Tail::Corrupt { file, offset, why: why.into() }
+}
+
+struct Inspection<'a> {
+    storage: &'a dyn Storage,
+    store_id: u64,
+    facts: LogFacts,
+}
+
+impl Inspection<'_> {
+    /// Sorts the files into used and unused; each used one must name the one before it.
+    fn read_headers(&mut self, ids: &[u64], first_file_id: u64) -> Result<Result<Vec<FileHeader>, Tail>> {
+        let mut used: Vec<FileHeader> = Vec::new();
+        for &id in ids {
+            match self.read_header(id)? {
+                Err(tail) => return Ok(Err(tail)),
+                Ok(None) => self.facts.unused.push(id),
+                Ok(Some(header)) => {
+                    let expected = header.predecessor.file;
+                    let fits = match used.last() {
+                        Some(last) => last.file_id == expected,
+                        None if first_file_id == 0 => expected == 0,
+                        None => id == first_file_id,
+                    };
+                    if !fits {
+                        let missing = if used.is_empty() && first_file_id != 0 { first_file_id } else { expected };
+                        let why = format!("the file is missing, or {} does not follow it alone", file_name(id));
+                        return Ok(Err(corrupt(missing, 0, why)));
+                    }
+                    used.push(header);
+                }
+            }
+        }
+        if used.is_empty() && first_file_id != 0 {
+            return Ok(Err(corrupt(first_file_id, 0, "the file is missing or empty, and the log begins with it")));
+        }
+        Ok(Ok(used))
+    }
+
+    fn read_header(&mut self, id: u64) -> Result<Result<Option<FileHeader>, Tail>> {
+        let mut window = Window::open(self.storage, id)?;
+        if window.length > FILE_BYTES_MAX {
+            return Ok(Err(corrupt(id, 0, "the file is longer than any log file")));
+        }
+        let length = window.length;
+        if length >= HEADERS_BYTES {
+            match FileHeader::decode(window.bytes(0, HEADERS_BYTES)?, self.store_id, id, length)? {
+                HeaderState::Valid(header) => return Ok(Ok(Some(header))),
+                HeaderState::Wrong(why) => return Ok(Err(corrupt(id, 0, why))),
+                HeaderState::Absent => {}
+            }
+        }
+        Ok(match window.skip_zeros(HEADERS_BYTES)? {
+            None => Ok(None),
+            Some(offset) => Err(corrupt(id, offset, "something was written here, but the file has no valid header")),
+        })
+    }
+
+    fn read_files(&mut self, used: &[FileHeader]) -> Result<Tail> {
+        if let Some(first) = used.first() {
+            self.accept_base(first.predecessor);
+        }
+        for (index, header) in used.iter().enumerate() {
+            self.facts.files.push(FileFacts {
+                id: header.file_id,
+                bytes: header.file_bytes,
+                end: HEADERS_BYTES,
+                last_lsn: self.facts.last_lsn,
+                manifest_generation: header.manifest_generation,
+            });
+            let accepted = used.get(index + 1).map(|successor| successor.predecessor);
+            let mut window = Window::open(self.storage, header.file_id)?;
+            let frames = match self.read_frames(&mut window, header.file_id, accepted.map(|accepted| accepted.end))? {
+                Ok(frames) => frames,
+                Err(tail) => return Ok(tail),
+            };
+            match accepted {
+                None => return self.judge_tail(&mut window, header.file_id, frames),
+                Some(accepted) if accepted == self.facts.predecessor() => self.facts.durable_lsn = self.facts.last_lsn,
+                Some(_) => {
+                    return Ok(corrupt(
+                        header.file_id,
+                        frames.end,
+                        "the file ends before or unlike its successor says",
+                    ));
+                }
+            }
+        }
+        Ok(self.facts.tail.clone())
+    }
+
+    fn accept_base(&mut self, base: Predecessor) {
+        self.facts.base_lsn = base.last_lsn;
+        self.facts.last_lsn = base.last_lsn;
+        self.facts.durable_lsn = base.last_lsn;
+        self.facts.newest_clock = base.clock;
+        self.facts.chain = base.chain;
+    }
+
+    /// Accepts frames up to `limit`, or else to the first position without one.
+    fn read_frames(&mut self, window: &mut Window, file: u64, limit: Option<u64>) -> Result<Result<Frames, Tail>> {
+        let salt = seed(&[self.store_id, file]);
+        let mut frames = Frames { end: HEADERS_BYTES, closed: None };
+        let mut doubtful = VecDeque::new();
+        self.facts.doubtful_from = 0;
+        while limit.is_none_or(|limit| frames.end < limit) {
+            let Some((header, body)) = window.frame(salt, frames.end)? else { break };
+            if frames.closed.is_some() || header.first_lsn != self.facts.last_lsn + 1 {
+                return Ok(Err(corrupt(file, frames.end, "the frame is not the one that follows")));
+            }
+            match header.kind {
+                FrameKind::Batch => {}
+                FrameKind::Closed => {
+                    frames.closed = Some(body.try_into().map(u64::from_le_bytes).unwrap_or_default());
+                }
+                FrameKind::Unknown(kind) => {
+                    let message =
+                        format!("{} holds a frame of kind {kind}; upgrade vecmem to open the store", file_name(file));
+                    return Err(Error::new(ErrorKind::NewerFormat, message));
+                }
+            }
+            while doubtful.front().is_some_and(|&(_, last_lsn)| last_lsn <= header.durable_lsn) {
+                doubtful.pop_front();
+            }
+            doubtful.push_back((frames.end, header.last_lsn()));
+            self.facts.doubtful_from = doubtful.front().map_or(0, |&(offset, _)| offset);
+            frames.end += header.frame_bytes();
+            self.accept(&header, frames.end);
+        }
+        Ok(Ok(frames))
+    }
+
+    fn accept(&mut self, header: &FrameHeader, end: u64) {
+        self.facts.last_lsn = header.last_lsn();
+        self.facts.newest_clock = header.clock;
+        self.facts.durable_lsn = self.facts.durable_lsn.max(header.durable_lsn);
+        self.facts.chain = header.extend(self.facts.chain);
+        if let Some(file) = self.facts.files.last_mut() {
+            (file.end, file.last_lsn) = (end, header.last_lsn());
+        }
+    }
+
+    /// What lies behind the last frame of the last file.
+    fn judge_tail(&self, window: &mut Window, file: u64, frames: Frames) -> Result<Tail> {
+        if let Some(successor) = frames.closed.filter(|&successor| successor != 0) {
+            return Ok(corrupt(
+                successor,
+                0,
+                format!("the file is missing or empty, and {} goes on in it", file_name(file)),
+            ));
+        }
+        let Some(offset) = window.skip_zeros(frames.end)? else {
+            return Ok(if frames.closed.is_some() { Tail::Closed } else { Tail::Clean });
+        };
+        let remains = window.search_frames(seed(&[self.store_id, file]), offset)?;
+        if remains.durable_lsn > self.facts.last_lsn {
+            let why = format!("the frame is damaged; a later one says that LSN {} was durable", remains.durable_lsn);
+            return Ok(corrupt(file, frames.end, why));
+        }
+        Ok(Tail::Torn { file, offset: frames.end, lost_bytes: remains.end - frames.end })
+    }
+}
+
+/// The accepted part of a file.
+struct Frames {
+    end: u64,
+    /// The successor that a Closed frame at the end names.
+    closed: Option<u64>,
+}
+
+/// What is found behind a bad frame.
+struct Remains {
+    /// The highest durable LSN of a frame header.
+    durable_lsn: Lsn,
+    /// End of what is not zero.
+    end: u64,
+}
+
+/// A file, seen through a buffer.
+struct Window {
+    file: Box<dyn StorageFile>,
+    name: String,
+    length: u64,
+    start: u64,
+    buffer: Vec<u8>,
+}
+
+impl Window {
+    fn open(storage: &dyn Storage, id: u64) -> Result<Self> {
+        let name = file_name(id);
+        let file = storage.open(&name)?;
+        let length = file.len()?;
+        Ok(Self { file, name, length, start: 0, buffer: Vec::new() })
+    }
+
+    /// `length` bytes at `offset`.
+    fn bytes(&mut self, offset: u64, length: u64) -> Result<&[u8]> {
+        let left = self.length.saturating_sub(offset);
+        if length > left {
+            return Err(Error::corrupt(&self.name, offset, "the file ends too early"));
+        }
+        let buffered = self.start <= offset && offset + length <= self.start + self.buffer.len() as u64;
+        if !buffered {
+            self.buffer.resize(left.min(length.max(WINDOW_BYTES)) as usize, 0);
+            self.start = offset;
+            self.file.read_at(offset, &mut self.buffer)?;
+        }
+        let at = (offset - self.start) as usize;
+        Ok(&self.buffer[at..at + length as usize])
+    }
+
+    /// The whole and undamaged frame at `offset`, if there is one.
+    fn frame(&mut self, salt: u64, offset: u64) -> Result<Option<(FrameHeader, &[u8])>> {
+        let left = self.length.saturating_sub(offset);
+        if left < FRAME_ALIGNMENT {
+            return Ok(None);
+        }
+        let Some(header) = FrameHeader::decode(self.bytes(offset, FRAME_ALIGNMENT)?, salt, offset, left) else {
+            return Ok(None);
+        };
+        let body = self.bytes(offset + FRAME_HEADER_BYTES as u64, u64::from(header.body_bytes))?;
+        let whole = body_crc(salt, header.first_lsn, body) == header.body_crc;
+        Ok(whole.then_some((header, body)))
+    }
+
+    /// As many bytes at `offset` as are at hand: whole multiples of 64, or all that is left.
+    fn some_bytes(&mut self, offset: u64) -> Result<&[u8]> {
+        let left = self.length.saturating_sub(offset);
+        let end = self.start + self.buffer.len() as u64;
+        let at_hand =
+            if self.start <= offset { end.saturating_sub(offset) / FRAME_ALIGNMENT * FRAME_ALIGNMENT } else { 0 };
+        let length = if at_hand > 0 { at_hand } else { left.min(WINDOW_BYTES) };
+        self.bytes(offset, length)
+    }
+
+    /// The first 64 bytes at or after `offset` that are not all zero.
+    fn skip_zeros(&mut self, mut offset: u64) -> Result<Option<u64>> {
+        while offset < self.length {
+            let bytes = self.some_bytes(offset)?;
+            let mut chunks = bytes.chunks(FRAME_ALIGNMENT as usize);
+            if let Some(index) = chunks.position(|chunk| *chunk != ZEROS[..chunk.len()]) {
+                return Ok(Some(offset + index as u64 * FRAME_ALIGNMENT));
+            }
+            offset += bytes.len() as u64;
+        }
+        Ok(None)
+    }
+
+    /// Tries every place for a frame from `offset` on. Headers are enough: what they say holds even if their body is torn.
+    fn search_frames(&mut self, salt: u64, offset: u64) -> Result<Remains> {
+        let mut remains = Remains { durable_lsn: 0, end: offset };
+        let mut next = Some(offset);
+        while let Some(offset) = next {
+            let left = self.length - offset;
+            let bytes = self.bytes(offset, left.min(FRAME_ALIGNMENT))?;
+            if let Some(header) = FrameHeader::decode(bytes, salt, offset, left) {
+                remains.durable_lsn = remains.durable_lsn.max(header.durable_lsn);
+            }
+            remains.end = offset + bytes.len() as u64;
+            next = self.skip_zeros(remains.end)?;
+        }
+        Ok(remains)
+    }
+}

@@ -1,0 +1,89 @@
+//! Where frames go: the one rule that the door uses to claim space and the writer uses to place frames.
+//!
+//! Invariants:
+//! * The same frames in the same order with the same spares get the same places, however claims and new spares interleave:
+//!   a spare added later never changes where an earlier claim went. So claim in the order in which frames are written.
+//! * After every claim the 64 bytes of a Closed frame are still free in every file.
+
+use std::collections::VecDeque;
+
+use super::{CLOSED_BYTES, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, frame::FRAME_HEADER_BYTES};
+
+/// Bytes that a frame with this body takes in a file.
+pub(crate) fn frame_bytes(body_bytes: usize) -> u64 {
+    ((FRAME_HEADER_BYTES + body_bytes) as u64).next_multiple_of(FRAME_ALIGNMENT)
+}
+
+/// Length of the smallest file in which a frame of `frame_bytes` fits.
+pub(crate) fn file_bytes_for(frame_bytes: u64) -> u64 {
+    frame_bytes.saturating_add(HEADERS_BYTES + CLOSED_BYTES).checked_next_multiple_of(HEADER_BYTES).unwrap_or(u64::MAX)
+}
+
+/// The answer to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The frame has its place.
+    Fits,
+    /// Nothing was claimed: it takes one more file, of at least so many bytes.
+    NeedsFile(u64),
+}
+
+/// Where a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To the current file.
+    Current,
+    /// To a spare, which is current from now on; the `skipped` ones before it are too small and are given up.
+    Spare { skipped: usize },
+}
+
+/// Free space in the current file and in the prepared ones after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    free: u64,
+    spares: VecDeque<u64>,
+}
+
+impl Space {
+    /// A current file of `file_bytes`, written up to `position`, and no spares.
+    pub fn new(file_bytes: u64, position: u64) -> Self {
+        Self { free: file_bytes.saturating_sub(position + CLOSED_BYTES), spares: VecDeque::new() }
+    }
+
+    /// A file that has only its header yet.
+    pub fn of_new_file(file_bytes: u64) -> Self {
+        Self::new(file_bytes, HEADERS_BYTES)
+    }
+
+    /// One more prepared file, used after those there are.
+    pub fn add_spare(&mut self, file_bytes: u64) {
+        self.spares.push_back(file_bytes.saturating_sub(HEADERS_BYTES + CLOSED_BYTES));
+    }
+
+    /// Bytes left for frames in the current file.
+    pub fn free(&self) -> u64 {
+        self.free
+    }
+
+    /// Prepared files that wait.
+    pub fn spares(&self) -> usize {
+        self.spares.len()
+    }
+
+    /// Claims the place of the next frame.
+    pub fn claim(&mut self, frame_bytes: u64) -> Claim {
+        self.place(frame_bytes).map_or(Claim::NeedsFile(file_bytes_for(frame_bytes)), |_| Claim::Fits)
+    }
+
+    /// As [`Space::claim`], and says where.
+    pub(super) fn place(&mut self, frame_bytes: u64) -> Option<Place> {
+        if frame_bytes <= self.free {
+            self.free -= frame_bytes;
+            return Some(Place::Current);
+        }
+        let skipped = self.spares.iter().position(|&capacity| frame_bytes <= capacity)?;
+        self.free = self.spares[skipped] - frame_bytes;
+        self.spares.drain(..=skipped);
+        Some(Place::Spare { skipped })
+    }
+}

@@ -1,0 +1,332 @@
+//! Preparing log files and writing frames to them.
+//!
+//! Invariants:
+//! * A header is written only when everything its predecessor's accepted end covers is durable, and frames only behind a
+//!   durable header.
+//! * After an error nothing more is written: what the failed call left on disk is unknown until the log is read again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::frame::{Frame, FrameHeader, FrameKind};
+use super::header::FileHeader;
+use super::space::{Place, Space, file_bytes_for, frame_bytes};
+use super::{
+    CLOSED_BYTES, DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor,
+    file_name,
+};
+use crate::codec::seed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::Lsn;
+use crate::storage::{Storage, StorageFile};
+
+/// Bodies from this size are written from where they are, not copied together with their neighbours.
+const DIRECT_BYTES: usize = 1 << 20;
+/// Bytes written at once when a file is filled with zeros or copied.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A log file that is there with all its bytes, durably, and has not been used.
+pub(crate) struct Prepared {
+    id: u64,
+    file: Arc<dyn StorageFile>,
+    bytes: u64,
+}
+
+impl Prepared {
+    /// Its length, for [`Space::add_spare`].
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Makes the file `id` of at least `bytes`. On a full disk nothing stays behind.
+pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prepared> {
+    let name = file_name(id);
+    let bytes =
+        bytes.max(file_bytes_for(0)).checked_next_multiple_of(HEADER_BYTES).filter(|&bytes| bytes <= FILE_BYTES_MAX);
+    let Some(bytes) = bytes else {
+        return Err(Error::invalid(format!(
+            "log file {name} would be longer than {FILE_BYTES_MAX} bytes; split the batch"
+        )));
+    };
+    let file = storage.create(&name)?;
+    match fill_with_zeros(&*file, bytes).and_then(|()| storage.sync_dir()) {
+        Ok(()) => Ok(Prepared { id, file: Arc::from(file), bytes }),
+        Err(error) => {
+            // The first error is the one to report; a file that stays is unused, and removed at the next open.
+            let _ = storage.remove(&name);
+            Err(error.context("preparing log space"))
+        }
+    }
+}
+
+fn fill_with_zeros(file: &dyn StorageFile, bytes: u64) -> Result<()> {
+    let zeros = vec![0; CHUNK_BYTES.min(bytes as usize)];
+    let mut offset = 0;
+    while offset < bytes {
+        let length = (bytes - offset).min(zeros.len() as u64);
+        file.write_at(offset, &zeros[..length as usize])?;
+        offset += length;
+    }
+    file.sync_all()
+}
+
+/// A log file in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogFile {
+    pub id: u64,
+    pub bytes: u64,
+    /// LSN of its last operation, or the last one before it.
+    pub last_lsn: Lsn,
+}
+
+/// The one writer of a log.
+pub(crate) struct LogWriter {
+    store_id: u64,
+    manifest_generation: u64,
+    current: Prepared,
+    salt: u64,
+    /// End of the current file and of the log; the predecessor of the next file.
+    end: Predecessor,
+    space: Space,
+    spares: VecDeque<Prepared>,
+    skipped: Vec<u64>,
+    files: Vec<LogFile>,
+    /// Frames to be written at `pending_at` of the current file.
+    pending: Vec<u8>,
+    pending_at: u64,
+    failed: bool,
+}
+
+impl LogWriter {
+    /// Goes on, in `first`, with the log that `facts` describes (`None` for a new store). Everything they accepted is durable
+    /// when this returns.
+    pub fn create(
+        storage: &dyn Storage,
+        store_id: u64,
+        first: Prepared,
+        facts: Option<&LogFacts>,
+        manifest_generation: u64,
+    ) -> Result<Self> {
+        let end = facts.map(LogFacts::predecessor).unwrap_or_default();
+        let files = facts.map(|facts| facts.files.iter().map(|file| file.log_file()).collect()).unwrap_or_default();
+        let mut writer = Self {
+            store_id,
+            manifest_generation,
+            salt: 0,
+            end,
+            space: Space::of_new_file(first.bytes),
+            spares: VecDeque::new(),
+            skipped: Vec::new(),
+            files,
+            pending: Vec::new(),
+            pending_at: 0,
+            failed: false,
+            current: first,
+        };
+        writer.guard(|writer| {
+            if let Some(facts) = facts {
+                make_durable(storage, facts)?;
+            }
+            writer.start_file()
+        })?;
+        if facts.is_some_and(|facts| facts.doubt) {
+            storage.remove(DOUBT_NAME)?;
+        }
+        Ok(writer)
+    }
+
+    /// One more file, used after those there are.
+    pub fn add_spare(&mut self, spare: Prepared) {
+        self.space.add_spare(spare.bytes);
+        self.spares.push_back(spare);
+    }
+
+    /// What the headers of later files name.
+    pub fn set_manifest_generation(&mut self, generation: u64) {
+        self.manifest_generation = generation;
+    }
+
+    /// Writes frames, in order, each with what [`Space::claim`] gives it. They are durable after the next sync.
+    pub fn write(&mut self, frames: &[Frame], durable_lsn: Lsn) -> Result<()> {
+        self.guard(|writer| {
+            for frame in frames {
+                writer.place(frame, durable_lsn)?;
+            }
+            writer.write_pending()
+        })
+    }
+
+    /// Makes every frame written so far durable.
+    pub fn sync(&mut self) -> Result<()> {
+        self.guard(|writer| writer.current.file.sync_data())
+    }
+
+    /// The file whose `sync_data` makes everything up to the LSN durable, for a sync beside further writes. If that sync
+    /// fails, the caller writes no more.
+    pub fn sync_target(&self) -> (Arc<dyn StorageFile>, Lsn) {
+        (Arc::clone(&self.current.file), self.end.last_lsn)
+    }
+
+    /// Ends the log. Returns the ids of the spares, which can be removed.
+    pub fn close(mut self, clock: i64) -> Result<Vec<u64>> {
+        self.guard(|writer| {
+            writer.current.file.sync_data()?;
+            writer.end.clock = clock;
+            writer.append(&writer.closed(0), writer.end.last_lsn)?;
+            writer.write_pending()?;
+            writer.current.file.sync_data()
+        })?;
+        Ok(self.spares.iter().map(|spare| spare.id).chain(self.skipped).collect())
+    }
+
+    /// LSN of the last operation written.
+    pub fn last_lsn(&self) -> Lsn {
+        self.end.last_lsn
+    }
+
+    /// The current file and the offset of its next frame.
+    pub fn position(&self) -> (u64, u64) {
+        (self.end.file, self.end.end)
+    }
+
+    /// Where the writer will put frames; the door starts its own model from a copy.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Every file of the log, oldest first; the last one is being written.
+    pub fn files(&self) -> &[LogFile] {
+        &self.files
+    }
+
+    /// Forgets the files before `first_needed`, and the spares that were too small: the caller removes what is returned.
+    pub fn release_before(&mut self, first_needed: u64) -> Vec<u64> {
+        let current = self.end.file;
+        let mut ids = std::mem::take(&mut self.skipped);
+        self.files.retain(|file| {
+            let kept = file.id >= first_needed || file.id == current;
+            if !kept {
+                ids.push(file.id);
+            }
+            kept
+        });
+        ids
+    }
+
+    fn guard(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        if self.failed {
+            return Err(Error::new(
+                ErrorKind::Fenced,
+                "the log accepts no more after a failed write; reopen the store",
+            ));
+        }
+        let outcome = act(self);
+        self.failed = outcome.is_err();
+        outcome
+    }
+
+    fn place(&mut self, frame: &Frame, durable_lsn: Lsn) -> Result<()> {
+        let fits = frame.first_lsn == self.end.last_lsn + 1 && durable_lsn < frame.first_lsn;
+        if !fits || frame.count == 0 || u32::try_from(frame.body.len()).is_err() {
+            return Err(Error::invalid(format!(
+                "a frame from LSN {} cannot follow LSN {}",
+                frame.first_lsn, self.end.last_lsn
+            )));
+        }
+        match self.space.place(frame_bytes(frame.body.len())) {
+            Some(Place::Current) => {}
+            Some(Place::Spare { skipped }) => self.rotate(skipped)?,
+            None => return Err(Error::invalid("no log file was prepared for a frame; claim its space first")),
+        }
+        self.append(frame, durable_lsn)
+    }
+
+    fn append(&mut self, frame: &Frame, durable_lsn: Lsn) -> Result<()> {
+        let header = FrameHeader::encode(frame, self.salt, self.end.end, durable_lsn, &mut self.pending);
+        if frame.body.len() < DIRECT_BYTES {
+            self.pending.extend_from_slice(&frame.body);
+            self.pending.resize(self.pending.len().next_multiple_of(FRAME_ALIGNMENT as usize), 0);
+        } else {
+            let body_at = self.pending_at + self.pending.len() as u64;
+            self.write_pending()?;
+            self.current.file.write_at(body_at, &frame.body)?;
+            self.pending_at = self.end.end + header.frame_bytes();
+        }
+        self.end.end += header.frame_bytes();
+        self.end.last_lsn = header.last_lsn();
+        self.end.chain = header.extend(self.end.chain);
+        self.end.clock = header.clock;
+        if let Some(file) = self.files.last_mut() {
+            file.last_lsn = self.end.last_lsn;
+        }
+        if self.pending.len() >= 4 * DIRECT_BYTES { self.write_pending() } else { Ok(()) }
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        if !self.pending.is_empty() {
+            self.current.file.write_at(self.pending_at, &self.pending)?;
+            self.pending_at += self.pending.len() as u64;
+            self.pending.clear();
+        }
+        Ok(())
+    }
+
+    /// Goes on in the spare behind `skipped` others.
+    fn rotate(&mut self, skipped: usize) -> Result<()> {
+        self.skipped.extend(self.spares.drain(..skipped).map(|spare| spare.id));
+        let Some(next) = self.spares.pop_front() else {
+            return Err(Error::invalid("the log has no spare file"));
+        };
+        self.write_pending()?;
+        self.current.file.sync_data()?;
+        let (full, salt, end) = (std::mem::replace(&mut self.current, next), self.salt, self.end.end);
+        self.start_file()?;
+        let mut frame = Vec::new();
+        FrameHeader::encode(&self.closed(self.current.id), salt, end, self.end.last_lsn, &mut frame);
+        frame.extend_from_slice(&self.current.id.to_le_bytes());
+        full.file.write_at(end, &frame)
+    }
+
+    /// The frame behind the last one of a file, which names the file that follows.
+    fn closed(&self, successor: u64) -> Frame {
+        let (first_lsn, clock) = (self.end.last_lsn + 1, self.end.clock);
+        Frame { kind: FrameKind::Closed, first_lsn, count: 0, clock, body: successor.to_le_bytes().to_vec() }
+    }
+
+    /// Writes the header of the current file, which nothing was written to, as the successor of what was written so far.
+    fn start_file(&mut self) -> Result<()> {
+        let Prepared { id, bytes, .. } = self.current;
+        let (store_id, manifest_generation) = (self.store_id, self.manifest_generation);
+        let header =
+            FileHeader { store_id, file_id: id, file_bytes: bytes, manifest_generation, predecessor: self.end };
+        self.current.file.write_at(0, &header.encode())?;
+        self.current.file.sync_data()?;
+        self.salt = seed(&[self.store_id, id]);
+        self.files.push(LogFile { id, bytes, last_lsn: self.end.last_lsn });
+        (self.end.file, self.end.end, self.pending_at) = (id, HEADERS_BYTES, HEADERS_BYTES);
+        Ok(())
+    }
+}
+
+/// To be called when a write or sync of the log has failed. Best effort, in a process that is already in trouble.
+pub(crate) fn mark_doubt(storage: &dyn Storage) {
+    // Without the mark a power loss after the next open may be refused as corruption, never accepted as shorter history.
+    let _ = storage.create(DOUBT_NAME);
+}
+
+/// Makes what `facts` accepted durable; see "After a failed sync" in `wal/mod.rs`.
+pub(crate) fn make_durable(storage: &dyn Storage, facts: &LogFacts) -> Result<()> {
+    let Some(last) = facts.files.last() else { return Ok(()) };
+    let file = storage.open(&file_name(last.id))?;
+    let mut offset = if facts.doubt { facts.doubtful_from } else { last.end };
+    let mut chunk = Vec::new();
+    while offset < last.end {
+        chunk.resize((last.end - offset).min(CHUNK_BYTES as u64) as usize, 0);
+        file.read_at(offset, &mut chunk)?;
+        file.write_at(offset, &chunk)?;
+        offset += chunk.len() as u64;
+    }
+    file.sync_all()?;
+    storage.sync_dir()
+}

@@ -1,0 +1,235 @@
+//! Every kernel of every instruction set this CPU has, against one-line oracles, for every length from 0 to 2050: between pages that fault when
+//! touched, at every alignment, bit for bit.
+
+use vecmem::distance::{Isa, Kernels};
+
+const LONGEST: usize = 2050;
+const SEED: u64 = 0x6b65_726e_656c;
+
+/// The order of summation that `vecmem::distance` promises.
+fn model(terms: impl Iterator<Item = f32>) -> f32 {
+    let mut lanes = [0.0_f32; 32];
+    terms.enumerate().for_each(|(i, term)| lanes[i % 32] += term);
+    [16, 8, 4, 2, 1].into_iter().for_each(|half| (0..half).for_each(|lane| lanes[lane] += lanes[lane + half]));
+    lanes[0]
+}
+
+fn model_dot(a: &[f32], b: &[f32]) -> f32 {
+    model(a.iter().zip(b).map(|(a, b)| a * b))
+}
+
+fn model_l2(a: &[f32], b: &[f32]) -> f32 {
+    model(a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)))
+}
+
+fn model_codes(query: &[u8], code: &[i8]) -> i32 {
+    query.iter().zip(code).map(|(&q, &c)| i32::from(q) * i32::from(c)).sum()
+}
+
+fn model_i8(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+}
+
+/// xorshift64*
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Magnitudes from 2^-20 to 2^20 of both signs, so that every change of the order changes the sum.
+    fn float(&mut self) -> f32 {
+        let bits = self.next();
+        let exponent = 107 + (bits >> 32) as u32 % 41;
+        f32::from_bits((bits as u32 & 0x807f_ffff) | exponent << 23)
+    }
+}
+
+/// Memory between two pages that may not be touched.
+struct Guarded {
+    map: *mut u8,
+    pages: usize,
+}
+
+const PAGE: usize = 4096;
+
+impl Guarded {
+    fn new(bytes: usize) -> Guarded {
+        let pages = bytes.div_ceil(PAGE).max(1);
+        // SAFETY: a fresh anonymous mapping; the two calls that follow stay inside it.
+        let map = unsafe {
+            let size = (pages + 2) * PAGE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let map = libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            assert_ne!(map, libc::MAP_FAILED);
+            assert_eq!(libc::mprotect(map, PAGE, libc::PROT_NONE), 0);
+            assert_eq!(libc::mprotect(map.byte_add((pages + 1) * PAGE), PAGE, libc::PROT_NONE), 0);
+            map
+        };
+        Guarded { map: map.cast(), pages }
+    }
+
+    /// A copy of `values` that ends at the upper guard or starts at the lower one.
+    fn copy<T: Copy>(&mut self, values: &[T], at_end: bool) -> &[T] {
+        let size = std::mem::size_of_val(values);
+        assert!(size <= self.pages * PAGE);
+        let offset = if at_end { (self.pages + 1) * PAGE - size } else { PAGE };
+        // SAFETY: the destination lies between the guards, is aligned for T (pages are, and the size is a multiple of T's), was never
+        // handed out mutably, and lives as long as `self` is borrowed.
+        unsafe {
+            let to = self.map.add(offset).cast::<T>();
+            std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
+            std::slice::from_raw_parts(to, values.len())
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made by `new`; every slice of it borrows `self`.
+        unsafe { libc::munmap(self.map.cast(), (self.pages + 2) * PAGE) };
+    }
+}
+
+fn sets() -> Vec<Kernels> {
+    let sets: Vec<Kernels> = Isa::ALL.into_iter().filter_map(Kernels::forced).collect();
+    println!("seed {SEED:#x}, {sets:?}");
+    sets
+}
+
+#[test]
+fn floats_are_bit_equal_for_every_length() {
+    let mut random = Random(SEED);
+    let pools: [Vec<f32>; 5] = std::array::from_fn(|_| (0..LONGEST).map(|_| random.float()).collect());
+    let mut memory: [Guarded; 5] = std::array::from_fn(|_| Guarded::new(LONGEST * 4));
+    for kernels in sets() {
+        for len in 0..=LONGEST {
+            for at_end in [true, false] {
+                let mut pool = pools.iter();
+                let [q, a, b, c, d] = memory
+                    .each_mut()
+                    .map(|memory| memory.copy(&pool.next().map_or(&[][..], |pool| pool)[..len], at_end));
+                let rows = [a, b, c, d];
+                let bits = |values: [f32; 4]| values.map(f32::to_bits);
+                let dots = bits(rows.map(|row| model_dot(q, row)));
+                let distances = bits(rows.map(|row| model_l2(q, row)));
+                assert_eq!(bits(rows.map(|row| kernels.dot(q, row))), dots, "{kernels:?} dot {len}");
+                assert_eq!(bits(kernels.dot4(q, rows)), dots, "{kernels:?} dot4 {len}");
+                assert_eq!(bits(rows.map(|row| kernels.l2_squared(q, row))), distances, "{kernels:?} l2 {len}");
+                assert_eq!(bits(kernels.l2_squared4(q, rows)), distances, "{kernels:?} l2x4 {len}");
+            }
+        }
+    }
+}
+
+#[test]
+fn codes_are_exact_for_every_length() {
+    let mut random = Random(SEED);
+    let mut noise = || -> Vec<u8> { (0..LONGEST).map(|_| random.next() as u8).collect() };
+    // The second set is where an instruction that saturates would be found out.
+    let noisy: [Vec<u8>; 5] = std::array::from_fn(|_| noise());
+    let extreme = [255, 0x80, 0x7f, 0x80, 0x81].map(|byte| vec![byte; LONGEST]);
+    let mut memory: [Guarded; 5] = std::array::from_fn(|_| Guarded::new(LONGEST));
+    for kernels in sets() {
+        for pools in [&noisy, &extreme] {
+            for len in 0..=LONGEST {
+                for at_end in [true, false] {
+                    let mut pool = pools.iter();
+                    let [q, a, b, c, d] = memory
+                        .each_mut()
+                        .map(|memory| memory.copy(&pool.next().map_or(&[][..], |pool| pool)[..len], at_end));
+                    let codes: [&[i8]; 4] = [a, b, c, d].map(bytemuck::cast_slice);
+                    let expected = codes.map(|code| model_codes(q, code));
+                    assert_eq!(codes.map(|code| kernels.dot_codes(q, code)), expected, "{kernels:?} {len}");
+                    assert_eq!(kernels.dot_codes4(q, codes), expected, "{kernels:?} x4 {len}");
+                    let signed: &[i8] = bytemuck::cast_slice(q);
+                    let expected = codes.map(|code| model_i8(signed, code));
+                    assert_eq!(codes.map(|code| kernels.dot_i8(signed, code)), expected, "{kernels:?} i8 {len}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scan_is_exact_for_every_length_and_count() {
+    let mut random = Random(SEED);
+    let query: Vec<u8> = (0..LONGEST).map(|_| random.next() as u8).collect();
+    let codes: Vec<i8> = (0..LONGEST * 11).map(|_| random.next() as i8).collect();
+    let mut query_memory = Guarded::new(LONGEST);
+    let mut codes_memory = Guarded::new(LONGEST * 11);
+    for kernels in sets() {
+        for len in 0..=LONGEST {
+            // Counts 0..=10 and, now and then, a query shorter than the stride.
+            let (count, short) = (len % 11, len / 11 % 3);
+            for at_end in [true, false] {
+                let query = query_memory.copy(&query[..len.saturating_sub(short)], at_end);
+                let codes = codes_memory.copy(&codes[..len * count], at_end);
+                let mut out = vec![i32::MIN; count];
+                kernels.dot_codes_many(query, codes, len, &mut out);
+                let expected: Vec<i32> = (0..count).map(|i| model_codes(query, &codes[i * len..])).collect();
+                assert_eq!(out, expected, "{kernels:?} {count} codes of {len}");
+            }
+        }
+    }
+}
+
+#[test]
+fn longest_vector_does_not_overflow() {
+    for kernels in sets() {
+        let (query, code) = (vec![255_u8; 16_384], vec![-128_i8; 16_384]);
+        assert_eq!(kernels.dot_codes(&query, &code), -255 * 128 * 16_384);
+        assert_eq!(kernels.dot_i8(&code, &code), 128 * 128 * 16_384);
+        // Beyond any vector the sum wraps, everywhere alike.
+        let (query, code) = (vec![255_u8; 70_000], vec![-128_i8; 70_000]);
+        assert_eq!(kernels.dot_codes(&query, &code), (-255 * 128 * 70_000_i64) as i32);
+    }
+}
+
+#[test]
+fn unequal_lengths_are_refused() {
+    for kernels in sets() {
+        let refused = |call: &dyn Fn()| {
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+            assert!(caught.is_err(), "{kernels:?}");
+        };
+        let (long, short) = ([0.0; 40], [0.0; 39]);
+        refused(&|| _ = kernels.dot(&long, &short));
+        refused(&|| _ = kernels.l2_squared(&short, &long));
+        refused(&|| _ = kernels.dot4(&long, [&long, &long, &long, &short]));
+        refused(&|| _ = kernels.l2_squared4(&long, [&short, &long, &long, &long]));
+        let (query, code, less) = ([0_u8; 64], [0_i8; 64], [0_i8; 63]);
+        refused(&|| _ = kernels.dot_codes(&query, &less));
+        refused(&|| _ = kernels.dot_codes4(&query, [&code, &code, &less, &code]));
+        refused(&|| _ = kernels.dot_i8(&code, &less));
+        refused(&|| _ = kernels.quantize(&long, &mut [0; 39]));
+        refused(&|| kernels.dot_codes_many(&query, &code, 63, &mut [0]));
+        refused(&|| kernels.dot_codes_many(&query, &code, 64, &mut [0; 2]));
+        refused(&|| kernels.dot_codes_many(&[], &code, usize::MAX, &mut [0; 2]));
+    }
+}
+
+#[test]
+fn environment_forces_the_instruction_set() {
+    let names = [("portable", Isa::Portable), ("avx2", Isa::Avx2), ("avx512", Isa::Avx512Vnni)];
+    let best = names.into_iter().filter_map(|(_, isa)| Kernels::forced(isa)).next_back().map(Kernels::isa);
+    if let Ok(name) = std::env::var("VECMEM_ISA") {
+        let wish = names.into_iter().find(|(known, _)| *known == name).and_then(|(_, isa)| Kernels::forced(isa));
+        assert_eq!(Some(Kernels::get().isa()), wish.map(Kernels::isa).or(best), "{name}");
+        return;
+    }
+    assert_eq!(Some(Kernels::get().isa()), best);
+    for name in ["portable", "avx2", "avx512", "abacus"] {
+        let this = std::env::current_exe().expect("a test knows its executable");
+        let child = std::process::Command::new(this)
+            .env("VECMEM_ISA", name)
+            .args(["--exact", "environment_forces_the_instruction_set"])
+            .output()
+            .expect("a test can start itself");
+        assert!(child.status.success(), "{name}: {}", String::from_utf8_lossy(&child.stdout));
+    }
+}
