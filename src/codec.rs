@@ -101,11 +101,6 @@ impl<'a> Reader<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    #[inline]
-    pub fn f32(&mut self) -> Decoded<f32> {
-        self.array().map(f32::from_le_bytes)
-    }
-
     /// `count` numbers; nothing is allocated unless all of them are there.
     pub fn floats(&mut self, count: usize) -> Decoded<Box<[f32]>> {
         let length = count.checked_mul(4).ok_or(self.malformed("a vector is longer than memory"))?;
@@ -208,10 +203,6 @@ impl Writer {
         self.bytes(&value.to_le_bytes());
     }
 
-    pub fn f32(&mut self, value: f32) {
-        self.bytes(&value.to_le_bytes());
-    }
-
     pub fn floats(&mut self, values: &[f32]) {
         self.bytes.reserve(4 * values.len());
         values.iter().for_each(|value| self.bytes.extend_from_slice(&value.to_le_bytes()));
@@ -234,11 +225,6 @@ impl Writer {
         if length > self.bytes.len() {
             self.bytes.resize(length, 0);
         }
-    }
-
-    /// Zeros up to the next multiple of `alignment`.
-    pub fn align(&mut self, alignment: usize) {
-        self.pad_to(self.bytes.len().next_multiple_of(alignment));
     }
 }
 
@@ -279,14 +265,13 @@ mod tests {
         writer.u32(u32::MAX);
         writer.u64(1 << 40);
         writer.i64(-5);
-        writer.f32(-0.5);
         writer.prefixed("é".as_bytes());
         writer.floats(&[1.0, f32::MIN_POSITIVE]);
-        writer.align(64);
+        writer.pad_to(64);
         let bytes = writer.into_vec();
         let mut reader = Reader::new(&bytes);
         assert_eq!((reader.u8(), reader.u16(), reader.u32()), (Ok(7), Ok(0x1234), Ok(u32::MAX)));
-        assert_eq!((reader.u64(), reader.i64(), reader.f32()), (Ok(1 << 40), Ok(-5), Ok(-0.5)));
+        assert_eq!((reader.u64(), reader.i64()), (Ok(1 << 40), Ok(-5)));
         assert_eq!(reader.text(2), Ok("é"));
         assert_eq!(reader.floats(2).as_deref(), Ok(&[1.0, f32::MIN_POSITIVE][..]));
         assert!(reader.finish().is_err());

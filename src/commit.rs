@@ -252,7 +252,7 @@ impl Pipeline {
         let mut guard = LeaderGuard { engine: &self.engine, group: &group.members, finished: false };
         let sync = self.engine.durability == Durability::Sync;
         let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
-        let logged = self.engine.check_fence().and_then(|()| log.write(&group.frames, sync, generation));
+        let logged = self.engine.check_fence().and_then(|()| log.write(&*self.engine.storage, &group.frames, sync, generation));
         let result = match logged {
             Err(error) => Err(self.engine.fence(&error)),
             Ok(()) => {
@@ -268,7 +268,6 @@ impl Pipeline {
         self.state.lock().forget_pending(&group.operations);
         guard.finished = true;
         group.members.decide(result);
-        self.engine.group_done();
     }
 
     /// Prepares a log file with room for `bytes`, and tells first the log, then the model of its space.

@@ -15,7 +15,7 @@ pub struct Tuning {
     pub busy_timeout: Duration,
     /// Size of the first log file; each next one doubles.
     pub log_file_min_bytes: u64,
-    /// Largest ordinary log file.
+    /// Largest ordinary log file: with the one that waits, an idle store holds at most twice this much log.
     pub log_file_max_bytes: u64,
     /// Bytes of log past which the shard that holds it back is sealed.
     pub log_total_bytes: u64,
@@ -55,7 +55,7 @@ impl Default for Tuning {
             sealing_parts: 2,
             busy_timeout: Duration::from_secs(30),
             log_file_min_bytes: 1 << 20,
-            log_file_max_bytes: 64 << 20,
+            log_file_max_bytes: 32 << 20,
             log_total_bytes: 256 << 20,
             merge_ratio: 4,
             segments_max: 8,

@@ -125,7 +125,7 @@ impl Worker {
         self.run(period, |worker| {
             worker.pipeline.flush_touches()?;
             if os {
-                worker.engine.sync_log(Lsn::MAX)?;
+                worker.engine.sync_log_aside()?;
             }
             worker.pipeline.prepare_ahead()?;
             Ok(false)
@@ -188,7 +188,11 @@ impl Worker {
         let file_id = self.engine.new_file_id();
         let sources: Vec<(&Segment, &Deaths)> =
             inputs.iter().map(|part| Ok((part.segment()?, &part.deaths))).collect::<Result<_>>()?;
-        let (info, rows) = merge::write(&self.output(file_id), &sources, base)?;
+        let merged = merge::write(&self.output(file_id), &sources, base);
+        if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
+            inputs.iter().for_each(|part| part.refuse_merges_if_damaged());
+        }
+        let (info, rows) = merged?;
         let output = info.map(|info| self.open(&info)).transpose()?;
         let inputs = inputs.iter().map(|part| Input::Sealed(Arc::clone(part))).collect();
         install(&self.engine, &Finished { shard, base, inputs, rows, output })?;
@@ -197,7 +201,8 @@ impl Worker {
     }
 
     fn output(&self, file_id: u64) -> seal::Output<'_> {
-        seal::Output { storage: &*self.engine.storage, keys: self.engine.identity.keys, file_id }
+        let (storage, keys) = (&*self.engine.storage, self.engine.identity.keys);
+        seal::Output { storage, keys, file_id, go_on: Box::new(|| self.engine.check_writable()) }
     }
 
     fn open(&self, info: &SegmentInfo) -> Result<SharedPart> {

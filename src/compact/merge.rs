@@ -52,6 +52,7 @@ fn write_rows(
     loop {
         let standing = heads.iter().enumerate().filter_map(|(index, head)| Some((index, head.as_ref()?)));
         let Some((index, head)) = standing.min_by_key(|(_, head)| (head.namespace, head.key)) else { break };
+        output.check(writer.rows() as usize)?;
         let stored = head.segment.times(head.row)?.expires_at;
         let expires_at = head.deaths.expires_at(head.row, stored);
         became[index][head.row as usize] = writer.push_copy(head.segment, head.row, expires_at)?;

@@ -240,7 +240,7 @@ impl Engine {
             apply(&view, *first_lsn, operations, |_| 0)?;
             view.visible = first_lsn + operations.len() as Lsn - 1;
         }
-        let mut crowded = false;
+        let (mut crowded, mut swapped) = (false, false);
         for index in 0..view.shards.len() {
             let shard = &view.shards[index];
             if !self.is_full(&shard.active) {
@@ -251,8 +251,12 @@ impl Engine {
                 continue;
             }
             view = self.with_active_sealed(&view, index);
+            swapped = true;
         }
         self.publish(view, crowded);
+        if swapped {
+            self.signal.raise();
+        }
         Ok(())
     }
 
@@ -294,19 +298,20 @@ impl Engine {
         self.signal.wait_after(count, deadline)
     }
 
-    /// A group is published: background threads look whether there is work.
-    pub fn group_done(&self) {
-        let view = self.view.get();
-        if view.shards.iter().any(|shard| !shard.sealing.is_empty()) {
-            self.signal.raise();
-        }
-    }
-
     /// Makes everything logged through `lsn` survive a power loss.
     pub fn sync_log(&self, lsn: Lsn) -> Result<()> {
         let mut log = self.log.lock();
         self.check_fence()?;
-        log.sync_through(lsn).map_err(|error| self.fence(&error))
+        log.sync_through(&*self.storage, lsn).map_err(|error| self.fence(&error))
+    }
+
+    /// The same for everything logged so far, without holding up writers.
+    pub fn sync_log_aside(&self) -> Result<()> {
+        self.check_fence()?;
+        let Some((file, lsn)) = self.log.lock().unsynced() else { return Ok(()) };
+        file.sync_data().map_err(|error| self.fence(&error))?;
+        self.log.lock().note_synced(lsn);
+        Ok(())
     }
 
     pub fn new_file_id(&self) -> u64 {

@@ -5,10 +5,12 @@
 //! * `synced` never claims a frame whose sync has not returned. After a failed write or sync the engine is fenced and
 //!   nothing here is called again.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
-use crate::storage::Storage;
-use crate::wal::{Frame, LogFacts, LogWriter, Prepared};
+use crate::storage::{Storage, StorageFile};
+use crate::wal::{self, Frame, LogFacts, LogWriter, Prepared};
 
 /// The log of an open store.
 pub(crate) struct Log {
@@ -42,7 +44,7 @@ impl Log {
     }
 
     /// Writes frames, and syncs them if the mode wants that.
-    pub fn write(&mut self, frames: &[Frame], sync: bool, generation: u64) -> Result<()> {
+    pub fn write(&mut self, storage: &dyn Storage, frames: &[Frame], sync: bool, generation: u64) -> Result<()> {
         let Some(writer) = &mut self.writer else {
             return Err(Error::new(ErrorKind::Fenced, "a frame was to be written before the log was started"));
         };
@@ -50,19 +52,33 @@ impl Log {
         writer.write(frames, self.synced)?;
         self.written = writer.last_lsn();
         self.newest_clock = frames.iter().map(|frame| frame.clock).fold(self.newest_clock, i64::max);
-        if sync { self.sync_through(self.written) } else { Ok(()) }
+        if sync { self.sync_through(storage, self.written) } else { Ok(()) }
     }
 
     /// Makes everything written through `lsn` durable.
-    pub fn sync_through(&mut self, lsn: Lsn) -> Result<()> {
+    pub fn sync_through(&mut self, storage: &dyn Storage, lsn: Lsn) -> Result<()> {
         if self.synced >= lsn.min(self.written) {
             return Ok(());
         }
-        if let Some(writer) = &mut self.writer {
-            writer.sync()?;
-            self.synced = self.written;
+        match (&mut self.writer, &self.facts) {
+            (Some(writer), _) => writer.sync()?,
+            // What was found at the open may be in the page cache only.
+            (None, Some(facts)) => wal::make_durable(storage, facts)?,
+            (None, None) => {}
         }
+        self.synced = self.written;
         Ok(())
+    }
+
+    /// What a sync beside further writes has to sync, and the LSN through which that makes the log durable.
+    pub fn unsynced(&self) -> Option<(Arc<dyn StorageFile>, Lsn)> {
+        let writer = self.writer.as_ref()?;
+        (self.synced < self.written).then(|| writer.sync_target())
+    }
+
+    /// Such a sync has returned.
+    pub fn note_synced(&mut self, lsn: Lsn) {
+        self.synced = self.synced.max(lsn);
     }
 
     /// Bytes of the log's files, prepared ones that wait apart.

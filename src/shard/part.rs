@@ -19,6 +19,7 @@ use crate::segment::part::{Conditions, Part, Rows, Sealed};
 use crate::segment::sealed::Segment;
 use crate::shard::AnyPart;
 use crate::shard::decide::{Current, Write};
+use crate::sync::{AtomicBool, Ordering};
 use crate::types::{FieldVector, Interval, Item, NEVER, Namespace, Version};
 
 /// A segment with its tombstones, as long as any View needs it.
@@ -29,12 +30,14 @@ pub(crate) struct SealedPart {
     /// Why the part serves nothing although its file opened.
     lost: OnceLock<String>,
     /// Deaths and touches since the tombstones were last written down.
-    dirty: crate::sync::AtomicBool,
+    dirty: AtomicBool,
+    /// A merge met damage in it.
+    unmergeable: AtomicBool,
 }
 
 impl SealedPart {
     pub fn new(entry: SegmentEntry, segment: Result<Segment>, deaths: Deaths) -> Self {
-        Self { entry, deaths, segment, lost: OnceLock::new(), dirty: crate::sync::AtomicBool::new(false) }
+        Self { entry, deaths, segment, lost: OnceLock::new(), dirty: AtomicBool::new(false), unmergeable: AtomicBool::new(false) }
     }
 
     /// The segment, or why it cannot be read.
@@ -84,13 +87,20 @@ impl SealedPart {
         (self.entry.first_namespace.as_slice()..=self.entry.last_namespace.as_slice()).contains(&namespace)
     }
 
+    /// A merge that met damage does not try the damaged input again.
+    pub fn refuse_merges_if_damaged(&self) {
+        if self.segment().map_or(true, |segment| !segment.verify().is_empty()) {
+            self.unmergeable.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether tombstones changed since this was last asked; asking forgets.
     pub fn take_dirty(&self) -> bool {
-        self.dirty.swap(false, crate::sync::Ordering::Relaxed)
+        self.dirty.swap(false, Ordering::Relaxed)
     }
 
     pub fn set_dirty(&self) {
-        self.dirty.store(true, crate::sync::Ordering::Relaxed);
+        self.dirty.store(true, Ordering::Relaxed);
     }
 }
 
@@ -260,7 +270,7 @@ impl SealedPart {
             bytes: self.entry.length,
             rows: u64::from(self.entry.rows),
             dead_rows: self.deaths.dead_rows(),
-            damaged: self.segment().is_err(),
+            damaged: self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
         }
     }
 }

@@ -196,9 +196,10 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
         view.visible = view.visible.max(log.last_lsn);
         newest_clock = log.newest_clock;
     }
-    remove_orphans(&**storage, &manifest, facts.log.as_ref())?;
+    let previous_files = files_of_previous(&**storage, &manifest);
+    remove_orphans(&**storage, &manifest, &previous_files, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
-    let installed = Installed { previous_files: Vec::new(), manifest };
+    let installed = Installed { previous_files, manifest };
     Ok(Start { identity, view, log, installed, next_file_id, newest_clock })
 }
 
@@ -255,9 +256,22 @@ fn apply_around_damage(
     Ok(())
 }
 
+/// The files that the generation before needs, should the newest manifest be damaged one day.
+fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Vec<String> {
+    let generation = manifest.generation.saturating_sub(1);
+    let name = manifest_name(generation);
+    let previous = storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation));
+    previous.map_or_else(|_| Vec::new(), |previous| previous.files().collect())
+}
+
 /// Removes files of ours that nothing names: leftovers of jobs that a crash cut short.
-fn remove_orphans(storage: &dyn Storage, manifest: &Manifest, log: Option<&LogFacts>) -> Result<()> {
-    let named: HashSet<String> = manifest.files().collect();
+fn remove_orphans(
+    storage: &dyn Storage,
+    manifest: &Manifest,
+    previous_files: &[String],
+    log: Option<&LogFacts>,
+) -> Result<()> {
+    let named: HashSet<String> = manifest.files().chain(previous_files.iter().cloned()).collect();
     let in_log: HashSet<u64> = log.iter().flat_map(|log| &log.files).map(|file| file.id).collect();
     for (name, _) in storage.list()? {
         let orphan = match parse_name(&name) {

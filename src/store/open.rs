@@ -57,9 +57,10 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     let key = storage.identity();
     // The registry stays locked until the store is in it, so that two threads cannot both open it.
     let mut open = OPEN.lock();
-    if let Some(handle) = open.get(&key).and_then(Weak::upgrade)
-        && !handle.engine.is_closed()
-    {
+    let found = open.get(&key).and_then(Weak::upgrade);
+    if let Some(handle) = found.filter(|handle| !handle.engine.is_closed()) {
+        // Should this turn out to be the last handle, its drop takes the registry's lock.
+        drop(open);
         if !handle.options.serves(&options, handle.engine.identity.keys.space) {
             return Err(Error::new(
                 ErrorKind::OptionsDiffer,

@@ -78,14 +78,15 @@ mod header;
 mod operations;
 mod replay;
 mod space;
+mod window;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use frame::{Frame, FrameHeader, FrameKind};
+pub(crate) use frame::{Frame, FrameKind};
 pub(crate) use operations::{decode_operations, encode_operation};
-pub(crate) use replay::{FileFacts, LogFacts, Tail, inspect, visit};
+pub(crate) use replay::{LogFacts, Tail, inspect, visit};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
 pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};
 

@@ -6,18 +6,15 @@
 
 use std::collections::VecDeque;
 
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, body_crc};
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use super::header::{FileHeader, HeaderState};
 use super::operations::decode_operations;
-use super::{DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADERS_BYTES, LogFile, Predecessor, file_id, file_name};
+use super::window::Window;
+use super::{DOUBT_NAME, FILE_BYTES_MAX, HEADERS_BYTES, LogFile, Predecessor, file_id, file_name};
 use crate::codec::seed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
-use crate::storage::{Storage, StorageFile};
-
-/// Bytes read at once.
-const WINDOW_BYTES: u64 = 1 << 20;
-const ZEROS: [u8; FRAME_ALIGNMENT as usize] = [0; FRAME_ALIGNMENT as usize];
+use crate::storage::Storage;
 
 /// How a log ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -309,99 +306,4 @@ struct Frames {
     end: u64,
     /// The successor that a Closed frame at the end names.
     closed: Option<u64>,
-}
-
-/// What is found behind a bad frame.
-struct Remains {
-    /// The highest durable LSN of a frame header.
-    durable_lsn: Lsn,
-    /// End of what is not zero.
-    end: u64,
-}
-
-/// A file, seen through a buffer.
-struct Window {
-    file: Box<dyn StorageFile>,
-    name: String,
-    length: u64,
-    start: u64,
-    buffer: Vec<u8>,
-}
-
-impl Window {
-    fn open(storage: &dyn Storage, id: u64) -> Result<Self> {
-        let name = file_name(id);
-        let file = storage.open(&name)?;
-        let length = file.len()?;
-        Ok(Self { file, name, length, start: 0, buffer: Vec::new() })
-    }
-
-    /// `length` bytes at `offset`.
-    fn bytes(&mut self, offset: u64, length: u64) -> Result<&[u8]> {
-        let left = self.length.saturating_sub(offset);
-        if length > left {
-            return Err(Error::corrupt(&self.name, offset, "the file ends too early"));
-        }
-        let buffered = self.start <= offset && offset + length <= self.start + self.buffer.len() as u64;
-        if !buffered {
-            self.buffer.resize(left.min(length.max(WINDOW_BYTES)) as usize, 0);
-            self.start = offset;
-            self.file.read_at(offset, &mut self.buffer)?;
-        }
-        let at = (offset - self.start) as usize;
-        Ok(&self.buffer[at..at + length as usize])
-    }
-
-    /// The whole and undamaged frame at `offset`, if there is one.
-    fn frame(&mut self, salt: u64, offset: u64) -> Result<Option<(FrameHeader, &[u8])>> {
-        let left = self.length.saturating_sub(offset);
-        if left < FRAME_ALIGNMENT {
-            return Ok(None);
-        }
-        let Some(header) = FrameHeader::decode(self.bytes(offset, FRAME_ALIGNMENT)?, salt, offset, left) else {
-            return Ok(None);
-        };
-        let body = self.bytes(offset + FRAME_HEADER_BYTES as u64, u64::from(header.body_bytes))?;
-        let whole = body_crc(salt, header.first_lsn, body) == header.body_crc;
-        Ok(whole.then_some((header, body)))
-    }
-
-    /// As many bytes at `offset` as are at hand: whole multiples of 64, or all that is left.
-    fn some_bytes(&mut self, offset: u64) -> Result<&[u8]> {
-        let left = self.length.saturating_sub(offset);
-        let end = self.start + self.buffer.len() as u64;
-        let at_hand =
-            if self.start <= offset { end.saturating_sub(offset) / FRAME_ALIGNMENT * FRAME_ALIGNMENT } else { 0 };
-        let length = if at_hand > 0 { at_hand } else { left.min(WINDOW_BYTES) };
-        self.bytes(offset, length)
-    }
-
-    /// The first 64 bytes at or after `offset` that are not all zero.
-    fn skip_zeros(&mut self, mut offset: u64) -> Result<Option<u64>> {
-        while offset < self.length {
-            let bytes = self.some_bytes(offset)?;
-            let mut chunks = bytes.chunks(FRAME_ALIGNMENT as usize);
-            if let Some(index) = chunks.position(|chunk| *chunk != ZEROS[..chunk.len()]) {
-                return Ok(Some(offset + index as u64 * FRAME_ALIGNMENT));
-            }
-            offset += bytes.len() as u64;
-        }
-        Ok(None)
-    }
-
-    /// Tries every place for a frame from `offset` on. Headers are enough: what they say holds even if their body is torn.
-    fn search_frames(&mut self, salt: u64, offset: u64) -> Result<Remains> {
-        let mut remains = Remains { durable_lsn: 0, end: offset };
-        let mut next = Some(offset);
-        while let Some(offset) = next {
-            let left = self.length - offset;
-            let bytes = self.bytes(offset, left.min(FRAME_ALIGNMENT))?;
-            if let Some(header) = FrameHeader::decode(bytes, salt, offset, left) {
-                remains.durable_lsn = remains.durable_lsn.max(header.durable_lsn);
-            }
-            remains.end = offset + bytes.len() as u64;
-            next = self.skip_zeros(remains.end)?;
-        }
-        Ok(remains)
-    }
 }

@@ -60,11 +60,6 @@ impl Space {
         self.spares.push_back(file_bytes.saturating_sub(HEADERS_BYTES + CLOSED_BYTES));
     }
 
-    /// Bytes left for frames in the current file.
-    pub fn free(&self) -> u64 {
-        self.free
-    }
-
     /// Prepared files that wait.
     pub fn spares(&self) -> usize {
         self.spares.len()

@@ -12,8 +12,7 @@ use super::frame::{Frame, FrameHeader, FrameKind};
 use super::header::FileHeader;
 use super::space::{Place, Space, file_bytes_for, frame_bytes};
 use super::{
-    CLOSED_BYTES, DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor,
-    file_name,
+    DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name,
 };
 use crate::codec::seed;
 use crate::error::{Error, ErrorKind, Result};
@@ -162,12 +161,6 @@ impl LogWriter {
         self.guard(|writer| writer.current.file.sync_data())
     }
 
-    /// The file whose `sync_data` makes everything up to the LSN durable, for a sync beside further writes. If that sync
-    /// fails, the caller writes no more.
-    pub fn sync_target(&self) -> (Arc<dyn StorageFile>, Lsn) {
-        (Arc::clone(&self.current.file), self.end.last_lsn)
-    }
-
     /// Ends the log. Returns the ids of the spares, which can be removed.
     pub fn close(mut self, clock: i64) -> Result<Vec<u64>> {
         self.guard(|writer| {
@@ -185,13 +178,14 @@ impl LogWriter {
         self.end.last_lsn
     }
 
-    /// The current file and the offset of its next frame.
-    pub fn position(&self) -> (u64, u64) {
-        (self.end.file, self.end.end)
+    /// The offset of the next frame in the current file.
+    #[cfg(test)]
+    pub(super) fn position(&self) -> u64 {
+        self.end.end
     }
 
-    /// Where the writer will put frames; the door starts its own model from a copy.
-    pub fn space(&self) -> &Space {
+    #[cfg(test)]
+    pub(super) fn space(&self) -> &Space {
         &self.space
     }
 
