@@ -252,7 +252,8 @@ impl Pipeline {
         let mut guard = LeaderGuard { engine: &self.engine, group: &group.members, finished: false };
         let sync = self.engine.durability == Durability::Sync;
         let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
-        let logged = self.engine.check_fence().and_then(|()| log.write(&*self.engine.storage, &group.frames, sync, generation));
+        let logged =
+            self.engine.check_fence().and_then(|()| log.write(&*self.engine.storage, &group.frames, sync, generation));
         let result = match logged {
             Err(error) => Err(self.engine.fence(&error)),
             Ok(()) => {

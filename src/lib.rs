@@ -1,30 +1,73 @@
 //! vecmem: an embedded, durable vector memory engine.
-mod check;
+//!
+//! One directory holds JSON memories and their embeddings. A program opens it and gets filtered top-k similarity search
+//! inside a namespace, or a prefix of namespaces, and loses nothing when it is killed or the power goes.
+//!
+//! ```
+//! use vecmem::{Filter, Metric, Namespace, Options, Put, Query, Scope, Store};
+//!
+//! # fn main() -> vecmem::Result<()> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("memories");
+//! let store = Store::open(&path, Options::with_vectors(3, Metric::Cosine))?;
+//! let facts = Namespace::new(["users", "ada", "facts"])?;
+//! store.put(Put::new(&facts, "tea", r#"{"text": "drinks green tea", "kind": "preference"}"#).vector([0.9, 0.1, 0.0]))?;
+//! store.put(Put::new(&facts, "cat", r#"{"text": "has a cat called Bit", "kind": "fact"}"#).vector([0.0, 0.8, 0.6]))?;
+//!
+//! let query = Query::new(&facts).vector([1.0, 0.0, 0.0]).limit(1);
+//! assert_eq!(store.search(&query)?[0].item.key, "tea");
+//!
+//! let of_all_users = Query::new(Scope::prefix(["users"])?).filter(Filter::from_json_str(r#"{"kind": "fact"}"#)?);
+//! assert_eq!(store.search(&of_all_users)?.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! When [`Store::put`] returns, the item survives a power loss ([`Durability::Sync`], the default) and every later read of
+//! the process sees it. A [`Batch`] is all or nothing, for crashes and for readers. A search returns exactly the `limit`
+//! best items if that many match its scope and filter. Damage is detected and named, never silent.
+//!
+//! Scores are larger for more similar items in every [`Metric`]; times are microseconds since 1970 UTC; sizes have
+//! [`limits`]. `ARCHITECTURE.md` in the repository tells how it works.
+#![deny(unsafe_op_in_unsafe_fn)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+#[cfg(not(unix))]
+compile_error!("vecmem runs on Linux (tested) and other Unix systems; Windows is not supported");
+
 mod codec;
-mod commit;
-mod compact;
-#[doc(hidden)]
-pub mod distance;
 mod error;
-pub mod filter;
 mod json;
-mod manifest;
-#[doc(hidden)]
-pub mod quant;
-mod query;
 mod record;
-mod segment;
-mod shard;
-mod storage;
-mod store;
 mod sync;
-#[doc(hidden)]
-pub mod testing;
 mod topk;
 mod tuning;
 mod types;
+
+#[doc(hidden)]
+pub mod distance;
+pub mod filter;
+#[doc(hidden)]
+pub mod quant;
+mod storage;
+
+mod query;
 mod wal;
+
+mod manifest;
+mod segment;
+
+mod compact;
+
+mod commit;
+mod shard;
+
+mod check;
 mod worker;
+
+mod store;
+#[doc(hidden)]
+pub mod testing;
 
 pub use error::{Error, ErrorKind, Limit, Result};
 pub use filter::Filter;

@@ -185,13 +185,27 @@ pub(crate) fn decode_labels(encoded: &[u8]) -> Vec<String> {
 
 /// Whether `encoded` is the encoding of 1 to 64 labels within the limits (the engine's own area included).
 pub(crate) fn is_encoded_namespace(encoded: &[u8]) -> bool {
-    let labels = decode_labels(encoded);
-    let own_area = encoded.first() == Some(&0);
-    let mut again = Vec::new();
-    labels.iter().for_each(|label| encode_label(&mut again, label.as_bytes()));
-    again == encoded
-        && (1..=limits::LABELS).contains(&labels.len())
-        && labels.iter().skip(usize::from(own_area)).all(|label| (1..=limits::LABEL_BYTES).contains(&label.len()))
+    let (mut labels, mut length, mut rest) = (0, 0, encoded);
+    while let Some(zero) = rest.iter().position(|&byte| byte == 0) {
+        // A NUL is a character of its own, so a label is UTF-8 when what lies between its NULs is.
+        if std::str::from_utf8(&rest[..zero]).is_err() {
+            return false;
+        }
+        length += zero;
+        rest = &rest[zero + 1..];
+        if let Some((&0xFF, after)) = rest.split_first() {
+            rest = after;
+            length += 1;
+            continue;
+        }
+        labels += 1;
+        let own_area = labels == 1 && length == 0;
+        if labels > limits::LABELS || length > limits::LABEL_BYTES || (length == 0 && !own_area) {
+            return false;
+        }
+        length = 0;
+    }
+    labels > 0 && length == 0 && rest.is_empty()
 }
 
 /// The engine's own area `("", name)`: in no public read, list or count.

@@ -37,7 +37,14 @@ pub(crate) struct SealedPart {
 
 impl SealedPart {
     pub fn new(entry: SegmentEntry, segment: Result<Segment>, deaths: Deaths) -> Self {
-        Self { entry, deaths, segment, lost: OnceLock::new(), dirty: AtomicBool::new(false), unmergeable: AtomicBool::new(false) }
+        Self {
+            entry,
+            deaths,
+            segment,
+            lost: OnceLock::new(),
+            dirty: AtomicBool::new(false),
+            unmergeable: AtomicBool::new(false),
+        }
     }
 
     /// The segment, or why it cannot be read.

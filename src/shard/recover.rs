@@ -226,7 +226,7 @@ fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> S
 /// Applies what the log holds beyond each shard's checkpoint.
 fn replay(storage: &dyn Storage, log: &LogFacts, manifest: &Manifest, view: &View) -> Result<()> {
     let covered = |index: usize| manifest.shards[index].checkpoint;
-    let from = manifest.checkpoint();
+    let from = manifest.checkpoint() + 1;
     wal::visit(storage, manifest.store_id, log, from, &mut |header, operations| {
         let seen: Lsn = header.first_lsn;
         match apply(view, seen, &operations, covered) {

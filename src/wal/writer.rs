@@ -161,6 +161,12 @@ impl LogWriter {
         self.guard(|writer| writer.current.file.sync_data())
     }
 
+    /// The file whose `sync_data` makes everything up to the LSN durable, for a sync beside further writes. If that sync
+    /// fails, the caller writes no more.
+    pub fn sync_target(&self) -> (Arc<dyn StorageFile>, Lsn) {
+        (Arc::clone(&self.current.file), self.last_lsn())
+    }
+
     /// Ends the log. Returns the ids of the spares, which can be removed.
     pub fn close(mut self, clock: i64) -> Result<Vec<u64>> {
         self.guard(|writer| {
