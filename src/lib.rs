@@ -54,6 +54,7 @@ mod storage;
 mod query;
 mod wal;
 
+mod file_names;
 mod manifest;
 mod segment;
 

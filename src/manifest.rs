@@ -30,6 +30,7 @@
 
 use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::{TEMPORARY, manifest_name};
 use crate::record::Lsn;
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
 use crate::segment::layout::{codes_name, dead_name, truth_name};
@@ -42,7 +43,6 @@ const MAGIC: &[u8; 8] = b"VECMEMMF";
 const FORMAT_VERSION: u32 = 1;
 const HEADER_BYTES: usize = 40;
 const FILE_BYTES_MAX: usize = 256 << 20;
-const TEMPORARY: &str = "manifest.tmp";
 
 /// Which files make up the store, as of one generation.
 #[derive(Clone, Debug, PartialEq)]
@@ -367,63 +367,10 @@ fn crc_of(bytes: &[u8]) -> u32 {
     crate::codec::crc32c(0, bytes)
 }
 
-/// The name of a generation's file.
-pub(crate) fn manifest_name(generation: u64) -> String {
-    format!("manifest-{generation:016x}")
-}
-
-/// The generation that a file name stands for.
-pub(crate) fn manifest_generation(name: &str) -> Option<u64> {
-    hex16(name.strip_prefix("manifest-")?)
-}
-
-/// What a file name of the store stands for; `None` for a stranger, which is never touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileName {
-    Manifest(u64),
-    Temporary,
-    Log(u64),
-    Segment(u64),
-    Lock,
-    Reserve,
-    Doubt,
-}
-
-/// Reads a file name.
-pub(crate) fn parse_name(name: &str) -> Option<FileName> {
-    match name {
-        TEMPORARY => return Some(FileName::Temporary),
-        "LOCK" => return Some(FileName::Lock),
-        "reserve" => return Some(FileName::Reserve),
-        "wal-doubt" => return Some(FileName::Doubt),
-        _ => {}
-    }
-    if let Some(generation) = manifest_generation(name) {
-        return Some(FileName::Manifest(generation));
-    }
-    if let Some(id) = name.strip_prefix("wal-").and_then(|rest| rest.strip_suffix(".log")).and_then(hex16) {
-        return Some(FileName::Log(id));
-    }
-    let (stem, extension) = name.strip_prefix("seg-")?.split_once('.')?;
-    match extension {
-        "truth" | "codes" => hex16(stem).map(FileName::Segment),
-        "dead" => {
-            let (id, generation) = stem.split_once('-')?;
-            hex16(generation)?;
-            hex16(id).map(FileName::Segment)
-        }
-        _ => None,
-    }
-}
-
-fn hex16(text: &str) -> Option<u64> {
-    let lower = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    (text.len() == 16 && lower).then(|| u64::from_str_radix(text, 16).ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file_names::{FileName, parse_name};
 
     fn example() -> Manifest {
         let space = Some(VectorSpace { dims: 384, metric: Metric::Cosine });

@@ -12,10 +12,10 @@ use std::path::Path;
 
 /// Layers from the bottom up. A module imports from lower layers and from modules to its left in its own row.
 const LAYERS: &[&[&str]] = &[
-    &["error", "types", "record", "codec", "json", "topk", "sync", "tuning"],
+    &["error", "types", "record", "codec", "json", "sync", "topk", "tuning"],
     &["storage", "distance", "quant", "filter"],
     &["wal", "query"],
-    &["segment", "manifest"],
+    &["file_names", "segment", "manifest"],
     &["compact"],
     &["shard", "commit"],
     &["worker", "check"],

@@ -4,7 +4,7 @@
 //! * One writer at a time (whoever holds the apply lock), any number of readers without a lock. A reader that got its
 //!   `visible` from a published view sees every death at or below it; of later ones it sees any part, and ignores them.
 //! * The first death of a row is its death: it never changes and is never taken back.
-//! * Rows that nothing happened to cost 1/32 byte; pages of 512 rows are allocated when the first of them changes.
+//! * Rows that nothing happened to cost 1/20 byte; pages of 512 rows are allocated when the first of them changes alone.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -25,24 +25,32 @@ pub(crate) struct SparseColumn {
     default: u64,
     rows: u32,
     pages: Box<[OnceLock<Page>]>,
+    /// What all rows of a page have that is not allocated: a range kill writes one number for 512 rows.
+    uniform: Box<[AtomicU64]>,
 }
 
 impl SparseColumn {
     pub fn new(rows: u32, default: u64) -> Self {
-        let pages = (0..rows.div_ceil(PAGE_ROWS)).map(|_| OnceLock::new()).collect();
-        Self { default, rows, pages }
+        let pages = rows.div_ceil(PAGE_ROWS);
+        Self {
+            default,
+            rows,
+            pages: (0..pages).map(|_| OnceLock::new()).collect(),
+            uniform: (0..pages).map(|_| AtomicU64::new(default)).collect(),
+        }
     }
 
     /// The value of `row`; the default where there is no such row.
     #[inline]
     pub fn get(&self, row: u32) -> u64 {
-        match self.pages.get((row / PAGE_ROWS) as usize).and_then(OnceLock::get) {
+        let index = (row / PAGE_ROWS) as usize;
+        match self.pages.get(index).and_then(OnceLock::get) {
             Some(page) => page[(row % PAGE_ROWS) as usize].load(Ordering::Relaxed),
-            None => self.default,
+            None => self.uniform.get(index).map_or(self.default, |value| value.load(Ordering::Relaxed)),
         }
     }
 
-    /// Sets the value of `row`; nothing where there is no such row.
+    /// Sets the value of `row`; nothing where there is no such row. Writer only.
     pub fn set(&self, row: u32, value: u64) {
         if row < self.rows {
             self.page((row / PAGE_ROWS) as usize)[(row % PAGE_ROWS) as usize].store(value, Ordering::Relaxed);
@@ -51,33 +59,53 @@ impl SparseColumn {
 
     /// The rows of `range` whose value is not the default, in order, with their values.
     pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.slices(range)
-            .flat_map(|(first, slots)| (first..).zip(slots.iter().map(|slot| slot.load(Ordering::Relaxed))))
+        self.touched_pages(range.clone())
+            .flat_map(move |index| self.page_rows(index, &range))
+            .map(|row| (row, self.get(row)))
             .filter(|&(_, value)| value != self.default)
     }
 
     /// How many values of `range` are not the default and `counts`.
     pub fn count(&self, range: Range<u32>, counts: impl Fn(u64) -> bool) -> u32 {
         let counted = |value| u32::from(value != self.default && counts(value));
-        let count = |slots: &[AtomicU64]| slots.iter().map(|slot| counted(slot.load(Ordering::Relaxed))).sum::<u32>();
-        self.slices(range).map(|(_, slots)| count(slots)).sum()
+        let count_page = |index: usize| {
+            let rows = self.page_rows(index, &range);
+            let Some(page) = self.pages[index].get() else {
+                return counted(self.uniform[index].load(Ordering::Relaxed)) * rows.len() as u32;
+            };
+            let base = index as u32 * PAGE_ROWS;
+            let slots = &page[(rows.start - base) as usize..(rows.end - base) as usize];
+            slots.iter().map(|slot| counted(slot.load(Ordering::Relaxed))).sum()
+        };
+        self.touched_pages(range.clone()).map(count_page).sum()
     }
 
     /// Whether all of `range` is certainly the default, at the cost of a look at its pages.
     #[inline]
     pub fn is_untouched(&self, range: Range<u32>) -> bool {
-        self.page_range(&range).all(|page| self.pages[page].get().is_none())
+        self.touched_pages(range).next().is_none()
     }
 
     /// The values of this moment. For the writer, who knows that no other moment is mixed in.
     fn snapshot(&self) -> Self {
-        let copy = Self::new(self.rows, self.default);
-        self.iter(0..self.rows).for_each(|(row, value)| copy.set(row, value));
-        copy
+        let copy = |cell: &AtomicU64| AtomicU64::new(cell.load(Ordering::Relaxed));
+        let copy_page = |page: &OnceLock<Page>| match page.get() {
+            Some(page) => OnceLock::from(page.iter().map(copy).collect::<Page>()),
+            None => OnceLock::new(),
+        };
+        Self {
+            default: self.default,
+            rows: self.rows,
+            pages: self.pages.iter().map(copy_page).collect(),
+            uniform: self.uniform.iter().map(copy).collect(),
+        }
     }
 
     fn page(&self, index: usize) -> &Page {
-        self.pages[index].get_or_init(|| (0..PAGE_ROWS).map(|_| AtomicU64::new(self.default)).collect())
+        self.pages[index].get_or_init(|| {
+            let value = self.uniform[index].load(Ordering::Relaxed);
+            (0..PAGE_ROWS).map(|_| AtomicU64::new(value)).collect()
+        })
     }
 
     fn page_range(&self, range: &Range<u32>) -> Range<usize> {
@@ -88,15 +116,19 @@ impl SparseColumn {
         (range.start / PAGE_ROWS) as usize..end.div_ceil(PAGE_ROWS) as usize
     }
 
-    /// The allocated slots of `range`: the row of the first one, and the slots.
-    fn slices(&self, range: Range<u32>) -> impl Iterator<Item = (u32, &[AtomicU64])> + '_ {
-        let end = range.end.min(self.rows);
-        self.page_range(&range).filter_map(move |index| {
-            let page = self.pages[index].get()?;
-            let base = index as u32 * PAGE_ROWS;
-            let first = range.start.max(base);
-            Some((first, &page[(first - base) as usize..(end - base).min(PAGE_ROWS) as usize]))
-        })
+    /// The pages of `range` that may hold something else than the default.
+    #[inline]
+    fn touched_pages(&self, range: Range<u32>) -> impl Iterator<Item = usize> + '_ {
+        let is_touched = |&index: &usize| {
+            self.pages[index].get().is_some() || self.uniform[index].load(Ordering::Relaxed) != self.default
+        };
+        self.page_range(&range).filter(is_touched)
+    }
+
+    /// The rows of a page that are in `range`, for a page of `page_range(range)`.
+    fn page_rows(&self, index: usize, range: &Range<u32>) -> Range<u32> {
+        let base = index as u32 * PAGE_ROWS;
+        range.start.max(base)..range.end.min(self.rows).min(base.saturating_add(PAGE_ROWS))
     }
 }
 
@@ -158,20 +190,33 @@ impl Deaths {
 
     /// Kills what lives in `range` and was written before `lsn`, as of `lsn`; how many those were. Writer only.
     pub fn kill_range(&self, range: Range<u32>, lsn: Lsn, row_lsn: impl Fn(u32) -> Lsn) -> u32 {
-        let end = range.end.min(self.rows);
         let mut killed = 0;
         for index in self.dead_lsn.page_range(&range) {
-            let base = index as u32 * PAGE_ROWS;
-            let (first, last) = (range.start.max(base), end.min(base.saturating_add(PAGE_ROWS)));
-            let slots = &self.dead_lsn.page(index)[(first - base) as usize..(last - base) as usize];
-            for (row, slot) in (first..last).zip(slots) {
-                if slot.load(Ordering::Relaxed) == ALIVE && row_lsn(row) < lsn {
-                    slot.store(lsn, Ordering::Relaxed);
-                    killed += 1;
+            let rows = self.dead_lsn.page_rows(index, &range);
+            let is_whole = rows.len() == PAGE_ROWS as usize;
+            killed += match self.dead_lsn.pages[index].get() {
+                None if self.dead_lsn.uniform[index].load(Ordering::Relaxed) != ALIVE => 0,
+                None if is_whole && rows.clone().all(|row| row_lsn(row) < lsn) => {
+                    self.dead_lsn.uniform[index].store(lsn, Ordering::Relaxed);
+                    PAGE_ROWS
                 }
-            }
+                _ => self.kill_rows(index, rows, lsn, &row_lsn),
+            };
         }
         self.dead_rows.fetch_add(u64::from(killed), Ordering::Relaxed);
+        killed
+    }
+
+    fn kill_rows(&self, index: usize, rows: Range<u32>, lsn: Lsn, row_lsn: &impl Fn(u32) -> Lsn) -> u32 {
+        let mut killed = 0;
+        let page = self.dead_lsn.page(index);
+        for row in rows {
+            let slot = &page[(row % PAGE_ROWS) as usize];
+            if slot.load(Ordering::Relaxed) == ALIVE && row_lsn(row) < lsn {
+                slot.store(lsn, Ordering::Relaxed);
+                killed += 1;
+            }
+        }
         killed
     }
 
@@ -281,15 +326,15 @@ mod tests {
             let (deaths, mut model, mut state) = (Deaths::new(rows), BTreeMap::new(), seed);
             for lsn in 1..300 {
                 let (a, b) = (next(&mut state) as u32 % (rows + 9), next(&mut state) as u32 % (rows + 9));
-                if lsn % 10 != 0 {
+                if lsn % 10 != 1 {
                     let kills = a < rows && !model.contains_key(&a);
                     assert_eq!(deaths.kill(a, lsn), kills);
                     if kills {
                         model.insert(a, lsn);
                     }
                 } else {
-                    let born = |row: u32| u64::from(row % 2) * 150;
-                    let range = a.min(b)..a.min(b) + b / 20;
+                    let born = |row: u32| u64::from(row % 2 * u32::from(lsn > 100)) * 150;
+                    let range = a.min(b)..a.min(b) + if lsn % 20 == 1 { 1_100 } else { b / 20 };
                     let due = range.clone().filter(|&row| row < rows && born(row) < lsn);
                     let killed = due.filter(|&row| *model.entry(row).or_insert(lsn) == lsn).count();
                     assert_eq!(deaths.kill_range(range, lsn, born) as usize, killed);

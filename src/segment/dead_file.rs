@@ -73,7 +73,7 @@ impl DeadFile {
         file.sync_all()
     }
 
-    fn encode(&self, base: Lsn, dead: &RoaringBitmap, touches: &[Touch]) -> Result<Vec<u8>> {
+    pub(super) fn encode(&self, base: Lsn, dead: &RoaringBitmap, touches: &[Touch]) -> Result<Vec<u8>> {
         let mut bitmap = Vec::with_capacity(dead.serialized_size());
         dead.serialize_into(&mut bitmap).map_err(|error| Error::io(self.name(), "encode", error))?;
         let mut out = Writer::new();

@@ -28,10 +28,13 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
 pub(super) fn read_some(segment: &Segment) {
     let rows = segment.rows();
     for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)) {
-        let _ = (segment.record(row), segment.times(row), segment.row_vectors(row), segment.value_length(row));
+        let _ = (segment.record(row), segment.times(row), segment.value_length(row));
+        let vectors = segment.row_vectors(row).unwrap_or_default();
+        assert!(vectors.start <= vectors.end && vectors.end <= segment.vectors(), "vectors that do not exist");
         if let Ok(stored) = segment.row(row) {
             let _ = segment.find(stored.namespace, stored.key);
-            let _ = segment.interval(&Interval::of_namespace(stored.namespace));
+            let own = segment.interval(&Interval::of_namespace(stored.namespace)).unwrap_or_default();
+            assert!(own.start <= own.end && own.end <= rows, "rows that do not exist");
             let high = [stored.namespace, &[0xFF]].concat();
             let _ = segment.interval(&Interval { low: stored.namespace.to_vec(), high });
             let _ = segment.seek_key(0..rows, stored.key);

@@ -150,6 +150,14 @@ const SECTIONS: usize = Section::PathListEntry as usize;
 const ELEMENT_BYTES: [u32; SECTIONS] =
     [4, 1, 8, 8, 8, 8, 8, 4, 8, 4, 4, 4, 4, 8, 1, 64, 16, 8, 1, 4, 64, 16, 4, 4, 2, 4, 8, 1, 4, 4];
 
+impl Section {
+    /// Bytes of one element.
+    #[inline]
+    pub fn element_bytes(self) -> usize {
+        ELEMENT_BYTES[self as usize - 1] as usize
+    }
+}
+
 /// How many things a segment holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {

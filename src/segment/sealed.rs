@@ -137,22 +137,22 @@ impl Segment {
         let _ = self.codes_problem.set(error.to_string());
     }
 
-    /// Checks what a loop over `rows` will read of these sections, each of which has one element a row.
+    /// Checks what a loop over `rows` will read of these sections: one element a row (or one more).
     #[inline]
     pub fn ensure_rows(&self, rows: Range<u32>, sections: &[Section]) -> Result<()> {
-        sections.iter().try_for_each(|&section| self.ensure_elements(section, rows.clone(), self.rows()))
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, rows.clone()))
     }
 
-    /// Checks what a loop over `vectors` will read of these sections, each of which has one element a vector.
+    /// Checks what a loop over `vectors` will read of these sections: one element a vector.
     #[inline]
     pub fn ensure_vectors(&self, vectors: Range<u32>, sections: &[Section]) -> Result<()> {
-        sections.iter().try_for_each(|&section| self.ensure_elements(section, vectors.clone(), self.vectors()))
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, vectors.clone()))
     }
 
     #[inline]
-    fn ensure_elements(&self, section: Section, range: Range<u32>, count: u32) -> Result<()> {
+    fn ensure_elements(&self, section: Section, range: Range<u32>) -> Result<()> {
         let whole = self.header.section(section);
-        let each = whole.len() / (count as usize).max(1);
+        let each = if section == Section::Vectors { 4 * self.dims() } else { section.element_bytes() };
         let end = (whole.start + range.end as usize * each).min(whole.end);
         self.file.ensure(whole.start + range.start as usize * each..end)
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use super::blocks::{HEADER_BYTES, forge};
 use super::dead::{Deaths, Touch};
 use super::dead_file::DeadFile;
@@ -233,6 +235,19 @@ fn damage_stays_where_it_is() {
     let failing = (0..segment.rows()).filter(|&row| fails(row)).count();
     assert!(failing > 0 && failing < 400, "{failing} of {} rows fail", segment.rows());
     assert_eq!(segment.verify().len(), 1);
+    let whole = segment.vectors();
+    assert!(
+        segment.ensure_vectors(0..1, &[Section::Vectors]).is_err()
+            && segment.ensure_vectors(0..0, &[Section::Vectors]).is_ok()
+    );
+    assert!(segment.ensure_vectors(whole - 9..whole, &[Section::Vectors, Section::InverseNorm]).is_ok());
+    let first_vectors = 8 * segment.header().section(Section::FirstVector).end as u64 - 8;
+    storage.flip_bit(&truth_name(1), first_vectors);
+    let segment = Segment::open(&storage, &keys, &info.files).unwrap();
+    let rows = segment.rows();
+    assert!(segment.ensure_rows(rows - 1..rows + 1, &[Section::FirstVector]).is_err());
+    storage.flip_bit(&truth_name(1), first_vectors);
+    let segment = Segment::open(&storage, &keys, &info.files).unwrap();
     assert!((0..segment.rows()).all(|row| segment.row(row).is_ok()));
 }
 
@@ -338,6 +353,9 @@ fn tombstones_round_trip_and_notice_damage() {
         assert!(other.decode(&bytes).is_err());
     }
     assert!(DeadFile { rows: 2_999, ..file }.decode(&bytes).is_err());
+    let everything = RoaringBitmap::full();
+    let hostile = file.encode(60, &everything, &[]).unwrap();
+    assert_eq!(file.decode(&hostile).unwrap_err().kind(), ErrorKind::Corrupt, "four billion dead rows");
     let mut random = Random(18);
     println!("seed 18");
     for _ in 0..3_000 {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::RESERVE;
 use crate::manifest::Manifest;
 use crate::record::{Lsn, Operation};
 use crate::segment::active::Active;
@@ -23,9 +24,6 @@ use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Condvar, Mutex, MutexGuard, 
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
 use crate::wal::{self, Prepared};
-
-/// A file kept full of zeros, so that deletes find room on a full disk.
-pub(crate) const RESERVE: &str = "reserve";
 
 /// What never changes while a store is open.
 #[derive(Clone)]

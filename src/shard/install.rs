@@ -14,7 +14,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::manifest::{DerivedEntry, FileName, Manifest, SegmentEntry, manifest_name, parse_name};
+use crate::file_names::{FileName, manifest_name, parse_name};
+use crate::manifest::{DerivedEntry, Manifest, SegmentEntry};
 use crate::record::{ALIVE, Lsn};
 use crate::segment::active::Active;
 use crate::segment::dead::{Deaths, Touch};

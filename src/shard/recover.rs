@@ -10,7 +10,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{FileName, Manifest, SegmentEntry, manifest_generation, manifest_name, parse_name};
+use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
+use crate::manifest::{Manifest, SegmentEntry};
 use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::dead::Deaths;
