@@ -27,6 +27,8 @@ pub struct DiskStorage {
     directory: File,
     identity: (u64, u64),
     read_mode: ReadMode,
+    /// False for a private directory that nobody will look for after a crash.
+    syncs: bool,
 }
 
 impl DiskStorage {
@@ -46,7 +48,13 @@ impl DiskStorage {
         let directory = directory.map_err(|error| refused(path, error))?;
         let about = directory.metadata().map_err(|error| refused(path, error))?;
         let path = std::fs::canonicalize(path).map_err(|error| refused(path, error))?;
-        Ok(Self { path, directory, identity: (about.dev(), about.ino()), read_mode })
+        Ok(Self { path, directory, identity: (about.dev(), about.ino()), read_mode, syncs: true })
+    }
+
+    /// The same directory, never synced: what is in it does not survive a power loss.
+    #[must_use]
+    pub fn without_syncs(self) -> Self {
+        Self { syncs: false, ..self }
     }
 
     /// Device and inode: equal exactly for two ways to name one directory.
@@ -123,12 +131,12 @@ impl Storage for DiskStorage {
         let file = self
             .open_at(name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)
             .map_err(|error| Error::io(self.full_name(name), "create", error))?;
-        Ok(Box::new(DiskFile { file, name: self.full_name(name) }))
+        Ok(Box::new(DiskFile { file, name: self.full_name(name), syncs: self.syncs }))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn StorageFile>> {
         let (file, _) = self.open_regular(name, libc::O_RDWR)?;
-        Ok(Box::new(DiskFile { file, name: self.full_name(name) }))
+        Ok(Box::new(DiskFile { file, name: self.full_name(name), syncs: self.syncs }))
     }
 
     fn map(&self, name: &str) -> Result<Map> {
@@ -190,6 +198,9 @@ impl Storage for DiskStorage {
     }
 
     fn sync_dir(&self) -> Result<()> {
+        if !self.syncs {
+            return Ok(());
+        }
         self.directory.sync_all().map_err(|error| Error::io(self.describe(), "sync the directory", error))
     }
 
@@ -212,6 +223,7 @@ impl Storage for DiskStorage {
 struct DiskFile {
     file: File,
     name: String,
+    syncs: bool,
 }
 
 impl DiskFile {
@@ -242,11 +254,11 @@ impl StorageFile for DiskFile {
     }
 
     fn sync_data(&self) -> Result<()> {
-        self.file.sync_data().map_err(self.fail("sync"))
+        if self.syncs { self.file.sync_data().map_err(self.fail("sync")) } else { Ok(()) }
     }
 
     fn sync_all(&self) -> Result<()> {
-        self.file.sync_all().map_err(self.fail("sync"))
+        if self.syncs { self.file.sync_all().map_err(self.fail("sync")) } else { Ok(()) }
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
 pub(super) fn temporary(options: Options) -> Result<Store> {
     options.check()?;
     let path = disk::temporary_directory()?;
-    let storage = DiskStorage::open(&path, true, options.read_mode)?;
+    let storage = DiskStorage::open(&path, true, options.read_mode)?.without_syncs();
     let lock = Some(storage.lock(options.lock_timeout)?);
     let guards = Guards { lock: Mutex::new(lock), registered: None, temporary: Some(path.clone()) };
     let options = options.durability(Durability::Bulk).create(true);
