@@ -1,2 +1,122 @@
-//! The `vecmem` command.
-fn main() {}
+//! The `vecmem` command: reads the arguments and hands over to the file of the command's group.
+//!
+//! Invariants:
+//! * Results go to stdout, everything else (progress, errors) to stderr.
+//! * The exit code is 0 when everything asked for was done and 1 otherwise, a wrong call included.
+
+mod admin;
+mod arguments;
+mod crash;
+mod demo;
+mod export;
+mod import;
+mod items;
+mod lines;
+mod npy;
+mod output;
+mod search;
+mod source;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::Output;
+
+/// A durable vector memory in one directory: JSON items with embeddings, searched by similarity inside a namespace.
+#[derive(Parser)]
+#[command(
+    name = "vecmem",
+    version,
+    max_term_width = 120,
+    after_help = "\
+Begin with:
+  vecmem demo                                          see it work on a small sample
+  vecmem import DIR items.jsonl --vectors vectors.npy  make a store from your own data
+  vecmem search DIR --namespace users/ada --vector-file q.npy
+
+A namespace is written a/b/c, or as a JSON array when a label holds a slash: '[\"a/b\", \"c\"]'."
+)]
+struct Cli {
+    /// Print results as JSON; commands that print a list print one object a line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Create(admin::Create),
+    Import(import::Import),
+    Export(export::Export),
+    Put(items::Put),
+    Get(items::Get),
+    Delete(items::Delete),
+    Search(search::Search),
+    Ls(items::Ls),
+    Stats(admin::Stats),
+    Check(admin::Check),
+    Compact(admin::Compact),
+    #[command(hide = true)]
+    CrashWriter(crash::CrashWriter),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked_for = error.exit_code() == 0;
+            let printed = error.print().is_ok();
+            return if asked_for && printed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+    };
+    let output = Output { json: cli.json };
+    let result = match cli.command {
+        Command::Demo(command) => command.run(output),
+        Command::Create(command) => command.run(output),
+        Command::Import(command) => command.run(output),
+        Command::Export(command) => command.run(output),
+        Command::Put(command) => command.run(output),
+        Command::Get(command) => command.run(output),
+        Command::Delete(command) => command.run(output),
+        Command::Search(command) => command.run(output),
+        Command::Ls(command) => command.run(output),
+        Command::Stats(command) => command.run(output),
+        Command::Check(command) => command.run(output),
+        Command::Compact(command) => command.run(output),
+        Command::CrashWriter(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has seen enough (`| head`).
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", message(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// The whole chain in one sentence, then what to do where the library cannot know it.
+fn message(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    let mut advice = "";
+    for cause in error.chain() {
+        parts.push(cause.to_string());
+        if let Some(error) = cause.downcast_ref::<vecmem::Error>() {
+            if error.kind() == vecmem::ErrorKind::NotAStore {
+                advice = "\nmake a store with `vecmem create DIR --dims N` or `vecmem import DIR FILE.jsonl`";
+            }
+            // The library's message already contains its cause.
+            break;
+        }
+    }
+    parts.join(": ") + advice
+}

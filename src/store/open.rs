@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock, Weak};
 
 use crate::commit::Pipeline;
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::{manifest_generation, parse_name};
 use crate::shard::engine::Engine;
 use crate::shard::recover::{Verdict, create, gather, recover};
 use crate::storage::disk::{DiskStorage, SystemClock};
@@ -72,12 +73,30 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
         }
         return Ok(Store { handle });
     }
+    refuse_strangers(&storage, options.create)?;
     let lock = storage.lock(options.lock_timeout)?;
     let path = storage.path().to_path_buf();
     let guards = Guards { lock: Mutex::new(Some(lock)), registered: Some(key), temporary: None };
     let store = start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)?;
     open.insert(key, Arc::downgrade(&store.handle));
     Ok(store)
+}
+
+/// That the directory is a store, or one may be made of it: before anything is written to it, the lock included.
+fn refuse_strangers(storage: &DiskStorage, create: bool) -> Result<()> {
+    let names: Vec<String> = storage.list()?.into_iter().map(|(name, _)| name).collect();
+    if names.iter().any(|name| manifest_generation(name).is_some()) {
+        return Ok(());
+    }
+    let refused = |why: &str| Err(Error::new(ErrorKind::NotAStore, format!("{} {why}", storage.describe())));
+    if !create {
+        return refused("holds no vecmem store; create one, or give another path");
+    }
+    let is_stranger = |name: &&String| parse_name(name).is_none() && !name.starts_with('.');
+    match names.iter().find(is_stranger) {
+        Some(name) => refused(&format!("is no store and holds other files ({name}); give an empty or a new directory")),
+        None => Ok(()),
+    }
 }
 
 /// A private store that nobody else finds.

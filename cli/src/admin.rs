@@ -1,0 +1,157 @@
+//! The store as a whole: `create`, `stats`, `check`, `compact`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use vecmem::{ErrorKind, Options, Store};
+
+use crate::arguments::{MetricArgument, metric_name, open};
+use crate::output::{self, Output};
+
+/// Make an empty store
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  vecmem create memories --dims 384 --metric cosine
+  vecmem create notes                        (without vectors: a durable JSON key-value store)")]
+pub struct Create {
+    /// The directory to make
+    dir: PathBuf,
+    /// Numbers in one vector; without it the store holds no vectors
+    #[arg(long, value_name = "N")]
+    dims: Option<usize>,
+    /// How similarity is measured
+    #[arg(long, value_enum, requires = "dims", default_value = "cosine")]
+    metric: MetricArgument,
+}
+
+impl Create {
+    pub fn run(self, output: Output) -> Result<()> {
+        match open(&self.dir) {
+            Ok(store) => bail!("{} already holds a store ({})", self.dir.display(), space(&store)),
+            Err(error) => match error.downcast_ref::<vecmem::Error>() {
+                Some(error) if error.kind() == ErrorKind::NotAStore => {}
+                _ => return Err(error),
+            },
+        }
+        let options = self.dims.map_or_else(Options::new, |dims| Options::with_vectors(dims, self.metric.into()));
+        let store = Store::open(&self.dir, options)?;
+        let space = space(&store);
+        store.close()?;
+        let json = json!({"created": self.dir.display().to_string(), "dims": self.dims});
+        output.print(&json, || format!("created {} ({space})", self.dir.display()))
+    }
+}
+
+/// Print what the store holds and how it is laid out
+#[derive(Args)]
+#[command(after_help = "Example:\n  vecmem stats memories --json")]
+pub struct Stats {
+    /// The store
+    dir: PathBuf,
+}
+
+impl Stats {
+    pub fn run(self, output: Output) -> Result<()> {
+        let store = open(&self.dir)?;
+        let mut stats = serde_json::to_value(store.stats()?)?;
+        if let (Some(fields), Some(space)) = (stats.as_object_mut(), store.vector_space()) {
+            fields.insert("dims".into(), json!(space.dims));
+            fields.insert("metric".into(), json!(metric_name(space.metric)));
+        }
+        output.print(&stats, || stats.as_object().into_iter().flatten().map(stat_line).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+fn stat_line((name, value): (&String, &Value)) -> String {
+    let shown = match (value, value.as_u64()) {
+        (_, Some(number)) if name.ends_with("bytes") => output::bytes(number),
+        (_, Some(number)) => output::count(number),
+        (Value::String(text), _) => output::plain(text),
+        (Value::Null, _) => "-".to_owned(),
+        (Value::Array(list), _) if list.is_empty() => "-".to_owned(),
+        _ => value.to_string(),
+    };
+    format!("{:<20} {shown}", name.replace('_', " "))
+}
+
+/// Read every byte of the store and name what is damaged
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  vecmem check memories
+  vecmem check memories --repair      (rebuilds derived files; never touches the data itself)
+
+The exit code is 1 when problems remain.")]
+pub struct Check {
+    /// The store
+    dir: PathBuf,
+    /// Rebuild derived files that are missing or damaged
+    #[arg(long)]
+    repair: bool,
+}
+
+impl Check {
+    pub fn run(self, output: Output) -> Result<()> {
+        let store = open(&self.dir)?;
+        let spinner = output::spinner("checking");
+        let report = store.check(self.repair);
+        spinner.finish_and_clear();
+        let report = report?;
+        store.close()?;
+        output.print(&report, || {
+            let mut lines: Vec<String> =
+                report.repaired.iter().map(|what| format!("repaired: {}", output::short(what))).collect();
+            lines.extend(report.problems.iter().map(|what| format!("problem: {}", output::short(what))));
+            let (rows, segments) = (output::count(report.rows), output::count(report.segments));
+            lines.push(format!("read {rows} rows in {segments} segments"));
+            lines.join("\n")
+        })?;
+        match report.problems.len() {
+            0 => Ok(()),
+            found if self.repair => {
+                Err(anyhow!("{found} problems could not be repaired; restore these files from a backup"))
+            }
+            found => Err(anyhow!("{found} problems found; `vecmem check DIR --repair` rebuilds derived files")),
+        }
+    }
+}
+
+/// Merge everything into as few files as possible and free the space of what was deleted
+#[derive(Args)]
+#[command(after_help = "Example:\n  vecmem compact memories")]
+pub struct Compact {
+    /// The store
+    dir: PathBuf,
+}
+
+impl Compact {
+    pub fn run(self, output: Output) -> Result<()> {
+        let store = open(&self.dir)?;
+        let before = store.stats()?.disk_bytes;
+        let started = Instant::now();
+        let spinner = output::spinner("compacting");
+        let done = store.compact();
+        spinner.finish_and_clear();
+        done?;
+        let stats = store.stats()?;
+        store.close()?;
+        let took = started.elapsed().as_secs_f64();
+        let json = json!({"bytes_before": before, "bytes_after": stats.disk_bytes, "segments": stats.segments, "seconds": took});
+        output.print(&json, || {
+            let (before, after) = (output::bytes(before), output::bytes(stats.disk_bytes));
+            format!("compacted in {took:.1} s: {before} before, {after} now, {} segments", stats.segments)
+        })
+    }
+}
+
+/// The vector space, for people.
+pub fn space(store: &Store) -> String {
+    match store.vector_space() {
+        Some(space) => format!("{} dimensions, {}", space.dims, metric_name(space.metric)),
+        None => "no vectors".to_owned(),
+    }
+}

@@ -1,0 +1,148 @@
+//! `search`: by similarity, by filter, or both.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+use vecmem::{Answer, Filter, PartExplain, Query, Scope};
+
+use crate::arguments::{VectorArguments, namespace, open};
+use crate::output::{self, ItemJson, Output};
+
+/// Find the items most similar to a vector, or the newest ones when none is given
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  vecmem search memories --namespace users/ada --vector-file q.npy --row 3
+  vecmem search memories --prefix users --vector-file q.npy --filter '{\"speaker\": \"USER\"}' --limit 5
+  vecmem search memories --namespace users/ada --like tea      (items similar to the item `tea`)
+  vecmem search memories --all --filter '{\"day\": {\"$gte\": \"2026-01-01\"}}'
+
+A score is better when it is larger, in every metric. Operators of filters: $eq $ne $gt $gte $lt $lte $in $nin $exists
+$contains $and $or $not.")]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["namespace", "prefix", "all"]))]
+pub struct Search {
+    /// The store
+    dir: PathBuf,
+    /// Search this namespace and nothing below it
+    #[arg(long, value_name = "a/b")]
+    namespace: Option<String>,
+    /// Search this namespace and everything below it
+    #[arg(long, value_name = "a")]
+    prefix: Option<String>,
+    /// Search the whole store
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    vector: VectorArguments,
+    /// Items similar to the item with this key of the namespace, itself left out
+    #[arg(long, value_name = "KEY", requires = "namespace", conflicts_with_all = ["vector_file", "vector"])]
+    like: Option<String>,
+    /// Only items whose value matches, e.g. '{"speaker": "USER"}'
+    #[arg(long, value_name = "JSON")]
+    filter: Option<String>,
+    /// At most this many hits
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true)]
+    limit: usize,
+    /// Skip this many first
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    offset: usize,
+    /// Leave out what scores lower
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    min_score: Option<f32>,
+    /// Forbid approximate paths
+    #[arg(long)]
+    exact: bool,
+    /// Print what each part of the store did
+    #[arg(long)]
+    explain: bool,
+}
+
+impl Search {
+    pub fn run(self, output: Output) -> Result<()> {
+        let query = self.query()?;
+        let store = open(&self.dir)?;
+        let started = Instant::now();
+        let answer = match (&self.like, &self.namespace) {
+            (Some(key), Some(text)) => store.search_like(&namespace(text)?, key, query)?,
+            _ => store.search(&query)?,
+        };
+        let took = started.elapsed();
+        let hits = answer.iter().map(|hit| ItemJson::new(&hit.item, hit.score)).collect::<Result<Vec<_>>>()?;
+        let mut json = json!({"degraded": answer.degraded, "seconds": took.as_secs_f64()});
+        if self.explain {
+            json["explain"] = answer.explain.iter().map(explain_json).collect();
+        }
+        if output.json {
+            // Written by hand around the hits: their values must stay byte for byte, which a tree of values would not keep.
+            let rest = json.to_string();
+            let hits = serde_json::to_string(&hits)?;
+            return output.print(
+                &serde_json::value::RawValue::from_string(format!("{{\"hits\":{hits},{}", &rest[1..]))?,
+                String::new,
+            );
+        }
+        output.say(for_people(&answer, took, self.explain))
+    }
+
+    fn query(&self) -> Result<Query> {
+        let scope = match (&self.namespace, &self.prefix) {
+            (Some(text), _) => Scope::Namespace(namespace(text).context("--namespace")?),
+            (None, Some(text)) => Scope::Prefix(namespace(text).context("--prefix (use --all for the whole store)")?),
+            (None, None) => Scope::Store,
+        };
+        let mut query = Query::new(scope).limit(self.limit).offset(self.offset).exact(self.exact).explain(self.explain);
+        if let Some(vector) = self.vector.read()? {
+            query = query.vector(vector);
+        }
+        if let Some(text) = &self.filter {
+            query = query.filter(Filter::from_json_str(text).context("--filter")?);
+        }
+        if let Some(score) = self.min_score {
+            query = query.min_score(score);
+        }
+        Ok(query)
+    }
+}
+
+fn for_people(answer: &Answer, took: Duration, explain: bool) -> String {
+    let mut text = String::new();
+    for hit in answer.iter() {
+        let score = hit.score.map_or_else(|| "     -".to_owned(), |score| format!("{score:6.3}"));
+        let _ = writeln!(text, "{score}  {}  {}", output::name(&hit.item), output::short(&hit.item.value));
+    }
+    if explain {
+        for part in &answer.explain {
+            let _ = writeln!(text, "{}", explain_text(part));
+        }
+    }
+    let plural = if answer.len() == 1 { "" } else { "s" };
+    let _ = write!(text, "{} hit{plural} in {} us", answer.len(), took.as_micros());
+    if answer.degraded {
+        text += "; a damaged part was skipped, see `vecmem check DIR`";
+    }
+    text
+}
+
+fn explain_text(part: &PartExplain) -> String {
+    let PartExplain { part, path, rows, scanned, candidates, reranked, refused, pass_rate } = part;
+    let mut text =
+        format!("{part}: {path}; rows {rows}, scanned {scanned}, candidates {candidates}, re-ranked {reranked}");
+    if *refused > 0 {
+        let _ = write!(text, ", refused by the filter {refused}");
+    }
+    if let Some(rate) = pass_rate {
+        let _ = write!(text, " (expected to pass: {:.1} %)", 100.0 * rate);
+    }
+    text
+}
+
+fn explain_json(part: &PartExplain) -> Value {
+    json!({
+        "part": part.part, "path": part.path, "rows": part.rows, "scanned": part.scanned, "candidates": part.candidates,
+        "reranked": part.reranked, "refused": part.refused, "pass_rate": part.pass_rate,
+    })
+}

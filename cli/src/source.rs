@@ -1,0 +1,212 @@
+//! What `import` reads: a file of lines (plain or gzip), with the rows of a matrix beside it, in chunks that become one batch each.
+//!
+//! Invariants:
+//! * Row i of the matrix belongs to line i, bad lines counted; a line that spells out its vectors keeps its own.
+//! * A chunk has at most [`CHUNK_LINES`] lines and little more than [`CHUNK_BYTES`], so memory does not grow with the file.
+//! * The identity of a source is its content, not its name: only the very same bytes are resumed.
+
+use std::fs::File;
+use std::hash::Hasher;
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::bufread::MultiGzDecoder;
+use indicatif::ProgressBar;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use vecmem::{FieldVector, limits};
+
+use crate::lines::{Line, LineError, parse_line};
+use crate::npy::Npy;
+
+/// Lines of one batch.
+const CHUNK_LINES: usize = 4_096;
+/// Bytes after which a batch is closed before that.
+const CHUNK_BYTES: usize = 64 << 20;
+/// Longest line: one that is longer would not fit into one batch of the store.
+const LINE_BYTES_MAX: u64 = limits::BATCH_BYTES as u64;
+
+/// What a matrix can be read from.
+pub trait ReadSeek: Read + Seek + Send {}
+impl<T: Read + Seek + Send> ReadSeek for T {}
+
+/// Lines and, if given, their vectors.
+pub struct Source {
+    name: String,
+    lines: Box<dyn BufRead + Send>,
+    vectors: Option<Npy<Box<dyn ReadSeek>>>,
+    lines_read: u64,
+    buffer: Vec<u8>,
+}
+
+/// A line that was understood.
+pub struct Row {
+    /// From 1.
+    pub number: u64,
+    /// Its parts; the vectors include the row of the matrix.
+    pub line: Line,
+}
+
+/// A line that was refused.
+pub struct BadRow {
+    /// From 1.
+    pub number: u64,
+    /// Why, and where in the line.
+    pub error: LineError,
+}
+
+/// The lines of one batch.
+pub struct Chunk {
+    /// The good ones.
+    pub rows: Vec<Row>,
+    /// The others.
+    pub bad: Vec<BadRow>,
+    /// Lines of the source up to the end of this chunk.
+    pub lines_done: u64,
+    /// The source ends here.
+    pub is_last: bool,
+}
+
+impl Source {
+    /// Opens a file, or standard input for `-`; `bar` is moved along by the bytes read.
+    pub fn open(path: &Path, vectors: Option<&Path>, bar: &ProgressBar) -> Result<Self> {
+        let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
+        let input: Box<dyn Read + Send> = if is_stdin(path) {
+            Box::new(io::stdin())
+        } else {
+            Box::new(File::open(path).with_context(|| format!("cannot open {name}"))?)
+        };
+        let vectors = vectors.map(|path| -> Result<_> {
+            let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            let file: Box<dyn ReadSeek> = Box::new(BufReader::with_capacity(256 << 10, file));
+            Npy::new(path.display().to_string(), file)
+        });
+        Self::new(name, Box::new(bar.wrap_read(input)), vectors.transpose()?)
+    }
+
+    /// Reads `input`; gzip is recognised by its first bytes, whatever the file is called.
+    pub fn new(name: String, input: Box<dyn Read + Send>, vectors: Option<Npy<Box<dyn ReadSeek>>>) -> Result<Self> {
+        let mut input = BufReader::with_capacity(256 << 10, input);
+        let is_gzip = input.fill_buf().with_context(|| format!("cannot read {name}"))?.starts_with(&[0x1F, 0x8B]);
+        let lines: Box<dyn BufRead + Send> = if is_gzip {
+            Box::new(BufReader::with_capacity(256 << 10, MultiGzDecoder::new(input)))
+        } else {
+            Box::new(input)
+        };
+        Ok(Self { name, lines, vectors, lines_read: 0, buffer: Vec::new() })
+    }
+
+    /// The name for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Numbers in one row of the matrix.
+    pub fn dims(&self) -> Option<usize> {
+        self.vectors.as_ref().map(Npy::dims)
+    }
+
+    /// Passes over lines that an earlier run has imported.
+    pub fn skip(&mut self, lines: u64) -> Result<()> {
+        while self.lines_read < lines {
+            ensure!(
+                self.read_line()?,
+                "{} has {} lines, but {lines} were imported from it",
+                self.name,
+                self.lines_read
+            );
+        }
+        self.vectors.as_mut().map_or(Ok(()), |vectors| vectors.seek_row(lines))
+    }
+
+    /// The next lines; the last chunk says so, and may be empty.
+    pub fn next_chunk(&mut self) -> Result<Chunk> {
+        let mut chunk = Chunk { rows: Vec::new(), bad: Vec::new(), lines_done: self.lines_read, is_last: false };
+        let mut bytes = 0;
+        while chunk.rows.len() + chunk.bad.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
+            if !self.read_line()? {
+                chunk.is_last = true;
+                self.check_end()?;
+                break;
+            }
+            let number = self.lines_read;
+            let vector = self.next_vector()?;
+            bytes += self.buffer.len() + vector.as_ref().map_or(0, |vector| 4 * vector.len());
+            match parse_line(&self.buffer) {
+                Ok(mut line) => {
+                    if line.vectors.is_none() {
+                        let path: Arc<str> = Arc::from("");
+                        line.vectors = vector.map(|values| vec![FieldVector { path, values: values.into() }]);
+                    }
+                    chunk.rows.push(Row { number, line });
+                }
+                Err(error) => chunk.bad.push(BadRow { number, error }),
+            }
+            chunk.lines_done = number;
+        }
+        Ok(chunk)
+    }
+
+    /// Reads one line into the buffer, without its end; false at the end of the source.
+    fn read_line(&mut self) -> Result<bool> {
+        self.buffer.clear();
+        let number = self.lines_read + 1;
+        let read = self.lines.by_ref().take(LINE_BYTES_MAX + 2).read_until(b'\n', &mut self.buffer);
+        let read =
+            read.with_context(|| format!("cannot read line {number} of {}; is the file complete?", self.name))?;
+        if self.buffer.ends_with(b"\n") {
+            self.buffer.pop();
+        }
+        let length = self.buffer.len() as u64;
+        ensure!(length <= LINE_BYTES_MAX, "line {number} of {} is longer than {LINE_BYTES_MAX} bytes", self.name);
+        self.lines_read += u64::from(read > 0);
+        Ok(read > 0)
+    }
+
+    fn next_vector(&mut self) -> Result<Option<Vec<f32>>> {
+        let Some(vectors) = &mut self.vectors else { return Ok(None) };
+        let row = vectors.next_row()?;
+        if row.is_none() {
+            let (name, rows, line) = (vectors.name(), vectors.rows(), self.lines_read);
+            bail!("{name} has {rows} rows, but {} has a line {line}; row i must be the vector of line i", self.name);
+        }
+        Ok(row)
+    }
+
+    fn check_end(&self) -> Result<()> {
+        if let Some(vectors) = self.vectors.as_ref().filter(|vectors| vectors.rows() != self.lines_read) {
+            let (name, rows, lines) = (vectors.name(), vectors.rows(), self.lines_read);
+            bail!("{name} has {rows} rows, but {} has {lines} lines; row i must be the vector of line i", self.name);
+        }
+        Ok(())
+    }
+}
+
+/// `-` is standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// What the files hold, as a name for the import mark: the length and a hash of all bytes.
+pub fn identity(path: &Path, vectors: Option<&Path>) -> Result<String> {
+    let mut hasher = SipHasher13::new();
+    let mut length = 0;
+    let mut block = vec![0; 1 << 20];
+    for path in [Some(path), vectors].into_iter().flatten() {
+        let cannot = || format!("cannot read {}", path.display());
+        let mut file = File::open(path).with_context(cannot)?;
+        loop {
+            match file.read(&mut block).with_context(cannot)? {
+                0 => break,
+                read => {
+                    hasher.write(&block[..read]);
+                    length += read as u64;
+                }
+            }
+        }
+        // The border between the two files belongs to the identity.
+        hasher.write_u64(length);
+    }
+    Ok(format!("{length}-{:032x}", hasher.finish128().as_u128()))
+}

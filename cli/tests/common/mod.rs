@@ -1,0 +1,92 @@
+//! What the tests of the command share: running the real binary, and small data with a fixed seed.
+// Each test is its own crate and uses a part of this.
+#![allow(dead_code)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The command, with arguments.
+pub fn command<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vecmem"));
+    command.args(arguments);
+    command
+}
+
+/// Runs the command, which must succeed; what it printed.
+#[track_caller]
+pub fn succeeds<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> String {
+    let output = command(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs the command, which must fail with exit code 1 and one or two lines of text; these.
+#[track_caller]
+pub fn fails<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> String {
+    refused(&command(arguments).output().unwrap())
+}
+
+/// The message of a run that failed as a run should.
+#[track_caller]
+pub fn refused(output: &Output) -> String {
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.starts_with("error: ") && message.lines().count() <= 2, "{message}");
+    assert!(!message.contains("Error {") && !message.contains("panicked"), "{message}");
+    message
+}
+
+/// Bytes as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A path as an argument.
+pub fn at(directory: &Path, name: &str) -> String {
+    directory.join(name).to_str().unwrap().to_owned()
+}
+
+/// A pseudo-random sequence (splitmix64).
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from -1 to 1.
+    pub fn unit(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+/// A matrix of f32 as numpy writes it.
+pub fn npy(rows: usize, dims: usize, numbers: &[f32]) -> Vec<u8> {
+    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dims}), }}");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(118u16.to_le_bytes());
+    bytes.extend(format!("{header:<117}\n").bytes());
+    numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    bytes
+}
+
+/// `count` lines with explicit times; every seventh key comes again and replaces an earlier item.
+pub fn lines(count: u64, seed: u64) -> String {
+    let mut numbers = Numbers(seed);
+    (0..count)
+        .map(|line| {
+            let user = numbers.next() % 50;
+            let key = if line % 7 == 6 { numbers.next() % line } else { line };
+            let (created, updated) = (1_700_000_000_000_000 + line, 1_700_000_500_000_000 + line);
+            format!(
+                "{{\"namespace\":[\"users\",\"{user}\"],\"key\":\"k{key}\",\"value\":{{\"text\":\"memory {line}\",\"n\":{line}}},\
+                 \"created_at\":{created},\"updated_at\":{updated}}}\n"
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,72 @@
+//! `search --json` is one object with the hits in order, values as they were given; scopes, filters and rows of a matrix work.
+
+mod common;
+
+use std::fs;
+
+use common::{at, fails, npy, succeeds};
+use serde_json::{Value, json};
+
+fn search(arguments: &[&str]) -> Value {
+    let printed = succeeds(&[&["search"], arguments, &["--json"]].concat());
+    assert_eq!(printed.lines().count(), 1);
+    serde_json::from_str(&printed).unwrap()
+}
+
+fn keys(answer: &Value) -> Vec<&str> {
+    answer["hits"].as_array().unwrap().iter().map(|hit| hit["key"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn hits_come_in_order_with_scores_and_values() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, queries) = (at(directory.path(), "store"), at(directory.path(), "q.npy"));
+    let dir = store.as_str();
+    succeeds(&["create", dir, "--dims", "2"]);
+    let items = [
+        ("u/ada", "tea", r#"{"text":"tea",  "speaker":"USER"}"#, "[1,0]"),
+        ("u/ada", "milk", r#"{"text":"milk","speaker":"SYSTEM"}"#, "[1,1]"),
+        ("u/bob", "rum", r#"{"text":"rum","speaker":"USER"}"#, "[0,1]"),
+    ];
+    for (namespace, key, value, vector) in items {
+        succeeds(&["put", dir, namespace, key, value, "--vector", vector]);
+    }
+    fs::write(&queries, npy(2, 2, &[0.0, -1.0, 2.0, 0.0])).unwrap();
+
+    let answer = search(&[dir, "--all", "--vector-file", &queries, "--row", "1", "--explain"]);
+    assert_eq!(keys(&answer), ["tea", "milk", "rum"]);
+    let best = &answer["hits"][0];
+    assert_eq!((&best["score"], &best["namespace"]), (&json!(1.0), &json!(["u", "ada"])));
+    assert!(!answer["explain"].as_array().unwrap().is_empty());
+    let raw = succeeds(&["search", dir, "--all", "--vector", "[1,0]", "--json"]);
+    assert!(raw.contains(r#""value":{"text":"tea",  "speaker":"USER"}"#), "{raw}");
+
+    assert_eq!(keys(&search(&[dir, "--namespace", "u/ada", "--vector", "[0,1]"])), ["milk", "tea"]);
+    assert_eq!(keys(&search(&[dir, "--namespace", "u"])), [""; 0]);
+    assert_eq!(keys(&search(&[dir, "--prefix", "u", "--filter", r#"{"speaker":"USER"}"#])), ["rum", "tea"]);
+    assert_eq!(
+        keys(&search(&[dir, "--all", "--vector", "[1,0]", "--offset", "1", "--limit", "1", "--exact"])),
+        ["milk"]
+    );
+    assert_eq!(keys(&search(&[dir, "--all", "--vector", "[1,0]", "--min-score", "0.5"])), ["tea", "milk"]);
+    assert_eq!(keys(&search(&[dir, "--namespace", "u/ada", "--like", "tea"])), ["milk"]);
+
+    let people = succeeds(&["search", dir, "--all", "--vector", "[1,0]", "--limit", "1"]);
+    assert!(people.starts_with(" 1.000  u/ada tea  {\"text\"") && people.contains("1 hit in"), "{people}");
+
+    let wrong: [(&[&str], &str); 7] = [
+        (&["--vector", "[1,0]"], "--namespace"),
+        (&["--all", "--vector", "[1,0,0]"], "3 dimensions"),
+        (&["--all", "--vector", "[1,null]"], "number 2"),
+        (&["--all", "--vector-file", &queries, "--row", "2"], "has no row 2; it has 2"),
+        (&["--all", "--filter", r#"{"a":{"$foo":1}}"#], "$foo"),
+        (&["--prefix", ""], "--all"),
+        (&["--namespace", "u/ada", "--like", "nothing"], "nothing"),
+    ];
+    for (arguments, wanted) in wrong {
+        let output = common::command(&[&["search", dir], arguments].concat()).output().unwrap();
+        let message = common::text(&output.stderr);
+        assert!(output.status.code() == Some(1) && message.contains(wanted), "{arguments:?}: {message}");
+    }
+    assert!(fails(&["get", dir, "u/ada", "gin"]).contains("there is no item gin in u/ada"));
+}
