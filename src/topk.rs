@@ -208,6 +208,13 @@ mod tests {
     }
 
     #[test]
+    fn the_order_is_score_then_lsn_and_time_then_lsn() {
+        assert!(scored(1.0, 1) > scored(0.5, 2) && scored(1.0, 2) > scored(1.0, 1) && scored(0.0, 1) > scored(-0.0, 2));
+        let listed = |updated_at, lsn| Listed { updated_at, lsn, place: Place { part: 0, row: 0 } };
+        assert!(listed(2, 1) > listed(1, 2) && listed(1, 2) > listed(1, 1) && listed(1, 1) == listed(1, 1));
+    }
+
+    #[test]
     fn a_huge_limit_allocates_nothing() {
         let mut best = TopK::new(usize::MAX);
         best.push(scored(1.0, 1));

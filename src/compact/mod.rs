@@ -124,6 +124,7 @@ mod tests {
             }
             assert!(segments.len() <= tuning.segments_max);
         }
-        assert!(written < 2_000 * 1_000 * 8, "each byte was rewritten {} times", written / 2_000_000);
+        // log4(2,000) = 5.5 levels; the cap on segments forces smaller merges than the tiers alone would ask for.
+        assert!(written < 2_000 * 1_000 * 11, "each byte was rewritten {} times", written / 2_000_000);
     }
 }

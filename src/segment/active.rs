@@ -8,6 +8,7 @@
 //! * A vector's code and the facts about it are computed when the row is appended and are equal to what the seal will write.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ struct NamespaceRows {
 
 /// A part in memory; see the module.
 pub(crate) struct Active {
-    id: u64,
+    /// For people who debug; nothing depends on it.
     space: Option<VectorSpace>,
     rows: AppendOnly<ActiveRow>,
     namespaces: RwLock<BTreeMap<Box<[u8]>, NamespaceRows>>,
@@ -99,10 +100,9 @@ pub(crate) struct Active {
 
 impl Active {
     /// An empty part; without a `space` its items have no vectors.
-    pub fn new(id: u64, space: Option<VectorSpace>) -> Self {
+    pub fn new(space: Option<VectorSpace>) -> Self {
         let dims = space.map_or(0, |space| space.dims);
         Self {
-            id,
             space,
             rows: AppendOnly::new(),
             namespaces: RwLock::new(BTreeMap::new()),
@@ -111,11 +111,6 @@ impl Active {
             vectors: AppendOnly::with_width(dims),
             bytes: AtomicUsize::new(0),
         }
-    }
-
-    /// The number the part was given.
-    pub fn id(&self) -> u64 {
-        self.id
     }
 
     /// Rows, dead ones included.
@@ -336,6 +331,12 @@ impl Active {
                 return;
             }
         }
+    }
+}
+
+impl fmt::Debug for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Active").field("rows", &self.len()).finish_non_exhaustive()
     }
 }
 

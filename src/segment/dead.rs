@@ -65,40 +65,10 @@ impl SparseColumn {
             .filter(|&(_, value)| value != self.default)
     }
 
-    /// How many values of `range` are not the default and `counts`.
-    pub fn count(&self, range: Range<u32>, counts: impl Fn(u64) -> bool) -> u32 {
-        let counted = |value| u32::from(value != self.default && counts(value));
-        let count_page = |index: usize| {
-            let rows = self.page_rows(index, &range);
-            let Some(page) = self.pages[index].get() else {
-                return counted(self.uniform[index].load(Ordering::Relaxed)) * rows.len() as u32;
-            };
-            let base = index as u32 * PAGE_ROWS;
-            let slots = &page[(rows.start - base) as usize..(rows.end - base) as usize];
-            slots.iter().map(|slot| counted(slot.load(Ordering::Relaxed))).sum()
-        };
-        self.touched_pages(range.clone()).map(count_page).sum()
-    }
-
     /// Whether all of `range` is certainly the default, at the cost of a look at its pages.
     #[inline]
     pub fn is_untouched(&self, range: Range<u32>) -> bool {
         self.touched_pages(range).next().is_none()
-    }
-
-    /// The values of this moment. For the writer, who knows that no other moment is mixed in.
-    fn snapshot(&self) -> Self {
-        let copy = |cell: &AtomicU64| AtomicU64::new(cell.load(Ordering::Relaxed));
-        let copy_page = |page: &OnceLock<Page>| match page.get() {
-            Some(page) => OnceLock::from(page.iter().map(copy).collect::<Page>()),
-            None => OnceLock::new(),
-        };
-        Self {
-            default: self.default,
-            rows: self.rows,
-            pages: self.pages.iter().map(copy_page).collect(),
-            uniform: self.uniform.iter().map(copy).collect(),
-        }
     }
 
     fn page(&self, index: usize) -> &Page {
@@ -166,18 +136,6 @@ impl Deaths {
         }
     }
 
-    /// A copy that later writes do not reach. Writer only.
-    pub fn snapshot(&self) -> Self {
-        Self {
-            rows: self.rows,
-            dead_lsn: self.dead_lsn.snapshot(),
-            dead_rows: AtomicU64::new(self.dead_rows()),
-            touched_expiry: self.touched_expiry.snapshot(),
-            touch_lsn: self.touch_lsn.snapshot(),
-            touched_rows: AtomicU64::new(self.touched_rows()),
-        }
-    }
-
     /// Kills `row` as of `lsn` if it lives; whether it did. Writer only.
     pub fn kill(&self, row: u32, lsn: Lsn) -> bool {
         let kills = row < self.rows && self.dead_lsn.get(row) == ALIVE;
@@ -236,15 +194,6 @@ impl Deaths {
     #[inline]
     pub fn none_dead_in(&self, range: Range<u32>) -> bool {
         self.dead_rows.load(Ordering::Relaxed) == 0 || self.dead_lsn.is_untouched(range)
-    }
-
-    /// Rows of `range` that a view of `visible` does not see dead.
-    pub fn live_in(&self, range: Range<u32>, visible: Lsn) -> u32 {
-        let rows = range.end.min(self.rows).saturating_sub(range.start);
-        if self.dead_rows.load(Ordering::Relaxed) == 0 {
-            return rows;
-        }
-        rows - self.dead_lsn.count(range, |lsn| lsn <= visible)
     }
 
     /// Rows that died, whatever the view.
@@ -340,8 +289,8 @@ mod tests {
                     assert_eq!(deaths.kill_range(range, lsn, born) as usize, killed);
                 }
                 let (low, high, visible) = (a.min(b), a.max(b), lsn / 2);
-                let dead = model.range(low..high).filter(|&(_, &dead)| dead <= visible).count() as u32;
-                assert_eq!(deaths.live_in(low..high, visible), high.min(rows).saturating_sub(low) - dead);
+                let died = (low..high).filter(|&row| deaths.is_dead_at(row, visible)).count();
+                assert_eq!(died, model.range(low..high).filter(|&(_, &dead)| dead <= visible).count());
                 assert!(!(deaths.none_dead_in(a..a + 1) && model.contains_key(&a)));
                 assert_eq!(deaths.is_dead_at(a, visible), model.get(&a).is_some_and(|&dead| dead <= visible));
             }

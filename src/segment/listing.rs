@@ -5,7 +5,7 @@
 //! * The filter, the dearest test, is asked last, and by [`newest`] only about rows that would enter the result.
 //! * Nothing is allocated by the caller's limit.
 
-use std::collections::BinaryHeap;
+use std::ops::RangeInclusive;
 
 use super::active::Active;
 use super::part::{Conditions, Part, Rows, Sealed};
@@ -13,8 +13,14 @@ use crate::error::Result;
 use crate::topk::{Listed, Newest, Place};
 use crate::types::Interval;
 
-/// Rows whose newest time is found before they are looked at one by one.
-const GROUP_ROWS: usize = 64;
+/// Most rows of the sample that suggests bands.
+const SAMPLE_ROWS_MAX: usize = 512;
+/// Rows for each row of the sample, at least: short listings need none.
+const ROWS_PER_SAMPLE: usize = 4;
+/// Rows of the sample in the first band beyond those that the limit asks for.
+const FIRST_BAND_EXCESS: usize = 4;
+/// How much further each band reaches than the one before.
+const BAND_GROWTH: usize = 8;
 /// Rows between two looks at the clock.
 const BLOCK_ROWS: usize = 4_096;
 
@@ -39,25 +45,59 @@ pub(crate) fn newest<P: Part>(
         return Ok(());
     }
     part.ensure_times(rows)?;
-    // Groups with the newest rows come first: whatever the order of the rows, those after them hardly ever enter the heap, and
-    // once the newest row of a group is too old, all further groups are.
-    let groups = rows.len().div_ceil(GROUP_ROWS);
-    let group = |index: usize| rows.slice(index * GROUP_ROWS, rows.len().min((index + 1) * GROUP_ROWS));
-    let newest_of = |rows: Rows| (0..rows.len()).map(|index| part.updated_at(rows.at(index))).max();
-    let mut queue: BinaryHeap<_> = (0..groups).map(|index| (newest_of(group(index)), index)).collect();
-    while let Some((time, index)) = queue.pop() {
-        if newest.worst().is_some_and(|worst| time < Some(worst.updated_at)) {
-            break;
+    part.ensure_rows(rows)?;
+    if kind == Kind::WithoutVectors {
+        part.ensure_vectors(rows)?;
+    }
+    // Rows are visited in bands of time, newest first, whose limits a sample suggests: whatever order the rows are in, few enter
+    // the heap only to be pushed out again, and once it is full of a band's rows, all older bands are too old.
+    let mut sample = sample_times(part, rows);
+    let mut rank = FIRST_BAND_EXCESS + sample.len() * newest.limit().min(rows.len()) / rows.len() * 2;
+    let mut before = i64::MAX;
+    loop {
+        let from = match sample.len().checked_sub(rank + 1) {
+            Some(index) => *sample.select_nth_unstable(index).1,
+            None => i64::MIN,
+        };
+        visit_band(part, number, rows, kind, conditions, from..=before, newest)?;
+        if from == i64::MIN || newest.worst().is_some_and(|worst| worst.updated_at >= from) {
+            return Ok(());
         }
+        before = from - 1;
+        rank *= BAND_GROWTH;
+    }
+}
+
+/// The times of evenly spread rows.
+fn sample_times<P: Part>(part: &P, rows: &Rows) -> Vec<i64> {
+    let step = (rows.len() / SAMPLE_ROWS_MAX).max(ROWS_PER_SAMPLE);
+    (0..rows.len() / step).map(|index| part.updated_at(rows.at(index * step))).collect()
+}
+
+/// Adds the rows of a band of time.
+fn visit_band<P: Part>(
+    part: &P,
+    number: u32,
+    rows: &Rows,
+    kind: Kind,
+    conditions: &Conditions,
+    band: RangeInclusive<i64>,
+    newest: &mut Newest,
+) -> Result<()> {
+    let mut oldest = *band.start();
+    for start in (0..rows.len()).step_by(BLOCK_ROWS).rev() {
         conditions.check_deadline()?;
-        let rows = group(index);
-        part.ensure_rows(&rows)?;
-        for row in (0..rows.len()).rev().map(|index| rows.at(index)) {
-            let place = Place { part: number, row };
-            let listed = Listed { updated_at: part.updated_at(row), lsn: part.lsn(row), place };
+        let block = rows.slice(start, rows.len().min(start + BLOCK_ROWS));
+        for row in (0..block.len()).rev().map(|index| block.at(index)) {
+            let updated_at = part.updated_at(row);
+            if updated_at < oldest || updated_at > *band.end() {
+                continue;
+            }
+            let listed = Listed { updated_at, lsn: part.lsn(row), place: Place { part: number, row } };
             let of_kind = kind == Kind::All || part.row_vectors(row).is_empty();
             if newest.would_keep(&listed) && of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
                 newest.push(listed);
+                oldest = newest.worst().map_or(oldest, |worst| oldest.max(worst.updated_at));
             }
         }
     }
@@ -80,21 +120,6 @@ pub(crate) fn count<P: Part>(part: &P, rows: &Rows, conditions: &Conditions) -> 
         }
     }
     Ok(count)
-}
-
-/// Whether any of `rows` satisfies the conditions.
-pub(crate) fn any<P: Part>(part: &P, rows: &Rows, conditions: &Conditions) -> Result<bool> {
-    for start in (0..rows.len()).step_by(GROUP_ROWS) {
-        conditions.check_deadline()?;
-        let group = rows.slice(start, rows.len().min(start + GROUP_ROWS));
-        part.ensure_rows(&group)?;
-        for row in (0..group.len()).map(|index| group.at(index)) {
-            if conditions.sees(part, row) && conditions.wants(part, row)? {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }
 
 /// What a page of key order covers.

@@ -68,28 +68,37 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Codes that lie one behind the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub codes: &'a [i8],
+    pub metas: &'a [CodeMeta],
+    /// Whether each row has exactly one of them.
+    pub one_each: bool,
+}
+
 /// One part of a shard: a sealed segment with its deaths, or rows in memory.
 pub(crate) trait Part {
-    /// Checks what a loop over these rows reads of their LSNs, expiries and numbers of vectors.
+    /// Checks what a loop over these rows reads of their LSNs and expiries.
     fn ensure_rows(&self, rows: &Rows) -> Result<()>;
 
     /// Checks what a loop over these rows reads of their times of writing.
     fn ensure_times(&self, rows: &Rows) -> Result<()>;
 
-    /// Checks what a scan of the vectors of these rows reads, after `ensure_rows`; whether their codes can be used.
-    fn ensure_vectors(&self, rows: &Rows) -> Result<bool>;
+    /// Checks what a loop over these rows reads of the numbers and norms of their vectors.
+    fn ensure_vectors(&self, rows: &Rows) -> Result<()>;
+
+    /// Checks the codes of these rows, after `ensure_vectors`; whether they can be used.
+    fn ensure_codes(&self, rows: &Rows) -> bool;
 
     /// Whether a view of `visible` at time `now` certainly sees every one of these rows.
     fn sees_all(&self, rows: &Rows, visible: Lsn, now: i64) -> bool;
 
+    /// Whether a view of `visible` at time `now` sees the row.
+    fn sees(&self, row: u32, visible: Lsn, now: i64) -> bool;
+
     /// LSN of the row.
     fn lsn(&self, row: u32) -> Lsn;
-
-    /// LSN that killed the row, `ALIVE` if none did.
-    fn dead_lsn(&self, row: u32) -> Lsn;
-
-    /// When the row expires, touches included: microseconds since 1970 UTC, or `NEVER`.
-    fn expires_at(&self, row: u32) -> i64;
 
     /// When the row was written: microseconds since 1970 UTC.
     fn updated_at(&self, row: u32) -> i64;
@@ -100,8 +109,8 @@ pub(crate) trait Part {
     /// The numbers of the row's vectors.
     fn row_vectors(&self, row: u32) -> Range<u32>;
 
-    /// If these rows have exactly one vector each and their codes lie one behind the other: the codes and their metas.
-    fn run_of_codes(&self, rows: &Rows) -> Option<(&[i8], &[CodeMeta])>;
+    /// The codes of these rows, if they lie one behind the other. Only if codes can be used.
+    fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>>;
 
     /// The code of a vector, one stride long. Only if codes can be used.
     fn code(&self, vector: u32) -> &[i8];
@@ -162,26 +171,28 @@ impl<'a> Sealed<'a> {
 
 impl Part for Sealed<'_> {
     fn ensure_rows(&self, rows: &Rows) -> Result<()> {
-        let span = rows.span();
-        self.segment.ensure_rows(span.clone(), &[Section::Lsn, Section::ExpiresAt])?;
-        self.segment.ensure_rows(span.start..span.end.saturating_add(1), &[Section::FirstVector])?;
-        // The checksum says that these are the bytes written, not that they make sense.
-        let bounds = self.bounds_of_vectors(&span);
-        match bounds.last() {
-            Some(&end) if bounds.is_sorted() && end <= self.segment.vectors() => Ok(()),
-            _ => (span.clone()).try_for_each(|row| self.segment.row_vectors(row).map(drop)),
-        }
+        self.segment.ensure_rows(rows.span(), &[Section::Lsn, Section::ExpiresAt])
     }
 
     fn ensure_times(&self, rows: &Rows) -> Result<()> {
         self.segment.ensure_rows(rows.span(), &[Section::UpdatedAt])
     }
 
-    fn ensure_vectors(&self, rows: &Rows) -> Result<bool> {
+    fn ensure_vectors(&self, rows: &Rows) -> Result<()> {
+        let span = rows.span();
+        self.segment.ensure_rows(span.start..span.end.saturating_add(1), &[Section::FirstVector])?;
+        // The checksum says that these are the bytes written, not that they make sense.
+        let bounds = self.bounds_of_vectors(&span);
+        let (first, end) = (bounds[0], bounds[bounds.len() - 1]);
+        if !bounds.is_sorted() || end > self.segment.vectors() {
+            return span.clone().try_for_each(|row| self.segment.row_vectors(row).map(drop));
+        }
+        self.segment.ensure_vectors(first..end, &[Section::InverseNorm])
+    }
+
+    fn ensure_codes(&self, rows: &Rows) -> bool {
         let bounds = self.bounds_of_vectors(&rows.span());
-        let vectors = bounds[0]..bounds[bounds.len() - 1];
-        self.segment.ensure_vectors(vectors.clone(), &[Section::InverseNorm])?;
-        Ok(self.segment.codes(vectors).is_some())
+        self.segment.codes(bounds[0]..bounds[bounds.len() - 1]).is_some()
     }
 
     fn sees_all(&self, rows: &Rows, visible: Lsn, now: i64) -> bool {
@@ -193,18 +204,14 @@ impl Part for Sealed<'_> {
     }
 
     #[inline]
+    fn sees(&self, row: u32, visible: Lsn, now: i64) -> bool {
+        let expires_at = self.deaths.expires_at(row, self.expires_at[row as usize]);
+        self.lsns[row as usize] <= visible && !self.deaths.is_dead_at(row, visible) && now < expires_at
+    }
+
+    #[inline]
     fn lsn(&self, row: u32) -> Lsn {
         self.lsns[row as usize]
-    }
-
-    #[inline]
-    fn dead_lsn(&self, row: u32) -> Lsn {
-        self.deaths.dead_lsn(row)
-    }
-
-    #[inline]
-    fn expires_at(&self, row: u32) -> i64 {
-        self.deaths.expires_at(row, self.expires_at[row as usize])
     }
 
     #[inline]
@@ -221,13 +228,14 @@ impl Part for Sealed<'_> {
         self.first_vectors[row as usize]..self.first_vectors[row as usize + 1]
     }
 
-    fn run_of_codes(&self, rows: &Rows) -> Option<(&[i8], &[CodeMeta])> {
+    fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>> {
         let Rows::Range(range) = rows else { return None };
         let bounds = self.bounds_of_vectors(range);
-        let first = bounds[0];
-        let is_run = bounds.iter().zip(first..).fold(true, |all, (&bound, expected)| all & (bound == expected));
-        let (start, end) = (first as usize, first as usize + range.len());
-        is_run.then(|| (&self.codes[start * self.stride..end * self.stride], &self.metas[start..end]))
+        let (first, end) = (bounds[0] as usize, bounds[bounds.len() - 1] as usize);
+        // All are looked at, none ends the loop: the compiler makes vectors of it.
+        let one_each = bounds.iter().zip(bounds[0]..).fold(true, |all, (&bound, expected)| all & (bound == expected));
+        let codes = &self.codes[first * self.stride..end * self.stride];
+        Some(Run { codes, metas: &self.metas[first..end], one_each })
     }
 
     #[inline]
@@ -260,8 +268,12 @@ impl Part for Active {
         Ok(())
     }
 
-    fn ensure_vectors(&self, _: &Rows) -> Result<bool> {
-        Ok(true)
+    fn ensure_vectors(&self, _: &Rows) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_codes(&self, _: &Rows) -> bool {
+        true
     }
 
     fn sees_all(&self, _: &Rows, _: Lsn, _: i64) -> bool {
@@ -269,18 +281,14 @@ impl Part for Active {
     }
 
     #[inline]
+    fn sees(&self, row: u32, visible: Lsn, now: i64) -> bool {
+        let row = self.row(row);
+        row.is_visible(visible) && now < row.expires_at()
+    }
+
+    #[inline]
     fn lsn(&self, row: u32) -> Lsn {
         self.row(row).lsn
-    }
-
-    #[inline]
-    fn dead_lsn(&self, row: u32) -> Lsn {
-        self.row(row).dead_lsn()
-    }
-
-    #[inline]
-    fn expires_at(&self, row: u32) -> i64 {
-        self.row(row).expires_at()
     }
 
     #[inline]
@@ -297,7 +305,7 @@ impl Part for Active {
         self.row(row).vectors()
     }
 
-    fn run_of_codes(&self, _: &Rows) -> Option<(&[i8], &[CodeMeta])> {
+    fn run_of_codes(&self, _: &Rows) -> Option<Run<'_>> {
         None
     }
 
@@ -338,7 +346,7 @@ impl Conditions<'_> {
     /// Whether the view sees `row`, the filter apart.
     #[inline]
     pub fn sees<P: Part>(&self, part: &P, row: u32) -> bool {
-        part.lsn(row) <= self.visible && self.visible < part.dead_lsn(row) && self.now < part.expires_at(row)
+        part.sees(row, self.visible, self.now)
     }
 
     /// Whether the filter wants `row`.

@@ -1,4 +1,4 @@
-//! Which way to search one part: a pure decision from counts and costs, so that a table can test it.
+//! Which way to search one part, a pure decision from counts and costs so that a table can test it, and what came of it.
 //!
 //! Both ways give the same rows; they differ in what they look at first:
 //! * **score first**: scan all codes, re-rank the promising rows, ask the filter only about rows that would enter the result.
@@ -12,16 +12,6 @@
 pub(crate) enum Path {
     ScoreFirst,
     FilterFirst,
-}
-
-impl Path {
-    /// The name that `explain` shows.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ScoreFirst => "score-first",
-            Self::FilterFirst => "filter-first",
-        }
-    }
 }
 
 /// What single steps cost, in nanoseconds.
@@ -57,7 +47,7 @@ pub(crate) struct Facts {
     pub sampled: usize,
 }
 
-/// The decision and its estimates, which `explain` sets beside the facts.
+/// The decision and its estimates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub path: Path,
@@ -67,6 +57,33 @@ pub(crate) struct Plan {
     pub pass_rate: Option<f64>,
     pub score_first_ns: f64,
     pub filter_first_ns: f64,
+}
+
+/// What a search did in one part, which `explain` sets beside the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartReport {
+    pub plan: Plan,
+    /// Rows of the interval.
+    pub rows: usize,
+    /// Vectors whose codes (or, without codes, whose numbers) were scored.
+    pub scanned: usize,
+    /// Rows whose bound reached the threshold when their block was scanned.
+    pub candidates: usize,
+    /// Rows scored in full precision.
+    pub reranked: usize,
+    /// Rows that the filter refused.
+    pub filtered: usize,
+}
+
+impl PartReport {
+    /// Adds what another piece of the same part did.
+    pub fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.scanned += other.scanned;
+        self.candidates += other.candidates;
+        self.reranked += other.reranked;
+        self.filtered += other.filtered;
+    }
 }
 
 /// Rows of an interval that are worth a sample, for each sampled row: below, the wrong choice costs less than the sample.
@@ -84,27 +101,38 @@ pub(crate) fn sample_rows(rows: usize, has_filter: bool, sample_max: usize) -> u
 /// Decides.
 pub(crate) fn plan(facts: &Facts, costs: &Costs) -> Plan {
     let rows = facts.rows as f64;
-    let (live, sampled_rate) = match facts.sample {
+    if !facts.has_filter {
+        let cost = rows * costs.scan_ns + rows.min(facts.limit as f64) * costs.rerank_ns;
+        let (score_first_ns, filter_first_ns) = (cost, cost);
+        return Plan { path: Path::ScoreFirst, live: rows, pass_rate: None, score_first_ns, filter_first_ns };
+    }
+    let (live, pass_rate) = match facts.sample {
         // One more row that passes and one that does not: a sample proves neither 0 nor 1.
         Some((seen, passed)) => {
             (rows * seen as f64 / facts.sampled.max(1) as f64, Some((passed as f64 + 1.0) / (seen as f64 + 2.0)))
         }
         None => (rows, None),
     };
-    let pass_rate = sampled_rate.unwrap_or(if facts.has_filter { GUESSED_PASS_RATE } else { 1.0 });
-    // The rows that enter a top list of `wanted` while `live` rows pass by in random order.
-    let wanted = (facts.limit as f64 / pass_rate).min(live);
-    let entries = if wanted > 0.0 { (wanted * (1.0 + (live / wanted).ln())).min(live) } else { 0.0 };
-    let reranks = (entries * RERANKS_PER_ENTRY).min(live);
-    let filter_ns = if facts.has_filter { costs.filter_ns } else { 0.0 };
-    let score_first_ns = live * costs.scan_ns + reranks * costs.rerank_ns + entries * filter_ns;
-    let passing = live * pass_rate;
-    let kept = (facts.limit as f64).min(passing);
-    let kept_entries = if kept > 0.0 { (kept * (1.0 + (passing / kept).ln())).min(passing) } else { 0.0 };
-    let passing_reranks = (kept_entries * RERANKS_PER_ENTRY).min(passing);
-    let filter_first_ns = live * filter_ns + passing * costs.scan_ns + passing_reranks * costs.rerank_ns;
-    let path = if facts.has_filter && filter_first_ns < score_first_ns { Path::FilterFirst } else { Path::ScoreFirst };
-    Plan { path, live, pass_rate: sampled_rate, score_first_ns, filter_first_ns }
+    let passing = live * pass_rate.unwrap_or(GUESSED_PASS_RATE);
+    let wanted = facts.limit as f64;
+    // Among all live rows, those that pass are thinned out: that many more must be tried for each result.
+    let tried = entries(wanted / pass_rate.unwrap_or(GUESSED_PASS_RATE), live);
+    let score_first_ns = live * costs.scan_ns + tried * costs.filter_ns + reranks(tried, live) * costs.rerank_ns;
+    let kept = entries(wanted, passing);
+    let filter_first_ns = live * costs.filter_ns + passing * costs.scan_ns + reranks(kept, passing) * costs.rerank_ns;
+    let path = if filter_first_ns < score_first_ns { Path::FilterFirst } else { Path::ScoreFirst };
+    Plan { path, live, pass_rate, score_first_ns, filter_first_ns }
+}
+
+/// How many of `rows`, which come in random order, enter a list of the best `wanted` when they come.
+fn entries(wanted: f64, rows: f64) -> f64 {
+    let wanted = wanted.min(rows);
+    if wanted > 0.0 { (wanted * (1.0 + (rows / wanted).ln())).min(rows) } else { 0.0 }
+}
+
+/// How many of `rows` are scored in full precision for that many entries.
+fn reranks(entries: f64, rows: f64) -> f64 {
+    (entries * RERANKS_PER_ENTRY).min(rows)
 }
 
 #[cfg(test)]

@@ -55,12 +55,6 @@ impl Segment {
         self.column(Section::FirstVector)
     }
 
-    /// The row of each vector. Entries are as written: compare them with the number of rows before use.
-    #[inline]
-    pub fn vector_row_column(&self) -> &[u32] {
-        self.column(Section::VectorRow)
-    }
-
     #[inline]
     pub fn inverse_norm_column(&self) -> &[f32] {
         self.column(Section::InverseNorm)

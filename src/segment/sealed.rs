@@ -81,10 +81,6 @@ impl Segment {
         TruthId { file_id: self.file_id, header_crc: self.file.header_crc() }
     }
 
-    pub fn file_id(&self) -> u64 {
-        self.file_id
-    }
-
     /// Counts and bounds, as written.
     pub fn header(&self) -> &Header {
         &self.header

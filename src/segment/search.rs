@@ -11,7 +11,8 @@ use std::cell::Cell;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
-use super::part::{Conditions, Part, Rows};
+use super::part::{Conditions, Part, Rows, Run};
+pub(crate) use super::plan::PartReport;
 use super::plan::{Costs, Facts, Path, Plan, plan, sample_rows};
 use crate::distance::{Kernels, score, score4};
 use crate::error::Result;
@@ -72,33 +73,6 @@ pub(crate) struct Ask<'a> {
     pub threshold: &'a SharedThreshold,
     /// The most rows that a plan samples.
     pub filter_sample: usize,
-}
-
-/// What a search did in one part, for `explain`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PartReport {
-    pub plan: Plan,
-    /// Rows of the interval.
-    pub rows: usize,
-    /// Vectors whose codes (or, without codes, whose numbers) were scored.
-    pub scanned: usize,
-    /// Rows whose bound reached the threshold when their block was scanned.
-    pub candidates: usize,
-    /// Rows scored in full precision.
-    pub reranked: usize,
-    /// Rows that the filter refused.
-    pub filtered: usize,
-}
-
-impl PartReport {
-    /// Adds what another piece of the same part did.
-    pub fn add(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.scanned += other.scanned;
-        self.candidates += other.candidates;
-        self.reranked += other.reranked;
-        self.filtered += other.filtered;
-    }
 }
 
 /// Searches `rows` of `part`, which the caller numbers `number`, and adds what it finds to `top`.
@@ -162,7 +136,8 @@ struct Scratch {
     ends: Vec<u32>,
     raw: Vec<i32>,
     metas: Vec<CodeMeta>,
-    /// Upper bounds: of the vectors, then of the rows.
+    /// Upper bounds of the vectors, and of the rows.
+    vector_bounds: Vec<f32>,
     bounds: Vec<f32>,
     /// Candidates: ordered bits of the bound, then position in the block.
     heap: BinaryHeap<u64>,
@@ -180,43 +155,53 @@ struct Scan<'a, P> {
 
 impl<'a, P: Part> Scan<'a, P> {
     fn run(&mut self, rows: &Rows, scratch: &mut Scratch) -> Result<()> {
-        let conditions = &self.ask.conditions;
         let (mut start, mut block_rows) = (0, FIRST_BLOCK_ROWS);
         while start < rows.len() {
-            conditions.check_deadline()?;
-            let block = rows.slice(start, rows.len().min(start + block_rows));
+            self.ask.conditions.check_deadline()?;
+            let mut block = rows.slice(start, rows.len().min(start + block_rows));
             self.part.ensure_rows(&block)?;
-            if !self.part.ensure_vectors(&block)? {
+            self.part.ensure_vectors(&block)?;
+            if self.wants_all(&block) || !self.part.ensure_codes(&block) {
                 self.score_all(&block)?;
-                start += block.len();
-            } else if let Some((codes, metas)) = self.run_of_codes(&block) {
-                self.bound_run(codes, metas, scratch);
-                self.rerank(scratch, |position| block.at(position as usize))?;
-                start += block.len();
+            } else if let Some(run) = self.run_of_codes(&mut block) {
+                self.bound_run(run, &block, scratch);
+                self.rerank(scratch, &block)?;
             } else {
-                start += self.gather(&block, scratch)?;
+                let taken = self.gather(&block, scratch)?;
+                block = block.slice(0, taken);
                 self.bound_gathered(scratch);
                 let gathered = std::mem::take(&mut scratch.rows);
-                let reranked = self.rerank(scratch, |position| gathered[position as usize]);
+                let reranked = self.rerank(scratch, &Rows::List(&gathered));
                 scratch.rows = gathered;
                 reranked?;
             }
+            start += block.len();
             block_rows = BLOCK_ROWS;
         }
         Ok(())
     }
 
-    /// The codes of a block in which there is nothing to skip.
-    fn run_of_codes(&self, block: &Rows) -> Option<(&'a [i8], &'a [CodeMeta])> {
-        let conditions = &self.ask.conditions;
-        if self.filter_first || !self.part.sees_all(block, conditions.visible, conditions.now) {
-            return None;
-        }
-        self.part.run_of_codes(block)
+    /// Whether every row would enter the result as it stands, so that bounds decide nothing.
+    fn wants_all(&self, block: &Rows) -> bool {
+        block.len() <= self.top.limit() - self.top.len() && self.ask.threshold.get() == f32::NEG_INFINITY
     }
 
-    /// Without codes: scores every row in full precision.
+    /// The codes of a block, cut short if they are too many, unless the filter is to choose among them first.
+    fn run_of_codes(&self, block: &mut Rows) -> Option<Run<'a>> {
+        if self.filter_first {
+            return None;
+        }
+        let mut run = self.part.run_of_codes(block)?;
+        while run.metas.len() > BLOCK_VECTORS && block.len() > 1 {
+            *block = block.slice(0, block.len() / 2);
+            run = self.part.run_of_codes(block)?;
+        }
+        Some(run)
+    }
+
+    /// Scores every row in full precision.
     fn score_all(&mut self, block: &Rows) -> Result<()> {
+        let (mut group, mut count) = ([0; 4], 0);
         for row in (0..block.len()).map(|index| block.at(index)) {
             let vectors = self.part.row_vectors(row);
             if vectors.is_empty() || !self.admits(row)? {
@@ -224,23 +209,33 @@ impl<'a, P: Part> Scan<'a, P> {
             }
             self.report.scanned += vectors.len();
             self.report.candidates += 1;
-            let score = self.ask.probe.score_item(self.part, vectors)?;
-            self.offer(row, score)?;
+            group[count] = row;
+            count += 1;
+            if count == group.len() {
+                self.score_rows(&group)?;
+                count = 0;
+            }
         }
-        Ok(())
+        self.score_rows(&group[..count])
     }
 
-    /// Bounds of rows with one code each, one behind the other.
-    fn bound_run(&mut self, codes: &[i8], metas: &[CodeMeta], scratch: &mut Scratch) {
-        let probe = self.ask.probe;
-        let rows = metas.len();
-        scratch.raw.resize(rows.max(scratch.raw.len()), 0);
-        scratch.bounds.clear();
-        scratch.bounds.resize(rows, 0.0);
-        let raw = &mut scratch.raw[..rows];
-        probe.kernels.dot_codes_many(probe.prepared.code(), codes, probe.prepared.code().len(), raw);
-        probe.prepared.upper_bounds(raw, metas, &mut scratch.bounds);
-        self.report.scanned += rows;
+    /// Bounds of the rows of a block whose codes lie one behind the other.
+    fn bound_run(&mut self, run: Run, block: &Rows, scratch: &mut Scratch) {
+        let Scratch { ends, raw, vector_bounds, bounds, .. } = scratch;
+        let (kernels, prepared, vectors) = (self.ask.probe.kernels, &self.ask.probe.prepared, run.metas.len());
+        self.report.scanned += vectors;
+        raw.resize(vectors, 0);
+        vector_bounds.resize(vectors, 0.0);
+        kernels.dot_codes_many(prepared.code(), run.codes, prepared.code().len(), raw);
+        prepared.upper_bounds(raw, run.metas, vector_bounds);
+        if run.one_each {
+            std::mem::swap(vector_bounds, bounds);
+        } else {
+            let first = self.part.row_vectors(block.at(0)).start;
+            ends.clear();
+            ends.extend((0..block.len()).map(|index| self.part.row_vectors(block.at(index)).end - first));
+            fold_bounds(vector_bounds, ends, bounds);
+        }
     }
 
     /// Whether the row is one to look at: seen, and wanted if the filter comes first.
@@ -266,7 +261,7 @@ impl<'a, P: Part> Scan<'a, P> {
             }
             let row = block.at(index);
             let vectors = self.part.row_vectors(row);
-            if !vectors.is_empty() && self.admits(row)? {
+            if !vectors.is_empty() && (!self.filter_first || self.admits(row)?) {
                 scratch.vectors.extend(vectors);
                 scratch.rows.push(row);
                 scratch.ends.push(scratch.vectors.len() as u32);
@@ -275,9 +270,9 @@ impl<'a, P: Part> Scan<'a, P> {
         Ok(block.len())
     }
 
-    /// Bounds of the rows gathered, each that of its most promising vector.
+    /// Bounds of the rows gathered.
     fn bound_gathered(&mut self, scratch: &mut Scratch) {
-        let Scratch { rows, vectors, ends, raw, metas, bounds, .. } = scratch;
+        let Scratch { rows, vectors, ends, raw, metas, vector_bounds, bounds, .. } = scratch;
         let (part, kernels, prepared) = (self.part, self.ask.probe.kernels, &self.ask.probe.prepared);
         self.report.scanned += vectors.len();
         raw.clear();
@@ -288,68 +283,68 @@ impl<'a, P: Part> Scan<'a, P> {
         raw.extend(rest.iter().map(|&vector| kernels.dot_codes(prepared.code(), part.code(vector))));
         metas.clear();
         metas.extend(vectors.iter().map(|&vector| part.meta(vector)));
-        bounds.clear();
-        bounds.resize(vectors.len(), 0.0);
-        prepared.upper_bounds(raw, metas, bounds);
-        if rows.len() < vectors.len() {
-            let mut start = 0;
-            for (row, &end) in ends.iter().enumerate() {
-                // Row `row` and those before it have a vector each, so its place is not behind its vectors.
-                bounds[row] = bounds[start..end as usize].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                start = end as usize;
-            }
-            bounds.truncate(rows.len());
+        vector_bounds.resize(vectors.len(), 0.0);
+        prepared.upper_bounds(raw, metas, vector_bounds);
+        if rows.len() == vectors.len() {
+            std::mem::swap(vector_bounds, bounds);
+        } else {
+            fold_bounds(vector_bounds, ends, bounds);
         }
     }
 
     /// Scores the rows whose bounds reach the threshold, most promising first, until none does.
-    fn rerank(&mut self, scratch: &mut Scratch, row_at: impl Fn(u32) -> u32) -> Result<()> {
-        let threshold = self.ask.threshold.get();
+    fn rerank(&mut self, scratch: &mut Scratch, rows: &Rows) -> Result<()> {
+        let (threshold, conditions) = (self.ask.threshold.get(), &self.ask.conditions);
+        let sees_all = self.filter_first || self.part.sees_all(rows, conditions.visible, conditions.now);
         let mut keys = std::mem::take(&mut scratch.heap).into_vec();
         keys.clear();
         for (position, &bound) in scratch.bounds.iter().enumerate() {
-            if bound >= threshold {
+            if bound >= threshold && (sees_all || conditions.sees(self.part, rows.at(position))) {
                 keys.push(u64::from(ordered_bits(bound)) << 32 | position as u64);
             }
         }
         self.report.candidates += keys.len();
         let mut heap = BinaryHeap::from(keys);
-        let result = self.rerank_heap(&mut heap, row_at);
+        let result = self.rerank_heap(&mut heap, rows);
         heap.clear();
         scratch.heap = heap;
         result
     }
 
-    fn rerank_heap(&mut self, heap: &mut BinaryHeap<u64>, row_at: impl Fn(u32) -> u32) -> Result<()> {
-        let (part, probe) = (self.part, self.ask.probe);
+    fn rerank_heap(&mut self, heap: &mut BinaryHeap<u64>, rows: &Rows) -> Result<()> {
         loop {
             let threshold = self.ask.threshold.get();
-            let (mut rows, mut first_vectors, mut count, mut single) = ([0; 4], [0; 4], 0, true);
-            while count < 4
+            let (mut group, mut count) = ([0; 4], 0);
+            while count < group.len()
                 && let Some(&key) = heap.peek()
                 && from_ordered_bits((key >> 32) as u32) >= threshold
             {
                 heap.pop();
-                let vectors = part.row_vectors(row_at(key as u32));
-                (rows[count], first_vectors[count]) = (row_at(key as u32), vectors.start);
-                single &= vectors.len() == 1;
+                group[count] = rows.at(key as u32 as usize);
                 count += 1;
             }
-            if count == 4 && single {
-                let scores = probe.score_vectors(part, first_vectors)?;
-                for (row, score) in rows.into_iter().zip(scores) {
-                    self.offer(row, score)?;
-                }
-                continue;
-            }
-            for &row in &rows[..count] {
-                let score = probe.score_item(part, part.row_vectors(row))?;
-                self.offer(row, score)?;
-            }
-            if count < 4 {
+            self.score_rows(&group[..count])?;
+            if count < group.len() {
                 return Ok(());
             }
         }
+    }
+
+    /// Scores rows that have vectors in full precision, four at once where they have one each, and offers them.
+    fn score_rows(&mut self, rows: &[u32]) -> Result<()> {
+        let (part, probe) = (self.part, self.ask.probe);
+        if let &[a, b, c, d] = rows {
+            let vectors = [a, b, c, d].map(|row| part.row_vectors(row));
+            if vectors.iter().all(|vectors| vectors.len() == 1) {
+                let scores = probe.score_vectors(part, vectors.map(|vectors| vectors.start))?;
+                return rows.iter().zip(scores).try_for_each(|(&row, score)| self.offer(row, score));
+            }
+        }
+        for &row in rows {
+            let score = probe.score_item(part, part.row_vectors(row))?;
+            self.offer(row, score)?;
+        }
+        Ok(())
     }
 
     /// Takes a scored row into the result if it belongs there, and raises the threshold.
@@ -371,6 +366,17 @@ impl<'a, P: Part> Scan<'a, P> {
             self.ask.threshold.raise(worst.score);
         }
         Ok(())
+    }
+}
+
+/// Bounds of rows from those of their vectors, each the best of its own, which end at `ends`.
+fn fold_bounds(vector_bounds: &[f32], ends: &[u32], bounds: &mut Vec<f32>) {
+    bounds.clear();
+    let mut start = 0;
+    for &end in ends {
+        // A row without vectors gets NaN, which reaches no threshold.
+        bounds.push(vector_bounds[start..end as usize].iter().copied().fold(f32::NAN, f32::max));
+        start = end as usize;
     }
 }
 

@@ -260,7 +260,7 @@ impl Engine {
 
     /// The view with the active part of shard `index` on its way to the disk.
     pub fn with_active_sealed(&self, view: &View, index: usize) -> View {
-        let fresh = Arc::new(Active::new(self.new_file_id(), self.identity.keys.space));
+        let fresh = Arc::new(Active::new(self.identity.keys.space));
         view.with_shard(index, view.shards[index].with_active_sealed(fresh, view.visible))
     }
 

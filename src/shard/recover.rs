@@ -180,13 +180,12 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     };
     let keys = StoreKeys { store_id: manifest.store_id, secret: manifest.secret, space: manifest.space };
     let identity = Identity { keys, path };
-    let mut next_file_id = manifest.next_file_id.max(facts.newest_file_id + 1);
+    let next_file_id = manifest.next_file_id.max(facts.newest_file_id + 1);
     let shards: Vec<Arc<Shard>> = (0..manifest.shards.len())
         .map(|index| {
             let segments = &manifest.shards[index].segments;
             let segments = segments.iter().map(|entry| Arc::new(open_part(&**storage, entry, &keys))).collect();
-            next_file_id += 1;
-            let active = Arc::new(Active::new(next_file_id - 1, keys.space));
+            let active = Arc::new(Active::new(keys.space));
             Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments })
         })
         .collect();

@@ -17,7 +17,6 @@ use crate::storage::disk::{DiskStorage, SystemClock};
 use crate::storage::lock::DirectoryLock;
 use crate::storage::{Clock, Storage, disk};
 use crate::store::options::Options;
-use crate::store::walk::Cursors;
 use crate::store::{Handle, Store};
 use crate::sync::Mutex;
 use crate::types::Durability;

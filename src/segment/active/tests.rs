@@ -37,7 +37,7 @@ struct Version {
 
 /// Plays seeded writes as `apply` does; returns the part and what it should hold.
 fn played(seed: u64) -> (Active, Vec<Version>, Lsn) {
-    let active = Active::new(7, Some(SPACE));
+    let active = Active::new(Some(SPACE));
     let (mut versions, mut state, namespaces) = (Vec::<Version>::new(), seed, namespaces());
     let mut next = |bound: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -143,13 +143,13 @@ fn vectors_and_their_codes_are_those_of_the_record() {
             vectors += 1;
         }
     }
-    assert_eq!((active.vectors(), active.len(), active.id()), (vectors, versions.len(), 7));
+    assert_eq!((active.vectors(), active.len()), (vectors, versions.len()));
     assert!(active.bytes() > vectors * (64 + 12 + 16));
 }
 
 #[test]
 fn the_newest_touch_counts_and_later_ones_are_carried_over() {
-    let active = Active::new(1, None);
+    let active = Active::new(None);
     let namespace = &namespaces()[0];
     let rows = [1, 2, 3].map(|lsn| active.append(record(namespace, &lsn.to_string(), 0), lsn).unwrap());
     assert!(active.touch(rows[0], 50, 4) && active.touch(rows[1], 60, 6));
@@ -162,7 +162,7 @@ fn the_newest_touch_counts_and_later_ones_are_carried_over() {
 #[test]
 fn a_vector_of_another_dimension_is_refused_and_leaves_no_row() {
     for (space, vectors) in [(None, 1), (Some(VectorSpace { dims: 4, ..SPACE }), 1)] {
-        let active = Active::new(1, space);
+        let active = Active::new(space);
         let error = active.append(record(&namespaces()[0], "k", vectors), 1).unwrap_err();
         assert_eq!((error.kind(), active.len(), active.vectors()), (ErrorKind::Corrupt, 0, 0));
     }
@@ -170,7 +170,7 @@ fn a_vector_of_another_dimension_is_refused_and_leaves_no_row() {
 
 #[test]
 fn readers_run_beside_the_writer() {
-    let active = Active::new(1, Some(SPACE));
+    let active = Active::new(Some(SPACE));
     let namespace = namespaces()[0].clone();
     std::thread::scope(|scope| {
         scope.spawn(|| {
