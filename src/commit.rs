@@ -9,6 +9,7 @@
 //! * Groups are applied in LSN order: a leader takes the apply lock before it lets go of the log.
 //! * A pending entry leaves only after its group's View is published, and only if no later write replaced it.
 //! * If a leader unwinds, the writer is fenced and every member of its group gets the error.
+#![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 use std::collections::HashMap;
 use std::sync::Arc;

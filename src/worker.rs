@@ -7,6 +7,7 @@
 //! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only.
 //! * A job that fails changes nothing: its files are orphans, its reason is in the stats, and it is tried again later.
 //! * Background threads run at low priority and end at once when the store is closed or fenced.
+#![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

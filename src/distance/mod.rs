@@ -70,6 +70,10 @@ impl Kernels {
     pub fn get() -> Kernels {
         static RESOLVED: OnceLock<Kernels> = OnceLock::new();
         *RESOLVED.get_or_init(|| {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one setting that is not of a store but of the processor"
+            )]
             let wish = std::env::var("VECMEM_ISA").ok().and_then(|name| Isa::named(&name));
             let mut best_last = Isa::ALL.into_iter().filter_map(Kernels::forced);
             wish.and_then(Kernels::forced).or(best_last.next_back()).unwrap_or(Kernels::PORTABLE)

@@ -6,6 +6,7 @@
 //! * The directory is created 0700 and files 0600, whatever the umask allows; no descriptor survives an `exec`.
 //! * Interrupted and short reads and writes are continued here; nothing above sees them. A failed sync is reported once
 //!   and never repeated.
+#![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::ffi::{CStr, CString};
 use std::fs::{DirBuilder, File};

@@ -10,6 +10,7 @@
 //!   opened again, before it is locked. So no child has a copy that the table does not know.
 //! * The fork handlers touch atomics and call close(2), nothing else: in the child of a process with threads no more is allowed.
 //! * Nobody unlinks the file, and a child never closes a descriptor by a number that may have a new meaning.
+#![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::fs::{File, TryLockError};
 use std::io;
