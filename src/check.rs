@@ -122,7 +122,7 @@ pub(crate) fn text_dump(view: &View) -> Result<String> {
         }
         for row in rows {
             if part.lsn(row)? <= view.visible && view.visible < part.dead_lsn(row)? {
-                items.push(part.item(row, true)?);
+                items.push(part.item(row, None, true)?);
             }
         }
     }

@@ -234,6 +234,11 @@ impl Scope {
             .map_err(|error| error.context("a prefix (use Scope::Store for everything)"))
     }
 
+    /// The namespace, if the scope is exactly one.
+    pub(crate) fn namespace(&self) -> Option<&Namespace> {
+        if let Self::Namespace(namespace) = self { Some(namespace) } else { None }
+    }
+
     /// The interval of encoded namespaces that the scope covers.
     pub(crate) fn interval(&self) -> Interval {
         match self {
@@ -272,6 +277,12 @@ impl Interval {
     /// Every encoding there is, the engine's own area included.
     pub fn everything() -> Self {
         Self { low: Vec::new(), high: vec![0xFF] }
+    }
+
+    /// The namespace, encoded, if the interval is made of exactly one.
+    pub fn namespace(&self) -> Option<&[u8]> {
+        let (last, namespace) = self.high.split_last()?;
+        (*last == 0 && namespace == self.low.as_slice()).then_some(namespace)
     }
 
     pub fn contains(&self, encoded: &[u8]) -> bool {

@@ -106,6 +106,12 @@ pub(crate) struct KeyTable<'a> {
 }
 
 impl KeyTable<'_> {
+    /// The number of the bucket of a hash; 0 in a table without buckets.
+    #[inline]
+    pub fn bucket(&self, hash: u64) -> usize {
+        bucket_of(hash, self.buckets.len())
+    }
+
     /// The row with this hash for which `is_it`. `ensure_bucket(i)` and `ensure_spill` come before the bytes are looked at.
     #[inline]
     pub fn find(
@@ -115,7 +121,7 @@ impl KeyTable<'_> {
         ensure_spill: impl FnOnce() -> Result<()>,
         mut is_it: impl FnMut(u32) -> Result<bool>,
     ) -> Result<Option<u32>> {
-        let index = bucket_of(hash, self.buckets.len());
+        let index = self.bucket(hash);
         let Some(bucket) = self.buckets.get(index) else { return Ok(None) };
         ensure_bucket(index)?;
         for (&fingerprint, &row) in bucket.fingerprints.iter().zip(&bucket.rows).take(usize::from(bucket.count)) {

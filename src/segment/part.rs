@@ -220,7 +220,7 @@ impl Part for Sealed<'_> {
     }
 
     fn value(&self, row: u32) -> Result<&[u8]> {
-        self.segment.value(row).map(str::as_bytes)
+        self.segment.value_bytes(row)
     }
 
     #[inline]

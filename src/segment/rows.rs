@@ -108,6 +108,12 @@ impl Segment {
 
     /// The row's value, byte for byte as given.
     pub fn value(&self, row: u32) -> Result<&str> {
+        self.text(self.value_bytes(row)?)
+    }
+
+    /// The same without a look at whether it is text.
+    #[inline]
+    pub fn value_bytes(&self, row: u32) -> Result<&[u8]> {
         let index = row as usize;
         let (offset, length) =
             (self.cell::<u64>(Section::ValueOffset, index)?, self.cell::<u32>(Section::ValueLength, index)?);
@@ -115,7 +121,7 @@ impl Segment {
             let at = self.header.section(Section::ValueSource).start + 4 * index;
             return Err(self.file.damaged(at, "the value is stored in a form that this version does not know"));
         }
-        self.text(self.slice(Section::Values, offset, offset.saturating_add(u64::from(length)))?)
+        self.slice(Section::Values, offset, offset.saturating_add(u64::from(length)))
     }
 
     /// Bytes of the row's value.

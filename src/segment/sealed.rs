@@ -20,6 +20,22 @@ use crate::segment::layout::{Header, Section, StoreKeys, truth_name};
 use crate::storage::Storage;
 use crate::types::Interval;
 
+const LINE_BYTES: usize = 64;
+/// Lines of a value that are fetched ahead: a longer one takes its time anyway.
+const VALUE_LINES: usize = 6;
+/// What an item is made of, its namespace and vectors apart, and the bytes of one element.
+const ITEM_COLUMNS: [(Section, usize); 9] = [
+    (Section::Lsn, 8),
+    (Section::CreatedAt, 8),
+    (Section::UpdatedAt, 8),
+    (Section::ExpiresAt, 8),
+    (Section::Ttl, 8),
+    (Section::ValueOffset, 8),
+    (Section::ValueLength, 4),
+    (Section::ValueSource, 4),
+    (Section::KeyOffset, 8),
+];
+
 /// What must be known of a segment to open it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentFiles {
@@ -223,7 +239,9 @@ impl Segment {
 
     /// The row of a key, if there is one.
     pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
+        self.prefetch_namespace(namespace);
         let is_it = |row: u32| {
+            self.prefetch_row(row);
             if self.key_bytes(row)? != key.as_bytes() {
                 return Ok(false);
             }
@@ -256,13 +274,69 @@ impl Segment {
         Ok(first.start..last.end.max(first.start))
     }
 
-    /// The numbers of the namespaces of an interval.
-    pub fn namespaces_in(&self, Interval { low, high }: &Interval) -> Result<Range<u32>> {
-        if let Some((0, namespace)) = high.split_last()
-            && namespace == low.as_slice()
-        {
-            return Ok(self.find_namespace(low)?.map_or(0..0, |index| index..index + 1));
+    /// Begins to fetch what [`find_namespace`](Self::find_namespace) looks at first.
+    pub fn prefetch_namespace(&self, namespace: &[u8]) {
+        self.prefetch_bucket(Section::NamespaceBuckets, hash_namespace(self.secret, namespace));
+    }
+
+    /// Begins to fetch the columns of a row that is about to be read as an item.
+    pub fn prefetch_row(&self, row: u32) {
+        for (section, bytes) in ITEM_COLUMNS {
+            self.prefetch(section, row as usize * bytes);
         }
+    }
+
+    /// Begins to fetch a row's vector, where its number can be guessed; the processor fetches the rest of it by itself.
+    pub fn prefetch_vector_of(&self, row: u32) {
+        if self.vectors() != self.rows() {
+            return;
+        }
+        let start = row as usize * 4 * self.dims();
+        self.prefetch(Section::Vectors, start);
+        self.prefetch(Section::Vectors, start + LINE_BYTES);
+    }
+
+    /// Begins to fetch the first lines of a row's value, and its key.
+    pub fn prefetch_value(&self, row: u32) {
+        let at = |section, bytes| {
+            let start = self.header.section(section).start + row as usize * bytes;
+            self.file
+                .bytes()
+                .get(start..start + 8)
+                .map_or(0, |bytes| bytemuck::pod_read_unaligned::<u64>(bytes) as usize)
+        };
+        // Offsets not yet checked lead astray at worst: a prefetch outside the section is not done.
+        let value = at(Section::ValueOffset, 8);
+        self.prefetch(Section::KeyBytes, at(Section::KeyOffset, 8));
+        (0..VALUE_LINES).for_each(|line| self.prefetch(Section::Values, value.saturating_add(line * LINE_BYTES)));
+    }
+
+    fn prefetch_bucket(&self, buckets: Section, hash: u64) {
+        let table = KeyTable { buckets: self.column(buckets), spill: &[] };
+        self.prefetch(buckets, table.bucket(hash) * BUCKET_BYTES);
+    }
+
+    /// Asks for the cache line at `offset` of a section, if there is one.
+    #[inline]
+    fn prefetch(&self, section: Section, offset: usize) {
+        let whole = self.header.section(section);
+        if let Some(byte) = self.file.bytes()[whole].get(offset) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a prefetch neither reads nor faults as far as a program can see; `byte` lies in the map besides.
+            unsafe {
+                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(byte).cast());
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = byte;
+        }
+    }
+
+    /// The numbers of the namespaces of an interval.
+    pub fn namespaces_in(&self, interval: &Interval) -> Result<Range<u32>> {
+        if let Some(namespace) = interval.namespace() {
+            return Ok(self.find_namespace(namespace)?.map_or(0..0, |index| index..index + 1));
+        }
+        let Interval { low, high } = interval;
         let start = if low.is_empty() { 0 } else { self.seek_namespace(low)? };
         let end = if high.as_slice() == [0xFF] { self.namespaces() } else { self.seek_namespace(high)? };
         Ok(start..end.max(start))

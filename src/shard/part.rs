@@ -211,8 +211,13 @@ impl AnyPart<'_> {
         }
     }
 
-    /// The row as an item, for the caller of a read.
-    pub fn item(&self, row: u32, include_vectors: bool) -> Result<Item> {
+    /// The segment behind the part, if it is one that can be read: for prefetches.
+    pub fn segment(&self) -> Option<&Segment> {
+        if let Self::Sealed(part) = self { part.segment().ok() } else { None }
+    }
+
+    /// The row as an item, for the caller of a read; `namespace` is its namespace, if that is known.
+    pub fn item(&self, row: u32, namespace: Option<&Namespace>, include_vectors: bool) -> Result<Item> {
         match self {
             Self::Active(active) | Self::Sealing(active) => {
                 let row = active.row(row);
@@ -228,14 +233,17 @@ impl AnyPart<'_> {
             }
             Self::Sealed(part) => {
                 let segment = part.segment()?;
-                let stored = segment.row(row)?;
-                let times = stored.times;
+                let times = segment.times(row)?;
+                let namespace = match namespace {
+                    Some(namespace) => namespace.clone(),
+                    None => Namespace::from_encoded(segment.namespace(segment.namespace_of(row)?)?),
+                };
                 let expires_at = part.deaths.expires_at(row, times.expires_at);
                 let vectors = if include_vectors { segment.field_vectors(row)? } else { Vec::new() };
                 Ok(item(
-                    Namespace::from_encoded(stored.namespace),
-                    stored.key,
-                    stored.value,
+                    namespace,
+                    segment.key(row)?,
+                    segment.value(row)?,
                     (times.created_at, times.updated_at, times.ttl, expires_at, times.lsn),
                     vectors,
                 ))

@@ -3,7 +3,8 @@
 //! Invariants:
 //! * One engine per directory and process, found by (device, inode); the last handle that goes closes it.
 //! * Every call checks first that the store is open and that this is the process that opened it.
-//! * Calls hold no lock of this module while they work.
+//! * Calls that change files hold `Handle::calls` for reading and no other lock of this module; a close waits for them, so
+//!   that nothing touches a directory that has been let go.
 
 mod open;
 mod options;
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::shard::decide::{Write, Written};
 use crate::shard::engine::Engine;
+use crate::sync::RwLock;
 use crate::types::{Condition, Item, NEVER, Namespace, Scope, VectorSpace, Version, own_namespace};
 use crate::worker::Worker;
 
@@ -50,6 +52,8 @@ struct Handle {
     cursors: Arc<Cursors>,
     options: Options,
     guards: open::Guards,
+    /// Held for reading by every call that may write to a file, and by the close for writing.
+    calls: RwLock<()>,
 }
 
 impl std::fmt::Debug for Store {
@@ -135,6 +139,7 @@ impl Store {
     }
 
     fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>> {
+        let _call = self.handle.calls.read();
         let written = self.handle.pipeline.write(&writes);
         if self.handle.engine.tuning.inline_background && written.is_ok() {
             self.handle.worker.run_inline();
@@ -246,24 +251,28 @@ impl Store {
 
     /// Returns once everything acknowledged so far survives a power loss.
     pub fn flush(&self) -> Result<()> {
+        let _call = self.handle.calls.read();
         self.handle.pipeline.flush_touches()?;
         self.handle.pipeline.flush()
     }
 
     /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files.
     pub fn compact(&self) -> Result<()> {
+        let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
         self.handle.worker.compact()
     }
 
     /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged.
     pub fn check(&self, repair: bool) -> Result<CheckReport> {
+        let _call = self.handle.calls.read();
         self.handle.engine.check_usable()?;
         check::check(&self.handle.engine, repair)
     }
 
     /// Removes expired items now; returns how many.
     pub fn sweep(&self) -> Result<u64> {
+        let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
         let swept = self.handle.worker.sweep();
         if self.handle.engine.tuning.inline_background {
@@ -304,6 +313,7 @@ impl Store {
     /// Runs what is due in the background on this thread, for tests with `inline_background`.
     #[doc(hidden)]
     pub fn run_background(&self) {
+        let _call = self.handle.calls.read();
         self.handle.worker.run_inline();
     }
 }
@@ -313,17 +323,19 @@ impl Handle {
         if crate::storage::lock::fork_generation() != self.engine.fork_generation || !self.engine.mark_closed() {
             return Ok(());
         }
+        let _alone = self.calls.write();
         self.worker.join();
         let closed = {
             let mut log = self.engine.log.lock();
             if self.engine.check_fence().is_ok() { log.close() } else { Ok(Vec::new()) }
         };
-        self.guards.release(&self.engine);
-        for id in closed? {
+        // Before the directory is let go: the next holder may give these names to files of its own.
+        for id in closed.iter().flatten() {
             // A spare that stays is unused, and the next open removes it.
-            let _ = self.engine.storage.remove(&crate::wal::file_name(id));
+            let _ = self.engine.storage.remove(&crate::wal::file_name(*id));
         }
-        Ok(())
+        self.guards.release(self);
+        closed.map(drop)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::storage::lock::DirectoryLock;
 use crate::storage::{Clock, Storage, disk};
 use crate::store::options::Options;
 use crate::store::{Handle, Store};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, RwLock};
 use crate::types::Durability;
 use crate::worker::Worker;
 
@@ -34,16 +34,17 @@ pub(super) struct Guards {
 }
 
 impl Guards {
-    /// Lets go of the lock, and of the directory if it is temporary.
-    pub fn release(&self, engine: &Engine) {
+    /// Lets go of the lock, and of the directory if it is temporary. `handle` is the one that the guards are of.
+    pub fn release(&self, handle: &Handle) {
+        // First the directory: whoever waits for it in `open` holds the registry.
+        drop(self.lock.lock().take());
         if let Some(key) = self.registered {
             let mut open = OPEN.lock();
-            let mine = |weak: &Weak<Handle>| weak.upgrade().is_none_or(|handle| std::ptr::eq(&*handle.engine, engine));
-            if open.get(&key).is_some_and(mine) {
+            // Not upgraded to compare: that could make this thread the one that drops another handle, under the lock.
+            if open.get(&key).is_some_and(|weak| std::ptr::eq(weak.as_ptr(), handle)) {
                 open.remove(&key);
             }
         }
-        drop(self.lock.lock().take());
         if let Some(path) = &self.temporary {
             disk::remove_tree(path);
         }
@@ -159,5 +160,15 @@ fn start(
     if !options.tuning.inline_background {
         worker.start()?;
     }
-    Ok(Store { handle: Arc::new(Handle { engine, pipeline, worker, cursors: Arc::default(), options, guards }) })
+    Ok(Store {
+        handle: Arc::new(Handle {
+            engine,
+            pipeline,
+            worker,
+            cursors: Arc::default(),
+            options,
+            guards,
+            calls: RwLock::default(),
+        }),
+    })
 }

@@ -17,6 +17,11 @@ use crate::shard::{AnyPart, View};
 use crate::topk::Place;
 use crate::types::{Interval, Item, Namespace};
 
+/// Rows of an interval up to which all of them are fetched before they are looked at.
+const FEW_ROWS: usize = 16;
+/// How many items before its own an item's value is fetched.
+const ITEMS_AHEAD: usize = 8;
+
 /// A read under way.
 pub(super) struct Reader<'a> {
     pub engine: &'a Engine,
@@ -91,6 +96,7 @@ impl<'a> Reader<'a> {
     /// The non-empty portions that an interval covers, biggest first.
     pub fn portions(&self, interval: &Interval, degraded: &mut bool) -> Result<Vec<Portion<'a>>> {
         let mut portions = Vec::new();
+        self.prefetch_namespace(interval);
         for shard in self.view.shards.iter().filter(|shard| shard.interval.overlaps(interval)) {
             for part in shard.parts() {
                 let rows = match part {
@@ -102,6 +108,12 @@ impl<'a> Reader<'a> {
                     AnyPart::Sealed(sealed) if sealed.covers(interval) => {
                         let rows = sealed.segment().and_then(|segment| segment.interval(interval));
                         let Some(rows) = self.tolerate(rows, degraded)? else { continue };
+                        if rows.len() <= FEW_ROWS
+                            && let Some(segment) = part.segment()
+                        {
+                            rows.clone().for_each(|row| segment.prefetch_row(row));
+                            rows.clone().for_each(|row| segment.prefetch_vector_of(row));
+                        }
                         PortionRows::Range(rows)
                     }
                     AnyPart::Sealed(_) => continue,
@@ -116,13 +128,22 @@ impl<'a> Reader<'a> {
         Ok(portions)
     }
 
+    /// Where many segments are asked for one namespace, their tables are fetched at the same time.
+    fn prefetch_namespace(&self, interval: &Interval) {
+        let Some(namespace) = interval.namespace() else { return };
+        let sealed = self.view.shards[self.view.shard_of(namespace)].segments.iter();
+        for segment in sealed.filter_map(|part| part.segment().ok()) {
+            segment.prefetch_namespace(namespace);
+        }
+    }
+
     /// One item, if this View shows it.
     pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
         let shard = &self.view.shards[self.view.shard_of(namespace.encoded())];
         let Some((part, row)) = shard.find_visible(namespace.encoded(), key, self.view.visible)? else {
             return Ok(None);
         };
-        let item = part.item(row, self.include_vectors)?;
+        let item = part.item(row, Some(namespace), self.include_vectors)?;
         Ok(item.expires_at.is_none_or(|expires_at| expires_at > self.now).then_some(item))
     }
 
@@ -131,9 +152,30 @@ impl<'a> Reader<'a> {
         addresses.iter().map(|address| self.get(&address.namespace, &address.key)).collect()
     }
 
-    /// The item at a place that a search or listing over `portions` found.
-    pub fn item(&self, portions: &[Portion<'_>], place: Place) -> Result<Item> {
-        portions[place.part as usize].part.item(place.row, self.include_vectors)
+    /// The items at `places`, in order, with what goes with each. What they are made of is fetched some items ahead: first
+    /// the columns, then, as these tell where it lies, the value.
+    pub fn items<T: Copy>(
+        &self,
+        portions: &[Portion<'_>],
+        places: &[(T, Place)],
+        namespace: Option<&Namespace>,
+        mut each: impl FnMut(T, Result<Item>) -> Result<()>,
+    ) -> Result<()> {
+        let segment = |index: usize| {
+            let &(_, place) = places.get(index)?;
+            Some((portions[place.part as usize].part.segment()?, place.row))
+        };
+        let columns = |index| segment(index).into_iter().for_each(|(segment, row)| segment.prefetch_row(row));
+        let value = |index| segment(index).into_iter().for_each(|(segment, row)| segment.prefetch_value(row));
+        (0..2 * ITEMS_AHEAD).for_each(columns);
+        (0..ITEMS_AHEAD).for_each(value);
+        for (index, &(with, place)) in places.iter().enumerate() {
+            columns(index + 2 * ITEMS_AHEAD);
+            value(index + ITEMS_AHEAD);
+            let part = portions[place.part as usize].part;
+            each(with, part.item(place.row, namespace, self.include_vectors))?;
+        }
+        Ok(())
     }
 }
 

@@ -70,12 +70,12 @@ pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<Answer> {
         }
         places.extend(listed.into_sorted().into_iter().map(|listed| (None, listed.place)));
     }
-    for (score, place) in places.into_iter().skip(query.offset) {
-        let item = reader.item(&portions, place);
-        if let Some(item) = reader.tolerate(item, &mut answer.degraded)? {
-            answer.hits.push(Hit { score, item });
-        }
-    }
+    let (places, mut degraded) = (places.get(query.offset..).unwrap_or_default(), answer.degraded);
+    reader.items(&portions, places, query.scope.namespace(), |score, item| {
+        answer.hits.extend(reader.tolerate(item, &mut degraded)?.map(|item| Hit { score, item }));
+        Ok(())
+    })?;
+    answer.degraded = degraded;
     Ok(answer)
 }
 

@@ -116,7 +116,7 @@ pub(super) fn scan(
     };
     let mut items = Vec::with_capacity(found.len());
     for (keyed, part) in found {
-        let item = part.item(keyed.row, query.options.include_vectors);
+        let item = part.item(keyed.row, None, query.options.include_vectors);
         items.extend(reader.tolerate(item, &mut degraded)?);
     }
     Ok(ScanPage { items, next, degraded })

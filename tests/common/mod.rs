@@ -1,0 +1,87 @@
+//! What the behaviour tests share: small stores, seeded randomness, and a model that answers by brute force.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub mod model;
+
+use std::sync::Arc;
+
+use vecmem::testing::{SimClock, SimStorage, open_with};
+use vecmem::{Answer, Metric, Namespace, Options, Put, Store, Tuning};
+
+/// Where simulated clocks begin: microseconds since 1970 UTC.
+pub const START: i64 = 1_700_000_000_000_000;
+
+/// A small seeded generator (SplitMix64).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// True in `percent` of cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    /// Small whole numbers: every sum of their products is exact in f32, in whatever order a kernel adds.
+    pub fn vector(&mut self, dims: usize) -> Vec<f32> {
+        (0..dims).map(|_| self.below(17) as f32 - 8.0).collect()
+    }
+}
+
+pub fn namespace<const N: usize>(labels: [&str; N]) -> Namespace {
+    Namespace::new(labels).unwrap()
+}
+
+/// Options of a store of vectors whose parts fill after 24 rows, with the background on the writing thread.
+pub fn tiny(dims: usize, metric: Metric) -> Options {
+    Options::with_vectors(dims, metric).tuning(Tuning::tiny())
+}
+
+/// The same without vectors.
+pub fn tiny_without_vectors() -> Options {
+    Options::new().tuning(Tuning::tiny())
+}
+
+/// A store on a simulated disk with a clock that stands still.
+pub fn simulated(options: Options) -> (Store, SimStorage, SimClock) {
+    let (storage, clock) = (SimStorage::new(1), SimClock::new(START));
+    let store = reopened(&storage, &clock, options);
+    (store, storage, clock)
+}
+
+/// The store that a simulated disk holds.
+pub fn reopened(storage: &SimStorage, clock: &SimClock, options: Options) -> Store {
+    open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options).unwrap()
+}
+
+/// A put of `{"n": number}`.
+pub fn numbered(namespace: &Namespace, key: impl Into<String>, number: u64) -> Put {
+    Put::new(namespace, key, format!("{{\"n\":{number}}}"))
+}
+
+/// The keys of an answer, in order.
+pub fn keys(answer: &Answer) -> Vec<&str> {
+    answer.iter().map(|hit| hit.item.key.as_str()).collect()
+}
+
+/// That the store is whole and holds exactly what `dump` says.
+pub fn assert_unchanged(store: &Store, dump: &str) {
+    assert_eq!(store.text_dump().unwrap(), dump);
+    assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+}
