@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
 use crate::shard::decide::{Current, Decision, Times, Write, Written, decide};
 use crate::shard::engine::Engine;
+use crate::shard::install::checkpoint;
 use crate::sync::{Condvar, Mutex, Ordering};
 use crate::types::{Durability, Interval, Namespace};
 use crate::wal::{Claim, Frame, FrameKind, Space, encode_operation, frame_bytes};
@@ -147,7 +148,9 @@ impl Pipeline {
 
     /// Writes the touches that no group has taken along yet.
     pub fn flush_touches(&self) -> Result<()> {
-        if self.touches.is_empty() { Ok(()) } else { self.write(&[]).map(drop) }
+        // Those that a failed group left behind wait in the state, not in the queue.
+        let waiting = !self.touches.is_empty() || !self.state.lock().touches.is_empty();
+        if waiting { self.write(&[]).map(drop) } else { Ok(()) }
     }
 
     /// Makes everything acknowledged so far survive a power loss.
@@ -280,6 +283,10 @@ impl Pipeline {
         let added = self.engine.counters.log_files.load(Ordering::Relaxed);
         if added != seen {
             return Ok(());
+        }
+        // The newest manifest may be in memory only, like the frames that the log is about to write again.
+        if self.engine.log.lock().is_in_doubt() {
+            checkpoint(&self.engine)?;
         }
         let (size, started) = self.engine.prepare_log_file(bytes, frees_space)?;
         let mut state = self.state.lock();

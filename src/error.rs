@@ -112,12 +112,23 @@ impl Error {
             Os::ReadOnlyFilesystem | Os::PermissionDenied => ErrorKind::ReadOnly,
             _ => ErrorKind::Io,
         };
-        Self { kind, message: format!("cannot {what} {file}: {source}"), source: Some(Box::new(source)) }
+        let remedy = match kind {
+            ErrorKind::DiskFull => "; free some space and try again",
+            ErrorKind::ReadOnly => "; give this user access to it",
+            _ => "",
+        };
+        Self { kind, message: format!("cannot {what} {file}: {source}{remedy}"), source: Some(Box::new(source)) }
     }
 
     /// What the caller can act on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether the system would not read a file that is there: this says nothing about its bytes, and may pass.
+    pub(crate) fn is_unread(&self) -> bool {
+        let source = self.source.as_ref().and_then(|source| source.downcast_ref::<std::io::Error>());
+        source.is_some_and(|source| source.kind() != std::io::ErrorKind::NotFound)
     }
 
     /// The same error with `context` in front of its message.

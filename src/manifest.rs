@@ -172,8 +172,9 @@ impl Manifest {
         })
     }
 
-    /// Writes this generation so that it survives a power loss, then it is the newest one.
-    pub fn commit(&self, storage: &dyn Storage) -> Result<()> {
+    /// Writes this generation under its name. It survives a power loss once the directory is synced; a failure of that sync is
+    /// final like any other, for nobody knows which generation is the newest then.
+    pub fn write(&self, storage: &dyn Storage) -> Result<()> {
         let bytes = self.encode();
         if storage.list()?.iter().any(|(name, _)| name == TEMPORARY) {
             storage.remove(TEMPORARY)?;
@@ -181,8 +182,7 @@ impl Manifest {
         let file = storage.create(TEMPORARY)?;
         file.write_at(0, &bytes)?;
         file.sync_all()?;
-        storage.rename(TEMPORARY, &manifest_name(self.generation))?;
-        storage.sync_dir()
+        storage.rename(TEMPORARY, &manifest_name(self.generation))
     }
 
     /// The file's bytes.

@@ -82,6 +82,7 @@ impl Worker {
         let outcome = (|| {
             while self.seal_next()? || self.merge_next()? {}
             self.relieve_log()?;
+            self.keep_reserve();
             self.pipeline.prepare_ahead()
         })();
         self.engine.set_background_error(outcome.err().as_ref());

@@ -205,10 +205,6 @@ impl Engine {
         first
     }
 
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
     /// What expiry is measured with: the wall clock, but never before the newest frame's.
     pub fn query_time(&self) -> i64 {
         self.clock.now().max(self.newest_clock.load(Ordering::Relaxed))
@@ -322,20 +318,26 @@ impl Engine {
         let size = self.log_file_bytes.load(Ordering::Relaxed).max(wal::file_bytes_for(bytes));
         let id = self.new_file_id();
         let prepared = match wal::prepare(&*self.storage, id, size) {
-            Err(error) if error.kind() == ErrorKind::DiskFull && frees_space => self.prepare_from_reserve(id, bytes)?,
+            Err(error) if error.kind() == ErrorKind::DiskFull && frees_space => {
+                self.prepare_from_reserve(id, bytes, error)?
+            }
             other => other?,
         };
         let next = (2 * size).min(self.tuning.log_file_max_bytes);
         self.log_file_bytes.store(next.max(self.tuning.log_file_min_bytes), Ordering::Relaxed);
         let size = prepared.bytes();
         let generation = self.manifest_generation.load(Ordering::Relaxed);
-        let started = self.log.lock().add_file(&*self.storage, prepared, generation)?;
+        let mut log = self.log.lock();
+        // A file that was started by half must not be followed by another one.
+        let started = log.add_file(&*self.storage, prepared, generation).map_err(|error| self.fence(&error))?;
+        drop(log);
         self.counters.log_files.fetch_add(1, Ordering::Relaxed);
         Ok((size, started))
     }
 
-    fn prepare_from_reserve(&self, id: u64, bytes: u64) -> Result<Prepared> {
-        self.storage.remove(RESERVE).and_then(|()| self.storage.sync_dir())?;
+    fn prepare_from_reserve(&self, id: u64, bytes: u64, full: Error) -> Result<Prepared> {
+        let reserve = self.storage.remove(RESERVE).and_then(|()| self.storage.sync_dir());
+        reserve.map_err(|_| full)?;
         let size = wal::file_bytes_for(bytes).max(self.tuning.log_file_min_bytes.min(1 << 20));
         wal::prepare(&*self.storage, id, size)
     }

@@ -197,7 +197,8 @@ fn write_and_commit(
                 shard.segments.iter().map(|part| entry_of(part, &before, &rewritten, generation)).collect();
         }
     });
-    next.commit(&*engine.storage)?;
+    next.write(&*engine.storage)?;
+    engine.storage.sync_dir().map_err(|error| engine.fence(&error))?;
     let previous = std::mem::replace(&mut installed.manifest, next);
     engine.manifest_generation.store(generation, Ordering::Relaxed);
     remove_obsolete(engine, installed, &previous)

@@ -31,6 +31,12 @@ impl Log {
         Self { store_id, facts, writer: None, written, synced, newest_clock: 0 }
     }
 
+    /// Whether a sync failed before the open and nothing has been written since: then what is there may never have become
+    /// durable, nor may the manifest.
+    pub fn is_in_doubt(&self) -> bool {
+        self.writer.is_none() && self.facts.as_ref().is_some_and(LogFacts::is_in_doubt)
+    }
+
     /// Takes a prepared file: the first one starts the log, others wait. Tells whether it started.
     pub fn add_file(&mut self, storage: &dyn Storage, file: Prepared, generation: u64) -> Result<bool> {
         if let Some(writer) = &mut self.writer {

@@ -166,7 +166,8 @@ fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<Manif
         match decoded {
             Ok(manifest) if age == 0 => return Ok(ManifestFact::Newest(manifest)),
             Ok(manifest) => return Ok(ManifestFact::Fallback { manifest, why }),
-            Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
+            // To go back behind a manifest that is whole would lose what it names.
+            Err(error) if error.kind() == ErrorKind::NewerFormat || error.is_unread() => return Err(error),
             Err(error) => why = error.to_string(),
         }
     }
@@ -184,11 +185,12 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     let shards: Vec<Arc<Shard>> = (0..manifest.shards.len())
         .map(|index| {
             let segments = &manifest.shards[index].segments;
-            let segments = segments.iter().map(|entry| Arc::new(open_part(&**storage, entry, &keys))).collect();
+            let segments = segments.iter().map(|entry| open_part(&**storage, entry, &keys).map(Arc::new));
+            let segments = segments.collect::<Result<_>>()?;
             let active = Arc::new(Active::new(keys.space));
-            Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments })
+            Ok(Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments }))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let mut view = View { visible: manifest.newest_checkpoint(), shards: shards.into() };
     let mut newest_clock = 0;
     if let Some(log) = &facts.log {
@@ -196,16 +198,17 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
         view.visible = view.visible.max(log.last_lsn);
         newest_clock = log.newest_clock;
     }
-    let previous_files = files_of_previous(&**storage, &manifest);
+    let previous_files = files_of_previous(&**storage, &manifest)?;
     remove_orphans(&**storage, &manifest, &previous_files, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
     let installed = Installed { previous_files, manifest };
     Ok(Start { identity, view, log, installed, next_file_id, newest_clock })
 }
 
-/// Opens a segment with its tombstones. A damaged one takes its place all the same, and says so when it is read.
-fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> SealedPart {
-    let segment = Segment::open(storage, keys, &entry.files());
+/// Opens a segment with its tombstones. A damaged or missing one takes its place all the same, and says so when it is read;
+/// one that could not be read this time fails the open, for what is replayed around it would be lost when it can be.
+fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SealedPart> {
+    let segment = read(Segment::open(storage, keys, &entry.files()))?;
     let file = DeadFile {
         store_id: keys.store_id,
         file_id: entry.file_id,
@@ -214,12 +217,20 @@ fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> S
     };
     let deaths = match entry.dead_generation {
         0 => Ok(Deaths::new(entry.rows)),
-        _ => file.read(storage).map(|(deaths, _)| deaths),
+        _ => read(file.read(storage).map(|(deaths, _)| deaths))?,
     };
-    match deaths {
+    Ok(match deaths {
         Ok(deaths) => SealedPart::new(entry.clone(), segment, deaths),
         // Without its tombstones a segment would show what was deleted.
         Err(error) => SealedPart::new(entry.clone(), Err(error), Deaths::new(entry.rows)),
+    })
+}
+
+/// What the file says, damage included; fails if it was not read.
+fn read<T>(outcome: Result<T>) -> Result<Result<T>> {
+    match outcome {
+        Err(error) if error.is_unread() => Err(error),
+        said => Ok(said),
     }
 }
 
@@ -256,12 +267,18 @@ fn apply_around_damage(
     Ok(())
 }
 
-/// The files that the generation before needs, should the newest manifest be damaged one day.
-fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Vec<String> {
+/// The files that the generation before needs, should the newest manifest be damaged one day, or turn out not to have
+/// survived a power loss: the log it begins with, up to where the newest one does, included.
+fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<String>> {
     let generation = manifest.generation.saturating_sub(1);
     let name = manifest_name(generation);
     let previous = storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation));
-    previous.map_or_else(|_| Vec::new(), |previous| previous.files().collect())
+    let Ok(previous) = read(previous)? else { return Ok(Vec::new()) };
+    let listed = storage.list()?.into_iter().map(|(name, _)| name);
+    let logs = listed.filter(|name| {
+        matches!(parse_name(name), Some(FileName::Log(id)) if (previous.first_log..manifest.first_log).contains(&id))
+    });
+    Ok(previous.files().chain(logs).collect())
 }
 
 /// Removes files of ours that nothing names: leftovers of jobs that a crash cut short.
@@ -276,7 +293,7 @@ fn remove_orphans(
     for (name, _) in storage.list()? {
         let orphan = match parse_name(&name) {
             Some(FileName::Segment(_)) => !named.contains(&name),
-            Some(FileName::Log(id)) => !in_log.contains(&id),
+            Some(FileName::Log(id)) => !in_log.contains(&id) && !named.contains(&name),
             Some(FileName::Manifest(generation)) => generation + 1 < manifest.generation,
             Some(FileName::Temporary) => true,
             Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
@@ -296,7 +313,8 @@ pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, cuts: &[
         store_id = storage.random();
     }
     let secret = [storage.random(), storage.random()];
-    Manifest::new(store_id, secret, space, cuts).commit(storage)
+    Manifest::new(store_id, secret, space, cuts).write(storage)?;
+    storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))
 }
 
 #[cfg(test)]

@@ -59,7 +59,8 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     // The registry stays locked until the store is in it, so that two threads cannot both open it.
     let mut open = OPEN.lock();
     let found = open.get(&key).and_then(Weak::upgrade);
-    if let Some(handle) = found.filter(|handle| !handle.engine.is_closed()) {
+    // One that is closed, or the parent's in a forked child, serves nobody.
+    if let Some(handle) = found.filter(|handle| handle.engine.check_usable().is_ok()) {
         // Should this turn out to be the last handle, its drop takes the registry's lock.
         drop(open);
         if !handle.options.serves(&options, handle.engine.identity.keys.space) {

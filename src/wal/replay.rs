@@ -73,6 +73,11 @@ pub(crate) struct LogFacts {
 }
 
 impl LogFacts {
+    /// Whether a writer saw a sync fail and the system has not been restarted since.
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubt
+    }
+
     /// What the next file names as its predecessor.
     pub(super) fn predecessor(&self) -> Predecessor {
         let (file, end) = self.files.last().map_or((0, 0), |last| (last.id, last.end));
