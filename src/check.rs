@@ -55,16 +55,17 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
             return Ok(());
         }
     };
-    let problems = segment.verify();
-    let truth_is_whole = problems.iter().all(|error| error.to_string().contains(".codes"));
-    if problems.is_empty() || !(repair && truth_is_whole) {
-        report.problems.extend(problems.iter().map(ToString::to_string));
+    let truth = segment.verify_truth();
+    let derived = segment.verify_derived(truth.is_empty());
+    if !repair || derived.is_empty() || !truth.is_empty() {
+        report.problems.extend(truth.iter().chain(&derived).map(ToString::to_string));
         return Ok(());
     }
     let file_id = engine.new_file_id();
     let codes = rebuild_codes(&*engine.storage, &engine.identity.keys, segment, file_id)?;
-    replace_codes(engine, part, codes)?;
-    report.repaired.extend(problems.iter().map(|error| format!("rebuilt: {error}")));
+    if replace_codes(engine, part, codes)? {
+        report.repaired.extend(derived.iter().map(|error| format!("rebuilt: {error}")));
+    }
     Ok(())
 }
 

@@ -11,17 +11,17 @@
 //! * If a leader unwinds, the writer is fenced and every member of its group gets the error.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
-use crate::shard::decide::{Current, Decision, Times, Write, Written, decide};
+use crate::shard::decide::{Current, Write, Written};
 use crate::shard::engine::Engine;
 use crate::shard::install::checkpoint;
+use crate::shard::unpublished::Unpublished;
 use crate::sync::{Condvar, Mutex, Ordering};
-use crate::types::{Durability, Interval, Namespace};
+use crate::types::{Durability, Namespace};
 use crate::wal::{Claim, Frame, FrameKind, Space, encode_operation, frame_bytes};
 
 /// The one way in for writes.
@@ -34,21 +34,12 @@ pub(crate) struct Pipeline {
 }
 
 struct CommitState {
-    next_lsn: Lsn,
-    times: Times,
-    pending: HashMap<(Namespace, Box<str>), Pending>,
-    pending_ranges: Vec<(Lsn, Interval)>,
+    unpublished: Unpublished,
     /// Room in the log; none before the first write.
     space: Option<Space>,
-    /// Taken off the queue, for the next group to carry.
-    touches: Vec<Write>,
     open: Option<OpenGroup>,
-}
-
-/// The newest state of a key whose group is not published yet.
-struct Pending {
-    lsn: Lsn,
-    current: Option<Current>,
+    /// The youngest group there was: who answers from what is pending waits for it.
+    newest_group: Option<Arc<Group>>,
 }
 
 struct OpenGroup {
@@ -94,8 +85,9 @@ struct Joined {
 
 /// What came of trying to join a group.
 enum Joining {
-    /// Nothing had to be written.
-    Nothing(Vec<Written>),
+    /// Nothing is written, be it that nothing has to or that a condition failed. What that was decided by is published when
+    /// the group is.
+    Nothing(Result<Vec<Written>>, Option<Arc<Group>>),
     Joined(Joined),
     /// The log needs a file with room for this many more bytes first.
     NeedsFile(u64),
@@ -105,15 +97,8 @@ impl Pipeline {
     /// A pipeline that goes on after `last_lsn`, with the log space that is ready.
     pub fn new(engine: Arc<Engine>, last_lsn: Lsn) -> Self {
         let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
-        let state = CommitState {
-            next_lsn: last_lsn + 1,
-            times: Times::default(),
-            pending: HashMap::new(),
-            pending_ranges: Vec::new(),
-            space: None,
-            touches: Vec::new(),
-            open: None,
-        };
+        let state =
+            CommitState { unpublished: Unpublished::after(last_lsn), space: None, open: None, newest_group: None };
         Self { engine, state: Mutex::new(state), preparing: Mutex::new(()), touches, touch_sender }
     }
 
@@ -125,8 +110,18 @@ impl Pipeline {
         loop {
             let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
             match self.join(writes)? {
-                Joining::Nothing(written) => return Ok(written),
-                Joining::NeedsFile(bytes) => self.prepare_file(bytes, writes.iter().all(Write::frees_space), seen)?,
+                Joining::Nothing(answer, group) => {
+                    group.map_or(Ok(()), |group| group.wait())?;
+                    return answer;
+                }
+                Joining::NeedsFile(bytes) => {
+                    let frees_space = !writes.is_empty() && writes.iter().all(Write::frees_space);
+                    let prepared = self.prepare_file(bytes, frees_space, seen);
+                    if prepared.is_err() {
+                        self.drop_touches();
+                    }
+                    prepared?;
+                }
                 Joining::Joined(joined) => {
                     if joined.leads {
                         self.lead();
@@ -149,8 +144,14 @@ impl Pipeline {
     /// Writes the touches that no group has taken along yet.
     pub fn flush_touches(&self) -> Result<()> {
         // Those that a failed group left behind wait in the state, not in the queue.
-        let waiting = !self.touches.is_empty() || !self.state.lock().touches.is_empty();
+        let waiting = !self.touches.is_empty() || !self.state.lock().unpublished.touches.is_empty();
         if waiting { self.write(&[]).map(drop) } else { Ok(()) }
+    }
+
+    /// Where there is no room for touches, reads go on without them.
+    fn drop_touches(&self) {
+        let dropped = std::mem::take(&mut self.state.lock().unpublished.touches).len();
+        self.engine.counters.touches_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
     }
 
     /// Makes everything acknowledged so far survive a power loss.
@@ -191,62 +192,59 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Resolves the writes against the newest state and puts their frame into the open group.
+    /// Resolves the writes against the newest state and puts their frame into the open group; the touches that wait go along,
+    /// in a frame of their own.
     fn join(&self, writes: &[Write]) -> Result<Joining> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let clock = self.engine.clock.now();
-        let mut times = state.times.clone();
+        let mut times = state.unpublished.times.clone();
         times.begin(clock, self.engine.query_time());
-        let mut operations = Vec::with_capacity(writes.len());
-        let mut written = Vec::with_capacity(writes.len());
-        let mut first_lsn = state.next_lsn;
         if state.open.is_none() {
-            state.touches.extend(self.touches.try_iter());
+            let room = self.engine.tuning.touch_queue.saturating_sub(state.unpublished.touches.len());
+            state.unpublished.touches.extend(self.touches.try_iter().take(room));
         }
-        for write in state.touches.iter().chain(writes) {
-            if let Write::DeleteRange(interval) = write {
-                self.engine.view.get().check_range(interval)?;
+        let touches = state.unpublished.resolve_touches(&self.engine, &mut times);
+        let first_lsn = state.unpublished.next_lsn + touches.len() as Lsn;
+        let (operations, written) = match state.unpublished.resolve(&self.engine, writes, &mut times, first_lsn) {
+            Ok(resolved) => resolved,
+            Err(error) => return Ok(Joining::Nothing(Err(error), state.undecided())),
+        };
+        if operations.is_empty() && touches.is_empty() {
+            return Ok(Joining::Nothing(Ok(written), state.undecided()));
+        }
+        let (touches, moved): (Vec<Operation>, Vec<Current>) = touches.into_iter().unzip();
+        let frames = [frame_of(state.unpublished.next_lsn, clock, &touches), frame_of(first_lsn, clock, &operations)];
+        let mut space = state.space.clone();
+        for frame in frames.iter().flatten() {
+            let needed = frame_bytes(frame.body.len());
+            match space.as_mut().map(|space| space.claim(needed)) {
+                Some(Claim::Fits) => {}
+                Some(Claim::NeedsFile(_)) | None => return Ok(Joining::NeedsFile(needed)),
             }
-            let current = match write.address() {
-                Some((namespace, key)) => state.newest(&self.engine, namespace, key)?,
-                None => None,
-            };
-            let Decision { operation, result } =
-                decide(write, current.as_ref(), &mut times, first_lsn + operations.len() as Lsn)?;
-            operations.extend(operation);
-            written.push(result);
         }
-        written.drain(..state.touches.len());
-        if operations.is_empty() {
-            state.touches.clear();
-            return Ok(Joining::Nothing(written));
-        }
-        let mut body = Vec::new();
-        operations.iter().for_each(|operation| encode_operation(&mut body, operation));
-        let needed = frame_bytes(body.len());
-        match state.space.as_mut().map(|space| space.claim(needed)) {
-            Some(Claim::Fits) => {}
-            Some(Claim::NeedsFile(_)) | None => return Ok(Joining::NeedsFile(needed)),
-        }
-        let count = operations.len() as u32;
-        let frame = Frame { kind: FrameKind::Batch, first_lsn, count, clock, body };
-        state.times = times;
-        state.touches.clear();
-        for operation in &operations {
-            state.note_pending(first_lsn, operation);
-            first_lsn += 1;
-        }
-        state.next_lsn = first_lsn;
+        (state.space, state.unpublished.times) = (space, times);
+        state.unpublished.touches.clear();
+        state.unpublished.note(&touches, moved.into_iter().map(Some));
+        let newest = operations.iter().zip(first_lsn..).map(|(operation, lsn)| match operation {
+            Operation::Put(record) => Some(Current::of_record(record, lsn)),
+            _ => None,
+        });
+        state.unpublished.note(&operations, newest);
         let leads = state.open.is_none();
         let open = state.open.get_or_insert_with(|| OpenGroup {
             members: Group::new(),
             frames: Vec::new(),
             operations: Vec::new(),
         });
-        open.operations.push((frame.first_lsn, operations));
-        open.frames.push(frame);
-        Ok(Joining::Joined(Joined { group: Arc::clone(&open.members), leads, written }))
+        for (frame, operations) in frames.into_iter().zip([touches, operations]) {
+            let Some(frame) = frame else { continue };
+            open.operations.push((frame.first_lsn, operations));
+            open.frames.push(frame);
+        }
+        let group = Arc::clone(&open.members);
+        state.newest_group = Some(Arc::clone(&group));
+        Ok(Joining::Joined(Joined { group, leads, written }))
     }
 
     /// Writes, syncs, applies and publishes the open group, and tells its members.
@@ -270,7 +268,7 @@ impl Pipeline {
         };
         let newest_clock = group.frames.iter().map(|frame| frame.clock).max().unwrap_or(0);
         self.engine.newest_clock.fetch_max(newest_clock, Ordering::Relaxed);
-        self.state.lock().forget_pending(&group.operations);
+        self.state.lock().unpublished.forget(&group.operations);
         guard.finished = true;
         group.members.decide(result);
     }
@@ -298,53 +296,18 @@ impl Pipeline {
     }
 }
 
+/// The frame of a batch; none for an empty one.
+fn frame_of(first_lsn: Lsn, clock: i64, operations: &[Operation]) -> Option<Frame> {
+    let mut body = Vec::new();
+    operations.iter().for_each(|operation| encode_operation(&mut body, operation));
+    let count = operations.len() as u32;
+    (count > 0).then_some(Frame { kind: FrameKind::Batch, first_lsn, count, clock, body })
+}
+
 impl CommitState {
-    /// The newest state of a key: what is pending, else what is published.
-    fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
-        let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
-        let since = pending.map_or(0, |pending| pending.lsn);
-        let erased = |(lsn, interval): &(Lsn, Interval)| *lsn > since && interval.contains(namespace.encoded());
-        if self.pending_ranges.iter().any(erased) {
-            return Ok(None);
-        }
-        match pending {
-            Some(pending) => Ok(pending.current.clone()),
-            None => engine.current(namespace, key),
-        }
-    }
-
-    fn note_pending(&mut self, lsn: Lsn, operation: &Operation) {
-        match operation {
-            Operation::Put(record) => {
-                let current = Some(Current::of_record(record, lsn));
-                self.pending.insert((record.namespace.clone(), record.key.clone()), Pending { lsn, current });
-            }
-            Operation::Delete { namespace, key } => {
-                self.pending.insert((namespace.clone(), key.clone()), Pending { lsn, current: None });
-            }
-            Operation::DeleteRange { interval } => self.pending_ranges.push((lsn, interval.clone())),
-            Operation::Touch { .. } => {}
-        }
-    }
-
-    /// Drops the entries of a published group that nothing later has replaced.
-    fn forget_pending(&mut self, groups: &[(Lsn, Vec<Operation>)]) {
-        for (first_lsn, operations) in groups {
-            for (lsn, operation) in (*first_lsn..).zip(operations) {
-                let address = match operation {
-                    Operation::Put(record) => (record.namespace.clone(), record.key.clone()),
-                    Operation::Delete { namespace, key } => (namespace.clone(), key.clone()),
-                    Operation::DeleteRange { .. } => {
-                        self.pending_ranges.retain(|(pending, _)| *pending != lsn);
-                        continue;
-                    }
-                    Operation::Touch { .. } => continue,
-                };
-                if self.pending.get(&address).is_some_and(|pending| pending.lsn == lsn) {
-                    self.pending.remove(&address);
-                }
-            }
-        }
+    /// The group after which everything that is pending now is published; none if nothing is.
+    fn undecided(&self) -> Option<Arc<Group>> {
+        if self.unpublished.is_empty() { None } else { self.newest_group.clone() }
     }
 }
 

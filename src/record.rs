@@ -45,6 +45,17 @@ impl Record {
     }
 }
 
+impl Operation {
+    /// The key that the operation concerns, if it is one.
+    pub fn address(&self) -> Option<(&Namespace, &str)> {
+        match self {
+            Self::Put(record) => Some((&record.namespace, &record.key)),
+            Self::Delete { namespace, key } | Self::Touch { namespace, key, .. } => Some((namespace, key)),
+            Self::DeleteRange { .. } => None,
+        }
+    }
+}
+
 /// One operation, complete.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operation {

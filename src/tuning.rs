@@ -55,7 +55,7 @@ impl Default for Tuning {
             sealing_parts: 2,
             busy_timeout: Duration::from_secs(30),
             log_file_min_bytes: 1 << 20,
-            log_file_max_bytes: 32 << 20,
+            log_file_max_bytes: 24 << 20,
             log_total_bytes: 256 << 20,
             merge_ratio: 4,
             segments_max: 8,

@@ -40,6 +40,8 @@ use crate::sync::{AtomicU64, Ordering};
 pub(crate) const HEADER_BYTES: usize = 4 << 10;
 /// Bytes under one checksum.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// Blocks after which a file is synced while it is written: the log's syncs wait behind that much, not behind a whole segment.
+const SYNC_BLOCKS: usize = 512;
 /// What every section is aligned to.
 pub(crate) const ALIGNMENT: usize = 64;
 
@@ -86,13 +88,15 @@ pub(crate) struct BlockWriter {
     open: Vec<OpenBlock>,
     spare: Vec<Box<[u8]>>,
     crcs: Vec<u32>,
+    /// Blocks written since the last sync.
+    unsynced: usize,
 }
 
 impl BlockWriter {
     pub fn create(storage: &dyn Storage, name: &str, identity: Identity) -> Result<Self> {
         let file = storage.create(name)?;
         let (open, spare, crcs) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { identity, file_seed: identity.seed(), file, open, spare, crcs })
+        Ok(Self { identity, file_seed: identity.seed(), file, open, spare, crcs, unsynced: 0 })
     }
 
     /// Writes `bytes` at `offset` of the file, in the body. Each byte of the body is written exactly once.
@@ -131,6 +135,11 @@ impl BlockWriter {
         self.crcs[block.index] = block_crc(self.file_seed, block.index, bytes);
         self.file.write_at((HEADER_BYTES + block.index * BLOCK_BYTES) as u64, bytes)?;
         self.spare.push(block.bytes);
+        self.unsynced += 1;
+        if self.unsynced == SYNC_BLOCKS {
+            self.unsynced = 0;
+            self.file.sync_data()?;
+        }
         Ok(())
     }
 

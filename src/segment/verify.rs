@@ -5,7 +5,7 @@
 //!   cannot see, such as a key that its hash table lost.
 
 use crate::distance::{Kernels, inverse_norm, norm};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::quant;
 use crate::segment::derived::Codes;
 use crate::segment::layout::Section;
@@ -20,20 +20,34 @@ struct Next {
 }
 
 impl Segment {
-    /// What is wrong: each block that fails its checksum, or else the first relation that does not hold; then the codes.
+    /// What is wrong with the segment and its codes.
     pub fn verify(&self) -> Vec<Error> {
+        let mut problems = self.verify_truth();
+        problems.extend(self.verify_derived(problems.is_empty()));
+        problems
+    }
+
+    /// What is wrong with the truth file: each block that fails its checksum, or else the first relation that does not hold.
+    pub fn verify_truth(&self) -> Vec<Error> {
         let mut problems = self.file.check_all();
         if problems.is_empty() {
             problems.extend(
                 self.verify_lists().and_then(|()| self.verify_namespaces()).and_then(|()| self.verify_bounds()).err(),
             );
         }
-        if let Some(codes) = self.all_codes() {
-            let damage = codes.check_all();
-            if damage.is_empty() && problems.is_empty() {
-                problems.extend(self.verify_codes(codes).err());
-            }
-            problems.extend(damage);
+        problems
+    }
+
+    /// What is wrong with the codes: missing, each block that fails its checksum, or else, seen from whole truth, the first code
+    /// that is not its vector's.
+    pub fn verify_derived(&self, truth_is_whole: bool) -> Vec<Error> {
+        let Some(codes) = self.all_codes() else {
+            let missing = |why| Error::new(ErrorKind::Damaged, format!("{} has no codes: {why}", self.file.name()));
+            return self.codes_problem().map(missing).into_iter().collect();
+        };
+        let mut problems = codes.check_all();
+        if problems.is_empty() && truth_is_whole {
+            problems.extend(self.verify_codes(codes).err());
         }
         problems
     }

@@ -13,7 +13,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::manifest::{DerivedEntry, Manifest, SegmentEntry};
 use crate::record::{ALIVE, Lsn};
@@ -21,6 +21,7 @@ use crate::segment::active::Active;
 use crate::segment::dead::{Deaths, Touch};
 use crate::segment::dead_file::DeadFile;
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
+use crate::segment::layout::codes_name;
 use crate::segment::sealed::Segment;
 use crate::shard::engine::{Engine, Installed};
 use crate::shard::part::{SealedPart, SharedPart};
@@ -51,6 +52,10 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
     let mut installed = engine.installing.lock();
     let applying = engine.applying.lock();
     let view = engine.view.get();
+    if !finished.inputs.iter().all(|input| is_there(&view.shards[finished.shard], input)) {
+        let why = "a part was replaced by a repair while it was merged; the merge is done again later";
+        return Err(Error::new(ErrorKind::Busy, why));
+    }
     carry_over(finished);
     let after = swapped(&view, finished);
     let changed = changed_tombstones(&after);
@@ -140,6 +145,13 @@ fn swapped(view: &View, finished: &Finished) -> View {
         shard.segments.insert(position.min(shard.segments.len()), Arc::clone(output));
     }
     view.with_shard(finished.shard, shard)
+}
+
+fn is_there(shard: &Shard, input: &Input) -> bool {
+    match input {
+        Input::Sealing(active, _) => shard.sealing.iter().any(|sealing| Arc::ptr_eq(active, &sealing.active)),
+        Input::Sealed(part) => shard.segments.iter().any(|other| Arc::ptr_eq(other, part)),
+    }
 }
 
 fn is_input(finished: &Finished, part: &SharedPart) -> bool {
@@ -249,10 +261,16 @@ fn remove_obsolete(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, p
     Ok(())
 }
 
-/// Makes rebuilt codes of a segment current: the manifest names the new file, and the segment is opened anew with it.
-pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFile) -> Result<()> {
+/// Makes rebuilt codes of a segment current: the manifest names the new file, and the segment is opened anew with it. Tells
+/// whether the segment was still there; if a merge took it away, the codes are too.
+pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFile) -> Result<bool> {
     engine.storage.sync_dir()?;
     let mut installed = engine.installing.lock();
+    if !engine.view.get().shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part)) {
+        // What cannot be removed now is an orphan, and the next open removes it.
+        let _ = engine.storage.remove(&codes_name(codes.file_id));
+        return Ok(false);
+    }
     let mut entry = part.entry.clone();
     entry.derived =
         vec![DerivedEntry { kind: KIND_CODES, version: CODES_ENCODING, file_id: codes.file_id, length: codes.length }];
@@ -290,5 +308,5 @@ pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFi
     engine.publish(view, crowded);
     drop(applying);
     engine.graveyard.lock().push(Arc::clone(part));
-    Ok(())
+    Ok(true)
 }

@@ -14,6 +14,7 @@ pub(crate) mod install;
 pub(crate) mod log;
 pub(crate) mod part;
 pub(crate) mod recover;
+pub(crate) mod unpublished;
 
 use std::sync::Arc;
 

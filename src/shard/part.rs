@@ -96,7 +96,7 @@ impl SealedPart {
 
     /// A merge that met damage does not try the damaged input again.
     pub fn refuse_merges_if_damaged(&self) {
-        if self.segment().map_or(true, |segment| !segment.verify().is_empty()) {
+        if self.segment().map_or(true, |segment| !segment.verify_truth().is_empty()) {
             self.unmergeable.store(true, Ordering::Relaxed);
         }
     }

@@ -1,0 +1,139 @@
+//! What is decided but not published: the newest state of keys whose group is under way, and what writes make of it.
+//!
+//! Invariants:
+//! * An entry leaves only after its group's View is published, and only if no later write replaced it.
+//! * A touch that cannot be looked up is dropped and counted; it never fails anybody's write.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::record::{Lsn, Operation};
+use crate::shard::decide::{Current, Decision, Times, Write, Written, decide};
+use crate::shard::engine::Engine;
+use crate::sync::Ordering;
+use crate::types::{Interval, Namespace};
+
+/// Decided, not published. Lives under the commit lock.
+#[derive(Default)]
+pub(crate) struct Unpublished {
+    pub next_lsn: Lsn,
+    pub times: Times,
+    /// Taken off the queue, for the next group to carry.
+    pub touches: Vec<Write>,
+    pending: HashMap<(Namespace, Box<str>), Pending>,
+    pending_ranges: Vec<(Lsn, Interval)>,
+}
+
+/// What a write under way makes of its key.
+struct Pending {
+    lsn: Lsn,
+    current: Option<Current>,
+}
+
+impl Unpublished {
+    /// Nothing yet, after everything up to `last_lsn`.
+    pub fn after(last_lsn: Lsn) -> Self {
+        Self { next_lsn: last_lsn + 1, ..Self::default() }
+    }
+
+    /// Whether readers see everything.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.pending_ranges.is_empty()
+    }
+
+    /// Decides what each write does; the first operation will have `first_lsn`.
+    pub fn resolve(
+        &self,
+        engine: &Engine,
+        writes: &[Write],
+        times: &mut Times,
+        first_lsn: Lsn,
+    ) -> Result<(Vec<Operation>, Vec<Written>)> {
+        let (mut operations, mut written) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));
+        for write in writes {
+            if let Write::DeleteRange(interval) = write {
+                engine.view.get().check_range(interval)?;
+            }
+            let current = match write.address() {
+                Some((namespace, key)) => self.newest(engine, namespace, key)?,
+                None => None,
+            };
+            let lsn = first_lsn + operations.len() as Lsn;
+            let Decision { operation, result } = decide(write, current.as_ref(), times, lsn)?;
+            operations.extend(operation);
+            written.push(result);
+        }
+        Ok((operations, written))
+    }
+
+    /// The touches that still apply, each with its item as it will be. One that cannot be looked up is dropped and counted.
+    pub fn resolve_touches(&mut self, engine: &Engine, times: &mut Times) -> Vec<(Operation, Current)> {
+        let (mut resolved, mut kept) = (Vec::new(), Vec::new());
+        for touch in std::mem::take(&mut self.touches) {
+            let Some((namespace, key)) = touch.address() else { continue };
+            let decided = self.newest(engine, namespace, key).and_then(|current| {
+                let operation = decide(&touch, current.as_ref(), times, 0)?.operation;
+                Ok(operation.zip(current))
+            });
+            match decided {
+                Ok(Some((operation, current))) => {
+                    let expires_at = match operation {
+                        Operation::Touch { expires_at, .. } => expires_at,
+                        _ => current.expires_at,
+                    };
+                    resolved.push((operation, Current { expires_at, ..current }));
+                    kept.push(touch);
+                }
+                Ok(None) => {}
+                Err(_) => drop(engine.counters.touches_dropped.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+        self.touches = kept;
+        resolved
+    }
+
+    /// The newest state of a key: what is pending, else what is published.
+    fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
+        let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
+        let since = pending.map_or(0, |pending| pending.lsn);
+        let erased = |(lsn, interval): &(Lsn, Interval)| *lsn > since && interval.contains(namespace.encoded());
+        if self.pending_ranges.iter().any(erased) {
+            return Ok(None);
+        }
+        match pending {
+            Some(pending) => Ok(pending.current.clone()),
+            None => engine.current(namespace, key),
+        }
+    }
+
+    /// Takes LSNs for operations, and remembers what they make of their keys until they are published.
+    pub fn note(&mut self, operations: &[Operation], newest: impl Iterator<Item = Option<Current>>) {
+        for (operation, current) in operations.iter().zip(newest) {
+            let lsn = self.next_lsn;
+            self.next_lsn += 1;
+            match (operation.address(), operation) {
+                (Some((namespace, key)), _) => {
+                    self.pending.insert((namespace.clone(), key.into()), Pending { lsn, current });
+                }
+                (None, Operation::DeleteRange { interval }) => self.pending_ranges.push((lsn, interval.clone())),
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Drops the entries of a published group that nothing later has replaced.
+    pub fn forget(&mut self, groups: &[(Lsn, Vec<Operation>)]) {
+        for (first_lsn, operations) in groups {
+            for (lsn, operation) in (*first_lsn..).zip(operations) {
+                let Some((namespace, key)) = operation.address() else {
+                    self.pending_ranges.retain(|(pending, _)| *pending != lsn);
+                    continue;
+                };
+                let address = (namespace.clone(), key.into());
+                if self.pending.get(&address).is_some_and(|pending| pending.lsn == lsn) {
+                    self.pending.remove(&address);
+                }
+            }
+        }
+    }
+}
