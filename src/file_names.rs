@@ -59,5 +59,5 @@ pub(crate) fn parse_name(name: &str) -> Option<FileName> {
 
 fn hex16(text: &str) -> Option<u64> {
     let lower = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    (text.len() == 16 && lower).then(|| u64::from_str_radix(text, 16).ok()).flatten()
+    (text.len() == 16 && lower).then(|| u64::from_str_radix(text, 16).ok().filter(|&number| number < 1 << 62)).flatten()
 }

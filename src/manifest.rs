@@ -23,10 +23,11 @@
 //! | 40 + length | 4 | CRC-32C of everything before, seeded with magic, store id and generation |
 //!
 //! Body: hash secret 2 x u64; number of vector spaces u32 (0 or 1 today), for each id u16, dims u32, metric u8 (0 cosine,
-//! 1 dot, 2 L2), name text; next file id u64; first log file u64; settings `bytes` (empty today); number of shards u32,
-//! for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment: file id u64, file length u64,
-//! header CRC u32, rows u32, vectors u32, base of relative LSNs u64 (0 for absolute ones), newest LSN u64, generation of
-//! its tombstones u64 (0 for none), number of derived files u32, for each: kind u16, version u16, file id u64, length u64.
+//! 1 dot, 2 L2), name text; next file id u64; first log file u64; newest LSN that any file reflects u64; settings `bytes`
+//! (empty today); number of shards u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment:
+//! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base of relative LSNs u64 (0 for absolute ones),
+//! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
+//! derived files u32, for each: kind u16, version u16, file id u64, length u64.
 
 use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +43,8 @@ use crate::types::{Interval, Metric, VectorSpace};
 const MAGIC: &[u8; 8] = b"VECMEMMF";
 const FORMAT_VERSION: u32 = 1;
 const HEADER_BYTES: usize = 40;
+/// File ids and LSNs stay far below it, so that counting on from one that was read never overflows.
+const NUMBERS_MAX: u64 = 1 << 62;
 const FILE_BYTES_MAX: usize = 256 << 20;
 
 /// Which files make up the store, as of one generation.
@@ -56,6 +59,8 @@ pub(crate) struct Manifest {
     pub next_file_id: u64,
     /// The oldest log file that a replay needs.
     pub first_log: u64,
+    /// Tombstones and segments may know of operations up to here: the log must reach it.
+    pub reflected: Lsn,
     pub shards: Vec<ShardEntry>,
 }
 
@@ -133,16 +138,23 @@ impl Manifest {
     pub fn new(store_id: u64, secret: [u64; 2], space: Option<VectorSpace>, cuts: &[Vec<u8>]) -> Self {
         let lows = std::iter::once(Vec::new()).chain(cuts.iter().cloned());
         let shards = lows.map(|low| ShardEntry { low, checkpoint: 0, segments: Vec::new() }).collect();
-        Self { store_id, generation: 1, previous_crc: 0, secret, space, next_file_id: 1, first_log: 0, shards }
+        Self { store_id, generation: 1, previous_crc: 0, secret, space, next_file_id: 1, first_log: 0, reflected: 0, shards }
     }
 
     /// The next generation: `change` is applied to a copy, and the file ids handed out so far are recorded.
-    pub fn with(&self, next_file_id: u64, first_log: u64, change: impl FnOnce(&mut Vec<ShardEntry>)) -> Self {
+    pub fn with(
+        &self,
+        next_file_id: u64,
+        first_log: u64,
+        reflected: Lsn,
+        change: impl FnOnce(&mut Vec<ShardEntry>),
+    ) -> Self {
         let mut next = self.clone();
         next.previous_crc = crc_of(&self.encode());
         next.generation += 1;
         next.next_file_id = next_file_id;
         next.first_log = first_log;
+        next.reflected = reflected;
         change(&mut next.shards);
         next
     }
@@ -156,11 +168,6 @@ impl Manifest {
     /// The LSN through which every shard can do without the log.
     pub fn checkpoint(&self) -> Lsn {
         self.shards.iter().map(|shard| shard.checkpoint).min().unwrap_or(0)
-    }
-
-    /// The LSN that some shard's segments reflect already: the log must reach it.
-    pub fn newest_checkpoint(&self) -> Lsn {
-        self.shards.iter().map(|shard| shard.checkpoint).max().unwrap_or(0)
     }
 
     /// Every file this generation names, apart from the log.
@@ -213,6 +220,7 @@ impl Manifest {
         }
         out.u64(self.next_file_id);
         out.u64(self.first_log);
+        out.u64(self.reflected);
         out.prefixed(&[]);
         out.count(self.shards.len());
         for shard in &self.shards {
@@ -288,7 +296,10 @@ fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         0 => None,
         _ => Some(decode_space(reader)?),
     };
-    let (next_file_id, first_log) = (reader.u64()?, reader.u64()?);
+    let (next_file_id, first_log, reflected) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    if next_file_id.max(first_log).max(reflected) >= NUMBERS_MAX {
+        return Err(reader.malformed("a number is out of range"));
+    }
     reader.prefixed(FILE_BYTES_MAX)?;
     let count = reader.count(16, FILE_BYTES_MAX)?;
     let mut shards: Vec<ShardEntry> = Vec::with_capacity(count);
@@ -307,7 +318,7 @@ fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         return Err(reader.malformed("a store has at least one shard"));
     }
     reader.finish()?;
-    Ok(Manifest { store_id: 0, generation: 0, previous_crc: 0, secret, space, next_file_id, first_log, shards })
+    Ok(Manifest { store_id: 0, generation: 0, previous_crc: 0, secret, space, next_file_id, first_log, reflected, shards })
 }
 
 fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {
@@ -388,7 +399,7 @@ mod tests {
             last_namespace: b"b\0".to_vec(),
             derived,
         };
-        Manifest::new(11, [1, 2], space, &[b"m\0".to_vec()]).with(8, 3, |shards| {
+        Manifest::new(11, [1, 2], space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
             shards[0].checkpoint = 9;
             shards[0].segments.push(segment);
         })

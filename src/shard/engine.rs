@@ -308,6 +308,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes names durable. A failure is final: it is reported once, whoever's name it was.
+    pub fn sync_dir(&self) -> Result<()> {
+        self.storage.sync_dir().map_err(|error| self.fence(&error))
+    }
+
     pub fn new_file_id(&self) -> u64 {
         self.next_file_id.fetch_add(1, Ordering::Relaxed)
     }
@@ -321,6 +326,7 @@ impl Engine {
             Err(error) if error.kind() == ErrorKind::DiskFull && frees_space => {
                 self.prepare_from_reserve(id, bytes, error)?
             }
+            Err(error) if error.kind() == ErrorKind::Io => return Err(self.fence(&error)),
             other => other?,
         };
         let next = (2 * size).min(self.tuning.log_file_max_bytes);
@@ -338,8 +344,7 @@ impl Engine {
     fn prepare_from_reserve(&self, id: u64, bytes: u64, full: Error) -> Result<Prepared> {
         let reserve = self.storage.remove(RESERVE).and_then(|()| self.storage.sync_dir());
         reserve.map_err(|_| full)?;
-        let size = wal::file_bytes_for(bytes).max(self.tuning.log_file_min_bytes.min(1 << 20));
-        wal::prepare(&*self.storage, id, size)
+        wal::prepare(&*self.storage, id, wal::file_bytes_for(bytes))
     }
 
     /// Remembers why a background job failed, for stats and for writers that time out; `None` clears it.

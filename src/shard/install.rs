@@ -61,11 +61,7 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
     let changed = changed_tombstones(&after);
     drop(applying);
 
-    let committed = write_and_commit(engine, &mut installed, &after, &changed, Some(finished));
-    if let Err(error) = committed {
-        mark_dirty_again(&after);
-        return Err(error);
-    }
+    write_and_commit(engine, &mut installed, &after, &changed, Some(finished))?;
 
     let applying = engine.applying.lock();
     carry_over(finished);
@@ -90,11 +86,7 @@ pub(crate) fn checkpoint(engine: &Engine) -> Result<()> {
     let view = engine.view.get();
     let changed = changed_tombstones(&view);
     drop(applying);
-    let committed = write_and_commit(engine, &mut installed, &view, &changed, None);
-    if committed.is_err() {
-        mark_dirty_again(&view);
-    }
-    committed
+    write_and_commit(engine, &mut installed, &view, &changed, None)
 }
 
 /// Gives the output what happened to its rows in the inputs since the base.
@@ -162,15 +154,27 @@ fn is_input(finished: &Finished, part: &SharedPart) -> bool {
 /// will hold is bounded by the LSN of the view, so it can be written without it.
 fn changed_tombstones(view: &View) -> Vec<SharedPart> {
     let parts = view.shards.iter().flat_map(|shard| &shard.segments);
-    parts.filter(|part| part.take_dirty()).cloned().collect()
+    // What cannot be read may not know its deaths: what is on the disk of them stays.
+    parts.filter(|part| part.segment().is_ok() && part.take_dirty()).cloned().collect()
 }
 
-fn mark_dirty_again(view: &View) {
-    view.shards.iter().flat_map(|shard| &shard.segments).for_each(|part| part.set_dirty());
-}
-
-/// Writes tombstones and the next manifest, and removes what two generations no longer need.
+/// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the tombstones
+/// are still to be written.
 fn write_and_commit(
+    engine: &Engine,
+    installed: &mut MutexGuard<'_, Installed>,
+    view: &View,
+    changed: &[SharedPart],
+    finished: Option<&Finished>,
+) -> Result<()> {
+    let committed = try_commit(engine, installed, view, changed, finished);
+    if committed.is_err() {
+        changed.iter().for_each(|part| part.set_dirty());
+    }
+    committed
+}
+
+fn try_commit(
     engine: &Engine,
     installed: &mut MutexGuard<'_, Installed>,
     view: &View,
@@ -189,7 +193,7 @@ fn write_and_commit(
         rewritten.insert(part.entry.file_id);
     }
     if !rewritten.is_empty() || finished.is_some() {
-        engine.storage.sync_dir()?;
+        engine.sync_dir()?;
     }
     let checkpoints: Vec<Lsn> = view
         .shards
@@ -201,7 +205,7 @@ fn write_and_commit(
     let reached = checkpoints.iter().copied().min().unwrap_or(0);
     let first_log = engine.log.lock().first_needed(reached);
     let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
-    let next = installed.manifest.with(next_file_id, first_log, |entries| {
+    let next = installed.manifest.with(next_file_id, first_log, view.visible, |entries| {
         for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
             let before = std::mem::take(&mut entry.segments);
             entry.checkpoint = checkpoint;
@@ -210,7 +214,7 @@ fn write_and_commit(
         }
     });
     next.write(&*engine.storage)?;
-    engine.storage.sync_dir().map_err(|error| engine.fence(&error))?;
+    engine.sync_dir()?;
     let previous = std::mem::replace(&mut installed.manifest, next);
     engine.manifest_generation.store(generation, Ordering::Relaxed);
     remove_obsolete(engine, installed, &previous)
@@ -218,6 +222,10 @@ fn write_and_commit(
 
 /// Everything of the shard at or below is in segments and tombstones once this view's manifest is written.
 fn checkpoint_of(shard: &Shard, visible: Lsn, before: Lsn, index: usize, finished: Option<&Finished>) -> Lsn {
+    if shard.has_lost() {
+        // The log still knows what that part missed; a repaired file can be told.
+        return before;
+    }
     if shard.active.is_empty() && shard.sealing.is_empty() {
         return visible;
     }
@@ -264,7 +272,7 @@ fn remove_obsolete(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, p
 /// Makes rebuilt codes of a segment current: the manifest names the new file, and the segment is opened anew with it. Tells
 /// whether the segment was still there; if a merge took it away, the codes are too.
 pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFile) -> Result<bool> {
-    engine.storage.sync_dir()?;
+    engine.sync_dir()?;
     let mut installed = engine.installing.lock();
     if !engine.view.get().shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part)) {
         // What cannot be removed now is an orphan, and the next open removes it.

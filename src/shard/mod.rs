@@ -113,6 +113,11 @@ impl Shard {
         std::iter::once(AnyPart::Active(&self.active)).chain(sealing).chain(segments)
     }
 
+    /// Whether a part serves nothing any more.
+    pub fn has_lost(&self) -> bool {
+        self.segments.iter().any(|part| part.is_lost())
+    }
+
     /// The version of a key that lives; if none does, the newest dead one.
     pub fn newest(&self, namespace: &[u8], key: &str, lost: Lost) -> Result<Option<(AnyPart<'_>, u32)>> {
         let mut newest_dead = None;

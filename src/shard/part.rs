@@ -62,16 +62,21 @@ impl SealedPart {
         let _ = self.lost.set(format!("a write could not be replayed into it ({why}); repair the store"));
     }
 
+    /// Whether the part serves nothing any more.
+    pub fn is_lost(&self) -> bool {
+        self.lost.get().is_some()
+    }
+
     /// Whether an operation finds its target hidden behind damage, and the part is not lost yet.
     pub fn hides(self: &Arc<Self>, operation: &Operation) -> bool {
         let outcome = match operation {
-            Operation::Put(record) => AnyPart::Sealed(self).find(record.namespace.encoded(), &record.key).map(drop),
-            Operation::Delete { namespace, key } | Operation::Touch { namespace, key, .. } => {
-                AnyPart::Sealed(self).find(namespace.encoded(), key).map(drop)
-            }
             Operation::DeleteRange { interval } => self.rows_in(interval).map(drop),
+            _ => operation.address().map_or(Ok(()), |(namespace, key)| {
+                let part = AnyPart::Sealed(self);
+                part.find(namespace.encoded(), key)?.map_or(Ok(()), |row| part.lsn(row).map(drop))
+            }),
         };
-        self.lost.get().is_none() && outcome.is_err()
+        !self.is_lost() && outcome.is_err()
     }
 
     /// The rows of the part in an interval, with their LSNs.
@@ -114,7 +119,7 @@ impl SealedPart {
 impl AnyPart<'_> {
     /// Whether the part serves nothing any more.
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::Sealed(part) if part.lost.get().is_some())
+        matches!(self, Self::Sealed(part) if part.is_lost())
     }
 
     /// The newest row of a key, dead or alive.

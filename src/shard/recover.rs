@@ -108,7 +108,7 @@ impl Facts {
     pub fn verdict(&self) -> Verdict {
         let reaches = match (&self.manifest, &self.log) {
             (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }, Some(log)) => {
-                log.base_lsn <= manifest.checkpoint() && log.last_lsn >= manifest.newest_checkpoint()
+                log.base_lsn <= manifest.checkpoint() && log.last_lsn >= manifest.reflected
             }
             _ => true,
         };
@@ -191,7 +191,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
             Ok(Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments }))
         })
         .collect::<Result<_>>()?;
-    let mut view = View { visible: manifest.newest_checkpoint(), shards: shards.into() };
+    let mut view = View { visible: manifest.reflected, shards: shards.into() };
     let mut newest_clock = 0;
     if let Some(log) = &facts.log {
         replay(&**storage, log, &manifest, &view)?;
