@@ -8,10 +8,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::record::ALIVE;
-use crate::segment::writer::rebuild_codes;
+use crate::record::Lsn;
 use crate::shard::engine::Engine;
-use crate::shard::install::replace_codes;
+use crate::shard::install::rebuild_derived;
 use crate::shard::part::SharedPart;
 use crate::shard::{AnyPart, View};
 use crate::types::{Interval, Item};
@@ -40,7 +39,7 @@ pub(crate) fn check(engine: &Engine, repair: bool) -> Result<CheckReport> {
             check_part(engine, part, repair, &mut report)?;
         }
     }
-    report.problems.extend(check_versions(&view));
+    report.problems.extend(check_versions(&engine.view.get()));
     if let Err(error) = engine.check_fence() {
         report.problems.push(error.to_string());
     }
@@ -61,22 +60,20 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
         report.problems.extend(truth.iter().chain(&derived).map(ToString::to_string));
         return Ok(());
     }
-    let file_id = engine.new_file_id();
-    let codes = rebuild_codes(&*engine.storage, &engine.identity.keys, segment, file_id)?;
-    if replace_codes(engine, part, codes)? {
+    if rebuild_derived(engine, part)? {
         report.repaired.extend(derived.iter().map(|error| format!("rebuilt: {error}")));
     }
     Ok(())
 }
 
-/// That no key has two living versions.
+/// That no key has two versions that a reader of this View sees.
 fn check_versions(view: &View) -> Vec<String> {
     let mut problems = Vec::new();
     for shard in view.shards.iter() {
         let mut living: Vec<(Vec<u8>, String)> = Vec::new();
         for part in shard.parts() {
-            if let Err(error) = each_row(part, |namespace, key, dead_lsn| {
-                if dead_lsn == ALIVE {
+            if let Err(error) = each_row(part, |namespace, key, lsn, dead_lsn| {
+                if lsn <= view.visible && view.visible < dead_lsn {
                     living.push((namespace.to_vec(), key.to_owned()));
                 }
             }) {
@@ -91,11 +88,11 @@ fn check_versions(view: &View) -> Vec<String> {
     problems
 }
 
-fn each_row(part: AnyPart<'_>, mut visit: impl FnMut(&[u8], &str, u64)) -> Result<()> {
+fn each_row(part: AnyPart<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> Result<()> {
     match part {
         AnyPart::Active(active) | AnyPart::Sealing(active) => {
             for row in (0..active.len() as u32).map(|row| active.row(row)) {
-                visit(row.record.namespace.encoded(), &row.record.key, row.dead_lsn());
+                visit(row.record.namespace.encoded(), &row.record.key, row.lsn, row.dead_lsn());
             }
         }
         AnyPart::Sealed(sealed) => {
@@ -103,7 +100,7 @@ fn each_row(part: AnyPart<'_>, mut visit: impl FnMut(&[u8], &str, u64)) -> Resul
             for number in 0..segment.namespaces() {
                 let namespace = segment.namespace(number)?;
                 for row in segment.namespace_rows(number)? {
-                    visit(namespace, segment.key(row)?, sealed.deaths.dead_lsn(row));
+                    visit(namespace, segment.key(row)?, segment.lsn(row)?, sealed.deaths.dead_lsn(row));
                 }
             }
         }

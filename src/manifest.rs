@@ -138,7 +138,17 @@ impl Manifest {
     pub fn new(store_id: u64, secret: [u64; 2], space: Option<VectorSpace>, cuts: &[Vec<u8>]) -> Self {
         let lows = std::iter::once(Vec::new()).chain(cuts.iter().cloned());
         let shards = lows.map(|low| ShardEntry { low, checkpoint: 0, segments: Vec::new() }).collect();
-        Self { store_id, generation: 1, previous_crc: 0, secret, space, next_file_id: 1, first_log: 0, reflected: 0, shards }
+        Self {
+            store_id,
+            generation: 1,
+            previous_crc: 0,
+            secret,
+            space,
+            next_file_id: 1,
+            first_log: 0,
+            reflected: 0,
+            shards,
+        }
     }
 
     /// The next generation: `change` is applied to a copy, and the file ids handed out so far are recorded.
@@ -179,8 +189,9 @@ impl Manifest {
         })
     }
 
-    /// Writes this generation under its name. It survives a power loss once the directory is synced; a failure of that sync is
-    /// final like any other, for nobody knows which generation is the newest then.
+    /// Writes this generation under a temporary name. It is the newest one once it is published, and survives a power loss
+    /// once the directory is synced; a failure of that sync is final like any other, for nobody knows which generation is the
+    /// newest then.
     pub fn write(&self, storage: &dyn Storage) -> Result<()> {
         let bytes = self.encode();
         if storage.list()?.iter().any(|(name, _)| name == TEMPORARY) {
@@ -188,7 +199,11 @@ impl Manifest {
         }
         let file = storage.create(TEMPORARY)?;
         file.write_at(0, &bytes)?;
-        file.sync_all()?;
+        file.sync_all()
+    }
+
+    /// Gives the written generation its name.
+    pub fn publish(&self, storage: &dyn Storage) -> Result<()> {
         storage.rename(TEMPORARY, &manifest_name(self.generation))
     }
 
@@ -318,7 +333,17 @@ fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         return Err(reader.malformed("a store has at least one shard"));
     }
     reader.finish()?;
-    Ok(Manifest { store_id: 0, generation: 0, previous_crc: 0, secret, space, next_file_id, first_log, reflected, shards })
+    Ok(Manifest {
+        store_id: 0,
+        generation: 0,
+        previous_crc: 0,
+        secret,
+        space,
+        next_file_id,
+        first_log,
+        reflected,
+        shards,
+    })
 }
 
 fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {

@@ -9,6 +9,8 @@
 //! * Background threads run at low priority and end at once when the store is closed or fenced.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
+mod house;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,21 +18,19 @@ use std::time::{Duration, Instant};
 use crate::commit::Pipeline;
 use crate::compact::{Choice, SegmentStats, choose, merge, seal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::RESERVE;
 use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::segment::dead::Deaths;
 use crate::segment::sealed::Segment;
-use crate::segment::writer::SegmentInfo;
-use crate::shard::decide::{Write, Written};
+use crate::segment::writer::{SegmentInfo, remove_files};
+use crate::shard::View;
 use crate::shard::engine::Engine;
-use crate::shard::install::{Finished, Input, checkpoint, install};
+use crate::shard::install::{Finished, Input, checkpoint, install, rebuild_derived};
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::storage::disk;
-use crate::sync::{Mutex, Ordering};
-use crate::types::{Durability, Scope};
+use crate::sync::{Mutex, MutexGuard, Ordering};
+use crate::types::Durability;
 
-const DAY: Duration = Duration::from_secs(24 * 3_600);
 const RETRY: Duration = Duration::from_millis(200);
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
@@ -103,7 +103,7 @@ impl Worker {
                 swept = now;
                 worker.sweep()?;
             }
-            if worker.merge_next()? {
+            if worker.rebuild_next()? || worker.merge_next()? {
                 return Ok(true);
             }
             worker.relieve_log()?;
@@ -126,12 +126,9 @@ impl Worker {
         let period =
             if os { self.sync_every.min(self.engine.tuning.touch_every) } else { self.engine.tuning.touch_every };
         self.run(period, |worker| {
-            worker.pipeline.flush_touches()?;
-            if os {
-                worker.engine.sync_log_aside()?;
-            }
-            worker.pipeline.prepare_ahead()?;
-            Ok(false)
+            let synced = if os { worker.engine.sync_log_aside() } else { Ok(()) };
+            let touched = worker.pipeline.flush_touches();
+            synced.and(touched).and_then(|()| worker.pipeline.prepare_ahead()).map(|()| false)
         });
     }
 
@@ -154,6 +151,16 @@ impl Worker {
         guard.finished = true;
     }
 
+    /// Rebuilds a derived file that is missing or damaged; each is tried once.
+    fn rebuild_next(&self) -> Result<bool> {
+        let _one_at_a_time = self.merging.lock();
+        let view = self.engine.view.get();
+        match view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.take_rebuild()) {
+            Some(part) => rebuild_derived(&self.engine, part),
+            None => Ok(false),
+        }
+    }
+
     /// Writes the oldest waiting part to a segment.
     pub fn seal_next(&self) -> Result<bool> {
         let _one_at_a_time = self.sealing.lock();
@@ -164,7 +171,7 @@ impl Worker {
         let (info, rows) = seal::write(&self.output(file_id), &oldest.active, view.visible)?;
         let output = info.map(|info| self.open(&info)).transpose()?;
         let inputs = vec![Input::Sealing(Arc::clone(&oldest.active), oldest.through)];
-        install(&self.engine, &Finished { shard, base: view.visible, inputs, rows: vec![rows], output })?;
+        self.install(&Finished { shard, base: view.visible, inputs, rows: vec![rows], output })?;
         self.engine.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(true)
     }
@@ -198,9 +205,25 @@ impl Worker {
         let (info, rows) = merged?;
         let output = info.map(|info| self.open(&info)).transpose()?;
         let inputs = inputs.iter().map(|part| Input::Sealed(Arc::clone(part))).collect();
-        install(&self.engine, &Finished { shard, base, inputs, rows, output })?;
+        self.install(&Finished { shard, base, inputs, rows, output })?;
         self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Installs a finished job, or removes its files: a full disk is not made fuller by trying again.
+    fn install(&self, finished: &Finished) -> Result<()> {
+        let installed = install(&self.engine, finished);
+        if let (Err(_), Some(output)) = (&installed, &finished.output)
+            && self.engine.check_fence().is_ok()
+        {
+            remove_files(&*self.engine.storage, output.entry.file_id);
+        }
+        installed
+    }
+
+    /// While the guard lives, no segment is merged or rebuilt.
+    pub fn pause_merges(&self) -> MutexGuard<'_, ()> {
+        self.merging.lock()
     }
 
     fn output(&self, file_id: u64) -> seal::Output<'_> {
@@ -218,7 +241,8 @@ impl Worker {
     /// Seals every active part that holds something, and waits until all of it is in segments.
     pub fn seal_everything(&self) -> Result<()> {
         let applying = self.engine.applying.lock();
-        let mut view = crate::shard::View::clone(&self.engine.view.get());
+        let mut view = View::clone(&self.engine.view.get());
+        let target = view.visible;
         for index in 0..view.shards.len() {
             if !view.shards[index].active.is_empty() {
                 view = self.engine.with_active_sealed(&view, index);
@@ -227,7 +251,12 @@ impl Worker {
         let crowded = self.engine.still_crowded(&view);
         self.engine.publish(view, crowded);
         drop(applying);
-        while self.seal_next()? {}
+        // Writers may go on filling parts meanwhile; those are not waited for.
+        let waits = |view: &View| {
+            let mut sealing = view.shards.iter().flat_map(|shard| &shard.sealing);
+            sealing.any(|sealing| sealing.through <= target)
+        };
+        while waits(&self.engine.view.get()) && self.seal_next()? {}
         Ok(())
     }
 
@@ -258,93 +287,15 @@ impl Worker {
     }
 
     fn checkpoint_if_behind(&self) -> Result<()> {
-        let behind = |engine: &Engine| engine.installing.lock().manifest.checkpoint() < engine.view.get().visible;
-        if behind(&self.engine) {
+        let view = self.engine.view.get();
+        // A shard with a part that missed an operation keeps the log until that part is mended.
+        let can_advance = view.shards.iter().all(|shard| !shard.has_lost());
+        if can_advance && self.engine.installing.lock().manifest.checkpoint() < view.visible {
             self.seal_everything()?;
             checkpoint(&self.engine)?;
             checkpoint(&self.engine)?;
         }
         Ok(())
-    }
-
-    /// Deletes items that have expired; returns how many.
-    pub fn sweep(&self) -> Result<u64> {
-        self.check_clock()?;
-        let mut swept = 0;
-        loop {
-            let expired = self.expired(self.engine.tuning.sweep_batch)?;
-            let full = expired.len() == self.engine.tuning.sweep_batch;
-            if !expired.is_empty() {
-                let deleted = self.pipeline.write(&expired)?;
-                let deleted = deleted.iter().filter(|written| **written == Written::Deleted(true)).count() as u64;
-                self.engine.counters.swept.fetch_add(deleted, Ordering::Relaxed);
-                swept += deleted;
-                if deleted == 0 {
-                    return Ok(swept);
-                }
-            }
-            if !full {
-                return Ok(swept);
-            }
-        }
-    }
-
-    /// A clock that jumped would expire everything at once.
-    fn check_clock(&self) -> Result<()> {
-        let (at_open, monotonic) = self.opened_at;
-        let elapsed = self.engine.clock.monotonic().saturating_sub(monotonic);
-        let expected = at_open.saturating_add((elapsed + DAY).as_micros() as i64);
-        if self.engine.clock.now() > expected {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "the wall clock is more than a day ahead of the time that has passed since the store was opened; \
-                 nothing was swept. Set the clock, or reopen the store if it is right",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Up to `limit` items that have expired by now.
-    fn expired(&self, limit: usize) -> Result<Vec<Write>> {
-        let (view, now) = (self.engine.view.get(), self.engine.query_time());
-        let mut writes = Vec::new();
-        for shard in view.shards_in(&Scope::Store.interval()) {
-            for part in shard.parts() {
-                if writes.len() >= limit {
-                    break;
-                }
-                part.expired(view.visible, now, limit - writes.len(), &mut writes)?;
-            }
-        }
-        Ok(writes)
-    }
-
-    /// Unmaps retired segments that no reader holds any more.
-    fn bury(&self) {
-        let mut buried = Vec::new();
-        self.engine.graveyard.lock().retain(|part| {
-            let wanted = Arc::strong_count(part) > 1;
-            if !wanted {
-                buried.push(Arc::clone(part));
-            }
-            wanted
-        });
-    }
-
-    /// Keeps zeros in store for deletes on a full disk: a tenth of the store, at most the tuned size.
-    fn keep_reserve(&self) {
-        let view = self.engine.view.get();
-        let bytes: u64 = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| part.entry.length).sum();
-        let wanted = (bytes / 10).min(self.engine.tuning.reserve_bytes);
-        let there = self.engine.storage.list().map(|files| files.iter().any(|(name, _)| name == RESERVE));
-        if wanted > 0 && there.is_ok_and(|there| !there) {
-            // Without it deletes may fail on a full disk, which is no reason to stop anything now.
-            let _ = self.engine.storage.create(RESERVE).and_then(|file| {
-                let zeros = vec![0; 1 << 16];
-                (0..wanted.div_ceil(1 << 16)).try_for_each(|block| file.write_at(block << 16, &zeros))?;
-                file.sync_all()
-            });
-        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::segment::dead_file::DeadFile;
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
 use crate::segment::layout::codes_name;
 use crate::segment::sealed::Segment;
+use crate::segment::writer::rebuild_codes;
 use crate::shard::engine::{Engine, Installed};
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::shard::{Shard, View};
@@ -214,6 +215,11 @@ fn try_commit(
         }
     });
     next.write(&*engine.storage)?;
+    next.publish(&*engine.storage).map_err(|error| match error.kind() {
+        ErrorKind::DiskFull => error,
+        // Whether the name changed is as unknown as after a failed sync.
+        _ => engine.fence(&error),
+    })?;
     engine.sync_dir()?;
     let previous = std::mem::replace(&mut installed.manifest, next);
     engine.manifest_generation.store(generation, Ordering::Relaxed);
@@ -269,9 +275,16 @@ fn remove_obsolete(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, p
     Ok(())
 }
 
+/// Builds the codes of a segment anew from its vectors, and makes them current. Whether the part was still there: a merge may
+/// have replaced it.
+pub(crate) fn rebuild_derived(engine: &Engine, part: &SharedPart) -> Result<bool> {
+    let codes = rebuild_codes(&*engine.storage, &engine.identity.keys, part.segment()?, engine.new_file_id())?;
+    replace_codes(engine, part, codes)
+}
+
 /// Makes rebuilt codes of a segment current: the manifest names the new file, and the segment is opened anew with it. Tells
 /// whether the segment was still there; if a merge took it away, the codes are too.
-pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFile) -> Result<bool> {
+fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFile) -> Result<bool> {
     engine.sync_dir()?;
     let mut installed = engine.installing.lock();
     if !engine.view.get().shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part)) {

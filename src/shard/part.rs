@@ -33,6 +33,8 @@ pub(crate) struct SealedPart {
     dirty: AtomicBool,
     /// A merge met damage in it.
     unmergeable: AtomicBool,
+    /// The background has tried to rebuild its derived files.
+    rebuilt: AtomicBool,
 }
 
 impl SealedPart {
@@ -44,6 +46,7 @@ impl SealedPart {
             lost: OnceLock::new(),
             dirty: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
+            rebuilt: AtomicBool::new(false),
         }
     }
 
@@ -104,6 +107,12 @@ impl SealedPart {
         if self.segment().map_or(true, |segment| !segment.verify_truth().is_empty()) {
             self.unmergeable.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a derived file is missing or damaged and nobody has tried to rebuild it yet; asking counts as trying.
+    pub fn take_rebuild(&self) -> bool {
+        let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
+        self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)
     }
 
     /// Whether tombstones changed since this was last asked; asking forgets.

@@ -16,7 +16,7 @@ use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::dead::Deaths;
 use crate::segment::dead_file::DeadFile;
-use crate::segment::layout::StoreKeys;
+use crate::segment::layout::{StoreKeys, truth_name};
 use crate::segment::sealed::Segment;
 use crate::shard::engine::{Identity, Installed, Start};
 use crate::shard::log::Log;
@@ -219,10 +219,19 @@ fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> R
         0 => Ok(Deaths::new(entry.rows)),
         _ => read(file.read(storage).map(|(deaths, _)| deaths))?,
     };
+    let segment = segment.and_then(|segment| match segment.rows() {
+        rows if rows == entry.rows => Ok(segment),
+        rows => {
+            Err(Error::corrupt(truth_name(entry.file_id), 0, format!("{rows} rows, the manifest says {}", entry.rows)))
+        }
+    });
+    if let Err(error) = segment {
+        return Ok(SealedPart::new(entry.clone(), Err(error), Deaths::new(0)));
+    }
     Ok(match deaths {
         Ok(deaths) => SealedPart::new(entry.clone(), segment, deaths),
         // Without its tombstones a segment would show what was deleted.
-        Err(error) => SealedPart::new(entry.clone(), Err(error), Deaths::new(entry.rows)),
+        Err(error) => SealedPart::new(entry.clone(), Err(error), Deaths::new(0)),
     })
 }
 
@@ -313,7 +322,8 @@ pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, cuts: &[
         store_id = storage.random();
     }
     let secret = [storage.random(), storage.random()];
-    Manifest::new(store_id, secret, space, cuts).write(storage)?;
+    let manifest = Manifest::new(store_id, secret, space, cuts);
+    manifest.write(storage).and_then(|()| manifest.publish(storage))?;
     storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))
 }
 

@@ -60,10 +60,10 @@ impl Options {
         self
     }
 
-    /// Under [`Durability::Os`]: the most time whose writes a power loss may take. Default: 100 ms.
+    /// Under [`Durability::Os`]: the most time whose writes a power loss may take, at least 1 ms. Default: 100 ms.
     #[must_use]
     pub fn sync_every(mut self, period: Duration) -> Self {
-        self.sync_every = period;
+        self.sync_every = period.max(Duration::from_millis(1));
         self
     }
 

@@ -106,9 +106,9 @@ impl Put {
                 ));
             }
             validate_object(self.json.as_bytes(), limits::DEPTH).map_err(|error| error.context("the value"))?;
-            if self.vectors.len() > limits::VECTORS_PER_ITEM {
-                let (found, maximum) = (self.vectors.len(), limits::VECTORS_PER_ITEM);
-                return Err(Error::limit(Limit::VectorsPerItem, "vectors of the item", found, maximum));
+            if self.vectors.len().max(self.index_paths.len()) > limits::VECTORS_PER_ITEM {
+                let (found, maximum) = (self.vectors.len().max(self.index_paths.len()), limits::VECTORS_PER_ITEM);
+                return Err(Error::limit(Limit::VectorsPerItem, "vectors or index paths of the item", found, maximum));
             }
             let vectors = self.vectors.into_iter().map(|(path, values)| {
                 check_vector(space, &values)?;
@@ -288,7 +288,8 @@ fn bytes_of(write: &Write) -> usize {
         Write::Put(put) => {
             let vectors: usize =
                 put.vectors.iter().map(|vector| vector.path.len() + 4 * vector.values.len() + 16).sum();
-            put.namespace.encoded().len() + put.key.len() + put.value.len() + vectors + 64
+            let paths: usize = put.index_paths.iter().map(|path| path.len() + 4).sum();
+            put.namespace.encoded().len() + put.key.len() + put.value.len() + vectors + paths + 64
         }
         other => other.address().map_or(64, |(namespace, key)| namespace.encoded().len() + key.len() + 16),
     }
