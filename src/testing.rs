@@ -1,5 +1,12 @@
 //! For tests, benchmarks and fuzzing of the crate itself: simulated disks and clocks, and the bodies of the fuzz targets.
 //! Nothing here is part of the public interface.
+//!
+//! Invariant of the fuzz bodies: they panic only if the engine breaks a promise, whatever the bytes.
+
+pub(crate) mod filter_oracle;
+mod fuzz_files;
+mod fuzz_filter;
+mod fuzz_store;
 
 use std::sync::Arc;
 
@@ -8,6 +15,10 @@ use crate::store::{Options, Store};
 
 pub use crate::storage::sim::{Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage};
 pub use crate::storage::{Clock, Storage};
+pub use crate::wal::fuzz::fuzz_replay as fuzz_wal_replay;
+pub use fuzz_files::{fuzz_manifest, fuzz_segment_open};
+pub use fuzz_filter::fuzz_filter;
+pub use fuzz_store::fuzz_store_operations;
 
 /// Opens a store on any storage, with any clock.
 pub fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {

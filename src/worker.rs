@@ -34,6 +34,9 @@ use crate::types::Durability;
 const RETRY: Duration = Duration::from_millis(200);
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
+/// What one background thread does until the store is closed.
+type Job = fn(&Worker);
+
 /// The background of one open store.
 pub(crate) struct Worker {
     engine: Arc<Engine>,
@@ -55,7 +58,7 @@ impl Worker {
 
     /// Starts the threads: one seals, one merges and keeps house, one looks after the log.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        let jobs: [(&str, fn(&Self)); 3] =
+        let jobs: [(&str, Job); 3] =
             [("vecmem-seal", Self::seal_loop), ("vecmem-merge", Self::merge_loop), ("vecmem-log", Self::log_loop)];
         for (name, job) in jobs {
             let worker = Arc::clone(self);

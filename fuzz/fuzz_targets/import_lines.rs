@@ -1,4 +1,22 @@
-//! Any bytes as lines to import: items or errors that name line and column.
+//! Any bytes as lines to import: items that can be put, or errors that name a column of the line.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vecmem::testing::fuzz_import_lines(bytes));
+#[allow(dead_code, reason = "the command line uses more of it")]
+#[path = "../../cli/src/lines.rs"]
+mod lines;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    for line in bytes.split(|&byte| byte == b'\n') {
+        match lines::parse_line(line) {
+            Ok(item) => {
+                assert!(!item.namespace.labels().is_empty() && item.value.starts_with('{'));
+                assert!(line[item.value_column - 1..].starts_with(item.value.as_bytes()), "the value as it stands");
+                let mut numbers = item.vectors.iter().flatten().flat_map(|vector| vector.values.iter());
+                assert!(numbers.all(|number| number.is_finite()));
+            }
+            Err(error) => {
+                assert!((1..=line.len().max(1) + 1).contains(&error.column) && !error.message.is_empty(), "{error}");
+            }
+        }
+    }
+});

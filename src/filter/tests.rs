@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{FILTER_NODES_MAX, Filter, Literal};
 use crate::error::{ErrorKind, Limit};
-
-mod oracle;
+use crate::testing::filter_oracle as oracle;
 
 struct Random(u64);
 

@@ -97,10 +97,11 @@ impl Log {
     }
 
     /// Syncs and marks the log as closed. Returns the ids of files that can be removed.
-    pub fn close(&mut self) -> Result<Vec<u64>> {
+    pub fn close(&mut self, storage: &dyn Storage) -> Result<Vec<u64>> {
         match self.writer.take() {
             Some(writer) => writer.close(self.newest_clock),
-            None => Ok(Vec::new()),
+            // What another process wrote and did not live to sync has been shown, so it must not vanish now.
+            None => self.sync_through(storage, Lsn::MAX).map(|()| Vec::new()),
         }
     }
 

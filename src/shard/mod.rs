@@ -86,7 +86,7 @@ impl View {
     pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
         let shard = &self.shards[self.shard_of(namespace.encoded())];
         let Some((part, row)) = shard.newest(namespace.encoded(), key, Lost::Fails)? else { return Ok(None) };
-        Ok((part.dead_lsn(row)? == ALIVE).then(|| part.current(row)).transpose()?)
+        (part.dead_lsn(row)? == ALIVE).then(|| part.current(row)).transpose()
     }
 
     /// That every part can say which of its rows lie in an interval, so that a range delete of it will succeed.

@@ -329,7 +329,9 @@ impl Handle {
         self.worker.join();
         let closed = {
             let mut log = self.engine.log.lock();
-            self.engine.check_fence().and_then(|()| log.close().map_err(|error| self.engine.fence(&error)))
+            self.engine
+                .check_fence()
+                .and_then(|()| log.close(&*self.engine.storage).map_err(|error| self.engine.fence(&error)))
         };
         // Before the directory is let go: the next holder may give these names to files of its own.
         for id in closed.iter().flatten() {

@@ -158,13 +158,13 @@ fn start(
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
     let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));
     let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), options.sync_every);
-    if !options.tuning.inline_background {
-        if let Err(error) = worker.start() {
-            // Those that did start must be gone before the directory is let go.
-            engine.mark_closed();
-            worker.join();
-            return Err(error);
-        }
+    if !options.tuning.inline_background
+        && let Err(error) = worker.start()
+    {
+        // Those that did start must be gone before the directory is let go.
+        engine.mark_closed();
+        worker.join();
+        return Err(error);
     }
     Ok(Store {
         handle: Arc::new(Handle {

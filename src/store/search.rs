@@ -135,6 +135,9 @@ fn search_portion<P: Part>(
     crate::segment::search::search(part, number as u32, &portion.rows(), ask, top)
 }
 
+/// What one thread found: its best rows, and what it did in which portion.
+type Share = (TopK, Vec<(usize, Result<PartReport>)>);
+
 /// The same, with the search pool's help: pieces of portions are taken by whoever is free, the caller included.
 fn scored_in_parallel(
     reader: &Reader<'_>,
@@ -153,19 +156,18 @@ fn scored_in_parallel(
         pieces.extend(starts.map(|start| (number, start, plan)));
     }
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Result<(TopK, Vec<(usize, Result<PartReport>)>)>>> = Mutex::new(Vec::new());
+    let results: Mutex<Vec<Share>> = Mutex::new(Vec::new());
     let work = || {
         let mut top = TopK::new(wanted);
         let mut reports = Vec::new();
-        loop {
-            let Some(&(number, start, plan)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+        while let Some(&(number, start, plan)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
             let rows = portions[number].rows();
             let rows = rows.slice(start, (start + unit).min(rows.len()));
             let outcome =
                 with_part!(portions[number].part, part => scan(part, number as u32, &rows, ask, &plan, &mut top));
             reports.push((number, outcome));
         }
-        results.lock().push(Ok((top, reports)));
+        results.lock().push((top, reports));
     };
     if let Some(pool) = search_pool() {
         let helpers = pool.current_num_threads().min(pieces.len().saturating_sub(1));
@@ -176,8 +178,7 @@ fn scored_in_parallel(
     }
     let mut top = TopK::new(wanted);
     let mut explained: Vec<Option<PartReport>> = portions.iter().map(|_| None).collect();
-    for result in results.into_inner() {
-        let (part_top, reports) = result?;
+    for (part_top, reports) in results.into_inner() {
         top.merge(part_top);
         for (number, outcome) in reports {
             if let Some(report) = reader.tolerate(outcome, &mut answer.degraded)? {
@@ -220,7 +221,7 @@ fn explain(portion: &Portion<'_>, report: &PartReport) -> PartExplain {
         candidates: report.candidates as u64,
         reranked: report.reranked as u64,
         refused: report.filtered as u64,
-        pass_rate: report.plan.pass_rate.map(f64::from),
+        pass_rate: report.plan.pass_rate,
     }
 }
 

@@ -207,6 +207,10 @@ impl Disk {
     pub fn sync_dir(&mut self) {
         let names = Arc::make_mut(&mut self.durable_names);
         for entry in self.pending.drain(..) {
+            // Only one file has the name by now, even if the removal of another one was lost in a failed sync.
+            if let Entry::Create { name, .. } = &entry {
+                names.remove(name);
+            }
             entry.apply(names);
         }
     }

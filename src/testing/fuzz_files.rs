@@ -1,0 +1,235 @@
+//! The fuzz bodies of manifests and segments: any bytes as a file, and any damage to the files of a good store, with
+//! checksums that hold again, as an attacker would leave them. Whatever is in the files, every call returns.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::codec::{Reader, Writer, salted_crc32c, seed};
+use crate::error::{ErrorKind, Result};
+use crate::file_names::{FileName, manifest_name, parse_name};
+use crate::filter::Filter;
+use crate::manifest::Manifest;
+use crate::query::{NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::segment::blocks::{Identity, forge};
+use crate::segment::dead_file::DeadFile;
+use crate::segment::fuzz;
+use crate::storage::sim::{SimClock, SimStorage};
+use crate::store::{Options, Put, Store};
+use crate::tuning::Tuning;
+use crate::types::{Metric, Namespace, Scope};
+
+const DIMS: usize = 3;
+const START: i64 = 1_700_000_000_000_000;
+
+/// A file of a store: its name and its bytes.
+type File = (String, Vec<u8>);
+
+/// Opens `bytes` as a manifest: as they are, then as the body of one whose checksum holds, then as the manifest of a store.
+pub fn fuzz_manifest(bytes: &[u8]) {
+    let name = manifest_name(1);
+    let _ = Manifest::decode(&name, bytes, 1);
+    let file = with_body(bytes);
+    if let Ok(manifest) = Manifest::decode(&name, &file, 1) {
+        let again = Manifest::decode(&name, &manifest.encode(), 1);
+        assert_eq!(again.ok(), Some(manifest), "what was read can be written");
+    }
+    let storage = SimStorage::new(1);
+    storage.write_file(&name, &file);
+    use_store(&storage);
+    // The segments are there, whatever is said of them.
+    let storage = good_store();
+    let manifests = storage.names().into_iter().filter(|name| matches!(parse_name(name), Some(FileName::Manifest(_))));
+    manifests.for_each(|name| storage.remove_file(&name));
+    storage.write_file(&name, &file);
+    use_store(&storage);
+}
+
+/// The first generation of the good store's manifests, with another body.
+fn with_body(body: &[u8]) -> Vec<u8> {
+    let Some(manifest) = newest_manifest(&good_store()) else { return Vec::new() };
+    let honest = Manifest { generation: 1, ..manifest }.encode();
+    let (magic, id) = (&honest[..8], &honest[16..24]);
+    let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
+    let salt = seed(&[number(magic), number(id), 1]);
+    let mut file = Writer::after(honest[..36].to_vec());
+    file.prefixed(body);
+    let crc = salted_crc32c(salt, file.as_slice());
+    file.u32(crc);
+    file.into_vec()
+}
+
+/// Opens bytes as a segment or as tombstones, or a store whose files are damaged in places that `bytes` say.
+pub fn fuzz_segment_open(bytes: &[u8]) {
+    let Some((&how, rest)) = bytes.split_first() else { return };
+    match how % 3 {
+        0 => fuzz::fuzz_segment_open(rest),
+        1 => fuzz::fuzz_dead_file(rest),
+        _ => {
+            let storage = good_store();
+            damage(&storage, rest);
+            use_store(&storage);
+        }
+    }
+}
+
+/// A store with two segments, tombstones, touches and rows in the log. Always the same.
+fn good_store() -> SimStorage {
+    static FILES: OnceLock<Vec<File>> = OnceLock::new();
+    let files = FILES.get_or_init(|| match write_good_store() {
+        Ok(files) => files,
+        Err(error) => unreachable!("nothing fails on this disk: {error}"),
+    });
+    let storage = SimStorage::new(1);
+    files.iter().for_each(|(name, bytes)| storage.write_file(name, bytes));
+    storage
+}
+
+fn write_good_store() -> Result<Vec<File>> {
+    let (storage, clock) = (SimStorage::new(1), SimClock::new(START));
+    let store = open(&storage, &clock)?;
+    for number in 0..70_u8 {
+        let namespace = Namespace::new([["a", "b", "b\0"][usize::from(number % 3)], "x"])?;
+        let put = Put::new(&namespace, format!("key {}", number % 40), format!("{{\"n\":{number},\"t\":\"abc\"}}"));
+        let put = put.ttl(Duration::from_secs(3_600)).index_paths(["t", "n"]);
+        let vector = [f32::from(number), 1.0, -2.0];
+        store.put(match number % 4 {
+            0 => put,
+            1 => put.vector(vector).field_vector("t", [0.0; DIMS]),
+            _ => put.vector(vector),
+        })?;
+        clock.advance(Duration::from_secs(20));
+        if number == 60 {
+            let refresh = ReadOptions { refresh_ttl: true, ..ReadOptions::default() };
+            store.list(&Query::new(Scope::Store).limit(9).offset(20).options(refresh))?;
+            store.flush()?;
+        }
+    }
+    store.close()?;
+    Ok(storage.names().into_iter().filter_map(|name| Some((name.clone(), storage.read_file(&name)?))).collect())
+}
+
+fn open(storage: &SimStorage, clock: &SimClock) -> Result<Store> {
+    let options = Options::with_vectors(DIMS, Metric::Cosine).tuning(Tuning::tiny());
+    crate::store::open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options)
+}
+
+fn newest_manifest(storage: &SimStorage) -> Option<Manifest> {
+    let generation = |name: &String| match parse_name(name) {
+        Some(FileName::Manifest(generation)) => Some(generation),
+        _ => None,
+    };
+    let newest = storage.names().iter().filter_map(generation).max()?;
+    let name = manifest_name(newest);
+    Manifest::decode(&name, &storage.read_file(&name)?, newest).ok()
+}
+
+/// Replaces bytes of segment files, mends all checksums, and makes the manifest agree.
+fn damage(storage: &SimStorage, bytes: &[u8]) {
+    let Some(mut manifest) = newest_manifest(storage) else { return };
+    let names: Vec<String> = manifest.files().collect();
+    let mut files: Vec<File> =
+        names.into_iter().filter_map(|name| Some((name.clone(), body_of(&name, storage.read_file(&name)?)))).collect();
+    let mut reader = Reader::new(bytes);
+    while let Ok([file, low, high, value]) = reader.array() {
+        let count = files.len();
+        let Some((_, content)) = files.get_mut(usize::from(file) % count.max(1)) else { return };
+        // Places near the beginning, where the fields are, as often as all others.
+        let place = usize::from(u16::from_le_bytes([low, high]));
+        let place = if file < 128 { place % content.len().min(512) } else { place % content.len() };
+        content[place] = value;
+    }
+    for entry in manifest.shards.iter_mut().flat_map(|shard| &mut shard.segments) {
+        for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".truth")) {
+            if parse_name(name) == Some(FileName::Segment(entry.file_id)) {
+                let (forged, finished) = forge(content.clone(), identity_of(content));
+                storage.write_file(name, &forged);
+                (entry.length, entry.header_crc) = (finished.length, finished.header_crc);
+            }
+        }
+        for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".codes")) {
+            if parse_name(name) == Some(FileName::Segment(entry.file_id)) {
+                content[88..92].copy_from_slice(&entry.header_crc.to_le_bytes());
+                storage.write_file(name, &forge(content.clone(), identity_of(content)).0);
+            }
+        }
+        let (store_id, file_id, rows) = (manifest.store_id, entry.file_id, entry.rows);
+        let dead = DeadFile { store_id, file_id, generation: entry.dead_generation, rows };
+        if let Some((name, content)) = files.iter().find(|(name, _)| *name == dead.name()) {
+            storage.write_file(name, &dead.forge(content.clone()));
+        }
+    }
+    storage.write_file(&manifest_name(manifest.generation), &manifest.encode());
+}
+
+/// The file without the checksums at its end.
+fn body_of(name: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = if name.ends_with(".dead") { bytes.len().saturating_sub(4) } else { number_at(&bytes, 40) as usize };
+    bytes.truncate(end);
+    bytes
+}
+
+/// Whose file it was before it was damaged: the magic and ids are not the attacker's to choose.
+fn identity_of(bytes: &[u8]) -> Identity {
+    let truth = crate::segment::layout::StoreKeys { store_id: 0, secret: [0, 0], space: None }.truth(0);
+    let mut magic = truth.magic;
+    magic.copy_from_slice(&bytes[..8]);
+    Identity { magic, store_id: number_at(bytes, 16), file_id: number_at(bytes, 24), ..truth }
+}
+
+fn number_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// Every kind of call, on a store that may be anything; whatever comes back is fine.
+fn use_store(storage: &SimStorage) {
+    let clock = SimClock::new(START);
+    let Ok(store) = open(storage, &clock) else { return };
+    read_everything(&store, ReadOptions { include_vectors: true, ..ReadOptions::default() });
+    read_everything(&store, ReadOptions { partial: true, include_expired: true, ..ReadOptions::default() });
+    let _ = (store.check(false), store.stats(), store.text_dump());
+    let written = write_something(&store);
+    let _ = (store.sweep(), store.flush(), store.check(true), store.compact());
+    if written.is_ok() {
+        read_everything(&store, ReadOptions { partial: true, ..ReadOptions::default() });
+    }
+    let _ = store.close();
+    if let Err(error) = open(storage, &clock).and_then(|store| store.close()) {
+        assert_ne!(error.kind(), ErrorKind::Locked, "nobody has it");
+    }
+}
+
+fn read_everything(store: &Store, options: ReadOptions) {
+    let scopes = [Some(Scope::Store), Scope::prefix(["b"]).ok(), Scope::prefix(["a", "x"]).ok()];
+    for scope in scopes.into_iter().flatten() {
+        let query = Query::new(scope.clone()).limit(50).options(options.clone());
+        let filtered = query.clone().filter(Filter::at_least("n", 30));
+        for query in [query, filtered] {
+            let _ = (store.list(&query), store.search(&query.clone().vector([1.0, 0.0, 2.0]).tail(true)));
+        }
+        let _ = store.count(&scope, &options);
+        let (walk, mut cursor) = (ScanQuery::new(scope).limit(7).options(options.clone()), None);
+        // Where the order of a file is damaged, a walk may come by the same place again.
+        for _ in 0..50 {
+            cursor = store.scan(&walk, cursor.as_ref()).ok().and_then(|page| page.next);
+            if cursor.is_none() {
+                break;
+            }
+        }
+    }
+    let _ = store.list_namespaces(&NamespaceQuery { options: options.clone(), ..NamespaceQuery::default() });
+    if let Ok(namespace) = Namespace::new(["a", "x"]) {
+        for number in 0..40 {
+            let _ = store.get_with(&namespace, &format!("key {number}"), &options);
+        }
+        let _ = store.search_like(&namespace, "key 3", Query::new(Scope::Store).options(options));
+    }
+}
+
+fn write_something(store: &Store) -> Result<()> {
+    let namespace = Namespace::new(["b", "x"])?;
+    for number in 0..30 {
+        store.put(Put::new(&namespace, format!("key {number}"), "{\"new\":true}"))?;
+    }
+    store.delete(&namespace, "key 1")?;
+    store.delete_range(&Scope::prefix(["a"])?)
+}

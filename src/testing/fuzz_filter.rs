@@ -1,0 +1,41 @@
+//! The fuzz body of filters: any bytes as a filter and a value.
+
+use serde_json::Value;
+
+use crate::filter::Filter;
+use crate::json::validate_object;
+use crate::testing::filter_oracle::whole;
+use crate::types::limits;
+
+/// Parses what stands before the first line feed as a filter, and asks it about what stands behind: it ends, and agrees with
+/// the plain reading of the language.
+pub fn fuzz_filter(bytes: &[u8]) {
+    let (filter, value) = match bytes.iter().position(|&byte| byte == b'\n') {
+        Some(at) => (&bytes[..at], &bytes[at + 1..]),
+        None => (bytes, &b"{}"[..]),
+    };
+    let Ok(text) = std::str::from_utf8(filter) else { return };
+    let Ok(parsed) = Filter::from_json_str(text) else { return };
+    let Ok(prepared) = parsed.prepare() else { panic!("a filter that was parsed is over the limits") };
+    let matches = prepared.matches(value);
+    assert_eq!(matches, parsed.matches(value), "prepared or not, it is one filter");
+    if validate_object(value, limits::DEPTH).is_err() {
+        return;
+    }
+    assert_ne!(matches, parsed.clone().negate().matches(value), "of a filter and its opposite exactly one holds");
+    // The other reader of JSON rounds the last digit of long numbers differently.
+    if has_long_number(filter) || has_long_number(value) {
+        return;
+    }
+    if let (Ok(filter), Ok(value)) = (serde_json::from_str::<Value>(text), serde_json::from_slice::<Value>(value)) {
+        assert_eq!(matches, whole(&filter, &value), "{filter} of {value}");
+    }
+}
+
+fn has_long_number(text: &[u8]) -> bool {
+    let in_number = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
+    text.split(|byte| !in_number(byte)).any(|number| {
+        number.len() > 15
+            || number.iter().any(|byte| matches!(byte, b'e' | b'E')) && number.iter().any(u8::is_ascii_digit)
+    })
+}

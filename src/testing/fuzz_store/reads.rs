@@ -1,0 +1,65 @@
+//! What reads must return: the same questions to the store and to the model.
+
+use std::rc::Rc;
+
+use super::{Input, World, covers, text};
+use crate::error::Result;
+use crate::query::{NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::types::Item;
+
+impl World {
+    /// One search, one listing and one walk, against the model.
+    pub(super) fn search(&mut self, input: &mut Input<'_>) -> Result<()> {
+        let scope = self.scope(input);
+        let vector = [f32::from(input.byte() % 8), f32::from(input.byte() % 8) - 4.0];
+        let limit = usize::from(input.byte() % 8);
+        let living: Vec<&Rc<Item>> = self.model.keys().filter_map(|address| self.living(address)).collect();
+        let covered: Vec<&Rc<Item>> = living.iter().copied().filter(|item| covers(&scope, &item.namespace)).collect();
+        let dot = |values: &[f32]| values[0] * vector[0] + values[1] * vector[1];
+        let best = |item: &Item| item.vectors.iter().map(|own| dot(&own.values)).max_by(f32::total_cmp);
+        let mut scored: Vec<(f32, u64)> =
+            covered.iter().filter_map(|item| Some((best(item)?, item.version.0))).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+        scored.truncate(limit);
+        let query = Query::new(scope.clone()).limit(limit);
+        let answer = self.store.search(&query.clone().vector(vector))?;
+        let found: Vec<(f32, u64)> =
+            answer.iter().map(|hit| (hit.score.unwrap_or(f32::NAN), hit.item.version.0)).collect();
+        assert_eq!(found, scored, "{query:?} {vector:?}");
+
+        let mut newest: Vec<(i64, u64)> = covered.iter().map(|item| (item.updated_at, item.version.0)).collect();
+        newest.sort_by(|a, b| b.cmp(a));
+        newest.truncate(limit);
+        let listed = self.store.list(&query)?;
+        let listed: Vec<(i64, u64)> = listed.iter().map(|hit| (hit.item.updated_at, hit.item.version.0)).collect();
+        assert_eq!(listed, newest);
+        assert_eq!(self.store.count(&scope, &ReadOptions::default())?, covered.len() as u64);
+
+        let walk = ScanQuery::new(scope).limit(1 + limit);
+        let (mut walked, mut cursor) = (0, None);
+        loop {
+            let page = self.store.scan(&walk, cursor.as_ref())?;
+            for item in page.items {
+                assert!(covered.get(walked).is_some_and(|expected| expected.version == item.version), "{item:?}");
+                walked += 1;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(walked, covered.len());
+        let names = self.store.list_namespaces(&NamespaceQuery::default())?;
+        let mut expected: Vec<Vec<String>> = living.iter().map(|item| item.namespace.labels()).collect();
+        expected.dedup();
+        assert_eq!(names, expected);
+        Ok(())
+    }
+
+    pub(super) fn compare(&self) {
+        match self.store.text_dump() {
+            Ok(found) => assert_eq!(found, text(&self.model)),
+            Err(error) => panic!("text dump: {error}"),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What a store must be: a map from (namespace, key) to item, with versions, times and expiry computed from the documented
+//! rules. Cheap to clone, so a test keeps the state after every operation.
+//!
+//! Invariants:
+//! * Versions are log sequence numbers, one for each operation that changes something. Touches that wait are written first, in
+//!   a frame of their own.
+//! * A failed condition changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vecmem::{Condition, FieldVector, Item, Namespace, Scope, Version, WriteResult};
+
+use super::operations::{Change, Operation, Outcome, PutChange};
+
+pub type Key = (Namespace, String);
+
+const DAY: i64 = 24 * 3_600 * 1_000_000;
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub items: BTreeMap<Key, Arc<Item>>,
+    /// Import marks by source.
+    pub marks: BTreeMap<String, String>,
+    /// The last one given out.
+    pub lsn: u64,
+    newest_clock: i64,
+    last_update: i64,
+    touches: Vec<(Key, Version)>,
+}
+
+/// The writes of one frame as they are worked out; kept if all conditions hold.
+struct Frame {
+    next: Model,
+    query_time: i64,
+    clock: i64,
+}
+
+impl Model {
+    /// The same data in a new process: what waited in memory is gone.
+    pub fn reopened(&self) -> Self {
+        Self { last_update: 0, touches: Vec::new(), ..self.clone() }
+    }
+
+    /// What expiry is measured with.
+    pub fn query_time(&self, clock: i64) -> i64 {
+        clock.max(self.newest_clock)
+    }
+
+    /// What a crash may leave of an operation on this state: what it carries along, and nothing of its own.
+    pub fn with_touches_only(&self, clock: i64) -> Self {
+        let mut touched = self.clone();
+        touched.apply(&Operation::Flush, clock);
+        touched
+    }
+
+    /// Reads that wanted to push an expiry back have no effect.
+    pub fn drop_touches(&mut self) {
+        self.touches.clear();
+    }
+
+    /// Unexpired items in key order.
+    pub fn living(&self, clock: i64) -> impl Iterator<Item = &Arc<Item>> {
+        let now = self.query_time(clock);
+        self.items.values().filter(move |item| !is_expired(item, now))
+    }
+
+    /// Does what the store does at the time `clock`, and says what it answers.
+    pub fn apply(&mut self, operation: &Operation, clock: i64) -> Outcome {
+        match operation {
+            Operation::Write(change) => self.batch(std::slice::from_ref(change), None, clock),
+            Operation::Batch(changes, mark) => self.batch(changes, mark.as_ref(), clock),
+            Operation::DeleteRange(scope) => {
+                self.frame(clock, |frame| {
+                    frame.next.items.retain(|(namespace, _), _| !covers(scope, namespace));
+                    frame.next.lsn += 1;
+                    Some(())
+                });
+                Outcome::Done
+            }
+            Operation::Read(key) => self.read(key, clock),
+            Operation::Sweep => self.sweep(clock),
+            Operation::Flush => {
+                self.frame(clock, |_| Some(()));
+                Outcome::Done
+            }
+            Operation::Compact | Operation::Advance(_) => Outcome::Done,
+        }
+    }
+
+    fn frame<T>(&mut self, clock: i64, act: impl FnOnce(&mut Frame) -> Option<T>) -> Option<T> {
+        let mut frame = Frame { next: self.clone(), query_time: self.query_time(clock), clock };
+        if frame.next.last_update > clock + DAY {
+            frame.next.last_update = 0;
+        }
+        let touches = std::mem::take(&mut frame.next.touches);
+        let extended: Vec<(Key, i64)> = touches.iter().filter_map(|touch| frame.extended(touch)).collect();
+        frame.next.lsn += extended.len() as u64;
+        let Some(done) = act(&mut frame) else {
+            // Touches go on waiting, but for those that have nothing to do any more.
+            self.touches.retain(|(key, _)| extended.iter().any(|(touched, _)| touched == key));
+            return None;
+        };
+        if frame.next.lsn == self.lsn {
+            self.touches.clear();
+            return Some(done);
+        }
+        // Touches come first: a write of the same frame replaces what they touched.
+        for (key, expires_at) in extended {
+            let touched = self.items.get(&key).map(|item| item.version);
+            if let Some(item) = frame.next.items.get_mut(&key).filter(|item| Some(item.version) == touched) {
+                Arc::make_mut(item).expires_at = Some(expires_at);
+            }
+        }
+        frame.next.newest_clock = frame.query_time;
+        *self = frame.next;
+        Some(done)
+    }
+
+    fn batch(&mut self, changes: &[Change], mark: Option<&(String, String)>, clock: i64) -> Outcome {
+        let before = self.clone();
+        let written = self.frame(clock, |frame| {
+            let results = changes.iter().enumerate().map(|(index, change)| {
+                let superseded = changes[index + 1..].iter().any(|later| later.key() == change.key());
+                frame.change(change, superseded, &before)
+            });
+            let results = results.collect::<Option<Vec<_>>>()?;
+            if let Some((source, json)) = mark {
+                frame.mark(source, json);
+            }
+            Some(results)
+        });
+        written.map_or(Outcome::ConditionFailed, Outcome::Written)
+    }
+
+    fn read(&mut self, key: &Key, clock: i64) -> Outcome {
+        let now = self.query_time(clock);
+        let found = self.items.get(key).filter(|item| !is_expired(item, now)).cloned();
+        if let Some(item) = &found
+            && let (Some(ttl), Some(expires_at)) = (item.ttl, item.expires_at)
+            && now + ttl - expires_at >= ttl / 100
+        {
+            self.touches.push((key.clone(), item.version));
+        }
+        Outcome::Read(found.map(|item| Box::new(Item::clone(&item))))
+    }
+
+    fn sweep(&mut self, clock: i64) -> Outcome {
+        let now = self.query_time(clock);
+        let expired: Vec<Key> =
+            self.items.iter().filter(|(_, item)| is_expired(item, now)).map(|(key, _)| key.clone()).collect();
+        if !expired.is_empty() {
+            self.frame(clock, |frame| {
+                for key in &expired {
+                    frame.next.items.remove(key);
+                    frame.next.lsn += 1;
+                }
+                Some(())
+            });
+        }
+        Outcome::Swept(expired.len() as u64)
+    }
+}
+
+impl Frame {
+    /// The new expiry that a touch gives its item, if it still does something.
+    fn extended(&self, (key, version): &(Key, Version)) -> Option<(Key, i64)> {
+        let item = self.next.items.get(key).filter(|item| item.version == *version)?;
+        let (ttl, expires_at) = (item.ttl?, item.expires_at?);
+        let extended = self.query_time + ttl;
+        (!is_expired(item, self.query_time) && extended - expires_at >= ttl / 100).then(|| (key.clone(), extended))
+    }
+
+    /// `None` when the condition fails.
+    fn change(&mut self, change: &Change, superseded: bool, before: &Model) -> Option<WriteResult> {
+        let newest = before.items.get(change.key());
+        let current = newest.filter(|item| !is_expired(item, self.query_time));
+        let holds = match change.condition() {
+            Condition::Always => true,
+            Condition::IfAbsent => current.is_none(),
+            Condition::IfVersion(version) => current.is_some_and(|item| item.version == version),
+        };
+        if !holds {
+            return None;
+        }
+        Some(match change {
+            _ if superseded => WriteResult::Superseded,
+            Change::Put(put) => {
+                self.put(put, newest, current);
+                WriteResult::Put(Version::from_u64(self.next.lsn))
+            }
+            Change::Delete { key, .. } => {
+                self.next.lsn += u64::from(self.next.items.remove(key).is_some());
+                WriteResult::Deleted(current.is_some())
+            }
+        })
+    }
+
+    fn put(&mut self, put: &PutChange, newest: Option<&Arc<Item>>, current: Option<&Arc<Item>>) {
+        self.next.lsn += 1;
+        let updated_at = put.updated_at.unwrap_or_else(|| self.tick(newest.map(|item| item.updated_at)));
+        let ttl = put.ttl.map(|ttl| ttl.as_micros() as i64);
+        let vectors = put
+            .vectors
+            .iter()
+            .map(|(path, values)| FieldVector { path: path.as_str().into(), values: values.clone().into() });
+        let item = Item {
+            namespace: put.key.0.clone(),
+            key: put.key.1.clone(),
+            value: put.json.as_str().into(),
+            created_at: put.created_at.or(current.map(|item| item.created_at)).unwrap_or(updated_at),
+            updated_at,
+            ttl,
+            expires_at: ttl.map(|ttl| self.query_time + ttl),
+            version: Version::from_u64(self.next.lsn),
+            vectors: vectors.collect(),
+        };
+        self.next.items.insert(put.key.clone(), Arc::new(item));
+    }
+
+    fn mark(&mut self, source: &str, json: &str) {
+        self.next.lsn += 1;
+        // Marks of one source replace each other and so have times that rise; here it is only their tick that matters.
+        self.tick(None);
+        self.next.marks.insert(source.to_owned(), json.to_owned());
+    }
+
+    fn tick(&mut self, replaced: Option<i64>) -> i64 {
+        self.next.last_update = self.clock.max(self.next.last_update + 1);
+        self.next.last_update.max(replaced.map_or(i64::MIN, |replaced| replaced + 1))
+    }
+}
+
+pub fn is_expired(item: &Item, now: i64) -> bool {
+    item.expires_at.is_some_and(|expires_at| expires_at <= now)
+}
+
+/// Whether a scope covers a namespace, by labels.
+pub fn covers(scope: &Scope, namespace: &Namespace) -> bool {
+    match scope {
+        Scope::Namespace(one) => one == namespace,
+        Scope::Prefix(prefix) => namespace.labels().starts_with(&prefix.labels()),
+        Scope::Store => true,
+    }
+}

@@ -1,0 +1,289 @@
+//! Operations, where they come from, and how a store does them.
+
+use std::time::Duration;
+
+use vecmem::testing::SimClock;
+use vecmem::{
+    Batch, Condition, ErrorKind, Item, Namespace, Put, ReadOptions, Result, Scope, Store, Version, WriteResult,
+};
+
+use super::DIMS;
+use super::model::{Key, Model};
+use super::random::Random;
+
+#[derive(Clone, Debug)]
+pub struct PutChange {
+    pub key: Key,
+    pub json: String,
+    pub vectors: Vec<(String, Vec<f32>)>,
+    pub ttl: Option<Duration>,
+    pub condition: Condition,
+    pub created_at: Option<i64>,
+    pub updated_at: Option<i64>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    Put(PutChange),
+    Delete { key: Key, condition: Condition },
+}
+
+impl Change {
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put(put) => &put.key,
+            Self::Delete { key, .. } => key,
+        }
+    }
+
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::Put(put) => put.condition,
+            Self::Delete { condition, .. } => *condition,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Operation {
+    Write(Change),
+    /// With the source and the JSON of an import mark.
+    Batch(Vec<Change>, Option<(String, String)>),
+    DeleteRange(Scope),
+    /// A read that pushes the expiry back.
+    Read(Key),
+    Sweep,
+    Flush,
+    Compact,
+    /// Time passes.
+    Advance(Duration),
+}
+
+impl Operation {
+    /// Whether a full disk may not stop it.
+    pub fn frees_space(&self) -> bool {
+        match self {
+            Self::Write(change) => matches!(change, Change::Delete { .. }),
+            Self::Batch(changes, mark) => {
+                mark.is_none() && changes.iter().all(|change| matches!(change, Change::Delete { .. }))
+            }
+            Self::DeleteRange(_) | Self::Sweep => true,
+            _ => false,
+        }
+    }
+}
+
+/// What an operation answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Written(Vec<WriteResult>),
+    ConditionFailed,
+    Read(Option<Box<Item>>),
+    Swept(u64),
+    Done,
+}
+
+/// Does the operation on a store.
+pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result<Outcome> {
+    let done = match operation {
+        Operation::Write(change) => write(store, change).map(|result| Outcome::Written(vec![result])),
+        Operation::Batch(changes, mark) => {
+            let mut batch = Batch::new();
+            for change in changes {
+                match change {
+                    Change::Put(change) => batch.put(put(change)),
+                    Change::Delete { key, condition } => batch.delete_if(&key.0, &key.1, *condition),
+                };
+            }
+            if let Some((source, json)) = mark {
+                batch.import_mark(source, json);
+            }
+            store.batch(batch).map(Outcome::Written)
+        }
+        Operation::DeleteRange(Scope::Store) => store.delete_everything().map(|()| Outcome::Done),
+        Operation::DeleteRange(scope) => store.delete_range(scope).map(|()| Outcome::Done),
+        Operation::Read((namespace, key)) => {
+            let options = ReadOptions { include_vectors: true, refresh_ttl: true, ..ReadOptions::default() };
+            store.get_with(namespace, key, &options).map(|item| Outcome::Read(item.map(Box::new)))
+        }
+        Operation::Sweep => store.sweep().map(Outcome::Swept),
+        Operation::Flush => store.flush().map(|()| Outcome::Done),
+        Operation::Compact => store.compact().map(|()| Outcome::Done),
+        Operation::Advance(span) => {
+            clock.advance(*span);
+            Ok(Outcome::Done)
+        }
+    };
+    match done {
+        Err(error) if error.kind() == ErrorKind::ConditionFailed => Ok(Outcome::ConditionFailed),
+        other => other,
+    }
+}
+
+fn write(store: &Store, change: &Change) -> Result<WriteResult> {
+    match change {
+        Change::Put(change) => store.put(put(change)).map(WriteResult::Put),
+        Change::Delete { key, condition: Condition::Always } => store.delete(&key.0, &key.1).map(WriteResult::Deleted),
+        Change::Delete { key, condition } => store.delete_if(&key.0, &key.1, *condition).map(WriteResult::Deleted),
+    }
+}
+
+fn put(change: &PutChange) -> Put {
+    let mut put = Put::new(&change.key.0, change.key.1.as_str(), change.json.as_str()).condition(change.condition);
+    for (path, values) in &change.vectors {
+        put = put.field_vector(path, values.as_slice());
+    }
+    if let Some(ttl) = change.ttl {
+        put = put.ttl(ttl);
+    }
+    if let Some(micros) = change.created_at {
+        put = put.created_at(micros);
+    }
+    if let Some(micros) = change.updated_at {
+        put = put.updated_at(micros);
+    }
+    put
+}
+
+/// Draws operations that meet each other: few namespaces and keys, conditions that hold about half of the time.
+pub struct Generator {
+    pub random: Random,
+    pub namespaces: Vec<Namespace>,
+    keys: usize,
+    count: u64,
+}
+
+pub const TAGS: [&str; 4] = ["red", "green", "blue", "a \"quoted\" one"];
+
+/// Prefixes of each other as tuples and as bytes, and labels with every awkward character.
+pub fn namespaces() -> Vec<Namespace> {
+    let tuples: [&[&str]; 10] = [
+        &["a"],
+        &["a\0"],
+        &["a", "b"],
+        &["a", "b", "c"],
+        &["ab"],
+        &["m", "users"],
+        &["m", "users", "ada"],
+        &["m", "users", "äda/ø"],
+        &["z"],
+        &["z", "\u{1F980}"],
+    ];
+    tuples.iter().map(|labels| Namespace::new(*labels).unwrap()).collect()
+}
+
+impl Generator {
+    pub fn new(seed: u64, keys: usize) -> Self {
+        Self { random: Random::new(seed), namespaces: namespaces(), keys, count: 0 }
+    }
+
+    pub fn operation(&mut self, model: &Model) -> Operation {
+        match self.random.below(1000) {
+            0..=449 => Operation::Write(self.put(model)),
+            450..=589 => self.batch(model),
+            590..=689 => Operation::Write(self.delete(model)),
+            690..=697 => Operation::DeleteRange(self.scope()),
+            698 => Operation::DeleteRange(Scope::Store),
+            699..=799 => Operation::Read(self.key(model)),
+            800..=819 => Operation::Sweep,
+            820..=849 => Operation::Flush,
+            850..=851 => Operation::Compact,
+            _ => Operation::Advance(Duration::from_millis(1 + self.random.next() % 4_000)),
+        }
+    }
+
+    /// A write that is one frame and succeeds whatever the state.
+    pub fn plain_put(&mut self, model: &Model) -> Operation {
+        let Change::Put(put) = self.put(model) else { unreachable!("put draws puts") };
+        Operation::Write(Change::Put(PutChange { condition: Condition::Always, ..put }))
+    }
+
+    fn batch(&mut self, model: &Model) -> Operation {
+        let count = 1 + self.random.below(9);
+        let mut changes: Vec<Change> =
+            (0..count).map(|_| if self.random.percent(75) { self.put(model) } else { self.delete(model) }).collect();
+        if self.random.percent(70) {
+            changes.iter_mut().for_each(Self::make_unconditional);
+        }
+        let count = self.count;
+        let mark = self.random.percent(20).then(|| ("file.jsonl".to_owned(), format!("{{\"done\":{count}}}")));
+        Operation::Batch(changes, mark)
+    }
+
+    fn make_unconditional(change: &mut Change) {
+        match change {
+            Change::Put(put) => put.condition = Condition::Always,
+            Change::Delete { condition, .. } => *condition = Condition::Always,
+        }
+    }
+
+    fn scope(&mut self) -> Scope {
+        let namespace = self.random.pick(&self.namespaces).clone();
+        if self.random.percent(50) { Scope::Namespace(namespace) } else { Scope::Prefix(namespace) }
+    }
+
+    /// Mostly one that exists.
+    fn key(&mut self, model: &Model) -> Key {
+        if self.random.percent(50) && !model.items.is_empty() {
+            let place = self.random.below(model.items.len());
+            if let Some((key, _)) = model.items.iter().nth(place) {
+                return key.clone();
+            }
+        }
+        self.any_key()
+    }
+
+    fn any_key(&mut self) -> Key {
+        let key = match self.random.below(self.keys) {
+            0 => String::new(),
+            1 => "nul\0and\nnewline".to_owned(),
+            number => format!("key-{number}"),
+        };
+        (self.random.pick(&self.namespaces).clone(), key)
+    }
+
+    fn condition(&mut self, key: &Key, model: &Model) -> Condition {
+        match self.random.below(20) {
+            0 | 1 => Condition::IfAbsent,
+            2 | 3 => {
+                let version = model.items.get(key).map_or(model.lsn, |item| item.version.to_u64());
+                Condition::IfVersion(Version::from_u64(version + u64::from(self.random.percent(30))))
+            }
+            _ => Condition::Always,
+        }
+    }
+
+    fn delete(&mut self, model: &Model) -> Change {
+        let key = self.key(model);
+        Change::Delete { condition: self.condition(&key, model), key }
+    }
+
+    fn put(&mut self, model: &Model) -> Change {
+        self.count += 1;
+        let key = if self.random.percent(70) { self.any_key() } else { self.key(model) };
+        let length = if self.random.percent(4) { self.random.below(3_000) } else { self.random.below(200) };
+        let (number, tag) = (self.count, self.random.pick(&TAGS));
+        let (tag, text) = (serde_json::to_string(tag).unwrap(), "x".repeat(length));
+        let json = format!("{{\"n\": {number}, \"tag\":{tag},\"text\":\"{text}\"}}");
+        let vectors = match self.random.below(10) {
+            0 => Vec::new(),
+            1 => ["title", "text.0"].map(|path| (path.to_owned(), self.vector())).to_vec(),
+            _ => vec![(String::new(), self.vector())],
+        };
+        let ttl = self.random.percent(25).then(|| Duration::from_millis(1 + self.random.next() % 600_000));
+        let given = self.random.percent(5).then(|| super::START - self.random.below(1_000_000) as i64);
+        let condition = self.condition(&key, model);
+        Change::Put(PutChange { key, json, vectors, ttl, condition, created_at: given, updated_at: given })
+    }
+
+    /// From so few values that equal vectors and equal scores occur; sometimes zero.
+    pub fn vector(&mut self) -> Vec<f32> {
+        if self.random.percent(2) {
+            return vec![0.0; DIMS];
+        }
+        let coarse = self.random.percent(30);
+        let step = if coarse { 1.0 } else { 0.01 };
+        let range = if coarse { 3 } else { 201 };
+        (0..DIMS).map(|_| (self.random.below(range) as f32 - (range / 2) as f32) * step).collect()
+    }
+}

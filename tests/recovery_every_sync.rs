@@ -1,0 +1,145 @@
+//! A crash at every sync of a long run loses nothing that was acknowledged, shows nothing by half, and leaves a store that
+//! goes on as if nothing had happened.
+//!
+//! One run of 2,000 operations of every kind; the disk is kept before each sync takes effect. Each of these disks loses all
+//! that was unsynced, or tears it at random, and is opened again: the state must be that after some number of operations
+//! which the durability promises. Then come 20 more writes and a second crash.
+
+mod crash;
+
+use std::time::Instant;
+
+use crash::compare::{same_answers, same_items};
+use crash::history::{History, do_both, open, record, state_found};
+use crash::operations::Generator;
+use crash::{options, random::Random};
+use vecmem::testing::{Image, Loss, SimClock, SimStorage};
+use vecmem::{Durability, Namespace, Options};
+
+const OPERATIONS: usize = 2_000;
+/// Keys of each namespace.
+const KEYS: usize = 24;
+const WRITES_AFTER: usize = 20;
+
+/// Which numbers of operations a crash may leave, of `acknowledged` ones.
+fn promised(
+    history: &History,
+    durability: Durability,
+    loss: Loss,
+    acknowledged: usize,
+) -> std::ops::RangeInclusive<usize> {
+    let under_way = (acknowledged + 1).min(history.models.len() - 1);
+    let first = match (durability, loss) {
+        (Durability::Sync, _) | (Durability::Os, Loss::None) => acknowledged,
+        _ => history.flushed[acknowledged],
+    };
+    first..=under_way
+}
+
+struct Sweep {
+    name: &'static str,
+    seed: u64,
+    options: Options,
+    durability: Durability,
+    history: History,
+}
+
+impl Sweep {
+    fn record(name: &'static str, seed: u64, durability: Durability, options: Options) -> Self {
+        let options = options.durability(durability);
+        let started = Instant::now();
+        let history = record(seed, OPERATIONS, KEYS, &options);
+        let stats = &history.stats;
+        println!(
+            "{name}: seed {seed}, {OPERATIONS} operations, {} seals, {} merges, {} log files, {} sync points, {} items at the end, {:?}",
+            stats.seals,
+            stats.merges,
+            stats.log_files,
+            history.images.len(),
+            stats.items,
+            started.elapsed()
+        );
+        assert!(stats.seals >= 10 && stats.merges >= 5 && stats.log_files >= 6, "{stats:#?}");
+        Self { name, seed, options, durability, history }
+    }
+
+    /// Opens every `step`-th disk after each loss.
+    fn check(&self, step: usize, losses: &[(Loss, u64)]) {
+        let (started, mut states) = (Instant::now(), 0);
+        for (number, image) in self.history.images.iter().enumerate().step_by(step) {
+            for &(loss, salt) in losses {
+                let tear = Random::new(self.seed ^ salt ^ (number as u64) << 8).next();
+                self.check_one(number, image, loss, tear).unwrap_or_else(|why| {
+                    panic!(
+                        "{}: seed {}, disk {number} ({} acknowledged), {loss:?} with seed {tear}: {why}",
+                        self.name, self.seed, image.tag
+                    )
+                });
+                states += 1;
+            }
+        }
+        println!("{}: {states} crashes, each with a second one: {:?}", self.name, started.elapsed());
+    }
+
+    fn check_one(&self, number: usize, image: &Image, loss: Loss, tear: u64) -> Result<(), String> {
+        let acknowledged = image.tag as usize;
+        let promised = promised(&self.history, self.durability, loss, acknowledged);
+        let storage = image.survivor(loss, tear);
+        let clock = SimClock::new(self.history.clocks[acknowledged]);
+        let store = open(&storage, &clock, &self.options).map_err(|error| format!("does not open: {error}"))?;
+        let (found, mut model) = state_found(&self.history, &store, *promised.end())?;
+        if !promised.contains(&found) && self.history.models[found].lsn != self.history.models[*promised.start()].lsn {
+            return Err(format!("{found} operations are left, {promised:?} were promised"));
+        }
+        let full = number.is_multiple_of(10);
+        if full {
+            same_answers(&store, &model, &clock, tear)?
+        } else {
+            same_items(&store, &model, &clock)?
+        }
+        let mut generator = Generator::new(tear, KEYS);
+        for _ in 0..WRITES_AFTER {
+            let operation = generator.plain_put(&model);
+            do_both(&store, &clock, &mut model, &operation)?;
+        }
+        self.crash_again(&storage, &model, &clock, store).map_err(|why| format!("after the second crash: {why}"))
+    }
+
+    fn crash_again(
+        &self,
+        storage: &SimStorage,
+        model: &crash::model::Model,
+        clock: &SimClock,
+        store: vecmem::Store,
+    ) -> Result<(), String> {
+        if self.durability != Durability::Sync {
+            store.flush().map_err(|error| error.to_string())?;
+        }
+        let again = storage.crash(Loss::AllUnsynced, 0);
+        let store = open(&again, clock, &self.options).map_err(|error| format!("does not open: {error}"))?;
+        same_items(&store, &model.reopened(), clock)
+    }
+}
+
+#[test]
+fn power_loss_at_every_sync() {
+    let sweep = Sweep::record("sync", 1, Durability::Sync, options());
+    sweep.check(1, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
+    sweep.check(3, &[(Loss::Torn, 2), (Loss::None, 0)]);
+}
+
+#[test]
+fn power_loss_at_every_sync_with_two_shards() {
+    let cut = [Namespace::new(["m"]).unwrap()];
+    let sweep = Sweep::record("two shards", 2, Durability::Sync, options().shards_at(cut));
+    assert_eq!(sweep.history.stats.shards, 2);
+    sweep.check(3, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
+}
+
+#[test]
+fn without_sync_per_write_a_prefix_is_left_that_holds_what_was_flushed() {
+    for (name, seed, durability) in [("os", 3, Durability::Os), ("bulk", 4, Durability::Bulk)] {
+        let sweep = Sweep::record(name, seed, durability, options());
+        sweep.check(1, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1), (Loss::Torn, 2), (Loss::None, 0)]);
+    }
+}
