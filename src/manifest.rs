@@ -22,8 +22,8 @@
 //! | 40 | ... | body |
 //! | 40 + length | 4 | CRC-32C of everything before, seeded with magic, store id and generation |
 //!
-//! Body: hash secret 2 x u64; number of vector spaces u32 (0 or 1 today), for each id u16, dims u32, metric u8 (0 cosine,
-//! 1 dot, 2 L2), name text; next file id u64; first log file u64; newest LSN that any file reflects u64; settings `bytes`
+//! Body: hash secret 2 x u64; number of vector spaces u32 (0 or 1 today), for each id u16, dims u32, metric u16 (0
+//! cosine, 1 dot, 2 L2), name text; next file id u64; first log file u64; newest LSN that any file reflects u64; settings `bytes`
 //! (empty today); number of shards u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment:
 //! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base of relative LSNs u64 (0 for absolute ones),
 //! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
@@ -230,7 +230,7 @@ impl Manifest {
         if let Some(space) = self.space {
             out.u16(0);
             out.count(space.dims);
-            out.u8(metric_code(space.metric));
+            out.u16(space.metric.code());
             out.prefixed(b"default");
         }
         out.u64(self.next_file_id);
@@ -307,7 +307,7 @@ fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
 
 fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
     let secret = [reader.u64()?, reader.u64()?];
-    let space = match reader.count(11, 1)? {
+    let space = match reader.count(12, 1)? {
         0 => None,
         _ => Some(decode_space(reader)?),
     };
@@ -352,12 +352,7 @@ fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {
     if !(1..=crate::types::limits::DIMENSIONS).contains(&dims) {
         return Err(reader.malformed("the dimensions exceed their limit"));
     }
-    let metric = match reader.u8()? {
-        0 => Metric::Cosine,
-        1 => Metric::Dot,
-        2 => Metric::L2,
-        _ => return Err(reader.malformed("unknown metric")),
-    };
+    let metric = Metric::of_code(reader.u16()?).ok_or(reader.malformed("unknown metric"))?;
     reader.text(1 << 10)?;
     Ok(VectorSpace { dims, metric })
 }
@@ -388,15 +383,6 @@ fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
         last_namespace,
         derived,
     })
-}
-
-/// How a metric is written down.
-pub(crate) fn metric_code(metric: Metric) -> u8 {
-    match metric {
-        Metric::Cosine => 0,
-        Metric::Dot => 1,
-        Metric::L2 => 2,
-    }
 }
 
 fn crc_of(bytes: &[u8]) -> u32 {

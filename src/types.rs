@@ -50,6 +50,22 @@ pub enum Metric {
     L2,
 }
 
+impl Metric {
+    /// How files of every kind name it.
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::Cosine => 0,
+            Self::Dot => 1,
+            Self::L2 => 2,
+        }
+    }
+
+    /// The metric that a file names; `None` for one of a newer version, or damage.
+    pub(crate) fn of_code(code: u16) -> Option<Self> {
+        [Self::Cosine, Self::Dot, Self::L2].into_iter().find(|metric| metric.code() == code)
+    }
+}
+
 /// The dimensions and metric that every vector of a store shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VectorSpace {

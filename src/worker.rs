@@ -11,6 +11,7 @@
 
 mod house;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -115,7 +116,7 @@ impl Worker {
             match idle_since {
                 Some((lsn, since)) if lsn == visible => {
                     if now.saturating_sub(since) >= worker.engine.tuning.idle_checkpoint {
-                        worker.checkpoint_if_behind()?;
+                        worker.settle()?;
                     }
                 }
                 _ => idle_since = Some((visible, now)),
@@ -287,6 +288,17 @@ impl Worker {
             self.checkpoint_if_behind()?;
         }
         Ok(())
+    }
+
+    /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names.
+    fn settle(&self) -> Result<()> {
+        self.checkpoint_if_behind()?;
+        let holds_back = {
+            let installed = self.engine.installing.lock();
+            let named: HashSet<String> = installed.manifest.files().collect();
+            installed.previous_files.iter().any(|file| !named.contains(file))
+        };
+        if holds_back { checkpoint(&self.engine) } else { Ok(()) }
     }
 
     fn checkpoint_if_behind(&self) -> Result<()> {

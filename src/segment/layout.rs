@@ -219,7 +219,7 @@ impl Header {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.u32(self.space.map_or(0, |space| space.dims as u32));
-        out.u16(self.space.map_or(0, |space| metric_code(space.metric)));
+        out.u16(self.space.map_or(0, |space| space.metric.code()));
         out.u16(u16::from(self.space.is_some()));
         let Counts { rows, vectors, namespaces, paths, path_lists } = self.counts;
         for count in [rows, vectors, namespaces, paths, path_lists, self.row_vectors_max] {
@@ -244,7 +244,7 @@ impl Header {
     pub fn decode(fields: &[u8], body_end: usize) -> Decoded<Self> {
         let mut reader = Reader::new(fields);
         let (dims, metric, spaces) = (reader.u32()? as usize, reader.u16()?, reader.u16()?);
-        let space = match (spaces, metric_of(metric)) {
+        let space = match (spaces, Metric::of_code(metric)) {
             (0, _) if dims == 0 => None,
             (1, Some(metric)) if (1..=limits::DIMENSIONS).contains(&dims) => Some(VectorSpace { dims, metric }),
             _ => return Err(reader.malformed("the vector space is none that this version knows")),
@@ -291,16 +291,4 @@ impl Header {
         self.sections[kind as usize - 1] = start as usize..end as usize;
         Ok(())
     }
-}
-
-fn metric_code(metric: Metric) -> u16 {
-    match metric {
-        Metric::Cosine => 0,
-        Metric::Dot => 1,
-        Metric::L2 => 2,
-    }
-}
-
-fn metric_of(code: u16) -> Option<Metric> {
-    [Metric::Cosine, Metric::Dot, Metric::L2].into_iter().find(|&metric| metric_code(metric) == code)
 }

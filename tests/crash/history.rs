@@ -27,8 +27,12 @@ pub fn open(storage: &SimStorage, clock: &SimClock, options: &Options) -> vecmem
 
 /// Does `count` drawn operations on a new store, and records the disk before each sync, with the operations acknowledged.
 pub fn record(seed: u64, count: usize, keys: usize, options: &Options) -> History {
+    record_drawn(seed, count, Generator::new(seed, keys), options)
+}
+
+/// As [`record`], with operations from `generator`.
+pub fn record_drawn(seed: u64, count: usize, mut generator: Generator, options: &Options) -> History {
     let (storage, clock) = (SimStorage::new(seed), SimClock::new(START));
-    let mut generator = Generator::new(seed, keys);
     storage.record_sync_points();
     let store = open(&storage, &clock, options).unwrap();
     let (mut models, mut clocks, mut flushed) = (vec![Model::default()], vec![START], vec![0]);

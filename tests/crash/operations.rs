@@ -149,6 +149,8 @@ fn put(change: &PutChange) -> Put {
 pub struct Generator {
     pub random: Random,
     pub namespaces: Vec<Namespace>,
+    /// Whether reads push expiries back; without it nothing but operations writes, whatever threads do.
+    pub touches: bool,
     keys: usize,
     count: u64,
 }
@@ -174,7 +176,7 @@ pub fn namespaces() -> Vec<Namespace> {
 
 impl Generator {
     pub fn new(seed: u64, keys: usize) -> Self {
-        Self { random: Random::new(seed), namespaces: namespaces(), keys, count: 0 }
+        Self { random: Random::new(seed), namespaces: namespaces(), touches: true, keys, count: 0 }
     }
 
     pub fn operation(&mut self, model: &Model) -> Operation {
@@ -184,7 +186,8 @@ impl Generator {
             590..=689 => Operation::Write(self.delete(model)),
             690..=697 => Operation::DeleteRange(self.scope()),
             698 => Operation::DeleteRange(Scope::Store),
-            699..=799 => Operation::Read(self.key(model)),
+            699..=799 if self.touches => Operation::Read(self.key(model)),
+            699..=799 => Operation::Write(self.put(model)),
             800..=819 => Operation::Sweep,
             820..=849 => Operation::Flush,
             850..=851 => Operation::Compact,

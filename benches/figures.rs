@@ -7,10 +7,12 @@
 //!
 //! `VECMEM_DIALOGUES` and `VECMEM_BENCH_DIR`: see `benches/common`.
 
-#[path = "../common/mod.rs"]
 mod common;
+#[path = "figures/disk.rs"]
 mod disk;
+#[path = "figures/reads.rs"]
 mod reads;
+#[path = "figures/writes.rs"]
 mod writes;
 
 use std::alloc::{GlobalAlloc, Layout, System};
