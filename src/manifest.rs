@@ -125,6 +125,11 @@ impl SegmentEntry {
         }
     }
 
+    /// Bytes of the segment's files, tombstones apart.
+    pub fn bytes(&self) -> u64 {
+        self.length + self.derived.iter().map(|derived| derived.length).sum::<u64>()
+    }
+
     /// What opens the segment.
     pub fn files(&self) -> SegmentFiles {
         let codes = self.derived.iter().find(|derived| (derived.kind, derived.version) == (KIND_CODES, CODES_ENCODING));

@@ -1,10 +1,8 @@
 //! Locks and atomics of the engine, and the one cell through which readers see new state.
 //!
-//! Everything above takes its primitives from here, so that a model checker can replace them under `cfg(shuttle)`.
+//! Everything above takes its primitives from here: one place to exchange them, for a model checker for example.
 
-#[cfg(not(shuttle))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-#[cfg(not(shuttle))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use std::sync::Arc;

@@ -199,6 +199,7 @@ impl Worker {
     }
 
     fn merge(&self, shard: usize, inputs: &[SharedPart], base: Lsn) -> Result<()> {
+        self.check_room(inputs)?;
         let file_id = self.engine.new_file_id();
         let sources: Vec<(&Segment, &Deaths)> =
             inputs.iter().map(|part| Ok((part.segment()?, &part.deaths))).collect::<Result<_>>()?;
@@ -211,6 +212,20 @@ impl Worker {
         let inputs = inputs.iter().map(|part| Input::Sealed(Arc::clone(part))).collect();
         self.install(&Finished { shard, base, inputs, rows, output })?;
         self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A merge waits until there is room for its output, at most as long as its inputs; dropping one takes none.
+    fn check_room(&self, inputs: &[SharedPart]) -> Result<()> {
+        let living = inputs.iter().filter(|part| part.deaths.dead_rows() < u64::from(part.entry.rows));
+        let needed: u64 = living.map(|part| part.entry.bytes()).sum();
+        let free = self.engine.storage.free_bytes()?;
+        if free < needed {
+            return Err(Error::new(
+                ErrorKind::DiskFull,
+                format!("a merge needs up to {needed} bytes and {free} are free; it waits for space"),
+            ));
+        }
         Ok(())
     }
 
@@ -244,11 +259,15 @@ impl Worker {
 
     /// Seals every active part that holds something, and waits until all of it is in segments.
     pub fn seal_everything(&self) -> Result<()> {
+        self.seal_shards(|_| true)
+    }
+
+    fn seal_shards(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
         let applying = self.engine.applying.lock();
         let mut view = View::clone(&self.engine.view.get());
         let target = view.visible;
         for index in 0..view.shards.len() {
-            if !view.shards[index].active.is_empty() {
+            if chosen(index) && !view.shards[index].active.is_empty() {
                 view = self.engine.with_active_sealed(&view, index);
             }
         }
@@ -282,12 +301,16 @@ impl Worker {
         checkpoint(&self.engine)
     }
 
-    /// Past its cap, log is freed by sealing what holds it back, however small.
+    /// Past its cap, log is freed by sealing the shard that holds it back, however small its active part is.
     fn relieve_log(&self) -> Result<()> {
-        if self.engine.log.lock().bytes() > self.engine.tuning.log_total_bytes {
-            self.checkpoint_if_behind()?;
+        if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
+            return Ok(());
         }
-        Ok(())
+        let installed = self.engine.installing.lock();
+        let oldest = installed.manifest.checkpoint();
+        let holds_back: Vec<bool> = installed.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect();
+        drop(installed);
+        self.advance(|index| holds_back[index])
     }
 
     /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names.
@@ -302,11 +325,16 @@ impl Worker {
     }
 
     fn checkpoint_if_behind(&self) -> Result<()> {
+        self.advance(|_| true)
+    }
+
+    /// Seals the chosen shards and commits twice, so that the log before what they hold now can go.
+    fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
         let view = self.engine.view.get();
         // A shard with a part that missed an operation keeps the log until that part is mended.
         let can_advance = view.shards.iter().all(|shard| !shard.has_lost());
         if can_advance && self.engine.installing.lock().manifest.checkpoint() < view.visible {
-            self.seal_everything()?;
+            self.seal_shards(chosen)?;
             checkpoint(&self.engine)?;
             checkpoint(&self.engine)?;
         }
