@@ -79,3 +79,8 @@ pub use tuning::Tuning;
 pub use types::{
     Condition, Durability, FieldVector, Hit, Item, Metric, Namespace, Scope, VectorSpace, Version, limits,
 };
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
