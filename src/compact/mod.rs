@@ -54,8 +54,10 @@ pub(crate) fn choose(segments: &[SegmentStats], tuning: &Tuning) -> Choice {
     let ratio = tuning.merge_ratio.max(2);
     for start in 0..by_size.len() {
         let smallest = segments[by_size[start]].live_bytes().max(1);
-        let tier =
-            by_size[start..].iter().take_while(|&&index| segments[index].live_bytes() < ratio * smallest).count();
+        let tier = by_size[start..]
+            .iter()
+            .take_while(|&&index| segments[index].live_bytes() < ratio.saturating_mul(smallest))
+            .count();
         if tier as u64 >= ratio {
             return merge(&by_size[start..start + tier]);
         }
