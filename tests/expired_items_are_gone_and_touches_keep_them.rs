@@ -135,3 +135,35 @@ fn reads_drop_refreshes_that_they_cannot_queue() {
     assert_eq!(seen_all(&store), 5);
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), 2);
 }
+
+#[test]
+fn touches_made_while_parts_are_sealed_and_merged_are_kept() {
+    const ITEMS: u64 = 30;
+    let tuning = vecmem::Tuning { inline_background: false, ..vecmem::Tuning::tiny() };
+    let options = tiny(1, Metric::Dot).tuning(tuning).durability(vecmem::Durability::Bulk);
+    let (store, _, clock) = simulated(options);
+    let (mortal, filler) = (namespace(["a"]), namespace(["b"]));
+    for number in 0..ITEMS {
+        store.put(numbered(&mortal, number.to_string(), number).ttl(HOUR)).unwrap();
+    }
+    for round in 0..300 {
+        clock.advance(HOUR / 60);
+        let everything = Query::new(&mortal).limit(usize::MAX);
+        std::thread::scope(|scope| {
+            scope.spawn(|| store.compact().unwrap());
+            assert_eq!(store.list(&everything.clone().options(refreshing())).unwrap().len() as u64, ITEMS);
+            // These carry the touches along, and leave dead rows for the next merge.
+            for number in 0..10 {
+                store.put(numbered(&filler, (number % 4).to_string(), round)).unwrap();
+            }
+            store.flush().unwrap();
+        });
+        let refreshed = store.list(&everything).unwrap();
+        let late = refreshed
+            .iter()
+            .filter(|hit| hit.item.expires_at != Some(common::START + (round as i64 + 61) * 60_000_000));
+        assert_eq!(late.count(), 0, "round {round}");
+    }
+    let stats = store.stats().unwrap();
+    assert!(stats.seals > 30 && stats.merges > 30 && stats.touches_dropped == 0, "{stats:?}");
+}
