@@ -73,7 +73,7 @@ pub mod testing;
 pub use error::{Error, ErrorKind, Limit, Result};
 pub use filter::Filter;
 pub use query::{Address, Answer, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, ScanQuery};
-pub use storage::ReadMode;
+pub use storage::{Hot, ReadMode};
 pub use store::{Batch, CheckReport, Cursor, Options, Put, ScanPage, Stats, Store, WriteResult};
 pub use tuning::Tuning;
 pub use types::{

@@ -10,6 +10,9 @@ use std::time::Duration;
 use crate::filter::Filter;
 use crate::types::{Hit, Namespace, Scope};
 
+/// The recall that a query asks for until told otherwise.
+const DEFAULT_RECALL: f32 = 0.98;
+
 /// Options that every read shares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadOptions {
@@ -39,6 +42,8 @@ pub struct Query {
     pub(crate) min_score: Option<f32>,
     pub(crate) tail: bool,
     pub(crate) exact: bool,
+    pub(crate) recall: f32,
+    pub(crate) effort: Option<usize>,
     pub(crate) explain: bool,
     pub(crate) options: ReadOptions,
 }
@@ -55,6 +60,8 @@ impl Query {
             min_score: None,
             tail: false,
             exact: false,
+            recall: DEFAULT_RECALL,
+            effort: None,
             explain: false,
             options: ReadOptions::default(),
         }
@@ -102,7 +109,24 @@ impl Query {
         self
     }
 
-    /// Forbid approximate paths.
+    /// The share of the true best items that the answer should hold on average, above 0 and at most 1; by default 0.98.
+    ///
+    /// It matters where a graph covers the scope: each one knows from its build how far a walk must look for a recall. All
+    /// other scopes, and any scope at recall 1, are searched exactly.
+    #[must_use]
+    pub fn recall(mut self, recall: f32) -> Self {
+        self.recall = recall;
+        self
+    }
+
+    /// How many of the best nodes found a walk of a graph keeps (the `ef` of the literature), whatever recall that gives.
+    #[must_use]
+    pub fn effort(mut self, effort: usize) -> Self {
+        self.effort = Some(effort);
+        self
+    }
+
+    /// Forbid approximate paths, whatever recall or effort is asked for.
     #[must_use]
     pub fn exact(mut self, exact: bool) -> Self {
         self.exact = exact;
@@ -157,12 +181,17 @@ impl IntoIterator for Answer {
 pub struct PartExplain {
     /// `active`, `sealing` or `segment <id>`.
     pub part: String,
-    /// The path taken, e.g. `scan` or `filter then scan`.
+    /// The path taken: `scan`, `filter, then scan`, `walk`, or `walk, then scan` where a part of the rows has no graph or a walk
+    /// was given up.
     pub path: String,
     /// Rows of the part in the scope.
     pub rows: u64,
     /// Rows whose codes were scored.
     pub scanned: u64,
+    /// Walks of graphs, repeated ones included.
+    pub walks: u64,
+    /// Nodes that walks computed a distance to.
+    pub visited: u64,
     /// Rows whose bound reached the running k-th score.
     pub candidates: u64,
     /// Rows scored in full precision.

@@ -56,6 +56,12 @@ pub struct Search {
     /// Forbid approximate paths
     #[arg(long)]
     exact: bool,
+    /// The share of the true best items to find, above 0 and at most 1; by default 0.98
+    #[arg(long, value_name = "SHARE")]
+    recall: Option<f32>,
+    /// How many of the best nodes found a walk of a graph keeps (ef), whatever recall that gives
+    #[arg(long, value_name = "N")]
+    effort: Option<usize>,
     /// Print what each part of the store did
     #[arg(long)]
     explain: bool,
@@ -101,6 +107,12 @@ impl Search {
         if let Some(text) = &self.filter {
             query = query.filter(Filter::from_json_str(text).context("--filter")?);
         }
+        if let Some(recall) = self.recall {
+            query = query.recall(recall);
+        }
+        if let Some(effort) = self.effort {
+            query = query.effort(effort);
+        }
         if let Some(score) = self.min_score {
             query = query.min_score(score);
         }
@@ -128,9 +140,12 @@ fn for_people(answer: &Answer, took: Duration, explain: bool) -> String {
 }
 
 fn explain_text(part: &PartExplain) -> String {
-    let PartExplain { part, path, rows, scanned, candidates, reranked, refused, pass_rate } = part;
+    let PartExplain { part, path, rows, scanned, walks, visited, candidates, reranked, refused, pass_rate } = part;
     let mut text =
         format!("{part}: {path}; rows {rows}, scanned {scanned}, candidates {candidates}, re-ranked {reranked}");
+    if *walks > 0 {
+        let _ = write!(text, ", visited {visited} in {walks} walk{}", if *walks == 1 { "" } else { "s" });
+    }
     if *refused > 0 {
         let _ = write!(text, ", refused by the filter {refused}");
     }
@@ -142,7 +157,8 @@ fn explain_text(part: &PartExplain) -> String {
 
 fn explain_json(part: &PartExplain) -> Value {
     json!({
-        "part": part.part, "path": part.path, "rows": part.rows, "scanned": part.scanned, "candidates": part.candidates,
+        "part": part.part, "path": part.path, "rows": part.rows, "scanned": part.scanned, "walks": part.walks,
+        "visited": part.visited, "candidates": part.candidates,
         "reranked": part.reranked, "refused": part.refused, "pass_rate": part.pass_rate,
     })
 }

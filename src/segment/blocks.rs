@@ -218,6 +218,16 @@ impl CheckedMap {
     /// Maps `name` and checks its header and table. A file that is not what `identity` says is `Corrupt`.
     pub fn open(storage: &dyn Storage, name: String, identity: Identity) -> Result<Self> {
         let map = storage.map(&name)?;
+        Self::of_map(map, name, identity)
+    }
+
+    /// The same for a file that searches read all over.
+    pub fn open_hot(storage: &dyn Storage, name: String, identity: Identity) -> Result<Self> {
+        let map = storage.map_hot(&name)?;
+        Self::of_map(map, name, identity)
+    }
+
+    fn of_map(map: Map, name: String, identity: Identity) -> Result<Self> {
         let corrupt = |offset: usize, what: &str| Error::corrupt(&name, offset as u64, what);
         if map.len() < HEADER_BYTES {
             return Err(corrupt(map.len(), "the file ends inside its header"));

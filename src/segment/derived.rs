@@ -146,7 +146,7 @@ impl Codes {
         dims: usize,
         vectors: u32,
     ) -> Result<Self> {
-        let file = CheckedMap::open(storage, codes_name(file_id), identity(keys.store_id, file_id))?;
+        let file = CheckedMap::open_hot(storage, codes_name(file_id), identity(keys.store_id, file_id))?;
         let (stride, vectors) = (quant::stride(dims), vectors as usize);
         let matches = read_fields(file.fields()).map_err(|error| error.in_file(file.name(), 64))?
             == (KIND_CODES, CODES_ENCODING, dims as u32, stride as u32, vectors as u32, truth);

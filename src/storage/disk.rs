@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{AlignedBytes, Clock, Map, ReadMode, Storage, StorageFile, check_name, lock};
+use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One directory of a file system.
@@ -28,6 +28,7 @@ pub struct DiskStorage {
     directory: File,
     identity: (u64, u64),
     read_mode: ReadMode,
+    hot: Hot,
     /// False for a private directory that nobody will look for after a crash.
     syncs: bool,
 }
@@ -49,7 +50,13 @@ impl DiskStorage {
         let directory = directory.map_err(|error| refused(path, error))?;
         let about = directory.metadata().map_err(|error| refused(path, error))?;
         let path = std::fs::canonicalize(path).map_err(|error| refused(path, error))?;
-        Ok(Self { path, directory, identity: (about.dev(), about.ino()), read_mode, syncs: true })
+        Ok(Self { path, directory, identity: (about.dev(), about.ino()), read_mode, hot: Hot::Map, syncs: true })
+    }
+
+    /// The same directory, whose hot files are read as `hot` says.
+    #[must_use]
+    pub fn with_hot(self, hot: Hot) -> Self {
+        Self { hot, ..self }
     }
 
     /// The same directory, never synced: what is in it does not survive a power loss.
@@ -152,6 +159,17 @@ impl Storage for DiskStorage {
         // and whoever may fear a foreign truncation reads with `ReadMode::Heap`; so the bytes do not change under the map.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map(&file) };
         Ok(Map::Mapped(map.map_err(|error| Error::io(self.full_name(name), "map", error))?))
+    }
+
+    fn map_hot(&self, name: &str) -> Result<Map> {
+        if self.hot == Hot::Copy {
+            let (file, length) = self.open_regular(name, libc::O_RDONLY)?;
+            // Where there is no memory for a copy, the file itself serves.
+            if let Ok(copy) = Map::in_huge_pages(length, |bytes| file.read_exact_at(bytes, 0)) {
+                return Ok(copy);
+            }
+        }
+        self.map(name)
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {

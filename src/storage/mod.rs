@@ -14,6 +14,7 @@ pub mod sim;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -27,6 +28,16 @@ pub enum ReadMode {
     Map,
     /// Read into memory: for untrusted directories and network file systems.
     Heap,
+}
+
+/// Where the files lie that searches read all over: codes and graphs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Hot {
+    /// In the page cache, as everything else: nothing is read before it is needed, and other processes share it.
+    #[default]
+    Map,
+    /// Copied into memory of this process, in huge pages where the system has them, when their segment is opened.
+    Copy,
 }
 
 /// Refuses what is not a flat name, so that no name leads out of the directory.
@@ -45,6 +56,10 @@ pub trait Storage: Send + Sync + 'static {
     fn open(&self, name: &str) -> Result<Box<dyn StorageFile>>;
     /// The whole file, unchanging, 64-byte aligned.
     fn map(&self, name: &str) -> Result<Map>;
+    /// The same for a file that searches read all over: [`Hot`] says how.
+    fn map_hot(&self, name: &str) -> Result<Map> {
+        self.map(name)
+    }
     /// Renames, replacing the target.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
     /// Removes a file; one that is not there is an error.
@@ -90,6 +105,15 @@ pub enum Map {
     Mapped(memmap2::Mmap),
     /// Read into memory.
     Heap(AlignedBytes),
+    /// Copied into pages of this process, from the first multiple of a huge page.
+    Pages {
+        /// The pages, one huge page longer than what lies in them.
+        pages: memmap2::Mmap,
+        /// Where the bytes begin in them.
+        start: usize,
+        /// How many there are.
+        length: usize,
+    },
 }
 
 impl Deref for Map {
@@ -100,7 +124,24 @@ impl Deref for Map {
         match self {
             Self::Mapped(map) => map,
             Self::Heap(bytes) => bytes,
+            Self::Pages { pages, start, length } => &pages[*start..*start + *length],
         }
+    }
+}
+
+/// What huge pages begin at a multiple of.
+const HUGE_PAGE: usize = 2 << 20;
+
+impl Map {
+    /// `length` bytes that `fill` writes, in huge pages where the system has them.
+    fn in_huge_pages(length: u64, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        let mut pages = memmap2::MmapMut::map_anon(length.saturating_add(HUGE_PAGE))?;
+        #[cfg(target_os = "linux")]
+        let _ = pages.advise(memmap2::Advice::HugePage);
+        let start = pages.as_ptr().align_offset(HUGE_PAGE);
+        fill(&mut pages[start..start + length])?;
+        Ok(Self::Pages { pages: pages.make_read_only()?, start, length })
     }
 }
 

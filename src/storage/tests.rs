@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::disk::{DiskStorage, SystemClock};
 use super::sim::{SimClock, SimStorage};
-use super::{Clock, ReadMode, Storage};
+use super::{Clock, Hot, Map, ReadMode, Storage};
 use crate::error::ErrorKind;
 
 fn each_storage(test: impl Fn(&dyn Storage)) {
@@ -14,6 +14,7 @@ fn each_storage(test: impl Fn(&dyn Storage)) {
     for (name, mode) in [("map", ReadMode::Map), ("heap", ReadMode::Heap)] {
         test(&DiskStorage::open(&directory.path().join(name), true, mode).unwrap());
     }
+    test(&DiskStorage::open(&directory.path().join("hot"), true, ReadMode::Map).unwrap().with_hot(Hot::Copy));
     test(&SimStorage::new(1));
 }
 
@@ -87,9 +88,10 @@ fn maps_are_whole_and_aligned() {
         for length in [0, 1, 63, 64, 65, 4095, 4096, 4097, 20_000] {
             let (name, bytes) = (format!("m{length}"), pattern(length));
             fill(storage, &name, &bytes);
-            let map = storage.map(&name).unwrap();
-            assert_eq!(&*map, &bytes);
-            assert_eq!(map.as_ptr() as usize % 64, 0);
+            for map in [storage.map(&name).unwrap(), storage.map_hot(&name).unwrap()] {
+                assert_eq!(&*map, &bytes);
+                assert_eq!(map.as_ptr() as usize % 64, 0);
+            }
         }
     });
 }
@@ -188,4 +190,16 @@ fn clocks_move() {
     assert_eq!((same.now(), same.monotonic()), (2005, Duration::from_millis(2)));
     clock.set(-1);
     assert_eq!((same.now(), same.monotonic()), (-1, Duration::from_millis(2)));
+}
+
+#[test]
+fn hot_files_are_copied_into_huge_pages_on_request_and_nothing_else_is() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap().with_hot(Hot::Copy);
+    let bytes = pattern(3 << 20);
+    fill(&storage, "a", &bytes);
+    let map = storage.map_hot("a").unwrap();
+    assert!(matches!(map, Map::Pages { .. }) && *map == *bytes && (map.as_ptr() as usize).is_multiple_of(2 << 20));
+    assert!(matches!(storage.map("a").unwrap(), Map::Mapped(_)));
+    assert!(matches!(storage.with_hot(Hot::Map).map_hot("a").unwrap(), Map::Mapped(_)));
 }

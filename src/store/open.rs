@@ -54,7 +54,7 @@ impl Guards {
 /// Opens a directory, or finds it open.
 pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     options.check()?;
-    let storage = DiskStorage::open(path, options.create, options.read_mode)?;
+    let storage = DiskStorage::open(path, options.create, options.read_mode)?.with_hot(options.hot);
     let key = storage.identity();
     // The registry stays locked until the store is in it, so that two threads cannot both open it.
     let mut open = OPEN.lock();
@@ -104,7 +104,7 @@ fn refuse_strangers(storage: &DiskStorage, create: bool) -> Result<()> {
 pub(super) fn temporary(options: Options) -> Result<Store> {
     options.check()?;
     let path = disk::temporary_directory()?;
-    let storage = DiskStorage::open(&path, true, options.read_mode)?.without_syncs();
+    let storage = DiskStorage::open(&path, true, options.read_mode)?.with_hot(options.hot).without_syncs();
     let lock = Some(storage.lock(options.lock_timeout)?);
     let guards = Guards { lock: Mutex::new(lock), registered: None, temporary: Some(path.clone()) };
     let options = options.durability(Durability::Bulk).create(true);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Limit, Result};
-use crate::storage::ReadMode;
+use crate::storage::{Hot, ReadMode};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Metric, Namespace, VectorSpace, limits};
 
@@ -15,6 +15,7 @@ pub struct Options {
     pub(crate) durability: Durability,
     pub(crate) sync_every: Duration,
     pub(crate) read_mode: ReadMode,
+    pub(crate) hot: Hot,
     pub(crate) lock_timeout: Duration,
     pub(crate) tuning: Tuning,
     pub(crate) cuts: Vec<Namespace>,
@@ -35,6 +36,7 @@ impl Options {
             durability: Durability::Sync,
             sync_every: Duration::from_millis(100),
             read_mode: ReadMode::Map,
+            hot: Hot::Map,
             lock_timeout: Duration::from_secs(5),
             tuning: Tuning::default(),
             cuts: Vec::new(),
@@ -71,6 +73,13 @@ impl Options {
     #[must_use]
     pub fn read_mode(mut self, mode: ReadMode) -> Self {
         self.read_mode = mode;
+        self
+    }
+
+    /// Where codes and graphs lie while the store is open. Default: [`Hot::Map`].
+    #[must_use]
+    pub fn hot(mut self, hot: Hot) -> Self {
+        self.hot = hot;
         self
     }
 
@@ -111,6 +120,7 @@ impl Options {
     pub(crate) fn serves(&self, other: &Self, space: Option<VectorSpace>) -> bool {
         self.durability == other.durability
             && self.read_mode == other.read_mode
+            && self.hot == other.hot
             && (self.durability != Durability::Os || self.sync_every == other.sync_every)
             && (other.space.is_none() || other.space == space)
     }

@@ -83,6 +83,12 @@ fn check(space: Option<VectorSpace>, query: &Query) -> Result<()> {
     if let Some(vector) = &query.vector {
         check_vector(space, vector).map_err(|error| error.context("the query"))?;
     }
+    if !(query.recall > 0.0 && query.recall <= 1.0) {
+        return Err(Error::invalid(format!(
+            "a recall of {} is none; give a number above 0 and at most 1",
+            query.recall
+        )));
+    }
     if query.min_score.is_some_and(f32::is_nan) {
         return Err(Error::invalid("min_score is NaN; give a number"));
     }
@@ -218,6 +224,8 @@ fn explain(portion: &Portion<'_>, report: &PartReport) -> PartExplain {
         path: path.to_owned(),
         rows: report.rows as u64,
         scanned: report.scanned as u64,
+        walks: 0,
+        visited: 0,
         candidates: report.candidates as u64,
         reranked: report.reranked as u64,
         refused: report.filtered as u64,
