@@ -51,6 +51,7 @@ pub mod filter;
 pub mod quant;
 mod storage;
 
+mod graph;
 mod query;
 mod wal;
 

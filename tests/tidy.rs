@@ -14,7 +14,7 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["error", "types", "record", "codec", "json", "sync", "topk", "tuning"],
     &["storage", "distance", "quant", "filter"],
-    &["wal", "query"],
+    &["wal", "query", "graph"],
     &["file_names", "segment", "manifest"],
     &["compact"],
     &["shard", "commit"],
@@ -30,6 +30,8 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/storage/lock.rs",
     "src/segment/sealed.rs",
     "src/segment/append_only.rs",
+    "src/graph/walk.rs",
+    "src/graph/mod.rs",
 ];
 
 /// Names that only the listed files of the library may use, so that each dependency on the outside has one door.

@@ -229,7 +229,7 @@ pub(super) unsafe fn codes_signed<S: Simd>(a: &[i8], b: &[i8]) -> i32 {
 
 /// Asks for the cache line at `address`, which may lie anywhere: a prefetch never faults.
 #[inline(always)]
-fn prefetch(address: *const i8) {
+pub(super) fn prefetch(address: *const i8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: SSE is part of x86-64, and the instruction has no effect on an address that cannot be read.
     unsafe {
@@ -237,6 +237,40 @@ fn prefetch(address: *const i8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+/// Integer dot products for loops that are compiled whole for each instruction set: see [`super::Kernels::run`].
+///
+/// # Safety
+/// As for [`Simd`]: only on a CPU that has the instruction set, and `query.len()` bytes are readable at each pointer.
+pub(crate) trait CodeKernel {
+    /// [`super::Kernels::dot_codes`].
+    unsafe fn dot(query: &[u8], code: *const i8) -> i32;
+    /// [`super::Kernels::dot_codes4`].
+    unsafe fn dot4(query: &[u8], codes: [*const i8; 4]) -> [i32; 4];
+}
+
+impl<S: Simd> CodeKernel for S {
+    #[inline(always)]
+    unsafe fn dot(query: &[u8], code: *const i8) -> i32 {
+        // SAFETY: passed on unchanged.
+        unsafe { S::sums_total(codes_rows::<S, 1>(query, [code])[0]) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot4(query: &[u8], codes: [*const i8; 4]) -> [i32; 4] {
+        // SAFETY: passed on unchanged.
+        unsafe { S::sums_total4(codes_rows::<S, 4>(query, codes)) }
+    }
+}
+
+/// Work that is written once over [`CodeKernel`] and compiled for each instruction set. Mark `run` as `inline(always)`, and
+/// what it calls in its loops: features do not cross a call.
+pub(crate) trait Work {
+    /// What comes of it.
+    type Output;
+    /// Does it.
+    fn run<K: CodeKernel>(self) -> Self::Output;
 }
 
 /// The kernels of one instruction set, as pointers. Each needs that set on the CPU and slices of the lengths its generic form asks for.
@@ -270,8 +304,19 @@ macro_rules! shells {
     };
     (@each $simd:ty, $features:tt, $($name:ident $args:tt -> $result:ty = $body:expr;)*) => {
         $(kernel::shells! { @one $features, $name, $args, $result, $body })*
+        kernel::shells! { @work $simd, $features }
         /// This instruction set's kernels.
         pub(super) static TABLE: kernel::Table = kernel::Table { $($name),* };
+    };
+    (@work $simd:ty, [$($features:literal)?]) => {
+        /// Runs `work` compiled for this instruction set.
+        ///
+        /// # Safety
+        /// The CPU has this file's instruction set.
+        $(#[target_feature(enable = $features)])?
+        pub(super) unsafe fn run<W: kernel::Work>(work: W) -> W::Output {
+            work.run::<$simd>()
+        }
     };
     (@one [$($features:literal)?], $name:ident, ($($arg:ident: $type:ty),*), $result:ty, $body:expr) => {
         /// # Safety

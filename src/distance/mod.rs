@@ -22,6 +22,7 @@ mod avx512;
 use std::sync::OnceLock;
 
 pub use crate::types::Metric;
+pub(crate) use kernel::{CodeKernel, Work};
 pub use quantize::Quantized;
 pub use score::{ZERO_NORM, inverse_norm, norm, score, score4};
 
@@ -159,6 +160,26 @@ impl Kernels {
         assert_eq!(a.len(), b.len(), "codes of one space have one length");
         // SAFETY: `self` exists, so the CPU has the instruction set; the lengths are equal.
         unsafe { (self.table.dot_i8)(a, b) }
+    }
+
+    /// Runs `work` compiled for this instruction set, its kernels inlined.
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Output {
+        // SAFETY: `self` exists, so the CPU has the instruction set.
+        unsafe {
+            match self.isa {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => avx2::run(work),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512Vnni => avx512::run(work),
+                _ => portable::run(work),
+            }
+        }
+    }
+
+    /// Asks for the cache line at `address`, which may lie anywhere: a prefetch never faults.
+    #[inline(always)]
+    pub(crate) fn prefetch<T>(address: *const T) {
+        kernel::prefetch(address.cast());
     }
 
     /// Rounds `vector` (finite, squared norm at most 1e37) to `code`, which is as long; says what was lost.

@@ -132,6 +132,11 @@ impl PreparedQuery {
         }
     }
 
+    /// The order in which a walk looks at codes.
+    pub(crate) fn ranking(&self) -> Ranking {
+        Ranking { metric: self.metric, step: self.step, norm_squared: self.norm_squared }
+    }
+
     /// t*s*(b.c).
     #[inline(always)]
     fn dot(&self, raw: i32, meta: &CodeMeta) -> f32 {
@@ -153,6 +158,58 @@ impl PreparedQuery {
     fn upper_l2(&self, raw: i32, meta: &CodeMeta) -> f32 {
         let squared = self.floor + meta.norm * meta.norm * self.keep - 2.0 * self.upper_dot(raw, meta);
         0.0 - positive(squared).sqrt() * self.shrink
+    }
+}
+
+/// Ranks codes by how far they are from one code: what the walk of a graph and its build compare. No bound, just an order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ranking {
+    metric: Metric,
+    /// What the integer dot product and the row's scale are multiplied by.
+    step: f32,
+    norm_squared: f32,
+}
+
+impl Ranking {
+    /// Ranks by a stored code.
+    pub fn of_code(meta: &CodeMeta, metric: Metric) -> Self {
+        let step = match metric {
+            Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
+            Metric::Cosine => meta.scale / meta.norm,
+            Metric::Dot | Metric::L2 => meta.scale,
+        };
+        Self { metric, step, norm_squared: meta.norm * meta.norm }
+    }
+
+    /// The distance; smaller is nearer. `raw` as [`Kernels::dot_codes`] gives it for the two codes.
+    ///
+    /// Cosine: 1 - cos. Dot: minus the dot product. L2: the squared distance.
+    #[inline(always)]
+    pub fn distance(&self, raw: i32, meta: &CodeMeta) -> f32 {
+        let dot = raw.wrapping_sub(meta.sum.wrapping_mul(128)) as f32 * (self.step * meta.scale);
+        match self.metric {
+            Metric::Cosine => 1.0 - if meta.norm < ZERO_NORM { 0.0 } else { dot / meta.norm },
+            Metric::Dot => -dot,
+            Metric::L2 => self.norm_squared + meta.norm * meta.norm - 2.0 * dot,
+        }
+    }
+
+    /// The distance that a score stands for.
+    pub fn distance_of(&self, score: f32) -> f32 {
+        match self.metric {
+            Metric::Cosine => 1.0 - score,
+            Metric::Dot => -score,
+            Metric::L2 => score * score,
+        }
+    }
+
+    /// The score that a distance stands for.
+    pub fn estimate(&self, distance: f32) -> f32 {
+        match self.metric {
+            Metric::Cosine => 1.0 - distance,
+            Metric::Dot => -distance,
+            Metric::L2 => 0.0 - positive(distance).sqrt(),
+        }
     }
 }
 

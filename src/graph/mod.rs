@@ -1,0 +1,209 @@
+//! A hierarchical navigable small world (HNSW) graph over the codes of some vectors: flat arrays of node numbers.
+//!
+//! After Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small world
+//! graphs" (arXiv 1603.09320), with their names; the neighbour rule is that of their algorithm 4 with the `alpha` of Subramanya et al.,
+//! "DiskANN" (NeurIPS 2019); the batches of the build are those of Manohar et al., "ParlayANN" (PPoPP 2024).
+//!
+//! Invariants:
+//! * Knows nothing of files, rows, deaths or filters: numbers in, numbers out.
+//! * A [`Graph`] exists only if every number in its arrays was compared with its bounds. That is what the walk's loop relies on.
+//! * Every node can be reached from every other one that is in an upper level; the build sees to it.
+//!
+//! # The arrays
+//!
+//! Nodes are 0..n. A random order of them, by the seed, decides the levels: level l holds the first `c(l)` nodes of that order, about
+//! n / m^l of them, as if every node had drawn its level from the paper's distribution. The highest level has at most a few dozen nodes,
+//! which a walk scans; it has no links.
+//!
+//! ```text
+//! links                  n rows of m0: the neighbours of each node in level 0, then its own number as padding
+//! upper   [0]            t, number of upper levels, at least 1 unless n is 0
+//!         [1..=t]        c(1), c(2), .., c(t): descending
+//!         then c(1)      the order: node numbers
+//!         then           for each level from 1 to t-1, c(l) rows of m: positions in the order, then the own position as padding
+//! ```
+
+#![allow(dead_code, unused_imports, reason = "its users come with the next changes")]
+
+mod build;
+mod pool;
+mod repair;
+mod reuse;
+mod select;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub(crate) use build::{Built, build};
+pub(crate) use reuse::Reuse;
+pub(crate) use walk::{Ask, Candidate, Walked, walk};
+
+use crate::quant::CodeMeta;
+use crate::types::Metric;
+
+/// No node: what became of a node that is gone.
+pub(crate) const NO_NODE: u32 = u32::MAX;
+/// Nodes of one graph at most: pools keep a number in 31 bits.
+pub(crate) const NODES_MAX: u32 = 1 << 31;
+/// The most links of one node that are understood.
+const LINKS_MAX: u32 = 512;
+/// Levels that fit 2^31 nodes with two links a node.
+const LEVELS_MAX: u32 = 32;
+
+/// The paper's symbols.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Parameters {
+    /// Links of a node in upper levels, and the ratio of one level's nodes to the next.
+    pub m: u32,
+    /// Links of a node in level 0.
+    pub m0: u32,
+    /// Candidates among which a new node finds its links.
+    pub ef_construction: u32,
+    /// A candidate is dropped if a chosen one is nearer to it than the node is, by this factor: above 1, longer links stay.
+    pub alpha: f32,
+    /// Decides the order of insertion.
+    pub seed: u64,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { m: 16, m0: 32, ef_construction: 96, alpha: 1.1, seed: 0x7665_636D_656D }
+    }
+}
+
+impl Parameters {
+    /// Whether numbers read from a file are ones that a build could have had.
+    pub fn are_sane(&self) -> bool {
+        (2..=LINKS_MAX).contains(&self.m) && (2..=LINKS_MAX).contains(&self.m0) && self.alpha.is_finite()
+    }
+}
+
+/// The codes of n vectors, one behind the other: node i is the i-th.
+#[derive(Clone, Copy)]
+pub(crate) struct Points<'a> {
+    codes: &'a [i8],
+    metas: &'a [CodeMeta],
+    stride: usize,
+    metric: Metric,
+}
+
+impl<'a> Points<'a> {
+    /// `codes` are as many as `metas`, `stride` bytes each.
+    pub fn new(codes: &'a [i8], metas: &'a [CodeMeta], stride: usize, metric: Metric) -> Self {
+        assert_eq!(metas.len().checked_mul(stride), Some(codes.len()), "one code for each meta");
+        assert!(metas.len() <= NODES_MAX as usize, "a graph has at most 2^31 nodes");
+        Self { codes, metas, stride, metric }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.metas.len()
+    }
+
+    fn code(&self, node: u32) -> &'a [i8] {
+        &self.codes[node as usize * self.stride..][..self.stride]
+    }
+
+    fn meta(&self, node: u32) -> &'a CodeMeta {
+        &self.metas[node as usize]
+    }
+}
+
+/// The two arrays of a graph and their shape.
+#[derive(Clone, Copy)]
+pub(crate) struct Graph<'a> {
+    links: &'a [u32],
+    m0: usize,
+    upper: Upper<'a>,
+}
+
+/// The upper levels.
+#[derive(Clone, Copy)]
+struct Upper<'a> {
+    /// Positions of level l in the order: the first `counts[l - 1]`.
+    counts: &'a [u32],
+    order: &'a [u32],
+    rows: &'a [u32],
+    m: usize,
+}
+
+impl<'a> Graph<'a> {
+    /// A graph of `nodes` from arrays of any origin: compares every number with its bounds, or says what is wrong.
+    pub fn check(
+        nodes: u32,
+        parameters: &Parameters,
+        links: &'a [u32],
+        upper: &'a [u32],
+    ) -> Result<Self, &'static str> {
+        let graph = Self::shape(nodes, parameters, links, upper)?;
+        let within = |numbers: &[u32], bound: u32| numbers.iter().fold(0, |most, &number| most.max(number)) < bound;
+        if nodes == 0 {
+            return Ok(graph);
+        }
+        if !within(links, nodes) || !within(graph.upper.order, nodes) {
+            return Err("a link leads to a node that does not exist");
+        }
+        for level in 1..graph.upper.counts.len() {
+            if !within(graph.upper.level(level), graph.upper.counts[level - 1]) {
+                return Err("a link of an upper level leads to a node that is not in it");
+            }
+        }
+        Ok(graph)
+    }
+
+    /// The same for arrays that passed [`Graph::check`] before, with the same arguments; only their shape is looked at.
+    ///
+    /// # Safety
+    /// `Graph::check` has succeeded for these very bytes, and nobody has changed them since.
+    pub unsafe fn checked_before(
+        nodes: u32,
+        parameters: &Parameters,
+        links: &'a [u32],
+        upper: &'a [u32],
+    ) -> Result<Self, &'static str> {
+        Self::shape(nodes, parameters, links, upper)
+    }
+
+    /// How many nodes there are.
+    pub fn nodes(&self) -> usize {
+        self.links.len() / self.m0
+    }
+
+    /// The neighbours of a node in level 0, padding included.
+    fn row(&self, node: u32) -> &'a [u32] {
+        &self.links[node as usize * self.m0..][..self.m0]
+    }
+
+    fn shape(nodes: u32, parameters: &Parameters, links: &'a [u32], upper: &'a [u32]) -> Result<Self, &'static str> {
+        let wrong = "the arrays of the graph do not have the lengths that it announces";
+        let (m, m0) = (parameters.m as usize, parameters.m0 as usize);
+        if !parameters.are_sane() || nodes > NODES_MAX || links.len() != nodes as usize * m0 {
+            return Err(wrong);
+        }
+        let upper = Upper::shape(nodes, m, upper).ok_or(wrong)?;
+        Ok(Self { links, m0, upper })
+    }
+}
+
+impl<'a> Upper<'a> {
+    /// The parts of the array, if its lengths fit each other.
+    fn shape(nodes: u32, m: usize, upper: &'a [u32]) -> Option<Self> {
+        let levels = *upper.first()?;
+        if levels > LEVELS_MAX || (levels == 0) != (nodes == 0) {
+            return None;
+        }
+        let (counts, rest) = upper[1..].split_at_checked(levels as usize)?;
+        let falls = counts.windows(2).all(|pair| pair[0] >= pair[1]) && counts.iter().all(|&count| count >= 1);
+        let (&first, linked) =
+            (counts.first().unwrap_or(&0), counts.split_last().map_or(&[][..], |(_, linked)| linked));
+        let (order, rows) = rest.split_at_checked(first as usize)?;
+        let linked: usize = linked.iter().map(|&count| count as usize).sum();
+        (falls && first <= nodes && rows.len() == linked * m).then_some(Self { counts, order, rows, m })
+    }
+
+    /// The rows of a level below the highest.
+    fn level(&self, level: usize) -> &'a [u32] {
+        let before: usize = self.counts[..level - 1].iter().map(|&count| count as usize).sum();
+        &self.rows[before * self.m..][..self.counts[level - 1] as usize * self.m]
+    }
+}

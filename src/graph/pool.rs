@@ -1,0 +1,89 @@
+//! The candidates of a walk: a sorted array of fixed capacity, nearest first.
+//!
+//! Invariants:
+//! * Entries are ascending by (distance, node), whatever the order they came in; each is there once.
+//! * Everything before the cursor has been expanded.
+
+/// One entry as a number: the distance in an order-keeping form, the node, and in the lowest bit whether it was expanded.
+#[derive(Default)]
+pub(super) struct Pool {
+    entries: Vec<u64>,
+    capacity: usize,
+    cursor: usize,
+}
+
+const EXPANDED: u64 = 1;
+
+/// Bits of a distance whose order as integers is that of the distances.
+#[inline(always)]
+pub(super) fn ordered(distance: f32) -> u32 {
+    let bits = distance.to_bits();
+    bits ^ ((bits.cast_signed() >> 31).cast_unsigned() | 1 << 31)
+}
+
+/// The distance that [`ordered`] was given.
+#[inline(always)]
+pub(super) fn unordered(ordered: u32) -> f32 {
+    f32::from_bits(if ordered >> 31 == 1 { ordered ^ 1 << 31 } else { !ordered })
+}
+
+impl Pool {
+    /// Empties the pool, and lets it hold `capacity` entries, at least one.
+    pub fn clear(&mut self, capacity: usize) {
+        self.entries.clear();
+        self.capacity = capacity.max(1);
+        self.cursor = 0;
+    }
+
+    /// The distance that a new entry must be below.
+    #[inline(always)]
+    pub fn bound(&self) -> u32 {
+        if self.entries.len() < self.capacity {
+            u32::MAX
+        } else {
+            self.entries.last().map_or(u32::MAX, |&last| (last >> 32) as u32)
+        }
+    }
+
+    /// Inserts a node that is not in the pool; whether it is now the next to expand.
+    #[inline(always)]
+    pub fn insert(&mut self, distance: u32, node: u32) -> bool {
+        let entry = u64::from(distance) << 32 | u64::from(node) << 1;
+        let position = self.entries.partition_point(|&other| other < entry);
+        if self.entries.len() == self.capacity {
+            if position == self.capacity {
+                return false;
+            }
+            self.entries.pop();
+        }
+        self.entries.insert(position, entry);
+        let is_next = position <= self.cursor;
+        self.cursor = self.cursor.min(position);
+        is_next
+    }
+
+    /// The nearest entry that was not expanded yet, which now counts as expanded.
+    #[inline(always)]
+    pub fn expand_next(&mut self) -> Option<(u32, u32)> {
+        while let Some(entry) = self.entries.get_mut(self.cursor) {
+            self.cursor += 1;
+            if *entry & EXPANDED == 0 {
+                *entry |= EXPANDED;
+                return Some(((*entry >> 32) as u32, (*entry as u32) >> 1));
+            }
+        }
+        None
+    }
+
+    /// The node that [`expand_next`](Self::expand_next) would give, as things stand.
+    #[inline(always)]
+    pub fn peek_next(&self) -> Option<u32> {
+        let rest = self.entries.get(self.cursor..)?;
+        rest.iter().find(|&&entry| entry & EXPANDED == 0).map(|&entry| entry as u32 >> 1)
+    }
+
+    /// What is in the pool, nearest first: (distance, node).
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (f32, u32)> + '_ {
+        self.entries.iter().map(|&entry| (unordered((entry >> 32) as u32), entry as u32 >> 1))
+    }
+}

@@ -1,0 +1,3 @@
+//! Placeholder.
+use super::{Parameters, Points};
+pub(super) fn repair(_points: &Points<'_>, _parameters: &Parameters, _first: &[u32], _links: &mut [u32]) {}

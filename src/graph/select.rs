@@ -1,0 +1,69 @@
+//! Which candidates become neighbours: the paper's algorithm 4, with a factor on the comparison.
+//!
+//! Invariants:
+//! * The chosen ones are a function of the candidates, which come nearest first; nothing else has a say.
+//! * The nearest candidate is always chosen.
+
+use super::walk::{Beam, each_distance};
+use super::{NO_NODE, Points};
+use crate::distance::CodeKernel;
+use crate::quant::Ranking;
+use crate::types::Metric;
+
+/// A possible neighbour: its distance (in the order-keeping form of `pool`) and number.
+pub(super) type Link = (u32, u32);
+
+/// Chooses at most `most` of `candidates`, ascending by distance, in `chosen`; `code` is room for a query.
+///
+/// A candidate is left out if one that was chosen before is nearer to it, times `alpha`, than the node itself: the node reaches it
+/// through that one.
+#[inline(always)]
+pub(super) fn select<K: CodeKernel>(
+    points: &Points<'_>,
+    candidates: &[Link],
+    most: usize,
+    alpha: f32,
+    code: &mut Vec<u8>,
+    chosen: &mut Vec<Link>,
+    numbers: &mut Vec<u32>,
+) {
+    chosen.clear();
+    numbers.clear();
+    // Minus a dot product is no distance: a factor on it means nothing.
+    let alpha = if points.metric == Metric::Dot { 1.0 } else { alpha };
+    for &(distance, node) in candidates {
+        if chosen.len() == most {
+            break;
+        }
+        let bound = super::pool::unordered(distance) / alpha;
+        let bound = super::pool::ordered(bound);
+        let beam = query_of(points, node, code);
+        let mut occluded = false;
+        for group in numbers.chunks(4) {
+            each_distance::<K>(points, &beam, group, |_, distance| occluded |= distance < bound);
+            if occluded {
+                break;
+            }
+        }
+        if !occluded {
+            chosen.push((distance, node));
+            numbers.push(node);
+        }
+    }
+}
+
+/// A stored code as a query; `code` is where it is made unsigned.
+#[inline(always)]
+pub(super) fn query_of<'a>(points: &Points<'_>, node: u32, code: &'a mut Vec<u8>) -> Beam<'a> {
+    code.clear();
+    code.extend(points.code(node).iter().map(|byte| byte.cast_unsigned() ^ 0x80));
+    let ranking = Ranking::of_code(points.meta(node), points.metric);
+    Beam {
+        code,
+        ranking,
+        ef: 0,
+        floor: u32::MAX,
+        without: Some(node).filter(|&node| node != NO_NODE),
+        budget: usize::MAX,
+    }
+}
