@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::record::Lsn;
+use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
-use crate::shard::install::rebuild_derived;
 use crate::shard::part::SharedPart;
 use crate::shard::{AnyPart, View};
 use crate::types::{Interval, Item};
@@ -55,12 +55,13 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
         }
     };
     let truth = segment.verify_truth();
+    report.problems.extend(segment.verify_graphs().iter().map(ToString::to_string));
     let derived = segment.verify_derived(truth.is_empty());
     if !repair || derived.is_empty() || !truth.is_empty() {
         report.problems.extend(truth.iter().chain(&derived).map(ToString::to_string));
         return Ok(());
     }
-    if rebuild_derived(engine, part)? {
+    if replace_codes(engine, part)? {
         report.repaired.extend(derived.iter().map(|error| format!("rebuilt: {error}")));
     }
     Ok(())

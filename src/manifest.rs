@@ -27,18 +27,20 @@
 //! (empty today); number of shards u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment:
 //! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base of relative LSNs u64 (0 for absolute ones),
 //! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
-//! derived files u32, for each: kind u16, version u16, file id u64, length u64.
+//! derived files u32, for each: kind u16 (1 codes, 2 graph), version u16, file id u64, length u64.
+
+mod entry;
+
+pub(crate) use entry::{DerivedEntry, SegmentEntry};
 
 use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{TEMPORARY, manifest_name};
 use crate::record::Lsn;
-use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
-use crate::segment::layout::{codes_name, dead_name, truth_name};
-use crate::segment::sealed::SegmentFiles;
-use crate::segment::writer::SegmentInfo;
+use crate::segment::layout::dead_name;
 use crate::storage::Storage;
 use crate::types::{Interval, Metric, VectorSpace};
+use entry::{decode_segment, encode_segment};
 
 const MAGIC: &[u8; 8] = b"VECMEMMF";
 const FORMAT_VERSION: u32 = 1;
@@ -72,70 +74,6 @@ pub(crate) struct ShardEntry {
     pub checkpoint: Lsn,
     /// Oldest first.
     pub segments: Vec<SegmentEntry>,
-}
-
-/// One segment with its tombstones and derived files.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SegmentEntry {
-    pub file_id: u64,
-    pub length: u64,
-    pub header_crc: u32,
-    pub rows: u32,
-    pub vectors: u32,
-    pub lsn_base: Lsn,
-    pub newest_lsn: Lsn,
-    /// 0 for none.
-    pub dead_generation: u64,
-    /// The encoded namespaces of the first and the last row: what is lost if the file is.
-    pub first_namespace: Vec<u8>,
-    pub last_namespace: Vec<u8>,
-    pub derived: Vec<DerivedEntry>,
-}
-
-/// A file that could be rebuilt from the segment it stands beside.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct DerivedEntry {
-    pub kind: u16,
-    pub version: u16,
-    pub file_id: u64,
-    pub length: u64,
-}
-
-impl SegmentEntry {
-    /// The entry of a segment that has just been written.
-    pub fn new(info: &SegmentInfo) -> Self {
-        let codes = info.files.codes.map(|codes| DerivedEntry {
-            kind: KIND_CODES,
-            version: CODES_ENCODING,
-            file_id: codes.file_id,
-            length: codes.length,
-        });
-        Self {
-            file_id: info.files.file_id,
-            length: info.files.length,
-            header_crc: info.files.header_crc,
-            rows: info.counts.rows,
-            vectors: info.counts.vectors,
-            lsn_base: 0,
-            newest_lsn: info.newest_lsn,
-            dead_generation: 0,
-            first_namespace: info.first_namespace.clone(),
-            last_namespace: info.last_namespace.clone(),
-            derived: codes.into_iter().collect(),
-        }
-    }
-
-    /// Bytes of the segment's files, tombstones apart.
-    pub fn bytes(&self) -> u64 {
-        self.length + self.derived.iter().map(|derived| derived.length).sum::<u64>()
-    }
-
-    /// What opens the segment.
-    pub fn files(&self) -> SegmentFiles {
-        let codes = self.derived.iter().find(|derived| (derived.kind, derived.version) == (KIND_CODES, CODES_ENCODING));
-        let codes = codes.map(|derived| DerivedFile { file_id: derived.file_id, length: derived.length });
-        SegmentFiles { file_id: self.file_id, length: self.length, header_crc: self.header_crc, codes }
-    }
 }
 
 impl Manifest {
@@ -189,8 +127,7 @@ impl Manifest {
     pub fn files(&self) -> impl Iterator<Item = String> + '_ {
         self.shards.iter().flat_map(|shard| &shard.segments).flat_map(|segment| {
             let dead = (segment.dead_generation > 0).then(|| dead_name(segment.file_id, segment.dead_generation));
-            let derived = segment.derived.iter().map(|derived| codes_name(derived.file_id));
-            std::iter::once(truth_name(segment.file_id)).chain(dead).chain(derived)
+            segment.names().chain(dead)
         })
     }
 
@@ -290,26 +227,6 @@ impl Manifest {
     }
 }
 
-fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
-    out.u64(segment.file_id);
-    out.u64(segment.length);
-    out.u32(segment.header_crc);
-    out.u32(segment.rows);
-    out.u32(segment.vectors);
-    out.u64(segment.lsn_base);
-    out.u64(segment.newest_lsn);
-    out.u64(segment.dead_generation);
-    out.prefixed(&segment.first_namespace);
-    out.prefixed(&segment.last_namespace);
-    out.count(segment.derived.len());
-    for derived in &segment.derived {
-        out.u16(derived.kind);
-        out.u16(derived.version);
-        out.u64(derived.file_id);
-        out.u64(derived.length);
-    }
-}
-
 fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
     let secret = [reader.u64()?, reader.u64()?];
     let space = match reader.count(12, 1)? {
@@ -362,34 +279,6 @@ fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {
     Ok(VectorSpace { dims, metric })
 }
 
-fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
-    let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
-    let (rows, vectors) = (reader.u32()?, reader.u32()?);
-    let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
-    let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-    let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-    let count = reader.count(20, FILE_BYTES_MAX)?;
-    let derived = (0..count)
-        .map(|_| {
-            let (kind, version) = (reader.u16()?, reader.u16()?);
-            Ok(DerivedEntry { kind, version, file_id: reader.u64()?, length: reader.u64()? })
-        })
-        .collect::<Decoded<_>>()?;
-    Ok(SegmentEntry {
-        file_id,
-        length,
-        header_crc,
-        rows,
-        vectors,
-        lsn_base,
-        newest_lsn,
-        dead_generation,
-        first_namespace,
-        last_namespace,
-        derived,
-    })
-}
-
 fn crc_of(bytes: &[u8]) -> u32 {
     crate::codec::crc32c(0, bytes)
 }
@@ -398,10 +287,14 @@ fn crc_of(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::file_names::{FileName, parse_name};
+    use crate::segment::derived::DerivedFile;
 
     fn example() -> Manifest {
         let space = Some(VectorSpace { dims: 384, metric: Metric::Cosine });
-        let derived = vec![DerivedEntry { kind: 1, version: 1, file_id: 7, length: 99 }];
+        let file = |file_id| DerivedFile { file_id, length: 99 };
+        let unknown = DerivedEntry { kind: 9, version: 1, file_id: 10, length: 5 };
+        let derived =
+            vec![DerivedEntry::codes(file(7)), DerivedEntry::graph(file(8)), DerivedEntry::graph(file(9)), unknown];
         let segment = SegmentEntry {
             file_id: 7,
             length: 4096,
@@ -426,7 +319,7 @@ mod tests {
         let manifest = example();
         assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
         let files: Vec<_> = manifest.files().map(|name| parse_name(&name)).collect();
-        assert_eq!(files, vec![Some(FileName::Segment(7)); 3]);
+        assert_eq!(files, [7, 7, 8, 9, 7].map(|id| Some(FileName::Segment(id))));
         assert_eq!(parse_name("seg-0000000000000007.truth~"), None);
         assert_eq!(manifest.interval(0), Interval { low: vec![], high: b"m\0".to_vec() });
         assert_eq!(manifest.interval(1).high, vec![0xFF]);

@@ -23,10 +23,11 @@ use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::segment::dead::Deaths;
 use crate::segment::sealed::Segment;
-use crate::segment::writer::{SegmentInfo, remove_files};
+use crate::segment::writer::SegmentInfo;
 use crate::shard::View;
+use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
-use crate::shard::install::{Finished, Input, checkpoint, install, rebuild_derived};
+use crate::shard::install::{Finished, Input, checkpoint, install};
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::storage::disk;
 use crate::sync::{Mutex, MutexGuard, Ordering};
@@ -160,7 +161,7 @@ impl Worker {
         let _one_at_a_time = self.merging.lock();
         let view = self.engine.view.get();
         match view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.take_rebuild()) {
-            Some(part) => rebuild_derived(&self.engine, part),
+            Some(part) => replace_codes(&self.engine, part),
             None => Ok(false),
         }
     }
@@ -202,7 +203,7 @@ impl Worker {
         self.check_room(inputs)?;
         let file_id = self.engine.new_file_id();
         let sources: Vec<(&Segment, &Deaths)> =
-            inputs.iter().map(|part| Ok((part.segment()?, &part.deaths))).collect::<Result<_>>()?;
+            inputs.iter().map(|part| Ok((part.segment()?, &*part.deaths))).collect::<Result<_>>()?;
         let merged = merge::write(&self.output(file_id), &sources, base);
         if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
             inputs.iter().for_each(|part| part.refuse_merges_if_damaged());
@@ -235,7 +236,8 @@ impl Worker {
         if let (Err(_), Some(output)) = (&installed, &finished.output)
             && self.engine.check_fence().is_ok()
         {
-            remove_files(&*self.engine.storage, output.entry.file_id);
+            // What cannot be removed now is an orphan, and the next open removes it.
+            output.entry.names().for_each(|name| drop(self.engine.storage.remove(&name)));
         }
         installed
     }
@@ -252,7 +254,7 @@ impl Worker {
 
     fn open(&self, info: &SegmentInfo) -> Result<SharedPart> {
         let entry = SegmentEntry::new(info);
-        let segment = Segment::open(&*self.engine.storage, &self.engine.identity.keys, &entry.files())?;
+        let segment = entry.open(&*self.engine.storage, &self.engine.identity.keys)?;
         let deaths = Deaths::new(entry.rows);
         Ok(Arc::new(SealedPart::new(entry, Ok(segment), deaths)))
     }

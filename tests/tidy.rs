@@ -28,6 +28,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/distance/",
     "src/storage/disk.rs",
     "src/storage/lock.rs",
+    "src/segment/graph_file.rs",
     "src/segment/sealed.rs",
     "src/segment/append_only.rs",
     "src/graph/walk.rs",

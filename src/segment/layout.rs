@@ -103,6 +103,11 @@ pub(crate) fn codes_name(file_id: u64) -> String {
     format!("seg-{file_id:016x}.codes")
 }
 
+/// A graph of a segment.
+pub(crate) fn graph_name(file_id: u64) -> String {
+    format!("seg-{file_id:016x}.graph")
+}
+
 /// The tombstones of a segment as of one generation.
 pub(crate) fn dead_name(file_id: u64, generation: u64) -> String {
     format!("seg-{file_id:016x}-{generation:016x}.dead")

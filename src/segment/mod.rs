@@ -3,11 +3,14 @@
 pub(crate) mod active;
 pub(crate) mod append_only;
 pub(crate) mod blocks;
+pub(crate) mod calibration;
 pub(crate) mod columns;
 pub(crate) mod dead;
 pub(crate) mod dead_file;
 pub(crate) mod derived;
+pub(crate) mod derived_set;
 pub(crate) mod fuzz;
+pub(crate) mod graph_file;
 pub(crate) mod key_table;
 pub(crate) mod layout;
 pub(crate) mod listing;

@@ -60,6 +60,12 @@ impl Segment {
         self.column(Section::InverseNorm)
     }
 
+    /// The row of each vector. Numbers are as written: compare them with the number of rows before use.
+    #[inline]
+    pub fn vector_row_column(&self) -> &[u32] {
+        self.column(Section::VectorRow)
+    }
+
     /// All vectors, `dims` numbers each.
     #[inline]
     pub fn vector_column(&self) -> &[f32] {

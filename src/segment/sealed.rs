@@ -1,11 +1,11 @@
-//! A sealed segment: its truth file and codes, mapped, read in place.
+//! A sealed segment: its truth file, mapped, read in place.
 //!
 //! Invariants:
 //! * No accessor panics or reads outside the file, whatever the bytes: what fails a checksum, or passes and makes no sense,
 //!   is `Damaged` with file and offset.
 //! * An accessor that returns a `Result` has checked what it returns. The plain column slices have not: call an `ensure`
 //!   for what a loop will touch before the loop.
-//! * Opening reads two headers and their checksum tables, nothing of the body.
+//! * Opening reads headers and their checksum tables, nothing of a body.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,8 @@ use bytemuck::AnyBitPattern;
 
 use crate::error::{Error, Result};
 use crate::segment::blocks::CheckedMap;
-use crate::segment::derived::{Codes, DerivedFile, TruthId};
+use crate::segment::derived::{DerivedFile, TruthId};
+use crate::segment::derived_set::DerivedSet;
 use crate::segment::key_table::{BUCKET_BYTES, KeyTable, hash_key, hash_namespace};
 use crate::segment::layout::{Header, Section, StoreKeys, truth_name};
 use crate::storage::Storage;
@@ -51,10 +52,8 @@ pub(crate) struct Segment {
     file_id: u64,
     pub(super) secret: [u64; 2],
     pub(super) header: Header,
-    pub(super) file: CheckedMap,
-    codes: Option<Codes>,
-    /// Why the codes, or some of them, are not used.
-    codes_problem: OnceLock<String>,
+    pub(super) file: Arc<CheckedMap>,
+    pub(super) derived: DerivedSet,
     paths: OnceLock<Box<[Arc<str>]>>,
 }
 
@@ -69,27 +68,21 @@ impl Segment {
         if header.space != keys.space {
             return Err(Error::corrupt(file.name(), 64, "the vector space is not the store's"));
         }
-        let (codes, codes_problem) = (None, OnceLock::new());
-        let mut segment = Self {
+        let segment = Self {
             file_id: files.file_id,
             secret: keys.secret,
             header,
-            file,
-            codes,
-            codes_problem,
+            file: Arc::new(file),
+            derived: DerivedSet::default(),
             paths: OnceLock::new(),
         };
-        match segment.open_codes(storage, keys, files.codes) {
-            Ok(codes) => segment.codes = codes,
-            Err(error) => segment.set_codes_problem(&error),
-        }
-        Ok(segment)
+        Ok(segment.open_codes(storage, keys, files.codes))
     }
 
-    fn open_codes(&self, storage: &dyn Storage, keys: &StoreKeys, codes: Option<DerivedFile>) -> Result<Option<Codes>> {
-        let (Some(space), vectors @ 1..) = (self.header.space, self.vectors()) else { return Ok(None) };
-        let Some(codes) = codes else { return Err(Error::invalid("no codes were built")) };
-        Codes::open(storage, keys, codes.file_id, self.truth_id(), space.dims, vectors).map(Some)
+    /// The same segment beside other derived files; the truth file's map is shared.
+    pub(super) fn with_derived(&self, derived: DerivedSet) -> Self {
+        let (file_id, secret, paths) = (self.file_id, self.secret, self.paths.clone());
+        Self { file_id, secret, header: self.header.clone(), file: Arc::clone(&self.file), derived, paths }
     }
 
     /// What a derived file must name to belong to this segment.
@@ -121,32 +114,6 @@ impl Segment {
     #[inline]
     pub fn dims(&self) -> usize {
         self.header.space.map_or(0, |space| space.dims)
-    }
-
-    /// The codes, if those of `vectors` can be used.
-    #[inline]
-    pub fn codes(&self, vectors: Range<u32>) -> Option<&Codes> {
-        let codes = self.codes.as_ref()?;
-        match codes.ensure(vectors) {
-            Ok(()) => Some(codes),
-            Err(error) => {
-                self.set_codes_problem(&error);
-                None
-            }
-        }
-    }
-
-    pub(super) fn all_codes(&self) -> Option<&Codes> {
-        self.codes.as_ref()
-    }
-
-    /// Why codes must be rebuilt; `None` if they are well as far as is known.
-    pub fn codes_problem(&self) -> Option<&str> {
-        self.codes_problem.get().map(String::as_str)
-    }
-
-    fn set_codes_problem(&self, error: &Error) {
-        let _ = self.codes_problem.set(error.to_string());
     }
 
     /// Checks what a loop over `rows` will read of these sections: one element a row (or one more).

@@ -20,10 +20,11 @@ struct Next {
 }
 
 impl Segment {
-    /// What is wrong with the segment and its codes.
+    /// What is wrong with the segment and its derived files.
     pub fn verify(&self) -> Vec<Error> {
         let mut problems = self.verify_truth();
         problems.extend(self.verify_derived(problems.is_empty()));
+        problems.extend(self.verify_graphs());
         problems
     }
 
@@ -50,6 +51,13 @@ impl Segment {
             problems.extend(self.verify_codes(codes).err());
         }
         problems
+    }
+
+    /// What is wrong with the graphs: those that did not open, each block that fails its checksum, or else the first number or
+    /// relation that does not hold.
+    pub fn verify_graphs(&self) -> Vec<Error> {
+        let unopened = self.unopened_graphs().iter().map(|why| Error::new(ErrorKind::Damaged, why.clone()));
+        unopened.chain(self.graphs().iter().flat_map(|graph| graph.check_all(self))).collect()
     }
 
     /// The error `what` about a section.

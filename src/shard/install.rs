@@ -15,17 +15,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
-use crate::manifest::{DerivedEntry, Manifest, SegmentEntry};
+use crate::manifest::{Manifest, SegmentEntry};
 use crate::record::{ALIVE, Lsn};
 use crate::segment::active::Active;
-use crate::segment::dead::{Deaths, Touch};
+use crate::segment::dead::Touch;
 use crate::segment::dead_file::DeadFile;
-use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
-use crate::segment::layout::codes_name;
-use crate::segment::sealed::Segment;
-use crate::segment::writer::rebuild_codes;
 use crate::shard::engine::{Engine, Installed};
-use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::part::SharedPart;
 use crate::shard::{Shard, View};
 use crate::sync::{MutexGuard, Ordering};
 
@@ -153,7 +149,7 @@ fn is_input(finished: &Finished, part: &SharedPart) -> bool {
 
 /// The parts whose tombstones have changed since they were last written. The caller holds the apply lock: what the files
 /// will hold is bounded by the LSN of the view, so it can be written without it.
-fn changed_tombstones(view: &View) -> Vec<SharedPart> {
+pub(super) fn changed_tombstones(view: &View) -> Vec<SharedPart> {
     let parts = view.shards.iter().flat_map(|shard| &shard.segments);
     // What cannot be read may not know its deaths: what is on the disk of them stays.
     parts.filter(|part| part.segment().is_ok() && part.take_dirty()).cloned().collect()
@@ -161,7 +157,7 @@ fn changed_tombstones(view: &View) -> Vec<SharedPart> {
 
 /// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the tombstones
 /// are still to be written.
-fn write_and_commit(
+pub(super) fn write_and_commit(
     engine: &Engine,
     installed: &mut MutexGuard<'_, Installed>,
     view: &View,
@@ -273,61 +269,4 @@ fn remove_obsolete(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, p
         let _ = engine.storage.remove(name);
     }
     Ok(())
-}
-
-/// Builds the codes of a segment anew from its vectors, and makes them current. Whether the part was still there: a merge may
-/// have replaced it.
-pub(crate) fn rebuild_derived(engine: &Engine, part: &SharedPart) -> Result<bool> {
-    let codes = rebuild_codes(&*engine.storage, &engine.identity.keys, part.segment()?, engine.new_file_id())?;
-    replace_codes(engine, part, codes)
-}
-
-/// Makes rebuilt codes of a segment current: the manifest names the new file, and the segment is opened anew with it. Tells
-/// whether the segment was still there; if a merge took it away, the codes are too.
-fn replace_codes(engine: &Engine, part: &SharedPart, codes: DerivedFile) -> Result<bool> {
-    engine.sync_dir()?;
-    let mut installed = engine.installing.lock();
-    if !engine.view.get().shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part)) {
-        // What cannot be removed now is an orphan, and the next open removes it.
-        let _ = engine.storage.remove(&codes_name(codes.file_id));
-        return Ok(false);
-    }
-    let mut entry = part.entry.clone();
-    entry.derived =
-        vec![DerivedEntry { kind: KIND_CODES, version: CODES_ENCODING, file_id: codes.file_id, length: codes.length }];
-    let segment = Segment::open(&*engine.storage, &engine.identity.keys, &entry.files())?;
-    let repaired = Arc::new(SealedPart::new(entry, Ok(segment), Deaths::new(part.entry.rows)));
-    let swap = |view: &View| {
-        let replace = |at: &SharedPart| if Arc::ptr_eq(at, part) { Arc::clone(&repaired) } else { Arc::clone(at) };
-        let mut next = View::clone(view);
-        for index in 0..view.shards.len() {
-            let mut shard = Shard::clone(&view.shards[index]);
-            shard.segments = shard.segments.iter().map(replace).collect();
-            next = next.with_shard(index, shard);
-        }
-        next
-    };
-    let copy_deaths = || {
-        part.deaths.died_after(0).for_each(|(row, lsn)| {
-            repaired.deaths.kill(row, lsn);
-        });
-        part.deaths.touches().for_each(|touch| {
-            repaired.deaths.touch(touch);
-        });
-        repaired.set_dirty();
-    };
-    let applying = engine.applying.lock();
-    copy_deaths();
-    let after = swap(&engine.view.get());
-    let changed = changed_tombstones(&after);
-    drop(applying);
-    write_and_commit(engine, &mut installed, &after, &changed, None)?;
-    let applying = engine.applying.lock();
-    copy_deaths();
-    let view = swap(&engine.view.get());
-    let crowded = engine.still_crowded(&view);
-    engine.publish(view, crowded);
-    drop(applying);
-    engine.graveyard.lock().push(Arc::clone(part));
-    Ok(true)
 }

@@ -9,6 +9,7 @@
 //! * Segments and actives never belong to two shards; shards partition the order of namespaces.
 
 pub(crate) mod decide;
+pub(crate) mod derived;
 pub(crate) mod engine;
 pub(crate) mod install;
 pub(crate) mod log;

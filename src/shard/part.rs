@@ -25,20 +25,25 @@ use crate::types::{FieldVector, Interval, Item, NEVER, Namespace, Version};
 /// A segment with its tombstones, as long as any View needs it.
 pub(crate) struct SealedPart {
     pub entry: SegmentEntry,
-    pub deaths: Deaths,
+    /// Shared with the part that this one becomes when its derived files change.
+    pub deaths: Arc<Deaths>,
     segment: Result<Segment>,
     /// Why the part serves nothing although its file opened.
     lost: OnceLock<String>,
     /// Deaths and touches since the tombstones were last written down.
     dirty: AtomicBool,
     /// A merge met damage in it.
-    unmergeable: AtomicBool,
+    pub(super) unmergeable: AtomicBool,
     /// The background has tried to rebuild its derived files.
-    rebuilt: AtomicBool,
+    pub(super) rebuilt: AtomicBool,
 }
 
 impl SealedPart {
     pub fn new(entry: SegmentEntry, segment: Result<Segment>, deaths: Deaths) -> Self {
+        Self::of(entry, segment, Arc::new(deaths))
+    }
+
+    pub(super) fn of(entry: SegmentEntry, segment: Result<Segment>, deaths: Arc<Deaths>) -> Self {
         Self {
             entry,
             deaths,
@@ -107,12 +112,6 @@ impl SealedPart {
         if self.segment().map_or(true, |segment| !segment.verify_truth().is_empty()) {
             self.unmergeable.store(true, Ordering::Relaxed);
         }
-    }
-
-    /// Whether a derived file is missing or damaged and nobody has tried to rebuild it yet; asking counts as trying.
-    pub fn take_rebuild(&self) -> bool {
-        let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
-        self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)
     }
 
     /// Whether tombstones changed since this was last asked; asking forgets.

@@ -17,7 +17,6 @@ use crate::segment::active::Active;
 use crate::segment::dead::Deaths;
 use crate::segment::dead_file::DeadFile;
 use crate::segment::layout::{StoreKeys, truth_name};
-use crate::segment::sealed::Segment;
 use crate::shard::engine::{Identity, Installed, Start};
 use crate::shard::log::Log;
 use crate::shard::part::SealedPart;
@@ -208,7 +207,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
 /// Opens a segment with its tombstones. A damaged or missing one takes its place all the same, and says so when it is read;
 /// one that could not be read this time fails the open, for what is replayed around it would be lost when it can be.
 fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SealedPart> {
-    let segment = read(Segment::open(storage, keys, &entry.files()))?;
+    let segment = read(entry.open(storage, keys))?;
     let file = DeadFile {
         store_id: keys.store_id,
         file_id: entry.file_id,

@@ -32,7 +32,7 @@ pub struct Stats {
     pub segment_vectors: u64,
     /// Truth files: names, keys, vectors, values.
     pub segment_bytes: u64,
-    /// Files that could be rebuilt: codes.
+    /// Files that could be rebuilt: codes and graphs.
     pub derived_bytes: u64,
     /// Log files, prepared ones included, and the reserve.
     pub log_bytes: u64,
@@ -97,7 +97,10 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
             stats.segment_vectors += u64::from(part.entry.vectors);
             stats.dead_rows += part.deaths.dead_rows();
             match part.segment() {
-                Ok(segment) => stats.damage.extend(segment.codes_problem().map(str::to_owned)),
+                Ok(segment) => {
+                    stats.damage.extend(segment.codes_problem().map(str::to_owned));
+                    stats.damage.extend(segment.graph_problems());
+                }
                 Err(error) => stats.damage.push(error.to_string()),
             }
         }
@@ -106,7 +109,7 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
         stats.disk_bytes += bytes;
         match name.rsplit('.').next() {
             Some("truth") => stats.segment_bytes += bytes,
-            Some("codes") => stats.derived_bytes += bytes,
+            Some("codes" | "graph") => stats.derived_bytes += bytes,
             Some("log" | "reserve") => stats.log_bytes += bytes,
             _ => {}
         }

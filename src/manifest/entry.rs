@@ -1,0 +1,160 @@
+//! What a manifest says of one segment: its truth file, its tombstones, and the derived files beside it.
+//!
+//! Invariants:
+//! * The format is the manifest's (`manifest.rs`). Derived files of kinds that this version does not know stay named, so that
+//!   a newer version finds them again.
+
+use crate::codec::{Decoded, Reader, Writer};
+use crate::error::Result;
+use crate::record::Lsn;
+use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
+use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH};
+use crate::segment::layout::{StoreKeys, codes_name, graph_name, truth_name};
+use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::segment::writer::SegmentInfo;
+use crate::storage::Storage;
+
+use super::FILE_BYTES_MAX;
+
+/// One segment with its tombstones and derived files.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SegmentEntry {
+    pub file_id: u64,
+    pub length: u64,
+    pub header_crc: u32,
+    pub rows: u32,
+    pub vectors: u32,
+    pub lsn_base: Lsn,
+    pub newest_lsn: Lsn,
+    /// 0 for none.
+    pub dead_generation: u64,
+    /// The encoded namespaces of the first and the last row: what is lost if the file is.
+    pub first_namespace: Vec<u8>,
+    pub last_namespace: Vec<u8>,
+    pub derived: Vec<DerivedEntry>,
+}
+
+/// A file that could be rebuilt from the segment it stands beside.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DerivedEntry {
+    pub kind: u16,
+    pub version: u16,
+    pub file_id: u64,
+    pub length: u64,
+}
+
+impl DerivedEntry {
+    pub fn codes(file: DerivedFile) -> Self {
+        Self { kind: KIND_CODES, version: CODES_ENCODING, file_id: file.file_id, length: file.length }
+    }
+
+    #[allow(dead_code, reason = "its users come with the next changes")]
+    pub fn graph(file: DerivedFile) -> Self {
+        Self { kind: KIND_GRAPH, version: GRAPH_FORM, file_id: file.file_id, length: file.length }
+    }
+
+    /// The file's name; a kind that this version does not know has names of its own.
+    pub fn name(&self) -> Option<String> {
+        match self.kind {
+            KIND_CODES => Some(codes_name(self.file_id)),
+            KIND_GRAPH => Some(graph_name(self.file_id)),
+            _ => None,
+        }
+    }
+
+    /// The file, if it is of this kind and form.
+    fn of(&self, kind: u16, version: u16) -> Option<DerivedFile> {
+        let fits = (self.kind, self.version) == (kind, version);
+        fits.then_some(DerivedFile { file_id: self.file_id, length: self.length })
+    }
+}
+
+impl SegmentEntry {
+    /// The entry of a segment that has just been written.
+    pub fn new(info: &SegmentInfo) -> Self {
+        Self {
+            file_id: info.files.file_id,
+            length: info.files.length,
+            header_crc: info.files.header_crc,
+            rows: info.counts.rows,
+            vectors: info.counts.vectors,
+            lsn_base: 0,
+            newest_lsn: info.newest_lsn,
+            dead_generation: 0,
+            first_namespace: info.first_namespace.clone(),
+            last_namespace: info.last_namespace.clone(),
+            derived: info.files.codes.map(DerivedEntry::codes).into_iter().collect(),
+        }
+    }
+
+    /// Bytes of the segment's files, tombstones apart.
+    pub fn bytes(&self) -> u64 {
+        self.length + self.derived.iter().map(|derived| derived.length).sum::<u64>()
+    }
+
+    /// What opens the segment, its graphs apart.
+    pub fn files(&self) -> SegmentFiles {
+        let codes = self.derived.iter().find_map(|derived| derived.of(KIND_CODES, CODES_ENCODING));
+        SegmentFiles { file_id: self.file_id, length: self.length, header_crc: self.header_crc, codes }
+    }
+
+    /// Opens the segment with its derived files, of which those that do not open are done without.
+    pub fn open(&self, storage: &dyn Storage, keys: &StoreKeys) -> Result<Segment> {
+        let graphs: Vec<DerivedFile> =
+            self.derived.iter().filter_map(|derived| derived.of(KIND_GRAPH, GRAPH_FORM)).collect();
+        Ok(Segment::open(storage, keys, &self.files())?.open_graphs(storage, keys, &graphs))
+    }
+
+    /// The names of the segment's files, tombstones apart.
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        std::iter::once(truth_name(self.file_id)).chain(self.derived.iter().filter_map(DerivedEntry::name))
+    }
+}
+
+pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
+    out.u64(segment.file_id);
+    out.u64(segment.length);
+    out.u32(segment.header_crc);
+    out.u32(segment.rows);
+    out.u32(segment.vectors);
+    out.u64(segment.lsn_base);
+    out.u64(segment.newest_lsn);
+    out.u64(segment.dead_generation);
+    out.prefixed(&segment.first_namespace);
+    out.prefixed(&segment.last_namespace);
+    out.count(segment.derived.len());
+    for derived in &segment.derived {
+        out.u16(derived.kind);
+        out.u16(derived.version);
+        out.u64(derived.file_id);
+        out.u64(derived.length);
+    }
+}
+
+pub(super) fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
+    let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
+    let (rows, vectors) = (reader.u32()?, reader.u32()?);
+    let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+    let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+    let count = reader.count(20, FILE_BYTES_MAX)?;
+    let derived = (0..count)
+        .map(|_| {
+            let (kind, version) = (reader.u16()?, reader.u16()?);
+            Ok(DerivedEntry { kind, version, file_id: reader.u64()?, length: reader.u64()? })
+        })
+        .collect::<Decoded<_>>()?;
+    Ok(SegmentEntry {
+        file_id,
+        length,
+        header_crc,
+        rows,
+        vectors,
+        lsn_base,
+        newest_lsn,
+        dead_generation,
+        first_namespace,
+        last_namespace,
+        derived,
+    })
+}

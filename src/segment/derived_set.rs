@@ -1,0 +1,127 @@
+//! The derived files of an open segment: codes and graphs, and why some of them are not used.
+//!
+//! Invariants:
+//! * What is missing, damaged, or made from another file is left out here and named in `problems`; it never fails an open.
+//! * Graphs lie in order of their rows. A segment whose codes are exchanged keeps its graphs: the new codes are checked
+//!   whole before, so a graph that was verified stays walkable.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, Result};
+use crate::segment::derived::{Codes, DerivedFile};
+use crate::segment::graph_file::SegmentGraph;
+use crate::segment::layout::{StoreKeys, graph_name};
+use crate::segment::sealed::Segment;
+use crate::storage::Storage;
+
+/// The derived files of a segment. Clones share the maps.
+#[derive(Clone, Default)]
+pub(crate) struct DerivedSet {
+    codes: Option<Arc<Codes>>,
+    /// Why the codes, or some of them, are not used.
+    codes_problem: OnceLock<String>,
+    graphs: Vec<Arc<SegmentGraph>>,
+    /// Why graph files did not open.
+    unopened: Vec<String>,
+}
+
+impl DerivedSet {
+    /// The same files with other codes.
+    fn with_codes(&self, codes: Codes) -> Self {
+        Self { codes: Some(Arc::new(codes)), codes_problem: OnceLock::new(), ..self.clone() }
+    }
+
+    /// The same files with other graphs.
+    fn with_graphs(&self, mut graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<String>) -> Self {
+        graphs.sort_by_key(|graph| (graph.rows().start, graph.rows().end, graph.file_id()));
+        Self { graphs, unopened, ..self.clone() }
+    }
+
+    fn set_codes_problem(&self, error: &Error) {
+        let _ = self.codes_problem.set(error.to_string());
+    }
+}
+
+impl Segment {
+    /// The segment with the codes of the file `codes`, if any, and without graphs.
+    pub(super) fn open_codes(mut self, storage: &dyn Storage, keys: &StoreKeys, codes: Option<DerivedFile>) -> Self {
+        if self.vectors() > 0 && self.dims() > 0 {
+            let missing = Error::invalid("no codes were built");
+            match codes.ok_or(missing).and_then(|codes| self.map_codes(storage, keys, codes)) {
+                Ok(codes) => self.derived.codes = Some(Arc::new(codes)),
+                Err(error) => self.derived.set_codes_problem(&error),
+            }
+        }
+        self
+    }
+
+    fn map_codes(&self, storage: &dyn Storage, keys: &StoreKeys, codes: DerivedFile) -> Result<Codes> {
+        Codes::open(storage, keys, codes.file_id, self.truth_id(), self.dims(), self.vectors())
+    }
+
+    /// The same segment with rebuilt codes, which are checked whole. Maps are shared.
+    pub fn with_codes(&self, storage: &dyn Storage, keys: &StoreKeys, codes: DerivedFile) -> Result<Self> {
+        let codes = self.map_codes(storage, keys, codes)?;
+        codes.ensure(0..self.vectors())?;
+        Ok(self.with_derived(self.derived.with_codes(codes)))
+    }
+
+    /// The segment with the graphs that open among `files`; the others are named in the problems.
+    pub fn open_graphs(self, storage: &dyn Storage, keys: &StoreKeys, files: &[DerivedFile]) -> Self {
+        let (mut graphs, mut unopened) = (Vec::new(), Vec::new());
+        for file in files {
+            match SegmentGraph::open(storage, keys, file.file_id, &self) {
+                Ok(graph) => graphs.push(Arc::new(graph)),
+                Err(error) => unopened.push(format!("{} is not used: {error}", graph_name(file.file_id))),
+            }
+        }
+        let derived = self.derived.with_graphs(graphs, unopened);
+        self.with_derived(derived)
+    }
+
+    /// The same segment with these graphs. Maps are shared.
+    #[allow(dead_code, reason = "its users come with the next changes")]
+    pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>) -> Self {
+        self.with_derived(self.derived.with_graphs(graphs, Vec::new()))
+    }
+
+    /// The codes, if those of `vectors` can be used.
+    #[inline]
+    pub fn codes(&self, vectors: Range<u32>) -> Option<&Codes> {
+        let codes = self.derived.codes.as_deref()?;
+        match codes.ensure(vectors) {
+            Ok(()) => Some(codes),
+            Err(error) => {
+                self.derived.set_codes_problem(&error);
+                None
+            }
+        }
+    }
+
+    pub(super) fn all_codes(&self) -> Option<&Codes> {
+        self.derived.codes.as_deref()
+    }
+
+    /// Why codes must be rebuilt; `None` if they are well as far as is known.
+    pub fn codes_problem(&self) -> Option<&str> {
+        self.derived.codes_problem.get().map(String::as_str)
+    }
+
+    /// The graphs, in order of their rows.
+    #[inline]
+    pub fn graphs(&self) -> &[Arc<SegmentGraph>] {
+        &self.derived.graphs
+    }
+
+    /// Why graph files did not open.
+    pub fn unopened_graphs(&self) -> &[String] {
+        &self.derived.unopened
+    }
+
+    /// Why graphs of the segment are not walked, as far as is known.
+    pub fn graph_problems(&self) -> Vec<String> {
+        let found = self.derived.graphs.iter().filter_map(|graph| graph.problem());
+        self.derived.unopened.iter().cloned().chain(found).collect()
+    }
+}

@@ -1,0 +1,390 @@
+//! A graph over some rows of a segment: a derived file, mapped, whose every number is compared with its bounds before it is walked.
+//!
+//! Invariants:
+//! * A graph file names the truth file, by id and by header CRC, and the encoding of the codes that it was built from. Codes
+//!   are a function of the vectors, so codes that were rebuilt keep a graph valid.
+//! * [`SegmentGraph::walkable`] gives a graph only after [`SegmentGraph::verify`] has found everything as it should be: both
+//!   files' checksums, every number of the graph, and which vectors its rows have. Until then, and if it has not, the rows are
+//!   scanned.
+//!
+//! # Format
+//!
+//! `seg-{file id, 16 hex digits}.graph` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of the
+//! header) with magic `VECMEMGR` and format version 1. Little endian.
+//!
+//! ```text
+//! OFFSET  SIZE   MEANING
+//! 64      2      kind of derived file: 2, graph
+//! 66      2      encoding of the codes: 1 (`derived.rs`)
+//! 68      2      origin: 1 automatic, 2 earned, 3 requested
+//! 70      2      scope: 1 namespace, 2 prefix, 3 store
+//! 72      4      bytes of the first row's encoded namespace that make the scope: all for a namespace, 0 for the store
+//! 76      4      first row
+//! 80      4      end of the rows
+//! 84      4      first vector: node 0
+//! 88      4      n, number of nodes, which are the vectors of the rows
+//! 92      4      header CRC of the truth file
+//! 96      8      file id of the truth file
+//! 104     8      cost of the build: nanoseconds of one core
+//! 112     4 x 3  m, m0, ef_construction
+//! 124     4      alpha, f32
+//! 128     8      seed
+//! 136     8      l, number of links
+//! 144     8      u, numbers in the upper levels
+//! 152     4 x 5  ef for 10 results at recall 0.90, 0.95, 0.98, 0.99, 0.995
+//! 172     4 x 5  the same for 100 results
+//! 4096    l x 4  links (`graph/mod.rs` says what they are)
+//! then    u x 4  upper levels, at the next multiple of 64
+//! ```
+
+#![allow(dead_code, reason = "its users come with the next changes")]
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::codec::{Decoded, Reader, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Built, Graph, Parameters, Points};
+use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
+use crate::segment::calibration::Calibration;
+use crate::segment::derived::{CODES_ENCODING, DerivedFile, TruthId};
+use crate::segment::layout::{Section, StoreKeys, graph_name};
+use crate::segment::sealed::Segment;
+use crate::storage::Storage;
+use crate::sync::{AtomicU64, Ordering};
+use crate::types::{Interval, Scope};
+
+const MAGIC: &[u8; 8] = b"VECMEMGR";
+const VERSION: u32 = 1;
+
+/// The kind of graphs among derived files.
+pub(crate) const KIND_GRAPH: u16 = 2;
+/// What a manifest says of a graph file's form: another one makes it outdated.
+pub(crate) const GRAPH_FORM: u16 = 1;
+
+fn identity(store_id: u64, file_id: u64) -> Identity {
+    Identity { magic: *MAGIC, version: VERSION, store_id, file_id }
+}
+
+/// Why a graph was built, which decides whether a merge keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// The namespace is large.
+    Automatic = 1,
+    /// Scans would have been faster with it.
+    Earned,
+    /// Somebody asked for it.
+    Requested,
+}
+
+/// What a scope is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScopeKind {
+    Namespace = 1,
+    Prefix,
+    Store,
+}
+
+/// The scope of a graph, seen from its first row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GraphScope {
+    pub kind: ScopeKind,
+    /// Bytes of the first row's encoded namespace that make the scope.
+    pub bytes: u32,
+}
+
+/// What the header says of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Description {
+    pub rows: Range<u32>,
+    pub vectors: Range<u32>,
+    pub origin: Origin,
+    pub scope: GraphScope,
+    pub parameters: Parameters,
+    /// Nanoseconds of one core.
+    pub build_ns: u64,
+    pub calibration: Calibration,
+}
+
+impl Description {
+    /// The namespaces of the scope, given the first row's.
+    pub fn interval(&self, first_namespace: &[u8]) -> Interval {
+        let labels = &first_namespace[..first_namespace.len().min(self.scope.bytes as usize)];
+        match self.scope.kind {
+            ScopeKind::Namespace => Interval::of_namespace(labels),
+            ScopeKind::Prefix => Interval { low: labels.to_vec(), high: [labels, &[0xFF]].concat() },
+            ScopeKind::Store => Scope::Store.interval(),
+        }
+    }
+
+    fn encode(&self, truth: TruthId, built: &Built) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u16(KIND_GRAPH);
+        out.u16(CODES_ENCODING);
+        out.u16(self.origin as u16);
+        out.u16(self.scope.kind as u16);
+        out.u32(self.scope.bytes);
+        out.u32(self.rows.start);
+        out.u32(self.rows.end);
+        out.u32(self.vectors.start);
+        out.u32(self.vectors.len() as u32);
+        out.u32(truth.header_crc);
+        out.u64(truth.file_id);
+        out.u64(self.build_ns);
+        let Parameters { m, m0, ef_construction, alpha, seed } = self.parameters;
+        [m, m0, ef_construction, alpha.to_bits()].into_iter().for_each(|number| out.u32(number));
+        out.u64(seed);
+        out.u64(built.links.len() as u64);
+        out.u64(built.upper.len() as u64);
+        self.calibration.ef.iter().flatten().for_each(|&ef| out.u32(ef));
+        out.into_vec()
+    }
+}
+
+/// A header as it was read: of which truth file, and how many links and numbers of upper levels there are.
+struct Fields {
+    truth: TruthId,
+    description: Description,
+    links: u64,
+    upper: u64,
+}
+
+fn decode(fields: &[u8]) -> Decoded<Fields> {
+    let mut reader = Reader::new(fields);
+    if (reader.u16()?, reader.u16()?) != (KIND_GRAPH, CODES_ENCODING) {
+        return Err(reader.malformed("the graph was built from codes in another encoding"));
+    }
+    let origins = [Origin::Automatic, Origin::Earned, Origin::Requested];
+    let kinds = [ScopeKind::Namespace, ScopeKind::Prefix, ScopeKind::Store];
+    let (origin, kind) = (reader.u16()?, reader.u16()?);
+    let origin = origins.into_iter().find(|&known| known as u16 == origin);
+    let kind = kinds.into_iter().find(|&known| known as u16 == kind);
+    let (Some(origin), Some(kind)) = (origin, kind) else {
+        return Err(reader.malformed("the origin or the scope is none that this version knows"));
+    };
+    let scope = GraphScope { kind, bytes: reader.u32()? };
+    let rows = reader.u32()?..reader.u32()?;
+    let (first, nodes) = (reader.u32()?, reader.u32()?);
+    let Some(end) = first.checked_add(nodes).filter(|_| rows.start < rows.end && nodes > 0) else {
+        return Err(reader.malformed("the rows or vectors are none"));
+    };
+    let header_crc = reader.u32()?;
+    let truth = TruthId { file_id: reader.u64()?, header_crc };
+    let build_ns = reader.u64()?;
+    let (m, m0, ef_construction) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    let alpha = f32::from_bits(reader.u32()?);
+    let parameters = Parameters { m, m0, ef_construction, alpha, seed: reader.u64()? };
+    let (links, upper) = (reader.u64()?, reader.u64()?);
+    let mut calibration = Calibration { ef: [[0; 5]; 2] };
+    for ef in calibration.ef.iter_mut().flatten() {
+        *ef = reader.u32()?;
+    }
+    let description = Description { rows, vectors: first..end, origin, scope, parameters, build_ns, calibration };
+    Ok(Fields { truth, description, links, upper })
+}
+
+/// Writes a graph of the segment `truth` stands for, and syncs the file; the caller syncs the directory.
+pub(crate) fn write(
+    storage: &dyn Storage,
+    keys: &StoreKeys,
+    file_id: u64,
+    truth: TruthId,
+    description: &Description,
+    built: &Built,
+) -> Result<DerivedFile> {
+    let mut file = BlockWriter::create(storage, &graph_name(file_id), identity(keys.store_id, file_id))?;
+    let mut at = HEADER_BYTES as u64;
+    for numbers in [&built.links, &built.upper] {
+        file.write_at(at, bytemuck::cast_slice(numbers))?;
+        let end = at + 4 * numbers.len() as u64;
+        at = end.next_multiple_of(ALIGNMENT as u64);
+        file.write_at(end, &[0; ALIGNMENT][..(at - end) as usize])?;
+    }
+    let finished = file.finish(at, &description.encode(truth, built))?;
+    Ok(DerivedFile { file_id, length: finished.length })
+}
+
+/// A graph of a segment, mapped.
+pub(crate) struct SegmentGraph {
+    file: CheckedMap,
+    file_id: u64,
+    description: Description,
+    links: Range<usize>,
+    upper: Range<usize>,
+    /// What verification found; `Some(None)` if all is well.
+    verified: OnceLock<Option<Error>>,
+    /// What walks saved over scans, in nanoseconds.
+    saved_ns: AtomicU64,
+}
+
+impl SegmentGraph {
+    /// Opens a graph of `segment`: reads the header and the table of checksums, nothing of the body.
+    pub fn open(storage: &dyn Storage, keys: &StoreKeys, file_id: u64, segment: &Segment) -> Result<Self> {
+        let file = CheckedMap::open(storage, graph_name(file_id), identity(keys.store_id, file_id))?;
+        let corrupt = |what: &str| Error::corrupt(file.name(), 64, what);
+        let Fields { truth, description, links, upper } =
+            decode(file.fields()).map_err(|error| error.in_file(file.name(), 64))?;
+        let counts = &segment.header().counts;
+        if truth != segment.truth_id() || description.rows.end > counts.rows || description.vectors.end > counts.vectors
+        {
+            return Err(corrupt("the graph was built from another file"));
+        }
+        let section = |start: usize, numbers: u64| {
+            let end = usize::try_from(numbers).ok()?.checked_mul(4)?.checked_add(start)?;
+            (end <= file.body_end()).then_some(start..end)
+        };
+        let links = section(HEADER_BYTES, links);
+        let upper = links.as_ref().and_then(|links| section(links.end.next_multiple_of(ALIGNMENT), upper));
+        let (Some(links), Some(upper)) = (links, upper) else {
+            return Err(corrupt("the arrays of the graph reach beyond the end of the file"));
+        };
+        let (verified, saved_ns) = (OnceLock::new(), AtomicU64::new(0));
+        Ok(Self { file, file_id, description, links, upper, verified, saved_ns })
+    }
+
+    pub fn file_id(&self) -> u64 {
+        self.file_id
+    }
+
+    /// What the header says.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The rows of the segment that the graph covers.
+    #[inline]
+    pub fn rows(&self) -> Range<u32> {
+        self.description.rows.clone()
+    }
+
+    /// Their vectors; node i is vector `start + i`.
+    #[inline]
+    pub fn vectors(&self) -> Range<u32> {
+        self.description.vectors.clone()
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.description.origin
+    }
+
+    pub fn calibration(&self) -> &Calibration {
+        &self.description.calibration
+    }
+
+    /// What the build cost: nanoseconds of one core.
+    pub fn build_ns(&self) -> u64 {
+        self.description.build_ns
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.file.bytes().len() as u64
+    }
+
+    /// Checks the file, the codes it walks, which vectors its rows have, and every number in it, once; later calls return
+    /// what the first one found. `segment` is the one it was opened for, whatever its derived files are by now.
+    pub fn verify(&self, segment: &Segment) -> Result<()> {
+        match self.verified.get_or_init(|| self.examine(segment).err()) {
+            None => Ok(()),
+            Some(error) => Err(error.duplicate()),
+        }
+    }
+
+    /// Whether [`SegmentGraph::verify`] has been called.
+    pub fn is_verified(&self) -> bool {
+        self.verified.get().is_some()
+    }
+
+    fn examine(&self, segment: &Segment) -> Result<()> {
+        self.file.ensure(HEADER_BYTES..self.file.body_end())?;
+        if segment.codes(self.vectors()).is_none() {
+            let what = format!("{} cannot be walked: its segment has no whole codes", self.file.name());
+            return Err(Error::new(ErrorKind::Damaged, what));
+        }
+        self.examine_rows(segment)?;
+        let Description { vectors, parameters, .. } = &self.description;
+        let (links, upper) = (self.numbers(&self.links), self.numbers(&self.upper));
+        Graph::check(vectors.len() as u32, parameters, links, upper)
+            .map(drop)
+            .map_err(|what| self.file.damaged(HEADER_BYTES, what))
+    }
+
+    /// That the rows have exactly these vectors, one behind the other, and each vector names its row.
+    fn examine_rows(&self, segment: &Segment) -> Result<()> {
+        let Description { rows, vectors, .. } = &self.description;
+        segment.ensure_rows(rows.start..rows.end + 1, &[Section::FirstVector])?;
+        segment.ensure_vectors(vectors.clone(), &[Section::VectorRow, Section::InverseNorm])?;
+        let named = segment.vector_row_column();
+        let mut next = vectors.start;
+        for row in rows.clone() {
+            let own = segment.row_vectors(row)?;
+            let all_named = named[own.start as usize..own.end as usize].iter().all(|&name| name == row);
+            if own.start != next || !all_named {
+                return Err(self.file.damaged(76, format!("row {row} has other vectors than the graph's nodes")));
+            }
+            next = own.end;
+        }
+        if next == vectors.end {
+            Ok(())
+        } else {
+            Err(self.file.damaged(88, "the rows have other vectors than the nodes"))
+        }
+    }
+
+    /// The graph, if [`SegmentGraph::verify`] has succeeded. Never blocks, never verifies.
+    #[inline]
+    pub fn walkable(&self) -> Option<Graph<'_>> {
+        let Some(None) = self.verified.get() else { return None };
+        let Description { vectors, parameters, .. } = &self.description;
+        let (links, upper) = (self.numbers(&self.links), self.numbers(&self.upper));
+        // SAFETY: `verified` says that `Graph::check` has succeeded for these arguments; the map never changes.
+        unsafe { Graph::checked_before(vectors.len() as u32, parameters, links, upper) }.ok()
+    }
+
+    fn numbers(&self, section: &Range<usize>) -> &[u32] {
+        bytemuck::cast_slice(&self.file.bytes()[section.clone()])
+    }
+
+    /// Adds what walks saved over scans.
+    pub fn add_saved(&self, ns: u64) {
+        self.saved_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// What walks saved over scans since the file was opened or built, in nanoseconds.
+    pub fn saved_ns(&self) -> u64 {
+        self.saved_ns.load(Ordering::Relaxed)
+    }
+
+    /// Why the graph is not walked, if verification has found a reason.
+    pub fn problem(&self) -> Option<String> {
+        self.verified.get()?.as_ref().map(ToString::to_string)
+    }
+
+    /// Every block that fails its checksum, or else what verification finds.
+    pub fn check_all(&self, segment: &Segment) -> Vec<Error> {
+        let mut problems = self.file.check_all();
+        if problems.is_empty() {
+            problems.extend(self.examine(segment).err());
+        }
+        problems
+    }
+}
+
+impl Segment {
+    /// The codes of these vectors as a graph takes them, if they can be used.
+    #[inline]
+    pub fn points(&self, vectors: Range<u32>) -> Option<Points<'_>> {
+        let (space, codes) = (self.header().space?, self.codes(vectors.clone())?);
+        let (start, end) = (vectors.start as usize, vectors.end as usize);
+        let stride = codes.stride();
+        Some(Points::new(
+            codes.codes().get(start * stride..end * stride)?,
+            codes.metas().get(start..end)?,
+            stride,
+            space.metric,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Makes derived files current that were built for a segment which is there already: rebuilt codes, new graphs.
+//!
+//! Invariants:
+//! * The truth file stays, and so do its tombstones: the part before and the part after share both, so nothing that happens
+//!   meanwhile must be carried over.
+//! * If a merge has taken the segment away meanwhile, or anything fails, the new files go and nothing has changed.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::manifest::{DerivedEntry, SegmentEntry};
+use crate::segment::derived::KIND_CODES;
+use crate::segment::sealed::Segment;
+use crate::segment::writer::rebuild_codes;
+use crate::shard::engine::Engine;
+use crate::shard::install::{changed_tombstones, write_and_commit};
+use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::{Shard, View};
+use crate::sync::Ordering;
+
+impl SealedPart {
+    /// The same rows and deaths beside other derived files.
+    pub fn beside(&self, entry: SegmentEntry, segment: Segment) -> Self {
+        let next = Self::of(entry, Ok(segment), Arc::clone(&self.deaths));
+        next.unmergeable.store(self.unmergeable.load(Ordering::Relaxed), Ordering::Relaxed);
+        next
+    }
+
+    /// Tombstones that `other`, which shares them, has to write are now this part's to write.
+    pub fn take_dirty_from(&self, other: &Self) {
+        if other.take_dirty() {
+            self.set_dirty();
+        }
+    }
+
+    /// Whether a derived file is missing or damaged and nobody has tried to rebuild it yet; asking counts as trying.
+    pub fn take_rebuild(&self) -> bool {
+        let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
+        self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Builds the codes of a segment anew from its vectors, and makes them current. Whether the part was still there: a merge
+/// may have replaced it.
+pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart) -> Result<bool> {
+    let (storage, keys) = (&*engine.storage, &engine.identity.keys);
+    let codes = rebuild_codes(storage, keys, part.segment()?, engine.new_file_id())?;
+    let mut entry = part.entry.clone();
+    entry.derived.retain(|derived| derived.kind != KIND_CODES);
+    entry.derived.insert(0, DerivedEntry::codes(codes));
+    match part.segment()?.with_codes(storage, keys, codes) {
+        Ok(segment) => replace(engine, part, entry, segment),
+        Err(error) => {
+            remove_new(engine, part, &entry);
+            Err(error)
+        }
+    }
+}
+
+/// Makes `segment`, which is that of `part` beside other derived files, current; the manifest names these by `entry`.
+pub(crate) fn replace(engine: &Engine, part: &SharedPart, entry: SegmentEntry, segment: Segment) -> Result<bool> {
+    let replaced = try_replace(engine, part, &entry, segment);
+    if !matches!(replaced, Ok(true)) && engine.check_fence().is_ok() {
+        remove_new(engine, part, &entry);
+    }
+    replaced
+}
+
+fn try_replace(engine: &Engine, part: &SharedPart, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
+    engine.sync_dir()?;
+    let mut installed = engine.installing.lock();
+    if !engine.view.get().shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part)) {
+        return Ok(false);
+    }
+    let next = Arc::new(part.beside(entry.clone(), segment));
+    let applying = engine.applying.lock();
+    next.take_dirty_from(part);
+    let after = swapped(&engine.view.get(), part, &next);
+    let changed = changed_tombstones(&after);
+    drop(applying);
+    if let Err(error) = write_and_commit(engine, &mut installed, &after, &changed, None) {
+        part.take_dirty_from(&next);
+        return Err(error);
+    }
+    let applying = engine.applying.lock();
+    next.take_dirty_from(part);
+    let view = swapped(&engine.view.get(), part, &next);
+    let crowded = engine.still_crowded(&view);
+    engine.publish(view, crowded);
+    drop(applying);
+    engine.graveyard.lock().push(Arc::clone(part));
+    Ok(true)
+}
+
+/// The view with `next` in the place of `part`.
+fn swapped(view: &View, part: &SharedPart, next: &SharedPart) -> View {
+    let mut after = View::clone(view);
+    for index in 0..view.shards.len() {
+        if view.shards[index].segments.iter().any(|there| Arc::ptr_eq(there, part)) {
+            let mut shard = Shard::clone(&view.shards[index]);
+            for there in shard.segments.iter_mut().filter(|there| Arc::ptr_eq(there, part)) {
+                *there = Arc::clone(next);
+            }
+            after = after.with_shard(index, shard);
+        }
+    }
+    after
+}
+
+/// Removes the files that `entry` names and `part` does not. What cannot be removed now is an orphan, and the next open
+/// removes it.
+pub(crate) fn remove_new(engine: &Engine, part: &SharedPart, entry: &SegmentEntry) {
+    for name in entry.names().filter(|name| part.entry.names().all(|old| old != *name)) {
+        let _ = engine.storage.remove(&name);
+    }
+}
