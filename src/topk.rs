@@ -116,6 +116,11 @@ impl<T: Ord + Copy> Best<T> {
         }
     }
 
+    /// Forgets what does not satisfy `keep`.
+    pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        self.heap.retain(|value| keep(&value.0));
+    }
+
     /// Takes over what another one kept.
     pub fn merge(&mut self, other: Self) {
         other.heap.into_iter().for_each(|value| self.push(value.0));

@@ -37,6 +37,8 @@ pub struct Tuning {
     pub touch_every: Duration,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,
+    /// How many times its estimated cost a scan counts for beside a walk: above 1, graphs are walked where it does not pay.
+    pub scan_weight: u32,
     /// Rows of one unit of a parallel scan.
     pub scan_unit_rows: u32,
     /// Rows from which a scan is shared among threads.
@@ -66,6 +68,7 @@ impl Default for Tuning {
             touch_queue: 4_096,
             touch_every: Duration::from_millis(50),
             filter_sample: 256,
+            scan_weight: 1,
             scan_unit_rows: 16_384,
             parallel_scan_rows: 32_768,
             reserve_bytes: 16 << 20,
@@ -86,6 +89,7 @@ impl Tuning {
             segments_max: 4,
             sweep_batch: 10,
             filter_sample: 16,
+            scan_weight: 1_000,
             scan_unit_rows: 8,
             parallel_scan_rows: 16,
             reserve_bytes: 32 << 10,

@@ -100,6 +100,26 @@ impl<'a> Points<'a> {
         self.metas.len()
     }
 
+    /// All codes, one behind the other.
+    pub fn codes(&self) -> &'a [i8] {
+        self.codes
+    }
+
+    /// Their metas.
+    pub fn metas(&self) -> &'a [CodeMeta] {
+        self.metas
+    }
+
+    /// Bytes from one code to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// How they are compared.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
     fn code(&self, node: u32) -> &'a [i8] {
         &self.codes[node as usize * self.stride..][..self.stride]
     }

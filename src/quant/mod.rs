@@ -30,6 +30,10 @@ const ROUNDING: f64 = 64.0 * U;
 /// More than all underflow of a dot product of 16,384 terms and of its bound: 2^-118.
 const UNDERFLOW: f64 = 1.0 / (1_u128 << 118) as f64;
 
+/// What rounding loses points anywhere: its product with a vector is about normally distributed, with the product of the norms over the
+/// square root of the dimensions as its standard deviation. More than this many of them are not seen.
+const LIKELY_SIGMAS: f32 = 6.0;
+
 /// A query in the form the scan needs: its code, unsigned, and the constants of the bound.
 #[derive(Clone, Debug)]
 pub struct PreparedQuery {
@@ -51,6 +55,8 @@ pub struct PreparedQuery {
     keep: f32,
     /// L2 only: the share of a distance that the kernel is sure not to lose.
     shrink: f32,
+    /// The share of the error terms that is hardly ever reached.
+    likely: f32,
 }
 
 impl PreparedQuery {
@@ -83,6 +89,7 @@ impl PreparedQuery {
             floor: (norm_squared * (1.0 - ROUNDING) - UNDERFLOW) as f32,
             keep: (1.0 - ROUNDING) as f32,
             shrink: (1.0 - summation - ROUNDING) as f32,
+            likely: (LIKELY_SIGMAS / (vector.len().max(1) as f32).sqrt()).min(1.0),
         }
     }
 
@@ -129,6 +136,17 @@ impl PreparedQuery {
             Metric::Cosine => dot / meta.norm,
             Metric::Dot => dot,
             Metric::L2 => 0.0 - positive(self.norm_squared + meta.norm * meta.norm - 2.0 * dot).sqrt(),
+        }
+    }
+
+    /// What the exact score of a row does not exceed, as good as never: for answers that are approximate in any case. `estimate` is the row's.
+    pub(crate) fn likely_bound(&self, estimate: f32, meta: &CodeMeta) -> f32 {
+        let error = (self.per_residual * meta.residual + self.per_norm * meta.norm) * self.likely;
+        match self.metric {
+            Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
+            Metric::Cosine => estimate + error / meta.norm,
+            Metric::Dot => estimate + error,
+            Metric::L2 => 0.0 - positive(estimate * estimate - 2.0 * error).sqrt(),
         }
     }
 

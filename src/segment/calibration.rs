@@ -4,12 +4,10 @@
 //! * More recall or more results never ask for less effort, and never for less than the number of results, whatever the
 //!   table's numbers are: they may come from a file.
 
-#![allow(dead_code, reason = "its users come with the next changes")]
-
 /// Recalls of the table of efforts.
-const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
+pub(super) const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
 /// Numbers of results of the table of efforts.
-const RESULTS: [usize; 2] = [10, 100];
+pub(super) const RESULTS: [usize; 2] = [10, 100];
 
 /// How large ef must be for a recall, by the number of results: fitted when the graph was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

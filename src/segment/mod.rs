@@ -3,6 +3,7 @@
 pub(crate) mod active;
 pub(crate) mod append_only;
 pub(crate) mod blocks;
+pub(crate) mod calibrate;
 pub(crate) mod calibration;
 pub(crate) mod columns;
 pub(crate) mod dead;
@@ -20,6 +21,8 @@ pub(crate) mod rows;
 pub(crate) mod sealed;
 pub(crate) mod search;
 pub(crate) mod verify;
+pub(crate) mod walk;
+pub(crate) mod walk_plan;
 pub(crate) mod writer;
 
 #[cfg(test)]

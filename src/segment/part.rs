@@ -163,6 +163,11 @@ impl<'a> Sealed<'a> {
         self.segment
     }
 
+    /// The share of the segment's rows that did not die.
+    pub fn live_share(&self) -> f64 {
+        1.0 - (self.deaths.dead_rows() as f64 / f64::from(self.segment.rows().max(1))).min(1.0)
+    }
+
     /// The first vectors of a run of rows, and the end of the last one's.
     fn bounds_of_vectors(&self, rows: &Range<u32>) -> &'a [u32] {
         &self.first_vectors[rows.start as usize..=rows.end as usize]

@@ -23,13 +23,20 @@ pub(crate) struct Costs {
     pub rerank_ns: f64,
     /// One evaluation of the filter.
     pub filter_ns: f64,
+    /// One node that a walk computes the distance of.
+    pub visit_ns: f64,
 }
 
 impl Costs {
     /// The costs for vectors of `dims`: measured with AVX-512 and 384 dimensions, where codes and vectors scale and filters do not.
     pub fn of_dims(dims: usize) -> Self {
         let dims = dims as f64;
-        Self { scan_ns: 3.0 + dims * 0.02, rerank_ns: 30.0 + dims * 0.15, filter_ns: 150.0 }
+        Self {
+            scan_ns: 3.0 + dims * 0.02,
+            rerank_ns: 30.0 + dims * 0.15,
+            filter_ns: 150.0,
+            visit_ns: 20.0 + dims * 0.07,
+        }
     }
 }
 
@@ -73,9 +80,21 @@ pub(crate) struct PartReport {
     pub reranked: usize,
     /// Rows that the filter refused.
     pub filtered: usize,
+    /// Rows that entered the result, if only for a while.
+    pub kept: usize,
+    /// Walks of graphs.
+    pub walks: usize,
+    /// Nodes that walks computed a distance to.
+    pub visited: usize,
 }
 
 impl PartReport {
+    /// Nothing done yet to that many rows.
+    pub fn new(plan: Plan, rows: usize) -> Self {
+        let (scanned, candidates, reranked, filtered) = (0, 0, 0, 0);
+        Self { plan, rows, scanned, candidates, reranked, filtered, kept: 0, walks: 0, visited: 0 }
+    }
+
     /// Adds what another piece of the same part did.
     pub fn add(&mut self, other: &Self) {
         self.rows += other.rows;
@@ -83,6 +102,9 @@ impl PartReport {
         self.candidates += other.candidates;
         self.reranked += other.reranked;
         self.filtered += other.filtered;
+        self.kept += other.kept;
+        self.walks += other.walks;
+        self.visited += other.visited;
     }
 }
 

@@ -24,6 +24,8 @@ use crate::types::Interval;
 const LINE_BYTES: usize = 64;
 /// Lines of a value that are fetched ahead: a longer one takes its time anyway.
 const VALUE_LINES: usize = 6;
+/// Bytes of a vector that are fetched ahead: the processor follows a longer one by itself.
+const VECTOR_BYTES: usize = 2 << 10;
 /// What an item is made of, its namespace and vectors apart, and the bytes of one element.
 const ITEM_COLUMNS: [(Section, usize); 9] = [
     (Section::Lsn, 8),
@@ -261,6 +263,14 @@ impl Segment {
         let start = row as usize * 4 * self.dims();
         self.prefetch(Section::Vectors, start);
         self.prefetch(Section::Vectors, start + LINE_BYTES);
+    }
+
+    /// Begins to fetch a vector.
+    #[inline]
+    pub fn prefetch_vector(&self, vector: u32) {
+        let bytes = 4 * self.dims();
+        let start = vector as usize * bytes;
+        (0..bytes.min(VECTOR_BYTES)).step_by(LINE_BYTES).for_each(|at| self.prefetch(Section::Vectors, start + at));
     }
 
     /// Begins to fetch the first lines of a row's value, and its key.

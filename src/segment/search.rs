@@ -1,4 +1,4 @@
-//! Exact search of one part: small codes are scanned, and every row that could be in the result is scored in full precision.
+//! Exact search of one part by a scan: small codes are scanned, and every row that could be in the result is scored in full precision.
 //!
 //! Invariants:
 //! * The answer is the exact one. A row is left out only if an upper bound of its score, or its score, is strictly below a score that
@@ -14,6 +14,7 @@ use std::ops::Range;
 use super::part::{Conditions, Part, Rows, Run};
 pub(crate) use super::plan::PartReport;
 use super::plan::{Costs, Facts, Path, Plan, plan, sample_rows};
+use super::walk_plan::Walks;
 use crate::distance::{Kernels, score, score4};
 use crate::error::Result;
 use crate::quant::{CodeMeta, PreparedQuery};
@@ -29,8 +30,8 @@ const BLOCK_VECTORS: usize = 4_096;
 
 /// A query vector in the forms that scan and re-rank need; made once for a search of any number of parts.
 pub(crate) struct Probe<'a> {
-    vector: &'a [f32],
-    prepared: PreparedQuery,
+    pub(super) vector: &'a [f32],
+    pub(super) prepared: PreparedQuery,
     kernels: Kernels,
 }
 
@@ -73,6 +74,8 @@ pub(crate) struct Ask<'a> {
     pub threshold: &'a SharedThreshold,
     /// The most rows that a plan samples.
     pub filter_sample: usize,
+    /// How graphs are walked; `None` forbids it.
+    pub walks: Option<Walks>,
 }
 
 /// Searches `rows` of `part`, which the caller numbers `number`, and adds what it finds to `top`.
@@ -83,7 +86,12 @@ pub(crate) fn search<P: Part>(part: &P, number: u32, rows: &Rows, ask: &Ask, top
 
 /// Decides how to search `rows` of `part`, by a sample where that pays.
 pub(crate) fn plan_part<P: Part>(part: &P, rows: &Rows, ask: &Ask, limit: usize) -> Result<Plan> {
-    let sampled = sample_rows(rows.len(), ask.conditions.filter.is_some(), ask.filter_sample);
+    plan_by_sample(part, rows, ask, limit, ask.filter_sample)
+}
+
+/// The same by a sample of at most that many rows.
+pub(super) fn plan_by_sample<P: Part>(part: &P, rows: &Rows, ask: &Ask, limit: usize, most: usize) -> Result<Plan> {
+    let sampled = sample_rows(rows.len(), ask.conditions.filter.is_some(), most);
     let (mut seen, mut passed) = (0, 0);
     for index in 0..sampled {
         let at = (index as u64 * rows.len() as u64 / sampled as u64) as usize;
@@ -109,7 +117,7 @@ pub(crate) fn scan<P: Part>(
     plan: &Plan,
     top: &mut TopK,
 ) -> Result<PartReport> {
-    let report = PartReport { plan: *plan, rows: rows.len(), scanned: 0, candidates: 0, reranked: 0, filtered: 0 };
+    let report = PartReport::new(*plan, rows.len());
     if rows.is_empty() || top.limit() == 0 {
         return Ok(report);
     }
@@ -144,13 +152,13 @@ struct Scratch {
 }
 
 /// A scan under way.
-struct Scan<'a, P> {
-    part: &'a P,
-    number: u32,
-    ask: &'a Ask<'a>,
-    filter_first: bool,
-    top: &'a mut TopK,
-    report: PartReport,
+pub(super) struct Scan<'a, P> {
+    pub part: &'a P,
+    pub number: u32,
+    pub ask: &'a Ask<'a>,
+    pub filter_first: bool,
+    pub top: &'a mut TopK,
+    pub report: PartReport,
 }
 
 impl<'a, P: Part> Scan<'a, P> {
@@ -331,7 +339,7 @@ impl<'a, P: Part> Scan<'a, P> {
     }
 
     /// Scores rows that have vectors in full precision, four at once where they have one each, and offers them.
-    fn score_rows(&mut self, rows: &[u32]) -> Result<()> {
+    pub fn score_rows(&mut self, rows: &[u32]) -> Result<()> {
         let (part, probe) = (self.part, self.ask.probe);
         if let &[a, b, c, d] = rows {
             let vectors = [a, b, c, d].map(|row| part.row_vectors(row));
@@ -362,6 +370,7 @@ impl<'a, P: Part> Scan<'a, P> {
             return Ok(());
         }
         self.top.push(scored);
+        self.report.kept += 1;
         if let Some(worst) = self.top.worst() {
             self.ask.threshold.raise(worst.score);
         }

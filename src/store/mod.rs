@@ -9,6 +9,7 @@
 mod open;
 mod options;
 mod read;
+mod scored;
 mod search;
 mod stats;
 mod walk;

@@ -286,7 +286,7 @@ fn check(random: &mut Random, part: &Fixture, probe: &Probe, filter: Option<&Pre
     let rows = Rows::Range(0..part.rows.len() as u32);
     for path in [Path::ScoreFirst, Path::FilterFirst] {
         let threshold = SharedThreshold::new(min_score);
-        let ask = Ask { probe, conditions, threshold: &threshold, filter_sample: 4 };
+        let ask = Ask { probe, conditions, threshold: &threshold, filter_sample: 4, walks: None };
         let mut plan = plan_part(part, &rows, &ask, limit).unwrap();
         plan.path = path;
         // Two threads' worth: tops of their own, one threshold.
@@ -299,7 +299,7 @@ fn check(random: &mut Random, part: &Fixture, probe: &Probe, filter: Option<&Pre
     }
     let parts = parts(part, probe.vector.len(), probe.prepared.metric());
     let threshold = SharedThreshold::new(min_score);
-    let ask = Ask { probe, conditions, threshold: &threshold, filter_sample: 4 };
+    let ask = Ask { probe, conditions, threshold: &threshold, filter_sample: 4, walks: None };
     let mut top = TopK::new(limit);
     let report = search(&parts.active, 0, &Rows::List(&parts.list), &ask, &mut top).unwrap();
     assert_eq!(answer(top.into_sorted()), expected, "in memory, limit {limit} min {min_score:?} {note}");
@@ -352,7 +352,8 @@ fn only_promising_rows_are_scored_in_full() {
     let query = random.vector(64);
     let threshold = SharedThreshold::new(None);
     let probe = Probe::new(&query, Metric::Cosine);
-    let ask = Ask { probe: &probe, conditions: conditions(None), threshold: &threshold, filter_sample: 256 };
+    let ask =
+        Ask { probe: &probe, conditions: conditions(None), threshold: &threshold, filter_sample: 256, walks: None };
     let report = search(&part, 0, &Rows::Range(0..10_000), &ask, &mut TopK::new(10)).unwrap();
     assert_eq!((report.scanned, report.rows, report.filtered), (10_000, 10_000, 0));
     assert!((10..200).contains(&report.reranked), "{report:?}");
@@ -376,7 +377,8 @@ fn damage_and_deadlines_end_the_search() {
     let probe = Probe::new(&query, Metric::Dot);
     let threshold = SharedThreshold::new(None);
     let rows = Rows::Range(0..20);
-    let mut ask = Ask { probe: &probe, conditions: conditions(None), threshold: &threshold, filter_sample: 0 };
+    let mut ask =
+        Ask { probe: &probe, conditions: conditions(None), threshold: &threshold, filter_sample: 0, walks: None };
     for (seconds, expected) in
         [(1, Some(ErrorKind::DeadlineExceeded)), (2, Some(ErrorKind::DeadlineExceeded)), (3, None)]
     {
@@ -401,7 +403,8 @@ fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
     let answer_of_file = || -> Result<Answer> {
         let segment = Segment::open(&storage, &keys, &files)?;
         let (deaths, threshold) = (Deaths::new(segment.rows()), SharedThreshold::new(None));
-        let ask = Ask { probe: &probe, conditions: conditions(None), threshold: &threshold, filter_sample: 0 };
+        let ask =
+            Ask { probe: &probe, conditions: conditions(None), threshold: &threshold, filter_sample: 0, walks: None };
         let mut top = TopK::new(7);
         let rows = Rows::Range(segment.interval(&Interval::everything())?);
         search(&Sealed::new(&segment, &deaths), 0, &rows, &ask, &mut top)?;

@@ -1,0 +1,307 @@
+//! Approximate search of the rows that a graph covers: walk, score in full what the walk found, walk further or scan if that is too little.
+//!
+//! Invariants:
+//! * A row is offered to the result at most once, however many vectors it has and however often its graph is walked.
+//! * Scores are exact, by the same code as a scan's; only which rows are scored is approximate.
+//! * Walks of one search run one after the other, so an answer depends on the View and the query alone.
+//! * After `Ended::Scan` the result holds no row of the graph: a scan of them adds each once.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
+
+use super::graph_file::SegmentGraph;
+use super::part::{Part, Rows, Sealed};
+use super::plan::{Costs, Plan};
+use super::search::{Ask, PartReport, Scan, plan_by_sample};
+use super::walk_plan::{GraphFacts, Standing, Step, WalkPlan, Walks, cover, gaps, next_step, plan_walk};
+use crate::error::Result;
+use crate::graph::{self, Candidate, Graph, Points};
+use crate::topk::TopK;
+
+/// Vectors that are fetched ahead of the one that is scored.
+const AHEAD: usize = 8;
+/// One in so many rows of a full sample tells enough of a filter for a walk, which finds out more by itself.
+const SAMPLE_SHARE: usize = 4;
+/// Rows that a thread remembers room for from search to search.
+const SEEN_MAX: usize = 4_096;
+
+/// A walk to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct Job {
+    /// Which of the segment's graphs.
+    pub graph: usize,
+    pub nodes: usize,
+    pub how: WalkPlan,
+}
+
+/// How a portion is searched: some graphs are walked, the other rows are scanned as `plan` says.
+pub(crate) struct Mixed {
+    pub walks: Vec<Job>,
+    pub scans: Vec<Range<u32>>,
+    pub plan: Plan,
+}
+
+/// Decides how to search `rows` of `part`; `None` if no graph of it is worth a walk.
+pub(crate) fn plan_walks(part: &Sealed, rows: &Range<u32>, ask: &Ask, limit: usize) -> Result<Option<Mixed>> {
+    let (Some(walks), graphs) = (&ask.walks, part.segment().graphs()) else { return Ok(None) };
+    if graphs.is_empty() {
+        return Ok(None);
+    }
+    let usable = |graph: &SegmentGraph| if graph.walkable().is_some() { graph.rows() } else { 0..0 };
+    let covers: Vec<Range<u32>> = graphs.iter().map(|graph| usable(graph)).collect();
+    let chosen = cover(rows, &covers);
+    if chosen.is_empty() {
+        return Ok(None);
+    }
+    let sample = ask.filter_sample.div_ceil(SAMPLE_SHARE);
+    let plan = plan_by_sample(part, &Rows::Range(rows.clone()), ask, limit, sample)?;
+    let costs = Costs::of_dims(ask.probe.vector.len());
+    let share = plan.pass_rate.unwrap_or(1.0) * part.live_share().min(plan.live / rows.len() as f64);
+    let scan_ns = plan.score_first_ns.min(plan.filter_first_ns) / rows.len() as f64;
+    let has_filter = ask.conditions.filter.is_some();
+    let job = |number: usize| {
+        let graph = &graphs[number];
+        let (rows, nodes) = (graph.rows().len(), graph.vectors().len());
+        let facts = GraphFacts { nodes, rows, limit, has_filter, share, scan_ns: scan_ns * rows as f64 };
+        let how = plan_walk(&facts, walks, graph.calibration(), &costs)?;
+        Some(Job { graph: number, nodes, how })
+    };
+    let jobs: Vec<Job> = chosen.into_iter().filter_map(job).collect();
+    if jobs.is_empty() {
+        return Ok(None);
+    }
+    let scans = gaps(rows, jobs.iter().map(|job| covers[job.graph].clone()).collect());
+    Ok(Some(Mixed { walks: jobs, scans, plan }))
+}
+
+/// What the walks of one search found so far, which later ones need not look below.
+#[derive(Default)]
+pub(crate) struct Floor {
+    /// Estimates of rows that can be seen, descending; `None` where there is nothing to learn.
+    best: Option<Vec<f32>>,
+}
+
+impl Floor {
+    /// For a search of several graphs, unless a filter refuses some of what is found.
+    pub fn new(is_shared: bool) -> Self {
+        Self { best: is_shared.then(Vec::new) }
+    }
+
+    fn of(&self, ef: usize) -> f32 {
+        let best = self.best.as_deref().unwrap_or_default();
+        ef.checked_sub(1).and_then(|last| best.get(last)).copied().unwrap_or(f32::NEG_INFINITY)
+    }
+
+    fn add(&mut self, estimates: impl Iterator<Item = f32>) {
+        if let Some(best) = &mut self.best {
+            best.extend(estimates);
+            best.sort_unstable_by(|a, b| b.total_cmp(a));
+        }
+    }
+}
+
+/// How the walks of a graph ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// With what they found.
+    Found,
+    /// The rows of the graph must be scanned.
+    Scan,
+}
+
+/// Walks a graph of `part`, which the caller numbers `number`, and adds what it finds to `top`.
+pub(crate) fn walk(
+    part: &Sealed,
+    number: u32,
+    job: &Job,
+    plan: &Plan,
+    ask: &Ask,
+    floor: &mut Floor,
+    top: &mut TopK,
+) -> Result<(PartReport, Ended)> {
+    let graph = &part.segment().graphs()[job.graph];
+    let report = PartReport::new(*plan, graph.rows().len());
+    let parts = (graph.walkable(), part.segment().points(graph.vectors()), ask.walks);
+    let (Some(links), Some(points), Some(walks)) = parts else { return Ok((report, Ended::Scan)) };
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let scan = Scan { part, number, ask, filter_first: false, top, report };
+    let costs = Costs::of_dims(ask.probe.vector.len());
+    let mut walking = Walking { scan, graph, job, walks, costs, examined: 0 };
+    let outcome = walking.run(links, &points, floor, &mut scratch);
+    let report = walking.scan.report;
+    scratch.end();
+    SCRATCH.set(Some(scratch));
+    let ended = outcome?;
+    if ended == Ended::Scan {
+        let rows = graph.rows();
+        top.retain(|scored| scored.place.part != number || !rows.contains(&scored.place.row));
+    }
+    Ok((report, ended))
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// What a thread keeps from search to search.
+#[derive(Default)]
+struct Scratch {
+    found: Vec<Candidate>,
+    /// Rows that were looked at.
+    seen: HashSet<u32, BuildHasherDefault<RowHasher>>,
+}
+
+impl Scratch {
+    fn end(&mut self) {
+        self.seen.clear();
+        self.seen.shrink_to(SEEN_MAX);
+    }
+}
+
+/// Spreads row numbers over a table.
+#[derive(Default)]
+struct RowHasher(u64);
+
+impl Hasher for RowHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
+    }
+
+    fn write_u32(&mut self, row: u32) {
+        let mixed = (self.0 ^ u64::from(row)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The walks of one graph.
+struct Walking<'a> {
+    scan: Scan<'a, Sealed<'a>>,
+    graph: &'a SegmentGraph,
+    job: &'a Job,
+    walks: Walks,
+    costs: Costs,
+    /// Rows looked at.
+    examined: usize,
+}
+
+impl Walking<'_> {
+    fn run(
+        &mut self,
+        links: Graph<'_>,
+        points: &Points<'_>,
+        floor: &mut Floor,
+        scratch: &mut Scratch,
+    ) -> Result<Ended> {
+        let (mut ef, nodes) = (self.job.how.ef, self.job.nodes);
+        loop {
+            self.scan.ask.conditions.check_deadline()?;
+            let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
+            let query = &self.scan.ask.probe.prepared;
+            let ask = graph::Ask { query, ef, floor: floor.of(ef), without: None, budget };
+            let walked = graph::walk(links, points, &ask, &mut scratch.found);
+            self.scan.report.walks += 1;
+            self.scan.report.visited += walked.visited;
+            self.look_at(&scratch.found, &mut scratch.seen)?;
+            let step = if walked.exhausted_budget {
+                Step::Scan
+            } else {
+                let standing = self.standing(ef, &scratch.found);
+                next_step(&standing, &self.job.how, &self.walks, self.graph.calibration(), &self.costs)
+            };
+            match step {
+                Step::Walk(wanted) => ef = wanted.min(nodes),
+                Step::Scan => return Ok(Ended::Scan),
+                Step::Enough => break,
+            }
+        }
+        let saved = self.job.how.budget_ns / self.walks.scan_weight - self.spent_ns();
+        self.graph.add_saved(saved.max(0.0) as u64);
+        self.raise_floor(floor, &scratch.found)?;
+        Ok(Ended::Found)
+    }
+
+    fn spent_ns(&self) -> f64 {
+        let (report, costs) = (&self.scan.report, &self.costs);
+        let asked = if self.scan.ask.conditions.filter.is_some() { report.kept + report.filtered } else { 0 };
+        report.visited as f64 * costs.visit_ns
+            + report.reranked as f64 * costs.rerank_ns
+            + asked as f64 * costs.filter_ns
+    }
+
+    fn standing(&self, ef: usize, found: &[Candidate]) -> Standing {
+        let threshold = self.scan.ask.threshold.get();
+        let last = found.last();
+        Standing {
+            ef,
+            nodes: self.job.nodes,
+            limit: self.scan.top.limit(),
+            examined: self.examined,
+            kept: self.scan.report.kept,
+            within: found.partition_point(|candidate| candidate.estimate >= threshold),
+            reaches_below: last.is_some_and(|last| self.bound(last) < threshold),
+            complete: found.len() == self.job.nodes,
+            spent_ns: self.spent_ns(),
+        }
+    }
+
+    fn bound(&self, candidate: &Candidate) -> f32 {
+        let meta = self.scan.part.meta(self.graph.vectors().start + candidate.node);
+        self.scan.ask.probe.prepared.likely_bound(candidate.estimate, &meta)
+    }
+
+    /// Scores the rows of the candidates, best first, that were not looked at before and could be in the result.
+    fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<u32, BuildHasherDefault<RowHasher>>) -> Result<()> {
+        let (part, ask, first) = (self.scan.part, self.scan.ask, self.graph.vectors().start);
+        let row_of = &part.segment().vector_row_column()[first as usize..];
+        let fetch = |candidate: &Candidate| part.segment().prefetch_vector(first + candidate.node);
+        found.iter().take(AHEAD).for_each(fetch);
+        let (mut group, mut count) = ([0; 4], 0);
+        for (index, candidate) in found.iter().enumerate() {
+            let threshold = ask.threshold.get();
+            if let Some(ahead) = found.get(index + AHEAD)
+                && self.bound(ahead) >= threshold
+            {
+                fetch(ahead);
+            }
+            if self.bound(candidate) < threshold {
+                continue;
+            }
+            let row = row_of[candidate.node as usize];
+            if !seen.insert(row) {
+                continue;
+            }
+            self.scan.report.candidates += 1;
+            part.ensure_rows(&Rows::Range(row..row + 1))?;
+            self.examined += 1;
+            if ask.conditions.sees(part, row) {
+                group[count] = row;
+                count += 1;
+            }
+            if count == group.len() {
+                self.scan.score_rows(&group)?;
+                count = 0;
+            }
+        }
+        self.scan.score_rows(&group[..count])
+    }
+
+    /// Lets later walks know what this one found, as far as it can be seen.
+    fn raise_floor(&self, floor: &mut Floor, found: &[Candidate]) -> Result<()> {
+        if floor.best.is_none() {
+            return Ok(());
+        }
+        let (part, conditions, first) = (self.scan.part, &self.scan.ask.conditions, self.graph.vectors().start);
+        let row_of = &part.segment().vector_row_column()[first as usize..];
+        let row = |candidate: &Candidate| row_of[candidate.node as usize];
+        found.iter().try_for_each(|candidate| part.ensure_rows(&Rows::Range(row(candidate)..row(candidate) + 1)))?;
+        let seen = found.iter().filter(|candidate| conditions.sees(part, row(candidate)));
+        floor.add(seen.map(|candidate| candidate.estimate));
+        Ok(())
+    }
+}
