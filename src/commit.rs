@@ -8,8 +8,11 @@
 //! * Space in prepared log files is claimed before LSNs are taken, so after that a group succeeds or the writer is fenced.
 //! * Groups are applied in LSN order: a leader takes the apply lock before it lets go of the log.
 //! * A pending entry leaves only after its group's View is published, and only if no later write replaced it.
+//! * An import writes and syncs its files before it takes a lock; what is written meanwhile is noted and looked at again.
 //! * If a leader unwinds, the writer is fenced and every member of its group gets the error.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
+
+mod ingest;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,17 +21,22 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
 use crate::shard::decide::{Current, Write, Written};
 use crate::shard::engine::Engine;
+use crate::shard::ingest::Logged;
 use crate::shard::install::checkpoint;
 use crate::shard::unpublished::Unpublished;
 use crate::sync::{Condvar, Mutex, Ordering};
 use crate::types::{Durability, Namespace};
-use crate::wal::{Claim, Frame, FrameKind, Space, encode_operation, frame_bytes};
+use crate::wal::{Claim, Frame, FrameKind, Space, encode_files, encode_operation, frame_bytes};
+
+use ingest::Files;
 
 /// The one way in for writes.
 pub(crate) struct Pipeline {
     engine: Arc<Engine>,
     state: Mutex<CommitState>,
     preparing: Mutex<()>,
+    /// One import at a time, from the view it is prepared from to the one that shows it.
+    importing: Mutex<()>,
     touches: crossbeam_channel::Receiver<Write>,
     touch_sender: crossbeam_channel::Sender<Write>,
 }
@@ -45,7 +53,7 @@ struct CommitState {
 struct OpenGroup {
     members: Arc<Group>,
     frames: Vec<Frame>,
-    operations: Vec<(Lsn, Vec<Operation>)>,
+    logged: Vec<Logged>,
 }
 
 /// What the members of a group wait for.
@@ -99,7 +107,8 @@ impl Pipeline {
         let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
         let state =
             CommitState { unpublished: Unpublished::after(last_lsn), space: None, open: None, newest_group: None };
-        Self { engine, state: Mutex::new(state), preparing: Mutex::new(()), touches, touch_sender }
+        let (preparing, importing) = (Mutex::new(()), Mutex::new(()));
+        Self { engine, state: Mutex::new(state), preparing, importing, touches, touch_sender }
     }
 
     /// Writes all or nothing, and returns when it is as durable as the store's mode says and every reader sees it.
@@ -107,15 +116,20 @@ impl Pipeline {
         self.engine.check_writable()?;
         self.wait_at_the_door(writes)?;
         self.engine.pull_in(writes);
+        let frees_space = !writes.is_empty() && writes.iter().all(Write::frees_space);
+        self.commit(writes, None, frees_space)
+    }
+
+    /// Joins a group, whatever files that takes, and waits for it.
+    fn commit(&self, writes: &[Write], mut files: Option<&mut Files>, frees_space: bool) -> Result<Vec<Written>> {
         loop {
             let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
-            match self.join(writes)? {
+            match self.join(writes, files.as_deref_mut())? {
                 Joining::Nothing(answer, group) => {
                     group.map_or(Ok(()), |group| group.wait())?;
                     return answer;
                 }
                 Joining::NeedsFile(bytes) => {
-                    let frees_space = !writes.is_empty() && writes.iter().all(Write::frees_space);
                     let prepared = self.prepare_file(bytes, frees_space, seen);
                     if prepared.is_err() {
                         self.drop_touches();
@@ -172,9 +186,10 @@ impl Pipeline {
 
     /// Waits until the parts of the shards concerned have room; operations that free space do not wait.
     fn wait_at_the_door(&self, writes: &[Write]) -> Result<()> {
-        if writes.iter().all(Write::frees_space) {
-            return Ok(());
-        }
+        if writes.iter().all(Write::frees_space) { Ok(()) } else { self.wait_for_room() }
+    }
+
+    fn wait_for_room(&self) -> Result<()> {
         let deadline = Instant::now() + self.engine.tuning.busy_timeout;
         while self.engine.is_crowded() {
             if self.engine.tuning.inline_background {
@@ -194,7 +209,7 @@ impl Pipeline {
 
     /// Resolves the writes against the newest state and puts their frame into the open group; the touches that wait go along,
     /// in a frame of their own.
-    fn join(&self, writes: &[Write]) -> Result<Joining> {
+    fn join(&self, writes: &[Write], mut files: Option<&mut Files>) -> Result<Joining> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let clock = self.engine.clock.now();
@@ -206,15 +221,21 @@ impl Pipeline {
         }
         let touches = state.unpublished.resolve_touches(&self.engine, &mut times);
         let first_lsn = state.unpublished.next_lsn + touches.len() as Lsn;
-        let (operations, written) = match state.unpublished.resolve(&self.engine, writes, &mut times, first_lsn) {
+        let again = files.as_deref_mut().map(|files| files.look_again(state.unpublished.watch()));
+        let (writes, rows) = (again.as_deref().unwrap_or(writes), files.as_ref().map_or(0, |files| files.rows()));
+        let first_operation = first_lsn + Lsn::from(rows);
+        let (operations, written) = match state.unpublished.resolve(&self.engine, writes, &mut times, first_operation) {
             Ok(resolved) => resolved,
             Err(error) => return Ok(Joining::Nothing(Err(error), state.undecided())),
         };
-        if operations.is_empty() && touches.is_empty() {
+        if operations.is_empty() && touches.is_empty() && files.is_none() {
             return Ok(Joining::Nothing(Ok(written), state.undecided()));
         }
         let (touches, moved): (Vec<Operation>, Vec<Current>) = touches.into_iter().unzip();
-        let frames = [frame_of(state.unpublished.next_lsn, clock, &touches), frame_of(first_lsn, clock, &operations)];
+        let frames = [
+            frame_of(state.unpublished.next_lsn, clock, &touches, None),
+            frame_of(first_lsn, clock, &operations, files.as_deref()),
+        ];
         let mut space = state.space.clone();
         for frame in frames.iter().flatten() {
             let needed = frame_bytes(frame.body.len());
@@ -226,7 +247,9 @@ impl Pipeline {
         (state.space, state.unpublished.times) = (space, times);
         state.unpublished.touches.clear();
         state.unpublished.note(&touches, moved.into_iter().map(Some));
-        let newest = operations.iter().zip(first_lsn..).map(|(operation, lsn)| match operation {
+        let ingested = files.map(|files| files.take(first_lsn));
+        ingested.iter().for_each(|ingested| state.unpublished.note_ingested(ingested));
+        let newest = operations.iter().zip(first_operation..).map(|(operation, lsn)| match operation {
             Operation::Put(record) => Some(Current::of_record(record, lsn)),
             _ => None,
         });
@@ -235,11 +258,11 @@ impl Pipeline {
         let open = state.open.get_or_insert_with(|| OpenGroup {
             members: Group::new(),
             frames: Vec::new(),
-            operations: Vec::new(),
+            logged: Vec::new(),
         });
-        for (frame, operations) in frames.into_iter().zip([touches, operations]) {
+        for (frame, (ingested, operations)) in frames.into_iter().zip([(None, touches), (ingested, operations)]) {
             let Some(frame) = frame else { continue };
-            open.operations.push((frame.first_lsn, operations));
+            open.logged.push(Logged { first_lsn: frame.first_lsn, ingested, operations });
             open.frames.push(frame);
         }
         let group = Arc::clone(&open.members);
@@ -261,14 +284,14 @@ impl Pipeline {
             Ok(()) => {
                 let applying = self.engine.applying.lock();
                 drop(log);
-                let applied = self.engine.apply_group(&applying, &group.operations);
+                let applied = self.engine.apply_group(&applying, &group.logged);
                 drop(applying);
                 applied.map_err(|error| self.engine.fence(&error))
             }
         };
         let newest_clock = group.frames.iter().map(|frame| frame.clock).max().unwrap_or(0);
         self.engine.newest_clock.fetch_max(newest_clock, Ordering::Relaxed);
-        self.state.lock().unpublished.forget(&group.operations);
+        self.state.lock().unpublished.forget(&group.logged);
         guard.finished = true;
         group.members.decide(result);
     }
@@ -296,12 +319,16 @@ impl Pipeline {
     }
 }
 
-/// The frame of a batch; none for an empty one.
-fn frame_of(first_lsn: Lsn, clock: i64, operations: &[Operation]) -> Option<Frame> {
+/// The frame of a batch, or of an import's files and what goes with them; none for nothing.
+fn frame_of(first_lsn: Lsn, clock: i64, operations: &[Operation], files: Option<&Files>) -> Option<Frame> {
     let mut body = Vec::new();
+    if let Some(files) = files {
+        encode_files(&mut body, files.rows(), &files.entries(first_lsn));
+    }
     operations.iter().for_each(|operation| encode_operation(&mut body, operation));
-    let count = operations.len() as u32;
-    (count > 0).then_some(Frame { kind: FrameKind::Batch, first_lsn, count, clock, body })
+    let kind = if files.is_some() { FrameKind::Ingest } else { FrameKind::Batch };
+    let count = operations.len() as u32 + files.map_or(0, |files| files.rows());
+    (count > 0).then_some(Frame { kind, first_lsn, count, clock, body })
 }
 
 impl CommitState {

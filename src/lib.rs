@@ -75,7 +75,10 @@ pub use error::{Error, ErrorKind, Limit, Result};
 pub use filter::Filter;
 pub use query::{Address, Answer, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, ScanQuery};
 pub use storage::{Hot, ReadMode};
-pub use store::{Batch, CheckReport, Cursor, Options, Put, ScanPage, Stats, Store, WriteResult};
+pub use store::{
+    Batch, CheckReport, Cursor, ImportOptions, ImportProgress, ImportReport, Options, Put, ScanPage, Stats, Store,
+    WriteResult,
+};
 pub use tuning::Tuning;
 pub use types::{
     Condition, Durability, FieldVector, Hit, Item, Metric, Namespace, Scope, VectorSpace, Version, limits,

@@ -25,7 +25,8 @@
 //! Body: hash secret 2 x u64; number of vector spaces u32 (0 or 1 today), for each id u16, dims u32, metric u16 (0
 //! cosine, 1 dot, 2 L2), name text; next file id u64; first log file u64; newest LSN that any file reflects u64; settings `bytes`
 //! (empty today); number of shards u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment:
-//! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base of relative LSNs u64 (0 for absolute ones),
+//! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base that the LSNs in the file are counted from u64 (0
+//! for absolute ones; else the first LSN of the frame of the import that wrote the file),
 //! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
 //! derived files u32, for each: kind u16 (1 codes, 2 graph), version u16, file id u64, length u64.
 
@@ -37,7 +38,6 @@ use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{TEMPORARY, manifest_name};
 use crate::record::Lsn;
-use crate::segment::layout::dead_name;
 use crate::storage::Storage;
 use crate::types::{Interval, Metric, VectorSpace};
 use entry::{decode_segment, encode_segment};
@@ -125,10 +125,7 @@ impl Manifest {
 
     /// Every file this generation names, apart from the log.
     pub fn files(&self) -> impl Iterator<Item = String> + '_ {
-        self.shards.iter().flat_map(|shard| &shard.segments).flat_map(|segment| {
-            let dead = (segment.dead_generation > 0).then(|| dead_name(segment.file_id, segment.dead_generation));
-            segment.names().chain(dead)
-        })
+        self.shards.iter().flat_map(|shard| &shard.segments).flat_map(SegmentEntry::file_names)
     }
 
     /// Writes this generation under a temporary name. It is the newest one once it is published, and survives a power loss

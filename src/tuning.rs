@@ -45,6 +45,12 @@ pub struct Tuning {
     pub parallel_scan_rows: u64,
     /// Bytes reserved so that deletes work on a full disk.
     pub reserve_bytes: u64,
+    /// Most rows of one chunk of an import.
+    pub import_chunk_rows: usize,
+    /// Bytes of items past which a chunk of an import ends.
+    pub import_chunk_bytes: usize,
+    /// Rows from which a chunk of an import becomes files, not a batch in the log.
+    pub import_file_rows: usize,
     /// Background jobs run on the writing thread, at the end of a write: deterministic, for simulations.
     pub inline_background: bool,
 }
@@ -72,6 +78,9 @@ impl Default for Tuning {
             scan_unit_rows: 16_384,
             parallel_scan_rows: 32_768,
             reserve_bytes: 16 << 20,
+            import_chunk_rows: 262_144,
+            import_chunk_bytes: 256 << 20,
+            import_file_rows: 4_096,
             inline_background: false,
         }
     }
@@ -93,6 +102,8 @@ impl Tuning {
             scan_unit_rows: 8,
             parallel_scan_rows: 16,
             reserve_bytes: 32 << 10,
+            import_chunk_rows: 40,
+            import_file_rows: 8,
             inline_background: true,
             ..Self::default()
         }

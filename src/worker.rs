@@ -186,17 +186,50 @@ impl Worker {
         let _one_at_a_time = self.merging.lock();
         let view = self.engine.view.get();
         for (index, shard) in view.shards.iter().enumerate() {
-            let stats: Vec<SegmentStats> = shard.segments.iter().map(|part| part.stats()).collect();
-            let positions = match choose(&stats, &self.engine.tuning) {
+            let young = self.young(&view, index);
+            let stats = shard.segments.iter().map(|part| {
+                // Where a part missed something, the log is kept, and so is what it names.
+                let excluded = shard.has_lost() && young.iter().any(|young| Arc::ptr_eq(young, part));
+                part.stats(excluded)
+            });
+            let positions = match choose(&stats.collect::<Vec<SegmentStats>>(), &self.engine.tuning) {
                 Choice::Nothing => continue,
                 Choice::Drop(position) => vec![position],
                 Choice::Merge(positions) => positions,
             };
             let inputs: Vec<SharedPart> = positions.iter().map(|&at| Arc::clone(&shard.segments[at])).collect();
-            self.merge(index, &inputs, view.visible)?;
+            if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
+                self.adopt(index)?;
+            } else {
+                self.merge(index, &inputs, view.visible)?;
+            }
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// The segments of a shard that an import wrote and that a replay would still ask for by name: they are in no merge.
+    fn young(&self, view: &View, shard: usize) -> Vec<SharedPart> {
+        let mut ingested = view.shards[shard].segments.iter().filter(|part| part.entry.is_ingested()).peekable();
+        if ingested.peek().is_none() {
+            return Vec::new();
+        }
+        let checkpoint = self.engine.installing.lock().manifest.shards[shard].checkpoint;
+        ingested.filter(|part| part.entry.newest_lsn > checkpoint).cloned().collect()
+    }
+
+    /// Commits a manifest by which a replay of the shard begins behind its imports, so that they can merge.
+    fn adopt(&self, shard: usize) -> Result<()> {
+        // Where a writer fills the empty active part before the checkpoint, the second round seals it.
+        for _ in 0..2 {
+            let view = self.engine.view.get();
+            if view.shards[shard].has_lost() || self.young(&view, shard).is_empty() {
+                break;
+            }
+            self.seal_shards(|index| index == shard)?;
+            checkpoint(&self.engine)?;
+        }
+        Ok(())
     }
 
     fn merge(&self, shard: usize, inputs: &[SharedPart], base: Lsn) -> Result<()> {
@@ -292,10 +325,13 @@ impl Worker {
             let _one_at_a_time = self.merging.lock();
             let shards = self.engine.view.get().shards.len();
             for index in 0..shards {
+                self.adopt(index)?;
                 let view = self.engine.view.get();
-                let segments = &view.shards[index].segments;
+                let young = self.young(&view, index);
+                let mut segments = view.shards[index].segments.clone();
+                segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
                 if segments.len() > 1 || segments.iter().any(|part| part.deaths.dead_rows() > 0) {
-                    self.merge(index, segments, view.visible)?;
+                    self.merge(index, &segments, view.visible)?;
                 }
             }
         }

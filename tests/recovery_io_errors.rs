@@ -52,6 +52,10 @@ impl Run {
     }
 
     fn step(&mut self, store: &Store, operation: &Operation) -> Result<(), String> {
+        if matches!(operation, Operation::Import(..)) {
+            // An import that fails says nothing of touches: whether they wait still depends on where it failed.
+            self.step(store, &Operation::Flush)?;
+        }
         let mut next = self.model.clone();
         match perform(store, &self.clock, operation) {
             Ok(found) => {

@@ -16,8 +16,8 @@ pub(crate) struct SegmentStats {
     pub bytes: u64,
     pub rows: u64,
     pub dead_rows: u64,
-    /// It cannot be read; a merge refuses it.
-    pub damaged: bool,
+    /// No merge may take it: it cannot be read, or the log still names it.
+    pub excluded: bool,
 }
 
 impl SegmentStats {
@@ -46,10 +46,10 @@ pub(crate) enum Choice {
 /// Size-tiered: a run of at least `merge_ratio` segments of the same tier (live bytes within the ratio) merges. Past
 /// `segments_max` the smallest ones merge in any case; a segment with too many dead rows is rewritten alone.
 pub(crate) fn choose(segments: &[SegmentStats], tuning: &Tuning) -> Choice {
-    if let Some(empty) = segments.iter().position(|segment| !segment.damaged && segment.dead_rows >= segment.rows) {
+    if let Some(empty) = segments.iter().position(|segment| !segment.excluded && segment.dead_rows >= segment.rows) {
         return Choice::Drop(empty);
     }
-    let mut by_size: Vec<usize> = (0..segments.len()).filter(|&index| !segments[index].damaged).collect();
+    let mut by_size: Vec<usize> = (0..segments.len()).filter(|&index| !segments[index].excluded).collect();
     by_size.sort_by_key(|&index| (segments[index].live_bytes(), index));
     let ratio = tuning.merge_ratio.max(2);
     for start in 0..by_size.len() {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn segment(bytes: u64, rows: u64, dead_rows: u64) -> SegmentStats {
-        SegmentStats { bytes, rows, dead_rows, damaged: false }
+        SegmentStats { bytes, rows, dead_rows, excluded: false }
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
         let tuning = Tuning { segments_max: 5, ..Tuning::default() };
         let small = segment(100, 10, 0);
         let big = segment(100_000, 10_000, 0);
-        let damaged = SegmentStats { damaged: true, ..small };
+        let damaged = SegmentStats { excluded: true, ..small };
         let table: Vec<(Vec<SegmentStats>, Choice)> = vec![
             (vec![], Choice::Nothing),
             (vec![big, small, small, small], Choice::Nothing),

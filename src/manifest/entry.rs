@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::record::Lsn;
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
 use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH};
-use crate::segment::layout::{StoreKeys, codes_name, graph_name, truth_name};
+use crate::segment::layout::{StoreKeys, codes_name, dead_name, graph_name, truth_name};
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::segment::writer::SegmentInfo;
 use crate::storage::Storage;
@@ -95,7 +95,8 @@ impl SegmentEntry {
     /// What opens the segment, its graphs apart.
     pub fn files(&self) -> SegmentFiles {
         let codes = self.derived.iter().find_map(|derived| derived.of(KIND_CODES, CODES_ENCODING));
-        SegmentFiles { file_id: self.file_id, length: self.length, header_crc: self.header_crc, codes }
+        let Self { file_id, length, header_crc, lsn_base, .. } = *self;
+        SegmentFiles { file_id, length, header_crc, codes, lsn_base }
     }
 
     /// Opens the segment with its derived files, of which those that do not open are done without.
@@ -103,6 +104,38 @@ impl SegmentEntry {
         let graphs: Vec<DerivedFile> =
             self.derived.iter().filter_map(|derived| derived.of(KIND_GRAPH, GRAPH_FORM)).collect();
         Ok(Segment::open(storage, keys, &self.files())?.open_graphs(storage, keys, &graphs))
+    }
+
+    /// Whether an import wrote the segment: its LSNs are counted from the first one of its frame.
+    pub fn is_ingested(&self) -> bool {
+        self.lsn_base > 0
+    }
+
+    /// The same segment with its LSNs, so far counted from 0, counted from `base`.
+    #[must_use]
+    pub fn counted_from(self, base: Lsn) -> Self {
+        Self { lsn_base: base, newest_lsn: self.newest_lsn + base, ..self }
+    }
+
+    /// The bytes by which a manifest, and the frame of an import, name the segment.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        encode_segment(&mut out, self);
+        out.into_vec()
+    }
+
+    /// Reads what [`encode`](Self::encode) has written.
+    pub fn decode(bytes: &[u8]) -> Decoded<Self> {
+        let mut reader = Reader::new(bytes);
+        let segment = decode_segment(&mut reader)?;
+        reader.finish()?;
+        Ok(segment)
+    }
+
+    /// The names of all files of the segment.
+    pub fn file_names(&self) -> impl Iterator<Item = String> + '_ {
+        let dead = (self.dead_generation > 0).then(|| dead_name(self.file_id, self.dead_generation));
+        self.names().chain(dead)
     }
 
     /// The names of the segment's files, tombstones apart.

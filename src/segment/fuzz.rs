@@ -17,7 +17,8 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     let Ok(file) = CheckedMap::open(&storage, truth_name(1), keys.truth(1)) else { return };
     let Ok(header) = Header::decode(file.fields(), file.body_end()) else { return };
     keys.space = header.space;
-    let files = SegmentFiles { file_id: 1, length: finished.length, header_crc: finished.header_crc, codes: None };
+    let (length, header_crc) = (finished.length, finished.header_crc);
+    let files = SegmentFiles { file_id: 1, length, header_crc, codes: None, lsn_base: 0 };
     if let Ok(segment) = Segment::open(&storage as &dyn Storage, &keys, &files) {
         read_some(&segment);
         segment.verify();

@@ -132,6 +132,8 @@ pub(crate) struct Sealed<'a> {
     segment: &'a Segment,
     deaths: &'a Deaths,
     lsns: &'a [u64],
+    /// What they are counted from.
+    lsn_base: Lsn,
     updated_at: &'a [i64],
     expires_at: &'a [i64],
     /// One more than rows.
@@ -149,6 +151,7 @@ impl<'a> Sealed<'a> {
             segment,
             deaths,
             lsns: segment.lsn_column(),
+            lsn_base: segment.lsn_base(),
             updated_at: segment.updated_at_column(),
             expires_at: segment.expires_at_column(),
             first_vectors: segment.first_vector_column(),
@@ -202,7 +205,7 @@ impl Part for Sealed<'_> {
 
     fn sees_all(&self, rows: &Rows, visible: Lsn, now: i64) -> bool {
         let (header, span) = (self.segment.header(), rows.span());
-        header.newest_lsn <= visible
+        self.segment.newest_lsn() <= visible
             && now < header.earliest_expiry
             && self.deaths.none_touched_in(span.clone())
             && self.deaths.none_dead_in(span)
@@ -211,12 +214,13 @@ impl Part for Sealed<'_> {
     #[inline]
     fn sees(&self, row: u32, visible: Lsn, now: i64) -> bool {
         let expires_at = self.deaths.expires_at(row, self.expires_at[row as usize]);
-        self.lsns[row as usize] <= visible && !self.deaths.is_dead_at(row, visible) && now < expires_at
+        self.lsn(row) <= visible && !self.deaths.is_dead_at(row, visible) && now < expires_at
     }
 
     #[inline]
     fn lsn(&self, row: u32) -> Lsn {
-        self.lsns[row as usize]
+        // What a damaged file makes of the sum is seen by nobody.
+        self.lsns[row as usize].saturating_add(self.lsn_base)
     }
 
     #[inline]

@@ -33,7 +33,7 @@ pub(crate) struct StoredRow<'a> {
 }
 
 impl Segment {
-    /// The column of LSNs. Ensure `Section::Lsn` first; so for the others.
+    /// The column of LSNs, as written: without the base. Ensure `Section::Lsn` first; so for the others.
     #[inline]
     pub fn lsn_column(&self) -> &[u64] {
         self.column(Section::Lsn)
@@ -72,7 +72,7 @@ impl Segment {
         self.column(Section::Vectors)
     }
 
-    /// The LSNs of `rows`, checked.
+    /// The LSNs of `rows` as written, checked.
     pub fn lsns(&self, rows: Range<u32>) -> Result<&[u64]> {
         self.ensure_rows(rows.clone(), &[Section::Lsn])?;
         self.lsn_column()
@@ -80,9 +80,16 @@ impl Segment {
             .ok_or_else(|| self.file.damaged(0, format!("there are no rows {} to {}", rows.start, rows.end)))
     }
 
+    /// LSN of the row.
     #[inline]
     pub fn lsn(&self, row: u32) -> Result<Lsn> {
-        self.cell(Section::Lsn, row as usize)
+        Ok(self.cell::<u64>(Section::Lsn, row as usize)?.saturating_add(self.lsn_base()))
+    }
+
+    /// LSN of the newest row.
+    #[inline]
+    pub fn newest_lsn(&self) -> Lsn {
+        self.header.newest_lsn.saturating_add(self.lsn_base())
     }
 
     /// The row's numbers.
@@ -90,7 +97,7 @@ impl Segment {
     pub fn times(&self, row: u32) -> Result<RowTimes> {
         let index = row as usize;
         let lsn = self.lsn(row)?;
-        if lsn > self.header.newest_lsn {
+        if lsn > self.newest_lsn() {
             let offset = self.header.section(Section::Lsn).start + 8 * index;
             return Err(self.file.damaged(offset, format!("row {row} has an LSN above the segment's newest")));
         }

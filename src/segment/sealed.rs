@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use bytemuck::AnyBitPattern;
 
 use crate::error::{Error, Result};
+use crate::record::{ALIVE, Lsn};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::derived::{DerivedFile, TruthId};
 use crate::segment::derived_set::DerivedSet;
@@ -47,6 +48,8 @@ pub(crate) struct SegmentFiles {
     /// Pins every byte of the truth file.
     pub header_crc: u32,
     pub codes: Option<DerivedFile>,
+    /// What the LSNs in the file are counted from; 0 for absolute ones.
+    pub lsn_base: Lsn,
 }
 
 /// An open segment.
@@ -57,6 +60,7 @@ pub(crate) struct Segment {
     pub(super) file: Arc<CheckedMap>,
     pub(super) derived: DerivedSet,
     paths: OnceLock<Box<[Arc<str>]>>,
+    lsn_base: Lsn,
 }
 
 impl Segment {
@@ -70,6 +74,9 @@ impl Segment {
         if header.space != keys.space {
             return Err(Error::corrupt(file.name(), 64, "the vector space is not the store's"));
         }
+        if header.newest_lsn.checked_add(files.lsn_base).is_none_or(|newest| newest == ALIVE) {
+            return Err(Error::corrupt(file.name(), 104, "the newest LSN is out of range"));
+        }
         let segment = Self {
             file_id: files.file_id,
             secret: keys.secret,
@@ -77,14 +84,15 @@ impl Segment {
             file: Arc::new(file),
             derived: DerivedSet::default(),
             paths: OnceLock::new(),
+            lsn_base: files.lsn_base,
         };
         Ok(segment.open_codes(storage, keys, files.codes))
     }
 
     /// The same segment beside other derived files; the truth file's map is shared.
     pub(super) fn with_derived(&self, derived: DerivedSet) -> Self {
-        let (file_id, secret, paths) = (self.file_id, self.secret, self.paths.clone());
-        Self { file_id, secret, header: self.header.clone(), file: Arc::clone(&self.file), derived, paths }
+        let (file_id, secret, lsn_base, paths) = (self.file_id, self.secret, self.lsn_base, self.paths.clone());
+        Self { file_id, secret, header: self.header.clone(), file: Arc::clone(&self.file), derived, paths, lsn_base }
     }
 
     /// What a derived file must name to belong to this segment.
@@ -92,7 +100,19 @@ impl Segment {
         TruthId { file_id: self.file_id, header_crc: self.file.header_crc() }
     }
 
-    /// Counts and bounds, as written.
+    /// What the LSNs in the file are counted from.
+    #[inline]
+    pub fn lsn_base(&self) -> Lsn {
+        self.lsn_base
+    }
+
+    /// The same segment with LSNs counted from `base`: an import gets them last.
+    #[must_use]
+    pub fn counted_from(self, base: Lsn) -> Self {
+        Self { lsn_base: base, ..self }
+    }
+
+    /// Counts and bounds, as written: LSNs without the base.
     pub fn header(&self) -> &Header {
         &self.header
     }

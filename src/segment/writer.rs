@@ -176,7 +176,7 @@ impl SegmentWriter {
         let truth = TruthId { file_id: self.file_id, header_crc };
         let codes = self.codes.map(|codes| codes.finish(truth)).transpose()?;
         Ok(SegmentInfo {
-            files: SegmentFiles { file_id: self.file_id, length, header_crc, codes },
+            files: SegmentFiles { file_id: self.file_id, length, header_crc, codes, lsn_base: 0 },
             counts: self.header.counts,
             oldest_lsn: self.header.oldest_lsn,
             newest_lsn: self.header.newest_lsn,

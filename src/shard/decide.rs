@@ -117,7 +117,7 @@ pub(crate) struct Decision {
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
 /// The clock as writes see it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
     clock: i64,
     query_time: i64,
@@ -131,6 +131,13 @@ impl Times {
         self.query_time = query_time;
         if self.last > clock.saturating_add(DAY) {
             self.last = 0;
+        }
+    }
+
+    /// Sets the next `count` times aside, for whoever has a copy from before.
+    pub fn skip(&mut self, count: usize) {
+        if count > 0 {
+            self.last = self.clock.max(self.last.saturating_add(1)).saturating_add(count as i64 - 1);
         }
     }
 
@@ -148,7 +155,7 @@ pub(crate) fn decide(write: &Write, newest: Option<&Current>, times: &mut Times,
     match write {
         Write::Put(put) => {
             check(put.condition, current, &put.namespace, &put.key)?;
-            let record = complete(put, current, newest, times);
+            let record = complete(put, times_of(put, newest, times));
             let result = Written::Put(Version(lsn));
             Ok(Decision { operation: Some(Operation::Put(Arc::new(record))), result })
         }
@@ -202,12 +209,27 @@ fn check(condition: Condition, current: Option<&Current>, namespace: &Namespace,
     Err(Error::new(ErrorKind::ConditionFailed, message))
 }
 
-fn complete(put: &PutWrite, current: Option<&Current>, newest: Option<&Current>, times: &mut Times) -> Record {
+/// When an item was made, written, and expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ItemTimes {
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub expires_at: i64,
+}
+
+/// The times of what a put writes where `newest` is the key's newest living version.
+pub(crate) fn times_of(put: &PutWrite, newest: Option<&Current>, times: &mut Times) -> ItemTimes {
+    let current = newest.filter(|current| current.expires_at > times.query_time);
     let clock_given = put.updated_at.is_none().then(|| times.next_update(newest.map(|replaced| replaced.updated_at)));
     let updated_at = clock_given.or(put.updated_at).unwrap_or(times.clock);
     let kept = current.map(|replaced| replaced.created_at);
     let created_at = put.created_at.or(kept).unwrap_or(updated_at);
     let expires_at = if put.ttl > 0 { times.query_time.saturating_add(put.ttl) } else { NEVER };
+    ItemTimes { created_at, updated_at, expires_at }
+}
+
+fn complete(put: &PutWrite, times: ItemTimes) -> Record {
+    let ItemTimes { created_at, updated_at, expires_at } = times;
     Record {
         namespace: put.namespace.clone(),
         key: put.key.clone(),

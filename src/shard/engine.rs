@@ -1,7 +1,7 @@
 //! The state that live writes, installs and background jobs share, and the order in which its locks are taken.
 //!
 //! Invariants:
-//! * Lock order: preparing, installing, log, commit state, applying. None is held while waiting for another thread's work.
+//! * Lock order: importing, preparing, installing, log, commit state, applying. None is held while waiting for another thread's work.
 //! * `view` is replaced only under `applying`; readers clone it and hold nothing.
 //! * A failed write or sync of the log fences the engine for good; so does a failed apply.
 
@@ -12,10 +12,11 @@ use std::time::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
 use crate::manifest::Manifest;
-use crate::record::{Lsn, Operation};
+use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
 use crate::shard::decide::{Current, Write};
+use crate::shard::ingest::Logged;
 use crate::shard::log::Log;
 use crate::shard::part::SharedPart;
 use crate::shard::{View, apply};
@@ -228,13 +229,14 @@ impl Engine {
     }
 
     /// Applies groups in LSN order and publishes the View that shows them.
-    pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, groups: &[(Lsn, Vec<Operation>)]) -> Result<()> {
+    pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, frames: &[Logged]) -> Result<()> {
         let mut view = View::clone(&self.view.get());
-        for (first_lsn, operations) in groups {
-            apply(&view, *first_lsn, operations, |_| 0)?;
-            view.visible = first_lsn + operations.len() as Lsn - 1;
+        for logged in frames {
+            apply(&mut view, logged, |_| 0)?;
+            view.visible = logged.last_lsn();
         }
-        let (mut crowded, mut swapped) = (false, false);
+        let mut crowded = false;
+        let mut swapped = frames.iter().any(|logged| logged.ingested.is_some());
         for index in 0..view.shards.len() {
             let shard = &view.shards[index];
             if !self.is_full(&shard.active) {

@@ -11,6 +11,7 @@
 pub(crate) mod decide;
 pub(crate) mod derived;
 pub(crate) mod engine;
+pub(crate) mod ingest;
 pub(crate) mod install;
 pub(crate) mod log;
 pub(crate) mod part;
@@ -24,6 +25,7 @@ use crate::record::{ALIVE, Lsn, Operation};
 use crate::segment::active::Active;
 use crate::segment::dead::Touch;
 use crate::shard::decide::Current;
+use crate::shard::ingest::Logged;
 use crate::shard::part::SealedPart;
 use crate::types::{Interval, Namespace};
 
@@ -191,31 +193,30 @@ impl Shard {
     }
 }
 
-/// Applies the operations of a frame, whose first LSN is `first_lsn`, to every shard that has not got them yet.
+/// Applies a frame to every shard that has not got it yet.
 ///
 /// `covered` tells the LSN through which a shard holds everything already (its checkpoint, during a replay).
-pub(crate) fn apply(
-    view: &View,
-    first_lsn: Lsn,
-    operations: &[Operation],
-    covered: impl Fn(usize) -> Lsn,
-) -> Result<()> {
-    for (lsn, operation) in (first_lsn..).zip(operations) {
-        let namespace = match operation {
-            Operation::Put(record) => &record.namespace,
-            Operation::Delete { namespace, .. } | Operation::Touch { namespace, .. } => namespace,
-            Operation::DeleteRange { interval } => {
-                let touched = view.shards.iter().enumerate().filter(|(_, shard)| shard.interval.overlaps(interval));
-                for (_, shard) in touched.filter(|&(index, _)| covered(index) < lsn) {
-                    shard.apply(lsn, operation)?;
-                }
-                continue;
-            }
-        };
-        let index = view.shard_of(namespace.encoded());
-        if covered(index) < lsn {
-            view.shards[index].apply(lsn, operation)?;
-        }
+pub(crate) fn apply(view: &mut View, logged: &Logged, covered: impl Fn(usize) -> Lsn) -> Result<()> {
+    if let Some(ingested) = &logged.ingested {
+        ingested.apply(view, &covered)?;
     }
-    Ok(())
+    let mut operations = (logged.first_operation()..).zip(&logged.operations);
+    operations.try_for_each(|(lsn, operation)| apply_operation(view, lsn, operation, &covered))
+}
+
+/// [`apply`] of one operation.
+fn apply_operation(view: &View, lsn: Lsn, operation: &Operation, covered: impl Fn(usize) -> Lsn) -> Result<()> {
+    let namespace = match operation {
+        Operation::Put(record) => &record.namespace,
+        Operation::Delete { namespace, .. } | Operation::Touch { namespace, .. } => namespace,
+        Operation::DeleteRange { interval } => {
+            let touched = view.shards.iter().enumerate().filter(|(_, shard)| shard.interval.overlaps(interval));
+            for (_, shard) in touched.filter(|&(index, _)| covered(index) < lsn) {
+                shard.apply(lsn, operation)?;
+            }
+            return Ok(());
+        }
+    };
+    let index = view.shard_of(namespace.encoded());
+    if covered(index) < lsn { view.shards[index].apply(lsn, operation) } else { Ok(()) }
 }

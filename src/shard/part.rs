@@ -87,14 +87,14 @@ impl SealedPart {
         !self.is_lost() && outcome.is_err()
     }
 
-    /// The rows of the part in an interval, with their LSNs.
-    pub fn rows_in(&self, interval: &Interval) -> Result<(Range<u32>, &[Lsn])> {
+    /// The rows of the part in an interval, with what their LSNs are counted from and these.
+    pub fn rows_in(&self, interval: &Interval) -> Result<(Range<u32>, Lsn, &[Lsn])> {
         if !self.covers(interval) {
-            return Ok((0..0, &[]));
+            return Ok((0..0, 0, &[]));
         }
         let segment = self.segment()?;
         let rows = segment.interval(interval)?;
-        Ok((rows.clone(), segment.lsns(rows)?))
+        Ok((rows.clone(), segment.lsn_base(), segment.lsns(rows)?))
     }
 
     /// Whether a namespace of the interval may lie in the part.
@@ -191,8 +191,9 @@ impl AnyPart<'_> {
                 active.kill_range(interval, lsn);
             }
             Self::Sealed(part) => {
-                let (rows, lsns) = part.rows_in(interval)?;
-                if part.deaths.kill_range(rows.clone(), lsn, |row| lsns[(row - rows.start) as usize]) > 0 {
+                let (rows, base, lsns) = part.rows_in(interval)?;
+                let lsn_of = |row: u32| lsns[(row - rows.start) as usize].saturating_add(base);
+                if part.deaths.kill_range(rows.clone(), lsn, lsn_of) > 0 {
                     part.set_dirty();
                 }
             }
@@ -292,13 +293,13 @@ impl SealedPart {
         Ok(Sealed::new(self.segment()?, &self.deaths))
     }
 
-    /// What the choice of merges knows of it.
-    pub fn stats(&self) -> SegmentStats {
+    /// What the choice of merges knows of it; `excluded` if it must not be in one.
+    pub fn stats(&self, excluded: bool) -> SegmentStats {
         SegmentStats {
             bytes: self.entry.length,
             rows: u64::from(self.entry.rows),
             dead_rows: self.deaths.dead_rows(),
-            damaged: self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
+            excluded: excluded || self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
         }
     }
 }

@@ -18,9 +18,10 @@ use crate::segment::dead::Deaths;
 use crate::segment::dead_file::DeadFile;
 use crate::segment::layout::{StoreKeys, truth_name};
 use crate::shard::engine::{Identity, Installed, Start};
+use crate::shard::ingest::{Ingested, Logged};
 use crate::shard::log::Log;
 use crate::shard::part::SealedPart;
-use crate::shard::{Shard, View, apply};
+use crate::shard::{Shard, View, apply, apply_operation};
 use crate::storage::Storage;
 use crate::types::VectorSpace;
 use crate::wal::{self, LogFacts, Tail};
@@ -193,12 +194,15 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     let mut view = View { visible: manifest.reflected, shards: shards.into() };
     let mut newest_clock = 0;
     if let Some(log) = &facts.log {
-        replay(&**storage, log, &manifest, &view)?;
+        replay(&**storage, log, &manifest, &keys, &mut view)?;
         view.visible = view.visible.max(log.last_lsn);
         newest_clock = log.newest_clock;
     }
     let previous_files = files_of_previous(&**storage, &manifest)?;
-    remove_orphans(&**storage, &manifest, &previous_files, facts.log.as_ref())?;
+    // What an import has written may be named by the log alone yet.
+    let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
+    let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
+    remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
     let installed = Installed { previous_files, manifest };
     Ok(Start { identity, view, log, installed, next_file_id, newest_clock })
@@ -206,7 +210,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
 
 /// Opens a segment with its tombstones. A damaged or missing one takes its place all the same, and says so when it is read;
 /// one that could not be read this time fails the open, for what is replayed around it would be lost when it can be.
-fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SealedPart> {
+pub(super) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SealedPart> {
     let segment = read(entry.open(storage, keys))?;
     let file = DeadFile {
         store_id: keys.store_id,
@@ -243,28 +247,24 @@ fn read<T>(outcome: Result<T>) -> Result<Result<T>> {
 }
 
 /// Applies what the log holds beyond each shard's checkpoint.
-fn replay(storage: &dyn Storage, log: &LogFacts, manifest: &Manifest, view: &View) -> Result<()> {
+fn replay(storage: &dyn Storage, log: &LogFacts, manifest: &Manifest, keys: &StoreKeys, view: &mut View) -> Result<()> {
     let covered = |index: usize| manifest.shards[index].checkpoint;
     let from = manifest.checkpoint() + 1;
-    wal::visit(storage, manifest.store_id, log, from, &mut |header, operations| {
-        let seen: Lsn = header.first_lsn;
-        match apply(view, seen, &operations, covered) {
-            Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, seen, &operations, covered),
+    wal::visit(storage, manifest.store_id, log, from, &mut |header, body| {
+        let first_lsn: Lsn = header.first_lsn;
+        let ingested = Ingested::open(storage, keys, first_lsn, &body)?;
+        let logged = Logged { first_lsn, ingested, operations: body.operations };
+        match apply(view, &logged, covered) {
+            Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, &logged, covered),
             other => other,
         }
     })
 }
 
 /// A part whose damage hides what an operation would kill serves nothing from now on; everything else goes on.
-fn apply_around_damage(
-    view: &View,
-    first_lsn: Lsn,
-    operations: &[crate::record::Operation],
-    covered: impl Fn(usize) -> Lsn + Copy,
-) -> Result<()> {
-    for (lsn, operation) in (first_lsn..).zip(operations) {
-        let one = std::slice::from_ref(operation);
-        while let Err(error) = apply(view, lsn, one, covered) {
+fn apply_around_damage(view: &View, logged: &Logged, covered: impl Fn(usize) -> Lsn + Copy) -> Result<()> {
+    for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
+        while let Err(error) = apply_operation(view, lsn, operation, covered) {
             let lost = view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.hides(operation));
             match lost {
                 Some(part) if error.kind() == ErrorKind::Damaged => part.lose(&error),
@@ -293,10 +293,9 @@ fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<S
 fn remove_orphans(
     storage: &dyn Storage,
     manifest: &Manifest,
-    previous_files: &[String],
+    named: &HashSet<String>,
     log: Option<&LogFacts>,
 ) -> Result<()> {
-    let named: HashSet<String> = manifest.files().chain(previous_files.iter().cloned()).collect();
     let in_log: HashSet<u64> = log.iter().flat_map(|log| &log.files).map(|file| file.id).collect();
     for (name, _) in storage.list()? {
         let orphan = match parse_name(&name) {

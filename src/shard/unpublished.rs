@@ -5,11 +5,13 @@
 //! * A touch that cannot be looked up is dropped and counted; it never fails anybody's write.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::record::{Lsn, Operation};
 use crate::shard::decide::{Current, Decision, Times, Write, Written, decide};
 use crate::shard::engine::Engine;
+use crate::shard::ingest::{Ingested, Logged, Watch};
 use crate::sync::Ordering;
 use crate::types::{Interval, Namespace};
 
@@ -22,6 +24,9 @@ pub(crate) struct Unpublished {
     pub touches: Vec<Write>,
     pending: HashMap<(Namespace, Box<str>), Pending>,
     pending_ranges: Vec<(Lsn, Interval)>,
+    pending_ingests: Vec<Arc<Ingested>>,
+    /// For the import that is being prepared.
+    watch: Option<Watch>,
 }
 
 /// What a write under way makes of its key.
@@ -38,7 +43,7 @@ impl Unpublished {
 
     /// Whether readers see everything.
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty() && self.pending_ranges.is_empty()
+        self.pending.is_empty() && self.pending_ranges.is_empty() && self.pending_ingests.is_empty()
     }
 
     /// Decides what each write does; the first operation will have `first_lsn`.
@@ -95,14 +100,22 @@ impl Unpublished {
     /// The newest state of a key: what is pending, else what is published.
     fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
         let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
-        let since = pending.map_or(0, |pending| pending.lsn);
+        let mut since = pending.map_or(0, |pending| pending.lsn);
+        let mut ingested = None;
+        for pending in &self.pending_ingests {
+            if let Some(current) = pending.find(namespace, key)?.filter(|current| current.lsn > since) {
+                since = current.lsn;
+                ingested = Some(current);
+            }
+        }
         let erased = |(lsn, interval): &(Lsn, Interval)| *lsn > since && interval.contains(namespace.encoded());
         if self.pending_ranges.iter().any(erased) {
             return Ok(None);
         }
-        match pending {
-            Some(pending) => Ok(pending.current.clone()),
-            None => engine.current(namespace, key),
+        match (ingested, pending) {
+            (Some(current), _) => Ok(Some(current)),
+            (None, Some(pending)) => Ok(pending.current.clone()),
+            (None, None) => engine.current(namespace, key),
         }
     }
 
@@ -111,6 +124,9 @@ impl Unpublished {
         for (operation, current) in operations.iter().zip(newest) {
             let lsn = self.next_lsn;
             self.next_lsn += 1;
+            if let Some(watch) = &mut self.watch {
+                watch.note(operation);
+            }
             match (operation.address(), operation) {
                 (Some((namespace, key)), _) => {
                     self.pending.insert((namespace.clone(), key.into()), Pending { lsn, current });
@@ -121,10 +137,36 @@ impl Unpublished {
         }
     }
 
+    /// Takes LSNs for the rows of an import, and remembers them until they are published.
+    pub fn note_ingested(&mut self, ingested: &Arc<Ingested>) {
+        self.next_lsn += Lsn::from(ingested.rows);
+        self.pending_ingests.push(Arc::clone(ingested));
+    }
+
+    /// From now on notes what is written, until [`Unpublished::end_watch`]. What is not published yet counts as written.
+    pub fn begin_watch(&mut self) {
+        let mut watch = Watch::default();
+        self.pending.keys().for_each(|(namespace, key)| watch.note_key(namespace, key));
+        self.pending_ranges.iter().for_each(|(_, interval)| watch.note_range(interval));
+        self.watch = Some(watch);
+    }
+
+    /// What was written since [`Unpublished::begin_watch`].
+    pub fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    pub fn end_watch(&mut self) {
+        self.watch = None;
+    }
+
     /// Drops the entries of a published group that nothing later has replaced.
-    pub fn forget(&mut self, groups: &[(Lsn, Vec<Operation>)]) {
-        for (first_lsn, operations) in groups {
-            for (lsn, operation) in (*first_lsn..).zip(operations) {
+    pub fn forget(&mut self, frames: &[Logged]) {
+        for logged in frames {
+            if let Some(ingested) = &logged.ingested {
+                self.pending_ingests.retain(|pending| !Arc::ptr_eq(pending, ingested));
+            }
+            for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
                 let Some((namespace, key)) = operation.address() else {
                     self.pending_ranges.retain(|(pending, _)| *pending != lsn);
                     continue;

@@ -6,6 +6,7 @@
 //! * Calls that change files hold `Handle::calls` for reading and no other lock of this module; a close waits for them, so
 //!   that nothing touches a directory that has been let go.
 
+mod import;
 mod open;
 mod options;
 mod read;
@@ -30,6 +31,7 @@ use crate::types::{Condition, Item, NEVER, Namespace, Scope, VectorSpace, Versio
 use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
+pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub(crate) use open::open_with;
 pub use options::Options;
 pub use stats::Stats;

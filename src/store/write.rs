@@ -251,7 +251,7 @@ pub(super) fn put(put: Put, space: Option<VectorSpace>) -> Result<Write> {
 }
 
 /// Turns every write that a later one replaces into the test of its condition, or drops it; where each one went.
-fn last_of_each_key(writes: &mut Vec<Write>) -> Vec<Option<usize>> {
+pub(super) fn last_of_each_key(writes: &mut Vec<Write>) -> Vec<Option<usize>> {
     let mut last: HashMap<(Namespace, Box<str>), usize> = HashMap::with_capacity(writes.len());
     for (index, write) in writes.iter().enumerate() {
         if let Some((namespace, key)) = write.address() {
@@ -283,7 +283,7 @@ fn condition_of(write: Write) -> Option<Write> {
     (condition != Condition::Always).then_some(Write::Check { namespace, key, condition })
 }
 
-fn bytes_of(write: &Write) -> usize {
+pub(super) fn bytes_of(write: &Write) -> usize {
     match write {
         Write::Put(put) => {
             let vectors: usize =

@@ -19,6 +19,8 @@ pub(crate) enum FrameKind {
     Batch,
     /// The file ends here.
     Closed,
+    /// Segment files that an import has written, and operations.
+    Ingest,
     /// A kind of a newer version.
     Unknown(u8),
 }
@@ -28,6 +30,7 @@ impl FrameKind {
         match self {
             Self::Batch => 1,
             Self::Closed => 2,
+            Self::Ingest => 3,
             Self::Unknown(byte) => byte,
         }
     }
@@ -36,6 +39,7 @@ impl FrameKind {
         match byte {
             1 => Self::Batch,
             2 => Self::Closed,
+            3 => Self::Ingest,
             _ => Self::Unknown(byte),
         }
     }
@@ -46,7 +50,7 @@ impl FrameKind {
 pub(crate) struct Frame {
     pub kind: FrameKind,
     pub first_lsn: Lsn,
-    /// Operations in the body.
+    /// LSNs that it takes: rows of files and operations.
     pub count: u32,
     /// The raw wall clock, microseconds since 1970 UTC.
     pub clock: i64,
@@ -69,7 +73,7 @@ pub(crate) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The LSN of the frame's last operation, or the one before the frame if it has none.
+    /// The frame's last LSN, or the one before the frame if it has none.
     pub fn last_lsn(&self) -> Lsn {
         self.first_lsn + Lsn::from(self.count) - 1
     }

@@ -4,7 +4,7 @@
 
 use super::frame::{Frame, FrameHeader, FrameKind};
 use super::header::FileHeader;
-use super::{HEADERS_BYTES, LogWriter, Predecessor, Tail, decode_operations, encode_operation, file_name};
+use super::{HEADERS_BYTES, LogWriter, Predecessor, Tail, decode_body, encode_files, encode_operation, file_name};
 use super::{inspect, prepare, visit};
 use crate::codec::{Reader, seed};
 use crate::error::Result;
@@ -29,9 +29,13 @@ pub fn fuzz_replay(bytes: &[u8]) {
         }
         2 => {
             let Some((&count, body)) = rest.split_first() else { return };
-            if let Ok(operations) = decode_operations(body, u32::from(count)) {
+            for kind in [FrameKind::Batch, FrameKind::Ingest] {
+                let Ok(decoded) = decode_body(kind, body, u32::from(count)) else { continue };
                 let mut again = Vec::new();
-                operations.iter().for_each(|operation| encode_operation(&mut again, operation));
+                if kind == FrameKind::Ingest {
+                    encode_files(&mut again, decoded.rows, &decoded.files);
+                }
+                decoded.operations.iter().for_each(|operation| encode_operation(&mut again, operation));
                 assert_eq!(again, body);
             }
         }
@@ -44,7 +48,7 @@ fn history(storage: &SimStorage) -> Result<Option<Vec<Operation>>> {
     let facts = inspect(storage, STORE, 1)?;
     let mut operations = Vec::new();
     visit(storage, STORE, &facts, 1, &mut |_, some| {
-        operations.extend(some);
+        operations.extend(some.operations);
         Ok(())
     })?;
     Ok((!matches!(facts.tail, Tail::Corrupt { .. })).then_some(operations))
@@ -59,7 +63,11 @@ fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::new(bytes);
     let mut next_lsn = 1;
     while let (Ok([kind, count, lsn_step, length]), true) = (reader.array(), file.len() < file_bytes as usize) {
-        let kind = if kind % 8 == 7 { FrameKind::Closed } else { FrameKind::Batch };
+        let kind = match kind % 8 {
+            7 => FrameKind::Closed,
+            6 => FrameKind::Ingest,
+            _ => FrameKind::Batch,
+        };
         let body = reader.bytes((length as usize).min(reader.remaining())).ok()?.to_vec();
         let first_lsn = next_lsn + u64::from(lsn_step / 250);
         next_lsn = first_lsn + u64::from(count);

@@ -36,10 +36,10 @@
 //!
 //! FRAME
 //! 0       4     length of the body
-//! 4       1     kind: 1 Batch, 2 Closed, 3 reserved for Ingest
+//! 4       1     kind: 1 Batch, 2 Closed, 3 Ingest
 //! 5       3     zero
 //! 8       8     first LSN; of Closed, the LSN that the next operation will have
-//! 16      4     operations, each with its own LSN; 0 for Closed
+//! 16      4     LSNs that the frame takes: one for each row of its files, then one for each operation; 0 for Closed
 //! 20      4     CRC-32C of the body, seeded with (salt, first LSN)
 //! 24      8     clock: the writer's raw wall clock, microseconds since 1970 UTC
 //! 32      8     durable LSN: everything up to it was known to be synced when the frame was written
@@ -51,7 +51,8 @@
 //! salt = seed(store id, file id); chain = seed(chain so far, header CRC << 32 | body CRC), starting at 0: a frame does not
 //! verify in another store, file or place, and a file does not fit behind another predecessor.
 //!
-//! A Batch holds operations (see `operations.rs`). The body of Closed is a u64: 0 when the store was closed, else the id of
+//! A Batch holds operations, an Ingest segment files and then operations (see `operations.rs`); the files of an Ingest are durable
+//! before it is written. The body of Closed is a u64: 0 when the store was closed, else the id of
 //! the file that the log goes on in. 64 bytes at the end of every file are kept for it. The latter is written once the header
 //! of that file is durable and lies behind the accepted end which that one names; so it is read only if that file has been
 //! lost, and then says so.
@@ -85,7 +86,7 @@ mod writer;
 mod tests;
 
 pub(crate) use frame::{Frame, FrameKind};
-pub(crate) use operations::{decode_operations, encode_operation};
+pub(crate) use operations::{Body, decode_body, encode_files, encode_operation};
 pub(crate) use replay::{LogFacts, Tail, inspect, visit};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
 pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};

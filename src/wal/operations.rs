@@ -1,4 +1,4 @@
-//! Operations as bytes: the body of a Batch frame.
+//! Operations as bytes: the body of a Batch frame, and behind the files that of an Ingest frame.
 //!
 //! Invariants:
 //! * Decoding is total, allocates in proportion to the body, and accepts only what the door would: the documented limits
@@ -19,9 +19,18 @@
 //! DeleteRange:  low, high: a half-open interval of encoded namespaces (each 4 + n)
 //! Touch:        namespace, key (each 4 + n), version (8), expires_at (8)
 //! ```
+//!
+//! Ahead of the operations of an Ingest:
+//!
+//! ```text
+//! SIZE  MEANING
+//! 4     rows of all files, at least 1: they have the first LSNs of the frame, in any order
+//! 4     number of files, at least 1; then each: 4 + n, the segment as a manifest names it (`manifest.rs`)
+//! ```
 
 use std::sync::Arc;
 
+use super::frame::FrameKind;
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::record::{Operation, Record};
 use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
@@ -83,6 +92,48 @@ fn encode_put(writer: &mut Writer, record: &Record) {
         writer.count(vector.values.len());
         writer.floats(&vector.values);
     }
+}
+
+/// What a frame holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Body {
+    /// Rows of the files.
+    pub rows: u32,
+    /// What opens each file: bytes of the layer above.
+    pub files: Vec<Vec<u8>>,
+    pub operations: Vec<Operation>,
+}
+
+/// Appends the files of an Ingest, which hold `rows`.
+pub(crate) fn encode_files(out: &mut Vec<u8>, rows: u32, files: &[Vec<u8>]) {
+    let mut writer = Writer::after(std::mem::take(out));
+    writer.u32(rows);
+    writer.count(files.len());
+    files.iter().for_each(|file| writer.prefixed(file));
+    *out = writer.into_vec();
+}
+
+/// What a Batch or an Ingest holds, which takes `count` LSNs; nothing for any other kind.
+pub(crate) fn decode_body(kind: FrameKind, body: &[u8], count: u32) -> Decoded<Body> {
+    match kind {
+        FrameKind::Batch => Ok(Body { operations: decode_operations(body, count)?, ..Body::default() }),
+        FrameKind::Ingest => decode_ingest(body, count),
+        FrameKind::Closed | FrameKind::Unknown(_) => Ok(Body::default()),
+    }
+}
+
+fn decode_ingest(body: &[u8], count: u32) -> Decoded<Body> {
+    let mut reader = Reader::new(body);
+    let rows = reader.u32()?;
+    let files = reader.count(4, usize::MAX)?;
+    let files = (0..files).map(|_| Ok(reader.prefixed(usize::MAX)?.to_vec())).collect::<Decoded<Vec<_>>>()?;
+    let Some(operations) = count.checked_sub(rows).filter(|_| rows > 0 && !files.is_empty()) else {
+        return Err(reader.malformed("the rows of the files do not fit the frame"));
+    };
+    let at = reader.position();
+    let operations = decode_operations(&body[at..], operations)
+        .map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })?;
+    Ok(Body { rows, files, operations })
 }
 
 /// The `count` operations of a body.

@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use super::header::{FileHeader, HeaderState};
-use super::operations::decode_operations;
+use super::operations::{Body, decode_body};
 use super::window::Window;
 use super::{DOUBT_NAME, FILE_BYTES_MAX, HEADERS_BYTES, LogFile, Predecessor, file_id, file_name};
 use crate::codec::seed;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Lsn, Operation};
+use crate::record::Lsn;
 use crate::storage::Storage;
 
 /// How a log ends.
@@ -114,13 +114,13 @@ pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) 
     Ok(inspection.facts)
 }
 
-/// Calls `visitor` with every frame that has an operation at or after `from_lsn`.
+/// Calls `visitor` with every frame that has an LSN at or after `from_lsn`.
 pub(crate) fn visit(
     storage: &dyn Storage,
     store_id: u64,
     facts: &LogFacts,
     from_lsn: Lsn,
-    visitor: &mut dyn FnMut(&FrameHeader, Vec<Operation>) -> Result<()>,
+    visitor: &mut dyn FnMut(&FrameHeader, Body) -> Result<()>,
 ) -> Result<()> {
     for file in facts.files.iter().filter(|file| file.last_lsn >= from_lsn) {
         let name = file_name(file.id);
@@ -131,10 +131,10 @@ pub(crate) fn visit(
             let Some((header, body)) = window.frame(salt, offset)? else {
                 return Err(Error::corrupt(name, offset, "a frame has changed since it was checked"));
             };
-            if header.kind == FrameKind::Batch && header.last_lsn() >= from_lsn {
-                let operations = decode_operations(body, header.count)
+            if header.kind != FrameKind::Closed && header.last_lsn() >= from_lsn {
+                let body = decode_body(header.kind, body, header.count)
                     .map_err(|malformed| malformed.in_file(&name, offset + FRAME_HEADER_BYTES as u64))?;
-                visitor(&header, operations)?;
+                visitor(&header, body)?;
             }
             offset += header.frame_bytes();
         }
@@ -254,7 +254,7 @@ impl Inspection<'_> {
                 return Ok(Err(corrupt(file, frames.end, "the frame is not the one that follows")));
             }
             match header.kind {
-                FrameKind::Batch => {}
+                FrameKind::Batch | FrameKind::Ingest => {}
                 FrameKind::Closed => {
                     frames.closed = Some(body.try_into().map(u64::from_le_bytes).unwrap_or_default());
                 }

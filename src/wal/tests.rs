@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::frame::FRAME_HEADER_BYTES;
 use super::fuzz::fuzz_replay;
+use super::operations::decode_operations;
 use super::*;
 use crate::codec::seed;
 use crate::error::{ErrorKind, Result};
@@ -94,8 +95,8 @@ fn read(storage: &dyn Storage) -> Result<(LogFacts, Vec<Operation>)> {
     let mut next_lsn = facts.base_lsn + 1;
     visit(storage, STORE, &facts, next_lsn, &mut |header, some| {
         assert_eq!(header.first_lsn, next_lsn);
-        next_lsn += some.len() as u64;
-        operations.extend(some);
+        next_lsn += u64::from(header.count);
+        operations.extend(some.operations);
         Ok(())
     })?;
     assert_eq!(next_lsn, facts.last_lsn + 1);
@@ -156,6 +157,55 @@ fn the_bytes_of_a_frame_are_the_documented_ones() {
     ];
     assert_eq!(hex(&file[8192..8192 + 48 + 14]), expected.concat().replace(' ', ""));
     assert!(file[8192 + 62..].iter().all(|&byte| byte == 0));
+}
+
+/// An import of 3 rows in two files, of which the log knows bytes, and one operation.
+fn ingest(first_lsn: u64) -> (Frame, Body) {
+    let body = Body { rows: 3, files: vec![vec![7, 8, 9], Vec::new()], operations: vec![delete("key")] };
+    let mut bytes = Vec::new();
+    encode_files(&mut bytes, body.rows, &body.files);
+    body.operations.iter().for_each(|operation| encode_operation(&mut bytes, operation));
+    (Frame { kind: FrameKind::Ingest, first_lsn, count: 4, clock: 5, body: bytes }, body)
+}
+
+#[test]
+fn the_bytes_of_an_import_are_the_documented_ones_and_any_others_are_refused() {
+    let (frame, body) = ingest(1);
+    let hex: String = frame.body.iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = ["03000000 02000000 03000000 070809 00000000", "02 02000000 6100 03000000 6b6579"];
+    assert_eq!(hex, expected.concat().replace(' ', ""));
+    assert_eq!(decode_body(FrameKind::Ingest, &frame.body, 4).unwrap(), body);
+    for count in [0, 2, 3, 5, u32::MAX] {
+        assert!(decode_body(FrameKind::Ingest, &frame.body, count).is_err(), "{count} LSNs");
+    }
+    for length in 0..frame.body.len() {
+        assert!(decode_body(FrameKind::Ingest, &frame.body[..length], 4).is_err(), "{length} bytes");
+    }
+    let mut nothing = Vec::new();
+    encode_files(&mut nothing, 0, &[]);
+    assert!(decode_body(FrameKind::Ingest, &nothing, 0).is_err());
+    encode_files(&mut nothing, u32::MAX, &vec![Vec::new(); 9]);
+    nothing[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(decode_body(FrameKind::Ingest, &nothing, u32::MAX).is_err());
+}
+
+#[test]
+fn the_rows_of_an_import_take_log_sequence_numbers_of_their_own() {
+    let storage = SimStorage::new(3);
+    let mut writer = started(&storage, 1, 0);
+    let (import, body) = ingest(2);
+    writer.write(&[frame(1, &[delete("x")]), import, frame(6, &[delete("y")])], 0).unwrap();
+    let facts = inspect(&storage, STORE, 0).unwrap();
+    assert_eq!((facts.last_lsn, facts.tail.clone()), (6, Tail::Clean));
+    let mut seen = Vec::new();
+    visit(&storage, STORE, &facts, 3, &mut |header, body| {
+        seen.push((header.first_lsn, header.last_lsn(), body));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], (2, 5, body));
+    assert_eq!((seen[1].0, seen[1].1), (6, 6));
 }
 
 #[test]
@@ -370,7 +420,7 @@ fn the_writer_places_frames_as_the_model_says() {
         let mut seen = Vec::new();
         let from = rest_from(&facts, kept);
         visit(&storage, STORE, &inspect(&storage, STORE, kept).unwrap(), from, &mut |_, some| {
-            seen.extend(some);
+            seen.extend(some.operations);
             Ok(())
         })
         .unwrap();

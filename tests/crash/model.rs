@@ -78,6 +78,14 @@ impl Model {
                 });
                 Outcome::Done
             }
+            Operation::Import(puts, source) => {
+                let lines = puts.len();
+                let json = format!("{{\"lines\":{lines},\"imported\":{lines},\"skipped\":0,\"complete\":true}}");
+                let mark = source.clone().map(|source| (source, json));
+                let changes: Vec<Change> = puts.iter().cloned().map(Change::Put).collect();
+                self.batch(&changes, mark.as_ref(), clock);
+                Outcome::Done
+            }
             Operation::Read(key) => self.read(key, clock),
             Operation::Sweep => self.sweep(clock),
             Operation::Flush => {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use vecmem::testing::SimClock;
 use vecmem::{
-    Batch, Condition, ErrorKind, Item, Namespace, Put, ReadOptions, Result, Scope, Store, Version, WriteResult,
+    Batch, Condition, ErrorKind, ImportOptions, ImportProgress, Item, Namespace, Put, ReadOptions, Result, Scope,
+    Store, Version, WriteResult,
 };
 
 use super::DIMS;
@@ -52,6 +53,8 @@ pub enum Operation {
     DeleteRange(Scope),
     /// A read that pushes the expiry back.
     Read(Key),
+    /// As a bulk import, with or without a source whose mark is kept.
+    Import(Vec<PutChange>, Option<String>),
     Sweep,
     Flush,
     Compact,
@@ -106,6 +109,9 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
             let options = ReadOptions { include_vectors: true, refresh_ttl: true, ..ReadOptions::default() };
             store.get_with(namespace, key, &options).map(|item| Outcome::Read(item.map(Box::new)))
         }
+        Operation::Import(changes, source) => {
+            import(store, changes, source.as_deref(), ImportOptions::new()).map(|()| Outcome::Done)
+        }
         Operation::Sweep => store.sweep().map(Outcome::Swept),
         Operation::Flush => store.flush().map(|()| Outcome::Done),
         Operation::Compact => store.compact().map(|()| Outcome::Done),
@@ -118,6 +124,15 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
         Err(error) if error.kind() == ErrorKind::ConditionFailed => Ok(Outcome::ConditionFailed),
         other => other,
     }
+}
+
+/// Imports from the beginning, whatever the mark says.
+pub fn import(store: &Store, changes: &[PutChange], source: Option<&str>, options: ImportOptions<'_>) -> Result<()> {
+    let options = source.into_iter().fold(options, |options, source| options.source(source));
+    let options = options.continue_after(ImportProgress::default());
+    let report = store.import(changes.iter().map(|change| Ok(put(change))), options)?;
+    assert_eq!((report.imported, report.skipped), (changes.len() as u64, 0));
+    Ok(())
 }
 
 fn write(store: &Store, change: &Change) -> Result<WriteResult> {
@@ -191,6 +206,7 @@ impl Generator {
             800..=819 => Operation::Sweep,
             820..=849 => Operation::Flush,
             850..=851 => Operation::Compact,
+            852..=866 => self.import(model),
             _ => Operation::Advance(Duration::from_millis(1 + self.random.next() % 4_000)),
         }
     }
@@ -211,6 +227,17 @@ impl Generator {
         let count = self.count;
         let mark = self.random.percent(20).then(|| ("file.jsonl".to_owned(), format!("{{\"done\":{count}}}")));
         Operation::Batch(changes, mark)
+    }
+
+    /// Small ones that go through the log, and some with files; always one frame.
+    pub fn import(&mut self, model: &Model) -> Operation {
+        let count = 1 + self.random.below(35);
+        let mut changes = Vec::new();
+        for _ in 0..count {
+            let Change::Put(put) = self.put(model) else { unreachable!("put draws puts") };
+            changes.push(PutChange { condition: Condition::Always, ..put });
+        }
+        Operation::Import(changes, self.random.percent(50).then(|| "another".to_owned()))
     }
 
     fn make_unconditional(change: &mut Change) {

@@ -1,0 +1,266 @@
+//! Bulk import: many puts as segment files that one frame commits.
+//!
+//! The files are written and synced outside all locks but that of imports. Which older versions their rows replace, and what
+//! they keep of them, comes from a View; under the commit lock only keys that were written since are looked at again.
+//!
+//! Invariants:
+//! * A frame is written only when its files and their names are durable. Files that no frame can name are removed.
+//! * A key written since the View is put again, behind the files in the same frame, so that what it keeps is right.
+//! * Rows have LSNs in the order of the lines; of several lines with one key the last one counts.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Pipeline;
+use crate::error::Result;
+use crate::manifest::SegmentEntry;
+use crate::record::{ALIVE, Lsn};
+use crate::segment::dead::Deaths;
+use crate::segment::rows::RowTimes;
+use crate::segment::sealed::Segment;
+use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, VectorInput, remove_files};
+use crate::shard::decide::{PutWrite, Times, Write, times_of};
+use crate::shard::engine::Engine;
+use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch};
+use crate::shard::part::SealedPart;
+use crate::shard::{Lost, View};
+
+/// Rows between two questions whether the store is still open.
+const BURST_ROWS: usize = 1_024;
+
+impl Pipeline {
+    /// Puts all rows or none, through segment files. `before_commit` is called when the files are written.
+    pub fn ingest(&self, rows: Vec<PutWrite>, before_commit: &mut dyn FnMut()) -> Result<()> {
+        self.engine.check_writable()?;
+        self.wait_for_room()?;
+        let mut files = Files { order: order_of(&rows), rows, files: Vec::new() };
+        let _one_at_a_time = self.importing.lock();
+        let (mut times, mut watch) = self.begin_watch(&files);
+        let view = self.engine.view.get();
+        let found = files.look_up(&view, &mut times)?;
+        let mut unnamed = Unnamed { engine: &self.engine, ids: Vec::new() };
+        for range in files.ranges(&view) {
+            let file_id = self.engine.new_file_id();
+            unnamed.ids.push(file_id);
+            files.write(&self.engine, file_id, range, &found)?;
+        }
+        self.engine.sync_dir()?;
+        before_commit();
+        let committed = self.commit(&[], Some(&mut files), false);
+        if files.files.is_empty() {
+            // They were handed over, so a frame may name them, whatever came of it.
+            unnamed.ids.clear();
+            watch.set_aside = None;
+        }
+        committed.map(drop)
+    }
+
+    /// Begins to note what is written, and sets times aside for the rows that come without.
+    fn begin_watch(&self, files: &Files) -> (Times, WatchGuard<'_>) {
+        let clock_given = files.order.iter().filter(|&&line| files.rows[line as usize].updated_at.is_none()).count();
+        let mut state = self.state.lock();
+        state.unpublished.begin_watch();
+        let times = &mut state.unpublished.times;
+        times.begin(self.engine.clock.now(), self.engine.query_time());
+        let mine = times.clone();
+        times.skip(clock_given);
+        let set_aside = Some((mine.clone(), times.clone()));
+        (mine, WatchGuard { pipeline: self, set_aside })
+    }
+}
+
+/// Ends the watch, whatever happens.
+struct WatchGuard<'a> {
+    pipeline: &'a Pipeline,
+    /// The clock of the store without and with the times set aside, to be given back if nobody writes with them.
+    set_aside: Option<(Times, Times)>,
+}
+
+impl Drop for WatchGuard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pipeline.state.lock();
+        state.unpublished.end_watch();
+        if let Some((without, _)) = self.set_aside.take().filter(|(_, with)| *with == state.unpublished.times) {
+            state.unpublished.times = without;
+        }
+    }
+}
+
+/// Segments that no frame can name yet: they go when this is dropped, so that a full disk gets its space back.
+struct Unnamed<'a> {
+    engine: &'a Engine,
+    ids: Vec<u64>,
+}
+
+impl Drop for Unnamed<'_> {
+    fn drop(&mut self) {
+        self.ids.iter().for_each(|&id| remove_files(&*self.engine.storage, id));
+    }
+}
+
+/// The rows of an import, and the files that wait for their frame.
+pub(super) struct Files {
+    rows: Vec<PutWrite>,
+    /// Places in `rows`, in (namespace, key) order, each key once.
+    order: Vec<u32>,
+    files: Vec<File>,
+}
+
+/// One file: a range of the order.
+struct File {
+    range: Range<usize>,
+    entry: SegmentEntry,
+    segment: Segment,
+    replaced: Vec<Replaced>,
+    unsure: BTreeSet<u32>,
+}
+
+/// What the View says of each row of the order.
+struct Found {
+    times: Vec<RowTimes>,
+    /// Place in the order, and the version replaced.
+    replaced: Vec<(usize, PartHandle, u32)>,
+}
+
+fn order_of(rows: &[PutWrite]) -> Vec<u32> {
+    let address = |line: u32| {
+        let row = &rows[line as usize];
+        (row.namespace.encoded(), row.key.as_bytes())
+    };
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_unstable_by(|&a, &b| address(a).cmp(&address(b)).then(b.cmp(&a)));
+    order.dedup_by(|earlier, last| address(*earlier) == address(*last));
+    order
+}
+
+impl Files {
+    /// Rows of all files.
+    pub fn rows(&self) -> u32 {
+        self.order.len() as u32
+    }
+
+    /// How the frame that begins at `first_lsn` names the files.
+    pub fn entries(&self, first_lsn: Lsn) -> Vec<Vec<u8>> {
+        self.files.iter().map(|file| file.entry.clone().counted_from(first_lsn).encode()).collect()
+    }
+
+    /// Hands the files over to the frame that begins at `first_lsn`.
+    pub fn take(&mut self, first_lsn: Lsn) -> Arc<Ingested> {
+        let files = std::mem::take(&mut self.files).into_iter().map(|file| {
+            let entry = file.entry.counted_from(first_lsn);
+            let deaths = Deaths::new(entry.rows);
+            let part = Arc::new(SealedPart::new(entry, Ok(file.segment.counted_from(first_lsn)), deaths));
+            let unsure = file.unsure.into_iter().collect();
+            IngestedFile { part, older: Older::Known { replaced: file.replaced, unsure } }
+        });
+        Arc::new(Ingested { rows: self.order.len() as u32, files: files.collect() })
+    }
+
+    /// The part of the order that belongs to each shard, if any does.
+    fn ranges(&self, view: &View) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for shard in view.shards.iter() {
+            let start = ranges.last().map_or(0, |range| range.end);
+            let inside = self.order[start..]
+                .partition_point(|&line| self.rows[line as usize].namespace.encoded() < shard.interval.high.as_slice());
+            ranges.push(start..start + inside);
+        }
+        ranges.retain(|range| !range.is_empty());
+        ranges
+    }
+
+    /// Looks for older versions, and gives each row its times, in the order of the lines.
+    fn look_up(&self, view: &View, times: &mut Times) -> Result<Found> {
+        let mut by_line: Vec<u32> = (0..self.rows()).collect();
+        by_line.sort_unstable_by_key(|&place| self.order[place as usize]);
+        let none = RowTimes { lsn: 0, created_at: 0, updated_at: 0, expires_at: 0, ttl: 0 };
+        let mut found = Found { times: vec![none; self.order.len()], replaced: Vec::new() };
+        for (lsn, &place) in (0..).zip(&by_line) {
+            let put = &self.rows[self.order[place as usize] as usize];
+            let namespace = put.namespace.encoded();
+            let newest = match view.shards[view.shard_of(namespace)].newest(namespace, &put.key, Lost::Fails)? {
+                Some((part, row)) if part.dead_lsn(row)? == ALIVE => {
+                    found.replaced.push((place as usize, PartHandle::of(part), row));
+                    Some(part.current(row)?)
+                }
+                _ => None,
+            };
+            let given = times_of(put, newest.as_ref(), times);
+            let (created_at, updated_at, expires_at) = (given.created_at, given.updated_at, given.expires_at);
+            found.times[place as usize] = RowTimes { lsn, created_at, updated_at, expires_at, ttl: put.ttl };
+        }
+        found.replaced.sort_unstable_by_key(|(place, ..)| *place);
+        Ok(found)
+    }
+
+    /// Writes, syncs and opens the file of a range of the order.
+    fn write(&mut self, engine: &Engine, file_id: u64, range: Range<usize>, found: &Found) -> Result<()> {
+        let info = self.write_rows(engine, file_id, range.clone(), &found.times)?;
+        let entry = SegmentEntry::new(&info);
+        let segment = entry.open(&*engine.storage, &engine.identity.keys)?;
+        let replaced = found.replaced.iter().filter(|(place, ..)| range.contains(place));
+        let replaced = replaced
+            .map(|(place, part, at)| Replaced { row: (place - range.start) as u32, part: part.clone(), at: *at })
+            .collect();
+        self.files.push(File { range, entry, segment, replaced, unsure: BTreeSet::new() });
+        Ok(())
+    }
+
+    fn write_rows(
+        &self,
+        engine: &Engine,
+        file_id: u64,
+        range: Range<usize>,
+        times: &[RowTimes],
+    ) -> Result<SegmentInfo> {
+        let mut totals = Totals::default();
+        let rows = || range.clone().map(|place| (&self.rows[self.order[place] as usize], times[place]));
+        rows().for_each(|(row, _)| totals.add(row.vectors.len(), row.value.len()));
+        let mut writer = SegmentWriter::create(&*engine.storage, &engine.identity.keys, file_id, totals)?;
+        let mut vectors = Vec::new();
+        for (done, (row, times)) in rows().enumerate() {
+            if done.is_multiple_of(BURST_ROWS) {
+                engine.check_writable()?;
+            }
+            vectors.clear();
+            let inputs = row.vectors.iter();
+            vectors.extend(inputs.map(|vector| VectorInput { path: &vector.path, values: &vector.values, code: None }));
+            writer.push(&RowInput {
+                namespace: row.namespace.encoded(),
+                key: &row.key,
+                value: &row.value,
+                times,
+                flags: 0,
+                index_paths: &row.index_paths,
+                vectors: &vectors,
+            })?;
+        }
+        writer.finish()
+    }
+
+    /// The puts of keys that were written since the View, in the order of the lines; what the View said of them no longer holds.
+    pub fn look_again(&mut self, watch: Option<&Watch>) -> Vec<Write> {
+        let Some(watch) = watch.filter(|watch| !watch.is_empty()) else { return Vec::new() };
+        let (rows, order) = (&self.rows, &self.order);
+        let mut again = BTreeSet::new();
+        for file in &mut self.files {
+            let own = &order[file.range.clone()];
+            let of_row = |row: u32| &rows[own[row as usize] as usize];
+            let written = watch.keys().filter_map(|(namespace, key)| {
+                let address = (namespace.encoded(), key.as_bytes());
+                let found = own.binary_search_by(|&line| {
+                    let row = &rows[line as usize];
+                    (row.namespace.encoded(), row.key.as_bytes()).cmp(&address)
+                });
+                found.ok().map(|row| row as u32)
+            });
+            // A range can only have deleted what was there.
+            let erased = file.replaced.iter().map(|replaced| replaced.row);
+            let erased = erased.filter(|&row| watch.has_range(&of_row(row).namespace));
+            file.unsure = written.chain(erased).collect();
+            again.extend(file.unsure.iter().map(|&row| own[row as usize]));
+        }
+        again.into_iter().map(|line| Write::Put(rows[line as usize].clone())).collect()
+    }
+}

@@ -1,0 +1,271 @@
+//! Segment files that an import has written: how they become parts of their shards, live and in a replay.
+//!
+//! Invariants:
+//! * Rows have the first LSNs of their frame. Each kills the older versions of its key, wherever they are.
+//! * What a live import knows of older versions is a hint: where a part was replaced or a key was written meanwhile, the key is
+//!   looked up. A replay looks up every key. Both come out the same.
+//! * Applying again changes nothing: a file that is there already, since a manifest names it, is not added twice.
+//! * A part whose damage hides what a row would kill serves nothing from now on; everything else goes on.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::SegmentEntry;
+use crate::record::{ALIVE, Lsn, Operation};
+use crate::segment::active::Active;
+use crate::segment::layout::StoreKeys;
+use crate::shard::decide::Current;
+use crate::shard::part::SharedPart;
+use crate::shard::recover::open_part;
+use crate::shard::{AnyPart, Shard, View};
+use crate::storage::Storage;
+use crate::types::{Interval, Namespace};
+use crate::wal::Body;
+
+/// What one frame does: the rows of files first, then operations.
+pub(crate) struct Logged {
+    pub first_lsn: Lsn,
+    pub ingested: Option<Arc<Ingested>>,
+    pub operations: Vec<Operation>,
+}
+
+impl Logged {
+    /// LSN of the first operation.
+    pub fn first_operation(&self) -> Lsn {
+        self.first_lsn + self.ingested.as_ref().map_or(0, |ingested| Lsn::from(ingested.rows))
+    }
+
+    /// The frame's last LSN.
+    pub fn last_lsn(&self) -> Lsn {
+        self.first_operation() + self.operations.len() as Lsn - 1
+    }
+}
+
+/// The files of one frame.
+pub(crate) struct Ingested {
+    pub rows: u32,
+    pub files: Vec<IngestedFile>,
+}
+
+/// One file.
+pub(crate) struct IngestedFile {
+    pub part: SharedPart,
+    pub older: Older,
+}
+
+/// What is known of the older versions of a file's keys.
+pub(crate) enum Older {
+    /// Nothing.
+    Unknown,
+    Known {
+        /// In the order of their rows.
+        replaced: Vec<Replaced>,
+        /// Rows whose keys were written since, in order.
+        unsure: Vec<u32>,
+    },
+}
+
+/// The version that a row of a file replaces.
+pub(crate) struct Replaced {
+    pub row: u32,
+    pub part: PartHandle,
+    pub at: u32,
+}
+
+/// A part, kept.
+#[derive(Clone)]
+pub(crate) enum PartHandle {
+    Active(Arc<Active>),
+    Sealed(SharedPart),
+}
+
+impl PartHandle {
+    pub fn of(part: AnyPart<'_>) -> Self {
+        match part {
+            AnyPart::Active(active) | AnyPart::Sealing(active) => Self::Active(Arc::clone(active)),
+            AnyPart::Sealed(part) => Self::Sealed(Arc::clone(part)),
+        }
+    }
+
+    fn part(&self) -> AnyPart<'_> {
+        match self {
+            Self::Active(active) => AnyPart::Active(active),
+            Self::Sealed(part) => AnyPart::Sealed(part),
+        }
+    }
+}
+
+/// Tells parts apart.
+fn address(part: AnyPart<'_>) -> usize {
+    match part {
+        AnyPart::Active(active) | AnyPart::Sealing(active) => Arc::as_ptr(active) as usize,
+        AnyPart::Sealed(part) => Arc::as_ptr(part) as usize,
+    }
+}
+
+impl Ingested {
+    /// Opens what a frame of the log names. A file that is damaged or missing takes its place all the same, and holds the log
+    /// back, so that one that is restored can be told what it missed.
+    pub fn open(storage: &dyn Storage, keys: &StoreKeys, first_lsn: Lsn, body: &Body) -> Result<Option<Arc<Self>>> {
+        if body.files.is_empty() {
+            return Ok(None);
+        }
+        let mut files = Vec::with_capacity(body.files.len());
+        for bytes in &body.files {
+            let entry =
+                SegmentEntry::decode(bytes).map_err(|malformed| malformed.in_file("an import in the log", 0))?;
+            if entry.lsn_base != first_lsn || entry.dead_generation != 0 {
+                let why = format!("segment {:016x} is not one of the import at LSN {first_lsn}", entry.file_id);
+                return Err(Error::new(ErrorKind::Corrupt, why));
+            }
+            let part = Arc::new(open_part(storage, &entry, keys)?);
+            if let Err(error) = part.segment() {
+                part.lose(&error);
+            }
+            files.push(IngestedFile { part, older: Older::Unknown });
+        }
+        let rows: u64 = files.iter().map(|file| u64::from(file.part.entry.rows)).sum();
+        if rows != u64::from(body.rows) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("the import at LSN {first_lsn} has {} rows, its files have {rows}", body.rows),
+            ));
+        }
+        Ok(Some(Arc::new(Self { rows: body.rows, files })))
+    }
+
+    /// The state that a row of the files gives its key.
+    pub fn find(&self, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
+        for file in &self.files {
+            let part = AnyPart::Sealed(&file.part);
+            if let Some(row) = part.find(namespace.encoded(), key)? {
+                return part.current(row).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds the files to the shards that have not got them yet; see [`apply`](crate::shard::apply).
+    pub fn apply(&self, view: &mut View, covered: impl Fn(usize) -> Lsn) -> Result<()> {
+        for file in &self.files {
+            let entry = &file.part.entry;
+            let index = view.shard_of(&entry.first_namespace);
+            if covered(index) >= entry.lsn_base {
+                continue;
+            }
+            let shard = &view.shards[index];
+            let known = shard.segments.iter().find(|part| part.entry.file_id == entry.file_id).cloned();
+            let part = known.clone().unwrap_or_else(|| Arc::clone(&file.part));
+            kill_older(shard, &part, &file.older)?;
+            if known.is_none() {
+                let mut shard = Shard::clone(shard);
+                shard.segments.push(part);
+                *view = view.with_shard(index, shard);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Kills what the rows of `part` replace in the shard.
+fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
+    let segment = match part.segment() {
+        Ok(segment) => segment,
+        Err(error) => {
+            part.lose(&error);
+            return Ok(());
+        }
+    };
+    let outcome = match older {
+        Older::Unknown => (0..segment.namespaces()).try_for_each(|number| {
+            let namespace = segment.namespace(number)?;
+            let rows = segment.namespace_rows(number)?;
+            { rows }.try_for_each(|row| kill_other_version(shard, part, row, namespace, segment.key(row)?))
+        }),
+        Older::Known { replaced, unsure } => {
+            let there: HashSet<usize> = shard.parts().map(address).collect();
+            let unsure_rows: HashSet<u32> = unsure.iter().copied().collect();
+            let gone = |replaced: &&Replaced| !there.contains(&address(replaced.part.part()));
+            for replaced in replaced.iter().filter(|replaced| !gone(replaced) && !unsure_rows.contains(&replaced.row)) {
+                replaced.part.part().kill(replaced.at, segment.lsn(replaced.row)?);
+            }
+            let moved = replaced.iter().filter(gone).map(|replaced| replaced.row);
+            let rows: HashSet<u32> = moved.chain(unsure.iter().copied()).collect();
+            rows.into_iter().try_for_each(|row| {
+                let namespace = segment.namespace(segment.namespace_of(row)?)?;
+                kill_other_version(shard, part, row, namespace, segment.key(row)?)
+            })
+        }
+    };
+    match outcome {
+        // What damage hides of its own rows cannot kill anything.
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            part.lose(&error);
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Kills the version of a key that a row of `part` replaces; the row is born dead where a newer version is known.
+fn kill_other_version(shard: &Shard, part: &SharedPart, row: u32, namespace: &[u8], key: &str) -> Result<()> {
+    let lsn = part.segment()?.lsn(row)?;
+    for other in shard.parts().filter(|other| !other.is_lost() && address(*other) != Arc::as_ptr(part) as usize) {
+        let met = (|| -> Result<()> {
+            let Some(found) = other.find(namespace, key)? else { return Ok(()) };
+            let theirs = other.lsn(found)?;
+            if theirs > lsn {
+                AnyPart::Sealed(part).kill(row, theirs);
+            } else if other.dead_lsn(found)? == ALIVE {
+                other.kill(found, lsn);
+            }
+            Ok(())
+        })();
+        match (met, other) {
+            (Err(error), AnyPart::Sealed(other)) if error.kind() == ErrorKind::Damaged => other.lose(&error),
+            (met, _) => met?,
+        }
+    }
+    Ok(())
+}
+
+/// What was written since a moment: what an import under way has to look at again.
+#[derive(Default)]
+pub(crate) struct Watch {
+    keys: HashSet<(Namespace, Box<str>)>,
+    intervals: Vec<Interval>,
+}
+
+impl Watch {
+    /// Notes an operation.
+    pub fn note(&mut self, operation: &Operation) {
+        match (operation.address(), operation) {
+            (Some((namespace, key)), _) => self.note_key(namespace, key),
+            (None, Operation::DeleteRange { interval }) => self.note_range(interval),
+            (None, _) => {}
+        }
+    }
+
+    pub fn note_key(&mut self, namespace: &Namespace, key: &str) {
+        self.keys.insert((namespace.clone(), key.into()));
+    }
+
+    pub fn note_range(&mut self, interval: &Interval) {
+        self.intervals.push(interval.clone());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.intervals.is_empty()
+    }
+
+    /// The keys written.
+    pub fn keys(&self) -> impl Iterator<Item = &(Namespace, Box<str>)> {
+        self.keys.iter()
+    }
+
+    /// Whether the namespace is in a range that was deleted.
+    pub fn has_range(&self, namespace: &Namespace) -> bool {
+        self.intervals.iter().any(|interval| interval.contains(namespace.encoded()))
+    }
+}
