@@ -13,9 +13,9 @@ use rayon::prelude::*;
 
 use super::pool::ordered;
 use super::repair::repair;
-use super::reuse::{self, Reuse};
+use super::reuse::{Reuse, adopt};
 use super::select::{Link, query_of, select};
-use super::walk::{Beam, Level, Walked, descend, each_distance, search_level, with_scratch};
+use super::walk::{Beam, Level, Scratch, Walked, descend, each_distance, search_level, with_scratch};
 use super::{Parameters, Points, Upper};
 use crate::distance::{CodeKernel, Kernels, Work};
 use crate::error::Result;
@@ -63,17 +63,17 @@ pub(crate) fn build(
             let points = Points { codes: &codes[..count * points.stride], metas: &metas[..count], ..*points };
             let identity: Vec<u32> = (0..counts[level] as u32).collect();
             let upper = flatten(&counts[level..], &identity, &rows);
+            let all: Vec<u32> = (0..count as u32).collect();
             let links = Links::new(count, parameters.m as usize);
-            let row = build_level(&points, parameters, &upper, &identity, links, 0..count as u32, go_on)?;
-            rows.insert(0, row);
+            rows.insert(0, build_level(&points, parameters, &upper, &identity, &all, (links, &[]), go_on)?);
         }
         let first = &order[..counts.first().copied().unwrap_or(0)];
         let upper = flatten(&counts, first, &rows);
-        let mut links = Links::new(nodes, parameters.m0 as usize);
-        reuse::adopt(points, parameters, reuse, &mut links)?;
-        let mut row = build_level(points, parameters, &upper, first, links, order.iter().copied(), go_on)?;
-        repair(points, parameters, first, &mut row);
-        Ok(Built { links: row, upper })
+        let links = Links::new(nodes, parameters.m0 as usize);
+        let links = build_level(points, parameters, &upper, first, &order, (links, reuse), go_on)?;
+        let mut built = Built { links, upper };
+        repair(points, parameters, &mut built);
+        Ok(built)
     })
 }
 
@@ -159,15 +159,16 @@ fn build_level(
     parameters: &Parameters,
     upper: &[u32],
     first: &[u32],
-    mut links: Links,
-    order: impl Iterator<Item = u32>,
+    order: &[u32],
+    (mut links, reuse): (Links, &[Reuse<'_>]),
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Vec<u32>> {
     let upper = Upper::shape(points.len() as u32, parameters.m as usize, upper).unwrap_or_else(|| unreachable!());
     let inserter = Inserter { points, parameters, upper };
+    adopt(&inserter, reuse, &mut links);
     let seeded: Vec<u32> = first.iter().copied().filter(|&node| !links.is_linked(node)).collect();
     inserter.seed(first, &seeded, &mut links);
-    let rest: Vec<u32> = order.skip(first.len()).filter(|&node| !links.is_linked(node)).collect();
+    let rest: Vec<u32> = order[first.len()..].iter().copied().filter(|&node| !links.is_linked(node)).collect();
     let total = points.len();
     let mut there = total - rest.len();
     let most = (total * BATCH_PERCENT / 100).max(BATCH_MIN);
@@ -188,8 +189,8 @@ fn build_level(
 }
 
 /// What stays the same while a level is built.
-struct Inserter<'a> {
-    points: &'a Points<'a>,
+pub(super) struct Inserter<'a> {
+    pub points: &'a Points<'a>,
     parameters: &'a Parameters,
     /// The levels above.
     upper: Upper<'a>,
@@ -224,7 +225,7 @@ impl Inserter<'_> {
         let rows: Vec<Vec<Link>> = batch
             .par_iter()
             .with_min_len(CHUNK)
-            .map(|&node| Kernels::get().run(Find { inserter: self, links, node }))
+            .map(|&node| with_scratch(|scratch| Kernels::get().run(Find { scratch, inserter: self, links, node })))
             .collect();
         let mut back: Vec<(u32, u32, u32)> = Vec::new();
         for (&node, row) in batch.iter().zip(&rows) {
@@ -273,6 +274,7 @@ impl Inserter<'_> {
 
 /// Finds the links of a new node.
 struct Find<'a, 's> {
+    scratch: &'s mut Scratch,
     inserter: &'a Inserter<'a>,
     links: &'s Links,
     node: u32,
@@ -284,39 +286,31 @@ impl Work for Find<'_, '_> {
     #[inline(always)]
     fn run<K: CodeKernel>(self) -> Vec<Link> {
         let Inserter { points, parameters, upper } = *self.inserter;
-        with_scratch(|scratch| {
-            let mut code = std::mem::take(&mut scratch.code);
-            let mut walked = Walked::default();
-            let beam = Beam { ef: parameters.ef_construction as usize, ..query_of(points, self.node, &mut code) };
-            let entry = descend::<K>(&upper, points, &beam, &mut walked);
-            search_level::<K>(&self.links.level(), points, &beam, &[entry], scratch, &mut walked);
-            let found = scratch.pool.iter().map(|(distance, node)| (ordered(distance), node));
-            let mut candidates: Vec<Link> = found.chain(self.links.of(self.node)).collect();
-            candidates.sort_unstable();
-            candidates.dedup();
-            let mut chosen = Vec::new();
-            select::<K>(
-                points,
-                &candidates,
-                self.links.degree,
-                parameters.alpha,
-                &mut code,
-                &mut chosen,
-                &mut Vec::new(),
-            );
-            scratch.code = code;
-            chosen
-        })
+        let scratch = self.scratch;
+        let mut code = std::mem::take(&mut scratch.code);
+        let mut walked = Walked::default();
+        let beam = Beam { ef: parameters.ef_construction as usize, ..query_of(points, self.node, &mut code) };
+        descend::<K>(&upper, points, &beam, scratch, &mut walked);
+        search_level::<K>(&self.links.level(), points, &beam, scratch, &mut walked);
+        let found = scratch.pool.iter().map(|(distance, node)| (ordered(distance), node));
+        let mut candidates: Vec<Link> = found.chain(self.links.of(self.node)).collect();
+        candidates.sort_unstable();
+        candidates.dedup();
+        let mut chosen = Vec::new();
+        select::<K>(points, &candidates, self.links.degree, parameters.alpha, &mut code, &mut chosen, &mut Vec::new());
+        scratch.code = code;
+        chosen
     }
 }
 
-/// Chooses at most `most` links of a node among `known` ones and `others` whose distances are still to be found.
+/// Chooses at most `most` links of a node among `known` ones and `others` whose distances are still to be found; all of them, nearest
+/// first, if `most` is [`usize::MAX`].
 pub(super) struct Prune<'a> {
-    inserter: &'a Inserter<'a>,
-    node: u32,
-    known: &'a [Link],
-    others: &'a [u32],
-    most: usize,
+    pub inserter: &'a Inserter<'a>,
+    pub node: u32,
+    pub known: &'a [Link],
+    pub others: &'a [u32],
+    pub most: usize,
 }
 
 impl Work for Prune<'_> {
@@ -333,6 +327,9 @@ impl Work for Prune<'_> {
                 candidates.push((distance, self.others[index]));
             });
             candidates.sort_unstable();
+        }
+        if self.most == usize::MAX {
+            return candidates;
         }
         let mut chosen = Vec::new();
         select::<K>(points, &candidates, self.most, parameters.alpha, &mut code, &mut chosen, &mut Vec::new());

@@ -57,3 +57,142 @@ fn the_graph_does_not_depend_on_the_number_of_threads_and_finds_what_is_near() {
         assert!(hits >= 980, "{metric:?}: {hits} of 1000");
     }
 }
+
+/// Of the ten nearest of stored vectors, how many walks find: hits of 1,000.
+fn hits(points: &Points<'_>, graph: Graph<'_>, vectors: &[f32], dims: usize) -> usize {
+    let mut found = Vec::new();
+    let count = vectors.len() / dims;
+    (0..100)
+        .map(|number| {
+            let at = number * (count / 100) * dims;
+            let query = PreparedQuery::new(Kernels::get(), &vectors[at..at + dims], points.metric);
+            let ask = Ask { query: &query, ef: 24, floor: f32::NEG_INFINITY, without: None, budget: usize::MAX };
+            walk(graph, points, &ask, &mut found);
+            let mut all: Vec<(f32, u32)> = (0..points.len() as u32)
+                .map(|node| {
+                    (
+                        -query.estimate(Kernels::get().dot_codes(query.code(), points.code(node)), points.meta(node)),
+                        node,
+                    )
+                })
+                .collect();
+            all.sort_by(|a, b| a.0.total_cmp(&b.0));
+            all[..10].iter().filter(|(_, node)| found.iter().any(|candidate| candidate.node == *node)).count()
+        })
+        .sum()
+}
+
+fn unreached(graph: Graph<'_>) -> usize {
+    let mut reached = vec![false; graph.nodes()];
+    let mut waiting = vec![graph.upper.order[0]];
+    while let Some(node) = waiting.pop() {
+        if !std::mem::replace(&mut reached[node as usize], true) {
+            waiting.extend(graph.row(node));
+        }
+    }
+    reached.iter().filter(|&&reached| !reached).count()
+}
+
+#[test]
+fn every_node_is_reached_even_far_ones_and_equal_ones() {
+    let dims = 8;
+    let mut vectors = vec![0.0_f32; 2_000 * dims];
+    for (node, vector) in vectors.chunks_mut(dims).enumerate() {
+        // Ten far groups, half of whose members are all alike.
+        vector[node % 8] = 100.0 * (1 + node % 10) as f32;
+        vector[(node + 1) % 8] = if node % 2 == 0 { 1.0 } else { (node % 97) as f32 };
+    }
+    let stride = quant::stride(dims);
+    let mut codes = vec![0; 2_000 * stride];
+    let encode = |(vector, code): (&[f32], &mut [i8])| quant::encode(Kernels::get(), vector, code);
+    let metas: Vec<CodeMeta> = vectors.chunks(dims).zip(codes.chunks_mut(stride)).map(encode).collect();
+    for metric in [Metric::Cosine, Metric::L2] {
+        let points = Points::new(&codes, &metas, stride, metric);
+        for m0 in [4, 32] {
+            let parameters = Parameters { m: 4, m0, ..Parameters::default() };
+            let built = build(&points, &parameters, &[], &threads(2), &|| Ok(())).unwrap();
+            let graph = Graph::check(2_000, &parameters, &built.links, &built.upper).unwrap();
+            assert_eq!(unreached(graph), 0, "{metric:?}, {m0} links");
+        }
+    }
+}
+
+#[test]
+fn what_is_reused_through_many_generations_is_as_good_as_new() {
+    let (nodes, dims) = (2_000, 16);
+    let (vectors, codes, metas) = points(nodes, dims, 5);
+    let stride = quant::stride(dims);
+    let points = Points::new(&codes, &metas, stride, Metric::L2);
+    let parameters = Parameters::default();
+    let pool = threads(2);
+    let mut built = build(&points, &parameters, &[], &pool, &|| Ok(())).unwrap();
+    let fresh =
+        hits(&points, Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap(), &vectors, dims);
+    for generation in 0..10_u32 {
+        let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
+        // Three in ten die, and come back as new nodes.
+        let became =
+            (0..nodes as u32).map(|node| if (node + generation * 3) % 10 < 3 { NO_NODE } else { node }).collect();
+        let parameters = Parameters { seed: u64::from(generation), ..parameters };
+        let next = build(&points, &parameters, &[Reuse { graph, became }], &pool, &|| Ok(())).unwrap();
+        built = next;
+    }
+    let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
+    assert_eq!(unreached(graph), 0);
+    let reused = hits(&points, graph, &vectors, dims);
+    assert!(reused + 5 >= fresh, "{reused} of 1000 found, {fresh} in a new graph");
+}
+
+#[test]
+fn a_node_that_is_left_out_is_neither_found_nor_needed() {
+    let (nodes, dims) = (1_000, 16);
+    let (vectors, codes, metas) = points(nodes, dims, 3);
+    let points = Points::new(&codes, &metas, quant::stride(dims), Metric::Cosine);
+    let parameters = Parameters::default();
+    let built = build(&points, &parameters, &[], &threads(1), &|| Ok(())).unwrap();
+    let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
+    let mut found = Vec::new();
+    for node in 0..nodes as u32 {
+        let query = PreparedQuery::new(Kernels::get(), &vectors[node as usize * dims..][..dims], Metric::Cosine);
+        let mut ask = Ask { query: &query, ef: 10, floor: f32::NEG_INFINITY, without: Some(node), budget: usize::MAX };
+        walk(graph, &points, &ask, &mut found);
+        assert!(found.len() == 10 && found.iter().all(|candidate| candidate.node != node), "{node}: {found:?}");
+        ask.without = None;
+        walk(graph, &points, &ask, &mut found);
+        assert_eq!(found[0].node, node);
+        ask.budget = 1;
+        assert!(walk(graph, &points, &ask, &mut found).exhausted_budget);
+    }
+}
+
+#[test]
+fn arrays_that_no_build_made_are_refused() {
+    let (codes, metas) = (vec![0_i8; 64 * 100], vec![CodeMeta::default(); 100]);
+    let points = Points::new(&codes, &metas, 64, Metric::L2);
+    let parameters = Parameters { m: 4, ..Parameters::default() };
+    let built = build(&points, &parameters, &[], &threads(1), &|| Ok(())).unwrap();
+    let is_graph = |links: &[u32], upper: &[u32]| Graph::check(100, &parameters, links, upper).is_ok();
+    assert!(is_graph(&built.links, &built.upper));
+    for at in 0..built.links.len() {
+        let mut links = built.links.clone();
+        links[at] = 100;
+        assert!(!is_graph(&links, &built.upper), "link {at}");
+    }
+    for at in 0..built.upper.len() {
+        let mut upper = built.upper.clone();
+        upper[at] = u32::MAX;
+        assert!(!is_graph(&built.links, &upper), "upper {at}");
+        assert!(!is_graph(&built.links, &built.upper[..at]), "upper cut at {at}");
+    }
+    for few in 0..3 {
+        let built = build(
+            &Points::new(&codes[..64 * few], &metas[..few], 64, Metric::L2),
+            &parameters,
+            &[],
+            &threads(1),
+            &|| Ok(()),
+        );
+        let built = built.unwrap();
+        assert!(Graph::check(few as u32, &parameters, &built.links, &built.upper).is_ok(), "{few} nodes");
+    }
+}

@@ -14,7 +14,7 @@ use crate::distance::{CodeKernel, Kernels, Work};
 use crate::quant::{PreparedQuery, Ranking};
 
 /// Codes that are fetched ahead of the one that is compared.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -102,7 +102,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Makes all of `nodes` unseen.
-    fn begin(&mut self, nodes: usize) {
+    fn begin(&mut self, nodes: usize, beam: &Beam<'_>) {
         if self.seen.len() < nodes {
             self.seen.resize(nodes, 0);
         }
@@ -111,6 +111,10 @@ impl Scratch {
             self.seen.fill(0);
             self.epoch = 1;
         }
+        if let Some(node) = beam.without {
+            self.seen[node as usize] = self.epoch;
+        }
+        self.pool.clear(beam.ef);
     }
 }
 
@@ -127,11 +131,12 @@ pub(super) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     result
 }
 
-struct Search<'a, 's> {
-    graph: Graph<'a>,
-    points: Points<'a>,
-    beam: Beam<'a>,
-    scratch: &'s mut Scratch,
+/// The search of a whole graph; what it finds is in the scratch's pool.
+pub(super) struct Search<'a, 's> {
+    pub graph: Graph<'a>,
+    pub points: Points<'a>,
+    pub beam: Beam<'a>,
+    pub scratch: &'s mut Scratch,
 }
 
 impl Work for Search<'_, '_> {
@@ -141,46 +146,64 @@ impl Work for Search<'_, '_> {
     fn run<K: CodeKernel>(self) -> Walked {
         let Self { graph, points, beam, scratch } = self;
         let mut walked = Walked::default();
-        let entry = descend::<K>(&graph.upper, &points, &beam, &mut walked);
+        descend::<K>(&graph.upper, &points, &beam, scratch, &mut walked);
         let level = Level { links: graph.links, degree: graph.m0 };
-        search_level::<K>(&level, &points, &beam, &[entry], scratch, &mut walked);
+        search_level::<K>(&level, &points, &beam, scratch, &mut walked);
         walked
     }
 }
 
-/// From the highest level down to level 1, greedily; the node to enter level 0 by.
+/// From the highest level down to level 1, greedily; the node to enter level 0 by. Begins a new search of `scratch`: what was
+/// compared is seen and in the pool.
 #[inline(always)]
 pub(super) fn descend<K: CodeKernel>(
     upper: &Upper<'_>,
     points: &Points<'_>,
     beam: &Beam<'_>,
+    scratch: &mut Scratch,
     walked: &mut Walked,
-) -> u32 {
+) {
+    scratch.begin(points.len(), beam);
+    let Scratch { seen, epoch, fresh, pool, .. } = scratch;
+    let epoch = *epoch;
+    fresh.resize(fresh.len().max(upper.m), 0);
     let top = upper.counts.last().map_or(0, |&count| count as usize);
-    let node_at = |position: u32| upper.order[position as usize];
     let mut best = (u32::MAX, 0);
-    let is_there = |node: u32| beam.without != Some(node);
+    let mut positions = [0; super::LINKS_MAX as usize];
     let order = &upper.order[..top];
     each_distance::<K>(points, beam, order, |index, distance| {
-        if distance < best.0 && is_there(order[index]) {
+        if Some(order[index]) == beam.without {
+            return;
+        }
+        seen[order[index] as usize] = epoch;
+        if distance < pool.bound() {
+            pool.insert(distance, order[index]);
+        }
+        if distance < best.0 {
             best = (distance, index as u32);
         }
     });
     walked.visited += top;
-    let mut nodes = [0; super::LINKS_MAX as usize];
     for level in (1..upper.counts.len()).rev() {
         let rows = upper.level(level);
         loop {
             let row = &rows[best.1 as usize * upper.m..][..upper.m];
             let mut count = 0;
             for &position in row {
-                nodes[count] = node_at(position);
-                count += usize::from(position != best.1);
+                let node = upper.order[position as usize];
+                let last_seen = &mut seen[node as usize];
+                fresh[count] = node;
+                positions[count] = position;
+                count += usize::from(*last_seen != epoch);
+                *last_seen = epoch;
             }
             let before = best;
-            each_distance::<K>(points, beam, &nodes[..count], |index, distance| {
-                if distance < best.0 && is_there(nodes[index]) {
-                    best = (distance, row[index]);
+            each_distance::<K>(points, beam, &fresh[..count], |index, distance| {
+                if distance < pool.bound() {
+                    pool.insert(distance, fresh[index]);
+                }
+                if distance < best.0 {
+                    best = (distance, positions[index]);
                 }
             });
             walked.visited += count;
@@ -189,7 +212,6 @@ pub(super) fn descend<K: CodeKernel>(
             }
         }
     }
-    node_at(best.1)
 }
 
 /// One level's links: rows of `degree` nodes, padded with the row's own number.
@@ -199,37 +221,51 @@ pub(super) struct Level<'a> {
     pub degree: usize,
 }
 
-/// Fills the pool with the `ef` nodes nearest to the query that are found from `entries`.
+/// Fills the pool with the `ef` nodes nearest to the query that are found from what [`descend`] left in it.
 #[inline(always)]
 pub(super) fn search_level<K: CodeKernel>(
     level: &Level<'_>,
     points: &Points<'_>,
     beam: &Beam<'_>,
-    entries: &[u32],
     scratch: &mut Scratch,
     walked: &mut Walked,
 ) {
     assert!(level.links.len() >= points.len() * level.degree && beam.code.len() <= points.stride);
-    scratch.begin(points.len());
+    assert!(scratch.seen.len() >= points.len());
     let Scratch { seen, epoch, fresh, pool, .. } = scratch;
     let epoch = *epoch;
-    pool.clear(beam.ef);
-    fresh.resize(level.degree.max(entries.len()), 0);
-    if let Some(node) = beam.without {
-        seen[node as usize] = epoch;
-    }
-    let mut count = 0;
-    for &entry in entries {
-        let unseen = std::mem::replace(&mut seen[entry as usize], epoch) != epoch;
-        fresh[count] = entry;
-        count += usize::from(unseen);
-    }
+    fresh.resize(fresh.len().max(WIDTH * level.degree), 0);
     loop {
+        let mut count = 0;
+        for _ in 0..WIDTH {
+            let Some((distance, node)) = pool.expand_next() else { break };
+            if distance > beam.floor && walked.expanded >= FLOOR_FROM {
+                return;
+            }
+            walked.expanded += 1;
+            let start = node as usize * level.degree;
+            // SAFETY: nodes in the pool come from the checked order and checked links, all below the number of points; the assertion above
+            // says that as many rows exist.
+            let row = unsafe { level.links.get_unchecked(start..start + level.degree) };
+            for &neighbour in row {
+                // SAFETY: links were compared with the number of points, and `seen` is at least as long; each of at most `WIDTH` rows adds at
+                // most `degree` to `count`, and `fresh` has room for `WIDTH * degree`.
+                unsafe {
+                    let last_seen = seen.get_unchecked_mut(neighbour as usize);
+                    *fresh.get_unchecked_mut(count) = neighbour;
+                    count += usize::from(*last_seen != epoch);
+                    *last_seen = epoch;
+                }
+            }
+        }
+        match pool.peek_next() {
+            Some(next) => level.prefetch(next),
+            None if count == 0 => return,
+            None => {}
+        }
         each_distance::<K>(points, beam, &fresh[..count], |index, distance| {
-            if distance < pool.bound() {
-                // SAFETY: `index` is below `count`, which is at most the length of `fresh`.
-                let node = unsafe { *fresh.get_unchecked(index) };
-                pool.insert(distance, node);
+            if distance < pool.bound() && pool.insert(distance, fresh[index]) {
+                level.prefetch(fresh[index]);
             }
         });
         walked.visited += count;
@@ -237,33 +273,23 @@ pub(super) fn search_level<K: CodeKernel>(
             walked.exhausted_budget = true;
             return;
         }
-        let Some((distance, node)) = pool.expand_next() else { return };
-        if distance > beam.floor && walked.expanded >= FLOOR_FROM {
-            return;
-        }
-        walked.expanded += 1;
-        count = 0;
-        let start = node as usize * level.degree;
-        // SAFETY: nodes in the pool come from checked links or entries, all below the number of points; the assertion above says that as
-        // many rows exist.
-        let row = unsafe { level.links.get_unchecked(start..start + level.degree) };
-        for &neighbour in row {
-            // SAFETY: links were compared with the number of points, which `seen` has at least; `count` is below `degree`, which `fresh` has.
-            unsafe {
-                let last_seen = seen.get_unchecked_mut(neighbour as usize);
-                *fresh.get_unchecked_mut(count) = neighbour;
-                count += usize::from(*last_seen != epoch);
-                *last_seen = epoch;
-            }
-        }
-        if let Some(next) = pool.peek_next() {
-            let next = level.links.as_ptr().wrapping_add(next as usize * level.degree);
-            Kernels::prefetch(next);
-            Kernels::prefetch(next.wrapping_add(LINE / 4));
+    }
+}
+
+impl Level<'_> {
+    /// Begins to fetch the links of a node.
+    #[inline(always)]
+    fn prefetch(&self, node: u32) {
+        let row = self.links.as_ptr().wrapping_add(node as usize * self.degree);
+        for line in (0..self.degree).step_by(LINE / 4) {
+            Kernels::prefetch(row.wrapping_add(line));
         }
     }
 }
 
+/// Candidates that are expanded together: the codes of one's neighbours arrive while the other's are compared. At the end of a walk nearly
+/// all candidates have been expanded, so that looking at the second before knowing the first costs little.
+const WIDTH: usize = 2;
 /// Expansions before the floor counts: from the entry, everything is far.
 const FLOOR_FROM: usize = 8;
 
