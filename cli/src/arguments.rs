@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 use vecmem::{Durability, Metric, Namespace, Options, Scope, Store};
 
 use crate::lines::parse_vector;
 use crate::npy::Npy;
 
 /// `--metric`.
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MetricArgument {
     /// a·b / (|a| |b|)
     Cosine,

@@ -6,6 +6,7 @@
 
 mod admin;
 mod arguments;
+mod bench;
 mod crash;
 mod demo;
 mod export;
@@ -60,8 +61,11 @@ enum Command {
     Stats(admin::Stats),
     Check(admin::Check),
     Compact(admin::Compact),
+    Bench(Box<bench::Bench>),
     #[command(hide = true)]
     CrashWriter(crash::CrashWriter),
+    #[command(hide = true)]
+    BenchChild(bench::BenchChild),
 }
 
 fn main() -> ExitCode {
@@ -87,7 +91,9 @@ fn main() -> ExitCode {
         Command::Stats(command) => command.run(output),
         Command::Check(command) => command.run(output),
         Command::Compact(command) => command.run(output),
+        Command::Bench(command) => command.run(output),
         Command::CrashWriter(command) => command.run(),
+        Command::BenchChild(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Matrices in `.npy` files (numpy's format, versions 1 to 3), row by row: reading f16, f32 and f64, writing f32.
+//! Matrices in `.npy` files (numpy's format, versions 1 to 3), row by row: reading f16, f32 and f64, i32 and i64, writing f32.
 //!
 //! ```text
 //! OFFSET  SIZE  MEANING
@@ -31,15 +31,21 @@ enum Number {
     F16,
     F32,
     F64,
+    I32,
+    I64,
 }
 
 impl Number {
     fn bytes(self) -> usize {
         match self {
             Self::F16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
+            Self::F32 | Self::I32 => 4,
+            Self::F64 | Self::I64 => 8,
         }
+    }
+
+    fn is_integer(self) -> bool {
+        matches!(self, Self::I32 | Self::I64)
     }
 }
 
@@ -58,18 +64,30 @@ pub struct Npy<R> {
 impl Npy<BufReader<File>> {
     /// Opens the matrix in a file.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, false)
+    }
+
+    /// Opens a matrix of integers in a file.
+    pub fn open_integers(path: &Path) -> Result<Self> {
+        Self::open_with(path, true)
+    }
+
+    fn open_with(path: &Path, integers: bool) -> Result<Self> {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-        Self::new(name, BufReader::with_capacity(256 << 10, file))
+        Self::with_numbers(name, BufReader::with_capacity(256 << 10, file), integers)
     }
 }
 
 impl<R: Read + Seek> Npy<R> {
     /// Reads the header of `reader`, called `name` in messages, and checks it against the length.
-    pub fn new(name: impl Into<String>, mut reader: R) -> Result<Self> {
-        let name = name.into();
+    pub fn new(name: impl Into<String>, reader: R) -> Result<Self> {
+        Self::with_numbers(name.into(), reader, false)
+    }
+
+    fn with_numbers(name: String, mut reader: R, integers: bool) -> Result<Self> {
         let header = read_header(&mut reader).with_context(|| name.clone())?;
-        let (number, rows, dims) = parse_header(&header).with_context(|| name.clone())?;
+        let (number, rows, dims) = parse_header(&header, integers).with_context(|| name.clone())?;
         let start = reader.stream_position().with_context(|| name.clone())?;
         let length = reader.seek(SeekFrom::End(0)).with_context(|| format!("cannot tell the length of {name}"))?;
         let wanted = (dims as u64 * number.bytes() as u64).checked_mul(rows).and_then(|bytes| bytes.checked_add(start));
@@ -116,19 +134,41 @@ impl<R: Read + Seek> Npy<R> {
 
     /// The next row; `None` after the last.
     pub fn next_row(&mut self) -> Result<Option<Vec<f32>>> {
-        if self.next == self.rows {
+        if !self.read_row()? {
             return Ok(None);
+        }
+        let row = match self.number {
+            Number::F16 => self.row.as_chunks().0.iter().map(|&bytes| f16_to_f32(u16::from_le_bytes(bytes))).collect(),
+            Number::F32 => self.row.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+            Number::F64 => self.row.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
+            Number::I32 | Number::I64 => bail!("{} holds integers", self.name),
+        };
+        Ok(Some(row))
+    }
+
+    /// The next row of a matrix of integers; `None` after the last.
+    pub fn next_integers(&mut self) -> Result<Option<Vec<i64>>> {
+        if !self.read_row()? {
+            return Ok(None);
+        }
+        let row = match self.number {
+            Number::I32 => self.row.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes).into()).collect(),
+            Number::I64 => self.row.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
+            Number::F16 | Number::F32 | Number::F64 => bail!("{} holds no integers", self.name),
+        };
+        Ok(Some(row))
+    }
+
+    /// Reads the bytes of the next row; false after the last.
+    fn read_row(&mut self) -> Result<bool> {
+        if self.next == self.rows {
+            return Ok(false);
         }
         self.reader
             .read_exact(&mut self.row)
             .with_context(|| format!("cannot read row {} of {}", self.next, self.name))?;
         self.next += 1;
-        let row = match self.number {
-            Number::F16 => self.row.as_chunks().0.iter().map(|&bytes| f16_to_f32(u16::from_le_bytes(bytes))).collect(),
-            Number::F32 => self.row.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-            Number::F64 => self.row.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
-        };
-        Ok(Some(row))
+        Ok(true)
     }
 
     /// Row `row`, counted from 0.
@@ -158,7 +198,7 @@ fn read_header(reader: &mut impl Read) -> Result<String> {
 }
 
 /// (kind of number, rows, columns) of a header.
-fn parse_header(header: &str) -> Result<(Number, u64, usize)> {
+fn parse_header(header: &str, integers: bool) -> Result<(Number, u64, usize)> {
     let field = |name: &str| {
         let quoted = [format!("'{name}'"), format!("\"{name}\"")];
         let after = quoted.iter().find_map(|quoted| header.split_once(quoted.as_str()))?.1;
@@ -166,13 +206,17 @@ fn parse_header(header: &str) -> Result<(Number, u64, usize)> {
     };
     let descr = field("descr").context("the .npy header has no 'descr'")?;
     let number = match descr.get(1..4) {
-        Some("<f2") => Number::F16,
-        Some("<f4") => Number::F32,
-        Some("<f8") => Number::F64,
-        _ => {
-            let found: String = descr.chars().take_while(|&c| c != ',').take(20).collect();
-            bail!("its numbers are {found}, not '<f2', '<f4' or '<f8'; convert them with array.astype(\"<f4\")")
-        }
+        Some("<f2") => Some(Number::F16),
+        Some("<f4") => Some(Number::F32),
+        Some("<f8") => Some(Number::F64),
+        Some("<i4") => Some(Number::I32),
+        Some("<i8") => Some(Number::I64),
+        _ => None,
+    };
+    let Some(number) = number.filter(|number| number.is_integer() == integers) else {
+        let found: String = descr.chars().take_while(|&c| c != ',').take(20).collect();
+        let (wanted, first) = if integers { ("'<i4' or '<i8'", "<i4") } else { ("'<f2', '<f4' or '<f8'", "<f4") };
+        bail!("its numbers are {found}, not {wanted}; convert them with array.astype(\"{first}\")")
     };
     let order = field("fortran_order").context("the .npy header has no 'fortran_order'")?;
     ensure!(
