@@ -15,7 +15,7 @@ use super::pool::ordered;
 use super::repair::repair;
 use super::reuse::{Reuse, adopt};
 use super::select::{Link, query_of, select};
-use super::walk::{Beam, Level, Scratch, Walked, descend, each_distance, search_level, with_scratch};
+use super::walk::{Beam, Level, Scratch, Walked, descend, distances_of, search_level, with_scratch};
 use super::{Parameters, Points, Upper};
 use crate::distance::{CodeKernel, Kernels, Work};
 use crate::error::Result;
@@ -323,9 +323,9 @@ impl Work for Prune<'_> {
         let mut candidates = self.known.to_vec();
         if !self.others.is_empty() {
             let beam = query_of(points, self.node, &mut code);
-            each_distance::<K>(points, &beam, self.others, |index, distance| {
-                candidates.push((distance, self.others[index]));
-            });
+            let mut distances = vec![0; self.others.len()];
+            distances_of::<K>(points, &beam, self.others, &mut distances);
+            candidates.extend(distances.into_iter().zip(self.others.iter().copied()));
             candidates.sort_unstable();
         }
         if self.most == usize::MAX {

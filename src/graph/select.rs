@@ -4,7 +4,7 @@
 //! * The chosen ones are a function of the candidates, which come nearest first; nothing else has a say.
 //! * The nearest candidate is always chosen.
 
-use super::walk::{Beam, each_distance};
+use super::walk::{Beam, distances_of};
 use super::{NO_NODE, Points};
 use crate::distance::CodeKernel;
 use crate::quant::Ranking;
@@ -40,7 +40,9 @@ pub(super) fn select<K: CodeKernel>(
         let beam = query_of(points, node, code);
         let mut occluded = false;
         for group in numbers.chunks(4) {
-            each_distance::<K>(points, &beam, group, |_, distance| occluded |= distance < bound);
+            let mut distances = [u32::MAX; 4];
+            distances_of::<K>(points, &beam, group, &mut distances);
+            occluded = distances.iter().any(|&distance| distance < bound);
             if occluded {
                 break;
             }

@@ -95,6 +95,7 @@ pub(super) struct Scratch {
     seen: Vec<u8>,
     epoch: u8,
     fresh: Vec<u32>,
+    distances: Vec<u32>,
     pub pool: Pool,
     /// A code made unsigned.
     pub code: Vec<u8>,
@@ -164,25 +165,27 @@ pub(super) fn descend<K: CodeKernel>(
     walked: &mut Walked,
 ) {
     scratch.begin(points.len(), beam);
-    let Scratch { seen, epoch, fresh, pool, .. } = scratch;
+    let Scratch { seen, epoch, fresh, distances, pool, .. } = scratch;
     let epoch = *epoch;
-    fresh.resize(fresh.len().max(upper.m), 0);
     let top = upper.counts.last().map_or(0, |&count| count as usize);
+    fresh.resize(fresh.len().max(upper.m), 0);
+    distances.resize(distances.len().max(upper.m).max(top), 0);
     let mut best = (u32::MAX, 0);
     let mut positions = [0; super::LINKS_MAX as usize];
     let order = &upper.order[..top];
-    each_distance::<K>(points, beam, order, |index, distance| {
-        if Some(order[index]) == beam.without {
-            return;
+    distances_of::<K>(points, beam, order, distances);
+    for (position, (&node, &distance)) in order.iter().zip(distances.iter()).enumerate() {
+        if Some(node) == beam.without {
+            continue;
         }
-        seen[order[index] as usize] = epoch;
+        seen[node as usize] = epoch;
         if distance < pool.bound() {
-            pool.insert(distance, order[index]);
+            pool.insert(distance, node);
         }
         if distance < best.0 {
-            best = (distance, index as u32);
+            best = (distance, position as u32);
         }
-    });
+    }
     walked.visited += top;
     for level in (1..upper.counts.len()).rev() {
         let rows = upper.level(level);
@@ -198,14 +201,15 @@ pub(super) fn descend<K: CodeKernel>(
                 *last_seen = epoch;
             }
             let before = best;
-            each_distance::<K>(points, beam, &fresh[..count], |index, distance| {
+            distances_of::<K>(points, beam, &fresh[..count], distances);
+            for (index, &distance) in distances[..count].iter().enumerate() {
                 if distance < pool.bound() {
                     pool.insert(distance, fresh[index]);
                 }
                 if distance < best.0 {
                     best = (distance, positions[index]);
                 }
-            });
+            }
             walked.visited += count;
             if best.1 == before.1 {
                 break;
@@ -232,9 +236,10 @@ pub(super) fn search_level<K: CodeKernel>(
 ) {
     assert!(level.links.len() >= points.len() * level.degree && beam.code.len() <= points.stride);
     assert!(scratch.seen.len() >= points.len());
-    let Scratch { seen, epoch, fresh, pool, .. } = scratch;
+    let Scratch { seen, epoch, fresh, distances, pool, .. } = scratch;
     let epoch = *epoch;
     fresh.resize(fresh.len().max(WIDTH * level.degree), 0);
+    distances.resize(distances.len().max(WIDTH * level.degree), 0);
     loop {
         let mut count = 0;
         for _ in 0..WIDTH {
@@ -263,11 +268,12 @@ pub(super) fn search_level<K: CodeKernel>(
             None if count == 0 => return,
             None => {}
         }
-        each_distance::<K>(points, beam, &fresh[..count], |index, distance| {
-            if distance < pool.bound() && pool.insert(distance, fresh[index]) {
-                level.prefetch(fresh[index]);
+        distances_of::<K>(points, beam, &fresh[..count], distances);
+        for (&node, &distance) in fresh[..count].iter().zip(distances.iter()) {
+            if distance < pool.bound() && pool.insert(distance, node) {
+                level.prefetch(node);
             }
-        });
+        }
         walked.visited += count;
         if walked.visited >= beam.budget {
             walked.exhausted_budget = true;
@@ -293,40 +299,46 @@ const WIDTH: usize = 2;
 /// Expansions before the floor counts: from the entry, everything is far.
 const FLOOR_FROM: usize = 8;
 
-/// Calls `each` with the index of each of `nodes` and its distance, in order.
+/// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
 #[inline(always)]
-pub(super) fn each_distance<K: CodeKernel>(
-    points: &Points<'_>,
-    beam: &Beam<'_>,
-    nodes: &[u32],
-    mut each: impl FnMut(usize, u32),
-) {
+pub(super) fn distances_of<K: CodeKernel>(points: &Points<'_>, beam: &Beam<'_>, nodes: &[u32], distances: &mut [u32]) {
     debug_assert!(nodes.iter().all(|&node| (node as usize) < points.len()));
     let (codes, metas, stride) = (points.codes.as_ptr(), points.metas.as_ptr(), points.stride);
-    let fetch = |node: u32| {
-        let code = codes.wrapping_add(node as usize * stride);
-        for line in (0..stride).step_by(LINE) {
-            Kernels::prefetch(code.wrapping_add(line));
-        }
-        Kernels::prefetch(metas.wrapping_add(node as usize));
-    };
-    nodes.iter().take(AHEAD).for_each(|&node| fetch(node));
+    for &node in &nodes[..nodes.len().min(AHEAD)] {
+        points.prefetch(node);
+    }
     let (groups, rest) = nodes.as_chunks::<4>();
-    for (number, group) in groups.iter().enumerate() {
-        nodes.iter().skip(number * 4 + AHEAD).take(4).for_each(|&node| fetch(node));
+    let (of_groups, of_rest) = distances[..nodes.len()].as_chunks_mut::<4>();
+    for (number, (group, distances)) in groups.iter().zip(of_groups).enumerate() {
+        let ahead = (number * 4 + AHEAD).min(nodes.len());
+        for &node in &nodes[ahead..(ahead + 4).min(nodes.len())] {
+            points.prefetch(node);
+        }
         // SAFETY: all nodes are below the number of points (checked links, checked order), each of which has a code of `stride` bytes, no
         // shorter than the query's, and a meta.
         let (raw, metas) = unsafe {
             let raw = K::dot4(beam.code, group.map(|node| codes.add(node as usize * stride)));
-            (raw, group.map(|node| &*metas.add(node as usize)))
+            (raw, group.map(|node| *metas.add(node as usize)))
         };
         for lane in 0..4 {
-            each(number * 4 + lane, ordered(beam.ranking.distance(raw[lane], metas[lane])));
+            distances[lane] = ordered(beam.ranking.distance(raw[lane], &metas[lane]));
         }
     }
-    for (lane, &node) in rest.iter().enumerate() {
+    for (&node, distance) in rest.iter().zip(of_rest) {
         // SAFETY: as above.
         let (raw, meta) = unsafe { (K::dot(beam.code, codes.add(node as usize * stride)), &*metas.add(node as usize)) };
-        each(groups.len() * 4 + lane, ordered(beam.ranking.distance(raw, meta)));
+        *distance = ordered(beam.ranking.distance(raw, meta));
+    }
+}
+
+impl Points<'_> {
+    /// Begins to fetch the code and meta of a node.
+    #[inline(always)]
+    fn prefetch(&self, node: u32) {
+        let code = self.codes.as_ptr().wrapping_add(node as usize * self.stride);
+        for line in (0..self.stride).step_by(LINE) {
+            Kernels::prefetch(code.wrapping_add(line));
+        }
+        Kernels::prefetch(self.metas.as_ptr().wrapping_add(node as usize));
     }
 }
