@@ -7,10 +7,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::Lsn;
 use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
+use crate::shard::graphs::{Cores, mend};
 use crate::shard::part::SharedPart;
 use crate::shard::{AnyPart, View};
 use crate::types::{Interval, Item};
@@ -54,15 +55,28 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
             return Ok(());
         }
     };
-    let truth = segment.verify_truth();
-    report.problems.extend(segment.verify_graphs().iter().map(ToString::to_string));
-    let derived = segment.verify_derived(truth.is_empty());
-    if !repair || derived.is_empty() || !truth.is_empty() {
-        report.problems.extend(truth.iter().chain(&derived).map(ToString::to_string));
+    let (truth, graphs) = (segment.verify_truth(), segment.verify_graphs());
+    let codes = segment.verify_derived(truth.is_empty());
+    if !repair || !truth.is_empty() || (codes.is_empty() && graphs.is_empty()) {
+        let graphs = graphs.iter().map(|(_, error)| error);
+        report.problems.extend(truth.iter().chain(&codes).chain(graphs).map(ToString::to_string));
         return Ok(());
     }
-    if replace_codes(engine, part)? {
-        report.repaired.extend(derived.iter().map(|error| format!("rebuilt: {error}")));
+    let mut rebuilt =
+        |errors: &[&Error]| report.repaired.extend(errors.iter().map(|error| format!("rebuilt: {error}")));
+    if !codes.is_empty() && replace_codes(engine, part)? {
+        rebuilt(&codes.iter().collect::<Vec<_>>());
+    }
+    // With other codes it is another part, whose graphs may be well now.
+    let view = engine.view.get();
+    let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
+    let Some(part) = parts.find(|now| now.entry.file_id == part.entry.file_id) else { return Ok(()) };
+    let graphs = part.segment()?.verify_graphs();
+    let damaged: Vec<u64> = graphs.iter().filter_map(|(file_id, _)| *file_id).collect();
+    if let Some(mended) = mend(engine, part, &damaged, &[], Cores::All)?
+        && mended.install(engine)?
+    {
+        rebuilt(&graphs.iter().map(|(_, error)| error).collect::<Vec<_>>());
     }
     Ok(())
 }

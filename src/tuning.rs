@@ -35,6 +35,12 @@ pub struct Tuning {
     pub touch_queue: usize,
     /// Longest time a touch waits for a group to take it along.
     pub touch_every: Duration,
+    /// Vectors of a namespace in one segment from which it has a graph.
+    pub graph_rows: u32,
+    /// Vectors of a scope in one segment from which scans of it can earn a graph.
+    pub earn_rows: u32,
+    /// Scopes whose scans are counted at a time.
+    pub earn_accounts: usize,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,
     /// How many times its estimated cost a scan counts for beside a walk: above 1, graphs are walked where it does not pay.
@@ -73,6 +79,9 @@ impl Default for Tuning {
             sweep_every: Duration::from_secs(60),
             touch_queue: 4_096,
             touch_every: Duration::from_millis(50),
+            graph_rows: 16_384,
+            earn_rows: 4_096,
+            earn_accounts: 1_024,
             filter_sample: 256,
             scan_weight: 1,
             scan_unit_rows: 16_384,
@@ -97,6 +106,9 @@ impl Tuning {
             log_total_bytes: 256 << 10,
             segments_max: 4,
             sweep_batch: 10,
+            graph_rows: 16,
+            earn_rows: 8,
+            earn_accounts: 4,
             filter_sample: 16,
             scan_weight: 1_000,
             scan_unit_rows: 8,

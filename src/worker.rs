@@ -9,7 +9,11 @@
 //! * Background threads run at low priority and end at once when the store is closed or fenced.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
+mod graphs;
 mod house;
+mod merges;
+
+pub use graphs::GraphBuild;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,17 +21,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::commit::Pipeline;
-use crate::compact::{Choice, SegmentStats, choose, merge, seal};
+use crate::compact::seal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::segment::dead::Deaths;
-use crate::segment::sealed::Segment;
 use crate::segment::writer::SegmentInfo;
 use crate::shard::View;
 use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
-use crate::shard::install::{Finished, Input, checkpoint, install};
+use crate::shard::graphs::Cores;
+use crate::shard::install::{Finished, Input, checkpoint};
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::storage::disk;
 use crate::sync::{Mutex, MutexGuard, Ordering};
@@ -46,6 +50,8 @@ pub(crate) struct Worker {
     /// Held for the whole of a seal, a merge.
     sealing: Mutex<()>,
     merging: Mutex<()>,
+    /// Held while a graph is verified or built in the background; before `merging`, where both are.
+    building: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     opened_at: (i64, Duration),
     sync_every: Duration,
@@ -54,14 +60,19 @@ pub(crate) struct Worker {
 impl Worker {
     pub fn new(engine: Arc<Engine>, pipeline: Arc<Pipeline>, sync_every: Duration) -> Arc<Self> {
         let opened_at = (engine.query_time(), engine.clock.monotonic());
-        let (sealing, merging, threads) = (Mutex::new(()), Mutex::new(()), Mutex::new(Vec::new()));
-        Arc::new(Self { engine, pipeline, sealing, merging, threads, opened_at, sync_every })
+        let (sealing, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
+        let threads = Mutex::new(Vec::new());
+        Arc::new(Self { engine, pipeline, sealing, merging, building, threads, opened_at, sync_every })
     }
 
-    /// Starts the threads: one seals, one merges and keeps house, one looks after the log.
+    /// Starts the threads: one seals, one merges and keeps house, one builds graphs, one looks after the log.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        let jobs: [(&str, Job); 3] =
-            [("vecmem-seal", Self::seal_loop), ("vecmem-merge", Self::merge_loop), ("vecmem-log", Self::log_loop)];
+        let jobs: [(&str, Job); 4] = [
+            ("vecmem-seal", Self::seal_loop),
+            ("vecmem-merge", Self::merge_loop),
+            ("vecmem-graphs", Self::graph_loop),
+            ("vecmem-log", Self::log_loop),
+        ];
         for (name, job) in jobs {
             let worker = Arc::clone(self);
             let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
@@ -85,7 +96,7 @@ impl Worker {
     /// Under `inline_background`: does every job that is due, on this thread.
     pub fn run_inline(&self) {
         let outcome = (|| {
-            while self.seal_next()? || self.merge_next()? {}
+            while self.seal_next()? || self.merge_next()? || self.graphs_next(Cores::Half)? {}
             self.relieve_log()?;
             self.keep_reserve();
             self.pipeline.prepare_ahead()
@@ -181,100 +192,6 @@ impl Worker {
         Ok(true)
     }
 
-    /// Does the most pressing merge of any shard.
-    pub fn merge_next(&self) -> Result<bool> {
-        let _one_at_a_time = self.merging.lock();
-        let view = self.engine.view.get();
-        for (index, shard) in view.shards.iter().enumerate() {
-            let young = self.young(&view, index);
-            let stats = shard.segments.iter().map(|part| {
-                // Where a part missed something, the log is kept, and so is what it names.
-                let excluded = shard.has_lost() && young.iter().any(|young| Arc::ptr_eq(young, part));
-                part.stats(excluded)
-            });
-            let positions = match choose(&stats.collect::<Vec<SegmentStats>>(), &self.engine.tuning) {
-                Choice::Nothing => continue,
-                Choice::Drop(position) => vec![position],
-                Choice::Merge(positions) => positions,
-            };
-            let inputs: Vec<SharedPart> = positions.iter().map(|&at| Arc::clone(&shard.segments[at])).collect();
-            if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
-                self.adopt(index)?;
-            } else {
-                self.merge(index, &inputs, view.visible)?;
-            }
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// The segments of a shard that an import wrote and that a replay would still ask for by name: they are in no merge.
-    fn young(&self, view: &View, shard: usize) -> Vec<SharedPart> {
-        let mut ingested = view.shards[shard].segments.iter().filter(|part| part.entry.is_ingested()).peekable();
-        if ingested.peek().is_none() {
-            return Vec::new();
-        }
-        let checkpoint = self.engine.installing.lock().manifest.shards[shard].checkpoint;
-        ingested.filter(|part| part.entry.newest_lsn > checkpoint).cloned().collect()
-    }
-
-    /// Commits a manifest by which a replay of the shard begins behind its imports, so that they can merge.
-    fn adopt(&self, shard: usize) -> Result<()> {
-        // Where a writer fills the empty active part before the checkpoint, the second round seals it.
-        for _ in 0..2 {
-            let view = self.engine.view.get();
-            if view.shards[shard].has_lost() || self.young(&view, shard).is_empty() {
-                break;
-            }
-            self.seal_shards(|index| index == shard)?;
-            checkpoint(&self.engine)?;
-        }
-        Ok(())
-    }
-
-    fn merge(&self, shard: usize, inputs: &[SharedPart], base: Lsn) -> Result<()> {
-        self.check_room(inputs)?;
-        let file_id = self.engine.new_file_id();
-        let sources: Vec<(&Segment, &Deaths)> =
-            inputs.iter().map(|part| Ok((part.segment()?, &*part.deaths))).collect::<Result<_>>()?;
-        let merged = merge::write(&self.output(file_id), &sources, base);
-        if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
-            inputs.iter().for_each(|part| part.refuse_merges_if_damaged());
-        }
-        let (info, rows) = merged?;
-        let output = info.map(|info| self.open(&info)).transpose()?;
-        let inputs = inputs.iter().map(|part| Input::Sealed(Arc::clone(part))).collect();
-        self.install(&Finished { shard, base, inputs, rows, output })?;
-        self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// A merge waits until there is room for its output, at most as long as its inputs; dropping one takes none.
-    fn check_room(&self, inputs: &[SharedPart]) -> Result<()> {
-        let living = inputs.iter().filter(|part| part.deaths.dead_rows() < u64::from(part.entry.rows));
-        let needed: u64 = living.map(|part| part.entry.bytes()).sum();
-        let free = self.engine.storage.free_bytes()?;
-        if free < needed {
-            return Err(Error::new(
-                ErrorKind::DiskFull,
-                format!("a merge needs up to {needed} bytes and {free} are free; it waits for space"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Installs a finished job, or removes its files: a full disk is not made fuller by trying again.
-    fn install(&self, finished: &Finished) -> Result<()> {
-        let installed = install(&self.engine, finished);
-        if let (Err(_), Some(output)) = (&installed, &finished.output)
-            && self.engine.check_fence().is_ok()
-        {
-            // What cannot be removed now is an orphan, and the next open removes it.
-            output.entry.names().for_each(|name| drop(self.engine.storage.remove(&name)));
-        }
-        installed
-    }
-
     /// While the guard lives, no segment is merged or rebuilt.
     pub fn pause_merges(&self) -> MutexGuard<'_, ()> {
         self.merging.lock()
@@ -318,7 +235,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Every shard one segment without dead rows, no log to replay, obsolete files gone.
+    /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone.
     pub fn compact(&self) -> Result<()> {
         self.seal_everything()?;
         {
@@ -331,10 +248,11 @@ impl Worker {
                 let mut segments = view.shards[index].segments.clone();
                 segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
                 if segments.len() > 1 || segments.iter().any(|part| part.deaths.dead_rows() > 0) {
-                    self.merge(index, &segments, view.visible)?;
+                    self.merge(index, &segments, view.visible, Cores::All)?;
                 }
             }
         }
+        while self.graphs_next(Cores::All)? {}
         checkpoint(&self.engine)?;
         checkpoint(&self.engine)
     }

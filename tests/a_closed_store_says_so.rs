@@ -59,6 +59,8 @@ fn closing_in_the_midst_of_reads_and_writes_loses_nothing() {
         let tuning = Tuning { inline_background: false, ..Tuning::tiny() };
         let store = Store::open(directory.path(), tiny(2, Metric::Dot).tuning(tuning)).unwrap();
         let home = namespace(["a"]);
+        let count = |store: &Store| store.count(&Scope::from(&home), &ReadOptions::default()).unwrap();
+        let before = count(&store);
         let written: u64 = std::thread::scope(|scope| {
             let write = |thread: u64| {
                 let (store, home) = (store.clone(), &home);
@@ -72,7 +74,7 @@ fn closing_in_the_midst_of_reads_and_writes_loses_nothing() {
                 }
             };
             let writers = [0, 1, 2].map(|thread| scope.spawn(write(thread)));
-            while store.count(&Scope::from(&home), &ReadOptions::default()).unwrap() < 40 * (round + 1) {
+            while count(&store) < before + 40 {
                 std::thread::yield_now();
             }
             store.close().unwrap();

@@ -20,7 +20,7 @@ fn small_options() -> Options {
     options().tuning(Tuning { active_rows: 16, ..tuning() })
 }
 
-/// A closed store with segments, tombstones, codes, log to replay, two manifests and a reserve.
+/// A closed store with segments, tombstones, codes, graphs, log to replay, two manifests and a reserve.
 struct Closed {
     storage: SimStorage,
     clock: SimClock,
@@ -31,8 +31,9 @@ struct Closed {
 
 impl Closed {
     fn new(seed: u64) -> Self {
-        let has_tombstones = |closed: &Self| closed.used.iter().any(|name| kind_of(name) == "dead");
-        (0..).map(|more| Self::of(seed + 1_000 * more)).find(has_tombstones).unwrap()
+        let has_all =
+            |closed: &Self| ["dead", "graph"].iter().all(|kind| closed.used.iter().any(|name| kind_of(name) == *kind));
+        (0..).map(|more| Self::of(seed + 1_000 * more)).find(has_all).unwrap()
     }
 
     fn of(seed: u64) -> Self {
@@ -64,7 +65,7 @@ impl Closed {
 }
 
 fn kind_of(name: &str) -> &'static str {
-    let kinds = ["manifest", "truth", "codes", "dead", "log"];
+    let kinds = ["manifest", "truth", "codes", "graph", "dead", "log"];
     kinds.into_iter().find(|kind| name.contains(kind)).unwrap_or("other")
 }
 
@@ -97,7 +98,7 @@ fn judge(closed: &Closed, storage: &SimStorage, damaged: &str) -> Result<Verdict
     partial_reads_say_so(&store, closed)?;
     let report = store.check(false).map_err(|error| format!("check: {error}"))?;
     let named = report.problems.iter().any(|problem| problem.contains(damaged));
-    let must_be_named = verdict == Verdict::Damaged || matches!(kind_of(damaged), "truth" | "codes" | "dead");
+    let must_be_named = verdict == Verdict::Damaged || matches!(kind_of(damaged), "truth" | "codes" | "graph" | "dead");
     if must_be_named && !named && closed.used.contains(damaged) {
         return Err(format!("check says only {:?}", report.problems));
     }
@@ -151,7 +152,10 @@ fn every_flipped_bit_is_named_or_harmless() {
         let noticed = counts.iter().filter(|((of, verdict), _)| *of == kind && *verdict != Verdict::Unchanged);
         assert!(noticed.count() > 0, "nothing in {kind} files was noticed: {counts:?}");
     }
-    assert!(counts.keys().all(|(kind, verdict)| *kind != "codes" || *verdict == Verdict::Unchanged), "{counts:?}");
+    for derived in ["codes", "graph"] {
+        let verdicts: Vec<_> = counts.keys().filter(|(kind, _)| *kind == derived).collect();
+        assert_eq!(verdicts, [&(derived, Verdict::Unchanged)], "{counts:?}");
+    }
 }
 
 #[test]
@@ -197,12 +201,13 @@ fn a_file_in_the_place_of_another_is_named_or_harmless() {
 }
 
 #[test]
-fn damaged_codes_change_no_answer_and_are_rebuilt() {
+fn damaged_codes_and_graphs_change_no_answer_and_are_rebuilt() {
     let closed = Closed::new(74);
-    let is_used = |(name, _): &(String, u64)| kind_of(name) == "codes" && closed.used.contains(name);
-    let codes: Vec<_> = closed.files().into_iter().filter(is_used).collect();
+    let is_used = |(name, _): &(String, u64)| matches!(kind_of(name), "codes" | "graph") && closed.used.contains(name);
+    let derived: Vec<_> = closed.files().into_iter().filter(is_used).collect();
+    assert!(derived.iter().any(|(name, _)| kind_of(name) == "graph"));
     let mut repaired = 0;
-    for (name, length) in &codes {
+    for (name, length) in &derived {
         for damage in 0..6 {
             let storage = closed.copy();
             match damage {

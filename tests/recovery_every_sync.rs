@@ -54,9 +54,10 @@ impl Sweep {
     fn of(name: &'static str, seed: u64, durability: Durability, options: Options, history: History) -> Self {
         let stats = &history.stats;
         println!(
-            "{name}: seed {seed}, {OPERATIONS} operations, {} seals, {} merges, {} log files, {} sync points, {} items at the end",
+            "{name}: seed {seed}, {OPERATIONS} operations, {} seals, {} merges, {} graphs built, {} log files, {} sync points, {} items at the end",
             stats.seals,
             stats.merges,
+            stats.graph_builds,
             stats.log_files,
             history.images.len(),
             stats.items

@@ -5,6 +5,7 @@
 //! * Inputs are fixed when a job begins. What dies in them meanwhile is carried over by the install.
 //! * Every version that lives at the base LSN is in the output, expired or not: only the sweep removes expired items.
 
+pub(crate) mod graphs;
 pub(crate) mod merge;
 pub(crate) mod seal;
 

@@ -48,7 +48,6 @@ impl DerivedEntry {
         Self { kind: KIND_CODES, version: CODES_ENCODING, file_id: file.file_id, length: file.length }
     }
 
-    #[allow(dead_code, reason = "its users come with the next changes")]
     pub fn graph(file: DerivedFile) -> Self {
         Self { kind: KIND_GRAPH, version: GRAPH_FORM, file_id: file.file_id, length: file.length }
     }

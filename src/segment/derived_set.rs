@@ -64,7 +64,12 @@ impl Segment {
     pub fn with_codes(&self, storage: &dyn Storage, keys: &StoreKeys, codes: DerivedFile) -> Result<Self> {
         let codes = self.map_codes(storage, keys, codes)?;
         codes.ensure(0..self.vectors())?;
-        Ok(self.with_derived(self.derived.with_codes(codes)))
+        let mut derived = self.derived.with_codes(codes);
+        // Those that could not be walked for want of codes are verified again.
+        for graph in derived.graphs.iter_mut().filter(|graph| graph.problem().is_some()) {
+            *graph = Arc::new(SegmentGraph::open(storage, keys, graph.file_id(), self)?);
+        }
+        Ok(self.with_derived(derived))
     }
 
     /// The segment with the graphs that open among `files`; the others are named in the problems.
@@ -81,7 +86,6 @@ impl Segment {
     }
 
     /// The same segment with these graphs. Maps are shared.
-    #[allow(dead_code, reason = "its users come with the next changes")]
     pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>) -> Self {
         self.with_derived(self.derived.with_graphs(graphs, Vec::new()))
     }

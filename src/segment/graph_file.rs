@@ -37,8 +37,6 @@
 //! then    u x 4  upper levels, at the next multiple of 64
 //! ```
 
-#![allow(dead_code, reason = "its users come with the next changes")]
-
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -48,11 +46,11 @@ use crate::graph::{Built, Graph, Parameters, Points};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
 use crate::segment::calibration::Calibration;
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, TruthId};
+use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind};
 use crate::segment::layout::{Section, StoreKeys, graph_name};
 use crate::segment::sealed::Segment;
 use crate::storage::Storage;
 use crate::sync::{AtomicU64, Ordering};
-use crate::types::{Interval, Scope};
 
 const MAGIC: &[u8; 8] = b"VECMEMGR";
 const VERSION: u32 = 1;
@@ -64,33 +62,6 @@ pub(crate) const GRAPH_FORM: u16 = 1;
 
 fn identity(store_id: u64, file_id: u64) -> Identity {
     Identity { magic: *MAGIC, version: VERSION, store_id, file_id }
-}
-
-/// Why a graph was built, which decides whether a merge keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
-    /// The namespace is large.
-    Automatic = 1,
-    /// Scans would have been faster with it.
-    Earned,
-    /// Somebody asked for it.
-    Requested,
-}
-
-/// What a scope is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ScopeKind {
-    Namespace = 1,
-    Prefix,
-    Store,
-}
-
-/// The scope of a graph, seen from its first row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GraphScope {
-    pub kind: ScopeKind,
-    /// Bytes of the first row's encoded namespace that make the scope.
-    pub bytes: u32,
 }
 
 /// What the header says of a graph.
@@ -107,16 +78,6 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    /// The namespaces of the scope, given the first row's.
-    pub fn interval(&self, first_namespace: &[u8]) -> Interval {
-        let labels = &first_namespace[..first_namespace.len().min(self.scope.bytes as usize)];
-        match self.scope.kind {
-            ScopeKind::Namespace => Interval::of_namespace(labels),
-            ScopeKind::Prefix => Interval { low: labels.to_vec(), high: [labels, &[0xFF]].concat() },
-            ScopeKind::Store => Scope::Store.interval(),
-        }
-    }
-
     fn encode(&self, truth: TruthId, built: &Built) -> Vec<u8> {
         let mut out = Writer::new();
         out.u16(KIND_GRAPH);
@@ -220,7 +181,7 @@ pub(crate) struct SegmentGraph {
 impl SegmentGraph {
     /// Opens a graph of `segment`: reads the header and the table of checksums, nothing of the body.
     pub fn open(storage: &dyn Storage, keys: &StoreKeys, file_id: u64, segment: &Segment) -> Result<Self> {
-        let file = CheckedMap::open(storage, graph_name(file_id), identity(keys.store_id, file_id))?;
+        let file = CheckedMap::open_hot(storage, graph_name(file_id), identity(keys.store_id, file_id))?;
         let corrupt = |what: &str| Error::corrupt(file.name(), 64, what);
         let Fields { truth, description, links, upper } =
             decode(file.fields()).map_err(|error| error.in_file(file.name(), 64))?;
@@ -343,6 +304,11 @@ impl SegmentGraph {
 
     fn numbers(&self, section: &Range<usize>) -> &[u32] {
         bytemuck::cast_slice(&self.file.bytes()[section.clone()])
+    }
+
+    /// A copy of the arrays, as they are stored.
+    pub fn built(&self) -> Built {
+        Built { links: self.numbers(&self.links).to_vec(), upper: self.numbers(&self.upper).to_vec() }
     }
 
     /// Adds what walks saved over scans.

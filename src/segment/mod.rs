@@ -12,6 +12,7 @@ pub(crate) mod derived;
 pub(crate) mod derived_set;
 pub(crate) mod fuzz;
 pub(crate) mod graph_file;
+pub(crate) mod graph_scope;
 pub(crate) mod key_table;
 pub(crate) mod layout;
 pub(crate) mod listing;

@@ -24,7 +24,7 @@ impl Segment {
     pub fn verify(&self) -> Vec<Error> {
         let mut problems = self.verify_truth();
         problems.extend(self.verify_derived(problems.is_empty()));
-        problems.extend(self.verify_graphs());
+        problems.extend(self.verify_graphs().into_iter().map(|(_, error)| error));
         problems
     }
 
@@ -53,11 +53,15 @@ impl Segment {
         problems
     }
 
-    /// What is wrong with the graphs: those that did not open, each block that fails its checksum, or else the first number or
-    /// relation that does not hold.
-    pub fn verify_graphs(&self) -> Vec<Error> {
-        let unopened = self.unopened_graphs().iter().map(|why| Error::new(ErrorKind::Damaged, why.clone()));
-        unopened.chain(self.graphs().iter().flat_map(|graph| graph.check_all(self))).collect()
+    /// What is wrong with the graphs, and which of them it is: those that did not open, each block that fails its checksum, or
+    /// else the first number or relation that does not hold.
+    pub fn verify_graphs(&self) -> Vec<(Option<u64>, Error)> {
+        let unopened = self.unopened_graphs().iter().map(|why| (None, Error::new(ErrorKind::Damaged, why.clone())));
+        let damaged = self
+            .graphs()
+            .iter()
+            .flat_map(|graph| graph.check_all(self).into_iter().map(|error| (Some(graph.file_id()), error)));
+        unopened.chain(damaged).collect()
     }
 
     /// The error `what` about a section.

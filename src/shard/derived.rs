@@ -33,6 +33,16 @@ impl SealedPart {
         }
     }
 
+    /// Whether nobody has looked yet for graphs that the part lacks; asking counts as looking.
+    pub fn take_look(&self) -> bool {
+        self.segment().is_ok() && !self.looked.swap(true, Ordering::Relaxed)
+    }
+
+    /// The look came to nothing and must be taken again.
+    pub fn look_again(&self) {
+        self.looked.store(false, Ordering::Relaxed);
+    }
+
     /// Whether a derived file is missing or damaged and nobody has tried to rebuild it yet; asking counts as trying.
     pub fn take_rebuild(&self) -> bool {
         let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();

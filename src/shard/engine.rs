@@ -15,6 +15,7 @@ use crate::manifest::Manifest;
 use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
+use crate::shard::accounts::Accounts;
 use crate::shard::decide::{Current, Write};
 use crate::shard::ingest::Logged;
 use crate::shard::log::Log;
@@ -39,6 +40,7 @@ pub(crate) struct Counters {
     pub touches_dropped: AtomicU64,
     pub seals: AtomicU64,
     pub merges: AtomicU64,
+    pub graph_builds: AtomicU64,
     pub swept: AtomicU64,
     pub log_files: AtomicU64,
 }
@@ -69,6 +71,8 @@ pub(crate) struct Engine {
     /// Retired segments that an older View may still read: the worker unmaps them, never a search.
     pub graveyard: Mutex<Vec<SharedPart>>,
     pub signal: Signal,
+    /// Scopes that earn a graph.
+    pub accounts: Accounts,
     fence: Mutex<Option<String>>,
     fenced: AtomicBool,
     closed: AtomicBool,
@@ -128,6 +132,7 @@ impl Engine {
         start: Start,
     ) -> Self {
         let log_file_bytes = AtomicU64::new(tuning.log_file_min_bytes);
+        let accounts = Accounts::new(tuning.earn_accounts);
         Self {
             storage,
             clock,
@@ -144,6 +149,7 @@ impl Engine {
             counters: Counters::default(),
             graveyard: Mutex::new(Vec::new()),
             signal: Signal::default(),
+            accounts,
             fence: Mutex::new(None),
             fenced: AtomicBool::new(false),
             closed: AtomicBool::new(false),

@@ -8,9 +8,11 @@
 //! * `apply` compares LSNs: it never kills a version that is newer than its operation, and applying twice changes nothing.
 //! * Segments and actives never belong to two shards; shards partition the order of namespaces.
 
+pub(crate) mod accounts;
 pub(crate) mod decide;
 pub(crate) mod derived;
 pub(crate) mod engine;
+pub(crate) mod graphs;
 pub(crate) mod ingest;
 pub(crate) mod install;
 pub(crate) mod log;

@@ -36,6 +36,8 @@ pub(crate) struct SealedPart {
     pub(super) unmergeable: AtomicBool,
     /// The background has tried to rebuild its derived files.
     pub(super) rebuilt: AtomicBool,
+    /// The background has looked for graphs that it lacks.
+    pub(super) looked: AtomicBool,
 }
 
 impl SealedPart {
@@ -52,6 +54,7 @@ impl SealedPart {
             dirty: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
             rebuilt: AtomicBool::new(false),
+            looked: AtomicBool::new(false),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::types::{Condition, Item, NEVER, Namespace, Scope, VectorSpace, Versio
 use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
+pub use crate::worker::GraphBuild;
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub(crate) use open::open_with;
 pub use options::Options;
@@ -265,6 +266,15 @@ impl Store {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
         self.handle.worker.compact()
+    }
+
+    /// Builds a graph of `scope` at once, on all cores, for each segment that has vectors in it: searches of exactly this scope,
+    /// and of wider ones, walk it. Merges keep it. What is still in memory has no part in it; [`Store::compact`] comes first
+    /// where one graph is to hold everything.
+    pub fn build_graph(&self, scope: &Scope) -> Result<GraphBuild> {
+        let _call = self.handle.calls.read();
+        self.handle.engine.check_writable()?;
+        self.handle.worker.build_graph(scope)
     }
 
     /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged.

@@ -158,6 +158,9 @@ fn start(
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
     let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));
     let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), options.sync_every);
+    if options.tuning.inline_background {
+        worker.verify_graphs();
+    }
     if !options.tuning.inline_background
         && let Err(error) = worker.start()
     {

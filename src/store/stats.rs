@@ -32,6 +32,12 @@ pub struct Stats {
     pub segment_vectors: u64,
     /// Truth files: names, keys, vectors, values.
     pub segment_bytes: u64,
+    /// Graphs over rows of segments; those that are damaged, or not verified yet, among them.
+    pub graphs: u64,
+    /// Vectors in graphs.
+    pub graph_nodes: u64,
+    /// Their files.
+    pub graph_bytes: u64,
     /// Files that could be rebuilt: codes and graphs.
     pub derived_bytes: u64,
     /// Log files, prepared ones included, and the reserve.
@@ -52,6 +58,8 @@ pub struct Stats {
     pub seals: u64,
     /// Merges since the open.
     pub merges: u64,
+    /// Graphs built since the open.
+    pub graph_builds: u64,
     /// Log files prepared since the open.
     pub log_files: u64,
     /// Expired items removed since the open.
@@ -79,6 +87,7 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
         oldest_cursor_seconds: oldest.map(seconds_since),
         seals: counters.seals.load(Ordering::Relaxed),
         merges: counters.merges.load(Ordering::Relaxed),
+        graph_builds: counters.graph_builds.load(Ordering::Relaxed),
         log_files: counters.log_files.load(Ordering::Relaxed),
         swept: counters.swept.load(Ordering::Relaxed),
         touches_dropped: counters.touches_dropped.load(Ordering::Relaxed),
@@ -100,6 +109,11 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
                 Ok(segment) => {
                     stats.damage.extend(segment.codes_problem().map(str::to_owned));
                     stats.damage.extend(segment.graph_problems());
+                    for graph in segment.graphs() {
+                        stats.graphs += 1;
+                        stats.graph_nodes += graph.vectors().len() as u64;
+                        stats.graph_bytes += graph.bytes();
+                    }
                 }
                 Err(error) => stats.damage.push(error.to_string()),
             }

@@ -25,7 +25,7 @@ pub const START: i64 = 1_700_000_000_000_000;
 /// Background work on the writing thread, thresholds that a few dozen items reach, and sweeps of one batch each, so that
 /// every operation is one frame.
 pub fn tuning() -> Tuning {
-    Tuning { sweep_batch: 10_000, busy_timeout: Duration::ZERO, ..Tuning::tiny() }
+    Tuning { graph_rows: 6, sweep_batch: 10_000, busy_timeout: Duration::ZERO, ..Tuning::tiny() }
 }
 
 pub fn options() -> Options {

@@ -5,7 +5,7 @@ use crate::record::Record;
 use crate::segment::layout::Counts;
 use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::storage::sim::SimStorage;
-use crate::types::{FieldVector, Metric, NEVER, Namespace, VectorSpace};
+use crate::types::{FieldVector, Metric, NEVER, Namespace, Scope, VectorSpace};
 
 const DIMS: usize = 6;
 const ROWS: u32 = 60;
@@ -71,7 +71,7 @@ fn a_graph_says_what_was_written_and_is_walkable_once_verified() {
     assert_eq!((graph.rows(), graph.vectors(), graph.origin()), (30..60, 30..60, Origin::Requested));
     assert_eq!((graph.build_ns(), graph.bytes(), graph.calibration().ef[1][4]), (77, file.length, 140));
     let namespace = segment.namespace(1).unwrap();
-    let interval = graph.description().interval(namespace);
+    let interval = graph.description().scope.interval(namespace);
     assert_eq!(interval, Scope::prefix(["b"]).unwrap().interval());
     assert!(graph.walkable().is_none() && !graph.is_verified());
     graph.verify(&segment).unwrap();

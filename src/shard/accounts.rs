@@ -1,0 +1,127 @@
+//! Scopes that earn a graph: what walks would have saved over the scans of each, up to what a build costs.
+//!
+//! Invariants:
+//! * A fixed number of accounts; the one that was least recently used makes room. Only scans of many vectors come here, so
+//!   that the lock costs them nothing that counts, and small ones never see it.
+//! * An account is of the rows of one segment. What becomes of the segment, the account never knows: it is forgotten in time.
+
+#![allow(dead_code, reason = "its users come with the next changes")]
+
+use std::collections::HashMap;
+
+use crate::compact::graphs::Wanted;
+use crate::segment::graph_scope::{GraphScope, Origin};
+use crate::sync::Mutex;
+
+/// Some rows of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    file_id: u64,
+    start: u32,
+    end: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    scope: GraphScope,
+    saved_ns: u64,
+    cost_ns: u64,
+    used: u64,
+}
+
+#[derive(Default)]
+struct Table {
+    accounts: HashMap<Place, Account>,
+    uses: u64,
+    /// Accounts that have reached their cost.
+    due: Vec<Place>,
+}
+
+/// The accounts of a store.
+pub(crate) struct Accounts {
+    table: Mutex<Table>,
+    capacity: usize,
+}
+
+/// A scan that a walk would have been cheaper than.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanned {
+    pub file_id: u64,
+    pub rows: std::ops::Range<u32>,
+    pub scope: GraphScope,
+    pub saved_ns: u64,
+    /// What a graph would cost.
+    pub cost_ns: u64,
+}
+
+impl Accounts {
+    pub fn new(capacity: usize) -> Self {
+        Self { table: Mutex::new(Table::default()), capacity: capacity.max(1) }
+    }
+
+    /// Adds what was not saved; whether a graph is due by now that was not before.
+    pub fn add(&self, scanned: &Scanned) -> bool {
+        let Scanned { file_id, ref rows, scope, saved_ns, cost_ns } = *scanned;
+        let place = Place { file_id, start: rows.start, end: rows.end };
+        let mut table = self.table.lock();
+        table.uses += 1;
+        let used = table.uses;
+        if !table.accounts.contains_key(&place) && table.accounts.len() >= self.capacity {
+            let oldest = table.accounts.iter().min_by_key(|(_, account)| account.used).map(|(&place, _)| place);
+            oldest.and_then(|oldest| table.accounts.remove(&oldest));
+        }
+        let account = table.accounts.entry(place).or_insert(Account { scope, saved_ns: 0, cost_ns, used });
+        let before = account.saved_ns;
+        (account.saved_ns, account.cost_ns, account.used) = (before.saturating_add(saved_ns), cost_ns, used);
+        let is_due = before < cost_ns && account.saved_ns >= cost_ns;
+        if is_due {
+            table.due.push(place);
+        }
+        is_due
+    }
+
+    /// A scope that has earned a graph, and the segment; its account begins anew, should the build fail.
+    pub fn take_due(&self) -> Option<(u64, Wanted)> {
+        let mut table = self.table.lock();
+        while let Some(place) = table.due.pop() {
+            if let Some(account) = table.accounts.remove(&place) {
+                let Place { file_id, start, end } = place;
+                return Some((file_id, Wanted { rows: start..end, scope: account.scope, origin: Origin::Earned }));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::graph_scope::ScopeKind;
+
+    fn scan(file_id: u64, saved_ns: u64) -> Scanned {
+        let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
+        Scanned { file_id, rows: 5..9, scope, saved_ns, cost_ns: 100 }
+    }
+
+    #[test]
+    fn a_graph_is_due_once_when_its_cost_is_saved() {
+        let accounts = Accounts::new(8);
+        assert!(!accounts.add(&scan(1, 60)) && accounts.take_due().is_none());
+        assert!(accounts.add(&scan(1, 60)) && !accounts.add(&scan(1, 60)));
+        let (file_id, wanted) = accounts.take_due().unwrap();
+        assert_eq!((file_id, wanted.rows, wanted.origin), (1, 5..9, Origin::Earned));
+        assert!(accounts.take_due().is_none() && !accounts.add(&scan(1, 99)), "it begins anew");
+    }
+
+    #[test]
+    fn the_account_least_recently_used_makes_room() {
+        let accounts = Accounts::new(2);
+        accounts.add(&scan(1, 90));
+        accounts.add(&scan(2, 90));
+        accounts.add(&scan(1, 1));
+        accounts.add(&scan(3, 90));
+        assert!(!accounts.add(&scan(2, 10)), "forgotten");
+        assert!(accounts.add(&scan(3, 10)));
+        assert!(!accounts.add(&scan(1, 9)), "forgotten for the second");
+    }
+}

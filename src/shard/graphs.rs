@@ -1,0 +1,290 @@
+//! The graphs of parts: which ones a part lacks, and building them, for a merge or beside a segment that is there already.
+//!
+//! Invariants:
+//! * A build holds no lock. One for a segment that a merge takes away meanwhile ends at once, and its files go.
+//! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::compact::graphs::{
+    Builder, GraphFacts, Source, Wanted, automatic, bytes_estimate, due, excess, is_kept, vectors_of,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{DerivedEntry, SegmentEntry};
+use crate::segment::derived::DerivedFile;
+use crate::segment::graph_file::{KIND_GRAPH, SegmentGraph};
+use crate::segment::graph_scope::{GraphScope, Origin};
+use crate::segment::sealed::Segment;
+use crate::shard::derived::replace;
+use crate::shard::engine::Engine;
+use crate::shard::part::{SealedPart, SharedPart};
+use crate::storage::disk;
+use crate::sync::Ordering;
+use crate::tuning::Tuning;
+
+/// How much of the machine a build may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// In the background.
+    Half,
+    /// Somebody waits.
+    All,
+}
+
+/// The threads of a build.
+fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
+    static BACKGROUND: OnceLock<Arc<rayon::ThreadPool>> = OnceLock::new();
+    let all = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let make = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("vecmem-graph-{index}"))
+            .start_handler(|_| disk::lower_priority())
+            .build();
+        pool.map(Arc::new)
+            .map_err(|error| Error::io("vecmem-graph", "start the threads of a build", std::io::Error::other(error)))
+    };
+    match (cores, BACKGROUND.get()) {
+        (Cores::All, _) => make(all),
+        (Cores::Half, Some(pool)) => Ok(Arc::clone(pool)),
+        (Cores::Half, None) => {
+            let pool = make((all / 2).max(1))?;
+            Ok(Arc::clone(BACKGROUND.get_or_init(|| pool)))
+        }
+    }
+}
+
+/// Calls `step` with what builds need.
+fn with_builder<T>(
+    engine: &Engine,
+    cores: Cores,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+    step: impl FnOnce(&Builder<'_>) -> Result<T>,
+) -> Result<T> {
+    let pool = pool(cores)?;
+    step(&Builder {
+        storage: &*engine.storage,
+        clock: &*engine.clock,
+        keys: engine.identity.keys,
+        pool: &pool,
+        go_on,
+        new_file_id: &|| engine.new_file_id(),
+    })
+}
+
+/// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs, whose rows
+/// became `rows`.
+pub(crate) fn of_merge(
+    engine: &Engine,
+    output: &SharedPart,
+    inputs: &[SharedPart],
+    rows: &[Vec<u32>],
+    cores: Cores,
+) -> Result<SharedPart> {
+    let segment = output.segment()?;
+    let wanted = wanted_of_merge(segment, inputs, &engine.tuning)?;
+    if wanted.is_empty() {
+        return Ok(Arc::clone(output));
+    }
+    let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(Source { segment: part.segment()?, became }));
+    let sources = sources.collect::<Result<Vec<_>>>()?;
+    let graphs =
+        with_builder(engine, cores, &|| engine.check_writable(), |builder| builder.graphs(segment, &wanted, &sources))?;
+    count(engine, graphs.len());
+    let entry = entry_with(&output.entry, &graphs);
+    Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs))))
+}
+
+fn count(engine: &Engine, graphs: usize) {
+    engine.counters.graph_builds.fetch_add(graphs as u64, Ordering::Relaxed);
+}
+
+/// The graphs that a merge's output is to have, no more than two over one row.
+fn wanted_of_merge(output: &Segment, inputs: &[SharedPart], tuning: &Tuning) -> Result<Vec<Wanted>> {
+    let mut wanted = automatic(output, tuning.graph_rows)?;
+    let mut saved: Vec<(Range<u32>, u64)> = Vec::new();
+    for part in inputs {
+        let segment = part.segment()?;
+        for graph in segment.graphs() {
+            let description = graph.description();
+            let first = segment.namespace(segment.namespace_of(description.rows.start)?)?;
+            let rows = output.interval(&description.scope.interval(first))?;
+            let vectors = vectors_of(output, &rows)?.len();
+            let worth = vectors > 0 && (graph.origin() == Origin::Requested || vectors >= tuning.earn_rows as usize);
+            if worth && is_kept(graph.origin(), graph.saved_ns(), graph.build_ns()) {
+                wanted.push(Wanted { rows: rows.clone(), scope: description.scope, origin: graph.origin() });
+            }
+            saved.push((rows, graph.saved_ns()));
+        }
+    }
+    let mut wanted = due(wanted, &[]);
+    let facts = wanted.iter().map(|wanted| {
+        let saved = saved.iter().filter(|(rows, _)| *rows == wanted.rows).map(|(_, saved)| saved);
+        let bytes = bytes_estimate(vectors_of(output, &wanted.rows)?.len());
+        let (rows, origin) = (wanted.rows.clone(), wanted.origin);
+        Ok(GraphFacts { rows, origin, is_new: false, saved_ns: saved.sum(), bytes })
+    });
+    let going = excess(&facts.collect::<Result<Vec<_>>>()?);
+    for position in going.into_iter().rev() {
+        wanted.remove(position);
+    }
+    Ok(wanted)
+}
+
+/// The file ids of a segment's graphs that verification has found damaged.
+pub(crate) fn damaged(segment: &Segment) -> Vec<u64> {
+    segment.graphs().iter().filter(|graph| graph.problem().is_some()).map(|graph| graph.file_id()).collect()
+}
+
+/// The graphs that a segment lacks: large namespaces, those in the place of `damaged` ones, and `more`.
+fn lacking(segment: &Segment, damaged: &[u64], more: &[Wanted], tuning: &Tuning) -> Result<Vec<Wanted>> {
+    if segment.codes_problem().is_some() {
+        // Codes come first.
+        return Ok(Vec::new());
+    }
+    let mut wanted = automatic(segment, tuning.graph_rows)?;
+    let (gone, there): (Vec<_>, Vec<_>) = segment.graphs().iter().partition(|graph| damaged.contains(&graph.file_id()));
+    wanted.extend(gone.iter().filter(|graph| graph.origin() != Origin::Automatic).map(|graph| {
+        let description = graph.description();
+        Wanted { rows: graph.rows(), scope: description.scope, origin: description.origin }
+    }));
+    // What was asked for is described anew, even if it is there for another reason.
+    let asked = |rows: &Range<u32>| more.iter().any(|more| more.origin == Origin::Requested && more.rows == *rows);
+    let there: Vec<Range<u32>> = there.iter().map(|graph| graph.rows()).filter(|rows| !asked(rows)).collect();
+    wanted.extend_from_slice(more);
+    Ok(due(wanted, &there))
+}
+
+/// Graphs that were built for a part, and what it becomes with them.
+pub(crate) struct Mended {
+    part: SharedPart,
+    entry: SegmentEntry,
+    segment: Segment,
+    /// The new graphs, by file id.
+    built: Vec<u64>,
+}
+
+/// Builds what the part lacks, and `more`; damaged graphs and files that did not open are left out of what comes back. `None`
+/// if there is nothing to do. Nobody sees any of it before [`Mended::install`].
+pub(crate) fn mend(
+    engine: &Engine,
+    part: &SharedPart,
+    damaged: &[u64],
+    more: &[Wanted],
+    cores: Cores,
+) -> Result<Option<Mended>> {
+    let segment = part.segment()?;
+    let wanted = lacking(segment, damaged, more, &engine.tuning)?;
+    let nothing = wanted.is_empty() && damaged.is_empty() && segment.unopened_graphs().is_empty();
+    if nothing || segment.codes_problem().is_some() {
+        return Ok(None);
+    }
+    check_room(engine, segment, &wanted)?;
+    let is_there = || {
+        let view = engine.view.get();
+        view.shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part))
+    };
+    let go_on = || match is_there() {
+        true => engine.check_writable(),
+        false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),
+    };
+    let became: Vec<u32> = (0..segment.rows()).collect();
+    let sources = [Source { segment, became: &became }];
+    let built = with_builder(engine, cores, &go_on, |builder| {
+        let built = builder.graphs(segment, &wanted, &sources)?;
+        let (graphs, gone) = chosen(segment, damaged, built.clone());
+        // What was built for nothing must not lie about.
+        builder
+            .remove(gone.iter().map(|graph| graph.file_id()).filter(|id| built.iter().any(|new| new.file_id() == *id)));
+        Ok(graphs
+            .into_iter()
+            .map(|graph| (built.iter().any(|new| Arc::ptr_eq(new, &graph)), graph))
+            .collect::<Vec<_>>())
+    });
+    let graphs = match built {
+        Err(error) if error.kind() == ErrorKind::Busy && !is_there() => return Ok(None),
+        other => other?,
+    };
+    let built: Vec<u64> = graphs.iter().filter(|(is_new, _)| *is_new).map(|(_, graph)| graph.file_id()).collect();
+    count(engine, built.len());
+    let graphs: Vec<_> = graphs.into_iter().map(|(_, graph)| graph).collect();
+    let entry = entry_with(&part.entry, &graphs);
+    Ok(Some(Mended { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs), built }))
+}
+
+/// The graphs that a segment has from now on, and those that must go: no row lies in more than two.
+fn chosen(
+    segment: &Segment,
+    damaged: &[u64],
+    built: Vec<Arc<SegmentGraph>>,
+) -> (Vec<Arc<SegmentGraph>>, Vec<Arc<SegmentGraph>>) {
+    let replaced = |graph: &SegmentGraph| built.iter().any(|new| new.rows() == graph.rows());
+    let old = segment.graphs().iter().filter(|graph| !damaged.contains(&graph.file_id()) && !replaced(graph));
+    let mut graphs: Vec<Arc<SegmentGraph>> = old.cloned().collect();
+    let first_new = graphs.len();
+    graphs.extend(built);
+    let facts: Vec<GraphFacts> = (graphs.iter().enumerate())
+        .map(|(position, graph)| GraphFacts {
+            rows: graph.rows(),
+            origin: graph.origin(),
+            is_new: position >= first_new,
+            saved_ns: graph.saved_ns(),
+            bytes: graph.bytes(),
+        })
+        .collect();
+    let going = excess(&facts).into_iter().rev().map(|position| graphs.remove(position)).collect();
+    (graphs, going)
+}
+
+/// A build waits until there is room for what it writes.
+fn check_room(engine: &Engine, segment: &Segment, wanted: &[Wanted]) -> Result<()> {
+    let mut needed = 0;
+    for wanted in wanted {
+        needed += bytes_estimate(vectors_of(segment, &wanted.rows)?.len());
+    }
+    let free = engine.storage.free_bytes()?;
+    if free < needed {
+        let what = format!("graphs need up to {needed} bytes and {free} are free; they wait for space");
+        return Err(Error::new(ErrorKind::DiskFull, what));
+    }
+    Ok(())
+}
+
+/// The entry with these graphs in the place of all others.
+fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>]) -> SegmentEntry {
+    let mut entry = entry.clone();
+    entry.derived.retain(|derived| derived.kind != KIND_GRAPH);
+    let file = |graph: &Arc<SegmentGraph>| DerivedFile { file_id: graph.file_id(), length: graph.bytes() };
+    entry.derived.extend(graphs.iter().map(|graph| DerivedEntry::graph(file(graph))));
+    entry
+}
+
+impl Mended {
+    /// Makes it current; whether the part was still there.
+    pub fn install(self, engine: &Engine) -> Result<bool> {
+        replace(engine, &self.part, self.entry, self.segment)
+    }
+
+    /// How many graphs were built, their nodes, and their bytes.
+    pub fn built(&self) -> (u64, u64, u64) {
+        let new = self.segment.graphs().iter().filter(|graph| self.built.contains(&graph.file_id()));
+        new.fold((0, 0, 0), |(graphs, nodes, bytes), graph| {
+            (graphs + 1, nodes + graph.vectors().len() as u64, bytes + graph.bytes())
+        })
+    }
+}
+
+/// The graph that `scope` asks for in a part, unless it is there; `None` where the part has no vectors in the scope.
+pub(crate) fn requested(part: &SealedPart, scope: GraphScope, rows: Range<u32>) -> Result<Option<Wanted>> {
+    let segment = part.segment()?;
+    let is_it = |graph: &SegmentGraph| {
+        let description = graph.description();
+        let as_wide = description.scope.breadth() >= scope.breadth();
+        graph.rows() == rows && description.origin == Origin::Requested && as_wide && graph.walkable().is_some()
+    };
+    if vectors_of(segment, &rows)?.is_empty() || segment.graphs().iter().any(|graph| is_it(graph)) {
+        return Ok(None);
+    }
+    Ok(Some(Wanted { rows, scope, origin: Origin::Requested }))
+}
