@@ -9,6 +9,7 @@ mod crash;
 
 use std::time::{Duration, Instant};
 
+use crash::beside::{Recorder, draw};
 use crash::compare::{same_answers, same_items};
 use crash::history::{History, do_both, open, record, record_drawn, state_found};
 use crash::operations::Generator;
@@ -150,6 +151,34 @@ fn power_loss_at_every_sync_beside_background_threads() {
     let history = record_drawn(5, OPERATIONS, generator, &options().tuning(threads));
     let sweep = Sweep::of("threads", 5, Durability::Sync, options(), history);
     sweep.check(2, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
+}
+
+/// Imports, and between the writing of their files and their commit other writes, mostly to the same keys, and merges.
+#[test]
+fn power_loss_at_every_sync_of_imports_beside_other_writes() {
+    let cut = [Namespace::new(["m"]).unwrap()];
+    for (name, seed, durability, options) in [
+        ("imports", 6, Durability::Sync, options()),
+        ("imports, two shards", 7, Durability::Sync, options().shards_at(cut)),
+        ("imports, os", 8, Durability::Os, options()),
+    ] {
+        let options = options.durability(durability);
+        let mut recorder = Recorder::new(seed, &options);
+        let mut generator = Generator::new(seed, KEYS);
+        for number in 0..600 {
+            let done = if generator.random.percent(15) {
+                let (puts, source, others) = draw(&mut generator, &recorder.model, 8);
+                recorder.import(&puts, source.as_deref(), &others)
+            } else {
+                let operation = generator.operation(&recorder.model);
+                recorder.step(&operation)
+            };
+            done.unwrap_or_else(|why| panic!("{name}: seed {seed}, step {number}: {why}"));
+        }
+        let history = recorder.finish();
+        let sweep = Sweep::of(name, seed, durability, options, history);
+        sweep.check(1, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
+    }
 }
 
 #[test]

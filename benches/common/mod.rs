@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use vecmem::{Batch, Durability, Metric, Namespace, Options, Put, Store, Tuning};
+use vecmem::{Batch, Durability, ImportOptions, Metric, Namespace, Options, Put, Store, Tuning};
 
 /// Dimensions of made-up vectors.
 pub const DIMS: usize = 384;
@@ -203,6 +203,11 @@ pub fn fill<'r>(store: &Store, rows: impl IntoIterator<Item = &'r Row>, batch: u
         }
     }
     commit(open);
+}
+
+/// Puts rows by bulk import.
+pub fn import(store: &Store, rows: &[Row]) {
+    store.import(rows.iter().map(|row| Ok(row.put())), ImportOptions::new()).expect("the rows are imported");
 }
 
 /// A compacted store of these rows.

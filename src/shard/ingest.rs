@@ -5,7 +5,8 @@
 //! * What a live import knows of older versions is a hint: where a part was replaced or a key was written meanwhile, the key is
 //!   looked up. A replay looks up every key. Both come out the same.
 //! * Applying again changes nothing: a file that is there already, since a manifest names it, is not added twice.
-//! * A part whose damage hides what a row would kill serves nothing from now on; everything else goes on.
+//! * A part whose damage hides what a row would kill serves nothing from now on; everything else goes on. But while the log
+//!   names a file, it must be whole: without its rows, what they replace would come back.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -105,8 +106,7 @@ fn address(part: AnyPart<'_>) -> usize {
 }
 
 impl Ingested {
-    /// Opens what a frame of the log names. A file that is damaged or missing takes its place all the same, and holds the log
-    /// back, so that one that is restored can be told what it missed.
+    /// Opens what a frame of the log names.
     pub fn open(storage: &dyn Storage, keys: &StoreKeys, first_lsn: Lsn, body: &Body) -> Result<Option<Arc<Self>>> {
         if body.files.is_empty() {
             return Ok(None);
@@ -120,9 +120,6 @@ impl Ingested {
                 return Err(Error::new(ErrorKind::Corrupt, why));
             }
             let part = Arc::new(open_part(storage, &entry, keys)?);
-            if let Err(error) = part.segment() {
-                part.lose(&error);
-            }
             files.push(IngestedFile { part, older: Older::Unknown });
         }
         let rows: u64 = files.iter().map(|file| u64::from(file.part.entry.rows)).sum();
@@ -157,7 +154,10 @@ impl Ingested {
             let shard = &view.shards[index];
             let known = shard.segments.iter().find(|part| part.entry.file_id == entry.file_id).cloned();
             let part = known.clone().unwrap_or_else(|| Arc::clone(&file.part));
-            kill_older(shard, &part, &file.older)?;
+            kill_older(shard, &part, &file.older).map_err(|error| {
+                let remedy = "an import that is not checkpointed yet needs all of its files; restore the file";
+                error.with_kind(ErrorKind::Corrupt).context(remedy)
+            })?;
             if known.is_none() {
                 let mut shard = Shard::clone(shard);
                 shard.segments.push(part);
@@ -170,14 +170,8 @@ impl Ingested {
 
 /// Kills what the rows of `part` replace in the shard.
 fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
-    let segment = match part.segment() {
-        Ok(segment) => segment,
-        Err(error) => {
-            part.lose(&error);
-            return Ok(());
-        }
-    };
-    let outcome = match older {
+    let segment = part.segment()?;
+    match older {
         Older::Unknown => (0..segment.namespaces()).try_for_each(|number| {
             let namespace = segment.namespace(number)?;
             let rows = segment.namespace_rows(number)?;
@@ -197,14 +191,6 @@ fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
                 kill_other_version(shard, part, row, namespace, segment.key(row)?)
             })
         }
-    };
-    match outcome {
-        // What damage hides of its own rows cannot kill anything.
-        Err(error) if error.kind() == ErrorKind::Damaged => {
-            part.lose(&error);
-            Ok(())
-        }
-        other => other,
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod beside;
 pub mod compare;
 pub mod history;
 pub mod model;

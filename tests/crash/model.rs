@@ -29,6 +29,13 @@ pub struct Model {
     touches: Vec<(Key, Version)>,
 }
 
+/// The rows of an import under way: each with its time if the clock gives it, and the item it replaces, as of the beginning.
+pub struct Rows {
+    rows: Vec<(PutChange, Option<i64>, Option<Arc<Item>>)>,
+    mark: Option<(String, String)>,
+    clock: i64,
+}
+
 /// The writes of one frame as they are worked out; kept if all conditions hold.
 struct Frame {
     next: Model,
@@ -79,9 +86,7 @@ impl Model {
                 Outcome::Done
             }
             Operation::Import(puts, source) => {
-                let lines = puts.len();
-                let json = format!("{{\"lines\":{lines},\"imported\":{lines},\"skipped\":0,\"complete\":true}}");
-                let mark = source.clone().map(|source| (source, json));
+                let mark = source.as_deref().map(|source| mark_of(source, puts.len()));
                 let changes: Vec<Change> = puts.iter().cloned().map(Change::Put).collect();
                 self.batch(&changes, mark.as_ref(), clock);
                 Outcome::Done
@@ -139,6 +144,57 @@ impl Model {
             Some(results)
         });
         written.map_or(Outcome::ConditionFailed, Outcome::Written)
+    }
+
+    /// An import looks at what it replaces, and takes the times of its rows.
+    pub fn begin_import(&mut self, puts: &[PutChange], source: Option<&str>, clock: i64) -> Rows {
+        if self.last_update > clock + DAY {
+            self.last_update = 0;
+        }
+        let last = |(index, put): &(usize, &PutChange)| puts[index + 1..].iter().all(|later| later.key != put.key);
+        let kept: Vec<&PutChange> = puts.iter().enumerate().filter(last).map(|(_, put)| put).collect();
+        let mut rows = Vec::new();
+        for put in kept {
+            let given = put.updated_at.is_none().then(|| self.next_update(clock));
+            rows.push((put.clone(), given, self.items.get(&put.key).cloned()));
+        }
+        let mark = source.map(|source| mark_of(source, puts.len()));
+        if mark.is_some() {
+            self.next_update(clock);
+        }
+        Rows { rows, mark, clock }
+    }
+
+    /// The import commits; keys that were `written` since it began are put again.
+    pub fn end_import(&mut self, rows: Rows, written: impl Fn(&Key) -> bool, clock: i64) {
+        let begun_at = self.query_time(rows.clock);
+        let mut frame = Frame { query_time: self.query_time(clock), clock, next: self.clone() };
+        let mut again = Vec::new();
+        for (put, given, replaced) in &rows.rows {
+            if written(&put.key) {
+                frame.next.lsn += 1;
+                again.push(put);
+                continue;
+            }
+            let current = replaced.as_ref().filter(|item| !is_expired(item, begun_at));
+            let updated_at = given.map(|given| replaced.iter().fold(given, |at, old| at.max(old.updated_at + 1)));
+            frame.put(&PutChange { updated_at: updated_at.or(put.updated_at), ..put.clone() }, None, current);
+        }
+        if let Some((source, json)) = rows.mark {
+            frame.next.lsn += 1;
+            frame.next.marks.insert(source, json);
+        }
+        for put in again {
+            let newest = self.items.get(&put.key);
+            frame.put(put, newest, newest.filter(|item| !is_expired(item, frame.query_time)));
+        }
+        frame.next.newest_clock = frame.query_time;
+        *self = frame.next;
+    }
+
+    fn next_update(&mut self, clock: i64) -> i64 {
+        self.last_update = clock.max(self.last_update + 1);
+        self.last_update
     }
 
     fn read(&mut self, key: &Key, clock: i64) -> Outcome {
@@ -234,9 +290,14 @@ impl Frame {
     }
 
     fn tick(&mut self, replaced: Option<i64>) -> i64 {
-        self.next.last_update = self.clock.max(self.next.last_update + 1);
-        self.next.last_update.max(replaced.map_or(i64::MIN, |replaced| replaced + 1))
+        self.next.next_update(self.clock).max(replaced.map_or(i64::MIN, |replaced| replaced + 1))
     }
+}
+
+/// The progress that a whole import keeps.
+fn mark_of(source: &str, lines: usize) -> (String, String) {
+    let json = format!("{{\"lines\":{lines},\"imported\":{lines},\"skipped\":0,\"complete\":true}}");
+    (source.to_owned(), json)
 }
 
 pub fn is_expired(item: &Item, now: i64) -> bool {

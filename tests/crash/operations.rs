@@ -247,7 +247,7 @@ impl Generator {
         }
     }
 
-    fn scope(&mut self) -> Scope {
+    pub fn scope(&mut self) -> Scope {
         let namespace = self.random.pick(&self.namespaces).clone();
         if self.random.percent(50) { Scope::Namespace(namespace) } else { Scope::Prefix(namespace) }
     }
