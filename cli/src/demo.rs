@@ -9,11 +9,11 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use vecmem::{Answer, Filter, Metric, Namespace, Options, Query, Scope, Store};
+use vecmem::{Answer, Filter, ImportProgress, Metric, Namespace, Options, Query, Scope, Store};
 
 use crate::arguments::open;
 use crate::crash::{self, Crash};
-use crate::import::{Load, Progress};
+use crate::load::Load;
 use crate::npy::Npy;
 use crate::output::{self, Output};
 use crate::source::{ReadSeek, Source};
@@ -56,7 +56,8 @@ impl Demo {
 
         let store = Store::open(&directory, Options::with_vectors(384, Metric::Cosine))?;
         let started = Instant::now();
-        let mut load = Load { store: Some(store), mark: None, skip_bad: false, progress: Progress::default() };
+        let progress = ImportProgress::default();
+        let mut load = Load { store: Some(store), mark: None, skip_bad: false, chunk_lines: usize::MAX, progress };
         load.run(sample()?, |_| bail!("the store is open"), |_| {})?;
         let Load { store: Some(store), progress, .. } = load else { bail!("the store was closed during the import") };
         let took = started.elapsed().as_millis();

@@ -13,6 +13,7 @@ mod export;
 mod import;
 mod items;
 mod lines;
+mod load;
 mod npy;
 mod output;
 mod search;

@@ -1,8 +1,8 @@
-//! What `import` reads: a file of lines (plain or gzip), with the rows of a matrix beside it, in chunks that become one batch each.
+//! What `import` reads: a file of lines (plain or gzip), with the rows of a matrix beside it, in blocks.
 //!
 //! Invariants:
 //! * Row i of the matrix belongs to line i, bad lines counted; a line that spells out its vectors keeps its own.
-//! * A chunk has at most [`CHUNK_LINES`] lines and little more than [`CHUNK_BYTES`], so memory does not grow with the file.
+//! * A block has at most [`BLOCK_LINES`] lines and little more than [`BLOCK_BYTES`], so memory does not grow with the file.
 //! * The identity of a source is its content, not its name: only the very same bytes are resumed.
 
 use std::fs::File;
@@ -20,10 +20,10 @@ use vecmem::{FieldVector, limits};
 use crate::lines::{Line, LineError, parse_line};
 use crate::npy::Npy;
 
-/// Lines of one batch.
-const CHUNK_LINES: usize = 4_096;
-/// Bytes after which a batch is closed before that.
-const CHUNK_BYTES: usize = 64 << 20;
+/// Lines that are handed on together.
+const BLOCK_LINES: usize = 1_024;
+/// Bytes after which they are handed on before that.
+const BLOCK_BYTES: usize = 16 << 20;
 /// Longest line: one that is longer would not fit into one batch of the store.
 const LINE_BYTES_MAX: u64 = limits::BATCH_BYTES as u64;
 
@@ -40,30 +40,10 @@ pub struct Source {
     buffer: Vec<u8>,
 }
 
-/// A line that was understood.
-pub struct Row {
-    /// From 1.
-    pub number: u64,
-    /// Its parts; the vectors include the row of the matrix.
-    pub line: Line,
-}
-
-/// A line that was refused.
-pub struct BadRow {
-    /// From 1.
-    pub number: u64,
-    /// Why, and where in the line.
-    pub error: LineError,
-}
-
-/// The lines of one batch.
-pub struct Chunk {
-    /// The good ones.
-    pub rows: Vec<Row>,
-    /// The others.
-    pub bad: Vec<BadRow>,
-    /// Lines of the source up to the end of this chunk.
-    pub lines_done: u64,
+/// Some lines, in order.
+pub struct Block {
+    /// Their parts, the row of the matrix included, or why they were refused.
+    pub lines: Vec<Result<Line, LineError>>,
     /// The source ends here.
     pub is_last: bool,
 }
@@ -120,32 +100,28 @@ impl Source {
         self.vectors.as_mut().map_or(Ok(()), |vectors| vectors.seek_row(lines))
     }
 
-    /// The next lines; the last chunk says so, and may be empty.
-    pub fn next_chunk(&mut self) -> Result<Chunk> {
-        let mut chunk = Chunk { rows: Vec::new(), bad: Vec::new(), lines_done: self.lines_read, is_last: false };
+    /// The next lines; the last block says so, and may be empty.
+    pub fn next_block(&mut self) -> Result<Block> {
+        let mut block = Block { lines: Vec::with_capacity(BLOCK_LINES), is_last: false };
         let mut bytes = 0;
-        while chunk.rows.len() + chunk.bad.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
+        while block.lines.len() < BLOCK_LINES && bytes < BLOCK_BYTES {
             if !self.read_line()? {
-                chunk.is_last = true;
+                block.is_last = true;
                 self.check_end()?;
                 break;
             }
-            let number = self.lines_read;
             let vector = self.next_vector()?;
             bytes += self.buffer.len() + vector.as_ref().map_or(0, |vector| 4 * vector.len());
-            match parse_line(&self.buffer) {
-                Ok(mut line) => {
-                    if line.vectors.is_none() {
-                        let path: Arc<str> = Arc::from("");
-                        line.vectors = vector.map(|values| vec![FieldVector { path, values: values.into() }]);
-                    }
-                    chunk.rows.push(Row { number, line });
+            let line = parse_line(&self.buffer).map(|mut line| {
+                if line.vectors.is_none() {
+                    let path: Arc<str> = Arc::from("");
+                    line.vectors = vector.map(|values| vec![FieldVector { path, values: values.into() }]);
                 }
-                Err(error) => chunk.bad.push(BadRow { number, error }),
-            }
-            chunk.lines_done = number;
+                line
+            });
+            block.lines.push(line);
         }
-        Ok(chunk)
+        Ok(block)
     }
 
     /// Reads one line into the buffer, without its end; false at the end of the source.

@@ -54,7 +54,8 @@ fn killed_three_times(store: &str, items: &str, vectors: &str) -> Option<u64> {
     let _ = fs::remove_dir_all(store);
     let mut resumed_after = 0;
     for kill in 1..=3 {
-        let mut import = command(&["import", store, items, "--vectors", vectors, "--progress-lines"]);
+        let mut import =
+            command(&["import", store, items, "--vectors", vectors, "--progress-lines", "--chunk-lines", "4096"]);
         let mut child = import.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut progress = BufReader::new(child.stderr.take().unwrap()).lines();
         // Two batches are in; the third is somewhere between its first byte and its acknowledgement.
