@@ -9,10 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::{Random, namespace, numbered};
-use vecmem::{ImportOptions, Metric, Options, ReadOptions, ScanQuery, Scope, Store, Tuning};
+use vecmem::{ImportOptions, Item, Metric, Namespace, Options, ReadOptions, ScanQuery, Scope, Store, Tuning};
 
 const KEYS: u64 = 64;
 const ROUNDS: u64 = 60;
+
+/// That all items of a namespace that only imports write are of the same one.
+fn is_one_chunk(store: &Store, place: &Namespace) {
+    let items = store.scan(&ScanQuery::new(place).limit(usize::MAX), None).unwrap().items;
+    let number = |item: &Item| item.value_as::<serde_json::Value>().unwrap()["n"].as_u64().unwrap();
+    let rounds: Vec<u64> = items.iter().map(number).collect();
+    assert!(rounds.is_empty() || rounds.len() as u64 == KEYS, "{} of {KEYS} items", rounds.len());
+    assert!(rounds.windows(2).all(|pair| pair[0] == pair[1]), "two chunks at once: {rounds:?}");
+}
 
 #[test]
 fn the_newest_version_wins_and_chunks_are_never_seen_half() {
@@ -43,17 +52,10 @@ fn the_newest_version_wins_and_chunks_are_never_seen_half() {
                 }
             });
         }
-        let (reader, own_ref, ended) = (store.clone(), own.clone(), &done);
+        let (reader, own_place, ended) = (store.clone(), own.clone(), &done);
         scope.spawn(move || {
             while !ended.load(Ordering::Relaxed) {
-                let query = ScanQuery::new(&own_ref).limit(usize::MAX);
-                let items = reader.scan(&query, None).unwrap().items;
-                let rounds: Vec<u64> = items
-                    .iter()
-                    .map(|item| item.value_as::<serde_json::Value>().unwrap()["n"].as_u64().unwrap())
-                    .collect();
-                assert!(rounds.is_empty() || rounds.len() as u64 == KEYS, "{} of {KEYS} items", rounds.len());
-                assert!(rounds.windows(2).all(|pair| pair[0] == pair[1]), "two chunks at once: {rounds:?}");
+                is_one_chunk(&reader, &own_place);
             }
         });
         let (compacting, ended) = (store.clone(), &done);
