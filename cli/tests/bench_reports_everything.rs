@@ -22,7 +22,8 @@ fn made_up_vectors_are_measured() {
     let directory = tempfile::tempdir().unwrap();
     let [store, plot] = ["store", "curve.svg"].map(|name| at(directory.path(), name));
     let shape = ["--generate", "400", "--dims", "24", "--query-count", "20", "--namespaces", "3"];
-    let figures = bench(&[shape.as_slice(), &["--processes", "--keep", &store, "--plot", &plot]].concat());
+    let more = ["--processes", "--mixed", "0.05", "--parts", "3", "--keep", &store, "--plot", &plot];
+    let figures = bench(&[shape.as_slice(), &more].concat());
     assert_eq!((&figures["k"], &figures["namespaces"], &figures["queries"]), (&10.into(), &3.into(), &20.into()));
     let row = &figures["rows"][0];
     assert_eq!((&row["effort"], &row["recall"]), (&"exact".into(), &1.0.into()));
@@ -30,12 +31,45 @@ fn made_up_vectors_are_measured() {
         assert!(positive(&row[name]), "{name}: {row}");
     }
     assert!(positive(&figures["import_seconds"]) && positive(&figures["disk_bytes"]), "{figures}");
-    assert!(positive(&figures["processes"]["ratio"]), "{figures}");
+    for name in ["processes", "mixed"] {
+        assert!(positive(&figures[name]["ratio"]), "{figures}");
+    }
+    assert!(positive(&figures["mixed"]["puts_per_second"]), "{figures}");
+    assert_eq!((&figures["segments"], &figures["parts"]["segments"]), (&1.into(), &3.into()));
+    assert!(positive(&figures["parts"]["rows"][0]["ratio"]), "{figures}");
     #[cfg(target_os = "linux")]
     assert!(positive(&figures["memory"]["codes"]) && positive(&figures["memory"]["truth"]), "{figures}");
     assert!(fs::read_to_string(&plot).unwrap().contains("recall@10"));
+    // The writer of the mixed load wrote to a copy.
     let kept: Value = serde_json::from_str(&succeeds(&["stats", &store, "--json"])).unwrap();
     assert_eq!(kept["items"], 400);
+}
+
+#[test]
+fn a_graph_is_built_and_walked() {
+    let figures = bench(&["--generate", "3000", "--dims", "16", "--query-count", "50"]);
+    assert_eq!((&figures["build"]["graphs"], &figures["build"]["nodes"]), (&1.into(), &3_000.into()));
+    let rows = figures["rows"].as_array().unwrap();
+    let (walk, scan) = (&rows[1], &rows[0]);
+    assert_eq!(walk["effort"], serde_json::json!({"ef": 10}));
+    assert!(walk["distances"].as_f64() < scan["distances"].as_f64() && positive(&walk["recall"]), "{figures}");
+    assert!(rows.last().unwrap()["recall"].as_f64().unwrap() > 0.95, "{figures}");
+    let asked = figures["asked"].as_array().unwrap();
+    assert_eq!(asked.iter().map(|row| row["asked"].as_f64().unwrap()).collect::<Vec<f64>>(), [0.9, 0.95, 0.98, 0.99]);
+}
+
+#[test]
+fn puts_are_counted() {
+    for namespaces in ["1", "40"] {
+        let shape = ["--dims", "8", "--put-namespaces", namespaces, "--put-threads", "3"];
+        let figures = bench(&[&["--puts", "200"], shape.as_slice()].concat());
+        assert_eq!((&figures["items"], &figures["threads"]), (&200.into(), &3.into()));
+        for name in ["items_per_second", "p50_us", "bytes_written", "written_per_given", "disk_bytes"] {
+            assert!(positive(&figures[name]), "{name}: {figures}");
+        }
+        let given = figures["bytes_given"].as_u64().unwrap();
+        assert!((200 * 150..200 * 250).contains(&given), "{given}");
+    }
 }
 
 #[test]
@@ -66,12 +100,14 @@ fn given_vectors_are_compared_with_their_truth() {
     assert_eq!(bench(&files)["rows"][0]["recall"], 1.0);
 
     write_truth([7, 41, 60]);
-    let wrong: [(&[&str], &str); 7] = [
+    let wrong: [(&[&str], &str); 9] = [
         (&with_truth, "t.ivecs: row 2 names the vector 60"),
         (&[files.as_slice(), &["--truth", &vectors]].concat(), "v.npy: its numbers are '<f4'"),
         (&["--vectors", &vectors, "--queries", &truth], "t.ivecs: vectors are read from"),
         (&[files.as_slice(), &["--keep", directory.path().to_str().unwrap()]].concat(), "is there already"),
         (&["--generate", "0"], "--generate needs at least 1"),
+        (&["--generate", "9", "--mixed", "0"], "--mixed needs a time"),
+        (&["--puts", "9", "--put-threads", "0"], "--put-threads needs at least 1"),
         (&["--generate", "9", "--k", "0"], "--k needs at least 1"),
         (&["--generate", "9", "--seconds", "nan"], "--seconds NaN"),
     ];

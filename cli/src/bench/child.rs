@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::baseline;
 use super::matrix::read_vectors;
 use super::process::{Memory, anonymous, memory};
-use super::store::{Effort, Layout, ask};
+use super::store::{Effort, Layout, ask, wait_for_walks};
 use super::timing::{Run, run};
 
 /// Do a part of a benchmark (used by `vecmem bench`)
@@ -40,6 +40,8 @@ pub struct Search {
     pub queries: PathBuf,
     pub k: usize,
     pub effort: Effort,
+    /// Graphs that a question walks.
+    pub walks: usize,
     pub seconds: f64,
 }
 
@@ -58,6 +60,7 @@ impl Search {
         let questions = self.layout.questions(&queries, self.k, self.effort)?;
         let before = anonymous();
         let store = self.layout.open()?;
+        wait_for_walks(&store, &questions[0], self.walks)?;
         for question in &questions {
             ask(&store, question)?;
         }

@@ -42,7 +42,7 @@ impl DataPlan {
                     file.display(),
                     vectors.dims
                 );
-                let name = format!("{} of {}", shape(&vectors), file.display());
+                let name = format!("{} of {}", shape(&vectors), short(file));
                 Ok(Data { vectors, queries, name })
             }
             &Self::MadeUp { rows, dims, seed, queries } => {
@@ -56,6 +56,13 @@ impl DataPlan {
             }
         }
     }
+}
+
+/// A file with its folder: the rest of a path is of one machine.
+fn short(file: &Path) -> String {
+    let parts: Vec<_> =
+        file.iter().rev().take(2).map(|part| part.to_string_lossy()).filter(|part| part != "/").collect();
+    parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
 fn shape(vectors: &Vectors) -> String {
@@ -90,4 +97,17 @@ pub fn threads() -> usize {
 /// A number of rows for an argument.
 pub fn at_least_one(number: usize, argument: &str) -> Result<usize> {
     Some(number).filter(|number| *number > 0).with_context(|| format!("{argument} needs at least 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_shares_are_short() {
+        assert_eq!(short(Path::new("/data/sift/base.fvecs")), "sift/base.fvecs");
+        assert_eq!((short(Path::new("/x.npy")), short(Path::new("x.npy"))), ("x.npy".into(), "x.npy".into()));
+        assert_eq!(hits([1, 9, 2, 3].into_iter(), &[1, 2, 3, 9], 3), 2.0 / 3.0);
+        assert_eq!(hits([5].into_iter(), &[5], 10), 1.0);
+    }
 }

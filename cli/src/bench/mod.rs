@@ -11,38 +11,30 @@ mod curve;
 mod data;
 mod generate;
 mod matrix;
+mod mixed;
+mod parts;
 mod plot;
 mod process;
+mod puts;
 mod report;
+mod running;
 mod store;
 mod timing;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use vecmem::{Metric, Store};
 
 pub use self::child::BenchChild;
 
-use self::curve::{efforts, is_done, value_at};
-use self::data::{Data, DataPlan, at_least_one, threads};
-use self::matrix::{Neighbours, write_neighbours, write_vectors};
+use self::data::{DataPlan, at_least_one};
 use self::plot::Series;
-use self::report::{Asked, Figures, Processes, Row};
-use self::store::{Effort, HotArgument, Layout};
-use crate::arguments::{MetricArgument, metric_name};
-use crate::output::{self, Output};
-
-/// True neighbours that are computed of each query, at least.
-const TRUTH_DEPTH: usize = 100;
-/// Recalls that are asked for, to compare with what comes back.
-const ASKED: [f64; 4] = [0.90, 0.95, 0.98, 0.99];
-/// Recall at whose effort memory and processes are measured.
-const USUAL_RECALL: f64 = 0.95;
-/// Runs of threads and processes in turn, of which the best are kept.
-const ALTERNATIONS: usize = 3;
+use self::report::Figures;
+use self::running::Running;
+use self::store::HotArgument;
+use crate::arguments::MetricArgument;
+use crate::output::Output;
 
 /// Measure speed, recall and memory of searches on your own vectors, or on made-up ones
 #[derive(Args)]
@@ -51,13 +43,15 @@ Examples:
   vecmem bench --vectors vectors.npy --queries queries.npy --plot curve.svg
   vecmem bench --generate 100000 --dims 768 --k 100 --processes
   vecmem bench --vectors base.fvecs --queries query.fvecs --truth groundtruth.ivecs --metric l2 --baseline hnsw_rs
+  vecmem bench --generate 100000 --mixed 10 --parts 8
+  vecmem bench --puts 1000000 --put-namespaces 100000
 
 Files: vectors and queries .npy (f16, f32, f64) or .fvecs, the truth .npy (i32, i64) or .ivecs. Row i of the truth names the
 rows of --vectors nearest to query i, best first; without one it is found by exact search. Made-up vectors are clusters of
 clusters on sheets of few dimensions, with noise; queries are further vectors of the same kind.
 
 Speeds are the best of three runs after a warm-up. Run it on a quiet machine and built with --release.")]
-#[command(group = clap::ArgGroup::new("data").required(true).args(["vectors", "generate"]))]
+#[command(group = clap::ArgGroup::new("data").required(true).args(["vectors", "generate", "puts"]))]
 pub struct Bench {
     /// The vectors to search
     #[arg(long, value_name = "FILE", requires = "queries")]
@@ -95,6 +89,21 @@ pub struct Bench {
     /// Compare all threads with as many processes
     #[arg(long)]
     processes: bool,
+    /// Search this long beside a writer of 1,000 items a second, on a copy of the store
+    #[arg(long, value_name = "SECONDS")]
+    mixed: Option<f64>,
+    /// Compare with this many segments that are not merged, with a graph each
+    #[arg(long, value_name = "P")]
+    parts: Option<usize>,
+    /// Instead of searches, put this many made-up items one by one
+    #[arg(long, value_name = "N", conflicts_with_all = ["processes", "mixed", "parts", "baseline", "plot", "namespaces"])]
+    puts: Option<usize>,
+    /// Into this many namespaces
+    #[arg(long, value_name = "M", default_value_t = 1, requires = "puts")]
+    put_namespaces: usize,
+    /// From this many threads
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "puts")]
+    put_threads: usize,
     /// Measure this library too (built with --features baseline)
     #[arg(long, value_enum)]
     baseline: Option<Baseline>,
@@ -122,8 +131,11 @@ impl Bench {
         let temporary = tempfile::tempdir().context("cannot make a temporary directory")?;
         let directory = self.keep.clone().unwrap_or_else(|| temporary.path().join("store"));
         ensure!(!directory.exists(), "{} is there already; name a new directory", directory.display());
-        let bench = Running::start(&self, directory, temporary.path().to_owned())?;
-        let figures = bench.measure()?;
+        if let Some(items) = self.puts {
+            let figures = self.put_plan(items, directory)?.run()?;
+            return output.print(&figures, || figures.for_people());
+        }
+        let figures = Running::start(&self, directory, temporary.path().to_owned())?.measure()?;
         if let Some(path) = &self.plot {
             draw(path, &figures)?;
         }
@@ -134,6 +146,9 @@ impl Bench {
         at_least_one(self.k, "--k")?;
         at_least_one(self.namespaces, "--namespaces")?;
         ensure!(self.seconds.is_finite() && self.seconds >= 0.0, "--seconds {} is no length of time", self.seconds);
+        let is_time = |seconds: f64| seconds.is_finite() && seconds > 0.0;
+        ensure!(self.mixed.is_none_or(is_time), "--mixed needs a time above 0");
+        at_least_one(self.parts.unwrap_or(1), "--parts")?;
         if self.baseline.is_some() {
             baseline::check(self.metric)?;
         }
@@ -143,6 +158,18 @@ impl Bench {
             );
         }
         Ok(())
+    }
+
+    fn put_plan(&self, items: usize, directory: PathBuf) -> Result<puts::Plan> {
+        Ok(puts::Plan {
+            directory,
+            items: at_least_one(items, "--puts")?,
+            dims: at_least_one(self.dims, "--dims")?,
+            seed: self.seed,
+            metric: self.metric.into(),
+            namespaces: at_least_one(self.put_namespaces, "--put-namespaces")?,
+            threads: at_least_one(self.put_threads, "--put-threads")?,
+        })
     }
 
     fn plan(&self) -> Result<DataPlan> {
@@ -155,179 +182,6 @@ impl Bench {
             seed: self.seed,
             queries: at_least_one(self.query_count, "--query-count")?,
         })
-    }
-}
-
-/// A run under way.
-struct Running<'a> {
-    arguments: &'a Bench,
-    plan: DataPlan,
-    data: Data,
-    layout: Layout,
-    /// For files that children read, and copies of the store.
-    scratch: PathBuf,
-    load_before: Option<f64>,
-}
-
-impl<'a> Running<'a> {
-    fn start(arguments: &'a Bench, directory: PathBuf, scratch: PathBuf) -> Result<Self> {
-        let load_before = process::load();
-        let plan = arguments.plan()?;
-        let data = plan.load()?;
-        let layout = Layout {
-            directory,
-            dims: data.vectors.dims,
-            metric: arguments.metric,
-            rows: data.vectors.rows(),
-            namespaces: arguments.namespaces,
-            hot: arguments.hot,
-        };
-        Ok(Self { arguments, plan, data, layout, scratch, load_before })
-    }
-
-    fn measure(self) -> Result<Figures> {
-        let (arguments, k) = (self.arguments, self.arguments.k);
-        let given = arguments.truth.as_ref().map(|file| self.data.read_truth(file, k)).transpose()?;
-        let spinner = output::spinner("importing");
-        let store = self.layout.open()?;
-        let started = Instant::now();
-        self.layout.fill(&store, &self.data.vectors, 0..self.layout.rows)?;
-        store.flush()?;
-        let import_seconds = started.elapsed().as_secs_f64();
-        store.compact()?;
-        let compact_seconds = started.elapsed().as_secs_f64() - import_seconds;
-        spinner.set_message("finding the true neighbours");
-        let truth = match given {
-            Some(truth) => truth,
-            None => store::truth(&store, &self.layout, &self.data.queries, k.max(TRUTH_DEPTH), threads())?,
-        };
-        spinner.set_message("measuring");
-        let rows = self.rows(&store, &truth)?;
-        let asked = self.asked(&store, &truth, &rows)?;
-        let mut figures = Figures {
-            data: self.data.name.clone(),
-            queries: self.data.queries.rows(),
-            k,
-            metric: metric_name(Metric::from(arguments.metric)),
-            namespaces: arguments.namespaces,
-            cores: threads(),
-            load_before: self.load_before,
-            release: !cfg!(debug_assertions),
-            import_seconds,
-            compact_seconds,
-            disk_bytes: store.stats()?.disk_bytes,
-            memory: None,
-            rows,
-            asked,
-            processes: None,
-            baseline: None,
-            ratios: None,
-        };
-        store.close()?;
-        drop(store);
-        self.in_children(&mut figures, &truth)?;
-        spinner.finish_and_clear();
-        Ok(figures)
-    }
-
-    /// The table: exact search, and if there is a graph, efforts until the recall is as good as it gets.
-    fn rows(&self, store: &Store, truth: &Neighbours) -> Result<Vec<Row>> {
-        let mut rows = vec![self.row(store, truth, Effort::Exact)?];
-        if !self.is_walked(store)? {
-            return Ok(rows);
-        }
-        let mut recalls = Vec::new();
-        for effort in efforts(self.arguments.k) {
-            let row = self.row(store, truth, Effort::Ef(effort))?;
-            recalls.push(row.quality.recall);
-            rows.push(row);
-            if is_done(&recalls) {
-                break;
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Searches for each of the recalls.
-    fn asked(&self, store: &Store, truth: &Neighbours, rows: &[Row]) -> Result<Vec<Asked>> {
-        if !self.is_walked(store)? {
-            return Ok(Vec::new());
-        }
-        let distances: Vec<(f64, f64)> = report::curve(rows, |row| row.quality.distances);
-        let asked = |recall| -> Result<Asked> {
-            let row = self.row(store, truth, Effort::Recall(recall as f32))?;
-            let distances_needed = value_at(&distances, recall);
-            let ratio = distances_needed.map(|needed| row.quality.distances / needed);
-            Ok(Asked { asked: recall, row, distances_needed, ratio })
-        };
-        ASKED.iter().map(|recall| asked(*recall)).collect()
-    }
-
-    /// Whether a search walks a graph.
-    fn is_walked(&self, store: &Store) -> Result<bool> {
-        let questions = self.layout.questions(&self.data.queries, self.arguments.k, Effort::Ef(self.arguments.k))?;
-        let answer = store.search(&questions[0].clone().explain(true))?;
-        Ok(answer.explain.iter().any(|part| part.walks > 0))
-    }
-
-    fn row(&self, store: &Store, truth: &Neighbours, effort: Effort) -> Result<Row> {
-        let questions = self.layout.questions(&self.data.queries, self.arguments.k, effort)?;
-        let quality = store::quality(store, &questions, truth, self.arguments.k)?;
-        let speed = store::speed(store, &questions, self.arguments.seconds)?;
-        let ask = |number: usize| store::ask(store, &questions[number]).map(drop);
-        let qps_all_threads = timing::all_threads(self.arguments.seconds, threads(), questions.len(), ask)?;
-        Ok(Row { effort, quality, speed, qps_all_threads })
-    }
-
-    /// What is measured in processes of its own, while no store is open here.
-    fn in_children(&self, figures: &mut Figures, truth: &Neighbours) -> Result<()> {
-        let queries = self.scratch.join("queries.fvecs");
-        write_vectors(&queries, &self.data.queries)?;
-        let usual =
-            figures.rows.iter().find(|row| row.quality.recall >= USUAL_RECALL).map_or(Effort::Exact, |row| row.effort);
-        let search = |directory: &Path| child::Search {
-            layout: Layout { directory: directory.to_owned(), ..self.layout.clone() },
-            queries: queries.clone(),
-            k: self.arguments.k,
-            effort: usual,
-            seconds: self.arguments.seconds,
-        };
-        figures.memory = Some(child::memory_of(search(&self.layout.directory))?);
-        if self.arguments.processes {
-            figures.processes = Some(self.processes(usual, search)?);
-        }
-        if self.arguments.baseline.is_some() {
-            let file = self.scratch.join("truth.ivecs");
-            write_neighbours(&file, truth)?;
-            figures.baseline = Some(child::baseline(baseline::Plan {
-                data: self.plan.clone(),
-                truth: file,
-                metric: self.arguments.metric,
-                k: self.arguments.k,
-                seconds: self.arguments.seconds,
-            })?);
-            figures.compare();
-        }
-        Ok(())
-    }
-
-    /// All threads of one process against as many processes, in turn.
-    fn processes(&self, effort: Effort, search: impl Fn(&Path) -> child::Search) -> Result<Processes> {
-        let count = threads();
-        let copies: Vec<PathBuf> = (0..count).map(|number| self.scratch.join(format!("copy-{number}"))).collect();
-        copies.iter().try_for_each(|copy| store::copy(&self.layout.directory, copy))?;
-        let store = self.layout.open()?;
-        let questions = self.layout.questions(&self.data.queries, self.arguments.k, effort)?;
-        let ask = |number: usize| store::ask(&store, &questions[number]).map(drop);
-        let mut processes = child::Processes::start(copies.iter().map(|copy| search(copy)))?;
-        let (mut qps_threads, mut qps_processes) = (0.0f64, 0.0f64);
-        for _ in 0..ALTERNATIONS {
-            qps_threads = qps_threads.max(timing::all_threads(self.arguments.seconds, count, questions.len(), ask)?);
-            qps_processes = qps_processes.max(processes.run()?);
-        }
-        processes.end()?;
-        store.close()?;
-        Ok(Processes { effort, count, qps_threads, qps_processes, ratio: qps_threads / qps_processes })
     }
 }
 

@@ -48,14 +48,14 @@ fn drawing(
     let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let (heading, rest) = root.split_vertically(54);
-    heading.draw(&Text::new(title.to_owned(), (24, 20), (FONT, 19).into_font().color(&INK)))?;
+    heading.draw(&Text::new(title.to_owned(), (24, 20), (FONT, 23).into_font().color(&INK)))?;
     let mut chart = ChartBuilder::on(&rest)
         .margin(14)
         .margin_right(34)
         .x_label_area_size(46)
         .y_label_area_size(84)
         .build_cartesian_2d(RECALLS.start..RECALLS.end + 0.002, speeds.log_scale())?;
-    let label = (FONT, 14).into_font().color(&INK);
+    let label = (FONT, 16).into_font().color(&INK);
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -67,7 +67,7 @@ fn drawing(
         .x_desc(format!("recall@{k}"))
         .y_desc("queries per second, one thread")
         .label_style(label.clone())
-        .axis_desc_style((FONT, 15).into_font().color(&INK))
+        .axis_desc_style((FONT, 18).into_font().color(&INK))
         .draw()?;
     for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
         let points = shown(series);
@@ -75,7 +75,7 @@ fn drawing(
         chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, colour.filled())))?;
         // Beside the middle of the curve, above it: curves fall to the right.
         if let Some(&middle) = points.get(points.len() / 2) {
-            let style = (FONT, 16).into_font().color(colour).pos(Pos::new(HPos::Left, VPos::Bottom));
+            let style = (FONT, 20).into_font().color(colour).pos(Pos::new(HPos::Left, VPos::Bottom));
             let name = EmptyElement::at(middle) + Text::new(series.name.clone(), (9, -7), style);
             chart.draw_series(std::iter::once(name))?;
         }

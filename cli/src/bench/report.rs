@@ -7,9 +7,12 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use vecmem::GraphBuild;
 
 use super::baseline;
 use super::curve::speed_at;
+use super::mixed::Mixed;
+use super::parts::{Parts, PartsRow};
 use super::process::Memory;
 use super::store::{Effort, Quality};
 use super::timing::Speed;
@@ -32,6 +35,10 @@ pub struct Figures {
     pub release: bool,
     pub import_seconds: f64,
     pub compact_seconds: f64,
+    pub build: GraphBuild,
+    pub segments: u64,
+    /// Segments in which a search walks a graph.
+    pub walks: usize,
     pub disk_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -40,6 +47,10 @@ pub struct Figures {
     pub asked: Vec<Asked>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processes: Option<Processes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixed: Option<Mixed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<baseline::Figures>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +116,12 @@ pub struct SpeedRatio {
 }
 
 impl Figures {
+    /// The least effort of this recall; exact search if there is no graph, the highest effort if none is enough.
+    pub fn cheapest(&self, recall: f64) -> Effort {
+        let enough = walks(&self.rows).find(|row| row.quality.recall >= recall);
+        enough.or_else(|| walks(&self.rows).last()).map_or(Effort::Exact, |row| row.effort)
+    }
+
     /// (recall, QPS) of our graph by rising effort, for the curve.
     pub fn curve(&self) -> Vec<(f64, f64)> {
         curve(&self.rows, |row| row.speed.qps)
@@ -122,7 +139,7 @@ impl Figures {
         });
         self.ratios = Some(Ratios {
             qps: qps.to_vec(),
-            build: None,
+            build: (self.build.graphs > 0).then(|| baseline.build_seconds / self.build.seconds),
             memory_hot: share(Memory::hot),
             memory_all: share(Memory::all),
         });
@@ -138,7 +155,12 @@ impl Figures {
             "import    {:>10.2} s, compacted in {:.2} s more",
             self.import_seconds, self.compact_seconds
         );
-        let _ = writeln!(text, "disk      {:>12}", output::bytes(self.disk_bytes));
+        let GraphBuild { graphs, nodes, seconds, bytes } = &self.build;
+        if *graphs > 0 {
+            let (nodes, bytes) = (output::count(*nodes), output::bytes(*bytes));
+            let _ = writeln!(text, "graph     {seconds:>10.2} s for {nodes} nodes ({graphs} graphs, {bytes})");
+        }
+        let _ = writeln!(text, "disk      {:>12} in {} segments", output::bytes(self.disk_bytes), self.segments);
         if let Some(memory) = &self.memory {
             text += &memory_text(memory);
         }
@@ -150,6 +172,12 @@ impl Figures {
                 "\n{count} threads {qps_threads:.0} QPS, {count} processes {qps_processes:.0} QPS: {ratio:.3}x ({})",
                 processes.effort
             );
+        }
+        if let Some(mixed) = &self.mixed {
+            text += &mixed_text(mixed);
+        }
+        if let Some(parts) = &self.parts {
+            text += &parts_text(parts);
         }
         if let Some(baseline) = &self.baseline {
             text += &baseline_text(baseline);
@@ -213,6 +241,33 @@ fn memory_text(memory: &Memory) -> String {
         output::bytes(memory.graphs),
         output::bytes(memory.truth),
     )
+}
+
+fn mixed_text(mixed: &Mixed) -> String {
+    let Mixed { idle, beside_writes, ratio, puts_per_second, longest_put_us, .. } = mixed;
+    format!(
+        "\nbeside a writer ({puts_per_second:.0} puts/s, the longest {:.1} ms): p50 {:.1} us, p99 {:.1} us, longest stall {:.1} ms\n\
+         idle: p50 {:.1} us, p99 {:.1} us; p99 beside writes is {ratio:.1}x the idle p50\n",
+        longest_put_us / 1e3,
+        beside_writes.p50_us,
+        beside_writes.p99_us,
+        beside_writes.max_us / 1e3,
+        idle.p50_us,
+        idle.p99_us
+    )
+}
+
+fn parts_text(parts: &Parts) -> String {
+    let Parts { segments, graphs, build_seconds, rows } = parts;
+    let mut text = format!("\n{segments} segments with {graphs} graphs, built in {build_seconds:.2} s, against one\n");
+    for PartsRow { effort, recall, distances, qps, qps_compacted, ratio } in rows {
+        let _ = writeln!(
+            text,
+            "{:>12} {recall:>8.4} {qps:>10.0} QPS, compacted {qps_compacted:.0}: {ratio:.2}x; {distances:.0} distances",
+            effort.to_string()
+        );
+    }
+    text
 }
 
 fn baseline_text(baseline: &baseline::Figures) -> String {
@@ -282,6 +337,9 @@ mod tests {
             release: true,
             import_seconds: 1.0,
             compact_seconds: 1.0,
+            build: GraphBuild { graphs: 1, nodes: 4, bytes: 10, seconds: 2.0 },
+            segments: 1,
+            walks: 1,
             disk_bytes: 1 << 20,
             memory: Some(Memory { anonymous_grown: 100, codes: 20, graphs: 30, truth: 50, other_files: 0 }),
             rows: vec![row(1.0, 100.0, 9_000.0), row(0.9, 8_000.0, 100.0), row(0.96, 2_000.0, 200.0)],
@@ -292,6 +350,8 @@ mod tests {
                 ratio: None,
             }],
             processes: None,
+            mixed: None,
+            parts: None,
             baseline: Some(baseline::Figures {
                 build_seconds: 10.0,
                 memory_grown: 1_000,
@@ -309,6 +369,10 @@ mod tests {
         let ours = 8_000.0f64 * 0.25f64.powf(5.0 / 6.0);
         assert!((ratios.qps[0].ratio.unwrap() - ours / 500.0).abs() < 1e-6);
         assert_eq!((ratios.qps[1].ours, ratios.qps[1].ratio), (None, None));
+        assert_eq!(
+            (ratios.build, figures.cheapest(0.95), figures.cheapest(0.99)),
+            (Some(5.0), Effort::Ef(10), Effort::Ef(10))
+        );
         assert_eq!((ratios.memory_hot, ratios.memory_all), (Some(0.15), Some(0.2)));
         let text = figures.for_people();
         assert!(text.contains("QPS at recall 0.99, one thread: - against -: not reached"), "{text}");

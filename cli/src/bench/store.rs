@@ -6,22 +6,22 @@
 //! * One search uses one thread: the pool for long scans is switched off, so that threads can be counted.
 
 use std::hint::black_box;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use vecmem::{Answer, Batch, Durability, Hot, Namespace, Options, Put, Query, Scope, Store, Tuning};
+use vecmem::{Answer, Durability, Hot, ImportOptions, Namespace, Options, Put, Query, Scope, Store, Tuning};
 
 use super::data::hits;
 use super::matrix::{Matrix, Neighbours, Vectors};
 use super::timing::{self, Speed};
 use crate::arguments::MetricArgument;
 
-/// Items of one batch.
-const BATCH_ITEMS: usize = 4_096;
+/// How long graphs may take to be checked after an open.
+const CHECK_LIMIT: Duration = Duration::from_secs(120);
 
 /// How a store of vectors is laid out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,11 +56,13 @@ impl From<HotArgument> for Hot {
 impl Layout {
     /// The options of a store that is filled once and then only read.
     pub fn options(&self) -> Options {
-        let tuning = Tuning { parallel_scan_rows: u64::MAX, ..Tuning::default() };
-        Options::with_vectors(self.dims, self.metric.into())
-            .durability(Durability::Bulk)
-            .tuning(tuning)
-            .hot(self.hot.into())
+        let options = Options::with_vectors(self.dims, self.metric.into()).durability(Durability::Bulk);
+        options.tuning(self.tuning()).hot(self.hot.into())
+    }
+
+    /// Searches stay on one thread, and graphs are built only when the benchmark says so, which is when it looks at the clock.
+    pub fn tuning(&self) -> Tuning {
+        Tuning { parallel_scan_rows: u64::MAX, graph_rows: u32::MAX, earn_rows: u32::MAX, ..Tuning::default() }
     }
 
     /// Opens it.
@@ -74,21 +76,15 @@ impl Layout {
     }
 
     /// The namespace of a row.
-    pub fn namespace(&self, row: usize) -> Result<Namespace> {
+    pub fn namespace(&self, row: usize) -> vecmem::Result<Namespace> {
         let number = (row as u128 * self.namespaces as u128 / self.rows as u128) as usize;
-        Ok(Namespace::new(["bench", &format!("{number:07}")])?)
+        Namespace::new(["bench", &format!("{number:07}")])
     }
 
-    /// Puts the rows of `range`, in batches.
-    pub fn fill(&self, store: &Store, vectors: &Vectors, range: Range<usize>) -> Result<()> {
-        let mut batch = Batch::new();
-        for row in range {
-            batch.put(Put::new(&self.namespace(row)?, key(row), value(row)).vector(vectors.row(row)));
-            if batch.len() == BATCH_ITEMS {
-                store.batch(std::mem::take(&mut batch))?;
-            }
-        }
-        store.batch(batch)?;
+    /// Imports all rows.
+    pub fn fill(&self, store: &Store, vectors: &Vectors, options: ImportOptions<'_>) -> Result<()> {
+        let item = |row| Ok(Put::new(&self.namespace(row)?, key(row), value(row)).vector(vectors.row(row)));
+        store.import((0..self.rows).map(item), options)?;
         Ok(())
     }
 
@@ -161,6 +157,26 @@ fn rows(answer: &Answer) -> Result<Vec<u32>> {
         .iter()
         .map(|hit| hit.item.key.parse().map_err(|_| anyhow!("{:?} is no key of the benchmark", hit.item.key)))
         .collect()
+}
+
+/// Parts of the store in which a question walks a graph.
+pub fn walks(store: &Store, question: &Query) -> Result<usize> {
+    let answer = store.search(&question.clone().explain(true))?;
+    Ok(answer.explain.iter().filter(|part| part.walks > 0).count())
+}
+
+/// Waits until the background has checked the graphs, so that a question walks as many as it did before the store was reopened.
+pub fn wait_for_walks(store: &Store, question: &Query, wanted: usize) -> Result<()> {
+    let start = Instant::now();
+    while walks(store, question)? < wanted {
+        ensure!(
+            start.elapsed() < CHECK_LIMIT,
+            "a reopened store does not walk its graphs: {:?}",
+            store.stats()?.damage
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
 }
 
 /// What the answers at one effort are worth, and what they cost.
@@ -246,7 +262,7 @@ mod tests {
             hot: HotArgument::Map,
         };
         let store = layout.open().unwrap();
-        layout.fill(&store, &vectors, 0..300).unwrap();
+        layout.fill(&store, &vectors, ImportOptions::new()).unwrap();
         let found = truth(&store, &layout, &queries, 25, 3).unwrap();
         assert_eq!((found.rows(), found.dims), (7, 25));
         for (query, found) in queries.iter().zip(found.iter()) {

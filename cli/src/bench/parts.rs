@@ -1,0 +1,75 @@
+//! The same vectors in several segments with a graph each, as merges leave them for a while, against one segment.
+//!
+//! Invariants:
+//! * Both stores are asked the same questions at the same effort, one after the other.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+use vecmem::{ImportOptions, Store, Tuning};
+
+use super::matrix::{Neighbours, Vectors};
+use super::store::{Effort, Layout, quality, speed};
+
+/// What came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Parts {
+    pub segments: u64,
+    pub graphs: u64,
+    pub build_seconds: f64,
+    pub rows: Vec<PartsRow>,
+}
+
+/// One effort.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PartsRow {
+    pub effort: Effort,
+    pub recall: f64,
+    pub distances: f64,
+    pub qps: f64,
+    pub qps_compacted: f64,
+    /// The speed in parts divided by that of one segment.
+    pub ratio: f64,
+}
+
+/// What is asked, and how.
+pub struct Plan<'a> {
+    pub vectors: &'a Vectors,
+    pub queries: &'a Vectors,
+    pub truth: &'a Neighbours,
+    pub k: usize,
+    pub efforts: &'a [Effort],
+    pub seconds: f64,
+}
+
+/// Fills a store in `directory` with `parts` segments and compares it with `compacted`.
+pub fn measure(plan: &Plan<'_>, compacted: &Store, layout: &Layout, directory: &Path, parts: usize) -> Result<Parts> {
+    let layout = Layout { directory: directory.to_owned(), ..layout.clone() };
+    // One chunk of the import is one segment, and nothing merges them.
+    let tuning = Tuning {
+        import_chunk_rows: usize::MAX,
+        import_chunk_bytes: usize::MAX,
+        import_file_rows: 1,
+        merge_ratio: 1 << 40,
+        segments_max: 1 << 20,
+        ..layout.tuning()
+    };
+    let store = Store::open(directory, layout.options().tuning(tuning))?;
+    let rows = layout.rows.div_ceil(parts);
+    layout.fill(&store, plan.vectors, ImportOptions::new().chunk_rows(rows))?;
+    let build = store.build_graph(&layout.scope()?)?;
+    let segments = store.stats()?.segments;
+    ensure!(segments == layout.rows.div_ceil(rows) as u64, "{parts} parts were wanted, but the store has {segments}");
+    let row = |&effort: &Effort| -> Result<PartsRow> {
+        let questions = layout.questions(plan.queries, plan.k, effort)?;
+        let quality = quality(&store, &questions, plan.truth, plan.k)?;
+        let qps_compacted = speed(compacted, &questions, plan.seconds)?.qps;
+        let qps = speed(&store, &questions, plan.seconds)?.qps;
+        let (recall, distances) = (quality.recall, quality.distances);
+        Ok(PartsRow { effort, recall, distances, qps, qps_compacted, ratio: qps / qps_compacted })
+    };
+    let rows = plan.efforts.iter().map(row).collect::<Result<_>>()?;
+    store.close()?;
+    Ok(Parts { segments, graphs: build.graphs, build_seconds: build.seconds, rows })
+}

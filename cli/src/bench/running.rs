@@ -1,0 +1,240 @@
+//! A run of the benchmark, from the import to the figures.
+//!
+//! Invariants:
+//! * No store is open here while a child process is measured alone.
+//! * What writes to a store writes to a copy, so that a store that is kept holds the data and nothing else.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use vecmem::{ImportOptions, Metric, Store};
+
+use super::curve::{efforts, is_done, value_at};
+use super::data::{Data, DataPlan, threads};
+use super::matrix::{Neighbours, write_neighbours, write_vectors};
+use super::report::{Asked, Figures, Processes, Row};
+use super::store::{Effort, Layout};
+use super::{Bench, baseline, child, mixed, parts, process, report, store, timing};
+use crate::arguments::metric_name;
+use crate::output;
+
+/// True neighbours that are computed of each query, at least.
+const TRUTH_DEPTH: usize = 100;
+/// Recalls that are asked for, to compare with what comes back.
+const ASKED: [f64; 4] = [0.90, 0.95, 0.98, 0.99];
+/// Recall at whose effort memory, processes and mixed load are measured; parts at the other one too.
+const USUAL_RECALL: f64 = 0.95;
+const HIGH_RECALL: f64 = 0.99;
+/// Runs of threads and processes in turn, of which the best are kept.
+const ALTERNATIONS: usize = 3;
+
+/// A run under way.
+pub struct Running<'a> {
+    arguments: &'a Bench,
+    plan: DataPlan,
+    data: Data,
+    layout: Layout,
+    /// For files that children read, and copies of the store.
+    scratch: PathBuf,
+    load_before: Option<f64>,
+}
+
+impl<'a> Running<'a> {
+    /// Loads the data.
+    pub fn start(arguments: &'a Bench, directory: PathBuf, scratch: PathBuf) -> Result<Self> {
+        let load_before = process::load();
+        let plan = arguments.plan()?;
+        let data = plan.load()?;
+        let layout = Layout {
+            directory,
+            dims: data.vectors.dims,
+            metric: arguments.metric,
+            rows: data.vectors.rows(),
+            namespaces: arguments.namespaces,
+            hot: arguments.hot,
+        };
+        Ok(Self { arguments, plan, data, layout, scratch, load_before })
+    }
+
+    /// Measures everything that was asked for.
+    pub fn measure(self) -> Result<Figures> {
+        let (arguments, k) = (self.arguments, self.arguments.k);
+        let given = arguments.truth.as_ref().map(|file| self.data.read_truth(file, k)).transpose()?;
+        let spinner = output::spinner("importing");
+        let store = self.layout.open()?;
+        let started = Instant::now();
+        self.layout.fill(&store, &self.data.vectors, ImportOptions::new())?;
+        store.flush()?;
+        let import_seconds = started.elapsed().as_secs_f64();
+        store.compact()?;
+        let compact_seconds = started.elapsed().as_secs_f64() - import_seconds;
+        spinner.set_message("building the graph");
+        let build = store.build_graph(&self.layout.scope()?)?;
+        spinner.set_message("finding the true neighbours");
+        let truth = match given {
+            Some(truth) => truth,
+            None => store::truth(&store, &self.layout, &self.data.queries, k.max(TRUTH_DEPTH), threads())?,
+        };
+        spinner.set_message("measuring");
+        let rows = self.rows(&store, &truth)?;
+        let asked = self.asked(&store, &truth, &rows)?;
+        let stats = store.stats()?;
+        let mut figures = Figures {
+            data: self.data.name.clone(),
+            queries: self.data.queries.rows(),
+            k,
+            metric: metric_name(Metric::from(arguments.metric)),
+            namespaces: arguments.namespaces,
+            cores: threads(),
+            load_before: self.load_before,
+            release: !cfg!(debug_assertions),
+            import_seconds,
+            compact_seconds,
+            build,
+            segments: stats.segments,
+            walks: 0,
+            disk_bytes: stats.disk_bytes,
+            memory: None,
+            rows,
+            asked,
+            processes: None,
+            mixed: None,
+            parts: None,
+            baseline: None,
+            ratios: None,
+        };
+        self.with_store(&mut figures, store, &truth)?;
+        self.in_children(&mut figures, &truth)?;
+        spinner.finish_and_clear();
+        Ok(figures)
+    }
+
+    /// The table: exact search, and if there is a graph, efforts until the recall is as good as it gets.
+    fn rows(&self, store: &Store, truth: &Neighbours) -> Result<Vec<Row>> {
+        let mut rows = vec![self.row(store, truth, Effort::Exact)?];
+        if self.walks(store, Effort::Ef(self.arguments.k))? == 0 {
+            return Ok(rows);
+        }
+        let mut recalls = Vec::new();
+        for effort in efforts(self.arguments.k) {
+            let row = self.row(store, truth, Effort::Ef(effort))?;
+            recalls.push(row.quality.recall);
+            rows.push(row);
+            if is_done(&recalls) {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Searches for each of the recalls.
+    fn asked(&self, store: &Store, truth: &Neighbours, rows: &[Row]) -> Result<Vec<Asked>> {
+        if rows.iter().all(|row| row.effort == Effort::Exact) {
+            return Ok(Vec::new());
+        }
+        let distances: Vec<(f64, f64)> = report::curve(rows, |row| row.quality.distances);
+        let asked = |recall| -> Result<Asked> {
+            let row = self.row(store, truth, Effort::Recall(recall as f32))?;
+            let distances_needed = value_at(&distances, recall);
+            let ratio = distances_needed.map(|needed| row.quality.distances / needed);
+            Ok(Asked { asked: recall, row, distances_needed, ratio })
+        };
+        ASKED.iter().map(|recall| asked(*recall)).collect()
+    }
+
+    fn row(&self, store: &Store, truth: &Neighbours, effort: Effort) -> Result<Row> {
+        let questions = self.layout.questions(&self.data.queries, self.arguments.k, effort)?;
+        let quality = store::quality(store, &questions, truth, self.arguments.k)?;
+        let speed = store::speed(store, &questions, self.arguments.seconds)?;
+        let ask = |number: usize| store::ask(store, &questions[number]).map(drop);
+        let qps_all_threads = timing::all_threads(self.arguments.seconds, threads(), questions.len(), ask)?;
+        Ok(Row { effort, quality, speed, qps_all_threads })
+    }
+
+    fn walks(&self, store: &Store, effort: Effort) -> Result<usize> {
+        store::walks(store, &self.layout.questions(&self.data.queries, self.arguments.k, effort)?[0])
+    }
+
+    /// What else needs the store open, and then a copy of it; closes it.
+    fn with_store(&self, figures: &mut Figures, store: Store, truth: &Neighbours) -> Result<()> {
+        let usual = figures.cheapest(USUAL_RECALL);
+        figures.walks = self.walks(&store, usual)?;
+        let (data, arguments) = (&self.data, self.arguments);
+        if let Some(parts) = arguments.parts {
+            let mut efforts = vec![usual, figures.cheapest(HIGH_RECALL)];
+            efforts.dedup();
+            let plan = parts::Plan {
+                vectors: &data.vectors,
+                queries: &data.queries,
+                truth,
+                k: arguments.k,
+                efforts: &efforts,
+                seconds: arguments.seconds,
+            };
+            let directory = self.scratch.join("parts");
+            figures.parts = Some(parts::measure(&plan, &store, &self.layout, &directory, parts)?);
+        }
+        store.close()?;
+        drop(store);
+        if let Some(seconds) = arguments.mixed {
+            let copy = Layout { directory: self.scratch.join("mixed"), ..self.layout.clone() };
+            store::copy(&self.layout.directory, &copy.directory)?;
+            let questions = copy.questions(&data.queries, arguments.k, usual)?;
+            figures.mixed = Some(mixed::measure(&copy, &data.vectors, &questions, figures.walks, seconds)?);
+        }
+        Ok(())
+    }
+
+    /// What is measured in processes of its own, while no store is open here.
+    fn in_children(&self, figures: &mut Figures, truth: &Neighbours) -> Result<()> {
+        let queries = self.scratch.join("queries.fvecs");
+        write_vectors(&queries, &self.data.queries)?;
+        let (usual, walks) = (figures.cheapest(USUAL_RECALL), figures.walks);
+        let search = |directory: &Path| child::Search {
+            layout: Layout { directory: directory.to_owned(), ..self.layout.clone() },
+            queries: queries.clone(),
+            k: self.arguments.k,
+            effort: usual,
+            walks,
+            seconds: self.arguments.seconds,
+        };
+        figures.memory = Some(child::memory_of(search(&self.layout.directory))?);
+        if self.arguments.processes {
+            figures.processes = Some(self.processes(usual, walks, search)?);
+        }
+        if self.arguments.baseline.is_some() {
+            let file = self.scratch.join("truth.ivecs");
+            write_neighbours(&file, truth)?;
+            figures.baseline = Some(child::baseline(baseline::Plan {
+                data: self.plan.clone(),
+                truth: file,
+                metric: self.arguments.metric,
+                k: self.arguments.k,
+                seconds: self.arguments.seconds,
+            })?);
+            figures.compare();
+        }
+        Ok(())
+    }
+
+    /// All threads of one process against as many processes, in turn.
+    fn processes(&self, effort: Effort, walks: usize, search: impl Fn(&Path) -> child::Search) -> Result<Processes> {
+        let count = threads();
+        let copies: Vec<PathBuf> = (0..count).map(|number| self.scratch.join(format!("copy-{number}"))).collect();
+        copies.iter().try_for_each(|copy| store::copy(&self.layout.directory, copy))?;
+        let store = self.layout.open()?;
+        let questions = self.layout.questions(&self.data.queries, self.arguments.k, effort)?;
+        store::wait_for_walks(&store, &questions[0], walks)?;
+        let ask = |number: usize| store::ask(&store, &questions[number]).map(drop);
+        let mut processes = child::Processes::start(copies.iter().map(|copy| search(copy)))?;
+        let (mut qps_threads, mut qps_processes) = (0.0f64, 0.0f64);
+        for _ in 0..ALTERNATIONS {
+            qps_threads = qps_threads.max(timing::all_threads(self.arguments.seconds, count, questions.len(), ask)?);
+            qps_processes = qps_processes.max(processes.run()?);
+        }
+        processes.end()?;
+        store.close()?;
+        Ok(Processes { effort, count, qps_threads, qps_processes, ratio: qps_threads / qps_processes })
+    }
+}
