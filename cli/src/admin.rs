@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use vecmem::{ErrorKind, Options, Store};
 
-use crate::arguments::{MetricArgument, metric_name, open};
+use crate::arguments::{MetricArgument, graph_scope, metric_name, open};
 use crate::output::{self, Output};
 
 /// Make an empty store
@@ -122,10 +122,17 @@ impl Check {
 
 /// Merge everything into as few files as possible and free the space of what was deleted
 #[derive(Args)]
-#[command(after_help = "Example:\n  vecmem compact memories")]
+#[command(after_help = "\
+Examples:
+  vecmem compact memories
+  vecmem compact memories --graph '*'           (one graph over everything, for searches of the whole store)
+  vecmem compact memories --graph users/ada/    (over this prefix)")]
 pub struct Compact {
     /// The store
     dir: PathBuf,
+    /// Then build a graph for searches of this scope, kept from now on: a/b a namespace, a/b/ a prefix, * the store
+    #[arg(long, value_name = "SCOPE")]
+    graph: Vec<String>,
 }
 
 impl Compact {
@@ -137,15 +144,29 @@ impl Compact {
         let done = store.compact();
         spinner.finish_and_clear();
         done?;
+        build_graphs(&store, &self.graph)?;
         let stats = store.stats()?;
         store.close()?;
         let took = started.elapsed().as_secs_f64();
-        let json = json!({"bytes_before": before, "bytes_after": stats.disk_bytes, "segments": stats.segments, "seconds": took});
+        let json = json!({"bytes_before": before, "bytes_after": stats.disk_bytes, "segments": stats.segments,
+            "graphs": stats.graphs, "seconds": took});
         output.print(&json, || {
             let (before, after) = (output::bytes(before), output::bytes(stats.disk_bytes));
-            format!("compacted in {took:.1} s: {before} before, {after} now, {} segments", stats.segments)
+            let (segments, graphs) = (stats.segments, stats.graphs);
+            format!("compacted in {took:.1} s: {before} before, {after} now, {segments} segments, {graphs} graphs")
         })
     }
+}
+
+/// Builds the graphs that `--graph` asks for.
+pub fn build_graphs(store: &Store, scopes: &[String]) -> Result<()> {
+    for scope in scopes {
+        let spinner = output::spinner("building a graph");
+        let built = graph_scope(scope).and_then(|scope| Ok(store.build_graph(&scope)?));
+        spinner.finish_and_clear();
+        built.with_context(|| format!("--graph {scope}"))?;
+    }
+    Ok(())
 }
 
 /// The vector space, for people.

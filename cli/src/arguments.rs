@@ -101,6 +101,17 @@ pub fn namespace(text: &str) -> Result<Namespace> {
     Ok(Namespace::parse(text)?)
 }
 
+/// What `--graph` names: `*` is the store, `a/b/` a prefix, `a/b` a namespace.
+pub fn graph_scope(text: &str) -> Result<Scope> {
+    if text == "*" {
+        return Ok(Scope::Store);
+    }
+    match text.strip_suffix('/') {
+        Some(text) => Ok(Scope::Prefix(namespace(text)?)),
+        None => Ok(Scope::Namespace(namespace(text)?)),
+    }
+}
+
 /// The namespaces at and below `text`; all of them without one.
 pub fn prefix(text: Option<&str>) -> Result<Scope> {
     Ok(text.map(namespace).transpose()?.map_or(Scope::Store, Scope::Prefix))

@@ -59,6 +59,9 @@ pub struct Import {
     /// Leave the merging of what was written to the background
     #[arg(long)]
     no_compact: bool,
+    /// In the end build a graph for searches of this scope, kept from now on: a/b a namespace, a/b/ a prefix, * the store
+    #[arg(long, value_name = "SCOPE")]
+    graph: Vec<String>,
     /// Say on stderr after each chunk how many lines are done, for scripts
     #[arg(long)]
     progress_lines: bool,
@@ -96,6 +99,7 @@ impl Import {
             store.compact()?;
             spinner.finish_and_clear();
         }
+        admin::build_graphs(&store, &self.graph)?;
         store.close()?;
         self.report(output, &before, &progress, started)
     }

@@ -113,7 +113,6 @@ fn crowd(graphs: &[GraphFacts], kept: &[usize]) -> Option<Vec<usize>> {
 }
 
 /// About what a graph of so many vectors costs to build, in nanoseconds of one core.
-#[allow(dead_code, reason = "its users come with the next changes")]
 pub(crate) fn build_estimate_ns(vectors: usize, dims: usize) -> u64 {
     // Measured: 384 dimensions, 14 thousand to 230 thousand vectors.
     let each = (800.0 + 9.0 * dims as f64) * (vectors.max(2) as f64).ln();

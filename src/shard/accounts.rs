@@ -5,8 +5,6 @@
 //!   that the lock costs them nothing that counts, and small ones never see it.
 //! * An account is of the rows of one segment. What becomes of the segment, the account never knows: it is forgotten in time.
 
-#![allow(dead_code, reason = "its users come with the next changes")]
-
 use std::collections::HashMap;
 
 use crate::compact::graphs::Wanted;

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::compact::graphs::{
-    Builder, GraphFacts, Source, Wanted, automatic, bytes_estimate, due, excess, is_kept, vectors_of,
+    Builder, GraphFacts, Source, Wanted, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, vectors_of,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{DerivedEntry, SegmentEntry};
@@ -112,7 +112,9 @@ fn wanted_of_merge(output: &Segment, inputs: &[SharedPart], tuning: &Tuning) -> 
             let rows = output.interval(&description.scope.interval(first))?;
             let vectors = vectors_of(output, &rows)?.len();
             let worth = vectors > 0 && (graph.origin() == Origin::Requested || vectors >= tuning.earn_rows as usize);
-            if worth && is_kept(graph.origin(), graph.saved_ns(), graph.build_ns()) {
+            // A clock may have stood still, or the machine may have been idle: what a build costs in general counts too.
+            let cost_ns = graph.build_ns().max(build_estimate_ns(vectors, output.dims()));
+            if worth && is_kept(graph.origin(), graph.saved_ns(), cost_ns) {
                 wanted.push(Wanted { rows: rows.clone(), scope: description.scope, origin: graph.origin() });
             }
             saved.push((rows, graph.saved_ns()));

@@ -6,6 +6,7 @@
 //! * Calls that change files hold `Handle::calls` for reading and no other lock of this module; a close waits for them, so
 //!   that nothing touches a directory that has been let go.
 
+mod earn;
 mod import;
 mod open;
 mod options;

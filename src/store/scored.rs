@@ -17,6 +17,7 @@ use crate::segment::search::{Ask, PartReport, Probe, plan_part, scan, search};
 use crate::segment::walk::{Ended, Floor, Job, Mixed, plan_walks, walk};
 use crate::segment::walk_plan::{Effort, Walks};
 use crate::shard::AnyPart;
+use crate::store::earn::count_scan;
 use crate::store::read::{Portion, PortionRows, Reader};
 use crate::store::search::with_part;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
@@ -44,7 +45,8 @@ pub(super) fn scored(
         walks: walks(reader, query),
     };
     let reports = if query.explain { portions.iter().map(|_| None).collect() } else { Vec::new() };
-    let mut search = Search { reader, ask: &ask, portions, top: TopK::new(wanted), reports, degraded: false };
+    let top = TopK::new(wanted);
+    let mut search = Search { reader, query, ask: &ask, portions, top, reports, degraded: false };
     search.run()?;
     answer.degraded |= search.degraded;
     let reports = portions.iter().zip(&search.reports);
@@ -84,6 +86,7 @@ type Share = (TopK, Vec<(usize, Result<PartReport>)>);
 /// A search under way.
 struct Search<'a> {
     reader: &'a Reader<'a>,
+    query: &'a Query,
     ask: &'a Ask<'a>,
     portions: &'a [Portion<'a>],
     top: TopK,
@@ -98,6 +101,7 @@ impl Search<'_> {
         if self.ask.walks.is_some() && self.portions.iter().any(has_graphs) {
             return self.walk_and_scan();
         }
+        self.portions.iter().for_each(|portion| self.count_scan(portion, portion.rows().len()));
         if self.is_shared(self.portions.iter().map(|portion| portion.rows().len()).sum()) {
             let mut scans = Vec::new();
             for number in 0..self.portions.len() {
@@ -111,6 +115,13 @@ impl Search<'_> {
             self.note(number, outcome)?;
         }
         Ok(())
+    }
+
+    /// Counts a scan towards a graph that would have spared it.
+    fn count_scan(&self, portion: &Portion<'_>, rows: usize) {
+        if let Some(walks) = &self.ask.walks {
+            count_scan(self.reader.engine, self.query, walks, portion, rows, self.top.limit());
+        }
     }
 
     /// Keeps what was done in a portion; under `partial`, damage is noted and passed over.
@@ -140,6 +151,10 @@ impl Search<'_> {
                 }
                 None => self.plan_scans(number, &mut scans)?,
             }
+        }
+        for (number, portion) in self.portions.iter().enumerate() {
+            let rows = scans.iter().filter(|scan| scan.portion == number).map(|scan| scan.end - scan.start).sum();
+            self.count_scan(portion, rows);
         }
         walks.sort_by_key(|walk| std::cmp::Reverse(walk.job.nodes));
         let mut floor = Floor::new(walks.len() > 1 && self.ask.conditions.filter.is_none());

@@ -72,7 +72,7 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     }
 }
 
-/// A store with two segments, tombstones, touches and rows in the log. Always the same.
+/// A store with two segments, a graph, tombstones, touches and rows in the log. Always the same.
 fn good_store() -> SimStorage {
     static FILES: OnceLock<Vec<File>> = OnceLock::new();
     let files = FILES.get_or_init(|| match write_good_store() {
@@ -109,7 +109,7 @@ fn write_good_store() -> Result<Vec<File>> {
 }
 
 fn open(storage: &SimStorage, clock: &SimClock) -> Result<Store> {
-    let options = Options::with_vectors(DIMS, Metric::Cosine).tuning(Tuning::tiny());
+    let options = Options::with_vectors(DIMS, Metric::Cosine).tuning(Tuning { graph_rows: 6, ..Tuning::tiny() });
     crate::store::open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options)
 }
 
@@ -149,6 +149,12 @@ fn damage(storage: &SimStorage, bytes: &[u8]) {
         for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".codes")) {
             if parse_name(name) == Some(FileName::Segment(entry.file_id)) {
                 content[88..92].copy_from_slice(&entry.header_crc.to_le_bytes());
+                storage.write_file(name, &forge(content.clone(), identity_of(content)).0);
+            }
+        }
+        for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".graph")) {
+            if number_at(content, 96) == entry.file_id {
+                content[92..96].copy_from_slice(&entry.header_crc.to_le_bytes());
                 storage.write_file(name, &forge(content.clone(), identity_of(content)).0);
             }
         }
