@@ -76,32 +76,6 @@ pub(crate) fn plan_walks(part: &Sealed, rows: &Range<u32>, ask: &Ask, limit: usi
     Ok(Some(Mixed { walks: jobs, scans, plan }))
 }
 
-/// What the walks of one search found so far, which later ones need not look below.
-#[derive(Default)]
-pub(crate) struct Floor {
-    /// Estimates of rows that can be seen, descending; `None` where there is nothing to learn.
-    best: Option<Vec<f32>>,
-}
-
-impl Floor {
-    /// For a search of several graphs, unless a filter refuses some of what is found.
-    pub fn new(is_shared: bool) -> Self {
-        Self { best: is_shared.then(Vec::new) }
-    }
-
-    fn of(&self, ef: usize) -> f32 {
-        let best = self.best.as_deref().unwrap_or_default();
-        ef.checked_sub(1).and_then(|last| best.get(last)).copied().unwrap_or(f32::NEG_INFINITY)
-    }
-
-    fn add(&mut self, estimates: impl Iterator<Item = f32>) {
-        if let Some(best) = &mut self.best {
-            best.extend(estimates);
-            best.sort_unstable_by(|a, b| b.total_cmp(a));
-        }
-    }
-}
-
 /// How the walks of a graph ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -118,7 +92,6 @@ pub(crate) fn walk(
     job: &Job,
     plan: &Plan,
     ask: &Ask,
-    floor: &mut Floor,
     top: &mut TopK,
 ) -> Result<(PartReport, Ended)> {
     let graph = &part.segment().graphs()[job.graph];
@@ -129,7 +102,7 @@ pub(crate) fn walk(
     let scan = Scan { part, number, ask, filter_first: false, top, report };
     let costs = Costs::of_dims(ask.probe.vector.len());
     let mut walking = Walking { scan, graph, job, walks, costs, examined: 0 };
-    let outcome = walking.run(links, &points, floor, &mut scratch);
+    let outcome = walking.run(links, &points, &mut scratch);
     let report = walking.scan.report;
     scratch.end();
     SCRATCH.set(Some(scratch));
@@ -191,19 +164,14 @@ struct Walking<'a> {
 }
 
 impl Walking<'_> {
-    fn run(
-        &mut self,
-        links: Graph<'_>,
-        points: &Points<'_>,
-        floor: &mut Floor,
-        scratch: &mut Scratch,
-    ) -> Result<Ended> {
+    fn run(&mut self, links: Graph<'_>, points: &Points<'_>, scratch: &mut Scratch) -> Result<Ended> {
         let (mut ef, nodes) = (self.job.how.ef, self.job.nodes);
         loop {
             self.scan.ask.conditions.check_deadline()?;
             let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
             let query = &self.scan.ask.probe.prepared;
-            let ask = graph::Ask { query, ef, floor: floor.of(ef), without: None, budget };
+            // No floor from earlier walks: it was measured to save less than the recall it costs, against a smaller ef.
+            let ask = graph::Ask { query, ef, floor: f32::NEG_INFINITY, without: None, budget };
             let walked = graph::walk(links, points, &ask, &mut scratch.found);
             self.scan.report.walks += 1;
             self.scan.report.visited += walked.visited;
@@ -222,7 +190,6 @@ impl Walking<'_> {
         }
         let saved = self.job.how.budget_ns / self.walks.scan_weight - self.spent_ns();
         self.graph.add_saved(saved.max(0.0) as u64);
-        self.raise_floor(floor, &scratch.found)?;
         Ok(Ended::Found)
     }
 
@@ -289,19 +256,5 @@ impl Walking<'_> {
             }
         }
         self.scan.score_rows(&group[..count])
-    }
-
-    /// Lets later walks know what this one found, as far as it can be seen.
-    fn raise_floor(&self, floor: &mut Floor, found: &[Candidate]) -> Result<()> {
-        if floor.best.is_none() {
-            return Ok(());
-        }
-        let (part, conditions, first) = (self.scan.part, &self.scan.ask.conditions, self.graph.vectors().start);
-        let row_of = &part.segment().vector_row_column()[first as usize..];
-        let row = |candidate: &Candidate| row_of[candidate.node as usize];
-        found.iter().try_for_each(|candidate| part.ensure_rows(&Rows::Range(row(candidate)..row(candidate) + 1)))?;
-        let seen = found.iter().filter(|candidate| conditions.sees(part, row(candidate)));
-        floor.add(seen.map(|candidate| candidate.estimate));
-        Ok(())
     }
 }

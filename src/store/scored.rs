@@ -14,7 +14,7 @@ use crate::query::{Answer, PartExplain, Query};
 use crate::segment::part::Rows;
 use crate::segment::plan::{Path, Plan};
 use crate::segment::search::{Ask, PartReport, Probe, plan_part, scan, search};
-use crate::segment::walk::{Ended, Floor, Job, Mixed, plan_walks, walk};
+use crate::segment::walk::{Ended, Job, Mixed, plan_walks, walk};
 use crate::segment::walk_plan::{Effort, Walks};
 use crate::shard::AnyPart;
 use crate::store::earn::count_scan;
@@ -157,10 +157,9 @@ impl Search<'_> {
             self.count_scan(portion, rows);
         }
         walks.sort_by_key(|walk| std::cmp::Reverse(walk.job.nodes));
-        let mut floor = Floor::new(walks.len() > 1 && self.ask.conditions.filter.is_none());
         let mut walked = Vec::new();
         for walk in &walks {
-            match self.walk(walk, &mut floor)? {
+            match self.walk(walk)? {
                 Ended::Found => walked.push(walk),
                 Ended::Scan => scans.push(self.scan_of(walk)),
             }
@@ -193,11 +192,11 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn walk(&mut self, walked: &WalkJob, floor: &mut Floor) -> Result<Ended> {
+    fn walk(&mut self, walked: &WalkJob) -> Result<Ended> {
         let WalkJob { portion: number, job, plan } = walked;
         let AnyPart::Sealed(sealed) = self.portions[*number].part else { return Ok(Ended::Scan) };
         let (ask, top) = (self.ask, &mut self.top);
-        let outcome = sealed.readable().and_then(|part| walk(&part, *number as u32, job, plan, ask, floor, top));
+        let outcome = sealed.readable().and_then(|part| walk(&part, *number as u32, job, plan, ask, top));
         let (report, ended) = match outcome {
             Ok((report, ended)) => (Ok(report), ended),
             Err(error) => (Err(error), Ended::Found),
