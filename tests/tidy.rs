@@ -29,7 +29,6 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/storage/disk.rs",
     "src/storage/lock.rs",
     "src/segment/graph_file.rs",
-    "src/segment/sealed.rs",
     "src/segment/append_only.rs",
     "src/graph/walk.rs",
     "src/graph/mod.rs",

@@ -12,6 +12,7 @@ use super::active::Active;
 use super::dead::Deaths;
 use super::layout::Section;
 use super::sealed::Segment;
+use crate::distance::Kernels;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::Prepared;
 use crate::quant::CodeMeta;
@@ -169,6 +170,15 @@ impl<'a> Sealed<'a> {
     /// The share of the segment's rows that did not die.
     pub fn live_share(&self) -> f64 {
         1.0 - (self.deaths.dead_rows() as f64 / f64::from(self.segment.rows().max(1))).min(1.0)
+    }
+
+    /// Begins to fetch what the exact score of a row takes, of which `vector` is one.
+    #[inline]
+    pub fn prefetch_score(&self, row: u32, vector: u32) {
+        self.segment.prefetch_vector(vector);
+        Kernels::prefetch(self.inverse_norms.as_ptr().wrapping_add(vector as usize));
+        Kernels::prefetch(self.first_vectors.as_ptr().wrapping_add(row as usize));
+        Kernels::prefetch(self.lsns.as_ptr().wrapping_add(row as usize));
     }
 
     /// The first vectors of a run of rows, and the end of the last one's.

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytemuck::AnyBitPattern;
 
+use crate::distance::Kernels;
 use crate::error::{Error, Result};
 use crate::record::{ALIVE, Lsn};
 use crate::segment::blocks::CheckedMap;
@@ -318,13 +319,7 @@ impl Segment {
     fn prefetch(&self, section: Section, offset: usize) {
         let whole = self.header.section(section);
         if let Some(byte) = self.file.bytes()[whole].get(offset) {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a prefetch neither reads nor faults as far as a program can see; `byte` lies in the map besides.
-            unsafe {
-                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(byte).cast());
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = byte;
+            Kernels::prefetch(&raw const *byte);
         }
     }
 

@@ -12,10 +12,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use super::graph_file::SegmentGraph;
-use super::part::{Part, Rows, Sealed};
+use super::part::{Conditions, Part, Rows, Sealed};
 use super::plan::{Costs, Plan};
 use super::search::{Ask, PartReport, Scan, plan_by_sample};
 use super::walk_plan::{GraphFacts, Standing, Step, WalkPlan, Walks, cover, gaps, next_step, plan_walk};
+use crate::distance::Kernels;
 use crate::error::Result;
 use crate::graph::{self, Candidate, Graph, Points};
 use crate::topk::TopK;
@@ -218,25 +219,37 @@ impl Walking<'_> {
     }
 
     fn bound(&self, candidate: &Candidate) -> f32 {
-        let meta = self.scan.part.meta(self.graph.vectors().start + candidate.node);
-        self.scan.ask.probe.prepared.likely_bound(candidate.estimate, &meta)
+        bound(self.scan.part, self.scan.ask, self.graph.vectors().start, candidate)
     }
 
     /// Scores the rows of the candidates, best first, that were not looked at before and could be in the result.
     fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<u32, BuildHasherDefault<RowHasher>>) -> Result<()> {
-        let (part, ask, first) = (self.scan.part, self.scan.ask, self.graph.vectors().start);
-        let row_of = &part.segment().vector_row_column()[first as usize..];
-        let fetch = |candidate: &Candidate| part.segment().prefetch_vector(first + candidate.node);
-        found.iter().take(AHEAD).for_each(fetch);
+        let (part, ask, vectors) = (self.scan.part, self.scan.ask, self.graph.vectors());
+        let row_of = &part.segment().vector_row_column()[vectors.start as usize..];
+        let Conditions { visible, now, .. } = ask.conditions;
+        let sees_all = part.sees_all(&Rows::Range(self.graph.rows()), visible, now);
+        // First the row's number, then, as that tells where it lies, what a score needs of it.
+        let number = |index: usize| {
+            if let Some(candidate) = found.get(index) {
+                Kernels::prefetch(&raw const row_of[candidate.node as usize]);
+            }
+        };
+        let fetch = |index: usize, threshold: f32| {
+            let candidate = found.get(index);
+            if let Some(candidate) =
+                candidate.filter(|candidate| bound(part, ask, vectors.start, candidate) >= threshold)
+            {
+                part.prefetch_score(row_of[candidate.node as usize], vectors.start + candidate.node);
+            }
+        };
+        (0..2 * AHEAD).for_each(number);
+        (0..AHEAD).for_each(|index| fetch(index, f32::NEG_INFINITY));
         let (mut group, mut count) = ([0; 4], 0);
         for (index, candidate) in found.iter().enumerate() {
             let threshold = ask.threshold.get();
-            if let Some(ahead) = found.get(index + AHEAD)
-                && self.bound(ahead) >= threshold
-            {
-                fetch(ahead);
-            }
-            if self.bound(candidate) < threshold {
+            number(index + 2 * AHEAD);
+            fetch(index + AHEAD, threshold);
+            if bound(part, ask, vectors.start, candidate) < threshold {
                 continue;
             }
             let row = row_of[candidate.node as usize];
@@ -246,7 +259,7 @@ impl Walking<'_> {
             self.scan.report.candidates += 1;
             part.ensure_rows(&Rows::Range(row..row + 1))?;
             self.examined += 1;
-            if ask.conditions.sees(part, row) {
+            if sees_all || ask.conditions.sees(part, row) {
                 group[count] = row;
                 count += 1;
             }
@@ -257,4 +270,9 @@ impl Walking<'_> {
         }
         self.scan.score_rows(&group[..count])
     }
+}
+
+/// The most that the score of a candidate can be, very likely.
+fn bound(part: &Sealed, ask: &Ask, first: u32, candidate: &Candidate) -> f32 {
+    ask.probe.prepared.likely_bound(candidate.estimate, &part.meta(first + candidate.node))
 }
