@@ -14,7 +14,7 @@ use crate::segment::blocks::{Identity, forge};
 use crate::segment::dead_file::DeadFile;
 use crate::segment::fuzz;
 use crate::storage::sim::{SimClock, SimStorage};
-use crate::store::{Options, Put, Store};
+use crate::store::{ImportOptions, Options, Put, Store};
 use crate::tuning::Tuning;
 use crate::types::{Metric, Namespace, Scope};
 
@@ -72,7 +72,7 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     }
 }
 
-/// A store with two segments, a graph, tombstones, touches and rows in the log. Always the same.
+/// A store with segments of seals and imports, a graph, tombstones, touches, and rows and an import in the log. Always the same.
 fn good_store() -> SimStorage {
     static FILES: OnceLock<Vec<File>> = OnceLock::new();
     let files = FILES.get_or_init(|| match write_good_store() {
@@ -98,6 +98,11 @@ fn write_good_store() -> Result<Vec<File>> {
             _ => put.vector(vector),
         })?;
         clock.advance(Duration::from_secs(20));
+        if number == 45 || number == 69 {
+            let key = |n: u8| format!("key {}", n + number % 40);
+            let item = |n: u8| Ok(Put::new(&namespace, key(n), "{\"n\":7}").vector([f32::from(n), 0.0, 1.0]));
+            store.import((0..12).map(item), ImportOptions::new().source("fuzz"))?;
+        }
         if number == 60 {
             let refresh = ReadOptions { refresh_ttl: true, ..ReadOptions::default() };
             store.list(&Query::new(Scope::Store).limit(9).offset(20).options(refresh))?;

@@ -18,7 +18,7 @@ use crate::codec::Reader;
 use crate::error::{ErrorKind, Result};
 use crate::query::{Query, ReadOptions};
 use crate::storage::sim::{Loss, SimClock, SimStorage};
-use crate::store::{Batch, Options, Put, Store, WriteResult};
+use crate::store::{Batch, ImportOptions, Options, Put, Store, WriteResult};
 use crate::tuning::Tuning;
 use crate::types::{Condition, Durability, Item, Metric, NEVER, Namespace, Scope, Version};
 
@@ -96,7 +96,7 @@ impl World {
         let [first, second, third, fourth] = names.map(|labels| Namespace::new(labels.iter().copied()));
         let namespaces = [first?, second?, third?, fourth?];
         let durability = if mode & 1 == 0 { Durability::Sync } else { Durability::Bulk };
-        let tuning = Tuning { active_rows: 4 + usize::from(mode >> 4), ..Tuning::tiny() };
+        let tuning = Tuning { active_rows: 4 + usize::from(mode >> 4), import_file_rows: 4, ..Tuning::tiny() };
         let mut options = Options::with_vectors(DIMS, Metric::Dot).tuning(tuning).durability(durability);
         if mode & 2 == 2 {
             options = options.shards_at([namespaces[1].clone(), namespaces[3].clone()]);
@@ -123,6 +123,7 @@ impl World {
             25 => return self.reopen(Some(Loss::AllUnsynced)),
             26 => return self.reopen(Some(Loss::Torn)),
             27 => return self.put_with_a_fault(input),
+            28 => self.import(input)?,
             _ => self.search(input)?,
         }
         self.note(operation % 32 == 21);
@@ -263,6 +264,25 @@ impl World {
                 }
                 other => panic!("{address:?}: {other:?}"),
             }
+        }
+        Ok(())
+    }
+
+    /// Puts in one go; from four on as files.
+    fn import(&mut self, input: &mut Input<'_>) -> Result<()> {
+        let mut items: Vec<(Address, Wanted)> = Vec::new();
+        for _ in 0..input.byte() % 12 {
+            let address = self.address(input);
+            let (mut wanted, _) = self.make_put(&address, input);
+            wanted.put = wanted.put.condition(Condition::Always);
+            items.push((address, wanted));
+        }
+        let puts = items.iter().map(|(_, wanted)| Ok(wanted.put.clone()));
+        self.store.import(puts, ImportOptions::new())?;
+        while let Some((address, wanted)) = items.pop() {
+            items.retain(|(earlier, _)| *earlier != address);
+            let version = self.store.get_with(&address.0, &address.1, &everything())?.map(|item| item.version);
+            self.take_over(address, &wanted, version.unwrap_or(Version(0)))?;
         }
         Ok(())
     }
