@@ -228,9 +228,12 @@ impl<'a> Running<'a> {
         store::wait_for_walks(&store, &questions[0], walks)?;
         let ask = |number: usize| store::ask(&store, &questions[number]).map(drop);
         let mut processes = child::Processes::start(copies.iter().map(|copy| search(copy)))?;
+        // The processes are warm already.
+        timing::all_threads_once(self.arguments.seconds, count, questions.len(), ask)?;
         let (mut qps_threads, mut qps_processes) = (0.0f64, 0.0f64);
         for _ in 0..ALTERNATIONS {
-            qps_threads = qps_threads.max(timing::all_threads(self.arguments.seconds, count, questions.len(), ask)?);
+            qps_threads =
+                qps_threads.max(timing::all_threads_once(self.arguments.seconds, count, questions.len(), ask)?);
             qps_processes = qps_processes.max(processes.run()?);
         }
         processes.end()?;

@@ -94,10 +94,20 @@ pub fn all_threads(
     let mut best = 0.0f64;
     // The first is the warm-up.
     for number in 0..=RUNS {
-        let qps = together(threads, |thread| run(seconds, thread * queries / threads, queries, &ask, |_| {}))?;
+        let qps = all_threads_once(seconds, threads, queries, &ask)?;
         best = if number == 0 { 0.0 } else { best.max(qps) };
     }
     Ok(best)
+}
+
+/// The same in a single run, for who alternates with something else.
+pub fn all_threads_once(
+    seconds: f64,
+    threads: usize,
+    queries: usize,
+    ask: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<f64> {
+    together(threads, |thread| run(seconds, thread * queries / threads, queries, &ask, |_| {}))
 }
 
 /// The sum of what `threads` threads reach that start at the same moment.
