@@ -64,12 +64,12 @@ impl Pool {
 
     /// The nearest entry that was not expanded yet, which now counts as expanded.
     #[inline(always)]
-    pub fn expand_next(&mut self) -> Option<(u32, u32)> {
+    pub fn expand_next(&mut self) -> Option<u32> {
         while let Some(entry) = self.entries.get_mut(self.cursor) {
             self.cursor += 1;
             if *entry & EXPANDED == 0 {
                 *entry |= EXPANDED;
-                return Some(((*entry >> 32) as u32, (*entry as u32) >> 1));
+                return Some((*entry as u32) >> 1);
             }
         }
         None

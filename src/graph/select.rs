@@ -60,12 +60,5 @@ pub(super) fn query_of<'a>(points: &Points<'_>, node: u32, code: &'a mut Vec<u8>
     code.clear();
     code.extend(points.code(node).iter().map(|byte| byte.cast_unsigned() ^ 0x80));
     let ranking = Ranking::of_code(points.meta(node), points.metric);
-    Beam {
-        code,
-        ranking,
-        ef: 0,
-        floor: u32::MAX,
-        without: Some(node).filter(|&node| node != NO_NODE),
-        budget: usize::MAX,
-    }
+    Beam { code, ranking, ef: 0, without: Some(node).filter(|&node| node != NO_NODE), budget: usize::MAX }
 }

@@ -42,7 +42,7 @@ fn the_graph_does_not_depend_on_the_number_of_threads_and_finds_what_is_near() {
         for number in 0..100 {
             let vector: Vec<f32> = (0..dims).map(|at| vectors[number * 29 * dims + at] + 0.01).collect();
             let query = PreparedQuery::new(Kernels::get(), &vector, metric);
-            let ask = Ask { query: &query, ef: 64, floor: f32::NEG_INFINITY, without: None, budget: usize::MAX };
+            let ask = Ask { query: &query, ef: 64, without: None, budget: usize::MAX };
             walk(graph, &points, &ask, &mut found);
             assert!(found.windows(2).all(|pair| pair[0].estimate >= pair[1].estimate));
             let mut all: Vec<(f32, u32)> = (0..nodes as u32)
@@ -66,7 +66,7 @@ fn hits(points: &Points<'_>, graph: Graph<'_>, vectors: &[f32], dims: usize) -> 
         .map(|number| {
             let at = number * (count / 100) * dims;
             let query = PreparedQuery::new(Kernels::get(), &vectors[at..at + dims], points.metric);
-            let ask = Ask { query: &query, ef: 24, floor: f32::NEG_INFINITY, without: None, budget: usize::MAX };
+            let ask = Ask { query: &query, ef: 24, without: None, budget: usize::MAX };
             walk(graph, points, &ask, &mut found);
             let mut all: Vec<(f32, u32)> = (0..points.len() as u32)
                 .map(|node| {
@@ -154,7 +154,7 @@ fn a_node_that_is_left_out_is_neither_found_nor_needed() {
     let mut found = Vec::new();
     for node in 0..nodes as u32 {
         let query = PreparedQuery::new(Kernels::get(), &vectors[node as usize * dims..][..dims], Metric::Cosine);
-        let mut ask = Ask { query: &query, ef: 10, floor: f32::NEG_INFINITY, without: Some(node), budget: usize::MAX };
+        let mut ask = Ask { query: &query, ef: 10, without: Some(node), budget: usize::MAX };
         walk(graph, &points, &ask, &mut found);
         assert!(found.len() == 10 && found.iter().all(|candidate| candidate.node != node), "{node}: {found:?}");
         ask.without = None;

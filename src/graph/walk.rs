@@ -24,8 +24,6 @@ pub(crate) struct Ask<'a> {
     pub query: &'a PreparedQuery,
     /// Candidates kept.
     pub ef: usize,
-    /// An estimate that enough candidates of other parts of the same search reach: what lies below is not worth expanding.
-    pub floor: f32,
     /// A node that is not there.
     pub without: Option<u32>,
     /// Distances after which the walk stops.
@@ -60,20 +58,14 @@ pub(crate) fn walk(graph: Graph<'_>, points: &Points<'_>, ask: &Ask<'_>, found: 
     }
     let ranking = ask.query.ranking();
     with_scratch(|scratch| {
-        let floor = floor_of(&ranking, ask.floor);
         let (code, ef, without, budget) = (ask.query.code(), ask.ef, ask.without, ask.budget);
-        let beam = Beam { code, ranking, ef, floor, without, budget };
+        let beam = Beam { code, ranking, ef, without, budget };
         let walked = Kernels::get().run(Search { graph, points: *points, beam, scratch });
         found.extend(
             scratch.pool.iter().map(|(distance, node)| Candidate { node, estimate: ranking.estimate(distance) }),
         );
         walked
     })
-}
-
-/// The distance beyond which nothing is worth expanding.
-fn floor_of(ranking: &Ranking, floor: f32) -> u32 {
-    if floor == f32::NEG_INFINITY { u32::MAX } else { ordered(ranking.distance_of(floor)) }
 }
 
 /// What a beam search of one level is asked.
@@ -83,7 +75,6 @@ pub(super) struct Beam<'a> {
     pub code: &'a [u8],
     pub ranking: Ranking,
     pub ef: usize,
-    pub floor: u32,
     pub without: Option<u32>,
     pub budget: usize,
 }
@@ -243,10 +234,7 @@ pub(super) fn search_level<K: CodeKernel>(
     loop {
         let mut count = 0;
         for _ in 0..WIDTH {
-            let Some((distance, node)) = pool.expand_next() else { break };
-            if distance > beam.floor && walked.expanded >= FLOOR_FROM {
-                return;
-            }
+            let Some(node) = pool.expand_next() else { break };
             walked.expanded += 1;
             let start = node as usize * level.degree;
             // SAFETY: nodes in the pool come from the checked order and checked links, all below the number of points; the assertion above
@@ -296,9 +284,6 @@ impl Level<'_> {
 /// Candidates that are expanded together: the codes of one's neighbours arrive while the other's are compared. At the end of a walk nearly
 /// all candidates have been expanded, so that looking at the second before knowing the first costs little.
 const WIDTH: usize = 2;
-/// Expansions before the floor counts: from the entry, everything is far.
-const FLOOR_FROM: usize = 8;
-
 /// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
 #[inline(always)]
 pub(super) fn distances_of<K: CodeKernel>(points: &Points<'_>, beam: &Beam<'_>, nodes: &[u32], distances: &mut [u32]) {

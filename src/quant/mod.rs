@@ -212,15 +212,6 @@ impl Ranking {
         }
     }
 
-    /// The distance that a score stands for.
-    pub fn distance_of(&self, score: f32) -> f32 {
-        match self.metric {
-            Metric::Cosine => 1.0 - score,
-            Metric::Dot => -score,
-            Metric::L2 => score * score,
-        }
-    }
-
     /// The score that a distance stands for.
     pub fn estimate(&self, distance: f32) -> f32 {
         match self.metric {

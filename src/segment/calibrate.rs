@@ -137,7 +137,7 @@ impl Sample {
 
     fn asked_by(&self, without: Option<u32>, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
         let mut found: Vec<Candidate> = Vec::new();
-        let ask = Ask { query: &self.query, ef, floor: f32::NEG_INFINITY, without, budget: usize::MAX };
+        let ask = Ask { query: &self.query, ef, without, budget: usize::MAX };
         walk(graph, points, &ask, &mut found);
         [&self.right[0], &self.right[1]].map(|(count, right)| {
             let hits = found.iter().filter(|candidate| right.binary_search(&candidate.node).is_ok()).count();

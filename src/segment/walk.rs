@@ -15,7 +15,7 @@ use super::graph_file::SegmentGraph;
 use super::part::{Conditions, Part, Rows, Sealed};
 use super::plan::{Costs, Plan};
 use super::search::{Ask, PartReport, Scan, plan_by_sample};
-use super::walk_plan::{GraphFacts, Standing, Step, WalkPlan, Walks, cover, gaps, next_step, plan_walk};
+use super::walk_plan::{GraphFacts, Standing, Step, WalkPlan, Walks, cover, first_ef, gaps, next_step, plan_walk};
 use crate::distance::Kernels;
 use crate::error::Result;
 use crate::graph::{self, Candidate, Graph, Points};
@@ -86,24 +86,54 @@ pub(crate) enum Ended {
     Scan,
 }
 
-/// Walks a graph of `part`, which the caller numbers `number`, and adds what it finds to `top`.
+/// What the first, short walk of one graph among several left.
+pub(crate) struct Begun {
+    /// Rows that were looked at, and how many of them became results.
+    rows: Vec<u32>,
+    kept: usize,
+    spent_ns: f64,
+    /// About the most that a row which was not found can score.
+    reach: f32,
+}
+
+/// Walks a graph that holds `share` of all rows of the search just far enough to find its share of the answer, and adds what it finds to
+/// `top`. Whether that was enough is known when all graphs have been begun: [`walk`] then goes on.
+pub(crate) fn begin(
+    part: &Sealed,
+    number: u32,
+    job: &Job,
+    plan: &Plan,
+    ask: &Ask,
+    share: f64,
+    top: &mut TopK,
+) -> Result<(PartReport, Option<Begun>)> {
+    let graph = &part.segment().graphs()[job.graph];
+    let report = PartReport::new(*plan, graph.rows().len());
+    let Some(mut walking) = Walking::new(part, number, job, ask, report, top) else { return Ok((report, None)) };
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let begun = walking.begin(share, &mut scratch);
+    let report = walking.scan.report;
+    scratch.end();
+    SCRATCH.set(Some(scratch));
+    begun.map(|begun| (report, begun))
+}
+
+/// Walks a graph of `part`, which the caller numbers `number`, and adds what it finds to `top`. A graph that was begun is walked again
+/// only if rows that were not found there could be in the result.
 pub(crate) fn walk(
     part: &Sealed,
     number: u32,
     job: &Job,
     plan: &Plan,
     ask: &Ask,
+    begun: Option<&Begun>,
     top: &mut TopK,
 ) -> Result<(PartReport, Ended)> {
     let graph = &part.segment().graphs()[job.graph];
-    let report = PartReport::new(*plan, graph.rows().len());
-    let parts = (graph.walkable(), part.segment().points(graph.vectors()), ask.walks);
-    let (Some(links), Some(points), Some(walks)) = parts else { return Ok((report, Ended::Scan)) };
+    let report = PartReport::new(*plan, if begun.is_some() { 0 } else { graph.rows().len() });
+    let Some(mut walking) = Walking::new(part, number, job, ask, report, top) else { return Ok((report, Ended::Scan)) };
     let mut scratch = SCRATCH.take().unwrap_or_default();
-    let scan = Scan { part, number, ask, filter_first: false, top, report };
-    let costs = Costs::of_dims(ask.probe.vector.len());
-    let mut walking = Walking { scan, graph, job, walks, costs, examined: 0 };
-    let outcome = walking.run(links, &points, &mut scratch);
+    let outcome = walking.run(begun, &mut scratch);
     let report = walking.scan.report;
     scratch.end();
     SCRATCH.set(Some(scratch));
@@ -157,36 +187,78 @@ impl Hasher for RowHasher {
 struct Walking<'a> {
     scan: Scan<'a, Sealed<'a>>,
     graph: &'a SegmentGraph,
+    links: Graph<'a>,
+    points: Points<'a>,
     job: &'a Job,
     walks: Walks,
     costs: Costs,
     /// Rows looked at.
     examined: usize,
+    /// What an earlier, shorter walk brought and cost.
+    kept_before: usize,
+    spent_before_ns: f64,
 }
 
-impl Walking<'_> {
-    fn run(&mut self, links: Graph<'_>, points: &Points<'_>, scratch: &mut Scratch) -> Result<Ended> {
+impl<'a> Walking<'a> {
+    /// `None` if the graph cannot be walked.
+    fn new(
+        part: &'a Sealed<'a>,
+        number: u32,
+        job: &'a Job,
+        ask: &'a Ask<'a>,
+        report: PartReport,
+        top: &'a mut TopK,
+    ) -> Option<Self> {
+        let graph = &part.segment().graphs()[job.graph];
+        let (links, points, walks) = (graph.walkable()?, part.segment().points(graph.vectors())?, ask.walks?);
+        let scan = Scan { part, number, ask, filter_first: false, top, report };
+        let costs = Costs::of_dims(ask.probe.vector.len());
+        let (examined, kept_before, spent_before_ns) = (0, 0, 0.0);
+        Some(Self { scan, graph, links, points, job, walks, costs, examined, kept_before, spent_before_ns })
+    }
+
+    /// One walk that keeps `ef` candidates, whose rows are scored; whether it came to its end.
+    fn step(&mut self, ef: usize, scratch: &mut Scratch) -> Result<bool> {
+        self.scan.ask.conditions.check_deadline()?;
+        let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
+        let query = &self.scan.ask.probe.prepared;
+        let ask = graph::Ask { query, ef, without: None, budget };
+        let walked = graph::walk(self.links, &self.points, &ask, &mut scratch.found);
+        self.scan.report.walks += 1;
+        self.scan.report.visited += walked.visited;
+        self.look_at(&scratch.found, &mut scratch.seen)?;
+        Ok(!walked.exhausted_budget)
+    }
+
+    fn begin(&mut self, share: f64, scratch: &mut Scratch) -> Result<Option<Begun>> {
+        let ended = self.step(first_ef(self.job.how.ef, share), scratch)?;
+        let reach = match scratch.found.last() {
+            Some(last) if ended && scratch.found.len() < self.job.nodes => self.bound(last),
+            _ if ended => f32::NEG_INFINITY,
+            _ => f32::INFINITY,
+        };
+        let rows = scratch.seen.iter().copied().collect();
+        Ok(Some(Begun { rows, kept: self.scan.report.kept, spent_ns: self.spent_ns(), reach }))
+    }
+
+    fn run(&mut self, begun: Option<&Begun>, scratch: &mut Scratch) -> Result<Ended> {
+        if let Some(begun) = begun {
+            scratch.seen.extend(&begun.rows);
+            (self.examined, self.kept_before, self.spent_before_ns) = (begun.rows.len(), begun.kept, begun.spent_ns);
+        }
         let (mut ef, nodes) = (self.job.how.ef, self.job.nodes);
-        loop {
-            self.scan.ask.conditions.check_deadline()?;
-            let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
-            let query = &self.scan.ask.probe.prepared;
-            // No floor from earlier walks: it was measured to save less than the recall it costs, against a smaller ef.
-            let ask = graph::Ask { query, ef, floor: f32::NEG_INFINITY, without: None, budget };
-            let walked = graph::walk(links, points, &ask, &mut scratch.found);
-            self.scan.report.walks += 1;
-            self.scan.report.visited += walked.visited;
-            self.look_at(&scratch.found, &mut scratch.seen)?;
-            let step = if walked.exhausted_budget {
-                Step::Scan
-            } else {
+        let mut goes_on = begun.is_none_or(|begun| begun.reach >= self.scan.ask.threshold.get());
+        while goes_on {
+            let step = if self.step(ef, scratch)? {
                 let standing = self.standing(ef, &scratch.found);
                 next_step(&standing, &self.job.how, &self.walks, self.graph.calibration(), &self.costs)
+            } else {
+                Step::Scan
             };
             match step {
                 Step::Walk(wanted) => ef = wanted.min(nodes),
                 Step::Scan => return Ok(Ended::Scan),
-                Step::Enough => break,
+                Step::Enough => goes_on = false,
             }
         }
         let saved = self.job.how.budget_ns / self.walks.scan_weight - self.spent_ns();
@@ -197,7 +269,8 @@ impl Walking<'_> {
     fn spent_ns(&self) -> f64 {
         let (report, costs) = (&self.scan.report, &self.costs);
         let asked = if self.scan.ask.conditions.filter.is_some() { report.kept + report.filtered } else { 0 };
-        report.visited as f64 * costs.visit_ns
+        self.spent_before_ns
+            + report.visited as f64 * costs.visit_ns
             + report.reranked as f64 * costs.rerank_ns
             + asked as f64 * costs.filter_ns
     }
@@ -210,7 +283,7 @@ impl Walking<'_> {
             nodes: self.job.nodes,
             limit: self.scan.top.limit(),
             examined: self.examined,
-            kept: self.scan.report.kept,
+            kept: self.kept_before + self.scan.report.kept,
             within: found.partition_point(|candidate| candidate.estimate >= threshold),
             reaches_below: last.is_some_and(|last| self.bound(last) < threshold),
             complete: found.len() == self.job.nodes,

@@ -127,6 +127,14 @@ pub(crate) fn plan_walk(
     (cost < budget_ns).then_some(WalkPlan { ef, budget_ns })
 }
 
+/// The ef of the first walk of a graph that holds `share` of the rows of a search that is worth `ef`: what falls to it of the best `ef`
+/// rows if they are spread by chance, and three standard deviations.
+pub(crate) fn first_ef(ef: usize, share: f64) -> usize {
+    let share = share.clamp(0.0, 1.0);
+    let expected = ef as f64 * share;
+    ((expected + 3.0 * (expected * (1.0 - share)).sqrt()).ceil() as usize).clamp(1, ef.max(1))
+}
+
 /// How many of the best candidates hold `limit` results, if only that share of them can be results.
 fn candidates(limit: usize, share: f64) -> usize {
     // The conversion ends at the largest usize.
@@ -206,6 +214,15 @@ mod tests {
 
     const TABLE: Calibration = Calibration { ef: [[11, 15, 27, 59, 84], [100, 100, 110, 129, 204]] };
     const WALKS: Walks = Walks { effort: Effort::Recall(0.98), scan_weight: 1.0 };
+
+    #[test]
+    fn a_first_walk_is_made_for_its_share() {
+        for (ef, share, expected) in
+            [(10, 1.0, 10), (10, 0.5, 10), (10, 0.125, 5), (100, 0.125, 23), (1, 0.01, 1), (0, 0.5, 1)]
+        {
+            assert_eq!(first_ef(ef, share), expected, "{ef} {share}");
+        }
+    }
 
     #[test]
     fn an_interval_is_covered_by_the_largest_graphs_inside_it_and_by_none_that_reaches_out() {

@@ -14,7 +14,7 @@ use crate::query::{Answer, PartExplain, Query};
 use crate::segment::part::Rows;
 use crate::segment::plan::{Path, Plan};
 use crate::segment::search::{Ask, PartReport, Probe, plan_part, scan, search};
-use crate::segment::walk::{Ended, Job, Mixed, plan_walks, walk};
+use crate::segment::walk::{Begun, Ended, Job, Mixed, begin, plan_walks, walk};
 use crate::segment::walk_plan::{Effort, Walks};
 use crate::shard::AnyPart;
 use crate::store::earn::count_scan;
@@ -78,6 +78,7 @@ struct WalkJob {
     portion: usize,
     job: Job,
     plan: Plan,
+    begun: Option<Begun>,
 }
 
 /// What one thread found: its best rows, and what it did in which portion.
@@ -146,7 +147,7 @@ impl Search<'_> {
             match self.plan_walks(number)? {
                 Some(mixed) => {
                     let Mixed { walks: jobs, scans: ranges, plan } = mixed;
-                    walks.extend(jobs.into_iter().map(|job| WalkJob { portion: number, job, plan }));
+                    walks.extend(jobs.into_iter().map(|job| WalkJob { portion: number, job, plan, begun: None }));
                     scans.extend(ranges.into_iter().map(|rows| self.scan_job(number, &rows, plan)));
                 }
                 None => self.plan_scans(number, &mut scans)?,
@@ -157,6 +158,13 @@ impl Search<'_> {
             self.count_scan(portion, rows);
         }
         walks.sort_by_key(|walk| std::cmp::Reverse(walk.job.nodes));
+        let rows = |scan: &ScanJob| scan.end - scan.start;
+        let total = walks.iter().map(|walk| walk.job.nodes).sum::<usize>() + scans.iter().map(rows).sum::<usize>();
+        if walks.len() > 1 && self.query.filter.is_none() {
+            for walk in &mut walks {
+                walk.begun = self.begin(walk, walk.job.nodes as f64 / total as f64)?;
+            }
+        }
         let mut walked = Vec::new();
         for walk in &walks {
             match self.walk(walk)? {
@@ -192,11 +200,25 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// The first, short walk of one graph among several.
+    fn begin(&mut self, walk: &WalkJob, share: f64) -> Result<Option<Begun>> {
+        let WalkJob { portion: number, job, plan, .. } = walk;
+        let AnyPart::Sealed(sealed) = self.portions[*number].part else { return Ok(None) };
+        let (ask, top) = (self.ask, &mut self.top);
+        let outcome = sealed.readable().and_then(|part| begin(&part, *number as u32, job, plan, ask, share, top));
+        match outcome {
+            Ok((report, begun)) => self.note(*number, Ok(report)).map(|()| begun),
+            // The walk itself meets it again.
+            Err(_) => Ok(None),
+        }
+    }
+
     fn walk(&mut self, walked: &WalkJob) -> Result<Ended> {
-        let WalkJob { portion: number, job, plan } = walked;
+        let WalkJob { portion: number, job, plan, begun } = walked;
         let AnyPart::Sealed(sealed) = self.portions[*number].part else { return Ok(Ended::Scan) };
         let (ask, top) = (self.ask, &mut self.top);
-        let outcome = sealed.readable().and_then(|part| walk(&part, *number as u32, job, plan, ask, top));
+        let outcome =
+            sealed.readable().and_then(|part| walk(&part, *number as u32, job, plan, ask, begun.as_ref(), top));
         let (report, ended) = match outcome {
             Ok((report, ended)) => (Ok(report), ended),
             Err(error) => (Err(error), Ended::Found),

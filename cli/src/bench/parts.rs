@@ -1,7 +1,8 @@
 //! The same vectors in several segments with a graph each, as merges leave them for a while, against one segment.
 //!
 //! Invariants:
-//! * Both stores are asked the same questions at the same effort, one after the other.
+//! * Both stores are asked the same questions at the same effort, one after the other. Parts find more with it, so the speeds are
+//!   compared at equal recall, too.
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 use vecmem::{ImportOptions, Store, Tuning};
 
+use super::curve::speed_at;
 use super::matrix::{Neighbours, Vectors};
 use super::store::{Effort, Layout, quality, speed};
 
@@ -31,6 +33,8 @@ pub struct PartsRow {
     pub qps_compacted: f64,
     /// The speed in parts divided by that of one segment.
     pub ratio: f64,
+    /// The same where one segment is asked for the recall that the parts have.
+    pub ratio_at_equal_recall: Option<f64>,
 }
 
 /// What is asked, and how.
@@ -40,6 +44,8 @@ pub struct Plan<'a> {
     pub truth: &'a Neighbours,
     pub k: usize,
     pub efforts: &'a [Effort],
+    /// Recall and speed of one segment.
+    pub curve: &'a [(f64, f64)],
     pub seconds: f64,
 }
 
@@ -67,7 +73,16 @@ pub fn measure(plan: &Plan<'_>, compacted: &Store, layout: &Layout, directory: &
         let qps_compacted = speed(compacted, &questions, plan.seconds)?.qps;
         let qps = speed(&store, &questions, plan.seconds)?.qps;
         let (recall, distances) = (quality.recall, quality.distances);
-        Ok(PartsRow { effort, recall, distances, qps, qps_compacted, ratio: qps / qps_compacted })
+        let ratio_at_equal_recall = speed_at(plan.curve, recall).map(|equal| qps / equal);
+        Ok(PartsRow {
+            effort,
+            recall,
+            distances,
+            qps,
+            qps_compacted,
+            ratio: qps / qps_compacted,
+            ratio_at_equal_recall,
+        })
     };
     let rows = plan.efforts.iter().map(row).collect::<Result<_>>()?;
     store.close()?;

@@ -260,10 +260,11 @@ fn mixed_text(mixed: &Mixed) -> String {
 fn parts_text(parts: &Parts) -> String {
     let Parts { segments, graphs, build_seconds, rows } = parts;
     let mut text = format!("\n{segments} segments with {graphs} graphs, built in {build_seconds:.2} s, against one\n");
-    for PartsRow { effort, recall, distances, qps, qps_compacted, ratio } in rows {
+    for PartsRow { effort, recall, distances, qps, qps_compacted, ratio, ratio_at_equal_recall } in rows {
+        let equal = ratio_at_equal_recall.map_or("-".to_owned(), |ratio| format!("{ratio:.2}x"));
         let _ = writeln!(
             text,
-            "{:>12} {recall:>8.4} {qps:>10.0} QPS, compacted {qps_compacted:.0}: {ratio:.2}x; {distances:.0} distances",
+            "{:>12} {recall:>8.4} {qps:>10.0} QPS, compacted {qps_compacted:.0}: {ratio:.2}x, at equal recall {equal}; {distances:.0} distances",
             effort.to_string()
         );
     }

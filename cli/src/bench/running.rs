@@ -170,6 +170,7 @@ impl<'a> Running<'a> {
                 truth,
                 k: arguments.k,
                 efforts: &efforts,
+                curve: &figures.curve(),
                 seconds: arguments.seconds,
             };
             let directory = self.scratch.join("parts");
