@@ -88,14 +88,15 @@ impl Query {
         self
     }
 
-    /// Skip the first `offset` items of the one total order.
+    /// Skip the first `offset` items of the one total order. Where graphs are walked, each query finds its own approximate list: pages that
+    /// fit each other are slices of one larger answer, or of [`exact`](Self::exact) ones.
     #[must_use]
     pub fn offset(mut self, offset: usize) -> Self {
         self.offset = offset;
         self
     }
 
-    /// Cut everything that scores lower.
+    /// Cut everything that scores lower. Where graphs are walked, this cuts the approximate list: what a walk misses is missing.
     #[must_use]
     pub fn min_score(mut self, score: f32) -> Self {
         self.min_score = Some(score);

@@ -72,7 +72,7 @@ pub(crate) fn build(
         let links = Links::new(nodes, parameters.m0 as usize);
         let links = build_level(points, parameters, &upper, first, &order, (links, reuse), go_on)?;
         let mut built = Built { links, upper };
-        repair(points, parameters, &mut built);
+        repair(points, parameters, &mut built, go_on)?;
         Ok(built)
     })
 }

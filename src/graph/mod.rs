@@ -23,8 +23,6 @@
 //!         then           for each level from 1 to t-1, c(l) rows of m: positions in the order, then the own position as padding
 //! ```
 
-#![allow(dead_code, unused_imports, reason = "its users come with the next changes")]
-
 mod build;
 mod pool;
 mod repair;
@@ -36,7 +34,7 @@ mod walk;
 
 pub(crate) use build::{Built, build};
 pub(crate) use reuse::Reuse;
-pub(crate) use walk::{Ask, Candidate, Walked, walk};
+pub(crate) use walk::{Ask, Candidate, walk};
 
 use crate::quant::CodeMeta;
 use crate::types::Metric;

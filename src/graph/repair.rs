@@ -8,22 +8,32 @@ use super::select::query_of;
 use super::walk::{Beam, Scratch, Search, with_scratch};
 use super::{Graph, Parameters, Points};
 use crate::distance::Kernels;
+use crate::error::Result;
 
 /// Candidates among which a node with a free slot is looked for.
 const EF: usize = 64;
 
 /// Links what cannot be reached; `built` has passed its check.
-pub(super) fn repair(points: &Points<'_>, parameters: &Parameters, built: &mut Built) {
+///
+/// `go_on` is asked now and then; its error ends it.
+pub(super) fn repair(
+    points: &Points<'_>,
+    parameters: &Parameters,
+    built: &mut Built,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<()> {
     let mut reached = vec![false; points.len()];
     let order_at = 1 + built.upper.first().map_or(0, |&levels| levels as usize);
-    let Some(&root) = built.upper.get(order_at) else { return };
+    let Some(&root) = built.upper.get(order_at) else { return Ok(()) };
     spread(&built.links, parameters.m0 as usize, root, &mut reached);
     for node in 0..points.len() as u32 {
         if !reached[node as usize] {
+            go_on()?;
             link(points, parameters, built, (node, root), &reached);
             spread(&built.links, parameters.m0 as usize, node, &mut reached);
         }
     }
+    Ok(())
 }
 
 /// Marks what can be reached from `root`.

@@ -287,7 +287,12 @@ const WIDTH: usize = 2;
 /// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
 #[inline(always)]
 pub(super) fn distances_of<K: CodeKernel>(points: &Points<'_>, beam: &Beam<'_>, nodes: &[u32], distances: &mut [u32]) {
-    debug_assert!(nodes.iter().all(|&node| (node as usize) < points.len()));
+    let most = nodes.iter().fold(0, |most, &node| most.max(node));
+    assert!(
+        (most as usize) < points.len().max(1) && distances.len() >= nodes.len(),
+        "distances are of nodes that exist"
+    );
+    assert!(beam.code.len() <= points.stride, "a query is as long as a code");
     let (codes, metas, stride) = (points.codes.as_ptr(), points.metas.as_ptr(), points.stride);
     for &node in &nodes[..nodes.len().min(AHEAD)] {
         points.prefetch(node);
@@ -299,8 +304,8 @@ pub(super) fn distances_of<K: CodeKernel>(points: &Points<'_>, beam: &Beam<'_>, 
         for &node in &nodes[ahead..(ahead + 4).min(nodes.len())] {
             points.prefetch(node);
         }
-        // SAFETY: all nodes are below the number of points (checked links, checked order), each of which has a code of `stride` bytes, no
-        // shorter than the query's, and a meta.
+        // SAFETY: the assertions above: every node is one of the points, each of which has a code of `stride` bytes, no shorter than the
+        // query's, and a meta.
         let (raw, metas) = unsafe {
             let raw = K::dot4(beam.code, group.map(|node| codes.add(node as usize * stride)));
             (raw, group.map(|node| *metas.add(node as usize)))

@@ -30,10 +30,6 @@ const ROUNDING: f64 = 64.0 * U;
 /// More than all underflow of a dot product of 16,384 terms and of its bound: 2^-118.
 const UNDERFLOW: f64 = 1.0 / (1_u128 << 118) as f64;
 
-/// What rounding loses points anywhere: its product with a vector is about normally distributed, with the product of the norms over the
-/// square root of the dimensions as its standard deviation. More than this many of them are not seen.
-const LIKELY_SIGMAS: f32 = 6.0;
-
 /// A query in the form the scan needs: its code, unsigned, and the constants of the bound.
 #[derive(Clone, Debug)]
 pub struct PreparedQuery {
@@ -55,8 +51,6 @@ pub struct PreparedQuery {
     keep: f32,
     /// L2 only: the share of a distance that the kernel is sure not to lose.
     shrink: f32,
-    /// The share of the error terms that is hardly ever reached.
-    likely: f32,
 }
 
 impl PreparedQuery {
@@ -89,7 +83,6 @@ impl PreparedQuery {
             floor: (norm_squared * (1.0 - ROUNDING) - UNDERFLOW) as f32,
             keep: (1.0 - ROUNDING) as f32,
             shrink: (1.0 - summation - ROUNDING) as f32,
-            likely: (LIKELY_SIGMAS / (vector.len().max(1) as f32).sqrt()).min(1.0),
         }
     }
 
@@ -139,9 +132,10 @@ impl PreparedQuery {
         }
     }
 
-    /// What the exact score of a row does not exceed, as good as never: for answers that are approximate in any case. `estimate` is the row's.
-    pub(crate) fn likely_bound(&self, estimate: f32, meta: &CodeMeta) -> f32 {
-        let error = (self.per_residual * meta.residual + self.per_norm * meta.norm) * self.likely;
+    /// [`PreparedQuery::upper_bound`] from the row's estimate. The rounding of the estimate itself is not covered: for answers that are
+    /// approximate in any case.
+    pub(crate) fn bound_of_estimate(&self, estimate: f32, meta: &CodeMeta) -> f32 {
+        let error = self.per_residual * meta.residual + (self.per_norm * meta.norm + self.constant);
         match self.metric {
             Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
             Metric::Cosine => estimate + error / meta.norm,

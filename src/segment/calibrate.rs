@@ -6,8 +6,6 @@
 //! * A vector that asks is left out itself, of the walk and of the truth.
 //! * It costs a small share of the build: both scan in proportion to (samples) x (nodes), and samples are at most 400.
 
-#![allow(dead_code, reason = "its user comes with the next changes")]
-
 use rayon::prelude::*;
 
 use super::calibration::{Calibration, RECALLS, RESULTS};
@@ -55,7 +53,10 @@ pub(crate) fn calibrate(
             })
             .collect::<Result<_>>()
     })?;
-    let samples: Vec<Sample> = groups.into_iter().flatten().collect();
+    let samples: Vec<Sample> = groups.into_iter().flatten().filter(Sample::is_decided).collect();
+    if samples.is_empty() {
+        return Ok(Calibration { ef: RESULTS.map(|results| [2 * results as u32; RECALLS.len()]) });
+    }
     let mut reached: [Vec<(f32, f32)>; 2] = Default::default();
     let mut ef = RESULTS[0];
     loop {
@@ -68,7 +69,7 @@ pub(crate) fn calibrate(
         });
         for ((curve, share), results) in reached.iter_mut().zip(shares).zip(RESULTS) {
             if ef >= results {
-                curve.push((ef as f32, share / samples.len().max(1) as f32));
+                curve.push((ef as f32, share / samples.len() as f32));
             }
         }
         let is_enough = |curve: &Vec<(f32, f32)>| {
@@ -130,6 +131,11 @@ struct Sample {
 }
 
 impl Sample {
+    /// Whether all right answers are known: among hundreds of equal vectors any are right, and a list of some tells nothing.
+    fn is_decided(&self) -> bool {
+        self.right.iter().all(|(count, right)| *count == right.len() || right.len() < RERANKED)
+    }
+
     /// The share of the right answers that a walk finds, for each number of results.
     fn found_by(&self, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
         self.asked_by(Some(self.node), graph, points, ef)
@@ -243,6 +249,25 @@ mod tests {
                 assert!(column > 1 || found < 0.995, "{results} results at {recall}: {found} is far more than asked");
             }
         }
+    }
+
+    #[test]
+    fn hundreds_of_equal_vectors_do_not_make_the_others_expensive() {
+        let (nodes, dims, stride) = (2_000, 8, quant::stride(8));
+        let vector = |node: usize| if node % 2 == 0 { 1.0 } else { ((node * 7_919) % 1_009) as f32 / 100.0 };
+        let vectors: Vec<f32> =
+            (0..nodes * dims).map(|at| vector(at / dims) * (1 + at % dims * at / dims % 5) as f32).collect();
+        let equal = vec![1.0_f32; dims];
+        let of = |node: u32| Ok(if node % 2 == 0 { &equal[..] } else { &vectors[node as usize * dims..][..dims] });
+        let mut codes = vec![0; nodes * stride];
+        let encode = |(node, code): (usize, &mut [i8])| quant::encode(Kernels::get(), of(node as u32).unwrap(), code);
+        let metas: Vec<CodeMeta> = codes.chunks_mut(stride).enumerate().map(encode).collect();
+        let points = Points::new(&codes, &metas, stride, Metric::L2);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let built = build(&points, &Parameters::default(), &[], &pool, &|| Ok(())).unwrap();
+        let graph = Graph::check(nodes as u32, &Parameters::default(), &built.links, &built.upper).unwrap();
+        let table = calibrate(graph, &points, &of, &pool, &|| Ok(())).unwrap();
+        assert!(table.ef[0][2] <= 100 && table.ef[1][2] <= 400, "{table:?}");
     }
 
     #[test]

@@ -345,7 +345,7 @@ impl<'a> Walking<'a> {
     }
 }
 
-/// The most that the score of a candidate can be, very likely.
+/// The most that the score of a candidate can be.
 fn bound(part: &Sealed, ask: &Ask, first: u32, candidate: &Candidate) -> f32 {
-    ask.probe.prepared.likely_bound(candidate.estimate, &part.meta(first + candidate.node))
+    ask.probe.prepared.bound_of_estimate(candidate.estimate, &part.meta(first + candidate.node))
 }

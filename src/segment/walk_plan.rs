@@ -7,7 +7,7 @@
 //! Invariants:
 //! * A graph is walked only for an interval that holds all its rows: no search sees a row, or a link, of a namespace outside its scope.
 //! * The graphs chosen for one interval have no row in common, and with the gaps between them they make up the interval.
-//! * What is decided depends on the View and the query alone, never on time or threads.
+//! * What is decided depends on the query and on the parts as they are (their deaths, and which graphs are ready), never on threads.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -109,6 +109,9 @@ const VISITS_AT_LEAST: f64 = 150.0;
 const VISITS_PER_EF: f64 = 17.0;
 const VISITS_POWER: f64 = 0.827;
 
+/// No walk keeps more candidates: they are a sorted array, and what inserting costs beyond this was not measured.
+const EF_MAX: usize = 4_096;
+
 /// Whether, and how, to walk a graph; `None` where a scan costs less.
 pub(crate) fn plan_walk(
     facts: &GraphFacts,
@@ -121,6 +124,9 @@ pub(crate) fn plan_walk(
         return None;
     }
     let ef = walks.effort.ef(calibration, candidates, facts.limit).min(facts.nodes);
+    if ef > EF_MAX {
+        return None;
+    }
     let budget_ns = facts.scan_ns * walks.scan_weight;
     let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
     let cost = visits(ef, facts.nodes) * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
@@ -201,7 +207,7 @@ pub(crate) fn next_step(
         walks.effort.ef(calibration, candidates(limit, share).min(nodes), limit).max(ef.saturating_mul(2))
     };
     let wanted = wanted.min(nodes);
-    if standing.spent_ns + visits(wanted, nodes) * costs.visit_ns > plan.budget_ns {
+    if wanted > EF_MAX || standing.spent_ns + visits(wanted, nodes) * costs.visit_ns > plan.budget_ns {
         // A better answer costs more than the exact one.
         return Step::Scan;
     }
@@ -256,6 +262,8 @@ mod tests {
             (70_000, 10, 0.001, true, false, 0),
             (70_000, 10, 0.0, true, false, 0),
             (70_000, 69_000, 1.0, false, false, 0),
+            // A walk would cost less by count, but its pool would be too long.
+            (1 << 30, 5_000, 1.0, false, false, 0),
             (70_000, usize::MAX, 1.0, false, false, 0),
             (4_000, 10, 1.0, false, true, 27),
             (500, 10, 1.0, false, false, 0),
@@ -316,6 +324,7 @@ mod tests {
             // The next walk would cost more than is left.
             (Standing { kept: 3, reaches_below: false, spent_ns: 690_000.0, ..good }, Scan),
             (Standing { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, ..good }, Scan),
+            (Standing { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, spent_ns: -1e12, ..good }, Scan),
         ];
         for (standing, expected) in table {
             assert_eq!(next_step(&standing, &plan, &WALKS, &TABLE, &costs), expected, "{standing:?}");

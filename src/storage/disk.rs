@@ -164,6 +164,10 @@ impl Storage for DiskStorage {
     fn map_hot(&self, name: &str) -> Result<Map> {
         if self.hot == Hot::Copy {
             let (file, length) = self.open_regular(name, libc::O_RDONLY)?;
+            // A copy of less would waste most of its page.
+            if length < crate::storage::HUGE_PAGE as u64 {
+                return self.map(name);
+            }
             // Where there is no memory for a copy, the file itself serves.
             if let Ok(copy) = Map::in_huge_pages(length, |bytes| file.read_exact_at(bytes, 0)) {
                 return Ok(copy);

@@ -130,7 +130,7 @@ impl Deref for Map {
 }
 
 /// What huge pages begin at a multiple of.
-const HUGE_PAGE: usize = 2 << 20;
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 impl Map {
     /// `length` bytes that `fill` writes, in huge pages where the system has them.

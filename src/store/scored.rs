@@ -165,20 +165,12 @@ impl Search<'_> {
                 walk.begun = self.begin(walk, walk.job.nodes as f64 / total as f64)?;
             }
         }
-        let mut walked = Vec::new();
         for walk in &walks {
-            match self.walk(walk)? {
-                Ended::Found => walked.push(walk),
-                Ended::Scan => scans.push(self.scan_of(walk)),
+            if self.walk(walk)? == Ended::Scan {
+                scans.push(self.scan_of(walk));
             }
         }
-        self.scan(scans)?;
-        // Only rows with many vectors leave less than was wanted here: fewer rows than candidates.
-        if self.top.worst().is_none() && self.ask.threshold.get() == f32::NEG_INFINITY && !walked.is_empty() {
-            walked.iter().for_each(|walk| self.forget(walk));
-            self.scan(walked.into_iter().map(|walk| self.scan_of(walk)).collect())?;
-        }
-        Ok(())
+        self.scan(scans)
     }
 
     fn plan_walks(&mut self, number: usize) -> Result<Option<Mixed>> {
@@ -240,12 +232,6 @@ impl Search<'_> {
     fn scan_job(&self, portion: usize, rows: &Range<u32>, plan: Plan) -> ScanJob {
         let first = self.portions[portion].rows().at(0);
         ScanJob { portion, start: (rows.start - first) as usize, end: (rows.end - first) as usize, plan }
-    }
-
-    /// Takes what a walk found out of the result, before a scan finds it again.
-    fn forget(&mut self, walk: &WalkJob) {
-        let rows = self.rows_of(walk);
-        self.top.retain(|scored| scored.place.part as usize != walk.portion || !rows.contains(&scored.place.row));
     }
 
     /// Scans, alone or with the search pool's help.
