@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::Lsn;
 use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
-use crate::shard::graphs::{Cores, mend};
+use crate::shard::graphs::{Cores, Fate, mend};
 use crate::shard::part::SharedPart;
 use crate::shard::{AnyPart, View};
 use crate::types::{Interval, Item};
@@ -21,7 +21,7 @@ use crate::types::{Interval, Item};
 pub struct CheckReport {
     /// Damage that is still there; empty means that the store is whole.
     pub problems: Vec<String>,
-    /// What the repair rebuilt.
+    /// What the repair rebuilt, and damaged graphs that it dropped: nobody had asked for them, and others are worth more.
     pub repaired: Vec<String>,
     /// Segments read.
     pub segments: u64,
@@ -62,21 +62,29 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
         report.problems.extend(truth.iter().chain(&codes).chain(graphs).map(ToString::to_string));
         return Ok(());
     }
-    let mut rebuilt =
-        |errors: &[&Error]| report.repaired.extend(errors.iter().map(|error| format!("rebuilt: {error}")));
     if !codes.is_empty() && replace_codes(engine, part)? {
-        rebuilt(&codes.iter().collect::<Vec<_>>());
+        report.repaired.extend(codes.iter().map(|error| format!("rebuilt: {error}")));
     }
     // With other codes it is another part, whose graphs may be well now.
     let view = engine.view.get();
     let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
     let Some(part) = parts.find(|now| now.entry.file_id == part.entry.file_id) else { return Ok(()) };
-    let graphs = part.segment()?.verify_graphs();
-    let damaged: Vec<u64> = graphs.iter().filter_map(|(file_id, _)| *file_id).collect();
-    if let Some(mended) = mend(engine, part, &damaged, &[], Cores::All)?
-        && mended.install(engine)?
-    {
-        rebuilt(&graphs.iter().map(|(_, error)| error).collect::<Vec<_>>());
+    repair_graphs(engine, part, report)
+}
+
+fn repair_graphs(engine: &Engine, part: &SharedPart, report: &mut CheckReport) -> Result<()> {
+    let found = part.segment()?.verify_graphs();
+    let damaged: Vec<u64> = found.iter().map(|(file_id, _)| *file_id).collect();
+    let mended = mend(engine, part, &damaged, &[], Cores::All)?;
+    let fates: Vec<Fate> =
+        damaged.iter().map(|&file_id| mended.as_ref().map_or(Fate::Kept, |mended| mended.fate(file_id))).collect();
+    let installed = mended.map_or(Ok(false), |mended| mended.install(engine))?;
+    for ((_, error), fate) in found.iter().zip(fates) {
+        match fate {
+            Fate::Rebuilt if installed => report.repaired.push(format!("rebuilt: {error}")),
+            Fate::Dropped if installed => report.repaired.push(format!("dropped: {error}")),
+            _ => report.problems.push(error.to_string()),
+        }
     }
     Ok(())
 }

@@ -28,7 +28,8 @@
 //! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base that the LSNs in the file are counted from u64 (0
 //! for absolute ones; else the first LSN of the frame of the import that wrote the file),
 //! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
-//! derived files u32, for each: kind u16 (1 codes, 2 graph), version u16, file id u64, length u64.
+//! derived files u32, for each: kind u16 (1 codes, 2 graph), version u16, file id u64, length u64, details `bytes`: on which
+//! terms a graph was built (`manifest/entry.rs`), nothing for codes.
 
 mod entry;
 
@@ -285,13 +286,16 @@ mod tests {
     use super::*;
     use crate::file_names::{FileName, parse_name};
     use crate::segment::derived::DerivedFile;
+    use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
 
     fn example() -> Manifest {
         let space = Some(VectorSpace { dims: 384, metric: Metric::Cosine });
         let file = |file_id| DerivedFile { file_id, length: 99 };
-        let unknown = DerivedEntry { kind: 9, version: 1, file_id: 10, length: 5 };
+        let unknown = DerivedEntry { kind: 9, version: 1, file_id: 10, length: 5, details: vec![7; 3] };
+        let wanted = |origin| Wanted { rows: 1..3, scope: GraphScope { kind: ScopeKind::Prefix, bytes: 2 }, origin };
+        let graph = |file_id, origin| DerivedEntry::graph(file(file_id), &wanted(origin));
         let derived =
-            vec![DerivedEntry::codes(file(7)), DerivedEntry::graph(file(8)), DerivedEntry::graph(file(9)), unknown];
+            vec![DerivedEntry::codes(file(7)), graph(8, Origin::Earned), graph(9, Origin::Requested), unknown];
         let segment = SegmentEntry {
             file_id: 7,
             length: 4096,
@@ -320,6 +324,23 @@ mod tests {
         assert_eq!(parse_name("seg-0000000000000007.truth~"), None);
         assert_eq!(manifest.interval(0), Interval { low: vec![], high: b"m\0".to_vec() });
         assert_eq!(manifest.interval(1).high, vec![0xFF]);
+    }
+
+    #[test]
+    fn the_terms_of_a_graph_are_read_back_and_no_others_are_taken() {
+        let manifest = example();
+        let entry = &manifest.shards[0].segments[0];
+        let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
+        assert_eq!(entry.graph_terms(8), Some(Wanted { rows: 1..3, scope, origin: Origin::Earned }));
+        assert_eq!(entry.graph_terms(9).map(|wanted| wanted.origin), Some(Origin::Requested));
+        assert_eq!([7, 10, 11].map(|file_id| entry.graph_terms(file_id)), [None, None, None], "none of a graph");
+        let mut shorter = entry.clone();
+        shorter.rows = 2;
+        assert_eq!(shorter.graph_terms(8), None, "rows that are not there");
+        let golden = [2, 0, 2, 0, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0];
+        assert_eq!(entry.derived[1].details, golden);
+        shorter.derived[2].details.truncate(15);
+        assert_eq!(shorter.graph_terms(9), None);
     }
 
     #[test]

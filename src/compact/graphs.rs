@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Built, Graph, NO_NODE, Parameters, Reuse, build};
 use crate::segment::calibrate::calibrate;
 use crate::segment::graph_file::{Description, SegmentGraph, write};
-use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind};
+use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
 use crate::segment::layout::{StoreKeys, graph_name};
 use crate::segment::sealed::Segment;
 use crate::storage::{Clock, Storage};
@@ -24,23 +24,23 @@ use crate::storage::{Clock, Storage};
 /// Graphs that a row may lie in.
 const GRAPHS_OF_A_ROW: usize = 2;
 
-/// A scope that is to have a graph in a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub rows: Range<u32>,
-    pub scope: GraphScope,
-    pub origin: Origin,
-}
-
 /// What `excess` knows of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GraphFacts {
     pub rows: Range<u32>,
     pub origin: Origin,
-    /// It has only just been built, so that it had no time to save anything.
+    /// It is built only now and for a reason, so that it had no time to save anything.
     pub is_new: bool,
     pub saved_ns: u64,
     pub bytes: u64,
+}
+
+impl GraphFacts {
+    /// One that is built now. That a namespace is large is no reason against what others have earned before.
+    pub fn of_new(wanted: &Wanted, bytes: u64) -> Self {
+        let Wanted { ref rows, origin, .. } = *wanted;
+        Self { rows: rows.clone(), origin, is_new: origin != Origin::Automatic, saved_ns: 0, bytes }
+    }
 }
 
 /// The namespaces that are large enough for a graph: at least `threshold` vectors.
@@ -87,8 +87,19 @@ pub(crate) fn due(mut wanted: Vec<Wanted>, there: &[Range<u32>]) -> Vec<Wanted> 
     wanted
 }
 
-/// The positions of the graphs that must go so that no row lies in more than two: each time the one that saved least for its
-/// size, those that are new or were asked for last.
+/// Of the graphs to build, each with its bytes, those that would not have to go at once beside graphs for `there`.
+pub(crate) fn lasting(mut wanted: Vec<(Wanted, u64)>, there: &[GraphFacts]) -> Vec<Wanted> {
+    let new = wanted.iter().map(|(wanted, bytes)| GraphFacts::of_new(wanted, *bytes));
+    let facts: Vec<GraphFacts> = there.iter().cloned().chain(new).collect();
+    let going = excess(&facts);
+    for position in going.into_iter().rev().filter_map(|position| position.checked_sub(there.len())) {
+        wanted.remove(position);
+    }
+    wanted.into_iter().map(|(wanted, _)| wanted).collect()
+}
+
+/// The positions of the graphs that must go so that no row lies in more than two: what nobody asked for before what somebody
+/// did, then what is old before what is new, then the one that saved least for its size.
 pub(crate) fn excess(graphs: &[GraphFacts]) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..graphs.len()).collect();
     let mut going = Vec::new();
@@ -96,7 +107,7 @@ pub(crate) fn excess(graphs: &[GraphFacts]) -> Vec<usize> {
         let worth = |position: usize| {
             let GraphFacts { is_new, origin, saved_ns, bytes, ref rows } = graphs[position];
             let per_byte = u128::from(saved_ns) * (1 << 32) / u128::from(bytes.max(1));
-            (is_new, origin == Origin::Requested, per_byte, rows.len())
+            (origin == Origin::Requested, is_new, per_byte, rows.len())
         };
         let Some(least) = crowd.into_iter().min_by_key(|&position| worth(position)) else { break };
         kept.retain(|&position| position != least);
@@ -332,7 +343,46 @@ mod tests {
         for (graphs, expected) in table {
             assert_eq!(excess(&graphs), expected, "{graphs:?}");
         }
+        let automatic = Origin::Automatic;
+        let table = [
+            (
+                vec![facts(0..9, asked, false, 0), facts(0..5, asked, false, 0), facts(0..4, automatic, true, 0)],
+                vec![2],
+            ),
+            (vec![facts(0..9, asked, false, 0), facts(0..5, asked, false, 0), facts(0..7, earned, true, 0)], vec![2]),
+            (
+                vec![facts(0..9, asked, false, 0), facts(0..5, automatic, false, 9), facts(0..7, asked, true, 0)],
+                vec![1],
+            ),
+        ];
+        for (graphs, expected) in table {
+            assert_eq!(excess(&graphs), expected, "asked for: {graphs:?}");
+        }
         let wide = GraphFacts { bytes: 1_000, ..facts(0..9, earned, false, 50) };
         assert_eq!(excess(&[wide, facts(0..8, earned, false, 9), facts(0..7, earned, false, 9)]), [0], "per byte");
+    }
+
+    #[test]
+    fn what_would_go_at_once_is_not_built() {
+        use Origin::{Automatic, Earned, Requested};
+        let there = |rows: Range<u32>, origin, saved_ns| GraphFacts { rows, origin, is_new: false, saved_ns, bytes: 9 };
+        let build = |rows: Range<u32>, origin| wanted(rows, ScopeKind::Namespace, 2, origin);
+        let asked = [there(0..9, Requested, 0), there(0..5, Requested, 0)];
+        let mixed = [there(0..9, Requested, 0), there(0..5, Earned, 3)];
+        let table = [
+            (&asked, build(0..4, Automatic), false),
+            (&asked, build(0..4, Earned), false),
+            (&asked, build(0..4, Requested), true),
+            (&asked, build(5..9, Automatic), true),
+            (&mixed, build(0..4, Automatic), false),
+            (&mixed, build(0..4, Earned), true),
+            (&mixed, build(0..4, Requested), true),
+        ];
+        for (there, wanted, is_built) in table {
+            let left = lasting(vec![(wanted.clone(), 9)], there);
+            assert_eq!(left, if is_built { vec![wanted] } else { vec![] }, "{there:?}");
+        }
+        let all = vec![(build(0..4, Automatic), 9), (build(0..5, Requested), 9), (build(0..9, Requested), 9)];
+        assert_eq!(lasting(all, &[]), [build(0..5, Requested), build(0..9, Requested)]);
     }
 }

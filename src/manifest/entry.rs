@@ -3,12 +3,19 @@
 //! Invariants:
 //! * The format is the manifest's (`manifest.rs`). Derived files of kinds that this version does not know stay named, so that
 //!   a newer version finds them again.
+//! * The terms of a graph stand here as well as in its file, so that they outlive the file.
+//!
+//! # Format
+//!
+//! The details of a graph: origin u16 (1 automatic, 2 earned, 3 requested), scope u16 (1 namespace, 2 prefix, 3 store), bytes
+//! of the first row's encoded namespace that make the scope u32, first row u32, end of the rows u32. Codes have none.
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::error::Result;
 use crate::record::Lsn;
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
 use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH};
+use crate::segment::graph_scope::Wanted;
 use crate::segment::layout::{StoreKeys, codes_name, dead_name, graph_name, truth_name};
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::segment::writer::SegmentInfo;
@@ -41,15 +48,26 @@ pub(crate) struct DerivedEntry {
     pub version: u16,
     pub file_id: u64,
     pub length: u64,
+    /// What its kind says of it, encoded: the bytes of kinds that this version does not know are kept as they are.
+    pub details: Vec<u8>,
 }
 
 impl DerivedEntry {
     pub fn codes(file: DerivedFile) -> Self {
-        Self { kind: KIND_CODES, version: CODES_ENCODING, file_id: file.file_id, length: file.length }
+        Self {
+            kind: KIND_CODES,
+            version: CODES_ENCODING,
+            file_id: file.file_id,
+            length: file.length,
+            details: Vec::new(),
+        }
     }
 
-    pub fn graph(file: DerivedFile) -> Self {
-        Self { kind: KIND_GRAPH, version: GRAPH_FORM, file_id: file.file_id, length: file.length }
+    pub fn graph(file: DerivedFile, wanted: &Wanted) -> Self {
+        let mut details = Writer::new();
+        wanted.encode(&mut details);
+        let DerivedFile { file_id, length } = file;
+        Self { kind: KIND_GRAPH, version: GRAPH_FORM, file_id, length, details: details.into_vec() }
     }
 
     /// The file's name; a kind that this version does not know has names of its own.
@@ -103,6 +121,15 @@ impl SegmentEntry {
         let graphs: Vec<DerivedFile> =
             self.derived.iter().filter_map(|derived| derived.of(KIND_GRAPH, GRAPH_FORM)).collect();
         Ok(Segment::open(storage, keys, &self.files())?.open_graphs(storage, keys, &graphs))
+    }
+
+    /// On which terms the graph `file_id` was built.
+    pub fn graph_terms(&self, file_id: u64) -> Option<Wanted> {
+        let graphs = self.derived.iter().filter(|derived| derived.of(KIND_GRAPH, GRAPH_FORM).is_some());
+        let graph = graphs.into_iter().find(|graph| graph.file_id == file_id)?;
+        let mut reader = Reader::new(&graph.details);
+        let wanted = Wanted::decode(&mut reader).ok().filter(|wanted| wanted.rows.end <= self.rows)?;
+        reader.finish().ok().map(|()| wanted)
     }
 
     /// Whether an import wrote the segment: its LSNs are counted from the first one of its frame.
@@ -160,6 +187,7 @@ pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
         out.u16(derived.version);
         out.u64(derived.file_id);
         out.u64(derived.length);
+        out.prefixed(&derived.details);
     }
 }
 
@@ -169,11 +197,13 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
     let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
     let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
     let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-    let count = reader.count(20, FILE_BYTES_MAX)?;
+    let count = reader.count(24, FILE_BYTES_MAX)?;
     let derived = (0..count)
         .map(|_| {
             let (kind, version) = (reader.u16()?, reader.u16()?);
-            Ok(DerivedEntry { kind, version, file_id: reader.u64()?, length: reader.u64()? })
+            let (file_id, length) = (reader.u64()?, reader.u64()?);
+            let details = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+            Ok(DerivedEntry { kind, version, file_id, length, details })
         })
         .collect::<Decoded<_>>()?;
     Ok(SegmentEntry {

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::segment::derived::{Codes, DerivedFile};
 use crate::segment::graph_file::SegmentGraph;
 use crate::segment::layout::{StoreKeys, graph_name};
@@ -22,8 +22,23 @@ pub(crate) struct DerivedSet {
     /// Why the codes, or some of them, are not used.
     codes_problem: OnceLock<String>,
     graphs: Vec<Arc<SegmentGraph>>,
-    /// Why graph files did not open.
-    unopened: Vec<String>,
+    unopened: Vec<Unopened>,
+}
+
+/// A graph file that did not open.
+#[derive(Clone, Debug)]
+pub(crate) struct Unopened {
+    pub file_id: u64,
+    pub why: String,
+    /// It is missing or damaged. Otherwise it is of a newer version, or the system would not read it: it may well be whole.
+    pub is_damaged: bool,
+}
+
+impl Unopened {
+    fn new(file_id: u64, error: &Error) -> Self {
+        let why = format!("{} is not used: {error}", graph_name(file_id));
+        Self { file_id, why, is_damaged: error.kind() != ErrorKind::NewerFormat && !error.is_unread() }
+    }
 }
 
 impl DerivedSet {
@@ -33,7 +48,7 @@ impl DerivedSet {
     }
 
     /// The same files with other graphs.
-    fn with_graphs(&self, mut graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<String>) -> Self {
+    fn with_graphs(&self, mut graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<Unopened>) -> Self {
         graphs.sort_by_key(|graph| (graph.rows().start, graph.rows().end, graph.file_id()));
         Self { graphs, unopened, ..self.clone() }
     }
@@ -64,12 +79,20 @@ impl Segment {
     pub fn with_codes(&self, storage: &dyn Storage, keys: &StoreKeys, codes: DerivedFile) -> Result<Self> {
         let codes = self.map_codes(storage, keys, codes)?;
         codes.ensure(0..self.vectors())?;
-        let mut derived = self.derived.with_codes(codes);
-        // Those that could not be walked for want of codes are verified again.
-        for graph in derived.graphs.iter_mut().filter(|graph| graph.problem().is_some()) {
-            *graph = Arc::new(SegmentGraph::open(storage, keys, graph.file_id(), self)?);
+        let derived = self.derived.with_codes(codes);
+        // Those that were or would be found unfit for want of codes are verified again.
+        let (mut graphs, mut unopened) = (Vec::new(), derived.unopened.clone());
+        for graph in &derived.graphs {
+            if graph.walkable().is_some() {
+                graphs.push(Arc::clone(graph));
+                continue;
+            }
+            match SegmentGraph::open(storage, keys, graph.file_id(), self) {
+                Ok(graph) => graphs.push(Arc::new(graph)),
+                Err(error) => unopened.push(Unopened::new(graph.file_id(), &error)),
+            }
         }
-        Ok(self.with_derived(derived))
+        Ok(self.with_derived(DerivedSet { graphs, unopened, ..derived }))
     }
 
     /// The segment with the graphs that open among `files`; the others are named in the problems.
@@ -78,16 +101,16 @@ impl Segment {
         for file in files {
             match SegmentGraph::open(storage, keys, file.file_id, &self) {
                 Ok(graph) => graphs.push(Arc::new(graph)),
-                Err(error) => unopened.push(format!("{} is not used: {error}", graph_name(file.file_id))),
+                Err(error) => unopened.push(Unopened::new(file.file_id, &error)),
             }
         }
         let derived = self.derived.with_graphs(graphs, unopened);
         self.with_derived(derived)
     }
 
-    /// The same segment with these graphs. Maps are shared.
-    pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>) -> Self {
-        self.with_derived(self.derived.with_graphs(graphs, Vec::new()))
+    /// The same segment with these graphs, and these that did not open. Maps are shared.
+    pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<Unopened>) -> Self {
+        self.with_derived(self.derived.with_graphs(graphs, unopened))
     }
 
     /// The codes, if those of `vectors` can be used.
@@ -118,14 +141,14 @@ impl Segment {
         &self.derived.graphs
     }
 
-    /// Why graph files did not open.
-    pub fn unopened_graphs(&self) -> &[String] {
+    /// The graph files that did not open.
+    pub fn unopened_graphs(&self) -> &[Unopened] {
         &self.derived.unopened
     }
 
     /// Why graphs of the segment are not walked, as far as is known.
     pub fn graph_problems(&self) -> Vec<String> {
         let found = self.derived.graphs.iter().filter_map(|graph| graph.problem());
-        self.derived.unopened.iter().cloned().chain(found).collect()
+        self.derived.unopened.iter().map(|unopened| unopened.why.clone()).chain(found).collect()
     }
 }

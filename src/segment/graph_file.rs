@@ -46,7 +46,7 @@ use crate::graph::{Built, Graph, Parameters, Points};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
 use crate::segment::calibration::Calibration;
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, TruthId};
-use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind};
+use crate::segment::graph_scope::{GraphScope, Origin, Wanted};
 use crate::segment::layout::{Section, StoreKeys, graph_name};
 use crate::segment::sealed::Segment;
 use crate::storage::Storage;
@@ -78,15 +78,16 @@ pub(crate) struct Description {
 }
 
 impl Description {
+    /// The terms on which the graph was built.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { rows: self.rows.clone(), scope: self.scope, origin: self.origin }
+    }
+
     fn encode(&self, truth: TruthId, built: &Built) -> Vec<u8> {
         let mut out = Writer::new();
         out.u16(KIND_GRAPH);
         out.u16(CODES_ENCODING);
-        out.u16(self.origin as u16);
-        out.u16(self.scope.kind as u16);
-        out.u32(self.scope.bytes);
-        out.u32(self.rows.start);
-        out.u32(self.rows.end);
+        self.wanted().encode(&mut out);
         out.u32(self.vectors.start);
         out.u32(self.vectors.len() as u32);
         out.u32(truth.header_crc);
@@ -115,19 +116,10 @@ fn decode(fields: &[u8]) -> Decoded<Fields> {
     if (reader.u16()?, reader.u16()?) != (KIND_GRAPH, CODES_ENCODING) {
         return Err(reader.malformed("the graph was built from codes in another encoding"));
     }
-    let origins = [Origin::Automatic, Origin::Earned, Origin::Requested];
-    let kinds = [ScopeKind::Namespace, ScopeKind::Prefix, ScopeKind::Store];
-    let (origin, kind) = (reader.u16()?, reader.u16()?);
-    let origin = origins.into_iter().find(|&known| known as u16 == origin);
-    let kind = kinds.into_iter().find(|&known| known as u16 == kind);
-    let (Some(origin), Some(kind)) = (origin, kind) else {
-        return Err(reader.malformed("the origin or the scope is none that this version knows"));
-    };
-    let scope = GraphScope { kind, bytes: reader.u32()? };
-    let rows = reader.u32()?..reader.u32()?;
+    let Wanted { rows, scope, origin } = Wanted::decode(&mut reader)?;
     let (first, nodes) = (reader.u32()?, reader.u32()?);
-    let Some(end) = first.checked_add(nodes).filter(|_| rows.start < rows.end && nodes > 0) else {
-        return Err(reader.malformed("the rows or vectors are none"));
+    let Some(end) = first.checked_add(nodes).filter(|_| nodes > 0) else {
+        return Err(reader.malformed("the vectors are none"));
     };
     let header_crc = reader.u32()?;
     let truth = TruthId { file_id: reader.u64()?, header_crc };

@@ -1,11 +1,14 @@
-//! The scope of a graph and why it was built: the words that a graph file keeps, so that a merge knows what to build again.
+//! The scope of a graph and why it was built: the words that a graph file keeps, so that a merge knows what to build again,
+//! and that a manifest keeps, so that a graph whose file is gone is built again on the same terms.
 //!
 //! Invariants:
 //! * A scope is an interval of namespaces that begins with the labels of its first row, so those of a row and a number of
 //!   bytes say it all.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
+use crate::codec::{Decoded, Reader, Writer};
 use crate::types::{Interval, Scope};
 
 /// Why a graph was built, which decides whether a merge keeps it.
@@ -25,6 +28,41 @@ pub(crate) enum ScopeKind {
     Namespace = 1,
     Prefix,
     Store,
+}
+
+/// The rows of a segment that are to have a graph, or have one, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub rows: Range<u32>,
+    pub scope: GraphScope,
+    pub origin: Origin,
+}
+
+impl Wanted {
+    /// Origin u16, scope u16, bytes of the scope u32, first row u32, end of the rows u32.
+    pub fn encode(&self, out: &mut Writer) {
+        out.u16(self.origin as u16);
+        out.u16(self.scope.kind as u16);
+        [self.scope.bytes, self.rows.start, self.rows.end].into_iter().for_each(|number| out.u32(number));
+    }
+
+    /// Reads what [`encode`](Self::encode) has written.
+    pub fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let origins = [Origin::Automatic, Origin::Earned, Origin::Requested];
+        let kinds = [ScopeKind::Namespace, ScopeKind::Prefix, ScopeKind::Store];
+        let (origin, kind) = (reader.u16()?, reader.u16()?);
+        let origin = origins.into_iter().find(|&known| known as u16 == origin);
+        let kind = kinds.into_iter().find(|&known| known as u16 == kind);
+        let (Some(origin), Some(kind)) = (origin, kind) else {
+            return Err(reader.malformed("the origin or the scope is none that this version knows"));
+        };
+        let scope = GraphScope { kind, bytes: reader.u32()? };
+        let rows = reader.u32()?..reader.u32()?;
+        if rows.is_empty() {
+            return Err(reader.malformed("the rows are none"));
+        }
+        Ok(Self { rows, scope, origin })
+    }
 }
 
 /// The scope of a graph, seen from its first row.

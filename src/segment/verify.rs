@@ -55,12 +55,15 @@ impl Segment {
 
     /// What is wrong with the graphs, and which of them it is: those that did not open, each block that fails its checksum, or
     /// else the first number or relation that does not hold.
-    pub fn verify_graphs(&self) -> Vec<(Option<u64>, Error)> {
-        let unopened = self.unopened_graphs().iter().map(|why| (None, Error::new(ErrorKind::Damaged, why.clone())));
+    pub fn verify_graphs(&self) -> Vec<(u64, Error)> {
+        let unopened = self
+            .unopened_graphs()
+            .iter()
+            .map(|unopened| (unopened.file_id, Error::new(ErrorKind::Damaged, unopened.why.clone())));
         let damaged = self
             .graphs()
             .iter()
-            .flat_map(|graph| graph.check_all(self).into_iter().map(|error| (Some(graph.file_id()), error)));
+            .flat_map(|graph| graph.check_all(self).into_iter().map(|error| (graph.file_id(), error)));
         unopened.chain(damaged).collect()
     }
 

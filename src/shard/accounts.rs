@@ -7,8 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::compact::graphs::Wanted;
-use crate::segment::graph_scope::{GraphScope, Origin};
+use crate::segment::graph_scope::{GraphScope, Origin, Wanted};
 use crate::sync::Mutex;
 
 /// Some rows of a segment.

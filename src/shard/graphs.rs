@@ -8,13 +8,15 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::compact::graphs::{
-    Builder, GraphFacts, Source, Wanted, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, vectors_of,
+    Builder, GraphFacts, Source, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
+    vectors_of,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{DerivedEntry, SegmentEntry};
 use crate::segment::derived::DerivedFile;
-use crate::segment::graph_file::{KIND_GRAPH, SegmentGraph};
-use crate::segment::graph_scope::{GraphScope, Origin};
+use crate::segment::derived_set::Unopened;
+use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH, SegmentGraph};
+use crate::segment::graph_scope::{GraphScope, Origin, Wanted};
 use crate::segment::sealed::Segment;
 use crate::shard::derived::replace;
 use crate::shard::engine::Engine;
@@ -92,8 +94,8 @@ pub(crate) fn of_merge(
     let graphs =
         with_builder(engine, cores, &|| engine.check_writable(), |builder| builder.graphs(segment, &wanted, &sources))?;
     count(engine, graphs.len());
-    let entry = entry_with(&output.entry, &graphs);
-    Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs))))
+    let entry = entry_with(&output.entry, &graphs, &[]);
+    Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs, Vec::new()))))
 }
 
 fn count(engine: &Engine, graphs: usize) {
@@ -106,18 +108,20 @@ fn wanted_of_merge(output: &Segment, inputs: &[SharedPart], tuning: &Tuning) -> 
     let mut saved: Vec<(Range<u32>, u64)> = Vec::new();
     for part in inputs {
         let segment = part.segment()?;
-        for graph in segment.graphs() {
-            let description = graph.description();
-            let first = segment.namespace(segment.namespace_of(description.rows.start)?)?;
-            let rows = output.interval(&description.scope.interval(first))?;
+        let open =
+            segment.graphs().iter().map(|graph| (graph.description().wanted(), graph.saved_ns(), graph.build_ns()));
+        let unopened = segment.unopened_graphs().iter().filter_map(|graph| part.entry.graph_terms(graph.file_id));
+        for (before, saved_ns, build_ns) in open.chain(unopened.map(|before| (before, 0, 0))) {
+            let Wanted { rows, scope, origin } = before;
+            let first = segment.namespace(segment.namespace_of(rows.start)?)?;
+            let rows = output.interval(&scope.interval(first))?;
             let vectors = vectors_of(output, &rows)?.len();
-            let worth = vectors > 0 && (graph.origin() == Origin::Requested || vectors >= tuning.earn_rows as usize);
+            let worth = vectors > 0 && (origin == Origin::Requested || vectors >= tuning.earn_rows as usize);
             // A clock may have stood still, or the machine may have been idle: what a build costs in general counts too.
-            let cost_ns = graph.build_ns().max(build_estimate_ns(vectors, output.dims()));
-            if worth && is_kept(graph.origin(), graph.saved_ns(), cost_ns) {
-                wanted.push(Wanted { rows: rows.clone(), scope: description.scope, origin: graph.origin() });
+            if worth && is_kept(origin, saved_ns, build_ns.max(build_estimate_ns(vectors, output.dims()))) {
+                wanted.push(Wanted { rows: rows.clone(), scope, origin });
             }
-            saved.push((rows, graph.saved_ns()));
+            saved.push((rows, saved_ns));
         }
     }
     let mut wanted = due(wanted, &[]);
@@ -139,23 +143,35 @@ pub(crate) fn damaged(segment: &Segment) -> Vec<u64> {
     segment.graphs().iter().filter(|graph| graph.problem().is_some()).map(|graph| graph.file_id()).collect()
 }
 
-/// The graphs that a segment lacks: large namespaces, those in the place of `damaged` ones, and `more`.
-fn lacking(segment: &Segment, damaged: &[u64], more: &[Wanted], tuning: &Tuning) -> Result<Vec<Wanted>> {
-    if segment.codes_problem().is_some() {
-        // Codes come first.
-        return Ok(Vec::new());
-    }
+/// The graphs that a part lacks: large namespaces, those in the place of damaged ones, and `more`. What would be one too many
+/// over a row, and weighs less than those that are there, is not among them.
+fn lacking(part: &SealedPart, damaged: &[u64], more: &[Wanted], tuning: &Tuning) -> Result<Vec<Wanted>> {
+    let segment = part.segment()?;
     let mut wanted = automatic(segment, tuning.graph_rows)?;
     let (gone, there): (Vec<_>, Vec<_>) = segment.graphs().iter().partition(|graph| damaged.contains(&graph.file_id()));
-    wanted.extend(gone.iter().filter(|graph| graph.origin() != Origin::Automatic).map(|graph| {
-        let description = graph.description();
-        Wanted { rows: graph.rows(), scope: description.scope, origin: description.origin }
-    }));
+    let (lost, unread): (Vec<_>, Vec<_>) = segment.unopened_graphs().iter().partition(|graph| graph.is_damaged);
+    let terms_of = |unopened: Vec<&Unopened>| -> Vec<Wanted> {
+        unopened.iter().filter_map(|graph| part.entry.graph_terms(graph.file_id)).collect()
+    };
+    let again = gone.iter().map(|graph| graph.description().wanted()).chain(terms_of(lost));
+    wanted.extend(again.filter(|wanted| wanted.origin != Origin::Automatic));
     // What was asked for is described anew, even if it is there for another reason.
     let asked = |rows: &Range<u32>| more.iter().any(|more| more.origin == Origin::Requested && more.rows == *rows);
-    let there: Vec<Range<u32>> = there.iter().map(|graph| graph.rows()).filter(|rows| !asked(rows)).collect();
+    let rows = there.iter().map(|graph| graph.rows()).chain(terms_of(unread).into_iter().map(|wanted| wanted.rows));
+    let rows: Vec<Range<u32>> = rows.filter(|rows| !asked(rows)).collect();
     wanted.extend_from_slice(more);
-    Ok(due(wanted, &there))
+    let wanted = due(wanted, &rows);
+    let beside = there.into_iter().filter(|graph| wanted.iter().all(|wanted| wanted.rows != graph.rows()));
+    let beside: Vec<GraphFacts> = beside.map(|graph| facts(graph)).collect();
+    let bytes = |wanted: Wanted| Ok((bytes_estimate(vectors_of(segment, &wanted.rows)?.len()), wanted));
+    let wanted = wanted.into_iter().map(|wanted| bytes(wanted).map(|(bytes, wanted)| (wanted, bytes)));
+    Ok(lasting(wanted.collect::<Result<_>>()?, &beside))
+}
+
+/// What counts of a graph that is there.
+fn facts(graph: &SegmentGraph) -> GraphFacts {
+    let (rows, origin) = (graph.rows(), graph.origin());
+    GraphFacts { rows, origin, is_new: false, saved_ns: graph.saved_ns(), bytes: graph.bytes() }
 }
 
 /// Graphs that were built for a part, and what it becomes with them.
@@ -167,8 +183,18 @@ pub(crate) struct Mended {
     built: Vec<u64>,
 }
 
-/// Builds what the part lacks, and `more`; damaged graphs and files that did not open are left out of what comes back. `None`
-/// if there is nothing to do. Nobody sees any of it before [`Mended::install`].
+/// What becomes of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Kept,
+    /// One of the same rows is in its place.
+    Rebuilt,
+    /// Nobody asked for it, and others are worth more.
+    Dropped,
+}
+
+/// Builds what the part lacks, and `more`, in the place of damaged graphs. `None` if there is nothing to do, or nothing can be
+/// done for want of codes, which come first. Nobody sees any of it before [`Mended::install`].
 pub(crate) fn mend(
     engine: &Engine,
     part: &SharedPart,
@@ -177,9 +203,10 @@ pub(crate) fn mend(
     cores: Cores,
 ) -> Result<Option<Mended>> {
     let segment = part.segment()?;
-    let wanted = lacking(segment, damaged, more, &engine.tuning)?;
-    let nothing = wanted.is_empty() && damaged.is_empty() && segment.unopened_graphs().is_empty();
-    if nothing || segment.codes_problem().is_some() {
+    let wanted = lacking(part, damaged, more, &engine.tuning)?;
+    let lost = segment.unopened_graphs().iter().any(|graph| graph.is_damaged);
+    let nothing = wanted.is_empty() && damaged.is_empty() && !lost;
+    if nothing || !has_codes(segment, &wanted)? {
         return Ok(None);
     }
     check_room(engine, segment, &wanted)?;
@@ -211,8 +238,28 @@ pub(crate) fn mend(
     let built: Vec<u64> = graphs.iter().filter(|(is_new, _)| *is_new).map(|(_, graph)| graph.file_id()).collect();
     count(engine, built.len());
     let graphs: Vec<_> = graphs.into_iter().map(|(_, graph)| graph).collect();
-    let entry = entry_with(&part.entry, &graphs);
-    Ok(Some(Mended { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs), built }))
+    let unopened = unread(part, segment, &graphs);
+    let entry = entry_with(&part.entry, &graphs, &unopened);
+    Ok(Some(Mended { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs, unopened), built }))
+}
+
+/// Whether all codes are well from which these graphs would be built; what is found of them is in the segment's problems.
+pub(crate) fn has_codes(segment: &Segment, wanted: &[Wanted]) -> Result<bool> {
+    for wanted in wanted {
+        if segment.points(vectors_of(segment, &wanted.rows)?).is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(segment.codes_problem().is_none())
+}
+
+/// The graph files that did not open and may be whole, beside `graphs`.
+fn unread(part: &SealedPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -> Vec<Unopened> {
+    let stays = |unopened: &&Unopened| {
+        let terms = part.entry.graph_terms(unopened.file_id);
+        !unopened.is_damaged && terms.is_none_or(|terms| graphs.iter().all(|graph| graph.rows() != terms.rows))
+    };
+    segment.unopened_graphs().iter().filter(stays).cloned().collect()
 }
 
 /// The graphs that a segment has from now on, and those that must go: no row lies in more than two.
@@ -227,12 +274,9 @@ fn chosen(
     let first_new = graphs.len();
     graphs.extend(built);
     let facts: Vec<GraphFacts> = (graphs.iter().enumerate())
-        .map(|(position, graph)| GraphFacts {
-            rows: graph.rows(),
-            origin: graph.origin(),
-            is_new: position >= first_new,
-            saved_ns: graph.saved_ns(),
-            bytes: graph.bytes(),
+        .map(|(position, graph)| match position >= first_new {
+            true => GraphFacts::of_new(&graph.description().wanted(), graph.bytes()),
+            false => facts(graph),
         })
         .collect();
     let going = excess(&facts).into_iter().rev().map(|position| graphs.remove(position)).collect();
@@ -253,12 +297,17 @@ fn check_room(engine: &Engine, segment: &Segment, wanted: &[Wanted]) -> Result<(
     Ok(())
 }
 
-/// The entry with these graphs in the place of all others.
-fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>]) -> SegmentEntry {
+/// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms that
+/// only a newer version knows.
+fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Unopened]) -> SegmentEntry {
     let mut entry = entry.clone();
-    entry.derived.retain(|derived| derived.kind != KIND_GRAPH);
-    let file = |graph: &Arc<SegmentGraph>| DerivedFile { file_id: graph.file_id(), length: graph.bytes() };
-    entry.derived.extend(graphs.iter().map(|graph| DerivedEntry::graph(file(graph))));
+    let stays = |file_id: u64| unopened.iter().any(|unopened| unopened.file_id == file_id);
+    entry
+        .derived
+        .retain(|derived| derived.kind != KIND_GRAPH || derived.version > GRAPH_FORM || stays(derived.file_id));
+    let file = |graph: &SegmentGraph| DerivedFile { file_id: graph.file_id(), length: graph.bytes() };
+    let named = |graph: &Arc<SegmentGraph>| DerivedEntry::graph(file(graph), &graph.description().wanted());
+    entry.derived.extend(graphs.iter().map(named));
     entry
 }
 
@@ -266,6 +315,16 @@ impl Mended {
     /// Makes it current; whether the part was still there.
     pub fn install(self, engine: &Engine) -> Result<bool> {
         replace(engine, &self.part, self.entry, self.segment)
+    }
+
+    /// What becomes of a graph of the part.
+    pub fn fate(&self, file_id: u64) -> Fate {
+        if self.entry.derived.iter().any(|derived| derived.kind == KIND_GRAPH && derived.file_id == file_id) {
+            return Fate::Kept;
+        }
+        let rows = self.part.entry.graph_terms(file_id).map(|terms| terms.rows);
+        let mut new = self.segment.graphs().iter().filter(|graph| self.built.contains(&graph.file_id()));
+        if new.any(|graph| Some(graph.rows()) == rows) { Fate::Rebuilt } else { Fate::Dropped }
     }
 
     /// How many graphs were built, their nodes, and their bytes.

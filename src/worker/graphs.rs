@@ -4,9 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::Worker;
-use crate::compact::graphs::Wanted;
 use crate::error::{ErrorKind, Result};
-use crate::segment::graph_scope::GraphScope;
+use crate::segment::graph_scope::{GraphScope, Wanted};
 use crate::shard::graphs::{Cores, damaged, mend, requested};
 use crate::shard::part::SharedPart;
 use crate::types::Scope;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::record::Record;
+use crate::segment::graph_scope::ScopeKind;
 use crate::segment::layout::Counts;
 use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::storage::sim::SimStorage;
@@ -91,7 +92,7 @@ fn rebuilt_codes_keep_the_graph_and_other_graphs_keep_the_codes() {
     let codes = crate::segment::writer::rebuild_codes(&storage, &keys(), &segment, 3).unwrap();
     let mended = segment.with_codes(&storage, &keys(), codes).unwrap();
     assert!(mended.graphs()[0].walkable().is_some());
-    let without = mended.with_graphs(Vec::new());
+    let without = mended.with_graphs(Vec::new(), Vec::new());
     assert!(without.graphs().is_empty() && without.points(0..60).is_some());
     storage.flip_bit("seg-0000000000000003.codes", 8 * 5_000);
     assert_eq!(segment.with_codes(&storage, &keys(), codes).err().map(|error| error.kind()), Some(ErrorKind::Damaged));
