@@ -4,7 +4,8 @@
 //! they keep of them, comes from a View; under the commit lock only keys that were written since are looked at again.
 //!
 //! Invariants:
-//! * A frame is written only when its files and their names are durable. Files that no frame can name are removed.
+//! * A frame is written only when its files and their names are durable. Files that no frame can name are removed, those that
+//!   one may name never: they are given up before the frame is joined to a group.
 //! * A key written since the View is put again, behind the files in the same frame, so that what it keeps is right.
 //! * Rows have LSNs in the order of the lines; of several lines with one key the last one counts.
 
@@ -22,7 +23,7 @@ use crate::segment::sealed::Segment;
 use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, VectorInput, remove_files};
 use crate::shard::decide::{PutWrite, Times, Write, times_of};
 use crate::shard::engine::Engine;
-use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch};
+use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch, follow};
 use crate::shard::part::SealedPart;
 use crate::shard::{Lost, View};
 
@@ -34,23 +35,21 @@ impl Pipeline {
     pub fn ingest(&self, rows: Vec<PutWrite>, before_commit: &mut dyn FnMut()) -> Result<()> {
         self.engine.check_writable()?;
         self.wait_for_room()?;
-        let mut files = Files { order: order_of(&rows), rows, files: Vec::new() };
+        let unnamed = Unnamed { engine: Arc::clone(&self.engine), ids: Vec::new() };
+        let mut files = Files { order: order_of(&rows), rows, files: Vec::new(), unnamed };
         let _one_at_a_time = self.importing.lock();
         let (mut times, mut watch) = self.begin_watch(&files);
         let view = self.engine.view.get();
         let found = files.look_up(&view, &mut times)?;
-        let mut unnamed = Unnamed { engine: &self.engine, ids: Vec::new() };
         for range in files.ranges(&view) {
-            let file_id = self.engine.new_file_id();
-            unnamed.ids.push(file_id);
-            files.write(&self.engine, file_id, range, &found)?;
+            files.write(&self.engine, range, &found)?;
         }
         self.engine.sync_dir()?;
         before_commit();
+        files.follow(&self.engine.view.get());
         let committed = self.commit(&[], Some(&mut files), false);
         if files.files.is_empty() {
-            // They were handed over, so a frame may name them, whatever came of it.
-            unnamed.ids.clear();
+            // They were handed over, so the times are those of a frame, whatever came of it.
             watch.set_aside = None;
         }
         committed.map(drop)
@@ -88,13 +87,17 @@ impl Drop for WatchGuard<'_> {
 }
 
 /// Segments that no frame can name yet: they go when this is dropped, so that a full disk gets its space back.
-struct Unnamed<'a> {
-    engine: &'a Engine,
+struct Unnamed {
+    engine: Arc<Engine>,
     ids: Vec<u64>,
 }
 
-impl Drop for Unnamed<'_> {
+impl Drop for Unnamed {
     fn drop(&mut self) {
+        // Whoever unwinds knows too little to remove anything; the next open does.
+        if std::thread::panicking() {
+            return;
+        }
         self.ids.iter().for_each(|&id| remove_files(&*self.engine.storage, id));
     }
 }
@@ -105,6 +108,7 @@ pub(super) struct Files {
     /// Places in `rows`, in (namespace, key) order, each key once.
     order: Vec<u32>,
     files: Vec<File>,
+    unnamed: Unnamed,
 }
 
 /// One file: a range of the order.
@@ -145,8 +149,9 @@ impl Files {
         self.files.iter().map(|file| file.entry.clone().counted_from(first_lsn).encode()).collect()
     }
 
-    /// Hands the files over to the frame that begins at `first_lsn`.
+    /// Hands the files over to the frame that begins at `first_lsn`; from now on nobody removes them.
     pub fn take(&mut self, first_lsn: Lsn) -> Arc<Ingested> {
+        self.unnamed.ids.clear();
         let files = std::mem::take(&mut self.files).into_iter().map(|file| {
             let entry = file.entry.counted_from(first_lsn);
             let deaths = Deaths::new(entry.rows);
@@ -195,7 +200,9 @@ impl Files {
     }
 
     /// Writes, syncs and opens the file of a range of the order.
-    fn write(&mut self, engine: &Engine, file_id: u64, range: Range<usize>, found: &Found) -> Result<()> {
+    fn write(&mut self, engine: &Engine, range: Range<usize>, found: &Found) -> Result<()> {
+        let file_id = engine.new_file_id();
+        self.unnamed.ids.push(file_id);
         let info = self.write_rows(engine, file_id, range.clone(), &found.times)?;
         let entry = SegmentEntry::new(&info);
         let segment = entry.open(&*engine.storage, &engine.identity.keys)?;
@@ -237,6 +244,18 @@ impl Files {
             })?;
         }
         writer.finish()
+    }
+
+    /// Looks again for the older versions that have moved to another part since, so that nobody does it under a lock.
+    fn follow(&mut self, view: &View) {
+        for file in &mut self.files {
+            let own = &self.order[file.range.clone()];
+            let shard = &view.shards[view.shard_of(&file.entry.first_namespace)];
+            follow(&mut file.replaced, shard, |row| {
+                let row = &self.rows[own[row as usize] as usize];
+                (row.namespace.encoded(), row.key.as_ref())
+            });
+        }
     }
 
     /// The puts of keys that were written since the View, in the order of the lines; what the View said of them no longer holds.

@@ -2,13 +2,13 @@
 //!
 //! Invariants:
 //! * Rows have the first LSNs of their frame. Each kills the older versions of its key, wherever they are.
-//! * What a live import knows of older versions is a hint: where a part was replaced or a key was written meanwhile, the key is
-//!   looked up. A replay looks up every key. Both come out the same.
+//! * What a live import knows of older versions is a hint: where a merge took the part away or a key was written meanwhile, the
+//!   key is looked up. A replay looks up every key. Both come out the same.
 //! * Applying again changes nothing: a file that is there already, since a manifest names it, is not added twice.
 //! * A part whose damage hides what a row would kill serves nothing from now on; everything else goes on. But while the log
 //!   names a file, it must be whole: without its rows, what they replace would come back.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +19,7 @@ use crate::segment::layout::StoreKeys;
 use crate::shard::decide::Current;
 use crate::shard::part::SharedPart;
 use crate::shard::recover::open_part;
-use crate::shard::{AnyPart, Shard, View};
+use crate::shard::{AnyPart, Lost, Shard, View};
 use crate::storage::Storage;
 use crate::types::{Interval, Namespace};
 use crate::wal::Body;
@@ -97,11 +97,29 @@ impl PartHandle {
     }
 }
 
-/// Tells parts apart.
+/// Tells parts apart. One that only got other derived files is the same: it shares its deaths with the part it was.
 fn address(part: AnyPart<'_>) -> usize {
     match part {
         AnyPart::Active(active) | AnyPart::Sealing(active) => Arc::as_ptr(active) as usize,
-        AnyPart::Sealed(part) => Arc::as_ptr(part) as usize,
+        AnyPart::Sealed(part) => Arc::as_ptr(&part.deaths) as usize,
+    }
+}
+
+/// The parts of a shard, each to be found by what tells it apart.
+fn by_address(shard: &Shard) -> HashMap<usize, AnyPart<'_>> {
+    shard.parts().map(|part| (address(part), part)).collect()
+}
+
+/// Looks again, outside all locks, for versions whose part is gone. What is found is a hint as before: a key that was written
+/// meanwhile is looked at again in any case, and what is not found stays as it is, to be looked up when it is applied.
+pub(crate) fn follow<'a>(replaced: &mut [Replaced], shard: &Shard, address_of: impl Fn(u32) -> (&'a [u8], &'a str)) {
+    let there = by_address(shard);
+    for replaced in replaced.iter_mut().filter(|replaced| !there.contains_key(&address(replaced.part.part()))) {
+        let (namespace, key) = address_of(replaced.row);
+        let Ok(Some((part, at))) = shard.newest(namespace, key, Lost::Fails) else { continue };
+        if part.dead_lsn(at).is_ok_and(|dead_lsn| dead_lsn == ALIVE) {
+            (replaced.part, replaced.at) = (PartHandle::of(part), at);
+        }
     }
 }
 
@@ -178,14 +196,16 @@ fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
             { rows }.try_for_each(|row| kill_other_version(shard, part, row, namespace, segment.key(row)?))
         }),
         Older::Known { replaced, unsure } => {
-            let there: HashSet<usize> = shard.parts().map(address).collect();
+            let there = by_address(shard);
             let unsure_rows: HashSet<u32> = unsure.iter().copied().collect();
-            let gone = |replaced: &&Replaced| !there.contains(&address(replaced.part.part()));
-            for replaced in replaced.iter().filter(|replaced| !gone(replaced) && !unsure_rows.contains(&replaced.row)) {
-                replaced.part.part().kill(replaced.at, segment.lsn(replaced.row)?);
+            let mut rows = unsure_rows.clone();
+            for replaced in replaced.iter().filter(|replaced| !unsure_rows.contains(&replaced.row)) {
+                match there.get(&address(replaced.part.part())) {
+                    // The part that is there now writes the death down.
+                    Some(part) => part.kill(replaced.at, segment.lsn(replaced.row)?),
+                    None => drop(rows.insert(replaced.row)),
+                }
             }
-            let moved = replaced.iter().filter(gone).map(|replaced| replaced.row);
-            let rows: HashSet<u32> = moved.chain(unsure.iter().copied()).collect();
             rows.into_iter().try_for_each(|row| {
                 let namespace = segment.namespace(segment.namespace_of(row)?)?;
                 kill_other_version(shard, part, row, namespace, segment.key(row)?)
@@ -197,7 +217,7 @@ fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
 /// Kills the version of a key that a row of `part` replaces; the row is born dead where a newer version is known.
 fn kill_other_version(shard: &Shard, part: &SharedPart, row: u32, namespace: &[u8], key: &str) -> Result<()> {
     let lsn = part.segment()?.lsn(row)?;
-    for other in shard.parts().filter(|other| !other.is_lost() && address(*other) != Arc::as_ptr(part) as usize) {
+    for other in shard.parts().filter(|other| !other.is_lost() && address(*other) != address(AnyPart::Sealed(part))) {
         let met = (|| -> Result<()> {
             let Some(found) = other.find(namespace, key)? else { return Ok(()) };
             let theirs = other.lsn(found)?;

@@ -211,7 +211,16 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
 /// Opens a segment with its tombstones. A damaged or missing one takes its place all the same, and says so when it is read;
 /// one that could not be read this time fails the open, for what is replayed around it would be lost when it can be.
 pub(super) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SealedPart> {
-    let segment = read(entry.open(storage, keys))?;
+    let segment = read(entry.open(storage, keys))?.and_then(|segment| match segment.rows() {
+        rows if rows == entry.rows => Ok(segment),
+        rows => {
+            Err(Error::corrupt(truth_name(entry.file_id), 0, format!("{rows} rows, the manifest says {}", entry.rows)))
+        }
+    });
+    // How many rows to keep deaths of is not believed before a file has them.
+    if let Err(error) = segment {
+        return Ok(SealedPart::new(entry.clone(), Err(error), Deaths::new(0)));
+    }
     let file = DeadFile {
         store_id: keys.store_id,
         file_id: entry.file_id,
@@ -222,15 +231,6 @@ pub(super) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &Stor
         0 => Ok(Deaths::new(entry.rows)),
         _ => read(file.read(storage).map(|(deaths, _)| deaths))?,
     };
-    let segment = segment.and_then(|segment| match segment.rows() {
-        rows if rows == entry.rows => Ok(segment),
-        rows => {
-            Err(Error::corrupt(truth_name(entry.file_id), 0, format!("{rows} rows, the manifest says {}", entry.rows)))
-        }
-    });
-    if let Err(error) = segment {
-        return Ok(SealedPart::new(entry.clone(), Err(error), Deaths::new(0)));
-    }
     Ok(match deaths {
         Ok(deaths) => SealedPart::new(entry.clone(), segment, deaths),
         // Without its tombstones a segment would show what was deleted.
