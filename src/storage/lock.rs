@@ -9,6 +9,7 @@
 //! * Between opening the file and entering its descriptor in the table no fork has begun: otherwise the file is closed and
 //!   opened again, before it is locked. So no child has a copy that the table does not know.
 //! * The fork handlers touch atomics and call close(2), nothing else: in the child of a process with threads no more is allowed.
+//! * What has threads is made anew in a child, which waits for nothing that a thread of the parent was doing when it forked.
 //! * Nobody unlinks the file, and a child never closes a descriptor by a number that may have a new meaning.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
@@ -24,7 +25,7 @@ use super::Storage;
 use super::disk::DiskStorage;
 use crate::error::{Error, ErrorKind, Result};
 // Not those of `crate::sync`: the fork handlers need constant, lock-free statics under every configuration.
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 /// The name of the lock file.
 pub const LOCK: &str = "LOCK";
@@ -42,6 +43,52 @@ static DESCRIPTORS: [AtomicI32; SLOTS] = [const { AtomicI32::new(EMPTY) }; SLOTS
 #[inline]
 pub fn fork_generation() -> u64 {
     FORK_GENERATION.load(Ordering::Relaxed)
+}
+
+/// A value that a forked child must not share with its parent, whose threads it does not have: one for each process, made when
+/// it is first needed and never dropped. No lock, since a child would wait for ever for one that was held during the fork.
+pub(crate) struct PerProcess<T: 'static> {
+    newest: AtomicPtr<Made<T>>,
+}
+
+struct Made<T> {
+    generation: u64,
+    value: T,
+}
+
+impl<T: Send + Sync> PerProcess<T> {
+    pub const fn new() -> Self {
+        Self { newest: AtomicPtr::new(std::ptr::null_mut()) }
+    }
+
+    /// The value of this process, if there is one yet.
+    pub fn get(&'static self) -> Option<&'static T> {
+        // SAFETY: the pointer is null or was leaked from a box by `get_or_set`, so it is aligned and valid for ever; nobody
+        // changes what it points to, and the acquiring load sees it whole.
+        let made = unsafe { self.newest.load(Ordering::Acquire).as_ref() }?;
+        (made.generation == fork_generation()).then_some(&made.value)
+    }
+
+    /// The value of this process, which is `value` if there is none yet.
+    pub fn get_or_set(&'static self, value: T) -> &'static T {
+        let before = self.newest.load(Ordering::Acquire);
+        if let Some(there) = self.get() {
+            return there;
+        }
+        let mine = Box::into_raw(Box::new(Made { generation: fork_generation(), value }));
+        match self.newest.compare_exchange(before, mine, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: `mine` comes from a box that is never freed from here on, so it is valid for ever.
+            Ok(_) => unsafe { &(*mine).value },
+            Err(there) => {
+                // SAFETY: `mine` comes from a box and was not published, so it is ours alone; `there` was published by another
+                // thread of this process, so it is valid for ever.
+                unsafe {
+                    drop(Box::from_raw(mine));
+                    &(*there).value
+                }
+            }
+        }
+    }
 }
 
 /// Registers the fork handlers, once per process and its descendants.
@@ -176,6 +223,25 @@ impl Drop for DirectoryLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_has_one_value_and_a_child_its_own() {
+        static VALUE: PerProcess<u32> = PerProcess::new();
+        assert!(VALUE.get().is_none());
+        assert_eq!((*VALUE.get_or_set(1), *VALUE.get_or_set(2), VALUE.get()), (1, 1, Some(&1)));
+        watch_forks().unwrap();
+        // SAFETY: the child calls only the allocator, which the C library keeps usable, and `_exit`.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                let forgotten = VALUE.get().is_none();
+                let own = *VALUE.get_or_set(3) == 3 && VALUE.get() == Some(&3);
+                libc::_exit(i32::from(forgotten) | i32::from(own) << 1);
+            }
+            assert_eq!(status_of(child), 0b11, "bits: forgotten, own");
+        }
+        assert_eq!(VALUE.get(), Some(&1));
+    }
     use crate::storage::ReadMode;
 
     /// Waits for a forked child and returns the status it left with.

@@ -6,7 +6,6 @@
 //! * What walks leave short is scanned, and no row is counted twice.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use crate::error::Result;
 use crate::filter::Prepared;
@@ -17,6 +16,7 @@ use crate::segment::search::{Ask, PartReport, Probe, plan_part, scan, search};
 use crate::segment::walk::{Begun, Ended, Job, Mixed, begin, plan_walks, walk};
 use crate::segment::walk_plan::{Effort, Walks};
 use crate::shard::AnyPart;
+use crate::storage::lock::PerProcess;
 use crate::store::earn::count_scan;
 use crate::store::read::{Portion, PortionRows, Reader};
 use crate::store::search::with_part;
@@ -288,16 +288,16 @@ fn scan_piece(portions: &[Portion<'_>], job: &ScanJob, ask: &Ask<'_>, top: &mut 
     with_part!(portion.part, part => scan(part, job.portion as u32, &rows, ask, &job.plan, top))
 }
 
-/// Helps with long scans; none on a machine with one core.
+/// Helps with long scans; none on a machine with one core. A forked child has one of its own.
 fn search_pool() -> Option<&'static rayon::ThreadPool> {
-    static POOL: OnceLock<Option<rayon::ThreadPool>> = OnceLock::new();
-    POOL.get_or_init(|| {
+    static POOL: PerProcess<Option<rayon::ThreadPool>> = PerProcess::new();
+    let make = || {
         let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get()) - 1;
         let builder =
             rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("vecmem-search-{index}"));
         if threads > 0 { builder.build().ok() } else { None }
-    })
-    .as_ref()
+    };
+    POOL.get().unwrap_or_else(|| POOL.get_or_set(make())).as_ref()
 }
 
 fn explain(portion: &Portion<'_>, report: &PartReport) -> PartExplain {
