@@ -4,7 +4,8 @@
 //! under `inline_background` the writing thread calls them itself, which is what makes simulations deterministic.
 //!
 //! Invariants:
-//! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only.
+//! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only. Keeping house waits
+//!   for neither merges nor graphs.
 //! * A job that fails changes nothing: its files are orphans, its reason is in the stats, and it is tried again later.
 //! * Background threads run at low priority and end at once when the store is closed or fenced.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
@@ -15,7 +16,6 @@ mod merges;
 
 pub use graphs::GraphBuild;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,7 +24,6 @@ use crate::commit::Pipeline;
 use crate::compact::seal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::SegmentEntry;
-use crate::record::Lsn;
 use crate::segment::dead::Deaths;
 use crate::segment::writer::SegmentInfo;
 use crate::shard::View;
@@ -65,12 +64,13 @@ impl Worker {
         Arc::new(Self { engine, pipeline, sealing, merging, building, threads, opened_at, sync_every })
     }
 
-    /// Starts the threads: one seals, one merges and keeps house, one builds graphs, one looks after the log.
+    /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        let jobs: [(&str, Job); 4] = [
+        let jobs: [(&str, Job); 5] = [
             ("vecmem-seal", Self::seal_loop),
             ("vecmem-merge", Self::merge_loop),
             ("vecmem-graphs", Self::graph_loop),
+            ("vecmem-house", Self::house_loop),
             ("vecmem-log", Self::log_loop),
         ];
         for (name, job) in jobs {
@@ -96,10 +96,12 @@ impl Worker {
     /// Under `inline_background`: does every job that is due, on this thread.
     pub fn run_inline(&self) {
         let outcome = (|| {
-            while self.seal_next()? || self.merge_next()? || self.graphs_next(Cores::Half)? {}
+            self.adopt_imports()?;
+            while self.seal_next()? || self.merge_next()? {}
+            let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
             self.keep_reserve();
-            self.pipeline.prepare_ahead()
+            self.pipeline.prepare_ahead().and(graphs)
         })();
         self.engine.set_background_error(outcome.err().as_ref());
         self.bury();
@@ -110,31 +112,12 @@ impl Worker {
     }
 
     fn merge_loop(&self) {
-        let mut swept = self.engine.clock.monotonic();
-        let mut idle_since: Option<(Lsn, Duration)> = None;
-        self.run(LOOK_ROUND, |worker| {
-            worker.bury();
-            let now = worker.engine.clock.monotonic();
-            if now.saturating_sub(swept) >= worker.engine.tuning.sweep_every {
-                swept = now;
-                worker.sweep()?;
-            }
-            if worker.rebuild_next()? || worker.merge_next()? {
-                return Ok(true);
-            }
-            worker.relieve_log()?;
-            worker.keep_reserve();
-            let visible = worker.engine.view.get().visible;
-            match idle_since {
-                Some((lsn, since)) if lsn == visible => {
-                    if now.saturating_sub(since) >= worker.engine.tuning.idle_checkpoint {
-                        worker.settle()?;
-                    }
-                }
-                _ => idle_since = Some((visible, now)),
-            }
-            Ok(false)
-        });
+        self.run(LOOK_ROUND, |worker| Ok(worker.rebuild_next()? || worker.merge_next()?));
+    }
+
+    fn house_loop(&self) {
+        let (mut swept, mut idle) = (self.engine.clock.monotonic(), None);
+        self.run(LOOK_ROUND, |worker| worker.keep_house(&mut swept, &mut idle).map(|()| false));
     }
 
     fn log_loop(&self) {
@@ -235,64 +218,29 @@ impl Worker {
         Ok(())
     }
 
-    /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone.
+    /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone. What can be let go
+    /// of goes before graphs are built, and also where something else fails.
     pub fn compact(&self) -> Result<()> {
         self.seal_everything()?;
-        {
-            let _one_at_a_time = self.merging.lock();
-            let shards = self.engine.view.get().shards.len();
-            for index in 0..shards {
-                self.adopt(index)?;
-                let view = self.engine.view.get();
-                let young = self.young(&view, index);
-                let mut segments = view.shards[index].segments.clone();
-                segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
-                if segments.len() > 1 || segments.iter().any(|part| part.deaths.dead_rows() > 0) {
-                    self.merge(index, &segments, view.visible, Cores::All)?;
-                }
+        let merged = self.merge_everything();
+        let freed = checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine));
+        merged.and(freed)?;
+        let graphs = self.build_graphs(Cores::All);
+        checkpoint(&self.engine).and(graphs)
+    }
+
+    fn merge_everything(&self) -> Result<()> {
+        let _one_at_a_time = self.merging.lock();
+        let shards = self.engine.view.get().shards.len();
+        for index in 0..shards {
+            self.adopt(index)?;
+            let view = self.engine.view.get();
+            let young = self.young(&view, index);
+            let mut segments = view.shards[index].segments.clone();
+            segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
+            if segments.len() > 1 || segments.iter().any(|part| part.deaths.dead_rows() > 0) {
+                self.merge(index, &segments, view.visible, Cores::All)?;
             }
-        }
-        while self.graphs_next(Cores::All)? {}
-        checkpoint(&self.engine)?;
-        checkpoint(&self.engine)
-    }
-
-    /// Past its cap, log is freed by sealing the shard that holds it back, however small its active part is.
-    fn relieve_log(&self) -> Result<()> {
-        if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
-            return Ok(());
-        }
-        let installed = self.engine.installing.lock();
-        let oldest = installed.manifest.checkpoint();
-        let holds_back: Vec<bool> = installed.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect();
-        drop(installed);
-        self.advance(|index| holds_back[index])
-    }
-
-    /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names.
-    fn settle(&self) -> Result<()> {
-        self.checkpoint_if_behind()?;
-        let holds_back = {
-            let installed = self.engine.installing.lock();
-            let named: HashSet<String> = installed.manifest.files().collect();
-            installed.previous_files.iter().any(|file| !named.contains(file))
-        };
-        if holds_back { checkpoint(&self.engine) } else { Ok(()) }
-    }
-
-    fn checkpoint_if_behind(&self) -> Result<()> {
-        self.advance(|_| true)
-    }
-
-    /// Seals the chosen shards and commits twice, so that the log before what they hold now can go.
-    fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
-        let view = self.engine.view.get();
-        // A shard with a part that missed an operation keeps the log until that part is mended.
-        let can_advance = view.shards.iter().all(|shard| !shard.has_lost());
-        if can_advance && self.engine.installing.lock().manifest.checkpoint() < view.visible {
-            self.seal_shards(chosen)?;
-            checkpoint(&self.engine)?;
-            checkpoint(&self.engine)?;
         }
         Ok(())
     }

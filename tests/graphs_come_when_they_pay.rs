@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Random, namespace, numbered, simulated, tiny};
-use vecmem::{GraphBuild, Metric, Namespace, Options, Query, Scope, Store, Tuning};
+use vecmem::testing::{Fault, FaultKind, SimOperation};
+use vecmem::{ErrorKind, GraphBuild, Metric, Namespace, Options, Query, Scope, Store, Tuning};
 
 const DIMS: usize = 8;
 
@@ -111,6 +112,46 @@ fn a_prefix_and_the_store_can_both_have_what_they_ask_for_but_no_row_lies_in_thr
     assert_eq!(paths(&store, &Scope::from(&homes[2])), ["walk"]);
     store.compact().unwrap();
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
+    let (large, small) = (namespace(["large"]), namespace(["small"]));
+    let mut went_on = 0;
+    for create in 0.. {
+        let (store, storage, clock) = simulated(options(u32::MAX, u32::MAX));
+        fill(&store, &large, 0, 60);
+        fill(&store, &small, 0, 40);
+        store.compact().unwrap();
+        store.build_graph(&Scope::Store).unwrap();
+        fill(&store, &large, 60, 60);
+        store.close().unwrap();
+        let store = common::reopened(&storage, &clock, options(100, u32::MAX));
+        storage.fail_after(create, Fault::once(FaultKind::Full, &[SimOperation::Create]));
+        let outcome = store.compact();
+        if !storage.fault_struck() {
+            break;
+        }
+        storage.clear_faults();
+        match outcome {
+            Ok(()) => {
+                went_on += 1;
+                store.run_background();
+                assert_eq!(store.stats().unwrap().graph_builds, 2, "create {create}: each once");
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::DiskFull, "create {create}: {error}");
+                store.compact().unwrap();
+            }
+        }
+        let stats = store.stats().unwrap();
+        assert_eq!((stats.segments, stats.merges, stats.graphs), (1, 1, 2), "create {create}");
+        for scope in [Scope::Store, Scope::from(&large)] {
+            assert_eq!(paths(&store, &scope), ["walk"], "create {create}, {scope:?}");
+        }
+        assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+    }
+    assert_eq!(went_on, 2, "the merge creates two graphs");
 }
 
 #[test]

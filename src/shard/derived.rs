@@ -1,8 +1,8 @@
 //! Makes derived files current that were built for a segment which is there already: rebuilt codes, new graphs.
 //!
 //! Invariants:
-//! * The truth file stays, and so do its tombstones: the part before and the part after share both, so nothing that happens
-//!   meanwhile must be carried over.
+//! * The truth file stays, and so do its tombstones: the part before and the part after share both, and what they are lost for,
+//!   so nothing that happens meanwhile must be carried over.
 //! * If a merge has taken the segment away meanwhile, or anything fails, the new files go and nothing has changed.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::manifest::{DerivedEntry, SegmentEntry};
 use crate::segment::derived::KIND_CODES;
+use crate::segment::graph_scope::Wanted;
 use crate::segment::sealed::Segment;
 use crate::segment::writer::rebuild_codes;
 use crate::shard::engine::Engine;
@@ -21,7 +22,11 @@ use crate::sync::Ordering;
 impl SealedPart {
     /// The same rows and deaths beside other derived files.
     pub fn beside(&self, entry: SegmentEntry, segment: Segment) -> Self {
-        let next = Self::of(entry, Ok(segment), Arc::clone(&self.deaths));
+        let lacks = |wanted: &&Wanted| segment.graphs().iter().all(|graph| graph.rows() != wanted.rows);
+        let put_off: Vec<Wanted> = self.put_off().iter().filter(lacks).cloned().collect();
+        let mut next = Self::of(entry, Ok(segment), Arc::clone(&self.deaths));
+        next.put_off_graphs(put_off);
+        next.lost = Arc::clone(&self.lost);
         next.unmergeable.store(self.unmergeable.load(Ordering::Relaxed), Ordering::Relaxed);
         next
     }
@@ -79,11 +84,14 @@ pub(crate) fn replace(engine: &Engine, part: &SharedPart, entry: SegmentEntry, s
 fn try_replace(engine: &Engine, part: &SharedPart, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
     engine.sync_dir()?;
     let mut installed = engine.installing.lock();
-    if !engine.view.get().shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part)) {
+    if !engine.view.get().has_segment(part) {
         return Ok(false);
     }
     let next = Arc::new(part.beside(entry.clone(), segment));
     let applying = engine.applying.lock();
+    if part.is_lost() {
+        return Ok(false);
+    }
     next.take_dirty_from(part);
     let after = swapped(&engine.view.get(), part, &next);
     let changed = changed_tombstones(&after);

@@ -2,10 +2,11 @@
 //!
 //! Invariants:
 //! * A build holds no lock. One for a segment that a merge takes away meanwhile ends at once, and its files go.
-//! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all.
+//! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all, like any other
+//!   thread. A forked child has threads of its own.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::compact::graphs::{
     Builder, GraphFacts, Source, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
@@ -22,6 +23,7 @@ use crate::shard::derived::replace;
 use crate::shard::engine::Engine;
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::storage::disk;
+use crate::storage::lock::PerProcess;
 use crate::sync::Ordering;
 use crate::tuning::Tuning;
 
@@ -36,13 +38,17 @@ pub(crate) enum Cores {
 
 /// The threads of a build.
 fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
-    static BACKGROUND: OnceLock<Arc<rayon::ThreadPool>> = OnceLock::new();
+    static BACKGROUND: PerProcess<Arc<rayon::ThreadPool>> = PerProcess::new();
     let all = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let make = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("vecmem-graph-{index}"))
-            .start_handler(|_| disk::lower_priority())
+            .start_handler(move |_| {
+                if cores == Cores::Half {
+                    disk::lower_priority();
+                }
+            })
             .build();
         pool.map(Arc::new)
             .map_err(|error| Error::io("vecmem-graph", "start the threads of a build", std::io::Error::other(error)))
@@ -52,7 +58,7 @@ fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
         (Cores::Half, Some(pool)) => Ok(Arc::clone(pool)),
         (Cores::Half, None) => {
             let pool = make((all / 2).max(1))?;
-            Ok(Arc::clone(BACKGROUND.get_or_init(|| pool)))
+            Ok(Arc::clone(BACKGROUND.get_or_set(pool)))
         }
     }
 }
@@ -76,7 +82,7 @@ fn with_builder<T>(
 }
 
 /// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs, whose rows
-/// became `rows`.
+/// became `rows`. Where there is no room for them, the output keeps in mind which ones they are.
 pub(crate) fn of_merge(
     engine: &Engine,
     output: &SharedPart,
@@ -91,8 +97,12 @@ pub(crate) fn of_merge(
     }
     let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(Source { segment: part.segment()?, became }));
     let sources = sources.collect::<Result<Vec<_>>>()?;
-    let graphs =
-        with_builder(engine, cores, &|| engine.check_writable(), |builder| builder.graphs(segment, &wanted, &sources))?;
+    let built =
+        with_builder(engine, cores, &|| engine.check_writable(), |builder| builder.graphs(segment, &wanted, &sources));
+    if built.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
+        output.put_off_graphs(wanted);
+    }
+    let graphs = built?;
     count(engine, graphs.len());
     let entry = entry_with(&output.entry, &graphs, &[]);
     Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs, Vec::new()))))
@@ -210,10 +220,7 @@ pub(crate) fn mend(
         return Ok(None);
     }
     check_room(engine, segment, &wanted)?;
-    let is_there = || {
-        let view = engine.view.get();
-        view.shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part))
-    };
+    let is_there = || engine.view.get().has_segment(part);
     let go_on = || match is_there() {
         true => engine.check_writable(),
         false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),

@@ -28,7 +28,7 @@ use crate::segment::active::Active;
 use crate::segment::dead::Touch;
 use crate::shard::decide::Current;
 use crate::shard::ingest::Logged;
-use crate::shard::part::SealedPart;
+use crate::shard::part::{SealedPart, SharedPart};
 use crate::types::{Interval, Namespace};
 
 /// Everything a reader needs: which LSNs it sees, and the parts that hold them.
@@ -100,6 +100,11 @@ impl View {
             part.rows_in(interval)?;
         }
         Ok(())
+    }
+
+    /// Whether this very part is in it.
+    pub fn has_segment(&self, part: &SharedPart) -> bool {
+        self.shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part))
     }
 
     /// The same view with one shard replaced.

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::SegmentEntry;
 use crate::record::{ALIVE, Lsn, Operation};
 use crate::segment::dead::{Deaths, Touch};
+use crate::segment::graph_scope::Wanted;
 use crate::segment::layout::Section;
 use crate::segment::listing::{Keyed, Page, page_of_active, page_of_sealed};
 use crate::segment::part::{Conditions, Part, Rows, Sealed};
@@ -28,8 +29,8 @@ pub(crate) struct SealedPart {
     /// Shared with the part that this one becomes when its derived files change.
     pub deaths: Arc<Deaths>,
     segment: Result<Segment>,
-    /// Why the part serves nothing although its file opened.
-    lost: OnceLock<String>,
+    /// Why the part serves nothing although its file opened; shared like the deaths, whose lack it is.
+    pub(super) lost: Arc<OnceLock<String>>,
     /// Deaths and touches since the tombstones were last written down.
     dirty: AtomicBool,
     /// A merge met damage in it.
@@ -38,6 +39,8 @@ pub(crate) struct SealedPart {
     pub(super) rebuilt: AtomicBool,
     /// The background has looked for graphs that it lacks.
     pub(super) looked: AtomicBool,
+    /// Graphs that the merge which wrote it found no room for.
+    put_off: OnceLock<Vec<Wanted>>,
 }
 
 impl SealedPart {
@@ -50,11 +53,12 @@ impl SealedPart {
             entry,
             deaths,
             segment,
-            lost: OnceLock::new(),
+            lost: Arc::new(OnceLock::new()),
             dirty: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
             rebuilt: AtomicBool::new(false),
             looked: AtomicBool::new(false),
+            put_off: OnceLock::new(),
         }
     }
 
@@ -76,6 +80,16 @@ impl SealedPart {
     /// Whether the part serves nothing any more.
     pub fn is_lost(&self) -> bool {
         self.lost.get().is_some()
+    }
+
+    /// Graphs that the merge which wrote the part found no room for, and that are built as soon as there is.
+    pub fn put_off(&self) -> &[Wanted] {
+        self.put_off.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Keeps them in mind.
+    pub fn put_off_graphs(&self, wanted: Vec<Wanted>) {
+        let _ = self.put_off.set(wanted);
     }
 
     /// Whether an operation finds its target hidden behind damage, and the part is not lost yet.

@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::segment::graph_scope::{GraphScope, Wanted};
 use crate::shard::graphs::{Cores, damaged, mend, requested};
 use crate::shard::part::SharedPart;
-use crate::types::Scope;
+use crate::types::{Interval, Scope};
 
 /// What [`Store::build_graph`](crate::Store::build_graph) built.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
@@ -57,16 +57,37 @@ impl Worker {
         let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
         if let Some((file_id, wanted)) = self.engine.accounts.take_due() {
             if let Some(part) = parts.find(|part| part.entry.file_id == file_id) {
-                self.mend(part, &[wanted], cores)?;
+                self.mend(part, &[part.put_off(), &[wanted]].concat(), cores)?;
             }
             return Ok(true);
         }
-        let Some(part) = parts.find(|part| part.take_look()) else { return Ok(false) };
-        let mended = self.mend(part, &[], cores);
-        if mended.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
-            part.look_again();
+        let mut waiting = Vec::new();
+        let mut outcome = Ok(false);
+        for part in parts.filter(|part| part.take_look()) {
+            outcome = self.mend(part, part.put_off(), cores).map(|()| true);
+            if !outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
+                break;
+            }
+            // Those behind it may need less room.
+            waiting.push(part);
         }
-        mended.map(|()| true)
+        waiting.iter().for_each(|part| part.look_again());
+        outcome
+    }
+
+    /// Builds all graphs that are due. One that cannot be built keeps none of the others; the first reason is returned.
+    pub(super) fn build_graphs(&self, cores: Cores) -> Result<()> {
+        let mut failed = Ok(());
+        loop {
+            match self.graphs_next(cores) {
+                Ok(true) => {}
+                Ok(false) => return failed,
+                // Each part is looked at once.
+                Err(error) if error.kind() == ErrorKind::Damaged => failed = failed.and(Err(error)),
+                // The others are built, and these wait for room.
+                Err(error) => return failed.and(Err(error)),
+            }
+        }
     }
 
     /// Builds without a lock, and installs while nothing is merged.
@@ -81,29 +102,48 @@ impl Worker {
     pub fn build_graph(&self, scope: &Scope) -> Result<GraphBuild> {
         let started = self.engine.clock.monotonic();
         let mut report = GraphBuild::default();
-        let _quiet = self.pause_merges();
-        let (view, interval) = (self.engine.view.get(), scope.interval());
-        for shard in view.shards_in(&interval) {
-            for part in shard.segments.iter().filter(|part| part.covers(&interval)) {
-                let segment = part.segment()?;
-                segment.graphs().iter().for_each(|graph| drop(graph.verify(segment)));
-                let rows: Range<u32> = segment.interval(&interval)?;
-                let Some(wanted) = requested(part, GraphScope::of(scope), rows)? else { continue };
-                let Some(mended) = mend(&self.engine, part, &damaged(segment), &[wanted], Cores::All)? else {
-                    continue;
-                };
-                let (graphs, nodes, bytes) = mended.built();
-                if mended.install(&self.engine)? {
-                    report = GraphBuild {
-                        graphs: report.graphs + graphs,
-                        nodes: report.nodes + nodes,
-                        bytes: report.bytes + bytes,
-                        ..report
-                    };
-                }
+        let interval = scope.interval();
+        let mut is_complete = false;
+        // Where merges took segments away meanwhile, theirs are looked at in turn.
+        while !is_complete {
+            is_complete = true;
+            let view = self.engine.view.get();
+            let parts = view.shards_in(&interval).flat_map(|shard| &shard.segments);
+            for part in parts.filter(|part| part.covers(&interval)) {
+                is_complete &= self.build_requested(part, scope, &interval, &mut report)?;
             }
         }
         let took: Duration = self.engine.clock.monotonic().saturating_sub(started);
         Ok(GraphBuild { seconds: took.as_secs_f64(), ..report })
+    }
+
+    /// Builds the graph of one part, if it lacks it; whether the part is still there.
+    fn build_requested(
+        &self,
+        part: &SharedPart,
+        scope: &Scope,
+        interval: &Interval,
+        report: &mut GraphBuild,
+    ) -> Result<bool> {
+        let _one_at_a_time = self.building.lock();
+        if !self.engine.view.get().has_segment(part) {
+            return Ok(false);
+        }
+        let segment = part.segment()?;
+        segment.graphs().iter().for_each(|graph| drop(graph.verify(segment)));
+        let rows: Range<u32> = segment.interval(interval)?;
+        let Some(wanted) = requested(part, GraphScope::of(scope), rows)? else { return Ok(true) };
+        let Some(mended) = mend(&self.engine, part, &damaged(segment), &[wanted], Cores::All)? else {
+            return Ok(self.engine.view.get().has_segment(part));
+        };
+        let (graphs, nodes, bytes) = mended.built();
+        let _quiet = self.pause_merges();
+        let is_there = mended.install(&self.engine)?;
+        if is_there {
+            report.graphs += graphs;
+            report.nodes += nodes;
+            report.bytes += bytes;
+        }
+        Ok(is_there)
     }
 }

@@ -1,18 +1,58 @@
-//! Keeping house: expired items, room for deletes, and the unmapping of retired segments.
+//! Keeping house: expired items, room in the log and for deletes, checkpoints, and the unmapping of retired segments.
+//!
+//! Invariants:
+//! * Nothing here waits for a merge or for a graph, so that a long build holds up none of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Worker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
+use crate::record::Lsn;
 use crate::shard::decide::{Write, Written};
+use crate::shard::install::checkpoint;
 use crate::sync::Ordering;
 use crate::types::Scope;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 impl Worker {
+    /// One round; `swept` is when the last sweep began, `idle` since when there has been no write, and which one was the last.
+    pub(super) fn keep_house(&self, swept: &mut Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
+        self.bury();
+        let now = self.engine.clock.monotonic();
+        if now.saturating_sub(*swept) >= self.engine.tuning.sweep_every {
+            *swept = now;
+            self.sweep()?;
+        }
+        self.adopt_imports()?;
+        self.relieve_log()?;
+        self.keep_reserve();
+        let visible = self.engine.view.get().visible;
+        match *idle {
+            Some((lsn, since)) if lsn == visible => {
+                if now.saturating_sub(since) >= self.engine.tuning.idle_checkpoint {
+                    self.settle()?;
+                }
+            }
+            _ => *idle = Some((visible, now)),
+        }
+        Ok(())
+    }
+
+    /// Commits a manifest behind imports where that takes no seal, so that an open need not look up every key of theirs.
+    pub(super) fn adopt_imports(&self) -> Result<()> {
+        let view = self.engine.view.get();
+        let is_due = |index: usize| {
+            let shard = &view.shards[index];
+            let is_quiet = shard.active.is_empty() && shard.sealing.is_empty() && !shard.has_lost();
+            is_quiet && !self.young(&view, index).is_empty()
+        };
+        if (0..view.shards.len()).any(is_due) { checkpoint(&self.engine) } else { Ok(()) }
+    }
+
     /// Deletes items that have expired; returns how many.
     pub fn sweep(&self) -> Result<u64> {
         self.check_clock()?;
@@ -110,5 +150,45 @@ impl Worker {
             // Without it deletes may fail on a full disk, which is no reason to stop anything now; part of it helps nobody.
             let _ = self.engine.storage.remove(RESERVE);
         }
+    }
+
+    /// Past its cap, log is freed by sealing the shard that holds it back, however small its active part is.
+    pub(super) fn relieve_log(&self) -> Result<()> {
+        if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
+            return Ok(());
+        }
+        let installed = self.engine.installing.lock();
+        let oldest = installed.manifest.checkpoint();
+        let holds_back: Vec<bool> = installed.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect();
+        drop(installed);
+        self.advance(|index| holds_back[index])
+    }
+
+    /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names.
+    fn settle(&self) -> Result<()> {
+        self.checkpoint_if_behind()?;
+        let holds_back = {
+            let installed = self.engine.installing.lock();
+            let named: HashSet<String> = installed.manifest.files().collect();
+            installed.previous_files.iter().any(|file| !named.contains(file))
+        };
+        if holds_back { checkpoint(&self.engine) } else { Ok(()) }
+    }
+
+    fn checkpoint_if_behind(&self) -> Result<()> {
+        self.advance(|_| true)
+    }
+
+    /// Seals the chosen shards and commits twice, so that the log before what they hold now can go.
+    fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
+        let view = self.engine.view.get();
+        // A shard with a part that missed an operation keeps the log until that part is mended.
+        let can_advance = view.shards.iter().all(|shard| !shard.has_lost());
+        if can_advance && self.engine.installing.lock().manifest.checkpoint() < view.visible {
+            self.seal_shards(chosen)?;
+            checkpoint(&self.engine)?;
+            checkpoint(&self.engine)?;
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Merges, and the installs of all finished jobs.
 //!
 //! Invariants:
-//! * One merge at a time. An output is installed with its graphs, or not at all: then its files go.
+//! * One merge at a time. An output is installed with its graphs; without them where there is no room for them, and the
+//!   background builds them later. If anything else fails its files go.
 
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The output with its graphs, or its files go.
+    /// The output with its graphs, or without where there is no room for them; if anything else fails its files go.
     fn with_graphs(
         &self,
         output: SharedPart,
@@ -95,11 +96,17 @@ impl Worker {
         rows: &[Vec<u32>],
         cores: Cores,
     ) -> Result<SharedPart> {
-        let with_graphs = of_merge(&self.engine, &output, inputs, rows, cores);
-        if with_graphs.is_err() {
-            self.remove(&output);
+        match of_merge(&self.engine, &output, inputs, rows, cores) {
+            Err(error) if error.kind() == ErrorKind::DiskFull => {
+                self.engine.set_background_error(Some(&error));
+                Ok(output)
+            }
+            Err(error) => {
+                self.remove(&output);
+                Err(error)
+            }
+            with_graphs => with_graphs,
         }
-        with_graphs
     }
 
     /// A merge waits until there is room for its output, at most as long as its inputs; dropping one takes none.
