@@ -101,3 +101,18 @@ fn one_whose_file_is_lost_is_built_again_on_the_same_terms() {
         }
     }
 }
+
+#[test]
+fn one_that_is_asked_for_over_damaged_codes_is_built_from_new_ones() {
+    let (store, storage, clock) = simulated(options(u32::MAX));
+    fill(&store, &namespace(["a"]), 0, 60);
+    store.compact().unwrap();
+    store.close().unwrap();
+    let codes = storage.names().into_iter().find(|name| name.ends_with(".codes")).unwrap();
+    storage.flip_bit(&codes, 8 * 5_000);
+    let store = common::reopened(&storage, &clock, options(u32::MAX));
+    let built = store.build_graph(&Scope::Store).unwrap();
+    assert_eq!((built.graphs, built.nodes), (1, 60));
+    assert_eq!(paths(&store, &Scope::Store), ["walk"]);
+    assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+}

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use vecmem::{ErrorKind, Options, Store};
+use vecmem::{ErrorKind, Options, Scope, Store};
 
 use crate::arguments::{MetricArgument, graph_scope, metric_name, open};
 use crate::output::{self, Output};
@@ -130,13 +130,15 @@ Examples:
 pub struct Compact {
     /// The store
     dir: PathBuf,
-    /// Then build a graph for searches of this scope, kept from now on: a/b a namespace, a/b/ a prefix, * the store
+    /// Then build a graph for searches of this scope, kept by merges (of more than two over the same items the
+    /// least useful goes): a/b a namespace, a/b/ a prefix, * the store
     #[arg(long, value_name = "SCOPE")]
     graph: Vec<String>,
 }
 
 impl Compact {
     pub fn run(self, output: Output) -> Result<()> {
+        let graphs = graph_scopes(&self.graph)?;
         let store = open(&self.dir)?;
         let before = store.stats()?.disk_bytes;
         let started = Instant::now();
@@ -144,7 +146,7 @@ impl Compact {
         let done = store.compact();
         spinner.finish_and_clear();
         done?;
-        build_graphs(&store, &self.graph)?;
+        build_graphs(&store, &graphs)?;
         let stats = store.stats()?;
         store.close()?;
         let took = started.elapsed().as_secs_f64();
@@ -158,13 +160,19 @@ impl Compact {
     }
 }
 
+/// What `--graph` names, as it was written and as it is meant, before anything is done.
+pub fn graph_scopes(texts: &[String]) -> Result<Vec<(&str, Scope)>> {
+    let scope = |text| graph_scope(text).with_context(|| format!("--graph {text}"));
+    texts.iter().map(|text| Ok((text.as_str(), scope(text)?))).collect()
+}
+
 /// Builds the graphs that `--graph` asks for.
-pub fn build_graphs(store: &Store, scopes: &[String]) -> Result<()> {
-    for scope in scopes {
+pub fn build_graphs(store: &Store, scopes: &[(&str, Scope)]) -> Result<()> {
+    for (text, scope) in scopes {
         let spinner = output::spinner("building a graph");
-        let built = graph_scope(scope).and_then(|scope| Ok(store.build_graph(&scope)?));
+        let built = store.build_graph(scope);
         spinner.finish_and_clear();
-        built.with_context(|| format!("--graph {scope}"))?;
+        built.with_context(|| format!("--graph {text}"))?;
     }
     Ok(())
 }

@@ -59,7 +59,8 @@ pub struct Import {
     /// Leave the merging of what was written to the background
     #[arg(long)]
     no_compact: bool,
-    /// In the end build a graph for searches of this scope, kept from now on: a/b a namespace, a/b/ a prefix, * the store
+    /// In the end build a graph for searches of this scope, kept by merges (of more than two over the same items the
+    /// least useful goes): a/b a namespace, a/b/ a prefix, * the store
     #[arg(long, value_name = "SCOPE")]
     graph: Vec<String>,
     /// Say on stderr after each chunk how many lines are done, for scripts
@@ -70,6 +71,7 @@ pub struct Import {
 impl Import {
     pub fn run(self, output: Output) -> Result<()> {
         let started = Instant::now();
+        let graphs = admin::graph_scopes(&self.graph)?;
         let length = std::fs::metadata(&self.file).map_or(0, |file| file.len());
         let bar = output::bar(length, "importing {wide_bar} {bytes}/{total_bytes} {msg}");
         let source = Source::open(&self.file, self.vectors.as_deref(), &bar)?;
@@ -99,7 +101,7 @@ impl Import {
             store.compact()?;
             spinner.finish_and_clear();
         }
-        admin::build_graphs(&store, &self.graph)?;
+        admin::build_graphs(&store, &graphs)?;
         store.close()?;
         self.report(output, &before, &progress, started)
     }

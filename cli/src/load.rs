@@ -96,14 +96,13 @@ impl Load {
         let items = Items { block: first.lines.into_iter(), ended: first.is_last, receiver, shared: &shared };
         let (mut skipped, mut bad) = (self.progress.skipped, None);
         let judge = |line: u64, error: &Error| {
-            let error = shared.borrow_mut().name_bad(store, error);
             if !self.skip_bad {
-                bad = Some(format!("line {line}, {error}"));
+                bad = Some(format!("line {line}, {}", shared.borrow_mut().name_bad(store, error)));
                 return false;
             }
             skipped += 1;
             if skipped <= NAMED_BAD_ROWS {
-                eprintln!("skipped line {line}, {error}");
+                eprintln!("skipped line {line}, {}", shared.borrow_mut().name_bad(store, error));
             }
             true
         };

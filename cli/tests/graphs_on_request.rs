@@ -24,4 +24,10 @@ fn import_and_compact_build_the_graphs_they_are_asked_for() {
     assert_eq!(graphs(&dir), 2);
     let message = fails(&["compact", &dir, "--graph", "//"]);
     assert!(message.contains("--graph //"), "{message}");
+    let new = at(directory.path(), "new");
+    let message = fails(&["import", &new, &file, "--graph", "//"]);
+    assert!(
+        message.contains("--graph //") && !std::path::Path::new(&new).exists(),
+        "before anything is done: {message}"
+    );
 }

@@ -40,7 +40,7 @@ pub(crate) struct Accounts {
     capacity: usize,
 }
 
-/// A scan that a walk would have been cheaper than.
+/// A scan that a walk would have been cheaper than, or several of the same rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanned {
     pub file_id: u64,
@@ -49,6 +49,13 @@ pub(crate) struct Scanned {
     pub saved_ns: u64,
     /// What a graph would cost.
     pub cost_ns: u64,
+}
+
+impl Scanned {
+    /// The graph that has been earned.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { rows: self.rows.clone(), scope: self.scope, origin: Origin::Earned }
+    }
 }
 
 impl Accounts {
@@ -77,16 +84,26 @@ impl Accounts {
         is_due
     }
 
-    /// A scope that has earned a graph, and the segment; its account begins anew, should the build fail.
-    pub fn take_due(&self) -> Option<(u64, Wanted)> {
+    /// An account that has reached its cost; it begins anew, should the build fail.
+    pub fn take_due(&self) -> Option<Scanned> {
         let mut table = self.table.lock();
         while let Some(place) = table.due.pop() {
-            if let Some(account) = table.accounts.remove(&place) {
+            // It may have made room meanwhile, and have been opened again, or a graph may cost more by now.
+            if table.accounts.get(&place).is_none_or(|account| account.saved_ns < account.cost_ns) {
+                continue;
+            }
+            if let Some(Account { scope, saved_ns, cost_ns, .. }) = table.accounts.remove(&place) {
                 let Place { file_id, start, end } = place;
-                return Some((file_id, Wanted { rows: start..end, scope: account.scope, origin: Origin::Earned }));
+                return Some(Scanned { file_id, rows: start..end, scope, saved_ns, cost_ns });
             }
         }
         None
+    }
+
+    /// Puts back what was taken, where nothing could be built for now: it is due again when half its cost was saved again.
+    pub fn put_back(&self, due: Scanned) {
+        let saved_ns = due.saved_ns.min(due.cost_ns / 2);
+        self.add(&Scanned { saved_ns, ..due });
     }
 }
 
@@ -105,9 +122,29 @@ mod tests {
         let accounts = Accounts::new(8);
         assert!(!accounts.add(&scan(1, 60)) && accounts.take_due().is_none());
         assert!(accounts.add(&scan(1, 60)) && !accounts.add(&scan(1, 60)));
-        let (file_id, wanted) = accounts.take_due().unwrap();
-        assert_eq!((file_id, wanted.rows, wanted.origin), (1, 5..9, Origin::Earned));
+        let due = accounts.take_due().unwrap();
+        assert_eq!((due.file_id, due.wanted().rows, due.wanted().origin), (1, 5..9, Origin::Earned));
         assert!(accounts.take_due().is_none() && !accounts.add(&scan(1, 99)), "it begins anew");
+    }
+
+    #[test]
+    fn what_was_put_back_is_due_again_after_half_its_cost() {
+        let accounts = Accounts::new(8);
+        assert!(accounts.add(&scan(1, 900)));
+        accounts.put_back(accounts.take_due().unwrap());
+        assert!(accounts.take_due().is_none(), "not at once");
+        assert!(!accounts.add(&scan(1, 49)) && accounts.add(&scan(1, 1)));
+        assert!(accounts.take_due().is_some());
+    }
+
+    #[test]
+    fn one_that_made_room_after_it_was_due_earns_its_cost_again() {
+        let accounts = Accounts::new(1);
+        assert!(accounts.add(&scan(1, 100)));
+        accounts.add(&scan(2, 1));
+        accounts.add(&scan(1, 1));
+        assert!(accounts.take_due().is_none());
+        assert!(accounts.add(&scan(1, 99)) && accounts.take_due().is_some());
     }
 
     #[test]

@@ -270,7 +270,8 @@ impl Store {
     }
 
     /// Builds a graph of `scope` at once, on all cores, for each segment that has vectors in it: searches of exactly this scope,
-    /// and of wider ones, walk it. Merges keep it. What is still in memory has no part in it; [`Store::compact`] comes first
+    /// and of wider ones, walk it. Merges keep it, and it is built again if its file is lost. No item lies in more than two graphs:
+    /// a third one takes the place of one that nobody asked for, or else of the one that saved least. What is still in memory has no part in it; [`Store::compact`] comes first
     /// where one graph is to hold everything.
     pub fn build_graph(&self, scope: &Scope) -> Result<GraphBuild> {
         let _call = self.handle.calls.read();

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Worker;
 use crate::error::{ErrorKind, Result};
 use crate::segment::graph_scope::{GraphScope, Wanted};
-use crate::shard::graphs::{Cores, damaged, mend, requested};
+use crate::shard::derived::replace_codes;
+use crate::shard::graphs::{Cores, damaged, has_codes, mend, requested};
 use crate::shard::part::SharedPart;
 use crate::types::{Interval, Scope};
 
@@ -55,16 +56,18 @@ impl Worker {
         }
         let view = self.engine.view.get();
         let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
-        if let Some((file_id, wanted)) = self.engine.accounts.take_due() {
-            if let Some(part) = parts.find(|part| part.entry.file_id == file_id) {
-                self.mend(part, &[part.put_off(), &[wanted]].concat(), cores)?;
+        if let Some(due) = self.engine.accounts.take_due() {
+            if let Some(part) = parts.find(|part| part.entry.file_id == due.file_id)
+                && !self.mend(part, &[part.put_off(), &[due.wanted()]].concat(), cores)?
+            {
+                self.engine.accounts.put_back(due);
             }
             return Ok(true);
         }
         let mut waiting = Vec::new();
         let mut outcome = Ok(false);
         for part in parts.filter(|part| part.take_look()) {
-            outcome = self.mend(part, part.put_off(), cores).map(|()| true);
+            outcome = self.mend(part, part.put_off(), cores).map(|_| true);
             if !outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
                 break;
             }
@@ -90,12 +93,12 @@ impl Worker {
         }
     }
 
-    /// Builds without a lock, and installs while nothing is merged.
-    fn mend(&self, part: &SharedPart, more: &[Wanted], cores: Cores) -> Result<()> {
+    /// Builds without a lock, and installs while nothing is merged; whether there was anything that could be built.
+    fn mend(&self, part: &SharedPart, more: &[Wanted], cores: Cores) -> Result<bool> {
         let damaged = damaged(part.segment()?);
-        let Some(mended) = mend(&self.engine, part, &damaged, more, cores)? else { return Ok(()) };
+        let Some(mended) = mend(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
         let _quiet = self.pause_merges();
-        mended.install(&self.engine).map(drop)
+        mended.install(&self.engine)
     }
 
     /// Builds a graph of `scope` for each segment that has vectors in it and no graph for exactly it.
@@ -133,7 +136,13 @@ impl Worker {
         segment.graphs().iter().for_each(|graph| drop(graph.verify(segment)));
         let rows: Range<u32> = segment.interval(interval)?;
         let Some(wanted) = requested(part, GraphScope::of(scope), rows)? else { return Ok(true) };
-        let Some(mended) = mend(&self.engine, part, &damaged(segment), &[wanted], Cores::All)? else {
+        let wanted = [wanted];
+        if !has_codes(segment, &wanted)? {
+            // They come first, and make another part of it.
+            let _quiet = self.pause_merges();
+            return replace_codes(&self.engine, part).map(|_| false);
+        }
+        let Some(mended) = mend(&self.engine, part, &damaged(segment), &wanted, Cores::All)? else {
             return Ok(self.engine.view.get().has_segment(part));
         };
         let (graphs, nodes, bytes) = mended.built();

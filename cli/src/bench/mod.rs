@@ -161,10 +161,12 @@ impl Bench {
     }
 
     fn put_plan(&self, items: usize, directory: PathBuf) -> Result<puts::Plan> {
+        let items = at_least_one(items, "--puts")?;
+        in_memory(items, self.dims()?, "--puts")?;
         Ok(puts::Plan {
             directory,
-            items: at_least_one(items, "--puts")?,
-            dims: at_least_one(self.dims, "--dims")?,
+            items,
+            dims: self.dims()?,
             seed: self.seed,
             metric: self.metric.into(),
             namespaces: at_least_one(self.put_namespaces, "--put-namespaces")?,
@@ -176,13 +178,28 @@ impl Bench {
         if let (Some(vectors), Some(queries)) = (&self.vectors, &self.queries) {
             return Ok(DataPlan::Files { vectors: vectors.clone(), queries: queries.clone() });
         }
-        Ok(DataPlan::MadeUp {
-            rows: at_least_one(self.generate.unwrap_or(0), "--generate")?,
-            dims: at_least_one(self.dims, "--dims")?,
-            seed: self.seed,
-            queries: at_least_one(self.query_count, "--query-count")?,
-        })
+        let rows = at_least_one(self.generate.unwrap_or(0), "--generate")?;
+        let queries = at_least_one(self.query_count, "--query-count")?;
+        let dims = self.dims()?;
+        in_memory(rows, dims, "--generate")?;
+        in_memory(queries, dims, "--query-count")?;
+        Ok(DataPlan::MadeUp { rows, dims, seed: self.seed, queries })
     }
+
+    fn dims(&self) -> Result<usize> {
+        let most = vecmem::limits::DIMENSIONS;
+        let dims = at_least_one(self.dims, "--dims")?;
+        ensure!(dims <= most, "--dims {dims} exceeds the limit of {most}");
+        Ok(dims)
+    }
+}
+
+/// Refuses more made-up vectors than the address space, or a store, could ever hold.
+fn in_memory(rows: usize, dims: usize, argument: &str) -> Result<()> {
+    let bytes = rows.checked_mul(dims).and_then(|numbers| numbers.checked_mul(size_of::<f32>()));
+    let fits = bytes.is_some_and(|bytes| bytes <= isize::MAX as usize) && u32::try_from(rows).is_ok();
+    ensure!(fits, "{argument} {rows} vectors of {dims} dimensions are more than fit in memory");
+    Ok(())
 }
 
 fn draw(path: &Path, figures: &Figures) -> Result<()> {
