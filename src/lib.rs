@@ -24,8 +24,9 @@
 //! ```
 //!
 //! When [`Store::put`] returns, the item survives a power loss ([`Durability::Sync`], the default) and every later read of
-//! the process sees it. A [`Batch`] is all or nothing, for crashes and for readers. A search returns exactly the `limit`
-//! best items if that many match its scope and filter. Damage is detected and named, never silent.
+//! the process sees it. A [`Batch`] is all or nothing, for crashes and for readers. A search returns exactly `limit`
+//! items if that many match its scope and filter: the best ones, or, where a graph is walked (from 16,384 vectors of a
+//! namespace on), as many of the best as [`Query::recall`] asks for. Damage is detected and named, never silent.
 //!
 //! Scores are larger for more similar items in every [`Metric`]; times are microseconds since 1970 UTC; sizes have
 //! [`limits`]. `ARCHITECTURE.md` in the repository tells how it works.
