@@ -254,11 +254,12 @@ mod tests {
     #[test]
     fn hundreds_of_equal_vectors_do_not_make_the_others_expensive() {
         let (nodes, dims, stride) = (8_000, 8, quant::stride(8));
-        let vector = |node: usize| if node % 2 == 0 { 1.0 } else { ((node * 7_919) % 1_009) as f32 / 100.0 };
+        let vector = |node: usize| if node.is_multiple_of(2) { 1.0 } else { ((node * 7_919) % 1_009) as f32 / 100.0 };
         let vectors: Vec<f32> =
             (0..nodes * dims).map(|at| vector(at / dims) * (1 + at % dims * at / dims % 5) as f32).collect();
         let equal = vec![1.0_f32; dims];
-        let of = |node: u32| Ok(if node % 2 == 0 { &equal[..] } else { &vectors[node as usize * dims..][..dims] });
+        let of =
+            |node: u32| Ok(if node.is_multiple_of(2) { &equal[..] } else { &vectors[node as usize * dims..][..dims] });
         let mut codes = vec![0; nodes * stride];
         let encode = |(node, code): (usize, &mut [i8])| quant::encode(Kernels::get(), of(node as u32).unwrap(), code);
         let metas: Vec<CodeMeta> = codes.chunks_mut(stride).enumerate().map(encode).collect();
