@@ -82,7 +82,8 @@ fn with_builder<T>(
 }
 
 /// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs, whose rows
-/// became `rows`. Where there is no room for them, the output keeps in mind which ones they are.
+/// became `rows`. Where there is no room for them, the output keeps in mind which ones they are. Where merges are behind, those that are
+/// due in any case are left to the graph thread: the output will soon be merged again, and every search waits for that.
 pub(crate) fn of_merge(
     engine: &Engine,
     output: &SharedPart,
@@ -91,7 +92,10 @@ pub(crate) fn of_merge(
     cores: Cores,
 ) -> Result<SharedPart> {
     let segment = output.segment()?;
-    let wanted = wanted_of_merge(segment, inputs, &engine.tuning)?;
+    let mut wanted = wanted_of_merge(segment, inputs, &engine.tuning)?;
+    if cores == Cores::Half && is_behind(engine, inputs) {
+        wanted.retain(|wanted| wanted.origin != Origin::Automatic);
+    }
     if wanted.is_empty() {
         return Ok(Arc::clone(output));
     }
@@ -106,6 +110,14 @@ pub(crate) fn of_merge(
     count(engine, graphs.len());
     let entry = entry_with(&output.entry, &graphs, &[]);
     Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs, Vec::new()))))
+}
+
+/// Whether the shard of these inputs will still have too many segments when they have become one.
+fn is_behind(engine: &Engine, inputs: &[SharedPart]) -> bool {
+    let is_input = |part: &SharedPart| inputs.iter().any(|input| Arc::ptr_eq(input, part));
+    let view = engine.view.get();
+    let shard = view.shards.iter().find(|shard| shard.segments.iter().any(is_input));
+    shard.is_some_and(|shard| shard.segments.len() + 1 > engine.tuning.segments_max + inputs.len())
 }
 
 fn count(engine: &Engine, graphs: usize) {
