@@ -82,8 +82,10 @@ fn with_builder<T>(
 }
 
 /// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs, whose rows
-/// became `rows`. Where there is no room for them, the output keeps in mind which ones they are. Where merges are behind, those that are
-/// due in any case are left to the graph thread: the output will soon be merged again, and every search waits for that.
+/// became `rows`. Where there is no room for them, the output keeps in mind which ones they are.
+///
+/// In the background, what is due where no input has a graph is left to the graph thread: its rows were scanned before, and segments
+/// would pile up behind a merge that waits. So it is with all that is due where merges are behind.
 pub(crate) fn of_merge(
     engine: &Engine,
     output: &SharedPart,
@@ -92,9 +94,11 @@ pub(crate) fn of_merge(
     cores: Cores,
 ) -> Result<SharedPart> {
     let segment = output.segment()?;
-    let mut wanted = wanted_of_merge(segment, inputs, &engine.tuning)?;
-    if cores == Cores::Half && is_behind(engine, inputs) {
-        wanted.retain(|wanted| wanted.origin != Origin::Automatic);
+    let (mut wanted, had) = wanted_of_merge(segment, inputs, &engine.tuning)?;
+    if cores == Cores::Half {
+        let is_behind = is_behind(engine, inputs);
+        let is_kept = |wanted: &Wanted| !is_behind && had.contains(&wanted.rows);
+        wanted.retain(|wanted| wanted.origin != Origin::Automatic || is_kept(wanted));
     }
     if wanted.is_empty() {
         return Ok(Arc::clone(output));
@@ -124,8 +128,8 @@ fn count(engine: &Engine, graphs: usize) {
     engine.counters.graph_builds.fetch_add(graphs as u64, Ordering::Relaxed);
 }
 
-/// The graphs that a merge's output is to have, no more than two over one row.
-fn wanted_of_merge(output: &Segment, inputs: &[SharedPart], tuning: &Tuning) -> Result<Vec<Wanted>> {
+/// The graphs that a merge's output is to have, no more than two over one row; and the rows of which inputs have graphs.
+fn wanted_of_merge(output: &Segment, inputs: &[SharedPart], tuning: &Tuning) -> Result<(Vec<Wanted>, Vec<Range<u32>>)> {
     let mut wanted = automatic(output, tuning.graph_rows)?;
     let mut saved: Vec<(Range<u32>, u64)> = Vec::new();
     for part in inputs {
@@ -157,7 +161,7 @@ fn wanted_of_merge(output: &Segment, inputs: &[SharedPart], tuning: &Tuning) -> 
     for position in going.into_iter().rev() {
         wanted.remove(position);
     }
-    Ok(wanted)
+    Ok((wanted, saved.into_iter().map(|(rows, _)| rows).collect()))
 }
 
 /// The file ids of a segment's graphs that verification has found damaged.
