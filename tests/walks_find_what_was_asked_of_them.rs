@@ -103,6 +103,37 @@ fn items_with_many_vectors_and_several_graphs_are_found_too() {
 }
 
 #[test]
+fn all_of_the_best_may_lie_in_one_of_many_graphs() {
+    let (store, mut clusters) = filled_apart(9, 9);
+    let (mut sum, mut again) = (0.0, 0);
+    for number in 0..QUERIES {
+        let query = Query::new(Scope::Store).vector(clusters.point(number % CLUSTERS)).limit(25).explain(true);
+        let exact = store.search(&query.clone().exact(true)).unwrap();
+        let answer = store.search(&query).unwrap();
+        let walks = answer.explain.iter().map(|part| part.walks).sum::<u64>();
+        assert!(walks >= 9, "{:?}", answer.explain);
+        again += walks - 9;
+        sum += recall(&answer, &exact);
+    }
+    let mean = sum / QUERIES as f64;
+    assert!(mean >= 0.97 && again > 0, "recall {mean}, {again} further walks");
+}
+
+/// Namespaces with a graph each; the clusters returned are those of one of them alone.
+fn filled_apart(seed: u64, namespaces: u64) -> (Store, Clusters) {
+    println!("seed {seed}, {namespaces} namespaces");
+    let (store, _, _) = simulated(tiny(DIMS, Metric::L2));
+    for number in 1..namespaces {
+        let mut others = Clusters::new(seed + number, CLUSTERS, DIMS);
+        others.fill(&store, &namespace(["b", &number.to_string()]), 600, 1);
+    }
+    let mut clusters = Clusters::new(seed, CLUSTERS, DIMS);
+    clusters.fill(&store, &namespace(["a"]), 600, 1);
+    store.compact().unwrap();
+    (store, clusters)
+}
+
+#[test]
 fn scores_are_exact_whichever_way_an_item_was_found() {
     let (store, mut clusters) = filled(8, Metric::L2, 2, 2);
     for number in 0..QUERIES {
