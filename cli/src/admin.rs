@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use vecmem::{ErrorKind, Options, Scope, Store};
+use vecmem::{ErrorKind, Options, ReadOptions, Scope, Store};
 
 use crate::arguments::{MetricArgument, graph_scope, metric_name, open};
 use crate::output::{self, Output};
@@ -172,7 +172,10 @@ pub fn build_graphs(store: &Store, scopes: &[(&str, Scope)]) -> Result<()> {
         let spinner = output::spinner("building a graph");
         let built = store.build_graph(scope);
         spinner.finish_and_clear();
-        built.with_context(|| format!("--graph {text}"))?;
+        let built = built.with_context(|| format!("--graph {text}"))?;
+        if built.graphs == 0 && store.count(scope, &ReadOptions::default())? == 0 {
+            bail!("--graph {text}: the store holds no item there; everything else is done");
+        }
     }
     Ok(())
 }

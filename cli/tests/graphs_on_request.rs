@@ -24,6 +24,8 @@ fn import_and_compact_build_the_graphs_they_are_asked_for() {
     assert_eq!(graphs(&dir), 2);
     let message = fails(&["compact", &dir, "--graph", "//"]);
     assert!(message.contains("--graph //"), "{message}");
+    let message = fails(&["compact", &dir, "--graph", "nobody/"]);
+    assert!(message.contains("--graph nobody/") && message.contains("no item"), "{message}");
     let new = at(directory.path(), "new");
     let message = fails(&["import", &new, &file, "--graph", "//"]);
     assert!(

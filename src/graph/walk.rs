@@ -145,8 +145,8 @@ impl Work for Search<'_, '_> {
     }
 }
 
-/// From the highest level down to level 1, greedily; the node to enter level 0 by. Begins a new search of `scratch`: what was
-/// compared is seen and in the pool.
+/// From the highest level down to level 1, greedily. Begins a new search of `scratch`: what was compared is seen, and the best of it is in
+/// the pool, from where [`search_level`] goes on.
 #[inline(always)]
 pub(super) fn descend<K: CodeKernel>(
     upper: &Upper<'_>,
@@ -284,6 +284,7 @@ impl Level<'_> {
 /// Candidates that are expanded together: the codes of one's neighbours arrive while the other's are compared. At the end of a walk nearly
 /// all candidates have been expanded, so that looking at the second before knowing the first costs little.
 const WIDTH: usize = 2;
+
 /// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
 #[inline(always)]
 pub(super) fn distances_of<K: CodeKernel>(points: &Points<'_>, beam: &Beam<'_>, nodes: &[u32], distances: &mut [u32]) {
