@@ -144,6 +144,33 @@ fn what_is_reused_through_many_generations_is_as_good_as_new() {
 }
 
 #[test]
+fn what_is_left_of_a_graph_is_healed_around_the_dead() {
+    let (nodes, dims) = (3_000, 16);
+    let (vectors, codes, metas) = points(nodes, dims, 21);
+    let (stride, pool) = (quant::stride(dims), threads(2));
+    let all = Points::new(&codes, &metas, stride, Metric::L2);
+    // Few links, so that each that is lost counts.
+    let parameters = Parameters { m: 4, m0: 8, ef_construction: 32, ..Parameters::default() };
+    let built = build(&all, &parameters, &[], &pool, &|| Ok(())).unwrap();
+    let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
+    let alive: Vec<usize> = (0..nodes).filter(|node| node * 7_919 % 100 >= 38).collect();
+    let mut became = vec![NO_NODE; nodes];
+    alive.iter().enumerate().for_each(|(new, &old)| became[old] = new as u32);
+    let vectors: Vec<f32> = alive.iter().flat_map(|&old| vectors[old * dims..][..dims].to_vec()).collect();
+    let codes: Vec<i8> = alive.iter().flat_map(|&old| codes[old * stride..][..stride].to_vec()).collect();
+    let metas: Vec<CodeMeta> = alive.iter().map(|&old| metas[old]).collect();
+    let left = Points::new(&codes, &metas, stride, Metric::L2);
+    let found = |reuse: &[Reuse<'_>]| {
+        let built = build(&left, &parameters, reuse, &pool, &|| Ok(())).unwrap();
+        let graph = Graph::check(alive.len() as u32, &parameters, &built.links, &built.upper).unwrap();
+        assert_eq!(unreached(graph), 0);
+        hits(&left, graph, &vectors, dims)
+    };
+    let (fresh, healed) = (found(&[]), found(&[Reuse { graph, became }]));
+    assert!(healed + 30 >= fresh, "{healed} of 1000 found, {fresh} in a new graph");
+}
+
+#[test]
 fn a_node_that_is_left_out_is_neither_found_nor_needed() {
     let (nodes, dims) = (1_000, 16);
     let (vectors, codes, metas) = points(nodes, dims, 3);
