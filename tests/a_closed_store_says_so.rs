@@ -15,6 +15,7 @@ fn outcomes(store: &Store) -> Vec<(&'static str, Result<()>)> {
         ("batch", store.batch(batch).map(drop)),
         ("delete_range", store.delete_range(&Scope::from(&home))),
         ("delete_everything", store.delete_everything()),
+        ("snapshot", store.snapshot().map(drop)),
         ("get", store.get(&home, "k").map(drop)),
         ("get_many", store.get_many(&[], &options).map(drop)),
         ("search", store.search(&Query::new(&home).vector([1.0, 2.0])).map(drop)),

@@ -164,6 +164,7 @@ fn a_forked_child() {
     };
     let dump = closed_store(Path::new(&place));
     let store = Store::open(&place, options()).unwrap();
+    let snapshot = store.snapshot().unwrap();
     let home = namespace(["a"]);
     let is = |outcome: vecmem::Result<()>, kind| outcome.is_err_and(|error| error.kind() == kind);
     // SAFETY: no other thread is at work, so no lock is held and the child may use the heap; it leaves by `_exit`.
@@ -173,10 +174,11 @@ fn a_forked_child() {
             is(store.get(&home, "1").map(|_| ()), ErrorKind::Forked),
             is(store.put(numbered(&home, "1", 2)).map(|_| ()), ErrorKind::Forked),
             is(store.flush(), ErrorKind::Forked),
+            is(snapshot.get(&home, "1").map(|_| ()), ErrorKind::Forked),
             store.close().is_ok(),
             is(Store::open(&place, options()).map(|_| ()), ErrorKind::Locked),
         ];
-        drop(store);
+        drop((store, snapshot));
         let bits = outcomes.iter().fold(0, |bits, &outcome| 2 * bits + i32::from(outcome));
         // SAFETY: it ends the child without running what the parent has registered.
         unsafe { libc::_exit(bits) };
@@ -184,10 +186,10 @@ fn a_forked_child() {
     let mut status = 0;
     // SAFETY: `status` is writable memory, and the child is this process's own.
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert_eq!(libc::WEXITSTATUS(status), 0b11111, "get, put, flush, close, open: {status:#x}");
+    assert_eq!(libc::WEXITSTATUS(status), 0b111111, "get, put, flush, get of a snapshot, close, open: {status:#x}");
     assert_unchanged(&store, &dump);
     store.put(numbered(&home, "after", 1)).unwrap();
-    drop(store);
+    drop((store, snapshot));
     assert_eq!(Store::open(&place, options()).unwrap().stats().unwrap().items, 61);
 }
 

@@ -242,11 +242,6 @@ impl AnyPart<'_> {
         }
     }
 
-    /// The segment behind the part, if it is one that can be read: for prefetches.
-    pub fn segment(&self) -> Option<&Segment> {
-        if let Self::Sealed(part) = self { part.segment().ok() } else { None }
-    }
-
     /// The row as an item, for the caller of a read; `namespace` is its namespace, if that is known.
     pub fn item(&self, row: u32, namespace: Option<&Namespace>, include_vectors: bool) -> Result<Item> {
         match self {
@@ -322,6 +317,11 @@ impl SealedPart {
 }
 
 impl<'a> AnyPart<'a> {
+    /// The segment behind the part, if it is one that can be read: for prefetches.
+    pub fn segment(&self) -> Option<&'a Segment> {
+        if let Self::Sealed(part) = self { part.segment().ok() } else { None }
+    }
+
     /// A page of key order.
     pub fn page(&self, page: &Page<'_>, conditions: &Conditions<'_>) -> Result<Vec<Keyed<'a>>> {
         match *self {

@@ -13,6 +13,7 @@ mod options;
 mod read;
 mod scored;
 mod search;
+mod snapshot;
 mod stats;
 mod walk;
 mod write;
@@ -28,7 +29,7 @@ use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuer
 use crate::shard::decide::{Write, Written};
 use crate::shard::engine::Engine;
 use crate::sync::RwLock;
-use crate::types::{Condition, Item, NEVER, Namespace, Scope, VectorSpace, Version, own_namespace};
+use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_namespace};
 use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
@@ -36,11 +37,11 @@ pub use crate::worker::GraphBuild;
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub(crate) use open::open_with;
 pub use options::Options;
+pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use walk::{Cursor, ScanPage};
 pub use write::{Batch, Put, WriteResult};
 
-use read::Reader;
 use walk::Cursors;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
@@ -152,100 +153,60 @@ impl Store {
         written
     }
 
+    /// The store as it is now, for reads that belong together. See [`Snapshot`].
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::newest(self).map(Snapshot::counted)
+    }
+
     /// The item under `key`, unless it has expired.
     pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
-        self.get_with(namespace, key, &ReadOptions::default())
+        Snapshot::newest(self)?.get(namespace, key)
     }
 
     /// The item under `key`, as the options say.
     pub fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
-        let item = self.read(options, |reader| reader.get(namespace, key))?;
-        self.refresh(options, item.iter());
-        Ok(item)
+        Snapshot::newest(self)?.get_with(namespace, key, options)
     }
 
     /// Several items, as of one moment, in the order asked for.
     pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
-        let items = self.read(options, |reader| reader.get_many(addresses))?;
-        self.refresh(options, items.iter().flatten());
-        Ok(items)
+        Snapshot::newest(self)?.get_many(addresses, options)
     }
 
     /// Answers a query: by similarity if it has a vector, else newest update first. See [`Query`].
     pub fn search(&self, query: &Query) -> Result<Answer> {
-        let answer = self.read(&query.options, |reader| search::search(reader, query))?;
-        self.refresh(&query.options, answer.hits.iter().map(|hit| &hit.item));
-        Ok(answer)
+        Snapshot::newest(self)?.search(query)
     }
 
     /// Answers several queries, as of one moment, in order.
     pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
-        self.handle.engine.check_usable()?;
-        let view = self.handle.engine.view.get();
-        let answers: Result<Vec<Answer>> = queries
-            .iter()
-            .map(|query| search::search(&Reader::new(&self.handle.engine, &view, &query.options), query))
-            .collect();
-        let answers = answers?;
-        for (query, answer) in queries.iter().zip(&answers) {
-            self.refresh(&query.options, answer.hits.iter().map(|hit| &hit.item));
-        }
-        Ok(answers)
+        Snapshot::newest(self)?.search_many(queries)
     }
 
     /// Searches by the vectors of a stored item, which is left out itself. An item without vectors is like nothing.
     pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
-        let options = query.options.clone();
-        let answer = self.read(&options, |reader| search::search_like(reader, namespace, key, query))?;
-        self.refresh(&options, answer.hits.iter().map(|hit| &hit.item));
-        Ok(answer)
+        Snapshot::newest(self)?.search_like(namespace, key, query)
     }
 
-    /// The scope's items, newest update first; a vector in the query is an error.
+    /// The scope's items, newest update first; a vector in the query is an error. For page after page, see [`Snapshot::listing`].
     pub fn list(&self, query: &Query) -> Result<Answer> {
-        if query.vector.is_some() {
-            return Err(Error::invalid("list takes no vector; use search"));
-        }
-        self.search(query)
+        Snapshot::newest(self)?.list(query)
     }
 
     /// One page of a walk in (namespace, key) order. The first page takes a snapshot, which `after` carries on.
     pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        self.handle.engine.check_usable()?;
-        let view = after.map_or_else(|| self.handle.engine.view.get(), |after| Arc::clone(&after.view));
-        let reader = Reader::new(&self.handle.engine, &view, &query.options);
-        walk::scan(&reader, &view, &self.handle.cursors, query, after)
+        let newest = Snapshot::newest(self)?;
+        after.map_or(newest.clone(), |after| newest.of_view(&after.view)).scan(query, after)
     }
 
     /// The labels of namespaces that hold at least one item, in tuple order.
     pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
-        self.read(&query.options, |reader| walk::list_namespaces(reader, query))
+        Snapshot::newest(self)?.list_namespaces(query)
     }
 
     /// How many items a scope holds.
     pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
-        self.read(options, |reader| walk::count_items(reader, &scope.interval(), &mut false))
-    }
-
-    fn read<T>(&self, options: &ReadOptions, step: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
-        self.handle.engine.check_usable()?;
-        let view = self.handle.engine.view.get();
-        step(&Reader::new(&self.handle.engine, &view, options))
-    }
-
-    /// Asks that the expiry of returned items be pushed back, if the read wanted that.
-    fn refresh<'i>(&self, options: &ReadOptions, items: impl Iterator<Item = &'i Item>) {
-        if !options.refresh_ttl {
-            return;
-        }
-        let now = self.handle.engine.query_time();
-        let due = |item: &&Item| {
-            let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
-            expires_at > now && now.saturating_add(ttl).saturating_sub(expires_at) >= ttl / 100
-        };
-        for item in items.filter(due) {
-            self.handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);
-        }
+        Snapshot::newest(self)?.count(scope, options)
     }
 
     /// What the store holds and does, for people and monitoring.
@@ -322,9 +283,8 @@ impl Store {
     /// Every item of the store as text, in order: for tests that compare stores.
     #[doc(hidden)]
     pub fn text_dump(&self) -> Result<String> {
-        self.read(&ReadOptions { include_expired: true, ..ReadOptions::default() }, |reader| {
-            check::text_dump(reader.view)
-        })
+        self.handle.engine.check_usable()?;
+        check::text_dump(&self.handle.engine.view.get())
     }
 
     /// Runs what is due in the background on this thread, for tests with `inline_background`.

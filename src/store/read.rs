@@ -26,7 +26,7 @@ const ITEMS_AHEAD: usize = 8;
 pub(super) struct Reader<'a> {
     pub engine: &'a Engine,
     pub view: &'a View,
-    /// Expired items are gone as of now; `i64::MIN` shows them.
+    /// What has expired by then is gone; `i64::MIN` shows it.
     pub now: i64,
     pub partial: bool,
     include_vectors: bool,
@@ -63,8 +63,9 @@ impl Portion<'_> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(engine: &'a Engine, view: &'a View, options: &ReadOptions) -> Self {
-        let now = if options.include_expired { i64::MIN } else { engine.query_time() };
+    /// A read at the time `now`: the store's [`query_time`](Engine::query_time), or a snapshot's.
+    pub fn new(engine: &'a Engine, view: &'a View, now: i64, options: &ReadOptions) -> Self {
+        let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
         let (partial, include_vectors) = (options.partial, options.include_vectors);
         Self { engine, view, now, partial, include_vectors, deadline }
@@ -152,18 +153,18 @@ impl<'a> Reader<'a> {
         addresses.iter().map(|address| self.get(&address.namespace, &address.key)).collect()
     }
 
-    /// The items at `places`, in order, with what goes with each. What they are made of is fetched some items ahead: first
-    /// the columns, then, as these tell where it lies, the value.
-    pub fn items<T: Copy>(
+    /// The items at `places`, in order, with what goes with each; `part` knows the parts by number. What items are made of is
+    /// fetched some items ahead: first the columns, then, as these tell where it lies, the value.
+    pub fn items<'p, T: Copy>(
         &self,
-        portions: &[Portion<'_>],
+        part: impl Fn(u32) -> AnyPart<'p>,
         places: &[(T, Place)],
         namespace: Option<&Namespace>,
         mut each: impl FnMut(T, Result<Item>) -> Result<()>,
     ) -> Result<()> {
         let segment = |index: usize| {
             let &(_, place) = places.get(index)?;
-            Some((portions[place.part as usize].part.segment()?, place.row))
+            Some((part(place.part).segment()?, place.row))
         };
         let columns = |index| segment(index).into_iter().for_each(|(segment, row)| segment.prefetch_row(row));
         let value = |index| segment(index).into_iter().for_each(|(segment, row)| segment.prefetch_value(row));
@@ -172,8 +173,7 @@ impl<'a> Reader<'a> {
         for (index, &(with, place)) in places.iter().enumerate() {
             columns(index + 2 * ITEMS_AHEAD);
             value(index + ITEMS_AHEAD);
-            let part = portions[place.part as usize].part;
-            each(with, part.item(place.row, namespace, self.include_vectors))?;
+            each(with, part(place.part).item(place.row, namespace, self.include_vectors))?;
         }
         Ok(())
     }

@@ -66,10 +66,15 @@ pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<Answer> {
         places.extend(listed.into_sorted().into_iter().map(|listed| (None, listed.place)));
     }
     let (places, mut degraded) = (places.get(query.offset..).unwrap_or_default(), answer.degraded);
-    reader.items(&portions, places, query.scope.namespace(), |score, item| {
-        answer.hits.extend(reader.tolerate(item, &mut degraded)?.map(|item| Hit { score, item }));
-        Ok(())
-    })?;
+    reader.items(
+        |number| portions[number as usize].part,
+        places,
+        query.scope.namespace(),
+        |score, item| {
+            answer.hits.extend(reader.tolerate(item, &mut degraded)?.map(|item| Hit { score, item }));
+            Ok(())
+        },
+    )?;
     answer.degraded = degraded;
     Ok(answer)
 }

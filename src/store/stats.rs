@@ -50,7 +50,7 @@ pub struct Stats {
     pub checkpoint_lsn: u64,
     /// Generation of the manifest.
     pub manifest_generation: u64,
-    /// Open cursors of walks.
+    /// Snapshots, listings and cursors of walks that are held.
     pub open_cursors: u64,
     /// Age of the oldest one, in seconds.
     pub oldest_cursor_seconds: Option<f64>,
@@ -76,7 +76,7 @@ pub struct Stats {
 pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
     let view = engine.view.get();
     let options = ReadOptions { partial: true, ..ReadOptions::default() };
-    let reader = Reader::new(engine, &view, &options);
+    let reader = Reader::new(engine, &view, engine.query_time(), &options);
     let (open_cursors, oldest) = cursors.summary();
     let counters = &engine.counters;
     let mut stats = Stats {

@@ -43,14 +43,15 @@ pub struct ScanPage {
     pub degraded: bool,
 }
 
-/// When each open cursor was made.
+/// When each open cursor, snapshot and listing was made.
 #[derive(Default)]
 pub(super) struct Cursors {
     opened: Mutex<BTreeSet<(Instant, u64)>>,
     next: crate::sync::AtomicU64,
 }
 
-struct OpenCursor {
+/// Counts what keeps a View, for as long as it lives.
+pub(super) struct OpenCursor {
     cursors: Arc<Cursors>,
     entry: (Instant, u64),
 }
@@ -62,7 +63,7 @@ impl Drop for OpenCursor {
 }
 
 impl Cursors {
-    fn open(self: &Arc<Self>) -> Arc<OpenCursor> {
+    pub fn open(self: &Arc<Self>) -> Arc<OpenCursor> {
         let entry = (Instant::now(), self.next.fetch_add(1, crate::sync::Ordering::Relaxed));
         self.opened.lock().insert(entry);
         Arc::new(OpenCursor { cursors: Arc::clone(self), entry })

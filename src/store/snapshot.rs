@@ -1,0 +1,149 @@
+//! One moment of a store, and every read of it; the reads of a [`Store`] are those of its newest moment.
+//!
+//! Invariants:
+//! * A snapshot shows one View at one time: neither writes nor the passing of time change which items it shows. Touches, which parts
+//!   share with newer Views, only put off the expiry of what has not expired, so they hide and show nothing.
+//! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile stays so.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::store::read::{Reader, SharedView};
+use crate::store::walk::{Cursor, OpenCursor, ScanPage, count_items, list_namespaces, scan};
+use crate::store::{Store, search};
+use crate::types::{Item, NEVER, Namespace, Scope};
+
+/// One moment of a store: what was written, and what had expired. Cheap to take and to clone, used from any number of threads.
+///
+/// Reads are those of [`Store`], and see what it held at that moment, whatever is written, deleted or expires later; only an item's
+/// `expires_at` may be later than it was. A snapshot keeps the store open like a clone of [`Store`], and the files and memory of what
+/// it sees: let go of it when done. After [`Store::close`] its reads fail with `Closed`.
+#[derive(Clone)]
+pub struct Snapshot {
+    store: Store,
+    view: SharedView,
+    /// Microseconds since 1970 UTC; what has expired by then is gone.
+    time: i64,
+    /// Counts it in the stats; none for one that lasts no longer than a call.
+    _open: Option<Arc<OpenCursor>>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("visible", &self.view.visible).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    /// The store as it is now, for the length of a call.
+    pub(super) fn newest(store: &Store) -> Result<Self> {
+        let engine = &store.handle.engine;
+        engine.check_usable()?;
+        Ok(Self { store: store.clone(), view: engine.view.get(), time: engine.query_time(), _open: None })
+    }
+
+    /// The same, for somebody to keep.
+    pub(super) fn counted(self) -> Self {
+        let _open = Some(self.store.handle.cursors.open());
+        Self { _open, ..self }
+    }
+
+    /// What a walk's cursor has kept, at this one's time.
+    pub(super) fn of_view(self, view: &SharedView) -> Self {
+        Self { view: Arc::clone(view), ..self }
+    }
+
+    /// As [`Store::get`].
+    pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
+        self.get_with(namespace, key, &ReadOptions::default())
+    }
+
+    /// As [`Store::get_with`].
+    pub fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
+        let item = self.reader(options)?.get(namespace, key)?;
+        self.refresh(options, item.iter());
+        Ok(item)
+    }
+
+    /// As [`Store::get_many`].
+    pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
+        let items = self.reader(options)?.get_many(addresses)?;
+        self.refresh(options, items.iter().flatten());
+        Ok(items)
+    }
+
+    /// As [`Store::search`].
+    pub fn search(&self, query: &Query) -> Result<Answer> {
+        let answer = search::search(&self.reader(&query.options)?, query)?;
+        self.refresh_hits(&query.options, &answer);
+        Ok(answer)
+    }
+
+    /// As [`Store::search_many`].
+    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+        self.store.handle.engine.check_usable()?;
+        let answer = |query: &Query| search::search(&self.reader(&query.options)?, query);
+        let answers = queries.iter().map(answer).collect::<Result<Vec<Answer>>>()?;
+        queries.iter().zip(&answers).for_each(|(query, answer)| self.refresh_hits(&query.options, answer));
+        Ok(answers)
+    }
+
+    /// As [`Store::search_like`].
+    pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
+        let options = query.options.clone();
+        let answer = search::search_like(&self.reader(&options)?, namespace, key, query)?;
+        self.refresh_hits(&options, &answer);
+        Ok(answer)
+    }
+
+    /// As [`Store::list`].
+    pub fn list(&self, query: &Query) -> Result<Answer> {
+        if query.vector.is_some() {
+            return Err(Error::invalid("list takes no vector; use search"));
+        }
+        self.search(query)
+    }
+
+    /// As [`Store::scan`], but every page is of this snapshot; a cursor says where it begins.
+    pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
+        scan(&self.reader(&query.options)?, &self.view, &self.store.handle.cursors, query, after)
+    }
+
+    /// As [`Store::list_namespaces`].
+    pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
+        list_namespaces(&self.reader(&query.options)?, query)
+    }
+
+    /// As [`Store::count`].
+    pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
+        count_items(&self.reader(options)?, &scope.interval(), &mut false)
+    }
+
+    /// One read of the snapshot.
+    pub(super) fn reader<'a>(&'a self, options: &ReadOptions) -> Result<Reader<'a>> {
+        let engine = &*self.store.handle.engine;
+        engine.check_usable()?;
+        Ok(Reader::new(engine, &self.view, self.time, options))
+    }
+
+    pub(super) fn refresh_hits(&self, options: &ReadOptions, answer: &Answer) {
+        self.refresh(options, answer.hits.iter().map(|hit| &hit.item));
+    }
+
+    /// Asks that the expiry of returned items be pushed back, if the read wanted that.
+    fn refresh<'i>(&self, options: &ReadOptions, items: impl Iterator<Item = &'i Item>) {
+        if !options.refresh_ttl {
+            return;
+        }
+        let handle = &self.store.handle;
+        let now = handle.engine.query_time();
+        let due = |item: &&Item| {
+            let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
+            expires_at > now && now.saturating_add(ttl).saturating_sub(expires_at) >= ttl / 100
+        };
+        for item in items.filter(due) {
+            handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);
+        }
+    }
+}
