@@ -1,0 +1,219 @@
+//! Arguments of calls: namespaces, keys, numbers, times, filters. Everything an argument can be wrong in is said here.
+//!
+//! Invariants:
+//! * A wrong argument is an `InvalidValueError` (wrong type) or an `InvalidInputError` (right type, impossible content) that names the
+//!   argument; never an `OverflowError` from the depths, and never a crash.
+//! * Numbers beyond what the engine counts in mean "all there is".
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use vecmem::filter::Literal;
+use vecmem::{Filter, Namespace, Scope, limits};
+
+use crate::errors::{from_engine, invalid_input, invalid_value};
+use crate::json::kind;
+
+/// Levels and values of a filter are counted here only so far that reading one is bounded; the engine counts exactly.
+const FILTER_VALUES_MAX: usize = 8 * limits::FILTER_NODES;
+
+/// What is left for a number of seconds that no clock reaches, some 285,000 years.
+const SECONDS_MAX: f64 = 9e12;
+
+/// A `str` argument.
+pub(crate) fn text(value: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
+    let py = value.py();
+    let Ok(text) = value.cast::<PyString>() else {
+        return Err(invalid_value(py, format!("{name} must be a str, not {}", kind(value))));
+    };
+    let utf8 = text.to_str().map_err(|_| {
+        invalid_value(py, format!("{name} holds a lone surrogate, which no UTF-8 text can; encode it otherwise"))
+    })?;
+    Ok(utf8.to_owned())
+}
+
+/// The labels of a namespace, a prefix or a suffix.
+pub(crate) fn labels(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<String>> {
+    let label = |label: Bound<'_, PyAny>| text(&label, &format!("a label of {name}"));
+    if let Ok(tuple) = value.cast::<PyTuple>() {
+        return tuple.iter().map(label).collect();
+    }
+    let py = value.py();
+    let refused = || {
+        let found = kind(value);
+        invalid_value(py, format!("{name} must be a sequence of str such as (\"users\", \"ada\"), not {found}"))
+    };
+    let is_text = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
+    if is_text || value.cast::<PyMapping>().is_ok() {
+        return Err(refused());
+    }
+    let mut found = Vec::new();
+    for item in value.try_iter().map_err(|_| refused())? {
+        found.push(label(item?)?);
+        // One more than the engine allows is refused there; an endless iterator ends here.
+        if found.len() > limits::LABELS {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The namespace of an argument.
+pub(crate) fn namespace(value: &Bound<'_, PyAny>) -> PyResult<Namespace> {
+    Namespace::new(labels(value, "namespace")?).map_err(|error| from_engine(value.py(), &error))
+}
+
+/// What a read covers: exactly one of the three ways to say it.
+pub(crate) fn scope(
+    py: Python<'_>,
+    namespace: Option<&Bound<'_, PyAny>>,
+    prefix: Option<&Bound<'_, PyAny>>,
+    everything: bool,
+) -> PyResult<Scope> {
+    match (namespace, prefix, everything) {
+        (Some(namespace), None, false) => Ok(Scope::Namespace(self::namespace(namespace)?)),
+        (None, Some(prefix), false) => {
+            let labels = labels(prefix, "prefix")?;
+            if labels.is_empty() {
+                return Err(invalid_input(py, "prefix is empty; everything=True says the whole store"));
+            }
+            Scope::prefix(labels).map_err(|error| from_engine(py, &error))
+        }
+        (None, None, true) => Ok(Scope::Store),
+        _ => Err(invalid_input(py, "give exactly one of namespace, prefix and everything=True")),
+    }
+}
+
+/// A number of things: an int from 0 on.
+pub(crate) fn count(value: &Bound<'_, PyAny>, name: &str) -> PyResult<usize> {
+    let py = value.py();
+    let integer = integer(value, name)?;
+    if let Ok(count) = integer.extract::<usize>() {
+        return Ok(count);
+    }
+    if integer.lt(0)? {
+        return Err(invalid_input(py, format!("{name} must be 0 or more")));
+    }
+    Ok(usize::MAX)
+}
+
+/// An int of 64 bits, such as a time in microseconds.
+pub(crate) fn instant(value: &Bound<'_, PyAny>, name: &str) -> PyResult<i64> {
+    integer(value, name)?.extract().map_err(|_| {
+        invalid_input(value.py(), format!("{name} must be a number of microseconds since 1970 that fits 64 bits"))
+    })
+}
+
+/// A version, as a write returned it.
+pub(crate) fn version(value: &Bound<'_, PyAny>, name: &str) -> PyResult<vecmem::Version> {
+    let number = integer(value, name)?.extract();
+    let number =
+        number.map_err(|_| invalid_input(value.py(), format!("{name} is no version that a write returned")))?;
+    Ok(vecmem::Version::from_u64(number))
+}
+
+/// Any int, those of numpy among them; a bool is a mistake.
+fn integer<'py>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let refused = || invalid_value(value.py(), format!("{name} must be an int, not {}", kind(value)));
+    if value.is_exact_instance_of::<PyInt>() {
+        return Ok(value.clone());
+    }
+    if value.is_instance_of::<PyBool>() {
+        return Err(refused());
+    }
+    value.call_method0("__index__").map_err(|_| refused())
+}
+
+/// A finite or infinite float.
+pub(crate) fn float(value: &Bound<'_, PyAny>, name: &str) -> PyResult<f64> {
+    let refused = || invalid_value(value.py(), format!("{name} must be a float, not {}", kind(value)));
+    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
+        return Err(refused());
+    }
+    let number = value.extract::<f64>().map_err(|_| refused())?;
+    if number.is_nan() {
+        return Err(invalid_input(value.py(), format!("{name} is NaN; give a number")));
+    }
+    Ok(number)
+}
+
+/// `True` or `False`.
+pub(crate) fn truth(value: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
+    let refused = |_| invalid_value(value.py(), format!("{name} must be a bool, not {}", kind(value)));
+    value.extract().map_err(refused)
+}
+
+/// A time span in seconds.
+pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Duration> {
+    let seconds = float(value, name)?;
+    if seconds < 0.0 {
+        return Err(invalid_input(value.py(), format!("{name} must be 0 seconds or more")));
+    }
+    Ok(Duration::from_secs_f64(seconds.min(SECONDS_MAX)))
+}
+
+/// A filter: a dict, in the language of the engine.
+pub(crate) fn filter(value: &Bound<'_, PyAny>) -> PyResult<Filter> {
+    let py = value.py();
+    if value.cast::<PyMapping>().is_err() {
+        return Err(invalid_value(py, format!("filter must be a dict, not {}", kind(value))));
+    }
+    let literal = literal(value, limits::DEPTH, &mut 0)?;
+    Filter::from_literal(&literal).map_err(|error| from_engine(py, &error))
+}
+
+fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyResult<Literal> {
+    let py = value.py();
+    *values += 1;
+    if levels == 0 || *values > FILTER_VALUES_MAX {
+        let why = if levels == 0 { "nests too deep or contains itself" } else { "has too many parts" };
+        return Err(invalid_input(py, format!("the filter {why}; make it smaller")));
+    }
+    if value.is_none() {
+        Ok(Literal::Null)
+    } else if value.is_instance_of::<PyString>() {
+        text(value, "a str in the filter").map(Literal::String)
+    } else if let Ok(truth) = value.cast::<PyBool>() {
+        Ok(Literal::Bool(truth.is_true()))
+    } else if let Ok(integer) = value.cast::<PyInt>() {
+        Ok(integer.extract().map_or_else(|_| huge(integer), Literal::Integer))
+    } else if let Ok(float) = value.cast::<PyFloat>() {
+        Ok(Literal::Float(float.value()))
+    } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        let elements = value.try_iter()?.map(|element| literal(&element?, levels - 1, values));
+        elements.collect::<PyResult<_>>().map(Literal::Array)
+    } else if let Ok(mapping) = value.cast::<PyMapping>() {
+        let mut members = BTreeMap::new();
+        for entry in mapping.items()?.iter() {
+            let (key, member): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
+            members.insert(text(&key, "a key of the filter")?, literal(&member, levels - 1, values)?);
+        }
+        Ok(Literal::Object(members))
+    } else if let Ok(index) = value.call_method0("__index__") {
+        literal(&index, levels, values)
+    } else {
+        let found = kind(value);
+        Err(invalid_value(py, format!("the filter holds {found}; use dict, list, str, int, float, bool or None")))
+    }
+}
+
+/// An int beyond 128 bits is compared as its nearest double, as it is in values.
+fn huge(integer: &Bound<'_, PyInt>) -> Literal {
+    let beyond = if integer.lt(0).unwrap_or(false) { f64::NEG_INFINITY } else { f64::INFINITY };
+    Literal::Float(integer.extract().unwrap_or(beyond))
+}
+
+/// The items of keyword arguments as (name, value), without those that are `None`.
+pub(crate) fn each_option<'py>(
+    options: Option<&Bound<'py, PyDict>>,
+    mut each: impl FnMut(&str, &Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    for (name, value) in options.into_iter().flat_map(|options| options.iter()) {
+        if !value.is_none() {
+            each(name.cast::<PyString>()?.to_str()?, &value)?;
+        }
+    }
+    Ok(())
+}

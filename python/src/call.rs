@@ -1,0 +1,20 @@
+//! How every call of the engine is made: without the interpreter's lock, and with panics turned into exceptions.
+//!
+//! Invariants:
+//! * The engine runs detached: other Python threads go on, and no thread of the engine ever waits for the interpreter.
+//! * What crosses into the engine is owned by Rust: arrays and strings were copied before.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// Runs `step` detached from the interpreter.
+pub(crate) fn detached<T: Send>(py: Python<'_>, step: impl FnOnce() -> vecmem::Result<T> + Send) -> PyResult<T> {
+    // A panic leaves nothing half done behind that a later call could see: the engine fences itself where that matters.
+    match py.detach(|| catch_unwind(AssertUnwindSafe(step))) {
+        Ok(outcome) => outcome.map_err(|error| errors::from_engine(py, &error)),
+        Err(payload) => Err(errors::panicked(py, &*payload)),
+    }
+}

@@ -1,0 +1,252 @@
+//! The engine: opening, writing, upkeep. Its reads are those of `reader.rs`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use vecmem::{Batch, Durability, Metric, Namespace, Options, ReadMode, Scope};
+
+use crate::arguments::{count, labels, namespace, scope, seconds, text};
+use crate::call::detached;
+use crate::errors::{from_engine, invalid_input, invalid_value};
+use crate::handle::Handle;
+use crate::reader::Reader;
+use crate::{json, writes};
+
+/// An embedded, durable vector memory: one directory of items with JSON values and vectors.
+///
+/// Safe to use from any number of threads. `path=None` is a private temporary store, removed when it is closed or the
+/// interpreter exits. `dims` and `metric` say what vectors a new store keeps; an existing one keeps its own.
+#[pyclass(frozen, extends = Reader, weakref, module = "vecmem")]
+pub(crate) struct Engine;
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (path=None, *, dims=None, metric=None, durability=None, create=true, sync_every=None, lock_timeout=None, read_mode=None))]
+    #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
+    fn new(
+        py: Python<'_>,
+        path: Option<&Bound<'_, PyAny>>,
+        dims: Option<&Bound<'_, PyAny>>,
+        metric: Option<&str>,
+        durability: Option<&str>,
+        create: bool,
+        sync_every: Option<&Bound<'_, PyAny>>,
+        lock_timeout: Option<&Bound<'_, PyAny>>,
+        read_mode: Option<&str>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let path = path.map(|path| path_of(path)).transpose()?;
+        let mut options = match dims {
+            Some(dims) => Options::with_vectors(count(dims, "dims")?, metric_of(py, metric.unwrap_or("cosine"))?),
+            None => Options::new(),
+        };
+        options = options.create(create);
+        if let Some(name) = durability {
+            options = options.durability(durability_of(py, name)?);
+        }
+        if let Some(period) = sync_every {
+            options = options.sync_every(seconds(period, "sync_every")?);
+        }
+        if let Some(timeout) = lock_timeout {
+            options = options.lock_timeout(seconds(timeout, "lock_timeout")?.min(Duration::from_secs(1 << 30)));
+        }
+        if let Some(mode) = read_mode {
+            options = options.read_mode(read_mode_of(py, mode)?);
+        }
+        let handle = Handle::open(py, path.as_deref(), &options)?;
+        Ok(PyClassInitializer::from(Reader { handle }).add_subclass(Self))
+    }
+
+    /// Writes one item and returns its version. `value` is a mapping that JSON can say exactly; vectors are float32 arrays or
+    /// whatever `numpy.asarray` turns into such.
+    #[pyo3(signature = (namespace, key, value, **options), text_signature = "($self, namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None)")]
+    fn put(
+        slf: &Bound<'_, Self>,
+        namespace: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<u64> {
+        let put = writes::put(namespace, key, value, options)?;
+        let store = slf.as_super().get().store(slf.py())?;
+        Ok(detached(slf.py(), || store.put(put))?.to_u64())
+    }
+
+    /// Writes several items at once, all or none: `Put` objects, or dicts with the arguments of `put`. Returns a version for each,
+    /// `None` where a later one has the same key.
+    fn put_many<'py>(slf: &Bound<'py, Self>, items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        write(slf, writes::batch(items, true)?)
+    }
+
+    /// Does several `Put` and `Delete` at once, all or none. Returns a version for each put, a bool for each delete, `None` where a
+    /// later operation has the same key.
+    fn write<'py>(slf: &Bound<'py, Self>, operations: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        write(slf, writes::batch(operations, false)?)
+    }
+
+    /// Deletes one item; returns whether there was one.
+    #[pyo3(signature = (namespace, key, *, if_version=None))]
+    fn delete(
+        slf: &Bound<'_, Self>,
+        namespace: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        if_version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
+        let condition = writes::if_version_is(if_version)?;
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.delete_if(&namespace, &key, condition))
+    }
+
+    /// Deletes every item of a namespace and, with `below`, of all namespaces that begin with its labels.
+    #[pyo3(signature = (namespace, *, below=true))]
+    fn delete_namespace(slf: &Bound<'_, Self>, namespace: &Bound<'_, PyAny>, below: bool) -> PyResult<()> {
+        let namespace =
+            Namespace::new(labels(namespace, "namespace")?).map_err(|error| from_engine(slf.py(), &error))?;
+        let scope = if below { Scope::Prefix(namespace) } else { Scope::Namespace(namespace) };
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.delete_range(&scope))
+    }
+
+    /// Deletes every item of the store.
+    fn delete_everything(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.delete_everything())
+    }
+
+    /// What the store holds and does, in numbers.
+    fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let store = slf.as_super().get().store(slf.py())?;
+        let stats = detached(slf.py(), || store.stats())?;
+        to_dict(slf.py(), &stats)
+    }
+
+    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged.
+    #[pyo3(signature = (*, repair=false))]
+    fn check<'py>(slf: &Bound<'py, Self>, repair: bool) -> PyResult<Bound<'py, PyAny>> {
+        let store = slf.as_super().get().store(slf.py())?;
+        let report = detached(slf.py(), || store.check(repair))?;
+        to_dict(slf.py(), &report)
+    }
+
+    /// Returns once everything written so far survives a power loss.
+    fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.flush())
+    }
+
+    /// Rewrites every part of the store without what is dead.
+    fn compact(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.compact())
+    }
+
+    /// Builds a graph of a scope at once, on all cores: searches of exactly this scope, and of wider ones, walk it.
+    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false))]
+    fn build_graph<'py>(
+        slf: &Bound<'py, Self>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        prefix: Option<&Bound<'py, PyAny>>,
+        everything: bool,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        let scope = scope(py, namespace, prefix, everything)?;
+        let store = slf.as_super().get().store(py)?;
+        let built = detached(py, || store.build_graph(&scope))?;
+        let dict = PyDict::new(py);
+        dict.set_item("graphs", built.graphs)?;
+        dict.set_item("nodes", built.nodes)?;
+        dict.set_item("bytes", built.bytes)?;
+        dict.set_item("seconds", built.seconds)?;
+        Ok(dict)
+    }
+
+    /// Removes expired items now; returns how many.
+    fn sweep(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.sweep())
+    }
+
+    /// Closes the engine; the store is synced and closed with the last engine on it. Closing again does nothing.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.as_super().get().handle.close(slf.py())
+    }
+
+    /// The store's directory.
+    #[getter]
+    fn path<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<PathBuf>> {
+        Ok(slf.as_super().get().store(slf.py())?.path().map(ToOwned::to_owned))
+    }
+
+    /// Numbers in one vector; `None` if the store keeps no vectors.
+    #[getter]
+    fn dims(slf: &Bound<'_, Self>) -> PyResult<Option<usize>> {
+        Ok(slf.as_super().get().store(slf.py())?.vector_space().map(|space| space.dims))
+    }
+
+    /// How vectors compare: "cosine", "dot" or "l2"; `None` if the store keeps no vectors.
+    #[getter]
+    fn metric(slf: &Bound<'_, Self>) -> PyResult<Option<&'static str>> {
+        let space = slf.as_super().get().store(slf.py())?.vector_space();
+        Ok(space.map(|space| METRICS.iter().find(|(_, metric)| *metric == space.metric).map_or("", |(name, _)| name)))
+    }
+
+    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        slf.as_super().get().store(slf.py())?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(slf: &Bound<'_, Self>, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::close(slf)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        match slf.as_super().get().store(slf.py()) {
+            Ok(store) => format!("Engine({:?})", store.path().unwrap_or(std::path::Path::new(""))),
+            Err(_) => "Engine(closed)".into(),
+        }
+    }
+}
+
+fn write<'py>(slf: &Bound<'py, Engine>, batch: Batch) -> PyResult<Bound<'py, PyList>> {
+    let store = slf.as_super().get().store(slf.py())?;
+    let results = detached(slf.py(), || store.batch(batch))?;
+    writes::results(slf.py(), &results)
+}
+
+/// A report of the engine as a dict.
+fn to_dict<'py>(py: Python<'py>, report: &impl serde::Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let text = serde_json::to_string(report).map_err(|error| invalid_value(py, error.to_string()))?;
+    json::read(py, &text)
+}
+
+fn path_of(path: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    let refused = |_| invalid_value(path.py(), format!("path must be a str or os.PathLike, not {}", json::kind(path)));
+    path.extract().map_err(refused)
+}
+
+const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("dot", Metric::Dot), ("l2", Metric::L2)];
+
+fn metric_of(py: Python<'_>, name: &str) -> PyResult<Metric> {
+    one_of(py, "metric", name, &METRICS)
+}
+
+fn durability_of(py: Python<'_>, name: &str) -> PyResult<Durability> {
+    one_of(py, "durability", name, &[("sync", Durability::Sync), ("os", Durability::Os), ("bulk", Durability::Bulk)])
+}
+
+fn read_mode_of(py: Python<'_>, name: &str) -> PyResult<ReadMode> {
+    one_of(py, "read_mode", name, &[("map", ReadMode::Map), ("heap", ReadMode::Heap)])
+}
+
+/// The choice that `name` stands for.
+fn one_of<T: Copy>(py: Python<'_>, argument: &str, name: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    let choice = choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice);
+    choice.ok_or_else(|| {
+        let known: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
+        invalid_input(py, format!("{argument} must be one of {}, not {name:?}", known.join(", ")))
+    })
+}

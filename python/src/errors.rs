@@ -1,0 +1,73 @@
+//! From the engine's errors to the classes of `vecmem.errors`.
+//!
+//! Invariants:
+//! * The classes live in Python, where they can be subclassed, pickled and documented; here each kind names its class once.
+//! * Whatever goes wrong inside the extension is an exception below `VecmemError`, a panic included.
+
+use std::any::Any;
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use vecmem::{Error, ErrorKind};
+
+/// The class of `vecmem.errors` for a kind.
+fn class_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidInput => "InvalidInputError",
+        ErrorKind::Limit(_) => "LimitError",
+        ErrorKind::ConditionFailed => "ConditionFailedError",
+        ErrorKind::Busy => "BusyError",
+        ErrorKind::DiskFull => "DiskFullError",
+        ErrorKind::Fenced => "FencedError",
+        ErrorKind::Locked => "LockedError",
+        ErrorKind::OptionsDiffer => "OptionsDifferError",
+        ErrorKind::NotAStore => "NotAStoreError",
+        ErrorKind::NewerFormat => "NewerFormatError",
+        ErrorKind::Corrupt => "CorruptError",
+        ErrorKind::Damaged => "DamagedError",
+        ErrorKind::Io => "IoError",
+        ErrorKind::Forked => "ForkedError",
+        ErrorKind::Closed => "ClosedError",
+        ErrorKind::DeadlineExceeded => "DeadlineExceededError",
+        ErrorKind::ReadOnly => "ReadOnlyError",
+        // A kind of a newer engine.
+        _ => "VecmemError",
+    }
+}
+
+/// An exception of the named class; whatever prevents that is the exception then.
+fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
+    static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let made = || -> PyResult<Bound<'_, PyAny>> {
+        let errors = ERRORS.get_or_try_init(py, || py.import("vecmem.errors").map(Bound::unbind))?;
+        errors.bind(py).getattr(class)?.call1((message,))
+    };
+    made().map_or_else(|error| error, PyErr::from_value)
+}
+
+/// The exception for an error of the engine.
+pub(crate) fn from_engine(py: Python<'_>, error: &Error) -> PyErr {
+    raise(py, class_of(error.kind()), error.to_string())
+}
+
+/// An argument of the right type that can never be accepted.
+pub(crate) fn invalid_input(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    raise(py, "InvalidInputError", message.into())
+}
+
+/// An argument, or something inside one, of a type or content that cannot be represented.
+pub(crate) fn invalid_value(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    raise(py, "InvalidValueError", message.into())
+}
+
+/// A call on something closed.
+pub(crate) fn closed(py: Python<'_>) -> PyErr {
+    raise(py, "ClosedError", "the engine has been closed; open it again".into())
+}
+
+/// What a panic said.
+pub(crate) fn panicked(py: Python<'_>, payload: &(dyn Any + Send)) -> PyErr {
+    let said = payload.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    raise(py, "PanicError", format!("a bug in the engine: {}", said.unwrap_or("a panic without a message")))
+}

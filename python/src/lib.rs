@@ -1,0 +1,40 @@
+//! The extension module `vecmem._vecmem`: the engine as Python classes.
+//!
+//! Invariants:
+//! * No unsafe code. Python is touched only while attached, the engine only while detached (`call.rs`).
+//! * Everything public here is re-exported by the package `vecmem`, and described in `_vecmem.pyi`.
+#![deny(unsafe_code)]
+
+mod arguments;
+mod call;
+mod columns;
+mod engine;
+mod errors;
+mod handle;
+mod items;
+mod json;
+mod queries;
+mod reader;
+mod scan;
+mod vectors;
+mod writes;
+
+use pyo3::prelude::*;
+
+/// The extension module of the package `vecmem`.
+#[pymodule]
+fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<reader::Reader>()?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<items::Item>()?;
+    module.add_class::<items::Hit>()?;
+    module.add_class::<columns::Columns>()?;
+    module.add_class::<scan::Scan>()?;
+    module.add_class::<writes::Put>()?;
+    module.add_class::<writes::Delete>()?;
+    let close_all = wrap_pyfunction!(handle::close_all, module)?;
+    py.import("atexit")?.call_method1("register", (close_all,))?;
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Searches and listings: from keyword arguments to a query, and from answers to Python.
+//!
+//! Invariants:
+//! * Every option has its name, its type and its meaning in one place, `Ask::set`, whichever call it is given to.
+//! * A call refuses options that would have no effect in it.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList};
+use vecmem::{Answer, Filter, Query, ReadOptions};
+
+use crate::arguments::{count, each_option, filter, float, scope, seconds, truth};
+use crate::columns::Columns;
+use crate::items::Hit;
+
+/// What a read may be asked for besides its scope and vector.
+#[derive(Default)]
+struct Given<'py> {
+    prefix: Option<Bound<'py, PyAny>>,
+    everything: bool,
+    filter: Option<Filter>,
+    limit: Option<usize>,
+    offset: Option<usize>,
+    min_score: Option<f32>,
+    tail: bool,
+    exact: bool,
+    recall: Option<f32>,
+    effort: Option<usize>,
+    explain: bool,
+    columns: bool,
+    options: ReadOptions,
+}
+
+impl<'py> Given<'py> {
+    /// Takes an option of a listing; false if there is none of that name.
+    fn set_listing(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
+        match name {
+            "prefix" => self.prefix = Some(value.clone()),
+            "everything" => self.everything = truth(value, name)?,
+            "filter" => self.filter = Some(filter(value)?),
+            "limit" => self.limit = Some(count(value, name)?),
+            "offset" => self.offset = Some(count(value, name)?),
+            "explain" => self.explain = truth(value, name)?,
+            "columns" => self.columns = truth(value, name)?,
+            "include_vectors" => self.options.include_vectors = truth(value, name)?,
+            "include_expired" => self.options.include_expired = truth(value, name)?,
+            "refresh_ttl" => self.options.refresh_ttl = truth(value, name)?,
+            "partial" => self.options.partial = truth(value, name)?,
+            "deadline" => self.options.deadline = deadline(value)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes an option of a ranking; false if there is none of that name.
+    fn set_ranking(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
+        match name {
+            "min_score" => self.min_score = Some(float(value, name)? as f32),
+            "tail" => self.tail = truth(value, name)?,
+            "exact" => self.exact = truth(value, name)?,
+            "recall" => self.recall = Some(float(value, name)? as f32),
+            "effort" => self.effort = Some(count(value, name)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn query(self, py: Python<'py>, namespace: Option<&Bound<'py, PyAny>>) -> PyResult<Ask> {
+        let mut query = Query::new(scope(py, namespace, self.prefix.as_ref(), self.everything)?);
+        query = query.tail(self.tail).exact(self.exact).explain(self.explain).options(self.options);
+        query = self.filter.into_iter().fold(query, Query::filter);
+        query = self.limit.into_iter().fold(query, Query::limit);
+        query = self.offset.into_iter().fold(query, Query::offset);
+        query = self.min_score.into_iter().fold(query, Query::min_score);
+        query = self.recall.into_iter().fold(query, Query::recall);
+        query = self.effort.into_iter().fold(query, Query::effort);
+        Ok(Ask { query, columns: self.columns })
+    }
+}
+
+/// A deadline in seconds from now; one that no clock reaches is none.
+pub(crate) fn deadline(value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+    let deadline = seconds(value, "deadline")?;
+    Ok((deadline < Duration::from_secs(1 << 32)).then_some(deadline))
+}
+
+/// A query, and the shape its answer is wanted in.
+pub(crate) struct Ask {
+    pub query: Query,
+    columns: bool,
+}
+
+impl Ask {
+    /// From the arguments of `call`, one that ranks.
+    pub(crate) fn ranking<'py>(
+        py: Python<'py>,
+        call: &str,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Self> {
+        let mut given = Given::default();
+        each_option(options, |name, value| {
+            let known = given.set_listing(name, value)? || given.set_ranking(name, value)?;
+            if known { Ok(()) } else { Err(unexpected(call, name)) }
+        })?;
+        given.query(py, namespace)
+    }
+
+    /// From the arguments of `call`, one that lists.
+    pub(crate) fn listing<'py>(
+        py: Python<'py>,
+        call: &str,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Self> {
+        let mut given = Given::default();
+        each_option(
+            options,
+            |name, value| {
+                if given.set_listing(name, value)? { Ok(()) } else { Err(unexpected(call, name)) }
+            },
+        )?;
+        given.query(py, namespace)
+    }
+
+    /// One answer, as it was asked for.
+    pub(crate) fn answer<'py>(&self, py: Python<'py>, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
+        if self.columns {
+            return Ok(Bound::new(py, Columns::of_one(answer))?.into_any());
+        }
+        rows(py, answer)
+    }
+
+    /// Several answers, as they were asked for.
+    pub(crate) fn answers<'py>(&self, py: Python<'py>, answers: Vec<Answer>) -> PyResult<Bound<'py, PyAny>> {
+        if self.columns {
+            return Ok(Bound::new(py, Columns::of_many(answers))?.into_any());
+        }
+        let lists = answers.into_iter().map(|answer| rows(py, answer)).collect::<PyResult<Vec<_>>>()?;
+        Ok(PyList::new(py, lists)?.into_any())
+    }
+}
+
+fn unexpected(call: &str, name: &str) -> PyErr {
+    PyTypeError::new_err(format!("{call}() got an unexpected keyword argument '{name}'"))
+}
+
+/// A `vecmem.Answer`: a list of hits that also says whether something was left out, and what each part did.
+pub(crate) fn rows(py: Python<'_>, answer: Answer) -> PyResult<Bound<'_, PyAny>> {
+    static ANSWER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let Answer { hits, degraded, explain } = answer;
+    let hits = hits.into_iter().map(|hit| Hit::create(py, hit)).collect::<PyResult<Vec<_>>>()?;
+    let rows = ANSWER.import(py, "vecmem.answers", "Answer")?.call1((PyList::new(py, hits)?,))?;
+    if degraded {
+        rows.setattr("degraded", true)?;
+    }
+    if !explain.is_empty() {
+        let parts = explain.iter().map(|part| part_explain(py, part)).collect::<PyResult<Vec<_>>>()?;
+        rows.setattr("explain", parts)?;
+    }
+    Ok(rows)
+}
+
+/// What one part of the store did, as a dict.
+pub(crate) fn part_explain<'py>(py: Python<'py>, part: &vecmem::PartExplain) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("part", &part.part)?;
+    dict.set_item("path", &part.path)?;
+    let numbers = [
+        ("rows", part.rows),
+        ("scanned", part.scanned),
+        ("walks", part.walks),
+        ("visited", part.visited),
+        ("candidates", part.candidates),
+        ("reranked", part.reranked),
+        ("refused", part.refused),
+    ];
+    for (name, number) in numbers {
+        dict.set_item(name, number)?;
+    }
+    dict.set_item("pass_rate", part.pass_rate)?;
+    Ok(dict)
+}

@@ -1,0 +1,235 @@
+//! The reads that an engine and a snapshot share.
+//!
+//! Invariants:
+//! * Each call answers from one moment: that of the call for an engine, its own for a snapshot.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use vecmem::{Address, LabelPattern, NamespaceQuery, ReadOptions, Store};
+
+use crate::arguments::{count, labels, namespace, scope, text};
+use crate::call::detached;
+use crate::errors::invalid_input;
+use crate::handle::Handle;
+use crate::items::Item;
+use crate::queries::{Ask, deadline};
+use crate::scan::Scan;
+use crate::vectors::{vector, vectors};
+
+/// The reads that an engine and a snapshot share.
+#[pyclass(frozen, subclass, weakref, module = "vecmem")]
+pub(crate) struct Reader {
+    pub(crate) handle: Handle,
+}
+
+impl Reader {
+    pub(crate) fn store(&self, py: Python<'_>) -> PyResult<Store> {
+        self.handle.store(py).cloned()
+    }
+}
+
+/// The options of reads by key.
+fn read_options(
+    include_vectors: bool,
+    include_expired: bool,
+    refresh_ttl: bool,
+    partial: bool,
+    within: Option<&Bound<'_, PyAny>>,
+) -> PyResult<ReadOptions> {
+    let deadline = within.map_or(Ok(None), deadline)?;
+    Ok(ReadOptions { include_vectors, include_expired, partial, deadline, refresh_ttl })
+}
+
+#[pymethods]
+impl Reader {
+    /// The item under `key`, or `None`.
+    #[pyo3(signature = (namespace, key, *, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
+    #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
+    fn get(
+        &self,
+        py: Python<'_>,
+        namespace: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        include_vectors: bool,
+        include_expired: bool,
+        refresh_ttl: bool,
+        partial: bool,
+        deadline: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<Item>>> {
+        let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
+        let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline)?;
+        let store = self.store(py)?;
+        let item = detached(py, || store.get_with(&namespace, &key, &options))?;
+        item.map(|item| Py::new(py, Item::new(item))).transpose()
+    }
+
+    /// The items under several `(namespace, key)` pairs, as of one moment, in order; `None` where there is none.
+    #[pyo3(signature = (addresses, *, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
+    #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        addresses: &Bound<'py, PyAny>,
+        include_vectors: bool,
+        include_expired: bool,
+        refresh_ttl: bool,
+        partial: bool,
+        deadline: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let addresses = addresses.try_iter()?.map(|pair| address(&pair?)).collect::<PyResult<Vec<_>>>()?;
+        let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline)?;
+        let store = self.store(py)?;
+        let items = detached(py, || store.get_many(&addresses, &options))?;
+        let object = |item: Option<vecmem::Item>| item.map(|item| Py::new(py, Item::new(item))).transpose();
+        PyList::new(py, items.into_iter().map(object).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// The best items of a scope by similarity to `vector`; without one, its newest.
+    #[pyo3(signature = (namespace=None, vector=None, **options), text_signature = "($self, namespace=None, vector=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, tail=False, exact=False, recall=0.98, effort=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        vector: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut ask = Ask::ranking(py, "search", namespace, options)?;
+        if let Some(vector) = vector {
+            ask.query = ask.query.vector(self::vector(vector)?);
+        }
+        let store = self.store(py)?;
+        let answer = detached(py, || store.search(&ask.query))?;
+        ask.answer(py, answer)
+    }
+
+    /// The best items of a scope for each of several vectors, an array of (n, dims), as of one moment.
+    #[pyo3(signature = (vectors, namespace=None, **options), text_signature = "($self, vectors, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, tail=False, exact=False, recall=0.98, effort=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    fn search_many<'py>(
+        &self,
+        py: Python<'py>,
+        vectors: &Bound<'py, PyAny>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let ask = Ask::ranking(py, "search_many", namespace, options)?;
+        let queries: Vec<_> =
+            self::vectors(vectors)?.into_iter().map(|vector| ask.query.clone().vector(vector)).collect();
+        let store = self.store(py)?;
+        let answers = detached(py, || store.search_many(&queries))?;
+        ask.answers(py, answers)
+    }
+
+    /// The items of a scope that are most similar to the item under `key`, without that item. By default its namespace is searched.
+    #[pyo3(signature = (namespace, key, *, within=None, **options), text_signature = "($self, namespace, key, *, within=None, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, tail=False, exact=False, recall=0.98, effort=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    fn search_like<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: &Bound<'py, PyAny>,
+        key: &Bound<'py, PyAny>,
+        within: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let elsewhere = |name: &str| options.map_or(Ok(false), |options| options.contains(name));
+        let scope =
+            if within.is_some() || elsewhere("prefix")? || elsewhere("everything")? { within } else { Some(namespace) };
+        let ask = Ask::ranking(py, "search_like", scope, options)?;
+        let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
+        let store = self.store(py)?;
+        let answer = detached(py, || store.search_like(&namespace, &key, ask.query.clone()))?;
+        ask.answer(py, answer)
+    }
+
+    /// The items of a scope, newest update first.
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    fn list<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let ask = Ask::listing(py, "list", namespace, options)?;
+        let store = self.store(py)?;
+        let answer = detached(py, || store.list(&ask.query))?;
+        ask.answer(py, answer)
+    }
+
+    /// An iterator over the items of a scope in (namespace, key) order, as of one moment. `limit` is of all items; `None` for no limit.
+    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, key_prefix=None, limit=None, include_vectors=false, include_expired=false, partial=false))]
+    #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
+    fn scan<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        prefix: Option<&Bound<'py, PyAny>>,
+        everything: bool,
+        key_prefix: Option<&Bound<'py, PyAny>>,
+        limit: Option<&Bound<'py, PyAny>>,
+        include_vectors: bool,
+        include_expired: bool,
+        partial: bool,
+    ) -> PyResult<Scan> {
+        let scope = scope(py, namespace, prefix, everything)?;
+        let key_prefix = key_prefix.map_or(Ok(String::new()), |prefix| text(prefix, "key_prefix"))?;
+        let limit = limit.map_or(Ok(usize::MAX), |limit| count(limit, "limit"))?;
+        let options = read_options(include_vectors, include_expired, false, partial, None)?;
+        Scan::begin(py, self.store(py)?, scope, key_prefix, limit, options)
+    }
+
+    /// The namespaces that hold at least one item, as tuples in tuple order. In `prefix` and `suffix`, `"*"` is any one label;
+    /// `max_depth` cuts namespaces to so many labels.
+    #[pyo3(signature = (prefix=None, suffix=None, *, max_depth=None, limit=None, offset=None, include_expired=false))]
+    #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
+    fn list_namespaces<'py>(
+        &self,
+        py: Python<'py>,
+        prefix: Option<&Bound<'py, PyAny>>,
+        suffix: Option<&Bound<'py, PyAny>>,
+        max_depth: Option<&Bound<'py, PyAny>>,
+        limit: Option<&Bound<'py, PyAny>>,
+        offset: Option<&Bound<'py, PyAny>>,
+        include_expired: bool,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let query = NamespaceQuery {
+            prefix: patterns(prefix, "prefix")?,
+            suffix: patterns(suffix, "suffix")?,
+            max_depth: max_depth.map(|depth| count(depth, "max_depth")).transpose()?,
+            limit: limit.map_or(Ok(100), |limit| count(limit, "limit"))?,
+            offset: offset.map_or(Ok(0), |offset| count(offset, "offset"))?,
+            options: ReadOptions { include_expired, ..ReadOptions::default() },
+        };
+        if query.max_depth == Some(0) {
+            return Err(invalid_input(py, "max_depth must be 1 or more"));
+        }
+        let store = self.store(py)?;
+        let found = detached(py, || store.list_namespaces(&query))?;
+        PyList::new(py, found.iter().map(|labels| PyTuple::new(py, labels)).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// How many items a scope holds.
+    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, include_expired=false))]
+    fn count(
+        &self,
+        py: Python<'_>,
+        namespace: Option<&Bound<'_, PyAny>>,
+        prefix: Option<&Bound<'_, PyAny>>,
+        everything: bool,
+        include_expired: bool,
+    ) -> PyResult<u64> {
+        let scope = scope(py, namespace, prefix, everything)?;
+        let options = ReadOptions { include_expired, ..ReadOptions::default() };
+        let store = self.store(py)?;
+        detached(py, || store.count(&scope, &options))
+    }
+}
+
+fn address(pair: &Bound<'_, PyAny>) -> PyResult<Address> {
+    let (namespace, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair
+        .extract()
+        .map_err(|_| crate::errors::invalid_value(pair.py(), "addresses must be (namespace, key) pairs"))?;
+    Ok(Address { namespace: self::namespace(&namespace)?, key: text(&key, "key")? })
+}
+
+fn patterns(value: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<Vec<LabelPattern>> {
+    let labels = value.map_or(Ok(Vec::new()), |value| labels(value, name))?;
+    Ok(labels.iter().map(|label| LabelPattern::parse(label)).collect())
+}

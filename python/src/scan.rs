@@ -1,0 +1,76 @@
+//! Walks in (namespace, key) order as a Python iterator.
+//!
+//! Invariants:
+//! * The whole walk sees one moment; it holds one page of items at a time.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use vecmem::{Cursor, ReadOptions, ScanQuery, Scope, Store};
+
+use crate::call::detached;
+use crate::items::Item;
+
+/// Items fetched at once.
+const PAGE: usize = 256;
+
+/// An iterator over items.
+#[pyclass(frozen, weakref, module = "vecmem")]
+pub(crate) struct Scan {
+    store: Store,
+    query: ScanQuery,
+    /// Threads that share the iterator each get other items.
+    place: Mutex<Place>,
+}
+
+struct Place {
+    page: VecDeque<vecmem::Item>,
+    next: Option<Cursor>,
+    left: usize,
+}
+
+impl Scan {
+    /// Fetches the first page, so that the walk's moment is that of the call.
+    pub(crate) fn begin(
+        py: Python<'_>,
+        store: Store,
+        scope: Scope,
+        key_prefix: String,
+        limit: usize,
+        options: ReadOptions,
+    ) -> PyResult<Self> {
+        let query = ScanQuery::new(scope).key_prefix(key_prefix).limit(PAGE).options(options);
+        let page = detached(py, || store.scan(&query, None))?;
+        let place = Place { page: page.items.into(), next: page.next, left: limit };
+        Ok(Self { store, query, place: Mutex::new(place) })
+    }
+
+    /// The next item; detached, since another thread may be fetching.
+    fn advance(&self) -> vecmem::Result<Option<vecmem::Item>> {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.left == 0 {
+            place.next = None;
+            return Ok(None);
+        }
+        while place.page.is_empty() {
+            let Some(after) = &place.next else { return Ok(None) };
+            let page = self.store.scan(&self.query, Some(after))?;
+            (place.page, place.next) = (page.items.into(), page.next);
+        }
+        place.left -= 1;
+        Ok(place.page.pop_front())
+    }
+}
+
+#[pymethods]
+impl Scan {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Item>>> {
+        let item = detached(py, || self.advance())?;
+        item.map(|item| Py::new(py, Item::new(item))).transpose()
+    }
+}

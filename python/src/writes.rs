@@ -1,0 +1,211 @@
+//! Writes: puts and deletes as Python says them, and batches of them.
+//!
+//! Invariants:
+//! * Everything Python is converted before the engine is called, so a refused operation has written nothing of its batch.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+use vecmem::{Batch, Condition, Namespace, Version, WriteResult};
+
+use crate::arguments::{each_option, instant, namespace, seconds, text, truth, version};
+use crate::errors::{invalid_input, invalid_value};
+use crate::json::{kind, write_object};
+use crate::vectors::vector;
+
+/// A put for `Engine.write` and `Engine.put_many`; it takes the arguments of `Engine.put`, and is checked when it is made.
+#[pyclass(frozen, weakref, module = "vecmem")]
+pub(crate) struct Put {
+    put: vecmem::Put,
+}
+
+#[pymethods]
+impl Put {
+    #[new]
+    #[pyo3(signature = (namespace, key, value, **options), text_signature = "(namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None)")]
+    fn new(
+        namespace: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        Ok(Self { put: put(namespace, key, value, options)? })
+    }
+}
+
+/// A delete for `Engine.write`.
+#[pyclass(frozen, weakref, module = "vecmem")]
+pub(crate) struct Delete {
+    namespace: Namespace,
+    key: String,
+    condition: Condition,
+}
+
+#[pymethods]
+impl Delete {
+    #[new]
+    #[pyo3(signature = (namespace, key, *, if_version=None))]
+    fn new(
+        namespace: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        if_version: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
+        Ok(Self { namespace, key, condition: if_version_is(if_version)? })
+    }
+}
+
+/// The condition of a delete.
+pub(crate) fn if_version_is(wanted: Option<&Bound<'_, PyAny>>) -> PyResult<Condition> {
+    wanted.map_or(Ok(Condition::Always), |wanted| version(wanted, "if_version").map(Condition::IfVersion))
+}
+
+/// A put from the arguments of `Engine.put`.
+pub(crate) fn put(
+    namespace: &Bound<'_, PyAny>,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<vecmem::Put> {
+    let json = write_object(value, "value")?;
+    let put = vecmem::Put::new(&self::namespace(namespace)?, text(key, "key")?, json);
+    let Some(options) = options else { return Ok(put) };
+    let mut given = Given::default();
+    each_option(Some(options), |name, value| {
+        if !given.set(name, value)? {
+            return Err(PyTypeError::new_err(format!("a put got an unexpected keyword argument '{name}'")));
+        }
+        Ok(())
+    })?;
+    given.applied_to(put, options.py())
+}
+
+/// The options of a put.
+#[derive(Default)]
+struct Given {
+    vector: Option<Vec<f32>>,
+    vectors: Option<Vec<(String, Vec<f32>)>>,
+    ttl: Option<Duration>,
+    if_absent: bool,
+    if_version: Option<Version>,
+    created_at: Option<i64>,
+    updated_at: Option<i64>,
+    index_paths: Vec<String>,
+}
+
+impl Given {
+    /// Takes one option; false if there is none of that name.
+    fn set(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        match name {
+            "vector" => self.vector = Some(vector(value)?),
+            "vectors" => self.vectors = Some(field_vectors(value)?),
+            "ttl" => self.ttl = Some(seconds(value, "ttl")?),
+            "if_absent" => self.if_absent = truth(value, "if_absent")?,
+            "if_version" => self.if_version = Some(version(value, "if_version")?),
+            "created_at" => self.created_at = Some(instant(value, "created_at")?),
+            "updated_at" => self.updated_at = Some(instant(value, "updated_at")?),
+            "index_paths" => self.index_paths = strings(value, "index_paths")?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn applied_to(self, mut put: vecmem::Put, py: Python<'_>) -> PyResult<vecmem::Put> {
+        put = match (self.vector, self.vectors) {
+            (Some(_), Some(_)) => return Err(invalid_input(py, "give at most one of vector and vectors")),
+            (Some(vector), None) => put.vector(vector),
+            (None, vectors) => {
+                let vectors = vectors.into_iter().flatten();
+                vectors.fold(put, |put, (path, values)| put.field_vector(&path, values))
+            }
+        };
+        put = match (self.if_absent, self.if_version) {
+            (true, Some(_)) => return Err(invalid_input(py, "give at most one of if_absent=True and if_version")),
+            (true, None) => put.condition(Condition::IfAbsent),
+            (false, Some(version)) => put.condition(Condition::IfVersion(version)),
+            (false, None) => put,
+        };
+        put = self.ttl.into_iter().fold(put, vecmem::Put::ttl);
+        put = self.created_at.into_iter().fold(put, vecmem::Put::created_at);
+        put = self.updated_at.into_iter().fold(put, vecmem::Put::updated_at);
+        Ok(put.index_paths(self.index_paths.iter().map(String::as_str)))
+    }
+}
+
+fn field_vectors(value: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<f32>)>> {
+    let refused = |found: &Bound<'_, PyAny>| {
+        let message = format!("vectors must be a sequence of (path, vector) pairs, not {}", kind(found));
+        invalid_value(value.py(), message)
+    };
+    let mut vectors = Vec::new();
+    for pair in value.try_iter().map_err(|_| refused(value))? {
+        let pair = pair?;
+        let (path, values): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract().map_err(|_| refused(&pair))?;
+        vectors.push((text(&path, "the path of a vector")?, vector(&values)?));
+    }
+    Ok(vectors)
+}
+
+/// A sequence of str.
+pub(crate) fn strings(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<String>> {
+    if value.is_instance_of::<PyString>() {
+        return Err(invalid_value(value.py(), format!("{name} must be a sequence of str, not a str")));
+    }
+    let items = value
+        .try_iter()
+        .map_err(|_| invalid_value(value.py(), format!("{name} must be a sequence of str, not {}", kind(value))))?;
+    items.map(|item| text(&item?, name)).collect()
+}
+
+/// A batch from a sequence of `Put`, `Delete`, and dicts with the arguments of a put.
+pub(crate) fn batch(operations: &Bound<'_, PyAny>, only_puts: bool) -> PyResult<Batch> {
+    let py = operations.py();
+    let mut batch = Batch::new();
+    for (index, operation) in operations.try_iter()?.enumerate() {
+        let operation = operation?;
+        if let Ok(put) = operation.cast_exact::<Put>() {
+            batch.put(put.get().put.clone());
+        } else if let Ok(arguments) = operation.cast::<PyDict>() {
+            batch.put(put_of_dict(arguments, index)?);
+        } else if let (false, Ok(delete)) = (only_puts, operation.cast_exact::<Delete>()) {
+            let Delete { namespace, key, condition } = delete.get();
+            batch.delete_if(namespace, key, *condition);
+        } else {
+            let wanted = if only_puts { "Put or a dict" } else { "Put, Delete or a dict" };
+            let message = format!("operation {index} must be {wanted}, not {}", kind(&operation));
+            return Err(invalid_value(py, message));
+        }
+    }
+    Ok(batch)
+}
+
+/// A dict with the arguments of a put by name.
+fn put_of_dict(arguments: &Bound<'_, PyDict>, index: usize) -> PyResult<vecmem::Put> {
+    let py = arguments.py();
+    let options = arguments.copy()?;
+    let take = |name: &str| -> PyResult<Bound<'_, PyAny>> {
+        let Some(value) = options.get_item(name)? else {
+            return Err(invalid_input(py, format!("operation {index} has no {name:?}; a put needs one")));
+        };
+        options.del_item(name)?;
+        Ok(value)
+    };
+    let (namespace, key, value) = (take("namespace")?, take("key")?, take("value")?);
+    put(&namespace, &key, &value, Some(&options))
+}
+
+/// For each operation: the version of a put, whether a delete found something, or `None` if a later operation of the batch
+/// wrote the same key.
+pub(crate) fn results<'py>(py: Python<'py>, results: &[WriteResult]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for result in results {
+        match result {
+            WriteResult::Put(version) => list.append(version.to_u64())?,
+            WriteResult::Deleted(found) => list.append(*found)?,
+            WriteResult::Superseded => list.append(py.None())?,
+        }
+    }
+    Ok(list)
+}
