@@ -19,6 +19,7 @@ use crate::vectors::vector;
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Put {
     put: vecmem::Put,
+    size: usize,
 }
 
 #[pymethods]
@@ -31,7 +32,22 @@ impl Put {
         value: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        Ok(Self { put: put(namespace, key, value, options)? })
+        let json = write_object(value, "value")?;
+        let size = json.len();
+        Ok(Self { put: put_json(namespace, key, json, options)?, size })
+    }
+
+    /// Bytes of the value's JSON text.
+    #[getter]
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The same put with `vectors`, (path, vector) pairs, besides those it has.
+    fn with_vectors(&self, vectors: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let vectors = field_vectors(vectors)?.into_iter();
+        let put = vectors.fold(self.put.clone(), |put, (path, values)| put.field_vector(&path, values));
+        Ok(Self { put, size: self.size })
     }
 }
 
@@ -69,7 +85,15 @@ pub(crate) fn put(
     value: &Bound<'_, PyAny>,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<vecmem::Put> {
-    let json = write_object(value, "value")?;
+    put_json(namespace, key, write_object(value, "value")?, options)
+}
+
+fn put_json(
+    namespace: &Bound<'_, PyAny>,
+    key: &Bound<'_, PyAny>,
+    json: String,
+    options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<vecmem::Put> {
     let put = vecmem::Put::new(&self::namespace(namespace)?, text(key, "key")?, json);
     let Some(options) = options else { return Ok(put) };
     let mut given = Given::default();

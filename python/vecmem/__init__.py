@@ -1,7 +1,10 @@
 """vecmem: an embedded, durable vector memory engine.
 
 ``Engine`` is the raw engine: items of JSON and vectors in one directory, filtered similarity search in microseconds.
+``Store`` is a LangGraph ``BaseStore`` on it, and ``migrate`` copies another store into one; these two need LangGraph.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from vecmem._vecmem import Columns, Delete, Engine, Hit, Item, Put, Scan, __version__
 from vecmem.answers import Answer
@@ -27,6 +30,11 @@ from vecmem.errors import (
     ReadOnlyError,
     VecmemError,
 )
+from vecmem.labels import escape_label, unescape_label
+
+if TYPE_CHECKING:
+    from vecmem.migration import migrate as migrate
+    from vecmem.store import Store as Store
 
 __all__ = [
     "Answer",
@@ -58,4 +66,25 @@ __all__ = [
     "Scan",
     "VecmemError",
     "__version__",
+    "escape_label",
+    "unescape_label",
 ]
+
+# What needs LangGraph is imported when it is first asked for, and is not part of `from vecmem import *`.
+_NEEDS_LANGGRAPH = {"Store": "vecmem.store", "migrate": "vecmem.migration"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NEEDS_LANGGRAPH:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    try:
+        found = getattr(importlib.import_module(_NEEDS_LANGGRAPH[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("langgraph", "langchain_core"):
+            raise ImportError(f"vecmem.{name} needs LangGraph: pip install \"vecmem[langgraph]\"") from error
+        raise
+    globals()[name] = found
+    return found
+

@@ -1,0 +1,150 @@
+"""What may be in a batch: each operation is checked, and brought into one form, before anything of the batch runs.
+
+``BaseStore`` checks arguments in ``get``, ``put`` and so on, but operations can reach ``batch`` without them, and older
+versions check less. So the checks are here, with LangGraph's own messages.
+
+Invariants of what ``checked`` returns:
+* namespaces, prefixes and paths are tuples of labels that LangGraph accepts (the first may be ``langgraph``, as in
+  ``batch`` of LangGraph's stores); that of a put is not empty; keys are ``str``;
+* limits and offsets are integers from 0 to ``COUNT_MAX``; a query is ``None`` or a text that is not empty; a filter is
+  ``None`` or a mapping that is not empty;
+* a value is ``None``, for a delete, or a mapping; a time to live is ``None`` or a positive number of minutes.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from langgraph.store.base import (
+    GetOp,
+    InvalidNamespaceError,
+    ListNamespacesOp,
+    MatchCondition,
+    Op,
+    PutOp,
+    SearchOp,
+)
+
+from .errors import InvalidInputError, InvalidValueError
+
+COUNT_MAX = 2**62
+"""Larger limits and offsets mean the same: more than any store holds."""
+
+MINUTES_MAX = 1e9
+"""The longest time to live, in minutes: some 1,900 years. ``None`` never expires."""
+
+
+def checked(op: Op) -> Op:
+    """``op`` in its one form. Raises for anything that the contract refuses."""
+    if isinstance(op, GetOp):
+        namespace, key = labels(op.namespace), _key(op.key)
+        return op if namespace is op.namespace and key is op.key else op._replace(namespace=namespace, key=key)
+    if isinstance(op, SearchOp):
+        return op._replace(
+            namespace_prefix=labels(op.namespace_prefix),
+            filter=_filter(op.filter),
+            limit=count("limit", op.limit),
+            offset=count("offset", op.offset),
+            query=_query(op.query),
+        )
+    if isinstance(op, PutOp):
+        namespace = labels(op.namespace)
+        if not namespace and op.value is not None:
+            raise InvalidNamespaceError("Namespace cannot be empty.")
+        return op._replace(namespace=namespace, key=_key(op.key), value=_value(op.value), ttl=minutes("ttl", op.ttl))
+    if isinstance(op, ListNamespacesOp):
+        return op._replace(
+            match_conditions=tuple(_condition(condition) for condition in op.match_conditions or ()),
+            max_depth=None if op.max_depth is None else count("max_depth", op.max_depth),
+            limit=count("limit", op.limit),
+            offset=count("offset", op.offset),
+        )
+    raise ValueError(f"Unknown operation type: {type(op)}")
+
+
+def labels(namespace: Iterable[str]) -> tuple[str, ...]:
+    """The namespace as a tuple, each label checked; it may be empty."""
+    if isinstance(namespace, (str, bytes)) or not isinstance(namespace, Iterable):
+        raise InvalidNamespaceError(
+            f"Invalid namespace {namespace!r}. A namespace must be a tuple of labels, "
+            f"but got {type(namespace).__name__}."
+        )
+    found = namespace if type(namespace) is tuple else tuple(namespace)
+    for label in found:
+        if not isinstance(label, str):
+            raise InvalidNamespaceError(
+                f"Invalid namespace label '{label}' found in {found}. Namespace labels must be strings, "
+                f"but got {type(label).__name__}."
+            )
+        if "." in label:
+            raise InvalidNamespaceError(
+                f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain periods ('.')."
+            )
+        if "\x00" in label:
+            raise InvalidNamespaceError(
+                f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain NUL bytes "
+                "('\\x00')."
+            )
+        if not label:
+            raise InvalidNamespaceError(f"Namespace labels cannot be empty strings. Got {label} in {found}")
+    return found
+
+
+def count(name: str, number: Any) -> int:
+    """A limit, an offset or a depth: at least 0."""
+    if isinstance(number, bool):
+        raise InvalidValueError(f"{name} must be an integer, but got {number}")
+    try:
+        found = operator.index(number)
+    except TypeError:
+        raise InvalidValueError(f"{name} must be an integer, but got {number!r}") from None
+    if found < 0:
+        raise InvalidInputError(f"{name} must not be negative, but got {found}")
+    return min(found, COUNT_MAX)
+
+
+def minutes(name: str, time: Any) -> float | None:
+    """A time to live or an interval, if there is one: above 0."""
+    if time is None:
+        return None
+    if isinstance(time, bool) or not isinstance(time, (int, float)):
+        raise InvalidValueError(f"{name} must be a number of minutes or None, but got {time!r}")
+    if math.isnan(time) or not 0 < time <= MINUTES_MAX:
+        raise InvalidInputError(f"{name} must be above 0 and at most {MINUTES_MAX:.0f} minutes, but got {time}")
+    return float(time)
+
+
+def _key(key: Any) -> str:
+    # As in `BaseStore.put`, which operations that reach `batch` without it have not passed.
+    return key if isinstance(key, str) else str(key)
+
+
+def _query(query: Any) -> str | None:
+    if query is None or isinstance(query, str):
+        return query or None
+    raise InvalidValueError(f"query must be a string or None, but got {type(query).__name__}")
+
+
+def _filter(conditions: Any) -> dict[str, Any] | None:
+    if conditions is None or isinstance(conditions, dict):
+        return conditions or None
+    if isinstance(conditions, Mapping):
+        return dict(conditions) or None
+    raise InvalidValueError(f"filter must be a dict or None, but got {type(conditions).__name__}")
+
+
+def _value(value: Any) -> Any:
+    if value is None or isinstance(value, Mapping):
+        return value
+    raise InvalidValueError(
+        f"a value must be a mapping such as a dict, or None to delete, but got {type(value).__name__}"
+    )
+
+
+def _condition(condition: MatchCondition) -> MatchCondition:
+    if condition.match_type not in ("prefix", "suffix"):
+        raise ValueError(f"Unsupported match type: {condition.match_type}")
+    return MatchCondition(match_type=condition.match_type, path=labels(condition.path))

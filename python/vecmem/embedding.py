@@ -1,0 +1,150 @@
+"""From values to texts to vectors: what an index configuration says, and the calls of the embedding model.
+
+Which texts a path means is LangGraph's own definition (``tokenize_path`` and ``get_text_at_path``). Each distinct text
+of a batch is embedded once, with ``embed_documents``; queries with ``embed_query``, which asymmetric models tell apart.
+
+Invariants:
+* A path that gives one text gives a vector named like the path; one that gives several gives ``path.0``, ``path.1`` and
+  so on.
+* Nothing here writes, so a model that fails, or returns what is not one vector per text, leaves the store as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from langgraph.store.base import ensure_embeddings, get_text_at_path, tokenize_path
+
+from .errors import InvalidInputError, InvalidValueError
+
+METRICS = {"cosine": "cosine", "l2": "l2", "inner_product": "dot"}
+"""``distance_type`` of the index configuration, and the engine's word for it."""
+
+QUERY_THREADS = 8
+"""Queries of one batch that are embedded at a time."""
+
+Path = tuple[str, "str | list[str]"]
+Array = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
+
+
+@dataclass(slots=True)
+class Texts:
+    """What a batch wants embedded, without repetition."""
+
+    documents: list[str]
+    queries: list[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.documents or self.queries)
+
+
+@dataclass(slots=True)
+class Vectors:
+    """The vector of each document and of each query."""
+
+    documents: dict[str, Array]
+    queries: dict[str, Array]
+
+
+class Embedder:
+    """The index configuration of a store, checked.
+
+    ``index`` is LangGraph's ``IndexConfig`` with these extras: ``distance_type`` (``cosine``, ``l2`` or
+    ``inner_product``), ``model`` (a name under which vectors are cached) and ``index_rules``. Other keys are ignored.
+    """
+
+    def __init__(self, index: Mapping[str, Any]) -> None:
+        if not isinstance(index, Mapping):
+            raise InvalidValueError(
+                f"index must be a dict such as {{'dims': 384, 'embed': ...}}, not {type(index).__name__}"
+            )
+        dims = index.get("dims")
+        if isinstance(dims, bool) or not isinstance(dims, int) or dims < 1:
+            raise InvalidValueError(
+                f"index['dims'] must be the number of dimensions of the embeddings, but got {dims!r}"
+            )
+        metric = index.get("distance_type") or "cosine"
+        if metric not in METRICS:
+            raise InvalidInputError(f"index['distance_type'] must be one of {', '.join(METRICS)}, but got {metric!r}")
+        self.dims: int = dims
+        self.metric = METRICS[metric]
+        self.embeddings = ensure_embeddings(index.get("embed"))
+        self.model = _model_name(index, self.embeddings)
+        fields = index.get("fields")
+        self.fields = self.paths(["$"] if fields is None else fields)
+
+    @staticmethod
+    def paths(paths: Any) -> list[Path]:
+        """The paths of ``fields`` or of a put's ``index``, tokenized once."""
+        if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
+            raise InvalidValueError(f"index must be None, False or a list of field paths, but got {paths!r}")
+        return [(path, path if path == "$" else tokenize_path(path)) for path in paths]
+
+    @staticmethod
+    def texts(value: Mapping[str, Any], paths: Iterable[Path]) -> list[tuple[str, str]]:
+        """The (vector name, text) pairs of a value."""
+        found = []
+        for name, tokens in paths:
+            texts = get_text_at_path(value, tokens)
+            if len(texts) == 1:
+                found.append((name, texts[0]))
+            else:
+                found.extend((f"{name}.{place}", text) for place, text in enumerate(texts))
+        return found
+
+    def embed(self, texts: Texts) -> Vectors:
+        """Calls the model's synchronous methods."""
+        documents = self.embeddings.embed_documents(texts.documents) if texts.documents else []
+        return self._vectors(texts, documents, self._embed_queries(texts.queries))
+
+    async def aembed(self, texts: Texts) -> Vectors:
+        """Calls the model's asynchronous methods, all at once."""
+        waiting: list[Any] = [self.embeddings.aembed_query(query) for query in texts.queries]
+        if texts.documents:
+            waiting.append(self.embeddings.aembed_documents(texts.documents))
+        found = list(await asyncio.gather(*waiting))
+        documents = found.pop() if texts.documents else []
+        return self._vectors(texts, documents, found)
+
+    def _embed_queries(self, queries: list[str]) -> Sequence[Any]:
+        if len(queries) < 2:
+            return [self.embeddings.embed_query(query) for query in queries]
+        contexts = [contextvars.copy_context() for _ in queries]
+        with ThreadPoolExecutor(min(len(queries), QUERY_THREADS)) as threads:
+            return list(
+                threads.map(lambda context, query: context.run(self.embeddings.embed_query, query), contexts, queries)
+            )
+
+    def _vectors(self, texts: Texts, documents: Any, queries: Any) -> Vectors:
+        return Vectors(
+            dict(zip(texts.documents, self._rows("embed_documents", texts.documents, documents), strict=True)),
+            dict(zip(texts.queries, self._rows("embed_query", texts.queries, queries), strict=True)),
+        )
+
+    def _rows(self, method: str, texts: list[str], vectors: Any) -> Iterable[Array]:
+        """One row per text, or an error that says what the model did."""
+        if not texts:
+            return []
+        try:
+            rows = numpy.asarray(vectors, dtype=numpy.float32)
+        except (TypeError, ValueError) as error:
+            raise InvalidValueError(f"{method} must return vectors of {self.dims} numbers: {error}") from error
+        if rows.shape != (len(texts), self.dims):
+            raise InvalidInputError(
+                f"{method} must return {len(texts)} vectors of {self.dims} numbers (index['dims']), "
+                f"but returned an array of shape {rows.shape}"
+            )
+        return rows
+
+
+def _model_name(index: Mapping[str, Any], embeddings: Any) -> str | None:
+    """The name under which vectors are cached: a model without a name has none."""
+    embed = index.get("embed")
+    names = (index.get("model"), embed, getattr(embeddings, "model", None), getattr(embeddings, "model_name", None))
+    return next((name for name in names if isinstance(name, str) and name), None)

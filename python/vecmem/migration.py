@@ -1,0 +1,215 @@
+"""``migrate``: copies another LangGraph store into a vecmem store.
+
+``BaseStore`` has no way to walk a store, so the source is asked like this:
+
+* its namespaces, page by page; of these the outermost, since a search of a namespace returns what lies below it as
+  well;
+* the items of each, page by page by offset. Some stores order items of one time anew for each page, which loses some
+  and repeats as many. So where a page repeats an item, the namespace is read again, in one search that is larger than
+  it.
+
+Invariants:
+* An item that the target has, with the same ``updated_at`` or a later one, is not copied; so a migration that was
+  interrupted goes on where it was when it is run again, and embeds nothing twice, and what was written to the target
+  meanwhile stays.
+* The source is only read, and its items' time to live is not refreshed. ``BaseStore`` does not say what time to live an
+  item has, so copies have the one that ``migrate`` is told.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langgraph.store.base import NOT_PROVIDED, BaseStore, Item, NotProvided, PutOp, SearchItem
+
+from . import contract
+from .errors import InvalidInputError
+from .reads import Namespace, to_micros
+from .store import Store
+
+SECONDS_BETWEEN_LINES = 1.0
+SMALLEST_WHOLE_READ = 1_000
+
+
+@dataclass(frozen=True)
+class Migration:
+    """How far a migration is, or what it has done."""
+
+    namespaces: int = 0
+    """Namespaces found in the source."""
+    items: int = 0
+    """Items read from the source."""
+    copied: int = 0
+    """Items written to the target."""
+    present: int = 0
+    """Items left as they are in the target, since it had them, or newer ones."""
+    refused: tuple[tuple[Namespace, str, str], ...] = field(default=(), repr=False)
+    """(namespace, key, why) of items that no vecmem store can hold; only with ``skip_refused``."""
+    seconds: float = 0.0
+
+
+def migrate(
+    source: BaseStore,
+    target: Store,
+    *,
+    prefixes: Iterable[Sequence[str]] | None = None,
+    batch_size: int = 256,
+    ttl: float | None | NotProvided = NOT_PROVIDED,
+    skip_refused: bool = False,
+    progress: bool | Callable[[Migration], None] = True,
+) -> Migration:
+    """Copies all items of ``source``, or those below ``prefixes``, with their times; vectors are made by ``target``.
+
+    Args:
+        source: Any store with synchronous methods. Nobody should write to it meanwhile.
+        batch_size: Items per page, per call of the embedding model, and per atomic batch.
+        ttl: Minutes that copies live; by default the target's ``default_ttl``.
+        skip_refused: Go on where an item cannot be held (a value that is not JSON, for instance), and name it in the
+            report. Otherwise its error ends the migration; what was copied until then stays.
+        progress: True for a bar (if ``tqdm`` is installed) or a line on the standard error; or a function that is told
+        after each batch.
+
+    Returns:
+        What was done. Running it again does what is left.
+    """
+    batch_size = contract.count("batch_size", batch_size)
+    if not batch_size:
+        raise InvalidInputError("batch_size must be at least 1")
+    if source is target:
+        raise InvalidInputError("the source is the target; nothing to migrate")
+    minutes = _minutes(target, ttl)
+    wanted = None if prefixes is None else [contract.labels(prefix) for prefix in prefixes]
+    began = time.monotonic()
+    show = _Progress(progress)
+    state = Migration()
+    try:
+        namespaces = _namespaces(source, wanted, batch_size)
+        state = replace(state, namespaces=len(namespaces))
+        for root in _outermost(namespaces):
+            for page in _pages(source, root, batch_size):
+                state = _copy(target, page, minutes, skip_refused, state)
+                state = replace(state, seconds=time.monotonic() - began)
+                show(state)
+    finally:
+        show.close()
+    return state
+
+
+def _minutes(target: Store, ttl: float | None | NotProvided) -> float | None:
+    """How long copies live."""
+    if isinstance(ttl, NotProvided):
+        return (target.ttl_config or {}).get("default_ttl")
+    return contract.minutes("ttl", ttl)
+
+
+def _namespaces(source: BaseStore, prefixes: list[Namespace] | None, page: int) -> list[Namespace]:
+    """All namespaces below the prefixes, each once, sorted."""
+    found: set[Namespace] = set()
+    for prefix in [()] if prefixes is None else prefixes:
+        offset = 0
+        # "*" in a prefix would be any label, so what it names is looked for among what begins with the labels before
+        # it.
+        literal = prefix[: prefix.index("*")] if "*" in prefix else prefix
+        while names := source.list_namespaces(prefix=literal or None, limit=page, offset=offset):
+            found.update(name for name in map(tuple, names) if name[: len(prefix)] == prefix)
+            offset += len(names)
+            if len(names) < page:
+                break
+    return sorted(found)
+
+
+def _outermost(namespaces: list[Namespace]) -> Iterator[Namespace]:
+    """Those of a sorted list that lie below no other."""
+    outer: Namespace | None = None
+    for name in namespaces:
+        if outer is None or name[: len(outer)] != outer:
+            outer = name
+            yield name
+
+
+def _pages(source: BaseStore, root: Namespace, size: int) -> Iterator[list[SearchItem]]:
+    """All items at and below ``root``."""
+    seen: set[tuple[Namespace, str]] = set()
+    offset = 0
+    while True:
+        page = source.search(root, limit=size, offset=offset, refresh_ttl=False)
+        fresh = [item for item in page if (tuple(item.namespace), item.key) not in seen]
+        if len(fresh) < len(page):  # then as many are missing from the pages
+            yield from _whole(source, root, size, len(seen))
+            return
+        if page:
+            seen.update((tuple(item.namespace), item.key) for item in page)
+            yield page
+        if len(page) < size:
+            return
+        offset += len(page)
+
+
+def _whole(source: BaseStore, root: Namespace, size: int, known: int) -> Iterator[list[SearchItem]]:
+    """All items at and below ``root`` by one search, cut into pages."""
+    limit = max(2 * known, SMALLEST_WHOLE_READ)
+    while len(items := source.search(root, limit=limit, offset=0, refresh_ttl=False)) >= limit:
+        limit *= 2
+    for place in range(0, len(items), size):
+        yield items[place : place + size]
+
+
+def _copy(target: Store, page: list[SearchItem], ttl: float | None, skip_refused: bool, state: Migration) -> Migration:
+    """Copies what of a page the target does not have."""
+    there = target._updated_at([(tuple(item.namespace), item.key) for item in page])
+    missing = [
+        item for item, time in zip(page, there, strict=True) if time is None or time < to_micros(item.updated_at)
+    ]
+    state = replace(state, items=state.items + len(page), present=state.present + len(page) - len(missing))
+    try:
+        _put(target, missing, ttl)
+        return replace(state, copied=state.copied + len(missing))
+    except ValueError:  # as all errors of what an item holds are
+        if not skip_refused:
+            raise
+    for item in missing:  # one by one, to find those that are refused
+        try:
+            _put(target, [item], ttl)
+            state = replace(state, copied=state.copied + 1)
+        except ValueError as error:
+            refused = (*state.refused, (tuple(item.namespace), item.key, str(error)))
+            state = replace(state, refused=refused)
+    return state
+
+
+def _put(target: Store, items: Sequence[Item], ttl: float | None) -> None:
+    ops = [PutOp(tuple(item.namespace), item.key, item.value, None, ttl) for item in items]
+    target._put_copies(ops, [(to_micros(item.created_at), to_micros(item.updated_at)) for item in items])
+
+
+class _Progress:
+    """Tells the caller's function, a bar, or the standard error."""
+
+    def __init__(self, progress: bool | Callable[[Migration], None]) -> None:
+        self._told = progress if callable(progress) else None
+        self._bar: Any = None
+        self._line_at = 0.0
+        self._lines = progress is True
+        if progress is True:
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            self._bar, self._lines = tqdm(unit=" items", desc="migrating"), False
+
+    def __call__(self, state: Migration) -> None:
+        if self._told:
+            self._told(state)
+        elif self._bar is not None:
+            self._bar.update(state.items - self._bar.n)
+        elif self._lines and time.monotonic() - self._line_at >= SECONDS_BETWEEN_LINES:
+            self._line_at = time.monotonic()
+            print(f"migrating: {state.items} items read, {state.copied} copied", file=sys.stderr)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,120 @@
+"""The memory of listings: whoever asks for the next page goes on in the list that the page before came from.
+
+Deep Agents lists a namespace by offset, 100 items a page. Were each page a read of its own, a write in between would
+shift the offsets, and a row would be lost or come twice; and each page would look for its place from the start. So, per
+thread or task and per question, the list behind its last page is kept.
+
+Invariants:
+* A page goes on in a kept list only if it begins where the page before ended, asked by the same thread or task with the
+  same question within ``SECONDS``, and that thread or task has written nothing since. Any other page is read afresh.
+* At most ``LISTINGS`` lists are kept, for they keep a moment of the store, and what was deleted since, from being
+  cleaned up. Those whose time is over, or whose thread or task has ended, go at the next use of the memory, whoever
+  uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+SECONDS = 10.0
+LISTINGS = 64
+
+
+class _Thread:
+    """Stands for a thread, and is gone when the thread is."""
+
+    __slots__ = ("__weakref__",)
+
+
+_threads = threading.local()
+
+
+def current_owner() -> object:
+    """What a listing belongs to: the running task, or else the thread."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        task = None
+    if task is not None:
+        return task
+    try:
+        return _threads.owner
+    except AttributeError:
+        _threads.owner = _Thread()
+        return _threads.owner
+
+
+@dataclass(slots=True)
+class _Kept:
+    owner: weakref.ref[Any]
+    listing: Any
+    next_offset: int
+    deadline: float
+
+
+class PagingMemory:
+    """The lists behind the last pages of one store; safe to use from many threads."""
+
+    def __init__(self, clock: Any = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        # In order of use, so of deadline as well: those whose time is over stand first.
+        self._kept: OrderedDict[tuple[int, Hashable], _Kept] = OrderedDict()
+
+    def take(self, owner: object, question: Hashable, offset: int) -> Any | None:
+        """The listing that a page of ``question`` at ``offset`` goes on in; it is no longer kept then."""
+        if not self._kept:
+            return None
+        with self._lock:
+            self._clean()
+            kept = self._kept.pop((id(owner), question), None)
+        if kept is None or kept.owner() is not owner or kept.next_offset != offset:
+            return None
+        return kept.listing
+
+    def keep(self, owner: object, question: Hashable, listing: Any, next_offset: int) -> None:
+        """Keeps the listing for the page at ``next_offset``."""
+        kept = _Kept(weakref.ref(owner), listing, next_offset, self._clock() + SECONDS)
+        with self._lock:
+            self._kept[id(owner), question] = kept
+            self._kept.move_to_end((id(owner), question))
+            self._clean()
+
+    def forget(self, owner: object) -> None:
+        """``owner`` writes: its next page shows that."""
+        if not self._kept:
+            return
+        with self._lock:
+            self._clean()
+            for place in [place for place in self._kept if place[0] == id(owner)]:
+                del self._kept[place]
+
+    def expire(self) -> None:
+        """Lets go of lists whose time is over."""
+        if self._kept:
+            with self._lock:
+                self._clean()
+
+    def clear(self) -> None:
+        """Lets go of all lists."""
+        with self._lock:
+            self._kept.clear()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _clean(self) -> None:
+        while self._kept and (self._first().deadline <= self._clock() or len(self._kept) > LISTINGS):
+            self._kept.popitem(last=False)
+        for place in [place for place, kept in self._kept.items() if kept.owner() is None]:
+            del self._kept[place]
+
+    def _first(self) -> _Kept:
+        return next(iter(self._kept.values()))

@@ -1,0 +1,167 @@
+"""One batch, from operations to results: check everything, embed, read, write.
+
+Invariants:
+* Nothing is read, embedded or written before every operation has passed its check, and nothing is written before all
+  texts are embedded.
+* All reads of a batch see the moment before its writes, and all of them the same one.
+* The last write of a key wins. All writes are one batch of the engine: one log record, all of it or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
+
+from . import reads
+from ._vecmem import Delete, Put
+from .contract import checked
+from .embedding import Array, Embedder, Path, Texts, Vectors
+from .index_rules import IndexRule
+from .paging import PagingMemory
+from .reads import Namespace
+
+SECONDS_A_MINUTE = 60.0
+
+Times = tuple[int, int]
+"""When an item was created and updated, in microseconds since 1970 UTC."""
+
+
+@dataclass(slots=True)
+class Core:
+    """What the batches of a store work with."""
+
+    engine: Any
+    embedder: Embedder | None
+    rules: tuple[IndexRule, ...]
+    pages: PagingMemory = field(default_factory=PagingMemory)
+
+
+@dataclass(slots=True)
+class _Write:
+    """A put without its vectors, and what they are made of: (vector name, text). A delete has neither."""
+
+    operation: Put | Delete
+    texts: Sequence[tuple[str, str]] = ()
+
+
+class Plan:
+    """A checked batch. ``texts`` is what must be embedded before ``run``."""
+
+    __slots__ = ("_core", "_include_expired", "_known", "_owner", "_reads", "_size", "_writes", "texts")
+
+    def __init__(
+        self,
+        core: Core,
+        ops: Iterable[Op],
+        owner: object,
+        *,
+        include_expired: bool = True,
+        times: Sequence[Times] | None = None,
+    ) -> None:
+        """``owner`` is the thread or task that asks; ``times`` are those of the operations, for copies of other stores'
+        items."""
+        self._core = core
+        self._owner = owner
+        self._include_expired = include_expired
+        self._reads: list[tuple[int, Any]] = []
+        self._known: dict[str, Array] = {}
+        checked_ops = [checked(op) for op in ops]
+        self._size = len(checked_ops)
+        puts: dict[tuple[Namespace, str], tuple[PutOp, Times | None]] = {}
+        for place, op in enumerate(checked_ops):
+            if not isinstance(op, PutOp):
+                self._reads.append((place, op))
+            elif op.namespace:  # else it is a delete of what cannot be there
+                puts.pop((op.namespace, op.key), None)
+                puts[op.namespace, op.key] = (op, times[place] if times else None)
+        self._writes = [self._write(op, its_times) for op, its_times in puts.values()]
+        self.texts = self._texts()
+
+    @property
+    def writes(self) -> int:
+        """How many items are put or deleted."""
+        return len(self._writes)
+
+    def run(self, vectors: Vectors | None = None) -> list[Result]:
+        """Reads, then writes; one result per operation."""
+        results: list[Result] = [None] * self._size
+        if self._reads:
+            self._read(results, vectors.queries if vectors else {})
+        if self._writes:
+            documents = self._known | vectors.documents if vectors else self._known
+            operations = [self._ready(write, documents) for write in self._writes]
+            try:
+                self._core.engine.write(operations)
+            finally:
+                self._core.pages.forget(self._owner)
+        return results
+
+    def _read(self, results: list[Result], queries: dict[str, Array]) -> None:
+        core, include_expired = self._core, self._include_expired
+        alone = self._size == 1
+        source = (
+            core.engine if len(self._reads) == 1 or not hasattr(core.engine, "snapshot") else core.engine.snapshot()
+        )
+        for place, op in self._reads:
+            if isinstance(op, GetOp):
+                results[place] = reads.get(source, op, include_expired)
+            elif isinstance(op, SearchOp):
+                vector = queries.get(op.query) if op.query else None
+                pages = reads.Pages(core.pages, self._owner) if alone and hasattr(core.engine, "snapshot") else None
+                results[place] = reads.search(source, op, vector, include_expired, pages)
+            else:
+                results[place] = reads.list_namespaces(source, op, include_expired)
+
+    def _write(self, op: PutOp, times: Times | None) -> _Write:
+        if op.value is None:
+            return _Write(Delete(op.namespace, op.key))
+        options: dict[str, Any] = {}
+        if op.ttl is not None:
+            options["ttl"] = op.ttl * SECONDS_A_MINUTE
+        if times is not None:
+            options["created_at"], options["updated_at"] = times
+        put = Put(op.namespace, op.key, op.value, **options)
+        paths = self._paths(op, put)
+        return _Write(put, Embedder.texts(op.value, paths) if paths else ())
+
+    def _paths(self, op: PutOp, put: Put) -> Sequence[Path]:
+        """What of a put is embedded: what its ``index`` says, else the first rule that fits, else the configured
+        fields."""
+        embedder = self._core.embedder
+        if embedder is None or op.index is False:
+            return ()
+        if op.index is not None:
+            return Embedder.paths(op.index)
+        for rule in self._core.rules:
+            if rule.fits(op.namespace, op.value, put.size):
+                return Embedder.paths(rule.paths)
+        return embedder.fields
+
+    def _texts(self) -> Texts:
+        """The texts to embed, each once; those that the engine has the vectors of are looked up there."""
+        core = self._core
+        if core.embedder is None:
+            return Texts([], [])
+        documents = list(dict.fromkeys(text for write in self._writes for _, text in write.texts))
+        if documents and core.embedder.model and hasattr(core.engine, "known_embeddings"):
+            known = core.engine.known_embeddings(core.embedder.model, documents)
+            self._known = {text: vector for text, vector in zip(documents, known, strict=True) if vector is not None}
+            documents = [text for text in documents if text not in self._known]
+        asked = (op.query for _, op in self._reads if isinstance(op, SearchOp) and op.query and op.limit)
+        return Texts(documents, list(dict.fromkeys(asked)))
+
+    def _ready(self, write: _Write, documents: dict[str, Array]) -> Put | Delete:
+        """The operation with its vectors."""
+        if not write.texts:
+            return write.operation
+        vectors = [(name, documents[text]) for name, text in write.texts]
+        model = (
+            self._core.embedder.model
+            if self._core.embedder and hasattr(self._core.engine, "known_embeddings")
+            else None
+        )
+        cached = {"model": model, "texts": [text for _, text in write.texts]} if model else {}
+        return write.operation.with_vectors(vectors, **cached)

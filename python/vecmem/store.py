@@ -1,0 +1,337 @@
+"""``vecmem.Store``: a LangGraph ``BaseStore`` in a directory.
+
+``batch`` and ``abatch`` make the same ``Plan`` of their operations and differ in who calls the embedding model and on
+which thread the engine runs. Everything else of ``BaseStore`` is inherited and ends in one of them.
+
+Invariants:
+* Nothing is bound to an event loop: a store serves any number of loops and threads, at once or one after the other.
+* ``abatch`` runs plans on threads of the store's own and never on the loop. Once a write has begun, cancelling its
+  caller does not stop it.
+* A failed batch with writes is logged where its error may never be looked at: off the main thread, or after a cancel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from langgraph.store.base import BaseStore, IndexConfig, Op, PutOp, Result, TTLConfig
+
+from . import contract
+from ._vecmem import Engine
+from .connection import Connection
+from .embedding import Embedder
+from .errors import InvalidInputError, InvalidValueError
+from .index_rules import DEFAULT_RULES, dump_rules, parse_rules
+from .paging import current_owner
+from .plan import Core, Plan, Times
+from .threads import Threads
+from .ttl import DEFAULT_MINUTES, Sweeper
+
+logger = logging.getLogger("vecmem")
+
+RULES_SETTING = "index_rules"
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="Store")
+
+
+class Store(BaseStore):
+    """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
+
+    Args:
+        path: The store's directory; created if there is none. ``None``: a private store that is gone when it is closed.
+        index: LangGraph's ``IndexConfig``: ``dims``, ``embed`` and ``fields``, and here also ``distance_type``
+            (``"cosine"``, ``"l2"`` or ``"inner_product"``), ``model`` (the embedding model's name, under which vectors
+            of known texts are reused; by default that of the embeddings object, if it has one) and ``index_rules`` (see
+            the property). Without it nothing is embedded, and searches list.
+        ttl: LangGraph's ``TTLConfig``; times in minutes, fractions allowed. The store reads it with every call.
+        durability: ``"sync"``: a write that returned survives a power loss. ``"os"``: it survives the end of the
+            process. ``"bulk"``: it is safe after ``flush()`` or ``close()``. A store without a path is always
+            ``"bulk"``.
+
+    Raises:
+        vecmem.VecmemError: The store cannot be opened; the class says why.
+    """
+
+    supports_ttl = True
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        durability: Literal["sync", "os", "bulk"] = "sync",
+    ) -> None:
+        embedder = Embedder(index) if index else None
+        given_rules = parse_rules(index["index_rules"]) if index and "index_rules" in index else None
+        self.index_config: dict[str, Any] | None = dict(index) if index else None
+        self.embeddings = embedder.embeddings if embedder else None
+        self.ttl_config = _ttl_config(ttl)
+        space = {"dims": embedder.dims, "metric": embedder.metric} if embedder else {}
+        engine = Engine(path, durability="bulk" if path is None else durability, **space)
+        kept = engine.setting(RULES_SETTING) if hasattr(engine, "setting") else None
+        self._core = Core(engine, embedder, parse_rules(DEFAULT_RULES if kept is None else json.loads(kept)))
+        self._threads = Threads()
+        self._sweeper = Sweeper(self, type(self).sweep_ttl)
+        if given_rules is not None and given_rules != self._core.rules:
+            self._set_rules(given_rules)
+
+    @classmethod
+    def from_conn_string(
+        cls: type[Self],
+        conn_string: str | os.PathLike[str],
+        *,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        durability: Literal["sync", "os", "bulk"] = "sync",
+    ) -> Connection[Self]:
+        """A context manager, for ``with`` or ``async with``, that opens the store in the directory ``conn_string`` and
+        closes it.
+
+        ``":memory:"`` is a private store that is gone when it is closed.
+        """
+        if isinstance(conn_string, str) and "://" in conn_string:
+            raise InvalidInputError(
+                f"a vecmem store is a directory, so its connection string is a path, not {conn_string!r}"
+            )
+        path = None if conn_string == ":memory:" else conn_string
+        return Connection(functools.partial(cls, path, index=index, ttl=ttl, durability=durability))
+
+    # The two methods of the contract
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Executes the operations: reads see the state before the batch; all writes happen, or none."""
+        ops = list(ops)
+        try:
+            return self._execute(ops)
+        except Exception:
+            if threading.current_thread() is not threading.main_thread():
+                _log_failure(ops)
+            raise
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """The same, without blocking the event loop: a cancelled call has been executed or will be, wholly, or not at
+        all."""
+        ops = list(ops)
+        owner = current_owner()
+
+        def begin() -> tuple[Plan, list[Result] | None]:
+            plan = self._plan(ops, owner)
+            return plan, None if plan.texts else plan.run()
+
+        plan, results = await self._off_loop(ops, begin)
+        if results is None and self._core.embedder is not None:
+            vectors = await self._core.embedder.aembed(plan.texts)
+            results = await self._off_loop(ops, functools.partial(plan.run, vectors))
+        return results or []
+
+    def _execute(self, ops: Sequence[Op], times: Sequence[Times] | None = None) -> list[Result]:
+        plan = self._plan(ops, current_owner(), times)
+        return plan.run(self._core.embedder.embed(plan.texts) if self._core.embedder and plan.texts else None)
+
+    def _plan(self, ops: Sequence[Op], owner: object, times: Sequence[Times] | None = None) -> Plan:
+        return Plan(self._core, ops, owner, include_expired=self._include_expired(), times=times)
+
+    async def _off_loop(self, ops: Sequence[Op], step: Callable[[], T]) -> T:
+        future = self._threads.submit(step)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(functools.partial(_log_if_failed, ops))
+            raise
+
+    def _include_expired(self) -> bool:
+        return not (self.ttl_config or {}).get("omit_expired", False)
+
+    # Life cycle
+
+    def setup(self) -> _Done:
+        """Does nothing, any number of times, with ``await`` or without: a store is ready when it is open."""
+        return _Done()
+
+    def close(self) -> None:
+        """Ends the sweeper, makes everything durable and gives the directory free. Further calls raise; closing again
+        does not."""
+        self._sweeper.stop()
+        self._core.pages.clear()
+        self._core.engine.close()
+        self._threads.close()
+
+    async def aclose(self) -> None:
+        """``close``, without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self: Self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # Expiry
+
+    def sweep_ttl(self) -> int:
+        """Deletes expired items; returns how many. Until then, reads return them unless ``ttl_config["omit_expired"]``
+        is true."""
+        return self._core.engine.sweep()
+
+    def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> concurrent.futures.Future[None]:
+        """Sweeps every so many minutes, on a thread, until ``stop_ttl_sweeper``, ``close``, or a ``cancel`` of what
+        this returns.
+
+        The interval is the argument, or ``ttl_config["sweep_interval_minutes"]``, or 5. Without a ``ttl_config``
+        nothing starts, and the future is done.
+        """
+        if not self.ttl_config:
+            done: concurrent.futures.Future[None] = concurrent.futures.Future()
+            done.set_result(None)
+            return done
+        minutes = sweep_interval_minutes or self.ttl_config.get("sweep_interval_minutes") or DEFAULT_MINUTES
+        return self._sweeper.start(minutes)
+
+    def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
+        """Stops the sweeper, waiting for at most ``timeout`` seconds; true if none runs any more."""
+        return self._sweeper.stop(timeout)
+
+    async def asweep_ttl(self) -> int:
+        """``sweep_ttl``, without blocking the event loop."""
+        return await self._off_loop((), self.sweep_ttl)
+
+    async def astart_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> asyncio.Task[None]:
+        """``start_ttl_sweeper``; the task is done when the sweeper is, and cancelling it stops the sweeper."""
+        future = self.start_ttl_sweeper(sweep_interval_minutes)
+
+        async def wait() -> None:
+            await asyncio.wrap_future(future)
+
+        return asyncio.create_task(wait(), name="vecmem-ttl-sweeper")
+
+    async def astop_ttl_sweeper(self, timeout: float | None = None) -> bool:
+        """``stop_ttl_sweeper``, without blocking the event loop."""
+        return await asyncio.to_thread(self.stop_ttl_sweeper, timeout)
+
+    # Beyond the contract
+
+    @property
+    def index_rules(self) -> list[dict[str, Any]]:
+        """What is embedded of puts with ``index=None``: the first rule whose conditions all hold decides, else
+        ``index["fields"]``.
+
+        A rule is a dict: ``prefix`` (labels), ``larger_than`` (bytes of the value's JSON) and ``encoding`` (values of
+        the field of that name) are conditions; ``index`` is ``False`` or a list of field paths. Assigning a list keeps
+        it in the store. A store that was told none has one rule: what says ``"encoding": "base64"`` is not embedded.
+        """
+        return [rule.as_dict() for rule in self._core.rules]
+
+    @index_rules.setter
+    def index_rules(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        self._set_rules(parse_rules(rules))
+
+    def _set_rules(self, rules: tuple[Any, ...]) -> None:
+        if hasattr(self._core.engine, "set_setting"):
+            self._core.engine.set_setting(RULES_SETTING, dump_rules(rules))
+        self._core.rules = rules
+
+    def delete_namespace(self, prefix: Sequence[str]) -> None:
+        """Deletes every item of the namespace ``prefix`` and of all below it, at once, however many there are."""
+        found = contract.labels(prefix)
+        if not found:
+            raise InvalidInputError(
+                "delete_namespace needs at least one label: an empty prefix would be the whole store"
+            )
+        try:
+            self._core.engine.delete_namespace(found, below=True)
+        finally:
+            self._core.pages.forget(current_owner())
+
+    def count(self, prefix: Sequence[str] = ()) -> int:
+        """How many items there are below ``prefix``, those of the namespace itself included; by default in the whole
+        store."""
+        found = contract.labels(prefix)
+        scope = {"prefix": found} if found else {"everything": True}
+        return self._core.engine.count(include_expired=self._include_expired(), **scope)
+
+    def stats(self) -> dict[str, Any]:
+        """What the store holds and does, for people and monitoring."""
+        return self._core.engine.stats()
+
+    def check(self, repair: bool = False) -> dict[str, Any]:
+        """Verifies every file of the store, and rebuilds what can be rebuilt if ``repair`` is true."""
+        return self._core.engine.check(repair=repair)
+
+    def flush(self) -> None:
+        """Returns when everything written so far survives a power loss, whatever the durability."""
+        self._core.engine.flush()
+
+    def compact(self) -> None:
+        """Gives back the space of what was deleted and replaced, now."""
+        self._core.engine.compact()
+
+    # For `migrate`
+
+    def _put_copies(self, ops: Sequence[PutOp], times: Sequence[Times]) -> None:
+        """Puts items with the times that another store has for them."""
+        self._execute(ops, times)
+
+    def _updated_at(self, addresses: Sequence[tuple[tuple[str, ...], str]]) -> list[int | None]:
+        """When items were updated, in microseconds since 1970 UTC; ``None`` for those that are not there."""
+        found = self._core.engine.get_many(
+            [(namespace, str(key)) for namespace, key in addresses], include_expired=True
+        )
+        return [None if item is None else item.updated_at for item in found]
+
+
+class _Done:
+    """Something to ``await`` that has already happened."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+def _ttl_config(ttl: Mapping[str, Any] | None) -> Any:
+    if ttl is None:
+        return None
+    if not isinstance(ttl, Mapping):
+        raise InvalidValueError(
+            f"ttl must be a dict such as {{'default_ttl': 60}}, in minutes, not {type(ttl).__name__}"
+        )
+    contract.minutes("ttl['default_ttl']", ttl.get("default_ttl"))
+    contract.minutes("ttl['sweep_interval_minutes']", ttl.get("sweep_interval_minutes"))
+    return dict(ttl)
+
+
+def _log_failure(ops: Sequence[Op]) -> None:
+    writes = sum(isinstance(op, PutOp) for op in ops)
+    if writes:
+        name = threading.current_thread().name
+        logger.exception("a batch with %d writes failed on thread %s; none of them happened", writes, name)
+
+
+def _log_if_failed(ops: Sequence[Op], future: concurrent.futures.Future[Any]) -> None:
+    """For a batch whose caller was cancelled and will not see its error."""
+    if future.cancelled():
+        return
+    if (error := future.exception()) is not None:
+        writes = sum(isinstance(op, PutOp) for op in ops)
+        logger.error(
+            "a batch with %d writes, whose caller was cancelled, failed; none of them happened", writes, exc_info=error
+        )
