@@ -57,6 +57,8 @@ pub struct Tuning {
     pub import_chunk_bytes: usize,
     /// Rows from which a chunk of an import becomes files, not a batch in the log.
     pub import_file_rows: usize,
+    /// Places that a listing keeps at a time, to cut pages from.
+    pub listing_chunk_rows: usize,
     /// Background jobs run on the writing thread, at the end of a write: deterministic, for simulations.
     pub inline_background: bool,
 }
@@ -90,6 +92,7 @@ impl Default for Tuning {
             import_chunk_rows: 262_144,
             import_chunk_bytes: 256 << 20,
             import_file_rows: 4_096,
+            listing_chunk_rows: 16_384,
             inline_background: false,
         }
     }
@@ -116,6 +119,7 @@ impl Tuning {
             reserve_bytes: 32 << 10,
             import_chunk_rows: 40,
             import_file_rows: 8,
+            listing_chunk_rows: 20,
             inline_background: true,
             ..Self::default()
         }

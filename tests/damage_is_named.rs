@@ -108,7 +108,7 @@ fn judge(closed: &Closed, storage: &SimStorage, damaged: &str) -> Result<Verdict
 /// With `partial`, what comes back is true, and whatever is missing is announced.
 fn partial_reads_say_so(store: &Store, closed: &Closed) -> Result<(), String> {
     let options = ReadOptions { partial: true, include_vectors: true, include_expired: true, ..ReadOptions::default() };
-    let page = store.scan(&ScanQuery::new(Scope::Store).limit(usize::MAX).options(options), None);
+    let page = store.scan(&ScanQuery::new(Scope::Store).limit(usize::MAX).options(options.clone()), None);
     let page = page.map_err(|error| format!("a partial scan fails: {error}"))?;
     let known = |item: &Item| {
         closed.model.items.get(&(item.namespace.clone(), item.key.clone())).is_some_and(|known| **known == *item)
@@ -118,6 +118,20 @@ fn partial_reads_say_so(store: &Store, closed: &Closed) -> Result<(), String> {
     }
     if page.items.len() < closed.model.items.len() && !page.degraded {
         return Err("a partial scan leaves out items and does not say so".into());
+    }
+    let (mut listed, mut degraded) = (Vec::new(), false);
+    let listing = store.snapshot().and_then(|snapshot| snapshot.listing(Query::new(Scope::Store).options(options)));
+    let listing = listing.map_err(|error| format!("a partial listing fails: {error}"))?;
+    for offset in (0..closed.model.items.len()).step_by(9) {
+        let page = listing.page(offset, 9).map_err(|error| format!("a partial page fails: {error}"))?;
+        degraded |= page.degraded;
+        listed.extend(page.into_iter().map(|hit| hit.item));
+    }
+    if let Some(item) = listed.iter().find(|item| !known(item)) {
+        return Err(format!("a partial listing invents {item:?}"));
+    }
+    if listed.len() < closed.model.items.len() && !degraded {
+        return Err("a partial listing leaves out items and does not say so".into());
     }
     Ok(())
 }

@@ -32,13 +32,21 @@ pub(crate) enum Kind {
     WithoutVectors,
 }
 
+/// What a listing is after.
+#[derive(Clone, Copy)]
+pub(crate) struct Sought<'a> {
+    pub kind: Kind,
+    /// Only rows that come after this one in listing order.
+    pub below: Option<Listed>,
+    pub conditions: &'a Conditions<'a>,
+}
+
 /// Adds the newest of `rows`, of the part numbered `number`, to `newest`.
 pub(crate) fn newest<P: Part>(
     part: &P,
     number: u32,
     rows: &Rows,
-    kind: Kind,
-    conditions: &Conditions,
+    sought: &Sought<'_>,
     newest: &mut Newest,
 ) -> Result<()> {
     if rows.is_empty() || newest.limit() == 0 {
@@ -46,20 +54,22 @@ pub(crate) fn newest<P: Part>(
     }
     part.ensure_times(rows)?;
     part.ensure_rows(rows)?;
-    if kind == Kind::WithoutVectors {
+    if sought.kind == Kind::WithoutVectors {
         part.ensure_vectors(rows)?;
     }
     // Rows are visited in bands of time, newest first, whose limits a sample suggests: whatever order the rows are in, few enter
     // the heap only to be pushed out again, and once it is full of a band's rows, all older bands are too old.
-    let mut sample = sample_times(part, rows);
-    let mut rank = FIRST_BAND_EXCESS + sample.len() * newest.limit().min(rows.len()) / rows.len() * 2;
-    let mut before = i64::MAX;
+    let mut before = sought.below.map_or(i64::MAX, |below| below.updated_at);
+    let step = (rows.len() / SAMPLE_ROWS_MAX).max(ROWS_PER_SAMPLE);
+    let mut sample = sample_times(part, rows, step);
+    sample.retain(|&time| time <= before);
+    let mut rank = FIRST_BAND_EXCESS + newest.limit().min(rows.len()) / step * 2;
     loop {
         let from = match sample.len().checked_sub(rank + 1) {
             Some(index) => *sample.select_nth_unstable(index).1,
             None => i64::MIN,
         };
-        visit_band(part, number, rows, kind, conditions, from..=before, newest)?;
+        visit_band(part, number, rows, sought, from..=before, newest)?;
         if from == i64::MIN || newest.worst().is_some_and(|worst| worst.updated_at >= from) {
             return Ok(());
         }
@@ -68,9 +78,8 @@ pub(crate) fn newest<P: Part>(
     }
 }
 
-/// The times of evenly spread rows.
-fn sample_times<P: Part>(part: &P, rows: &Rows) -> Vec<i64> {
-    let step = (rows.len() / SAMPLE_ROWS_MAX).max(ROWS_PER_SAMPLE);
+/// The time of every `step`th row.
+fn sample_times<P: Part>(part: &P, rows: &Rows, step: usize) -> Vec<i64> {
     (0..rows.len() / step).map(|index| part.updated_at(rows.at(index * step))).collect()
 }
 
@@ -79,11 +88,11 @@ fn visit_band<P: Part>(
     part: &P,
     number: u32,
     rows: &Rows,
-    kind: Kind,
-    conditions: &Conditions,
+    sought: &Sought<'_>,
     band: RangeInclusive<i64>,
     newest: &mut Newest,
 ) -> Result<()> {
+    let Sought { kind, below, conditions } = sought;
     let mut oldest = *band.start();
     for start in (0..rows.len()).step_by(BLOCK_ROWS).rev() {
         conditions.check_deadline()?;
@@ -94,8 +103,11 @@ fn visit_band<P: Part>(
                 continue;
             }
             let listed = Listed { updated_at, lsn: part.lsn(row), place: Place { part: number, row } };
-            let of_kind = kind == Kind::All || part.row_vectors(row).is_empty();
-            if newest.would_keep(&listed) && of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
+            if below.is_some_and(|below| listed >= below) || !newest.would_keep(&listed) {
+                continue;
+            }
+            let of_kind = *kind == Kind::All || part.row_vectors(row).is_empty();
+            if of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
                 newest.push(listed);
                 oldest = newest.worst().map_or(oldest, |worst| oldest.max(worst.updated_at));
             }

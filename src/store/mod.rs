@@ -8,6 +8,7 @@
 
 mod earn;
 mod import;
+mod listing;
 mod open;
 mod options;
 mod read;
@@ -35,6 +36,7 @@ use crate::worker::Worker;
 pub use crate::check::CheckReport;
 pub use crate::worker::GraphBuild;
 pub use import::{ImportOptions, ImportProgress, ImportReport};
+pub use listing::Listing;
 pub(crate) use open::open_with;
 pub use options::Options;
 pub use snapshot::Snapshot;

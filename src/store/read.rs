@@ -45,12 +45,18 @@ pub(super) enum PortionRows {
     List(Vec<u32>),
 }
 
+impl PortionRows {
+    pub fn rows(&self) -> Rows<'_> {
+        match self {
+            Self::Range(range) => Rows::Range(range.clone()),
+            Self::List(rows) => Rows::List(rows),
+        }
+    }
+}
+
 impl Portion<'_> {
     pub fn rows(&self) -> Rows<'_> {
-        match &self.rows {
-            PortionRows::Range(range) => Rows::Range(range.clone()),
-            PortionRows::List(rows) => Rows::List(rows),
-        }
+        self.rows.rows()
     }
 
     pub fn name(&self) -> String {

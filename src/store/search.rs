@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use crate::error::{Error, Result};
 use crate::query::{Answer, Query};
-use crate::segment::listing::{Kind, newest};
+use crate::segment::listing::{Kind, Sought, newest};
 use crate::shard::AnyPart;
 use crate::store::read::Reader;
 use crate::store::scored::scored;
@@ -56,10 +56,10 @@ pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<Answer> {
     let kind = if query.vector.is_some() { Kind::WithoutVectors } else { Kind::All };
     if places.len() < wanted && (query.tail || query.vector.is_none()) {
         let mut listed = Newest::new(wanted - places.len());
-        let conditions = reader.conditions(filter.as_ref());
+        let sought = Sought { kind, below: None, conditions: &reader.conditions(filter.as_ref()) };
         for (number, portion) in portions.iter().enumerate() {
             let outcome = with_part!(portion.part, part => {
-                newest(part, number as u32, &portion.rows(), kind, &conditions, &mut listed)
+                newest(part, number as u32, &portion.rows(), &sought, &mut listed)
             });
             reader.tolerate(outcome, &mut answer.degraded)?;
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::store::listing::Listing;
 use crate::store::read::{Reader, SharedView};
 use crate::store::walk::{Cursor, OpenCursor, ScanPage, count_items, list_namespaces, scan};
 use crate::store::{Store, search};
@@ -103,6 +104,12 @@ impl Snapshot {
             return Err(Error::invalid("list takes no vector; use search"));
         }
         self.search(query)
+    }
+
+    /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector in it is an
+    /// error.
+    pub fn listing(&self, query: Query) -> Result<Listing> {
+        Listing::new(self.clone(), query)
     }
 
     /// As [`Store::scan`], but every page is of this snapshot; a cursor says where it begins.

@@ -131,6 +131,13 @@ fn listings(store: &Store, model: &Model, clock: &SimClock) -> Result<(), String
             let listed = store.list(&query).map_err(text)?;
             let listed: Vec<u64> = listed.iter().map(|hit| hit.item.version.to_u64()).collect();
             equal(&format!("the listing of {scope:?}"), &listed, &wanted)?;
+            let pages =
+                store.snapshot().and_then(|snapshot| snapshot.listing(Query::new(scope.clone()))).map_err(text)?;
+            let mut paged = Vec::new();
+            for offset in (0..=wanted.len()).step_by(7) {
+                paged.extend(pages.page(offset, 7).map_err(text)?.iter().map(|hit| hit.item.version.to_u64()));
+            }
+            equal(&format!("the pages of {scope:?}"), &paged, &wanted)?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::record::{ALIVE, Lsn, Record};
 use crate::segment::active::Active;
 use crate::segment::dead::{Deaths, Touch};
 use crate::segment::layout::StoreKeys;
-use crate::segment::listing::{Keyed, Kind, Page, count, newest, page_of_active, page_of_sealed};
+use crate::segment::listing::{Keyed, Kind, Page, Sought, count, newest, page_of_active, page_of_sealed};
 use crate::segment::part::Sealed;
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::segment::writer::{SegmentWriter, Totals};
@@ -472,13 +472,23 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
+    fn sought(&self, below: Option<Listed>) -> Sought<'_> {
+        Sought { kind: self.kind, below, conditions: &self.conditions }
+    }
+
     fn check<P: Part>(&self, part: &P, rows: &Rows) {
         // In two pieces: the second finds rows of the first in the list, as it would those of another part.
         let (mut found, cut) = (Newest::new(self.limit), rows.len() / 3);
         for piece in [rows.slice(cut, rows.len()), rows.slice(0, cut)] {
-            newest(part, 0, &piece, self.kind, &self.conditions, &mut found).unwrap();
+            newest(part, 0, &piece, &self.sought(None), &mut found).unwrap();
         }
-        let found = found.into_sorted().into_iter().map(|Listed { updated_at, lsn, .. }| (updated_at, lsn));
+        let (listed, middle) = (found.into_sorted(), self.expected.len() / 2);
+        if let Some(&below) = middle.checked_sub(1).and_then(|at| listed.get(at)) {
+            let mut rest = Newest::new(self.expected.len() - middle);
+            newest(part, 0, rows, &self.sought(Some(below)), &mut rest).unwrap();
+            assert_eq!(rest.into_sorted(), listed[middle..], "the rest, below {below:?}");
+        }
+        let found = listed.into_iter().map(|Listed { updated_at, lsn, .. }| (updated_at, lsn));
         assert_eq!(found.collect::<Vec<_>>(), self.expected, "limit {} {:?}", self.limit, self.kind);
         assert_eq!(count(part, rows, &self.conditions).unwrap(), self.matching as u64);
     }

@@ -1,0 +1,182 @@
+//! A listing in pages: one list, as of one moment, found chunk by chunk.
+//!
+//! Invariants:
+//! * Every page is a slice of one list: the matching rows of a snapshot, newest update first. Nothing that is written, or expires,
+//!   while pages are asked for moves a row.
+//! * One chunk of places is kept at a time, of at most `Tuning::listing_chunk_rows`; of the chunks before it, where each begins.
+//! * A chunk is found in one pass, by what its rows come after: rows that were in a chunk before are not looked at again.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::filter::Prepared;
+use crate::query::{Answer, Query};
+use crate::segment::active::Active;
+use crate::segment::listing::{Kind, Sought, newest};
+use crate::shard::AnyPart;
+use crate::shard::part::SharedPart;
+use crate::store::read::{Portion, PortionRows, Reader};
+use crate::store::search::with_part;
+use crate::store::snapshot::Snapshot;
+use crate::sync::Mutex;
+use crate::topk::{Listed, Newest, Place};
+use crate::types::Hit;
+
+/// How much larger each chunk is than the one before: who asks for a second page is likely to ask for many.
+const CHUNK_GROWTH: usize = 16;
+
+/// The items of a scope, newest update first, in pages that are slices of one list. Made by [`Snapshot::listing`].
+///
+/// Pages that follow each other cost little more than what they return. A page far ahead costs a pass over the scope for each 16,384
+/// items between, a page further back one pass. Any number of threads may ask at once. It keeps what a [`Snapshot`] keeps.
+pub struct Listing {
+    snapshot: Snapshot,
+    query: Query,
+    filter: Option<Prepared>,
+    portions: Vec<Held>,
+    found: Mutex<Found>,
+}
+
+/// What has been found so far.
+struct Found {
+    /// Where each chunk begins, as far as that is known: never empty.
+    starts: Vec<Start>,
+    /// The number of the chunk that is kept.
+    chunk: Option<usize>,
+    /// Its rows, in order.
+    places: Vec<Listed>,
+    /// Of the whole list, once its end was found.
+    length: Option<usize>,
+    /// Some part was damaged and passed over.
+    degraded: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Start {
+    /// Of its first row in the list.
+    offset: usize,
+    /// The last row of the chunk before.
+    below: Option<Listed>,
+}
+
+/// A portion that keeps its part.
+struct Held {
+    part: HeldPart,
+    rows: PortionRows,
+}
+
+enum HeldPart {
+    InMemory(Arc<Active>),
+    Sealed(SharedPart),
+}
+
+impl Held {
+    fn new(portion: Portion<'_>) -> Self {
+        let part = match portion.part {
+            AnyPart::Active(active) | AnyPart::Sealing(active) => HeldPart::InMemory(Arc::clone(active)),
+            AnyPart::Sealed(sealed) => HeldPart::Sealed(Arc::clone(sealed)),
+        };
+        Self { part, rows: portion.rows }
+    }
+
+    fn part(&self) -> AnyPart<'_> {
+        match &self.part {
+            HeldPart::InMemory(active) => AnyPart::Active(active),
+            HeldPart::Sealed(sealed) => AnyPart::Sealed(sealed),
+        }
+    }
+}
+
+impl std::fmt::Debug for Listing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listing").field("query", &self.query).finish_non_exhaustive()
+    }
+}
+
+impl Listing {
+    pub(super) fn new(snapshot: Snapshot, query: Query) -> Result<Self> {
+        if query.vector.is_some() {
+            return Err(Error::invalid("a listing takes no vector; use search"));
+        }
+        let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
+        let mut degraded = false;
+        let portions = snapshot.reader(&query.options)?.portions(&query.scope.interval(), &mut degraded)?;
+        let portions = portions.into_iter().map(Held::new).collect();
+        let starts = vec![Start { offset: 0, below: None }];
+        let found = Mutex::new(Found { starts, chunk: None, places: Vec::new(), length: None, degraded });
+        Ok(Self { snapshot, query, filter, portions, found })
+    }
+
+    /// The items `offset` to `offset + limit` of the list: fewer, or none, where it ends.
+    ///
+    /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found so far is
+    /// kept, and the same page may be asked for again.
+    pub fn page(&self, offset: usize, limit: usize) -> Result<Answer> {
+        let reader = self.snapshot.reader(&self.query.options)?;
+        let mut answer = Answer { hits: Vec::new(), degraded: false, explain: Vec::new() };
+        let (mut at, end) = (offset, offset.saturating_add(limit));
+        while at < end {
+            let (places, mut degraded) = self.places(&reader, at, end)?;
+            let part = |number: u32| self.portions[number as usize].part();
+            reader.items(part, &places, self.query.scope.namespace(), |(), item| {
+                let item = reader.tolerate(item, &mut degraded)?;
+                answer.hits.extend(item.map(|item| Hit { score: None, item }));
+                Ok(())
+            })?;
+            answer.degraded |= degraded;
+            if places.is_empty() {
+                break;
+            }
+            at += places.len();
+        }
+        self.snapshot.refresh_hits(&self.query.options, &answer);
+        Ok(answer)
+    }
+
+    /// The places from `at` up to `end` that lie in one chunk, and whether damage was passed over; none where the list has ended.
+    fn places(&self, reader: &Reader<'_>, at: usize, end: usize) -> Result<(Vec<((), Place)>, bool)> {
+        let found = &mut *self.found.lock();
+        loop {
+            if found.length.is_some_and(|length| at >= length) {
+                return Ok((Vec::new(), found.degraded));
+            }
+            let chunk = found.starts.partition_point(|start| start.offset <= at) - 1;
+            if found.chunk == Some(chunk) {
+                let rest = found.places.get(at - found.starts[chunk].offset..).unwrap_or_default();
+                let places = rest.iter().take(end - at).map(|listed| ((), listed.place));
+                return Ok((places.collect(), found.degraded));
+            }
+            self.find(reader, found, chunk, end)?;
+        }
+    }
+
+    /// Finds a chunk, which begins before `end`, in one pass over the scope. Of the newest chunk, this says where the next one begins, or where the list ends.
+    fn find(&self, reader: &Reader<'_>, found: &mut Found, chunk: usize, end: usize) -> Result<()> {
+        let Start { offset, below } = found.starts[chunk];
+        let next = found.starts.get(chunk + 1).copied();
+        let before = chunk.checked_sub(1).map_or(0, |before| offset - found.starts[before].offset);
+        let size = match next {
+            Some(next) => next.offset - offset,
+            None => {
+                (before.saturating_mul(CHUNK_GROWTH)).max(end - offset).min(reader.engine.tuning.listing_chunk_rows)
+            }
+        };
+        let mut listed = Newest::new(size);
+        let sought = Sought { kind: Kind::All, below, conditions: &reader.conditions(self.filter.as_ref()) };
+        for (number, portion) in self.portions.iter().enumerate() {
+            let rows = portion.rows.rows();
+            let outcome = with_part!(portion.part(), part => newest(part, number as u32, &rows, &sought, &mut listed));
+            reader.tolerate(outcome, &mut found.degraded)?;
+        }
+        found.places = listed.into_sorted();
+        found.chunk = Some(chunk);
+        match found.places.last() {
+            _ if next.is_some() => {}
+            Some(&last) if found.places.len() == size => {
+                found.starts.push(Start { offset: offset + size, below: Some(last) });
+            }
+            _ => found.length = Some(offset + found.places.len()),
+        }
+        Ok(())
+    }
+}
