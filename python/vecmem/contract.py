@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import operator
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -69,16 +70,13 @@ def labels(namespace: Iterable[str]) -> tuple[str, ...]:
     """The namespace as a tuple, each label checked; it may be empty."""
     if isinstance(namespace, (str, bytes)) or not isinstance(namespace, Iterable):
         raise InvalidNamespaceError(
-            f"Invalid namespace {namespace!r}. A namespace must be a tuple of labels, "
+            f"Invalid namespace {shown(namespace)}. A namespace must be a tuple of labels, "
             f"but got {type(namespace).__name__}."
         )
     found = namespace if type(namespace) is tuple else tuple(namespace)
     for label in found:
         if not isinstance(label, str):
-            raise InvalidNamespaceError(
-                f"Invalid namespace label '{label}' found in {found}. Namespace labels must be strings, "
-                f"but got {type(label).__name__}."
-            )
+            raise InvalidNamespaceError(_not_a_label(label, found))
         if "." in label:
             raise InvalidNamespaceError(
                 f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain periods ('.')."
@@ -93,6 +91,14 @@ def labels(namespace: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
+def _not_a_label(label: Any, found: tuple[Any, ...]) -> str:
+    reason = f"Namespace labels must be strings, but got {type(label).__name__}."
+    try:
+        return f"Invalid namespace label '{label}' found in {found}. {reason}"
+    except (RecursionError, ValueError):  # too deep, or an integer of too many digits
+        return f"Invalid namespace label {shown(label)} found. {reason}"
+
+
 def count(name: str, number: Any) -> int:
     """A limit, an offset or a depth: at least 0."""
     if isinstance(number, bool):
@@ -100,7 +106,7 @@ def count(name: str, number: Any) -> int:
     try:
         found = operator.index(number)
     except TypeError:
-        raise InvalidValueError(f"{name} must be an integer, but got {number!r}") from None
+        raise InvalidValueError(f"{name} must be an integer, but got {shown(number)}") from None
     if found < 0:
         raise InvalidInputError(f"{name} must not be negative, but got {found}")
     return min(found, COUNT_MAX)
@@ -111,15 +117,23 @@ def minutes(name: str, time: Any) -> float | None:
     if time is None:
         return None
     if isinstance(time, bool) or not isinstance(time, (int, float)):
-        raise InvalidValueError(f"{name} must be a number of minutes or None, but got {time!r}")
+        raise InvalidValueError(f"{name} must be a number of minutes or None, but got {shown(time)}")
     if math.isnan(time) or not 0 < time <= MINUTES_MAX:
         raise InvalidInputError(f"{name} must be above 0 and at most {MINUTES_MAX:.0f} minutes, but got {time}")
     return float(time)
 
 
+def shown(argument: Any) -> str:
+    """``repr``, for messages: of bounded length and depth, whatever somebody passed."""
+    return reprlib.repr(argument)
+
+
 def _key(key: Any) -> str:
     # As in `BaseStore.put`, which operations that reach `batch` without it have not passed.
-    return key if isinstance(key, str) else str(key)
+    try:
+        return key if isinstance(key, str) else str(key)
+    except RecursionError:
+        raise InvalidValueError(f"a key must be a string, but got {shown(key)}") from None
 
 
 def _query(query: Any) -> str | None:
@@ -147,4 +161,6 @@ def _value(value: Any) -> Any:
 def _condition(condition: MatchCondition) -> MatchCondition:
     if condition.match_type not in ("prefix", "suffix"):
         raise ValueError(f"Unsupported match type: {condition.match_type}")
-    return MatchCondition(match_type=condition.match_type, path=labels(condition.path))
+    # LangGraph's own suite of PostgresStore writes a path of one label without the tuple.
+    path = (condition.path,) if isinstance(condition.path, str) else condition.path
+    return MatchCondition(match_type=condition.match_type, path=labels(path))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy
 from langgraph.store.base import ensure_embeddings, get_text_at_path, tokenize_path
 
+from .contract import shown
 from .errors import InvalidInputError, InvalidValueError
 
 METRICS = {"cosine": "cosine", "l2": "l2", "inner_product": "dot"}
@@ -67,11 +68,13 @@ class Embedder:
         dims = index.get("dims")
         if isinstance(dims, bool) or not isinstance(dims, int) or dims < 1:
             raise InvalidValueError(
-                f"index['dims'] must be the number of dimensions of the embeddings, but got {dims!r}"
+                f"index['dims'] must be the number of dimensions of the embeddings, but got {shown(dims)}"
             )
         metric = index.get("distance_type") or "cosine"
-        if metric not in METRICS:
-            raise InvalidInputError(f"index['distance_type'] must be one of {', '.join(METRICS)}, but got {metric!r}")
+        if not isinstance(metric, str) or metric not in METRICS:
+            raise InvalidInputError(
+                f"index['distance_type'] must be one of {', '.join(METRICS)}, but got {shown(metric)}"
+            )
         self.dims: int = dims
         self.metric = METRICS[metric]
         self.embeddings = ensure_embeddings(index.get("embed"))
@@ -83,7 +86,7 @@ class Embedder:
     def paths(paths: Any) -> list[Path]:
         """The paths of ``fields`` or of a put's ``index``, tokenized once."""
         if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
-            raise InvalidValueError(f"index must be None, False or a list of field paths, but got {paths!r}")
+            raise InvalidValueError(f"index must be None, False or a list of field paths, but got {shown(paths)}")
         return [(path, path if path == "$" else tokenize_path(path)) for path in paths]
 
     @staticmethod

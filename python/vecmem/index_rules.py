@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .contract import shown
 from .errors import InvalidInputError, InvalidValueError
 
 DEFAULT_RULES: list[dict[str, Any]] = [{"encoding": ["base64"], "index": False}]
@@ -76,11 +77,13 @@ def _parse(place: str, rule: Any) -> IndexRule:
         raise InvalidInputError(f'{place} does not say what to do: add "index": False, or a list of field paths')
     larger_than = rule.get("larger_than")
     if larger_than is not None and (type(larger_than) is not int or larger_than < 0):
-        raise InvalidValueError(f"{place}['larger_than'] must be a number of bytes, but got {larger_than!r}")
+        raise InvalidValueError(f"{place}['larger_than'] must be a number of bytes, but got {shown(larger_than)}")
     encoding = rule.get("encoding")
     index = rule["index"]
     if index is not False and not index:
-        raise InvalidInputError(f"{place}['index'] must be False or name at least one field path, but got {index!r}")
+        raise InvalidInputError(
+            f"{place}['index'] must be False or name at least one field path, but got {shown(index)}"
+        )
     return IndexRule(
         prefix=_texts(f"{place}['prefix']", rule.get("prefix") or ()),
         larger_than=larger_than,
@@ -92,4 +95,4 @@ def _parse(place: str, rule: Any) -> IndexRule:
 def _texts(place: str, texts: Any) -> tuple[str, ...]:
     if isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts):
         return tuple(texts)
-    raise InvalidValueError(f"{place} must be a list of strings, but got {texts!r}")
+    raise InvalidValueError(f"{place} must be a list of strings, but got {shown(texts)}")
