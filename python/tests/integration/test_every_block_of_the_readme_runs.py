@@ -1,4 +1,4 @@
-"""The Python blocks of the package's README run, one after the other, offline; the first is the quickstart of the examples."""
+"""The Python blocks of the README run offline, one after the other; the first is the quickstart of the examples."""
 
 from __future__ import annotations
 
