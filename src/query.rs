@@ -24,7 +24,8 @@ pub struct ReadOptions {
     pub partial: bool,
     /// Give up with `DeadlineExceeded` after this long.
     pub deadline: Option<Duration>,
-    /// Push the expiry of the returned items back by their own time to live.
+    /// Push the expiry of the returned items back by their own time to live, where that gains at least a hundredth of it (or
+    /// anything, of a time to live below a minute).
     pub refresh_ttl: bool,
 }
 

@@ -114,7 +114,15 @@ pub(crate) struct Decision {
     pub result: Written,
 }
 
+const MINUTE: i64 = 60 * 1_000_000;
 const DAY: i64 = 24 * 3_600 * 1_000_000;
+
+/// Whether pushing an item's expiry back by `gained` microseconds is worth a write: from a hundredth of its time to live on, so that
+/// busy readers cost few writes. One below a minute, whose hundredth is what one read takes, moves with every read.
+pub(crate) fn worth_a_touch(ttl: i64, gained: i64) -> bool {
+    let least = if ttl < MINUTE { 1 } else { ttl / 100 };
+    gained >= least
+}
 
 /// The clock as writes see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,7 +184,7 @@ pub(crate) fn decide(write: &Write, newest: Option<&Current>, times: &mut Times,
                 return nothing(Written::Other);
             };
             let expires_at = times.query_time.saturating_add(current.ttl);
-            if expires_at.saturating_sub(current.expires_at) < current.ttl / 100 {
+            if !worth_a_touch(current.ttl, expires_at.saturating_sub(current.expires_at)) {
                 return nothing(Written::Other);
             }
             let (namespace, key, version) = (namespace.clone(), key.clone(), *version);
@@ -319,15 +327,18 @@ mod tests {
     fn a_touch_moves_only_its_own_living_version_and_not_for_less_than_a_hundredth() {
         let namespace = Namespace::new(["a"]).unwrap();
         let touch = |version| Write::Touch { namespace: namespace.clone(), key: "k".into(), version };
-        let current = Current { lsn: 3, created_at: 1, updated_at: 2, expires_at: 1_000, ttl: 1_000 };
-        let moved = |write: &Write, now: i64| {
+        let moved = |ttl: i64, write: &Write, now: i64| {
+            let current = Current { lsn: 3, created_at: 1, updated_at: 2, expires_at: ttl, ttl };
             let mut times = Times::default();
             times.begin(now, now);
             decide(write, Some(&current), &mut times, 9).unwrap().operation.is_some()
         };
-        assert!(moved(&touch(3), 10) && moved(&touch(3), 999));
-        assert!(!moved(&touch(3), 9), "less than a hundredth");
-        assert!(!moved(&touch(4), 500), "another version");
-        assert!(!moved(&touch(3), 1_000), "expired");
+        let long = 100 * MINUTE;
+        assert!(moved(long, &touch(3), MINUTE) && moved(long, &touch(3), long - 1));
+        assert!(!moved(long, &touch(3), MINUTE - 1), "less than a hundredth");
+        assert!(!moved(long, &touch(4), long / 2), "another version");
+        assert!(!moved(long, &touch(3), long), "expired");
+        assert!(moved(MINUTE - 1, &touch(3), 1), "below a minute every read counts");
+        assert!(!moved(MINUTE - 1, &touch(3), 0), "nothing gained");
     }
 }

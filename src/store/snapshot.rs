@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::shard::decide::worth_a_touch;
 use crate::store::listing::Listing;
 use crate::store::read::{Reader, SharedView};
 use crate::store::walk::{Cursor, OpenCursor, ScanPage, count_items, list_namespaces, scan};
@@ -147,7 +148,7 @@ impl Snapshot {
         let now = handle.engine.query_time();
         let due = |item: &&Item| {
             let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
-            expires_at > now && now.saturating_add(ttl).saturating_sub(expires_at) >= ttl / 100
+            expires_at > now && worth_a_touch(ttl, now.saturating_add(ttl).saturating_sub(expires_at))
         };
         for item in items.filter(due) {
             handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);

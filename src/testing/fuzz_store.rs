@@ -309,7 +309,8 @@ impl World {
         let now = self.now();
         for (_, item) in self.model.iter_mut().filter(|((namespace, _), _)| covers(&scope, namespace)) {
             let (Some(ttl), Some(expires_at)) = (item.ttl, item.expires_at) else { continue };
-            if expires_at > now && now + ttl - expires_at >= ttl / 100 {
+            let least = if ttl < 60_000_000 { 1 } else { ttl / 100 };
+            if expires_at > now && now + ttl - expires_at >= least {
                 Rc::make_mut(item).expires_at = Some(now + ttl);
             }
         }

@@ -202,7 +202,7 @@ impl Model {
         let found = self.items.get(key).filter(|item| !is_expired(item, now)).cloned();
         if let Some(item) = &found
             && let (Some(ttl), Some(expires_at)) = (item.ttl, item.expires_at)
-            && now + ttl - expires_at >= ttl / 100
+            && is_worth_a_touch(ttl, now + ttl - expires_at)
         {
             self.touches.push((key.clone(), item.version));
         }
@@ -232,7 +232,8 @@ impl Frame {
         let item = self.next.items.get(key).filter(|item| item.version == *version)?;
         let (ttl, expires_at) = (item.ttl?, item.expires_at?);
         let extended = self.query_time + ttl;
-        (!is_expired(item, self.query_time) && extended - expires_at >= ttl / 100).then(|| (key.clone(), extended))
+        let moves = !is_expired(item, self.query_time) && is_worth_a_touch(ttl, extended - expires_at);
+        moves.then(|| (key.clone(), extended))
     }
 
     /// `None` when the condition fails.
@@ -311,4 +312,9 @@ pub fn covers(scope: &Scope, namespace: &Namespace) -> bool {
         Scope::Prefix(prefix) => namespace.labels().starts_with(&prefix.labels()),
         Scope::Store => true,
     }
+}
+
+/// Whether a refresh that gains so many microseconds is written: from a hundredth of the ttl, below a minute always.
+fn is_worth_a_touch(ttl: i64, gained: i64) -> bool {
+    gained >= if ttl < 60_000_000 { 1 } else { ttl / 100 }
 }
