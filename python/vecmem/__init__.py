@@ -83,8 +83,7 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(_NEEDS_LANGGRAPH[name]), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("langgraph", "langchain_core"):
-            raise ImportError(f"vecmem.{name} needs LangGraph: pip install \"vecmem[langgraph]\"") from error
+            raise ImportError(f'vecmem.{name} needs LangGraph: pip install "vecmem[langgraph]"') from error
         raise
     globals()[name] = found
     return found
-

@@ -13,6 +13,7 @@ Invariants of what ``checked`` returns:
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import reprlib
@@ -39,25 +40,24 @@ MINUTES_MAX = 1e9
 
 
 def checked(op: Op) -> Op:
-    """``op`` in its one form. Raises for anything that the contract refuses."""
+    """``op`` in its one form, mostly as it is. Raises for anything that the contract refuses."""
     if isinstance(op, GetOp):
         namespace, key = labels(op.namespace), _key(op.key)
-        return op if namespace is op.namespace and key is op.key else op._replace(namespace=namespace, key=key)
+        return op if namespace is op.namespace and key is op.key else GetOp(namespace, key, op.refresh_ttl)
     if isinstance(op, SearchOp):
-        return op._replace(
-            namespace_prefix=labels(op.namespace_prefix),
-            filter=_filter(op.filter),
-            limit=count("limit", op.limit),
-            offset=count("offset", op.offset),
-            query=_query(op.query),
-        )
+        prefix, conditions, query = labels(op.namespace_prefix), _filter(op.filter), _query(op.query)
+        limit, offset = count("limit", op.limit), count("offset", op.offset)
+        return SearchOp(prefix, conditions, limit, offset, query, op.refresh_ttl)
     if isinstance(op, PutOp):
-        namespace = labels(op.namespace)
+        namespace, key, ttl = labels(op.namespace), _key(op.key), minutes("ttl", op.ttl)
+        _check_value(op.value)
         if not namespace and op.value is not None:
             raise InvalidNamespaceError("Namespace cannot be empty.")
-        return op._replace(namespace=namespace, key=_key(op.key), value=_value(op.value), ttl=minutes("ttl", op.ttl))
+        if namespace is op.namespace and key is op.key and ttl is op.ttl:
+            return op
+        return PutOp(namespace, key, op.value, op.index, ttl)
     if isinstance(op, ListNamespacesOp):
-        return op._replace(
+        return ListNamespacesOp(
             match_conditions=tuple(_condition(condition) for condition in op.match_conditions or ()),
             max_depth=None if op.max_depth is None else count("max_depth", op.max_depth),
             limit=count("limit", op.limit),
@@ -68,12 +68,23 @@ def checked(op: Op) -> Op:
 
 def labels(namespace: Iterable[str]) -> tuple[str, ...]:
     """The namespace as a tuple, each label checked; it may be empty."""
+    if type(namespace) is tuple:
+        try:
+            _check_known_labels(namespace)
+        except TypeError:  # labels that cannot be hashed are none
+            _check_labels(namespace)
+        return namespace
     if isinstance(namespace, (str, bytes)) or not isinstance(namespace, Iterable):
         raise InvalidNamespaceError(
             f"Invalid namespace {shown(namespace)}. A namespace must be a tuple of labels, "
             f"but got {type(namespace).__name__}."
         )
-    found = namespace if type(namespace) is tuple else tuple(namespace)
+    found = tuple(namespace)
+    _check_labels(found)
+    return found
+
+
+def _check_labels(found: tuple[Any, ...]) -> None:
     for label in found:
         if not isinstance(label, str):
             raise InvalidNamespaceError(_not_a_label(label, found))
@@ -88,7 +99,10 @@ def labels(namespace: Iterable[str]) -> tuple[str, ...]:
             )
         if not label:
             raise InvalidNamespaceError(f"Namespace labels cannot be empty strings. Got {label} in {found}")
-    return found
+
+
+# The same few namespaces come again and again; those that are refused are not remembered.
+_check_known_labels = functools.lru_cache(maxsize=1024)(_check_labels)
 
 
 def _not_a_label(label: Any, found: tuple[Any, ...]) -> str:
@@ -101,6 +115,8 @@ def _not_a_label(label: Any, found: tuple[Any, ...]) -> str:
 
 def count(name: str, number: Any) -> int:
     """A limit, an offset or a depth: at least 0."""
+    if type(number) is int and 0 <= number <= COUNT_MAX:
+        return number
     if isinstance(number, bool):
         raise InvalidValueError(f"{name} must be an integer, but got {number}")
     try:
@@ -150,9 +166,9 @@ def _filter(conditions: Any) -> dict[str, Any] | None:
     raise InvalidValueError(f"filter must be a dict or None, but got {type(conditions).__name__}")
 
 
-def _value(value: Any) -> Any:
-    if value is None or isinstance(value, Mapping):
-        return value
+def _check_value(value: Any) -> None:
+    if value is None or isinstance(value, (dict, Mapping)):
+        return
     raise InvalidValueError(
         f"a value must be a mapping such as a dict, or None to delete, but got {type(value).__name__}"
     )

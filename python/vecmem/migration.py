@@ -132,35 +132,41 @@ def _outermost(namespaces: list[Namespace]) -> Iterator[Namespace]:
 
 
 def _pages(source: BaseStore, root: Namespace, size: int) -> Iterator[list[SearchItem]]:
-    """All items at and below ``root``."""
+    """All items at and below ``root``, each once."""
     seen: set[tuple[Namespace, str]] = set()
     offset = 0
     while True:
         page = source.search(root, limit=size, offset=offset, refresh_ttl=False)
-        fresh = [item for item in page if (tuple(item.namespace), item.key) not in seen]
-        if len(fresh) < len(page):  # then as many are missing from the pages
-            yield from _whole(source, root, size, len(seen))
+        if any(_address(item) in seen for item in page):  # then as many are missing from the pages
+            yield from _rest(source, root, size, seen)
             return
         if page:
-            seen.update((tuple(item.namespace), item.key) for item in page)
+            seen.update(map(_address, page))
             yield page
         if len(page) < size:
             return
         offset += len(page)
 
 
-def _whole(source: BaseStore, root: Namespace, size: int, known: int) -> Iterator[list[SearchItem]]:
-    """All items at and below ``root`` by one search, cut into pages."""
-    limit = max(2 * known, SMALLEST_WHOLE_READ)
+def _rest(
+    source: BaseStore, root: Namespace, size: int, seen: set[tuple[Namespace, str]]
+) -> Iterator[list[SearchItem]]:
+    """What is not in ``seen``, found by one search for everything."""
+    limit = max(2 * len(seen), SMALLEST_WHOLE_READ)
     while len(items := source.search(root, limit=limit, offset=0, refresh_ttl=False)) >= limit:
         limit *= 2
-    for place in range(0, len(items), size):
-        yield items[place : place + size]
+    rest = [item for item in items if _address(item) not in seen]
+    for place in range(0, len(rest), size):
+        yield rest[place : place + size]
+
+
+def _address(item: Item) -> tuple[Namespace, str]:
+    return tuple(item.namespace), item.key
 
 
 def _copy(target: Store, page: list[SearchItem], ttl: float | None, skip_refused: bool, state: Migration) -> Migration:
     """Copies what of a page the target does not have."""
-    there = target._updated_at([(tuple(item.namespace), item.key) for item in page])
+    there = target._updated_at(list(map(_address, page)))
     missing = [
         item for item, time in zip(page, there, strict=True) if time is None or time < to_micros(item.updated_at)
     ]

@@ -60,7 +60,10 @@ class _Kept:
 
 
 class PagingMemory:
-    """The lists behind the last pages of one store; safe to use from many threads."""
+    """The lists behind the last pages of one store; safe to use from many threads.
+
+    An owner of ``None`` is the one that calls.
+    """
 
     def __init__(self, clock: Any = time.monotonic) -> None:
         self._clock = clock
@@ -68,10 +71,11 @@ class PagingMemory:
         # In order of use, so of deadline as well: those whose time is over stand first.
         self._kept: OrderedDict[tuple[int, Hashable], _Kept] = OrderedDict()
 
-    def take(self, owner: object, question: Hashable, offset: int) -> Any | None:
+    def take(self, owner: object | None, question: Hashable, offset: int) -> Any | None:
         """The listing that a page of ``question`` at ``offset`` goes on in; it is no longer kept then."""
         if not self._kept:
             return None
+        owner = current_owner() if owner is None else owner
         with self._lock:
             self._clean()
             kept = self._kept.pop((id(owner), question), None)
@@ -79,18 +83,20 @@ class PagingMemory:
             return None
         return kept.listing
 
-    def keep(self, owner: object, question: Hashable, listing: Any, next_offset: int) -> None:
+    def keep(self, owner: object | None, question: Hashable, listing: Any, next_offset: int) -> None:
         """Keeps the listing for the page at ``next_offset``."""
+        owner = current_owner() if owner is None else owner
         kept = _Kept(weakref.ref(owner), listing, next_offset, self._clock() + SECONDS)
         with self._lock:
             self._kept[id(owner), question] = kept
             self._kept.move_to_end((id(owner), question))
             self._clean()
 
-    def forget(self, owner: object) -> None:
+    def forget(self, owner: object | None) -> None:
         """``owner`` writes: its next page shows that."""
         if not self._kept:
             return
+        owner = current_owner() if owner is None else owner
         with self._lock:
             self._clean()
             for place in [place for place in self._kept if place[0] == id(owner)]:

@@ -47,6 +47,9 @@ class _Write:
     texts: Sequence[tuple[str, str]] = ()
 
 
+_NOTHING = Texts([], [])
+
+
 class Plan:
     """A checked batch. ``texts`` is what must be embedded before ``run``."""
 
@@ -55,35 +58,30 @@ class Plan:
     def __init__(
         self,
         core: Core,
-        ops: Iterable[Op],
-        owner: object,
+        ops: Sequence[Op],
         *,
-        include_expired: bool = True,
+        include_expired: bool,
+        owner: object | None = None,
         times: Sequence[Times] | None = None,
     ) -> None:
-        """``owner`` is the thread or task that asks; ``times`` are those of the operations, for copies of other stores'
-        items."""
+        """``owner`` is the thread or task that asks, by default the one that makes the plan; ``times`` are those of the
+        operations, for copies of other stores' items."""
         self._core = core
         self._owner = owner
         self._include_expired = include_expired
-        self._reads: list[tuple[int, Any]] = []
+        self._size = len(ops)
         self._known: dict[str, Array] = {}
-        checked_ops = [checked(op) for op in ops]
-        self._size = len(checked_ops)
+        self._reads: list[tuple[int, Any]] = []
         puts: dict[tuple[Namespace, str], tuple[PutOp, Times | None]] = {}
-        for place, op in enumerate(checked_ops):
+        for place, unchecked in enumerate(ops):
+            op = checked(unchecked)
             if not isinstance(op, PutOp):
                 self._reads.append((place, op))
             elif op.namespace:  # else it is a delete of what cannot be there
                 puts.pop((op.namespace, op.key), None)
                 puts[op.namespace, op.key] = (op, times[place] if times else None)
         self._writes = [self._write(op, its_times) for op, its_times in puts.values()]
-        self.texts = self._texts()
-
-    @property
-    def writes(self) -> int:
-        """How many items are put or deleted."""
-        return len(self._writes)
+        self.texts = self._texts() if core.embedder else _NOTHING
 
     def run(self, vectors: Vectors | None = None) -> list[Result]:
         """Reads, then writes; one result per operation."""
@@ -143,8 +141,7 @@ class Plan:
     def _texts(self) -> Texts:
         """The texts to embed, each once; those that the engine has the vectors of are looked up there."""
         core = self._core
-        if core.embedder is None:
-            return Texts([], [])
+        assert core.embedder is not None
         documents = list(dict.fromkeys(text for write in self._writes for _, text in write.texts))
         if documents and core.embedder.model and hasattr(core.engine, "known_embeddings"):
             known = core.engine.known_embeddings(core.embedder.model, documents)

@@ -22,6 +22,10 @@ from .paging import PagingMemory
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _TIMES = (datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc))
 
+# Up to the year 2223 a float of seconds is nearer to its microsecond than to any other, and this is the fastest way.
+_EXACT = 8_000_000_000_000_000
+_from_timestamp = datetime.fromtimestamp
+
 Namespace = tuple[str, ...]
 
 
@@ -30,7 +34,7 @@ class Pages:
     """Where a listing that goes on in an earlier page finds it, and whose page it is."""
 
     memory: PagingMemory
-    owner: object
+    owner: object | None = None
 
 
 def get(source: Any, op: GetOp, include_expired: bool) -> Item | None:
@@ -40,13 +44,8 @@ def get(source: Any, op: GetOp, include_expired: bool) -> Item | None:
     found = source.get(op.namespace, op.key, include_expired=include_expired, refresh_ttl=op.refresh_ttl)
     if found is None:
         return None
-    return Item(
-        value=found.value,
-        key=op.key,
-        namespace=op.namespace,
-        created_at=to_datetime(found.created_at),
-        updated_at=to_datetime(found.updated_at),
-    )
+    created_at, updated_at = _times(found)
+    return Item(value=found.value, key=op.key, namespace=op.namespace, created_at=created_at, updated_at=updated_at)
 
 
 def search(
@@ -88,6 +87,8 @@ def list_namespaces(source: Any, op: ListNamespacesOp, include_expired: bool) ->
 def to_datetime(micros: int) -> datetime:
     """Microseconds since 1970 UTC as a ``datetime``; the first or last one of Python's calendar for what lies beyond
     it."""
+    if 0 <= micros < _EXACT:
+        return _from_timestamp(micros / 1e6, timezone.utc)
     try:
         return _EPOCH + timedelta(microseconds=micros)
     except OverflowError:
@@ -122,8 +123,14 @@ def _question(op: SearchOp, asked: dict[str, Any]) -> Hashable | None:
 
 
 def _search_item(hit: Any) -> SearchItem:
-    created_at, updated_at = to_datetime(hit.created_at), to_datetime(hit.updated_at)
+    created_at, updated_at = _times(hit)
     return SearchItem(hit.namespace, hit.key, hit.value, created_at, updated_at, hit.score)
+
+
+def _times(found: Any) -> tuple[datetime, datetime]:
+    created_at, updated_at = found.created_at, found.updated_at
+    created = to_datetime(created_at)
+    return created, created if updated_at == created_at else to_datetime(updated_at)
 
 
 def _merge(conditions: Iterable[MatchCondition]) -> list[str] | None:

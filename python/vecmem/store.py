@@ -23,9 +23,9 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from langgraph.store.base import BaseStore, IndexConfig, Op, PutOp, Result, TTLConfig
+from langgraph.store.base import BaseStore, GetOp, IndexConfig, Op, PutOp, Result, TTLConfig
 
-from . import contract
+from . import contract, reads
 from ._vecmem import Engine
 from .connection import Connection
 from .embedding import Embedder
@@ -126,7 +126,7 @@ class Store(BaseStore):
         owner = current_owner()
 
         def begin() -> tuple[Plan, list[Result] | None]:
-            plan = self._plan(ops, owner)
+            plan = Plan(self._core, ops, include_expired=self._include_expired(), owner=owner)
             return plan, None if plan.texts else plan.run()
 
         plan, results = await self._off_loop(ops, begin)
@@ -136,11 +136,11 @@ class Store(BaseStore):
         return results or []
 
     def _execute(self, ops: Sequence[Op], times: Sequence[Times] | None = None) -> list[Result]:
-        plan = self._plan(ops, current_owner(), times)
-        return plan.run(self._core.embedder.embed(plan.texts) if self._core.embedder and plan.texts else None)
-
-    def _plan(self, ops: Sequence[Op], owner: object, times: Sequence[Times] | None = None) -> Plan:
-        return Plan(self._core, ops, owner, include_expired=self._include_expired(), times=times)
+        core, include_expired = self._core, self._include_expired()
+        if len(ops) == 1 and isinstance(ops[0], GetOp):  # the most frequent batch, and one that needs no plan
+            return [reads.get(core.engine, contract.checked(ops[0]), include_expired)]
+        plan = Plan(core, ops, include_expired=include_expired, times=times)
+        return plan.run(core.embedder.embed(plan.texts) if core.embedder and plan.texts else None)
 
     async def _off_loop(self, ops: Sequence[Op], step: Callable[[], T]) -> T:
         future = self._threads.submit(step)
@@ -151,7 +151,7 @@ class Store(BaseStore):
             raise
 
     def _include_expired(self) -> bool:
-        return not (self.ttl_config or {}).get("omit_expired", False)
+        return not self.ttl_config or not self.ttl_config.get("omit_expired")
 
     # Life cycle
 
@@ -261,7 +261,7 @@ class Store(BaseStore):
         try:
             self._core.engine.delete_namespace(found, below=True)
         finally:
-            self._core.pages.forget(current_owner())
+            self._core.pages.forget(None)
 
     def count(self, prefix: Sequence[str] = ()) -> int:
         """How many items there are below ``prefix``, those of the namespace itself included; by default in the whole

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embeddings import DIMS
+from embeddings import DIMS, index
 from langgraph.store.base import GetOp, InvalidNamespaceError, ListNamespacesOp, MatchCondition, PutOp, SearchOp
 
 import vecmem
@@ -60,8 +60,8 @@ FAILING = {
 def test_a_failing_model(how: str, tmp_path: Path) -> None:
     embed, error = FAILING[how]
     path = tmp_path / "store"
-    with vecmem.Store(path) as plain:
-        plain.put(("kept",), "old", {"text": "old"})
+    with vecmem.Store(path, index=index(fields=["text"])) as working:
+        working.put(("kept",), "old", {"text": "old"})
     with vecmem.Store(path, index={"dims": DIMS, "embed": embed, "fields": ["text"]}) as store:
         with pytest.raises(error):
             store.batch([PutOp(("kept",), "unembedded", {}, index=False), *GOOD])
