@@ -14,7 +14,7 @@ use crate::json;
 /// A stored memory, as a read returned it.
 #[pyclass(frozen, subclass, weakref, module = "vecmem")]
 pub(crate) struct Item {
-    item: vecmem::Item,
+    pub(crate) item: vecmem::Item,
     value: PyOnceLock<Py<PyAny>>,
     namespace: PyOnceLock<Py<PyTuple>>,
 }
@@ -112,7 +112,7 @@ fn cut(text: &str) -> String {
 /// One result of a search: an item and how similar it is.
 #[pyclass(frozen, extends = Item, weakref, module = "vecmem")]
 pub(crate) struct Hit {
-    score: Option<f32>,
+    pub(crate) score: Option<f32>,
 }
 
 impl Hit {

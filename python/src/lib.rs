@@ -13,6 +13,7 @@ mod errors;
 mod handle;
 mod items;
 mod json;
+mod langgraph;
 mod queries;
 mod reader;
 mod scan;
@@ -34,6 +35,8 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<scan::Scan>()?;
     module.add_class::<writes::Put>()?;
     module.add_class::<writes::Delete>()?;
+    module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
+    module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
     let close_all = wrap_pyfunction!(handle::close_all, module)?;
     py.import("atexit")?.call_method1("register", (close_all,))?;
     Ok(())

@@ -5,7 +5,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use vecmem::{Address, LabelPattern, NamespaceQuery, ReadOptions, Store};
+use vecmem::{Address, LabelPattern, Namespace, NamespaceQuery, ReadOptions, Store};
 
 use crate::arguments::{count, labels, namespace, scope, text};
 use crate::call::detached;
@@ -25,6 +25,18 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn store(&self, py: Python<'_>) -> PyResult<Store> {
         self.handle.store(py).cloned()
+    }
+
+    /// The item under `key`, as the engine has it.
+    pub(crate) fn read_one(
+        &self,
+        py: Python<'_>,
+        namespace: &Namespace,
+        key: &str,
+        options: &ReadOptions,
+    ) -> PyResult<Option<vecmem::Item>> {
+        let store = self.store(py)?;
+        detached(py, || store.get_with(namespace, key, options))
     }
 }
 
@@ -58,8 +70,7 @@ impl Reader {
     ) -> PyResult<Option<Py<Item>>> {
         let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
         let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline)?;
-        let store = self.store(py)?;
-        let item = detached(py, || store.get_with(&namespace, &key, &options))?;
+        let item = self.read_one(py, &namespace, &key, &options)?;
         item.map(|item| Py::new(py, Item::new(item))).transpose()
     }
 

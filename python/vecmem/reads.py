@@ -16,15 +16,11 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, ListNamespacesOp, MatchCondition, SearchItem, SearchOp
 
+from ._vecmem import _get_item, _search_items
 from .embedding import Array
 from .paging import PagingMemory
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_TIMES = (datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc))
-
-# Up to the year 2223 a float of seconds is nearer to its microsecond than to any other, and this is the fastest way.
-_EXACT = 8_000_000_000_000_000
-_from_timestamp = datetime.fromtimestamp
 
 Namespace = tuple[str, ...]
 
@@ -41,11 +37,7 @@ def get(source: Any, op: GetOp, include_expired: bool) -> Item | None:
     """The item, or ``None``."""
     if not op.namespace:
         return None
-    found = source.get(op.namespace, op.key, include_expired=include_expired, refresh_ttl=op.refresh_ttl)
-    if found is None:
-        return None
-    created_at, updated_at = _times(found)
-    return Item(value=found.value, key=op.key, namespace=op.namespace, created_at=created_at, updated_at=updated_at)
+    return _get_item(source, op.namespace, op.key, include_expired, op.refresh_ttl)
 
 
 def search(
@@ -68,7 +60,7 @@ def search(
         hits = _page(source, op, asked, pages)
     else:
         hits = source.list(limit=op.limit, offset=op.offset, **asked)
-    return [_search_item(hit) for hit in hits]
+    return _search_items(hits)
 
 
 def list_namespaces(source: Any, op: ListNamespacesOp, include_expired: bool) -> list[Namespace]:
@@ -84,23 +76,12 @@ def list_namespaces(source: Any, op: ListNamespacesOp, include_expired: bool) ->
     return source.list_namespaces(max_depth=op.max_depth, limit=op.limit, offset=op.offset, **asked)
 
 
-def to_datetime(micros: int) -> datetime:
-    """Microseconds since 1970 UTC as a ``datetime``; the first or last one of Python's calendar for what lies beyond
-    it."""
-    if 0 <= micros < _EXACT:
-        return _from_timestamp(micros / 1e6, timezone.utc)
-    try:
-        return _EPOCH + timedelta(microseconds=micros)
-    except OverflowError:
-        return _TIMES[micros > 0]
-
-
 def to_micros(time: datetime) -> int:
-    """The inverse; a time without a zone counts as UTC."""
+    """A time in microseconds since 1970 UTC; one without a zone counts as UTC."""
     return (time.replace(tzinfo=time.tzinfo or timezone.utc) - _EPOCH) // timedelta(microseconds=1)
 
 
-def _page(source: Any, op: SearchOp, asked: dict[str, Any], pages: Pages) -> Iterable[Any]:
+def _page(source: Any, op: SearchOp, asked: dict[str, Any], pages: Pages) -> list[Any]:
     """A page of a listing, from the list of the page before if there is one."""
     question = _question(op, asked)
     kept = None if question is None else pages.memory.take(pages.owner, question, op.offset)
@@ -120,17 +101,6 @@ def _question(op: SearchOp, asked: dict[str, Any]) -> Hashable | None:
     except (TypeError, ValueError, RecursionError):
         return None
     return op.namespace_prefix, conditions, op.limit, asked["include_expired"], asked["refresh_ttl"]
-
-
-def _search_item(hit: Any) -> SearchItem:
-    created_at, updated_at = _times(hit)
-    return SearchItem(hit.namespace, hit.key, hit.value, created_at, updated_at, hit.score)
-
-
-def _times(found: Any) -> tuple[datetime, datetime]:
-    created_at, updated_at = found.created_at, found.updated_at
-    created = to_datetime(created_at)
-    return created, created if updated_at == created_at else to_datetime(updated_at)
 
 
 def _merge(conditions: Iterable[MatchCondition]) -> list[str] | None:

@@ -126,14 +126,21 @@ class Store(BaseStore):
         owner = current_owner()
 
         def begin() -> tuple[Plan, list[Result] | None]:
-            plan = Plan(self._core, ops, include_expired=self._include_expired(), owner=owner)
+            plan = planned()
             return plan, None if plan.texts else plan.run()
 
-        plan, results = await self._off_loop(ops, begin)
-        if results is None and self._core.embedder is not None:
-            vectors = await self._core.embedder.aembed(plan.texts)
-            results = await self._off_loop(ops, functools.partial(plan.run, vectors))
-        return results or []
+        def planned() -> Plan:
+            return Plan(self._core, ops, include_expired=self._include_expired(), owner=owner)
+
+        if any(isinstance(op, PutOp) for op in ops):  # whose values may be megabytes of JSON to write
+            plan, results = await self._off_loop(ops, begin)
+            if results is not None:
+                return results
+        else:
+            plan = planned()
+        embedder = self._core.embedder
+        vectors = await embedder.aembed(plan.texts) if embedder is not None and plan.texts else None
+        return await self._off_loop(ops, functools.partial(plan.run, vectors))
 
     def _execute(self, ops: Sequence[Op], times: Sequence[Times] | None = None) -> list[Result]:
         core, include_expired = self._core, self._include_expired()
