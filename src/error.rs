@@ -73,6 +73,12 @@ pub enum Limit {
     BatchOperations,
     /// Bytes of one batch.
     BatchBytes,
+    /// Settings of one store.
+    Settings,
+    /// Bytes of the name of a setting.
+    SettingNameBytes,
+    /// Bytes of one setting.
+    SettingBytes,
 }
 
 /// An error: its [`kind`](Error::kind), a message for people, and the cause where there is one.

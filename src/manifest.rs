@@ -24,7 +24,7 @@
 //!
 //! Body: hash secret 2 x u64; number of vector spaces u32 (0 or 1 today), for each id u16, dims u32, metric u16 (0
 //! cosine, 1 dot, 2 L2), name text; next file id u64; first log file u64; newest LSN that any file reflects u64; settings `bytes`
-//! (empty today); number of shards u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment:
+//! (`manifest/settings.rs`); number of shards u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment:
 //! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base that the LSNs in the file are counted from u64 (0
 //! for absolute ones; else the first LSN of the frame of the import that wrote the file),
 //! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
@@ -32,8 +32,10 @@
 //! terms a graph was built (`manifest/entry.rs`), nothing for codes.
 
 mod entry;
+mod settings;
 
 pub(crate) use entry::{DerivedEntry, SegmentEntry};
+pub(crate) use settings::Settings;
 
 use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
@@ -64,6 +66,7 @@ pub(crate) struct Manifest {
     pub first_log: u64,
     /// Tombstones and segments may know of operations up to here: the log must reach it.
     pub reflected: Lsn,
+    pub settings: Settings,
     pub shards: Vec<ShardEntry>,
 }
 
@@ -91,6 +94,7 @@ impl Manifest {
             next_file_id: 1,
             first_log: 0,
             reflected: 0,
+            settings: Settings::default(),
             shards,
         }
     }
@@ -176,7 +180,7 @@ impl Manifest {
         out.u64(self.next_file_id);
         out.u64(self.first_log);
         out.u64(self.reflected);
-        out.prefixed(&[]);
+        out.prefixed(&self.settings.encode());
         out.count(self.shards.len());
         for shard in &self.shards {
             out.prefixed(&shard.low);
@@ -235,7 +239,7 @@ fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
     if next_file_id.max(first_log).max(reflected) >= NUMBERS_MAX {
         return Err(reader.malformed("a number is out of range"));
     }
-    reader.prefixed(FILE_BYTES_MAX)?;
+    let settings = Settings::decode(reader.prefixed(FILE_BYTES_MAX)?)?;
     let count = reader.count(16, FILE_BYTES_MAX)?;
     let mut shards: Vec<ShardEntry> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -262,6 +266,7 @@ fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         next_file_id,
         first_log,
         reflected,
+        settings,
         shards,
     })
 }
@@ -309,10 +314,12 @@ mod tests {
             last_namespace: b"b\0".to_vec(),
             derived,
         };
-        Manifest::new(11, [1, 2], space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
+        let mut manifest = Manifest::new(11, [1, 2], space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
             shards[0].checkpoint = 9;
             shards[0].segments.push(segment);
-        })
+        });
+        manifest.settings = manifest.settings.with("index", Some("{}")).unwrap();
+        manifest
     }
 
     #[test]

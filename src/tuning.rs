@@ -29,8 +29,6 @@ pub struct Tuning {
     pub idle_checkpoint: Duration,
     /// Items that one sweep batch deletes.
     pub sweep_batch: usize,
-    /// Time between two background sweeps.
-    pub sweep_every: Duration,
     /// Touches that may wait for the next group.
     pub touch_queue: usize,
     /// Longest time a touch waits for a group to take it along.
@@ -78,7 +76,6 @@ impl Default for Tuning {
             dead_percent: 20,
             idle_checkpoint: Duration::from_secs(10),
             sweep_batch: 1_000,
-            sweep_every: Duration::from_secs(60),
             touch_queue: 4_096,
             touch_every: Duration::from_millis(50),
             graph_rows: 16_384,

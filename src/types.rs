@@ -32,6 +32,12 @@ pub mod limits {
     pub const BATCH_OPERATIONS: usize = 1_000_000;
     /// Bytes of one batch.
     pub const BATCH_BYTES: usize = 1 << 30;
+    /// Settings of one store.
+    pub const SETTINGS: usize = 64;
+    /// Bytes of the name of a setting.
+    pub const SETTING_NAME_BYTES: usize = 1 << 10;
+    /// Bytes of one setting.
+    pub const SETTING_BYTES: usize = 64 << 10;
     /// A vector whose squared norm is larger is refused, so that no score overflows.
     pub const SQUARED_NORM: f64 = 1e37;
 }

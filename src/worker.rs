@@ -54,14 +54,21 @@ pub(crate) struct Worker {
     threads: Mutex<Vec<JoinHandle<()>>>,
     opened_at: (i64, Duration),
     sync_every: Duration,
+    /// `None` where only the caller sweeps.
+    sweep_every: Option<Duration>,
 }
 
 impl Worker {
-    pub fn new(engine: Arc<Engine>, pipeline: Arc<Pipeline>, sync_every: Duration) -> Arc<Self> {
+    pub fn new(
+        engine: Arc<Engine>,
+        pipeline: Arc<Pipeline>,
+        sync_every: Duration,
+        sweep_every: Option<Duration>,
+    ) -> Arc<Self> {
         let opened_at = (engine.query_time(), engine.clock.monotonic());
         let (sealing, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
         let threads = Mutex::new(Vec::new());
-        Arc::new(Self { engine, pipeline, sealing, merging, building, threads, opened_at, sync_every })
+        Arc::new(Self { engine, pipeline, sealing, merging, building, threads, opened_at, sync_every, sweep_every })
     }
 
     /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log.

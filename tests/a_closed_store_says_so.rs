@@ -30,6 +30,8 @@ fn outcomes(store: &Store) -> Vec<(&'static str, Result<()>)> {
         ("compact", store.compact()),
         ("check", store.check(false).map(drop)),
         ("sweep", store.sweep().map(drop)),
+        ("setting", store.setting("s").map(drop)),
+        ("set_setting", store.set_setting("s", Some("1"))),
         ("import_mark", store.import_mark("s").map(drop)),
     ]
 }

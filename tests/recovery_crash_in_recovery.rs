@@ -3,7 +3,7 @@
 
 mod crash;
 
-use crash::compare::same_items;
+use crash::compare::{same_items, settings};
 use crash::history::{do_both, open, record, state_found};
 use crash::model::Model;
 use crash::operations::{Generator, Operation};
@@ -45,7 +45,8 @@ impl Second {
         storage.record_sync_points();
         let clock = SimClock::new(history.clocks[acknowledged]);
         let store = open(&storage, &clock, &options()).map_err(|error| format!("does not open: {error}"))?;
-        let (_, mut model) = state_found(history, &store, last)?;
+        let (_, model) = state_found(history, &store, last)?;
+        let mut model = model.with_settings(&settings(&store)?);
         same_items(&store, &model, &clock)?;
         let opened = storage.image();
         let mut states = vec![model.clone()];

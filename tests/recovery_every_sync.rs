@@ -10,7 +10,7 @@ mod crash;
 use std::time::{Duration, Instant};
 
 use crash::beside::{Recorder, draw};
-use crash::compare::{same_answers, same_items};
+use crash::compare::{same_answers, same_items, settings};
 use crash::history::{History, do_both, open, record, record_drawn, state_found};
 use crash::operations::Generator;
 use crash::{options, random::Random, tuning};
@@ -91,7 +91,13 @@ impl Sweep {
         let storage = image.survivor(loss, tear);
         let clock = SimClock::new(self.history.clocks[acknowledged]);
         let store = open(&storage, &clock, &self.options).map_err(|error| format!("does not open: {error}"))?;
-        let (found, mut model) = state_found(&self.history, &store, *promised.end())?;
+        let (found, model) = state_found(&self.history, &store, *promised.end())?;
+        let settings = settings(&store)?;
+        let under_way = (acknowledged + 1).min(self.history.models.len() - 1);
+        if (acknowledged..=under_way).all(|number| self.history.models[number].settings != settings) {
+            return Err(format!("the settings are {settings:?}"));
+        }
+        let mut model = model.with_settings(&settings);
         if !promised.contains(&found) && self.history.models[found].lsn != self.history.models[*promised.start()].lsn {
             return Err(format!("{found} operations are left, {promised:?} were promised"));
         }
@@ -145,10 +151,10 @@ fn power_loss_at_every_sync_with_two_shards() {
 #[test]
 fn power_loss_at_every_sync_beside_background_threads() {
     let hour = Duration::from_secs(3_600);
-    let threads = Tuning { inline_background: false, busy_timeout: hour, sweep_every: 1_000 * hour, ..tuning() };
+    let threads = Tuning { inline_background: false, busy_timeout: hour, ..tuning() };
     let mut generator = Generator::new(5, KEYS);
     generator.touches = false;
-    let history = record_drawn(5, OPERATIONS, generator, &options().tuning(threads));
+    let history = record_drawn(5, OPERATIONS, generator, &options().tuning(threads).sweep_every(None));
     let sweep = Sweep::of("threads", 5, Durability::Sync, options(), history);
     sweep.check(2, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
 }

@@ -5,7 +5,7 @@ mod crash;
 
 use std::time::Instant;
 
-use crash::compare::{same_answers, same_items};
+use crash::compare::{same_answers, same_items, settings};
 use crash::history::{do_both, open};
 use crash::model::Model;
 use crash::operations::{Change, Generator, Operation, perform};
@@ -80,7 +80,7 @@ impl Run {
             Err(_) if self.fenced => Err("failed otherwise than as fenced, although it is".into()),
             Err(error) => {
                 // Only what needs log space drops the touches that wait.
-                if !matches!(operation, Operation::Compact) {
+                if !matches!(operation, Operation::Compact | Operation::Setting(..)) {
                     self.model.drop_touches();
                 }
                 typed(error.kind())
@@ -96,7 +96,8 @@ impl Run {
         let unmarked = self.fenced && !storage.names().contains(&"wal-doubt".to_owned());
         let store = open(storage, &self.clock, &small_options()).map_err(|error| format!("does not open: {error}"))?;
         let lsn = store.stats().map_err(|error| error.to_string())?.visible_lsn;
-        let done = self.under_way.iter().find(|done| done.lsn == lsn);
+        let settings = settings(&store)?;
+        let done = self.under_way.iter().find(|done| done.lsn == lsn && done.settings == settings);
         let mut model = done.unwrap_or(&self.model).reopened();
         same_items(&store, &model, &self.clock)?;
         let mut generator = Generator::new(1, 14);

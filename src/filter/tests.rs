@@ -277,8 +277,8 @@ fn errors_name_the_place() {
         (r#"{"a":{"$exists":1}}"#, "filter.a.$exists: expects true or false"),
         (r#"{"access') = 'public' OR '1'='1":1}"#, "filter: Invalid filter key access"),
         (r#"{"a":{"b\u0000":1}}"#, r"filter.a: Invalid filter key b\0:"),
-        (r#"{"a":1,"a":2}"#, "filter: not a valid JSON object: a key that the same object already has at byte 7"),
-        (r#"[]"#, "filter: not a valid JSON object"),
+        (r#"{"a":1,"a":2}"#, "filter: not valid JSON: a key that the same object already has at byte 7"),
+        (r#"[]"#, "filter: not valid JSON"),
     ] {
         let error = Filter::from_json_str(filter).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -20,6 +20,15 @@ use crate::error::{Error, Limit, Result};
 /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) with the byte offset of the first fault,
 /// [`Limit::Depth`] if the object nests too deep, [`Limit::ValueBytes`] if it is 4 GiB or more.
 pub fn validate_object(bytes: &[u8], max_depth: usize) -> Result<()> {
+    validate(bytes, max_depth, true)
+}
+
+/// The same for one JSON value of any type.
+pub fn validate_value(bytes: &[u8], max_depth: usize) -> Result<()> {
+    validate(bytes, max_depth, false)
+}
+
+fn validate(bytes: &[u8], max_depth: usize, is_object: bool) -> Result<()> {
     // Offsets are kept in 32 bits.
     if u32::try_from(bytes.len()).is_err() {
         return Err(Error::limit(Limit::ValueBytes, "the JSON text", bytes.len(), u32::MAX as usize));
@@ -28,18 +37,18 @@ pub fn validate_object(bytes: &[u8], max_depth: usize) -> Result<()> {
         return Err(fault(error.valid_up_to(), "bytes that are not UTF-8"));
     }
     let mut validator = Validator { bytes, at: 0, max_depth, open: Vec::new(), keys: Vec::new() };
-    if validator.peek() != Some(b'{') {
+    if validator.peek() != Some(b'{') && is_object {
         return Err(fault(validator.at, "something else than the '{' of an object"));
     }
     validator.run()?;
     match validator.peek() {
         None => Ok(()),
-        Some(_) => Err(fault(validator.at, "more text after the end of the object")),
+        Some(_) => Err(fault(validator.at, "more text after its end")),
     }
 }
 
 fn fault(at: usize, what: &str) -> Error {
-    Error::invalid(format!("not a valid JSON object: {what} at byte {at}"))
+    Error::invalid(format!("not valid JSON: {what} at byte {at}"))
 }
 
 /// An object or array whose end has not been read.

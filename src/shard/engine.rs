@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Settings};
 use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
@@ -51,6 +51,8 @@ pub(crate) struct Installed {
     pub manifest: Manifest,
     /// Files of the previous generation, which stay until the next commit.
     pub previous_files: Vec<String>,
+    /// What the next generation holds.
+    pub settings: Settings,
 }
 
 /// An open store, below its public face.
@@ -66,6 +68,8 @@ pub(crate) struct Engine {
     pub log: Mutex<Log>,
     pub installing: Mutex<Installed>,
     pub manifest_generation: AtomicU64,
+    /// As the newest manifest has them.
+    pub settings: Published<Settings>,
     pub next_file_id: AtomicU64,
     pub newest_clock: AtomicI64,
     pub counters: Counters,
@@ -144,6 +148,7 @@ impl Engine {
             applying: Mutex::new(()),
             log: Mutex::new(start.log),
             manifest_generation: AtomicU64::new(start.installed.manifest.generation),
+            settings: Published::new(Arc::new(start.installed.settings.clone())),
             installing: Mutex::new(start.installed),
             next_file_id: AtomicU64::new(start.next_file_id),
             newest_clock: AtomicI64::new(start.newest_clock),

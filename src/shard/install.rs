@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
-use crate::manifest::{Manifest, SegmentEntry};
+use crate::manifest::{Manifest, SegmentEntry, Settings};
 use crate::record::{ALIVE, Lsn};
 use crate::segment::active::Active;
 use crate::segment::dead::Touch;
@@ -78,12 +78,34 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
 
 /// Commits a manifest that reflects everything applied in shards whose active part is empty, so that old log can go.
 pub(crate) fn checkpoint(engine: &Engine) -> Result<()> {
+    commit(engine, &mut engine.installing.lock())
+}
+
+/// Changes the settings; they survive a power loss when this returns.
+pub(crate) fn change_settings(engine: &Engine, change: impl FnOnce(&Settings) -> Result<Settings>) -> Result<()> {
     let mut installed = engine.installing.lock();
+    let changed = change(&installed.settings)?;
+    if changed == installed.settings {
+        return Ok(());
+    }
+    let before = std::mem::replace(&mut installed.settings, changed);
+    if let Err(error) = commit(engine, &mut installed) {
+        installed.settings = before;
+        return Err(error);
+    }
+    drop(engine.settings.set(Arc::new(installed.settings.clone())));
+    // Should the newest generation be damaged one day, the one before has them too. They are durable without it.
+    let _ = commit(engine, &mut installed);
+    Ok(())
+}
+
+/// Commits a manifest of everything that is applied.
+fn commit(engine: &Engine, installed: &mut MutexGuard<'_, Installed>) -> Result<()> {
     let applying = engine.applying.lock();
     let view = engine.view.get();
     let changed = changed_tombstones(&view);
     drop(applying);
-    write_and_commit(engine, &mut installed, &view, &changed, None)
+    write_and_commit(engine, installed, &view, &changed, None)
 }
 
 /// Gives the output what happened to its rows in the inputs since the base.
@@ -202,7 +224,7 @@ fn try_commit(
     let reached = checkpoints.iter().copied().min().unwrap_or(0);
     let first_log = engine.log.lock().first_needed(reached);
     let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
-    let next = installed.manifest.with(next_file_id, first_log, view.visible, |entries| {
+    let mut next = installed.manifest.with(next_file_id, first_log, view.visible, |entries| {
         for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
             let before = std::mem::take(&mut entry.segments);
             entry.checkpoint = checkpoint;
@@ -210,6 +232,7 @@ fn try_commit(
                 shard.segments.iter().map(|part| entry_of(part, &before, &rewritten, generation)).collect();
         }
     });
+    next.settings = installed.settings.clone();
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,

@@ -204,7 +204,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
-    let installed = Installed { previous_files, manifest };
+    let installed = Installed { previous_files, settings: manifest.settings.clone(), manifest };
     Ok(Start { identity, view, log, installed, next_file_id, newest_clock })
 }
 

@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::shard::decide::{Write, Written};
 use crate::shard::engine::Engine;
+use crate::shard::install::change_settings;
 use crate::sync::RwLock;
 use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_namespace};
 use crate::worker::Worker;
@@ -265,6 +266,23 @@ impl Store {
     pub fn import_mark(&self, source: &str) -> Result<Option<String>> {
         let item = self.get(&own_namespace("import"), source)?;
         Ok(item.map(|item| item.value.into()))
+    }
+
+    /// The JSON document that [`Store::set_setting`] kept under `name`; from memory.
+    pub fn setting(&self, name: &str) -> Result<Option<String>> {
+        self.handle.engine.check_usable()?;
+        Ok(self.handle.engine.settings.get().get(name).map(str::to_owned))
+    }
+
+    /// Keeps a JSON document that belongs to the store as a whole, like how an application wants its items indexed; `None` removes it.
+    /// It survives a power loss when this returns, in every durability, and is no item: in no read, and outside of batches.
+    ///
+    /// At most [`limits::SETTINGS`](crate::limits::SETTINGS), each of [`limits::SETTING_BYTES`](crate::limits::SETTING_BYTES).
+    /// Errors: `InvalidInput`, `Limit`, `DiskFull`, `Fenced`, `Io`; nothing has changed then, or, when fenced, nobody knows.
+    pub fn set_setting(&self, name: &str, json: Option<&str>) -> Result<()> {
+        let _call = self.handle.calls.read();
+        self.handle.engine.check_writable()?;
+        change_settings(&self.handle.engine, |settings| settings.with(name, json))
     }
 
     /// Syncs and closes the store, for all clones: later calls fail with `Closed`.

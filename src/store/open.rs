@@ -157,7 +157,7 @@ fn start(
     let last_lsn = recovered.view.visible;
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
     let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));
-    let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), options.sync_every);
+    let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), options.sync_every, options.sweep_period());
     if options.tuning.inline_background {
         worker.verify_graphs();
     }

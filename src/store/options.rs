@@ -7,6 +7,8 @@ use crate::storage::{Hot, ReadMode};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Metric, Namespace, VectorSpace, limits};
 
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// Options of [`Store::open`](crate::Store::open); the defaults are the safe ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -14,6 +16,8 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) durability: Durability,
     pub(crate) sync_every: Duration,
+    /// What was asked for, if anything was: the time between two sweeps, or none at all.
+    pub(crate) sweep_every: Option<Option<Duration>>,
     pub(crate) read_mode: ReadMode,
     pub(crate) hot: Hot,
     pub(crate) lock_timeout: Duration,
@@ -35,6 +39,7 @@ impl Options {
             create: true,
             durability: Durability::Sync,
             sync_every: Duration::from_millis(100),
+            sweep_every: None,
             read_mode: ReadMode::Map,
             hot: Hot::Map,
             lock_timeout: Duration::from_secs(5),
@@ -66,6 +71,15 @@ impl Options {
     #[must_use]
     pub fn sync_every(mut self, period: Duration) -> Self {
         self.sync_every = period.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How often expired items are removed in the background, to the second; `None` for never, so that only
+    /// [`Store::sweep`](crate::Store::sweep) removes them. They are in no result either way. Default: every 60 s, or, where the store
+    /// is open in this process already, as it is.
+    #[must_use]
+    pub fn sweep_every(mut self, period: Option<Duration>) -> Self {
+        self.sweep_every = Some(period);
         self
     }
 
@@ -116,12 +130,18 @@ impl Options {
         }
     }
 
+    /// The time between two sweeps of the background, if it sweeps at all.
+    pub(crate) fn sweep_period(&self) -> Option<Duration> {
+        self.sweep_every.unwrap_or(Some(SWEEP_EVERY))
+    }
+
     /// Whether a store opened with these serves somebody who asks for `other`.
     pub(crate) fn serves(&self, other: &Self, space: Option<VectorSpace>) -> bool {
         self.durability == other.durability
             && self.read_mode == other.read_mode
             && self.hot == other.hot
             && (self.durability != Durability::Os || self.sync_every == other.sync_every)
+            && other.sweep_every.is_none_or(|period| period == self.sweep_period())
             && (other.space.is_none() || other.space == space)
     }
 }

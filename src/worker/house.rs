@@ -23,7 +23,7 @@ impl Worker {
     pub(super) fn keep_house(&self, swept: &mut Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
         self.bury();
         let now = self.engine.clock.monotonic();
-        if now.saturating_sub(*swept) >= self.engine.tuning.sweep_every {
+        if self.sweep_every.is_some_and(|period| now.saturating_sub(*swept) >= period) {
             *swept = now;
             self.sweep()?;
         }

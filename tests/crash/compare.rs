@@ -1,7 +1,7 @@
 //! Compares a store with the model: every item with all it has, and what each kind of read answers.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vecmem::distance::{Kernels, inverse_norm, norm, score};
@@ -9,7 +9,7 @@ use vecmem::testing::{Clock, SimClock};
 use vecmem::{Address, Filter, Item, Metric, NamespaceQuery, Query, ReadOptions, ScanQuery, Scope, Store};
 
 use super::model::{Model, covers};
-use super::operations::{Generator, TAGS};
+use super::operations::{Generator, SETTINGS, TAGS};
 
 /// Every item, vectors and times included; counts; marks. Cheap.
 pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), String> {
@@ -31,7 +31,16 @@ pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), 
     for source in ["file.jsonl", "another"] {
         equal("the mark", &store.import_mark(source).map_err(text)?, &model.marks.get(source).cloned())?;
     }
-    Ok(())
+    equal("the settings", &settings(store)?, &model.settings)
+}
+
+/// The settings that there are.
+pub fn settings(store: &Store) -> Result<BTreeMap<String, String>, String> {
+    let mut found = BTreeMap::new();
+    for name in SETTINGS {
+        found.extend(store.setting(name).map_err(text)?.map(|json| (name.to_owned(), json)));
+    }
+    Ok(found)
 }
 
 /// Everything: items, single reads, listings, namespaces, exact searches with and without filters, and the store's own check.

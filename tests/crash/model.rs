@@ -22,6 +22,7 @@ pub struct Model {
     pub items: BTreeMap<Key, Arc<Item>>,
     /// Import marks by source.
     pub marks: BTreeMap<String, String>,
+    pub settings: BTreeMap<String, String>,
     /// The last one given out.
     pub lsn: u64,
     newest_clock: i64,
@@ -61,6 +62,11 @@ impl Model {
         touched
     }
 
+    /// The same with other settings: they are durable at once, whatever is lost of the log.
+    pub fn with_settings(self, settings: &BTreeMap<String, String>) -> Self {
+        Self { settings: settings.clone(), ..self }
+    }
+
     /// Reads that wanted to push an expiry back have no effect.
     pub fn drop_touches(&mut self) {
         self.touches.clear();
@@ -95,6 +101,11 @@ impl Model {
             Operation::Sweep => self.sweep(clock),
             Operation::Flush => {
                 self.frame(clock, |_| Some(()));
+                Outcome::Done
+            }
+            Operation::Setting(name, json) => {
+                self.settings.remove(*name);
+                self.settings.extend(json.iter().map(|json| ((*name).to_owned(), json.clone())));
                 Outcome::Done
             }
             Operation::Compact | Operation::Advance(_) => Outcome::Done,

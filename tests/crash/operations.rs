@@ -58,6 +58,8 @@ pub enum Operation {
     Sweep,
     Flush,
     Compact,
+    /// Keeps a JSON document under a name, or removes it.
+    Setting(&'static str, Option<String>),
     /// Time passes.
     Advance(Duration),
 }
@@ -115,6 +117,7 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
         Operation::Sweep => store.sweep().map(Outcome::Swept),
         Operation::Flush => store.flush().map(|()| Outcome::Done),
         Operation::Compact => store.compact().map(|()| Outcome::Done),
+        Operation::Setting(name, json) => store.set_setting(name, json.as_deref()).map(|()| Outcome::Done),
         Operation::Advance(span) => {
             clock.advance(*span);
             Ok(Outcome::Done)
@@ -172,6 +175,8 @@ pub struct Generator {
 
 pub const TAGS: [&str; 4] = ["red", "green", "blue", "a \"quoted\" one"];
 
+pub const SETTINGS: [&str; 2] = ["index rules", "ü"];
+
 /// Prefixes of each other as tuples and as bytes, and labels with every awkward character.
 pub fn namespaces() -> Vec<Namespace> {
     let tuples: [&[&str]; 10] = [
@@ -207,6 +212,7 @@ impl Generator {
             820..=849 => Operation::Flush,
             850..=851 => Operation::Compact,
             852..=866 => self.import(model),
+            867..=872 => self.setting(),
             _ => Operation::Advance(Duration::from_millis(1 + self.random.next() % 4_000)),
         }
     }
@@ -238,6 +244,11 @@ impl Generator {
             changes.push(PutChange { condition: Condition::Always, ..put });
         }
         Operation::Import(changes, self.random.percent(50).then(|| "another".to_owned()))
+    }
+
+    fn setting(&mut self) -> Operation {
+        let json = self.random.percent(70).then(|| format!("[{}]", self.count));
+        Operation::Setting(SETTINGS[self.random.below(SETTINGS.len())], json)
     }
 
     fn make_unconditional(change: &mut Change) {

@@ -1,0 +1,119 @@
+//! Settings: small JSON documents that belong to a store as a whole and are kept in its manifest.
+//!
+//! Invariants:
+//! * At most [`limits::SETTINGS`] of them, each a JSON document of at most [`limits::SETTING_BYTES`].
+//! * Names are in order, each once, so equal settings have equal bytes.
+//!
+//! # Format
+//!
+//! Nothing where there is none; else, little endian, their number u32, and for each its name and its JSON, both a u32 length and that
+//! many bytes. A version of vecmem that keeps them in another form raises the manifest's oldest reader version, and so is refused.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+
+use crate::codec::{Decoded, Reader, Writer};
+use crate::error::{Error, Limit, Result};
+use crate::json::validate_value;
+use crate::types::limits;
+
+/// The settings of a store. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Settings {
+    documents: Arc<BTreeMap<String, Arc<str>>>,
+}
+
+impl Settings {
+    /// The document of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.documents.get(name).map(|json| &**json)
+    }
+
+    /// The same settings with one set, or removed.
+    pub fn with(&self, name: &str, json: Option<&str>) -> Result<Self> {
+        let mut documents = BTreeMap::clone(&self.documents);
+        match json {
+            None => drop(documents.remove(name)),
+            Some(json) => {
+                check(name, json)?;
+                documents.insert(name.to_owned(), json.into());
+            }
+        }
+        within(Limit::Settings, "settings of the store", documents.len(), limits::SETTINGS)?;
+        Ok(Self { documents: Arc::new(documents) })
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        if !self.documents.is_empty() {
+            out.count(self.documents.len());
+        }
+        for (name, json) in &*self.documents {
+            out.prefixed(name.as_bytes());
+            out.prefixed(json.as_bytes());
+        }
+        out.into_vec()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Decoded<Self> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut reader = Reader::new(bytes);
+        let count = reader.count(8, limits::SETTINGS)?;
+        let mut documents: BTreeMap<String, Arc<str>> = BTreeMap::new();
+        for _ in 0..count {
+            let name = reader.text(limits::SETTING_NAME_BYTES)?;
+            if documents.last_key_value().is_some_and(|(last, _)| last.as_str() >= name) {
+                return Err(reader.malformed("the settings are not in order"));
+            }
+            documents.insert(name.to_owned(), reader.text(limits::SETTING_BYTES)?.into());
+        }
+        reader.finish()?;
+        Ok(Self { documents: Arc::new(documents) })
+    }
+}
+
+fn check(name: &str, json: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::invalid("the name of a setting is empty; give it one"));
+    }
+    let what = "bytes of the name of a setting";
+    within(Limit::SettingNameBytes, what, name.len(), limits::SETTING_NAME_BYTES)?;
+    let what = format_args!("bytes of the setting {name:?}");
+    within(Limit::SettingBytes, what, json.len(), limits::SETTING_BYTES)?;
+    validate_value(json.as_bytes(), limits::DEPTH).map_err(|error| error.context(format!("the setting {name:?}")))
+}
+
+fn within(limit: Limit, what: impl Display, found: usize, most: usize) -> Result<()> {
+    if found > most { Err(Error::limit(limit, what, found, most)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_round_trip_and_their_bytes_are_fixed() {
+        let settings = Settings::default().with("b", Some("[1]")).unwrap().with("a", Some("null")).unwrap();
+        let golden = b"\x02\0\0\0\x01\0\0\0a\x04\0\0\0null\x01\0\0\0b\x03\0\0\0[1]";
+        assert_eq!(settings.encode(), golden);
+        assert_eq!(Settings::decode(golden).unwrap(), settings);
+        assert_eq!((Settings::default().encode(), Settings::decode(b"").unwrap()), (Vec::new(), Settings::default()));
+        let none = settings.with("a", None).unwrap().with("b", None).unwrap();
+        assert_eq!(none, Settings::default());
+    }
+
+    #[test]
+    fn bytes_in_another_form_are_refused() {
+        let whole = Settings::default().with("b", Some("1")).unwrap().with("c", Some("2")).unwrap().encode();
+        for length in 1..whole.len() {
+            assert!(Settings::decode(&whole[..length]).is_err(), "{length} bytes");
+        }
+        let mut twice = whole.clone();
+        twice[18] = b'b';
+        assert!(Settings::decode(&twice).is_err(), "a name twice");
+        assert!(Settings::decode(&[whole, vec![0]].concat()).is_err(), "more behind the end");
+    }
+}
