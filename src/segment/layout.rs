@@ -14,7 +14,7 @@
 //!
 //! ```text
 //! OFFSET  SIZE  MEANING (n rows, v vectors, s namespaces, p paths, l path lists)
-//! 64      4     dimensions; 0 in a store without vector space
+//! 64      4     dimensions; 0 where the store had no vector space when the file was written
 //! 68      2     metric: 0 cosine, 1 dot, 2 L2
 //! 70      2     number of vector spaces, 0 or 1
 //! 72      4     n, at least 1

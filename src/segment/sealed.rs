@@ -68,10 +68,13 @@ impl Segment {
     /// Opens the segment. Damaged or missing codes do not matter here: see [`Segment::codes_problem`].
     pub fn open(storage: &dyn Storage, keys: &StoreKeys, files: &SegmentFiles) -> Result<Self> {
         let file = CheckedMap::open(storage, truth_name(files.file_id), keys.truth(files.file_id))?;
-        let header = Header::decode(file.fields(), file.body_end()).map_err(|error| error.in_file(file.name(), 64))?;
+        let decoded = Header::decode(file.fields(), file.body_end());
+        let mut header = decoded.map_err(|error| error.in_file(file.name(), 64))?;
         if file.header_crc() != files.header_crc || file.bytes().len() as u64 != files.length {
             return Err(Error::corrupt(file.name(), 0, "this is not the file that the manifest names"));
         }
+        // Written before the store had one, so without vectors: nothing in the file depends on it.
+        header.space = header.space.or(keys.space);
         if header.space != keys.space {
             return Err(Error::corrupt(file.name(), 64, "the vector space is not the store's"));
         }

@@ -325,6 +325,27 @@ pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, cuts: &[
     storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))
 }
 
+/// Gives a vector space to a store that may be opened and has none; tells whether that was so.
+///
+/// Nothing but the manifest knows of it: what was written before has no vectors. Both manifests that are kept have it then, for the log
+/// may soon hold vectors that a fall back behind it could not replay.
+pub(crate) fn add_space(storage: &dyn Storage, facts: &Facts, space: VectorSpace) -> Result<bool> {
+    let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = &facts.manifest else {
+        return Ok(false);
+    };
+    if manifest.space.is_some() {
+        return Ok(false);
+    }
+    let mut manifest = manifest.clone();
+    for _ in 0..2 {
+        manifest = manifest.with(manifest.next_file_id, manifest.first_log, manifest.reflected, |_| {});
+        manifest.space = Some(space);
+        manifest.write(storage).and_then(|()| manifest.publish(storage))?;
+        storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))?;
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

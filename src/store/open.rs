@@ -12,14 +12,14 @@ use crate::commit::Pipeline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{manifest_generation, parse_name};
 use crate::shard::engine::Engine;
-use crate::shard::recover::{Verdict, create, gather, recover};
+use crate::shard::recover::{Verdict, add_space, create, gather, recover};
 use crate::storage::disk::{DiskStorage, SystemClock};
 use crate::storage::lock::DirectoryLock;
 use crate::storage::{Clock, Storage, disk};
 use crate::store::options::Options;
 use crate::store::{Handle, Store};
 use crate::sync::{Mutex, RwLock};
-use crate::types::Durability;
+use crate::types::{Durability, VectorSpace};
 use crate::worker::Worker;
 
 type Key = (u64, u64);
@@ -63,14 +63,14 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     if let Some(handle) = found.filter(|handle| handle.engine.check_usable().is_ok()) {
         // Should this turn out to be the last handle, its drop takes the registry's lock.
         drop(open);
-        if !handle.options.serves(&options, handle.engine.identity.keys.space) {
-            return Err(Error::new(
-                ErrorKind::OptionsDiffer,
-                format!(
-                    "{} is open in this process with other options; use the same ones, or close it",
-                    path.display()
-                ),
-            ));
+        let found = handle.engine.identity.keys.space;
+        if !handle.options.serves(&options, found) {
+            let why = match options.space {
+                Some(_) if options.space != found => format!("{}, not {}", described(found), described(options.space)),
+                _ => "other options".to_owned(),
+            };
+            let message = format!("{} is open in this process with {why}; use the same, or close it", path.display());
+            return Err(Error::new(ErrorKind::OptionsDiffer, message));
         }
         return Ok(Store { handle });
     }
@@ -81,6 +81,11 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     let store = start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)?;
     open.insert(key, Arc::downgrade(&store.handle));
     Ok(store)
+}
+
+/// A vector space, for people.
+fn described(space: Option<VectorSpace>) -> String {
+    space.map_or("no vectors".to_owned(), |space| format!("vectors of {} dimensions, {:?}", space.dims, space.metric))
 }
 
 /// That the directory is a store, or one may be made of it: before anything is written to it, the lock included.
@@ -142,16 +147,21 @@ fn start(
             create(&*storage, options.space, &cuts)?;
             facts = gather(&*storage)?;
         }
-        Verdict::Open | Verdict::OpenWithoutTail => {}
+        Verdict::Open | Verdict::OpenWithoutTail => {
+            if let Some(space) = options.space
+                && add_space(&*storage, &facts, space)?
+            {
+                facts = gather(&*storage)?;
+            }
+        }
     }
     let recovered = recover(&storage, facts, path)?;
     let found = recovered.identity.keys.space;
     if options.space.is_some() && options.space != found {
-        let found =
-            found.map_or("no vectors".to_owned(), |space| format!("{} dimensions, {:?}", space.dims, space.metric));
+        let (found, asked) = (described(found), described(options.space));
         return Err(Error::new(
             ErrorKind::OptionsDiffer,
-            format!("{} was created with {found}; open it with the same", storage.describe()),
+            format!("{} has {found}, not {asked}; open it with the same, or without asking", storage.describe()),
         ));
     }
     let last_lsn = recovered.view.visible;

@@ -32,7 +32,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// No vector space asked for: an existing store keeps its own, a new one is a durable JSON key-value store.
+    /// No vector space asked for: an existing store keeps its own, a new one is a durable JSON key-value store until it is opened
+    /// with one.
     pub fn new() -> Self {
         Self {
             space: None,
@@ -48,7 +49,8 @@ impl Options {
         }
     }
 
-    /// Vectors of `dims` numbers (1 to 16,384), compared by `metric`. An existing store must have the same.
+    /// Vectors of `dims` numbers (1 to 16,384), compared by `metric`. An existing store must have the same; one that was created
+    /// without any gets them when it is opened.
     pub fn with_vectors(dims: usize, metric: Metric) -> Self {
         Self { space: Some(VectorSpace { dims, metric }), ..Self::new() }
     }

@@ -324,7 +324,7 @@ pub(super) fn check_vector(space: Option<VectorSpace>, values: &[f32]) -> Result
     let Some(space) = space else {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            "this store has no vector space; create it with Options::with_vectors to keep vectors",
+            "this store has no vector space; open it with Options::with_vectors to keep vectors",
         ));
     };
     if values.len() != space.dims {
