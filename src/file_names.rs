@@ -47,7 +47,7 @@ pub(crate) fn parse_name(name: &str) -> Option<FileName> {
     }
     let (stem, extension) = name.strip_prefix("seg-")?.split_once('.')?;
     match extension {
-        "truth" | "codes" | "graph" => hex16(stem).map(FileName::Segment),
+        "truth" | "blob" | "codes" | "graph" => hex16(stem).map(FileName::Segment),
         "dead" => {
             let (id, generation) = stem.split_once('-')?;
             hex16(generation)?;

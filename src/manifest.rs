@@ -28,8 +28,8 @@
 //! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base that the LSNs in the file are counted from u64 (0
 //! for absolute ones; else the first LSN of the frame of the import that wrote the file),
 //! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
-//! derived files u32, for each: kind u16 (1 codes, 2 graph), version u16, file id u64, length u64, details `bytes`: on which
-//! terms a graph was built (`manifest/entry.rs`), nothing for codes.
+//! files beside it u32, for each: kind u16 (1 codes, 2 graph, both derived; 3 blob, which is truth), version u16, file id u64,
+//! length u64, details `bytes`: what there is to say of that kind (`manifest/entry.rs`).
 
 mod entry;
 mod settings;
@@ -290,6 +290,7 @@ fn crc_of(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::file_names::{FileName, parse_name};
+    use crate::segment::blob::BlobFile;
     use crate::segment::derived::DerivedFile;
     use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
 
@@ -312,6 +313,9 @@ mod tests {
             dead_generation: 2,
             first_namespace: b"a\0".to_vec(),
             last_namespace: b"b\0".to_vec(),
+            blobs: [5, 7]
+                .map(|id| BlobFile { file_id: id, length: 4160, value_bytes: 30, header_crc: 6, reserved: 0 })
+                .to_vec(),
             derived,
         };
         let mut manifest = Manifest::new(11, [1, 2], space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
@@ -327,7 +331,7 @@ mod tests {
         let manifest = example();
         assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
         let files: Vec<_> = manifest.files().map(|name| parse_name(&name)).collect();
-        assert_eq!(files, [7, 7, 8, 9, 7].map(|id| Some(FileName::Segment(id))));
+        assert_eq!(files, [7, 5, 7, 7, 8, 9, 7].map(|id| Some(FileName::Segment(id))));
         assert_eq!(parse_name("seg-0000000000000007.truth~"), None);
         assert_eq!(manifest.interval(0), Interval { low: vec![], high: b"m\0".to_vec() });
         assert_eq!(manifest.interval(1).high, vec![0xFF]);

@@ -25,6 +25,10 @@ pub struct Tuning {
     pub segments_max: usize,
     /// Share of dead rows past which a segment is rewritten alone, in percent.
     pub dead_percent: u64,
+    /// Bytes from which a value lies in a blob file, once it leaves memory.
+    pub blob_value_bytes: usize,
+    /// Blob files of one segment beyond which a merge gathers the smallest.
+    pub blob_files: usize,
     /// Idle time after which a checkpoint frees log files.
     pub idle_checkpoint: Duration,
     /// Items that one sweep batch deletes.
@@ -74,6 +78,8 @@ impl Default for Tuning {
             merge_ratio: 4,
             segments_max: 8,
             dead_percent: 20,
+            blob_value_bytes: 64 << 10,
+            blob_files: 64,
             idle_checkpoint: Duration::from_secs(10),
             sweep_batch: 1_000,
             touch_queue: 4_096,
@@ -105,6 +111,8 @@ impl Tuning {
             log_file_max_bytes: 32 << 10,
             log_total_bytes: 256 << 10,
             segments_max: 4,
+            blob_value_bytes: 150,
+            blob_files: 3,
             sweep_batch: 10,
             graph_rows: 16,
             earn_rows: 8,

@@ -189,7 +189,8 @@ impl Worker {
 
     fn output(&self, file_id: u64) -> seal::Output<'_> {
         let (storage, keys) = (&*self.engine.storage, self.engine.identity.keys);
-        seal::Output { storage, keys, file_id, go_on: Box::new(|| self.engine.check_writable()) }
+        let blob_value_bytes = self.engine.tuning.blob_value_bytes;
+        seal::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(|| self.engine.check_writable()) }
     }
 
     fn open(&self, info: &SegmentInfo) -> Result<SharedPart> {

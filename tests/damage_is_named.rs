@@ -20,7 +20,7 @@ fn small_options() -> Options {
     options().tuning(Tuning { active_rows: 16, ..tuning() })
 }
 
-/// A closed store with segments, tombstones, codes, graphs, log to replay, two manifests and a reserve.
+/// A closed store with segments, blob files, tombstones, codes, graphs, log to replay, two manifests and a reserve.
 struct Closed {
     storage: SimStorage,
     clock: SimClock,
@@ -31,8 +31,9 @@ struct Closed {
 
 impl Closed {
     fn new(seed: u64) -> Self {
-        let has_all =
-            |closed: &Self| ["dead", "graph"].iter().all(|kind| closed.used.iter().any(|name| kind_of(name) == *kind));
+        let has_all = |closed: &Self| {
+            ["dead", "graph", "blob"].iter().all(|kind| closed.used.iter().any(|name| kind_of(name) == *kind))
+        };
         (0..).map(|more| Self::of(seed + 1_000 * more)).find(has_all).unwrap()
     }
 
@@ -65,7 +66,7 @@ impl Closed {
 }
 
 fn kind_of(name: &str) -> &'static str {
-    let kinds = ["manifest", "truth", "codes", "graph", "dead", "log"];
+    let kinds = ["manifest", "truth", "blob", "codes", "graph", "dead", "log"];
     kinds.into_iter().find(|kind| name.contains(kind)).unwrap_or("other")
 }
 
@@ -98,7 +99,8 @@ fn judge(closed: &Closed, storage: &SimStorage, damaged: &str) -> Result<Verdict
     partial_reads_say_so(&store, closed)?;
     let report = store.check(false).map_err(|error| format!("check: {error}"))?;
     let named = report.problems.iter().any(|problem| problem.contains(damaged));
-    let must_be_named = verdict == Verdict::Damaged || matches!(kind_of(damaged), "truth" | "codes" | "graph" | "dead");
+    let must_be_named =
+        verdict == Verdict::Damaged || matches!(kind_of(damaged), "truth" | "blob" | "codes" | "graph" | "dead");
     if must_be_named && !named && closed.used.contains(damaged) {
         return Err(format!("check says only {:?}", report.problems));
     }
@@ -162,7 +164,7 @@ fn every_flipped_bit_is_named_or_harmless() {
     }
     println!("{flips} flips: {counts:?}");
     assert!(flips >= 5_000, "{flips}");
-    for kind in ["manifest", "truth", "dead", "log"] {
+    for kind in ["manifest", "truth", "blob", "dead", "log"] {
         let noticed = counts.iter().filter(|((of, verdict), _)| *of == kind && *verdict != Verdict::Unchanged);
         assert!(noticed.count() > 0, "nothing in {kind} files was noticed: {counts:?}");
     }

@@ -20,7 +20,7 @@ use crate::record::{ALIVE, Lsn};
 use crate::segment::dead::Deaths;
 use crate::segment::rows::RowTimes;
 use crate::segment::sealed::Segment;
-use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, VectorInput, remove_files};
+use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, ValueInput, VectorInput, remove_files};
 use crate::shard::decide::{PutWrite, Times, Write, times_of};
 use crate::shard::engine::Engine;
 use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch, follow};
@@ -221,7 +221,7 @@ impl Files {
         range: Range<usize>,
         times: &[RowTimes],
     ) -> Result<SegmentInfo> {
-        let mut totals = Totals::default();
+        let mut totals = Totals::new(engine.tuning.blob_value_bytes);
         let rows = || range.clone().map(|place| (&self.rows[self.order[place] as usize], times[place]));
         rows().for_each(|(row, _)| totals.add(row.vectors.len(), row.value.len()));
         let mut writer = SegmentWriter::create(&*engine.storage, &engine.identity.keys, file_id, totals)?;
@@ -236,7 +236,7 @@ impl Files {
             writer.push(&RowInput {
                 namespace: row.namespace.encoded(),
                 key: &row.key,
-                value: &row.value,
+                value: ValueInput::Text(&row.value),
                 times,
                 flags: 0,
                 index_paths: &row.index_paths,

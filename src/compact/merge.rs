@@ -1,7 +1,9 @@
-//! Writes what lives in some segments as one: a merge by (namespace, key) in one pass, codes copied.
+//! Writes what lives in some segments as one: a merge by (namespace, key) in one pass, codes copied, large values left where
+//! they lie.
 
 use std::ops::Range;
 
+use crate::compact::blobs::BlobPlan;
 use crate::compact::seal::{DROPPED, Output};
 use crate::error::Result;
 use crate::record::Lsn;
@@ -14,24 +16,30 @@ pub(crate) fn write(
     output: &Output<'_>,
     inputs: &[(&Segment, &Deaths)],
     base: Lsn,
+    blobs: &BlobPlan,
 ) -> Result<(Option<SegmentInfo>, Vec<Vec<u32>>)> {
     let mut became: Vec<Vec<u32>> = inputs.iter().map(|(segment, _)| vec![DROPPED; segment.rows() as usize]).collect();
-    let totals = totals(inputs, base)?;
+    let totals = totals(output, inputs, base, blobs)?;
     if totals.rows == 0 {
         return Ok((None, became));
     }
-    let written = write_rows(output, inputs, base, totals, &mut became);
+    let written = write_rows(output, inputs, base, (totals, blobs), &mut became);
     if written.is_err() {
         remove_files(output.storage, output.file_id);
     }
     Ok((Some(written?), became))
 }
 
-fn totals(inputs: &[(&Segment, &Deaths)], base: Lsn) -> Result<Totals> {
-    let mut totals = Totals::default();
-    for (segment, deaths) in inputs {
+fn totals(output: &Output<'_>, inputs: &[(&Segment, &Deaths)], base: Lsn, blobs: &BlobPlan) -> Result<Totals> {
+    let mut totals = Totals::new(output.blob_value_bytes);
+    for (input, (segment, deaths)) in inputs.iter().enumerate() {
         for row in (0..segment.rows()).filter(|&row| !deaths.is_dead_at(row, base)) {
-            totals.add(segment.row_vectors(row)?.len(), segment.value_length(row)? as usize);
+            let (vectors, place) = (segment.row_vectors(row)?.len(), segment.value_place(row)?);
+            if place.is_inline() {
+                totals.add(vectors, place.length as usize);
+            } else {
+                totals.add_large(vectors, blobs.kept(input, &place).is_none());
+            }
         }
     }
     Ok(totals)
@@ -41,10 +49,11 @@ fn write_rows(
     output: &Output<'_>,
     inputs: &[(&Segment, &Deaths)],
     base: Lsn,
-    totals: Totals,
+    (totals, blobs): (Totals, &BlobPlan),
     became: &mut [Vec<u32>],
 ) -> Result<SegmentInfo> {
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
+    writer = writer.keeping(blobs.files().to_vec());
     let mut heads = inputs
         .iter()
         .map(|&(segment, deaths)| Head::first(segment, deaths, base))
@@ -52,10 +61,11 @@ fn write_rows(
     loop {
         let standing = heads.iter().enumerate().filter_map(|(index, head)| Some((index, head.as_ref()?)));
         let Some((index, head)) = standing.min_by_key(|(_, head)| (head.namespace, head.key)) else { break };
-        output.check(writer.rows() as usize)?;
+        (output.go_on)()?;
         let stored = head.segment.times(head.row)?.expires_at;
         let expires_at = head.deaths.expires_at(head.row, stored);
-        became[index][head.row as usize] = writer.push_copy(head.segment, head.row, expires_at)?;
+        let value = blobs.value(index, head.segment, head.row)?;
+        became[index][head.row as usize] = writer.push_copy(head.segment, head.row, expires_at, value)?;
         heads[index] = head.next()?;
     }
     writer.finish()

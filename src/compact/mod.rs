@@ -5,6 +5,7 @@
 //! * Inputs are fixed when a job begins. What dies in them meanwhile is carried over by the install.
 //! * Every version that lives at the base LSN is in the output, expired or not: only the sweep removes expired items.
 
+pub(crate) mod blobs;
 pub(crate) mod graphs;
 pub(crate) mod merge;
 pub(crate) mod seal;
@@ -17,6 +18,9 @@ pub(crate) struct SegmentStats {
     pub bytes: u64,
     pub rows: u64,
     pub dead_rows: u64,
+    /// Of the values in its blob files, which a merge need not rewrite.
+    pub blob_bytes: u64,
+    pub dead_blob_bytes: u64,
     /// No merge may take it: it cannot be read, or the log still names it.
     pub excluded: bool,
 }
@@ -27,8 +31,13 @@ impl SegmentStats {
         (u128::from(self.bytes) * u128::from(live) / u128::from(self.rows.max(1))) as u64
     }
 
+    /// Too many of the rows have died; or more than half of what lies in blob files, and that is worth a merge, since it is
+    /// as large a share of all that the segment holds.
     fn is_mostly_dead(&self, tuning: &Tuning) -> bool {
-        u128::from(self.dead_rows) * 100 > u128::from(self.rows) * u128::from(tuning.dead_percent)
+        let exceeds = |dead: u64, all: u128| u128::from(dead) * 100 > all * u128::from(tuning.dead_percent);
+        let is_half_dead = u128::from(self.dead_blob_bytes) * 2 > u128::from(self.blob_bytes);
+        let everything = u128::from(self.bytes) + u128::from(self.blob_bytes);
+        exceeds(self.dead_rows, u128::from(self.rows)) || (is_half_dead && exceeds(self.dead_blob_bytes, everything))
     }
 }
 
@@ -45,7 +54,8 @@ pub(crate) enum Choice {
 /// The next job for a shard whose segments are `segments`.
 ///
 /// Size-tiered: a run of at least `merge_ratio` segments of the same tier (live bytes within the ratio) merges. Past
-/// `segments_max` the smallest ones merge in any case; a segment with too many dead rows is rewritten alone.
+/// `segments_max` the smallest ones merge in any case; a segment with too many dead rows, or too much dead in its blob files,
+/// is rewritten alone. Blob files do not count as size: a merge leaves them where they are (`blobs.rs`).
 pub(crate) fn choose(segments: &[SegmentStats], tuning: &Tuning) -> Choice {
     if let Some(empty) = segments.iter().position(|segment| !segment.excluded && segment.dead_rows >= segment.rows) {
         return Choice::Drop(empty);
@@ -84,7 +94,7 @@ mod tests {
     use super::*;
 
     fn segment(bytes: u64, rows: u64, dead_rows: u64) -> SegmentStats {
-        SegmentStats { bytes, rows, dead_rows, excluded: false }
+        SegmentStats { bytes, rows, dead_rows, blob_bytes: 0, dead_blob_bytes: 0, excluded: false }
     }
 
     #[test]
@@ -93,6 +103,7 @@ mod tests {
         let small = segment(100, 10, 0);
         let big = segment(100_000, 10_000, 0);
         let damaged = SegmentStats { excluded: true, ..small };
+        let large = |blob_bytes, dead_blob_bytes| SegmentStats { blob_bytes, dead_blob_bytes, ..small };
         let table: Vec<(Vec<SegmentStats>, Choice)> = vec![
             (vec![], Choice::Nothing),
             (vec![big, small, small, small], Choice::Nothing),
@@ -101,6 +112,10 @@ mod tests {
             (vec![segment(100, 10, 10), big], Choice::Drop(0)),
             (vec![big, segment(100, 10, 3)], Choice::Merge(vec![1])),
             (vec![big, segment(100, 10, 2)], Choice::Nothing),
+            (vec![big, large(1_000, 500)], Choice::Nothing),
+            (vec![big, large(1_000, 501)], Choice::Merge(vec![1])),
+            (vec![big, large(20, 20)], Choice::Nothing),
+            (vec![large(u64::MAX, u64::MAX)], Choice::Merge(vec![0])),
             ((0..6u32).rev().map(|tier| segment(10 * 5u64.pow(tier), 10, 0)).collect(), Choice::Merge(vec![4, 5])),
         ];
         for (segments, choice) in table {

@@ -12,18 +12,10 @@ pub(crate) struct Output<'a> {
     pub storage: &'a dyn Storage,
     pub keys: StoreKeys,
     pub file_id: u64,
-    /// Asked now and then: an error ends the job.
+    /// Bytes from which a value goes to a blob file.
+    pub blob_value_bytes: usize,
+    /// Asked before each row, for a row may be large: an error ends the job.
     pub go_on: Box<dyn Fn() -> Result<()> + 'a>,
-}
-
-/// Rows between two questions whether to go on.
-const BURST_ROWS: usize = 1_024;
-
-impl Output<'_> {
-    /// Ends the job when the store is closed or fenced in the middle of it.
-    pub fn check(&self, rows: usize) -> Result<()> {
-        if rows.is_multiple_of(BURST_ROWS) { (self.go_on)() } else { Ok(()) }
-    }
 }
 
 /// A row that is in no output.
@@ -36,7 +28,7 @@ pub(crate) fn write(output: &Output<'_>, active: &Active, base: Lsn) -> Result<(
     if rows.is_empty() {
         return Ok((None, became));
     }
-    let mut totals = Totals::default();
+    let mut totals = Totals::new(output.blob_value_bytes);
     for &row in &rows {
         let record = &active.row(row).record;
         totals.add(record.vectors.len(), record.value.len());
@@ -56,8 +48,8 @@ fn write_rows(
     became: &mut [u32],
 ) -> Result<SegmentInfo> {
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
-    for (done, &number) in rows.iter().enumerate() {
-        output.check(done)?;
+    for &number in rows {
+        (output.go_on)()?;
         let row = active.row(number);
         let codes: Vec<_> = row.vectors().map(|vector| Some((active.code(vector), *active.meta(vector)))).collect();
         let expires_at = row.expires_at();

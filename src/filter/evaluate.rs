@@ -84,6 +84,12 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// The result, where it does not depend on the value.
+    #[inline]
+    pub(crate) fn constant(&self) -> Option<bool> {
+        self.constant
+    }
+
     /// Whether the filter holds for a value, given as the bytes of a JSON object. Bytes that are not one match nothing
     /// (as far as they are read: a filter decided before the fault does not see it).
     pub fn matches(&self, value: &[u8]) -> bool {

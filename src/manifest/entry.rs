@@ -1,22 +1,24 @@
-//! What a manifest says of one segment: its truth file, its tombstones, and the derived files beside it.
+//! What a manifest says of one segment: its truth file, its tombstones, its blob files, and the derived files beside it.
 //!
 //! Invariants:
-//! * The format is the manifest's (`manifest.rs`). Derived files of kinds that this version does not know stay named, so that
+//! * Blob files and derived files are one list in the format, which is the manifest's (`manifest.rs`). Derived files of kinds that this version does not know stay named, so that
 //!   a newer version finds them again.
 //! * The terms of a graph stand here as well as in its file, so that they outlive the file.
 //!
 //! # Format
 //!
 //! The details of a graph: origin u16 (1 automatic, 2 earned, 3 requested), scope u16 (1 namespace, 2 prefix, 3 store), bytes
-//! of the first row's encoded namespace that make the scope u32, first row u32, end of the rows u32. Codes have none.
+//! of the first row's encoded namespace that make the scope u32, first row u32, end of the rows u32. Codes have none. Those of
+//! a blob file: bytes of the values in it u64, CRC of its header u32.
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::error::Result;
 use crate::record::Lsn;
+use crate::segment::blob::{BLOB_FORM, BlobFile, KIND_BLOB};
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
 use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH};
 use crate::segment::graph_scope::Wanted;
-use crate::segment::layout::{StoreKeys, codes_name, dead_name, graph_name, truth_name};
+use crate::segment::layout::{StoreKeys, blob_name, codes_name, dead_name, graph_name, truth_name};
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::segment::writer::SegmentInfo;
 use crate::storage::Storage;
@@ -38,6 +40,8 @@ pub(crate) struct SegmentEntry {
     /// The encoded namespaces of the first and the last row: what is lost if the file is.
     pub first_namespace: Vec<u8>,
     pub last_namespace: Vec<u8>,
+    /// In the order of the list in the truth file.
+    pub blobs: Vec<BlobFile>,
     pub derived: Vec<DerivedEntry>,
 }
 
@@ -75,6 +79,8 @@ impl DerivedEntry {
         match self.kind {
             KIND_CODES => Some(codes_name(self.file_id)),
             KIND_GRAPH => Some(graph_name(self.file_id)),
+            // Of another form.
+            KIND_BLOB => Some(blob_name(self.file_id)),
             _ => None,
         }
     }
@@ -100,11 +106,12 @@ impl SegmentEntry {
             dead_generation: 0,
             first_namespace: info.first_namespace.clone(),
             last_namespace: info.last_namespace.clone(),
+            blobs: info.blobs.clone(),
             derived: info.files.codes.map(DerivedEntry::codes).into_iter().collect(),
         }
     }
 
-    /// Bytes of the segment's files, tombstones apart.
+    /// Bytes of the segment's files, tombstones and blob files apart.
     pub fn bytes(&self) -> u64 {
         self.length + self.derived.iter().map(|derived| derived.length).sum::<u64>()
     }
@@ -166,7 +173,16 @@ impl SegmentEntry {
 
     /// The names of the segment's files, tombstones apart.
     pub fn names(&self) -> impl Iterator<Item = String> + '_ {
-        std::iter::once(truth_name(self.file_id)).chain(self.derived.iter().filter_map(DerivedEntry::name))
+        let blobs = self.blobs.iter().map(|blob| blob_name(blob.file_id));
+        let derived = self.derived.iter().filter_map(DerivedEntry::name);
+        std::iter::once(truth_name(self.file_id)).chain(blobs).chain(derived)
+    }
+
+    /// The same without the blob files that the segment has taken over from others.
+    pub fn own_names(&self) -> impl Iterator<Item = String> + '_ {
+        let taken_over = self.blobs.iter().filter(|blob| blob.file_id != self.file_id);
+        let taken_over: Vec<String> = taken_over.map(|blob| blob_name(blob.file_id)).collect();
+        self.names().filter(move |name| !taken_over.contains(name))
     }
 }
 
@@ -181,8 +197,9 @@ pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
     out.u64(segment.dead_generation);
     out.prefixed(&segment.first_namespace);
     out.prefixed(&segment.last_namespace);
-    out.count(segment.derived.len());
-    for derived in &segment.derived {
+    let blobs: Vec<DerivedEntry> = segment.blobs.iter().map(encode_blob).collect();
+    out.count(segment.derived.len() + blobs.len());
+    for derived in segment.derived.iter().chain(&blobs) {
         out.u16(derived.kind);
         out.u16(derived.version);
         out.u64(derived.file_id);
@@ -198,14 +215,17 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
     let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
     let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
     let count = reader.count(24, FILE_BYTES_MAX)?;
-    let derived = (0..count)
-        .map(|_| {
-            let (kind, version) = (reader.u16()?, reader.u16()?);
-            let (file_id, length) = (reader.u64()?, reader.u64()?);
-            let details = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-            Ok(DerivedEntry { kind, version, file_id, length, details })
-        })
-        .collect::<Decoded<_>>()?;
+    let (mut blobs, mut derived) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let (kind, version) = (reader.u16()?, reader.u16()?);
+        let (file_id, length) = (reader.u64()?, reader.u64()?);
+        let details = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+        let entry = DerivedEntry { kind, version, file_id, length, details };
+        match decode_blob(&entry) {
+            Some(blob) => blobs.push(blob),
+            None => derived.push(entry),
+        }
+    }
     Ok(SegmentEntry {
         file_id,
         length,
@@ -217,6 +237,24 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
         dead_generation,
         first_namespace,
         last_namespace,
+        blobs,
         derived,
     })
+}
+
+fn encode_blob(blob: &BlobFile) -> DerivedEntry {
+    let mut details = Writer::new();
+    details.u64(blob.value_bytes);
+    details.u32(blob.header_crc);
+    let BlobFile { file_id, length, .. } = *blob;
+    DerivedEntry { kind: KIND_BLOB, version: BLOB_FORM, file_id, length, details: details.into_vec() }
+}
+
+/// The blob file that an entry names, if it is one of the form that this version knows.
+fn decode_blob(entry: &DerivedEntry) -> Option<BlobFile> {
+    let DerivedFile { file_id, length } = entry.of(KIND_BLOB, BLOB_FORM)?;
+    let mut reader = Reader::new(&entry.details);
+    let (value_bytes, header_crc) = (reader.u64().ok()?, reader.u32().ok()?);
+    reader.finish().ok()?;
+    Some(BlobFile { file_id, length, value_bytes, header_crc, reserved: 0 })
 }

@@ -45,7 +45,8 @@ const SYNC_BLOCKS: usize = 512;
 /// What every section is aligned to.
 pub(crate) const ALIGNMENT: usize = 64;
 
-const FIELDS_AT: usize = 64;
+/// Where the fields of the file kind begin.
+pub(crate) const FIELDS_AT: usize = 64;
 const CRC_AT: usize = HEADER_BYTES - 4;
 
 /// Which file of which store: what its checksums are bound to.

@@ -1,4 +1,4 @@
-//! What a segment writer keeps in memory until the end: columns, keys, names and hashes.
+//! What a segment writer keeps in memory until the end: columns, keys, names, hashes and the list of blob files.
 //!
 //! Invariants:
 //! * One entry a row, vector, namespace, path or path list, as `layout.rs` says of each section.
@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::segment::blob::{BlobFile, ValuePlace};
 use crate::segment::key_table::{self, hash_key, hash_namespace};
 use crate::segment::layout::{Counts, Section};
 use crate::segment::writer::RowInput;
@@ -58,6 +59,7 @@ pub(super) struct Columns {
     flags: Vec<u32>,
     value_offset: Vec<u64>,
     value_length: Vec<u32>,
+    value_source: Vec<u32>,
     first_vector: Vec<u32>,
     path_list: Vec<u32>,
     keys: Names,
@@ -74,6 +76,8 @@ pub(super) struct Columns {
     path_list_start: Vec<u32>,
     path_list_entry: Vec<u32>,
     list_numbers: HashMap<Vec<u32>, u32>,
+    /// Numbered from 1.
+    pub blob_files: Vec<BlobFile>,
 }
 
 impl Columns {
@@ -87,6 +91,7 @@ impl Columns {
             flags: Vec::new(),
             value_offset: Vec::new(),
             value_length: Vec::new(),
+            value_source: Vec::new(),
             first_vector: vec![0],
             path_list: Vec::new(),
             keys: Names::new(),
@@ -102,6 +107,7 @@ impl Columns {
             path_list_start: vec![0],
             path_list_entry: Vec::new(),
             list_numbers: HashMap::new(),
+            blob_files: Vec::new(),
         }
     }
 
@@ -124,8 +130,8 @@ impl Columns {
         self.lsn.is_empty() || (namespace, key.as_bytes()) > (self.namespaces.last(), self.keys.last())
     }
 
-    /// Adds a row whose value begins at `value_offset`; its vectors and [`Columns::end_row`] follow.
-    pub fn push_row(&mut self, secret: [u64; 2], row: &RowInput<'_>, value_offset: u64) {
+    /// Adds a row whose value lies at `place`; its vectors and [`Columns::end_row`] follow.
+    pub fn push_row(&mut self, secret: [u64; 2], row: &RowInput<'_>, place: &ValuePlace) {
         if self.lsn.is_empty() || self.namespaces.last() != row.namespace {
             self.namespace_first_row.push(self.rows());
             self.namespaces.push(row.namespace);
@@ -139,8 +145,9 @@ impl Columns {
         self.expires_at.push(row.times.expires_at);
         self.ttl.push(row.times.ttl);
         self.flags.push(row.flags);
-        self.value_offset.push(value_offset);
-        self.value_length.push(row.value.len() as u32);
+        self.value_offset.push(place.offset);
+        self.value_length.push(place.length);
+        self.value_source.push(place.source());
         let path_list = self.path_list_number(row.index_paths);
         self.path_list.push(path_list);
     }
@@ -191,7 +198,7 @@ impl Columns {
         write(Section::Flags, bytemuck::cast_slice(&self.flags))?;
         write(Section::ValueOffset, bytemuck::cast_slice(&self.value_offset))?;
         write(Section::ValueLength, bytemuck::cast_slice(&self.value_length))?;
-        write(Section::ValueSource, &vec![0; 4 * self.lsn.len()])?;
+        write(Section::ValueSource, bytemuck::cast_slice(&self.value_source))?;
         write(Section::FirstVector, bytemuck::cast_slice(&self.first_vector))?;
         write(Section::PathList, bytemuck::cast_slice(&self.path_list))?;
         write(Section::KeyOffset, bytemuck::cast_slice(&self.keys.offsets))?;
@@ -213,6 +220,7 @@ impl Columns {
         write(Section::PathOffset, bytemuck::cast_slice(&self.paths.offsets))?;
         write(Section::PathBytes, &self.paths.bytes)?;
         write(Section::PathListStart, bytemuck::cast_slice(&self.path_list_start))?;
-        write(Section::PathListEntry, bytemuck::cast_slice(&self.path_list_entry))
+        write(Section::PathListEntry, bytemuck::cast_slice(&self.path_list_entry))?;
+        write(Section::BlobFiles, bytemuck::cast_slice(&self.blob_files))
     }
 }

@@ -1,18 +1,29 @@
 //! Plain functions that fuzz targets and seeded tests share: any bytes, past the checksums, through every reader.
 
-use crate::segment::blocks::{CheckedMap, forge};
+use crate::segment::blob::{self, BlobFile};
+use crate::segment::blocks::{ALIGNMENT, CheckedMap, FIELDS_AT, Finished, HEADER_BYTES, forge};
 use crate::segment::dead_file::DeadFile;
-use crate::segment::layout::{Header, Section, StoreKeys, truth_name};
+use crate::segment::layout::{Header, Section, StoreKeys, blob_name, truth_name};
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::storage::Storage;
 use crate::storage::sim::SimStorage;
 use crate::types::Interval;
 
-/// Opens `bytes` as a truth file with checksums that hold, and reads what there is to read.
+/// Blob files that are forged at most.
+const BLOBS_MAX: usize = 4;
+
+/// Opens `bytes` as a truth file with checksums that hold, and as its blob files, and reads what there is to read.
 pub fn fuzz_segment_open(bytes: &[u8]) {
     let storage = SimStorage::new(1);
     let mut keys = StoreKeys { store_id: 1, secret: [1, 2], space: None };
-    let (image, finished) = forge(bytes.to_vec(), keys.truth(1));
+    let mut truth = bytes.to_vec();
+    truth.resize(truth.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
+    pin_blobs(&mut truth, |file_id| {
+        let (image, finished) = forge(bytes.to_vec(), blob::identity(1, file_id));
+        storage.write_file(&blob_name(file_id), &image);
+        Some(finished)
+    });
+    let (image, finished) = forge(truth, keys.truth(1));
     storage.write_file(&truth_name(1), &image);
     let Ok(file) = CheckedMap::open(&storage, truth_name(1), keys.truth(1)) else { return };
     let Ok(header) = Header::decode(file.fields(), file.body_end()) else { return };
@@ -25,11 +36,24 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     }
 }
 
+/// Makes the list of blob files in a truth file, whose checksums are to be made yet, name what was forged under these ids.
+pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<Finished>) {
+    let Some(fields) = truth.get(FIELDS_AT..HEADER_BYTES) else { return };
+    let Ok(header) = Header::decode(fields, truth.len()) else { return };
+    let list = &mut truth[header.section(Section::BlobFiles)];
+    for entry in list.chunks_exact_mut(size_of::<BlobFile>()).take(BLOBS_MAX) {
+        let file: BlobFile = bytemuck::pod_read_unaligned(entry);
+        if let Some(Finished { length, header_crc }) = forged(file.file_id) {
+            entry.copy_from_slice(bytemuck::bytes_of(&BlobFile { length, header_crc, ..file }));
+        }
+    }
+}
+
 /// Reads the first and last rows in every way there is; whatever comes back is fine.
 pub(super) fn read_some(segment: &Segment) {
     let rows = segment.rows();
     for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)) {
-        let _ = (segment.record(row), segment.times(row), segment.value_length(row));
+        let _ = (segment.record(row), segment.times(row), segment.value_bytes(row));
         let vectors = segment.row_vectors(row).unwrap_or_default();
         assert!(vectors.start <= vectors.end && vectors.end <= segment.vectors(), "vectors that do not exist");
         if let Ok(stored) = segment.row(row) {

@@ -32,16 +32,17 @@
 //!
 //! KIND  ELEMENTS  MEANING (each section begins at a multiple of 64, in any order, with zeros between)
 //! 1     v*d x 4   vectors: f32, the rows' vectors in row order
-//! 2     any x 1   values, in row order
+//! 2     any x 1   values that lie in this file, in row order
 //! 3     n x 8     LSN of the write, u64
 //! 4     n x 8     created at: i64 microseconds since 1970 UTC
 //! 5     n x 8     updated at: i64 microseconds since 1970 UTC
 //! 6     n x 8     expires at: i64 microseconds since 1970 UTC, 2^63 - 1 for never
 //! 7     n x 8     own time to live: i64 microseconds, 0 for none
 //! 8     n x 4     flags, 0
-//! 9     n x 8     value: offset in its file (in section 2 for this one), u64
+//! 9     n x 8     value: offset, u64: in section 2 for this file, from its beginning for a blob file
 //! 10    n x 4     value: length as stored, u32
-//! 11    n x 4     value: low 8 bits the codec (0 raw), high 24 bits the file (0 this one)
+//! 11    n x 4     value: low 8 bits the codec (0 raw, 1 lz4), high 24 bits the file: 0 this one, where all are raw, else the
+//!                 number of the blob file in section 31, from 1 (`blob.rs`)
 //! 12    n+1 x 4   first vector of each row; the last entry is v
 //! 13    n x 4     path list of the fields to embed, 0 for "as configured", else its number from 1
 //! 14    n+1 x 8   offset of each key in section 15; the last entry is that section's length
@@ -61,6 +62,8 @@
 //! 28    any x 1   paths
 //! 29    l+1 x 4   first entry of each path list in section 30; the last entry is that section's length in entries
 //! 30    any x 4   entries of path lists: paths
+//! 31    any x 32  blob files that values lie in: file id u64, length of the file u64, bytes of the values in it u64, CRC of
+//!                 its header u32, 0 u32; files written before there were any have no such section
 //! ```
 
 use std::ops::Range;
@@ -108,6 +111,11 @@ pub(crate) fn graph_name(file_id: u64) -> String {
     format!("seg-{file_id:016x}.graph")
 }
 
+/// Large values of a segment.
+pub(crate) fn blob_name(file_id: u64) -> String {
+    format!("seg-{file_id:016x}.blob")
+}
+
 /// The tombstones of a segment as of one generation.
 pub(crate) fn dead_name(file_id: u64, generation: u64) -> String {
     format!("seg-{file_id:016x}-{generation:016x}.dead")
@@ -147,13 +155,14 @@ pub(crate) enum Section {
     PathBytes,
     PathListStart,
     PathListEntry,
+    BlobFiles,
 }
 
-const SECTIONS: usize = Section::PathListEntry as usize;
+const SECTIONS: usize = Section::BlobFiles as usize;
 
 /// Bytes of one element of each kind, from kind 1.
 const ELEMENT_BYTES: [u32; SECTIONS] =
-    [4, 1, 8, 8, 8, 8, 8, 4, 8, 4, 4, 4, 4, 8, 1, 64, 16, 8, 1, 4, 64, 16, 4, 4, 2, 4, 8, 1, 4, 4];
+    [4, 1, 8, 8, 8, 8, 8, 4, 8, 4, 4, 4, 4, 8, 1, 64, 16, 8, 1, 4, 64, 16, 4, 4, 2, 4, 8, 1, 4, 4, 32];
 
 impl Section {
     /// Bytes of one element.

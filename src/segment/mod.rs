@@ -2,6 +2,7 @@
 
 pub(crate) mod active;
 pub(crate) mod append_only;
+pub(crate) mod blob;
 pub(crate) mod blocks;
 pub(crate) mod calibrate;
 pub(crate) mod calibration;
@@ -21,6 +22,7 @@ pub(crate) mod plan;
 pub(crate) mod rows;
 pub(crate) mod sealed;
 pub(crate) mod search;
+pub(crate) mod values;
 pub(crate) mod verify;
 pub(crate) mod walk;
 pub(crate) mod walk_plan;

@@ -5,6 +5,7 @@
 //! * A row's vectors have consecutive numbers; numbers rise with the rows.
 //! * Numbers read from a file are compared with its counts before the loop, too: no file makes an index go astray.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -105,7 +106,7 @@ pub(crate) trait Part {
     fn updated_at(&self, row: u32) -> i64;
 
     /// The JSON object.
-    fn value(&self, row: u32) -> Result<&[u8]>;
+    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>>;
 
     /// The numbers of the row's vectors.
     fn row_vectors(&self, row: u32) -> Range<u32>;
@@ -238,7 +239,7 @@ impl Part for Sealed<'_> {
         self.updated_at[row as usize]
     }
 
-    fn value(&self, row: u32) -> Result<&[u8]> {
+    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>> {
         self.segment.value_bytes(row)
     }
 
@@ -315,8 +316,8 @@ impl Part for Active {
         self.row(row).updated_at
     }
 
-    fn value(&self, row: u32) -> Result<&[u8]> {
-        Ok(self.row(row).record.value.as_bytes())
+    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(self.row(row).record.value.as_bytes()))
     }
 
     #[inline]
@@ -372,7 +373,11 @@ impl Conditions<'_> {
     #[inline]
     pub fn wants<P: Part>(&self, part: &P, row: u32) -> Result<bool> {
         match self.filter {
-            Some(filter) => Ok(filter.matches(part.value(row)?)),
+            // A value that decides nothing is not read: it may lie in a blob file.
+            Some(filter) => match filter.constant() {
+                Some(wanted) => Ok(wanted),
+                None => Ok(filter.matches(&part.value(row)?)),
+            },
             None => Ok(true),
         }
     }

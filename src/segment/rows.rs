@@ -1,4 +1,4 @@
-//! The rows of a sealed segment: columns for loops, and single rows for winners, lookups and copies.
+//! The rows of a sealed segment, values apart: columns for loops, and single rows for winners, lookups and copies.
 //!
 //! Invariants: those of [`sealed`](super::sealed).
 
@@ -21,13 +21,12 @@ pub(crate) struct RowTimes {
     pub ttl: i64,
 }
 
-/// One row, read in place.
+/// One row without value and vectors, read in place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct StoredRow<'a> {
     /// Encoded.
     pub namespace: &'a [u8],
     pub key: &'a str,
-    pub value: &'a str,
     pub times: RowTimes,
     pub flags: u32,
 }
@@ -119,36 +118,11 @@ impl Segment {
         self.text(self.key_bytes(row)?)
     }
 
-    /// The row's value, byte for byte as given.
-    pub fn value(&self, row: u32) -> Result<&str> {
-        self.text(self.value_bytes(row)?)
-    }
-
-    /// The same without a look at whether it is text.
-    #[inline]
-    pub fn value_bytes(&self, row: u32) -> Result<&[u8]> {
-        let index = row as usize;
-        let (offset, length) =
-            (self.cell::<u64>(Section::ValueOffset, index)?, self.cell::<u32>(Section::ValueLength, index)?);
-        if self.cell::<u32>(Section::ValueSource, index)? != 0 {
-            let at = self.header.section(Section::ValueSource).start + 4 * index;
-            return Err(self.file.damaged(at, "the value is stored in a form that this version does not know"));
-        }
-        self.slice(Section::Values, offset, offset.saturating_add(u64::from(length)))
-    }
-
-    /// Bytes of the row's value.
-    #[inline]
-    pub fn value_length(&self, row: u32) -> Result<u32> {
-        self.cell(Section::ValueLength, row as usize)
-    }
-
-    /// The row without its vectors.
+    /// The row without its value and vectors.
     pub fn row(&self, row: u32) -> Result<StoredRow<'_>> {
         Ok(StoredRow {
             namespace: self.namespace(self.namespace_of(row)?)?,
             key: self.key(row)?,
-            value: self.value(row)?,
             times: self.times(row)?,
             flags: self.cell(Section::Flags, row as usize)?,
         })
@@ -216,7 +190,7 @@ impl Segment {
         Ok(Record {
             namespace: Namespace::from_encoded(stored.namespace),
             key: stored.key.into(),
-            value: stored.value.into(),
+            value: self.value(row)?.into(),
             created_at: stored.times.created_at,
             updated_at: stored.times.updated_at,
             expires_at: stored.times.expires_at,

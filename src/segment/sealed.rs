@@ -1,11 +1,11 @@
-//! A sealed segment: its truth file, mapped, read in place.
+//! A sealed segment: its truth file and blob files, mapped, read in place.
 //!
 //! Invariants:
 //! * No accessor panics or reads outside the file, whatever the bytes: what fails a checksum, or passes and makes no sense,
 //!   is `Damaged` with file and offset.
 //! * An accessor that returns a `Result` has checked what it returns. The plain column slices have not: call an `ensure`
 //!   for what a loop will touch before the loop.
-//! * Opening reads headers and their checksum tables, nothing of a body.
+//! * Opening reads headers and their checksum tables, and of a body nothing but the list of blob files, if there are any.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +20,7 @@ use crate::segment::derived::{DerivedFile, TruthId};
 use crate::segment::derived_set::DerivedSet;
 use crate::segment::key_table::{BUCKET_BYTES, KeyTable, hash_key, hash_namespace};
 use crate::segment::layout::{Header, Section, StoreKeys, truth_name};
+use crate::segment::values::Blobs;
 use crate::storage::Storage;
 use crate::types::Interval;
 
@@ -60,6 +61,7 @@ pub(crate) struct Segment {
     pub(super) header: Header,
     pub(super) file: Arc<CheckedMap>,
     pub(super) derived: DerivedSet,
+    pub(super) blobs: Arc<Blobs>,
     paths: OnceLock<Box<[Arc<str>]>>,
     lsn_base: Lsn,
 }
@@ -81,22 +83,26 @@ impl Segment {
         if header.newest_lsn.checked_add(files.lsn_base).is_none_or(|newest| newest == ALIVE) {
             return Err(Error::corrupt(file.name(), 104, "the newest LSN is out of range"));
         }
+        let file = Arc::new(file);
+        let blobs = Arc::new(Blobs::open(storage, keys, &file, header.section(Section::BlobFiles))?);
         let segment = Self {
             file_id: files.file_id,
             secret: keys.secret,
             header,
-            file: Arc::new(file),
+            file,
             derived: DerivedSet::default(),
+            blobs,
             paths: OnceLock::new(),
             lsn_base: files.lsn_base,
         };
         Ok(segment.open_codes(storage, keys, files.codes))
     }
 
-    /// The same segment beside other derived files; the truth file's map is shared.
+    /// The same segment beside other derived files; the other maps are shared.
     pub(super) fn with_derived(&self, derived: DerivedSet) -> Self {
         let (file_id, secret, lsn_base, paths) = (self.file_id, self.secret, self.lsn_base, self.paths.clone());
-        Self { file_id, secret, header: self.header.clone(), file: Arc::clone(&self.file), derived, paths, lsn_base }
+        let (header, file, blobs) = (self.header.clone(), Arc::clone(&self.file), Arc::clone(&self.blobs));
+        Self { file_id, secret, header, file, derived, blobs, paths, lsn_base }
     }
 
     /// What a derived file must name to belong to this segment.

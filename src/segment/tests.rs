@@ -9,9 +9,9 @@ use super::blocks::{HEADER_BYTES, forge};
 use super::dead::{Deaths, Touch};
 use super::dead_file::DeadFile;
 use super::fuzz::{fuzz_dead_file, fuzz_segment_open, read_some};
-use super::layout::{Section, StoreKeys, codes_name, truth_name};
+use super::layout::{Section, StoreKeys, blob_name, codes_name, truth_name};
 use super::sealed::{Segment, SegmentFiles};
-use super::writer::{SegmentInfo, SegmentWriter, Totals, rebuild_codes};
+use super::writer::{SegmentInfo, SegmentWriter, Totals, ValueInput, rebuild_codes};
 use crate::distance::Kernels;
 use crate::error::{ErrorKind, Result};
 use crate::quant;
@@ -46,10 +46,11 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
             path: ["", "text", "notes.0"][random.below(3) as usize].into(),
             values: (0..dims).map(|_| random.below(2_001) as f32 / 1_000.0 - 1.0).collect(),
         };
+        let more = [0, 0, 0, 20, 200][random.below(5) as usize];
         let record = Record {
             namespace: namespace.clone(),
             key: key.as_str().into(),
-            value: format!("{{\"text\":{:?}}}", random.text(40)).into(),
+            value: format!("{{\"text\":{:?},\"more\":\"{}\"}}", random.text(40), "ab".repeat(more)).into(),
             created_at: random.below(1 << 30) as i64 - 5,
             updated_at: random.below(1 << 30) as i64,
             expires_at: if random.below(4) == 0 { random.below(1 << 30) as i64 } else { NEVER },
@@ -69,8 +70,11 @@ fn keys(dims: usize) -> StoreKeys {
     StoreKeys { store_id: 77, secret: [3, 4], space }
 }
 
+/// Values of that many bytes lie in the blob file.
+const LARGE: usize = 70;
+
 fn write(storage: &SimStorage, keys: &StoreKeys, file_id: u64, model: &Model) -> SegmentInfo {
-    let mut totals = Totals::default();
+    let mut totals = Totals::new(LARGE);
     model.values().for_each(|(_, record)| totals.add(record.vectors.len(), record.value.len()));
     let mut writer = SegmentWriter::create(storage, keys, file_id, totals).unwrap();
     for (lsn, record) in model.values() {
@@ -149,15 +153,18 @@ fn copies_and_rebuilt_codes_are_the_same_bytes() {
         let meta = quant::encode(Kernels::get(), segment.vector(vector).unwrap(), &mut code);
         assert_eq!(codes.code(vector), Some((code.as_slice(), meta)));
     }
-    let mut totals = Totals::default();
+    let mut totals = Totals::new(LARGE);
     model.values().for_each(|(_, record)| totals.add(record.vectors.len(), record.value.len()));
     let other = SimStorage::new(2);
     let mut writer = SegmentWriter::create(&other, &keys, 1, totals).unwrap();
     for row in 0..segment.rows() {
-        assert_eq!(writer.push_copy(&segment, row, segment.times(row).unwrap().expires_at).unwrap(), row);
+        let value = segment.value(row).unwrap();
+        let value = ValueInput::Text(&value);
+        assert_eq!(writer.push_copy(&segment, row, segment.times(row).unwrap().expires_at, value).unwrap(), row);
     }
     assert_eq!(writer.finish().unwrap(), info);
-    for name in [truth_name(1), codes_name(1)] {
+    for name in [truth_name(1), codes_name(1), blob_name(1)] {
+        assert!(storage.read_file(&name).is_some());
         assert_eq!(storage.read_file(&name), other.read_file(&name));
     }
     let rebuilt = rebuild_codes(&storage, &keys, &segment, 8).unwrap();
@@ -173,7 +180,7 @@ fn a_writer_refuses_what_does_not_fit() {
     let (storage, keys) = (SimStorage::new(1), keys(2));
     let model = random_model(&mut Random(5), 2, 2);
     let rows: Vec<&Record> = model.values().map(|(_, record)| record).collect();
-    let mut totals = Totals::default();
+    let mut totals = Totals::new(usize::MAX);
     rows.iter().for_each(|record| totals.add(record.vectors.len(), record.value.len()));
     let writer = |file_id, totals| SegmentWriter::create(&storage, &keys, file_id, totals).unwrap();
     let mut backwards = writer(1, totals);
@@ -183,7 +190,7 @@ fn a_writer_refuses_what_does_not_fit() {
     let mut short = writer(2, Totals { value_bytes: totals.value_bytes - 1, ..totals });
     short.push_record(rows[0], 1, &[]).unwrap();
     assert!(short.push_record(rows[1], 2, &[]).is_err());
-    assert!(SegmentWriter::create(&storage, &keys, 3, Totals::default()).is_err());
+    assert!(SegmentWriter::create(&storage, &keys, 3, Totals::new(usize::MAX)).is_err());
     assert!(SegmentWriter::create(&storage, &super::tests::keys(0), 4, Totals { vectors: 1, ..totals }).is_err());
 }
 
@@ -194,7 +201,7 @@ fn a_flipped_bit_is_noticed_or_harmless() {
     let model = random_model(&mut Random(11), 150, 5);
     let info = write(&storage, &keys, 1, &model);
     let truth: Vec<(u64, Record)> = model.values().cloned().collect();
-    for name in [truth_name(1), codes_name(1)] {
+    for name in [truth_name(1), codes_name(1), blob_name(1)] {
         let bits = 8 * storage.read_file(&name).unwrap().len() as u64;
         for bit in (0..bits).step_by(97) {
             storage.flip_bit(&name, bit);
@@ -249,6 +256,43 @@ fn damage_stays_where_it_is() {
     storage.flip_bit(&truth_name(1), first_vectors);
     let segment = Segment::open(&storage, &keys, &info.files).unwrap();
     assert!((0..segment.rows()).all(|row| segment.row(row).is_ok()));
+}
+
+#[test]
+fn a_damaged_blob_file_fails_its_values_only() {
+    let (storage, keys) = (SimStorage::new(1), keys(5));
+    let model = random_model(&mut Random(19), 3_000, 5);
+    let info = write(&storage, &keys, 1, &model);
+    let blob = storage.read_file(&blob_name(1)).unwrap();
+    let large: Vec<u32> =
+        (0..).zip(model.values()).filter(|(_, (_, record))| record.value.len() >= LARGE).map(|(row, _)| row).collect();
+    assert!(blob.len() > HEADER_BYTES + 66_000 && large.len() < 2_000, "several blocks, and rows that have none");
+    let failing = || {
+        let segment = Segment::open(&storage, &keys, &info.files).unwrap();
+        assert!(segment.verify_truth().is_empty() && !segment.verify_blobs().is_empty());
+        let rows = (0..segment.rows()).filter(|&row| match segment.record(row) {
+            Ok(record) => model.values().nth(row as usize).is_none_or(|(_, known)| *known != record),
+            Err(error) => {
+                assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(&blob_name(1)), "{error}");
+                true
+            }
+        });
+        rows.collect::<Vec<u32>>()
+    };
+    storage.flip_bit(&blob_name(1), 8 * (HEADER_BYTES as u64 + 65_536) + 9);
+    let some = failing();
+    assert!(!some.is_empty() && some.len() < large.len() && some.iter().all(|row| large.contains(row)));
+    storage.write_file(&blob_name(1), &blob[..blob.len() - 64]);
+    assert_eq!(failing(), large);
+    storage.write_file(&blob_name(1), &[&blob[..], &[0]].concat());
+    assert_eq!(failing(), large);
+    write(&storage, &keys, 2, &random_model(&mut Random(20), 3_000, 5));
+    storage.write_file(&blob_name(1), &storage.read_file(&blob_name(2)).unwrap());
+    assert_eq!(failing(), large);
+    storage.remove_file(&blob_name(1));
+    assert_eq!(failing(), large);
+    storage.write_file(&blob_name(1), &blob);
+    assert!(Segment::open(&storage, &keys, &info.files).unwrap().verify().is_empty());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::segment::layout::Section;
 use crate::segment::sealed::Segment;
 use crate::types::is_encoded_namespace;
 
-/// Where the next row's vectors and value must begin.
+/// Where the next row's vectors, and its value if it is in the truth file, must begin.
 #[derive(Clone, Copy)]
 struct Next {
     vector: u32,
@@ -20,10 +20,11 @@ struct Next {
 }
 
 impl Segment {
-    /// What is wrong with the segment and its derived files.
+    /// What is wrong with the segment, its blob files and its derived files.
     pub fn verify(&self) -> Vec<Error> {
         let mut problems = self.verify_truth();
         problems.extend(self.verify_derived(problems.is_empty()));
+        problems.extend(self.verify_blobs());
         problems.extend(self.verify_graphs().into_iter().map(|(_, error)| error));
         problems
     }
@@ -127,11 +128,16 @@ impl Segment {
 
     /// Checks one row, whose value and vectors must begin at `next`; where the next row's begin.
     fn verify_row(&self, row: u32, next: Next) -> Result<Next> {
-        let value_at: u64 = self.cell(Section::ValueOffset, row as usize)?;
-        let vectors = self.row_vectors(row)?;
-        if value_at != next.value || vectors.start != next.vector {
+        let (value, vectors) = (self.value_place(row)?, self.row_vectors(row)?);
+        if (value.is_inline() && value.offset != next.value) || vectors.start != next.vector {
             return Err(self.wrong(Section::ValueOffset, format!("row {row} does not begin where the row before ends")));
         }
+        let value_end = if value.is_inline() {
+            next.value + self.value(row)?.len() as u64
+        } else {
+            self.blob_of(row, &value)?;
+            next.value
+        };
         let stored = self.row(row)?;
         let path_list: u32 = self.cell(Section::PathList, row as usize)?;
         if stored.flags != 0 || path_list > self.header.counts.path_lists {
@@ -152,7 +158,7 @@ impl Segment {
                 return Err(self.wrong(Section::Vectors, format!("vector {vector} has a number that is not finite")));
             }
         }
-        Ok(Next { vector: vectors.end, value: value_at + stored.value.len() as u64 })
+        Ok(Next { vector: vectors.end, value: value_end })
     }
 
     fn verify_bounds(&self) -> Result<()> {

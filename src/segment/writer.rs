@@ -1,7 +1,8 @@
-//! Writes a segment: truth file and codes in one pass over sorted rows.
+//! Writes a segment: truth file, blob file and codes in one pass over sorted rows.
 //!
 //! Invariants:
-//! * Memory holds names, keys and 100 bytes a row; vectors, values and codes stream to places that the totals fix.
+//! * Memory holds names, keys and 100 bytes a row; vectors, values and codes stream to places that the totals fix, large
+//!   values to the end of their blob file.
 //! * Nothing is readable before [`SegmentWriter::finish`] has returned: the header comes last, then the sync. The caller
 //!   syncs the directory, and removes the files of a writer that failed ([`remove_files`]).
 //! * The same rows in the same order give the same bytes.
@@ -11,28 +12,74 @@ use std::sync::Arc;
 use crate::distance::inverse_norm;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Record};
+use crate::segment::blob::{BlobFile, BlobWriter, ValuePlace};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, Finished, HEADER_BYTES};
 use crate::segment::columns::Columns;
 use crate::segment::derived::{Code, CodesWriter, DerivedFile, TruthId};
-use crate::segment::layout::{Counts, Header, Section, StoreKeys, codes_name, truth_name};
+use crate::segment::layout::{Counts, Header, Section, StoreKeys, blob_name, codes_name, truth_name};
 use crate::segment::rows::RowTimes;
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::storage::Storage;
 
 /// What the rows of a segment will add up to, known before the first one is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub rows: u64,
     pub vectors: u64,
+    /// Of values in the truth file.
     pub value_bytes: u64,
+    /// Values in the blob file that is written with the segment.
+    pub blob_values: u64,
+    /// Bytes from which a value goes to that blob file.
+    pub blob_value_bytes: usize,
 }
 
 impl Totals {
+    /// Nothing yet; values of at least `blob_value_bytes` will go to a blob file.
+    pub fn new(blob_value_bytes: usize) -> Self {
+        Self { rows: 0, vectors: 0, value_bytes: 0, blob_values: 0, blob_value_bytes }
+    }
+
+    /// Adds a row with a value of that length.
     pub fn add(&mut self, vectors: usize, value_bytes: usize) {
         self.rows += 1;
         self.vectors += vectors as u64;
-        self.value_bytes += value_bytes as u64;
+        if self.is_large(value_bytes) {
+            self.blob_values += 1;
+        } else {
+            self.value_bytes += value_bytes as u64;
+        }
     }
+
+    /// Adds a row whose value lies in a blob file of another segment: is it copied to the new one?
+    pub fn add_large(&mut self, vectors: usize, is_copied: bool) {
+        self.rows += 1;
+        self.vectors += vectors as u64;
+        self.blob_values += u64::from(is_copied);
+    }
+
+    fn is_large(&self, value_bytes: usize) -> bool {
+        value_bytes >= self.blob_value_bytes
+    }
+
+    fn add_row(&mut self, row: &RowInput<'_>) {
+        match row.value {
+            ValueInput::Text(text) => self.add(row.vectors.len(), text.len()),
+            ValueInput::Stored { .. } => self.add_large(row.vectors.len(), true),
+            ValueInput::Kept(_) => self.add_large(row.vectors.len(), false),
+        }
+    }
+}
+
+/// The value of a row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ValueInput<'a> {
+    /// As it was given: the totals' threshold says where it goes.
+    Text(&'a str),
+    /// As it lies in a blob file that this segment does not keep: it is copied.
+    Stored { bytes: &'a [u8], codec: u8 },
+    /// It stays in a blob file that this segment keeps.
+    Kept(ValuePlace),
 }
 
 /// One vector of a row, with its code if there is one already.
@@ -49,7 +96,7 @@ pub(crate) struct RowInput<'a> {
     /// Encoded.
     pub namespace: &'a [u8],
     pub key: &'a str,
-    pub value: &'a str,
+    pub value: ValueInput<'a>,
     pub times: RowTimes,
     pub flags: u32,
     pub index_paths: &'a [Arc<str>],
@@ -61,6 +108,8 @@ pub(crate) struct RowInput<'a> {
 pub(crate) struct SegmentInfo {
     pub files: SegmentFiles,
     pub counts: Counts,
+    /// Those that were kept, and the new one.
+    pub blobs: Vec<BlobFile>,
     pub oldest_lsn: Lsn,
     pub newest_lsn: Lsn,
     /// `NEVER` if no row expires.
@@ -79,6 +128,7 @@ pub(crate) struct SegmentWriter {
     written: Totals,
     body: BlockWriter,
     codes: Option<CodesWriter>,
+    blob: Option<BlobWriter>,
     columns: Columns,
     header: Header,
     values_at: u64,
@@ -97,6 +147,10 @@ impl SegmentWriter {
             0 => None,
             vectors => Some(CodesWriter::create(storage, keys, file_id, dims, vectors)?),
         };
+        let blob = match totals.blob_values {
+            0 => None,
+            _ => Some(BlobWriter::create(storage, keys, file_id)?),
+        };
         let vectors_end = HEADER_BYTES as u64 + totals.vectors * 4 * dims as u64;
         let mut header = Header::new(keys.space, Counts::default());
         (header.oldest_lsn, header.earliest_expiry) = (Lsn::MAX, i64::MAX);
@@ -105,13 +159,21 @@ impl SegmentWriter {
             dims,
             file_id,
             totals,
-            written: Totals::default(),
+            written: Totals::new(totals.blob_value_bytes),
             body,
             codes,
+            blob,
             columns: Columns::new(),
             header,
             values_at: vectors_end.next_multiple_of(ALIGNMENT as u64),
         })
+    }
+
+    /// The same for a segment whose rows may have values in blob files that are there: the first of them is number 1.
+    #[must_use]
+    pub fn keeping(mut self, blobs: Vec<BlobFile>) -> Self {
+        self.columns.blob_files = blobs;
+        self
     }
 
     /// Rows written so far: the ordinal of the next one.
@@ -123,8 +185,8 @@ impl SegmentWriter {
     pub fn push(&mut self, row: &RowInput<'_>) -> Result<u32> {
         self.check_next(row)?;
         let ordinal = self.rows();
-        self.body.write_at(self.values_at + self.written.value_bytes, row.value.as_bytes())?;
-        self.columns.push_row(self.keys.secret, row, self.written.value_bytes);
+        let place = self.write_value(&row.value)?;
+        self.columns.push_row(self.keys.secret, row, &place);
         for (number, vector) in (self.written.vectors..).zip(row.vectors) {
             let bytes = bytemuck::cast_slice(vector.values);
             self.body.write_at(HEADER_BYTES as u64 + number * bytes.len() as u64, bytes)?;
@@ -133,7 +195,7 @@ impl SegmentWriter {
             self.columns.push_vector(ordinal, vector.path, inverse_norm(meta.norm));
         }
         self.columns.end_row();
-        self.written.add(row.vectors.len(), row.value.len());
+        self.written.add_row(row);
         let header = &mut self.header;
         header.oldest_lsn = header.oldest_lsn.min(row.times.lsn);
         header.newest_lsn = header.newest_lsn.max(row.times.lsn);
@@ -142,15 +204,37 @@ impl SegmentWriter {
         Ok(ordinal)
     }
 
+    /// Writes the value of the next row where it belongs.
+    fn write_value(&mut self, value: &ValueInput<'_>) -> Result<ValuePlace> {
+        let kept = self.columns.blob_files.len() as u32;
+        let unannounced = || Error::invalid("a segment got a large value that its totals do not announce");
+        match *value {
+            ValueInput::Text(text) if self.totals.is_large(text.len()) => {
+                self.blob.as_mut().ok_or_else(unannounced)?.push(kept + 1, text.as_bytes())
+            }
+            ValueInput::Text(text) => {
+                let offset = self.written.value_bytes;
+                self.body.write_at(self.values_at + offset, text.as_bytes())?;
+                Ok(ValuePlace::inline(offset, text.len() as u32))
+            }
+            ValueInput::Stored { bytes, codec } => {
+                self.blob.as_mut().ok_or_else(unannounced)?.push_stored(kept + 1, bytes, codec)
+            }
+            ValueInput::Kept(place) if (1..=kept).contains(&place.file) => Ok(place),
+            ValueInput::Kept(_) => Err(Error::invalid("a value lies in a blob file that its segment does not keep")),
+        }
+    }
+
     /// That the row may come next.
     fn check_next(&self, row: &RowInput<'_>) -> Result<()> {
         let mut after = self.written;
-        after.add(row.vectors.len(), row.value.len());
+        after.add_row(row);
         let fits = after.rows <= self.totals.rows
             && after.vectors <= self.totals.vectors
             && after.value_bytes <= self.totals.value_bytes
+            && after.blob_values <= self.totals.blob_values
             && row.vectors.iter().all(|vector| vector.values.len() == self.dims)
-            && u32::try_from(row.value.len()).is_ok();
+            && !matches!(row.value, ValueInput::Text(text) if u32::try_from(text.len()).is_err());
         let why = match self.columns.is_above_last(row.namespace, row.key) {
             true if fits => return Ok(()),
             true => "is more than the totals announce",
@@ -159,11 +243,14 @@ impl SegmentWriter {
         Err(Error::invalid(format!("row {} of segment {:016x} {why}", self.rows(), self.file_id)))
     }
 
-    /// Writes what is left, the headers last, and syncs both files. The caller syncs the directory.
+    /// Writes what is left, the headers last, and syncs all files. The caller syncs the directory.
     pub fn finish(mut self) -> Result<SegmentInfo> {
         if self.written != self.totals {
             let (written, totals) = (self.written, self.totals);
             return Err(Error::invalid(format!("a segment got {written:?}, its totals announced {totals:?}")));
+        }
+        if let Some(blob) = self.blob.take() {
+            self.columns.blob_files.push(blob.finish()?);
         }
         self.header.counts = self.columns.counts();
         let vectors_end = HEADER_BYTES as u64 + self.totals.vectors * 4 * self.dims as u64;
@@ -178,6 +265,7 @@ impl SegmentWriter {
         Ok(SegmentInfo {
             files: SegmentFiles { file_id: self.file_id, length, header_crc, codes, lsn_base: 0 },
             counts: self.header.counts,
+            blobs: std::mem::take(&mut self.columns.blob_files),
             oldest_lsn: self.header.oldest_lsn,
             newest_lsn: self.header.newest_lsn,
             earliest_expiry: self.header.earliest_expiry,
@@ -212,7 +300,7 @@ impl SegmentWriter {
         self.push(&RowInput {
             namespace: record.namespace.encoded(),
             key: &record.key,
-            value: &record.value,
+            value: ValueInput::Text(&record.value),
             times: RowTimes { lsn, created_at, updated_at, expires_at, ttl },
             flags,
             index_paths: &record.index_paths,
@@ -220,8 +308,9 @@ impl SegmentWriter {
         })
     }
 
-    /// Copies a row of another segment, codes included, with the expiry that touches have left it.
-    pub fn push_copy(&mut self, segment: &Segment, row: u32, expires_at: i64) -> Result<u32> {
+    /// Copies a row of another segment, codes included, with the expiry that touches have left it and its value as `value`
+    /// says.
+    pub fn push_copy(&mut self, segment: &Segment, row: u32, expires_at: i64, value: ValueInput<'_>) -> Result<u32> {
         let numbers = segment.row_vectors(row)?;
         let codes = segment.codes(numbers.clone());
         let input = |vector| {
@@ -233,7 +322,7 @@ impl SegmentWriter {
         self.push(&RowInput {
             namespace: stored.namespace,
             key: stored.key,
-            value: stored.value,
+            value,
             times: RowTimes { expires_at, ..stored.times },
             flags: stored.flags,
             index_paths: &segment.index_paths(row)?,
@@ -244,7 +333,7 @@ impl SegmentWriter {
 
 /// Removes the files of a segment that was not finished, so that a full disk gets its space back.
 pub(crate) fn remove_files(storage: &dyn Storage, file_id: u64) {
-    for name in [truth_name(file_id), codes_name(file_id)] {
+    for name in [truth_name(file_id), codes_name(file_id), blob_name(file_id)] {
         // Whatever stays is removed as an orphan by the next open.
         let _ = storage.remove(&name);
     }

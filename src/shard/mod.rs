@@ -19,6 +19,7 @@ pub(crate) mod log;
 pub(crate) mod part;
 pub(crate) mod recover;
 pub(crate) mod unpublished;
+pub(crate) mod weight;
 
 use std::sync::Arc;
 

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::compact::SegmentStats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::SegmentEntry;
 use crate::record::{ALIVE, Lsn, Operation};
@@ -20,6 +19,7 @@ use crate::segment::part::{Conditions, Part, Rows, Sealed};
 use crate::segment::sealed::Segment;
 use crate::shard::AnyPart;
 use crate::shard::decide::{Current, Write};
+use crate::shard::weight::BlobCount;
 use crate::sync::{AtomicBool, Ordering};
 use crate::types::{FieldVector, Interval, Item, NEVER, Namespace, Version};
 
@@ -41,6 +41,7 @@ pub(crate) struct SealedPart {
     pub(super) looked: AtomicBool,
     /// Graphs that the merge which wrote it found no room for.
     put_off: OnceLock<Vec<Wanted>>,
+    pub(super) blob_count: BlobCount,
 }
 
 impl SealedPart {
@@ -59,6 +60,7 @@ impl SealedPart {
             rebuilt: AtomicBool::new(false),
             looked: AtomicBool::new(false),
             put_off: OnceLock::new(),
+            blob_count: BlobCount::default(),
         }
     }
 
@@ -126,7 +128,8 @@ impl SealedPart {
 
     /// A merge that met damage does not try the damaged input again.
     pub fn refuse_merges_if_damaged(&self) {
-        if self.segment().map_or(true, |segment| !segment.verify_truth().is_empty()) {
+        let is_damaged = |segment: &Segment| !segment.verify_truth().is_empty() || !segment.verify_blobs().is_empty();
+        if self.segment().map_or(true, is_damaged) {
             self.unmergeable.store(true, Ordering::Relaxed);
         }
     }
@@ -252,7 +255,7 @@ impl AnyPart<'_> {
                 Ok(item(
                     record.namespace.clone(),
                     record.key.as_ref(),
-                    record.value.as_ref(),
+                    record.value.clone(),
                     (record.created_at, record.updated_at, record.ttl, row.expires_at(), row.lsn),
                     vectors,
                 ))
@@ -269,7 +272,7 @@ impl AnyPart<'_> {
                 Ok(item(
                     namespace,
                     segment.key(row)?,
-                    segment.value(row)?,
+                    segment.value(row)?.into(),
                     (times.created_at, times.updated_at, times.ttl, expires_at, times.lsn),
                     vectors,
                 ))
@@ -281,7 +284,7 @@ impl AnyPart<'_> {
 fn item(
     namespace: Namespace,
     key: &str,
-    value: &str,
+    value: Box<str>,
     (created_at, updated_at, ttl, expires_at, lsn): (i64, i64, i64, i64, Lsn),
     vectors: Vec<FieldVector>,
 ) -> Item {
@@ -289,7 +292,7 @@ fn item(
     Item {
         namespace,
         key: key.to_owned(),
-        value: value.into(),
+        value,
         created_at,
         updated_at,
         ttl: (ttl > 0).then_some(ttl),
@@ -303,16 +306,6 @@ impl SealedPart {
     /// The part as a read sees it.
     pub fn readable(&self) -> Result<Sealed<'_>> {
         Ok(Sealed::new(self.segment()?, &self.deaths))
-    }
-
-    /// What the choice of merges knows of it; `excluded` if it must not be in one.
-    pub fn stats(&self, excluded: bool) -> SegmentStats {
-        SegmentStats {
-            bytes: self.entry.length,
-            rows: u64::from(self.entry.rows),
-            dead_rows: self.deaths.dead_rows(),
-            excluded: excluded || self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
-        }
     }
 }
 

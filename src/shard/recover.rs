@@ -86,9 +86,12 @@ pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, log_reaches_checkp
             ErrorKind::Corrupt,
             format!("the newest manifest is damaged ({why}) and the log does not cover what came after the one before"),
         ),
-        (M::Newest(_), _) if !log_reaches_checkpoint => Verdict::Refuse(
+        (M::Newest(manifest), _) if !log_reaches_checkpoint => Verdict::Refuse(
             ErrorKind::Corrupt,
-            "the log ends before the manifest's checkpoint: log files are missing. Restore them".into(),
+            format!(
+                "the log, from {} on, ends before the manifest's checkpoint: log files are missing or cut off. Restore them",
+                wal::file_name(manifest.first_log)
+            ),
         ),
         (_, LogFact::Torn) => Verdict::OpenWithoutTail,
         (_, LogFact::Empty | LogFact::Whole) => Verdict::Open,

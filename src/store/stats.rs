@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::query::ReadOptions;
 use crate::shard::engine::Engine;
+use crate::shard::weight::BlobBytes;
 use crate::store::read::Reader;
 use crate::store::seconds_since;
 use crate::store::walk::{Cursors, count_items};
@@ -30,8 +31,14 @@ pub struct Stats {
     pub dead_rows: u64,
     /// Vectors in segments.
     pub segment_vectors: u64,
-    /// Truth files: names, keys, vectors, values.
+    /// Truth files: names, keys, vectors, small values.
     pub segment_bytes: u64,
+    /// Files of large values that segments refer to.
+    pub blob_files: u64,
+    /// The values in them, compressed where that pays, dead ones included.
+    pub blob_bytes: u64,
+    /// Of that what no living item needs; a merge frees it once it is more than half of a file.
+    pub dead_blob_bytes: u64,
     /// Graphs over rows of segments; those that are damaged, or not verified yet, among them.
     pub graphs: u64,
     /// Vectors in graphs.
@@ -105,8 +112,13 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
             stats.segment_rows += u64::from(part.entry.rows);
             stats.segment_vectors += u64::from(part.entry.vectors);
             stats.dead_rows += part.deaths.dead_rows();
+            let BlobBytes { all, dead } = part.blob_bytes();
+            stats.blob_files += part.entry.blobs.len() as u64;
+            stats.blob_bytes += all;
+            stats.dead_blob_bytes += dead;
             match part.segment() {
                 Ok(segment) => {
+                    stats.damage.extend(segment.blob_problems());
                     stats.damage.extend(segment.codes_problem().map(str::to_owned));
                     stats.damage.extend(segment.graph_problems());
                     for graph in segment.graphs() {

@@ -10,9 +10,10 @@ use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::filter::Filter;
 use crate::manifest::Manifest;
 use crate::query::{NamespaceQuery, Query, ReadOptions, ScanQuery};
-use crate::segment::blocks::{Identity, forge};
+use crate::segment::blocks::{Finished, Identity, forge};
 use crate::segment::dead_file::DeadFile;
 use crate::segment::fuzz;
+use crate::segment::layout::blob_name;
 use crate::storage::sim::{SimClock, SimStorage};
 use crate::store::{ImportOptions, Options, Put, Store};
 use crate::tuning::Tuning;
@@ -72,7 +73,8 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     }
 }
 
-/// A store with segments of seals and imports, a graph, tombstones, touches, and rows and an import in the log. Always the same.
+/// A store with segments of seals and imports, blob files, a graph, tombstones, touches, and rows and an import in the log.
+/// Always the same.
 fn good_store() -> SimStorage {
     static FILES: OnceLock<Vec<File>> = OnceLock::new();
     let files = FILES.get_or_init(|| match write_good_store() {
@@ -89,7 +91,8 @@ fn write_good_store() -> Result<Vec<File>> {
     let store = open(&storage, &clock)?;
     for number in 0..70_u8 {
         let namespace = Namespace::new([["a", "b", "b\0"][usize::from(number % 3)], "x"])?;
-        let put = Put::new(&namespace, format!("key {}", number % 40), format!("{{\"n\":{number},\"t\":\"abc\"}}"));
+        let text = "abc".repeat([1, 30, 200][usize::from(number % 5 / 2)]);
+        let put = Put::new(&namespace, format!("key {}", number % 40), format!("{{\"n\":{number},\"t\":\"{text}\"}}"));
         let put = put.ttl(Duration::from_secs(3_600)).index_paths(["t", "n"]);
         let vector = [f32::from(number), 1.0, -2.0];
         store.put(match number % 4 {
@@ -144,8 +147,19 @@ fn damage(storage: &SimStorage, bytes: &[u8]) {
         content[place] = value;
     }
     for entry in manifest.shards.iter_mut().flat_map(|shard| &mut shard.segments) {
+        for blob in &mut entry.blobs {
+            let name = blob_name(blob.file_id);
+            let Some((_, content)) = files.iter().find(|(found, _)| *found == name) else { continue };
+            let (forged, finished) = forge(content.clone(), identity_of(content));
+            storage.write_file(&name, &forged);
+            (blob.length, blob.header_crc) = (finished.length, finished.header_crc);
+        }
         for (name, content) in files.iter_mut().filter(|(name, _)| name.ends_with(".truth")) {
             if parse_name(name) == Some(FileName::Segment(entry.file_id)) {
+                fuzz::pin_blobs(content, |file_id| {
+                    let blob = entry.blobs.iter().find(|blob| blob.file_id == file_id)?;
+                    Some(Finished { length: blob.length, header_crc: blob.header_crc })
+                });
                 let (forged, finished) = forge(content.clone(), identity_of(content));
                 storage.write_file(name, &forged);
                 (entry.length, entry.header_crc) = (finished.length, finished.header_crc);

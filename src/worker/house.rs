@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Worker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
+use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::shard::decide::{Write, Written};
 use crate::shard::install::checkpoint;
@@ -135,7 +136,10 @@ impl Worker {
     /// Keeps zeros in store for deletes on a full disk: a tenth of the store, at most the tuned size.
     pub(super) fn keep_reserve(&self) {
         let view = self.engine.view.get();
-        let bytes: u64 = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| part.entry.length).sum();
+        let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
+        let lengths =
+            |entry: &SegmentEntry| entry.blobs.iter().map(|blob| blob.length).fold(entry.length, u64::saturating_add);
+        let bytes = entries.map(lengths).fold(0, u64::saturating_add);
         let wanted = (bytes / 10).min(self.engine.tuning.reserve_bytes);
         let there = self.engine.storage.list().map(|files| files.iter().any(|(name, _)| name == RESERVE));
         if wanted == 0 || there.unwrap_or(true) {

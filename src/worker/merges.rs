@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::Worker;
+use crate::compact::blobs::BlobPlan;
 use crate::compact::{Choice, SegmentStats, choose, merge};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
@@ -71,11 +72,12 @@ impl Worker {
     }
 
     pub(super) fn merge(&self, shard: usize, inputs: &[SharedPart], base: Lsn, cores: Cores) -> Result<()> {
-        self.check_room(inputs)?;
-        let file_id = self.engine.new_file_id();
         let sources: Vec<(&Segment, &Deaths)> =
             inputs.iter().map(|part| Ok((part.segment()?, &*part.deaths))).collect::<Result<_>>()?;
-        let merged = merge::write(&self.output(file_id), &sources, base);
+        let merged = BlobPlan::new(&sources, base, self.engine.tuning.blob_files).and_then(|blobs| {
+            self.check_room(inputs, blobs.rewritten_bytes)?;
+            merge::write(&self.output(self.engine.new_file_id()), &sources, base, &blobs)
+        });
         if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
             inputs.iter().for_each(|part| part.refuse_merges_if_damaged());
         }
@@ -109,10 +111,11 @@ impl Worker {
         }
     }
 
-    /// A merge waits until there is room for its output, at most as long as its inputs; dropping one takes none.
-    fn check_room(&self, inputs: &[SharedPart]) -> Result<()> {
+    /// A merge waits until there is room for its output, at most as long as its inputs and what it rewrites of blob files;
+    /// dropping one takes none.
+    fn check_room(&self, inputs: &[SharedPart], rewritten_bytes: u64) -> Result<()> {
         let living = inputs.iter().filter(|part| part.deaths.dead_rows() < u64::from(part.entry.rows));
-        let needed: u64 = living.map(|part| part.entry.bytes()).sum();
+        let needed = living.map(|part| part.entry.bytes()).sum::<u64>().saturating_add(rewritten_bytes);
         let free = self.engine.storage.free_bytes()?;
         if free < needed {
             return Err(Error::new(
@@ -136,7 +139,7 @@ impl Worker {
     /// removes it.
     fn remove(&self, output: &SharedPart) {
         if self.engine.check_fence().is_ok() {
-            output.entry.names().for_each(|name| drop(self.engine.storage.remove(&name)));
+            output.entry.own_names().for_each(|name| drop(self.engine.storage.remove(&name)));
         }
     }
 }

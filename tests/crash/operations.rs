@@ -304,7 +304,9 @@ impl Generator {
         let key = if self.random.percent(70) { self.any_key() } else { self.key(model) };
         let length = if self.random.percent(4) { self.random.below(3_000) } else { self.random.below(200) };
         let (number, tag) = (self.count, self.random.pick(&TAGS));
-        let (tag, text) = (serde_json::to_string(tag).unwrap(), "x".repeat(length));
+        // Values lie on both sides of what goes to blob files, and not all of them can be compressed.
+        let text = if self.random.percent(50) { "x".repeat(length) } else { self.letters(length) };
+        let tag = serde_json::to_string(tag).unwrap();
         let json = format!("{{\"n\": {number}, \"tag\":{tag},\"text\":\"{text}\"}}");
         let vectors = match self.random.below(10) {
             0 => Vec::new(),
@@ -315,6 +317,10 @@ impl Generator {
         let given = self.random.percent(5).then(|| super::START - self.random.below(1_000_000) as i64);
         let condition = self.condition(&key, model);
         Change::Put(PutChange { key, json, vectors, ttl, condition, created_at: given, updated_at: given })
+    }
+
+    fn letters(&mut self, length: usize) -> String {
+        (0..length).map(|_| char::from(b'A' + self.random.below(26) as u8)).collect()
     }
 
     /// From so few values that equal vectors and equal scores occur; sometimes zero.

@@ -18,7 +18,7 @@ fn keys() -> StoreKeys {
 /// Two namespaces of 30 rows with none, one or two vectors.
 fn write_segment(storage: &SimStorage, file_id: u64) -> SegmentInfo {
     let vectors = |row: u32| (row % 3) as usize;
-    let mut totals = Totals::default();
+    let mut totals = Totals::new(usize::MAX);
     (0..ROWS).for_each(|row| totals.add(vectors(row), 2));
     let mut writer = SegmentWriter::create(storage, &keys(), file_id, totals).unwrap();
     for row in 0..ROWS {

@@ -1,5 +1,6 @@
 //! The search against a brute-force oracle: every metric, both kinds of part, every way through the code, identical lists.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::*;
@@ -73,8 +74,8 @@ impl Part for Fixture {
     fn updated_at(&self, row: u32) -> i64 {
         self.rows[row as usize].updated_at
     }
-    fn value(&self, row: u32) -> Result<&[u8]> {
-        Ok(self.rows[row as usize].value.as_bytes())
+    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(self.rows[row as usize].value.as_bytes()))
     }
     fn row_vectors(&self, row: u32) -> Range<u32> {
         self.rows[row as usize].vectors.clone()
@@ -234,7 +235,7 @@ fn seal(active: &Active, space: Option<VectorSpace>, with_codes: bool) -> (Segme
 fn write_segment(active: &Active, keys: &StoreKeys) -> (SimStorage, SegmentFiles) {
     let storage = SimStorage::new(1);
     let rows: Vec<_> = active.ordered_rows(ALIVE - 1).into_iter().map(|row| active.row(row)).collect();
-    let mut totals = Totals::default();
+    let mut totals = Totals::new(usize::MAX);
     rows.iter().for_each(|row| totals.add(row.record.vectors.len(), row.record.value.len()));
     let mut writer = SegmentWriter::create(&storage, keys, 9, totals).unwrap();
     rows.iter().for_each(|row| assert!(writer.push_record(&row.record, row.lsn, &[]).is_ok()));
