@@ -35,6 +35,7 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<scan::Scan>()?;
     module.add_class::<writes::Put>()?;
     module.add_class::<writes::Delete>()?;
+    module.add_function(wrap_pyfunction!(vectors::vector_array, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
     let close_all = wrap_pyfunction!(handle::close_all, module)?;

@@ -29,6 +29,13 @@ pub(crate) fn vector(value: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
     }
 }
 
+/// What an embedding model returned for one text, as a float32 array.
+#[pyfunction]
+#[pyo3(name = "_vector", signature = (value, /))]
+pub(crate) fn vector_array<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    Ok(PyArray1::from_vec(py, vector(value)?))
+}
+
 /// Several vectors: the rows of an array of (n, dims), or a sequence of vectors.
 pub(crate) fn vectors(value: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<f32>>> {
     let array = as_array(value)?;

@@ -21,6 +21,7 @@ from typing import Any
 import numpy
 from langgraph.store.base import ensure_embeddings, get_text_at_path, tokenize_path
 
+from ._vecmem import _vector
 from .contract import shown
 from .errors import InvalidInputError, InvalidValueError
 
@@ -135,13 +136,14 @@ class Embedder:
         if not texts:
             return []
         try:
-            rows = numpy.asarray(vectors, dtype=numpy.float32)
+            rows = [_vector(vector) for vector in vectors]
         except (TypeError, ValueError) as error:
             raise InvalidValueError(f"{method} must return vectors of {self.dims} numbers: {error}") from error
-        if rows.shape != (len(texts), self.dims):
+        lengths = {len(row) for row in rows}
+        if len(rows) != len(texts) or lengths != {self.dims}:
             raise InvalidInputError(
                 f"{method} must return {len(texts)} vectors of {self.dims} numbers (index['dims']), "
-                f"but returned an array of shape {rows.shape}"
+                f"but returned {len(rows)} of {', '.join(map(str, sorted(lengths))) or 'none'}"
             )
         return rows
 
