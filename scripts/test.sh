@@ -70,9 +70,9 @@ else
 fi
 
 if cargo deny --version >/dev/null 2>&1; then
-    step "licences and sources" cargo deny check bans licenses sources
+    step "licences and sources" cargo deny --workspace check bans licenses sources
     if timeout 60 cargo deny fetch db >/dev/null 2>&1; then
-        step "advisories" cargo deny check --disable-fetch advisories
+        step "advisories" cargo deny --workspace check --disable-fetch advisories
     else
         skip "advisories" "the RustSec database cannot be reached"
     fi

@@ -18,3 +18,9 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, step: impl FnOnce() -> vecmem::R
         Err(payload) => Err(errors::panicked(py, &*payload)),
     }
 }
+
+/// Panics inside a call of the engine, to prove that this is an ordinary exception.
+#[pyfunction]
+pub(crate) fn _panic(py: Python<'_>, message: String) -> PyResult<()> {
+    detached(py, || panic!("{message}"))
+}

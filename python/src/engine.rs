@@ -1,18 +1,19 @@
 //! The engine: opening, writing, upkeep. Its reads are those of `reader.rs`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use vecmem::{Batch, Durability, Metric, Namespace, Options, ReadMode, Scope};
+use vecmem::{Batch, Namespace, Scope};
 
-use crate::arguments::{count, labels, namespace, scope, seconds, text};
+use crate::arguments::{count, labels, namespace, scope, text};
 use crate::call::detached;
-use crate::errors::{from_engine, invalid_input, invalid_value};
+use crate::errors::{from_engine, invalid_value};
 use crate::handle::Handle;
+use crate::imports::Wishes;
 use crate::reader::Reader;
-use crate::{json, writes};
+use crate::snapshot::Snapshot;
+use crate::{imports, json, opening, writes};
 
 /// An embedded, durable vector memory: one directory of items with JSON values and vectors.
 ///
@@ -24,39 +25,15 @@ pub(crate) struct Engine;
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (path=None, *, dims=None, metric=None, durability=None, create=true, sync_every=None, lock_timeout=None, read_mode=None))]
-    #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
+    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, lock_timeout=5.0, read_mode=\"map\")")]
     fn new(
         py: Python<'_>,
         path: Option<&Bound<'_, PyAny>>,
-        dims: Option<&Bound<'_, PyAny>>,
-        metric: Option<&str>,
-        durability: Option<&str>,
-        create: bool,
-        sync_every: Option<&Bound<'_, PyAny>>,
-        lock_timeout: Option<&Bound<'_, PyAny>>,
-        read_mode: Option<&str>,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let path = path.map(|path| path_of(path)).transpose()?;
-        let mut options = match dims {
-            Some(dims) => Options::with_vectors(count(dims, "dims")?, metric_of(py, metric.unwrap_or("cosine"))?),
-            None => Options::new(),
-        };
-        options = options.create(create);
-        if let Some(name) = durability {
-            options = options.durability(durability_of(py, name)?);
-        }
-        if let Some(period) = sync_every {
-            options = options.sync_every(seconds(period, "sync_every")?);
-        }
-        if let Some(timeout) = lock_timeout {
-            options = options.lock_timeout(seconds(timeout, "lock_timeout")?.min(Duration::from_secs(1 << 30)));
-        }
-        if let Some(mode) = read_mode {
-            options = options.read_mode(read_mode_of(py, mode)?);
-        }
-        let handle = Handle::open(py, path.as_deref(), &options)?;
-        Ok(PyClassInitializer::from(Reader { handle }).add_subclass(Self))
+        let path = path.map(opening::path).transpose()?;
+        let handle = Handle::open(py, path.as_deref(), &opening::options(py, options)?)?;
+        Ok(PyClassInitializer::from(Reader::of_engine(handle)).add_subclass(Self))
     }
 
     /// Writes one item and returns its version. `value` is a mapping that JSON can say exactly; vectors are float32 arrays or
@@ -84,6 +61,24 @@ impl Engine {
     /// later operation has the same key.
     fn write<'py>(slf: &Bound<'py, Self>, operations: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         write(slf, writes::batch(operations, false)?)
+    }
+
+    /// Puts many items, much faster than `put_many`: large chunks become files of their own, each all or nothing. `items` is an iterable of
+    /// `Put` objects or dicts with the arguments of `put`. With a `source`, a name that stands for the items, a later import of the
+    /// same source passes over what is done. With `skip_bad`, items that a put would refuse are left out and described.
+    #[pyo3(signature = (items, *, source=None, chunk_rows=None, skip_bad=false, on_progress=None))]
+    fn import_items<'py>(
+        slf: &Bound<'py, Self>,
+        items: &Bound<'py, PyAny>,
+        source: Option<&Bound<'py, PyAny>>,
+        chunk_rows: Option<&Bound<'py, PyAny>>,
+        skip_bad: bool,
+        on_progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let source = source.map(|source| text(source, "source")).transpose()?;
+        let chunk_rows = chunk_rows.map(|rows| count(rows, "chunk_rows")).transpose()?;
+        let store = slf.as_super().get().store(slf.py())?;
+        imports::import(&store, items, &Wishes { source, chunk_rows, skip_bad, on_progress })
     }
 
     /// Deletes one item; returns whether there was one.
@@ -169,9 +164,31 @@ impl Engine {
         detached(slf.py(), || store.sweep())
     }
 
+    /// One moment of the store: any number of reads of it, whatever is written meanwhile.
+    fn snapshot(slf: &Bound<'_, Self>) -> PyResult<Py<Snapshot>> {
+        let store = slf.as_super().get().store(slf.py())?;
+        let snapshot = detached(slf.py(), || store.snapshot())?;
+        Snapshot::create(slf.py(), snapshot)
+    }
+
+    /// The JSON document that `set_setting` kept under `name`, or `None`.
+    fn setting(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        let name = text(name, "name")?;
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.setting(&name))
+    }
+
+    /// Keeps a JSON document that belongs to the store as a whole; `None` removes it. It survives a power loss when this returns.
+    fn set_setting(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, json: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let name = text(name, "name")?;
+        let json = json.map(|json| text(json, "json")).transpose()?;
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.set_setting(&name, json.as_deref()))
+    }
+
     /// Closes the engine; the store is synced and closed with the last engine on it. Closing again does nothing.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.as_super().get().handle.close(slf.py())
+        slf.as_super().get().close(slf.py())
     }
 
     /// The store's directory.
@@ -189,8 +206,7 @@ impl Engine {
     /// How vectors compare: "cosine", "dot" or "l2"; `None` if the store keeps no vectors.
     #[getter]
     fn metric(slf: &Bound<'_, Self>) -> PyResult<Option<&'static str>> {
-        let space = slf.as_super().get().store(slf.py())?.vector_space();
-        Ok(space.map(|space| METRICS.iter().find(|(_, metric)| *metric == space.metric).map_or("", |(name, _)| name)))
+        Ok(slf.as_super().get().store(slf.py())?.vector_space().map(|space| opening::metric_name(space.metric)))
     }
 
     fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
@@ -221,32 +237,4 @@ fn write<'py>(slf: &Bound<'py, Engine>, batch: Batch) -> PyResult<Bound<'py, PyL
 fn to_dict<'py>(py: Python<'py>, report: &impl serde::Serialize) -> PyResult<Bound<'py, PyAny>> {
     let text = serde_json::to_string(report).map_err(|error| invalid_value(py, error.to_string()))?;
     json::read(py, &text)
-}
-
-fn path_of(path: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
-    let refused = |_| invalid_value(path.py(), format!("path must be a str or os.PathLike, not {}", json::kind(path)));
-    path.extract().map_err(refused)
-}
-
-const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("dot", Metric::Dot), ("l2", Metric::L2)];
-
-fn metric_of(py: Python<'_>, name: &str) -> PyResult<Metric> {
-    one_of(py, "metric", name, &METRICS)
-}
-
-fn durability_of(py: Python<'_>, name: &str) -> PyResult<Durability> {
-    one_of(py, "durability", name, &[("sync", Durability::Sync), ("os", Durability::Os), ("bulk", Durability::Bulk)])
-}
-
-fn read_mode_of(py: Python<'_>, name: &str) -> PyResult<ReadMode> {
-    one_of(py, "read_mode", name, &[("map", ReadMode::Map), ("heap", ReadMode::Heap)])
-}
-
-/// The choice that `name` stands for.
-fn one_of<T: Copy>(py: Python<'_>, argument: &str, name: &str, choices: &[(&str, T)]) -> PyResult<T> {
-    let choice = choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice);
-    choice.ok_or_else(|| {
-        let known: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
-        invalid_input(py, format!("{argument} must be one of {}, not {name:?}", known.join(", ")))
-    })
 }

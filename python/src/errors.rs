@@ -35,14 +35,21 @@ fn class_of(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// An exception of the named class; whatever prevents that is the exception then.
-fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
+/// A class of `vecmem.errors`.
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static ERRORS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let made = || -> PyResult<Bound<'_, PyAny>> {
-        let errors = ERRORS.get_or_try_init(py, || py.import("vecmem.errors").map(Bound::unbind))?;
-        errors.bind(py).getattr(class)?.call1((message,))
-    };
-    made().map_or_else(|error| error, PyErr::from_value)
+    let errors = ERRORS.get_or_try_init(py, || py.import("vecmem.errors").map(Bound::unbind))?;
+    errors.bind(py).getattr(name)
+}
+
+/// An exception of the named class; whatever prevents that is the exception then.
+fn raise(py: Python<'_>, name: &str, message: String) -> PyErr {
+    class(py, name).and_then(|class| class.call1((message,))).map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Whether an exception is one of ours, so about an argument, and not what other code raised meanwhile.
+pub(crate) fn is_vecmem_error(py: Python<'_>, error: &PyErr) -> bool {
+    class(py, "VecmemError").is_ok_and(|class| error.is_instance(py, &class))
 }
 
 /// The exception for an error of the engine.
@@ -61,8 +68,8 @@ pub(crate) fn invalid_value(py: Python<'_>, message: impl Into<String>) -> PyErr
 }
 
 /// A call on something closed.
-pub(crate) fn closed(py: Python<'_>) -> PyErr {
-    raise(py, "ClosedError", "the engine has been closed; open it again".into())
+pub(crate) fn closed(py: Python<'_>, message: impl Into<String>) -> PyErr {
+    raise(py, "ClosedError", message.into())
 }
 
 /// What a panic said.

@@ -74,7 +74,7 @@ impl Handle {
     /// The store, unless this engine was closed.
     pub(crate) fn store(&self, py: Python<'_>) -> PyResult<&Store> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(errors::closed(py));
+            return Err(errors::closed(py, "the engine has been closed; open it again"));
         }
         Ok(&self.store)
     }

@@ -11,12 +11,16 @@ mod columns;
 mod engine;
 mod errors;
 mod handle;
+mod imports;
 mod items;
 mod json;
 mod langgraph;
+mod listing;
+mod opening;
 mod queries;
 mod reader;
 mod scan;
+mod snapshot;
 mod vectors;
 mod writes;
 
@@ -29,6 +33,8 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<reader::Reader>()?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<snapshot::Snapshot>()?;
+    module.add_class::<listing::Listing>()?;
     module.add_class::<items::Item>()?;
     module.add_class::<items::Hit>()?;
     module.add_class::<columns::Columns>()?;
@@ -38,6 +44,7 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(vectors::vector_array, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
+    module.add_function(wrap_pyfunction!(call::_panic, module)?)?;
     let close_all = wrap_pyfunction!(handle::close_all, module)?;
     py.import("atexit")?.call_method1("register", (close_all,))?;
     Ok(())

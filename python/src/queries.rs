@@ -1,7 +1,7 @@
 //! Searches and listings: from keyword arguments to a query, and from answers to Python.
 //!
 //! Invariants:
-//! * Every option has its name, its type and its meaning in one place, `Ask::set`, whichever call it is given to.
+//! * Every option has its name, its type and its meaning in one place, a `set` of `Given`, whichever call it is given to.
 //! * A call refuses options that would have no effect in it.
 
 use std::time::Duration;
@@ -35,21 +35,29 @@ struct Given<'py> {
 }
 
 impl<'py> Given<'py> {
-    /// Takes an option of a listing; false if there is none of that name.
-    fn set_listing(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
+    /// Takes an option that says which items; false if there is none of that name.
+    fn set_scope(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
         match name {
             "prefix" => self.prefix = Some(value.clone()),
             "everything" => self.everything = truth(value, name)?,
             "filter" => self.filter = Some(filter(value)?),
-            "limit" => self.limit = Some(count(value, name)?),
-            "offset" => self.offset = Some(count(value, name)?),
-            "explain" => self.explain = truth(value, name)?,
-            "columns" => self.columns = truth(value, name)?,
             "include_vectors" => self.options.include_vectors = truth(value, name)?,
             "include_expired" => self.options.include_expired = truth(value, name)?,
             "refresh_ttl" => self.options.refresh_ttl = truth(value, name)?,
             "partial" => self.options.partial = truth(value, name)?,
             "deadline" => self.options.deadline = deadline(value)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes an option of one answer; false if there is none of that name.
+    fn set_answer(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
+        match name {
+            "limit" => self.limit = Some(count(value, name)?),
+            "offset" => self.offset = Some(count(value, name)?),
+            "explain" => self.explain = truth(value, name)?,
+            "columns" => self.columns = truth(value, name)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -87,6 +95,17 @@ pub(crate) fn deadline(value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
     Ok((deadline < Duration::from_secs(1 << 32)).then_some(deadline))
 }
 
+/// The calls that take a query, by the options that have an effect in them.
+#[derive(Clone, Copy)]
+pub(crate) enum Call {
+    /// `search`, `search_many` or `search_like`: all options.
+    Ranking(&'static str),
+    /// `list`: those without a ranking.
+    List,
+    /// `listing`: those that say which items.
+    Listing,
+}
+
 /// A query, and the shape its answer is wanted in.
 pub(crate) struct Ask {
     pub query: Query,
@@ -94,35 +113,20 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
-    /// From the arguments of `call`, one that ranks.
-    pub(crate) fn ranking<'py>(
+    /// From the arguments of a call.
+    pub(crate) fn new<'py>(
         py: Python<'py>,
-        call: &str,
+        call: Call,
         namespace: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
         let mut given = Given::default();
         each_option(options, |name, value| {
-            let known = given.set_listing(name, value)? || given.set_ranking(name, value)?;
+            let known = given.set_scope(name, value)?
+                || (!matches!(call, Call::Listing) && given.set_answer(name, value)?)
+                || (matches!(call, Call::Ranking(_)) && given.set_ranking(name, value)?);
             if known { Ok(()) } else { Err(unexpected(call, name)) }
         })?;
-        given.query(py, namespace)
-    }
-
-    /// From the arguments of `call`, one that lists.
-    pub(crate) fn listing<'py>(
-        py: Python<'py>,
-        call: &str,
-        namespace: Option<&Bound<'py, PyAny>>,
-        options: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Self> {
-        let mut given = Given::default();
-        each_option(
-            options,
-            |name, value| {
-                if given.set_listing(name, value)? { Ok(()) } else { Err(unexpected(call, name)) }
-            },
-        )?;
         given.query(py, namespace)
     }
 
@@ -144,7 +148,12 @@ impl Ask {
     }
 }
 
-fn unexpected(call: &str, name: &str) -> PyErr {
+fn unexpected(call: Call, name: &str) -> PyErr {
+    let call = match call {
+        Call::Ranking(call) => call,
+        Call::List => "list",
+        Call::Listing => "listing",
+    };
     PyTypeError::new_err(format!("{call}() got an unexpected keyword argument '{name}'"))
 }
 

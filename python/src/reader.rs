@@ -2,32 +2,96 @@
 //!
 //! Invariants:
 //! * Each call answers from one moment: that of the call for an engine, its own for a snapshot.
+//! * A call that has begun keeps what it reads alive, whoever closes the engine or the snapshot meanwhile.
+
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use vecmem::{Address, LabelPattern, Namespace, NamespaceQuery, ReadOptions, Store};
+use vecmem::{Address, LabelPattern, Namespace, NamespaceQuery, ReadOptions, Snapshot, Store};
 
 use crate::arguments::{count, labels, namespace, scope, text};
 use crate::call::detached;
-use crate::errors::invalid_input;
+use crate::errors::{closed, invalid_input, invalid_value};
 use crate::handle::Handle;
 use crate::items::Item;
-use crate::queries::{Ask, deadline};
+use crate::listing::Listing;
+use crate::queries::{Ask, Call, deadline};
 use crate::scan::Scan;
 use crate::vectors::{vector, vectors};
 
 /// The reads that an engine and a snapshot share.
 #[pyclass(frozen, subclass, weakref, module = "vecmem")]
 pub(crate) struct Reader {
-    pub(crate) handle: Handle,
+    source: Source,
 }
 
+/// What a reader reads.
+enum Source {
+    Engine(Handle),
+    /// None once it was closed.
+    Snapshot(Mutex<Option<Snapshot>>),
+}
+
+/// The same, for the length of a call.
+pub(crate) enum Moment {
+    Newest(Store),
+    Kept(Snapshot),
+}
+
+/// Calls `$body` with `$reads` as the store or the snapshot of a moment: both have the same reads.
+macro_rules! read {
+    ($moment:expr, $reads:ident => $body:expr) => {
+        match $moment {
+            Moment::Newest($reads) => $body,
+            Moment::Kept($reads) => $body,
+        }
+    };
+}
+pub(crate) use read;
+
 impl Reader {
-    pub(crate) fn store(&self, py: Python<'_>) -> PyResult<Store> {
-        self.handle.store(py).cloned()
+    pub(crate) fn of_engine(handle: Handle) -> Self {
+        Self { source: Source::Engine(handle) }
     }
 
-    /// The item under `key`, as the engine has it.
+    pub(crate) fn of_snapshot(snapshot: Snapshot) -> Self {
+        Self { source: Source::Snapshot(Mutex::new(Some(snapshot))) }
+    }
+
+    /// The store of an engine that is open.
+    pub(crate) fn store(&self, py: Python<'_>) -> PyResult<Store> {
+        match &self.source {
+            Source::Engine(handle) => handle.store(py).cloned(),
+            Source::Snapshot(_) => Err(closed(py, "a snapshot takes no writes")),
+        }
+    }
+
+    fn moment(&self, py: Python<'_>) -> PyResult<Moment> {
+        match &self.source {
+            Source::Engine(handle) => Ok(Moment::Newest(handle.store(py)?.clone())),
+            Source::Snapshot(snapshot) => {
+                let snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                snapshot.map(Moment::Kept).ok_or_else(|| closed(py, "the snapshot has been closed; take another one"))
+            }
+        }
+    }
+
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match &self.source {
+            Source::Engine(handle) => handle.close(py),
+            Source::Snapshot(snapshot) => {
+                let kept = snapshot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                // It may be the last one to keep files and memory that are let go of now.
+                detached(py, || {
+                    drop(kept);
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    /// The item under `key`, as the library has it.
     pub(crate) fn read_one(
         &self,
         py: Python<'_>,
@@ -35,8 +99,8 @@ impl Reader {
         key: &str,
         options: &ReadOptions,
     ) -> PyResult<Option<vecmem::Item>> {
-        let store = self.store(py)?;
-        detached(py, || store.get_with(namespace, key, options))
+        let moment = self.moment(py)?;
+        detached(py, || read!(&moment, reads => reads.get_with(namespace, key, options)))
     }
 }
 
@@ -89,8 +153,8 @@ impl Reader {
     ) -> PyResult<Bound<'py, PyList>> {
         let addresses = addresses.try_iter()?.map(|pair| address(&pair?)).collect::<PyResult<Vec<_>>>()?;
         let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline)?;
-        let store = self.store(py)?;
-        let items = detached(py, || store.get_many(&addresses, &options))?;
+        let moment = self.moment(py)?;
+        let items = detached(py, || read!(&moment, reads => reads.get_many(&addresses, &options)))?;
         let object = |item: Option<vecmem::Item>| item.map(|item| Py::new(py, Item::new(item))).transpose();
         PyList::new(py, items.into_iter().map(object).collect::<PyResult<Vec<_>>>()?)
     }
@@ -104,12 +168,12 @@ impl Reader {
         vector: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let mut ask = Ask::ranking(py, "search", namespace, options)?;
+        let mut ask = Ask::new(py, Call::Ranking("search"), namespace, options)?;
         if let Some(vector) = vector {
             ask.query = ask.query.vector(self::vector(vector)?);
         }
-        let store = self.store(py)?;
-        let answer = detached(py, || store.search(&ask.query))?;
+        let moment = self.moment(py)?;
+        let answer = detached(py, || read!(&moment, reads => reads.search(&ask.query)))?;
         ask.answer(py, answer)
     }
 
@@ -122,11 +186,11 @@ impl Reader {
         namespace: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let ask = Ask::ranking(py, "search_many", namespace, options)?;
+        let ask = Ask::new(py, Call::Ranking("search_many"), namespace, options)?;
         let queries: Vec<_> =
             self::vectors(vectors)?.into_iter().map(|vector| ask.query.clone().vector(vector)).collect();
-        let store = self.store(py)?;
-        let answers = detached(py, || store.search_many(&queries))?;
+        let moment = self.moment(py)?;
+        let answers = detached(py, || read!(&moment, reads => reads.search_many(&queries)))?;
         ask.answers(py, answers)
     }
 
@@ -143,10 +207,10 @@ impl Reader {
         let elsewhere = |name: &str| options.map_or(Ok(false), |options| options.contains(name));
         let scope =
             if within.is_some() || elsewhere("prefix")? || elsewhere("everything")? { within } else { Some(namespace) };
-        let ask = Ask::ranking(py, "search_like", scope, options)?;
+        let ask = Ask::new(py, Call::Ranking("search_like"), scope, options)?;
         let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
-        let store = self.store(py)?;
-        let answer = detached(py, || store.search_like(&namespace, &key, ask.query.clone()))?;
+        let moment = self.moment(py)?;
+        let answer = detached(py, || read!(&moment, reads => reads.search_like(&namespace, &key, ask.query.clone())))?;
         ask.answer(py, answer)
     }
 
@@ -158,10 +222,27 @@ impl Reader {
         namespace: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let ask = Ask::listing(py, "list", namespace, options)?;
-        let store = self.store(py)?;
-        let answer = detached(py, || store.list(&ask.query))?;
+        let ask = Ask::new(py, Call::List, namespace, options)?;
+        let moment = self.moment(py)?;
+        let answer = detached(py, || read!(&moment, reads => reads.list(&ask.query)))?;
         ask.answer(py, answer)
+    }
+
+    /// The items of a scope, newest update first, for pages that are slices of one list as of one moment.
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None)")]
+    fn listing<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Listing> {
+        let ask = Ask::new(py, Call::Listing, namespace, options)?;
+        let moment = self.moment(py)?;
+        let listing = detached(py, || match moment {
+            Moment::Newest(store) => store.snapshot()?.listing(ask.query),
+            Moment::Kept(snapshot) => snapshot.listing(ask.query),
+        })?;
+        Ok(Listing::new(listing))
     }
 
     /// An iterator over the items of a scope in (namespace, key) order, as of one moment. `limit` is of all items; `None` for no limit.
@@ -183,7 +264,7 @@ impl Reader {
         let key_prefix = key_prefix.map_or(Ok(String::new()), |prefix| text(prefix, "key_prefix"))?;
         let limit = limit.map_or(Ok(usize::MAX), |limit| count(limit, "limit"))?;
         let options = read_options(include_vectors, include_expired, false, partial, None)?;
-        Scan::begin(py, self.store(py)?, scope, key_prefix, limit, options)
+        Scan::begin(py, self.moment(py)?, scope, key_prefix, limit, options)
     }
 
     /// The namespaces that hold at least one item, as tuples in tuple order. In `prefix` and `suffix`, `"*"` is any one label;
@@ -211,8 +292,8 @@ impl Reader {
         if query.max_depth == Some(0) {
             return Err(invalid_input(py, "max_depth must be 1 or more"));
         }
-        let store = self.store(py)?;
-        let found = detached(py, || store.list_namespaces(&query))?;
+        let moment = self.moment(py)?;
+        let found = detached(py, || read!(&moment, reads => reads.list_namespaces(&query)))?;
         PyList::new(py, found.iter().map(|labels| PyTuple::new(py, labels)).collect::<PyResult<Vec<_>>>()?)
     }
 
@@ -228,15 +309,14 @@ impl Reader {
     ) -> PyResult<u64> {
         let scope = scope(py, namespace, prefix, everything)?;
         let options = ReadOptions { include_expired, ..ReadOptions::default() };
-        let store = self.store(py)?;
-        detached(py, || store.count(&scope, &options))
+        let moment = self.moment(py)?;
+        detached(py, || read!(&moment, reads => reads.count(&scope, &options)))
     }
 }
 
 fn address(pair: &Bound<'_, PyAny>) -> PyResult<Address> {
-    let (namespace, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair
-        .extract()
-        .map_err(|_| crate::errors::invalid_value(pair.py(), "addresses must be (namespace, key) pairs"))?;
+    let (namespace, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
+        pair.extract().map_err(|_| invalid_value(pair.py(), "addresses must be (namespace, key) pairs"))?;
     Ok(Address { namespace: self::namespace(&namespace)?, key: text(&key, "key")? })
 }
 

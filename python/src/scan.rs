@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
-use vecmem::{Cursor, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{Cursor, ReadOptions, ScanQuery, Scope};
 
 use crate::call::detached;
 use crate::items::Item;
+use crate::reader::{Moment, read};
 
 /// Items fetched at once.
 const PAGE: usize = 256;
@@ -18,7 +19,7 @@ const PAGE: usize = 256;
 /// An iterator over items.
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Scan {
-    store: Store,
+    moment: Moment,
     query: ScanQuery,
     /// Threads that share the iterator each get other items.
     place: Mutex<Place>,
@@ -34,16 +35,16 @@ impl Scan {
     /// Fetches the first page, so that the walk's moment is that of the call.
     pub(crate) fn begin(
         py: Python<'_>,
-        store: Store,
+        moment: Moment,
         scope: Scope,
         key_prefix: String,
         limit: usize,
         options: ReadOptions,
     ) -> PyResult<Self> {
         let query = ScanQuery::new(scope).key_prefix(key_prefix).limit(PAGE).options(options);
-        let page = detached(py, || store.scan(&query, None))?;
+        let page = detached(py, || read!(&moment, reads => reads.scan(&query, None)))?;
         let place = Place { page: page.items.into(), next: page.next, left: limit };
-        Ok(Self { store, query, place: Mutex::new(place) })
+        Ok(Self { moment, query, place: Mutex::new(place) })
     }
 
     /// The next item; detached, since another thread may be fetching.
@@ -55,7 +56,7 @@ impl Scan {
         }
         while place.page.is_empty() {
             let Some(after) = &place.next else { return Ok(None) };
-            let page = self.store.scan(&self.query, Some(after))?;
+            let page = read!(&self.moment, reads => reads.scan(&self.query, Some(after)))?;
             (place.page, place.next) = (page.items.into(), page.next);
         }
         place.left -= 1;

@@ -48,8 +48,9 @@ pub(crate) fn vectors(value: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<f32>>> {
     }
     let numbers = array.readonly();
     match numbers.as_slice() {
-        Ok(numbers) => Ok(numbers.chunks_exact(dims).map(<[f32]>::to_vec).collect()),
-        Err(_) => Ok(numbers.as_array().rows().into_iter().map(|row| row.to_vec()).collect()),
+        // A slice is given in the order of memory, which is that of the rows only here.
+        Ok(numbers) if array.is_c_contiguous() => Ok(numbers.chunks_exact(dims).map(<[f32]>::to_vec).collect()),
+        _ => Ok(numbers.as_array().rows().into_iter().map(|row| row.to_vec()).collect()),
     }
 }
 

@@ -185,24 +185,34 @@ pub(crate) fn strings(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<Stri
 
 /// A batch from a sequence of `Put`, `Delete`, and dicts with the arguments of a put.
 pub(crate) fn batch(operations: &Bound<'_, PyAny>, only_puts: bool) -> PyResult<Batch> {
-    let py = operations.py();
     let mut batch = Batch::new();
     for (index, operation) in operations.try_iter()?.enumerate() {
         let operation = operation?;
-        if let Ok(put) = operation.cast_exact::<Put>() {
-            batch.put(put.get().put.clone());
-        } else if let Ok(arguments) = operation.cast::<PyDict>() {
-            batch.put(put_of_dict(arguments, index)?);
-        } else if let (false, Ok(delete)) = (only_puts, operation.cast_exact::<Delete>()) {
-            let Delete { namespace, key, condition } = delete.get();
-            batch.delete_if(namespace, key, *condition);
-        } else {
-            let wanted = if only_puts { "Put or a dict" } else { "Put, Delete or a dict" };
-            let message = format!("operation {index} must be {wanted}, not {}", kind(&operation));
-            return Err(invalid_value(py, message));
+        match operation.cast_exact::<Delete>() {
+            Ok(delete) if !only_puts => {
+                let Delete { namespace, key, condition } = delete.get();
+                batch.delete_if(namespace, key, *condition);
+            }
+            _ => {
+                batch.put(put_of(&operation, index)?);
+            }
         }
     }
     Ok(batch)
+}
+
+/// The put that a `Put` or a dict stands for; `index` names it in errors.
+pub(crate) fn put_of(operation: &Bound<'_, PyAny>, index: usize) -> PyResult<vecmem::Put> {
+    if let Ok(put) = operation.cast_exact::<Put>() {
+        return Ok(put.get().put.clone());
+    }
+    match operation.cast::<PyDict>() {
+        Ok(arguments) => put_of_dict(arguments, index),
+        Err(_) => {
+            let message = format!("item {index} must be a Put or a dict with its arguments, not {}", kind(operation));
+            Err(invalid_value(operation.py(), message))
+        }
+    }
 }
 
 /// A dict with the arguments of a put by name.
@@ -211,7 +221,7 @@ fn put_of_dict(arguments: &Bound<'_, PyDict>, index: usize) -> PyResult<vecmem::
     let options = arguments.copy()?;
     let take = |name: &str| -> PyResult<Bound<'_, PyAny>> {
         let Some(value) = options.get_item(name)? else {
-            return Err(invalid_input(py, format!("operation {index} has no {name:?}; a put needs one")));
+            return Err(invalid_input(py, format!("item {index} has no {name:?}; a put needs one")));
         };
         options.del_item(name)?;
         Ok(value)

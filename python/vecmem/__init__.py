@@ -6,7 +6,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from vecmem._vecmem import Columns, Delete, Engine, Hit, Item, Put, Scan, __version__
+from vecmem._vecmem import Columns, Delete, Engine, Hit, Item, Listing, Put, Scan, Snapshot, __version__
 from vecmem.answers import Answer
 from vecmem.errors import (
     BusyError,
@@ -56,6 +56,7 @@ __all__ = [
     "IoError",
     "Item",
     "LimitError",
+    "Listing",
     "LockedError",
     "NewerFormatError",
     "NotAStoreError",
@@ -64,6 +65,7 @@ __all__ = [
     "Put",
     "ReadOnlyError",
     "Scan",
+    "Snapshot",
     "VecmemError",
     "__version__",
     "escape_label",

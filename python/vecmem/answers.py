@@ -1,14 +1,22 @@
 """What a search returns: a list of hits that also says how complete it is."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vecmem._vecmem import Hit
+
+    _Hits = list[Hit]
+else:
+    _Hits = list
 
 
-class Answer(list):  # type: ignore[type-arg]
+class Answer(_Hits):
     """The hits of a search or listing, in order.
 
-    ``degraded`` is true if damaged parts were skipped (only with ``partial=True``). ``explain`` holds, if the call asked
-    for it, a dict for each part of the store: the path taken, and rows scanned, walked and scored.
+    ``degraded`` is true if damaged parts were skipped (only with ``partial=True``). ``explain`` holds, if the call
+    asked for it, dicts, one for each part of the store: the path taken, and rows scanned, walked and scored.
     """
 
     degraded: bool = False
-    explain: "list[dict[str, Any]]" = []
+    explain: Sequence[dict[str, Any]] = ()

@@ -1,0 +1,73 @@
+//! How an engine is opened: the keyword arguments of `Engine`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use vecmem::{Durability, Metric, Options, ReadMode};
+
+use crate::arguments::{count, each_option, seconds, text, truth};
+use crate::errors::{invalid_input, invalid_value};
+use crate::json::kind;
+
+const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("dot", Metric::Dot), ("l2", Metric::L2)];
+const DURABILITIES: [(&str, Durability); 3] =
+    [("sync", Durability::Sync), ("os", Durability::Os), ("bulk", Durability::Bulk)];
+const READ_MODES: [(&str, ReadMode); 2] = [("map", ReadMode::Map), ("heap", ReadMode::Heap)];
+
+/// The longest that an open waits for another process, or a sweep for the next one: some 34 years.
+const WAIT_MAX: Duration = Duration::from_secs(1 << 30);
+
+/// The path of a store.
+pub(crate) fn path(path: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    let refused = |_| invalid_value(path.py(), format!("path must be a str or os.PathLike, not {}", kind(path)));
+    path.extract().map_err(refused)
+}
+
+/// The options that keyword arguments stand for.
+pub(crate) fn options(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
+    let argument = |name: &str| given.map_or(Ok(None), |given| given.get_item(name));
+    let given_one = |name: &str| argument(name).map(|value| value.filter(|value| !value.is_none()));
+    let metric = given_one("metric")?.map(|metric| one_of(&metric, "metric", &METRICS)).transpose()?;
+    let mut options = match (given_one("dims")?, metric) {
+        (Some(dims), metric) => Options::with_vectors(count(&dims, "dims")?, metric.unwrap_or(Metric::Cosine)),
+        (None, Some(_)) => return Err(invalid_input(py, "metric says how vectors compare; give dims too")),
+        (None, None) => Options::new(),
+    };
+    // The one argument that `None` says something in.
+    if let Some(period) = argument("sweep_every")? {
+        let period = if period.is_none() { None } else { Some(seconds(&period, "sweep_every")?.min(WAIT_MAX)) };
+        options = options.sweep_every(period);
+    }
+    each_option(given, |name, value| {
+        let changed = std::mem::take(&mut options);
+        options = match name {
+            "dims" | "metric" | "sweep_every" => changed,
+            "durability" => changed.durability(one_of(value, name, &DURABILITIES)?),
+            "create" => changed.create(truth(value, name)?),
+            "sync_every" => changed.sync_every(seconds(value, name)?),
+            "lock_timeout" => changed.lock_timeout(seconds(value, name)?.min(WAIT_MAX)),
+            "read_mode" => changed.read_mode(one_of(value, name, &READ_MODES)?),
+            _ => return Err(PyTypeError::new_err(format!("Engine() got an unexpected keyword argument '{name}'"))),
+        };
+        Ok(())
+    })?;
+    Ok(options)
+}
+
+/// What a metric is called.
+pub(crate) fn metric_name(metric: Metric) -> &'static str {
+    METRICS.iter().find(|(_, known)| *known == metric).map_or("", |(name, _)| name)
+}
+
+/// The choice that an argument names.
+fn one_of<T: Copy>(value: &Bound<'_, PyAny>, argument: &str, choices: &[(&str, T)]) -> PyResult<T> {
+    let name = text(value, argument)?;
+    let choice = choices.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice);
+    choice.ok_or_else(|| {
+        let known: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
+        invalid_input(value.py(), format!("{argument} must be one of {}, not {name:?}", known.join(", ")))
+    })
+}

@@ -1,0 +1,92 @@
+"""A forked child that uses its parent's engine gets a clear error, may open stores of its own, and ends without doing harm."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from vecmem import Engine, ForkedError, LockedError
+
+# The parent has the engine's threads; the child only uses what it checks here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+def in_child(check: Callable[[], None]) -> None:
+    """Runs `check` in a forked child that ends as a Python process does, its exit handlers included."""
+    child = os.fork()
+    if child == 0:
+        try:
+            check()
+            import atexit
+
+            atexit._run_exitfuncs()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_every_call_says_it(path: Path) -> None:
+    engine = Engine(path, dims=3)
+    engine.put(("a",), "k", {"n": 1}, vector=[1, 0, 0])
+    snapshot, scan = engine.snapshot(), engine.scan(everything=True)
+
+    def check() -> None:
+        calls = [
+            lambda: engine.get(("a",), "k"),
+            lambda: engine.put(("a",), "k", {}),
+            lambda: engine.delete(("a",), "k"),
+            lambda: engine.search(("a",), [1, 0, 0]),
+            lambda: engine.stats(),
+            lambda: engine.flush(),
+            lambda: engine.sweep(),
+            lambda: engine.compact(),
+            lambda: engine.check(),
+            lambda: engine.snapshot(),
+            lambda: engine.count(everything=True),
+            lambda: snapshot.get(("a",), "k"),
+        ]
+        for call in calls:
+            with pytest.raises(ForkedError, match="fork"):
+                call()
+        assert [item.key for item in scan] == ["k"], "what was fetched before is the child's own"
+        engine.close()
+
+    in_child(check)
+    assert engine.get(("a",), "k").value == {"n": 1}  # type: ignore[union-attr]
+    engine.put(("a",), "after", {})
+    engine.close()
+    with Engine(path) as again:
+        assert again.count(everything=True) == 2 and again.check()["problems"] == []
+
+
+def test_a_child_opens_its_own(path: Path) -> None:
+    parent = Engine(path)
+
+    def check() -> None:
+        with pytest.raises(LockedError):
+            Engine(path, lock_timeout=0.01)
+        with Engine(path.parent / "child") as own, Engine() as temporary:
+            own.put(("a",), "k", {})
+            temporary.put(("a",), "k", {})
+
+    in_child(check)
+    with Engine(path.parent / "child") as own:
+        assert own.count(everything=True) == 1
+    parent.put(("a",), "k", {})
+    parent.close()
+
+
+def test_a_child_leaves_the_parents_temporary_store_alone() -> None:
+    engine = Engine(durability="bulk")
+    engine.put(("a",), "k", {})
+    in_child(engine.close)
+    in_child(lambda: None)
+    assert engine.path is not None and engine.path.exists()
+    engine.compact()
+    assert engine.count(everything=True) == 1
+    engine.close()

@@ -1,0 +1,91 @@
+"""Every class, method, argument and default in ``_vecmem.pyi`` is that of the extension, and the other way round."""
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vecmem
+from vecmem import _vecmem
+
+STUB = ast.parse((Path(vecmem.__file__).parent / "_vecmem.pyi").read_text())
+CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
+AT_RUNTIME = [name for name, value in vars(_vecmem).items() if isinstance(value, type)]
+
+# What every class has at runtime, or what the interpreter adds to one with such a method.
+IMPLIED = {"__doc__", "__module__", "__weakref__", "__dict__", "__repr__", "__abstractmethods__", "__weaklistoffset__"}
+
+
+def options_of(name: str) -> set[str]:
+    """The fields of a TypedDict of the stub, those of its bases included."""
+    node = CLASSES[name]
+    own = {field.target.id for field in node.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)}
+    bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in CLASSES]
+    return own.union(*(options_of(base) for base in bases))
+
+
+def arguments_of(function: ast.FunctionDef) -> tuple[list[str], set[str], dict[str, Any]]:
+    """Positional names in order, keyword-only names, and the defaults that are written out."""
+    arguments = function.args
+    keywords = {argument.arg for argument in arguments.kwonlyargs}
+    if arguments.kwarg is not None:
+        unpacked = arguments.kwarg.annotation
+        assert isinstance(unpacked, ast.Subscript) and isinstance(unpacked.slice, ast.Name)
+        keywords |= options_of(unpacked.slice.id)
+    positional = [argument.arg for argument in arguments.args if argument.arg not in ("self", "cls")]
+    late = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
+    early = [(a.arg, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None]
+    return positional, keywords, {name: ast.literal_eval(default) for name, default in late + early}
+
+
+def functions_of(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    return [member for member in node.body if isinstance(member, ast.FunctionDef)]
+
+
+def test_all_classes_are_there() -> None:
+    typed_dicts = {name for name in CLASSES if name not in AT_RUNTIME}
+    assert typed_dicts == {
+        "PutOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions", "SearchOptions",
+        "ImportReport", "CheckReport", "GraphBuild",
+    }  # fmt: skip
+    assert set(AT_RUNTIME) <= set(CLASSES)
+
+
+@pytest.mark.parametrize("name", AT_RUNTIME)
+def test_members(name: str) -> None:
+    wanted = {function.name for function in functions_of(CLASSES[name])}
+    found = set(vars(getattr(_vecmem, name))) - IMPLIED
+    # A stub says `__new__` where the runtime has both it and, from `object`, `__init__`.
+    assert {member for member in found if member != "__init__"} == wanted
+
+
+@pytest.mark.parametrize("name", AT_RUNTIME)
+def test_signatures(name: str) -> None:
+    for function in functions_of(CLASSES[name]):
+        is_dunder = function.name.startswith("__") and function.name != "__new__"
+        if is_dunder or any(isinstance(d, ast.Name) and d.id == "property" for d in function.decorator_list):
+            continue
+        runtime = getattr(_vecmem, name)
+        signature = inspect.signature(runtime if function.name == "__new__" else getattr(runtime, function.name))
+        parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+        positional, keywords, defaults = arguments_of(function)
+        assert [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD] == positional, function.name
+        assert {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} == keywords, function.name
+        assert {p.name for p in parameters if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} == set()
+        for parameter in parameters:
+            if parameter.name in defaults:
+                assert parameter.default == defaults[parameter.name], (function.name, parameter.name)
+
+
+def test_public_things_are_described() -> None:
+    for name in AT_RUNTIME:
+        runtime = getattr(_vecmem, name)
+        undescribed = [m for m, value in vars(runtime).items() if not m.startswith("_") and not value.__doc__]
+        assert runtime.__doc__ and undescribed == []
+
+
+def test_everything_is_exported() -> None:
+    assert set(AT_RUNTIME) - {"Reader"} <= set(vecmem.__all__)
+    assert all(hasattr(vecmem, name) for name in vecmem.__all__)
+    assert vecmem.__all__ == sorted(vecmem.__all__, key=str)

@@ -1,0 +1,372 @@
+"""Types of the extension module ``vecmem._vecmem``; the package ``vecmem`` re-exports its classes.
+
+Invariant: ``tests/test_stubs_match_the_extension.py`` compares every signature here with the one at runtime.
+Durations are float seconds, instants int microseconds since 1970 UTC.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, TypeAlias, TypedDict, final, overload
+
+from numpy import float32, int64, uint64
+from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Unpack
+
+from vecmem.answers import Answer
+
+__version__: str
+
+Labels: TypeAlias = Sequence[str]
+Filter: TypeAlias = Mapping[str, Any]
+Metric: TypeAlias = Literal["cosine", "dot", "l2"]
+# ``list`` is a method of some classes below.
+ListOf: TypeAlias = list
+Durability: TypeAlias = Literal["sync", "os", "bulk"]
+
+class PutOptions(TypedDict, total=False):
+    """What a put may be given besides namespace, key and value."""
+
+    vector: ArrayLike | None
+    vectors: Sequence[tuple[str, ArrayLike]] | None
+    ttl: float | None
+    if_absent: bool
+    if_version: int | None
+    created_at: int | None
+    updated_at: int | None
+    index_paths: Sequence[str] | None
+
+class _PutRequired(TypedDict):
+    namespace: Labels
+    key: str
+    value: Mapping[str, Any]
+
+class PutArguments(_PutRequired, PutOptions):
+    """The arguments of ``Engine.put`` as a dict."""
+
+class ReadOptions(TypedDict, total=False):
+    """What every read may be asked for; ``deadline`` is in seconds from now."""
+
+    include_vectors: bool
+    include_expired: bool
+    refresh_ttl: bool
+    partial: bool
+    deadline: float | None
+
+class ListingOptions(ReadOptions, total=False):
+    """Which items a read may be asked for: a scope other than a namespace, and a filter."""
+
+    prefix: Labels | None
+    everything: bool
+    filter: Filter | None
+
+class ListOptions(ListingOptions, total=False):
+    """What a list may be asked for besides: limit and offset."""
+
+    limit: int
+    offset: int
+    explain: bool
+
+class SearchOptions(ListOptions, total=False):
+    """What a search may be asked for: a listing's options, and those of the ranking."""
+
+    min_score: float | None
+    tail: bool
+    exact: bool
+    recall: float
+    effort: int | None
+
+class ImportReport(TypedDict):
+    """What ``Engine.import_items`` did; ``bad`` holds (number, message) of the first 100 items left out."""
+
+    imported: int
+    skipped: int
+    resumed_after: int
+    complete: bool
+    bad: list[tuple[int, str]]
+
+class CheckReport(TypedDict):
+    """What ``Engine.check`` found; no ``problems`` means that the store is whole."""
+
+    problems: list[str]
+    repaired: list[str]
+    segments: int
+    rows: int
+
+class GraphBuild(TypedDict):
+    """What ``Engine.build_graph`` built."""
+
+    graphs: int
+    nodes: int
+    bytes: int
+    seconds: float
+
+class Item:
+    """A stored memory, as a read returned it."""
+
+    @property
+    def namespace(self) -> tuple[str, ...]: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def value(self) -> dict[str, Any]: ...
+    @property
+    def value_json(self) -> str: ...
+    @property
+    def created_at(self) -> int: ...
+    @property
+    def updated_at(self) -> int: ...
+    @property
+    def expires_at(self) -> int | None: ...
+    @property
+    def ttl(self) -> float | None: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def vectors(self) -> list[tuple[str, NDArray[float32]]]: ...
+
+@final
+class Hit(Item):
+    """One result of a search: an item and how similar it is."""
+
+    @property
+    def score(self) -> float | None: ...
+
+@final
+class Columns:
+    """An answer as numpy arrays: of shape (k,) for one query, (n, k) for n, padded with NaN and 0 beyond ``counts``."""
+
+    @property
+    def counts(self) -> NDArray[int64]: ...
+    @property
+    def scores(self) -> NDArray[float32]: ...
+    @property
+    def created_at(self) -> NDArray[int64]: ...
+    @property
+    def updated_at(self) -> NDArray[int64]: ...
+    @property
+    def versions(self) -> NDArray[uint64]: ...
+    @property
+    def keys(self) -> list[Any]: ...
+    @property
+    def namespaces(self) -> list[Any]: ...
+    @property
+    def values(self) -> list[Any]: ...
+    @property
+    def values_json(self) -> list[Any]: ...
+    @property
+    def degraded(self) -> bool: ...
+    @property
+    def explain(self) -> list[list[dict[str, Any]]]: ...
+    def __len__(self) -> int: ...
+
+@final
+class Scan(Iterator[Item]):
+    """A walk in (namespace, key) order over one moment of the store."""
+
+    def __iter__(self) -> Scan: ...
+    def __next__(self) -> Item: ...
+
+@final
+class Listing:
+    """The items of a scope, newest update first, in pages that are slices of one list."""
+
+    def page(self, offset: int = 0, limit: int = 100) -> Answer: ...
+
+@final
+class Put:
+    """A put for ``Engine.write`` and ``Engine.put_many``; it takes the arguments of ``Engine.put``."""
+
+    def __new__(cls, namespace: Labels, key: str, value: Mapping[str, Any], **options: Unpack[PutOptions]) -> Put: ...
+    @property
+    def size(self) -> int: ...
+    def with_vectors(self, vectors: Sequence[tuple[str, ArrayLike]]) -> Put: ...
+
+@final
+class Delete:
+    """A delete for ``Engine.write``."""
+
+    def __new__(cls, namespace: Labels, key: str, *, if_version: int | None = None) -> Delete: ...
+
+class Reader:
+    """The reads that ``Engine`` and ``Snapshot`` share."""
+
+    def get(self, namespace: Labels, key: str, **options: Unpack[ReadOptions]) -> Item | None: ...
+    def get_many(
+        self, addresses: Iterable[tuple[Labels, str]], **options: Unpack[ReadOptions]
+    ) -> ListOf[Item | None]: ...
+    @overload
+    def search(
+        self,
+        namespace: Labels | None = None,
+        vector: ArrayLike | None = None,
+        *,
+        columns: Literal[False] = False,
+        **options: Unpack[SearchOptions],
+    ) -> Answer: ...
+    @overload
+    def search(
+        self,
+        namespace: Labels | None = None,
+        vector: ArrayLike | None = None,
+        *,
+        columns: Literal[True],
+        **options: Unpack[SearchOptions],
+    ) -> Columns: ...
+    @overload
+    def search_many(
+        self,
+        vectors: ArrayLike,
+        namespace: Labels | None = None,
+        *,
+        columns: Literal[False] = False,
+        **options: Unpack[SearchOptions],
+    ) -> ListOf[Answer]: ...
+    @overload
+    def search_many(
+        self,
+        vectors: ArrayLike,
+        namespace: Labels | None = None,
+        *,
+        columns: Literal[True],
+        **options: Unpack[SearchOptions],
+    ) -> Columns: ...
+    @overload
+    def search_like(
+        self,
+        namespace: Labels,
+        key: str,
+        *,
+        within: Labels | None = None,
+        columns: Literal[False] = False,
+        **options: Unpack[SearchOptions],
+    ) -> Answer: ...
+    @overload
+    def search_like(
+        self,
+        namespace: Labels,
+        key: str,
+        *,
+        within: Labels | None = None,
+        columns: Literal[True],
+        **options: Unpack[SearchOptions],
+    ) -> Columns: ...
+    @overload
+    def list(
+        self, namespace: Labels | None = None, *, columns: Literal[False] = False, **options: Unpack[ListOptions]
+    ) -> Answer: ...
+    @overload
+    def list(
+        self, namespace: Labels | None = None, *, columns: Literal[True], **options: Unpack[ListOptions]
+    ) -> Columns: ...
+    def listing(self, namespace: Labels | None = None, **options: Unpack[ListingOptions]) -> Listing: ...
+    def scan(
+        self,
+        namespace: Labels | None = None,
+        *,
+        prefix: Labels | None = None,
+        everything: bool = False,
+        key_prefix: str | None = None,
+        limit: int | None = None,
+        include_vectors: bool = False,
+        include_expired: bool = False,
+        partial: bool = False,
+    ) -> Scan: ...
+    def list_namespaces(
+        self,
+        prefix: Labels | None = None,
+        suffix: Labels | None = None,
+        *,
+        max_depth: int | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        include_expired: bool = False,
+    ) -> ListOf[tuple[str, ...]]: ...
+    def count(
+        self,
+        namespace: Labels | None = None,
+        *,
+        prefix: Labels | None = None,
+        everything: bool = False,
+        include_expired: bool = False,
+    ) -> int: ...
+
+@final
+class Snapshot(Reader):
+    """One moment of a store."""
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Snapshot: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+@final
+class Engine(Reader):
+    """An embedded, durable vector memory: one directory of items with JSON values and vectors.
+
+    ``path=None`` is a private temporary store. Times are in seconds: ``sync_every`` is for ``durability="os"``,
+    ``sweep_every`` says how often expired items are removed (``None``: only by ``sweep``), and ``lock_timeout`` how long
+    to wait for another process to let go of the store.
+    """
+
+    def __new__(
+        cls,
+        path: str | PathLike[str] | None = None,
+        *,
+        dims: int | None = None,
+        metric: Metric = "cosine",
+        durability: Durability = "sync",
+        create: bool = True,
+        sync_every: float = 0.1,
+        sweep_every: float | None = 60.0,
+        lock_timeout: float = 5.0,
+        read_mode: Literal["map", "heap"] = "map",
+    ) -> Engine: ...
+    @property
+    def path(self) -> Path | None: ...
+    @property
+    def dims(self) -> int | None: ...
+    @property
+    def metric(self) -> Metric | None: ...
+    def put(self, namespace: Labels, key: str, value: Mapping[str, Any], **options: Unpack[PutOptions]) -> int: ...
+    def put_many(self, items: Iterable[Put | PutArguments]) -> ListOf[int | None]: ...
+    def write(self, operations: Iterable[Put | Delete | PutArguments]) -> ListOf[int | bool | None]: ...
+    def import_items(
+        self,
+        items: Iterable[Put | PutArguments],
+        *,
+        source: str | None = None,
+        chunk_rows: int | None = None,
+        skip_bad: bool = False,
+        on_progress: Callable[[int, int, int], object] | None = None,
+    ) -> ImportReport: ...
+    def delete(self, namespace: Labels, key: str, *, if_version: int | None = None) -> bool: ...
+    def delete_namespace(self, namespace: Labels, *, below: bool = True) -> None: ...
+    def delete_everything(self) -> None: ...
+    def snapshot(self) -> Snapshot: ...
+    def stats(self) -> dict[str, Any]: ...
+    def check(self, *, repair: bool = False) -> CheckReport: ...
+    def flush(self) -> None: ...
+    def compact(self) -> None: ...
+    def build_graph(
+        self, namespace: Labels | None = None, *, prefix: Labels | None = None, everything: bool = False
+    ) -> GraphBuild: ...
+    def sweep(self) -> int: ...
+    def setting(self, name: str) -> str | None: ...
+    def set_setting(self, name: str, json: str | None) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Engine: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+def _close_all() -> None: ...
+def _panic(message: str) -> None: ...
