@@ -42,8 +42,7 @@ MINUTES_MAX = 1e9
 def checked(op: Op) -> Op:
     """``op`` in its one form, mostly as it is. Raises for anything that the contract refuses."""
     if isinstance(op, GetOp):
-        namespace, key = labels(op.namespace), _key(op.key)
-        return op if namespace is op.namespace and key is op.key else GetOp(namespace, key, op.refresh_ttl)
+        return checked_get(op)
     if isinstance(op, SearchOp):
         prefix, conditions, query = labels(op.namespace_prefix), _filter(op.filter), _query(op.query)
         limit, offset = count("limit", op.limit), count("offset", op.offset)
@@ -64,6 +63,12 @@ def checked(op: Op) -> Op:
             offset=count("offset", op.offset),
         )
     raise ValueError(f"Unknown operation type: {type(op)}")
+
+
+def checked_get(op: GetOp) -> GetOp:
+    """``checked`` of the most frequent operation."""
+    namespace, key = labels(op.namespace), _key(op.key)
+    return op if namespace is op.namespace and key is op.key else GetOp(namespace, key, op.refresh_ttl)
 
 
 def labels(namespace: Iterable[str]) -> tuple[str, ...]:

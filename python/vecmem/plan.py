@@ -9,7 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,15 +100,13 @@ class Plan:
     def _read(self, results: list[Result], queries: dict[str, Array]) -> None:
         core, include_expired = self._core, self._include_expired
         alone = self._size == 1
-        source = (
-            core.engine if len(self._reads) == 1 or not hasattr(core.engine, "snapshot") else core.engine.snapshot()
-        )
+        source = core.engine if len(self._reads) == 1 else core.engine.snapshot()
         for place, op in self._reads:
             if isinstance(op, GetOp):
                 results[place] = reads.get(source, op, include_expired)
             elif isinstance(op, SearchOp):
                 vector = queries.get(op.query) if op.query else None
-                pages = reads.Pages(core.pages, self._owner) if alone and hasattr(core.engine, "snapshot") else None
+                pages = reads.Pages(core.pages, self._owner) if alone else None
                 results[place] = reads.search(source, op, vector, include_expired, pages)
             else:
                 results[place] = reads.list_namespaces(source, op, include_expired)
@@ -122,10 +120,10 @@ class Plan:
         if times is not None:
             options["created_at"], options["updated_at"] = times
         put = Put(op.namespace, op.key, op.value, **options)
-        paths = self._paths(op, put)
+        paths = self._paths(op, op.value, put.size)
         return _Write(put, Embedder.texts(op.value, paths) if paths else ())
 
-    def _paths(self, op: PutOp, put: Put) -> Sequence[Path]:
+    def _paths(self, op: PutOp, value: Mapping[str, Any], size: int) -> Sequence[Path]:
         """What of a put is embedded: what its ``index`` says, else the first rule that fits, else the configured
         fields."""
         embedder = self._core.embedder
@@ -134,7 +132,7 @@ class Plan:
         if op.index is not None:
             return Embedder.paths(op.index)
         for rule in self._core.rules:
-            if rule.fits(op.namespace, op.value, put.size):
+            if rule.fits(op.namespace, value, size):
                 return Embedder.paths(rule.paths)
         return embedder.fields
 
@@ -152,7 +150,7 @@ class Plan:
 
     def _ready(self, write: _Write, documents: dict[str, Array]) -> Put | Delete:
         """The operation with its vectors."""
-        if not write.texts:
+        if not (write.texts and isinstance(write.operation, Put)):
             return write.operation
         vectors = [(name, documents[text]) for name, text in write.texts]
         model = (

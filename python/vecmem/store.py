@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from langgraph.store.base import BaseStore, GetOp, IndexConfig, Op, PutOp, Result, TTLConfig
+from typing_extensions import Self
 
 from . import contract, reads
 from ._vecmem import Engine
@@ -41,7 +42,6 @@ logger = logging.getLogger("vecmem")
 RULES_SETTING = "index_rules"
 
 T = TypeVar("T")
-Self = TypeVar("Self", bound="Store")
 
 
 class Store(BaseStore):
@@ -68,30 +68,31 @@ class Store(BaseStore):
         self,
         path: str | os.PathLike[str] | None = None,
         *,
-        index: IndexConfig | None = None,
+        index: IndexConfig | Mapping[str, Any] | None = None,
         ttl: TTLConfig | None = None,
         durability: Literal["sync", "os", "bulk"] = "sync",
     ) -> None:
         embedder = Embedder(index) if index else None
-        given_rules = parse_rules(index["index_rules"]) if index and "index_rules" in index else None
         self.index_config: dict[str, Any] | None = dict(index) if index else None
+        rules = (self.index_config or {}).get("index_rules")
+        given_rules = None if rules is None else parse_rules(rules)
         self.embeddings = embedder.embeddings if embedder else None
         self.ttl_config = _ttl_config(ttl)
-        space = {"dims": embedder.dims, "metric": embedder.metric} if embedder else {}
-        engine = Engine(path, durability="bulk" if path is None else durability, **space)
-        kept = engine.setting(RULES_SETTING) if hasattr(engine, "setting") else None
+        space: dict[str, Any] = {"dims": embedder.dims, "metric": embedder.metric} if embedder else {}
+        engine = Engine(path, durability="bulk" if path is None else durability, sweep_every=None, **space)
+        kept = engine.setting(RULES_SETTING)
         self._core = Core(engine, embedder, parse_rules(DEFAULT_RULES if kept is None else json.loads(kept)))
         self._threads = Threads()
         self._sweeper = Sweeper(self, type(self).sweep_ttl)
-        if given_rules is not None and given_rules != self._core.rules:
+        if given_rules not in (None, self._core.rules):
             self._set_rules(given_rules)
 
     @classmethod
     def from_conn_string(
-        cls: type[Self],
+        cls,
         conn_string: str | os.PathLike[str],
         *,
-        index: IndexConfig | None = None,
+        index: IndexConfig | Mapping[str, Any] | None = None,
         ttl: TTLConfig | None = None,
         durability: Literal["sync", "os", "bulk"] = "sync",
     ) -> Connection[Self]:
@@ -144,8 +145,8 @@ class Store(BaseStore):
 
     def _execute(self, ops: Sequence[Op], times: Sequence[Times] | None = None) -> list[Result]:
         core, include_expired = self._core, self._include_expired()
-        if len(ops) == 1 and isinstance(ops[0], GetOp):  # the most frequent batch, and one that needs no plan
-            return [reads.get(core.engine, contract.checked(ops[0]), include_expired)]
+        if len(ops) == 1 and isinstance(get := ops[0], GetOp):  # the most frequent batch, and one that needs no plan
+            return [reads.get(core.engine, contract.checked_get(get), include_expired)]
         plan = Plan(core, ops, include_expired=include_expired, times=times)
         return plan.run(core.embedder.embed(plan.texts) if core.embedder and plan.texts else None)
 
@@ -178,7 +179,7 @@ class Store(BaseStore):
         """``close``, without blocking the event loop."""
         await asyncio.to_thread(self.close)
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -186,7 +187,7 @@ class Store(BaseStore):
     ) -> None:
         self.close()
 
-    async def __aenter__(self: Self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -254,8 +255,7 @@ class Store(BaseStore):
         self._set_rules(parse_rules(rules))
 
     def _set_rules(self, rules: tuple[Any, ...]) -> None:
-        if hasattr(self._core.engine, "set_setting"):
-            self._core.engine.set_setting(RULES_SETTING, dump_rules(rules))
+        self._core.engine.set_setting(RULES_SETTING, dump_rules(rules))
         self._core.rules = rules
 
     def delete_namespace(self, prefix: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ if not hasattr(sqlite3.Connection, "enable_load_extension"):
 
     sys.modules["sqlite3"], sqlite3 = pysqlite3, pysqlite3
 
-from langgraph.store.sqlite import SqliteStore  # noqa: E402
+from langgraph.store.sqlite import SqliteStore
 
 
 class Sqlite(SqliteStore):
