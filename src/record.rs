@@ -2,9 +2,13 @@
 //!
 //! Invariants:
 //! * An [`Operation`] needs no other state to be applied or replayed: conditions are tested, timestamps and LSNs given.
+//! * A text is known by a hash under the store's secret: what it says cannot be told, or chosen to collide, from outside.
 //! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the operation.
 
+use std::hash::Hasher;
 use std::sync::Arc;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::types::{FieldVector, Interval, Namespace};
 
@@ -13,6 +17,18 @@ pub(crate) type Lsn = u64;
 
 /// The death of a version that lives: it is seen by every view.
 pub(crate) const ALIVE: Lsn = Lsn::MAX;
+
+/// A text and the model that embedded it, as a hash; 0 where they are not known.
+pub(crate) type TextHash = u128;
+
+/// The hash of a text that `model` embeds, under the store's secret; never 0.
+pub(crate) fn text_hash(secret: [u64; 2], model: &str, text: &str) -> TextHash {
+    let mut hasher = SipHasher13::new_with_keys(secret[0], !secret[1]);
+    hasher.write(&(model.len() as u64).to_le_bytes());
+    hasher.write(model.as_bytes());
+    hasher.write(text.as_bytes());
+    hasher.finish128().as_u128().max(1)
+}
 
 /// One version of one item, complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,13 +51,16 @@ pub(crate) struct Record {
     pub index_paths: Vec<Arc<str>>,
     /// All of one dimension; empty for an item that no vector search finds.
     pub vectors: Vec<FieldVector>,
+    /// What each vector embeds; empty where none is known.
+    pub text_hashes: Vec<TextHash>,
 }
 
 impl Record {
     /// Bytes the version takes in memory and in a frame, roughly.
     pub fn bytes(&self) -> usize {
         let vectors: usize = self.vectors.iter().map(|vector| vector.path.len() + 4 * vector.values.len() + 8).sum();
-        96 + self.namespace.encoded().len() + self.key.len() + self.value.len() + vectors
+        let texts = size_of::<TextHash>() * self.text_hashes.len();
+        96 + self.namespace.encoded().len() + self.key.len() + self.value.len() + vectors + texts
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Tuning {
     pub import_file_rows: usize,
     /// Places that a listing keeps at a time, to cut pages from.
     pub listing_chunk_rows: usize,
+    /// Texts whose embeddings can be found at a time, about.
+    pub known_embeddings: usize,
     /// Background jobs run on the writing thread, at the end of a write: deterministic, for simulations.
     pub inline_background: bool,
 }
@@ -96,6 +98,7 @@ impl Default for Tuning {
             import_chunk_bytes: 256 << 20,
             import_file_rows: 4_096,
             listing_chunk_rows: 16_384,
+            known_embeddings: 65_536,
             inline_background: false,
         }
     }

@@ -32,6 +32,7 @@ fn outcomes(store: &Store) -> Vec<(&'static str, Result<()>)> {
         ("sweep", store.sweep().map(drop)),
         ("setting", store.setting("s").map(drop)),
         ("set_setting", store.set_setting("s", Some("1"))),
+        ("known_embeddings", store.known_embeddings("m", &["t"]).map(drop)),
         ("import_mark", store.import_mark("s").map(drop)),
     ]
 }

@@ -231,8 +231,13 @@ impl Files {
                 engine.check_writable()?;
             }
             vectors.clear();
-            let inputs = row.vectors.iter();
-            vectors.extend(inputs.map(|vector| VectorInput { path: &vector.path, values: &vector.values, code: None }));
+            let text_hashes = row.text_hashes.iter().copied().chain(std::iter::repeat(0));
+            vectors.extend(row.vectors.iter().zip(text_hashes).map(|(vector, text_hash)| VectorInput {
+                path: &vector.path,
+                values: &vector.values,
+                code: None,
+                text_hash,
+            }));
             writer.push(&RowInput {
                 namespace: row.namespace.encoded(),
                 key: &row.key,

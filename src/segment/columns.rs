@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::record::TextHash;
 use crate::segment::blob::{BlobFile, ValuePlace};
 use crate::segment::key_table::{self, hash_key, hash_namespace};
 use crate::segment::layout::{Counts, Section};
@@ -71,6 +72,7 @@ pub(super) struct Columns {
     vector_row: Vec<u32>,
     vector_path: Vec<u32>,
     inverse_norm: Vec<f32>,
+    text_hash: Vec<TextHash>,
     paths: Names,
     path_numbers: HashMap<Box<str>, u32>,
     path_list_start: Vec<u32>,
@@ -102,6 +104,7 @@ impl Columns {
             vector_row: Vec::new(),
             vector_path: Vec::new(),
             inverse_norm: Vec::new(),
+            text_hash: Vec::new(),
             paths: Names::new(),
             path_numbers: HashMap::new(),
             path_list_start: vec![0],
@@ -152,11 +155,12 @@ impl Columns {
         self.path_list.push(path_list);
     }
 
-    pub fn push_vector(&mut self, row: u32, path: &str, inverse_norm: f32) {
+    pub fn push_vector(&mut self, row: u32, path: &str, inverse_norm: f32, text_hash: TextHash) {
         let path = self.path_number(path);
         self.vector_row.push(row);
         self.vector_path.push(path);
         self.inverse_norm.push(inverse_norm);
+        self.text_hash.push(text_hash);
     }
 
     pub fn end_row(&mut self) {
@@ -221,6 +225,8 @@ impl Columns {
         write(Section::PathBytes, &self.paths.bytes)?;
         write(Section::PathListStart, bytemuck::cast_slice(&self.path_list_start))?;
         write(Section::PathListEntry, bytemuck::cast_slice(&self.path_list_entry))?;
-        write(Section::BlobFiles, bytemuck::cast_slice(&self.blob_files))
+        write(Section::BlobFiles, bytemuck::cast_slice(&self.blob_files))?;
+        let has_text_hashes = self.text_hash.iter().any(|&hash| hash != 0);
+        write(Section::TextHash, if has_text_hashes { bytemuck::cast_slice(&self.text_hash) } else { &[] })
     }
 }

@@ -64,6 +64,8 @@
 //! 30    any x 4   entries of path lists: paths
 //! 31    any x 32  blob files that values lie in: file id u64, length of the file u64, bytes of the values in it u64, CRC of
 //!                 its header u32, 0 u32; files written before there were any have no such section
+//! 32    v x 16    hash of the text that each vector embeds, and of the model, u128 (`text_hash` in `record.rs`), 0 for none;
+//!                 empty where all are 0
 //! ```
 
 use std::ops::Range;
@@ -156,13 +158,14 @@ pub(crate) enum Section {
     PathListStart,
     PathListEntry,
     BlobFiles,
+    TextHash,
 }
 
-const SECTIONS: usize = Section::BlobFiles as usize;
+const SECTIONS: usize = Section::TextHash as usize;
 
 /// Bytes of one element of each kind, from kind 1.
 const ELEMENT_BYTES: [u32; SECTIONS] =
-    [4, 1, 8, 8, 8, 8, 8, 4, 8, 4, 4, 4, 4, 8, 1, 64, 16, 8, 1, 4, 64, 16, 4, 4, 2, 4, 8, 1, 4, 4, 32];
+    [4, 1, 8, 8, 8, 8, 8, 4, 8, 4, 4, 4, 4, 8, 1, 64, 16, 8, 1, 4, 64, 16, 4, 4, 2, 4, 8, 1, 4, 4, 32, 16];
 
 impl Section {
     /// Bytes of one element.
@@ -286,6 +289,10 @@ impl Header {
             header.length(kind as u32).is_some_and(|length| length != header.sections[kind - 1].len() as u64)
         }) {
             return Err(reader.malformed("a section is missing"));
+        }
+        let text_hashes = header.section(Section::TextHash).len() as u64;
+        if text_hashes != 0 && text_hashes != 16 * u64::from(vectors) {
+            return Err(reader.malformed("the hashes of texts are not as many as the vectors"));
         }
         Ok(header)
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::record::{Lsn, Record};
+use crate::record::{Lsn, Record, TextHash};
 use crate::segment::layout::Section;
 use crate::segment::sealed::Segment;
 use crate::types::{FieldVector, Namespace};
@@ -156,6 +156,26 @@ impl Segment {
         self.cell(Section::InverseNorm, vector as usize)
     }
 
+    /// What one vector embeds, as a hash.
+    #[inline]
+    pub fn text_hash(&self, vector: u32) -> Result<TextHash> {
+        if self.header.section(Section::TextHash).is_empty() {
+            return Ok(0);
+        }
+        self.cell(Section::TextHash, vector as usize)
+    }
+
+    /// The same of all vectors; empty where nothing is known of any.
+    pub fn text_hashes(&self) -> Result<&[TextHash]> {
+        self.file.ensure(self.header.section(Section::TextHash))?;
+        Ok(self.column(Section::TextHash))
+    }
+
+    /// The row of one vector.
+    pub fn vector_row(&self, vector: u32) -> Result<u32> {
+        self.cell(Section::VectorRow, vector as usize)
+    }
+
     /// The field path of one vector.
     pub fn vector_path(&self, vector: u32) -> Result<&Arc<str>> {
         let path: u32 = self.cell(Section::VectorPath, vector as usize)?;
@@ -184,6 +204,11 @@ impl Segment {
         (start..end).map(|entry| self.path(self.cell(Section::PathListEntry, entry as usize)?).cloned()).collect()
     }
 
+    fn row_text_hashes(&self, row: u32) -> Result<Vec<TextHash>> {
+        let hashes = self.row_vectors(row)?.map(|vector| self.text_hash(vector)).collect::<Result<Vec<_>>>()?;
+        Ok(if hashes.iter().all(|&hash| hash == 0) { Vec::new() } else { hashes })
+    }
+
     /// The row, complete.
     pub fn record(&self, row: u32) -> Result<Record> {
         let stored = self.row(row)?;
@@ -198,6 +223,7 @@ impl Segment {
             flags: stored.flags,
             index_paths: self.index_paths(row)?,
             vectors: self.field_vectors(row)?,
+            text_hashes: self.row_text_hashes(row)?,
         })
     }
 }

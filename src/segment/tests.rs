@@ -58,6 +58,7 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
             flags: 0,
             index_paths: (0..random.below(3)).map(|_| Arc::from(["text", "title"][random.below(2) as usize])).collect(),
             vectors: (0..vectors).map(|_| vector(random)).collect(),
+            text_hashes: (0..if more == 20 { vectors } else { 0 }).map(|number| number as u128 + (1 << 90)).collect(),
         };
         let lsn = 1 + random.below(1 << 40);
         model.insert((namespace.encoded().to_vec(), key), (lsn, record));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::distance::inverse_norm;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Lsn, Record};
+use crate::record::{Lsn, Record, TextHash};
 use crate::segment::blob::{BlobFile, BlobWriter, ValuePlace};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, Finished, HEADER_BYTES};
 use crate::segment::columns::Columns;
@@ -88,6 +88,7 @@ pub(crate) struct VectorInput<'a> {
     pub path: &'a str,
     pub values: &'a [f32],
     pub code: Option<Code<'a>>,
+    pub text_hash: TextHash,
 }
 
 /// One row.
@@ -192,7 +193,7 @@ impl SegmentWriter {
             self.body.write_at(HEADER_BYTES as u64 + number * bytes.len() as u64, bytes)?;
             let codes = self.codes.as_mut().ok_or_else(|| Error::invalid("a segment without vectors got one"))?;
             let meta = codes.push(vector.values, vector.code)?;
-            self.columns.push_vector(ordinal, vector.path, inverse_norm(meta.norm));
+            self.columns.push_vector(ordinal, vector.path, inverse_norm(meta.norm), vector.text_hash);
         }
         self.columns.end_row();
         self.written.add_row(row);
@@ -293,8 +294,14 @@ impl SegmentWriter {
     /// Writes a complete version, the ready `codes` of its vectors along with them.
     pub fn push_record(&mut self, record: &Record, lsn: Lsn, codes: &[Option<Code<'_>>]) -> Result<u32> {
         let codes = codes.iter().copied().chain(std::iter::repeat(None));
-        let vectors: Vec<_> = (record.vectors.iter().zip(codes))
-            .map(|(vector, code)| VectorInput { path: &vector.path, values: &vector.values, code })
+        let text_hashes = record.text_hashes.iter().copied().chain(std::iter::repeat(0));
+        let vectors: Vec<_> = (record.vectors.iter().zip(codes).zip(text_hashes))
+            .map(|((vector, code), text_hash)| VectorInput {
+                path: &vector.path,
+                values: &vector.values,
+                code,
+                text_hash,
+            })
             .collect();
         let Record { created_at, updated_at, expires_at, ttl, flags, .. } = *record;
         self.push(&RowInput {
@@ -315,7 +322,8 @@ impl SegmentWriter {
         let codes = segment.codes(numbers.clone());
         let input = |vector| {
             let (path, values) = (segment.vector_path(vector)?.as_ref(), segment.vector(vector)?);
-            Ok(VectorInput { path, values, code: codes.and_then(|codes| codes.code(vector)) })
+            let (code, text_hash) = (codes.and_then(|codes| codes.code(vector)), segment.text_hash(vector)?);
+            Ok(VectorInput { path, values, code, text_hash })
         };
         let vectors = numbers.map(input).collect::<Result<Vec<_>>>()?;
         let stored = segment.row(row)?;

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Lsn, Operation, Record};
+use crate::record::{Lsn, Operation, Record, TextHash};
 use crate::types::{Condition, FieldVector, Interval, NEVER, Namespace, Version};
 
 /// A write that has passed the door: complete but for what the newest state decides.
@@ -54,6 +54,8 @@ pub(crate) struct PutWrite {
     /// Given by an import; else the clock decides.
     pub created_at: Option<i64>,
     pub updated_at: Option<i64>,
+    /// What each vector embeds; empty where none is known.
+    pub text_hashes: Vec<TextHash>,
 }
 
 impl Write {
@@ -249,6 +251,7 @@ fn complete(put: &PutWrite, times: ItemTimes) -> Record {
         flags: 0,
         index_paths: put.index_paths.clone(),
         vectors: put.vectors.clone(),
+        text_hashes: put.text_hashes.clone(),
     }
 }
 
@@ -271,6 +274,7 @@ mod tests {
             condition,
             created_at: times.0,
             updated_at: times.1,
+            text_hashes: Vec::new(),
         })
     }
 

@@ -11,6 +11,7 @@
 pub(crate) mod accounts;
 pub(crate) mod decide;
 pub(crate) mod derived;
+pub(crate) mod embeddings;
 pub(crate) mod engine;
 pub(crate) mod graphs;
 pub(crate) mod ingest;

@@ -218,7 +218,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
     }
 
     fn at_the_door(&self, put: Put) -> Result<(PutWrite, usize)> {
-        let write = write::put(put, self.store.vector_space())?;
+        let write = write::put(put, &self.store.handle.engine.identity.keys)?;
         let bytes = bytes_of(&write);
         match write {
             Write::Put(row) if row.condition == Condition::Always => Ok((row, bytes)),
@@ -251,6 +251,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
             let handle = &self.store.handle;
             let call = handle.calls.read();
             let tuning = &handle.engine.tuning;
+            let has_texts = rows.iter().any(|row| !row.text_hashes.is_empty());
             if takes_files(rows.len(), bytes, tuning) {
                 let nothing: &mut dyn FnMut() = &mut || {};
                 handle.pipeline.ingest(rows, self.options.before_commit.as_deref_mut().unwrap_or(nothing))?;
@@ -258,6 +259,9 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
                 let mut writes: Vec<Write> = rows.into_iter().map(Write::Put).collect();
                 last_of_each_key(&mut writes);
                 handle.pipeline.write(&writes)?;
+            }
+            if has_texts {
+                handle.embeddings.look_again();
             }
             if tuning.inline_background {
                 handle.worker.run_inline();

@@ -7,6 +7,7 @@
 //!   that nothing touches a directory that has been let go.
 
 mod earn;
+mod embeddings;
 mod import;
 mod listing;
 mod open;
@@ -45,6 +46,7 @@ pub use stats::Stats;
 pub use walk::{Cursor, ScanPage};
 pub use write::{Batch, Put, WriteResult};
 
+use embeddings::Embeddings;
 use walk::Cursors;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
@@ -59,6 +61,7 @@ struct Handle {
     pipeline: Arc<Pipeline>,
     worker: Arc<Worker>,
     cursors: Arc<Cursors>,
+    embeddings: Embeddings,
     options: Options,
     guards: open::Guards,
     /// Held for reading by every call that may write to a file, and by the close for writing.
@@ -87,7 +90,7 @@ impl Store {
 
     /// Writes one item. Errors: `InvalidInput`, `Limit`, `ConditionFailed`, `Busy`, `DiskFull`, `Fenced`, `Damaged`.
     pub fn put(&self, put: Put) -> Result<Version> {
-        let written = self.write(vec![write::put(put, self.vector_space())?])?;
+        let written = self.write(vec![write::put(put, &self.handle.engine.identity.keys)?])?;
         match written.first() {
             Some(Written::Put(version)) => Ok(*version),
             _ => Err(Error::invalid("the put was not written")),
@@ -125,7 +128,7 @@ impl Store {
 
     /// Writes all operations or none, visible all at once. Results come in the order of the operations.
     pub fn batch(&self, batch: Batch) -> Result<Vec<WriteResult>> {
-        let (writes, positions) = batch.into_writes(self.vector_space())?;
+        let (writes, positions) = batch.into_writes(&self.handle.engine.identity.keys)?;
         let written = if writes.is_empty() { Vec::new() } else { self.write(writes)? };
         Ok(write::results(&written, &positions))
     }
@@ -150,6 +153,9 @@ impl Store {
     fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>> {
         let _call = self.handle.calls.read();
         let written = self.handle.pipeline.write(&writes);
+        if written.is_ok() {
+            self.handle.embeddings.note(&writes);
+        }
         if self.handle.engine.tuning.inline_background && written.is_ok() {
             self.handle.worker.run_inline();
         }

@@ -16,6 +16,7 @@ use crate::shard::recover::{Verdict, add_space, create, gather, recover};
 use crate::storage::disk::{DiskStorage, SystemClock};
 use crate::storage::lock::DirectoryLock;
 use crate::storage::{Clock, Storage, disk};
+use crate::store::embeddings::Embeddings;
 use crate::store::options::Options;
 use crate::store::{Handle, Store};
 use crate::sync::{Mutex, RwLock};
@@ -181,6 +182,7 @@ fn start(
     }
     Ok(Store {
         handle: Arc::new(Handle {
+            embeddings: Embeddings::new(options.tuning.known_embeddings),
             engine,
             pipeline,
             worker,

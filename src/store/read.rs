@@ -11,9 +11,11 @@ use std::time::Duration;
 use crate::error::{ErrorKind, Result};
 use crate::filter::Prepared;
 use crate::query::{Address, ReadOptions};
+use crate::record::TextHash;
 use crate::segment::part::{Conditions, Rows};
 use crate::shard::engine::Engine;
 use crate::shard::{AnyPart, View};
+use crate::store::embeddings::TextPlace;
 use crate::topk::Place;
 use crate::types::{Interval, Item, Namespace};
 
@@ -152,6 +154,17 @@ impl<'a> Reader<'a> {
         };
         let item = part.item(row, Some(namespace), self.include_vectors)?;
         Ok(item.expires_at.is_none_or(|expires_at| expires_at > self.now).then_some(item))
+    }
+
+    /// The vector at a place, if its item lives and it embeds the text of that hash.
+    pub fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
+        let namespace = place.namespace.encoded();
+        let shard = &self.view.shards[self.view.shard_of(namespace)];
+        let Some((part, row)) = shard.find_visible(namespace, &place.key, self.view.visible)? else { return Ok(None) };
+        if part.current(row)?.expires_at <= self.now {
+            return Ok(None);
+        }
+        part.embedding(row, place.vector, hash)
     }
 
     /// Several items of one View.

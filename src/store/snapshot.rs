@@ -7,9 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::record::TextHash;
+use crate::shard::View;
 use crate::shard::decide::worth_a_touch;
+use crate::store::embeddings::TextPlace;
 use crate::store::listing::Listing;
 use crate::store::read::{Reader, SharedView};
 use crate::store::walk::{Cursor, OpenCursor, ScanPage, count_items, list_namespaces, scan};
@@ -126,6 +129,18 @@ impl Snapshot {
     /// As [`Store::count`].
     pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
         count_items(&self.reader(options)?, &scope.interval(), &mut false)
+    }
+
+    pub(super) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The vector at a place, if it embeds the text of that hash. What is damaged embeds nothing.
+    pub(super) fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
+        match self.reader(&ReadOptions::default())?.embedding(place, hash) {
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            found => found,
+        }
     }
 
     /// One read of the snapshot.

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Limit, Result};
 use crate::json::validate_object;
+use crate::record::{TextHash, text_hash};
+use crate::segment::layout::StoreKeys;
 use crate::shard::decide::{PutWrite, Write, Written};
 use crate::types::{Condition, FieldVector, Namespace, VectorSpace, Version, limits, own_namespace};
 
@@ -27,6 +29,7 @@ pub struct Put {
     created_at: Option<i64>,
     updated_at: Option<i64>,
     index_paths: Vec<String>,
+    embedded: Option<(String, Vec<String>)>,
 }
 
 impl Put {
@@ -42,6 +45,7 @@ impl Put {
             created_at: None,
             updated_at: None,
             index_paths: Vec::new(),
+            embedded: None,
         }
     }
 
@@ -93,7 +97,26 @@ impl Put {
         self
     }
 
-    fn into_write(self, space: Option<VectorSpace>) -> Result<Write> {
+    /// What the vectors are embeddings of: one text each, in their order, made by `model`. As long as this version of the item lives,
+    /// [`Store::known_embeddings`](crate::Store::known_embeddings) knows them. Of a text, only a hash is kept.
+    #[must_use]
+    pub fn embedded<'a>(mut self, model: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        self.embedded = Some((model.to_owned(), texts.into_iter().map(str::to_owned).collect()));
+        self
+    }
+
+    fn text_hashes(&self, secret: [u64; 2]) -> Result<Vec<TextHash>> {
+        let Some((model, texts)) = &self.embedded else { return Ok(Vec::new()) };
+        if texts.len() != self.vectors.len() {
+            let (texts, vectors) = (texts.len(), self.vectors.len());
+            let message =
+                format!("{texts} embedded texts for {vectors} vectors; give one text for each vector, in order");
+            return Err(Error::invalid(message));
+        }
+        Ok(texts.iter().map(|text| text_hash(secret, model, text)).collect())
+    }
+
+    fn into_write(self, keys: &StoreKeys) -> Result<Write> {
         let place = format!("{:?} in {}", self.key.chars().take(64).collect::<String>(), self.namespace);
         let checked = || -> Result<PutWrite> {
             check_key(&self.key)?;
@@ -110,8 +133,9 @@ impl Put {
                 let (found, maximum) = (self.vectors.len().max(self.index_paths.len()), limits::VECTORS_PER_ITEM);
                 return Err(Error::limit(Limit::VectorsPerItem, "vectors or index paths of the item", found, maximum));
             }
+            let text_hashes = self.text_hashes(keys.secret)?;
             let vectors = self.vectors.into_iter().map(|(path, values)| {
-                check_vector(space, &values)?;
+                check_vector(keys.space, &values)?;
                 check_path(&path)?;
                 Ok(FieldVector { path: path.into(), values: values.into() })
             });
@@ -126,6 +150,7 @@ impl Put {
                 condition: self.condition,
                 created_at: self.created_at,
                 updated_at: self.updated_at,
+                text_hashes,
             })
         };
         checked().map(Write::Put).map_err(|error| error.context(place))
@@ -206,7 +231,7 @@ impl Batch {
     }
 
     /// Checks everything. Returns the writes, and for each operation the position of its write (`None`: superseded).
-    pub(super) fn into_writes(self, space: Option<VectorSpace>) -> Result<(Vec<Write>, Vec<Option<usize>>)> {
+    pub(super) fn into_writes(self, keys: &StoreKeys) -> Result<(Vec<Write>, Vec<Option<usize>>)> {
         let count = self.entries.len() + self.marks.len();
         if count > limits::BATCH_OPERATIONS {
             return Err(Error::limit(
@@ -216,10 +241,10 @@ impl Batch {
                 limits::BATCH_OPERATIONS,
             ));
         }
-        let mut writes = self.entries.into_iter().map(|entry| entry.into_write(space)).collect::<Result<Vec<_>>>()?;
+        let mut writes = self.entries.into_iter().map(|entry| entry.into_write(keys)).collect::<Result<Vec<_>>>()?;
         let operations = writes.len();
         for (source, json) in self.marks {
-            writes.push(Put::new(&own_namespace("import"), source, json).into_write(space)?);
+            writes.push(Put::new(&own_namespace("import"), source, json).into_write(keys)?);
         }
         let bytes: usize = writes.iter().map(bytes_of).sum();
         if bytes > limits::BATCH_BYTES {
@@ -231,9 +256,9 @@ impl Batch {
 }
 
 impl Entry {
-    fn into_write(self, space: Option<VectorSpace>) -> Result<Write> {
+    fn into_write(self, keys: &StoreKeys) -> Result<Write> {
         match self {
-            Self::Put(put) => put.into_write(space),
+            Self::Put(put) => put.into_write(keys),
             Self::Delete { namespace, key, condition } => delete(&namespace, &key, condition),
         }
     }
@@ -246,8 +271,8 @@ pub(super) fn delete(namespace: &Namespace, key: &str, condition: Condition) -> 
 }
 
 /// A put that has passed the door.
-pub(super) fn put(put: Put, space: Option<VectorSpace>) -> Result<Write> {
-    put.into_write(space)
+pub(super) fn put(put: Put, keys: &StoreKeys) -> Result<Write> {
+    put.into_write(keys)
 }
 
 /// Turns every write that a later one replaces into the test of its condition, or drops it; where each one went.
@@ -289,7 +314,13 @@ pub(super) fn bytes_of(write: &Write) -> usize {
             let vectors: usize =
                 put.vectors.iter().map(|vector| vector.path.len() + 4 * vector.values.len() + 16).sum();
             let paths: usize = put.index_paths.iter().map(|path| path.len() + 4).sum();
-            put.namespace.encoded().len() + put.key.len() + put.value.len() + vectors + paths + 64
+            put.namespace.encoded().len()
+                + put.key.len()
+                + put.value.len()
+                + vectors
+                + paths
+                + 16 * put.text_hashes.len()
+                + 64
         }
         other => other.address().map_or(64, |(namespace, key)| namespace.encoded().len() + key.len() + 16),
     }

@@ -11,9 +11,10 @@
 //!
 //! Put:          namespace, key, value (each 4 + n)
 //! 8 8 8 8       created_at, updated_at, expires_at, ttl in microseconds
-//! 4             flags
+//! 4             flags: 1 if hashes of texts follow each vector, else 0
 //! 4             number of index paths, then each: 4 + n
-//! 4             number of vectors, then each: path (4 + n), space id (2, 0 today), dimensions (4), 4 x dimensions numbers
+//! 4             number of vectors, then each: path (4 + n), space id (2, 0 today), dimensions (4), 4 x dimensions numbers,
+//!               hash of the text that it embeds (16, 0 for none; only with the flag)
 //!
 //! Delete:       namespace, key (each 4 + n)
 //! DeleteRange:  low, high: a half-open interval of encoded namespaces (each 4 + n)
@@ -32,7 +33,7 @@ use std::sync::Arc;
 
 use super::frame::FrameKind;
 use crate::codec::{Decoded, Malformed, Reader, Writer};
-use crate::record::{Operation, Record};
+use crate::record::{Operation, Record, TextHash};
 use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
 
 const PUT: u8 = 1;
@@ -46,6 +47,9 @@ const OPERATION_BYTES_MIN: usize = 9;
 const NAMESPACE_BYTES_MAX: usize = limits::LABELS * (2 * limits::LABEL_BYTES + 1) + 1;
 /// The only vector space there is.
 const DEFAULT_SPACE: u16 = 0;
+
+/// A flag of a put.
+const HAS_TEXT_HASHES: u32 = 1;
 
 /// Appends one operation.
 pub(crate) fn encode_operation(out: &mut Vec<u8>, operation: &Operation) {
@@ -82,15 +86,19 @@ fn encode_put(writer: &mut Writer, record: &Record) {
     writer.i64(record.updated_at);
     writer.i64(record.expires_at);
     writer.i64(record.ttl);
-    writer.u32(record.flags);
+    let has_text_hashes = !record.text_hashes.is_empty();
+    writer.u32(record.flags | if has_text_hashes { HAS_TEXT_HASHES } else { 0 });
     writer.count(record.index_paths.len());
     record.index_paths.iter().for_each(|path| writer.prefixed(path.as_bytes()));
     writer.count(record.vectors.len());
-    for vector in &record.vectors {
+    for (number, vector) in record.vectors.iter().enumerate() {
         writer.prefixed(vector.path.as_bytes());
         writer.u16(DEFAULT_SPACE);
         writer.count(vector.values.len());
         writer.floats(&vector.values);
+        if has_text_hashes {
+            writer.bytes(&record.text_hashes.get(number).copied().unwrap_or(0).to_le_bytes());
+        }
     }
 }
 
@@ -221,7 +229,7 @@ impl Decoder<'_> {
         let paths = self.reader.count(4, usize::MAX)?;
         let index_paths = (0..paths).map(|_| self.path()).collect::<Decoded<_>>()?;
         let count = self.reader.count(14, limits::VECTORS_PER_ITEM)?;
-        let mut vectors: Vec<FieldVector> = Vec::with_capacity(count);
+        let (mut vectors, mut text_hashes): (Vec<FieldVector>, Vec<TextHash>) = (Vec::with_capacity(count), Vec::new());
         for _ in 0..count {
             let at = self.reader.position();
             let vector = self.vector()?;
@@ -229,8 +237,23 @@ impl Decoder<'_> {
                 return Err(Malformed { offset: at, what: "the vectors of an item differ in dimension" });
             }
             vectors.push(vector);
+            if flags & HAS_TEXT_HASHES != 0 {
+                text_hashes.push(TextHash::from_le_bytes(self.reader.array()?));
+            }
         }
-        Ok(Record { namespace, key, value, created_at, updated_at, expires_at, ttl, flags, index_paths, vectors })
+        Ok(Record {
+            namespace,
+            key,
+            value,
+            created_at,
+            updated_at,
+            expires_at,
+            ttl,
+            flags: flags & !HAS_TEXT_HASHES,
+            index_paths,
+            vectors,
+            text_hashes,
+        })
     }
 
     fn vector(&mut self) -> Decoded<FieldVector> {

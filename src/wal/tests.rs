@@ -45,6 +45,7 @@ fn one_of_each() -> Vec<Operation> {
         flags: 0,
         index_paths: vec!["text".into(), "notes.0".into()],
         vectors: vec![vector("text", &[1.0, -0.0, 1e-40]), vector("", &[0.5, f32::MAX, f32::MIN])],
+        text_hashes: vec![0, 1 << 127 | 5],
     };
     let namespace = own_namespace("cache");
     let bare = Record {
@@ -54,6 +55,7 @@ fn one_of_each() -> Vec<Operation> {
         expires_at: NEVER,
         index_paths: Vec::new(),
         vectors: Vec::new(),
+        text_hashes: Vec::new(),
         ..full.clone()
     };
     vec![

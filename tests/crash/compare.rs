@@ -9,7 +9,7 @@ use vecmem::testing::{Clock, SimClock};
 use vecmem::{Address, Filter, Item, Metric, NamespaceQuery, Query, ReadOptions, ScanQuery, Scope, Store};
 
 use super::model::{Model, covers};
-use super::operations::{Generator, SETTINGS, TAGS};
+use super::operations::{Generator, MODEL, SETTINGS, TAGS, is_embedded, text_of};
 
 /// Every item, vectors and times included; counts; marks. Cheap.
 pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), String> {
@@ -31,7 +31,22 @@ pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), 
     for source in ["file.jsonl", "another"] {
         equal("the mark", &store.import_mark(source).map_err(text)?, &model.marks.get(source).cloned())?;
     }
-    equal("the settings", &settings(store)?, &model.settings)
+    equal("the settings", &settings(store)?, &model.settings)?;
+    embeddings(store, model, now)
+}
+
+/// Every text that a living item embeds is known, if the store was told of it.
+fn embeddings(store: &Store, model: &Model, clock: i64) -> Result<(), String> {
+    let embedded = model.living(clock).flat_map(|item| item.vectors.iter().map(move |vector| (item, &vector.values)));
+    let texts: Vec<(String, Option<Vec<f32>>)> = embedded
+        .map(|(item, values)| (text_of(values, &item.value), is_embedded(&item.value).then(|| values.to_vec())))
+        .collect();
+    let asked: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let found = store.known_embeddings(MODEL, &asked).map_err(text)?;
+    for ((text, wanted), found) in texts.iter().zip(&found) {
+        equal(&format!("the embedding of {text:?}"), found, wanted)?;
+    }
+    Ok(())
 }
 
 /// The settings that there are.

@@ -151,6 +151,10 @@ fn put(change: &PutChange) -> Put {
     for (path, values) in &change.vectors {
         put = put.field_vector(path, values.as_slice());
     }
+    if is_embedded(&change.json) {
+        let texts: Vec<String> = change.vectors.iter().map(|(_, values)| text_of(values, &change.json)).collect();
+        put = put.embedded(MODEL, texts.iter().map(String::as_str));
+    }
     if let Some(ttl) = change.ttl {
         put = put.ttl(ttl);
     }
@@ -161,6 +165,19 @@ fn put(change: &PutChange) -> Put {
         put = put.updated_at(micros);
     }
     put
+}
+
+/// The name of the model that made the vectors.
+pub const MODEL: &str = "a model";
+
+/// Whether the store was told what the vectors of such an item embed.
+pub fn is_embedded(json: &str) -> bool {
+    !json.len().is_multiple_of(4)
+}
+
+/// The text that a vector embeds: made of the vector, so that no two have the same.
+pub fn text_of(vector: &[f32], json: &str) -> String {
+    format!("{vector:?} {json}")
 }
 
 /// Draws operations that meet each other: few namespaces and keys, conditions that hold about half of the time.

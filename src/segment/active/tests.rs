@@ -20,6 +20,7 @@ fn record(namespace: &Namespace, key: &str, vectors: usize) -> Arc<Record> {
         flags: 0,
         index_paths: Vec::new(),
         vectors: (0..vectors).map(vector).collect(),
+        text_hashes: Vec::new(),
     })
 }
 

@@ -37,6 +37,7 @@ fn write_segment(storage: &SimStorage, file_id: u64) -> SegmentInfo {
             flags: 0,
             index_paths: Vec::new(),
             vectors: (0..vectors(row)).map(vector).collect(),
+            text_hashes: Vec::new(),
         };
         writer.push_record(&record, u64::from(row) + 1, &[]).unwrap();
     }

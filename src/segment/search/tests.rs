@@ -201,6 +201,7 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
             flags: 0,
             index_paths: Vec::new(),
             vectors: row.vectors.clone().map(field).collect(),
+            text_hashes: Vec::new(),
         };
         active.append(Arc::new(record), row.lsn).unwrap();
     }

@@ -1,0 +1,145 @@
+//! Embeddings that the store holds already, found by text: so that nobody embeds a text twice.
+//!
+//! The hash of a text lies beside its vector, in the row of the item: it dies with the item, whichever way that goes, and moves with it
+//! through log, segments and merges. Here is only a map from hashes to where they were last seen.
+//!
+//! Invariants:
+//! * The map may be wrong, an answer never is: the row that it leads to must be visible, unexpired and hold the hash.
+//! * It holds about `Tuning::known_embeddings` hashes; those that were not asked for longest go first. An open begins with none, and
+//!   the first question looks through what the store holds.
+
+use std::collections::HashMap;
+
+use crate::error::{ErrorKind, Result};
+use crate::record::{TextHash, text_hash};
+use crate::shard::View;
+use crate::shard::decide::Write;
+use crate::shard::embeddings::Known;
+use crate::store::Store;
+use crate::store::snapshot::Snapshot;
+use crate::sync::Mutex;
+use crate::types::Namespace;
+
+/// Longer addresses are not worth their memory.
+const ADDRESS_BYTES_MAX: usize = 1 << 10;
+
+/// Where a text was last seen.
+#[derive(Clone)]
+pub(super) struct TextPlace {
+    pub namespace: Namespace,
+    pub key: Box<str>,
+    /// The vector's number among those of its item.
+    pub vector: u32,
+}
+
+/// The map of one open store.
+pub(super) struct Embeddings {
+    places: Mutex<Places>,
+}
+
+/// Two maps of half the size: what is written or found goes to the newer one; once that is full, it takes the place of the older one.
+struct Places {
+    newer: HashMap<TextHash, TextPlace>,
+    older: HashMap<TextHash, TextPlace>,
+    half: usize,
+    /// Whether everything there is was looked through, or as much as fits.
+    is_complete: bool,
+}
+
+impl Embeddings {
+    /// For about `limit` texts.
+    pub fn new(limit: usize) -> Self {
+        let (newer, older) = (HashMap::new(), HashMap::new());
+        Self { places: Mutex::new(Places { newer, older, half: limit.div_ceil(2), is_complete: false }) }
+    }
+
+    /// Keeps in mind what was written.
+    pub fn note(&self, writes: &[Write]) {
+        let puts = writes.iter().filter_map(|write| match write {
+            Write::Put(put) if !put.text_hashes.is_empty() => Some(put),
+            _ => None,
+        });
+        for put in puts {
+            let mut places = self.places.lock();
+            for (vector, &hash) in (0..).zip(&put.text_hashes) {
+                places.insert(hash, TextPlace { namespace: put.namespace.clone(), key: put.key.clone(), vector });
+            }
+        }
+    }
+
+    /// The next question looks through everything again: an import has added to it.
+    pub fn look_again(&self) {
+        self.places.lock().is_complete = false;
+    }
+
+    /// Where each text was last seen.
+    fn find(&self, view: &View, hashes: &[TextHash]) -> Result<Vec<Option<TextPlace>>> {
+        let mut places = self.places.lock();
+        if !places.is_complete {
+            places.look_through(view)?;
+        }
+        Ok(hashes.iter().map(|hash| places.get(*hash)).collect())
+    }
+}
+
+impl Places {
+    fn insert(&mut self, hash: TextHash, place: TextPlace) {
+        if place.namespace.encoded().len() + place.key.len() > ADDRESS_BYTES_MAX {
+            return;
+        }
+        self.older.remove(&hash);
+        self.newer.insert(hash, place);
+        if self.newer.len() >= self.half {
+            self.older = std::mem::take(&mut self.newer);
+        }
+    }
+
+    fn get(&mut self, hash: TextHash) -> Option<TextPlace> {
+        if let Some(place) = self.newer.get(&hash) {
+            return Some(place.clone());
+        }
+        let place = self.older.remove(&hash)?;
+        self.insert(hash, place.clone());
+        Some(place)
+    }
+
+    /// Adds what a view shows, as far as there is room. What is damaged is not known.
+    fn look_through(&mut self, view: &View) -> Result<()> {
+        let room = self.half.saturating_sub(self.older.len());
+        let (newer, older) = (&self.newer, &mut self.older);
+        let most = older.len() + room;
+        let mut each = |(namespace, key, vector, hash): Known<'_>| {
+            let is_short = namespace.encoded().len() + key.len() <= ADDRESS_BYTES_MAX;
+            if is_short && !newer.contains_key(&hash) && older.len() < most {
+                older.entry(hash).or_insert_with(|| TextPlace { namespace, key: key.into(), vector });
+            }
+            older.len() < most
+        };
+        for part in view.shards.iter().flat_map(|shard| shard.parts()) {
+            match part.each_known(view.visible, &mut each) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if error.kind() == ErrorKind::Damaged => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.is_complete = true;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The embeddings that `model` made of `texts`, where an item holds one that was put with [`Put::embedded`](crate::Put::embedded):
+    /// bit for bit the item's vector. `None` for a text that no living item embeds, or that was not asked for in a long time: about
+    /// 65,536 are found.
+    pub fn known_embeddings(&self, model: &str, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
+        let snapshot = Snapshot::newest(self)?;
+        let secret = self.handle.engine.identity.keys.secret;
+        let hashes: Vec<TextHash> = texts.iter().map(|text| text_hash(secret, model, text)).collect();
+        let places = self.handle.embeddings.find(snapshot.view(), &hashes)?;
+        let vector = |(place, &hash): (Option<TextPlace>, &TextHash)| {
+            place.map_or(Ok(None), |place| snapshot.embedding(&place, hash))
+        };
+        places.into_iter().zip(&hashes).map(vector).collect()
+    }
+}
