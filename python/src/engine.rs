@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use vecmem::{Batch, Namespace, Scope};
@@ -38,7 +39,7 @@ impl Engine {
 
     /// Writes one item and returns its version. `value` is a mapping that JSON can say exactly; vectors are float32 arrays or
     /// whatever `numpy.asarray` turns into such.
-    #[pyo3(signature = (namespace, key, value, **options), text_signature = "($self, namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None)")]
+    #[pyo3(signature = (namespace, key, value, **options), text_signature = "($self, namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None, model=None, texts=None)")]
     fn put(
         slf: &Bound<'_, Self>,
         namespace: &Bound<'_, PyAny>,
@@ -169,6 +170,20 @@ impl Engine {
         let store = slf.as_super().get().store(slf.py())?;
         let snapshot = detached(slf.py(), || store.snapshot())?;
         Snapshot::create(slf.py(), snapshot)
+    }
+
+    /// The embeddings that `model` made of `texts`, where an item holds one that was put with that `model` and text; `None` elsewhere.
+    fn known_embeddings<'py>(
+        slf: &Bound<'py, Self>,
+        model: &Bound<'py, PyAny>,
+        texts: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let (py, model) = (slf.py(), text(model, "model")?);
+        let texts = writes::strings(texts, "texts")?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let store = slf.as_super().get().store(py)?;
+        let known = detached(py, || store.known_embeddings(&model, &texts))?;
+        PyList::new(py, known.into_iter().map(|vector| vector.map(|vector| PyArray1::from_vec(py, vector))))
     }
 
     /// The JSON document that `set_setting` kept under `name`, or `None`.

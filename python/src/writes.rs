@@ -25,7 +25,7 @@ pub(crate) struct Put {
 #[pymethods]
 impl Put {
     #[new]
-    #[pyo3(signature = (namespace, key, value, **options), text_signature = "(namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None)")]
+    #[pyo3(signature = (namespace, key, value, **options), text_signature = "(namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None, model=None, texts=None)")]
     fn new(
         namespace: &Bound<'_, PyAny>,
         key: &Bound<'_, PyAny>,
@@ -43,11 +43,20 @@ impl Put {
         self.size
     }
 
-    /// The same put with `vectors`, (path, vector) pairs, besides those it has.
-    fn with_vectors(&self, vectors: &Bound<'_, PyAny>) -> PyResult<Self> {
+    /// The same put with `vectors`, (path, vector) pairs, besides those it has; `model` and `texts` as in `Engine.put`, of all of them.
+    #[pyo3(signature = (vectors, *, model=None, texts=None))]
+    fn with_vectors(
+        &self,
+        vectors: &Bound<'_, PyAny>,
+        model: Option<&Bound<'_, PyAny>>,
+        texts: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let model = model.map(|model| text(model, "model")).transpose()?;
+        let texts = texts.map(|texts| strings(texts, "texts")).transpose()?;
+        let py = vectors.py();
         let vectors = field_vectors(vectors)?.into_iter();
         let put = vectors.fold(self.put.clone(), |put, (path, values)| put.field_vector(&path, values));
-        Ok(Self { put, size: self.size })
+        Ok(Self { put: embedded(put, py, model, texts)?, size: self.size })
     }
 }
 
@@ -117,6 +126,8 @@ struct Given {
     created_at: Option<i64>,
     updated_at: Option<i64>,
     index_paths: Vec<String>,
+    model: Option<String>,
+    texts: Option<Vec<String>>,
 }
 
 impl Given {
@@ -131,6 +142,8 @@ impl Given {
             "created_at" => self.created_at = Some(instant(value, "created_at")?),
             "updated_at" => self.updated_at = Some(instant(value, "updated_at")?),
             "index_paths" => self.index_paths = strings(value, "index_paths")?,
+            "model" => self.model = Some(text(value, "model")?),
+            "texts" => self.texts = Some(strings(value, "texts")?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -151,10 +164,25 @@ impl Given {
             (false, Some(version)) => put.condition(Condition::IfVersion(version)),
             (false, None) => put,
         };
+        put = embedded(put, py, self.model, self.texts)?;
         put = self.ttl.into_iter().fold(put, vecmem::Put::ttl);
         put = self.created_at.into_iter().fold(put, vecmem::Put::created_at);
         put = self.updated_at.into_iter().fold(put, vecmem::Put::updated_at);
         Ok(put.index_paths(self.index_paths.iter().map(String::as_str)))
+    }
+}
+
+/// Says which texts the vectors of `put` embed, so that `Engine.known_embeddings` finds them.
+fn embedded(
+    put: vecmem::Put,
+    py: Python<'_>,
+    model: Option<String>,
+    texts: Option<Vec<String>>,
+) -> PyResult<vecmem::Put> {
+    match (model, texts) {
+        (None, None) => Ok(put),
+        (Some(model), Some(texts)) => Ok(put.embedded(&model, texts.iter().map(String::as_str))),
+        _ => Err(invalid_input(py, "give both model and texts, or neither")),
     }
 }
 

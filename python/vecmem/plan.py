@@ -141,7 +141,7 @@ class Plan:
         core = self._core
         assert core.embedder is not None
         documents = list(dict.fromkeys(text for write in self._writes for _, text in write.texts))
-        if documents and core.embedder.model and hasattr(core.engine, "known_embeddings"):
+        if documents and core.embedder.model:
             known = core.engine.known_embeddings(core.embedder.model, documents)
             self._known = {text: vector for text, vector in zip(documents, known, strict=True) if vector is not None}
             documents = [text for text in documents if text not in self._known]
@@ -153,10 +153,6 @@ class Plan:
         if not (write.texts and isinstance(write.operation, Put)):
             return write.operation
         vectors = [(name, documents[text]) for name, text in write.texts]
-        model = (
-            self._core.embedder.model
-            if self._core.embedder and hasattr(self._core.engine, "known_embeddings")
-            else None
-        )
-        cached = {"model": model, "texts": [text for _, text in write.texts]} if model else {}
-        return write.operation.with_vectors(vectors, **cached)
+        model = self._core.embedder.model if self._core.embedder else None
+        texts = [text for _, text in write.texts] if model else None
+        return write.operation.with_vectors(vectors, model=model, texts=texts)
