@@ -82,6 +82,10 @@ fn only_these_fail(store: &Store, damaged: &[usize], blob: &str) {
     assert!(listed.degraded && listed.hits.len() == whole);
     let filtered = Query::new(&namespace).filter(Filter::at_least("row", 0)).limit(100);
     assert_eq!(store.list(&filtered).unwrap_err().kind(), ErrorKind::Damaged);
+    for query in [filtered.clone(), filtered.vector([0.0, 1.0]).exact(true)] {
+        let answer = store.search(&query.options(partial.clone())).unwrap();
+        assert!(answer.degraded && answer.hits.len() == whole, "{}", answer.hits.len());
+    }
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), ROWS as u64, "a count reads no value");
     let report = store.check(false).unwrap();
     assert!(!report.problems.is_empty() && report.problems.iter().all(|problem| problem.contains(blob)), "{report:?}");

@@ -63,6 +63,9 @@ impl Sweep {
             history.images.len(),
             stats.items
         );
+        let has_blob = |image: &Image| image.survivor(Loss::None, 0).names().iter().any(|name| name.ends_with(".blob"));
+        let with_blobs = history.images.iter().step_by(20).filter(|image| has_blob(image)).count();
+        assert!(with_blobs > 10, "{with_blobs} disks hold large values");
         assert!(stats.seals >= 10 && stats.merges >= 5 && stats.log_files >= 6, "{stats:#?}");
         Self { name, seed, options, durability, history }
     }

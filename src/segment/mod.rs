@@ -7,6 +7,7 @@ pub(crate) mod blocks;
 pub(crate) mod calibrate;
 pub(crate) mod calibration;
 pub(crate) mod columns;
+pub(crate) mod conditions;
 pub(crate) mod dead;
 pub(crate) mod dead_file;
 pub(crate) mod derived;

@@ -7,18 +7,16 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::time::Duration;
 
 use super::active::Active;
+pub(crate) use super::conditions::Conditions;
 use super::dead::Deaths;
 use super::layout::Section;
 use super::sealed::Segment;
 use crate::distance::Kernels;
-use crate::error::{Error, ErrorKind, Result};
-use crate::filter::Prepared;
+use crate::error::Result;
 use crate::quant::CodeMeta;
 use crate::record::Lsn;
-use crate::storage::Clock;
 
 /// The rows of one part that a read covers.
 #[derive(Clone, Debug)]
@@ -347,48 +345,5 @@ impl Part for Active {
     #[inline]
     fn inverse_norm(&self, vector: u32) -> f32 {
         Active::inverse_norm(self, vector)
-    }
-}
-
-/// What a row must satisfy to be in an answer.
-#[derive(Clone, Copy)]
-pub(crate) struct Conditions<'a> {
-    /// LSN of the view.
-    pub visible: Lsn,
-    /// Microseconds since 1970 UTC; `i64::MIN` to see expired rows too.
-    pub now: i64,
-    pub filter: Option<&'a Prepared>,
-    /// The clock and the moment of it when the caller stops waiting.
-    pub deadline: Option<(&'a dyn Clock, Duration)>,
-}
-
-impl Conditions<'_> {
-    /// Whether the view sees `row`, the filter apart.
-    #[inline]
-    pub fn sees<P: Part>(&self, part: &P, row: u32) -> bool {
-        part.sees(row, self.visible, self.now)
-    }
-
-    /// Whether the filter wants `row`.
-    #[inline]
-    pub fn wants<P: Part>(&self, part: &P, row: u32) -> Result<bool> {
-        match self.filter {
-            // A value that decides nothing is not read: it may lie in a blob file.
-            Some(filter) => match filter.constant() {
-                Some(wanted) => Ok(wanted),
-                None => Ok(filter.matches(&part.value(row)?)),
-            },
-            None => Ok(true),
-        }
-    }
-
-    /// Fails once the deadline has passed; asked between blocks.
-    pub fn check_deadline(&self) -> Result<()> {
-        match self.deadline {
-            Some((clock, at)) if clock.monotonic() >= at => {
-                Err(Error::new(ErrorKind::DeadlineExceeded, "the deadline passed before the answer was complete"))
-            }
-            _ => Ok(()),
-        }
     }
 }

@@ -168,6 +168,7 @@ impl Listing {
             let outcome = with_part!(portion.part(), part => newest(part, number as u32, &rows, &sought, &mut listed));
             reader.tolerate(outcome, &mut found.degraded)?;
         }
+        found.degraded |= reader.take_skipped();
         found.places = listed.into_sorted();
         found.chunk = Some(chunk);
         match found.places.last() {

@@ -16,6 +16,7 @@ use crate::segment::part::{Conditions, Rows};
 use crate::shard::engine::Engine;
 use crate::shard::{AnyPart, View};
 use crate::store::embeddings::TextPlace;
+use crate::sync::{AtomicBool, Ordering};
 use crate::topk::Place;
 use crate::types::{Interval, Item, Namespace};
 
@@ -33,6 +34,8 @@ pub(super) struct Reader<'a> {
     pub partial: bool,
     include_vectors: bool,
     deadline: Option<Duration>,
+    /// Under `partial`: some row was left out, since the filter could not be asked about it.
+    skipped: AtomicBool,
 }
 
 /// The rows of one part that a scope covers.
@@ -76,18 +79,24 @@ impl<'a> Reader<'a> {
         let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
         let (partial, include_vectors) = (options.partial, options.include_vectors);
-        Self { engine, view, now, partial, include_vectors, deadline }
+        Self { engine, view, now, partial, include_vectors, deadline, skipped: AtomicBool::new(false) }
     }
 
     /// The same read, returning vectors too.
     pub fn with_vectors(&self) -> Self {
-        Self { include_vectors: true, ..*self }
+        Self { include_vectors: true, skipped: AtomicBool::new(false), ..*self }
     }
 
     /// What a row must satisfy.
     pub fn conditions<'f>(&'f self, filter: Option<&'f Prepared>) -> Conditions<'f> {
         let deadline = self.deadline.map(|at| (&*self.engine.clock, at));
-        Conditions { visible: self.view.visible, now: self.now, filter, deadline }
+        let skipped = self.partial.then_some(&self.skipped);
+        Conditions { visible: self.view.visible, now: self.now, filter, skipped, deadline }
+    }
+
+    /// Whether rows were left out, since the filter could not be asked about them; asking forgets.
+    pub fn take_skipped(&self) -> bool {
+        self.skipped.swap(false, Ordering::Relaxed)
     }
 
     /// The value of a step on one part; under `partial`, damage is noted in `degraded` and gives `None`.

@@ -75,7 +75,7 @@ pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<Answer> {
             Ok(())
         },
     )?;
-    answer.degraded = degraded;
+    answer.degraded = degraded || reader.take_skipped();
     Ok(answer)
 }
 

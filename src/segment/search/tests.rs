@@ -277,7 +277,7 @@ fn answer(scored: Vec<Scored>) -> Answer {
 }
 
 fn conditions(filter: Option<&Prepared>) -> Conditions<'_> {
-    Conditions { visible: VISIBLE, now: NOW, filter, deadline: None }
+    Conditions { visible: VISIBLE, now: NOW, filter, skipped: None, deadline: None }
 }
 
 /// One case: the same question by every path, in one piece and in two, alone and after another part.
