@@ -47,8 +47,10 @@ impl Closed {
         }
         store.close().unwrap();
         drop(store);
-        let storage = storage.crash(Loss::AllUnsynced, 0);
-        let seen = storage.crash(Loss::AllUnsynced, 0);
+        // Nothing is lost but what is damaged: a power loss may also take the mark that names the next log file, and then nobody
+        // could tell that this one is missing.
+        let storage = storage.crash(Loss::None, 0);
+        let seen = storage.crash(Loss::None, 0);
         seen.record_trace();
         drop(open(&seen, &clock, &small_options()).unwrap());
         let used = seen.trace().iter().filter_map(|line| Some(line.strip_prefix("map ")?.to_owned())).collect();
@@ -56,7 +58,7 @@ impl Closed {
     }
 
     fn copy(&self) -> SimStorage {
-        self.storage.crash(Loss::AllUnsynced, 0)
+        self.storage.crash(Loss::None, 0)
     }
 
     fn files(&self) -> Vec<(String, u64)> {
