@@ -28,6 +28,10 @@
 //! items if that many match its scope and filter: the best ones, or, where a graph is walked (from 16,384 vectors of a
 //! namespace on), as many of the best as [`Query::recall`] asks for. Damage is detected and named, never silent.
 //!
+//! Reads that belong together are made of one [`Snapshot`], which nothing changes any more; its [`Listing`] gives a scope's items in
+//! pages, newest first. What belongs to a store as a whole is a setting ([`Store::set_setting`]). A text that some item embeds need not
+//! be embedded again ([`Put::embedded`], [`Store::known_embeddings`]).
+//!
 //! Scores are larger for more similar items in every [`Metric`]; times are microseconds since 1970 UTC; sizes have
 //! [`limits`]. `ARCHITECTURE.md` in the repository tells how it works.
 #![deny(unsafe_op_in_unsafe_fn)]
