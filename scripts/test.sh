@@ -5,8 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 names=() times=() skipped=()
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+results=$(mktemp) python_results=$(mktemp)
+trap 'rm -f "$results" "$python_results"' EXIT
 
 # step NAME COMMAND...: runs it with its output visible.
 step() {
@@ -40,6 +40,8 @@ summary() {
     printf '\n== results of the tests\n'
     # Colour codes can stand before "Running"; names are cut to the binary.
     grep -E '^ *(Running|Doc-tests) |^test result:' "$results" | sed -E 's/ \(target.*\)$//'
+    # pytest's last line, such as "280 passed in 20.1s".
+    grep -E '^[0-9]+ (passed|failed).* in ' "$python_results" | tail -n 1
     local total=0 at
     for at in "${!times[@]}"; do total=$((total + times[at])); done
     printf '\n== time: %d s\n' "$total"
@@ -61,6 +63,18 @@ if compgen -G 'benches/*.rs' >/dev/null || compgen -G 'cli/benches/*.rs' >/dev/n
 else
     skip "benches, once" "there are none"
 fi
+
+# 77: what it needs is not there; it has said what, in the last line that begins with "skipped".
+python_tests() {
+    scripts/test_python.sh 2>&1 | tee "$python_results"
+    local status=${PIPESTATUS[0]}
+    if [ "$status" = 77 ]; then
+        skip "Python package" "$(sed -n 's/^skipped: //p' "$python_results" | tail -n 1)"
+        return 0
+    fi
+    return "$status"
+}
+step "Python package" python_tests
 
 # A check with the stable compiler finds what breaks a target; nightly is needed only to run one.
 if command -v c++ >/dev/null; then

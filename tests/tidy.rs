@@ -43,6 +43,7 @@ const DOORS: &[(&str, &[&str])] = &[
 ];
 
 const FILE_LINES_MAX: usize = 400;
+const PYTHON_LINES_MAX: usize = 350;
 const FUNCTION_LINES_MAX: usize = 70;
 const ARCHITECTURE_LINES_MAX: usize = 250;
 
@@ -357,8 +358,23 @@ fn check_header(source: &Source) -> Vec<Finding> {
     if opens { Vec::new() } else { vec![finding(&source.path, 1, remedy)] }
 }
 
+/// Python files open with a docstring and are short; a stub, which only declares, may be as long as a Rust file.
+fn check_python(path: &str, text: &str) -> Vec<Finding> {
+    let maximum = if path.ends_with(".pyi") { FILE_LINES_MAX } else { PYTHON_LINES_MAX };
+    let opening = text.lines().find(|line| !line.starts_with("#!"));
+    let mut findings = Vec::new();
+    if !opening.is_some_and(|line| line.len() > 4 && line.starts_with("\"\"\"")) {
+        findings.push(finding(path, 1, "open the file with a docstring: its job and its invariants"));
+    }
+    let lines = text.lines().count();
+    if lines > maximum {
+        findings.push(finding(path, 1, format!("{lines} lines, more than {maximum}: split the file by job")));
+    }
+    findings
+}
+
 fn check_unsafe(source: &Source) -> Vec<Finding> {
-    let shipped_crate = source.is_library() || source.path.starts_with("cli/");
+    let shipped_crate = source.is_library() || source.path.starts_with("cli/") || source.path.starts_with("python/");
     let allowed = |rule: &&str| source.path == **rule || rule.ends_with('/') && source.path.starts_with(*rule);
     let listed = !shipped_crate || UNSAFE_ALLOWED.iter().any(allowed);
     let lines: Vec<&str> = source.text.lines().collect();
@@ -542,6 +558,13 @@ fn files_open_with_their_job() {
 }
 
 #[test]
+fn python_files_are_short_and_open_with_their_job() {
+    let is_python = |path: &String| path.ends_with(".py") || path.ends_with(".pyi");
+    let texts = files().into_iter().filter(is_python).map(|path| (read(&path), path));
+    assert_tidy(texts.flat_map(|(text, path)| check_python(&path, &text)));
+}
+
+#[test]
 fn unsafe_code_is_confined_and_explained() {
     assert_tidy(sources().iter().flat_map(check_unsafe));
 }
@@ -628,6 +651,17 @@ mod self_tests {
         let text = "use std::{fs, io};\nfn f() { std::fs::read(x); }\n// fs\n#[cfg(test)]\nuse libc::x;\n";
         assert_eq!(doors("src/store.rs", text), [1, 2]);
         assert_eq!(doors("src/storage/disk.rs", text), [0usize; 0]);
+    }
+
+    #[test]
+    fn python_can_fail() {
+        let file =
+            |lines: usize| format!("#!/usr/bin/env python3\n\"\"\"Its job.\"\"\"\n{}", "a()\n".repeat(lines - 2));
+        assert_eq!(lines(check_python("python/a.py", &file(PYTHON_LINES_MAX))), [0usize; 0]);
+        assert_eq!(lines(check_python("python/a.py", &file(PYTHON_LINES_MAX + 1))), [1]);
+        assert_eq!(lines(check_python("python/a.pyi", &file(PYTHON_LINES_MAX + 1))), [0usize; 0]);
+        assert_eq!(lines(check_python("python/a.py", "import os\n")), [1]);
+        assert_eq!(lines(check_unsafe(&Source::new("python/src/a.rs", "fn f() { unsafe { y() } }\n"))), [1, 1]);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from facts import DIMS, Place, Probe, Trigrams, expect
 from langgraph.store.base import BaseStore, PutOp
-import contextlib
 
 TEN = [f"memory number {number}" for number in range(10)]
 

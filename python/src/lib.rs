@@ -21,6 +21,7 @@ mod queries;
 mod reader;
 mod scan;
 mod snapshot;
+mod timing;
 mod vectors;
 mod writes;
 
@@ -45,6 +46,8 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
     module.add_function(wrap_pyfunction!(call::_panic, module)?)?;
+    module.add_function(wrap_pyfunction!(timing::_seconds_of_get, module)?)?;
+    module.add_function(wrap_pyfunction!(timing::_seconds_of_search, module)?)?;
     let close_all = wrap_pyfunction!(handle::close_all, module)?;
     py.import("atexit")?.call_method1("register", (close_all,))?;
     Ok(())

@@ -1,4 +1,6 @@
-"""What the tests of the engine share: stores in directories of their own, seeds that failures print, and child processes."""
+"""What the tests of the engine share: stores in directories of their own, seeds that failures print, and child
+processes.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,6 @@
-"""A forked child that uses its parent's engine gets a clear error, may open stores of its own, and ends without doing harm."""
+"""A forked child that uses its parent's engine gets a clear error, may open stores of its own, and ends without doing
+harm.
+"""
 
 import os
 import sys
@@ -7,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from vecmem import Engine, ForkedError, LockedError
 
 # The parent has the engine's threads; the child only uses what it checks here.

@@ -1,6 +1,7 @@
 """A bug of the engine is an ordinary exception with its message; the process and other calls go on."""
 
 import pytest
+
 from vecmem import Engine, PanicError, VecmemError
 from vecmem._vecmem import _panic
 

@@ -1,11 +1,14 @@
 """A snapshot answers every read as of its moment, whatever is written; a scan walks one moment too."""
 
 import pytest
+
 from vecmem import ClosedError, Engine
 
 
 def fill(engine: Engine, count: int) -> None:
-    engine.put_many([{"namespace": ("a",), "key": f"{n:04}", "value": {"n": n}, "vector": [1, n, 0]} for n in range(count)])
+    engine.put_many(
+        [{"namespace": ("a",), "key": f"{n:04}", "value": {"n": n}, "vector": [1, n, 0]} for n in range(count)]
+    )
 
 
 def test_all_reads(engine: Engine) -> None:
@@ -37,7 +40,11 @@ def test_a_scan_neither_misses_nor_repeats(engine: Engine) -> None:
         engine.delete(("a",), item.key)
         engine.put(("a",), f"{item.key} again", {})
     assert keys == [f"{n:04}" for n in range(1000)]
-    assert [item.key for item in engine.scan(("a",), key_prefix="000", limit=3)] == ["0000 again", "0001 again", "0002 again"]
+    assert [item.key for item in engine.scan(("a",), key_prefix="000", limit=3)] == [
+        "0000 again",
+        "0001 again",
+        "0002 again",
+    ]
 
 
 def test_a_snapshot_ends_with_its_store(engine: Engine) -> None:

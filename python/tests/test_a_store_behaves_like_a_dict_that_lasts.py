@@ -1,10 +1,13 @@
-"""Puts, deletes, batches and reopens agree with a dict, whatever their order: what is read, listed, counted and scanned."""
+"""Puts, deletes, batches and reopens agree with a dict, whatever their order: what is read, listed, counted and
+scanned.
+"""
 
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+
 from vecmem import ConditionFailedError, Delete, Engine, Put
 
 Address = tuple[tuple[str, ...], str]

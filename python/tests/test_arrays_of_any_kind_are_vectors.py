@@ -1,4 +1,6 @@
-"""Vectors may be float32 arrays, read in place, or whatever numpy makes an array of numbers of; they come back bit by bit."""
+"""Vectors may be float32 arrays, read in place, or whatever numpy makes an array of numbers of; they come back bit by
+bit.
+"""
 
 import array
 import threading
@@ -6,6 +8,7 @@ from typing import Any
 
 import numpy
 import pytest
+
 from vecmem import Engine
 
 NUMBERS = [0.1, -2.5, 3.0]

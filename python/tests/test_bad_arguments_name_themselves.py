@@ -1,4 +1,6 @@
-"""Whatever an argument is, a call ends in a result or in an error that names the argument; nothing crashes or overflows."""
+"""Whatever an argument is, a call ends in a result or in an error that names the argument; nothing crashes or
+overflows.
+"""
 
 import threading
 from collections.abc import Callable
@@ -6,6 +8,7 @@ from typing import Any
 
 import numpy
 import pytest
+
 from vecmem import Delete, Engine, InvalidInputError, InvalidValueError, LimitError, Put, VecmemError
 
 A = ("a",)

@@ -1,4 +1,6 @@
-"""Engines on one directory see each other's writes, and the store stays open until the last of them is closed or collected."""
+"""Engines on one directory see each other's writes, and the store stays open until the last of them is closed or
+collected.
+"""
 
 import gc
 import os
@@ -7,6 +9,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+
 from vecmem import ClosedError, Engine
 
 
@@ -61,5 +64,11 @@ def test_opening_and_closing_race(path: Path) -> None:
 
 def test_objects_can_be_weakly_referenced(engine: Engine) -> None:
     engine.put(("a",), "k", {}, vector=[1, 0, 0])
-    things = [engine, engine.snapshot(), engine.get(("a",), "k"), engine.search(("a",), [1, 0, 0])[0], engine.scan(("a",))]
+    things = [
+        engine,
+        engine.snapshot(),
+        engine.get(("a",), "k"),
+        engine.search(("a",), [1, 0, 0])[0],
+        engine.scan(("a",)),
+    ]
     assert all(weakref.ref(thing)() is thing for thing in things)

@@ -1,9 +1,12 @@
-"""Every error is a VecmemError and the built-in that Python code already catches; it survives pickling and says its kind."""
+"""Every error is a VecmemError and the built-in that Python code already catches; it survives pickling and says its
+kind.
+"""
 
 import pickle
 from pathlib import Path
 
 import pytest
+
 import vecmem
 from vecmem import errors
 

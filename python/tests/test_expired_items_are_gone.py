@@ -1,4 +1,6 @@
-"""An item with a time to live is in no read once it is over, and is removed by a sweep, the engine's own or the caller's."""
+"""An item with a time to live is in no read once it is over, and is removed by a sweep, the engine's own or the
+caller's.
+"""
 
 from vecmem import Engine
 

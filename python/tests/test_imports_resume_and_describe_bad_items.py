@@ -1,9 +1,12 @@
-"""Imports take any iterable, keep given times, say how far they are, leave bad items out if asked to, and resume by name."""
+"""Imports take any iterable, keep given times, say how far they are, leave bad items out if asked to, and resume by
+name.
+"""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from vecmem import Engine, InvalidInputError, Put
 
 

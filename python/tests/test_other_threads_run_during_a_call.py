@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
+
 from vecmem import Engine
 
 ROWS = numpy.random.default_rng(1).normal(size=(300, 64)).astype(numpy.float32)

@@ -1,4 +1,6 @@
-"""Searches return what numpy computes over all vectors: scores, order, filter, offset, best of several vectors, as rows and columns."""
+"""Searches return what numpy computes over all vectors: scores, order, filter, offset, best of several vectors, as
+rows and columns.
+"""
 
 from random import Random
 from typing import Any
@@ -6,6 +8,7 @@ from typing import Any
 import numpy
 import pytest
 from numpy.typing import NDArray
+
 from vecmem import Columns, Engine
 
 DIMS = 24
@@ -49,7 +52,8 @@ def test_search(metric: Any, random: Random) -> None:
             wanted = [
                 (score(metric, vectors[address], query), address)
                 for address, value in values.items()
-                if (namespace is None or address[0] == namespace) and (not filter or (value["even"] and value["n"] >= 50))
+                if (namespace is None or address[0] == namespace)
+                and (not filter or (value["even"] and value["n"] >= 50))
             ]
             wanted.sort(reverse=True)
             offset, limit = random.randrange(30), random.randrange(1, 40)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import vecmem
 from vecmem import _vecmem
 
@@ -20,7 +21,11 @@ IMPLIED = {"__doc__", "__module__", "__weakref__", "__dict__", "__repr__", "__ab
 def options_of(name: str) -> set[str]:
     """The fields of a TypedDict of the stub, those of its bases included."""
     node = CLASSES[name]
-    own = {field.target.id for field in node.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)}
+    own = {
+        field.target.id
+        for field in node.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }
     bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in CLASSES]
     return own.union(*(options_of(base) for base in bases))
 

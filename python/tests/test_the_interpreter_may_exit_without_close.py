@@ -1,9 +1,12 @@
-"""A program that never closes its engines ends well: nothing acknowledged is lost, no temporary directory stays, nothing crashes."""
+"""A program that never closes its engines ends well: nothing acknowledged is lost, no temporary directory stays,
+nothing crashes.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from vecmem import Engine
 
 ENDINGS = {

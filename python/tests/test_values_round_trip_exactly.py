@@ -9,12 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+
 from vecmem import Engine
 
 EDGES: list[Any] = [
     None, True, False, 0, -1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 2**80, -(10**1000), 10**4299,
     0.0, -0.0, 1.0, 1e16, 1e22, 1e-7, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 2.5e-310, 123456789.123456789,
-    "", "\0", "a\0b", "\x7f", "\u2028", "é", "😀", "\uffff", '"', "\\", "/", "\n\r\t\b\f\x01\x1f", "</script>", [], {}, [[]], {"": {"": []}},
+    "", "\0", "a\0b", "\x7f", "\u2028", "é", "😀", "\uffff", '"', "\\", "/", "\n\r\t\b\f\x01\x1f", "</script>",
+    [], {}, [[]], {"": {"": []}},
 ]  # fmt: skip
 
 

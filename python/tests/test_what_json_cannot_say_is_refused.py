@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
+
 from vecmem import Engine, InvalidInputError, InvalidValueError, LimitError
 
 

@@ -56,7 +56,7 @@ POSTGRES = Distribution(
 
 @dataclass(frozen=True)
 class Suite:
-    """Some test files of a distribution. ``passes`` is how many tests there are for a store that does everything right."""
+    """Some test files of a distribution. ``passes`` is how many tests there are for a store that does all right."""
 
     distribution: Distribution
     files: tuple[str, ...]

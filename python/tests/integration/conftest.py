@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import vecmem
 from toy_embedding import DIMS, embed
+
+import vecmem
 
 INDEX = {"dims": DIMS, "embed": embed}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import vecmem
 from deepagents.backends import StoreBackend
 from langgraph.store.base import BaseStore
 from langmem import create_manage_memory_tool
+
+import vecmem
 
 IDS = ["ada", "ada@example.com", "ada.b.c", "~", "a b", "späße", "a/b", "*", "{x}", "100%", "x\0y", "", 42, -7]
 

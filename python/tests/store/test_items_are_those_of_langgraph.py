@@ -1,4 +1,6 @@
-"""What reads return is what the constructors of LangGraph's classes would make: same class, same fields, times to the microsecond."""
+"""What reads return is what the constructors of LangGraph's classes would make: same class, same fields, times to the
+microsecond.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Every argument that a language model can make up gives a result or an error of one of few types, and loses nothing."""
+"""Every argument that a language model can make up gives a result or an error of one of few types, and loses
+nothing.
+"""
 
 from __future__ import annotations
 
