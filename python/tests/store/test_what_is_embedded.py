@@ -113,7 +113,7 @@ FITS: list[tuple[tuple[str, ...], dict[str, Any], set[str]]] = [
     (("files",), {"text": "x" * 60, "encoding": "base64"}, {"text"}),
     (("notes",), {"text": "x", "encoding": "hex"}, set()),
     (("notes",), {"text": "x", "encoding": ["hex"]}, {"$"}),
-    (("notes",), {"text": "x" * 87}, {"$"}),  # with {"text":""}, 98 bytes
+    (("notes",), {"text": "x" * 89}, {"$"}),  # with {"text":""}, 100 bytes
     (("notes",), {"text": "é" * 50}, {"text"}),
 ]
 
