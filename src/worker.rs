@@ -141,8 +141,12 @@ impl Worker {
     /// Repeats `step` while there is work, and else when something happened or `period` passed.
     fn run(&self, period: Duration, mut step: impl FnMut(&Self) -> Result<bool>) {
         let mut guard = ThreadGuard { engine: &self.engine, finished: false };
-        while self.engine.check_writable().is_ok() {
+        loop {
+            // Counted before the check: a close after it is an event after this one, and ends the wait below at once.
             let events = self.engine.signal.count();
+            if self.engine.check_writable().is_err() {
+                break;
+            }
             match step(self) {
                 Ok(true) => self.engine.set_background_error(None),
                 Ok(false) => {
