@@ -78,7 +78,7 @@ impl Group {
             match outcome.as_ref() {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(error)) => return Err(error.duplicate()),
-                None => self.decided.wait(&mut outcome),
+                None => outcome = self.decided.wait(outcome),
             }
         }
     }

@@ -109,12 +109,10 @@ impl Signal {
     /// Waits until more than `count` events happened or `deadline` passed; tells whether one did.
     pub fn wait_after(&self, count: u64, deadline: Instant) -> bool {
         let mut events = self.events.lock();
-        while *events == count {
-            if self.changed.wait_until(&mut events, deadline).timed_out() {
-                return *events != count;
-            }
+        while *events == count && Instant::now() < deadline {
+            events = self.changed.wait_until(events, deadline);
         }
-        true
+        *events != count
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Invariants:
 //! * The directory is locked before a file in it is read, and until the last handle is gone.
-//! * The registry never keeps a store open: it holds weak references, and one that died is opened anew.
+//! * The registry never keeps a store open: it holds weak references, and one that died is opened anew. A forked child begins
+//!   with an empty one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::commit::Pipeline;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,18 +15,22 @@ use crate::file_names::{manifest_generation, parse_name};
 use crate::shard::engine::Engine;
 use crate::shard::recover::{Verdict, add_space, create, gather, recover};
 use crate::storage::disk::{DiskStorage, SystemClock};
-use crate::storage::lock::DirectoryLock;
+use crate::storage::lock::{DirectoryLock, PerProcess};
 use crate::storage::{Clock, Storage, disk};
 use crate::store::embeddings::Embeddings;
 use crate::store::options::Options;
 use crate::store::{Handle, Store};
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 use crate::types::{Durability, VectorSpace};
 use crate::worker::Worker;
 
 type Key = (u64, u64);
 
-static OPEN: LazyLock<Mutex<HashMap<Key, Weak<Handle>>>> = LazyLock::new(Mutex::default);
+/// The stores that are open in this process.
+fn registry() -> MutexGuard<'static, HashMap<Key, Weak<Handle>>> {
+    static OPEN: PerProcess<Mutex<HashMap<Key, Weak<Handle>>>> = PerProcess::new();
+    OPEN.get_or_set(Mutex::default()).lock()
+}
 
 /// What a handle lets go of when it closes.
 pub(super) struct Guards {
@@ -40,7 +45,7 @@ impl Guards {
         // First the directory: whoever waits for it in `open` holds the registry.
         drop(self.lock.lock().take());
         if let Some(key) = self.registered {
-            let mut open = OPEN.lock();
+            let mut open = registry();
             // Not upgraded to compare: that could make this thread the one that drops another handle, under the lock.
             if open.get(&key).is_some_and(|weak| std::ptr::eq(weak.as_ptr(), handle)) {
                 open.remove(&key);
@@ -58,7 +63,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     let storage = DiskStorage::open(path, options.create, options.read_mode)?.with_hot(options.hot);
     let key = storage.identity();
     // The registry stays locked until the store is in it, so that two threads cannot both open it.
-    let mut open = OPEN.lock();
+    let mut open = registry();
     let found = open.get(&key).and_then(Weak::upgrade);
     // One that is closed, or the parent's in a forked child, serves nobody.
     if let Some(handle) = found.filter(|handle| handle.engine.check_usable().is_ok()) {
