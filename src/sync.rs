@@ -66,10 +66,12 @@ impl Condvar {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same until `deadline` at most; the caller looks at the clock.
-    pub fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, deadline: Instant) -> MutexGuard<'a, T> {
+    /// The same until `deadline` at most; tells whether it has passed.
+    #[allow(clippy::disallowed_methods, reason = "how long a thread sleeps is no time of the store's")]
+    pub fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, deadline: Instant) -> (MutexGuard<'a, T>, bool) {
         let left = deadline.saturating_duration_since(Instant::now());
-        self.0.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
+        let (guard, outcome) = self.0.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
+        (guard, outcome.timed_out())
     }
 }
 

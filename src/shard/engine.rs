@@ -109,8 +109,9 @@ impl Signal {
     /// Waits until more than `count` events happened or `deadline` passed; tells whether one did.
     pub fn wait_after(&self, count: u64, deadline: Instant) -> bool {
         let mut events = self.events.lock();
-        while *events == count && Instant::now() < deadline {
-            events = self.changed.wait_until(events, deadline);
+        let mut is_over = false;
+        while *events == count && !is_over {
+            (events, is_over) = self.changed.wait_until(events, deadline);
         }
         *events != count
     }
