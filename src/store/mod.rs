@@ -339,7 +339,7 @@ impl Handle {
             // A spare that stays is unused, and the next open removes it.
             let _ = self.engine.storage.remove(&crate::wal::file_name(*id));
         }
-        self.guards.release(self);
+        self.guards.release();
         closed.map(drop)
     }
 }

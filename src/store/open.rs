@@ -4,6 +4,7 @@
 //! * The directory is locked before a file in it is read, and until the last handle is gone.
 //! * The registry never keeps a store open: it holds weak references, and one that died is opened anew. A forked child begins
 //!   with an empty one.
+//! * Who waits for a directory, or recovers it, keeps nobody from opening another one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,37 +21,32 @@ use crate::storage::{Clock, Storage, disk};
 use crate::store::embeddings::Embeddings;
 use crate::store::options::Options;
 use crate::store::{Handle, Store};
-use crate::sync::{Mutex, MutexGuard, RwLock};
+use crate::sync::{Mutex, RwLock};
 use crate::types::{Durability, VectorSpace};
 use crate::worker::Worker;
 
-type Key = (u64, u64);
+/// Where the handle of one directory is; locked by whoever opens it.
+type Place = Arc<Mutex<Weak<Handle>>>;
 
-/// The stores that are open in this process.
-fn registry() -> MutexGuard<'static, HashMap<Key, Weak<Handle>>> {
-    static OPEN: PerProcess<Mutex<HashMap<Key, Weak<Handle>>>> = PerProcess::new();
-    OPEN.get_or_set(Mutex::default()).lock()
+/// The place of the directory with this (device, inode).
+fn place_of(key: (u64, u64)) -> Place {
+    static PLACES: PerProcess<Mutex<HashMap<(u64, u64), Place>>> = PerProcess::new();
+    let mut places = PLACES.get_or_set(Mutex::default()).lock();
+    // A place that nobody else holds cannot be locked, nor taken meanwhile: it goes with its handle.
+    places.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
+    Arc::clone(places.entry(key).or_default())
 }
 
 /// What a handle lets go of when it closes.
 pub(super) struct Guards {
     lock: Mutex<Option<DirectoryLock>>,
-    registered: Option<Key>,
     temporary: Option<PathBuf>,
 }
 
 impl Guards {
-    /// Lets go of the lock, and of the directory if it is temporary. `handle` is the one that the guards are of.
-    pub fn release(&self, handle: &Handle) {
-        // First the directory: whoever waits for it in `open` holds the registry.
+    /// Lets go of the lock, and of the directory if it is temporary.
+    pub fn release(&self) {
         drop(self.lock.lock().take());
-        if let Some(key) = self.registered {
-            let mut open = registry();
-            // Not upgraded to compare: that could make this thread the one that drops another handle, under the lock.
-            if open.get(&key).is_some_and(|weak| std::ptr::eq(weak.as_ptr(), handle)) {
-                open.remove(&key);
-            }
-        }
         if let Some(path) = &self.temporary {
             disk::remove_tree(path);
         }
@@ -61,14 +57,11 @@ impl Guards {
 pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     options.check()?;
     let storage = DiskStorage::open(path, options.create, options.read_mode)?.with_hot(options.hot);
-    let key = storage.identity();
-    // The registry stays locked until the store is in it, so that two threads cannot both open it.
-    let mut open = registry();
-    let found = open.get(&key).and_then(Weak::upgrade);
-    // One that is closed, or the parent's in a forked child, serves nobody.
-    if let Some(handle) = found.filter(|handle| handle.engine.check_usable().is_ok()) {
-        // Should this turn out to be the last handle, its drop takes the registry's lock.
-        drop(open);
+    let place = place_of(storage.identity());
+    // Locked until the store is in it, so that two threads cannot both open the directory; other directories do not wait.
+    let mut place = place.lock();
+    // One that is closed serves nobody.
+    if let Some(handle) = place.upgrade().filter(|handle| handle.engine.check_usable().is_ok()) {
         let found = handle.engine.identity.keys.space;
         if !handle.options.serves(&options, found) {
             let why = match options.space {
@@ -83,9 +76,9 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     refuse_strangers(&storage, options.create)?;
     let lock = storage.lock(options.lock_timeout)?;
     let path = storage.path().to_path_buf();
-    let guards = Guards { lock: Mutex::new(Some(lock)), registered: Some(key), temporary: None };
+    let guards = Guards { lock: Mutex::new(Some(lock)), temporary: None };
     let store = start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)?;
-    open.insert(key, Arc::downgrade(&store.handle));
+    *place = Arc::downgrade(&store.handle);
     Ok(store)
 }
 
@@ -117,7 +110,7 @@ pub(super) fn temporary(options: Options) -> Result<Store> {
     let path = disk::temporary_directory()?;
     let storage = DiskStorage::open(&path, true, options.read_mode)?.with_hot(options.hot).without_syncs();
     let lock = Some(storage.lock(options.lock_timeout)?);
-    let guards = Guards { lock: Mutex::new(lock), registered: None, temporary: Some(path.clone()) };
+    let guards = Guards { lock: Mutex::new(lock), temporary: Some(path.clone()) };
     let options = options.durability(Durability::Bulk).create(true);
     start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)
 }
@@ -125,7 +118,7 @@ pub(super) fn temporary(options: Options) -> Result<Store> {
 /// Opens a store on any storage, with any clock: for simulations.
 pub(crate) fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
     options.check()?;
-    let guards = Guards { lock: Mutex::new(None), registered: None, temporary: None };
+    let guards = Guards { lock: Mutex::new(None), temporary: None };
     start(storage, clock, options, None, guards)
 }
 
