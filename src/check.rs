@@ -9,8 +9,6 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::record::Lsn;
-use crate::segment::layout::truth_name;
-use crate::segment::sealed::Segment;
 use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
 use crate::shard::graphs::{Cores, Fate, mend};
@@ -57,7 +55,7 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
             return Ok(());
         }
     };
-    report.problems.extend(check_blobs(part, segment));
+    report.problems.extend(segment.verify_blobs().iter().map(ToString::to_string));
     let (truth, graphs) = (segment.verify_truth(), segment.verify_graphs());
     let codes = segment.verify_derived(truth.is_empty());
     if !repair || !truth.is_empty() || (codes.is_empty() && graphs.is_empty()) {
@@ -73,16 +71,6 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
     let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
     let Some(part) = parts.find(|now| now.entry.file_id == part.entry.file_id) else { return Ok(()) };
     repair_graphs(engine, part, report)
-}
-
-/// What is wrong with the blob files of a segment, and with what the manifest says of them.
-fn check_blobs(part: &SharedPart, segment: &Segment) -> Vec<String> {
-    let mut problems: Vec<String> = segment.verify_blobs().iter().map(ToString::to_string).collect();
-    if segment.blob_files().is_ok_and(|files| files != part.entry.blobs) {
-        let name = truth_name(part.entry.file_id);
-        problems.push(format!("{name} names other blob files than the manifest does; restore both from one backup"));
-    }
-    problems
 }
 
 fn repair_graphs(engine: &Engine, part: &SharedPart, report: &mut CheckReport) -> Result<()> {

@@ -21,9 +21,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::commit::Pipeline;
+use crate::compact::blobs::DeadAllowed;
 use crate::compact::seal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::SegmentEntry;
+use crate::segment::blob::Blob;
 use crate::segment::dead::Deaths;
 use crate::segment::writer::SegmentInfo;
 use crate::shard::View;
@@ -179,7 +181,7 @@ impl Worker {
         let Some((shard, oldest)) = waiting.min_by_key(|(_, sealing)| sealing.through) else { return Ok(false) };
         let file_id = self.engine.new_file_id();
         let (info, rows) = seal::write(&self.output(file_id), &oldest.active, view.visible)?;
-        let output = info.map(|info| self.open(&info)).transpose()?;
+        let output = info.map(|info| self.open(&info, &[])).transpose()?;
         let inputs = vec![Input::Sealing(Arc::clone(&oldest.active), oldest.through)];
         self.install(&Finished { shard, base: view.visible, inputs, rows: vec![rows], output })?;
         self.engine.counters.seals.fetch_add(1, Ordering::Relaxed);
@@ -197,9 +199,10 @@ impl Worker {
         seal::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(|| self.engine.check_writable()) }
     }
 
-    fn open(&self, info: &SegmentInfo) -> Result<SharedPart> {
+    /// Opens an output, which may keep blob files of its inputs: these are open.
+    fn open(&self, info: &SegmentInfo, kept: &[Arc<Blob>]) -> Result<SharedPart> {
         let entry = SegmentEntry::new(info);
-        let segment = entry.open(&*self.engine.storage, &self.engine.identity.keys)?;
+        let segment = entry.open_beside(&*self.engine.storage, &self.engine.identity.keys, kept)?;
         let deaths = Deaths::new(entry.rows);
         Ok(Arc::new(SealedPart::new(entry, Ok(segment), deaths)))
     }
@@ -230,7 +233,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone. What can be let go
+    /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone, so that no file holds
+    /// a value that was deleted or replaced. Damage in one shard holds up no other, and is told in the end. What can be let go
     /// of goes before graphs are built, and also where something else fails.
     pub fn compact(&self) -> Result<()> {
         self.seal_everything()?;
@@ -244,17 +248,28 @@ impl Worker {
     fn merge_everything(&self) -> Result<()> {
         let _one_at_a_time = self.merging.lock();
         let shards = self.engine.view.get().shards.len();
+        let mut damage = Ok(());
         for index in 0..shards {
-            self.adopt(index)?;
-            let view = self.engine.view.get();
-            let young = self.young(&view, index);
-            let mut segments = view.shards[index].segments.clone();
-            segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
-            if segments.len() > 1 || segments.iter().any(|part| part.deaths.dead_rows() > 0) {
-                self.merge(index, &segments, view.visible, Cores::All)?;
+            match self.merge_shard(index) {
+                Err(error) if error.kind() == ErrorKind::Damaged => damage = damage.and(Err(error)),
+                other => other?,
             }
         }
-        Ok(())
+        damage
+    }
+
+    /// One segment of a shard, that holds nothing dead.
+    fn merge_shard(&self, index: usize) -> Result<()> {
+        self.adopt(index)?;
+        let view = self.engine.view.get();
+        let young = self.young(&view, index);
+        let mut segments = view.shards[index].segments.clone();
+        segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
+        let holds_dead = |part: &SharedPart| part.deaths.dead_rows() > 0 || part.blob_bytes().dead > 0;
+        if segments.len() > 1 || segments.iter().any(holds_dead) {
+            self.merge(index, &segments, view.visible, (Cores::All, DeadAllowed::Nothing))?;
+        }
+        self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())
     }
 }
 

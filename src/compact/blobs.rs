@@ -4,11 +4,16 @@
 //! * `decide` is pure: the same numbers give the same fates.
 //! * A blob file that stays is at least half alive, so blob files take at most twice what lives in them once merges have caught
 //!   up, and a value that lives is rewritten only when as many bytes beside it have died, or to gather small files.
+//! * A merge that allows nothing dead leaves no byte of a dead value: that is what a caller who compacts has asked for.
 //! * Values that are rewritten are copied as they are stored.
+//! * A file with a living value that cannot be read stays as it is: damage holds up no merge, and loses nothing that a restored file
+//!   would bring back. Where no row lives, nothing is read.
+
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::record::Lsn;
-use crate::segment::blob::{BlobFile, ValuePlace};
+use crate::segment::blob::{Blob, ValuePlace};
 use crate::segment::dead::Deaths;
 use crate::segment::sealed::Segment;
 use crate::segment::writer::ValueInput;
@@ -19,6 +24,26 @@ pub(crate) struct BlobStats {
     /// Of the values in it.
     pub bytes: u64,
     pub live_bytes: u64,
+    /// A value that lives cannot be read from it.
+    pub unreadable: bool,
+}
+
+/// How much of a blob file may be dead without that it is rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeadAllowed {
+    /// What the background does: nothing is copied more often than it pays.
+    Half,
+    /// What a caller asks for who wants what is deleted to be gone.
+    Nothing,
+}
+
+impl DeadAllowed {
+    fn keeps(self, live_bytes: u64, dead_bytes: u64) -> bool {
+        match self {
+            Self::Half => dead_bytes <= live_bytes,
+            Self::Nothing => dead_bytes == 0,
+        }
+    }
 }
 
 /// What becomes of a blob file.
@@ -34,17 +59,19 @@ pub(crate) enum Fate {
 
 /// The fates of the blob files of a merge's inputs.
 ///
-/// What is more than half dead is rewritten. Of more than `files_max` others the smallest are gathered, and with them each next
+/// What is deader than `allowed` is rewritten. Of more than `files_max` others the smallest are gathered, and with them each next
 /// one that is smaller than what is gathered so far: what a value lies in mostly doubles when it is copied, so that this happens
 /// a few times only.
-pub(crate) fn decide(files: &[BlobStats], files_max: usize) -> Vec<Fate> {
+pub(crate) fn decide(files: &[BlobStats], allowed: DeadAllowed, files_max: usize) -> Vec<Fate> {
     let fate = |file: &BlobStats| match file.live_bytes {
         0 => Fate::Dropped,
-        live if live < file.bytes.saturating_sub(live) => Fate::Rewritten,
-        _ => Fate::Kept,
+        _ if file.unreadable => Fate::Kept,
+        live if allowed.keeps(live, file.bytes.saturating_sub(live)) => Fate::Kept,
+        _ => Fate::Rewritten,
     };
     let mut fates: Vec<Fate> = files.iter().map(fate).collect();
-    let mut kept: Vec<usize> = (0..files.len()).filter(|&index| fates[index] == Fate::Kept).collect();
+    let movable = |&index: &usize| fates[index] == Fate::Kept && !files[index].unreadable;
+    let mut kept: Vec<usize> = (0..files.len()).filter(movable).collect();
     if kept.len() <= files_max.max(1) {
         return fates;
     }
@@ -62,50 +89,69 @@ pub(crate) fn decide(files: &[BlobStats], files_max: usize) -> Vec<Fate> {
     fates
 }
 
+/// A blob file of an input.
+struct Candidate<'a> {
+    input: usize,
+    /// In the input's list, from 1.
+    number: u32,
+    blob: &'a Arc<Blob>,
+}
+
 /// How the values of one merge lie in blob files.
 #[derive(Default)]
 pub(crate) struct BlobPlan {
     /// For each blob file of each input, its number in the output.
     numbers: Vec<Vec<Option<u32>>>,
-    kept: Vec<BlobFile>,
+    kept: Vec<Arc<Blob>>,
     /// Bytes that are copied.
     pub rewritten_bytes: u64,
 }
 
 impl BlobPlan {
-    /// The plan for what lives at `base`.
-    pub fn new(inputs: &[(&Segment, &Deaths)], base: Lsn, files_max: usize) -> Result<Self> {
-        let (mut files, mut stats, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        for (segment, deaths) in inputs {
-            let listed = segment.blob_files()?;
+    /// The plan for what lives at `base`. What is to be rewritten is read once, so that what cannot be is known; `go_on` is asked
+    /// before each value.
+    pub fn new(
+        inputs: &[(&Segment, &Deaths)],
+        base: Lsn,
+        (allowed, files_max): (DeadAllowed, usize),
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let (mut files, mut stats) = (Vec::new(), Vec::new());
+        for (input, (segment, deaths)) in inputs.iter().enumerate() {
             let live = segment.live_blob_bytes(|row| !deaths.is_dead_at(row, base))?;
-            counts.push(listed.len());
-            let both = listed.iter().zip(live);
-            stats.extend(both.map(|(file, live_bytes)| BlobStats { bytes: file.value_bytes, live_bytes }));
-            files.extend(listed);
+            for (number, live_bytes) in (1..).zip(live) {
+                let blob = &segment.blobs()?[number as usize - 1];
+                stats.push(BlobStats { bytes: blob.file.value_bytes, live_bytes, unreadable: false });
+                files.push(Candidate { input, number, blob });
+            }
         }
-        let fates = decide(&stats, files_max);
-        let mut plan = Self::default();
-        let mut decided = files.into_iter().zip(stats).zip(fates);
-        for count in counts {
-            let numbers = decided.by_ref().take(count).map(|((file, stats), fate)| match fate {
-                Fate::Kept => {
-                    plan.kept.push(file);
-                    Some(plan.kept.len() as u32)
-                }
-                _ => {
-                    plan.rewritten_bytes = plan.rewritten_bytes.saturating_add(stats.live_bytes);
-                    None
-                }
-            });
-            let numbers = numbers.collect();
-            plan.numbers.push(numbers);
+        let fates = loop {
+            let fates = decide(&stats, allowed, files_max);
+            let mut all_readable = true;
+            for (index, file) in files.iter().enumerate().filter(|(index, _)| fates[*index] == Fate::Rewritten) {
+                let (segment, deaths) = inputs[file.input];
+                let lives = |row| go_on().map(|()| !deaths.is_dead_at(row, base));
+                stats[index].unreadable = !segment.can_read_blob(file.number, lives)?;
+                all_readable &= !stats[index].unreadable;
+            }
+            if all_readable {
+                break fates;
+            }
+        };
+        let mut plan = Self { numbers: vec![Vec::new(); inputs.len()], ..Self::default() };
+        for ((file, stats), fate) in files.into_iter().zip(stats).zip(fates) {
+            if fate == Fate::Kept {
+                plan.kept.push(Arc::clone(file.blob));
+            } else {
+                plan.rewritten_bytes = plan.rewritten_bytes.saturating_add(stats.live_bytes);
+            }
+            plan.numbers[file.input].push((fate == Fate::Kept).then_some(plan.kept.len() as u32));
         }
         Ok(plan)
     }
 
     /// The blob files that the output keeps; number 1 comes first.
-    pub fn files(&self) -> &[BlobFile] {
+    pub fn files(&self) -> &[Arc<Blob>] {
         &self.kept
     }
 
@@ -135,8 +181,8 @@ mod tests {
     use Fate::{Dropped, Kept, Rewritten};
 
     fn fates(files: &[(u64, u64)], files_max: usize) -> Vec<Fate> {
-        let stats = |&(bytes, live_bytes)| BlobStats { bytes, live_bytes };
-        decide(&files.iter().map(stats).collect::<Vec<_>>(), files_max)
+        let stats = |&(bytes, live_bytes)| BlobStats { bytes, live_bytes, unreadable: false };
+        decide(&files.iter().map(stats).collect::<Vec<_>>(), DeadAllowed::Half, files_max)
     }
 
     #[test]
@@ -156,6 +202,14 @@ mod tests {
         assert_eq!(fates(&[(90, 90), (7, 7), (80, 80), (7, 7)], 3), [Kept, Rewritten, Kept, Rewritten]);
         assert_eq!(fates(&[(9, 9), (90, 7), (8, 0), (7, 7), (6, 6)], 3), [Kept, Rewritten, Dropped, Kept, Kept]);
         assert_eq!(fates(&[(1, 1), (2, 2)], 0), [Rewritten, Rewritten]);
+        let files = [(100, 100), (100, 99), (100, 0)].map(|(bytes, live_bytes)| BlobStats {
+            bytes,
+            live_bytes,
+            unreadable: false,
+        });
+        assert_eq!(decide(&files, DeadAllowed::Nothing, 4), [Kept, Rewritten, Dropped]);
+        let unreadable = files.map(|file| BlobStats { unreadable: true, ..file });
+        assert_eq!(decide(&unreadable, DeadAllowed::Nothing, 1), [Kept, Kept, Dropped]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn write_rows(
     became: &mut [Vec<u32>],
 ) -> Result<SegmentInfo> {
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
-    writer = writer.keeping(blobs.files().to_vec());
+    writer = writer.keeping(blobs.files().iter().map(|blob| blob.file).collect());
     let mut heads = inputs
         .iter()
         .map(|&(segment, deaths)| Head::first(segment, deaths, base))

@@ -11,15 +11,18 @@
 //! of the first row's encoded namespace that make the scope u32, first row u32, end of the rows u32. Codes have none. Those of
 //! a blob file: bytes of the values in it u64, CRC of its header u32.
 
+use std::sync::Arc;
+
 use crate::codec::{Decoded, Reader, Writer};
 use crate::error::Result;
 use crate::record::Lsn;
-use crate::segment::blob::{BLOB_FORM, BlobFile, KIND_BLOB};
+use crate::segment::blob::{BLOB_FORM, Blob, BlobFile, KIND_BLOB};
 use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
 use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH};
 use crate::segment::graph_scope::Wanted;
 use crate::segment::layout::{StoreKeys, blob_name, codes_name, dead_name, graph_name, truth_name};
 use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::segment::values::KnownBlobs;
 use crate::segment::writer::SegmentInfo;
 use crate::storage::Storage;
 
@@ -125,9 +128,15 @@ impl SegmentEntry {
 
     /// Opens the segment with its derived files, of which those that do not open are done without.
     pub fn open(&self, storage: &dyn Storage, keys: &StoreKeys) -> Result<Segment> {
+        self.open_beside(storage, keys, &[])
+    }
+
+    /// The same where blob files that it has taken over are open.
+    pub fn open_beside(&self, storage: &dyn Storage, keys: &StoreKeys, opened: &[Arc<Blob>]) -> Result<Segment> {
         let graphs: Vec<DerivedFile> =
             self.derived.iter().filter_map(|derived| derived.of(KIND_GRAPH, GRAPH_FORM)).collect();
-        Ok(Segment::open(storage, keys, &self.files())?.open_graphs(storage, keys, &graphs))
+        let known = KnownBlobs { named: Some(&self.blobs), opened };
+        Ok(Segment::open_knowing(storage, keys, (&self.files(), &known))?.open_graphs(storage, keys, &graphs))
     }
 
     /// On which terms the graph `file_id` was built.

@@ -35,6 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
 use crate::segment::layout::{StoreKeys, blob_name};
 use crate::storage::Storage;
+use crate::sync::{AtomicBool, Ordering};
 use crate::types::limits;
 
 const MAGIC: &[u8; 8] = b"VECMEMBL";
@@ -190,10 +191,12 @@ fn unpack(stored: &[u8]) -> std::result::Result<Vec<u8>, String> {
     }
 }
 
-/// A blob file, mapped, or why it cannot be read.
+/// A blob file, mapped, or why it cannot be read. Segments that take it over from one another share it.
 pub(crate) struct Blob {
     pub file: BlobFile,
     map: Result<CheckedMap>,
+    /// The last merge that wanted to rewrite it met damage in a value that lives.
+    unreadable: AtomicBool,
 }
 
 impl Blob {
@@ -207,12 +210,21 @@ impl Blob {
             }
             other => other.map_err(|error| error.with_kind(ErrorKind::Damaged)),
         };
-        Ok(Self { file, map })
+        Ok(Self { file, map, unreadable: AtomicBool::new(false) })
     }
 
     /// Why the file could not be opened.
     pub fn problem(&self) -> Option<String> {
         self.map.as_ref().err().map(ToString::to_string)
+    }
+
+    /// A merge has found out whether what lives in it can be read.
+    pub fn set_unreadable(&self, unreadable: bool) {
+        self.unreadable.store(unreadable, Ordering::Relaxed);
+    }
+
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
     fn map(&self) -> Result<&CheckedMap> {

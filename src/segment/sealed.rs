@@ -20,7 +20,7 @@ use crate::segment::derived::{DerivedFile, TruthId};
 use crate::segment::derived_set::DerivedSet;
 use crate::segment::key_table::{BUCKET_BYTES, KeyTable, hash_key, hash_namespace};
 use crate::segment::layout::{Header, Section, StoreKeys, truth_name};
-use crate::segment::values::Blobs;
+use crate::segment::values::{Blobs, KnownBlobs};
 use crate::storage::Storage;
 use crate::types::Interval;
 
@@ -69,6 +69,12 @@ pub(crate) struct Segment {
 impl Segment {
     /// Opens the segment. Damaged or missing codes do not matter here: see [`Segment::codes_problem`].
     pub fn open(storage: &dyn Storage, keys: &StoreKeys, files: &SegmentFiles) -> Result<Self> {
+        Self::open_knowing(storage, keys, (files, &KnownBlobs::default()))
+    }
+
+    /// The same, with what is known of its blob files.
+    pub fn open_knowing(storage: &dyn Storage, keys: &StoreKeys, from: (&SegmentFiles, &KnownBlobs)) -> Result<Self> {
+        let (files, known) = from;
         let file = CheckedMap::open(storage, truth_name(files.file_id), keys.truth(files.file_id))?;
         let decoded = Header::decode(file.fields(), file.body_end());
         let mut header = decoded.map_err(|error| error.in_file(file.name(), 64))?;
@@ -84,14 +90,14 @@ impl Segment {
             return Err(Error::corrupt(file.name(), 104, "the newest LSN is out of range"));
         }
         let file = Arc::new(file);
-        let blobs = Arc::new(Blobs::open(storage, keys, &file, header.section(Section::BlobFiles))?);
+        let blobs = Blobs::open(storage, keys, (&file, header.section(Section::BlobFiles)), known)?;
         let segment = Self {
             file_id: files.file_id,
             secret: keys.secret,
             header,
             file,
             derived: DerivedSet::default(),
-            blobs,
+            blobs: Arc::new(blobs),
             paths: OnceLock::new(),
             lsn_base: files.lsn_base,
         };

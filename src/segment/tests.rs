@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::blob::BlobFile;
 use super::blocks::{HEADER_BYTES, forge};
 use super::dead::{Deaths, Touch};
 use super::dead_file::DeadFile;
 use super::fuzz::{fuzz_dead_file, fuzz_segment_open, read_some};
 use super::layout::{Section, StoreKeys, blob_name, codes_name, truth_name};
 use super::sealed::{Segment, SegmentFiles};
+use super::values::KnownBlobs;
 use super::writer::{SegmentInfo, SegmentWriter, Totals, ValueInput, rebuild_codes};
 use crate::distance::Kernels;
 use crate::error::{ErrorKind, Result};
@@ -294,6 +296,42 @@ fn a_damaged_blob_file_fails_its_values_only() {
     assert_eq!(failing(), large);
     storage.write_file(&blob_name(1), &blob);
     assert!(Segment::open(&storage, &keys, &info.files).unwrap().verify().is_empty());
+}
+
+#[test]
+fn a_list_of_blob_files_that_cannot_be_true_fails_their_values_only() {
+    let (storage, keys) = (SimStorage::new(1), keys(2));
+    let model = random_model(&mut Random(23), 300, 2);
+    let info = write(&storage, &keys, 1, &model);
+    let large = |row: u32| model.values().nth(row as usize).is_some_and(|(_, record)| record.value.len() >= LARGE);
+    let only_large_fail = |files: &SegmentFiles, named: Option<&[BlobFile]>, what: &str| {
+        let known = KnownBlobs { named, opened: &[] };
+        let segment = Segment::open_knowing(&storage, &keys, (files, &known)).unwrap();
+        for row in 0..segment.rows() {
+            match segment.record(row) {
+                Ok(_) => assert!(!large(row) || what.is_empty(), "{row}"),
+                Err(error) => assert!(large(row) && error.kind() == ErrorKind::Damaged, "{row}: {error}"),
+            }
+        }
+        let problems = segment.verify_blobs();
+        assert!(if what.is_empty() { problems.is_empty() } else { problems[0].to_string().contains(what) });
+        assert!(segment.live_blob_bytes(|row| !large(row)).unwrap().is_empty(), "nobody needs the list");
+        assert_eq!(segment.live_blob_bytes(|_| true).is_err(), !what.is_empty());
+    };
+    only_large_fail(&info.files, Some(&info.blobs), "");
+    let other = BlobFile { header_crc: !info.blobs[0].header_crc, ..info.blobs[0] };
+    only_large_fail(&info.files, Some(&[other]), "other blob files than the manifest");
+    only_large_fail(&info.files, Some(&[]), "other blob files than the manifest");
+    only_large_fail(&info.files, Some(&[info.blobs[0], info.blobs[0]]), "other blob files than the manifest");
+    // A list that both name, with one file twice.
+    let mut totals = Totals::new(LARGE);
+    model.values().for_each(|(_, record)| totals.add(record.vectors.len(), record.value.len()));
+    let mut writer = SegmentWriter::create(&storage, &keys, 2, totals).unwrap().keeping(vec![info.blobs[0]; 2]);
+    for (lsn, record) in model.values() {
+        writer.push_record(record, *lsn, &[]).unwrap();
+    }
+    let twice = writer.finish().unwrap();
+    only_large_fail(&twice.files, Some(&twice.blobs), "twice");
 }
 
 #[test]

@@ -3,35 +3,69 @@
 //!
 //! Invariants:
 //! * A small value is read in place; one in a blob file touches that file only, and only when it is asked for.
-//! * A blob file that is damaged or missing fails the values that lie in it, a damaged list those that lie in any.
+//! * A blob file that is damaged or missing fails the values that lie in it, a damaged list those that lie in any. A list is damaged
+//!   too if it names a file twice, or other files than the manifest does.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::segment::blob::{Blob, BlobFile, ValuePlace};
 use crate::segment::blocks::CheckedMap;
-use crate::segment::layout::{Section, StoreKeys};
+use crate::segment::layout::{Section, StoreKeys, blob_name};
 use crate::segment::sealed::Segment;
 use crate::storage::Storage;
 
 /// The blob files of a segment.
 pub(super) struct Blobs {
     /// By their number less 1, or why nobody knows them.
-    files: Result<Box<[Blob]>>,
+    files: Result<Box<[Arc<Blob>]>>,
     /// The rows whose values lie in one, in order.
     rows: OnceLock<Box<[u32]>>,
 }
 
+/// What an open knows of a segment's blob files beforehand.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct KnownBlobs<'a> {
+    /// Those that the manifest names, in its order, where there is a manifest.
+    pub named: Option<&'a [BlobFile]>,
+    /// Open already: they are neither opened nor checked again.
+    pub opened: &'a [Arc<Blob>],
+}
+
+impl KnownBlobs<'_> {
+    /// The list that `truth` has, if it can be true.
+    fn listed<'t>(&self, truth: &'t CheckedMap, list: Range<usize>) -> Result<&'t [BlobFile]> {
+        truth.ensure(list.clone())?;
+        let listed: &[BlobFile] = bytemuck::cast_slice(&truth.bytes()[list.clone()]);
+        if self.named.is_some_and(|named| named != listed) {
+            let what = "it names other blob files than the manifest does; restore both from one backup";
+            return Err(truth.damaged(list.start, what));
+        }
+        let mut seen = HashSet::new();
+        match listed.iter().find(|file| !seen.insert(file.file_id)) {
+            Some(twice) => Err(truth.damaged(list.start, format!("it names {} twice", blob_name(twice.file_id)))),
+            None => Ok(listed),
+        }
+    }
+}
+
 impl Blobs {
     /// Opens the files that the section `list` of `truth` names.
-    pub fn open(storage: &dyn Storage, keys: &StoreKeys, truth: &CheckedMap, list: Range<usize>) -> Result<Self> {
-        let files = match truth.ensure(list.clone()) {
-            Ok(()) => {
-                let listed: &[BlobFile] = bytemuck::cast_slice(&truth.bytes()[list]);
-                Ok(listed.iter().map(|&file| Blob::open(storage, keys, file)).collect::<Result<_>>()?)
-            }
+    pub fn open(
+        storage: &dyn Storage,
+        keys: &StoreKeys,
+        (truth, list): (&CheckedMap, Range<usize>),
+        known: &KnownBlobs<'_>,
+    ) -> Result<Self> {
+        let open = |&file: &BlobFile| match known.opened.iter().find(|blob| blob.file == file) {
+            Some(blob) => Ok(Arc::clone(blob)),
+            None => Blob::open(storage, keys, file).map(Arc::new),
+        };
+        let files = match known.listed(truth, list) {
+            Ok(listed) => Ok(listed.iter().map(open).collect::<Result<_>>()?),
             Err(error) => Err(error),
         };
         Ok(Self { files, rows: OnceLock::new() })
@@ -98,16 +132,12 @@ impl Segment {
             self.file.damaged(at, "the value is stored in a form or a file that this version does not know")
         };
         let number = (place.file as usize).checked_sub(1).ok_or_else(unknown)?;
-        self.blobs()?.get(number).ok_or_else(unknown)
-    }
-
-    fn blobs(&self) -> Result<&[Blob]> {
-        self.blobs.files.as_deref().map_err(Error::duplicate)
+        self.blobs()?.get(number).map(|blob| &**blob).ok_or_else(unknown)
     }
 
     /// The blob files that values of the segment lie in; number 1 comes first.
-    pub fn blob_files(&self) -> Result<Vec<BlobFile>> {
-        Ok(self.blobs()?.iter().map(|blob| blob.file).collect())
+    pub fn blobs(&self) -> Result<&[Arc<Blob>]> {
+        self.blobs.files.as_deref().map_err(Error::duplicate)
     }
 
     /// The rows whose values lie in blob files. The first call reads a column.
@@ -121,13 +151,18 @@ impl Segment {
         Ok(self.blobs.rows.get_or_init(|| rows))
     }
 
-    /// Bytes in each blob file of the values of rows that live.
+    /// Bytes in each blob file of the values of rows that live; nothing where no such row has one, so that damage of what nobody
+    /// needs does no harm.
     pub fn live_blob_bytes(&self, lives: impl Fn(u32) -> bool) -> Result<Vec<u64>> {
-        let mut live = vec![0_u64; self.blobs()?.len()];
-        if live.is_empty() {
-            return Ok(live);
+        if !(0..self.rows()).any(&lives) {
+            return Ok(Vec::new());
         }
-        for &row in self.blob_rows()?.iter().filter(|&&row| lives(row)) {
+        let mut rows = self.blob_rows()?.iter().copied().filter(|&row| lives(row)).peekable();
+        if rows.peek().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut live = vec![0_u64; self.blobs()?.len()];
+        for row in rows {
             let place = self.value_place(row)?;
             if let Some(bytes) = live.get_mut(place.file as usize - 1) {
                 *bytes = bytes.saturating_add(u64::from(place.length));
@@ -136,10 +171,32 @@ impl Segment {
         Ok(live)
     }
 
+    /// Whether the values of rows that live can be read from blob file `number`; the file is marked if one is damaged.
+    pub fn can_read_blob(&self, number: u32, lives: impl Fn(u32) -> Result<bool>) -> Result<bool> {
+        for &row in self.blob_rows()? {
+            let place = self.value_place(row)?;
+            if place.file != number || !lives(row)? {
+                continue;
+            }
+            let blob = self.blob_of(row, &place)?;
+            match blob.stored(&place) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    blob.set_unreadable(true);
+                    return Ok(false);
+                }
+                other => drop(other?),
+            }
+        }
+        if let Some(blob) = self.blobs()?.get(number as usize - 1) {
+            blob.set_unreadable(false);
+        }
+        Ok(true)
+    }
+
     /// Why blob files of the segment cannot be read, as far as is known.
     pub fn blob_problems(&self) -> Vec<String> {
         match self.blobs() {
-            Ok(blobs) => blobs.iter().filter_map(Blob::problem).collect(),
+            Ok(blobs) => blobs.iter().filter_map(|blob| blob.problem()).collect(),
             Err(error) => vec![error.to_string()],
         }
     }
@@ -151,7 +208,7 @@ impl Segment {
             Ok(blobs) => blobs,
             Err(error) => return vec![error],
         };
-        let mut problems: Vec<Error> = blobs.iter().flat_map(Blob::check_all).collect();
+        let mut problems: Vec<Error> = blobs.iter().flat_map(|blob| blob.check_all()).collect();
         if problems.is_empty() && !blobs.is_empty() {
             match self.blob_rows() {
                 Ok(rows) => problems.extend(rows.iter().filter_map(|&row| self.value(row).err())),

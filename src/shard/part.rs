@@ -128,8 +128,7 @@ impl SealedPart {
 
     /// A merge that met damage does not try the damaged input again.
     pub fn refuse_merges_if_damaged(&self) {
-        let is_damaged = |segment: &Segment| !segment.verify_truth().is_empty() || !segment.verify_blobs().is_empty();
-        if self.segment().map_or(true, is_damaged) {
+        if self.segment().map_or(true, |segment| !segment.verify_truth().is_empty()) {
             self.unmergeable.store(true, Ordering::Relaxed);
         }
     }

@@ -5,8 +5,9 @@
 //!   for a write.
 
 use crate::compact::SegmentStats;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::record::ALIVE;
+use crate::segment::layout::blob_name;
 use crate::shard::part::SealedPart;
 use crate::sync::{Mutex, Ordering};
 
@@ -15,6 +16,8 @@ use crate::sync::{Mutex, Ordering};
 pub(crate) struct BlobBytes {
     pub all: u64,
     pub dead: u64,
+    /// Of these, beside a living value that cannot be read: no merge frees them.
+    pub stuck: u64,
 }
 
 /// The last count, and the number of dead rows that it was made with.
@@ -42,20 +45,38 @@ impl SealedPart {
         }
         let segment = self.segment()?;
         let live = segment.live_blob_bytes(|row| self.deaths.dead_lsn(row) == ALIVE)?;
-        let sum = |bytes: u64, more| bytes.saturating_add(more);
-        let all = segment.blob_files()?.iter().map(|blob| blob.value_bytes).fold(0, sum);
-        Ok(BlobBytes { all, dead: all.saturating_sub(live.into_iter().fold(0, sum)) })
+        let mut bytes = BlobBytes::default();
+        for (blob, live) in segment.blobs()?.iter().zip(live.into_iter().chain(std::iter::repeat(0))) {
+            let all = blob.file.value_bytes;
+            let dead = all.saturating_sub(live);
+            let stuck = if live > 0 && blob.is_unreadable() { dead } else { 0 };
+            bytes.all = bytes.all.saturating_add(all);
+            bytes.dead = bytes.dead.saturating_add(dead);
+            bytes.stuck = bytes.stuck.saturating_add(stuck);
+        }
+        Ok(bytes)
+    }
+
+    /// Fails where values that died stay in a blob file, since one that lives beside them cannot be read.
+    pub fn check_stuck(&self) -> Result<()> {
+        if self.blob_bytes().stuck == 0 {
+            return Ok(());
+        }
+        let unreadable = self.segment()?.blobs()?.iter().filter(|blob| blob.is_unreadable());
+        let names: Vec<String> = unreadable.map(|blob| blob_name(blob.file.file_id)).collect();
+        let why = "holds values that died beside living ones that cannot be read; restore it, or delete those, and compact again";
+        Err(Error::new(ErrorKind::Damaged, format!("{} {why}", names.join(", "))))
     }
 
     /// What the choice of merges knows of it; `excluded` if it must not be in one.
     pub fn stats(&self, excluded: bool) -> SegmentStats {
-        let BlobBytes { all, dead } = self.blob_bytes();
+        let BlobBytes { all, dead, stuck } = self.blob_bytes();
         SegmentStats {
             bytes: self.entry.length,
             rows: u64::from(self.entry.rows),
             dead_rows: self.deaths.dead_rows(),
             blob_bytes: all,
-            dead_blob_bytes: dead,
+            dead_blob_bytes: dead - stuck,
             excluded: excluded || self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
         }
     }

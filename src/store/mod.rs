@@ -232,7 +232,11 @@ impl Store {
         self.handle.pipeline.flush()
     }
 
-    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files.
+    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no file of the
+    /// store holds a byte of a value that was deleted or replaced before the call. (Snapshots and cursors that others keep may still
+    /// show it, from files that have no name any more.)
+    ///
+    /// Errors: `Damaged` where something could not be read and so is left as it was, with all else done; `DiskFull`, `Fenced`, `Closed`.
     pub fn compact(&self) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;

@@ -112,7 +112,7 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
             stats.segment_rows += u64::from(part.entry.rows);
             stats.segment_vectors += u64::from(part.entry.vectors);
             stats.dead_rows += part.deaths.dead_rows();
-            let BlobBytes { all, dead } = part.blob_bytes();
+            let BlobBytes { all, dead, .. } = part.blob_bytes();
             stats.blob_files += part.entry.blobs.len() as u64;
             stats.blob_bytes += all;
             stats.dead_blob_bytes += dead;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Worker;
-use crate::compact::blobs::BlobPlan;
+use crate::compact::blobs::{BlobPlan, DeadAllowed};
 use crate::compact::{Choice, SegmentStats, choose, merge};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
@@ -40,7 +40,7 @@ impl Worker {
             if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
                 self.adopt(index)?;
             } else {
-                self.merge(index, &inputs, view.visible, Cores::Half)?;
+                self.merge(index, &inputs, view.visible, (Cores::Half, DeadAllowed::Half))?;
             }
             return Ok(true);
         }
@@ -71,18 +71,28 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn merge(&self, shard: usize, inputs: &[SharedPart], base: Lsn, cores: Cores) -> Result<()> {
+    /// Makes one segment of `inputs`, in a hurry or not.
+    pub(super) fn merge(
+        &self,
+        shard: usize,
+        inputs: &[SharedPart],
+        base: Lsn,
+        (cores, allowed): (Cores, DeadAllowed),
+    ) -> Result<()> {
         let sources: Vec<(&Segment, &Deaths)> =
             inputs.iter().map(|part| Ok((part.segment()?, &*part.deaths))).collect::<Result<_>>()?;
-        let merged = BlobPlan::new(&sources, base, self.engine.tuning.blob_files).and_then(|blobs| {
+        let go_on = || self.engine.check_writable();
+        let files_max = self.engine.tuning.blob_files;
+        let merged = BlobPlan::new(&sources, base, (allowed, files_max), &go_on).and_then(|blobs| {
             self.check_room(inputs, blobs.rewritten_bytes)?;
-            merge::write(&self.output(self.engine.new_file_id()), &sources, base, &blobs)
+            let (info, rows) = merge::write(&self.output(self.engine.new_file_id()), &sources, base, &blobs)?;
+            Ok((info, rows, blobs))
         });
         if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
             inputs.iter().for_each(|part| part.refuse_merges_if_damaged());
         }
-        let (info, rows) = merged?;
-        let output = info.map(|info| self.open(&info)).transpose()?;
+        let (info, rows, blobs) = merged?;
+        let output = info.map(|info| self.open(&info, blobs.files())).transpose()?;
         let output = output.map(|output| self.with_graphs(output, inputs, &rows, cores)).transpose()?;
         let inputs = inputs.iter().map(|part| Input::Sealed(Arc::clone(part))).collect();
         self.install(&Finished { shard, base, inputs, rows, output })?;
