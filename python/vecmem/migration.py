@@ -24,15 +24,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langgraph.store.base import NOT_PROVIDED, BaseStore, Item, NotProvided, PutOp, SearchItem
+from langgraph.store.base import (
+    NOT_PROVIDED,
+    BaseStore,
+    InvalidNamespaceError,
+    Item,
+    NotProvided,
+    PutOp,
+    SearchItem,
+)
 
 from . import contract
-from .errors import InvalidInputError
+from .errors import InvalidInputError, LimitError
 from .reads import Namespace, to_micros
 from .store import Store
 
 SECONDS_BETWEEN_LINES = 1.0
 SMALLEST_WHOLE_READ = 1_000
+
+_REFUSALS = (InvalidInputError, LimitError, InvalidNamespaceError)
+"""What a store says of an item that it cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,8 @@ def migrate(
         batch_size: Items per page, per call of the embedding model, and per atomic batch.
         ttl: Minutes that copies live; by default the target's ``default_ttl``.
         skip_refused: Go on where an item cannot be held (a value that is not JSON, for instance), and name it in the
-            report. Otherwise its error ends the migration; what was copied until then stays.
+            report. Otherwise its error ends the migration, as one of the embedding model always does; what was copied
+            until then stays.
         progress: True for a bar (if ``tqdm`` is installed) or a line on the standard error; or a function that is told
         after each batch.
 
@@ -166,30 +178,44 @@ def _address(item: Item) -> tuple[Namespace, str]:
 
 def _copy(target: Store, page: list[SearchItem], ttl: float | None, skip_refused: bool, state: Migration) -> Migration:
     """Copies what of a page the target does not have."""
-    there = target._updated_at(list(map(_address, page)))
-    missing = [
-        item for item, time in zip(page, there, strict=True) if time is None or time < to_micros(item.updated_at)
-    ]
-    state = replace(state, items=state.items + len(page), present=state.present + len(page) - len(missing))
     try:
-        _put(target, missing, ttl)
-        return replace(state, copied=state.copied + len(missing))
-    except ValueError:  # as all errors of what an item holds are
+        missing = _missing(target, page)
+        plan = target._plan_copies(
+            [PutOp(tuple(item.namespace), item.key, item.value, None, ttl) for item in missing],
+            [(to_micros(item.created_at), to_micros(item.updated_at)) for item in missing],
+        )
+    except _REFUSALS as error:
         if not skip_refused:
             raise
-    for item in missing:  # one by one, to find those that are refused
-        try:
-            _put(target, [item], ttl)
-            state = replace(state, copied=state.copied + 1)
-        except ValueError as error:
-            refused = (*state.refused, (tuple(item.namespace), item.key, str(error)))
-            state = replace(state, refused=refused)
+        return _copy_parts(target, page, ttl, skip_refused, state, error)
+    vectors = target._embed(plan)  # what the model raises is about no item: it ends the migration
+    try:
+        plan.run(vectors)
+    except LimitError as error:  # of the batch, or of an item
+        if not skip_refused and len(page) == 1:
+            raise
+        return _copy_parts(target, page, ttl, skip_refused, state, error)
+    copied, present = state.copied + len(missing), state.present + len(page) - len(missing)
+    return replace(state, items=state.items + len(page), copied=copied, present=present)
+
+
+def _copy_parts(
+    target: Store, page: list[SearchItem], ttl: float | None, skip_refused: bool, state: Migration, error: Exception
+) -> Migration:
+    """Copies the halves of a page that was refused; the item that is left is the one that is refused."""
+    if len(page) == 1:
+        refused = (*state.refused, (*_address(page[0]), str(error)))
+        return replace(state, items=state.items + 1, refused=refused)
+    middle = len(page) // 2
+    for half in (page[:middle], page[middle:]):
+        state = _copy(target, half, ttl, skip_refused, state)
     return state
 
 
-def _put(target: Store, items: Sequence[Item], ttl: float | None) -> None:
-    ops = [PutOp(tuple(item.namespace), item.key, item.value, None, ttl) for item in items]
-    target._put_copies(ops, [(to_micros(item.created_at), to_micros(item.updated_at)) for item in items])
+def _missing(target: Store, page: list[SearchItem]) -> list[SearchItem]:
+    """The items that the target does not have, or has older ones of."""
+    there = target._updated_at(list(map(_address, page)))
+    return [item for item, time in zip(page, there, strict=True) if time is None or time < to_micros(item.updated_at)]
 
 
 class _Progress:

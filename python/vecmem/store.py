@@ -7,7 +7,7 @@ Invariants:
 * Nothing is bound to an event loop: a store serves any number of loops and threads, at once or one after the other.
 * ``abatch`` runs plans on threads of the store's own and never on the loop. Once a write has begun, cancelling its
   caller does not stop it.
-* A failed batch with writes is logged where its error may never be looked at: off the main thread, or after a cancel.
+* A failed batch with writes is logged where its error may never be looked at (``failures.py``).
 """
 
 from __future__ import annotations
@@ -16,35 +16,32 @@ import asyncio
 import concurrent.futures
 import functools
 import json
-import logging
 import os
-import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from langgraph.store.base import BaseStore, GetOp, IndexConfig, Op, PutOp, Result, TTLConfig
+from langgraph.store.base import GetOp, IndexConfig, Op, PutOp, Result, TTLConfig
 from typing_extensions import Self
 
 from . import contract, reads
 from ._vecmem import Engine
 from .connection import Connection
-from .embedding import Embedder
+from .embedding import Embedder, Vectors
 from .errors import InvalidInputError, InvalidValueError
+from .failures import LoggedWrites, log_after_cancel, log_off_main_thread, writes_of
 from .index_rules import DEFAULT_RULES, dump_rules, parse_rules
 from .paging import current_owner
 from .plan import Core, Plan, Times
 from .threads import Threads
-from .ttl import DEFAULT_MINUTES, Sweeper
-
-logger = logging.getLogger("vecmem")
+from .ttl import Sweeper
 
 RULES_SETTING = "index_rules"
 
 T = TypeVar("T")
 
 
-class Store(BaseStore):
+class Store(LoggedWrites):
     """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
 
     Args:
@@ -83,7 +80,7 @@ class Store(BaseStore):
         kept = engine.setting(RULES_SETTING)
         self._core = Core(engine, embedder, parse_rules(DEFAULT_RULES if kept is None else json.loads(kept)))
         self._threads = Threads()
-        self._sweeper = Sweeper(self, type(self).sweep_ttl)
+        self._sweeper = Sweeper(self, type(self).sweep_ttl, Store._sweep_interval)
         if given_rules not in (None, self._core.rules):
             self._set_rules(given_rules)
 
@@ -115,15 +112,21 @@ class Store(BaseStore):
         ops = list(ops)
         try:
             return self._execute(ops)
-        except Exception:
-            if threading.current_thread() is not threading.main_thread():
-                _log_failure(ops)
+        except Exception as error:
+            log_off_main_thread(writes_of(ops), error)
             raise
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """The same, without blocking the event loop: a cancelled call has been executed or will be, wholly, or not at
         all."""
         ops = list(ops)
+        try:
+            return await self._aexecute(ops)
+        except Exception as error:
+            log_off_main_thread(writes_of(ops), error)
+            raise
+
+    async def _aexecute(self, ops: Sequence[Op]) -> list[Result]:
         owner = current_owner()
 
         def begin() -> tuple[Plan, list[Result] | None]:
@@ -143,19 +146,23 @@ class Store(BaseStore):
         vectors = await embedder.aembed(plan.texts) if embedder is not None and plan.texts else None
         return await self._off_loop(ops, functools.partial(plan.run, vectors))
 
-    def _execute(self, ops: Sequence[Op], times: Sequence[Times] | None = None) -> list[Result]:
+    def _execute(self, ops: Sequence[Op]) -> list[Result]:
         core, include_expired = self._core, self._include_expired()
         if len(ops) == 1 and isinstance(get := ops[0], GetOp):  # the most frequent batch, and one that needs no plan
             return [reads.get(core.engine, contract.checked_get(get), include_expired)]
-        plan = Plan(core, ops, include_expired=include_expired, times=times)
-        return plan.run(core.embedder.embed(plan.texts) if core.embedder and plan.texts else None)
+        plan = Plan(core, ops, include_expired=include_expired)
+        return plan.run(self._embed(plan))
+
+    def _embed(self, plan: Plan) -> Vectors | None:
+        embedder = self._core.embedder
+        return embedder.embed(plan.texts) if embedder is not None and plan.texts else None
 
     async def _off_loop(self, ops: Sequence[Op], step: Callable[[], T]) -> T:
         future = self._threads.submit(step)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            future.add_done_callback(functools.partial(_log_if_failed, ops))
+            future.add_done_callback(functools.partial(log_after_cancel, ops))
             raise
 
     def _include_expired(self) -> bool:
@@ -206,14 +213,14 @@ class Store(BaseStore):
         """Sweeps every so many minutes, on a thread, until ``stop_ttl_sweeper``, ``close``, or a ``cancel`` of what
         this returns.
 
-        The interval is the argument, or ``ttl_config["sweep_interval_minutes"]``, or 5. Without a ``ttl_config``
-        nothing starts, and the future is done.
+        The interval is the argument, or ``ttl_config["sweep_interval_minutes"]``, which may change while the sweeper
+        runs, or 5. Without a ``ttl_config`` nothing starts, and the future is done.
         """
+        minutes = contract.minutes("sweep_interval_minutes", sweep_interval_minutes)
         if not self.ttl_config:
             done: concurrent.futures.Future[None] = concurrent.futures.Future()
             done.set_result(None)
             return done
-        minutes = sweep_interval_minutes or self.ttl_config.get("sweep_interval_minutes") or DEFAULT_MINUTES
         return self._sweeper.start(minutes)
 
     def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
@@ -226,16 +233,24 @@ class Store(BaseStore):
 
     async def astart_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> asyncio.Task[None]:
         """``start_ttl_sweeper``; the task is done when the sweeper is, and cancelling it stops the sweeper."""
+        await asyncio.sleep(0)  # the cancel of an earlier task reaches its sweeper, so that this is a new one
         future = self.start_ttl_sweeper(sweep_interval_minutes)
 
         async def wait() -> None:
             await asyncio.wrap_future(future)
 
-        return asyncio.create_task(wait(), name="vecmem-ttl-sweeper")
+        task = asyncio.create_task(wait(), name="vecmem-ttl-sweeper")
+        await asyncio.sleep(0)  # a task that is cancelled before it has begun would leave the sweeper alone
+        return task
 
     async def astop_ttl_sweeper(self, timeout: float | None = None) -> bool:
         """``stop_ttl_sweeper``, without blocking the event loop."""
         return await asyncio.to_thread(self.stop_ttl_sweeper, timeout)
+
+    def _sweep_interval(self) -> float | None:
+        """The minutes between sweeps that the configuration says, if it does."""
+        name = "sweep_interval_minutes"
+        return contract.minutes(f"ttl_config[{name!r}]", (self.ttl_config or {}).get(name))
 
     # Beyond the contract
 
@@ -295,9 +310,9 @@ class Store(BaseStore):
 
     # For `migrate`
 
-    def _put_copies(self, ops: Sequence[PutOp], times: Sequence[Times]) -> None:
-        """Puts items with the times that another store has for them."""
-        self._execute(ops, times)
+    def _plan_copies(self, ops: Sequence[PutOp], times: Sequence[Times]) -> Plan:
+        """Puts of items with the times that another store has for them."""
+        return Plan(self._core, ops, include_expired=self._include_expired(), times=times)
 
     def _updated_at(self, addresses: Sequence[tuple[tuple[str, ...], str]]) -> list[int | None]:
         """When items were updated, in microseconds since 1970 UTC; ``None`` for those that are not there."""
@@ -324,21 +339,3 @@ def _ttl_config(ttl: Mapping[str, Any] | None) -> Any:
     contract.minutes("ttl['default_ttl']", ttl.get("default_ttl"))
     contract.minutes("ttl['sweep_interval_minutes']", ttl.get("sweep_interval_minutes"))
     return dict(ttl)
-
-
-def _log_failure(ops: Sequence[Op]) -> None:
-    writes = sum(isinstance(op, PutOp) for op in ops)
-    if writes:
-        name = threading.current_thread().name
-        logger.exception("a batch with %d writes failed on thread %s; none of them happened", writes, name)
-
-
-def _log_if_failed(ops: Sequence[Op], future: concurrent.futures.Future[Any]) -> None:
-    """For a batch whose caller was cancelled and will not see its error."""
-    if future.cancelled():
-        return
-    if (error := future.exception()) is not None:
-        writes = sum(isinstance(op, PutOp) for op in ops)
-        logger.error(
-            "a batch with %d writes, whose caller was cancelled, failed; none of them happened", writes, exc_info=error
-        )

@@ -1,8 +1,11 @@
 """The TTL sweeper: a thread that deletes expired items every so often.
 
 Invariants:
-* At most one sweeper runs per store. It holds no reference to the store, so it ends with it, closed or not.
-* The future of a sweeper is done when it has ended; cancelling it ends the sweeper.
+* At most one sweeper works per store: one that is started while another one ends waits for that. It holds no reference
+  to the store, so it ends with it, closed or not.
+* The future of a sweeper is done when it has ended, however it ends; cancelling it ends the sweeper.
+* Between two sweeps lies a valid interval. One that is configured is read before each wait; where it is invalid, that
+  is logged, and the last valid one stays.
 """
 
 from __future__ import annotations
@@ -10,75 +13,120 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 logger = logging.getLogger("vecmem")
 
 DEFAULT_MINUTES = 5.0
 """Between sweeps, where neither the caller nor the configuration says."""
 
+SHORTEST_SECONDS = 0.01
+"""Between sweeps, whatever was asked for: a sweep without a pause would only take time from others."""
 
-class Sweeper:
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Run(Generic[T]):
+    """One sweeper, from its start to its end."""
+
+    owner: weakref.ref[T]
+    sweep: Callable[[T], int]
+    configured: Callable[[T], float | None]
+    minutes: float | None
+    """Between sweeps; ``None``: as configured."""
+    before: threading.Thread | None
+    stop: threading.Event
+    future: concurrent.futures.Future[None] = field(default_factory=concurrent.futures.Future)
+
+    def __call__(self) -> None:
+        """The thread's work."""
+        try:
+            if self.before is not None:
+                self.before.join()
+                self.before = None
+            minutes = DEFAULT_MINUTES if self.minutes is None else self.minutes
+            while True:
+                minutes = self._interval(minutes)
+                if self.stop.wait(min(max(minutes * 60, SHORTEST_SECONDS), threading.TIMEOUT_MAX)):
+                    return
+                self._sweep_once()
+        finally:
+            self.stop.set()
+            with contextlib.suppress(concurrent.futures.InvalidStateError):  # it was cancelled
+                self.future.set_result(None)
+
+    def _interval(self, last: float) -> float:
+        owner = self.owner()
+        if owner is None or self.minutes is not None:
+            return last
+        try:
+            configured = self.configured(owner)
+            return DEFAULT_MINUTES if configured is None else configured
+        except Exception as error:  # the configuration is anybody's to change
+            logger.error("the interval of sweeps stays at %g minutes: %s", last, error)
+            return last
+
+    def _sweep_once(self) -> None:
+        owner = self.owner()
+        if owner is None:
+            return
+        try:
+            if swept := self.sweep(owner):
+                logger.info("swept %d expired items", swept)
+        except Exception:
+            logger.exception("a sweep of expired items failed; it will be tried again")
+
+
+class Sweeper(Generic[T]):
     """Runs ``sweep(owner)`` every so many minutes, on a thread of its own, while ``owner`` lives."""
 
-    def __init__(self, owner: Any, sweep: Callable[[Any], int]) -> None:
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._future: concurrent.futures.Future[None] | None = None
+    def __init__(self, owner: T, sweep: Callable[[T], int], configured: Callable[[T], float | None]) -> None:
+        """``configured(owner)`` is the interval in minutes where ``start`` is not told one; ``None``: the default."""
+        self._owner = weakref.ref(owner)
         self._sweep = sweep
-        stop = self._stop
-        self._owner = weakref.ref(owner, lambda _: stop.set())
+        self._configured = configured
+        self._forget()
 
-    def start(self, minutes: float) -> concurrent.futures.Future[None]:
+    def _forget(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._run: _Run[T] | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, minutes: float | None = None) -> concurrent.futures.Future[None]:
         """Starts the sweeper, or finds it running. Cancel the future to stop it."""
+        if self._process != os.getpid():  # a forked child has neither the thread nor who holds the lock
+            self._forget()
+        owner = self._owner()
+        assert owner is not None, "whoever calls start() holds the owner"
         with self._lock:
-            if self._thread is not None and self._thread.is_alive() and self._future is not None:
-                return self._future
-            self._stop = stop = threading.Event()
-            self._owner = weakref.ref(self._require_owner(), lambda _: stop.set())
-            self._future = future = concurrent.futures.Future[None]()
-            future.add_done_callback(lambda _: stop.set())
-            run = (stop, self._owner, self._sweep, minutes * 60, future)
-            self._thread = threading.Thread(target=_run, args=run, name="vecmem-ttl-sweeper", daemon=True)
-            self._thread.start()
-            return future
+            if self._run is not None and not self._run.stop.is_set():
+                return self._run.future
+            stop = threading.Event()
+            watched = weakref.ref(owner, lambda _: stop.set())
+            run = _Run(watched, self._sweep, self._configured, minutes, self._thread, stop)
+            run.future.add_done_callback(lambda _: stop.set())
+            thread = threading.Thread(target=run, name="vecmem-ttl-sweeper", daemon=True)
+            thread.start()
+            self._run, self._thread = run, thread
+            return run.future
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stops the sweeper, waiting for at most ``timeout`` seconds; false if it still runs then."""
+        if self._process != os.getpid():
+            self._forget()
         with self._lock:
-            thread = self._thread
-            self._stop.set()
-        if thread is None or not thread.is_alive() or thread is threading.current_thread():
+            run, thread = self._run, self._thread
+        if run is None or thread is None:
+            return True
+        run.stop.set()
+        if thread is threading.current_thread():
             return True
         thread.join(timeout)
         return not thread.is_alive()
-
-    def _require_owner(self) -> Any:
-        owner = self._owner()
-        assert owner is not None, "whoever calls start() holds the owner"
-        return owner
-
-
-def _run(
-    stop: threading.Event,
-    owner: weakref.ref[Any],
-    sweep: Callable[[Any], int],
-    seconds: float,
-    future: concurrent.futures.Future[None],
-) -> None:
-    while not stop.wait(seconds):
-        store = owner()
-        if store is None:
-            break
-        try:
-            if swept := sweep(store):
-                logger.info("swept %d expired items", swept)
-        except Exception:
-            logger.exception("a sweep of expired items failed; the next one is due in %.0f seconds", seconds)
-        del store
-    with contextlib.suppress(concurrent.futures.InvalidStateError):  # it was cancelled
-        future.set_result(None)

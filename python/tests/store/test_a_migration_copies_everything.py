@@ -121,6 +121,48 @@ def test_items_that_cannot_be_held() -> None:
         assert "set" in next(why for _, key, why in done.refused if key == "bad")
 
 
+def test_items_that_no_address_reaches() -> None:
+    wrong = [(("a",), "\ud800"), (("a",), "x" * (1 << 25)), (("a.b",), "k"), (("\udfff",), "k"), ((), "k")]
+
+    class Odd(BaseStore):
+        def batch(self, ops: Any) -> Any:
+            now = datetime.now(timezone.utc)
+            addresses = [(("a",), f"{number}") for number in range(20)]
+            for place, address in enumerate(wrong):
+                addresses.insert(3 * place, address)
+            items = [SearchItem(namespace, key, {"n": 1}, now, now) for namespace, key in addresses]
+            return [
+                [("a",)] if isinstance(op, ListNamespacesOp) else items[op.offset : op.offset + op.limit] for op in ops
+            ]
+
+        async def abatch(self, ops: Any) -> Any:
+            raise NotImplementedError
+
+    with vecmem.Store() as target:
+        with pytest.raises(ValueError):
+            vecmem.migrate(Odd(), target, progress=False)
+        assert target.count() == 0
+        for batch_size in (7, 1_000):
+            done = vecmem.migrate(Odd(), target, skip_refused=True, progress=False, batch_size=batch_size)
+            assert sorted((namespace, key) for namespace, key, _ in done.refused) == sorted(wrong)
+            assert (target.count(), done.items, done.copied + done.present) == (20, 25, 20)
+
+
+@pytest.mark.parametrize("failure", ["raises", "returns rows of another length", "returns NaN"])
+def test_a_failing_model_is_no_refusal(failure: str) -> None:
+    def embed(texts: list[str]) -> list[list[float]]:
+        if failure == "raises":
+            raise ValueError("the model does not like it")
+        return [[1.0] if failure == "returns rows of another length" else [float("nan")] * 4 for _ in texts]
+
+    source = InMemoryStore()
+    source.put(("a",), "k", {"text": "x"})
+    with vecmem.Store(index={"dims": 4, "embed": embed, "fields": ["text"]}) as target:
+        with pytest.raises(ValueError):
+            vecmem.migrate(source, target, skip_refused=True, progress=False)
+        assert target.count() == 0
+
+
 def test_naive_times_count_as_utc_and_ttl_is_told() -> None:
     naive = datetime(2025, 1, 2, 3, 4, 5)
 

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from embeddings import DIMS
+from langgraph.store.base import PutOp
 
 import vecmem
 
@@ -22,6 +24,33 @@ def test_on_another_thread(store: vecmem.Store, caplog: pytest.LogCaptureFixture
     assert record.name == "vecmem" and record.levelno == logging.ERROR
     assert "a batch with 1 writes failed on thread reflection" in record.getMessage()
     assert record.exc_info and isinstance(record.exc_info[1], vecmem.InvalidValueError)
+
+
+@pytest.mark.parametrize("refused", ["by BaseStore", "by the store"])
+@pytest.mark.parametrize("call", ["put", "delete", "aput", "adelete", "batch", "abatch"])
+def test_every_write_once_wherever_it_is_refused(
+    store: vecmem.Store, caplog: pytest.LogCaptureFixture, call: str, refused: str
+) -> None:
+    namespace, key = (("a.b",), "k") if refused == "by BaseStore" else (("a",), "\ud800")
+
+    def write() -> None:
+        arguments: tuple[Any, ...] = (namespace, key, {}) if "put" in call else (namespace, key)
+        if "batch" in call:
+            arguments = ([PutOp(namespace, key, {})],)
+        outcome = getattr(store, call)(*arguments)
+        if outcome is not None:
+            asyncio.run(gathered(outcome))
+
+    async def gathered(outcome: Any) -> None:
+        [error] = await asyncio.gather(outcome, return_exceptions=True)
+        raise error
+
+    with ThreadPoolExecutor(1, thread_name_prefix="reflection") as threads:
+        error = threads.submit(write).exception()
+    assert isinstance(error, ValueError)
+    [record] = [record for record in caplog.records if record.name == "vecmem"]
+    assert "a batch with 1 writes failed on thread reflection" in record.getMessage()
+    assert record.exc_info and record.exc_info[1] is error
 
 
 def test_not_on_the_main_thread(store: vecmem.Store, caplog: pytest.LogCaptureFixture) -> None:

@@ -182,3 +182,105 @@ def test_a_failing_sweep_is_logged_and_not_the_last(store: vecmem.Store, caplog:
         until(lambda: "no disk today" in caplog.text)
         failing.fails = False
         until(lambda: failing.count() == 0)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), "5", True])
+def test_an_interval_is_checked(store: vecmem.Store, wrong: Any) -> None:
+    with pytest.raises(vecmem.InvalidInputError, match="sweep_interval_minutes must be"):
+        store.start_ttl_sweeper(wrong)
+    assert not sweepers()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), "5", object()])
+def test_a_wrong_interval_in_the_configuration_is_logged_and_the_last_one_stays(
+    caplog: pytest.LogCaptureFixture, wrong: Any
+) -> None:
+    class Counts(vecmem.Store):
+        sweeps = 0
+
+        def sweep_ttl(self) -> int:
+            self.sweeps += 1
+            return super().sweep_ttl()
+
+    with Counts(ttl={"sweep_interval_minutes": SOON}) as store:
+        began, future = time.monotonic(), store.start_ttl_sweeper()
+        until(lambda: store.sweeps)
+        store.ttl_config["sweep_interval_minutes"] = wrong
+        until(lambda: "ttl_config['sweep_interval_minutes'] must be" in caplog.text)
+        swept = store.sweeps
+        until(lambda: store.sweeps > swept + 3)
+        assert store.sweeps <= (time.monotonic() - began) / (SOON * 60) + 1, "each after the last good interval"
+        store.ttl_config["sweep_interval_minutes"] = 1000.0
+        assert store.stop_ttl_sweeper(20) and future.done()
+
+
+def test_intervals_longer_or_shorter_than_a_wait_can_be(store: vecmem.Store) -> None:
+    future = store.start_ttl_sweeper(1e9)
+    store.put(("goes",), "k", {"text": "x"})
+    expire(store)
+    assert not future.done() and store.count() == 1
+    assert store.stop_ttl_sweeper(20) and future.done()
+    sweeps = []
+    again = vecmem.ttl.Sweeper(store, lambda _: len(sweeps.append(1) or ""), lambda _: None)
+    began = time.monotonic()
+    again.start(1e-300)
+    until(lambda: len(sweeps) > 5)
+    assert again.stop(20) and len(sweeps) <= (time.monotonic() - began) / vecmem.ttl.SHORTEST_SECONDS
+
+
+def test_a_sweeper_that_is_ending_gives_way_to_a_new_one() -> None:
+    sweeping, go_on = threading.Event(), threading.Event()
+    at_once: list[int] = []
+
+    class Slow(vecmem.Store):
+        inside = 0
+
+        def sweep_ttl(self) -> int:
+            self.inside += 1
+            at_once.append(self.inside)
+            sweeping.set()
+            assert go_on.wait(60)
+            self.inside -= 1
+            return super().sweep_ttl()
+
+    with Slow(ttl={"default_ttl": SOON}) as store:
+        first = store.start_ttl_sweeper(SOON)
+        assert sweeping.wait(60)
+        assert not store.stop_ttl_sweeper(0.01), "it still sweeps"
+        second = store.start_ttl_sweeper(SOON)
+        assert second is not first and not second.done()
+        assert second.cancel()
+        third = store.start_ttl_sweeper(SOON)
+        assert third is not second and store.start_ttl_sweeper(SOON) is third
+        go_on.set()
+        store.put(("a",), "k", {})
+        until(lambda: store.count() == 0)
+        assert first.done() and not third.done() and set(at_once) == {1}
+        assert store.stop_ttl_sweeper(20) and third.done() and not sweepers()
+
+
+def test_a_cancelled_task_gives_way_to_a_new_one(store: vecmem.Store) -> None:
+    async def use() -> None:
+        for _ in range(3):
+            task = await store.astart_ttl_sweeper(SOON)
+            task.cancel()
+        task = await store.astart_ttl_sweeper(SOON)
+        await store.aput(("goes",), "k", {"text": "x"})
+        while await store.aget(("goes",), "k", refresh_ttl=False) is not None:
+            await asyncio.sleep(0.005)
+        assert not task.done()
+        assert await store.astop_ttl_sweeper(20)
+        await task
+
+    asyncio.run(asyncio.wait_for(use(), 60))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_future_is_done_whatever_ends_the_sweeper() -> None:
+    class Exits(vecmem.Store):
+        def sweep_ttl(self) -> int:
+            raise SystemExit
+
+    with Exits(ttl={"default_ttl": SOON}) as store:
+        assert store.start_ttl_sweeper(SOON).result(20) is None
+        assert store.start_ttl_sweeper(SOON).result(20) is None
