@@ -92,21 +92,22 @@ fn visit_band<P: Part>(
     band: RangeInclusive<i64>,
     newest: &mut Newest,
 ) -> Result<()> {
-    let Sought { kind, below, conditions } = sought;
-    let mut oldest = *band.start();
+    // Locals: the loop is not to look through references at what never changes in it.
+    let Sought { kind, below, conditions } = *sought;
+    let (mut oldest, latest) = band.into_inner();
     for start in (0..rows.len()).step_by(BLOCK_ROWS).rev() {
         conditions.check_deadline()?;
         let block = rows.slice(start, rows.len().min(start + BLOCK_ROWS));
         for row in (0..block.len()).rev().map(|index| block.at(index)) {
             let updated_at = part.updated_at(row);
-            if updated_at < oldest || updated_at > *band.end() {
+            if updated_at < oldest || updated_at > latest {
                 continue;
             }
             let listed = Listed { updated_at, lsn: part.lsn(row), place: Place { part: number, row } };
             if below.is_some_and(|below| listed >= below) || !newest.would_keep(&listed) {
                 continue;
             }
-            let of_kind = *kind == Kind::All || part.row_vectors(row).is_empty();
+            let of_kind = kind == Kind::All || part.row_vectors(row).is_empty();
             if of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
                 newest.push(listed);
                 oldest = newest.worst().map_or(oldest, |worst| oldest.max(worst.updated_at));

@@ -16,7 +16,7 @@ use crate::shard::View;
 use crate::shard::decide::Write;
 use crate::shard::embeddings::Known;
 use crate::store::Store;
-use crate::store::snapshot::Snapshot;
+use crate::store::snapshot::Moment;
 use crate::sync::Mutex;
 use crate::types::Namespace;
 
@@ -133,12 +133,14 @@ impl Store {
     /// bit for bit the item's vector. `None` for a text that no living item embeds, or that was not asked for in a long time: about
     /// 65,536 are found.
     pub fn known_embeddings(&self, model: &str, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
-        let snapshot = Snapshot::newest(self)?;
+        self.handle.engine.check_usable()?;
+        let view = self.handle.engine.view.get();
+        let moment = Moment::new(self, &view);
         let secret = self.handle.engine.identity.keys.secret;
         let hashes: Vec<TextHash> = texts.iter().map(|text| text_hash(secret, model, text)).collect();
-        let places = self.handle.embeddings.find(snapshot.view(), &hashes)?;
+        let places = self.handle.embeddings.find(&view, &hashes)?;
         let vector = |(place, &hash): (Option<TextPlace>, &TextHash)| {
-            place.map_or(Ok(None), |place| snapshot.embedding(&place, hash))
+            place.map_or(Ok(None), |place| moment.embedding(&place, hash))
         };
         places.into_iter().zip(&hashes).map(vector).collect()
     }

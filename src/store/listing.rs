@@ -100,7 +100,7 @@ impl Listing {
         }
         let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
         let mut degraded = false;
-        let portions = snapshot.reader(&query.options)?.portions(&query.scope.interval(), &mut degraded)?;
+        let portions = snapshot.moment().reader(&query.options)?.portions(&query.scope.interval(), &mut degraded)?;
         let portions = portions.into_iter().map(Held::new).collect();
         let starts = vec![Start { offset: 0, below: None }];
         let found = Mutex::new(Found { starts, chunk: None, places: Vec::new(), length: None, degraded });
@@ -112,7 +112,7 @@ impl Listing {
     /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found so far is
     /// kept, and the same page may be asked for again.
     pub fn page(&self, offset: usize, limit: usize) -> Result<Answer> {
-        let reader = self.snapshot.reader(&self.query.options)?;
+        let reader = self.snapshot.moment().reader(&self.query.options)?;
         let mut answer = Answer { hits: Vec::new(), degraded: false, explain: Vec::new() };
         let (mut at, end) = (offset, offset.saturating_add(limit));
         while at < end {
@@ -129,7 +129,7 @@ impl Listing {
             }
             at += places.len();
         }
-        self.snapshot.refresh_hits(&self.query.options, &answer);
+        self.snapshot.moment().refresh_hits(&self.query.options, &answer);
         Ok(answer)
     }
 

@@ -47,6 +47,7 @@ pub use walk::{Cursor, ScanPage};
 pub use write::{Batch, Put, WriteResult};
 
 use embeddings::Embeddings;
+use snapshot::Moment;
 use walk::Cursors;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
@@ -162,60 +163,65 @@ impl Store {
         written
     }
 
+    /// Reads the store as it is now.
+    fn now<T>(&self, read: impl FnOnce(Moment<'_>) -> Result<T>) -> Result<T> {
+        let view = self.handle.engine.view.get();
+        read(Moment::new(self, &view))
+    }
+
     /// The store as it is now, for reads that belong together. See [`Snapshot`].
     pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::newest(self).map(Snapshot::counted)
+        Snapshot::newest(self)
     }
 
     /// The item under `key`, unless it has expired.
     pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
-        Snapshot::newest(self)?.get(namespace, key)
+        self.get_with(namespace, key, &ReadOptions::default())
     }
 
     /// The item under `key`, as the options say.
     pub fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
-        Snapshot::newest(self)?.get_with(namespace, key, options)
+        self.now(|moment| moment.get(namespace, key, options))
     }
 
     /// Several items, as of one moment, in the order asked for.
     pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
-        Snapshot::newest(self)?.get_many(addresses, options)
+        self.now(|moment| moment.get_many(addresses, options))
     }
 
     /// Answers a query: by similarity if it has a vector, else newest update first. See [`Query`].
     pub fn search(&self, query: &Query) -> Result<Answer> {
-        Snapshot::newest(self)?.search(query)
+        self.now(|moment| moment.search(query))
     }
 
     /// Answers several queries, as of one moment, in order.
     pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
-        Snapshot::newest(self)?.search_many(queries)
+        self.now(|moment| moment.search_many(queries))
     }
 
     /// Searches by the vectors of a stored item, which is left out itself. An item without vectors is like nothing.
     pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
-        Snapshot::newest(self)?.search_like(namespace, key, query)
+        self.now(|moment| moment.search_like(namespace, key, query))
     }
 
     /// The scope's items, newest update first; a vector in the query is an error. For page after page, see [`Snapshot::listing`].
     pub fn list(&self, query: &Query) -> Result<Answer> {
-        Snapshot::newest(self)?.list(query)
+        self.now(|moment| moment.list(query))
     }
 
     /// One page of a walk in (namespace, key) order. The first page takes a snapshot, which `after` carries on.
     pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        let newest = Snapshot::newest(self)?;
-        after.map_or(newest.clone(), |after| newest.of_view(&after.view)).scan(query, after)
+        self.now(|moment| after.map_or(moment, |after| moment.of_view(&after.view)).scan(query, after))
     }
 
     /// The labels of namespaces that hold at least one item, in tuple order.
     pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
-        Snapshot::newest(self)?.list_namespaces(query)
+        self.now(|moment| moment.list_namespaces(query))
     }
 
     /// How many items a scope holds.
     pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
-        Snapshot::newest(self)?.count(scope, options)
+        self.now(|moment| moment.count(scope, options))
     }
 
     /// What the store holds and does, for people and monitoring.

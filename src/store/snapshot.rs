@@ -3,6 +3,7 @@
 //! Invariants:
 //! * A snapshot shows one View at one time: neither writes nor the passing of time change which items it shows. Touches, which parts
 //!   share with newer Views, only put off the expiry of what has not expired, so they hide and show nothing.
+//! * A read of the store borrows what it needs; only a snapshot that somebody keeps owns it.
 //! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile stays so.
 
 use std::sync::Arc;
@@ -10,13 +11,12 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::record::TextHash;
-use crate::shard::View;
 use crate::shard::decide::worth_a_touch;
 use crate::store::embeddings::TextPlace;
 use crate::store::listing::Listing;
 use crate::store::read::{Reader, SharedView};
 use crate::store::walk::{Cursor, OpenCursor, ScanPage, count_items, list_namespaces, scan};
-use crate::store::{Store, search};
+use crate::store::{Handle, Store, search};
 use crate::types::{Item, NEVER, Namespace, Scope};
 
 /// One moment of a store: what was written, and what had expired. Cheap to take and to clone, used from any number of threads.
@@ -30,8 +30,16 @@ pub struct Snapshot {
     view: SharedView,
     /// Microseconds since 1970 UTC; what has expired by then is gone.
     time: i64,
-    /// Counts it in the stats; none for one that lasts no longer than a call.
-    _open: Option<Arc<OpenCursor>>,
+    /// Counts it in the stats.
+    _open: Arc<OpenCursor>,
+}
+
+/// The same, borrowed for one call: the reads of a store need no handle of their own.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    handle: &'a Handle,
+    view: &'a SharedView,
+    time: i64,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -41,22 +49,16 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    /// The store as it is now, for the length of a call.
+    /// The store as it is now, for somebody to keep.
     pub(super) fn newest(store: &Store) -> Result<Self> {
-        let engine = &store.handle.engine;
+        let Handle { engine, cursors, .. } = &*store.handle;
         engine.check_usable()?;
-        Ok(Self { store: store.clone(), view: engine.view.get(), time: engine.query_time(), _open: None })
+        let (view, time) = (engine.view.get(), engine.query_time());
+        Ok(Self { store: store.clone(), view, time, _open: cursors.open() })
     }
 
-    /// The same, for somebody to keep.
-    pub(super) fn counted(self) -> Self {
-        let _open = Some(self.store.handle.cursors.open());
-        Self { _open, ..self }
-    }
-
-    /// What a walk's cursor has kept, at this one's time.
-    pub(super) fn of_view(self, view: &SharedView) -> Self {
-        Self { view: Arc::clone(view), ..self }
+    pub(super) fn moment(&self) -> Moment<'_> {
+        Moment { handle: &self.store.handle, view: &self.view, time: self.time }
     }
 
     /// As [`Store::get`].
@@ -66,48 +68,32 @@ impl Snapshot {
 
     /// As [`Store::get_with`].
     pub fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
-        let item = self.reader(options)?.get(namespace, key)?;
-        self.refresh(options, item.iter());
-        Ok(item)
+        self.moment().get(namespace, key, options)
     }
 
     /// As [`Store::get_many`].
     pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
-        let items = self.reader(options)?.get_many(addresses)?;
-        self.refresh(options, items.iter().flatten());
-        Ok(items)
+        self.moment().get_many(addresses, options)
     }
 
     /// As [`Store::search`].
     pub fn search(&self, query: &Query) -> Result<Answer> {
-        let answer = search::search(&self.reader(&query.options)?, query)?;
-        self.refresh_hits(&query.options, &answer);
-        Ok(answer)
+        self.moment().search(query)
     }
 
     /// As [`Store::search_many`].
     pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
-        self.store.handle.engine.check_usable()?;
-        let answer = |query: &Query| search::search(&self.reader(&query.options)?, query);
-        let answers = queries.iter().map(answer).collect::<Result<Vec<Answer>>>()?;
-        queries.iter().zip(&answers).for_each(|(query, answer)| self.refresh_hits(&query.options, answer));
-        Ok(answers)
+        self.moment().search_many(queries)
     }
 
     /// As [`Store::search_like`].
     pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
-        let options = query.options.clone();
-        let answer = search::search_like(&self.reader(&options)?, namespace, key, query)?;
-        self.refresh_hits(&options, &answer);
-        Ok(answer)
+        self.moment().search_like(namespace, key, query)
     }
 
     /// As [`Store::list`].
     pub fn list(&self, query: &Query) -> Result<Answer> {
-        if query.vector.is_some() {
-            return Err(Error::invalid("list takes no vector; use search"));
-        }
-        self.search(query)
+        self.moment().list(query)
     }
 
     /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector in it is an
@@ -118,39 +104,99 @@ impl Snapshot {
 
     /// As [`Store::scan`], but every page is of this snapshot; a cursor says where it begins.
     pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        scan(&self.reader(&query.options)?, &self.view, &self.store.handle.cursors, query, after)
+        self.moment().scan(query, after)
     }
 
     /// As [`Store::list_namespaces`].
     pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
-        list_namespaces(&self.reader(&query.options)?, query)
+        self.moment().list_namespaces(query)
     }
 
     /// As [`Store::count`].
     pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
+        self.moment().count(scope, options)
+    }
+}
+
+impl<'a> Moment<'a> {
+    /// One of `store`, whose View the caller has taken just now.
+    pub fn new(store: &'a Store, view: &'a SharedView) -> Self {
+        Self { handle: &store.handle, view, time: store.handle.engine.query_time() }
+    }
+
+    /// What a walk's cursor has kept, at this one's time.
+    pub fn of_view(self, view: &'a SharedView) -> Self {
+        Self { view, ..self }
+    }
+
+    pub fn get(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
+        let item = self.reader(options)?.get(namespace, key)?;
+        self.refresh(options, item.iter());
+        Ok(item)
+    }
+
+    pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
+        let items = self.reader(options)?.get_many(addresses)?;
+        self.refresh(options, items.iter().flatten());
+        Ok(items)
+    }
+
+    pub fn search(&self, query: &Query) -> Result<Answer> {
+        let answer = search::search(&self.reader(&query.options)?, query)?;
+        self.refresh_hits(&query.options, &answer);
+        Ok(answer)
+    }
+
+    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+        self.handle.engine.check_usable()?;
+        let answer = |query: &Query| search::search(&self.reader(&query.options)?, query);
+        let answers = queries.iter().map(answer).collect::<Result<Vec<Answer>>>()?;
+        queries.iter().zip(&answers).for_each(|(query, answer)| self.refresh_hits(&query.options, answer));
+        Ok(answers)
+    }
+
+    pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
+        let options = query.options.clone();
+        let answer = search::search_like(&self.reader(&options)?, namespace, key, query)?;
+        self.refresh_hits(&options, &answer);
+        Ok(answer)
+    }
+
+    pub fn list(&self, query: &Query) -> Result<Answer> {
+        if query.vector.is_some() {
+            return Err(Error::invalid("list takes no vector; use search"));
+        }
+        self.search(query)
+    }
+
+    pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
+        scan(&self.reader(&query.options)?, self.view, &self.handle.cursors, query, after)
+    }
+
+    pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
+        list_namespaces(&self.reader(&query.options)?, query)
+    }
+
+    pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
         count_items(&self.reader(options)?, &scope.interval(), &mut false)
     }
 
-    pub(super) fn view(&self) -> &View {
-        &self.view
-    }
-
     /// The vector at a place, if it embeds the text of that hash. What is damaged embeds nothing.
-    pub(super) fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
+    pub fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
         match self.reader(&ReadOptions::default())?.embedding(place, hash) {
             Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
             found => found,
         }
     }
 
-    /// One read of the snapshot.
-    pub(super) fn reader<'a>(&'a self, options: &ReadOptions) -> Result<Reader<'a>> {
-        let engine = &*self.store.handle.engine;
+    /// One read of the moment.
+    pub fn reader(&self, options: &ReadOptions) -> Result<Reader<'a>> {
+        let engine = &*self.handle.engine;
         engine.check_usable()?;
-        Ok(Reader::new(engine, &self.view, self.time, options))
+        Ok(Reader::new(engine, self.view, self.time, options))
     }
 
-    pub(super) fn refresh_hits(&self, options: &ReadOptions, answer: &Answer) {
+    pub fn refresh_hits(&self, options: &ReadOptions, answer: &Answer) {
         self.refresh(options, answer.hits.iter().map(|hit| &hit.item));
     }
 
@@ -159,14 +205,13 @@ impl Snapshot {
         if !options.refresh_ttl {
             return;
         }
-        let handle = &self.store.handle;
-        let now = handle.engine.query_time();
+        let now = self.handle.engine.query_time();
         let due = |item: &&Item| {
             let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
             expires_at > now && worth_a_touch(ttl, now.saturating_add(ttl).saturating_sub(expires_at))
         };
         for item in items.filter(due) {
-            handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);
+            self.handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);
         }
     }
 }
