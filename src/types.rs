@@ -38,6 +38,9 @@ pub mod limits {
     pub const SETTING_NAME_BYTES: usize = 1 << 10;
     /// Bytes of one setting.
     pub const SETTING_BYTES: usize = 64 << 10;
+    /// The latest instant that an item may be given, in microseconds since 1970 UTC: the last one of the year 9999, where the calendars
+    /// of most languages end. Later versions of the item still have room to rise.
+    pub const INSTANT: i64 = 253_402_300_799_999_999;
     /// A vector whose squared norm is larger is refused, so that no score overflows.
     pub const SQUARED_NORM: f64 = 1e37;
 }
@@ -253,7 +256,7 @@ impl Scope {
     pub fn prefix<L: AsRef<str>>(labels: impl IntoIterator<Item = L>) -> Result<Self> {
         Namespace::new(labels)
             .map(Self::Prefix)
-            .map_err(|error| error.context("a prefix (use Scope::Store for everything)"))
+            .map_err(|error| error.context("a prefix (to reach everything, ask for the whole store)"))
     }
 
     /// The namespace, if the scope is exactly one.

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Random, namespace, numbered, reopened, simulated, tiny_without_vectors};
-use vecmem::Batch;
+use vecmem::{Batch, ErrorKind, ImportOptions, limits};
 
 #[test]
 fn timestamps_rise_and_creation_is_kept() {
@@ -68,8 +68,27 @@ fn an_import_brings_its_own_times() {
     assert_eq!(times("k"), (5, -7));
     store.put(numbered(&home, "k", 2)).unwrap();
     assert_eq!(times("k"), (5, common::START), "an ordinary write goes on from there");
-    store.put(numbered(&home, "far", 1).updated_at(i64::MAX)).unwrap();
+    store.put(numbered(&home, "far", 1).updated_at(limits::INSTANT)).unwrap();
     store.put(numbered(&home, "far", 2)).unwrap();
+    assert_eq!(times("far").1, limits::INSTANT + 1, "it rises even there");
     store.put(numbered(&home, "near", 1)).unwrap();
     assert_eq!(times("near").1, common::START + 2, "one item's odd time does not spread");
+}
+
+#[test]
+fn an_instant_beyond_the_year_9999_is_refused() {
+    let (store, _, _) = simulated(tiny_without_vectors());
+    let home = namespace(["a"]);
+    for beyond in [limits::INSTANT + 1, i64::MAX] {
+        let put = || numbered(&home, "k", 1);
+        for (name, put) in [("created_at", put().created_at(beyond)), ("updated_at", put().updated_at(beyond))] {
+            let report = store.import([Ok(put.clone())], ImportOptions::new());
+            for error in [store.put(put).unwrap_err(), report.unwrap_err()] {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
+                let text = error.to_string();
+                assert!(text.contains(name) && text.contains(&beyond.to_string()) && text.contains("9999"), "{text}");
+            }
+        }
+    }
+    assert!(store.get(&home, "k").unwrap().is_none());
 }

@@ -4,6 +4,7 @@
 //! * The engine runs detached: other Python threads go on, and no thread of the engine ever waits for the interpreter.
 //! * What crosses into the engine is owned by Rust: arrays and strings were copied before.
 
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::prelude::*;
@@ -16,6 +17,33 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, step: impl FnOnce() -> vecmem::R
     match py.detach(|| catch_unwind(AssertUnwindSafe(step))) {
         Ok(outcome) => outcome.map_err(|error| errors::from_engine(py, &error)),
         Err(payload) => Err(errors::panicked(py, &*payload)),
+    }
+}
+
+/// Something of the engine that a Python object keeps. It may be the last to keep files and memory of a moment, so it is let go of
+/// detached.
+pub(crate) struct Kept<T: Send>(Option<T>);
+
+impl<T: Send> Kept<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: Send> Deref for Kept<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T: Send> Drop for Kept<T> {
+    fn drop(&mut self) {
+        let Some(value) = self.0.take() else { return };
+        let mut value = Some(value);
+        // Attached, since this is the end of a Python object, except when the interpreter is on its way out.
+        let _ = Python::try_attach(|py| py.detach(|| drop(value.take())));
     }
 }
 

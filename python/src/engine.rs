@@ -33,7 +33,7 @@ impl Engine {
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let path = path.map(opening::path).transpose()?;
-        let handle = Handle::open(py, path.as_deref(), &opening::options(py, options)?)?;
+        let handle = Handle::open(py, path.as_deref(), &opening::opening(py, options)?)?;
         Ok(PyClassInitializer::from(Reader::of_engine(handle)).add_subclass(Self))
     }
 

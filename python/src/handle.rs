@@ -10,12 +10,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use vecmem::{ErrorKind, Options, Store};
+use vecmem::{ErrorKind, Store};
 
 use crate::call::detached;
 use crate::errors;
+use crate::opening::Opening;
+
+/// The longest that an open waits for another process before it looks for signals.
+const TURN: Duration = Duration::from_millis(100);
 
 static OPEN: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
@@ -34,18 +39,35 @@ pub(crate) struct Handle {
     closed: AtomicBool,
 }
 
+/// Waits for another process in short turns, so that Python's signals, such as Ctrl-C, end the wait.
+fn open_at(py: Python<'_>, path: &Path, opening: &Opening) -> PyResult<Store> {
+    let began = Instant::now();
+    loop {
+        let left = opening.lock_timeout.saturating_sub(began.elapsed());
+        let (turn_began, turn) = (Instant::now(), left.min(TURN));
+        let options = opening.options.clone().lock_timeout(turn);
+        match detached(py, || Ok(Store::open(path, options)))? {
+            // One that was not waited for, for instance of too many open stores, is none that ends by itself.
+            Err(error) if error.kind() == ErrorKind::Locked && left > turn && turn_began.elapsed() >= turn => {
+                py.check_signals()?;
+            }
+            opened => return opened.map_err(|error| errors::from_engine(py, &error)),
+        }
+    }
+}
+
 fn entries() -> MutexGuard<'static, Vec<Entry>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Handle {
     /// Opens the store at `path`, or a temporary one.
-    pub(crate) fn open(py: Python<'_>, path: Option<&Path>, options: &Options) -> PyResult<Self> {
+    pub(crate) fn open(py: Python<'_>, path: Option<&Path>, opening: &Opening) -> PyResult<Self> {
         loop {
-            let opened = detached(py, || match path {
-                Some(path) => Store::open(path, options.clone()),
-                None => Store::temporary(options.clone()),
-            })?;
+            let opened = match path {
+                Some(path) => open_at(py, path, opening)?,
+                None => detached(py, || Store::temporary(opening.options.clone()))?,
+            };
             let handle = Self::register(opened);
             // The last other engine may have closed the store between these two steps.
             match detached(py, || Ok(handle.store.search_many(&[]).map(drop)))? {

@@ -6,18 +6,18 @@
 use pyo3::prelude::*;
 
 use crate::arguments::count;
-use crate::call::detached;
+use crate::call::{Kept, detached};
 use crate::queries::rows;
 
 /// The items of a scope, newest update first, in pages that fit each other. It keeps what a snapshot keeps.
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Listing {
-    listing: vecmem::Listing,
+    listing: Kept<vecmem::Listing>,
 }
 
 impl Listing {
     pub(crate) fn new(listing: vecmem::Listing) -> Self {
-        Self { listing }
+        Self { listing: Kept::new(listing) }
     }
 }
 

@@ -26,8 +26,20 @@ pub(crate) fn path(path: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
     path.extract().map_err(refused)
 }
 
-/// The options that keyword arguments stand for.
-pub(crate) fn options(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
+/// How long an open waits for another process if it is not told.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What keyword arguments say of an open.
+pub(crate) struct Opening {
+    /// All but the wait: its time is the next one.
+    pub(crate) options: Options,
+    /// How long to wait for another process to let go of the store.
+    pub(crate) lock_timeout: Duration,
+}
+
+/// What keyword arguments stand for.
+pub(crate) fn opening(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyResult<Opening> {
+    let mut lock_timeout = LOCK_TIMEOUT;
     let argument = |name: &str| given.map_or(Ok(None), |given| given.get_item(name));
     let given_one = |name: &str| argument(name).map(|value| value.filter(|value| !value.is_none()));
     let metric = given_one("metric")?.map(|metric| one_of(&metric, "metric", &METRICS)).transpose()?;
@@ -48,13 +60,16 @@ pub(crate) fn options(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyRe
             "durability" => changed.durability(one_of(value, name, &DURABILITIES)?),
             "create" => changed.create(truth(value, name)?),
             "sync_every" => changed.sync_every(seconds(value, name)?),
-            "lock_timeout" => changed.lock_timeout(seconds(value, name)?.min(WAIT_MAX)),
+            "lock_timeout" => {
+                lock_timeout = seconds(value, name)?.min(WAIT_MAX);
+                changed
+            }
             "read_mode" => changed.read_mode(one_of(value, name, &READ_MODES)?),
             _ => return Err(PyTypeError::new_err(format!("Engine() got an unexpected keyword argument '{name}'"))),
         };
         Ok(())
     })?;
-    Ok(options)
+    Ok(Opening { options, lock_timeout })
 }
 
 /// What a metric is called.

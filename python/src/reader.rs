@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use vecmem::{Address, LabelPattern, Namespace, NamespaceQuery, ReadOptions, Snapshot, Store};
 
 use crate::arguments::{count, labels, namespace, scope, text};
-use crate::call::detached;
+use crate::call::{Kept, detached};
 use crate::errors::{closed, invalid_input, invalid_value};
 use crate::handle::Handle;
 use crate::items::Item;
@@ -30,7 +30,7 @@ pub(crate) struct Reader {
 enum Source {
     Engine(Handle),
     /// None once it was closed.
-    Snapshot(Mutex<Option<Snapshot>>),
+    Snapshot(Kept<Mutex<Option<Snapshot>>>),
 }
 
 /// The same, for the length of a call.
@@ -56,7 +56,7 @@ impl Reader {
     }
 
     pub(crate) fn of_snapshot(snapshot: Snapshot) -> Self {
-        Self { source: Source::Snapshot(Mutex::new(Some(snapshot))) }
+        Self { source: Source::Snapshot(Kept::new(Mutex::new(Some(snapshot)))) }
     }
 
     /// The store of an engine that is open.

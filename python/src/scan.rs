@@ -2,14 +2,15 @@
 //!
 //! Invariants:
 //! * The whole walk sees one moment; it holds one page of items at a time.
+//! * A forked child goes on with the items fetched before, and never waits for a thread that it does not have.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
 use vecmem::{Cursor, ReadOptions, ScanQuery, Scope};
 
-use crate::call::detached;
+use crate::call::{Kept, detached};
 use crate::items::Item;
 use crate::reader::{Moment, read};
 
@@ -19,10 +20,11 @@ const PAGE: usize = 256;
 /// An iterator over items.
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Scan {
-    moment: Moment,
+    moment: Kept<Moment>,
     query: ScanQuery,
     /// Threads that share the iterator each get other items.
     place: Mutex<Place>,
+    process: u32,
 }
 
 struct Place {
@@ -44,19 +46,33 @@ impl Scan {
         let query = ScanQuery::new(scope).key_prefix(key_prefix).limit(PAGE).options(options);
         let page = detached(py, || read!(&moment, reads => reads.scan(&query, None)))?;
         let place = Place { page: page.items.into(), next: page.next, left: limit };
-        Ok(Self { moment, query, place: Mutex::new(place) })
+        Ok(Self { moment: Kept::new(moment), query, place: Mutex::new(place), process: std::process::id() })
+    }
+
+    /// The place, once no other thread is at it.
+    fn place(&self) -> vecmem::Result<MutexGuard<'_, Place>> {
+        match self.place.try_lock() {
+            Ok(place) => return Ok(place),
+            Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        if self.process != std::process::id() {
+            // A thread of the parent was at it when this child was forked. The library says what that means.
+            read!(&*self.moment, reads => reads.scan(&self.query, None))?;
+        }
+        Ok(self.place.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The next item; detached, since another thread may be fetching.
     fn advance(&self) -> vecmem::Result<Option<vecmem::Item>> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.place()?;
         if place.left == 0 {
             place.next = None;
             return Ok(None);
         }
         while place.page.is_empty() {
             let Some(after) = &place.next else { return Ok(None) };
-            let page = read!(&self.moment, reads => reads.scan(&self.query, Some(after)))?;
+            let page = read!(&*self.moment, reads => reads.scan(&self.query, Some(after)))?;
             (place.page, place.next) = (page.items.into(), page.next);
         }
         place.left -= 1;

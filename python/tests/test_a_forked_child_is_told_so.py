@@ -3,7 +3,9 @@ harm.
 """
 
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -93,3 +95,34 @@ def test_a_child_leaves_the_parents_temporary_store_alone() -> None:
     engine.compact()
     assert engine.count(everything=True) == 1
     engine.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="a hang ends by an alarm")
+def test_a_child_never_waits_for_a_thread_of_its_parent(path: Path) -> None:
+    with Engine(path, durability="bulk") as engine:
+        engine.put_many({"namespace": ("a",), "key": f"{n:06}", "value": {"n": n}} for n in range(20_000))
+        shared, done = [engine.scan(everything=True)], threading.Event()
+
+        def walk() -> None:
+            while not done.is_set():
+                if next(shared[0], None) is None:
+                    shared[0] = engine.scan(everything=True)
+
+        def check() -> None:
+            signal.alarm(30)
+            for _ in range(300):
+                try:
+                    next(shared[0], None)
+                except ForkedError:
+                    return
+
+        threads = [threading.Thread(target=walk) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(40):
+                in_child(check)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()

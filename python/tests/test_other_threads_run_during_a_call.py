@@ -36,26 +36,46 @@ def no_forced_switch() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
+KEEPERS: dict[str, Callable[[Engine], Any]] = {
+    "snapshot": lambda engine: engine.snapshot(),
+    "scan": lambda engine: engine.scan(("a",)),
+    "listing": lambda engine: engine.listing(("a",)),
+}
+
+
+def runs_during(step: Callable[[], Any], times: int) -> bool:
+    """Whether another thread runs during one of so many calls of ``step``."""
+    ready, ran = threading.Lock(), []
+    ready.acquire()
+
+    def other() -> None:
+        with ready:
+            ran.append(True)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    ready.release()
+    # The other thread waits for the interpreter's lock now, and this one lets go of it only inside the call.
+    # One call may be over before the system wakes the other thread; thousands cannot.
+    for _ in range(times):
+        step()
+        if ran:
+            break
+    passed = bool(ran)
+    thread.join()
+    return passed
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_another_thread_runs(no_forced_switch: None, call: str) -> None:
     with Engine(dims=64, durability="bulk") as engine:
         engine.put_many({"namespace": ("a",), "key": str(n), "value": {}, "vector": row} for n, row in enumerate(ROWS))
-        ready, ran = threading.Lock(), []
-        ready.acquire()
+        assert runs_during(lambda: CALLS[call](engine), 100_000), "no call let another thread run"
 
-        def other() -> None:
-            with ready:
-                ran.append(True)
 
-        thread = threading.Thread(target=other)
-        thread.start()
-        ready.release()
-        # The other thread waits for the interpreter's lock now, and this one lets go of it only inside the call.
-        # One call may be over before the system wakes the other thread; thousands cannot.
-        for _ in range(100_000):
-            CALLS[call](engine)
-            if ran:
-                break
-        passed = bool(ran)
-        thread.join()
-        assert passed, "no call let another thread run"
+@pytest.mark.parametrize("kind", KEEPERS)
+def test_another_thread_runs_while_something_is_let_go_of(no_forced_switch: None, kind: str) -> None:
+    with Engine() as engine:
+        engine.put(("a",), "k", {})
+        kept = [KEEPERS[kind](engine) for _ in range(20_000)]
+        assert runs_during(kept.pop, len(kept)), "no end of an object let another thread run"

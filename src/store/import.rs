@@ -179,7 +179,9 @@ impl Store {
     pub fn import_progress(&self, source: &str) -> Result<Option<ImportProgress>> {
         let Some(json) = self.import_mark(source)? else { return Ok(None) };
         serde_json::from_str(&json).map(Some).map_err(|error| {
-            Error::invalid(format!("the mark of the import {source:?} is none of Store::import ({error}); begin again"))
+            Error::invalid(format!(
+                "the mark of the import {source:?} is not one that imports leave ({error}); begin again"
+            ))
         })
     }
 }

@@ -76,14 +76,14 @@ impl Put {
         self
     }
 
-    /// Microseconds since 1970 UTC, for imports; else the clock decides.
+    /// Microseconds since 1970 UTC, at most [`limits::INSTANT`], for imports; else the clock decides.
     #[must_use]
     pub fn created_at(mut self, micros: i64) -> Self {
         self.created_at = Some(micros);
         self
     }
 
-    /// Microseconds since 1970 UTC, for imports; else the clock decides.
+    /// Microseconds since 1970 UTC, at most [`limits::INSTANT`], for imports; else the clock decides.
     #[must_use]
     pub fn updated_at(mut self, micros: i64) -> Self {
         self.updated_at = Some(micros);
@@ -148,8 +148,8 @@ impl Put {
                 value: self.json.into(),
                 ttl: ttl_micros(self.ttl)?,
                 condition: self.condition,
-                created_at: self.created_at,
-                updated_at: self.updated_at,
+                created_at: check_instant("created_at", self.created_at)?,
+                updated_at: check_instant("updated_at", self.updated_at)?,
                 text_hashes,
             })
         };
@@ -343,6 +343,15 @@ pub(super) fn check_key(key: &str) -> Result<()> {
     Ok(())
 }
 
+fn check_instant(name: &str, micros: Option<i64>) -> Result<Option<i64>> {
+    match micros {
+        Some(micros) if micros > limits::INSTANT => Err(Error::invalid(format!(
+            "{name} is {micros} microseconds since 1970, beyond the year 9999; give an earlier time"
+        ))),
+        _ => Ok(micros),
+    }
+}
+
 fn check_path(path: &str) -> Result<()> {
     if path.len() > limits::LABEL_BYTES {
         return Err(Error::limit(Limit::LabelBytes, "bytes of a field path", path.len(), limits::LABEL_BYTES));
@@ -355,7 +364,7 @@ pub(super) fn check_vector(space: Option<VectorSpace>, values: &[f32]) -> Result
     let Some(space) = space else {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            "this store has no vector space; open it with Options::with_vectors to keep vectors",
+            "this store has no vector space; open it with one (dimensions and a metric) to keep vectors",
         ));
     };
     if values.len() != space.dims {

@@ -19,6 +19,7 @@ from vecmem._vecmem import _get_item, _search_items
 SEED = 20_261_121
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 DAY = 86_400_000_000
+FIRST = (datetime.min.replace(tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1)
 LAST = (datetime.max.replace(tzinfo=timezone.utc) - EPOCH) // timedelta(microseconds=1)
 
 
@@ -45,9 +46,12 @@ def test_times_are_those_of_the_calendar() -> None:
 
 def test_a_time_outside_the_calendar_is_its_end() -> None:
     with vecmem.Engine() as engine:
-        engine.put(("times",), "late", {}, created_at=LAST + 1, updated_at=2**62)
-        item = _get_item(engine, ("times",), "late", True, False)
-        assert item.created_at == item.updated_at == datetime.max.replace(tzinfo=timezone.utc)
+        engine.put(("times",), "early", {}, created_at=FIRST - 1, updated_at=-(2**62))
+        item = _get_item(engine, ("times",), "early", True, False)
+        assert item.created_at == item.updated_at == datetime.min.replace(tzinfo=timezone.utc)
+        for name in ("created_at", "updated_at"):
+            with pytest.raises(vecmem.InvalidInputError, match=f"{name} is {LAST + 1} microseconds.*year 9999"):
+                engine.put(("times",), "late", {}, **{name: LAST + 1})
 
 
 def check_items() -> None:
