@@ -96,6 +96,18 @@ impl Prepared {
         if let Some(result) = self.constant {
             return result;
         }
+        self.result(value).unwrap_or(false)
+    }
+
+    /// The result for a value of which these are the first bytes, if they decide it.
+    pub(crate) fn decided_by(&self, beginning: &[u8]) -> Option<bool> {
+        // Of all tokens only a number may seem to be whole where it is cut.
+        let end = beginning.iter().rposition(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))?;
+        self.constant.or_else(|| self.result(&beginning[..=end]))
+    }
+
+    #[inline]
+    fn result(&self, value: &[u8]) -> Option<bool> {
         if self.junctions.len().max(self.places) <= SMALL {
             self.run(value, &mut [0; SMALL], &mut [false; SMALL])
         } else {
@@ -103,19 +115,20 @@ impl Prepared {
         }
     }
 
-    /// `open` and `seen` are scratch at least as long as the junctions and the places.
+    /// `open` and `seen` are scratch at least as long as the junctions and the places. `None` where the bytes end before it is
+    /// decided, or are not JSON.
     #[inline]
-    fn run(&self, value: &[u8], open: &mut [u16], seen: &mut [bool]) -> bool {
+    fn run(&self, value: &[u8], open: &mut [u16], seen: &mut [bool]) -> Option<bool> {
         let open = &mut open[..self.open.len()];
         open.copy_from_slice(&self.open);
         let mut row = Row { junctions: &self.junctions, open, seen, result: None };
         let mut reader = Reader::new(value);
         if !matches!(reader.value(), Some(Raw::Object(_))) {
-            return false;
+            return None;
         }
         // `None` from a visit means that the bytes are not JSON, or that the result is known.
         let _ = row.visit(&self.root, &mut reader);
-        row.result.unwrap_or(false)
+        row.result
     }
 }
 

@@ -181,6 +181,11 @@ fn agrees_with_the_oracle() {
             let expected = oracle::whole(&json, &document);
             matched += usize::from(expected);
             assert_eq!(prepared.matches(text.as_bytes()), expected, "seed 11 round {round}: {json} on {text}");
+            let decided = prepared.decided_by(&text.as_bytes()[..random.below(text.len())]);
+            assert!(
+                decided.is_none_or(|decided| decided == expected),
+                "round {round}: {json} on a beginning of {text}"
+            );
         }
         // Whatever the bytes, an answer.
         let mut bytes = text.into_bytes();

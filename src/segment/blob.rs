@@ -21,22 +21,24 @@
 //!
 //! CODEC   FORM
 //! 0       raw: the value
-//! 1       lz4: length of the value u32, then the value as one LZ4 block; used where it saves an eighth at least
+//! 1       lz4: compressed block by block (`packed.rs`); used where it saves an eighth at least
 //! ```
 //!
 //! Which value lies where, and in which form, is said by the columns of the segment (`layout.rs`).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::codec::Writer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Prepared;
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
 use crate::segment::layout::{StoreKeys, blob_name};
+use crate::segment::packed::{BLOCK_BYTES, Unpacker, pack, unpack};
 use crate::storage::Storage;
 use crate::sync::{AtomicBool, Ordering};
-use crate::types::limits;
 
 const MAGIC: &[u8; 8] = b"VECMEMBL";
 const VERSION: u32 = 1;
@@ -48,11 +50,14 @@ pub(crate) const BLOB_FORM: u16 = 1;
 
 /// The value's bytes as they are.
 pub(crate) const CODEC_RAW: u8 = 0;
-/// The value's length, and one LZ4 block.
+/// In compressed blocks.
 pub(crate) const CODEC_LZ4: u8 = 1;
-const LENGTH_BYTES: usize = 4;
-/// LZ4 makes at most that many bytes of one.
-const LZ4_EXPANSION: usize = 255;
+/// Memory that a thread keeps for the next value that a filter is asked about.
+const SCRATCH_BYTES: usize = 4 << 20;
+
+thread_local! {
+    static UNPACKED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A blob file as segments and manifests name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -162,35 +167,6 @@ impl BlobWriter {
     }
 }
 
-/// The value under lz4, if that saves an eighth at least. `packed` is scratch.
-fn pack<'a>(value: &[u8], packed: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    let length = u32::try_from(value.len()).ok()?;
-    let room = LENGTH_BYTES + lz4_flex::block::get_maximum_output_size(value.len());
-    if packed.len() < room {
-        packed.resize(room, 0);
-    }
-    packed[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-    let end = LENGTH_BYTES + lz4_flex::block::compress_into(value, &mut packed[LENGTH_BYTES..]).ok()?;
-    (8 * end <= 7 * value.len()).then_some(&packed[..end])
-}
-
-/// The value that `pack` made `stored` of; why not, if it did not.
-fn unpack(stored: &[u8]) -> std::result::Result<Vec<u8>, String> {
-    let Some((length, block)) = stored.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err("a compressed value is too short".into());
-    };
-    let length = u32::from_le_bytes(*length) as usize;
-    if length > limits::VALUE_BYTES || length > block.len().saturating_mul(LZ4_EXPANSION) {
-        return Err(format!("a compressed value of {} bytes cannot have {length}", block.len()));
-    }
-    let mut value = vec![0; length];
-    match lz4_flex::block::decompress_into(block, &mut value) {
-        Ok(written) if written == length => Ok(value),
-        Ok(written) => Err(format!("a compressed value has {written} bytes instead of {length}")),
-        Err(error) => Err(format!("a compressed value cannot be unpacked: {error}")),
-    }
-}
-
 /// A blob file, mapped, or why it cannot be read. Segments that take it over from one another share it.
 pub(crate) struct Blob {
     pub file: BlobFile,
@@ -250,6 +226,21 @@ impl Blob {
         }
     }
 
+    /// Whether a filter wants the value at `place`, of which no more is unpacked than that takes, about.
+    pub fn matches(&self, place: &ValuePlace, filter: &Prepared) -> Result<bool> {
+        if place.codec != CODEC_LZ4 {
+            return Ok(filter.matches(&self.value(place)?));
+        }
+        let stored = self.stored(place)?;
+        let mut beginning = UNPACKED.take();
+        beginning.clear();
+        let matched = matches_packed(stored, filter, &mut beginning);
+        if beginning.capacity() <= SCRATCH_BYTES {
+            UNPACKED.set(beginning);
+        }
+        matched.map_err(|why| self.damaged(place, why))
+    }
+
     /// The error for a value that is not what it should be.
     #[cold]
     pub fn damaged(&self, place: &ValuePlace, what: impl std::fmt::Display) -> Error {
@@ -265,44 +256,17 @@ impl Blob {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_packed_unpacks_and_only_what_pays_is() {
-        let mut scratch = Vec::new();
-        for length in [0, 1, 13, 100, 4_096, 1 << 20] {
-            let regular: Vec<u8> = b"{\"role\":\"user\"},".iter().copied().cycle().take(length).collect();
-            match pack(&regular, &mut scratch) {
-                Some(packed) => {
-                    assert!(8 * packed.len() <= 7 * length, "{length}");
-                    assert_eq!(unpack(packed).as_deref(), Ok(regular.as_slice()));
-                }
-                None => assert!(length < 100, "{length} regular bytes pay"),
+/// Asks the filter about a beginning of the value that is twice as long each time, until it needs no more.
+fn matches_packed(stored: &[u8], filter: &Prepared, beginning: &mut Vec<u8>) -> std::result::Result<bool, String> {
+    let (mut unpacker, mut enough) = (Unpacker::new(stored)?, BLOCK_BYTES);
+    while !unpacker.is_complete() {
+        unpacker.next_block(beginning)?;
+        if beginning.len() >= enough && !unpacker.is_complete() {
+            if let Some(wanted) = filter.decided_by(beginning) {
+                return Ok(wanted);
             }
-            let mut state = 7_u64;
-            let random: Vec<u8> = std::iter::repeat_with(|| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 33) as u8
-            })
-            .take(length)
-            .collect();
-            assert_eq!(pack(&random, &mut scratch), None, "{length} random bytes do not");
+            enough = 2 * beginning.len();
         }
     }
-
-    #[test]
-    fn no_number_in_a_packed_value_makes_it_large() {
-        let mut scratch = Vec::new();
-        let packed = pack(&[b'a'; 10_000], &mut scratch).unwrap().to_vec();
-        for length in [0, 1, 9_999, 10_001, limits::VALUE_BYTES as u32, u32::MAX] {
-            let mut forged = packed.clone();
-            forged[..4].copy_from_slice(&length.to_le_bytes());
-            assert!(unpack(&forged).is_err(), "{length}");
-        }
-        for end in 0..packed.len() {
-            assert!(unpack(&packed[..end]).is_err(), "{end}");
-        }
-    }
+    Ok(filter.matches(beginning))
 }

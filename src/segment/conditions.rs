@@ -42,8 +42,14 @@ impl Conditions<'_> {
         if let Some(wanted) = filter.constant() {
             return Ok(wanted);
         }
-        match (part.value(row), self.skipped) {
-            (Ok(value), _) => Ok(filter.matches(&value)),
+        let wanted = part.value(row).and_then(|value| {
+            if value.is_large() {
+                self.check_deadline()?;
+            }
+            value.matches(filter)
+        });
+        match (wanted, self.skipped) {
+            (Ok(wanted), _) => Ok(wanted),
             (Err(error), Some(skipped)) if error.kind() == ErrorKind::Damaged => {
                 skipped.store(true, Ordering::Relaxed);
                 Ok(false)
@@ -52,7 +58,7 @@ impl Conditions<'_> {
         }
     }
 
-    /// Fails once the deadline has passed; asked between blocks.
+    /// Fails once the deadline has passed; asked between blocks, and before each large value.
     pub fn check_deadline(&self) -> Result<()> {
         match self.deadline {
             Some((clock, at)) if clock.monotonic() >= at => {

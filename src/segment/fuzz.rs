@@ -1,5 +1,6 @@
 //! Plain functions that fuzz targets and seeded tests share: any bytes, past the checksums, through every reader.
 
+use crate::filter::Filter;
 use crate::segment::blob::{self, BlobFile};
 use crate::segment::blocks::{ALIGNMENT, CheckedMap, FIELDS_AT, Finished, HEADER_BYTES, forge};
 use crate::segment::dead_file::DeadFile;
@@ -51,9 +52,11 @@ pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<
 
 /// Reads the first and last rows in every way there is; whatever comes back is fine.
 pub(super) fn read_some(segment: &Segment) {
+    let Ok(probe) = Filter::equal("n", 7).prepare() else { return };
     let rows = segment.rows();
     for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)) {
-        let _ = (segment.record(row), segment.times(row), segment.value_bytes(row));
+        let _ = (segment.record(row), segment.times(row), segment.value(row));
+        let _ = segment.unread_value(row).and_then(|value| value.matches(&probe));
         let vectors = segment.row_vectors(row).unwrap_or_default();
         assert!(vectors.start <= vectors.end && vectors.end <= segment.vectors(), "vectors that do not exist");
         if let Ok(stored) = segment.row(row) {

@@ -18,6 +18,7 @@ pub(crate) mod graph_scope;
 pub(crate) mod key_table;
 pub(crate) mod layout;
 pub(crate) mod listing;
+mod packed;
 pub(crate) mod part;
 pub(crate) mod plan;
 pub(crate) mod rows;

@@ -5,7 +5,6 @@
 //! * A row's vectors have consecutive numbers; numbers rise with the rows.
 //! * Numbers read from a file are compared with its counts before the loop, too: no file makes an index go astray.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::active::Active;
@@ -13,6 +12,7 @@ pub(crate) use super::conditions::Conditions;
 use super::dead::Deaths;
 use super::layout::Section;
 use super::sealed::Segment;
+use super::values::UnreadValue;
 use crate::distance::Kernels;
 use crate::error::Result;
 use crate::quant::CodeMeta;
@@ -103,8 +103,8 @@ pub(crate) trait Part {
     /// When the row was written: microseconds since 1970 UTC.
     fn updated_at(&self, row: u32) -> i64;
 
-    /// The JSON object.
-    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>>;
+    /// The JSON object, for a filter.
+    fn value(&self, row: u32) -> Result<UnreadValue<'_>>;
 
     /// The numbers of the row's vectors.
     fn row_vectors(&self, row: u32) -> Range<u32>;
@@ -237,8 +237,9 @@ impl Part for Sealed<'_> {
         self.updated_at[row as usize]
     }
 
-    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>> {
-        self.segment.value_bytes(row)
+    #[inline]
+    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
+        self.segment.unread_value(row)
     }
 
     #[inline]
@@ -314,8 +315,9 @@ impl Part for Active {
         self.row(row).updated_at
     }
 
-    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>> {
-        Ok(Cow::Borrowed(self.row(row).record.value.as_bytes()))
+    #[inline]
+    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
+        Ok(UnreadValue::Small(self.row(row).record.value.as_bytes()))
     }
 
     #[inline]

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Prepared;
 use crate::segment::blob::{Blob, BlobFile, ValuePlace};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::layout::{Section, StoreKeys, blob_name};
@@ -24,6 +25,31 @@ pub(super) struct Blobs {
     files: Result<Box<[Arc<Blob>]>>,
     /// The rows whose values lie in one, in order.
     rows: OnceLock<Box<[u32]>>,
+}
+
+/// A value that a filter is to be asked about.
+pub(crate) enum UnreadValue<'a> {
+    /// Its bytes.
+    Small(&'a [u8]),
+    /// Where it lies in a blob file.
+    Large(&'a Blob, ValuePlace),
+}
+
+impl UnreadValue<'_> {
+    /// Whether to read it takes long enough for a look at the clock.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        matches!(self, Self::Large(..))
+    }
+
+    /// Whether the filter wants it.
+    #[inline]
+    pub fn matches(&self, filter: &Prepared) -> Result<bool> {
+        match self {
+            Self::Small(bytes) => Ok(filter.matches(bytes)),
+            Self::Large(blob, place) => blob.matches(place, filter),
+        }
+    }
 }
 
 /// What an open knows of a segment's blob files beforehand.
@@ -86,14 +112,14 @@ impl Segment {
         text.map_or_else(|| Err(self.blob_of(row, &place)?.damaged(&place, "text is not UTF-8")), Ok)
     }
 
-    /// The same without a look at whether it is text.
+    /// The row's value for a filter, which reads no more of it than it needs.
     #[inline]
-    pub fn value_bytes(&self, row: u32) -> Result<Cow<'_, [u8]>> {
+    pub fn unread_value(&self, row: u32) -> Result<UnreadValue<'_>> {
         let place = self.value_place(row)?;
         if !place.is_inline() {
-            return self.large_value(row, &place);
+            return self.blob_of(row, &place).map(|blob| UnreadValue::Large(blob, place));
         }
-        self.inline_value(&place).map(Cow::Borrowed)
+        self.inline_value(&place).map(UnreadValue::Small)
     }
 
     /// The value at a place in the truth file.
@@ -113,6 +139,11 @@ impl Segment {
         let index = row as usize;
         let (offset, length) = (self.cell(Section::ValueOffset, index)?, self.cell(Section::ValueLength, index)?);
         Ok(ValuePlace::of_columns(self.cell(Section::ValueSource, index)?, offset, length))
+    }
+
+    /// Whether the row's value lies in a blob file.
+    pub fn is_large(&self, row: u32) -> bool {
+        self.value_place(row).is_ok_and(|place| !place.is_inline())
     }
 
     #[cold]

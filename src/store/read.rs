@@ -201,6 +201,9 @@ impl<'a> Reader<'a> {
         for (index, &(with, place)) in places.iter().enumerate() {
             columns(index + 2 * ITEMS_AHEAD);
             value(index + ITEMS_AHEAD);
+            if self.deadline.is_some() && segment(index).is_some_and(|(segment, row)| segment.is_large(row)) {
+                self.conditions(None).check_deadline()?;
+            }
             each(with, part(place.part).item(place.row, namespace, self.include_vectors))?;
         }
         Ok(())

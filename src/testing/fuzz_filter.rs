@@ -7,6 +7,9 @@ use crate::json::validate_object;
 use crate::testing::filter_oracle::whole;
 use crate::types::limits;
 
+/// Beginnings of a value that are tried at most.
+const BEGINNINGS_MAX: usize = 1_000;
+
 /// Parses what stands before the first line feed as a filter, and asks it about what stands behind: it ends, and agrees with
 /// the plain reading of the language.
 pub fn fuzz_filter(bytes: &[u8]) {
@@ -23,6 +26,10 @@ pub fn fuzz_filter(bytes: &[u8]) {
         return;
     }
     assert_ne!(matches, parsed.clone().negate().matches(value), "of a filter and its opposite exactly one holds");
+    for end in 0..value.len().min(BEGINNINGS_MAX) {
+        let decided = prepared.decided_by(&value[..end]);
+        assert!(decided.is_none_or(|decided| decided == matches), "decided wrongly by {end} bytes");
+    }
     // The other reader of JSON rounds the last digit of long numbers differently.
     if has_long_number(filter) || has_long_number(value) {
         return;

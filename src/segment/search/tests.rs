@@ -1,6 +1,5 @@
 //! The search against a brute-force oracle: every metric, both kinds of part, every way through the code, identical lists.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::*;
@@ -15,6 +14,7 @@ use crate::segment::layout::StoreKeys;
 use crate::segment::listing::{Keyed, Kind, Page, Sought, count, newest, page_of_active, page_of_sealed};
 use crate::segment::part::Sealed;
 use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::segment::values::UnreadValue;
 use crate::segment::writer::{SegmentWriter, Totals};
 use crate::storage::Clock;
 use crate::storage::sim::SimStorage;
@@ -74,8 +74,8 @@ impl Part for Fixture {
     fn updated_at(&self, row: u32) -> i64 {
         self.rows[row as usize].updated_at
     }
-    fn value(&self, row: u32) -> Result<Cow<'_, [u8]>> {
-        Ok(Cow::Borrowed(self.rows[row as usize].value.as_bytes()))
+    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
+        Ok(UnreadValue::Small(self.rows[row as usize].value.as_bytes()))
     }
     fn row_vectors(&self, row: u32) -> Range<u32> {
         self.rows[row as usize].vectors.clone()
