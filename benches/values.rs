@@ -1,4 +1,4 @@
-//! Values of 5 MB: put, sealed, got and merged, in blob files and, as a ratio in the same run, in the segments themselves. Seeded
+//! Values of 5 MB: put, sealed, got, filtered and merged, in blob files and, as a ratio in the same run, in the segments themselves. Seeded
 //! data; run with `cargo bench --bench values`.
 //!
 //! Bytes written by a merge are those of the files that were not there before it.
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use vecmem::{Durability, Namespace, Options, Put, Store, Tuning};
+use vecmem::{Durability, Filter, Namespace, Options, Put, Query, Store, Tuning};
 
 use common::{Rng, directory, is_test, median, open, size, timed, times, unmerged, user};
 
@@ -20,7 +20,7 @@ const SEGMENTS: usize = 6;
 /// A JSON object of about `bytes` bytes: lines of a conversation, or letters that nothing can be made of.
 fn json(rng: &mut Rng, bytes: usize, regular: bool) -> String {
     let mut text = String::with_capacity(bytes + 64);
-    text.push_str("{\"messages\":\"");
+    text.push_str("{\"kind\":\"note\",\"messages\":\"");
     while text.len() < bytes {
         if regular {
             let words = ["asked", "for a quiet table", "by the window", "and would rather", "walk", "than take a taxi"];
@@ -41,6 +41,8 @@ struct Way {
     put: Vec<f64>,
     seal: Vec<f64>,
     get: Vec<f64>,
+    /// For each value, of a listing whose filter no value passes.
+    filter: Vec<f64>,
     merge: Vec<f64>,
     merge_bytes: u64,
     disk_bytes: u64,
@@ -50,7 +52,17 @@ impl Way {
     fn new(name: &'static str, blob_value_bytes: usize) -> Self {
         let tuning = Tuning { blob_value_bytes, ..unmerged(EACH) };
         let none = Vec::new;
-        Self { name, tuning, put: none(), seal: none(), get: none(), merge: none(), merge_bytes: 0, disk_bytes: 0 }
+        Self {
+            name,
+            tuning,
+            put: none(),
+            seal: none(),
+            get: none(),
+            filter: none(),
+            merge: none(),
+            merge_bytes: 0,
+            disk_bytes: 0,
+        }
     }
 
     fn run(&mut self, values: &[String]) {
@@ -74,6 +86,9 @@ impl Way {
             assert_eq!(item.value.len(), values[number].len());
         });
         self.get.push(seconds(got.median()));
+        let none = Query::new(&namespace).limit(values.len()).filter(Filter::equal("kind", "letter"));
+        let filtered = times(20, || assert!(store.list(&none).expect("the listing is read").hits.is_empty()));
+        self.filter.push(seconds(filtered.median()) / values.len() as f64);
         let before = files(directory.path());
         let (merge, ()) = timed(|| store.compact().expect("the store compacts"));
         self.merge.push(seconds(merge));
@@ -111,18 +126,19 @@ fn main() {
         }
         println!("{} values of {bytes} bytes, {what}, medians of {rounds} rounds", values.len());
         println!(
-            "{:<12} {:>10} {:>14} {:>10} {:>10} {:>14} {:>12}",
-            "", "put ms", "put+seal ms", "get ms", "merge ms", "merge MB", "disk MB"
+            "{:<12} {:>10} {:>14} {:>10} {:>10} {:>10} {:>14} {:>12}",
+            "", "put ms", "put+seal ms", "get ms", "filter us", "merge ms", "merge MB", "disk MB"
         );
         for way in &ways {
             let ms = |seconds: &[f64]| 1e3 * median(seconds.to_vec());
             let (mega, each) = (1e6, values.len() as f64);
             println!(
-                "{:<12} {:>10.2} {:>14.2} {:>10.3} {:>10.1} {:>14.3} {:>12.1}",
+                "{:<12} {:>10.2} {:>14.2} {:>10.3} {:>10.2} {:>10.1} {:>14.3} {:>12.1}",
                 way.name,
                 ms(&way.put) / each,
                 ms(&way.seal) / each,
                 ms(&way.get),
+                1e3 * ms(&way.filter),
                 ms(&way.merge),
                 way.merge_bytes as f64 / mega,
                 way.disk_bytes as f64 / mega
@@ -130,10 +146,11 @@ fn main() {
         }
         let ratio = |of: fn(&Way) -> f64| of(&ways[0]) / of(&ways[1]);
         println!(
-            "ratio        {:>10.2} {:>14.2} {:>10.2} {:>10.3} {:>14.4} {:>12.2}\n",
+            "ratio        {:>10.2} {:>14.2} {:>10.2} {:>10.2} {:>10.3} {:>14.4} {:>12.2}\n",
             ratio(|way| median(way.put.clone())),
             ratio(|way| median(way.seal.clone())),
             ratio(|way| median(way.get.clone())),
+            ratio(|way| median(way.filter.clone())),
             ratio(|way| median(way.merge.clone())),
             ratio(|way| way.merge_bytes as f64),
             ratio(|way| way.disk_bytes as f64)
