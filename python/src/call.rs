@@ -21,12 +21,15 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, step: impl FnOnce() -> vecmem::R
 }
 
 /// Something of the engine that a Python object keeps. It may be the last to keep files and memory of a moment, so it is let go of
-/// detached.
-pub(crate) struct Kept<T: Send>(Option<T>);
+/// detached. A forked child lets go of nothing of its parent's: that could wait for a thread that it does not have.
+pub(crate) struct Kept<T: Send> {
+    value: Option<T>,
+    process: u32,
+}
 
 impl<T: Send> Kept<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(Some(value))
+        Self { value: Some(value), process: std::process::id() }
     }
 }
 
@@ -34,14 +37,17 @@ impl<T: Send> Deref for Kept<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("it is there until it is dropped")
+        self.value.as_ref().expect("it is there until it is dropped")
     }
 }
 
 impl<T: Send> Drop for Kept<T> {
     fn drop(&mut self) {
-        let Some(value) = self.0.take() else { return };
-        let mut value = Some(value);
+        let mut value = self.value.take();
+        if self.process != std::process::id() {
+            std::mem::forget(value);
+            return;
+        }
         // Attached, since this is the end of a Python object, except when the interpreter is on its way out.
         let _ = Python::try_attach(|py| py.detach(|| drop(value.take())));
     }

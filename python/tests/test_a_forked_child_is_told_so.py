@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from vecmem import Engine, ForkedError, LockedError
+from vecmem.paging import PagingMemory
+from vecmem.threads import Threads
+from vecmem.ttl import Sweeper
 
 # The parent has the engine's threads; the child only uses what it checks here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -126,3 +129,41 @@ def test_a_child_never_waits_for_a_thread_of_its_parent(path: Path) -> None:
             done.set()
             for thread in threads:
                 thread.join()
+
+
+def test_what_the_package_locks_is_free_in_a_child() -> None:
+    memory, threads = PagingMemory(), Threads()
+    sweeper: Sweeper[PagingMemory] = Sweeper(memory, lambda _: 0, lambda _: 1000.0)
+    owner = threading.current_thread()
+    memory.keep(owner, "question", "the parent's", 100)
+    assert threads.submit(lambda: 1).result() == 1
+    parents = sweeper.start()
+
+    def check() -> None:
+        signal.alarm(30)
+        assert memory.take(owner, "question", 100) is None and len(memory) == 0
+        memory.keep(owner, "question", "the child's", 100)
+        assert memory.take(owner, "question", 100) == "the child's"
+        assert threads.submit(lambda: 2).result() == 2
+        own = sweeper.start()
+        assert own is not parents and sweeper.stop(20) and own.done()
+        threads.close()
+
+    locked, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with memory._lock, threads._lock, sweeper._lock:
+            locked.set()
+            forked.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert locked.wait(60)
+    try:
+        in_child(check)
+    finally:
+        forked.set()
+        holder.join()
+    assert memory.take(owner, "question", 100) == "the parent's"
+    assert sweeper.stop(20) and parents.done()
+    threads.close()

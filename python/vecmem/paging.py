@@ -7,6 +7,7 @@ thread or task and per question, the list behind its last page is kept.
 Invariants:
 * A page goes on in a kept list only if it begins where the page before ended, asked by the same thread or task with the
   same question within ``SECONDS``, and that thread or task has written nothing since. Any other page is read afresh.
+* A forked child begins with an empty memory.
 * At most ``LISTINGS`` lists are kept, for they keep a moment of the store, and what was deleted since, from being
   cleaned up. Those whose time is over, or whose thread or task has ended, go at the next use of the memory, whoever
   uses it.
@@ -22,6 +23,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
+
+from .threads import ProcessLock
 
 SECONDS = 10.0
 LISTINGS = 64
@@ -67,7 +70,10 @@ class PagingMemory:
 
     def __init__(self, clock: Any = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = ProcessLock(self._empty)
+        self._empty()
+
+    def _empty(self) -> None:
         # In order of use, so of deadline as well: those whose time is over stand first.
         self._kept: OrderedDict[tuple[int, Hashable], _Kept] = OrderedDict()
 

@@ -16,7 +16,7 @@ from typing import Any
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
 from . import reads
-from ._vecmem import Delete, Put
+from ._vecmem import Delete, Engine, Put
 from .contract import checked
 from .embedding import Array, Embedder, Path, Texts, Vectors
 from .index_rules import IndexRule
@@ -33,7 +33,7 @@ Times = tuple[int, int]
 class Core:
     """What the batches of a store work with."""
 
-    engine: Any
+    engine: Engine
     embedder: Embedder | None
     rules: tuple[IndexRule, ...]
     pages: PagingMemory = field(default_factory=PagingMemory)

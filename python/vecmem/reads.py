@@ -16,7 +16,7 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, ListNamespacesOp, MatchCondition, SearchItem, SearchOp
 
-from ._vecmem import _get_item, _search_items
+from ._vecmem import Reader, _get_item, _search_items
 from .embedding import Array
 from .paging import PagingMemory
 
@@ -33,11 +33,12 @@ class Pages:
     owner: object | None = None
 
 
-def get(source: Any, op: GetOp, include_expired: bool) -> Item | None:
+def get(source: Reader, op: GetOp, include_expired: bool) -> Item | None:
     """The item, or ``None``."""
     if not op.namespace:
         return None
-    return _get_item(source, op.namespace, op.key, include_expired, op.refresh_ttl)
+    item: Item | None = _get_item(source, op.namespace, op.key, include_expired, op.refresh_ttl)
+    return item
 
 
 def search(
@@ -63,14 +64,14 @@ def search(
     return _search_items(hits)
 
 
-def list_namespaces(source: Any, op: ListNamespacesOp, include_expired: bool) -> list[Namespace]:
+def list_namespaces(source: Reader, op: ListNamespacesOp, include_expired: bool) -> list[Namespace]:
     """The namespaces that match all conditions, cut to ``max_depth``, each once, in tuple order."""
     conditions = op.match_conditions or ()
     prefix = _merge(condition for condition in conditions if condition.match_type == "prefix")
     suffix = _merge(condition for condition in conditions if condition.match_type == "suffix")
     if prefix is None or suffix is None or not op.limit:
         return []
-    asked = {"prefix": prefix, "suffix": suffix[::-1], "include_expired": include_expired}
+    asked: dict[str, Any] = {"prefix": prefix, "suffix": suffix[::-1], "include_expired": include_expired}
     if op.max_depth == 0:  # all that match are cut to the same, empty one
         return [()] if not op.offset and source.list_namespaces(limit=1, **asked) else []
     return source.list_namespaces(max_depth=op.max_depth, limit=op.limit, offset=op.offset, **asked)
@@ -86,9 +87,10 @@ def _page(source: Any, op: SearchOp, asked: dict[str, Any], pages: Pages) -> lis
     question = _question(op, asked)
     kept = None if question is None else pages.memory.take(pages.owner, question, op.offset)
     if question is None or (kept is None and op.offset):
-        return source.list(limit=op.limit, offset=op.offset, **asked)
+        found: list[Any] = source.list(limit=op.limit, offset=op.offset, **asked)
+        return found
     listing = source.snapshot().listing(**asked) if kept is None else kept
-    hits = listing.page(op.offset, op.limit)
+    hits: list[Any] = listing.page(op.offset, op.limit)
     if len(hits) == op.limit:
         pages.memory.keep(pages.owner, question, listing, op.offset + op.limit)
     return hits

@@ -298,7 +298,7 @@ class Store(LoggedWrites):
 
     def check(self, repair: bool = False) -> dict[str, Any]:
         """Verifies every file of the store, and rebuilds what can be rebuilt if ``repair`` is true."""
-        return self._core.engine.check(repair=repair)
+        return dict(self._core.engine.check(repair=repair))
 
     def flush(self) -> None:
         """Returns when everything written so far survives a power loss, whatever the durability."""

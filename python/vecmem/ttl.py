@@ -13,12 +13,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
-import os
 import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from .threads import ProcessLock
 
 logger = logging.getLogger("vecmem")
 
@@ -91,18 +92,15 @@ class Sweeper(Generic[T]):
         self._owner = weakref.ref(owner)
         self._sweep = sweep
         self._configured = configured
-        self._forget()
+        self._lock = ProcessLock(self._empty)
+        self._empty()
 
-    def _forget(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
+    def _empty(self) -> None:
         self._run: _Run[T] | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, minutes: float | None = None) -> concurrent.futures.Future[None]:
         """Starts the sweeper, or finds it running. Cancel the future to stop it."""
-        if self._process != os.getpid():  # a forked child has neither the thread nor who holds the lock
-            self._forget()
         owner = self._owner()
         assert owner is not None, "whoever calls start() holds the owner"
         with self._lock:
@@ -119,8 +117,6 @@ class Sweeper(Generic[T]):
 
     def stop(self, timeout: float | None = None) -> bool:
         """Stops the sweeper, waiting for at most ``timeout`` seconds; false if it still runs then."""
-        if self._process != os.getpid():
-            self._forget()
         with self._lock:
             run, thread = self._run, self._thread
         if run is None or thread is None:
