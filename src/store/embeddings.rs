@@ -6,7 +6,9 @@
 //! Invariants:
 //! * The map may be wrong, an answer never is: the row that it leads to must be visible, unexpired and hold the hash.
 //! * It holds about `Tuning::known_embeddings` hashes; those that were not asked for longest go first. An open begins with none, and
-//!   the first question looks through what the store holds.
+//!   the first question looks through what the store holds, in the order of its parts, until half of the room is taken.
+//! * A text has one place, that of the item that was written last. Once that item is gone the text is unknown, also where another item
+//!   embeds it: it is embedded once more, and known again.
 
 use std::collections::HashMap;
 
@@ -130,8 +132,8 @@ impl Places {
 
 impl Store {
     /// The embeddings that `model` made of `texts`, where an item holds one that was put with [`Put::embedded`](crate::Put::embedded):
-    /// bit for bit the item's vector. `None` for a text that no living item embeds, or that was not asked for in a long time: about
-    /// 65,536 are found.
+    /// bit for bit the item's vector. `None` is no promise that there is none: about 65,536 texts are kept in mind, after an open half as
+    /// many, and each with the item that was last put with it.
     pub fn known_embeddings(&self, model: &str, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
         self.handle.engine.check_usable()?;
         let view = self.handle.engine.view.get();
