@@ -1,23 +1,18 @@
-//! Arguments of calls: namespaces, keys, numbers, times, filters. Everything an argument can be wrong in is said here.
+//! Arguments of calls: namespaces, keys, numbers, times. Everything an argument can be wrong in is said here.
 //!
 //! Invariants:
 //! * A wrong argument is an `InvalidValueError` (wrong type) or an `InvalidInputError` (right type, impossible content) that names the
 //!   argument; never an `OverflowError` from the depths, and never a crash.
 //! * Numbers beyond what the engine counts in mean "all there is".
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
-use vecmem::filter::Literal;
-use vecmem::{Filter, Namespace, Scope, limits};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyMapping, PyString, PyTuple};
+use vecmem::{Namespace, Scope, limits};
 
 use crate::errors::{from_engine, invalid_input, invalid_value};
 use crate::json::kind;
-
-/// Levels and values of a filter are counted here only so far that reading one is bounded; the engine counts exactly.
-const FILTER_VALUES_MAX: usize = 8 * limits::FILTER_NODES;
 
 /// What is left for a number of seconds that no clock reaches, some 285,000 years.
 const SECONDS_MAX: f64 = 9e12;
@@ -152,57 +147,6 @@ pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Duration
         return Err(invalid_input(value.py(), format!("{name} must be 0 seconds or more")));
     }
     Ok(Duration::from_secs_f64(seconds.min(SECONDS_MAX)))
-}
-
-/// A filter: a dict, in the language of the engine.
-pub(crate) fn filter(value: &Bound<'_, PyAny>) -> PyResult<Filter> {
-    let py = value.py();
-    if value.cast::<PyMapping>().is_err() {
-        return Err(invalid_value(py, format!("filter must be a dict, not {}", kind(value))));
-    }
-    let literal = literal(value, limits::DEPTH, &mut 0)?;
-    Filter::from_literal(&literal).map_err(|error| from_engine(py, &error))
-}
-
-fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyResult<Literal> {
-    let py = value.py();
-    *values += 1;
-    if levels == 0 || *values > FILTER_VALUES_MAX {
-        let why = if levels == 0 { "nests too deep or contains itself" } else { "has too many parts" };
-        return Err(invalid_input(py, format!("the filter {why}; make it smaller")));
-    }
-    if value.is_none() {
-        Ok(Literal::Null)
-    } else if value.is_instance_of::<PyString>() {
-        text(value, "a str in the filter").map(Literal::String)
-    } else if let Ok(truth) = value.cast::<PyBool>() {
-        Ok(Literal::Bool(truth.is_true()))
-    } else if let Ok(integer) = value.cast::<PyInt>() {
-        Ok(integer.extract().map_or_else(|_| huge(integer), Literal::Integer))
-    } else if let Ok(float) = value.cast::<PyFloat>() {
-        Ok(Literal::Float(float.value()))
-    } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        let elements = value.try_iter()?.map(|element| literal(&element?, levels - 1, values));
-        elements.collect::<PyResult<_>>().map(Literal::Array)
-    } else if let Ok(mapping) = value.cast::<PyMapping>() {
-        let mut members = BTreeMap::new();
-        for entry in mapping.items()?.iter() {
-            let (key, member): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
-            members.insert(text(&key, "a key of the filter")?, literal(&member, levels - 1, values)?);
-        }
-        Ok(Literal::Object(members))
-    } else if let Ok(index) = value.call_method0("__index__") {
-        literal(&index, levels, values)
-    } else {
-        let found = kind(value);
-        Err(invalid_value(py, format!("the filter holds {found}; use dict, list, str, int, float, bool or None")))
-    }
-}
-
-/// An int beyond 128 bits is compared as its nearest double, as it is in values.
-fn huge(integer: &Bound<'_, PyInt>) -> Literal {
-    let beyond = if integer.lt(0).unwrap_or(false) { f64::NEG_INFINITY } else { f64::INFINITY };
-    Literal::Float(integer.extract().unwrap_or(beyond))
 }
 
 /// The items of keyword arguments as (name, value), without those that are `None`.

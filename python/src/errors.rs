@@ -67,6 +67,11 @@ pub(crate) fn invalid_value(py: Python<'_>, message: impl Into<String>) -> PyErr
     raise(py, "InvalidValueError", message.into())
 }
 
+/// An argument that is larger than a limit of the engine.
+pub(crate) fn over_limit(py: Python<'_>, what: &str, actual: usize, maximum: usize) -> PyErr {
+    raise(py, "LimitError", format!("{what}: {actual} exceeds the limit of {maximum}"))
+}
+
 /// A call on something closed.
 pub(crate) fn closed(py: Python<'_>, message: impl Into<String>) -> PyErr {
     raise(py, "ClosedError", message.into())

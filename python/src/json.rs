@@ -50,6 +50,9 @@ pub(crate) fn write_object(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Str
         Err(_) => write_dict(&mut out, &copy_of_mapping(value, what)?, 1),
     };
     written.map_err(|problem| problem.into_error(py, what))?;
+    if out.len() > limits::VALUE_BYTES {
+        return Err(errors::over_limit(py, &format!("bytes of the {what}"), out.len(), limits::VALUE_BYTES));
+    }
     String::from_utf8(out).map_err(|error| errors::invalid_value(py, format!("{what}: {error}")))
 }
 

@@ -10,6 +10,7 @@ mod call;
 mod columns;
 mod engine;
 mod errors;
+mod filters;
 mod handle;
 mod imports;
 mod items;
@@ -26,6 +27,7 @@ mod vectors;
 mod writes;
 
 use pyo3::prelude::*;
+use vecmem::limits;
 
 /// The extension module of the package `vecmem`.
 #[pymodule]
@@ -40,9 +42,16 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<items::Hit>()?;
     module.add_class::<columns::Columns>()?;
     module.add_class::<scan::Scan>()?;
+    module.add_class::<filters::Filter>()?;
     module.add_class::<writes::Put>()?;
     module.add_class::<writes::Delete>()?;
     module.add_function(wrap_pyfunction!(vectors::vector_array, module)?)?;
+    module.add("_BATCH_OPERATIONS", limits::BATCH_OPERATIONS)?;
+    module.add("_KEY_BYTES", limits::KEY_BYTES)?;
+    module.add("_LABELS", limits::LABELS)?;
+    module.add("_LABEL_BYTES", limits::LABEL_BYTES)?;
+    module.add("_SQUARED_NORM", limits::SQUARED_NORM)?;
+    module.add("_VECTORS_PER_ITEM", limits::VECTORS_PER_ITEM)?;
     module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
     module.add_function(wrap_pyfunction!(call::_panic, module)?)?;

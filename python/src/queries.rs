@@ -12,8 +12,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 use vecmem::{Answer, Filter, Query, ReadOptions};
 
-use crate::arguments::{count, each_option, filter, float, scope, seconds, truth};
+use crate::arguments::{count, each_option, float, scope, seconds, truth};
 use crate::columns::Columns;
+use crate::filters::filter;
 use crate::items::Hit;
 
 /// What a read may be asked for besides its scope and vector.

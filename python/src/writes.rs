@@ -12,14 +12,13 @@ use vecmem::{Batch, Condition, Namespace, Version, WriteResult};
 
 use crate::arguments::{each_option, instant, namespace, seconds, text, truth, version};
 use crate::errors::{invalid_input, invalid_value};
-use crate::json::{kind, write_object};
+use crate::json::{kind, read, write_object};
 use crate::vectors::vector;
 
 /// A put for `Engine.write` and `Engine.put_many`; it takes the arguments of `Engine.put`, and is checked when it is made.
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Put {
     put: vecmem::Put,
-    size: usize,
 }
 
 #[pymethods]
@@ -32,15 +31,19 @@ impl Put {
         value: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let json = write_object(value, "value")?;
-        let size = json.len();
-        Ok(Self { put: put_json(namespace, key, json, options)?, size })
+        Ok(Self { put: put(namespace, key, value, options)? })
     }
 
     /// Bytes of the value's JSON text.
     #[getter]
     fn size(&self) -> usize {
-        self.size
+        self.put.json().len()
+    }
+
+    /// The value as it will be read: what became of the mapping since the put was made is not in it.
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        read(py, self.put.json())
     }
 
     /// The same put with `vectors`, (path, vector) pairs, besides those it has; `model` and `texts` as in `Engine.put`, of all of them.
@@ -56,7 +59,7 @@ impl Put {
         let py = vectors.py();
         let vectors = field_vectors(vectors)?.into_iter();
         let put = vectors.fold(self.put.clone(), |put, (path, values)| put.field_vector(&path, values));
-        Ok(Self { put: embedded(put, py, model, texts)?, size: self.size })
+        Ok(Self { put: embedded(put, py, model, texts)? })
     }
 }
 
@@ -94,15 +97,7 @@ pub(crate) fn put(
     value: &Bound<'_, PyAny>,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<vecmem::Put> {
-    put_json(namespace, key, write_object(value, "value")?, options)
-}
-
-fn put_json(
-    namespace: &Bound<'_, PyAny>,
-    key: &Bound<'_, PyAny>,
-    json: String,
-    options: Option<&Bound<'_, PyDict>>,
-) -> PyResult<vecmem::Put> {
+    let json = write_object(value, "value")?;
     let put = vecmem::Put::new(&self::namespace(namespace)?, text(key, "key")?, json);
     let Some(options) = options else { return Ok(put) };
     let mut given = Given::default();

@@ -6,7 +6,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from vecmem._vecmem import Columns, Delete, Engine, Hit, Item, Listing, Put, Scan, Snapshot, __version__
+from vecmem._vecmem import Columns, Delete, Engine, Filter, Hit, Item, Listing, Put, Scan, Snapshot, __version__
 from vecmem.answers import Answer
 from vecmem.errors import (
     BusyError,
@@ -49,6 +49,7 @@ __all__ = [
     "DiskFullError",
     "Engine",
     "FencedError",
+    "Filter",
     "ForkedError",
     "Hit",
     "InvalidInputError",

@@ -18,8 +18,15 @@ from vecmem.answers import Answer
 
 __version__: str
 
+# Limits of the engine, for checks that come before the engine.
+_BATCH_OPERATIONS: int
+_KEY_BYTES: int
+_LABELS: int
+_LABEL_BYTES: int
+_SQUARED_NORM: float
+_VECTORS_PER_ITEM: int
+
 Labels: TypeAlias = Sequence[str]
-Filter: TypeAlias = Mapping[str, Any]
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 # ``list`` is a method of some classes below.
 ListOf: TypeAlias = list
@@ -61,7 +68,7 @@ class ListingOptions(ReadOptions, total=False):
 
     prefix: Labels | None
     everything: bool
-    filter: Filter | None
+    filter: Filter | Mapping[str, Any] | None
 
 class ListOptions(ListingOptions, total=False):
     """What a list may be asked for besides: limit and offset."""
@@ -177,12 +184,20 @@ class Listing:
     def page(self, offset: int = 0, limit: int = 100) -> Answer: ...
 
 @final
+class Filter:
+    """Conditions on values, checked once, for any number of reads."""
+
+    def __new__(cls, conditions: Filter | Mapping[str, Any]) -> Filter: ...
+
+@final
 class Put:
     """A put for ``Engine.write`` and ``Engine.put_many``; it takes the arguments of ``Engine.put``."""
 
     def __new__(cls, namespace: Labels, key: str, value: Mapping[str, Any], **options: Unpack[PutOptions]) -> Put: ...
     @property
     def size(self) -> int: ...
+    @property
+    def value(self) -> dict[str, Any]: ...
     def with_vectors(
         self,
         vectors: Sequence[tuple[str, ArrayLike]],

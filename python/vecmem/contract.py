@@ -6,20 +6,23 @@ versions check less. So the checks are here, with LangGraph's own messages.
 Invariants of what ``checked`` returns:
 * namespaces, prefixes and paths are tuples of labels that LangGraph accepts (the first may be ``langgraph``, as in
   ``batch`` of LangGraph's stores); that of a put is not empty; keys are ``str``;
+* namespaces and keys are within the limits of the engine, and text that it can hold;
 * limits and offsets are integers from 0 to ``COUNT_MAX``; a query is ``None`` or a text that is not empty; a filter is
-  ``None`` or a mapping that is not empty;
+  ``None`` or the engine's, which has parsed it; ``refresh_ttl`` is a bool;
 * a value is ``None``, for a delete, or a mapping; a time to live is ``None`` or a positive number of minutes.
 """
 
 from __future__ import annotations
 
 import functools
-import math
+import itertools
 import operator
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from numbers import Real
+from typing import Any, NamedTuple
 
+import numpy
 from langgraph.store.base import (
     GetOp,
     InvalidNamespaceError,
@@ -30,7 +33,8 @@ from langgraph.store.base import (
     SearchOp,
 )
 
-from .errors import InvalidInputError, InvalidValueError
+from ._vecmem import _BATCH_OPERATIONS, _KEY_BYTES, _LABEL_BYTES, _LABELS, Filter
+from .errors import InvalidInputError, InvalidValueError, LimitError
 
 COUNT_MAX = 2**62
 """Larger limits and offsets mean the same: more than any store holds."""
@@ -39,14 +43,35 @@ MINUTES_MAX = 1e9
 """The longest time to live, in minutes: some 1,900 years. ``None`` never expires."""
 
 
-def checked(op: Op) -> Op:
-    """``op`` in its one form, mostly as it is. Raises for anything that the contract refuses."""
+class Search(NamedTuple):
+    """A ``SearchOp`` that was checked."""
+
+    prefix: tuple[str, ...]
+    filter: Filter | None
+    limit: int
+    offset: int
+    query: str | None
+    refresh_ttl: bool
+
+
+def operations(ops: Iterable[Op]) -> list[Op]:
+    """The operations of a batch; of an endless iterator, only so many are taken that they are too many."""
+    if not isinstance(ops, Iterable):
+        raise InvalidValueError(f"ops must be an iterable of operations, but got {type(ops).__name__}")
+    found = list(itertools.islice(ops, _BATCH_OPERATIONS + 1))
+    if len(found) > _BATCH_OPERATIONS:
+        raise LimitError(f"a batch may have {_BATCH_OPERATIONS:,} operations, and this one has more; split it")
+    return found
+
+
+def checked(op: Op) -> GetOp | Search | PutOp | ListNamespacesOp:
+    """``op`` in its one form, mostly as it is. Raises for anything that the contract or the engine refuses."""
     if isinstance(op, GetOp):
         return checked_get(op)
     if isinstance(op, SearchOp):
         prefix, conditions, query = labels(op.namespace_prefix), _filter(op.filter), _query(op.query)
         limit, offset = count("limit", op.limit), count("offset", op.offset)
-        return SearchOp(prefix, conditions, limit, offset, query, op.refresh_ttl)
+        return Search(prefix, conditions, limit, offset, query, _truth("refresh_ttl", op.refresh_ttl))
     if isinstance(op, PutOp):
         namespace, key, ttl = labels(op.namespace), _key(op.key), minutes("ttl", op.ttl)
         _check_value(op.value)
@@ -57,7 +82,7 @@ def checked(op: Op) -> Op:
         return PutOp(namespace, key, op.value, op.index, ttl)
     if isinstance(op, ListNamespacesOp):
         return ListNamespacesOp(
-            match_conditions=tuple(_condition(condition) for condition in op.match_conditions or ()),
+            match_conditions=_conditions(op.match_conditions),
             max_depth=None if op.max_depth is None else count("max_depth", op.max_depth),
             limit=count("limit", op.limit),
             offset=count("offset", op.offset),
@@ -67,8 +92,10 @@ def checked(op: Op) -> Op:
 
 def checked_get(op: GetOp) -> GetOp:
     """``checked`` of the most frequent operation."""
-    namespace, key = labels(op.namespace), _key(op.key)
-    return op if namespace is op.namespace and key is op.key else GetOp(namespace, key, op.refresh_ttl)
+    namespace, key, refresh_ttl = labels(op.namespace), _key(op.key), _truth("refresh_ttl", op.refresh_ttl)
+    if namespace is op.namespace and key is op.key and refresh_ttl is op.refresh_ttl:
+        return op
+    return GetOp(namespace, key, refresh_ttl)
 
 
 def labels(namespace: Iterable[str]) -> tuple[str, ...]:
@@ -84,7 +111,7 @@ def labels(namespace: Iterable[str]) -> tuple[str, ...]:
             f"Invalid namespace {shown(namespace)}. A namespace must be a tuple of labels, "
             f"but got {type(namespace).__name__}."
         )
-    found = tuple(namespace)
+    found = tuple(itertools.islice(namespace, _LABELS + 1))  # one more than allowed is refused; there may be no end
     _check_labels(found)
     return found
 
@@ -104,6 +131,9 @@ def _check_labels(found: tuple[Any, ...]) -> None:
             )
         if not label:
             raise InvalidNamespaceError(f"Namespace labels cannot be empty strings. Got {label} in {found}")
+        check_text("a label of a namespace", label, _LABEL_BYTES)
+    if len(found) > _LABELS:
+        raise LimitError(f"a namespace may have {_LABELS} labels, and this one has more")
 
 
 # The same few namespaces come again and again; those that are refused are not remembered.
@@ -118,6 +148,21 @@ def _not_a_label(label: Any, found: tuple[Any, ...]) -> str:
         return f"Invalid namespace label {shown(label)} found. {reason}"
 
 
+def check_text(what: str, text: str, bytes_max: int) -> None:
+    """Refuses text that has no UTF-8, or too much of it."""
+    if text.isascii():
+        size = len(text)
+    else:
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise InvalidValueError(
+                f"{what} holds a lone surrogate, which no UTF-8 text can; encode it otherwise: {shown(text)}"
+            ) from None
+    if size > bytes_max:
+        raise LimitError(f"{what} may have {bytes_max:,} bytes, and this one has {size:,}")
+
+
 def count(name: str, number: Any) -> int:
     """A limit, an offset or a depth: at least 0."""
     if type(number) is int and 0 <= number <= COUNT_MAX:
@@ -129,7 +174,7 @@ def count(name: str, number: Any) -> int:
     except TypeError:
         raise InvalidValueError(f"{name} must be an integer, but got {shown(number)}") from None
     if found < 0:
-        raise InvalidInputError(f"{name} must not be negative, but got {found}")
+        raise InvalidInputError(f"{name} must not be negative, but got {shown(found)}")
     return min(found, COUNT_MAX)
 
 
@@ -137,24 +182,35 @@ def minutes(name: str, time: Any) -> float | None:
     """A time to live or an interval, if there is one: above 0."""
     if time is None:
         return None
-    if isinstance(time, bool) or not isinstance(time, (int, float)):
+    if isinstance(time, bool) or not isinstance(time, Real):
         raise InvalidValueError(f"{name} must be a number of minutes or None, but got {shown(time)}")
-    if math.isnan(time) or not 0 < time <= MINUTES_MAX:
-        raise InvalidInputError(f"{name} must be above 0 and at most {MINUTES_MAX:.0f} minutes, but got {time}")
+    if not 0 < time <= MINUTES_MAX:  # nor is NaN
+        raise InvalidInputError(f"{name} must be above 0 and at most {MINUTES_MAX:.0f} minutes, but got {shown(time)}")
     return float(time)
 
 
 def shown(argument: Any) -> str:
     """``repr``, for messages: of bounded length and depth, whatever somebody passed."""
-    return reprlib.repr(argument)
+    try:
+        return reprlib.repr(argument)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"{type(argument).__name__} of too many digits"
 
 
 def _key(key: Any) -> str:
     # As in `BaseStore.put`, which operations that reach `batch` without it have not passed.
     try:
-        return key if isinstance(key, str) else str(key)
-    except RecursionError:
+        text = key if isinstance(key, str) else str(key)
+    except (RecursionError, ValueError):
         raise InvalidValueError(f"a key must be a string, but got {shown(key)}") from None
+    check_text("a key", text, _KEY_BYTES)
+    return text
+
+
+def _truth(name: str, flag: Any) -> bool:
+    if isinstance(flag, (bool, numpy.bool_)):
+        return bool(flag)
+    raise InvalidValueError(f"{name} must be True or False, but got {shown(flag)}")
 
 
 def _query(query: Any) -> str | None:
@@ -163,11 +219,11 @@ def _query(query: Any) -> str | None:
     raise InvalidValueError(f"query must be a string or None, but got {type(query).__name__}")
 
 
-def _filter(conditions: Any) -> dict[str, Any] | None:
-    if conditions is None or isinstance(conditions, dict):
-        return conditions or None
+def _filter(conditions: Any) -> Filter | None:
+    if conditions is None or isinstance(conditions, Filter):
+        return conditions
     if isinstance(conditions, Mapping):
-        return dict(conditions) or None
+        return Filter(conditions) if conditions else None
     raise InvalidValueError(f"filter must be a dict or None, but got {type(conditions).__name__}")
 
 
@@ -177,6 +233,14 @@ def _check_value(value: Any) -> None:
     raise InvalidValueError(
         f"a value must be a mapping such as a dict, or None to delete, but got {type(value).__name__}"
     )
+
+
+def _conditions(conditions: Any) -> tuple[MatchCondition, ...]:
+    if conditions is None:
+        return ()
+    if isinstance(conditions, (list, tuple)) and all(isinstance(each, MatchCondition) for each in conditions):
+        return tuple(map(_condition, conditions))
+    raise InvalidValueError(f"match_conditions must be a tuple of MatchCondition or None, but got {shown(conditions)}")
 
 
 def _condition(condition: MatchCondition) -> MatchCondition:

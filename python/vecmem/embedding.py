@@ -20,9 +20,11 @@ from typing import Any
 
 import numpy
 from langgraph.store.base import ensure_embeddings, get_text_at_path, tokenize_path
+from langgraph.store.base.embed import EmbeddingsLambda
 
-from ._vecmem import _vector
-from .contract import shown
+from . import loop
+from ._vecmem import _LABEL_BYTES, _SQUARED_NORM, _vector
+from .contract import check_text, shown
 from .errors import InvalidInputError, InvalidValueError
 
 METRICS = {"cosine": "cosine", "l2": "l2", "inner_product": "dot"}
@@ -30,6 +32,9 @@ METRICS = {"cosine": "cosine", "l2": "l2", "inner_product": "dot"}
 
 QUERY_THREADS = 8
 """Queries of one batch that are embedded at a time."""
+
+PATH_BYTES_MAX = _LABEL_BYTES - len(".4095")
+"""Of the path of a field, so that the names of its vectors are not too long."""
 
 Path = tuple[str, "str | list[str]"]
 Array = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
@@ -78,7 +83,7 @@ class Embedder:
             )
         self.dims: int = dims
         self.metric = METRICS[metric]
-        self.embeddings = ensure_embeddings(index.get("embed"))
+        self.embeddings = _serving_both(ensure_embeddings(index.get("embed")))
         self.model = _model_name(index, self.embeddings)
         fields = index.get("fields")
         self.fields = self.paths(["$"] if fields is None else fields)
@@ -88,6 +93,8 @@ class Embedder:
         """The paths of ``fields`` or of a put's ``index``, tokenized once."""
         if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
             raise InvalidValueError(f"index must be None, False or a list of field paths, but got {shown(paths)}")
+        for path in paths:
+            check_text("a field path", path, PATH_BYTES_MAX)
         return [(path, path if path == "$" else tokenize_path(path)) for path in paths]
 
     @staticmethod
@@ -145,7 +152,25 @@ class Embedder:
                 f"{method} must return {len(texts)} vectors of {self.dims} numbers (index['dims']), "
                 f"but returned {len(rows)} of {', '.join(map(str, sorted(lengths))) or 'none'}"
             )
+        for row in rows:
+            if not float(row @ row) <= _SQUARED_NORM:  # nor is that of one that holds NaN
+                raise InvalidInputError(
+                    f"{method} must return vectors of finite numbers with a squared norm of at most {_SQUARED_NORM:g}, "
+                    f"but returned {shown(row.tolist())}"
+                )
         return rows
+
+
+class _AsyncFunction(EmbeddingsLambda):
+    """An async embedding function that serves synchronous calls too, which LangGraph's class refuses."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return loop.run(self.aembed_documents(texts))
+
+
+def _serving_both(embeddings: Any) -> Any:
+    only_async = type(embeddings) is EmbeddingsLambda and not hasattr(embeddings, "func")
+    return _AsyncFunction(embeddings.afunc) if only_async else embeddings
 
 
 def _model_name(index: Mapping[str, Any], embeddings: Any) -> str | None:

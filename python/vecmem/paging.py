@@ -1,4 +1,4 @@
-"""The memory of listings: whoever asks for the next page goes on in the list that the page before came from.
+"""The memory of lists: whoever asks for the next page goes on in the list that the page before came from.
 
 Deep Agents lists a namespace by offset, 100 items a page. Were each page a read of its own, a write in between would
 shift the offsets, and a row would be lost or come twice; and each page would look for its place from the start. So, per

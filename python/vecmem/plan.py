@@ -1,8 +1,9 @@
 """One batch, from operations to results: check everything, embed, read, write.
 
 Invariants:
-* Nothing is read, embedded or written before every operation has passed its check, and nothing is written before all
-  texts are embedded.
+* Nothing is read, embedded or written before every operation has passed its check, and nothing is read or written
+  before all texts are embedded.
+* Texts are those of values as they are written, whatever other threads make of the mappings meanwhile.
 * All reads of a batch see the moment before its writes, and all of them the same one.
 * The last write of a key wins. All writes are one batch of the engine: one log record, all of it or nothing.
 """
@@ -13,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
+from langgraph.store.base import GetOp, Op, PutOp, Result
 
 from . import reads
-from ._vecmem import Delete, Engine, Put
-from .contract import checked
+from ._vecmem import _VECTORS_PER_ITEM, Delete, Engine, Put
+from .contract import Search, checked, shown
 from .embedding import Array, Embedder, Path, Texts, Vectors
+from .errors import LimitError
 from .index_rules import IndexRule
 from .paging import PagingMemory
 from .reads import Namespace
@@ -86,11 +88,11 @@ class Plan:
     def run(self, vectors: Vectors | None = None) -> list[Result]:
         """Reads, then writes; one result per operation."""
         results: list[Result] = [None] * self._size
+        documents = self._known | vectors.documents if vectors else self._known
+        operations = [self._ready(write, documents) for write in self._writes]
         if self._reads:
             self._read(results, vectors.queries if vectors else {})
-        if self._writes:
-            documents = self._known | vectors.documents if vectors else self._known
-            operations = [self._ready(write, documents) for write in self._writes]
+        if operations:
             try:
                 self._core.engine.write(operations)
             finally:
@@ -104,7 +106,7 @@ class Plan:
         for place, op in self._reads:
             if isinstance(op, GetOp):
                 results[place] = reads.get(source, op, include_expired)
-            elif isinstance(op, SearchOp):
+            elif isinstance(op, Search):
                 vector = queries.get(op.query) if op.query else None
                 pages = reads.Pages(core.pages, self._owner) if alone else None
                 results[place] = reads.search(source, op, vector, include_expired, pages)
@@ -120,21 +122,27 @@ class Plan:
         if times is not None:
             options["created_at"], options["updated_at"] = times
         put = Put(op.namespace, op.key, op.value, **options)
-        paths = self._paths(op, op.value, put.size)
-        return _Write(put, Embedder.texts(op.value, paths) if paths else ())
+        if self._core.embedder is None or op.index is False:
+            return _Write(put)
+        value = put.value
+        paths = self._paths(op, value, put.size)
+        texts = Embedder.texts(value, paths) if paths else ()
+        if len(texts) > _VECTORS_PER_ITEM:
+            raise LimitError(
+                f"an item may have {_VECTORS_PER_ITEM:,} vectors, and {shown(op.key)} has {len(texts):,} texts to embed"
+            )
+        return _Write(put, texts)
 
     def _paths(self, op: PutOp, value: Mapping[str, Any], size: int) -> Sequence[Path]:
         """What of a put is embedded: what its ``index`` says, else the first rule that fits, else the configured
         fields."""
-        embedder = self._core.embedder
-        if embedder is None or op.index is False:
-            return ()
+        assert self._core.embedder is not None
         if op.index is not None:
             return Embedder.paths(op.index)
         for rule in self._core.rules:
             if rule.fits(op.namespace, value, size):
                 return Embedder.paths(rule.paths)
-        return embedder.fields
+        return self._core.embedder.fields
 
     def _texts(self) -> Texts:
         """The texts to embed, each once; those that the engine has the vectors of are looked up there."""
@@ -145,7 +153,7 @@ class Plan:
             known = core.engine.known_embeddings(core.embedder.model, documents)
             self._known = {text: vector for text, vector in zip(documents, known, strict=True) if vector is not None}
             documents = [text for text in documents if text not in self._known]
-        asked = (op.query for _, op in self._reads if isinstance(op, SearchOp) and op.query and op.limit)
+        asked = (op.query for _, op in self._reads if isinstance(op, Search) and op.query and op.limit)
         return Texts(documents, list(dict.fromkeys(asked)))
 
     def _ready(self, write: _Write, documents: dict[str, Array]) -> Put | Delete:

@@ -8,17 +8,18 @@ Invariants:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from langgraph.store.base import GetOp, Item, ListNamespacesOp, MatchCondition, SearchItem, SearchOp
+from langgraph.store.base import GetOp, Item, ListNamespacesOp, MatchCondition, SearchItem
 
 from ._vecmem import Reader, _get_item, _search_items
+from .contract import Search
 from .embedding import Array
 from .paging import PagingMemory
+from .ranking import Ranking
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -27,7 +28,7 @@ Namespace = tuple[str, ...]
 
 @dataclass(slots=True)
 class Pages:
-    """Where a listing that goes on in an earlier page finds it, and whose page it is."""
+    """Where a page that goes on in the list of an earlier one finds it, and whose page it is."""
 
     memory: PagingMemory
     owner: object | None = None
@@ -42,26 +43,24 @@ def get(source: Reader, op: GetOp, include_expired: bool) -> Item | None:
 
 
 def search(
-    source: Any, op: SearchOp, vector: Array | None, include_expired: bool, pages: Pages | None
+    source: Any, op: Search, vector: Array | None, include_expired: bool, pages: Pages | None
 ) -> list[SearchItem]:
     """The items below the prefix that match: best first where there is a vector, then, or without one, the newest
     first.
 
-    Items without vectors follow the scored ones, as part of the same list. Later pages of a scored list are searched
-    exactly: a walk of a graph may find another list for each page.
+    Items without vectors follow the scored ones, as part of the same list. A later page that goes on in no kept list is
+    searched exactly: a walk of a graph may find another list for each page.
     """
     if not op.limit:
         return []
     asked: dict[str, Any] = {"filter": op.filter, "include_expired": include_expired, "refresh_ttl": op.refresh_ttl}
-    asked |= {"prefix": op.namespace_prefix} if op.namespace_prefix else {"everything": True}
+    asked |= {"prefix": op.prefix} if op.prefix else {"everything": True}
+    if pages is not None and (hits := _page(source, op, vector, asked, pages)) is not None:
+        return _search_items(hits)
+    page = {"limit": op.limit, "offset": op.offset}
     if vector is not None:
-        page = {"limit": op.limit, "offset": op.offset}
-        hits = source.search(vector=vector, tail=True, exact=op.offset > 0, **page, **asked)
-    elif pages is not None:
-        hits = _page(source, op, asked, pages)
-    else:
-        hits = source.list(limit=op.limit, offset=op.offset, **asked)
-    return _search_items(hits)
+        return _search_items(source.search(vector=vector, tail=True, exact=op.offset > 0, **page, **asked))
+    return _search_items(source.list(**page, **asked))
 
 
 def list_namespaces(source: Reader, op: ListNamespacesOp, include_expired: bool) -> list[Namespace]:
@@ -82,27 +81,20 @@ def to_micros(time: datetime) -> int:
     return (time.replace(tzinfo=time.tzinfo or timezone.utc) - _EPOCH) // timedelta(microseconds=1)
 
 
-def _page(source: Any, op: SearchOp, asked: dict[str, Any], pages: Pages) -> list[Any]:
-    """A page of a listing, from the list of the page before if there is one."""
-    question = _question(op, asked)
-    kept = None if question is None else pages.memory.take(pages.owner, question, op.offset)
-    if question is None or (kept is None and op.offset):
-        found: list[Any] = source.list(limit=op.limit, offset=op.offset, **asked)
-        return found
-    listing = source.snapshot().listing(**asked) if kept is None else kept
-    hits: list[Any] = listing.page(op.offset, op.limit)
+def _page(source: Any, op: Search, vector: Array | None, asked: dict[str, Any], pages: Pages) -> list[Any] | None:
+    """A page of the list of the page before, or the first page of a list; ``None`` for a page of no known list."""
+    query = None if vector is None else op.query
+    question = (op.prefix, repr(op.filter), query, op.limit, asked["include_expired"], op.refresh_ttl)
+    kept = pages.memory.take(pages.owner, question, op.offset)
+    if kept is None:
+        if op.offset:
+            return None
+        snapshot = source.snapshot()
+        kept = snapshot.listing(**asked) if vector is None else Ranking(snapshot, vector, asked)
+    hits: list[Any] = kept.page(op.offset, op.limit)
     if len(hits) == op.limit:
-        pages.memory.keep(pages.owner, question, listing, op.offset + op.limit)
+        pages.memory.keep(pages.owner, question, kept, op.offset + op.limit)
     return hits
-
-
-def _question(op: SearchOp, asked: dict[str, Any]) -> Hashable | None:
-    """What two pages of one list have in common; ``None`` for a filter that has no JSON."""
-    try:
-        conditions = json.dumps(op.filter, sort_keys=True) if op.filter else ""
-    except (TypeError, ValueError, RecursionError):
-        return None
-    return op.namespace_prefix, conditions, op.limit, asked["include_expired"], asked["refresh_ttl"]
 
 
 def _merge(conditions: Iterable[MatchCondition]) -> list[str] | None:

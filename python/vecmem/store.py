@@ -109,7 +109,7 @@ class Store(LoggedWrites):
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Executes the operations: reads see the state before the batch; all writes happen, or none."""
-        ops = list(ops)
+        ops = contract.operations(ops)
         try:
             return self._execute(ops)
         except Exception as error:
@@ -119,7 +119,7 @@ class Store(LoggedWrites):
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """The same, without blocking the event loop: a cancelled call has been executed or will be, wholly, or not at
         all."""
-        ops = list(ops)
+        ops = contract.operations(ops)
         try:
             return await self._aexecute(ops)
         except Exception as error:
@@ -207,6 +207,7 @@ class Store(LoggedWrites):
     def sweep_ttl(self) -> int:
         """Deletes expired items; returns how many. Until then, reads return them unless ``ttl_config["omit_expired"]``
         is true."""
+        self._core.pages.expire()
         return self._core.engine.sweep()
 
     def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> concurrent.futures.Future[None]:
@@ -294,6 +295,7 @@ class Store(LoggedWrites):
 
     def stats(self) -> dict[str, Any]:
         """What the store holds and does, for people and monitoring."""
+        self._core.pages.expire()
         return self._core.engine.stats()
 
     def check(self, repair: bool = False) -> dict[str, Any]:
@@ -302,10 +304,12 @@ class Store(LoggedWrites):
 
     def flush(self) -> None:
         """Returns when everything written so far survives a power loss, whatever the durability."""
+        self._core.pages.expire()
         self._core.engine.flush()
 
     def compact(self) -> None:
         """Gives back the space of what was deleted and replaced, now."""
+        self._core.pages.expire()
         self._core.engine.compact()
 
     # For `migrate`

@@ -49,6 +49,11 @@ impl Put {
         }
     }
 
+    /// The JSON object that is put.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
     /// The item's embedding: `dims` finite numbers.
     #[must_use]
     pub fn vector(self, values: impl Into<Vec<f32>>) -> Self {

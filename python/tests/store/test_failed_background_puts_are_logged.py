@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import logging
 import threading
+from typing import Any
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -68,8 +70,8 @@ def test_after_a_cancel(caplog: pytest.LogCaptureFixture) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             logged.set()
 
-    class Slow(dict):  # type: ignore[type-arg]
-        def get(self, *_: object) -> None:
+    class Slow(collections.UserDict):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
             reached.set()
             assert go_on.wait(60)
             raise OSError("the value went away")

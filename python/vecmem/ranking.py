@@ -1,0 +1,52 @@
+"""Pages of a search by meaning: slices of one ranking, as of one moment, with nothing lost or repeated between them.
+
+The first page may be found by walking a graph, which is fast and may miss an item that belongs there. Later pages are
+taken from the exact ranking, less what came before, so what the walk missed comes on the next page.
+
+Invariants:
+* Pages are asked in order, each where the one before ended; together they are the exact ranking, each item once.
+* Addresses are remembered only until the pages are the exact ranking's beginning, mostly for one page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .embedding import Array
+
+Address = tuple[tuple[str, ...], str]
+
+
+class Ranking:
+    """The items of a scope, most similar first, then those without vectors; the counterpart of the engine's listing."""
+
+    __slots__ = ("_asked", "_snapshot", "_unlike")
+
+    def __init__(self, snapshot: Any, vector: Array, asked: dict[str, Any]) -> None:
+        self._snapshot = snapshot
+        self._asked = {"vector": vector, "tail": True, **asked}
+        # What was returned, if that is not the exact ranking's beginning.
+        self._unlike: set[Address] = set()
+
+    def page(self, offset: int, limit: int) -> list[Any]:
+        """The items from ``offset`` on, which is how many were returned before, at most ``limit``."""
+        if not offset:
+            hits = self._search(0, limit, exact=False)
+            self._unlike = {_address(hit) for hit in hits}
+            return hits
+        if not self._unlike:
+            return self._search(offset, limit, exact=True)
+        beginning = self._search(0, offset + limit, exact=True)
+        hits = [hit for hit in beginning if _address(hit) not in self._unlike][:limit]
+        self._unlike.update(map(_address, hits))
+        if self._unlike == {_address(hit) for hit in beginning}:
+            self._unlike = set()
+        return hits
+
+    def _search(self, offset: int, limit: int, exact: bool) -> list[Any]:
+        found: list[Any] = self._snapshot.search(offset=offset, limit=limit, exact=exact, **self._asked)
+        return found
+
+
+def _address(hit: Any) -> Address:
+    return hit.namespace, hit.key
