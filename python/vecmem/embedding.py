@@ -153,7 +153,8 @@ class Embedder:
                 f"but returned {len(rows)} of {', '.join(map(str, sorted(lengths))) or 'none'}"
             )
         for row in rows:
-            if not float(row @ row) <= _SQUARED_NORM:  # nor is that of one that holds NaN
+            wide = row.astype(numpy.float64)  # in which no square of a float32 overflows
+            if not float(wide @ wide) <= _SQUARED_NORM:  # nor is that of one that holds NaN
                 raise InvalidInputError(
                     f"{method} must return vectors of finite numbers with a squared norm of at most {_SQUARED_NORM:g}, "
                     f"but returned {shown(row.tolist())}"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from embeddings import DIMS, Recorded, index, vector_of
 from langchain_core.embeddings import Embeddings
-from langgraph.store.base import GetOp, PutOp
+from langgraph.store.base import GetOp, PutOp, SearchOp
 
 import vecmem
 
@@ -80,6 +80,34 @@ def test_an_async_function_serves_async_calls() -> None:
             assert (await store.asearch((), query="tea"))[0].score is not None
 
     asyncio.run(use())
+
+
+def test_an_async_function_serves_sync_calls_on_a_loop_of_its_own() -> None:
+    user: contextvars.ContextVar[str] = contextvars.ContextVar("user")
+    seen: list[tuple[Any, str]] = []
+
+    async def embed(texts: list[str]) -> list[list[float]]:
+        await asyncio.sleep(0)
+        seen.append((asyncio.get_running_loop(), user.get()))
+        if texts == ["again"]:
+            store.put(("a",), "inner", {"text": "inner"})
+        return [vector_of(text) for text in texts]
+
+    async def within_a_loop() -> None:
+        store.put(("a",), "other", {"text": "other"})
+
+    user.set("ada")
+    with vecmem.Store(index={"dims": DIMS, "embed": embed, "fields": ["text"]}) as store:
+        store.put(("a",), "k", {"text": "tea"})
+        found = store.batch([SearchOp((), query="tea"), SearchOp((), query="coffee")])
+        assert [item.key for item in found[0]] == ["k"] and found[0][0].score == pytest.approx(1.0)  # type: ignore[index,union-attr]
+        user.set("grace")
+        asyncio.run(within_a_loop())
+        with pytest.raises(RuntimeError, match="use the store's async methods there"):
+            store.put(("a",), "outer", {"text": "again"})
+        assert sorted(item.key for item in store.search(())) == ["k", "other"]
+    assert [name for _, name in seen] == ["ada"] * 3 + ["grace"] * 2
+    assert len({id(loop) for loop, _ in seen}) == 1 and seen[0][0].is_running()
 
 
 def test_synchronous_models_stay_off_the_loop() -> None:

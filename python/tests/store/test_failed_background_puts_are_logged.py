@@ -6,7 +6,6 @@ import asyncio
 import collections
 import logging
 import threading
-from typing import Any
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import threading
 
+import pytest
+
+import vecmem
 from vecmem.paging import LISTINGS, SECONDS, PagingMemory, current_owner
 
 
@@ -77,3 +80,17 @@ def test_other_offsets() -> None:
     memory.keep(me, "question", Listing(), 100)
     assert memory.take(me, "question", 200) is None
     assert memory.take(me, "question", 100) is None, "the list was given up"
+
+
+@pytest.mark.parametrize("use", ["flush", "compact", "stats", "sweep_ttl"])
+def test_upkeep_lets_go_of_what_is_over(plain_store: vecmem.Store, use: str) -> None:
+    for number in range(2):
+        plain_store.put(("a",), f"{number}", {})
+    pages, clock = plain_store._core.pages, Clock()
+    pages._clock = clock
+    plain_store.search(("a",), limit=1)
+    getattr(plain_store, use)()
+    assert len(pages) == 1
+    clock.now = SECONDS
+    getattr(plain_store, use)()
+    assert len(pages) == 0

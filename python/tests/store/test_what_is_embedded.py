@@ -191,3 +191,20 @@ WRONG_INDEX: list[tuple[Any, str]] = [
 def test_wrong_configurations_are_refused(configuration: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         vecmem.Store(index=configuration)
+
+
+class Changing(dict):  # type: ignore[type-arg]
+    """Holds one thing, and says another when asked again, as if another thread had changed it meanwhile."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return "changed"
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return "base64" if key == "encoding" else "changed"
+
+
+def test_texts_are_those_of_the_value_as_written(store: vecmem.Store) -> None:
+    store.put(("a",), "k", Changing(text="written"))
+    item = store.get(("a",), "k")
+    assert item is not None and item.value == {"text": "written"}
+    assert vectors(store) == {"text": vector_of("written")}
