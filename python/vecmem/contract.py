@@ -19,7 +19,6 @@ import itertools
 import operator
 import reprlib
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy
@@ -182,7 +181,7 @@ def minutes(name: str, time: Any) -> float | None:
     """A time to live or an interval, if there is one: above 0."""
     if time is None:
         return None
-    if isinstance(time, bool) or not isinstance(time, Real):
+    if isinstance(time, bool) or not isinstance(time, (int, float, numpy.integer, numpy.floating)):
         raise InvalidValueError(f"{name} must be a number of minutes or None, but got {shown(time)}")
     if not 0 < time <= MINUTES_MAX:  # nor is NaN
         raise InvalidInputError(f"{name} must be above 0 and at most {MINUTES_MAX:.0f} minutes, but got {shown(time)}")

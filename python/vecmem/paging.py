@@ -9,8 +9,8 @@ Invariants:
   same question within ``SECONDS``, and that thread or task has written nothing since. Any other page is read afresh.
 * A forked child begins with an empty memory.
 * At most ``LISTINGS`` lists are kept, for they keep a moment of the store, and what was deleted since, from being
-  cleaned up. Those whose time is over, or whose thread or task has ended, go at the next use of the memory, whoever
-  uses it.
+  cleaned up. Those whose time is over go at the next use of the memory, whoever uses it, or at the next upkeep of the
+  store; those whose thread or task has ended go with any write or upkeep, if not before.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class PagingMemory:
             return None
         owner = current_owner() if owner is None else owner
         with self._lock:
-            self._clean()
+            self._drop_late()
             kept = self._kept.pop((id(owner), question), None)
         if kept is None or kept.owner() is not owner or kept.next_offset != offset:
             return None
@@ -96,7 +96,7 @@ class PagingMemory:
         with self._lock:
             self._kept[id(owner), question] = kept
             self._kept.move_to_end((id(owner), question))
-            self._clean()
+            self._drop_late()
 
     def forget(self, owner: object | None) -> None:
         """``owner`` writes: its next page shows that."""
@@ -109,7 +109,7 @@ class PagingMemory:
                 del self._kept[place]
 
     def expire(self) -> None:
-        """Lets go of lists whose time is over."""
+        """Lets go of lists whose time is over, or whose thread or task has ended."""
         if self._kept:
             with self._lock:
                 self._clean()
@@ -123,10 +123,14 @@ class PagingMemory:
         return len(self._kept)
 
     def _clean(self) -> None:
-        while self._kept and (self._first().deadline <= self._clock() or len(self._kept) > LISTINGS):
-            self._kept.popitem(last=False)
+        self._drop_late()
         for place in [place for place, kept in self._kept.items() if kept.owner() is None]:
             del self._kept[place]
+
+    def _drop_late(self) -> None:
+        now = self._clock()
+        while self._kept and (self._first().deadline <= now or len(self._kept) > LISTINGS):
+            self._kept.popitem(last=False)
 
     def _first(self) -> _Kept:
         return next(iter(self._kept.values()))
