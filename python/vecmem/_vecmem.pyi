@@ -7,7 +7,6 @@ Durations are float seconds, instants int microseconds since 1970 UTC.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypedDict, final, overload
 
 from numpy import float32, int64, uint64
@@ -321,12 +320,7 @@ class Snapshot(Reader):
 
     def close(self) -> None: ...
     def __enter__(self) -> Snapshot: ...
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
 
 @final
 class Engine(Reader):
@@ -385,12 +379,7 @@ class Engine(Reader):
     def set_setting(self, name: str, json: str | None) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Engine: ...
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
 
 def _get_item(
     reader: Reader, namespace: tuple[str, ...], key: str, include_expired: bool, refresh_ttl: bool, /
