@@ -16,7 +16,8 @@ store classes, are replaced. Told by environment variables (``suites.run`` sets 
     not say. SqliteStore takes that for the default, and ``test_ttl_override_default`` relies on it; ``BaseStore``
     documents ``True``.
 ``CONFORMANCE_LEFT_OUT``: tests that are not run, as ``file::test``.
-``CONFORMANCE_COUNTS``: a file for the counts, as JSON.
+``CONFORMANCE_PROGRESS``: a file of JSON lines, (test, what became of it). Tests that it names already are not run: so a
+    run goes on behind a test that hung and took the process with it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from langgraph.store.base.batch import AsyncBatchedBaseStore
 
 STORE = os.environ["CONFORMANCE_STORE"]
 SUITE = os.environ["CONFORMANCE_SUITE"]
+PROGRESS = Path(os.environ["CONFORMANCE_PROGRESS"]) if "CONFORMANCE_PROGRESS" in os.environ else None
 SQLITE_TTL_DEFAULT = os.environ.get("CONFORMANCE_SQLITE_TTL_DEFAULT") == "1"
 
 # The statements that the suites send to tables, by how they begin, and the hook that does the same.
@@ -256,11 +258,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item not in dropped]
+    if PROGRESS is not None and PROGRESS.exists():
+        begun = {json.loads(line)[0] for line in PROGRESS.read_text().splitlines()}
+        items[:] = [item for item in items if item.nodeid not in begun]
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Writes the counts down."""
-    counts = {name: len(terminalreporter.stats.get(name, ())) for name in ("passed", "failed", "error", "skipped")}
-    counts["failed"] += counts.pop("error")
-    if path := os.environ.get("CONFORMANCE_COUNTS"):
-        Path(path).write_text(json.dumps(counts))
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """What has begun and comes to nothing has hung."""
+    _note(nodeid, "hung")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Writes down what became of a test; of its phases, the worst counts."""
+    if report.when == "call" or not report.passed:
+        _note(report.nodeid, report.outcome)
+
+
+def _note(test: str, outcome: str) -> None:
+    if PROGRESS is not None:
+        with PROGRESS.open("a") as file:
+            file.write(json.dumps([test, outcome]) + "\n")

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[2] / "target" / "conformance"
 
-SECONDS_PER_TEST = 120
+SECONDS_PER_TEST = int(os.environ.get("CONFORMANCE_SECONDS_PER_TEST", 30))
+"""A test that takes longer has failed."""
+
+OUTCOMES = ("hung", "passed", "skipped", "failed")
+"""Of a test: later ones count for more."""
+
+NO_TESTS_LEFT = 5
+"""What pytest ends with where there was nothing to run."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +166,12 @@ def run(
     suite = SUITES[name]
     folder = fetch(suite.distribution)
     with tempfile.TemporaryDirectory() as aside:
-        counts = Path(aside) / "counts.json"
+        progress = Path(aside) / "progress"
         environment = os.environ | {
             "CONFORMANCE_STORE": store,
             "CONFORMANCE_SUITE": "sqlite" if name == "ttl" else name,
             "CONFORMANCE_LEFT_OUT": " ".join(suite.left_out),
-            "CONFORMANCE_COUNTS": str(counts),
+            "CONFORMANCE_PROGRESS": str(progress),
             "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "LANGSMITH_TRACING": "false",
@@ -172,15 +180,35 @@ def run(
             environment["CONFORMANCE_ADAPTER"] = adapter
         command = [sys.executable, "-m", "pytest", "-p", "plugin", "-q", "-p", "no:cacheprovider"]
         command += ["-o", "addopts=", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"]
-        command += [f"--timeout={SECONDS_PER_TEST}", "--tb=short" if verbose else "--tb=line", *suite.files]
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment | dict(options or {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        found = json.loads(counts.read_text()) if counts.is_file() else {"passed": 0, "failed": 1, "skipped": 0}
-        return Outcome(**found, output=done.stdout)
+        # A thread ends the process of a test that hangs, whatever it hangs in; the next one runs the tests behind it.
+        command += [f"--timeout={SECONDS_PER_TEST}", "--timeout-method=thread"]
+        command += ["--tb=short" if verbose else "--tb=line", *suite.files]
+        worst: dict[str, str] = {}
+        output = ""
+        while True:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment | dict(options or {}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            output += done.stdout
+            before, worst = worst, _worst(progress)
+            if len(worst) == len(before) or "hung" not in (worst[test] for test in worst.keys() - before.keys()):
+                break
+    counts = Counter(worst.values())
+    # A process that ran no test, or could not, says so by its code; all tests of a later one may have been run before.
+    broken = int(not worst or (done.returncode not in (0, 1) and done.returncode != NO_TESTS_LEFT))
+    return Outcome(counts["passed"], counts["failed"] + counts["hung"] + broken, counts["skipped"], output)
+
+
+def _worst(progress: Path) -> dict[str, str]:
+    """What became of each test."""
+    worst: dict[str, str] = {}
+    for line in progress.read_text().splitlines() if progress.is_file() else ():
+        test, outcome = json.loads(line)
+        worst[test] = max(worst.get(test, "hung"), outcome, key=OUTCOMES.index)
+    return worst
