@@ -69,8 +69,8 @@ fn vectors() {
 
     let (plain, _, _) = simulated(tiny_without_vectors());
     assert_refused([
-        case("no space", plain.put(numbered(&home, "k", 1).vector([1.0])), INVALID, "with_vectors"),
-        case("no space to search", plain.search(&Query::new(&home).vector([1.0])), INVALID, "with_vectors"),
+        case("no space", plain.put(numbered(&home, "k", 1).vector([1.0])), INVALID, "no vector space"),
+        case("no space to search", plain.search(&Query::new(&home).vector([1.0])), INVALID, "no vector space"),
         case("no dimensions", Store::temporary(Options::with_vectors(0, Metric::Dot)), INVALID, "dimension"),
         case(
             "dimensions",
@@ -104,7 +104,7 @@ fn names() {
         case("two slashes", Namespace::parse("a//b"), INVALID, "label 2"),
         case("not an array", Namespace::parse("[\"a\""), INVALID, "JSON array"),
         case("not strings", Namespace::parse("[1]"), INVALID, "strings"),
-        case("no prefix", Scope::prefix::<&str>([]), INVALID, "Scope::Store"),
+        case("no prefix", Scope::prefix::<&str>([]), INVALID, "ask for the whole store"),
         case("a long key", store.put(numbered(&home, key.clone(), 1)), ErrorKind::Limit(Limit::KeyBytes), "1048576"),
         case("a long key to delete", store.delete(&home, &key), ErrorKind::Limit(Limit::KeyBytes), "key"),
         case("a long key in a batch", store.batch(batch), ErrorKind::Limit(Limit::KeyBytes), "key"),

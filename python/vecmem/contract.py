@@ -68,9 +68,7 @@ def checked(op: Op) -> GetOp | Search | PutOp | ListNamespacesOp:
     if isinstance(op, GetOp):
         return checked_get(op)
     if isinstance(op, SearchOp):
-        prefix, conditions, query = labels(op.namespace_prefix), _filter(op.filter), _query(op.query)
-        limit, offset = count("limit", op.limit), count("offset", op.offset)
-        return Search(prefix, conditions, limit, offset, query, _truth("refresh_ttl", op.refresh_ttl))
+        return checked_search(op)
     if isinstance(op, PutOp):
         namespace, key, ttl = labels(op.namespace), _key(op.key), minutes("ttl", op.ttl)
         _check_value(op.value)
@@ -95,6 +93,13 @@ def checked_get(op: GetOp) -> GetOp:
     if namespace is op.namespace and key is op.key and refresh_ttl is op.refresh_ttl:
         return op
     return GetOp(namespace, key, refresh_ttl)
+
+
+def checked_search(op: SearchOp) -> Search:
+    """``checked`` of a search."""
+    prefix, conditions, query = labels(op.namespace_prefix), _filter(op.filter), _query(op.query)
+    limit, offset = count("limit", op.limit), count("offset", op.offset)
+    return Search(prefix, conditions, limit, offset, query, _truth("refresh_ttl", op.refresh_ttl))
 
 
 def labels(namespace: Iterable[str]) -> tuple[str, ...]:

@@ -114,6 +114,10 @@ class Embedder:
         documents = self.embeddings.embed_documents(texts.documents) if texts.documents else []
         return self._vectors(texts, documents, self._embed_queries(texts.queries))
 
+    def embed_query(self, query: str) -> Array:
+        """The vector of one query, by the model's synchronous method."""
+        return self._rows("embed_query", [query], [self.embeddings.embed_query(query)])[0]
+
     async def aembed(self, texts: Texts) -> Vectors:
         """Calls the model's asynchronous methods, all at once."""
         waiting: list[Any] = [self.embeddings.aembed_query(query) for query in texts.queries]
@@ -138,12 +142,12 @@ class Embedder:
             dict(zip(texts.queries, self._rows("embed_query", texts.queries, queries), strict=True)),
         )
 
-    def _rows(self, method: str, texts: list[str], vectors: Any) -> Iterable[Array]:
+    def _rows(self, method: str, texts: list[str], vectors: Any) -> list[Array]:
         """One row per text, or an error that says what the model did."""
         if not texts:
             return []
         try:
-            rows = [_vector(vector) for vector in vectors]
+            rows: list[Array] = [_vector(vector) for vector in vectors]
         except (TypeError, ValueError) as error:
             raise InvalidValueError(f"{method} must return vectors of {self.dims} numbers: {error}") from error
         lengths = {len(row) for row in rows}

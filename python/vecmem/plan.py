@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langgraph.store.base import GetOp, Op, PutOp, Result
+from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
 from . import reads
 from ._vecmem import _VECTORS_PER_ITEM, Delete, Engine, Put
-from .contract import Search, checked, shown
+from .contract import Search, checked, checked_get, checked_search, shown
 from .embedding import Array, Embedder, Path, Texts, Vectors
 from .errors import LimitError
 from .index_rules import IndexRule
@@ -50,6 +50,18 @@ class _Write:
 
 
 _NOTHING = Texts([], [])
+
+
+def read_alone(core: Core, op: Op, include_expired: bool) -> list[Result] | None:
+    """The result of a batch of one get or search, which needs no plan, and is what most batches are; ``None`` for
+    another operation."""
+    if isinstance(op, GetOp):
+        return [reads.get(core.engine, checked_get(op), include_expired)]
+    if isinstance(op, SearchOp):
+        search = checked_search(op)
+        vector = core.embedder.embed_query(search.query) if core.embedder and search.query and search.limit else None
+        return [reads.search(core.engine, search, vector, include_expired, reads.Pages(core.pages))]
+    return None
 
 
 class Plan:

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from langgraph.store.base import SearchItem
+
+from ._vecmem import _search_items
 from .embedding import Array
 
 Address = tuple[tuple[str, ...], str]
@@ -28,25 +31,24 @@ class Ranking:
         # What was returned, if that is not the exact ranking's beginning.
         self._unlike: set[Address] = set()
 
-    def page(self, offset: int, limit: int) -> list[Any]:
+    def page(self, offset: int, limit: int) -> list[SearchItem]:
         """The items from ``offset`` on, which is how many were returned before, at most ``limit``."""
         if not offset:
-            hits = self._search(0, limit, exact=False)
-            self._unlike = {_address(hit) for hit in hits}
-            return hits
+            items = self._search(0, limit, exact=False)
+            self._unlike = set(map(_address, items))
+            return items
         if not self._unlike:
             return self._search(offset, limit, exact=True)
         beginning = self._search(0, offset + limit, exact=True)
-        hits = [hit for hit in beginning if _address(hit) not in self._unlike][:limit]
-        self._unlike.update(map(_address, hits))
-        if self._unlike == {_address(hit) for hit in beginning}:
+        items = [item for item in beginning if _address(item) not in self._unlike][:limit]
+        self._unlike.update(map(_address, items))
+        if self._unlike == set(map(_address, beginning)):
             self._unlike = set()
-        return hits
+        return items
 
-    def _search(self, offset: int, limit: int, exact: bool) -> list[Any]:
-        found: list[Any] = self._snapshot.search(offset=offset, limit=limit, exact=exact, **self._asked)
-        return found
+    def _search(self, offset: int, limit: int, exact: bool) -> list[SearchItem]:
+        return _search_items(self._snapshot.search(offset=offset, limit=limit, exact=exact, **self._asked))
 
 
-def _address(hit: Any) -> Address:
-    return hit.namespace, hit.key
+def _address(item: SearchItem) -> Address:
+    return item.namespace, item.key

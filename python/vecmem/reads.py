@@ -55,8 +55,8 @@ def search(
         return []
     asked: dict[str, Any] = {"filter": op.filter, "include_expired": include_expired, "refresh_ttl": op.refresh_ttl}
     asked |= {"prefix": op.prefix} if op.prefix else {"everything": True}
-    if pages is not None and (hits := _page(source, op, vector, asked, pages)) is not None:
-        return _search_items(hits)
+    if pages is not None and (items := _page(source, op, vector, asked, pages)) is not None:
+        return items
     page = {"limit": op.limit, "offset": op.offset}
     if vector is not None:
         return _search_items(source.search(vector=vector, tail=True, exact=op.offset > 0, **page, **asked))
@@ -81,20 +81,24 @@ def to_micros(time: datetime) -> int:
     return (time.replace(tzinfo=time.tzinfo or timezone.utc) - _EPOCH) // timedelta(microseconds=1)
 
 
-def _page(source: Any, op: Search, vector: Array | None, asked: dict[str, Any], pages: Pages) -> list[Any] | None:
+def _page(
+    source: Any, op: Search, vector: Array | None, asked: dict[str, Any], pages: Pages
+) -> list[SearchItem] | None:
     """A page of the list of the page before, or the first page of a list; ``None`` for a page of no known list."""
     query = None if vector is None else op.query
-    question = (op.prefix, repr(op.filter), query, op.limit, asked["include_expired"], op.refresh_ttl)
+    conditions = None if op.filter is None else repr(op.filter)
+    question = (op.prefix, conditions, query, op.limit, asked["include_expired"], op.refresh_ttl)
     kept = pages.memory.take(pages.owner, question, op.offset)
     if kept is None:
         if op.offset:
             return None
         snapshot = source.snapshot()
         kept = snapshot.listing(**asked) if vector is None else Ranking(snapshot, vector, asked)
-    hits: list[Any] = kept.page(op.offset, op.limit)
-    if len(hits) == op.limit:
+    page: Any = kept.page(op.offset, op.limit)
+    items: list[SearchItem] = page if vector is not None else _search_items(page)
+    if len(items) == op.limit:
         pages.memory.keep(pages.owner, question, kept, op.offset + op.limit)
-    return hits
+    return items
 
 
 def _merge(conditions: Iterable[MatchCondition]) -> list[str] | None:

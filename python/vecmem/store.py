@@ -21,10 +21,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from langgraph.store.base import GetOp, IndexConfig, Op, PutOp, Result, TTLConfig
+from langgraph.store.base import IndexConfig, Op, PutOp, Result, TTLConfig
 from typing_extensions import Self
 
-from . import contract, reads
+from . import contract
 from ._vecmem import Engine
 from .connection import Connection
 from .embedding import Embedder, Vectors
@@ -32,7 +32,7 @@ from .errors import InvalidInputError, InvalidValueError
 from .failures import LoggedWrites, log_after_cancel, log_off_main_thread, writes_of
 from .index_rules import DEFAULT_RULES, dump_rules, parse_rules
 from .paging import current_owner
-from .plan import Core, Plan, Times
+from .plan import Core, Plan, Times, read_alone
 from .threads import Threads
 from .ttl import Sweeper
 
@@ -148,8 +148,8 @@ class Store(LoggedWrites):
 
     def _execute(self, ops: Sequence[Op]) -> list[Result]:
         core, include_expired = self._core, self._include_expired()
-        if len(ops) == 1 and isinstance(get := ops[0], GetOp):  # the most frequent batch, and one that needs no plan
-            return [reads.get(core.engine, contract.checked_get(get), include_expired)]
+        if len(ops) == 1 and (results := read_alone(core, ops[0], include_expired)) is not None:
+            return results
         plan = Plan(core, ops, include_expired=include_expired)
         return plan.run(self._embed(plan))
 
