@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::extensions::Extensions;
 use crate::record::Lsn;
 use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
@@ -135,7 +136,7 @@ fn each_row(part: AnyPart<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> 
 /// Every visible item with all its columns, the engine's own area included, in (namespace, key) order.
 pub(crate) fn text_dump(view: &View) -> Result<String> {
     let everything = Interval::everything();
-    let mut items: Vec<Item> = Vec::new();
+    let mut items: Vec<(Item, Extensions)> = Vec::new();
     for part in view.shards.iter().flat_map(|shard| shard.parts()) {
         let mut rows = Vec::new();
         match part {
@@ -144,14 +145,17 @@ pub(crate) fn text_dump(view: &View) -> Result<String> {
         }
         for row in rows {
             if part.lsn(row)? <= view.visible && view.visible < part.dead_lsn(row)? {
-                items.push(part.item(row, None, true)?);
+                items.push((part.item(row, None, true)?, part.extensions(row)?));
             }
         }
     }
-    items.sort_by(|a, b| (a.namespace.encoded(), &a.key).cmp(&(b.namespace.encoded(), &b.key)));
+    items.sort_by(|(a, _), (b, _)| (a.namespace.encoded(), &a.key).cmp(&(b.namespace.encoded(), &b.key)));
     let mut text = String::new();
-    for item in items {
+    for (item, extensions) in items {
         let _ = writeln!(text, "{item:?}");
+        for extension in extensions.iter() {
+            let _ = writeln!(text, "  {extension:?}");
+        }
     }
     Ok(text)
 }

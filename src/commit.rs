@@ -18,15 +18,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::extensions::Extensions;
 use crate::record::{Lsn, Operation};
 use crate::shard::decide::{Current, Write, Written};
 use crate::shard::engine::Engine;
 use crate::shard::ingest::Logged;
 use crate::shard::install::checkpoint;
+use crate::shard::operation_ids::{Applied, OperationId};
 use crate::shard::unpublished::Unpublished;
 use crate::sync::{Condvar, Mutex, Ordering};
-use crate::types::{Durability, Namespace};
-use crate::wal::{Claim, Frame, FrameKind, Space, encode_files, encode_operation, frame_bytes};
+use crate::types::{Durability, Namespace, Version};
+use crate::wal::{
+    Claim, Frame, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions, encode_files,
+    encode_operation, frame_bytes,
+};
 
 use ingest::Files;
 
@@ -91,6 +96,15 @@ struct Joined {
     written: Vec<Written>,
 }
 
+/// What a caller wants written.
+struct Intent<'a> {
+    writes: &'a [Write],
+    /// Of an import, ahead of the writes.
+    files: Option<&'a mut Files>,
+    /// The client's name for it: a second batch of this name is not written.
+    id: Option<OperationId>,
+}
+
 /// What came of trying to join a group.
 enum Joining {
     /// Nothing is written, be it that nothing has to or that a condition failed. What that was decided by is published when
@@ -113,18 +127,23 @@ impl Pipeline {
 
     /// Writes all or nothing, and returns when it is as durable as the store's mode says and every reader sees it.
     pub fn write(&self, writes: &[Write]) -> Result<Vec<Written>> {
+        self.write_once(writes, None)
+    }
+
+    /// The same, unless a batch with this id was written already.
+    pub fn write_once(&self, writes: &[Write], id: Option<OperationId>) -> Result<Vec<Written>> {
         self.engine.check_writable()?;
         self.wait_at_the_door(writes)?;
         self.engine.pull_in(writes);
         let frees_space = !writes.is_empty() && writes.iter().all(Write::frees_space);
-        self.commit(writes, None, frees_space)
+        self.commit(Intent { writes, files: None, id }, frees_space)
     }
 
     /// Joins a group, whatever files that takes, and waits for it.
-    fn commit(&self, writes: &[Write], mut files: Option<&mut Files>, frees_space: bool) -> Result<Vec<Written>> {
+    fn commit(&self, mut intent: Intent<'_>, frees_space: bool) -> Result<Vec<Written>> {
         loop {
             let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
-            match self.join(writes, files.as_deref_mut())? {
+            match self.join(&mut intent)? {
                 Joining::Nothing(answer, group) => {
                     group.map_or(Ok(()), |group| group.wait())?;
                     return answer;
@@ -209,9 +228,15 @@ impl Pipeline {
 
     /// Resolves the writes against the newest state and puts their frame into the open group; the touches that wait go along,
     /// in a frame of their own.
-    fn join(&self, writes: &[Write], mut files: Option<&mut Files>) -> Result<Joining> {
+    fn join(&self, intent: &mut Intent<'_>) -> Result<Joining> {
         let mut state = self.state.lock();
         let state = &mut *state;
+        if let Some(lsn) = intent.id.and_then(|id| self.engine.operation_ids.find(id)) {
+            let repeated = vec![Written::Repeated(Version(lsn)); intent.writes.len()];
+            return Ok(Joining::Nothing(Ok(repeated), state.undecided()));
+        }
+        let Intent { writes, ref mut files, id } = *intent;
+        let mut files = files.as_deref_mut();
         let clock = self.engine.clock.now();
         let mut times = state.unpublished.times.clone();
         times.begin(clock, self.engine.query_time());
@@ -233,8 +258,8 @@ impl Pipeline {
         }
         let (touches, moved): (Vec<Operation>, Vec<Current>) = touches.into_iter().unzip();
         let frames = [
-            frame_of(state.unpublished.next_lsn, clock, &touches, None),
-            frame_of(first_lsn, clock, &operations, files.as_deref()),
+            frame_of(state.unpublished.next_lsn, clock, &touches, None, None),
+            frame_of(first_lsn, clock, &operations, files.as_deref(), id),
         ];
         let mut space = state.space.clone();
         for frame in frames.iter().flatten() {
@@ -254,6 +279,9 @@ impl Pipeline {
             _ => None,
         });
         state.unpublished.note(&operations, newest);
+        if let Some(id) = id.filter(|_| !operations.is_empty()) {
+            self.engine.operation_ids.note(Applied { id, lsn: state.unpublished.next_lsn - 1, time: clock });
+        }
         let leads = state.open.is_none();
         let open = state.open.get_or_insert_with(|| OpenGroup {
             members: Group::new(),
@@ -320,15 +348,27 @@ impl Pipeline {
 }
 
 /// The frame of a batch, or of an import's files and what goes with them; none for nothing.
-fn frame_of(first_lsn: Lsn, clock: i64, operations: &[Operation], files: Option<&Files>) -> Option<Frame> {
-    let mut body = Vec::new();
+fn frame_of(
+    first_lsn: Lsn,
+    clock: i64,
+    operations: &[Operation],
+    files: Option<&Files>,
+    id: Option<OperationId>,
+) -> Option<Frame> {
+    let (mut body, mut flags) = (Vec::new(), 0);
+    if let Some(id) = id {
+        let applied = Applied { id, lsn: 0, time: clock };
+        encode_extensions(&mut body, &Extensions::default().with(OPERATION_ID, true, &applied.encode()));
+        flags |= HAS_EXTENSIONS;
+    }
     if let Some(files) = files {
         encode_files(&mut body, files.rows(), &files.entries(first_lsn));
     }
     operations.iter().for_each(|operation| encode_operation(&mut body, operation));
     let kind = if files.is_some() { FrameKind::Ingest } else { FrameKind::Batch };
+    flags |= if files.is_some() { HAS_NAMED_FILES } else { 0 };
     let count = operations.len() as u32 + files.map_or(0, |files| files.rows());
-    (count > 0).then_some(Frame { kind, first_lsn, count, clock, body })
+    (count > 0).then_some(Frame { kind, first_lsn, count, clock, flags, body })
 }
 
 impl CommitState {

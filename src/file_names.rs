@@ -2,9 +2,13 @@
 //!
 //! Invariants:
 //! * A name is read back only if it is exactly what the engine would write; no other file is ever opened or removed.
+//! * Every file of a segment, and every file beside it that a manifest names, is `seg-{file id}.{kind}`, whatever the kind: one that
+//!   this version does not know belongs to the store all the same. It stays while a manifest names it, and goes when none does.
 
 /// A manifest on its way to its own name.
 pub(crate) const TEMPORARY: &str = "manifest.tmp";
+/// The longest kind in a file name.
+const KIND_BYTES_MAX: usize = 16;
 /// Zeros, so that deletes find room on a full disk.
 pub(crate) const RESERVE: &str = "reserve";
 
@@ -45,19 +49,60 @@ pub(crate) fn parse_name(name: &str) -> Option<FileName> {
     if let Some(id) = name.strip_prefix("wal-").and_then(|rest| rest.strip_suffix(".log")).and_then(hex16) {
         return Some(FileName::Log(id));
     }
-    let (stem, extension) = name.strip_prefix("seg-")?.split_once('.')?;
-    match extension {
-        "truth" | "blob" | "codes" | "graph" => hex16(stem).map(FileName::Segment),
-        "dead" => {
-            let (id, generation) = stem.split_once('-')?;
+    let (stem, kind) = name.strip_prefix("seg-")?.split_once('.')?;
+    match stem.split_once('-') {
+        // Tombstones were named by their segment and a generation before every file had an id of its own.
+        Some((id, generation)) if kind == "dead" => {
             hex16(generation)?;
             hex16(id).map(FileName::Segment)
         }
-        _ => None,
+        Some(_) => None,
+        None => hex16(stem).filter(|_| is_kind(kind)).map(FileName::Segment),
     }
+}
+
+/// The name of a file of a segment, or beside one.
+pub(crate) fn segment_name(file_id: u64, kind: &str) -> String {
+    format!("seg-{file_id:016x}.{kind}")
+}
+
+/// Whether this can be the kind of a file: 1 to 16 small letters.
+pub(crate) fn is_kind(kind: &str) -> bool {
+    (1..=KIND_BYTES_MAX).contains(&kind.len()) && kind.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 fn hex16(text: &str) -> Option<u64> {
     let lower = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     (text.len() == 16 && lower).then(|| u64::from_str_radix(text, 16).ok().filter(|&number| number < 1 << 62)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_unknown_kinds_belong_to_the_store_and_strangers_do_not() {
+        assert_eq!(segment_name(0x1f, "fields"), "seg-000000000000001f.fields");
+        for kind in ["truth", "codes", "graph", "blob", "missed", "fields", "a", "abcdefghijklmnop"] {
+            assert_eq!(parse_name(&segment_name(31, kind)), Some(FileName::Segment(31)), "{kind}");
+        }
+        let dead = "seg-000000000000001f-0000000000000002.dead";
+        assert_eq!(parse_name(dead), Some(FileName::Segment(31)));
+        let strangers = [
+            "seg-000000000000001f",
+            "seg-000000000000001f.",
+            "seg-000000000000001F.truth",
+            "seg-1f.truth",
+            "seg-000000000000001f.truth.bak",
+            "seg-000000000000001f.truth~",
+            "seg-000000000000001f.Truth",
+            "seg-000000000000001f.k2",
+            "seg-000000000000001f.abcdefghijklmnopq",
+            "seg-000000000000001f-0000000000000002.truth",
+            "seg-000000000000001f-2.dead",
+        ];
+        for name in strangers {
+            assert_eq!(parse_name(name), None, "{name}");
+        }
+    }
 }

@@ -42,6 +42,7 @@ compile_error!("vecmem runs on Linux (tested) and other Unix systems; Windows is
 
 mod codec;
 mod error;
+mod extensions;
 mod json;
 mod record;
 mod sync;

@@ -13,40 +13,37 @@
 //! | OFFSET | SIZE | MEANING |
 //! |---|---|---|
 //! | 0 | 8 | magic `VECMEMMF` |
-//! | 8 | 4 | format version, 1 |
-//! | 12 | 4 | oldest reader version that understands the file, 1 |
+//! | 8 | 4 | format version, 2 |
+//! | 12 | 4 | oldest reader version that understands the file, 2 |
 //! | 16 | 8 | store id |
 //! | 24 | 8 | generation |
 //! | 32 | 4 | CRC-32C of the previous generation's file, 0 for the first |
 //! | 36 | 4 | length of the body |
-//! | 40 | ... | body |
+//! | 40 | ... | body (`manifest/body.rs`) |
 //! | 40 + length | 4 | CRC-32C of everything before, seeded with magic, store id and generation |
-//!
-//! Body: hash secret 2 x u64; number of vector spaces u32 (0 or 1 today), for each id u16, dims u32, metric u16 (0
-//! cosine, 1 dot, 2 L2), name text; next file id u64; first log file u64; newest LSN that any file reflects u64; settings `bytes`
-//! (`manifest/settings.rs`); number of shards u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, for each segment:
-//! file id u64, file length u64, header CRC u32, rows u32, vectors u32, base that the LSNs in the file are counted from u64 (0
-//! for absolute ones; else the first LSN of the frame of the import that wrote the file),
-//! newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`, number of
-//! files beside it u32, for each: kind u16 (1 codes, 2 graph, both derived; 3 blob, which is truth), version u16, file id u64,
-//! length u64, details `bytes`: what there is to say of that kind (`manifest/entry.rs`).
 
+mod body;
 mod entry;
 mod settings;
+mod spaces;
 
-pub(crate) use entry::{DerivedEntry, SegmentEntry};
+pub(crate) use entry::{EntryForm, FileKind, SegmentEntry, SideEntry};
 pub(crate) use settings::Settings;
+pub(crate) use spaces::{SpaceEntry, SpaceState};
 
-use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
+use crate::codec::{Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::extensions::Extensions;
 use crate::file_names::{TEMPORARY, manifest_name};
 use crate::record::Lsn;
 use crate::storage::Storage;
-use crate::types::{Interval, Metric, VectorSpace};
-use entry::{decode_segment, encode_segment};
+use crate::types::{Interval, SpaceId, VectorSpace};
+use body::{decode_body, decode_first_body, encode_body};
 
 const MAGIC: &[u8; 8] = b"VECMEMMF";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
+/// From this version on a body is made of sections.
+const FIRST_WITH_SECTIONS: u32 = 2;
 const HEADER_BYTES: usize = 40;
 /// File ids and LSNs stay far below it, so that counting on from one that was read never overflows.
 const NUMBERS_MAX: u64 = 1 << 62;
@@ -60,13 +57,20 @@ pub(crate) struct Manifest {
     pub previous_crc: u32,
     /// Keys the hashes of names and keys, so that nobody outside can make them collide.
     pub secret: [u64; 2],
-    pub space: Option<VectorSpace>,
+    /// A copy of the store that goes its own way has another one: what one incarnation said of LSNs means nothing to another.
+    pub incarnation: u64,
+    /// In the order of their ids.
+    pub spaces: Vec<SpaceEntry>,
     pub next_file_id: u64,
     /// The oldest log file that a replay needs.
     pub first_log: u64,
     /// Tombstones and segments may know of operations up to here: the log must reach it.
     pub reflected: Lsn,
     pub settings: Settings,
+    /// Files that belong to the store as a whole.
+    pub side_files: Vec<SideEntry>,
+    /// Sections that this version does not know and may ignore: they are written again as they are.
+    pub others: Extensions,
     pub shards: Vec<ShardEntry>,
 }
 
@@ -80,9 +84,18 @@ pub(crate) struct ShardEntry {
     pub segments: Vec<SegmentEntry>,
 }
 
+/// What a store is told apart by, from its creation on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub store_id: u64,
+    pub secret: [u64; 2],
+    pub incarnation: u64,
+}
+
 impl Manifest {
     /// The first generation of a new store: shards cut at `cuts`, no segment.
-    pub fn new(store_id: u64, secret: [u64; 2], space: Option<VectorSpace>, cuts: &[Vec<u8>]) -> Self {
+    pub fn new(ids: Ids, space: Option<VectorSpace>, cuts: &[Vec<u8>]) -> Self {
+        let Ids { store_id, secret, incarnation } = ids;
         let lows = std::iter::once(Vec::new()).chain(cuts.iter().cloned());
         let shards = lows.map(|low| ShardEntry { low, checkpoint: 0, segments: Vec::new() }).collect();
         Self {
@@ -90,11 +103,14 @@ impl Manifest {
             generation: 1,
             previous_crc: 0,
             secret,
-            space,
+            incarnation,
+            spaces: space.map(SpaceEntry::first).into_iter().collect(),
             next_file_id: 1,
             first_log: 0,
             reflected: 0,
             settings: Settings::default(),
+            side_files: Vec::new(),
+            others: Extensions::default(),
             shards,
         }
     }
@@ -117,6 +133,19 @@ impl Manifest {
         next
     }
 
+    /// The next generation of a store that has no vector space and gets this one.
+    pub fn with_space(&self, space: VectorSpace) -> Self {
+        let mut next = self.with(self.next_file_id, self.first_log, self.reflected, |_| {});
+        next.spaces.push(SpaceEntry { id: spaces::free_id(&next.spaces), ..SpaceEntry::first(space) });
+        next
+    }
+
+    /// The vector space that searches use, and its id.
+    pub fn current_space(&self) -> Option<(SpaceId, VectorSpace)> {
+        let current = self.spaces.iter().find(|entry| entry.state == SpaceState::Current);
+        current.map(|entry| (entry.id, entry.space))
+    }
+
     /// The interval of namespaces of shard `index`.
     pub fn interval(&self, index: usize) -> Interval {
         let high = self.shards.get(index + 1).map_or_else(|| vec![0xFF], |next| next.low.clone());
@@ -130,7 +159,8 @@ impl Manifest {
 
     /// Every file this generation names, apart from the log.
     pub fn files(&self) -> impl Iterator<Item = String> + '_ {
-        self.shards.iter().flat_map(|shard| &shard.segments).flat_map(SegmentEntry::file_names)
+        let segments = self.shards.iter().flat_map(|shard| &shard.segments);
+        segments.flat_map(SegmentEntry::file_names).chain(self.side_files.iter().map(SideEntry::name))
     }
 
     /// Writes this generation under a temporary name. It is the newest one once it is published, and survives a power loss
@@ -153,7 +183,7 @@ impl Manifest {
 
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let body = self.encode_body();
+        let body = encode_body(self);
         let mut out = Writer::new();
         out.bytes(MAGIC);
         out.u32(FORMAT_VERSION);
@@ -167,30 +197,6 @@ impl Manifest {
         out.into_vec()
     }
 
-    fn encode_body(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        self.secret.iter().for_each(|&half| out.u64(half));
-        out.count(usize::from(self.space.is_some()));
-        if let Some(space) = self.space {
-            out.u16(0);
-            out.count(space.dims);
-            out.u16(space.metric.code());
-            out.prefixed(b"default");
-        }
-        out.u64(self.next_file_id);
-        out.u64(self.first_log);
-        out.u64(self.reflected);
-        out.prefixed(&self.settings.encode());
-        out.count(self.shards.len());
-        for shard in &self.shards {
-            out.prefixed(&shard.low);
-            out.u64(shard.checkpoint);
-            out.count(shard.segments.len());
-            shard.segments.iter().for_each(|segment| encode_segment(&mut out, segment));
-        }
-        out.into_vec()
-    }
-
     /// Reads a file of the name that `generation` has.
     pub fn decode(name: &str, bytes: &[u8], generation: u64) -> Result<Self> {
         let malformed = |malformed: crate::codec::Malformed| malformed.in_file(name, 0);
@@ -198,7 +204,7 @@ impl Manifest {
         if reader.bytes(8).map_err(malformed)? != MAGIC {
             return Err(Error::corrupt(name, 0, "this is not a manifest"));
         }
-        let _writer_version = reader.u32().map_err(malformed)?;
+        let version = reader.u32().map_err(malformed)?;
         if reader.u32().map_err(malformed)? > FORMAT_VERSION {
             return Err(Error::new(
                 ErrorKind::NewerFormat,
@@ -222,64 +228,12 @@ impl Manifest {
                 format!("the file holds generation {found}; it was renamed or copied"),
             ));
         }
-        let mut manifest =
-            decode_body(&mut Reader::new(body)).map_err(|malformed| malformed.in_file(name, HEADER_BYTES as u64))?;
+        let decoded =
+            if version < FIRST_WITH_SECTIONS { decode_first_body(body).map(Ok) } else { decode_body(name, body) };
+        let mut manifest = decoded.map_err(|malformed| malformed.in_file(name, HEADER_BYTES as u64))??;
         (manifest.store_id, manifest.generation, manifest.previous_crc) = (store_id, generation, previous_crc);
         Ok(manifest)
     }
-}
-
-fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
-    let secret = [reader.u64()?, reader.u64()?];
-    let space = match reader.count(12, 1)? {
-        0 => None,
-        _ => Some(decode_space(reader)?),
-    };
-    let (next_file_id, first_log, reflected) = (reader.u64()?, reader.u64()?, reader.u64()?);
-    if next_file_id.max(first_log).max(reflected) >= NUMBERS_MAX {
-        return Err(reader.malformed("a number is out of range"));
-    }
-    let settings = Settings::decode(reader.prefixed(FILE_BYTES_MAX)?)?;
-    let count = reader.count(16, FILE_BYTES_MAX)?;
-    let mut shards: Vec<ShardEntry> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let low = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-        let in_order = shards.last().map_or(low.is_empty(), |before| before.low < low);
-        if !in_order {
-            return Err(reader.malformed("the shards do not partition the namespaces"));
-        }
-        let checkpoint = reader.u64()?;
-        let segments = reader.count(64, FILE_BYTES_MAX)?;
-        let segments = (0..segments).map(|_| decode_segment(reader)).collect::<Decoded<_>>()?;
-        shards.push(ShardEntry { low, checkpoint, segments });
-    }
-    if shards.is_empty() {
-        return Err(reader.malformed("a store has at least one shard"));
-    }
-    reader.finish()?;
-    Ok(Manifest {
-        store_id: 0,
-        generation: 0,
-        previous_crc: 0,
-        secret,
-        space,
-        next_file_id,
-        first_log,
-        reflected,
-        settings,
-        shards,
-    })
-}
-
-fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {
-    let _id = reader.u16()?;
-    let dims = reader.u32()? as usize;
-    if !(1..=crate::types::limits::DIMENSIONS).contains(&dims) {
-        return Err(reader.malformed("the dimensions exceed their limit"));
-    }
-    let metric = Metric::of_code(reader.u16()?).ok_or(reader.malformed("unknown metric"))?;
-    reader.text(1 << 10)?;
-    Ok(VectorSpace { dims, metric })
 }
 
 fn crc_of(bytes: &[u8]) -> u32 {
@@ -293,15 +247,20 @@ mod tests {
     use crate::segment::blob::BlobFile;
     use crate::segment::derived::DerivedFile;
     use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
+    use crate::types::Metric;
+
+    fn side(kind: &str, must_understand: bool) -> SideEntry {
+        let kind = FileKind::of(kind);
+        SideEntry { kind, version: 1, must_understand, file_id: 77, length: 9, details: vec![7; 3] }
+    }
 
     fn example() -> Manifest {
         let space = Some(VectorSpace { dims: 384, metric: Metric::Cosine });
         let file = |file_id| DerivedFile { file_id, length: 99 };
-        let unknown = DerivedEntry { kind: 9, version: 1, file_id: 10, length: 5, details: vec![7; 3] };
+        let unknown = SideEntry { file_id: 10, length: 5, ..side("fields", false) };
         let wanted = |origin| Wanted { rows: 1..3, scope: GraphScope { kind: ScopeKind::Prefix, bytes: 2 }, origin };
-        let graph = |file_id, origin| DerivedEntry::graph(file(file_id), &wanted(origin));
-        let derived =
-            vec![DerivedEntry::codes(file(7)), graph(8, Origin::Earned), graph(9, Origin::Requested), unknown];
+        let graph = |file_id, origin| SideEntry::graph(file(file_id), &wanted(origin));
+        let derived = vec![SideEntry::codes(file(7)), graph(8, Origin::Earned), graph(9, Origin::Requested), unknown];
         let segment = SegmentEntry {
             file_id: 7,
             length: 4096,
@@ -317,8 +276,10 @@ mod tests {
                 .map(|id| BlobFile { file_id: id, length: 4160, value_bytes: 30, header_crc: 6, reserved: 0 })
                 .to_vec(),
             derived,
+            missed: Some(file(12)),
         };
-        let mut manifest = Manifest::new(11, [1, 2], space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
+        let ids = Ids { store_id: 11, secret: [1, 2], incarnation: 5 };
+        let mut manifest = Manifest::new(ids, space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
             shards[0].checkpoint = 9;
             shards[0].segments.push(segment);
         });
@@ -331,7 +292,7 @@ mod tests {
         let manifest = example();
         assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
         let files: Vec<_> = manifest.files().map(|name| parse_name(&name)).collect();
-        assert_eq!(files, [7, 5, 7, 7, 8, 9, 7].map(|id| Some(FileName::Segment(id))));
+        assert_eq!(files, [7, 5, 7, 7, 8, 9, 10, 7, 12].map(|id| Some(FileName::Segment(id))));
         assert_eq!(parse_name("seg-0000000000000007.truth~"), None);
         assert_eq!(manifest.interval(0), Interval { low: vec![], high: b"m\0".to_vec() });
         assert_eq!(manifest.interval(1).high, vec![0xFF]);
@@ -352,6 +313,62 @@ mod tests {
         assert_eq!(entry.derived[1].details, golden);
         shorter.derived[2].details.truncate(15);
         assert_eq!(shorter.graph_terms(9), None);
+    }
+
+    #[test]
+    fn the_bytes_of_a_manifest_are_fixed() {
+        let space = Some(VectorSpace { dims: 3, metric: Metric::L2 });
+        let ids = Ids { store_id: 11, secret: [1, 2], incarnation: 5 };
+        let manifest = Manifest { settings: example().settings, ..Manifest::new(ids, space, &[]) };
+        let golden: String = manifest.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(golden, include_str!("manifest/golden.txt").split_whitespace().collect::<String>());
+    }
+
+    #[test]
+    fn several_vector_spaces_are_kept_and_one_is_current() {
+        let of = |id, state, dims| {
+            let space = VectorSpace { dims, metric: Metric::Dot };
+            SpaceEntry {
+                id: SpaceId(id),
+                state,
+                name: format!("space {id}"),
+                details: vec![id as u8; 3],
+                ..SpaceEntry::first(space)
+            }
+        };
+        let mut manifest = example();
+        manifest.spaces =
+            vec![of(0, SpaceState::Retired, 4), of(3, SpaceState::Current, 8), of(9, SpaceState::Building, 16_384)];
+        assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
+        assert_eq!(manifest.current_space(), Some((SpaceId(3), VectorSpace { dims: 8, metric: Metric::Dot })));
+        let next = manifest.with(9, 3, 9, |_| {});
+        assert_eq!(next.spaces, manifest.spaces);
+        let wrong = [
+            vec![of(0, SpaceState::Current, 4), of(1, SpaceState::Current, 4)],
+            vec![of(1, SpaceState::Current, 4), of(1, SpaceState::Retired, 4)],
+            vec![of(0, SpaceState::Current, 0)],
+            (0..17).map(|id| of(id, SpaceState::Retired, 4)).collect(),
+        ];
+        for spaces in wrong {
+            let refused = Manifest { spaces, ..manifest.clone() };
+            assert!(Manifest::decode("m", &refused.encode(), 2).is_err(), "{:?}", refused.spaces);
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_kept_or_refused_as_it_says_itself() {
+        let mut manifest = example();
+        manifest.others = Extensions::default().with(77, false, b"from a later version");
+        manifest.side_files = vec![side("operations", true), side("reservoir", false)];
+        assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
+        assert!(manifest.files().any(|name| name == "seg-000000000000004d.reservoir"));
+        let refused = |manifest: &Manifest| Manifest::decode("m", &manifest.encode(), 2).unwrap_err();
+        let section = Manifest { others: Extensions::default().with(77, true, b""), ..manifest.clone() };
+        let file = Manifest { side_files: vec![side("reservoir", true)], ..manifest.clone() };
+        manifest.shards[0].segments[0].derived.push(side("vectors", true));
+        for error in [refused(&section), refused(&file), refused(&manifest)] {
+            assert_eq!(error.kind(), ErrorKind::NewerFormat, "{error}");
+        }
     }
 
     #[test]

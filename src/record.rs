@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::types::{FieldVector, Interval, Namespace};
+use crate::extensions::{Extensions, Kind};
+use crate::types::{FieldVector, Interval, Namespace, SpaceId};
 
 /// Log sequence number: one per operation, the one order of all writes. 0 is before every write.
 pub(crate) type Lsn = u64;
@@ -28,6 +29,30 @@ pub(crate) fn text_hash(secret: [u64; 2], model: &str, text: &str) -> TextHash {
     hasher.write(model.as_bytes());
     hasher.write(text.as_bytes());
     hasher.finish128().as_u128().max(1)
+}
+
+/// The hash of a client's name for an operation, under the store's secret.
+pub(crate) fn operation_hash(secret: [u64; 2], id: &str) -> u128 {
+    let mut hasher = SipHasher13::new_with_keys(!secret[0], secret[1]);
+    hasher.write(id.as_bytes());
+    hasher.finish128().as_u128()
+}
+
+/// Kinds of extensions of a row: `flags` is what a version that does not know the kind does with it.
+///
+/// | KIND | FLAG | BYTES |
+/// |---|---|---|
+/// | 1 | may ignore | context text: what is said around the item, UTF-8 |
+/// | 2 | may ignore | group: what the item is a part of, such as a conversation, UTF-8 |
+/// | 3 | must understand | vectors of other spaces than the current one, in the form of the vectors of a Put (`wal/operations.rs`) |
+pub(crate) mod row_extensions {
+    use super::Kind;
+
+    pub const CONTEXT: Kind = 1;
+    pub const GROUP: Kind = 2;
+    pub const OTHER_VECTORS: Kind = 3;
+    /// Those that this version knows, and so may find in a row.
+    pub const KNOWN: [Kind; 3] = [CONTEXT, GROUP, OTHER_VECTORS];
 }
 
 /// One version of one item, complete.
@@ -53,6 +78,9 @@ pub(crate) struct Record {
     pub vectors: Vec<FieldVector>,
     /// What each vector embeds; empty where none is known.
     pub text_hashes: Vec<TextHash>,
+    /// Of all vectors.
+    pub space: SpaceId,
+    pub extensions: Extensions,
 }
 
 impl Record {
@@ -60,7 +88,8 @@ impl Record {
     pub fn bytes(&self) -> usize {
         let vectors: usize = self.vectors.iter().map(|vector| vector.path.len() + 4 * vector.values.len() + 8).sum();
         let texts = size_of::<TextHash>() * self.text_hashes.len();
-        96 + self.namespace.encoded().len() + self.key.len() + self.value.len() + vectors + texts
+        let extensions = self.extensions.encoded().len();
+        96 + extensions + self.namespace.encoded().len() + self.key.len() + self.value.len() + vectors + texts
     }
 }
 

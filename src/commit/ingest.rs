@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Pipeline;
+use super::{Intent, Pipeline};
 use crate::error::Result;
 use crate::manifest::SegmentEntry;
 use crate::record::{ALIVE, Lsn};
@@ -47,7 +47,7 @@ impl Pipeline {
         self.engine.sync_dir()?;
         before_commit();
         files.follow(&self.engine.view.get());
-        let committed = self.commit(&[], Some(&mut files), false);
+        let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, false);
         if files.files.is_empty() {
             // They were handed over, so the times are those of a frame, whatever came of it.
             watch.set_aside = None;
@@ -245,6 +245,7 @@ impl Files {
                 times,
                 flags: 0,
                 index_paths: &row.index_paths,
+                extensions: &row.extensions,
                 vectors: &vectors,
             })?;
         }

@@ -1,32 +1,89 @@
-//! What a manifest says of one segment: its truth file, its tombstones, its blob files, and the derived files beside it.
+//! What a manifest says of one segment: its truth file, its tombstones, and the files beside it.
 //!
 //! Invariants:
-//! * Blob files and derived files are one list in the format, which is the manifest's (`manifest.rs`). Derived files of kinds that this version does not know stay named, so that
-//!   a newer version finds them again.
+//! * The files beside a segment are one list. Those of kinds that this version does not know stay named, so that a newer version finds
+//!   them again; if such a file must be understood, the store is not opened.
 //! * The terms of a graph stand here as well as in its file, so that they outlive the file.
 //!
 //! # Format
 //!
-//! The details of a graph: origin u16 (1 automatic, 2 earned, 3 requested), scope u16 (1 namespace, 2 prefix, 3 store), bytes
-//! of the first row's encoded namespace that make the scope u32, first row u32, end of the rows u32. Codes have none. Those of
-//! a blob file: bytes of the values in it u64, CRC of its header u32.
+//! `text` and `bytes` are a u32 length and that many bytes. A segment: file id u64, file length u64, header CRC u32, rows u32, vectors
+//! u32, base that the LSNs in the file are counted from u64 (0 for absolute ones; else the first LSN of the frame of the import that
+//! wrote the file), newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`,
+//! the files beside it: number u32, for each its kind `text`, version u16, flags u16, file id u64, length u64, details `bytes`.
+//!
+//! | KIND | FLAGS | DETAILS |
+//! |---|---|---|
+//! | `codes` | 0 | none |
+//! | `graph` | 0 | origin u16 (1 automatic, 2 earned, 3 requested), scope u16 (1 namespace, 2 prefix, 3 store), bytes of the first row's encoded namespace that make the scope u32, first row u32, end of the rows u32 |
+//! | `missed` | 1 | none (`shard/missed.rs`) |
+//! | `blob` | 1 | bytes of the values in it u64, CRC of its header u32 |
+//!
+//! Of the store as a whole: `operations`, flag 1, without details (`shard/operation_ids.rs`).
+//!
+//! Flag 1: the file cannot be rebuilt, and a reader that does not know its kind must not read the segment. A file lies at
+//! `seg-{file id, 16 hexadecimal digits}.{kind}`. In manifests of format version 1, and log files of that version, the kind is a
+//! number u16 (1 codes, 2 graph, 3 blob) and there are no flags.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::codec::{Decoded, Reader, Writer};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::{is_kind, segment_name};
 use crate::record::Lsn;
-use crate::segment::blob::{BLOB_FORM, Blob, BlobFile, KIND_BLOB};
-use crate::segment::derived::{CODES_ENCODING, DerivedFile, KIND_CODES};
-use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH};
+use crate::segment::blob::{BLOB_FORM, Blob, BlobFile};
+use crate::segment::derived::{CODES_ENCODING, DerivedFile};
+use crate::segment::graph_file::GRAPH_FORM;
 use crate::segment::graph_scope::Wanted;
-use crate::segment::layout::{StoreKeys, blob_name, codes_name, dead_name, graph_name, truth_name};
+use crate::segment::layout::{StoreKeys, blob_name, dead_name, truth_name};
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::segment::values::KnownBlobs;
 use crate::segment::writer::SegmentInfo;
 use crate::storage::Storage;
 
 use super::FILE_BYTES_MAX;
+
+/// A flag of a file beside a segment: it cannot be rebuilt, and its kind must be known.
+const MUST_UNDERSTAND: u16 = 1;
+/// The form of files of what a segment missed.
+const MISSED_FORM: u16 = 1;
+/// The fewest bytes of a file beside a segment, in either form.
+const SIDE_BYTES_MIN: usize = 24;
+
+/// What a file beside a segment holds, as its name ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileKind(Cow<'static, str>);
+
+impl FileKind {
+    pub const CODES: Self = Self(Cow::Borrowed("codes"));
+    pub const GRAPH: Self = Self(Cow::Borrowed("graph"));
+    pub const BLOB: Self = Self(Cow::Borrowed("blob"));
+    pub const OPERATIONS: Self = Self(Cow::Borrowed("operations"));
+    pub const MISSED: Self = Self(Cow::Borrowed("missed"));
+
+    /// The kinds that the first format had numbers for, from 1.
+    const NUMBERED: [Self; 3] = [Self::CODES, Self::GRAPH, Self::BLOB];
+
+    /// Any kind, of a name that can be one.
+    #[cfg(test)]
+    pub fn of(name: &str) -> Self {
+        Self(Cow::Owned(name.to_owned()))
+    }
+
+    /// The end of the file's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How entries name the kinds of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EntryForm {
+    /// By number, in format version 1.
+    Numbered,
+    Named,
+}
 
 /// One segment with its tombstones and derived files.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,52 +102,64 @@ pub(crate) struct SegmentEntry {
     pub last_namespace: Vec<u8>,
     /// In the order of the list in the truth file.
     pub blobs: Vec<BlobFile>,
-    pub derived: Vec<DerivedEntry>,
+    pub derived: Vec<SideEntry>,
+    /// What a damaged segment missed, if it did.
+    pub missed: Option<DerivedFile>,
 }
 
-/// A file that could be rebuilt from the segment it stands beside.
+/// A file beside a segment, or beside all of them.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct DerivedEntry {
-    pub kind: u16,
+pub(crate) struct SideEntry {
+    pub kind: FileKind,
     pub version: u16,
+    /// It cannot be rebuilt, and whoever does not know its kind must not do without it.
+    pub must_understand: bool,
     pub file_id: u64,
     pub length: u64,
     /// What its kind says of it, encoded: the bytes of kinds that this version does not know are kept as they are.
     pub details: Vec<u8>,
 }
 
-impl DerivedEntry {
+impl SideEntry {
     pub fn codes(file: DerivedFile) -> Self {
-        Self {
-            kind: KIND_CODES,
-            version: CODES_ENCODING,
-            file_id: file.file_id,
-            length: file.length,
-            details: Vec::new(),
-        }
+        Self::derived(FileKind::CODES, CODES_ENCODING, file, Vec::new())
     }
 
     pub fn graph(file: DerivedFile, wanted: &Wanted) -> Self {
         let mut details = Writer::new();
         wanted.encode(&mut details);
-        let DerivedFile { file_id, length } = file;
-        Self { kind: KIND_GRAPH, version: GRAPH_FORM, file_id, length, details: details.into_vec() }
+        Self::derived(FileKind::GRAPH, GRAPH_FORM, file, details.into_vec())
     }
 
-    /// The file's name; a kind that this version does not know has names of its own.
-    pub fn name(&self) -> Option<String> {
-        match self.kind {
-            KIND_CODES => Some(codes_name(self.file_id)),
-            KIND_GRAPH => Some(graph_name(self.file_id)),
-            // Of another form.
-            KIND_BLOB => Some(blob_name(self.file_id)),
-            _ => None,
+    fn derived(kind: FileKind, version: u16, file: DerivedFile, details: Vec<u8>) -> Self {
+        let DerivedFile { file_id, length } = file;
+        Self { kind, version, must_understand: false, file_id, length, details }
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> String {
+        segment_name(self.file_id, self.kind.as_str())
+    }
+
+    /// Fails if the store that `manifest` describes cannot be read without this file, whose kind or form nobody here knows.
+    pub(super) fn check_ignorable(&self, manifest: &str) -> Result<()> {
+        if !self.must_understand {
+            return Ok(());
         }
+        let name = self.name();
+        let why =
+            format!("{manifest} names {name}, which this version of vecmem does not know; upgrade to open this store");
+        Err(Error::new(ErrorKind::NewerFormat, why))
+    }
+
+    /// Whether the file holds ids of operations, in the form that this version knows.
+    pub fn is_operations(&self) -> bool {
+        self.of(&FileKind::OPERATIONS, 1).is_some()
     }
 
     /// The file, if it is of this kind and form.
-    fn of(&self, kind: u16, version: u16) -> Option<DerivedFile> {
-        let fits = (self.kind, self.version) == (kind, version);
+    fn of(&self, kind: &FileKind, version: u16) -> Option<DerivedFile> {
+        let fits = (&self.kind, self.version) == (kind, version);
         fits.then_some(DerivedFile { file_id: self.file_id, length: self.length })
     }
 }
@@ -110,7 +179,8 @@ impl SegmentEntry {
             first_namespace: info.first_namespace.clone(),
             last_namespace: info.last_namespace.clone(),
             blobs: info.blobs.clone(),
-            derived: info.files.codes.map(DerivedEntry::codes).into_iter().collect(),
+            derived: info.files.codes.map(SideEntry::codes).into_iter().collect(),
+            missed: None,
         }
     }
 
@@ -121,7 +191,7 @@ impl SegmentEntry {
 
     /// What opens the segment, its graphs apart.
     pub fn files(&self) -> SegmentFiles {
-        let codes = self.derived.iter().find_map(|derived| derived.of(KIND_CODES, CODES_ENCODING));
+        let codes = self.derived.iter().find_map(|derived| derived.of(&FileKind::CODES, CODES_ENCODING));
         let Self { file_id, length, header_crc, lsn_base, .. } = *self;
         SegmentFiles { file_id, length, header_crc, codes, lsn_base }
     }
@@ -134,14 +204,14 @@ impl SegmentEntry {
     /// The same where blob files that it has taken over are open.
     pub fn open_beside(&self, storage: &dyn Storage, keys: &StoreKeys, opened: &[Arc<Blob>]) -> Result<Segment> {
         let graphs: Vec<DerivedFile> =
-            self.derived.iter().filter_map(|derived| derived.of(KIND_GRAPH, GRAPH_FORM)).collect();
+            self.derived.iter().filter_map(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM)).collect();
         let known = KnownBlobs { named: Some(&self.blobs), opened };
         Ok(Segment::open_knowing(storage, keys, (&self.files(), &known))?.open_graphs(storage, keys, &graphs))
     }
 
     /// On which terms the graph `file_id` was built.
     pub fn graph_terms(&self, file_id: u64) -> Option<Wanted> {
-        let graphs = self.derived.iter().filter(|derived| derived.of(KIND_GRAPH, GRAPH_FORM).is_some());
+        let graphs = self.derived.iter().filter(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM).is_some());
         let graph = graphs.into_iter().find(|graph| graph.file_id == file_id)?;
         let mut reader = Reader::new(&graph.details);
         let wanted = Wanted::decode(&mut reader).ok().filter(|wanted| wanted.rows.end <= self.rows)?;
@@ -166,10 +236,10 @@ impl SegmentEntry {
         out.into_vec()
     }
 
-    /// Reads what [`encode`](Self::encode) has written.
-    pub fn decode(bytes: &[u8]) -> Decoded<Self> {
+    /// Reads what [`encode`](Self::encode) has written, or an earlier version of it.
+    pub fn decode(bytes: &[u8], form: EntryForm) -> Decoded<Self> {
         let mut reader = Reader::new(bytes);
-        let segment = decode_segment(&mut reader)?;
+        let segment = decode_segment(&mut reader, form)?;
         reader.finish()?;
         Ok(segment)
     }
@@ -177,13 +247,14 @@ impl SegmentEntry {
     /// The names of all files of the segment.
     pub fn file_names(&self) -> impl Iterator<Item = String> + '_ {
         let dead = (self.dead_generation > 0).then(|| dead_name(self.file_id, self.dead_generation));
-        self.names().chain(dead)
+        let missed = self.missed.map(|file| segment_name(file.file_id, FileKind::MISSED.as_str()));
+        self.names().chain(dead).chain(missed)
     }
 
     /// The names of the segment's files, tombstones apart.
     pub fn names(&self) -> impl Iterator<Item = String> + '_ {
         let blobs = self.blobs.iter().map(|blob| blob_name(blob.file_id));
-        let derived = self.derived.iter().filter_map(DerivedEntry::name);
+        let derived = self.derived.iter().map(SideEntry::name);
         std::iter::once(truth_name(self.file_id)).chain(blobs).chain(derived)
     }
 
@@ -206,33 +277,75 @@ pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
     out.u64(segment.dead_generation);
     out.prefixed(&segment.first_namespace);
     out.prefixed(&segment.last_namespace);
-    let blobs: Vec<DerivedEntry> = segment.blobs.iter().map(encode_blob).collect();
-    out.count(segment.derived.len() + blobs.len());
-    for derived in segment.derived.iter().chain(&blobs) {
-        out.u16(derived.kind);
-        out.u16(derived.version);
-        out.u64(derived.file_id);
-        out.u64(derived.length);
-        out.prefixed(&derived.details);
+    let blobs: Vec<SideEntry> = segment.blobs.iter().map(encode_blob).collect();
+    let missed = segment.missed.map(|file| SideEntry {
+        must_understand: true,
+        ..SideEntry::derived(FileKind::MISSED, MISSED_FORM, file, Vec::new())
+    });
+    encode_sides(out, segment.derived.iter().chain(&blobs).chain(&missed));
+}
+
+pub(super) fn encode_sides<'a>(out: &mut Writer, sides: impl Iterator<Item = &'a SideEntry> + Clone) {
+    out.count(sides.clone().count());
+    for side in sides {
+        out.prefixed(side.kind.as_str().as_bytes());
+        out.u16(side.version);
+        out.u16(if side.must_understand { MUST_UNDERSTAND } else { 0 });
+        out.u64(side.file_id);
+        out.u64(side.length);
+        out.prefixed(&side.details);
     }
 }
 
-pub(super) fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
+pub(super) fn decode_sides(reader: &mut Reader<'_>) -> Decoded<Vec<SideEntry>> {
+    decode_sides_of(reader, EntryForm::Named)
+}
+
+fn decode_sides_of(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<Vec<SideEntry>> {
+    let count = reader.count(SIDE_BYTES_MIN, FILE_BYTES_MAX)?;
+    (0..count).map(|_| decode_side(reader, form)).collect()
+}
+
+fn decode_side(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SideEntry> {
+    let kind = decode_kind(reader, form)?;
+    let version = reader.u16()?;
+    let flags = match form {
+        EntryForm::Named => reader.u16()?,
+        EntryForm::Numbered => u16::from(kind == FileKind::BLOB),
+    };
+    if flags & !MUST_UNDERSTAND != 0 {
+        return Err(reader.malformed("a file beside a segment has flags that do not exist"));
+    }
+    let (file_id, length) = (reader.u64()?, reader.u64()?);
+    let details = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+    Ok(SideEntry { kind, version, must_understand: flags == MUST_UNDERSTAND, file_id, length, details })
+}
+
+fn decode_kind(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<FileKind> {
+    if form == EntryForm::Numbered {
+        let number = usize::from(reader.u16()?);
+        let kind = FileKind::NUMBERED.get(number.wrapping_sub(1));
+        return kind.cloned().ok_or(reader.malformed("unknown kind of a file beside a segment"));
+    }
+    let kind = reader.text(FILE_BYTES_MAX)?;
+    if !is_kind(kind) {
+        return Err(reader.malformed("the kind of a file beside a segment is no such name"));
+    }
+    Ok(FileKind(Cow::Owned(kind.to_owned())))
+}
+
+pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SegmentEntry> {
     let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
     let (rows, vectors) = (reader.u32()?, reader.u32()?);
     let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
     let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
     let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-    let count = reader.count(24, FILE_BYTES_MAX)?;
-    let (mut blobs, mut derived) = (Vec::new(), Vec::new());
-    for _ in 0..count {
-        let (kind, version) = (reader.u16()?, reader.u16()?);
-        let (file_id, length) = (reader.u64()?, reader.u64()?);
-        let details = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-        let entry = DerivedEntry { kind, version, file_id, length, details };
-        match decode_blob(&entry) {
-            Some(blob) => blobs.push(blob),
-            None => derived.push(entry),
+    let (mut blobs, mut derived, mut missed) = (Vec::new(), Vec::new(), None);
+    for side in decode_sides_of(reader, form)? {
+        match (decode_blob(&side), side.of(&FileKind::MISSED, MISSED_FORM)) {
+            (Some(blob), _) => blobs.push(blob),
+            (None, Some(file)) => missed = Some(file),
+            (None, None) => derived.push(side),
         }
     }
     Ok(SegmentEntry {
@@ -248,20 +361,21 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>) -> Decoded<SegmentEntry> {
         last_namespace,
         blobs,
         derived,
+        missed,
     })
 }
 
-fn encode_blob(blob: &BlobFile) -> DerivedEntry {
+fn encode_blob(blob: &BlobFile) -> SideEntry {
     let mut details = Writer::new();
     details.u64(blob.value_bytes);
     details.u32(blob.header_crc);
-    let BlobFile { file_id, length, .. } = *blob;
-    DerivedEntry { kind: KIND_BLOB, version: BLOB_FORM, file_id, length, details: details.into_vec() }
+    let file = DerivedFile { file_id: blob.file_id, length: blob.length };
+    SideEntry { must_understand: true, ..SideEntry::derived(FileKind::BLOB, BLOB_FORM, file, details.into_vec()) }
 }
 
 /// The blob file that an entry names, if it is one of the form that this version knows.
-fn decode_blob(entry: &DerivedEntry) -> Option<BlobFile> {
-    let DerivedFile { file_id, length } = entry.of(KIND_BLOB, BLOB_FORM)?;
+fn decode_blob(entry: &SideEntry) -> Option<BlobFile> {
+    let DerivedFile { file_id, length } = entry.of(&FileKind::BLOB, BLOB_FORM)?;
     let mut reader = Reader::new(&entry.details);
     let (value_bytes, header_crc) = (reader.u64().ok()?, reader.u32().ok()?);
     reader.finish().ok()?;

@@ -6,8 +6,9 @@
 //!
 //! # Format
 //!
-//! Nothing where there is none; else, little endian, their number u32, and for each its name and its JSON, both a u32 length and that
-//! many bytes. A version of vecmem that keeps them in another form raises the manifest's oldest reader version, and so is refused.
+//! Nothing where there is none; else, little endian, their number u32, and for each its name (a u32 length and that many bytes),
+//! the version of its form u16 (0 for documents of applications; vecmem raises that of its own when their meaning changes), and its
+//! JSON (a u32 length and that many bytes). In manifests of format version 1 there are no versions.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -21,13 +22,21 @@ use crate::types::limits;
 /// The settings of a store. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings {
-    documents: Arc<BTreeMap<String, Arc<str>>>,
+    documents: Arc<BTreeMap<String, Document>>,
+}
+
+/// One setting.
+#[derive(Clone, Debug, PartialEq)]
+struct Document {
+    /// Of its form; 0 for those of applications.
+    version: u16,
+    json: Arc<str>,
 }
 
 impl Settings {
     /// The document of that name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.documents.get(name).map(|json| &**json)
+        self.documents.get(name).map(|document| &*document.json)
     }
 
     /// The same settings with one set, or removed.
@@ -37,7 +46,7 @@ impl Settings {
             None => drop(documents.remove(name)),
             Some(json) => {
                 check(name, json)?;
-                documents.insert(name.to_owned(), json.into());
+                documents.insert(name.to_owned(), Document { version: 0, json: json.into() });
             }
         }
         within(Limit::Settings, "settings of the store", documents.len(), limits::SETTINGS)?;
@@ -49,26 +58,37 @@ impl Settings {
         if !self.documents.is_empty() {
             out.count(self.documents.len());
         }
-        for (name, json) in &*self.documents {
+        for (name, document) in &*self.documents {
             out.prefixed(name.as_bytes());
-            out.prefixed(json.as_bytes());
+            out.u16(document.version);
+            out.prefixed(document.json.as_bytes());
         }
         out.into_vec()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Decoded<Self> {
+        Self::decode_with(bytes, |reader| reader.u16())
+    }
+
+    /// Reads those of a manifest of format version 1.
+    pub(super) fn decode_first(bytes: &[u8]) -> Decoded<Self> {
+        Self::decode_with(bytes, |_| Ok(0))
+    }
+
+    fn decode_with(bytes: &[u8], version: impl Fn(&mut Reader<'_>) -> Decoded<u16>) -> Decoded<Self> {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
         let mut reader = Reader::new(bytes);
         let count = reader.count(8, limits::SETTINGS)?;
-        let mut documents: BTreeMap<String, Arc<str>> = BTreeMap::new();
+        let mut documents: BTreeMap<String, Document> = BTreeMap::new();
         for _ in 0..count {
             let name = reader.text(limits::SETTING_NAME_BYTES)?;
             if documents.last_key_value().is_some_and(|(last, _)| last.as_str() >= name) {
                 return Err(reader.malformed("the settings are not in order"));
             }
-            documents.insert(name.to_owned(), reader.text(limits::SETTING_BYTES)?.into());
+            let (name, version) = (name.to_owned(), version(&mut reader)?);
+            documents.insert(name, Document { version, json: reader.text(limits::SETTING_BYTES)?.into() });
         }
         reader.finish()?;
         Ok(Self { documents: Arc::new(documents) })
@@ -97,9 +117,11 @@ mod tests {
     #[test]
     fn settings_round_trip_and_their_bytes_are_fixed() {
         let settings = Settings::default().with("b", Some("[1]")).unwrap().with("a", Some("null")).unwrap();
-        let golden = b"\x02\0\0\0\x01\0\0\0a\x04\0\0\0null\x01\0\0\0b\x03\0\0\0[1]";
+        let golden = b"\x02\0\0\0\x01\0\0\0a\0\0\x04\0\0\0null\x01\0\0\0b\0\0\x03\0\0\0[1]";
         assert_eq!(settings.encode(), golden);
         assert_eq!(Settings::decode(golden).unwrap(), settings);
+        let first = b"\x02\0\0\0\x01\0\0\0a\x04\0\0\0null\x01\0\0\0b\x03\0\0\0[1]";
+        assert_eq!(Settings::decode_first(first).unwrap(), settings);
         assert_eq!((Settings::default().encode(), Settings::decode(b"").unwrap()), (Vec::new(), Settings::default()));
         let none = settings.with("a", None).unwrap().with("b", None).unwrap();
         assert_eq!(none, Settings::default());
@@ -112,7 +134,7 @@ mod tests {
             assert!(Settings::decode(&whole[..length]).is_err(), "{length} bytes");
         }
         let mut twice = whole.clone();
-        twice[18] = b'b';
+        twice[20] = b'b';
         assert!(Settings::decode(&twice).is_err(), "a name twice");
         assert!(Settings::decode(&[whole, vec![0]].concat()).is_err(), "more behind the end");
     }

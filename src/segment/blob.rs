@@ -43,8 +43,6 @@ use crate::sync::{AtomicBool, Ordering};
 const MAGIC: &[u8; 8] = b"VECMEMBL";
 const VERSION: u32 = 1;
 
-/// The kind of blob files among the files that a manifest names beside a segment.
-pub(crate) const KIND_BLOB: u16 = 3;
 /// The form of blob files: another one is not opened.
 pub(crate) const BLOB_FORM: u16 = 1;
 

@@ -4,15 +4,17 @@
 //! * One entry a row, vector, namespace, path or path list, as `layout.rs` says of each section.
 //! * Paths and path lists are numbered in the order of their first use.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::extensions::Kind;
 use crate::record::TextHash;
 use crate::segment::blob::{BlobFile, ValuePlace};
 use crate::segment::key_table::{self, hash_key, hash_namespace};
 use crate::segment::layout::{Counts, Section};
 use crate::segment::writer::RowInput;
+use crate::types::SpaceId;
 
 /// Byte strings, one behind the other.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ pub(super) struct Columns {
     vector_path: Vec<u32>,
     inverse_norm: Vec<f32>,
     text_hash: Vec<TextHash>,
+    extensions: Names,
+    extension_kinds: BTreeSet<(Kind, bool)>,
     paths: Names,
     path_numbers: HashMap<Box<str>, u32>,
     path_list_start: Vec<u32>,
@@ -105,6 +109,8 @@ impl Columns {
             vector_path: Vec::new(),
             inverse_norm: Vec::new(),
             text_hash: Vec::new(),
+            extensions: Names::new(),
+            extension_kinds: BTreeSet::new(),
             paths: Names::new(),
             path_numbers: HashMap::new(),
             path_list_start: vec![0],
@@ -151,6 +157,8 @@ impl Columns {
         self.value_offset.push(place.offset);
         self.value_length.push(place.length);
         self.value_source.push(place.source());
+        self.extensions.push(row.extensions.encoded());
+        self.extension_kinds.extend(row.extensions.kinds());
         let path_list = self.path_list_number(row.index_paths);
         self.path_list.push(path_list);
     }
@@ -193,7 +201,7 @@ impl Columns {
     }
 
     /// Calls `write` with each section that is made of the columns.
-    pub fn sections(&mut self, write: &mut dyn FnMut(Section, &[u8]) -> Result<()>) -> Result<()> {
+    pub fn sections(&mut self, space: SpaceId, write: &mut dyn FnMut(Section, &[u8]) -> Result<()>) -> Result<()> {
         write(Section::Lsn, bytemuck::cast_slice(&self.lsn))?;
         write(Section::CreatedAt, bytemuck::cast_slice(&self.created_at))?;
         write(Section::UpdatedAt, bytemuck::cast_slice(&self.updated_at))?;
@@ -219,7 +227,7 @@ impl Columns {
         write(Section::NamespaceSpill, bytemuck::cast_slice(&spill))?;
         write(Section::VectorRow, bytemuck::cast_slice(&self.vector_row))?;
         write(Section::VectorPath, bytemuck::cast_slice(&self.vector_path))?;
-        write(Section::VectorSpaceId, &vec![0; 2 * self.vector_row.len()])?;
+        write(Section::VectorSpaceId, bytemuck::cast_slice(&vec![space.0; self.vector_row.len()]))?;
         write(Section::InverseNorm, bytemuck::cast_slice(&self.inverse_norm))?;
         write(Section::PathOffset, bytemuck::cast_slice(&self.paths.offsets))?;
         write(Section::PathBytes, &self.paths.bytes)?;
@@ -227,6 +235,14 @@ impl Columns {
         write(Section::PathListEntry, bytemuck::cast_slice(&self.path_list_entry))?;
         write(Section::BlobFiles, bytemuck::cast_slice(&self.blob_files))?;
         let has_text_hashes = self.text_hash.iter().any(|&hash| hash != 0);
-        write(Section::TextHash, if has_text_hashes { bytemuck::cast_slice(&self.text_hash) } else { &[] })
+        write(Section::TextHash, if has_text_hashes { bytemuck::cast_slice(&self.text_hash) } else { &[] })?;
+        let has_extensions = !self.extension_kinds.is_empty();
+        write(
+            Section::ExtensionOffset,
+            if has_extensions { bytemuck::cast_slice(&self.extensions.offsets) } else { &[] },
+        )?;
+        write(Section::ExtensionBytes, &self.extensions.bytes)?;
+        let kinds = self.extension_kinds.iter().flat_map(|&(kind, must_understand)| [kind, u16::from(must_understand)]);
+        write(Section::ExtensionKind, bytemuck::cast_slice(&kinds.collect::<Vec<u16>>()))
     }
 }

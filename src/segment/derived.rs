@@ -38,8 +38,8 @@ const MAGIC: &[u8; 8] = b"VECMEMCO";
 const VERSION: u32 = 1;
 const META_BYTES: usize = size_of::<CodeMeta>();
 
-/// The kind of codes among derived files.
-pub(crate) const KIND_CODES: u16 = 1;
+/// What the header says that the file is.
+const KIND_CODES: u16 = 1;
 /// The encoding of codes: another one makes files outdated.
 pub(crate) const CODES_ENCODING: u16 = 1;
 

@@ -16,7 +16,7 @@ const BLOBS_MAX: usize = 4;
 /// Opens `bytes` as a truth file with checksums that hold, and as its blob files, and reads what there is to read.
 pub fn fuzz_segment_open(bytes: &[u8]) {
     let storage = SimStorage::new(1);
-    let mut keys = StoreKeys { store_id: 1, secret: [1, 2], space: None };
+    let mut keys = StoreKeys { store_id: 1, secret: [1, 2], space: None, space_id: Default::default() };
     let mut truth = bytes.to_vec();
     truth.resize(truth.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
     pin_blobs(&mut truth, |file_id| {
@@ -28,7 +28,7 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     storage.write_file(&truth_name(1), &image);
     let Ok(file) = CheckedMap::open(&storage, truth_name(1), keys.truth(1)) else { return };
     let Ok(header) = Header::decode(file.fields(), file.body_end()) else { return };
-    keys.space = header.space;
+    (keys.space, keys.space_id) = (header.space, header.space_id);
     let (length, header_crc) = (finished.length, finished.header_crc);
     let files = SegmentFiles { file_id: 1, length, header_crc, codes: None, lsn_base: 0 };
     if let Ok(segment) = Segment::open(&storage as &dyn Storage, &keys, &files) {

@@ -55,8 +55,8 @@ use crate::sync::{AtomicU64, Ordering};
 const MAGIC: &[u8; 8] = b"VECMEMGR";
 const VERSION: u32 = 1;
 
-/// The kind of graphs among derived files.
-pub(crate) const KIND_GRAPH: u16 = 2;
+/// What the header says that the file is.
+const KIND_GRAPH: u16 = 2;
 /// What a manifest says of a graph file's form: another one makes it outdated.
 pub(crate) const GRAPH_FORM: u16 = 1;
 

@@ -10,13 +10,13 @@
 //! # Format
 //!
 //! `seg-{file id, 16 hex digits}.truth` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of the
-//! header) with magic `VECMEMTR` and format version 1. Little endian.
+//! header) with magic `VECMEMTR` and format version 2. Little endian. Files of version 1 have no sections from 33 on.
 //!
 //! ```text
 //! OFFSET  SIZE  MEANING (n rows, v vectors, s namespaces, p paths, l path lists)
 //! 64      4     dimensions; 0 where the store had no vector space when the file was written
 //! 68      2     metric: 0 cosine, 1 dot, 2 L2
-//! 70      2     number of vector spaces, 0 or 1
+//! 70      2     number of vector spaces, 0 or 1: a file has vectors of one space only (`record.rs` says where others are)
 //! 72      4     n, at least 1
 //! 76      4     v
 //! 80      4     s
@@ -27,7 +27,8 @@
 //! 104     8     newest LSN
 //! 112     8     earliest expiry, microseconds since 1970 UTC; 2^63 - 1 if no row expires
 //! 120     4     number of sections
-//! 124     4     0
+//! 124     2     id of the vector space, 0 in files of format version 1
+//! 126     2     0
 //! 128     24 x  sections: kind u32, bytes of one element u32, offset in the file u64, length in bytes u64
 //!
 //! KIND  ELEMENTS  MEANING (each section begins at a multiple of 64, in any order, with zeros between)
@@ -56,7 +57,7 @@
 //! 22    any x 16  spill list of the same
 //! 23    v x 4     row of each vector
 //! 24    v x 4     path of each vector, a number from 0
-//! 25    v x 2     vector space of each vector, 0
+//! 25    v x 2     id of the vector space of each vector, that of the header
 //! 26    v x 4     inverse norm of each vector: f32, 0 for a zero vector
 //! 27    p+1 x 8   offset of each path in section 28; the last entry is that section's length
 //! 28    any x 1   paths
@@ -66,21 +67,25 @@
 //!                 its header u32, 0 u32; files written before there were any have no such section
 //! 32    v x 16    hash of the text that each vector embeds, and of the model, u128 (`text_hash` in `record.rs`), 0 for none;
 //!                 empty where all are 0
+//! 33    n+1 x 8   offset of each row's extensions in section 34; the last entry is that section's length; empty where no row has any
+//! 34    any x 1   extensions of rows (`extensions.rs`, kinds in `record.rs`)
+//! 35    any x 4   the kinds in section 34, rising: kind u16, 1 if it must be understood u16
 //! ```
 
 use std::ops::Range;
 
 use crate::codec::{Decoded, Reader, Writer};
+use crate::file_names::segment_name;
 use crate::record::{ALIVE, Lsn};
 use crate::segment::blocks::{ALIGNMENT, HEADER_BYTES, Identity};
 use crate::segment::key_table::bucket_count;
-use crate::types::{Metric, VectorSpace, limits};
+use crate::types::{Metric, SpaceId, VectorSpace, limits};
 
 #[cfg(target_endian = "big")]
 compile_error!("segments are read in place, so vecmem needs a little-endian machine");
 
 const MAGIC: &[u8; 8] = b"VECMEMTR";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What all segments of a store share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,6 +94,8 @@ pub(crate) struct StoreKeys {
     /// Keys the hashes of names, so that nobody outside can make them collide.
     pub secret: [u64; 2],
     pub space: Option<VectorSpace>,
+    /// Of that space; 0 where there is none.
+    pub space_id: SpaceId,
 }
 
 impl StoreKeys {
@@ -100,22 +107,22 @@ impl StoreKeys {
 
 /// The truth file of a segment.
 pub(crate) fn truth_name(file_id: u64) -> String {
-    format!("seg-{file_id:016x}.truth")
+    segment_name(file_id, "truth")
 }
 
 /// The codes of a segment.
 pub(crate) fn codes_name(file_id: u64) -> String {
-    format!("seg-{file_id:016x}.codes")
+    segment_name(file_id, "codes")
 }
 
 /// A graph of a segment.
 pub(crate) fn graph_name(file_id: u64) -> String {
-    format!("seg-{file_id:016x}.graph")
+    segment_name(file_id, "graph")
 }
 
 /// Large values of a segment.
 pub(crate) fn blob_name(file_id: u64) -> String {
-    format!("seg-{file_id:016x}.blob")
+    segment_name(file_id, "blob")
 }
 
 /// The tombstones of a segment as of one generation.
@@ -159,13 +166,16 @@ pub(crate) enum Section {
     PathListEntry,
     BlobFiles,
     TextHash,
+    ExtensionOffset,
+    ExtensionBytes,
+    ExtensionKind,
 }
 
-const SECTIONS: usize = Section::TextHash as usize;
+const SECTIONS: usize = Section::ExtensionKind as usize;
 
 /// Bytes of one element of each kind, from kind 1.
 const ELEMENT_BYTES: [u32; SECTIONS] =
-    [4, 1, 8, 8, 8, 8, 8, 4, 8, 4, 4, 4, 4, 8, 1, 64, 16, 8, 1, 4, 64, 16, 4, 4, 2, 4, 8, 1, 4, 4, 32, 16];
+    [4, 1, 8, 8, 8, 8, 8, 4, 8, 4, 4, 4, 4, 8, 1, 64, 16, 8, 1, 4, 64, 16, 4, 4, 2, 4, 8, 1, 4, 4, 32, 16, 8, 1, 4];
 
 impl Section {
     /// Bytes of one element.
@@ -189,6 +199,7 @@ pub(crate) struct Counts {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Header {
     pub space: Option<VectorSpace>,
+    pub space_id: SpaceId,
     pub counts: Counts,
     pub row_vectors_max: u32,
     pub oldest_lsn: Lsn,
@@ -198,9 +209,9 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    pub fn new(space: Option<VectorSpace>, counts: Counts) -> Self {
+    pub fn new(space: Option<VectorSpace>, space_id: SpaceId, counts: Counts) -> Self {
         let sections = [const { 0..0 }; SECTIONS];
-        Self { space, counts, row_vectors_max: 0, oldest_lsn: 0, newest_lsn: 0, earliest_expiry: 0, sections }
+        Self { space, space_id, counts, row_vectors_max: 0, oldest_lsn: 0, newest_lsn: 0, earliest_expiry: 0, sections }
     }
 
     /// Where a section lies in the file.
@@ -246,7 +257,8 @@ impl Header {
         out.u64(self.newest_lsn);
         out.i64(self.earliest_expiry);
         out.u32(SECTIONS as u32);
-        out.u32(0);
+        out.u16(self.space_id.0);
+        out.u16(0);
         for ((kind, range), element) in (1..).zip(&self.sections).zip(ELEMENT_BYTES) {
             debug_assert!(self.length(kind).is_none_or(|length| length == range.len() as u64));
             out.u32(kind);
@@ -268,7 +280,7 @@ impl Header {
         };
         let (rows, vectors, namespaces) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (paths, path_lists) = (reader.u32()?, reader.u32()?);
-        let mut header = Self::new(space, Counts { rows, vectors, namespaces, paths, path_lists });
+        let mut header = Self::new(space, SpaceId::default(), Counts { rows, vectors, namespaces, paths, path_lists });
         header.row_vectors_max = reader.u32()?;
         (header.oldest_lsn, header.newest_lsn) = (reader.u64()?, reader.u64()?);
         header.earliest_expiry = reader.i64()?;
@@ -280,8 +292,10 @@ impl Header {
         if !plausible {
             return Err(reader.malformed("the counts contradict each other"));
         }
+        // Ids follow, then the sections.
         let sections = reader.count(24, usize::MAX)?;
-        reader.u32()?;
+        header.space_id = SpaceId(reader.u16()?);
+        reader.zeros(2)?;
         for _ in 0..sections {
             header.decode_section(&mut reader, body_end)?;
         }
@@ -293,6 +307,10 @@ impl Header {
         let text_hashes = header.section(Section::TextHash).len() as u64;
         if text_hashes != 0 && text_hashes != 16 * u64::from(vectors) {
             return Err(reader.malformed("the hashes of texts are not as many as the vectors"));
+        }
+        let extensions = header.section(Section::ExtensionOffset).len() as u64;
+        if extensions != 0 && extensions != 8 * (u64::from(rows) + 1) {
+            return Err(reader.malformed("the extensions are not as many as the rows"));
         }
         Ok(header)
     }

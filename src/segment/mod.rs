@@ -24,6 +24,7 @@ pub(crate) mod plan;
 pub(crate) mod rows;
 pub(crate) mod sealed;
 pub(crate) mod search;
+pub(crate) mod side_file;
 pub(crate) mod values;
 pub(crate) mod verify;
 pub(crate) mod walk;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::extensions::{Extensions, Kind};
 use crate::record::{Lsn, Record, TextHash};
 use crate::segment::layout::Section;
 use crate::segment::sealed::Segment;
@@ -209,6 +210,25 @@ impl Segment {
         Ok(if hashes.iter().all(|&hash| hash == 0) { Vec::new() } else { hashes })
     }
 
+    /// What the row carries beside its fixed fields.
+    pub fn extensions(&self, row: u32) -> Result<Extensions> {
+        let offsets = self.header.section(Section::ExtensionOffset);
+        if offsets.is_empty() {
+            return Ok(Extensions::default());
+        }
+        let bytes = self.entry(Section::ExtensionOffset, Section::ExtensionBytes, row as usize)?;
+        Extensions::decode(bytes).map_err(|malformed| {
+            let at = self.header.section(Section::ExtensionBytes).start;
+            self.file.damaged(at, format!("extensions of row {row}: {}", malformed.what))
+        })
+    }
+
+    /// The kinds of extensions that rows have, each with whether it must be understood.
+    pub(super) fn extension_kinds(&self) -> Result<Vec<(Kind, bool)>> {
+        self.file.ensure(self.header.section(Section::ExtensionKind))?;
+        Ok(self.column::<[u16; 2]>(Section::ExtensionKind).iter().map(|&[kind, flag]| (kind, flag != 0)).collect())
+    }
+
     /// The row, complete.
     pub fn record(&self, row: u32) -> Result<Record> {
         let stored = self.row(row)?;
@@ -224,6 +244,8 @@ impl Segment {
             index_paths: self.index_paths(row)?,
             vectors: self.field_vectors(row)?,
             text_hashes: self.row_text_hashes(row)?,
+            space: self.header.space_id,
+            extensions: self.extensions(row)?,
         })
     }
 }

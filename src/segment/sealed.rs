@@ -5,7 +5,8 @@
 //!   is `Damaged` with file and offset.
 //! * An accessor that returns a `Result` has checked what it returns. The plain column slices have not: call an `ensure`
 //!   for what a loop will touch before the loop.
-//! * Opening reads headers and their checksum tables, and of a body nothing but the list of blob files, if there are any.
+//! * Opening reads headers and their checksum tables, and of a body nothing but the lists of blob files and of kinds of extensions, if
+//!   there are any.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,8 @@ use bytemuck::AnyBitPattern;
 
 use crate::distance::Kernels;
 use crate::error::{Error, Result};
-use crate::record::{ALIVE, Lsn};
+use crate::extensions::refuse_unknown;
+use crate::record::{ALIVE, Lsn, row_extensions};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::derived::{DerivedFile, TruthId};
 use crate::segment::derived_set::DerivedSet;
@@ -82,8 +84,10 @@ impl Segment {
             return Err(Error::corrupt(file.name(), 0, "this is not the file that the manifest names"));
         }
         // Written before the store had one, so without vectors: nothing in the file depends on it.
-        header.space = header.space.or(keys.space);
-        if header.space != keys.space {
+        if header.space.is_none() {
+            (header.space, header.space_id) = (keys.space, keys.space_id);
+        }
+        if header.space != keys.space || (keys.space.is_some() && header.space_id != keys.space_id) {
             return Err(Error::corrupt(file.name(), 64, "the vector space is not the store's"));
         }
         if header.newest_lsn.checked_add(files.lsn_base).is_none_or(|newest| newest == ALIVE) {
@@ -101,6 +105,10 @@ impl Segment {
             paths: OnceLock::new(),
             lsn_base: files.lsn_base,
         };
+        // Where the list is damaged each row still says what it carries.
+        if let Ok(kinds) = segment.extension_kinds() {
+            refuse_unknown(segment.file.name(), kinds, &row_extensions::KNOWN)?;
+        }
         Ok(segment.open_codes(storage, keys, files.codes))
     }
 

@@ -61,6 +61,11 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
             index_paths: (0..random.below(3)).map(|_| Arc::from(["text", "title"][random.below(2) as usize])).collect(),
             vectors: (0..vectors).map(|_| vector(random)).collect(),
             text_hashes: (0..if more == 20 { vectors } else { 0 }).map(|number| number as u128 + (1 << 90)).collect(),
+            space: Default::default(),
+            extensions: match random.below(4) {
+                0 => crate::extensions::Extensions::default().with(1, false, key.as_bytes()),
+                _ => Default::default(),
+            },
         };
         let lsn = 1 + random.below(1 << 40);
         model.insert((namespace.encoded().to_vec(), key), (lsn, record));
@@ -70,7 +75,7 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
 
 fn keys(dims: usize) -> StoreKeys {
     let space = (dims > 0).then_some(VectorSpace { dims, metric: Metric::Cosine });
-    StoreKeys { store_id: 77, secret: [3, 4], space }
+    StoreKeys { store_id: 77, secret: [3, 4], space, space_id: Default::default() }
 }
 
 /// Values of that many bytes lie in the blob file.
@@ -375,7 +380,7 @@ fn a_file_from_elsewhere_is_refused() {
 
 #[test]
 fn hostile_bytes_with_good_checksums_do_no_harm() {
-    let keys = StoreKeys { store_id: 1, secret: [1, 2], space: keys(5).space };
+    let keys = StoreKeys { store_id: 1, secret: [1, 2], space: keys(5).space, space_id: Default::default() };
     let storage = SimStorage::new(1);
     let model = random_model(&mut Random(16), 120, 5);
     let info = write(&storage, &keys, 1, &model);

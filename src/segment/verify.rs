@@ -146,12 +146,13 @@ impl Segment {
         if vectors.len() as u32 > self.header.row_vectors_max {
             return Err(self.wrong(Section::FirstVector, format!("row {row} has more vectors than the header says")));
         }
+        self.extensions(row)?;
         for vector in vectors.clone() {
             let values = self.vector(vector)?;
             self.vector_path(vector)?;
             let said: (u32, u16) =
                 (self.cell(Section::VectorRow, vector as usize)?, self.cell(Section::VectorSpaceId, vector as usize)?);
-            if said != (row, 0) || self.inverse_norm(vector)? != inverse_norm(norm(values)) {
+            if said != (row, self.header.space_id.0) || self.inverse_norm(vector)? != inverse_norm(norm(values)) {
                 return Err(self.wrong(Section::VectorRow, format!("vector {vector} has the wrong row, space or norm")));
             }
             if !values.iter().all(|value| value.is_finite()) {

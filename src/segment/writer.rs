@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::distance::inverse_norm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::extensions::Extensions;
 use crate::record::{Lsn, Record, TextHash};
 use crate::segment::blob::{BlobFile, BlobWriter, ValuePlace};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, Finished, HEADER_BYTES};
@@ -101,6 +102,7 @@ pub(crate) struct RowInput<'a> {
     pub times: RowTimes,
     pub flags: u32,
     pub index_paths: &'a [Arc<str>],
+    pub extensions: &'a Extensions,
     pub vectors: &'a [VectorInput<'a>],
 }
 
@@ -153,7 +155,7 @@ impl SegmentWriter {
             _ => Some(BlobWriter::create(storage, keys, file_id)?),
         };
         let vectors_end = HEADER_BYTES as u64 + totals.vectors * 4 * dims as u64;
-        let mut header = Header::new(keys.space, Counts::default());
+        let mut header = Header::new(keys.space, keys.space_id, Counts::default());
         (header.oldest_lsn, header.earliest_expiry) = (Lsn::MAX, i64::MAX);
         Ok(Self {
             keys: *keys,
@@ -278,7 +280,7 @@ impl SegmentWriter {
     /// Writes the sections that were kept in memory, from `at` on; returns the end of the body.
     fn write_columns(&mut self, mut at: u64) -> Result<u64> {
         let (body, header) = (&mut self.body, &mut self.header);
-        self.columns.sections(&mut |section, bytes| {
+        self.columns.sections(self.keys.space_id, &mut |section, bytes| {
             let start = at.next_multiple_of(ALIGNMENT as u64);
             body.write_at(at, &[0; ALIGNMENT][..(start - at) as usize])?;
             body.write_at(start, bytes)?;
@@ -311,6 +313,7 @@ impl SegmentWriter {
             times: RowTimes { lsn, created_at, updated_at, expires_at, ttl },
             flags,
             index_paths: &record.index_paths,
+            extensions: &record.extensions,
             vectors: &vectors,
         })
     }
@@ -334,6 +337,7 @@ impl SegmentWriter {
             times: RowTimes { expires_at, ..stored.times },
             flags: stored.flags,
             index_paths: &segment.index_paths(row)?,
+            extensions: &segment.extensions(row)?,
             vectors: &vectors,
         })
     }

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::extensions::Extensions;
 use crate::record::{Lsn, Operation, Record, TextHash};
-use crate::types::{Condition, FieldVector, Interval, NEVER, Namespace, Version};
+use crate::types::{Condition, FieldVector, Interval, NEVER, Namespace, SpaceId, Version};
 
 /// A write that has passed the door: complete but for what the newest state decides.
 #[derive(Clone, Debug)]
@@ -56,6 +57,9 @@ pub(crate) struct PutWrite {
     pub updated_at: Option<i64>,
     /// What each vector embeds; empty where none is known.
     pub text_hashes: Vec<TextHash>,
+    /// Of all vectors.
+    pub space: SpaceId,
+    pub extensions: Extensions,
 }
 
 impl Write {
@@ -83,6 +87,8 @@ pub(crate) enum Written {
     Put(Version),
     /// Whether there was something to delete.
     Deleted(bool),
+    /// Nothing, for its batch was written before, under the same operation id; the version that this gave its last operation.
+    Repeated(Version),
     /// Done, or nothing to do.
     Other,
 }
@@ -252,6 +258,8 @@ fn complete(put: &PutWrite, times: ItemTimes) -> Record {
         index_paths: put.index_paths.clone(),
         vectors: put.vectors.clone(),
         text_hashes: put.text_hashes.clone(),
+        space: put.space,
+        extensions: put.extensions.clone(),
     }
 }
 
@@ -275,6 +283,8 @@ mod tests {
             created_at: times.0,
             updated_at: times.1,
             text_hashes: Vec::new(),
+            space: SpaceId::default(),
+            extensions: Extensions::default(),
         })
     }
 

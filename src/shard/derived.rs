@@ -8,13 +8,12 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::manifest::{DerivedEntry, SegmentEntry};
-use crate::segment::derived::KIND_CODES;
+use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::graph_scope::Wanted;
 use crate::segment::sealed::Segment;
 use crate::segment::writer::rebuild_codes;
 use crate::shard::engine::Engine;
-use crate::shard::install::{changed_tombstones, write_and_commit};
+use crate::shard::install::{changed_parts, write_and_commit};
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::shard::{Shard, View};
 use crate::sync::Ordering;
@@ -27,6 +26,7 @@ impl SealedPart {
         let mut next = Self::of(entry, Ok(segment), Arc::clone(&self.deaths));
         next.put_off_graphs(put_off);
         next.lost = Arc::clone(&self.lost);
+        next.missed = Arc::clone(&self.missed);
         next.unmergeable.store(self.unmergeable.load(Ordering::Relaxed), Ordering::Relaxed);
         next
     }
@@ -61,8 +61,8 @@ pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart) -> Result<bool> 
     let (storage, keys) = (&*engine.storage, &engine.identity.keys);
     let codes = rebuild_codes(storage, keys, part.segment()?, engine.new_file_id())?;
     let mut entry = part.entry.clone();
-    entry.derived.retain(|derived| derived.kind != KIND_CODES);
-    entry.derived.insert(0, DerivedEntry::codes(codes));
+    entry.derived.retain(|derived| derived.kind != FileKind::CODES);
+    entry.derived.insert(0, SideEntry::codes(codes));
     match part.segment()?.with_codes(storage, keys, codes) {
         Ok(segment) => replace(engine, part, entry, segment),
         Err(error) => {
@@ -94,7 +94,7 @@ fn try_replace(engine: &Engine, part: &SharedPart, entry: &SegmentEntry, segment
     }
     next.take_dirty_from(part);
     let after = swapped(&engine.view.get(), part, &next);
-    let changed = changed_tombstones(&after);
+    let changed = changed_parts(&after);
     drop(applying);
     if let Err(error) = write_and_commit(engine, &mut installed, &after, &changed, None) {
         part.take_dirty_from(&next);

@@ -20,6 +20,7 @@ use crate::shard::accounts::Accounts;
 use crate::shard::decide::{Current, Write};
 use crate::shard::ingest::Logged;
 use crate::shard::log::Log;
+use crate::shard::operation_ids::OperationIds;
 use crate::shard::part::SharedPart;
 use crate::shard::{View, apply};
 use crate::storage::{Clock, Storage, lock};
@@ -76,6 +77,8 @@ pub(crate) struct Engine {
     /// Retired segments that an older View may still read: the worker unmaps them, never a search.
     pub graveyard: Mutex<Vec<SharedPart>>,
     pub signal: Signal,
+    /// Batches of clients that were applied lately.
+    pub operation_ids: OperationIds,
     /// Scopes that earn a graph.
     pub accounts: Accounts,
     fence: Mutex<Option<String>>,
@@ -125,6 +128,7 @@ pub(crate) struct Start {
     pub installed: Installed,
     pub next_file_id: u64,
     pub newest_clock: i64,
+    pub operation_ids: OperationIds,
 }
 
 impl Engine {
@@ -154,6 +158,7 @@ impl Engine {
             counters: Counters::default(),
             graveyard: Mutex::new(Vec::new()),
             signal: Signal::default(),
+            operation_ids: start.operation_ids,
             accounts,
             fence: Mutex::new(None),
             fenced: AtomicBool::new(false),

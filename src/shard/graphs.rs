@@ -13,10 +13,10 @@ use crate::compact::graphs::{
     vectors_of,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{DerivedEntry, SegmentEntry};
+use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::derived::DerivedFile;
 use crate::segment::derived_set::Unopened;
-use crate::segment::graph_file::{GRAPH_FORM, KIND_GRAPH, SegmentGraph};
+use crate::segment::graph_file::{GRAPH_FORM, SegmentGraph};
 use crate::segment::graph_scope::{GraphScope, Origin, Wanted};
 use crate::segment::sealed::Segment;
 use crate::shard::derived::replace;
@@ -327,9 +327,9 @@ fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Un
     let stays = |file_id: u64| unopened.iter().any(|unopened| unopened.file_id == file_id);
     entry
         .derived
-        .retain(|derived| derived.kind != KIND_GRAPH || derived.version > GRAPH_FORM || stays(derived.file_id));
+        .retain(|derived| derived.kind != FileKind::GRAPH || derived.version > GRAPH_FORM || stays(derived.file_id));
     let file = |graph: &SegmentGraph| DerivedFile { file_id: graph.file_id(), length: graph.bytes() };
-    let named = |graph: &Arc<SegmentGraph>| DerivedEntry::graph(file(graph), &graph.description().wanted());
+    let named = |graph: &Arc<SegmentGraph>| SideEntry::graph(file(graph), &graph.description().wanted());
     entry.derived.extend(graphs.iter().map(named));
     entry
 }
@@ -342,7 +342,7 @@ impl Mended {
 
     /// What becomes of a graph of the part.
     pub fn fate(&self, file_id: u64) -> Fate {
-        if self.entry.derived.iter().any(|derived| derived.kind == KIND_GRAPH && derived.file_id == file_id) {
+        if self.entry.derived.iter().any(|derived| derived.kind == FileKind::GRAPH && derived.file_id == file_id) {
             return Fate::Kept;
         }
         let rows = self.part.entry.graph_terms(file_id).map(|terms| terms.rows);

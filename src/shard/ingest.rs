@@ -5,14 +5,14 @@
 //! * What a live import knows of older versions is a hint: where a merge took the part away or a key was written meanwhile, the
 //!   key is looked up. A replay looks up every key. Both come out the same.
 //! * Applying again changes nothing: a file that is there already, since a manifest names it, is not added twice.
-//! * A part whose damage hides what a row would kill serves nothing from now on; everything else goes on. But while the log
+//! * A part whose damage hides what a row would kill serves nothing from now on and keeps what it missed; everything else goes on. But while the log
 //!   names a file, it must be whole: without its rows, what they replace would come back.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::SegmentEntry;
+use crate::manifest::{EntryForm, SegmentEntry};
 use crate::record::{ALIVE, Lsn, Operation};
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
@@ -131,13 +131,14 @@ impl Ingested {
         }
         let mut files = Vec::with_capacity(body.files.len());
         for bytes in &body.files {
+            let form = if body.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
             let entry =
-                SegmentEntry::decode(bytes).map_err(|malformed| malformed.in_file("an import in the log", 0))?;
+                SegmentEntry::decode(bytes, form).map_err(|malformed| malformed.in_file("an import in the log", 0))?;
             if entry.lsn_base != first_lsn || entry.dead_generation != 0 {
                 let why = format!("segment {:016x} is not one of the import at LSN {first_lsn}", entry.file_id);
                 return Err(Error::new(ErrorKind::Corrupt, why));
             }
-            let part = Arc::new(open_part(storage, &entry, keys)?);
+            let part = open_part(storage, &entry, keys)?;
             files.push(IngestedFile { part, older: Older::Unknown });
         }
         let rows: u64 = files.iter().map(|file| u64::from(file.part.entry.rows)).sum();
@@ -217,6 +218,8 @@ fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
 /// Kills the version of a key that a row of `part` replaces; the row is born dead where a newer version is known.
 fn kill_other_version(shard: &Shard, part: &SharedPart, row: u32, namespace: &[u8], key: &str) -> Result<()> {
     let lsn = part.segment()?.lsn(row)?;
+    let replaces = shard.segments.iter().filter(|other| other.is_lost() && other.may_hold(namespace));
+    replaces.for_each(|lost| lost.missed.keep(lsn, &deletion(namespace, key)));
     for other in shard.parts().filter(|other| !other.is_lost() && address(*other) != address(AnyPart::Sealed(part))) {
         let met = (|| -> Result<()> {
             let Some(found) = other.find(namespace, key)? else { return Ok(()) };
@@ -229,11 +232,19 @@ fn kill_other_version(shard: &Shard, part: &SharedPart, row: u32, namespace: &[u
             Ok(())
         })();
         match (met, other) {
-            (Err(error), AnyPart::Sealed(other)) if error.kind() == ErrorKind::Damaged => other.lose(&error),
+            (Err(error), AnyPart::Sealed(other)) if error.kind() == ErrorKind::Damaged => {
+                other.lose(&error);
+                other.missed.keep(lsn, &deletion(namespace, key));
+            }
             (met, _) => met?,
         }
     }
     Ok(())
+}
+
+/// What a row of a file does to the older versions of its key.
+fn deletion(namespace: &[u8], key: &str) -> Operation {
+    Operation::Delete { namespace: Namespace::from_encoded(namespace), key: key.into() }
 }
 
 /// What was written since a moment: what an import under way has to look at again.

@@ -10,7 +10,7 @@
 //! * A manifest with checkpoint c for a shard names tombstones that hold every death and touch at or below c.
 //! * Files go last: when neither of the two newest manifests names them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +20,10 @@ use crate::record::{ALIVE, Lsn};
 use crate::segment::active::Active;
 use crate::segment::dead::Touch;
 use crate::segment::dead_file::DeadFile;
+use crate::segment::derived::DerivedFile;
+use crate::segment::side_file::SideFile;
 use crate::shard::engine::{Engine, Installed};
+use crate::shard::operation_ids::Saved;
 use crate::shard::part::SharedPart;
 use crate::shard::{Shard, View};
 use crate::sync::{MutexGuard, Ordering};
@@ -55,7 +58,7 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
     }
     carry_over(finished);
     let after = swapped(&view, finished);
-    let changed = changed_tombstones(&after);
+    let changed = changed_parts(&after);
     drop(applying);
 
     write_and_commit(engine, &mut installed, &after, &changed, Some(finished))?;
@@ -103,7 +106,7 @@ pub(crate) fn change_settings(engine: &Engine, change: impl FnOnce(&Settings) ->
 fn commit(engine: &Engine, installed: &mut MutexGuard<'_, Installed>) -> Result<()> {
     let applying = engine.applying.lock();
     let view = engine.view.get();
-    let changed = changed_tombstones(&view);
+    let changed = changed_parts(&view);
     drop(applying);
     write_and_commit(engine, installed, &view, &changed, None)
 }
@@ -169,12 +172,37 @@ fn is_input(finished: &Finished, part: &SharedPart) -> bool {
     finished.inputs.iter().any(|input| matches!(input, Input::Sealed(other) if Arc::ptr_eq(other, part)))
 }
 
-/// The parts whose tombstones have changed since they were last written. The caller holds the apply lock: what the files
-/// will hold is bounded by the LSN of the view, so it can be written without it.
-pub(super) fn changed_tombstones(view: &View) -> Vec<SharedPart> {
+/// A part whose tombstones, or what it missed, changed since they were last written.
+pub(super) struct Changed {
+    part: SharedPart,
+    has_tombstones: bool,
+    /// The content of a new file of what it missed.
+    missed: Option<Vec<u8>>,
+}
+
+/// The parts that changed. The caller holds the apply lock: what the files will hold is bounded by the LSN of the view, so it can be
+/// written without it.
+pub(super) fn changed_parts(view: &View) -> Vec<Changed> {
     let parts = view.shards.iter().flat_map(|shard| &shard.segments);
-    // What cannot be read may not know its deaths: what is on the disk of them stays.
-    parts.filter(|part| part.segment().is_ok() && part.take_dirty()).cloned().collect()
+    let changed = parts.map(|part| Changed {
+        part: Arc::clone(part),
+        // What did not open does not know its deaths: what is on the disk of them stays.
+        has_tombstones: part.opened().is_some() && part.take_dirty(),
+        missed: part.missed.take_dirty().then(|| part.missed.encode()),
+    });
+    changed.filter(|changed| changed.has_tombstones || changed.missed.is_some()).collect()
+}
+
+impl Changed {
+    /// It is still to be written.
+    fn set_dirty(&self) {
+        if self.has_tombstones {
+            self.part.set_dirty();
+        }
+        if self.missed.is_some() {
+            self.part.missed.set_dirty();
+        }
+    }
 }
 
 /// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the tombstones
@@ -183,12 +211,23 @@ pub(super) fn write_and_commit(
     engine: &Engine,
     installed: &mut MutexGuard<'_, Installed>,
     view: &View,
-    changed: &[SharedPart],
+    changed: &[Changed],
     finished: Option<&Finished>,
 ) -> Result<()> {
-    let committed = try_commit(engine, installed, view, changed, finished);
+    let (storage, store_id) = (&*engine.storage, engine.identity.keys.store_id);
+    let saved = engine.operation_ids.save(storage, store_id, view.visible, || engine.new_file_id());
+    let committed = saved.and_then(|saved| {
+        let committed = try_commit(engine, installed, view, changed, finished, &saved);
+        match (&committed, saved.new_file()) {
+            (Ok(()), _) => engine.operation_ids.set_saved(&saved),
+            // Whether a manifest names it is unknown once the engine is fenced.
+            (Err(_), Some(file)) if engine.check_fence().is_ok() => drop(engine.storage.remove(&file)),
+            (Err(_), _) => {}
+        }
+        committed
+    });
     if committed.is_err() {
-        changed.iter().for_each(|part| part.set_dirty());
+        changed.iter().for_each(Changed::set_dirty);
     }
     committed
 }
@@ -197,21 +236,29 @@ fn try_commit(
     engine: &Engine,
     installed: &mut MutexGuard<'_, Installed>,
     view: &View,
-    changed: &[SharedPart],
+    changed: &[Changed],
     finished: Option<&Finished>,
+    saved: &Saved,
 ) -> Result<()> {
     engine.sync_log(view.visible)?;
     let generation = installed.manifest.generation + 1;
-    let mut rewritten = HashSet::new();
-    for part in changed {
-        let (file_id, rows) = (part.entry.file_id, part.entry.rows);
-        let file = DeadFile { store_id: engine.identity.keys.store_id, file_id, generation, rows };
-        // Left over from an attempt at the same generation that failed.
-        let _ = engine.storage.remove(&file.name());
-        file.write(&*engine.storage, &part.deaths, view.visible)?;
-        rewritten.insert(part.entry.file_id);
+    let mut written = Written { generation, ..Written::default() };
+    for Changed { part, has_tombstones, missed } in changed {
+        let (store_id, file_id, rows) = (engine.identity.keys.store_id, part.entry.file_id, part.entry.rows);
+        if *has_tombstones {
+            let file = DeadFile { store_id, file_id, generation, rows };
+            // Left over from an attempt at the same generation that failed.
+            let _ = engine.storage.remove(&file.name());
+            file.write(&*engine.storage, &part.deaths, view.visible)?;
+            written.tombstones.insert(file_id);
+        }
+        if let Some(content) = missed {
+            let new_id = engine.new_file_id();
+            let length = SideFile { store_id, file_id: new_id, kind: "missed" }.write(&*engine.storage, content)?;
+            written.missed.insert(file_id, DerivedFile { file_id: new_id, length });
+        }
     }
-    if !rewritten.is_empty() || finished.is_some() {
+    if !changed.is_empty() || finished.is_some() || saved.new_file().is_some() {
         engine.sync_dir()?;
     }
     let checkpoints: Vec<Lsn> = view
@@ -228,11 +275,12 @@ fn try_commit(
         for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
             let before = std::mem::take(&mut entry.segments);
             entry.checkpoint = checkpoint;
-            entry.segments =
-                shard.segments.iter().map(|part| entry_of(part, &before, &rewritten, generation)).collect();
+            entry.segments = shard.segments.iter().map(|part| entry_of(part, &before, &written)).collect();
         }
     });
     next.settings = installed.settings.clone();
+    next.side_files.retain(|side| !side.is_operations());
+    next.side_files.extend(saved.files.iter().cloned());
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,
@@ -247,10 +295,6 @@ fn try_commit(
 
 /// Everything of the shard at or below is in segments and tombstones once this view's manifest is written.
 fn checkpoint_of(shard: &Shard, visible: Lsn, before: Lsn, index: usize, finished: Option<&Finished>) -> Lsn {
-    if shard.has_lost() {
-        // The log still knows what that part missed; a repaired file can be told.
-        return before;
-    }
     if shard.active.is_empty() && shard.sealing.is_empty() {
         return visible;
     }
@@ -260,14 +304,26 @@ fn checkpoint_of(shard: &Shard, visible: Lsn, before: Lsn, index: usize, finishe
         .fold(before, Lsn::max)
 }
 
-fn entry_of(part: &SharedPart, before: &[SegmentEntry], rewritten: &HashSet<u64>, generation: u64) -> SegmentEntry {
+/// What one commit has written beside segments, by the segments' ids.
+#[derive(Default)]
+struct Written {
+    generation: u64,
+    tombstones: HashSet<u64>,
+    missed: HashMap<u64, DerivedFile>,
+}
+
+fn entry_of(part: &SharedPart, before: &[SegmentEntry], written: &Written) -> SegmentEntry {
     let mut entry = part.entry.clone();
     let known = before.iter().find(|known| known.file_id == entry.file_id);
-    entry.dead_generation = if rewritten.contains(&entry.file_id) {
-        generation
+    entry.dead_generation = if written.tombstones.contains(&entry.file_id) {
+        written.generation
     } else {
         known.map_or(entry.dead_generation, |known| known.dead_generation)
     };
+    let kept = known.map_or(entry.missed, |known| known.missed);
+    let missed = written.missed.get(&entry.file_id).copied().or(kept);
+    // A part that could not even be opened with what it missed keeps the file.
+    entry.missed = missed.filter(|_| part.opened().is_none() || !part.missed.is_empty());
     entry
 }
 

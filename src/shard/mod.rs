@@ -17,6 +17,9 @@ pub(crate) mod graphs;
 pub(crate) mod ingest;
 pub(crate) mod install;
 pub(crate) mod log;
+pub(crate) mod lost;
+pub(crate) mod missed;
+pub(crate) mod operation_ids;
 pub(crate) mod part;
 pub(crate) mod recover;
 pub(crate) mod unpublished;
@@ -125,11 +128,6 @@ impl Shard {
         std::iter::once(AnyPart::Active(&self.active)).chain(sealing).chain(segments)
     }
 
-    /// Whether a part serves nothing any more.
-    pub fn has_lost(&self) -> bool {
-        self.segments.iter().any(|part| part.is_lost())
-    }
-
     /// The version of a key that lives; if none does, the newest dead one.
     pub fn newest(&self, namespace: &[u8], key: &str, lost: Lost) -> Result<Option<(AnyPart<'_>, u32)>> {
         let mut newest_dead = None;
@@ -168,6 +166,7 @@ impl Shard {
 
     /// Applies one operation that concerns this shard. The caller holds the apply lock, or is the only one there is.
     fn apply(&self, lsn: Lsn, operation: &Operation) -> Result<()> {
+        self.keep_for_lost(lsn, operation);
         match operation {
             Operation::Put(record) => {
                 if let Some((part, row)) = self.newest(record.namespace.encoded(), &record.key, Lost::Skipped)? {

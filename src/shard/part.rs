@@ -9,8 +9,9 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::extensions::Extensions;
 use crate::manifest::SegmentEntry;
-use crate::record::{ALIVE, Lsn, Operation};
+use crate::record::{ALIVE, Lsn};
 use crate::segment::dead::{Deaths, Touch};
 use crate::segment::graph_scope::Wanted;
 use crate::segment::layout::Section;
@@ -19,6 +20,7 @@ use crate::segment::part::{Conditions, Part, Rows, Sealed};
 use crate::segment::sealed::Segment;
 use crate::shard::AnyPart;
 use crate::shard::decide::{Current, Write};
+use crate::shard::missed::Missed;
 use crate::shard::weight::BlobCount;
 use crate::sync::{AtomicBool, Ordering};
 use crate::types::{FieldVector, Interval, Item, NEVER, Namespace, Version};
@@ -31,6 +33,8 @@ pub(crate) struct SealedPart {
     segment: Result<Segment>,
     /// Why the part serves nothing although its file opened; shared like the deaths, whose lack it is.
     pub(super) lost: Arc<OnceLock<String>>,
+    /// What it missed since it was lost; shared like that.
+    pub(super) missed: Arc<Missed>,
     /// Deaths and touches since the tombstones were last written down.
     dirty: AtomicBool,
     /// A merge met damage in it.
@@ -55,6 +59,7 @@ impl SealedPart {
             deaths,
             segment,
             lost: Arc::new(OnceLock::new()),
+            missed: Arc::default(),
             dirty: AtomicBool::new(false),
             unmergeable: AtomicBool::new(false),
             rebuilt: AtomicBool::new(false),
@@ -74,14 +79,9 @@ impl SealedPart {
         }
     }
 
-    /// From now on the part serves nothing.
-    pub fn lose(&self, why: &Error) {
-        let _ = self.lost.set(format!("a write could not be replayed into it ({why}); repair the store"));
-    }
-
-    /// Whether the part serves nothing any more.
-    pub fn is_lost(&self) -> bool {
-        self.lost.get().is_some()
+    /// The segment if its file opened, even where the part serves nothing: for whoever saves what can be read.
+    pub fn opened(&self) -> Option<&Segment> {
+        self.segment.as_ref().ok()
     }
 
     /// Graphs that the merge which wrote the part found no room for, and that are built as soon as there is.
@@ -92,18 +92,6 @@ impl SealedPart {
     /// Keeps them in mind.
     pub fn put_off_graphs(&self, wanted: Vec<Wanted>) {
         let _ = self.put_off.set(wanted);
-    }
-
-    /// Whether an operation finds its target hidden behind damage, and the part is not lost yet.
-    pub fn hides(self: &Arc<Self>, operation: &Operation) -> bool {
-        let outcome = match operation {
-            Operation::DeleteRange { interval } => self.rows_in(interval).map(drop),
-            _ => operation.address().map_or(Ok(()), |(namespace, key)| {
-                let part = AnyPart::Sealed(self);
-                part.find(namespace.encoded(), key)?.map_or(Ok(()), |row| part.lsn(row).map(drop))
-            }),
-        };
-        !self.is_lost() && outcome.is_err()
     }
 
     /// The rows of the part in an interval, with what their LSNs are counted from and these.
@@ -122,7 +110,7 @@ impl SealedPart {
             && self.entry.last_namespace.as_slice() >= interval.low.as_slice()
     }
 
-    fn may_hold(&self, namespace: &[u8]) -> bool {
+    pub(super) fn may_hold(&self, namespace: &[u8]) -> bool {
         (self.entry.first_namespace.as_slice()..=self.entry.last_namespace.as_slice()).contains(&namespace)
     }
 
@@ -241,6 +229,14 @@ impl AnyPart<'_> {
                 let sees = part.segment()?.lsn(row)? <= visible && !part.deaths.is_dead_at(row, visible);
                 Ok(sees.then_some(row))
             }
+        }
+    }
+
+    /// What the row carries beside its fixed fields.
+    pub fn extensions(&self, row: u32) -> Result<Extensions> {
+        match self {
+            Self::Active(active) | Self::Sealing(active) => Ok(active.row(row).record.extensions.clone()),
+            Self::Sealed(part) => part.segment()?.extensions(row),
         }
     }
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
-use crate::manifest::{Manifest, SegmentEntry};
-use crate::record::Lsn;
+use crate::manifest::{Ids, Manifest, SegmentEntry};
+use crate::record::{Lsn, Operation};
 use crate::segment::active::Active;
 use crate::segment::dead::Deaths;
 use crate::segment::dead_file::DeadFile;
@@ -20,11 +20,13 @@ use crate::segment::layout::{StoreKeys, truth_name};
 use crate::shard::engine::{Identity, Installed, Start};
 use crate::shard::ingest::{Ingested, Logged};
 use crate::shard::log::Log;
-use crate::shard::part::SealedPart;
+use crate::shard::lost::open_missed;
+use crate::shard::operation_ids::{Applied, OperationIds, unreadable};
+use crate::shard::part::{SealedPart, SharedPart};
 use crate::shard::{Shard, View, apply, apply_operation};
 use crate::storage::Storage;
 use crate::types::VectorSpace;
-use crate::wal::{self, LogFacts, Tail};
+use crate::wal::{self, LogFacts, OPERATION_ID, Tail};
 
 /// What the manifest files say.
 #[derive(Debug, PartialEq)]
@@ -182,22 +184,26 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = facts.manifest else {
         return Err(Error::new(ErrorKind::Corrupt, "there is no whole manifest to recover from"));
     };
-    let keys = StoreKeys { store_id: manifest.store_id, secret: manifest.secret, space: manifest.space };
+    let (space_id, space) = manifest.current_space().unzip();
+    let (store_id, secret) = (manifest.store_id, manifest.secret);
+    let keys = StoreKeys { store_id, secret, space, space_id: space_id.unwrap_or_default() };
     let identity = Identity { keys, path };
     let next_file_id = manifest.next_file_id.max(facts.newest_file_id + 1);
     let shards: Vec<Arc<Shard>> = (0..manifest.shards.len())
         .map(|index| {
             let segments = &manifest.shards[index].segments;
-            let segments = segments.iter().map(|entry| open_part(&**storage, entry, &keys).map(Arc::new));
+            let segments = segments.iter().map(|entry| open_part(&**storage, entry, &keys));
             let segments = segments.collect::<Result<_>>()?;
             let active = Arc::new(Active::new(keys.space));
             Ok(Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments }))
         })
         .collect::<Result<_>>()?;
     let mut view = View { visible: manifest.reflected, shards: shards.into() };
+    let of_operations: Vec<_> = manifest.side_files.iter().filter(|side| side.is_operations()).cloned().collect();
+    let operation_ids = OperationIds::open(&**storage, keys.store_id, &of_operations).map_err(unreadable)?;
     let mut newest_clock = 0;
     if let Some(log) = &facts.log {
-        replay(&**storage, log, &manifest, &keys, &mut view)?;
+        replay(&**storage, log, &manifest, &keys, &mut view, &operation_ids)?;
         view.visible = view.visible.max(log.last_lsn);
         newest_clock = log.newest_clock;
     }
@@ -208,12 +214,16 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
     let installed = Installed { previous_files, settings: manifest.settings.clone(), manifest };
-    Ok(Start { identity, view, log, installed, next_file_id, newest_clock })
+    Ok(Start { identity, view, log, installed, next_file_id, newest_clock, operation_ids })
 }
 
-/// Opens a segment with its tombstones. A damaged or missing one takes its place all the same, and says so when it is read;
-/// one that could not be read this time fails the open, for what is replayed around it would be lost when it can be.
-pub(super) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SealedPart> {
+/// Opens a segment with its tombstones and what it missed. A damaged or missing one takes its place all the same, and says so when it
+/// is read; one that could not be read this time, or only by a newer version, fails the open.
+pub(super) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SharedPart> {
+    open_missed(storage, keys.store_id, open_with_tombstones(storage, entry, keys)?)
+}
+
+fn open_with_tombstones(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreKeys) -> Result<SealedPart> {
     let segment = read(entry.open(storage, keys))?.and_then(|segment| match segment.rows() {
         rows if rows == entry.rows => Ok(segment),
         rows => {
@@ -241,27 +251,52 @@ pub(super) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &Stor
     })
 }
 
-/// What the file says, damage included; fails if it was not read.
+/// What the file says, damage included; fails if it was not read, or is for a newer version to read.
 fn read<T>(outcome: Result<T>) -> Result<Result<T>> {
     match outcome {
-        Err(error) if error.is_unread() => Err(error),
+        Err(error) if error.is_unread() || error.kind() == ErrorKind::NewerFormat => Err(error),
         said => Ok(said),
     }
 }
 
 /// Applies what the log holds beyond each shard's checkpoint.
-fn replay(storage: &dyn Storage, log: &LogFacts, manifest: &Manifest, keys: &StoreKeys, view: &mut View) -> Result<()> {
+fn replay(
+    storage: &dyn Storage,
+    log: &LogFacts,
+    manifest: &Manifest,
+    keys: &StoreKeys,
+    view: &mut View,
+    operation_ids: &OperationIds,
+) -> Result<()> {
     let covered = |index: usize| manifest.shards[index].checkpoint;
     let from = manifest.checkpoint() + 1;
     wal::visit(storage, manifest.store_id, log, from, &mut |header, body| {
         let first_lsn: Lsn = header.first_lsn;
         let ingested = Ingested::open(storage, keys, first_lsn, &body)?;
+        check_spaces(&body.operations, keys)?;
+        if let Some(bytes) = body.extensions.get(OPERATION_ID) {
+            let applied = Applied::decode(bytes, header.last_lsn());
+            operation_ids.note(applied.map_err(|malformed| malformed.in_file("an operation id in the log", 0))?);
+        }
         let logged = Logged { first_lsn, ingested, operations: body.operations };
         match apply(view, &logged, covered) {
             Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, &logged, covered),
             other => other,
         }
     })
+}
+
+/// Fails if a vector is of another space than the current one: this version adds no others, and so knows no use for them.
+fn check_spaces(operations: &[Operation], keys: &StoreKeys) -> Result<()> {
+    let is_other = |operation: &Operation| match operation {
+        Operation::Put(record) => !record.vectors.is_empty() && record.space != keys.space_id,
+        _ => false,
+    };
+    if !operations.iter().any(is_other) {
+        return Ok(());
+    }
+    let why = "the log has vectors of a vector space that is not the current one; upgrade vecmem to open this store";
+    Err(Error::new(ErrorKind::NewerFormat, why))
 }
 
 /// A part whose damage hides what an operation would kill serves nothing from now on; everything else goes on.
@@ -322,8 +357,8 @@ pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, cuts: &[
     while store_id == 0 {
         store_id = storage.random();
     }
-    let secret = [storage.random(), storage.random()];
-    let manifest = Manifest::new(store_id, secret, space, cuts);
+    let (secret, incarnation) = ([storage.random(), storage.random()], storage.random());
+    let manifest = Manifest::new(Ids { store_id, secret, incarnation }, space, cuts);
     manifest.write(storage).and_then(|()| manifest.publish(storage))?;
     storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))
 }
@@ -336,13 +371,14 @@ pub(crate) fn add_space(storage: &dyn Storage, facts: &Facts, space: VectorSpace
     let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = &facts.manifest else {
         return Ok(false);
     };
-    if manifest.space.is_some() {
+    if manifest.current_space().is_some() {
         return Ok(false);
     }
-    let mut manifest = manifest.clone();
-    for _ in 0..2 {
-        manifest = manifest.with(manifest.next_file_id, manifest.first_log, manifest.reflected, |_| {});
-        manifest.space = Some(space);
+    let mut manifest = manifest.with_space(space);
+    for round in 0..2 {
+        if round > 0 {
+            manifest = manifest.with(manifest.next_file_id, manifest.first_log, manifest.reflected, |_| {});
+        }
         manifest.write(storage).and_then(|()| manifest.publish(storage))?;
         storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))?;
     }
@@ -355,7 +391,7 @@ mod tests {
 
     #[test]
     fn every_combination_of_facts_has_one_verdict() {
-        let manifest = || Manifest::new(1, [0, 0], None, &[]);
+        let manifest = || Manifest::new(Ids { store_id: 1, secret: [0, 0], incarnation: 2 }, None, &[]);
         let corrupt = || LogFact::Corrupt { file: "wal".into(), offset: 7, why: "bad".into() };
         let fallback = || ManifestFact::Fallback { manifest: manifest(), why: "bad".into() };
         let refused = |verdict: Verdict| matches!(verdict, Verdict::Refuse(ErrorKind::Corrupt, _));

@@ -68,8 +68,8 @@ impl SealedPart {
         Err(Error::new(ErrorKind::Damaged, format!("{} {why}", names.join(", "))))
     }
 
-    /// What the choice of merges knows of it; `excluded` if it must not be in one.
-    pub fn stats(&self, excluded: bool) -> SegmentStats {
+    /// What the choice of merges knows of it.
+    pub fn stats(&self) -> SegmentStats {
         let BlobBytes { all, dead, stuck } = self.blob_bytes();
         SegmentStats {
             bytes: self.entry.length,
@@ -77,7 +77,7 @@ impl SealedPart {
             dead_rows: self.deaths.dead_rows(),
             blob_bytes: all,
             dead_blob_bytes: dead - stuck,
-            excluded: excluded || self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
+            excluded: self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
         }
     }
 }

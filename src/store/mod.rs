@@ -31,6 +31,7 @@ use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuer
 use crate::shard::decide::{Write, Written};
 use crate::shard::engine::Engine;
 use crate::shard::install::change_settings;
+use crate::shard::operation_ids::OperationId;
 use crate::sync::RwLock;
 use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_namespace};
 use crate::worker::Worker;
@@ -129,8 +130,10 @@ impl Store {
 
     /// Writes all operations or none, visible all at once. Results come in the order of the operations.
     pub fn batch(&self, batch: Batch) -> Result<Vec<WriteResult>> {
-        let (writes, positions) = batch.into_writes(&self.handle.engine.identity.keys)?;
-        let written = if writes.is_empty() { Vec::new() } else { self.write(writes)? };
+        let keys = &self.handle.engine.identity.keys;
+        let id = batch.checked_operation_id(keys.secret)?;
+        let (writes, positions) = batch.into_writes(keys)?;
+        let written = if writes.is_empty() { Vec::new() } else { self.write_once(writes, id)? };
         Ok(write::results(&written, &positions))
     }
 
@@ -152,8 +155,12 @@ impl Store {
     }
 
     fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>> {
+        self.write_once(writes, None)
+    }
+
+    fn write_once(&self, writes: Vec<Write>, id: Option<OperationId>) -> Result<Vec<Written>> {
         let _call = self.handle.calls.read();
-        let written = self.handle.pipeline.write(&writes);
+        let written = self.handle.pipeline.write_once(&writes, id);
         if written.is_ok() {
             self.handle.embeddings.note(&writes);
         }

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Limit, Result};
+use crate::extensions::Extensions;
 use crate::json::validate_object;
-use crate::record::{TextHash, text_hash};
+use crate::record::{TextHash, operation_hash, text_hash};
 use crate::segment::layout::StoreKeys;
 use crate::shard::decide::{PutWrite, Write, Written};
+use crate::shard::operation_ids::OperationId;
 use crate::types::{Condition, FieldVector, Namespace, VectorSpace, Version, limits, own_namespace};
 
 /// A put under construction: namespace, key and JSON, then what else the item has.
@@ -30,6 +32,7 @@ pub struct Put {
     updated_at: Option<i64>,
     index_paths: Vec<String>,
     embedded: Option<(String, Vec<String>)>,
+    extensions: Extensions,
 }
 
 impl Put {
@@ -46,6 +49,7 @@ impl Put {
             updated_at: None,
             index_paths: Vec::new(),
             embedded: None,
+            extensions: Extensions::default(),
         }
     }
 
@@ -110,6 +114,14 @@ impl Put {
         self
     }
 
+    /// Something that a later version keeps with the item; one that does not know the kind refuses it or carries it along. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn extension(mut self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
+        self.extensions = self.extensions.with(kind, must_understand, bytes);
+        self
+    }
+
     fn text_hashes(&self, secret: [u64; 2]) -> Result<Vec<TextHash>> {
         let Some((model, texts)) = &self.embedded else { return Ok(Vec::new()) };
         if texts.len() != self.vectors.len() {
@@ -156,6 +168,8 @@ impl Put {
                 created_at: check_instant("created_at", self.created_at)?,
                 updated_at: check_instant("updated_at", self.updated_at)?,
                 text_hashes,
+                space: keys.space_id,
+                extensions: self.extensions,
             })
         };
         checked().map(Write::Put).map_err(|error| error.context(place))
@@ -181,6 +195,9 @@ pub enum WriteResult {
     Deleted(bool),
     /// A later operation of the batch wrote the same key.
     Superseded,
+    /// The batch was applied before, under the same [`Batch::operation_id`], and was not applied again. The version is that of its last
+    /// operation.
+    Repeated(Version),
 }
 
 #[derive(Clone, Debug)]
@@ -194,6 +211,7 @@ enum Entry {
 pub struct Batch {
     entries: Vec<Entry>,
     marks: Vec<(String, String)>,
+    operation_id: Option<String>,
 }
 
 impl Batch {
@@ -223,6 +241,28 @@ impl Batch {
     pub fn import_mark(&mut self, source: &str, json: &str) -> &mut Self {
         self.marks.push((source.to_owned(), json.to_owned()));
         self
+    }
+
+    /// A name that the caller gives this batch, 1 to 4,096 bytes, so that it can be sent again where its acknowledgement was lost: a
+    /// batch of a name that was applied is not applied again, and says so ([`WriteResult::Repeated`]). Names are remembered, across
+    /// crashes and reopens, for a million batches or a day, whichever ends first. A batch that changed nothing is not remembered.
+    pub fn operation_id(&mut self, id: &str) -> &mut Self {
+        self.operation_id = Some(id.to_owned());
+        self
+    }
+
+    /// The hash of its name.
+    pub(super) fn checked_operation_id(&self, secret: [u64; 2]) -> Result<Option<OperationId>> {
+        match &self.operation_id {
+            None => Ok(None),
+            Some(id) if id.is_empty() => {
+                Err(Error::invalid("the operation id is empty; leave it out or give it a name"))
+            }
+            Some(id) if id.len() > limits::LABEL_BYTES => {
+                Err(Error::limit(Limit::LabelBytes, "bytes of the operation id", id.len(), limits::LABEL_BYTES))
+            }
+            Some(id) => Ok(Some(operation_hash(secret, id))),
+        }
     }
 
     /// Operations added so far.
@@ -336,6 +376,7 @@ pub(super) fn results(written: &[Written], positions: &[Option<usize>]) -> Vec<W
     let result = |position: &Option<usize>| match position.and_then(|at| written.get(at)) {
         Some(Written::Put(version)) => WriteResult::Put(*version),
         Some(Written::Deleted(found)) => WriteResult::Deleted(*found),
+        Some(Written::Repeated(version)) => WriteResult::Repeated(*version),
         Some(Written::Other) | None => WriteResult::Superseded,
     };
     positions.iter().map(result).collect()

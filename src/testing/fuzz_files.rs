@@ -195,7 +195,9 @@ fn body_of(name: &str, mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// Whose file it was before it was damaged: the magic and ids are not the attacker's to choose.
 fn identity_of(bytes: &[u8]) -> Identity {
-    let truth = crate::segment::layout::StoreKeys { store_id: 0, secret: [0, 0], space: None }.truth(0);
+    let truth =
+        crate::segment::layout::StoreKeys { store_id: 0, secret: [0, 0], space: None, space_id: Default::default() }
+            .truth(0);
     let mut magic = truth.magic;
     magic.copy_from_slice(&bytes[..8]);
     Identity { magic, store_id: number_at(bytes, 16), file_id: number_at(bytes, 24), ..truth }

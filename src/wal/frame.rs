@@ -54,6 +54,8 @@ pub(crate) struct Frame {
     pub count: u32,
     /// The raw wall clock, microseconds since 1970 UTC.
     pub clock: i64,
+    /// How the body is to be read: see `operations.rs`.
+    pub flags: u8,
     pub body: Vec<u8>,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub kind: FrameKind,
+    /// How the body is to be read; 0 in files of format version 1.
+    pub flags: u8,
     pub first_lsn: Lsn,
     pub count: u32,
     /// The writer's raw wall clock, microseconds since 1970 UTC.
@@ -95,7 +99,8 @@ impl FrameHeader {
         let mut writer = Writer::after(std::mem::take(out));
         writer.count(frame.body.len());
         writer.u8(frame.kind.to_byte());
-        writer.bytes(&[0; 3]);
+        writer.u8(frame.flags);
+        writer.bytes(&[0; 2]);
         writer.u64(frame.first_lsn);
         writer.u32(frame.count);
         writer.u32(body_crc);
@@ -105,8 +110,18 @@ impl FrameHeader {
         let header_crc = salted_crc32c(seed(&[salt, offset]), &writer.as_slice()[start..]);
         writer.u32(header_crc);
         *out = writer.into_vec();
-        let (kind, first_lsn, count, clock) = (frame.kind, frame.first_lsn, frame.count, frame.clock);
-        Self { kind, first_lsn, count, clock, durable_lsn, body_bytes: frame.body.len() as u32, body_crc, header_crc }
+        let Frame { kind, first_lsn, count, clock, flags, .. } = *frame;
+        Self {
+            kind,
+            flags,
+            first_lsn,
+            count,
+            clock,
+            durable_lsn,
+            body_bytes: frame.body.len() as u32,
+            body_crc,
+            header_crc,
+        }
     }
 
     /// The header at `offset`, if `bytes` begin with one whose frame ends within `bytes_left` of the file.
@@ -115,7 +130,8 @@ impl FrameHeader {
         let mut reader = Reader::new(bytes);
         let body_bytes = reader.u32().ok()?;
         let kind = FrameKind::from_byte(reader.u8().ok()?);
-        reader.zeros(3).ok()?;
+        let flags = reader.u8().ok()?;
+        reader.zeros(2).ok()?;
         let first_lsn = reader.u64().ok()?;
         let count = reader.u32().ok()?;
         let body_crc = reader.u32().ok()?;
@@ -123,7 +139,7 @@ impl FrameHeader {
         let durable_lsn = reader.u64().ok()?;
         reader.zeros(4).ok()?;
         let header_crc = reader.u32().ok()?;
-        let header = Self { kind, first_lsn, count, clock, durable_lsn, body_bytes, body_crc, header_crc };
+        let header = Self { kind, flags, first_lsn, count, clock, durable_lsn, body_bytes, body_crc, header_crc };
         let plausible = durable_lsn < first_lsn && first_lsn.checked_add(u64::from(count)).is_some();
         let whole = header.frame_bytes() <= bytes_left && offset.is_multiple_of(FRAME_ALIGNMENT);
         (plausible && whole && salted_crc32c(seed(&[salt, offset]), &bytes[..CRC_AT]) == header_crc).then_some(header)

@@ -30,7 +30,7 @@ pub fn fuzz_replay(bytes: &[u8]) {
         2 => {
             let Some((&count, body)) = rest.split_first() else { return };
             for kind in [FrameKind::Batch, FrameKind::Ingest] {
-                let Ok(decoded) = decode_body(kind, body, u32::from(count)) else { continue };
+                let Ok(decoded) = decode_body(kind, 0, body, u32::from(count)) else { continue };
                 let mut again = Vec::new();
                 if kind == FrameKind::Ingest {
                     encode_files(&mut again, decoded.rows, &decoded.files);
@@ -71,7 +71,7 @@ fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
         let body = reader.bytes((length as usize).min(reader.remaining())).ok()?.to_vec();
         let first_lsn = next_lsn + u64::from(lsn_step / 250);
         next_lsn = first_lsn + u64::from(count);
-        let frame = Frame { kind, first_lsn, count: u32::from(count), clock: 5, body };
+        let frame = Frame { kind, first_lsn, count: u32::from(count), clock: 5, flags: lsn_step % 4, body };
         let offset = file.len() as u64;
         FrameHeader::encode(&frame, seed(&[STORE, 1]), offset, first_lsn - 1, &mut file);
         file.extend_from_slice(&frame.body);
@@ -108,7 +108,7 @@ fn write_two_files(storage: &SimStorage) -> Result<Vec<Operation>> {
         let operation = Operation::Delete { namespace: namespace.clone(), key };
         let mut body = Vec::new();
         encode_operation(&mut body, &operation);
-        let frame = Frame { kind: FrameKind::Batch, first_lsn: number + 1, count: 1, clock: 9, body };
+        let frame = Frame { kind: FrameKind::Batch, first_lsn: number + 1, count: 1, clock: 9, flags: 0, body };
         writer.write(&[frame], number)?;
         writer.sync()?;
         written.push(operation);

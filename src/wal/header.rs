@@ -9,8 +9,8 @@ use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"vecmWAL\0");
-const VERSION: u32 = 1;
-const READER_VERSION: u32 = 1;
+const VERSION: u32 = 2;
+const READER_VERSION: u32 = 2;
 const CRC_AT: usize = HEADER_BYTES as usize - 4;
 
 /// What a log file says about itself and the log before it.

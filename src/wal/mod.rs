@@ -20,8 +20,8 @@
 //!
 //! HEADER (magic, versions and checksum stay where they are in every version)
 //! 0       8     magic "vecmWAL\0"
-//! 8       4     format version, 1
-//! 12      4     oldest reader that understands the file, 1
+//! 8       4     format version, 2
+//! 12      4     oldest reader that understands the file, 2
 //! 16      8     store id
 //! 24      8     file id
 //! 32      8     length of the file in bytes
@@ -37,7 +37,8 @@
 //! FRAME
 //! 0       4     length of the body
 //! 4       1     kind: 1 Batch, 2 Closed, 3 Ingest
-//! 5       3     zero
+//! 5       1     flags: 1 extensions lie ahead of the rest of the body, 2 files of an Ingest have their kinds by name
+//! 6       2     zero
 //! 8       8     first LSN; of Closed, the LSN that the next operation will have
 //! 16      4     LSNs that the frame takes: one for each row of its files, then one for each operation; 0 for Closed
 //! 20      4     CRC-32C of the body, seeded with (salt, first LSN)
@@ -50,6 +51,9 @@
 //!
 //! salt = seed(store id, file id); chain = seed(chain so far, header CRC << 32 | body CRC), starting at 0: a frame does not
 //! verify in another store, file or place, and a file does not fit behind another predecessor.
+//!
+//! Files of format version 1 have no flags. A file begins a format: every open goes on in a new one, so a version of vecmem that does
+//! not know the format refuses the file and never takes its frames for a torn tail.
 //!
 //! A Batch holds operations, an Ingest segment files and then operations (see `operations.rs`); the files of an Ingest are durable
 //! before it is written. The body of Closed is a u64: 0 when the store was closed, else the id of
@@ -86,7 +90,10 @@ mod writer;
 mod tests;
 
 pub(crate) use frame::{Frame, FrameKind};
-pub(crate) use operations::{Body, decode_body, encode_files, encode_operation};
+pub(crate) use operations::{
+    Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_body, decode_operations, encode_extensions,
+    encode_files, encode_operation,
+};
 pub(crate) use replay::{LogFacts, Tail, inspect, visit};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
 pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};

@@ -11,14 +11,23 @@
 //!
 //! Put:          namespace, key, value (each 4 + n)
 //! 8 8 8 8       created_at, updated_at, expires_at, ttl in microseconds
-//! 4             flags: 1 if hashes of texts follow each vector, else 0
+//! 4             flags: 1 if hashes of texts follow each vector, 2 if extensions of the row follow the vectors
 //! 4             number of index paths, then each: 4 + n
-//! 4             number of vectors, then each: path (4 + n), space id (2, 0 today), dimensions (4), 4 x dimensions numbers,
+//! 4             number of vectors, then each: path (4 + n), space id (2, the same for all), dimensions (4), 4 x dimensions numbers,
 //!               hash of the text that it embeds (16, 0 for none; only with the flag)
+//! 4 + n         extensions of the row (`extensions.rs`, kinds in `record.rs`; only with the flag)
 //!
 //! Delete:       namespace, key (each 4 + n)
 //! DeleteRange:  low, high: a half-open interval of encoded namespaces (each 4 + n)
 //! Touch:        namespace, key (each 4 + n), version (8), expires_at (8)
+//! ```
+//!
+//! Ahead of everything else in a frame with flag 1:
+//!
+//! ```text
+//! SIZE   MEANING
+//! 4 + n  extensions of the frame. KIND 1, must be understood: operation id of the client, 16 bytes, and the time of the operation,
+//!        microseconds since 1970 UTC (8)
 //! ```
 //!
 //! Ahead of the operations of an Ingest:
@@ -26,15 +35,18 @@
 //! ```text
 //! SIZE  MEANING
 //! 4     rows of all files, at least 1: they have the first LSNs of the frame, in any order
-//! 4     number of files, at least 1; then each: 4 + n, the segment as a manifest names it (`manifest.rs`)
+//! 4     number of files, at least 1; then each: 4 + n, the segment as a manifest names it (`manifest/entry.rs`), in frames
+//!       without flag 2 in the form of format version 1
 //! ```
 
 use std::sync::Arc;
 
 use super::frame::FrameKind;
 use crate::codec::{Decoded, Malformed, Reader, Writer};
-use crate::record::{Operation, Record, TextHash};
-use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
+use crate::error::Result;
+use crate::extensions::{Extensions, Kind, refuse_unknown};
+use crate::record::{Operation, Record, TextHash, row_extensions};
+use crate::types::{FieldVector, Interval, Namespace, SpaceId, is_encoded_namespace, limits};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
@@ -45,11 +57,17 @@ const TOUCH: u8 = 4;
 const OPERATION_BYTES_MIN: usize = 9;
 /// The longest encoding of a namespace, and one byte for the end of a prefix.
 const NAMESPACE_BYTES_MAX: usize = limits::LABELS * (2 * limits::LABEL_BYTES + 1) + 1;
-/// The only vector space there is.
-const DEFAULT_SPACE: u16 = 0;
 
-/// A flag of a put.
+/// Flags of a put.
 const HAS_TEXT_HASHES: u32 = 1;
+const HAS_ROW_EXTENSIONS: u32 = 2;
+
+/// Flags of a frame.
+pub(crate) const HAS_EXTENSIONS: u8 = 1;
+pub(crate) const HAS_NAMED_FILES: u8 = 2;
+
+/// Kinds of extensions of a frame.
+pub(crate) const OPERATION_ID: Kind = 1;
 
 /// Appends one operation.
 pub(crate) fn encode_operation(out: &mut Vec<u8>, operation: &Operation) {
@@ -87,29 +105,58 @@ fn encode_put(writer: &mut Writer, record: &Record) {
     writer.i64(record.expires_at);
     writer.i64(record.ttl);
     let has_text_hashes = !record.text_hashes.is_empty();
-    writer.u32(record.flags | if has_text_hashes { HAS_TEXT_HASHES } else { 0 });
+    let has_extensions = !record.extensions.is_empty();
+    let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+    writer.u32(record.flags | flag(has_text_hashes, HAS_TEXT_HASHES) | flag(has_extensions, HAS_ROW_EXTENSIONS));
     writer.count(record.index_paths.len());
     record.index_paths.iter().for_each(|path| writer.prefixed(path.as_bytes()));
     writer.count(record.vectors.len());
     for (number, vector) in record.vectors.iter().enumerate() {
         writer.prefixed(vector.path.as_bytes());
-        writer.u16(DEFAULT_SPACE);
+        writer.u16(record.space.0);
         writer.count(vector.values.len());
         writer.floats(&vector.values);
         if has_text_hashes {
             writer.bytes(&record.text_hashes.get(number).copied().unwrap_or(0).to_le_bytes());
         }
     }
+    if has_extensions {
+        writer.prefixed(record.extensions.encoded());
+    }
 }
 
 /// What a frame holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Body {
+    pub extensions: Extensions,
+    /// The files' kinds are named, not numbered.
+    pub has_named_files: bool,
     /// Rows of the files.
     pub rows: u32,
     /// What opens each file: bytes of the layer above.
     pub files: Vec<Vec<u8>>,
     pub operations: Vec<Operation>,
+}
+
+impl Body {
+    /// Fails if the body, of the file `name`, holds what this version must understand and does not know.
+    pub fn check_known(&self, name: &str) -> Result<()> {
+        refuse_unknown(format_args!("a frame of {name}"), self.extensions.kinds(), &[OPERATION_ID])?;
+        self.operations.iter().try_for_each(|operation| match operation {
+            Operation::Put(record) => {
+                let kinds = record.extensions.kinds();
+                refuse_unknown(format_args!("an item in {name}"), kinds, &row_extensions::KNOWN)
+            }
+            _ => Ok(()),
+        })
+    }
+}
+
+/// Appends the extensions of a frame, which come ahead of all else.
+pub(crate) fn encode_extensions(out: &mut Vec<u8>, extensions: &Extensions) {
+    let mut writer = Writer::after(std::mem::take(out));
+    writer.prefixed(extensions.encoded());
+    *out = writer.into_vec();
 }
 
 /// Appends the files of an Ingest, which hold `rows`.
@@ -122,12 +169,25 @@ pub(crate) fn encode_files(out: &mut Vec<u8>, rows: u32, files: &[Vec<u8>]) {
 }
 
 /// What a Batch or an Ingest holds, which takes `count` LSNs; nothing for any other kind.
-pub(crate) fn decode_body(kind: FrameKind, body: &[u8], count: u32) -> Decoded<Body> {
-    match kind {
-        FrameKind::Batch => Ok(Body { operations: decode_operations(body, count)?, ..Body::default() }),
-        FrameKind::Ingest => decode_ingest(body, count),
-        FrameKind::Closed | FrameKind::Unknown(_) => Ok(Body::default()),
+pub(crate) fn decode_body(kind: FrameKind, flags: u8, body: &[u8], count: u32) -> Decoded<Body> {
+    if flags & !(HAS_EXTENSIONS | HAS_NAMED_FILES) != 0 {
+        return Err(Malformed { offset: 0, what: "the frame has flags that do not exist" });
     }
+    let mut reader = Reader::new(body);
+    let extensions = match flags & HAS_EXTENSIONS {
+        0 => Extensions::default(),
+        _ => Extensions::decode(reader.prefixed(limits::EXTENSION_BYTES)?)?,
+    };
+    let at = reader.position();
+    let rest = match kind {
+        FrameKind::Batch => {
+            decode_operations(&body[at..], count).map(|operations| Body { operations, ..Body::default() })
+        }
+        FrameKind::Ingest => decode_ingest(&body[at..], count),
+        FrameKind::Closed | FrameKind::Unknown(_) => Ok(Body::default()),
+    };
+    let rest = rest.map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })?;
+    Ok(Body { extensions, has_named_files: flags & HAS_NAMED_FILES != 0, ..rest })
 }
 
 fn decode_ingest(body: &[u8], count: u32) -> Decoded<Body> {
@@ -141,7 +201,7 @@ fn decode_ingest(body: &[u8], count: u32) -> Decoded<Body> {
     let at = reader.position();
     let operations = decode_operations(&body[at..], operations)
         .map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })?;
-    Ok(Body { rows, files, operations })
+    Ok(Body { rows, files, operations, ..Body::default() })
 }
 
 /// The `count` operations of a body.
@@ -230,9 +290,14 @@ impl Decoder<'_> {
         let index_paths = (0..paths).map(|_| self.path()).collect::<Decoded<_>>()?;
         let count = self.reader.count(14, limits::VECTORS_PER_ITEM)?;
         let (mut vectors, mut text_hashes): (Vec<FieldVector>, Vec<TextHash>) = (Vec::with_capacity(count), Vec::new());
+        let mut space = SpaceId::default();
         for _ in 0..count {
             let at = self.reader.position();
-            let vector = self.vector()?;
+            let (of_space, vector) = self.vector()?;
+            if !vectors.is_empty() && of_space != space {
+                return Err(Malformed { offset: at, what: "the vectors of an item are of several spaces" });
+            }
+            space = of_space;
             if vectors.first().is_some_and(|first| first.values.len() != vector.values.len()) {
                 return Err(Malformed { offset: at, what: "the vectors of an item differ in dimension" });
             }
@@ -241,6 +306,10 @@ impl Decoder<'_> {
                 text_hashes.push(TextHash::from_le_bytes(self.reader.array()?));
             }
         }
+        let extensions = match flags & HAS_ROW_EXTENSIONS {
+            0 => Extensions::default(),
+            _ => self.extensions()?,
+        };
         Ok(Record {
             namespace,
             key,
@@ -249,18 +318,24 @@ impl Decoder<'_> {
             updated_at,
             expires_at,
             ttl,
-            flags: flags & !HAS_TEXT_HASHES,
+            flags: flags & !(HAS_TEXT_HASHES | HAS_ROW_EXTENSIONS),
             index_paths,
             vectors,
             text_hashes,
+            space,
+            extensions,
         })
     }
 
-    fn vector(&mut self) -> Decoded<FieldVector> {
+    fn extensions(&mut self) -> Decoded<Extensions> {
+        let bytes = self.reader.prefixed(limits::EXTENSION_BYTES)?;
+        let at = self.reader.position() - bytes.len();
+        Extensions::decode(bytes).map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })
+    }
+
+    fn vector(&mut self) -> Decoded<(SpaceId, FieldVector)> {
         let path = self.path()?;
-        if self.reader.u16()? != DEFAULT_SPACE {
-            return Err(self.reader.malformed("a vector of an unknown vector space"));
-        }
+        let space = SpaceId(self.reader.u16()?);
         let at = self.reader.position();
         let dimensions = self.reader.count(4, limits::DIMENSIONS)?;
         let values = self.reader.floats(dimensions)?;
@@ -269,6 +344,6 @@ impl Decoder<'_> {
         if dimensions == 0 || !finite {
             return Err(Malformed { offset: at, what: "a vector is empty or not finite" });
         }
-        Ok(FieldVector { path, values })
+        Ok((space, FieldVector { path, values }))
     }
 }

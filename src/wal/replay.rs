@@ -132,8 +132,9 @@ pub(crate) fn visit(
                 return Err(Error::corrupt(name, offset, "a frame has changed since it was checked"));
             };
             if header.kind != FrameKind::Closed && header.last_lsn() >= from_lsn {
-                let body = decode_body(header.kind, body, header.count)
+                let body = decode_body(header.kind, header.flags, body, header.count)
                     .map_err(|malformed| malformed.in_file(&name, offset + FRAME_HEADER_BYTES as u64))?;
+                body.check_known(&name)?;
                 visitor(&header, body)?;
             }
             offset += header.frame_bytes();

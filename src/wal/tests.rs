@@ -8,10 +8,11 @@ use super::operations::decode_operations;
 use super::*;
 use crate::codec::seed;
 use crate::error::{ErrorKind, Result};
+use crate::extensions::Extensions;
 use crate::record::{Operation, Record};
 use crate::storage::Storage;
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation, SimStorage};
-use crate::types::{FieldVector, Interval, NEVER, Namespace, limits, own_namespace};
+use crate::types::{FieldVector, Interval, NEVER, Namespace, SpaceId, limits, own_namespace};
 
 const STORE: u64 = 0x1234_5678_9ABC_DEF0;
 
@@ -46,6 +47,8 @@ fn one_of_each() -> Vec<Operation> {
         index_paths: vec!["text".into(), "notes.0".into()],
         vectors: vec![vector("text", &[1.0, -0.0, 1e-40]), vector("", &[0.5, f32::MAX, f32::MIN])],
         text_hashes: vec![0, 1 << 127 | 5],
+        space: SpaceId(3),
+        extensions: Extensions::default().with(1, false, b"context").with(900, false, b""),
     };
     let namespace = own_namespace("cache");
     let bare = Record {
@@ -56,6 +59,8 @@ fn one_of_each() -> Vec<Operation> {
         index_paths: Vec::new(),
         vectors: Vec::new(),
         text_hashes: Vec::new(),
+        space: SpaceId::default(),
+        extensions: Extensions::default(),
         ..full.clone()
     };
     vec![
@@ -71,7 +76,7 @@ fn frame(first_lsn: u64, operations: &[Operation]) -> Frame {
     let mut body = Vec::new();
     operations.iter().for_each(|operation| encode_operation(&mut body, operation));
     let clock = 1000 + first_lsn as i64;
-    Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, body }
+    Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags: 0, body }
 }
 
 fn started(storage: &dyn Storage, id: u64, bytes: u64) -> LogWriter {
@@ -103,6 +108,67 @@ fn read(storage: &dyn Storage) -> Result<(LogFacts, Vec<Operation>)> {
     })?;
     assert_eq!(next_lsn, facts.last_lsn + 1);
     Ok((facts, operations))
+}
+
+#[test]
+fn the_bytes_of_a_put_with_everything_are_fixed() {
+    let put = |extensions, vectors: Vec<FieldVector>, text_hashes| Record {
+        namespace: namespace(&["n"]),
+        key: "k".into(),
+        value: "{}".into(),
+        created_at: 1,
+        updated_at: 2,
+        expires_at: 3,
+        ttl: 4,
+        flags: 0,
+        index_paths: vec!["t".into()],
+        vectors,
+        text_hashes,
+        space: SpaceId(7),
+        extensions,
+    };
+    let encoded = |record: Record| {
+        let mut bytes = Vec::new();
+        encode_operation(&mut bytes, &Operation::Put(Arc::new(record)));
+        bytes
+    };
+    let head = |flags| {
+        let number = |n: u8| [n, 0, 0, 0, 0, 0, 0, 0];
+        let start = [1, 2, 0, 0, 0, b'n', 0, 1, 0, 0, 0, b'k', 2, 0, 0, 0, b'{', b'}'];
+        let times = [1, 2, 3, 4].map(number).concat();
+        [&start[..], &times, &[flags, 0, 0, 0], &[1, 0, 0, 0, 1, 0, 0, 0, b't']].concat()
+    };
+    let plain = [head(0), vec![0; 4]].concat();
+    assert_eq!(encoded(put(Extensions::default(), Vec::new(), Vec::new())), plain, "as format version 1 has it");
+    let vector = FieldVector { path: "p".into(), values: [1.0].into() };
+    let extensions = Extensions::default().with(2, false, b"g");
+    let body = [1, 0, 0, 0, 1, 0, 0, 0, b'p', 7, 0, 1, 0, 0, 0, 0, 0, 0x80, 0x3F];
+    let (hash, extension) = ([&[9][..], &[0; 15]].concat(), [9, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, b'g']);
+    let golden = [&head(3)[..], &body, &hash, &extension].concat();
+    assert_eq!(encoded(put(extensions, vec![vector], vec![9])), golden);
+}
+
+#[test]
+fn extensions_of_a_frame_come_first_and_unknown_ones_are_judged() {
+    let mut body = Vec::new();
+    encode_extensions(&mut body, &Extensions::default().with(OPERATION_ID, true, &[7; 24]).with(50, false, b"later"));
+    encode_operation(&mut body, &delete("k"));
+    assert_eq!(body[..4], [24 + 8 + 5 + 8, 0, 0, 0]);
+    let decoded = decode_body(FrameKind::Batch, HAS_EXTENSIONS, &body, 1).unwrap();
+    assert_eq!(
+        (decoded.operations.as_slice(), decoded.extensions.get(OPERATION_ID)),
+        (&[delete("k")][..], Some(&[7; 24][..]))
+    );
+    assert!(decoded.check_known("f").is_ok());
+    assert!(decode_body(FrameKind::Batch, 0, &body, 1).is_err() && decode_body(FrameKind::Batch, 4, &body, 1).is_err());
+    for length in 0..body.len() {
+        assert!(decode_body(FrameKind::Batch, HAS_EXTENSIONS, &body[..length], 1).is_err(), "{length} bytes");
+    }
+    let mut unknown = Vec::new();
+    encode_extensions(&mut unknown, &Extensions::default().with(50, true, b"later"));
+    encode_operation(&mut unknown, &delete("k"));
+    let decoded = decode_body(FrameKind::Batch, HAS_EXTENSIONS, &unknown, 1).unwrap();
+    assert_eq!(decoded.check_known("f").unwrap_err().kind(), ErrorKind::NewerFormat);
 }
 
 #[test]
@@ -163,11 +229,12 @@ fn the_bytes_of_a_frame_are_the_documented_ones() {
 
 /// An import of 3 rows in two files, of which the log knows bytes, and one operation.
 fn ingest(first_lsn: u64) -> (Frame, Body) {
-    let body = Body { rows: 3, files: vec![vec![7, 8, 9], Vec::new()], operations: vec![delete("key")] };
+    let body =
+        Body { rows: 3, files: vec![vec![7, 8, 9], Vec::new()], operations: vec![delete("key")], ..Body::default() };
     let mut bytes = Vec::new();
     encode_files(&mut bytes, body.rows, &body.files);
     body.operations.iter().for_each(|operation| encode_operation(&mut bytes, operation));
-    (Frame { kind: FrameKind::Ingest, first_lsn, count: 4, clock: 5, body: bytes }, body)
+    (Frame { kind: FrameKind::Ingest, first_lsn, count: 4, clock: 5, flags: 0, body: bytes }, body)
 }
 
 #[test]
@@ -176,19 +243,19 @@ fn the_bytes_of_an_import_are_the_documented_ones_and_any_others_are_refused() {
     let hex: String = frame.body.iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = ["03000000 02000000 03000000 070809 00000000", "02 02000000 6100 03000000 6b6579"];
     assert_eq!(hex, expected.concat().replace(' ', ""));
-    assert_eq!(decode_body(FrameKind::Ingest, &frame.body, 4).unwrap(), body);
+    assert_eq!(decode_body(FrameKind::Ingest, 0, &frame.body, 4).unwrap(), body);
     for count in [0, 2, 3, 5, u32::MAX] {
-        assert!(decode_body(FrameKind::Ingest, &frame.body, count).is_err(), "{count} LSNs");
+        assert!(decode_body(FrameKind::Ingest, 0, &frame.body, count).is_err(), "{count} LSNs");
     }
     for length in 0..frame.body.len() {
-        assert!(decode_body(FrameKind::Ingest, &frame.body[..length], 4).is_err(), "{length} bytes");
+        assert!(decode_body(FrameKind::Ingest, 0, &frame.body[..length], 4).is_err(), "{length} bytes");
     }
     let mut nothing = Vec::new();
     encode_files(&mut nothing, 0, &[]);
-    assert!(decode_body(FrameKind::Ingest, &nothing, 0).is_err());
+    assert!(decode_body(FrameKind::Ingest, 0, &nothing, 0).is_err());
     encode_files(&mut nothing, u32::MAX, &vec![Vec::new(); 9]);
     nothing[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(decode_body(FrameKind::Ingest, &nothing, u32::MAX).is_err());
+    assert!(decode_body(FrameKind::Ingest, 0, &nothing, u32::MAX).is_err());
 }
 
 #[test]

@@ -291,7 +291,7 @@ impl LogWriter {
     /// The frame behind the last one of a file, which names the file that follows.
     fn closed(&self, successor: u64) -> Frame {
         let (first_lsn, clock) = (self.end.last_lsn + 1, self.end.clock);
-        Frame { kind: FrameKind::Closed, first_lsn, count: 0, clock, body: successor.to_le_bytes().to_vec() }
+        Frame { kind: FrameKind::Closed, first_lsn, count: 0, clock, flags: 0, body: successor.to_le_bytes().to_vec() }
     }
 
     /// Writes the header of the current file, which nothing was written to, as the successor of what was written so far.

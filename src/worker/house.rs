@@ -48,7 +48,7 @@ impl Worker {
         let view = self.engine.view.get();
         let is_due = |index: usize| {
             let shard = &view.shards[index];
-            let is_quiet = shard.active.is_empty() && shard.sealing.is_empty() && !shard.has_lost();
+            let is_quiet = shard.active.is_empty() && shard.sealing.is_empty();
             is_quiet && !self.young(&view, index).is_empty()
         };
         if (0..view.shards.len()).any(is_due) { checkpoint(&self.engine) } else { Ok(()) }
@@ -186,9 +186,7 @@ impl Worker {
     /// Seals the chosen shards and commits twice, so that the log before what they hold now can go.
     fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
         let view = self.engine.view.get();
-        // A shard with a part that missed an operation keeps the log until that part is mended.
-        let can_advance = view.shards.iter().all(|shard| !shard.has_lost());
-        if can_advance && self.engine.installing.lock().manifest.checkpoint() < view.visible {
+        if self.engine.installing.lock().manifest.checkpoint() < view.visible {
             self.seal_shards(chosen)?;
             checkpoint(&self.engine)?;
             checkpoint(&self.engine)?;

@@ -26,11 +26,7 @@ impl Worker {
         let view = self.engine.view.get();
         for (index, shard) in view.shards.iter().enumerate() {
             let young = self.young(&view, index);
-            let stats = shard.segments.iter().map(|part| {
-                // Where a part missed something, the log is kept, and so is what it names.
-                let excluded = shard.has_lost() && young.iter().any(|young| Arc::ptr_eq(young, part));
-                part.stats(excluded)
-            });
+            let stats = shard.segments.iter().map(|part| part.stats());
             let positions = match choose(&stats.collect::<Vec<SegmentStats>>(), &self.engine.tuning) {
                 Choice::Nothing => continue,
                 Choice::Drop(position) => vec![position],
@@ -62,7 +58,7 @@ impl Worker {
         // Where a writer fills the empty active part before the checkpoint, the second round seals it.
         for _ in 0..2 {
             let view = self.engine.view.get();
-            if view.shards[shard].has_lost() || self.young(&view, shard).is_empty() {
+            if self.young(&view, shard).is_empty() {
                 break;
             }
             self.seal_shards(|index| index == shard)?;

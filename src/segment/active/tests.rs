@@ -21,6 +21,8 @@ fn record(namespace: &Namespace, key: &str, vectors: usize) -> Arc<Record> {
         index_paths: Vec::new(),
         vectors: (0..vectors).map(vector).collect(),
         text_hashes: Vec::new(),
+        space: Default::default(),
+        extensions: Default::default(),
     })
 }
 

@@ -12,7 +12,12 @@ const DIMS: usize = 6;
 const ROWS: u32 = 60;
 
 fn keys() -> StoreKeys {
-    StoreKeys { store_id: 5, secret: [1, 2], space: Some(VectorSpace { dims: DIMS, metric: Metric::Cosine }) }
+    StoreKeys {
+        store_id: 5,
+        secret: [1, 2],
+        space: Some(VectorSpace { dims: DIMS, metric: Metric::Cosine }),
+        space_id: Default::default(),
+    }
 }
 
 /// Two namespaces of 30 rows with none, one or two vectors.
@@ -38,6 +43,8 @@ fn write_segment(storage: &SimStorage, file_id: u64) -> SegmentInfo {
             index_paths: Vec::new(),
             vectors: (0..vectors(row)).map(vector).collect(),
             text_hashes: Vec::new(),
+            space: Default::default(),
+            extensions: Default::default(),
         };
         writer.push_record(&record, u64::from(row) + 1, &[]).unwrap();
     }

@@ -202,6 +202,8 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
             index_paths: Vec::new(),
             vectors: row.vectors.clone().map(field).collect(),
             text_hashes: Vec::new(),
+            space: Default::default(),
+            extensions: Default::default(),
         };
         active.append(Arc::new(record), row.lsn).unwrap();
     }
@@ -225,7 +227,7 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
 }
 
 fn seal(active: &Active, space: Option<VectorSpace>, with_codes: bool) -> (Segment, Deaths) {
-    let keys = StoreKeys { store_id: 1, secret: [2, 3], space };
+    let keys = StoreKeys { store_id: 1, secret: [2, 3], space, space_id: Default::default() };
     let (storage, mut files) = write_segment(active, &keys);
     files.codes = files.codes.filter(|_| with_codes);
     let segment = Segment::open(&storage, &keys, &files).unwrap();
@@ -397,7 +399,12 @@ fn damage_and_deadlines_end_the_search() {
 fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
     let mut random = Random(8);
     let part = fixture(&mut random, Shape { rows: 300, dims: 8, vectors_max: 2, mixed: false, has_codes: true });
-    let keys = StoreKeys { store_id: 1, secret: [2, 3], space: Some(VectorSpace { dims: 8, metric: Metric::L2 }) };
+    let keys = StoreKeys {
+        store_id: 1,
+        secret: [2, 3],
+        space: Some(VectorSpace { dims: 8, metric: Metric::L2 }),
+        space_id: Default::default(),
+    };
     let (storage, files) = write_segment(&parts(&part, 8, Metric::L2).active, &keys);
     let query = random.vector(8);
     let probe = Probe::new(&query, Metric::L2);

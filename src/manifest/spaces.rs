@@ -1,0 +1,112 @@
+//! The vector spaces of a store: the one that searches use, those that are being built beside it, and retired ones that files may
+//! still name.
+//!
+//! Invariants:
+//! * Ids rise strictly and are never used again, so the id that a vector carries says for ever what it means.
+//! * At most one space is current.
+//!
+//! # Format
+//!
+//! Number u32, at most 16; then for each: id u16, state u16 (1 building, 2 current, 3 retired), dimensions u32, metric u16 (0 cosine,
+//! 1 dot, 2 L2), name `text`, details `bytes`: what the owner of the space keeps with it, empty so far.
+
+use crate::codec::{Decoded, Reader, Writer};
+use crate::types::{Metric, SpaceId, VectorSpace, limits};
+
+const NAME_BYTES_MAX: usize = 1 << 10;
+const DETAIL_BYTES_MAX: usize = 64 << 10;
+/// The fewest bytes a space takes.
+const SPACE_BYTES_MIN: usize = 18;
+/// The name of the only space there is so far.
+const DEFAULT_NAME: &str = "default";
+
+/// What a vector space is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SpaceState {
+    /// Vectors are being added; searches do not use it yet.
+    Building = 1,
+    /// Searches use it.
+    Current,
+    /// Files may still have vectors of it; nothing uses them.
+    Retired,
+}
+
+/// One vector space of a store.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SpaceEntry {
+    pub id: SpaceId,
+    pub state: SpaceState,
+    pub space: VectorSpace,
+    pub name: String,
+    pub details: Vec<u8>,
+}
+
+impl SpaceEntry {
+    /// The first space of a store, in use at once.
+    pub fn first(space: VectorSpace) -> Self {
+        let (id, name) = (SpaceId::default(), DEFAULT_NAME.to_owned());
+        Self { id, state: SpaceState::Current, space, name, details: Vec::new() }
+    }
+}
+
+/// An id that no space has had.
+pub(super) fn free_id(spaces: &[SpaceEntry]) -> SpaceId {
+    spaces.last().map_or_else(SpaceId::default, |last| SpaceId(last.id.0.saturating_add(1)))
+}
+
+pub(super) fn encode_spaces(out: &mut Writer, spaces: &[SpaceEntry]) {
+    out.count(spaces.len());
+    for entry in spaces {
+        out.u16(entry.id.0);
+        out.u16(entry.state as u16);
+        out.count(entry.space.dims);
+        out.u16(entry.space.metric.code());
+        out.prefixed(entry.name.as_bytes());
+        out.prefixed(&entry.details);
+    }
+}
+
+pub(super) fn decode_spaces(reader: &mut Reader<'_>) -> Decoded<Vec<SpaceEntry>> {
+    let count = reader.count(SPACE_BYTES_MIN, limits::VECTOR_SPACES)?;
+    let mut spaces: Vec<SpaceEntry> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = SpaceId(reader.u16()?);
+        if spaces.last().is_some_and(|before| before.id >= id) {
+            return Err(reader.malformed("the vector spaces are out of order"));
+        }
+        let state = reader.u16()?;
+        let states = [SpaceState::Building, SpaceState::Current, SpaceState::Retired];
+        let Some(state) = states.into_iter().find(|&known| known as u16 == state) else {
+            return Err(reader.malformed("unknown state of a vector space"));
+        };
+        let space = decode_space(reader)?;
+        let name = reader.text(NAME_BYTES_MAX)?.to_owned();
+        let details = reader.prefixed(DETAIL_BYTES_MAX)?.to_vec();
+        spaces.push(SpaceEntry { id, state, space, name, details });
+    }
+    if spaces.iter().filter(|entry| entry.state == SpaceState::Current).count() > 1 {
+        return Err(reader.malformed("two vector spaces are current"));
+    }
+    Ok(spaces)
+}
+
+/// The spaces of the first format: none, or one that is current.
+pub(super) fn decode_first_spaces(reader: &mut Reader<'_>) -> Decoded<Vec<SpaceEntry>> {
+    let count = reader.count(12, 1)?;
+    let one = |_| {
+        let id = SpaceId(reader.u16()?);
+        let space = decode_space(reader)?;
+        let name = reader.text(NAME_BYTES_MAX)?.to_owned();
+        Ok(SpaceEntry { id, name, ..SpaceEntry::first(space) })
+    };
+    (0..count).map(one).collect()
+}
+
+fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {
+    let dims = reader.u32()? as usize;
+    if !(1..=limits::DIMENSIONS).contains(&dims) {
+        return Err(reader.malformed("the dimensions exceed their limit"));
+    }
+    let metric = Metric::of_code(reader.u16()?).ok_or(reader.malformed("unknown metric"))?;
+    Ok(VectorSpace { dims, metric })
+}

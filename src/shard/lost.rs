@@ -1,0 +1,118 @@
+//! Parts that serve nothing any more, since damage hid from an operation what it concerned; and how that state ends.
+//!
+//! Invariants:
+//! * A lost part keeps every operation that concerns it (`missed.rs`) until it gets them: when the store is opened with a file that can be
+//!   read again, or when whoever gives up the damaged rows rewrites the others.
+//! * Deaths that a part got before it was lost are its own and are written down like those of any other.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{Lsn, Operation};
+use crate::segment::dead::Touch;
+use crate::segment::side_file::SideFile;
+use crate::shard::missed::Missed;
+use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::{AnyPart, Shard};
+use crate::storage::Storage;
+
+impl SealedPart {
+    /// From now on the part serves nothing.
+    pub fn lose(&self, why: &Error) {
+        let remedy =
+            "restore the file and open the store again, or give up its damaged rows (`vecmem check --accept-loss`)";
+        let _ = self.lost.set(format!("a write could not be replayed into it ({why}); {remedy}"));
+    }
+
+    /// Whether the part serves nothing any more.
+    pub fn is_lost(&self) -> bool {
+        self.lost.get().is_some()
+    }
+
+    /// Whether an operation finds its target hidden behind damage, and the part is not lost yet.
+    pub fn hides(self: &Arc<Self>, operation: &Operation) -> bool {
+        let outcome = match operation {
+            Operation::DeleteRange { interval } => self.rows_in(interval).map(drop),
+            _ => operation.address().map_or(Ok(()), |(namespace, key)| {
+                let part = AnyPart::Sealed(self);
+                part.find(namespace.encoded(), key)?.map_or(Ok(()), |row| part.lsn(row).map(drop))
+            }),
+        };
+        !self.is_lost() && outcome.is_err()
+    }
+
+    /// Whether rows that the operation concerns may lie in the part.
+    fn may_hold_any(&self, operation: &Operation) -> bool {
+        match (operation, operation.address()) {
+            (Operation::DeleteRange { interval }, _) => self.covers(interval),
+            (_, Some((namespace, _))) => self.may_hold(namespace.encoded()),
+            (_, None) => false,
+        }
+    }
+
+    /// Gives the part the operations that it missed, and forgets them. The caller is the only one who has it, or holds the apply lock.
+    fn catch_up(self: &Arc<Self>, missed: &Missed) -> Result<()> {
+        let operations = missed.operations();
+        operations.iter().try_for_each(|(lsn, operation)| give(self, *lsn, operation))
+    }
+}
+
+/// Opens what a part of a manifest missed, if it missed something: it gets it now, or goes on being lost.
+pub(super) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: SealedPart) -> Result<SharedPart> {
+    let Some(file) = part.entry.missed else { return Ok(Arc::new(part)) };
+    let file = SideFile { store_id, file_id: file.file_id, kind: "missed" };
+    let content = match file.read(storage) {
+        Err(error) if error.is_unread() => return Err(error),
+        content => content,
+    };
+    let decoded =
+        content.and_then(|content| Missed::decode(&content).map_err(|malformed| malformed.in_file(file.name(), 0)));
+    part.missed = match decoded {
+        Ok(missed) => Arc::new(missed),
+        // Without them the part would show what was deleted.
+        Err(error) => return Ok(Arc::new(part.unreadable(error))),
+    };
+    let part = Arc::new(part);
+    if let Err(error) = part.catch_up(&part.missed) {
+        part.lose(&error);
+    } else {
+        part.missed.clear();
+        part.set_dirty();
+    }
+    Ok(part)
+}
+
+/// Does to a part what an operation of this LSN does to the rows that it holds. Again it changes nothing.
+pub(super) fn give(part: &SharedPart, lsn: Lsn, operation: &Operation) -> Result<()> {
+    let part = AnyPart::Sealed(part);
+    let Some((namespace, key)) = operation.address() else {
+        let Operation::DeleteRange { interval } = operation else { return Ok(()) };
+        return part.kill_range(interval, lsn);
+    };
+    let Some(row) = part.find(namespace.encoded(), key)? else { return Ok(()) };
+    match *operation {
+        Operation::Touch { version, expires_at, .. } if part.lsn(row)? == version => {
+            part.touch(Touch { row, expires_at, lsn });
+        }
+        Operation::Put(_) | Operation::Delete { .. } if part.lsn(row)? < lsn => part.kill(row, lsn),
+        _ => {}
+    }
+    Ok(())
+}
+
+impl Shard {
+    /// Keeps an operation for each lost part that it concerns.
+    pub(super) fn keep_for_lost(&self, lsn: Lsn, operation: &Operation) {
+        for part in self.segments.iter().filter(|part| part.is_lost() && part.may_hold_any(operation)) {
+            part.missed.keep(lsn, operation);
+        }
+    }
+}
+
+impl SealedPart {
+    /// The same part, which nothing can be read from.
+    fn unreadable(self, error: Error) -> Self {
+        let entry = self.entry.clone();
+        Self::new(entry, Err(error.with_kind(ErrorKind::Damaged)), crate::segment::dead::Deaths::new(0))
+    }
+}

@@ -1,0 +1,186 @@
+//! What a damaged segment missed: operations that concerned it while nothing could be looked up in it.
+//!
+//! Invariants:
+//! * An operation that a part cannot take is here before the View with it is published, and in a file that the manifest names before a
+//!   checkpoint passes it. So the log need not be kept for a damaged part, and a restored file catches up when it is opened.
+//! * Of a key the newest delete is kept, and the newest touch above it: memory and file grow with what was concerned, not with time.
+//! * Keeping an operation twice, or giving it to a part twice, changes nothing.
+//!
+//! # Format
+//!
+//! The content of a side file of kind `missed` (`segment/side_file.rs`), form 1: number u32, for each its LSN u64; then the operations in
+//! that order, in the form of the log (`wal/operations.rs`). A put is kept as the delete of the versions before it.
+
+use std::collections::BTreeMap;
+
+use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::record::{Lsn, Operation};
+use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::types::{Interval, Namespace};
+use crate::wal::{decode_operations, encode_operation};
+
+/// The operations that one part missed.
+#[derive(Default)]
+pub(crate) struct Missed {
+    kept: Mutex<Kept>,
+    /// Something was kept since the file was last written.
+    dirty: AtomicBool,
+}
+
+#[derive(Default)]
+struct Kept {
+    keys: BTreeMap<(Namespace, Box<str>), OfKey>,
+    ranges: Vec<(Lsn, Interval)>,
+}
+
+/// What happened to a key; 0 and `None` for nothing.
+#[derive(Default)]
+struct OfKey {
+    deleted_by: Lsn,
+    touch: Option<Touched>,
+}
+
+#[derive(Clone, Copy)]
+struct Touched {
+    version: Lsn,
+    expires_at: i64,
+    lsn: Lsn,
+}
+
+impl Missed {
+    /// Keeps an operation. The caller holds the apply lock, or is the only one there is.
+    pub fn keep(&self, lsn: Lsn, operation: &Operation) {
+        let mut kept = self.kept.lock();
+        match (operation, operation.address()) {
+            (Operation::DeleteRange { interval }, _) => {
+                if !kept.ranges.iter().any(|(there, of)| *there >= lsn && of == interval) {
+                    kept.ranges.retain(|(there, of)| *there > lsn || of != interval);
+                    kept.ranges.push((lsn, interval.clone()));
+                }
+            }
+            (_, Some((namespace, key))) => {
+                let of_key = kept.keys.entry((namespace.clone(), key.into())).or_default();
+                match *operation {
+                    Operation::Touch { version, expires_at, .. } => {
+                        if of_key.touch.is_none_or(|touch| touch.lsn < lsn) {
+                            of_key.touch = Some(Touched { version, expires_at, lsn });
+                        }
+                    }
+                    _ => of_key.deleted_by = of_key.deleted_by.max(lsn),
+                }
+            }
+            (_, None) => {}
+        }
+        drop(kept);
+        self.dirty.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let kept = self.kept.lock();
+        kept.keys.is_empty() && kept.ranges.is_empty()
+    }
+
+    /// Everything, in the order of the log.
+    pub fn operations(&self) -> Vec<(Lsn, Operation)> {
+        let kept = self.kept.lock();
+        let ranges =
+            kept.ranges.iter().map(|(lsn, interval)| (*lsn, Operation::DeleteRange { interval: interval.clone() }));
+        let keys = kept.keys.iter().flat_map(|((namespace, key), of_key)| {
+            let deleted = (of_key.deleted_by > 0)
+                .then(|| (of_key.deleted_by, Operation::Delete { namespace: namespace.clone(), key: key.clone() }));
+            let touched = of_key.touch.map(|Touched { version, expires_at, lsn }| {
+                (lsn, Operation::Touch { namespace: namespace.clone(), key: key.clone(), version, expires_at })
+            });
+            deleted.into_iter().chain(touched)
+        });
+        let mut operations: Vec<(Lsn, Operation)> = ranges.chain(keys).collect();
+        operations.sort_by_key(|(lsn, _)| *lsn);
+        operations
+    }
+
+    /// The part has got all of them.
+    pub fn clear(&self) {
+        *self.kept.lock() = Kept::default();
+        self.dirty.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether something was kept since this was last asked; asking forgets.
+    pub fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, Ordering::Relaxed)
+    }
+
+    pub fn set_dirty(&self) {
+        self.dirty.store(true, Ordering::Relaxed);
+    }
+
+    /// The content of its file.
+    pub fn encode(&self) -> Vec<u8> {
+        let operations = self.operations();
+        let mut out = Writer::new();
+        out.count(operations.len());
+        operations.iter().for_each(|(lsn, _)| out.u64(*lsn));
+        let mut bytes = out.into_vec();
+        operations.iter().for_each(|(_, operation)| encode_operation(&mut bytes, operation));
+        bytes
+    }
+
+    /// Reads the content of a file.
+    pub fn decode(content: &[u8]) -> Decoded<Self> {
+        let mut reader = Reader::new(content);
+        let count = reader.count(8, usize::MAX)?;
+        let lsns = (0..count).map(|_| reader.u64()).collect::<Decoded<Vec<Lsn>>>()?;
+        let at = reader.position();
+        let operations = decode_operations(&content[at..], count as u32)
+            .map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })?;
+        let missed = Self::default();
+        lsns.iter().zip(&operations).for_each(|(&lsn, operation)| missed.keep(lsn, operation));
+        missed.take_dirty();
+        Ok(missed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delete(key: &str) -> Operation {
+        Operation::Delete { namespace: Namespace::new(["a"]).unwrap(), key: key.into() }
+    }
+
+    fn touch(key: &str, version: Lsn) -> Operation {
+        Operation::Touch { namespace: Namespace::new(["a"]).unwrap(), key: key.into(), version, expires_at: 50 }
+    }
+
+    #[test]
+    fn the_newest_of_each_key_is_kept_and_read_back() {
+        let missed = Missed::default();
+        let range = Operation::DeleteRange { interval: Interval::everything() };
+        for round in 0..3 {
+            missed.keep(3, &delete("k"));
+            missed.keep(5, &delete("k"));
+            missed.keep(4, &delete("k"));
+            missed.keep(7, &touch("k", 6));
+            missed.keep(6, &touch("l", 2));
+            missed.keep(8, &range);
+            missed.keep(2, &range);
+            assert!(missed.take_dirty(), "round {round}");
+        }
+        let expected = vec![(5, delete("k")), (6, touch("l", 2)), (7, touch("k", 6)), (8, range)];
+        assert_eq!(missed.operations(), expected);
+        let again = Missed::decode(&missed.encode()).unwrap();
+        assert_eq!(again.operations(), expected);
+        assert!(!again.take_dirty() && !again.is_empty());
+        again.clear();
+        assert!(again.is_empty());
+    }
+
+    #[test]
+    fn bytes_that_are_none_are_refused() {
+        let missed = Missed::default();
+        missed.keep(3, &delete("k"));
+        missed.keep(9, &touch("m", 1));
+        let bytes = missed.encode();
+        assert_eq!(bytes[..20], [&[2, 0, 0, 0, 3][..], &[0; 7], &[9], &[0; 7]].concat());
+        (0..bytes.len()).for_each(|length| assert!(Missed::decode(&bytes[..length]).is_err(), "{length} bytes"));
+    }
+}
