@@ -28,6 +28,23 @@ pub struct CheckReport {
     pub segments: u64,
     /// Rows read, dead ones included.
     pub rows: u64,
+    /// Which command or call helps with the problems, for people.
+    pub advice: Vec<String>,
+}
+
+/// What helps against damage that no rebuild mends.
+const RESTORE: &str = "restore the named file from a copy and open the store again; or save what can be read \
+    (`vecmem export --partial`) and give up the rest, which lists every lost row (`vecmem check --accept-loss`, `Store::accept_loss`)";
+/// What helps against damage of files that can be rebuilt.
+const REPAIR: &str = "codes and graphs are rebuilt from whole segments by `vecmem check --repair` (`Store::check(true)`), \
+    and by the background; until then searches scan and find the same";
+
+impl CheckReport {
+    fn advise(&mut self, advice: &str) {
+        if !self.advice.iter().any(|there| there == advice) {
+            self.advice.push(advice.to_owned());
+        }
+    }
 }
 
 /// Checks everything, and rebuilds damaged derived files if asked to.
@@ -42,8 +59,13 @@ pub(crate) fn check(engine: &Engine, repair: bool) -> Result<CheckReport> {
         }
     }
     report.problems.extend(check_versions(&engine.view.get()));
+    if let Some(why) = engine.operation_ids.damage() {
+        report.problems.push(why);
+        report.advise(RESTORE);
+    }
     if let Err(error) = engine.check_fence() {
         report.problems.push(error.to_string());
+        report.advise("close the store and open it again: that reads the truth from the disk");
     }
     Ok(report)
 }
@@ -53,12 +75,20 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
         Ok(segment) => segment,
         Err(error) => {
             report.problems.push(error.to_string());
+            report.advise(RESTORE);
             return Ok(());
         }
     };
-    report.problems.extend(segment.verify_blobs().iter().map(ToString::to_string));
+    let blobs = segment.verify_blobs();
+    report.problems.extend(blobs.iter().map(ToString::to_string));
     let (truth, graphs) = (segment.verify_truth(), segment.verify_graphs());
     let codes = segment.verify_derived(truth.is_empty());
+    if !truth.is_empty() || !blobs.is_empty() {
+        report.advise(RESTORE);
+    }
+    if !repair && truth.is_empty() && !(codes.is_empty() && graphs.is_empty()) {
+        report.advise(REPAIR);
+    }
     if !repair || !truth.is_empty() || (codes.is_empty() && graphs.is_empty()) {
         let graphs = graphs.iter().map(|(_, error)| error);
         report.problems.extend(truth.iter().chain(&codes).chain(graphs).map(ToString::to_string));

@@ -231,7 +231,9 @@ impl Pipeline {
     fn join(&self, intent: &mut Intent<'_>) -> Result<Joining> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        if let Some(lsn) = intent.id.and_then(|id| self.engine.operation_ids.find(id)) {
+        if let Some(id) = intent.id
+            && let Some(lsn) = self.engine.operation_ids.find(id)?
+        {
             let repeated = vec![Written::Repeated(Version(lsn)); intent.writes.len()];
             return Ok(Joining::Nothing(Ok(repeated), state.undecided()));
         }

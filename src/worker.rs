@@ -10,10 +10,12 @@
 //! * Background threads run at low priority and end at once when the store is closed or fenced.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
+mod accept_loss;
 mod graphs;
 mod house;
 mod merges;
 
+pub use accept_loss::{LossReport, LostItem};
 pub use graphs::GraphBuild;
 
 use std::sync::Arc;

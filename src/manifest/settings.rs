@@ -39,6 +39,11 @@ impl Settings {
         self.documents.get(name).map(|document| &*document.json)
     }
 
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.documents.iter().map(|(name, document)| (name.as_str(), &*document.json))
+    }
+
     /// The same settings with one set, or removed.
     pub fn with(&self, name: &str, json: Option<&str>) -> Result<Self> {
         let mut documents = BTreeMap::clone(&self.documents);

@@ -51,6 +51,8 @@ pub(crate) struct PutWrite {
     pub index_paths: Vec<Arc<str>>,
     /// Microseconds; 0 for none.
     pub ttl: i64,
+    /// Given by an import; else the time to live decides.
+    pub expires_at: Option<i64>,
     pub condition: Condition,
     /// Given by an import; else the clock decides.
     pub created_at: Option<i64>,
@@ -240,7 +242,8 @@ pub(crate) fn times_of(put: &PutWrite, newest: Option<&Current>, times: &mut Tim
     let updated_at = clock_given.or(put.updated_at).unwrap_or(times.clock);
     let kept = current.map(|replaced| replaced.created_at);
     let created_at = put.created_at.or(kept).unwrap_or(updated_at);
-    let expires_at = if put.ttl > 0 { times.query_time.saturating_add(put.ttl) } else { NEVER };
+    let by_ttl = if put.ttl > 0 { times.query_time.saturating_add(put.ttl) } else { NEVER };
+    let expires_at = put.expires_at.unwrap_or(by_ttl);
     ItemTimes { created_at, updated_at, expires_at }
 }
 
@@ -279,6 +282,7 @@ mod tests {
             vectors,
             index_paths,
             ttl: 10,
+            expires_at: None,
             condition,
             created_at: times.0,
             updated_at: times.1,

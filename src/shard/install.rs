@@ -23,6 +23,7 @@ use crate::segment::dead_file::DeadFile;
 use crate::segment::derived::DerivedFile;
 use crate::segment::side_file::SideFile;
 use crate::shard::engine::{Engine, Installed};
+use crate::shard::lost::give;
 use crate::shard::operation_ids::Saved;
 use crate::shard::part::SharedPart;
 use crate::shard::{Shard, View};
@@ -127,6 +128,11 @@ fn carry_over(finished: &Finished) {
                 (part.deaths.died_after(finished.base).collect(), touches.collect())
             }
         };
+        if let Input::Sealed(part) = input {
+            let missed = part.missed.operations().into_iter().filter(|(lsn, _)| *lsn > finished.base);
+            // Nothing is damaged in what was just written, so nothing is hidden from these.
+            missed.for_each(|(lsn, operation)| drop(give(output, lsn, &operation)));
+        }
         for (row, lsn) in deaths.into_iter().filter(|&(_, lsn)| lsn != ALIVE) {
             if let Some(row) = target(row)
                 && output.deaths.kill(row, lsn)

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
 use crate::segment::dead::Touch;
 use crate::segment::side_file::SideFile;
-use crate::shard::missed::Missed;
+use crate::shard::missed::{Fate, Missed};
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::shard::{AnyPart, Shard};
 use crate::storage::Storage;
@@ -48,6 +48,11 @@ impl SealedPart {
             (_, Some((namespace, _))) => self.may_hold(namespace.encoded()),
             (_, None) => false,
         }
+    }
+
+    /// What the part missed about one version of a key.
+    pub fn missed_of(&self, namespace: &[u8], key: &str, lsn: Lsn) -> Fate {
+        self.missed.fate(namespace, key, lsn)
     }
 
     /// Gives the part the operations that it missed, and forgets them. The caller is the only one who has it, or holds the apply lock.

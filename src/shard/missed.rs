@@ -40,6 +40,14 @@ struct OfKey {
     touch: Option<Touched>,
 }
 
+/// What becomes of one version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fate {
+    pub is_deleted: bool,
+    /// A touch moved its expiry there.
+    pub expires_at: Option<i64>,
+}
+
 #[derive(Clone, Copy)]
 struct Touched {
     version: Lsn,
@@ -96,6 +104,16 @@ impl Missed {
         let mut operations: Vec<(Lsn, Operation)> = ranges.chain(keys).collect();
         operations.sort_by_key(|(lsn, _)| *lsn);
         operations
+    }
+
+    /// What is done to the version `lsn` of a key.
+    pub fn fate(&self, namespace: &[u8], key: &str, lsn: Lsn) -> Fate {
+        let kept = self.kept.lock();
+        let in_range = kept.ranges.iter().any(|(by, interval)| *by > lsn && interval.contains(namespace));
+        let of_key = kept.keys.get(&(Namespace::from_encoded(namespace), Box::from(key)));
+        let is_deleted = in_range || of_key.is_some_and(|of_key| of_key.deleted_by > lsn);
+        let touch = of_key.and_then(|of_key| of_key.touch).filter(|touch| touch.version == lsn);
+        Fate { is_deleted, expires_at: touch.map(|touch| touch.expires_at) }
     }
 
     /// The part has got all of them.
@@ -170,6 +188,12 @@ mod tests {
         let again = Missed::decode(&missed.encode()).unwrap();
         assert_eq!(again.operations(), expected);
         assert!(!again.take_dirty() && !again.is_empty());
+        let fate = |key, lsn| {
+            let Fate { is_deleted, expires_at } = again.fate(Namespace::new(["a"]).unwrap().encoded(), key, lsn);
+            (is_deleted, expires_at)
+        };
+        assert_eq!((fate("k", 4), fate("k", 8), fate("k", 9)), ((true, None), (false, None), (false, None)));
+        assert_eq!((fate("k", 6), fate("absent", 7), fate("l", 2)), ((true, Some(50)), (true, None), (true, Some(50))));
         again.clear();
         assert!(again.is_empty());
     }

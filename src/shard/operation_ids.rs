@@ -14,7 +14,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::codec::{Decoded, Reader, Writer};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{FileKind, SideEntry};
 use crate::record::Lsn;
 use crate::segment::side_file::SideFile;
@@ -74,6 +74,8 @@ struct Table {
     /// The files that hold those up to `saved`, as the newest manifest names them.
     files: Vec<SideEntry>,
     saved: Lsn,
+    /// Why nobody knows which batches were applied: a file is damaged.
+    damage: Option<String>,
 }
 
 /// What a manifest that is about to be written names.
@@ -92,22 +94,51 @@ impl Saved {
 }
 
 impl OperationIds {
-    /// What the files of a manifest say; a damaged file is an error, for nobody could tell a repeated batch from a new one.
+    /// What the files of a manifest say. If one is damaged, batches with an id are refused from now on: nobody could tell a repeated one
+    /// from a new one.
     pub fn open(storage: &dyn Storage, store_id: u64, files: &[SideEntry]) -> Result<Self> {
         let mut table = Table { files: files.to_vec(), ..Table::default() };
         for entry in files {
             let file = SideFile { store_id, file_id: entry.file_id, kind: entry.kind.as_str() };
-            let content = file.read(storage)?;
-            let entries = decode(&content).map_err(|malformed| malformed.in_file(file.name(), 0))?;
-            entries.into_iter().for_each(|applied| table.note(applied));
+            let content = file.read(storage);
+            let entries =
+                content.and_then(|content| decode(&content).map_err(|malformed| malformed.in_file(file.name(), 0)));
+            match entries {
+                Ok(entries) => entries.into_iter().for_each(|applied| table.note(applied)),
+                Err(error) if error.is_unread() || error.kind() == ErrorKind::NewerFormat => return Err(error),
+                Err(error) => table.damage = Some(error.to_string()),
+            }
         }
         table.saved = table.order.back().map_or(0, |last| last.lsn);
         Ok(Self { table: Mutex::new(table) })
     }
 
     /// The last LSN of the batch with this id, if it was applied.
-    pub fn find(&self, id: OperationId) -> Option<Lsn> {
-        self.table.lock().by_id.get(&id).copied()
+    pub fn find(&self, id: OperationId) -> Result<Option<Lsn>> {
+        let table = self.table.lock();
+        match &table.damage {
+            None => Ok(table.by_id.get(&id).copied()),
+            Some(why) => {
+                let remedy = "restore the file, or give the ids up (`vecmem check --accept-loss`)";
+                Err(Error::new(ErrorKind::Damaged, format!("operation ids cannot be read ({why}); {remedy}")))
+            }
+        }
+    }
+
+    /// Why ids cannot be looked up, if they cannot.
+    pub fn damage(&self) -> Option<String> {
+        self.table.lock().damage.clone()
+    }
+
+    /// Goes on without the ids that cannot be read; whether there were any.
+    pub fn give_up(&self) -> bool {
+        let mut table = self.table.lock();
+        let given_up = table.damage.take().is_some();
+        if given_up {
+            // What is left is written again, to one file.
+            (table.files, table.saved) = (Vec::new(), 0);
+        }
+        given_up
     }
 
     /// Remembers a batch; one that is known, since a file had it before the log said it again, stays as it is.
@@ -191,11 +222,6 @@ fn decode(content: &[u8]) -> Decoded<Vec<Applied>> {
     Ok(entries)
 }
 
-/// The error of an open that finds the files damaged.
-pub(crate) fn unreadable(error: Error) -> Error {
-    error.context("the operation ids of the store cannot be read, so a repeated operation would be applied twice; restore the file")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,11 +248,18 @@ mod tests {
         }
         let saved = ids.save(&storage, 7, 100, new_file_id).unwrap();
         let again = OperationIds::open(&storage, 7, &saved.files).unwrap();
-        assert!((1..=40).all(|number| again.find(applied(number, 0).id) == Some(number)));
-        assert_eq!(again.find(77), None);
+        assert!((1..=40).all(|number| again.find(applied(number, 0).id).unwrap() == Some(number)));
+        assert_eq!(again.find(77).unwrap(), None);
         let name = segment_file(&saved);
         storage.flip_bit(&name, 8 * 70);
-        assert!(OperationIds::open(&storage, 7, &saved.files).is_err());
+        let damaged = OperationIds::open(&storage, 7, &saved.files).unwrap();
+        assert_eq!(damaged.find(77).unwrap_err().kind(), ErrorKind::Damaged);
+        assert!(damaged.damage().unwrap().contains(&name) && damaged.give_up() && !damaged.give_up());
+        assert_eq!(damaged.find(77).unwrap(), None);
+    }
+
+    fn found(ids: &OperationIds, number: u64) -> Option<Lsn> {
+        ids.find(applied(number, 0).id).unwrap()
     }
 
     fn segment_file(saved: &Saved) -> String {
@@ -238,12 +271,12 @@ mod tests {
         let ids = OperationIds::default();
         ids.note(applied(1, 0));
         ids.note(applied(2, REMEMBERED_MICROS));
-        assert_eq!((ids.find(applied(1, 0).id), ids.find(applied(2, 0).id)), (Some(1), Some(2)));
+        assert_eq!((found(&ids, 1), found(&ids, 2)), (Some(1), Some(2)));
         ids.note(applied(3, REMEMBERED_MICROS + 1));
-        assert_eq!(ids.find(applied(1, 0).id), None);
+        assert_eq!(found(&ids, 1), None);
         (4..IDS_MAX as u64 + 4).for_each(|number| ids.note(applied(number, REMEMBERED_MICROS)));
-        assert_eq!(ids.find(applied(3, 0).id), None);
-        assert_eq!(ids.find(applied(4, 0).id), Some(4));
+        assert_eq!(found(&ids, 3), None);
+        assert_eq!(found(&ids, 4), Some(4));
     }
 
     #[test]

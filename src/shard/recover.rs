@@ -21,7 +21,7 @@ use crate::shard::engine::{Identity, Installed, Start};
 use crate::shard::ingest::{Ingested, Logged};
 use crate::shard::log::Log;
 use crate::shard::lost::open_missed;
-use crate::shard::operation_ids::{Applied, OperationIds, unreadable};
+use crate::shard::operation_ids::{Applied, OperationIds};
 use crate::shard::part::{SealedPart, SharedPart};
 use crate::shard::{Shard, View, apply, apply_operation};
 use crate::storage::Storage;
@@ -200,7 +200,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
         .collect::<Result<_>>()?;
     let mut view = View { visible: manifest.reflected, shards: shards.into() };
     let of_operations: Vec<_> = manifest.side_files.iter().filter(|side| side.is_operations()).cloned().collect();
-    let operation_ids = OperationIds::open(&**storage, keys.store_id, &of_operations).map_err(unreadable)?;
+    let operation_ids = OperationIds::open(&**storage, keys.store_id, &of_operations)?;
     let mut newest_clock = 0;
     if let Some(log) = &facts.log {
         replay(&**storage, log, &manifest, &keys, &mut view, &operation_ids)?;

@@ -13,6 +13,7 @@ mod listing;
 mod open;
 mod options;
 mod read;
+mod salvage;
 mod scored;
 mod search;
 mod snapshot;
@@ -37,11 +38,12 @@ use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_
 use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
-pub use crate::worker::GraphBuild;
+pub use crate::worker::{GraphBuild, LossReport, LostItem};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub use listing::Listing;
 pub(crate) use open::open_with;
 pub use options::Options;
+pub use salvage::SalvageReport;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use walk::{Cursor, ScanPage};
@@ -272,6 +274,17 @@ impl Store {
         self.handle.engine.check_usable()?;
         let _quiet = repair.then(|| self.handle.worker.pause_merges());
         check::check(&self.handle.engine, repair)
+    }
+
+    /// Ends damage that nothing mends: rewrites each damaged segment without the rows that cannot be read, and lists these. What can be
+    /// read is kept, and the operations that the segment missed while it could not be read are done. Restoring the damaged file from a copy
+    /// loses nothing and comes first; see the advice of [`Store::check`].
+    ///
+    /// Errors: `DiskFull`, `Fenced`, `Closed`, `Io`; what was given up by then stays so.
+    pub fn accept_loss(&self) -> Result<LossReport> {
+        let _call = self.handle.calls.read();
+        self.handle.engine.check_writable()?;
+        self.handle.worker.accept_loss()
     }
 
     /// Removes expired items now; returns how many.

@@ -100,6 +100,7 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
         touches_dropped: counters.touches_dropped.load(Ordering::Relaxed),
         background_error: engine.background_error(),
         manifest_generation: engine.manifest_generation.load(Ordering::Relaxed),
+        damage: engine.operation_ids.damage().into_iter().collect(),
         checkpoint_lsn: engine.installing.lock().manifest.checkpoint(),
         ..Stats::default()
     };

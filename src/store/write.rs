@@ -27,6 +27,7 @@ pub struct Put {
     json: String,
     vectors: Vec<(String, Vec<f32>)>,
     ttl: Option<Duration>,
+    expires_at: Option<i64>,
     condition: Condition,
     created_at: Option<i64>,
     updated_at: Option<i64>,
@@ -44,6 +45,7 @@ impl Put {
             json: json.into(),
             vectors: Vec::new(),
             ttl: None,
+            expires_at: None,
             condition: Condition::Always,
             created_at: None,
             updated_at: None,
@@ -75,6 +77,14 @@ impl Put {
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
+        self
+    }
+
+    /// When the item is gone, in microseconds since 1970 UTC, for imports; else its time to live decides, if it has one. A read that
+    /// refreshes still goes by the time to live.
+    #[must_use]
+    pub fn expires_at(mut self, micros: i64) -> Self {
+        self.expires_at = Some(micros);
         self
     }
 
@@ -164,6 +174,7 @@ impl Put {
                 key: self.key.into(),
                 value: self.json.into(),
                 ttl: ttl_micros(self.ttl)?,
+                expires_at: self.expires_at,
                 condition: self.condition,
                 created_at: check_instant("created_at", self.created_at)?,
                 updated_at: check_instant("updated_at", self.updated_at)?,

@@ -57,6 +57,15 @@ impl FileHeader {
         blocks
     }
 
+    /// The store that a header names, if either copy is whole.
+    pub fn store_id_in(blocks: &[u8]) -> Option<u64> {
+        let whole = blocks.chunks_exact(HEADER_BYTES as usize).take(2).enumerate().find(|(copy, block)| {
+            let crc = salted_crc32c(seed(&[MAGIC, *copy as u64]), &block[..CRC_AT]);
+            Reader::new(&block[CRC_AT..]).u32() == Ok(crc)
+        });
+        Reader::new(&whole?.1[16..]).u64().ok()
+    }
+
     /// Reads both copies of the file that should be `file_id` of `store_id` and is `file_bytes` long.
     pub fn decode(blocks: &[u8], store_id: u64, file_id: u64, file_bytes: u64) -> Result<HeaderState> {
         let mut valid = None;

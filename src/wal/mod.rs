@@ -82,6 +82,7 @@ pub mod fuzz;
 mod header;
 mod operations;
 mod replay;
+mod salvage;
 mod space;
 mod window;
 mod writer;
@@ -95,6 +96,7 @@ pub(crate) use operations::{
     encode_files, encode_operation,
 };
 pub(crate) use replay::{LogFacts, Tail, inspect, visit};
+pub(crate) use salvage::{Remains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
 pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};
 

@@ -1,0 +1,172 @@
+//! Giving up what is damaged for good: segments are rewritten without the rows that cannot be read, and each of these is listed.
+//!
+//! Invariants:
+//! * A row that can be read, value and vectors included, is kept. What the segment missed since it was lost is done to it.
+//! * Where the tombstones of a segment are gone, nobody knows which of its rows were deleted: all are given up, for what was deleted must
+//!   not come back.
+//! * Nothing else changes: a segment without damage stays as it is.
+
+use serde::Serialize;
+
+use super::Worker;
+use crate::compact::seal::DROPPED;
+use crate::error::Result;
+use crate::record::{Lsn, Record};
+use crate::segment::layout::truth_name;
+use crate::segment::sealed::Segment;
+use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals, remove_files};
+use crate::shard::install::{Finished, Input, checkpoint};
+use crate::shard::missed::Fate;
+use crate::shard::part::SharedPart;
+use crate::types::decode_labels;
+
+/// What was given up.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LossReport {
+    /// Files of segments that were replaced, or dropped where nothing could be read.
+    pub segments: Vec<String>,
+    /// Rows of these that live on.
+    pub kept: u64,
+    /// Rows that are gone, as far as they could be named.
+    pub lost: Vec<LostItem>,
+    /// Rows that are gone and could not be named. Where a file could not be opened at all, ones that had been deleted count as well.
+    pub unnamed: u64,
+    /// Ids of earlier operations are gone: one that is sent again now is applied again.
+    pub operation_ids: bool,
+}
+
+/// An item that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LostItem {
+    /// Its labels.
+    pub namespace: Vec<String>,
+    /// Its key.
+    pub key: String,
+    /// What could not be read.
+    pub why: String,
+}
+
+/// The rows of a damaged segment.
+struct Sorted {
+    /// Those that are kept, in order, with the expiry that they have now.
+    kept: Vec<(u32, i64)>,
+    totals: Totals,
+}
+
+impl Worker {
+    /// Rewrites what is damaged without its damaged rows, and lists these.
+    pub fn accept_loss(&self) -> Result<LossReport> {
+        let _one_at_a_time = self.merging.lock();
+        let mut report = LossReport::default();
+        for index in 0..self.engine.view.get().shards.len() {
+            // The log may name an import's file until a checkpoint has passed it.
+            self.adopt(index)?;
+            let parts = self.engine.view.get().shards[index].segments.clone();
+            for part in parts.iter().filter(|part| is_damaged(part)) {
+                self.give_up(index, part, &mut report)?;
+            }
+        }
+        report.operation_ids = self.engine.operation_ids.give_up();
+        if report.operation_ids || !report.segments.is_empty() {
+            checkpoint(&self.engine)?;
+            checkpoint(&self.engine)?;
+        }
+        Ok(report)
+    }
+
+    fn give_up(&self, shard: usize, part: &SharedPart, report: &mut LossReport) -> Result<()> {
+        let base = self.engine.view.get().visible;
+        report.segments.push(truth_name(part.entry.file_id));
+        let mut became = vec![DROPPED; part.entry.rows as usize];
+        let output = match part.opened() {
+            Some(segment) => self.rewrite(part, segment, base, &mut became, report)?,
+            None => {
+                self.list_all(part, report);
+                None
+            }
+        };
+        report.kept += became.iter().filter(|&&row| row != DROPPED).count() as u64;
+        let output = output.map(|info| self.open(&info, &[])).transpose()?;
+        self.install(&Finished { shard, base, inputs: vec![Input::Sealed(part.clone())], rows: vec![became], output })
+    }
+
+    /// Writes what can be read of a part; `None` if that is nothing.
+    fn rewrite(
+        &self,
+        part: &SharedPart,
+        segment: &Segment,
+        base: Lsn,
+        became: &mut [u32],
+        report: &mut LossReport,
+    ) -> Result<Option<SegmentInfo>> {
+        let sorted = self.sort_rows(part, segment, base, report)?;
+        if sorted.kept.is_empty() {
+            return Ok(None);
+        }
+        let output = self.output(self.engine.new_file_id());
+        let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, sorted.totals)?;
+        let mut copy = || -> Result<()> {
+            for &(row, expires_at) in &sorted.kept {
+                (output.go_on)()?;
+                let record = Record { expires_at, ..segment.record(row)? };
+                became[row as usize] = writer.push_record(&record, segment.lsn(row)?, &[])?;
+            }
+            Ok(())
+        };
+        let written = copy().and_then(|()| writer.finish());
+        if written.is_err() {
+            remove_files(output.storage, output.file_id);
+        }
+        written.map(Some)
+    }
+
+    /// Reads every row that lives, and notes which of them cannot be.
+    fn sort_rows(&self, part: &SharedPart, segment: &Segment, base: Lsn, report: &mut LossReport) -> Result<Sorted> {
+        let mut sorted = Sorted { kept: Vec::new(), totals: Totals::new(self.engine.tuning.blob_value_bytes) };
+        for row in (0..segment.rows()).filter(|&row| !part.deaths.is_dead_at(row, base)) {
+            self.engine.check_writable()?;
+            let named = segment.row(row);
+            let fate = named
+                .as_ref()
+                .map_or_else(|_| Fate::default(), |named| part.missed_of(named.namespace, named.key, named.times.lsn));
+            if fate.is_deleted {
+                continue;
+            }
+            match (segment.record(row), named) {
+                (Ok(record), _) => {
+                    let expires_at = fate.expires_at.unwrap_or_else(|| part.deaths.expires_at(row, record.expires_at));
+                    sorted.totals.add(record.vectors.len(), record.value.len());
+                    sorted.kept.push((row, expires_at));
+                }
+                (Err(error), Ok(named)) => report.lost.push(lost(named.namespace, named.key, error.to_string())),
+                (Err(_), Err(_)) => report.unnamed += 1,
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Names the rows of a part that did not open, or whose tombstones did not.
+    fn list_all(&self, part: &SharedPart, report: &mut LossReport) {
+        let Ok(segment) = part.entry.open(&*self.engine.storage, &self.engine.identity.keys) else {
+            report.unnamed += u64::from(part.entry.rows);
+            return;
+        };
+        let why = part.segment().err().map_or_else(String::new, |error| error.to_string());
+        for row in 0..segment.rows() {
+            match segment.row(row) {
+                Ok(row) => report.lost.push(lost(row.namespace, row.key, why.clone())),
+                Err(_) => report.unnamed += 1,
+            }
+        }
+    }
+}
+
+fn lost(namespace: &[u8], key: &str, why: String) -> LostItem {
+    LostItem { namespace: decode_labels(namespace), key: key.to_owned(), why }
+}
+
+/// Whether something in the part cannot be read that no rebuild brings back.
+fn is_damaged(part: &SharedPart) -> bool {
+    part.segment().map_or(true, |segment| !segment.verify_truth().is_empty() || !segment.verify_blobs().is_empty())
+}
