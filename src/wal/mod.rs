@@ -79,6 +79,7 @@ mod header;
 mod operations;
 mod replay;
 mod space;
+mod syncer;
 mod window;
 mod writer;
 
@@ -89,6 +90,7 @@ pub(crate) use frame::{Frame, FrameKind};
 pub(crate) use operations::{Body, decode_body, encode_files, encode_operation};
 pub(crate) use replay::{LogFacts, Tail, inspect, visit};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
+pub(crate) use syncer::Syncer;
 pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};
 
 use crate::record::Lsn;
