@@ -96,6 +96,7 @@ fn whoever_needs_names_synced_gets_the_failure_of_the_sync_that_runs() {
 fn syncs_of_the_log_never_overlap() {
     on_both_disks(|disk, storage| {
         let (storage, watch) = watched(storage);
+        watch.slow_down(Duration::from_millis(2));
         let tuning = Tuning { inline_background: false, ..Tuning::tiny() };
         let store = open(&storage, os().sync_every(Duration::from_millis(1)).tuning(tuning));
         std::thread::scope(|scope| {

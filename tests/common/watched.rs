@@ -39,6 +39,8 @@ struct State {
     is_held: bool,
     /// How the held operation goes on: whether it fails.
     released: VecDeque<bool>,
+    /// How long each sync of the log takes besides.
+    slowness: Duration,
 }
 
 #[derive(Default)]
@@ -55,6 +57,11 @@ impl Watch {
     /// Holds up the next operation at `point`.
     pub fn hold_next(&self, point: Point) {
         self.state().armed = Some(point);
+    }
+
+    /// From now on each sync of the log takes so much longer, as on a slow disk.
+    pub fn slow_down(&self, by: Duration) {
+        self.state().slowness = by;
     }
 
     /// Waits until something is held up.
@@ -107,8 +114,10 @@ impl Watch {
             fails = state.released.pop_front().unwrap();
             state.is_held = false;
         }
+        let slowness = if point == Point::Sync { state.slowness } else { Duration::ZERO };
         drop(state);
         self.changed.notify_all();
+        std::thread::sleep(slowness);
         let outcome =
             if fails { Err(Error::io(name, "sync", std::io::Error::other("an error of the test"))) } else { act() };
         self.state().events.push(Event::Done(point));
