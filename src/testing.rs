@@ -13,8 +13,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::store::{Options, Store};
 
+pub use crate::storage::disk::{DiskStorage, SystemClock};
 pub use crate::storage::sim::{Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage};
-pub use crate::storage::{Clock, Storage};
+pub use crate::storage::{Clock, Map, Storage, StorageFile};
 pub use crate::wal::fuzz::fuzz_replay as fuzz_wal_replay;
 pub use fuzz_files::{fuzz_manifest, fuzz_segment_open};
 pub use fuzz_filter::fuzz_filter;

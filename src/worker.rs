@@ -1,4 +1,5 @@
-//! Background jobs: sealing, merging, checkpoints, the sweep of expired items, log files prepared ahead, and unmapping.
+//! Background jobs: sealing, merging, checkpoints, the sweep of expired items, log files prepared ahead, the syncs of
+//! `Durability::Os`, and unmapping.
 //!
 //! Each job is one function that does one step and tells whether there was anything to do. Threads call them in loops;
 //! under `inline_background` the writing thread calls them itself, which is what makes simulations deterministic.
@@ -7,7 +8,9 @@
 //! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only. Keeping house waits
 //!   for neither merges nor graphs.
 //! * A job that fails changes nothing: its files are orphans, its reason is in the stats, and it is tried again later.
-//! * Background threads run at low priority and end at once when the store is closed or fenced.
+//! * Under `Durability::Os` a thread of its own syncs the log and does nothing else, so that a sync begins on time whatever
+//!   else takes long.
+//! * Background threads run at low priority, the one that syncs apart, and end at once when the store is closed or fenced.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 mod accept_loss;
@@ -41,6 +44,7 @@ use crate::sync::{Mutex, MutexGuard, Ordering};
 use crate::types::Durability;
 
 const RETRY: Duration = Duration::from_millis(200);
+const SYNC_THREAD: &str = "vecmem-sync";
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
 /// What one background thread does until the store is closed.
@@ -75,19 +79,24 @@ impl Worker {
         Arc::new(Self { engine, pipeline, sealing, merging, building, threads, opened_at, sync_every, sweep_every })
     }
 
-    /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log.
+    /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log, and one syncs it
+    /// where writers do not.
     pub fn start(self: &Arc<Self>) -> Result<()> {
-        let jobs: [(&str, Job); 5] = [
+        let jobs: [(&str, Job); 6] = [
+            (SYNC_THREAD, Self::sync_loop),
             ("vecmem-seal", Self::seal_loop),
             ("vecmem-merge", Self::merge_loop),
             ("vecmem-graphs", Self::graph_loop),
             ("vecmem-house", Self::house_loop),
             ("vecmem-log", Self::log_loop),
         ];
-        for (name, job) in jobs {
+        let syncs = self.engine.durability == Durability::Os;
+        for (name, job) in jobs.into_iter().filter(|(name, _)| syncs || *name != SYNC_THREAD) {
             let worker = Arc::clone(self);
             let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
-                disk::lower_priority();
+                if name != SYNC_THREAD {
+                    disk::lower_priority();
+                }
                 job(&worker);
             });
             let thread = thread.map_err(|error| Error::io(name, "start the background thread", error))?;
@@ -132,14 +141,33 @@ impl Worker {
     }
 
     fn log_loop(&self) {
-        let os = self.engine.durability == Durability::Os;
-        let period =
-            if os { self.sync_every.min(self.engine.tuning.touch_every) } else { self.engine.tuning.touch_every };
-        self.run(period, |worker| {
-            let synced = if os { worker.engine.sync_log_aside() } else { Ok(()) };
+        self.run(self.engine.tuning.touch_every, |worker| {
             let touched = worker.pipeline.flush_touches();
-            synced.and(touched).and_then(|()| worker.pipeline.prepare_ahead()).map(|()| false)
+            touched.and_then(|()| worker.pipeline.prepare_ahead()).map(|()| false)
         });
+    }
+
+    /// Begins a sync every `sync_every`, counted from the beginning of the one before: a write waits that long at most until
+    /// its sync begins, or until a longer one has ended.
+    fn sync_loop(&self) {
+        let mut guard = ThreadGuard { engine: &self.engine, finished: false };
+        let mut due = Instant::now();
+        loop {
+            let events = self.engine.signal.count();
+            if self.engine.check_writable().is_err() {
+                break;
+            }
+            let now = Instant::now();
+            if now < due {
+                // Other events than a close or a fence end the wait as well; then it goes on.
+                self.engine.signal.wait_after(events, due);
+                continue;
+            }
+            due = now + self.sync_every;
+            // The store is fenced by a failure, which ends the loop.
+            let _ = self.engine.sync_log_aside();
+        }
+        guard.finished = true;
     }
 
     /// Repeats `step` while there is work, and else when something happened or `period` passed.

@@ -204,6 +204,12 @@ fn header(identity: Identity, length: u64, body_end: u64, table_crc: u32) -> Wri
     header
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Blocks that this thread has checked, for tests of what is read where.
+    pub(crate) static CHECKED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// A mapped file whose blocks are checked when they are first needed.
 pub(crate) struct CheckedMap {
     name: String,
@@ -330,6 +336,8 @@ impl CheckedMap {
 
     #[cold]
     fn check_blocks(&self, word: usize, mut missing: u64) -> Result<()> {
+        #[cfg(test)]
+        CHECKED.with(|count| count.set(count.get() + missing.count_ones()));
         while missing != 0 {
             let block = word * 64 + missing.trailing_zeros() as usize;
             let start = HEADER_BYTES + block * BLOCK_BYTES;

@@ -1,10 +1,10 @@
 //! The state that live writes, installs and background jobs share, and the order in which its locks are taken.
 //!
 //! Invariants:
-//! * Lock order: importing, preparing, installing, log, commit state, applying. None is held while
+//! * Lock order: importing, preparing, installing, log, commit state, applying; those of the syncer come after all others. None is held while
 //!   waiting for another thread's work, save importing: an import holds it until the leader of its group has written.
 //! * `view` is replaced only under `applying`; readers clone it and hold nothing.
-//! * A failed write or sync of the log fences the engine for good; so does a failed apply.
+//! * A failed write or sync of the log, or sync of the directory, fences the engine for good; so does a failed apply.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::storage::{Clock, Storage, lock};
 use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
-use crate::wal::{self, Prepared};
+use crate::wal::{self, Prepared, Syncer};
 
 /// What never changes while a store is open.
 #[derive(Clone)]
@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     /// The apply lock.
     pub applying: Mutex<()>,
     pub log: Mutex<Log>,
+    /// Makes the log and the directory durable, one sync at a time.
+    syncer: Arc<Syncer>,
     pub installing: Mutex<Installed>,
     pub manifest_generation: AtomicU64,
     /// As the newest manifest has them.
@@ -149,6 +151,7 @@ impl Engine {
             identity: start.identity,
             view: Published::new(Arc::new(start.view)),
             applying: Mutex::new(()),
+            syncer: start.log.syncer(),
             log: Mutex::new(start.log),
             manifest_generation: AtomicU64::new(start.installed.manifest.generation),
             settings: Published::new(Arc::new(start.installed.settings.clone())),
@@ -232,15 +235,19 @@ impl Engine {
         self.view.get().current(namespace, key)
     }
 
-    /// Looks the keys up once, outside any lock, so that their pages are in memory when it counts.
+    /// Looks at keys and ranges once, outside any lock, so that their pages are read and checked before it counts.
     pub fn pull_in(&self, writes: &[Write]) {
         let view = self.view.get();
         if view.shards.iter().all(|shard| shard.segments.is_empty()) {
             return;
         }
-        for (namespace, key) in writes.iter().filter_map(Write::address) {
+        for write in writes {
             // A damaged page shows itself again under the lock, where the error is returned.
-            let _ = view.current(namespace, key);
+            match (write.address(), write) {
+                (Some((namespace, key)), _) => drop(view.current(namespace, key)),
+                (None, Write::DeleteRange(interval)) => drop(view.check_range(interval)),
+                (None, _) => {}
+            }
         }
     }
 
@@ -321,14 +328,14 @@ impl Engine {
     pub fn sync_log_aside(&self) -> Result<()> {
         self.check_fence()?;
         let Some((file, lsn)) = self.log.lock().unsynced() else { return Ok(()) };
-        file.sync_data().map_err(|error| self.fence(&error))?;
+        self.syncer.sync_data(&*file).map_err(|error| self.fence(&error))?;
         self.log.lock().note_synced(lsn);
         Ok(())
     }
 
-    /// Makes names durable. A failure is final: it is reported once, whoever's name it was.
+    /// Makes names durable. A failure is final, also for whoever waits for names of their own meanwhile.
     pub fn sync_dir(&self) -> Result<()> {
-        self.storage.sync_dir().map_err(|error| self.fence(&error))
+        self.syncer.sync_dir(&*self.storage).map_err(|error| self.fence(&error))
     }
 
     pub fn new_file_id(&self) -> u64 {
@@ -347,6 +354,7 @@ impl Engine {
             Err(error) if error.kind() == ErrorKind::Io => return Err(self.fence(&error)),
             other => other?,
         };
+        self.sync_dir()?;
         let next = (2 * size).min(self.tuning.log_file_max_bytes);
         self.log_file_bytes.store(next.max(self.tuning.log_file_min_bytes), Ordering::Relaxed);
         let size = prepared.bytes();
@@ -360,8 +368,8 @@ impl Engine {
     }
 
     fn prepare_from_reserve(&self, id: u64, bytes: u64, full: Error) -> Result<Prepared> {
-        let reserve = self.storage.remove(RESERVE).and_then(|()| self.storage.sync_dir());
-        reserve.map_err(|_| full)?;
+        self.storage.remove(RESERVE).map_err(|_| full)?;
+        self.sync_dir()?;
         wal::prepare(&*self.storage, id, wal::file_bytes_for(bytes))
     }
 

@@ -287,6 +287,29 @@ fn try_commit(
     next.settings = installed.settings.clone();
     next.side_files.retain(|side| !side.is_operations());
     next.side_files.extend(saved.files.iter().cloned());
+    make_newest(engine, installed, next)
+}
+
+/// Commits a manifest that knows the end of the log, so that an open misses what somebody has cut off or overwritten.
+/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the log was not
+/// written to, or the newest manifest knows its end already.
+pub(crate) fn record_end(engine: &Engine) -> Result<()> {
+    let mut installed = engine.installing.lock();
+    let visible = engine.view.get().visible;
+    let is_known = installed.manifest.reflected == visible && installed.manifest.first_log != 0;
+    if is_known || !engine.log.lock().is_started() {
+        return Ok(());
+    }
+    engine.sync_log(visible)?;
+    let first_log = engine.log.lock().first_needed(installed.manifest.checkpoint());
+    let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
+    let next = installed.manifest.with(next_file_id, first_log, visible, |_| {});
+    make_newest(engine, &mut installed, next)
+}
+
+/// Writes a manifest and gives it its name; what it reflects is durable already.
+fn make_newest(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, next: Manifest) -> Result<()> {
+    let generation = next.generation;
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
 use crate::storage::{Storage, StorageFile};
-use crate::wal::{self, Frame, LogFacts, LogWriter, Prepared};
+use crate::wal::{self, Frame, LogFacts, LogWriter, Prepared, Syncer};
 
 /// The log of an open store.
 pub(crate) struct Log {
+    syncer: Arc<Syncer>,
     store_id: u64,
     /// What was found at the open; `None` for a new store.
     facts: Option<LogFacts>,
@@ -28,7 +29,17 @@ impl Log {
     pub fn new(store_id: u64, facts: Option<LogFacts>) -> Self {
         let written = facts.as_ref().map_or(0, |facts| facts.last_lsn);
         let synced = facts.as_ref().map_or(0, |facts| facts.durable_lsn);
-        Self { store_id, facts, writer: None, written, synced, newest_clock: 0 }
+        Self { syncer: Arc::default(), store_id, facts, writer: None, written, synced, newest_clock: 0 }
+    }
+
+    /// Through which every sync of the log goes, and of the directory.
+    pub fn syncer(&self) -> Arc<Syncer> {
+        Arc::clone(&self.syncer)
+    }
+
+    /// Whether anything was written since the open.
+    pub fn is_started(&self) -> bool {
+        self.writer.is_some()
     }
 
     /// Whether a sync failed before the open and nothing has been written since: then what is there may never have become
@@ -43,7 +54,8 @@ impl Log {
             writer.add_spare(file);
             return Ok(false);
         }
-        self.writer = Some(LogWriter::create(storage, self.store_id, file, self.facts.as_ref(), generation)?);
+        self.writer =
+            Some(LogWriter::create(storage, self.syncer(), self.store_id, file, self.facts.as_ref(), generation)?);
         // Whatever was found at the open is durable now, for certain.
         self.synced = self.written;
         Ok(true)
@@ -69,7 +81,7 @@ impl Log {
         match (&mut self.writer, &self.facts) {
             (Some(writer), _) => writer.sync()?,
             // What was found at the open may be in the page cache only.
-            (None, Some(facts)) => wal::make_durable(storage, facts)?,
+            (None, Some(facts)) => wal::make_durable(storage, &self.syncer, facts)?,
             (None, None) => {}
         }
         self.synced = self.written;
@@ -99,7 +111,7 @@ impl Log {
     /// Syncs and marks the log as closed. Returns the ids of files that can be removed.
     pub fn close(&mut self, storage: &dyn Storage) -> Result<Vec<u64>> {
         match self.writer.take() {
-            Some(writer) => writer.close(self.newest_clock),
+            Some(writer) => writer.close(self.newest_clock, self.synced == self.written),
             // What another process wrote and did not live to sync has been shown, so it must not vanish now.
             None => self.sync_through(storage, Lsn::MAX).map(|()| Vec::new()),
         }

@@ -67,36 +67,47 @@ pub(crate) enum Verdict {
     Refuse(ErrorKind, String),
 }
 
-/// The one table. `log_reaches_checkpoint`: the log begins at or before
-/// what every shard's segments reflect, and ends at or after what any of them does.
-pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, log_reaches_checkpoint: bool) -> Verdict {
+/// Whether the log begins at or before what every shard's segments reflect, and ends at or after what the manifest says was
+/// written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Covers,
+    /// It does not, as this place shows.
+    Misses {
+        file: String,
+        offset: u64,
+    },
+}
+
+/// The one table.
+pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> Verdict {
     use ManifestFact as M;
-    match (manifest, log) {
-        (M::None, LogFact::Empty) => Verdict::Create,
-        (M::None, _) => Verdict::Refuse(
+    match (manifest, log, reach) {
+        (M::None, LogFact::Empty, _) => Verdict::Create,
+        (M::None, ..) => Verdict::Refuse(
             ErrorKind::Corrupt,
             "there is a log with writes but no manifest; restore the manifest from a copy of the directory".into(),
         ),
-        (M::Damaged { why }, _) => Verdict::Refuse(ErrorKind::Corrupt, format!("no manifest is whole: {why}")),
-        (_, LogFact::Corrupt { file, offset, why }) => Verdict::Refuse(
+        (M::Damaged { why }, ..) => Verdict::Refuse(ErrorKind::Corrupt, format!("no manifest is whole: {why}")),
+        (_, LogFact::Corrupt { file, offset, why }, _) => Verdict::Refuse(
             ErrorKind::Corrupt,
             format!(
                 "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file"
             ),
         ),
-        (M::Fallback { why, .. }, _) if !log_reaches_checkpoint => Verdict::Refuse(
+        (M::Fallback { why, .. }, _, Reach::Misses { .. }) => Verdict::Refuse(
             ErrorKind::Corrupt,
             format!("the newest manifest is damaged ({why}) and the log does not cover what came after the one before"),
         ),
-        (M::Newest(manifest), _) if !log_reaches_checkpoint => Verdict::Refuse(
+        (M::Newest(_), _, Reach::Misses { file, offset }) => Verdict::Refuse(
             ErrorKind::Corrupt,
             format!(
-                "the log, from {} on, ends before the manifest's checkpoint: log files are missing or cut off. Restore them",
-                wal::file_name(manifest.first_log)
+                "{file} at offset {offset}: writes are missing here that the manifest knows of: log files were removed, cut off \
+                 or overwritten. Restore them"
             ),
         ),
-        (_, LogFact::Torn) => Verdict::OpenWithoutTail,
-        (_, LogFact::Empty | LogFact::Whole) => Verdict::Open,
+        (_, LogFact::Torn, Reach::Covers) => Verdict::OpenWithoutTail,
+        (_, LogFact::Empty | LogFact::Whole, Reach::Covers) => Verdict::Open,
     }
 }
 
@@ -111,14 +122,26 @@ pub(crate) struct Facts {
 impl Facts {
     /// Looks the facts up in the table.
     pub fn verdict(&self) -> Verdict {
-        let reaches = match (&self.manifest, &self.log) {
+        let reach = match (&self.manifest, &self.log) {
             (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }, Some(log)) => {
-                log.base_lsn <= manifest.checkpoint() && log.last_lsn >= manifest.reflected
+                reach_of(manifest, log)
             }
-            _ => true,
+            _ => Reach::Covers,
         };
-        verdict(&self.manifest, &self.log_fact, reaches)
+        verdict(&self.manifest, &self.log_fact, &reach)
     }
+}
+
+fn reach_of(manifest: &Manifest, log: &LogFacts) -> Reach {
+    let name = |id: Option<u64>| wal::file_name(id.unwrap_or(manifest.first_log));
+    if log.base_lsn > manifest.checkpoint() {
+        return Reach::Misses { file: name(log.files.first().map(|file| file.id)), offset: 0 };
+    }
+    if log.last_lsn < manifest.reflected {
+        let last = log.files.last();
+        return Reach::Misses { file: name(last.map(|file| file.id)), offset: last.map_or(0, |file| file.end) };
+    }
+    Reach::Covers
 }
 
 /// Reads manifests and log headers and checksums; changes nothing.
@@ -394,21 +417,22 @@ mod tests {
         let manifest = || Manifest::new(Ids { store_id: 1, secret: [0, 0], incarnation: 2 }, None, &[]);
         let corrupt = || LogFact::Corrupt { file: "wal".into(), offset: 7, why: "bad".into() };
         let fallback = || ManifestFact::Fallback { manifest: manifest(), why: "bad".into() };
+        let misses = Reach::Misses { file: "wal".into(), offset: 7 };
         let refused = |verdict: Verdict| matches!(verdict, Verdict::Refuse(ErrorKind::Corrupt, _));
-        assert_eq!(verdict(&ManifestFact::None, &LogFact::Empty, true), Verdict::Create);
+        assert_eq!(verdict(&ManifestFact::None, &LogFact::Empty, &Reach::Covers), Verdict::Create);
         for log in [LogFact::Whole, LogFact::Torn, corrupt()] {
-            assert!(refused(verdict(&ManifestFact::None, &log, true)), "{log:?}");
+            assert!(refused(verdict(&ManifestFact::None, &log, &Reach::Covers)), "{log:?}");
         }
         for log in [LogFact::Empty, LogFact::Whole, LogFact::Torn, corrupt()] {
-            assert!(refused(verdict(&ManifestFact::Damaged { why: String::new() }, &log, true)), "{log:?}");
-            assert!(refused(verdict(&fallback(), &log, false)), "{log:?}");
-            assert!(refused(verdict(&ManifestFact::Newest(manifest()), &log, false)), "{log:?}");
+            assert!(refused(verdict(&ManifestFact::Damaged { why: String::new() }, &log, &Reach::Covers)), "{log:?}");
+            assert!(refused(verdict(&fallback(), &log, &misses)), "{log:?}");
+            assert!(refused(verdict(&ManifestFact::Newest(manifest()), &log, &misses)), "{log:?}");
         }
         for found in [fallback(), ManifestFact::Newest(manifest())] {
-            assert_eq!(verdict(&found, &LogFact::Empty, true), Verdict::Open);
-            assert_eq!(verdict(&found, &LogFact::Whole, true), Verdict::Open);
-            assert_eq!(verdict(&found, &LogFact::Torn, true), Verdict::OpenWithoutTail);
-            assert!(refused(verdict(&found, &corrupt(), true)));
+            assert_eq!(verdict(&found, &LogFact::Empty, &Reach::Covers), Verdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Whole, &Reach::Covers), Verdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Torn, &Reach::Covers), Verdict::OpenWithoutTail);
+            assert!(refused(verdict(&found, &corrupt(), &Reach::Covers)));
         }
     }
 }

@@ -179,3 +179,40 @@ impl Unpublished {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::blocks::CHECKED;
+    use crate::shard::engine::Engine;
+    use crate::shard::recover::{gather, recover};
+    use crate::storage::Storage;
+    use crate::storage::sim::{SimClock, SimStorage};
+    use crate::store::{Options, Put, open_with};
+    use crate::tuning::Tuning;
+    use crate::types::{Durability, Scope};
+
+    #[test]
+    fn a_range_delete_checks_no_cold_block_under_the_commit_lock() {
+        let (storage, clock) = (SimStorage::new(1), SimClock::new(1));
+        let options = Options::new().tuning(Tuning::tiny());
+        let store = open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options).unwrap();
+        let home = Namespace::new(["a"]).unwrap();
+        (0..60).try_for_each(|key| store.put(Put::new(&home, key.to_string(), "{}")).map(drop)).unwrap();
+        store.compact().unwrap();
+        store.close().unwrap();
+
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let start = recover(&storage, gather(&*storage).unwrap(), None).unwrap();
+        let last_lsn = start.view.visible;
+        let engine = Engine::new(storage, Arc::new(clock), Tuning::tiny(), Durability::Sync, start);
+        let writes = [Write::DeleteRange(Scope::from(&home).interval())];
+        let at_open = CHECKED.get();
+        engine.pull_in(&writes);
+        let before = CHECKED.get();
+        assert!(before > at_open, "the segment is checked before");
+        let state = Unpublished::after(last_lsn);
+        let (operations, _) = state.resolve(&engine, &writes, &mut Times::default(), last_lsn + 1).unwrap();
+        assert_eq!((operations.len(), CHECKED.get()), (1, before), "and not once more under the lock");
+    }
+}

@@ -8,7 +8,7 @@
 //!   and never repeated.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -18,14 +18,15 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, lock};
+use super::directory::{c_name, retry};
+use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, directory, lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One directory of a file system.
 #[derive(Debug)]
 pub struct DiskStorage {
     path: PathBuf,
-    directory: File,
+    pub(super) directory: File,
     identity: (u64, u64),
     read_mode: ReadMode,
     hot: Hot,
@@ -195,27 +196,8 @@ impl Storage for DiskStorage {
     }
 
     fn list(&self) -> Result<Vec<(String, u64)>> {
-        let fail = |error| Error::io(self.describe(), "list", error);
-        // A listing needs a path, so the directory must still be where it was opened.
-        let there = std::fs::metadata(&self.path).map_err(fail)?;
-        if (there.dev(), there.ino()) != self.identity {
-            let message =
-                format!("{} is no longer the directory that was opened; move it back or reopen it", self.describe());
-            return Err(Error::new(ErrorKind::Io, message));
-        }
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.path).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            // The engine has no name that is not UTF-8: a stranger's file.
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            match entry.metadata() {
-                Ok(about) if about.is_file() => files.push((name, about.len())),
-                Ok(_) => {}
-                // Removed since it was listed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(fail(error)),
-            }
-        }
+        let files = directory::regular_files(&self.directory);
+        let mut files = files.map_err(|error| Error::io(self.describe(), "list", error))?;
         files.sort_unstable();
         Ok(files)
     }
@@ -303,24 +285,6 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         START.elapsed()
     }
-}
-
-/// Repeats a system call for as long as signals interrupt it.
-fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c_int> {
-    loop {
-        let result = call();
-        if result >= 0 {
-            return Ok(result);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-}
-
-fn c_name(name: &str) -> io::Result<CString> {
-    CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 fn open_directory(path: &Path) -> io::Result<File> {

@@ -1,16 +1,20 @@
-//! One writer process per directory: a kernel lock on the file `LOCK`, and what a forked child must do about it.
+//! One writer process per directory: kernel locks on the directory itself and on the file `LOCK` in it, and what a forked
+//! child must do about them.
 //!
-//! The file holds the decimal process id of the last holder, for messages only; the lock is the kernel's, so it ends with
+//! The directory is what counts: nobody can remove it while it is in use, and one that is renamed keeps its lock. `LOCK` is
+//! locked besides because earlier builds look at nothing else. The file holds the decimal process id of the last holder, for messages only; the lock is the kernel's, so it ends with
 //! its process and is never stale.
 //!
 //! Invariants:
-//! * The lock belongs to the open file, which a forked child shares. The child closes its copy before `fork` returns in it,
+//! * A lock belongs to the open file, which a forked child shares. The child closes its copies before `fork` returns in it,
 //!   so a child neither keeps the lock when the parent is gone nor gives it up while the parent works.
-//! * Between opening the file and entering its descriptor in the table no fork has begun: otherwise the file is closed and
-//!   opened again, before it is locked. So no child has a copy that the table does not know.
+//! * Between opening either of the two and entering its descriptor in the table no fork has begun: otherwise it is closed
+//!   and opened again, before it is locked. So no child has a copy that the table does not know.
 //! * The fork handlers touch atomics and call close(2), nothing else: in the child of a process with threads no more is allowed.
 //! * What has threads is made anew in a child, which waits for nothing that a thread of the parent was doing when it forked.
-//! * Nobody unlinks the file, and a child never closes a descriptor by a number that may have a new meaning.
+//! * The directory's lock has a descriptor of its own: files are found through another one, which a child may keep.
+//! * A lock on the directory that the system refuses is an error that names the file system, never a store without it.
+//! * Nobody unlinks `LOCK`, and a child never closes a descriptor by a number that may have a new meaning.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::fs::{File, TryLockError};
@@ -22,6 +26,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::Storage;
+use super::directory::{file_system, reopen};
 use super::disk::DiskStorage;
 use crate::error::{Error, ErrorKind, Result};
 // Not those of `crate::sync`: the fork handlers need constant, lock-free statics under every configuration.
@@ -29,8 +34,10 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 /// The name of the lock file.
 pub const LOCK: &str = "LOCK";
-/// Locks that one process can hold at a time.
-const SLOTS: usize = 1024;
+/// Stores that one process can have open at a time.
+const STORES: usize = 1024;
+/// Each of them holds its directory and the file in it.
+const SLOTS: usize = 2 * STORES;
 const POLL: Duration = Duration::from_millis(5);
 const EMPTY: i32 = -1;
 
@@ -124,8 +131,19 @@ extern "C" fn after_fork_in_child() {
 }
 
 /// The right to write to a directory, until dropped.
+///
+/// It is held on the directory itself, which nobody can remove while files in it are open, and on the file `LOCK`, which
+/// earlier builds look at. Fields drop in this order, so the directory is free last.
 #[derive(Debug)]
+#[allow(dead_code, reason = "the fields are there to be dropped")]
 pub struct DirectoryLock {
+    file: Held,
+    directory: Held,
+}
+
+/// An open file whose copy in a forked child is closed before the child goes on.
+#[derive(Debug)]
+struct Held {
     file: ManuallyDrop<File>,
     slot: usize,
     generation: u64,
@@ -133,69 +151,67 @@ pub struct DirectoryLock {
 
 impl DiskStorage {
     /// Takes the lock of the directory, waiting at most `timeout` for another process to give it up.
+    ///
+    /// The directory comes first, for everybody: so nobody waits for one lock while holding the other, save for an earlier
+    /// build that has `LOCK` alone.
     pub fn lock(&self, timeout: Duration) -> Result<DirectoryLock> {
         self.check_writable()?;
         let begun = Instant::now();
-        let lock = loop {
-            if let Some(lock) = self.open_lock()? {
-                break lock;
-            }
-            std::thread::yield_now();
-        };
+        let directory = hold(|| reopen(&self.directory).map_err(|error| self.lock_error(".", error)))?;
+        self.wait_for(&directory, (begun, timeout), |error| self.unlockable(&error))?;
+        let file = hold(|| self.open_lock())?;
+        self.wait_for(&file, (begun, timeout), |error| self.lock_error(LOCK, error))?;
+        let pid = format!("{}\n", std::process::id());
+        // Only for messages: on a full disk the lock holds without it.
+        let _ = file.file.set_len(0).and_then(|()| file.file.write_all_at(pid.as_bytes(), 0));
+        Ok(DirectoryLock { file, directory })
+    }
+
+    /// Locks an open file once nobody else does; `since` is when the wait began and how long it may take.
+    fn wait_for(&self, held: &Held, since: (Instant, Duration), fail: impl Fn(io::Error) -> Error) -> Result<()> {
+        let (begun, timeout) = since;
         loop {
-            match lock.file.try_lock() {
-                Ok(()) => break,
+            match held.file.try_lock() {
+                Ok(()) => return Ok(()),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(TryLockError::Error(error)) => return Err(self.lock_error(error)),
+                Err(TryLockError::Error(error)) => return Err(fail(error)),
             }
             let left = timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {
-                return Err(self.locked(&lock.file));
+                return Err(self.locked());
             }
             std::thread::sleep(left.min(POLL));
         }
-        let pid = format!("{}\n", std::process::id());
-        // Only for messages: on a full disk the lock holds without it.
-        let _ = lock.file.set_len(0).and_then(|()| lock.file.write_all_at(pid.as_bytes(), 0));
-        Ok(lock)
     }
 
-    /// Opens the file and enters it in the table, or nothing if a fork came between.
-    fn open_lock(&self) -> Result<Option<DirectoryLock>> {
-        let generation = fork_generation();
-        let forks = FORKS_BEGUN.load(Ordering::SeqCst);
-        if FORKS_DONE.load(Ordering::SeqCst) != forks {
-            return Ok(None);
-        }
-        let file = match self.open_at(LOCK, libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK) {
-            Ok(file) if file.metadata().map_err(|error| self.lock_error(error))?.is_file() => file,
+    fn open_lock(&self) -> Result<File> {
+        match self.open_at(LOCK, libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK) {
+            Ok(file) if file.metadata().map_err(|error| self.lock_error(LOCK, error))?.is_file() => Ok(file),
             Err(error) if !matches!(error.raw_os_error(), Some(libc::ELOOP | libc::EISDIR | libc::ENXIO)) => {
-                return Err(self.lock_error(error));
+                Err(self.lock_error(LOCK, error))
             }
             _ => {
                 let message = format!("{}/{LOCK} is not a regular file; remove it", self.describe());
-                return Err(Error::new(ErrorKind::Corrupt, message));
+                Err(Error::new(ErrorKind::Corrupt, message))
             }
-        };
-        let descriptor = file.as_raw_fd();
-        let take =
-            |slot: &AtomicI32| slot.compare_exchange(EMPTY, descriptor, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        let Some(slot) = DESCRIPTORS.iter().position(take) else {
-            let message = format!("this process has {SLOTS} stores open; close some");
-            return Err(Error::new(ErrorKind::Locked, message));
-        };
-        let lock = DirectoryLock { file: ManuallyDrop::new(file), slot, generation };
-        Ok((FORKS_BEGUN.load(Ordering::SeqCst) == forks).then_some(lock))
+        }
     }
 
-    fn lock_error(&self, error: io::Error) -> Error {
-        Error::io(format_args!("{}/{LOCK}", self.describe()), "lock", error)
+    fn lock_error(&self, name: &str, error: io::Error) -> Error {
+        Error::io(format_args!("{}/{name}", self.describe()), "lock", error)
     }
 
-    fn locked(&self, file: &File) -> Error {
+    /// Without a lock on the directory a second process could come in as soon as somebody removes `LOCK`.
+    fn unlockable(&self, error: &io::Error) -> Error {
+        unlockable(&self.describe(), &file_system(&self.directory), error)
+    }
+
+    fn locked(&self) -> Error {
+        // The file may be gone, or another thing may have its name by now; nothing is created for the sake of a message.
+        let file = self.open_at(LOCK, libc::O_RDONLY | libc::O_NONBLOCK);
         let mut bytes = [0; 16];
-        let length = file.read_at(&mut bytes, 0).unwrap_or(0);
+        let length = file.and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);
         let text = std::str::from_utf8(&bytes[..length]).unwrap_or("");
         let holder = match text.trim().parse::<u32>() {
             Ok(pid) => format!("process {pid}"),
@@ -206,7 +222,39 @@ impl DiskStorage {
     }
 }
 
-impl Drop for DirectoryLock {
+/// What is said where the system cannot lock the directory itself.
+fn unlockable(path: &str, file_system: &str, error: &io::Error) -> Error {
+    let message = format!(
+        "cannot lock the directory {path}: {error}. It lies on {file_system}, which does not lock directories, so nothing \
+         would keep a second process out; move the store to a file system of this machine (ext4, xfs, btrfs, ...)"
+    );
+    Error::new(ErrorKind::Io, message)
+}
+
+/// Opens a file and enters it in the table, again for as long as a fork comes between.
+fn hold(open: impl Fn() -> Result<File>) -> Result<Held> {
+    loop {
+        let generation = fork_generation();
+        let forks = FORKS_BEGUN.load(Ordering::SeqCst);
+        if FORKS_DONE.load(Ordering::SeqCst) == forks {
+            let file = open()?;
+            let descriptor = file.as_raw_fd();
+            let take =
+                |slot: &AtomicI32| slot.compare_exchange(EMPTY, descriptor, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+            let Some(slot) = DESCRIPTORS.iter().position(take) else {
+                let message = format!("this process has {STORES} stores open; close some");
+                return Err(Error::new(ErrorKind::Locked, message));
+            };
+            let held = Held { file: ManuallyDrop::new(file), slot, generation };
+            if FORKS_BEGUN.load(Ordering::SeqCst) == forks {
+                return Ok(held);
+            }
+        }
+        std::thread::yield_now();
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
         // In a forked child the copy is closed already, and its number may belong to another file by now.
         if self.generation != fork_generation() {
@@ -258,17 +306,18 @@ mod tests {
         let storage = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap();
         let lock = storage.lock(Duration::ZERO).unwrap();
         let other = File::open(root.path()).unwrap();
-        let (number, generation) = (lock.file.as_raw_fd(), fork_generation());
+        let numbers = [lock.file.file.as_raw_fd(), lock.directory.file.as_raw_fd()];
+        let generation = fork_generation();
         // SAFETY: the child allocates nothing, takes no lock and leaves by `_exit`; the parent goes on as before.
         unsafe {
             let child = libc::fork();
             if child == 0 {
-                let closed = libc::fcntl(number, libc::F_GETFD) == -1;
+                let closed = numbers.iter().all(|&number| libc::fcntl(number, libc::F_GETFD) == -1);
                 let counted = fork_generation() == generation + 1;
-                // The number gets a new meaning, which dropping the guard must leave alone.
-                let reused = libc::dup2(other.as_raw_fd(), number) == number;
+                // The numbers get a new meaning, which dropping the guard must leave alone.
+                let reused = numbers.iter().all(|&number| libc::dup2(other.as_raw_fd(), number) == number);
                 drop(lock);
-                let spared = libc::fcntl(number, libc::F_GETFD) != -1;
+                let spared = numbers.iter().all(|&number| libc::fcntl(number, libc::F_GETFD) != -1);
                 libc::_exit(
                     i32::from(closed) | i32::from(counted) << 1 | i32::from(reused) << 2 | i32::from(spared) << 3,
                 );
@@ -279,10 +328,36 @@ mod tests {
         let second = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap();
         assert_eq!(second.lock(Duration::ZERO).unwrap_err().kind(), ErrorKind::Locked, "the child must not unlock");
         // As a child that came to be without `fork` would have it.
-        let stray = lock.file.try_clone().unwrap();
+        let stray = [&lock.file, &lock.directory].map(|held| held.file.try_clone().unwrap());
         drop(lock);
         second.lock(Duration::ZERO).unwrap();
         drop(stray);
+    }
+
+    #[test]
+    fn what_cannot_be_locked_is_refused_and_names_the_file_system() {
+        let error = unlockable("a/store", "the file system nfs", &io::Error::from_raw_os_error(libc::EBADF));
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains("a/store") && error.to_string().contains("nfs"), "{error}");
+        assert!(error.to_string().contains("move the store"), "{error}");
+    }
+
+    #[test]
+    fn each_of_the_two_locks_keeps_others_out() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap();
+        let refused = || storage.lock(Duration::ZERO).map(drop).map_err(|error| error.kind());
+        // As an earlier build has it: the file alone.
+        let file = hold(|| storage.open_lock()).unwrap();
+        file.file.try_lock().unwrap();
+        assert_eq!(refused(), Err(ErrorKind::Locked));
+        drop(file);
+        let lock = storage.lock(Duration::ZERO).unwrap();
+        std::fs::remove_file(root.path().join(LOCK)).unwrap();
+        assert_eq!(refused(), Err(ErrorKind::Locked));
+        assert!(!root.path().join(LOCK).exists(), "who is refused leaves nothing behind");
+        drop(lock);
+        assert_eq!(refused(), Ok(()));
     }
 
     #[test]

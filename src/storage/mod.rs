@@ -8,6 +8,7 @@
 //! * A mapped file is never written again, so a map never changes under its reader.
 //! * Names are flat: no separators, no `..`; a store owns one directory and knows no other.
 
+mod directory;
 pub mod disk;
 pub mod lock;
 pub mod sim;

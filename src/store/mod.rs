@@ -27,13 +27,13 @@ use std::time::Instant;
 
 use crate::check;
 use crate::commit::Pipeline;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::shard::decide::{Write, Written};
 use crate::shard::engine::Engine;
-use crate::shard::install::change_settings;
+use crate::shard::install::{change_settings, record_end};
 use crate::shard::operation_ids::OperationId;
-use crate::sync::RwLock;
+use crate::sync::{Mutex, RwLock};
 use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_namespace};
 use crate::worker::Worker;
 
@@ -70,6 +70,8 @@ struct Handle {
     guards: open::Guards,
     /// Held for reading by every call that may write to a file, and by the close for writing.
     calls: RwLock<()>,
+    /// How the close ended; locked while it is under way. Comes before `calls`.
+    closing: Mutex<Option<Result<()>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -321,7 +323,8 @@ impl Store {
         change_settings(&self.handle.engine, |settings| settings.with(name, json))
     }
 
-    /// Syncs and closes the store, for all clones: later calls fail with `Closed`.
+    /// Syncs and closes the store, for all clones: later calls fail with `Closed`. Returns once that is done, also where another
+    /// thread is closing it; a store that was written to notes where its log ends, so that the next open misses what is cut off.
     pub fn close(&self) -> Result<()> {
         self.handle.close()
     }
@@ -353,11 +356,24 @@ impl Store {
 
 impl Handle {
     fn close(&self) -> Result<()> {
-        if crate::storage::lock::fork_generation() != self.engine.fork_generation || !self.engine.mark_closed() {
+        if crate::storage::lock::fork_generation() != self.engine.fork_generation {
             return Ok(());
         }
+        // Whoever closes a second time is told what became of the first, once that is over.
+        let mut closing = self.closing.lock();
+        let outcome = closing.get_or_insert_with(|| self.close_once());
+        outcome.as_ref().map_err(Error::duplicate).copied()
+    }
+
+    fn close_once(&self) -> Result<()> {
+        self.engine.mark_closed();
         let _alone = self.calls.write();
         self.worker.join();
+        let recorded = match self.engine.check_fence().and_then(|()| record_end(&self.engine)) {
+            // Everything is durable all the same; only what somebody cuts off later would not be missed.
+            Err(error) if error.kind() == ErrorKind::DiskFull => Ok(()),
+            other => other,
+        };
         let closed = {
             let mut log = self.engine.log.lock();
             self.engine
@@ -370,7 +386,7 @@ impl Handle {
             let _ = self.engine.storage.remove(&crate::wal::file_name(*id));
         }
         self.guards.release();
-        closed.map(drop)
+        closed.and(recorded)
     }
 }
 

@@ -188,6 +188,7 @@ fn start(
             options,
             guards,
             calls: RwLock::default(),
+            closing: Mutex::default(),
         }),
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: it panics only if reading panics, or makes up a history that is not the beginning of the one written.
 
+use std::sync::Arc;
+
 use super::frame::{Frame, FrameHeader, FrameKind};
 use super::header::FileHeader;
 use super::{HEADERS_BYTES, LogWriter, Predecessor, Tail, decode_body, encode_files, encode_operation, file_name};
@@ -100,7 +102,7 @@ fn damaged(bytes: &[u8]) {
 
 fn write_two_files(storage: &SimStorage) -> Result<Vec<Operation>> {
     let namespace = Namespace::new(["fuzz"])?;
-    let mut writer = LogWriter::create(storage, STORE, prepare(storage, 1, 0)?, None, 1)?;
+    let mut writer = LogWriter::create(storage, Arc::default(), STORE, prepare(storage, 1, 0)?, None, 1)?;
     writer.add_spare(prepare(storage, 2, 0)?);
     let mut written = Vec::new();
     for number in 0..40_u64 {
@@ -113,6 +115,6 @@ fn write_two_files(storage: &SimStorage) -> Result<Vec<Operation>> {
         writer.sync()?;
         written.push(operation);
     }
-    writer.close(10)?;
+    writer.close(10, true)?;
     Ok(written)
 }

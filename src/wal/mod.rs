@@ -84,6 +84,7 @@ mod operations;
 mod replay;
 mod salvage;
 mod space;
+mod syncer;
 mod window;
 mod writer;
 
@@ -98,6 +99,7 @@ pub(crate) use operations::{
 pub(crate) use replay::{LogFacts, Tail, inspect, visit};
 pub(crate) use salvage::{Remains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
+pub(crate) use syncer::Syncer;
 pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};
 
 use crate::record::Lsn;

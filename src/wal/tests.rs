@@ -79,8 +79,14 @@ fn frame(first_lsn: u64, operations: &[Operation]) -> Frame {
     Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags: 0, body }
 }
 
+/// A prepared file whose name is durable, too.
+fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prepared> {
+    let prepared = super::prepare(storage, id, bytes)?;
+    storage.sync_dir().map(|()| prepared)
+}
+
 fn started(storage: &dyn Storage, id: u64, bytes: u64) -> LogWriter {
-    LogWriter::create(storage, STORE, prepare(storage, id, bytes).unwrap(), None, 1).unwrap()
+    LogWriter::create(storage, Arc::default(), STORE, prepare(storage, id, bytes).unwrap(), None, 1).unwrap()
 }
 
 /// Goes on with a log after whatever happened to it.
@@ -88,7 +94,7 @@ fn reopened(storage: &dyn Storage) -> Result<LogWriter> {
     let facts = inspect(storage, STORE, 0)?;
     assert!(!matches!(facts.tail, Tail::Corrupt { .. }), "{:?}", facts.tail);
     let first = prepare(storage, facts.next_file_id, 0)?;
-    LogWriter::create(storage, STORE, first, Some(&facts), 1)
+    LogWriter::create(storage, Arc::default(), STORE, first, Some(&facts), 1)
 }
 
 /// Writes a batch of one delete after `writer`'s last LSN.
@@ -309,7 +315,7 @@ fn closed_log(storage: &SimStorage) -> Vec<Operation> {
         writer.sync().unwrap();
     }
     assert_eq!(writer.files().len(), 2);
-    assert!(writer.close(5).unwrap().is_empty());
+    assert!(writer.close(5, false).unwrap().is_empty());
     let (facts, operations) = read(storage).unwrap();
     assert_eq!((facts.tail, operations.len()), (Tail::Closed, 40));
     operations
@@ -545,7 +551,7 @@ fn run(storage: &SimStorage, random: &mut Random) -> Result<()> {
             storage.set_tag(durable);
         }
     }
-    if random.below(2) == 0 { writer.close(1).map(|_| ()) } else { Ok(()) }
+    if random.below(2) == 0 { writer.close(1, false).map(|_| ()) } else { Ok(()) }
 }
 
 /// What the `lsn`-th operation was is told by its key.

@@ -3,6 +3,7 @@
 //! Invariants:
 //! * A header is written only when everything its predecessor's accepted end covers is durable, and frames only behind a
 //!   durable header.
+//! * Every sync of a file in use goes through the [`Syncer`] that the writer was created with.
 //! * After an error nothing more is written: what the failed call left on disk is unknown until the log is read again.
 
 use std::collections::VecDeque;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use super::frame::{Frame, FrameHeader, FrameKind};
 use super::header::FileHeader;
 use super::space::{Place, Space, file_bytes_for, frame_bytes};
+use super::syncer::Syncer;
 use super::{
     DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name,
 };
@@ -24,7 +26,7 @@ const DIRECT_BYTES: usize = 1 << 20;
 /// Bytes written at once when a file is filled with zeros or copied.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A log file that is there with all its bytes, durably, and has not been used.
+/// A log file whose bytes are durable, that has not been used. Its name is durable once the directory has been synced.
 pub(crate) struct Prepared {
     id: u64,
     file: Arc<dyn StorageFile>,
@@ -38,7 +40,7 @@ impl Prepared {
     }
 }
 
-/// Makes the file `id` of at least `bytes`. On a full disk nothing stays behind.
+/// Makes the file `id` of at least `bytes`; the caller syncs the directory. On a full disk nothing stays behind.
 pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prepared> {
     let name = file_name(id);
     let bytes =
@@ -49,7 +51,7 @@ pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prep
         )));
     };
     let file = storage.create(&name)?;
-    match fill_with_zeros(&*file, bytes).and_then(|()| storage.sync_dir()) {
+    match fill_with_zeros(&*file, bytes) {
         Ok(()) => Ok(Prepared { id, file: Arc::from(file), bytes }),
         Err(error) => {
             // The first error is the one to report; a file that stays is unused, and removed at the next open.
@@ -81,6 +83,7 @@ pub(crate) struct LogFile {
 
 /// The one writer of a log.
 pub(crate) struct LogWriter {
+    syncer: Arc<Syncer>,
     store_id: u64,
     manifest_generation: u64,
     current: Prepared,
@@ -102,6 +105,7 @@ impl LogWriter {
     /// when this returns.
     pub fn create(
         storage: &dyn Storage,
+        syncer: Arc<Syncer>,
         store_id: u64,
         first: Prepared,
         facts: Option<&LogFacts>,
@@ -110,6 +114,7 @@ impl LogWriter {
         let end = facts.map(LogFacts::predecessor).unwrap_or_default();
         let files = facts.map(|facts| facts.files.iter().map(|file| file.log_file()).collect()).unwrap_or_default();
         let mut writer = Self {
+            syncer,
             store_id,
             manifest_generation,
             salt: 0,
@@ -125,7 +130,7 @@ impl LogWriter {
         };
         writer.guard(|writer| {
             if let Some(facts) = facts {
-                make_durable(storage, facts)?;
+                make_durable(storage, &writer.syncer, facts)?;
             }
             writer.start_file()
         })?;
@@ -158,23 +163,24 @@ impl LogWriter {
 
     /// Makes every frame written so far durable.
     pub fn sync(&mut self) -> Result<()> {
-        self.guard(|writer| writer.current.file.sync_data())
+        self.guard(|writer| writer.sync_current())
     }
 
-    /// The file whose `sync_data` makes everything up to the LSN durable, for a sync beside further writes. If that sync
-    /// fails, the caller writes no more.
+    /// The file whose sync makes everything up to the LSN durable, for a sync beside further writes, by the same [`Syncer`].
     pub fn sync_target(&self) -> (Arc<dyn StorageFile>, Lsn) {
         (Arc::clone(&self.current.file), self.last_lsn())
     }
 
-    /// Ends the log. Returns the ids of the spares, which can be removed.
-    pub fn close(mut self, clock: i64) -> Result<Vec<u64>> {
+    /// Ends the log; `synced` tells that every frame so far is durable. Returns the ids of the spares, which can be removed.
+    pub fn close(mut self, clock: i64, synced: bool) -> Result<Vec<u64>> {
         self.guard(|writer| {
-            writer.current.file.sync_data()?;
+            if !synced {
+                writer.sync_current()?;
+            }
             writer.end.clock = clock;
             writer.append(&writer.closed(0), writer.end.last_lsn)?;
             writer.write_pending()?;
-            writer.current.file.sync_data()
+            writer.sync_current()
         })?;
         Ok(self.spares.iter().map(|spare| spare.id).chain(self.skipped).collect())
     }
@@ -212,6 +218,10 @@ impl LogWriter {
             kept
         });
         ids
+    }
+
+    fn sync_current(&self) -> Result<()> {
+        self.syncer.sync_data(&*self.current.file)
     }
 
     fn guard(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
@@ -279,7 +289,7 @@ impl LogWriter {
             return Err(Error::invalid("the log has no spare file"));
         };
         self.write_pending()?;
-        self.current.file.sync_data()?;
+        self.sync_current()?;
         let (full, salt, end) = (std::mem::replace(&mut self.current, next), self.salt, self.end.end);
         self.start_file()?;
         let mut frame = Vec::new();
@@ -301,7 +311,7 @@ impl LogWriter {
         let header =
             FileHeader { store_id, file_id: id, file_bytes: bytes, manifest_generation, predecessor: self.end };
         self.current.file.write_at(0, &header.encode())?;
-        self.current.file.sync_data()?;
+        self.sync_current()?;
         self.salt = seed(&[self.store_id, id]);
         self.files.push(LogFile { id, bytes, last_lsn: self.end.last_lsn });
         (self.end.file, self.end.end, self.pending_at) = (id, HEADERS_BYTES, HEADERS_BYTES);
@@ -316,7 +326,7 @@ pub(crate) fn mark_doubt(storage: &dyn Storage) {
 }
 
 /// Makes what `facts` accepted durable; see "After a failed sync" in `wal/mod.rs`.
-pub(crate) fn make_durable(storage: &dyn Storage, facts: &LogFacts) -> Result<()> {
+pub(crate) fn make_durable(storage: &dyn Storage, syncer: &Syncer, facts: &LogFacts) -> Result<()> {
     let Some(last) = facts.files.last() else { return Ok(()) };
     let file = storage.open(&file_name(last.id))?;
     let mut offset = if facts.doubt { facts.doubtful_from } else { last.end };
@@ -327,6 +337,6 @@ pub(crate) fn make_durable(storage: &dyn Storage, facts: &LogFacts) -> Result<()
         file.write_at(offset, &chunk)?;
         offset += chunk.len() as u64;
     }
-    file.sync_all()?;
-    storage.sync_dir()
+    syncer.sync_all(&*file)?;
+    syncer.sync_dir(storage)
 }

@@ -3,6 +3,8 @@
 
 pub mod clusters;
 pub mod model;
+pub mod process;
+pub mod watched;
 
 use std::sync::Arc;
 

@@ -1,0 +1,77 @@
+//! The one way to make the log and the names of a directory durable.
+//!
+//! Linux reports a write-back error once per open file. Whoever syncs the same file a moment later is told that all is well,
+//! although the bytes are gone. So syncs run one at a time, and the first failure is what every later caller gets.
+//!
+//! Invariants:
+//! * Every sync of a log file in use goes through here, and every sync of the directory of an open store.
+//! * Syncs of log files do not overlap: whoever asks while one runs waits for it and sees its outcome.
+//! * The first failure is final: later calls fail in the same words and ask the system nothing. The same holds for names.
+//! * Preparing a file stays outside: nothing waits for it, and its error is that of a file that nobody has written to.
+
+use crate::error::{Error, Result};
+use crate::storage::{Storage, StorageFile};
+use crate::sync::Mutex;
+
+/// Shared by whoever writes the log and whoever syncs beside writers. Nothing else is locked while its locks are held.
+#[derive(Debug, Default)]
+pub(crate) struct Syncer {
+    log: Verdict,
+    names: Verdict,
+}
+
+impl Syncer {
+    /// Makes bytes within the durable length of a log file durable.
+    pub fn sync_data(&self, file: &dyn StorageFile) -> Result<()> {
+        self.log.decide(|| file.sync_data())
+    }
+
+    /// Makes bytes and length of a log file durable.
+    pub fn sync_all(&self, file: &dyn StorageFile) -> Result<()> {
+        self.log.decide(|| file.sync_all())
+    }
+
+    /// Makes the names in the directory durable.
+    pub fn sync_dir(&self, storage: &dyn Storage) -> Result<()> {
+        self.names.decide(|| storage.sync_dir())
+    }
+}
+
+/// Lets one sync run at a time, and none after one that failed.
+#[derive(Debug, Default)]
+struct Verdict {
+    failure: Mutex<Option<Error>>,
+}
+
+impl Verdict {
+    fn decide(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut failure = self.failure.lock();
+        if let Some(error) = &*failure {
+            return Err(error.duplicate());
+        }
+        sync().inspect_err(|error| *failure = Some(error.duplicate()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::sim::{Fault, FaultKind, SimOperation, SimStorage};
+
+    #[test]
+    fn a_failure_is_final_whatever_the_system_says_later() {
+        let (storage, syncer) = (SimStorage::new(1), Syncer::default());
+        let file = storage.create("wal").unwrap();
+        storage.fail_after(1, Fault::once(FaultKind::Io, &[SimOperation::SyncData]));
+        syncer.sync_data(&*file).unwrap();
+        let first = syncer.sync_data(&*file).unwrap_err().to_string();
+        let asked = storage.syncs();
+        for later in [syncer.sync_data(&*file), syncer.sync_all(&*file)] {
+            assert_eq!(later.unwrap_err().to_string(), first);
+        }
+        assert_eq!(storage.syncs(), asked, "the system is not asked again");
+        syncer.sync_dir(&storage).unwrap();
+        storage.fail_after(0, Fault::once(FaultKind::Full, &[SimOperation::SyncDir]));
+        assert!(syncer.sync_dir(&storage).is_err() && syncer.sync_dir(&storage).is_err());
+    }
+}

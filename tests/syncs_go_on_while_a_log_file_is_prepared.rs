@@ -1,0 +1,56 @@
+//! Under `Durability::Os` the syncs of the log wait for nothing but each other: while the next log file is filled and synced,
+//! however long that takes, what is acknowledged goes on being synced.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::watched::{Event, LIMIT, Point, on_both_disks, watched};
+use common::{namespace, numbered};
+use vecmem::testing::{SystemClock, open_with};
+use vecmem::{Durability, Options};
+
+/// Whether a sync began and ended after the last write of a frame.
+fn is_synced(events: &[Event]) -> bool {
+    let written = events.iter().rposition(|event| *event == Event::Done(Point::Write)).unwrap_or(0);
+    let later = &events[written..];
+    let begun = later.iter().position(|event| *event == Event::Begun(Point::Sync));
+    begun.is_some_and(|begun| later[begun..].contains(&Event::Done(Point::Sync)))
+}
+
+#[test]
+fn syncs_go_on_while_a_log_file_is_prepared() {
+    on_both_disks(|disk, storage| {
+        let (storage, watch) = watched(storage);
+        let options = Options::new().durability(Durability::Os).sync_every(Duration::from_millis(5));
+        let store = open_with(storage, Arc::new(SystemClock), options).unwrap();
+        let home = namespace(["a"]);
+        // The first put prepares a file itself; the one that is kept ahead of writers is prepared in the background.
+        store.put(numbered(&home, "first", 0)).unwrap();
+        let two_files =
+            |events: &[Event]| events.iter().filter(|event| **event == Event::Done(Point::Prepare)).count() > 1;
+        assert!(watch.wait_for_events(LIMIT, two_files), "{disk}: no file is prepared ahead");
+        watch.hold_next(Point::Prepare);
+        std::thread::scope(|scope| {
+            // Fills the files there are, until one more is prepared.
+            let filled = scope.spawn(|| {
+                let value = format!("{{\"text\":\"{}\"}}", "x".repeat(100 << 10));
+                let put = |key: u64| vecmem::Put::new(&home, key.to_string(), value.clone());
+                (0..12).try_for_each(|key| store.put(put(key)).map(drop)).unwrap();
+            });
+            watch.wait_until_held();
+            filled.join().unwrap();
+            for number in 0..5 {
+                store.put(numbered(&home, "during", number)).unwrap();
+                assert!(watch.wait_for_events(LIMIT, is_synced), "{disk}: no sync beside the preparation");
+            }
+            assert!(
+                watch.events().iter().filter(|event| **event == Event::Done(Point::Prepare)).count() == 2,
+                "{disk}"
+            );
+            watch.release(false);
+        });
+        store.close().unwrap();
+    });
+}
