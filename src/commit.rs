@@ -15,7 +15,7 @@
 mod ingest;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
@@ -54,6 +54,8 @@ struct OpenGroup {
     members: Arc<Group>,
     frames: Vec<Frame>,
     logged: Vec<Logged>,
+    /// The newest clock of its frames, and the monotonic clock then.
+    newest: (i64, Duration),
 }
 
 /// What the members of a group wait for.
@@ -212,9 +214,9 @@ impl Pipeline {
     fn join(&self, writes: &[Write], mut files: Option<&mut Files>) -> Result<Joining> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let clock = self.engine.clock.now();
         let mut times = state.unpublished.times.clone();
-        times.begin(clock, self.engine.query_time());
+        let now = self.engine.clock.reading();
+        times.begin(&now);
         if state.open.is_none() {
             let room = self.engine.tuning.touch_queue.saturating_sub(state.unpublished.touches.len());
             state.unpublished.touches.extend(self.touches.try_iter().take(room));
@@ -233,8 +235,8 @@ impl Pipeline {
         }
         let (touches, moved): (Vec<Operation>, Vec<Current>) = touches.into_iter().unzip();
         let frames = [
-            frame_of(state.unpublished.next_lsn, clock, &touches, None),
-            frame_of(first_lsn, clock, &operations, files.as_deref()),
+            frame_of(state.unpublished.next_lsn, now.frame_clock, &touches, None),
+            frame_of(first_lsn, now.frame_clock, &operations, files.as_deref()),
         ];
         let mut space = state.space.clone();
         for frame in frames.iter().flatten() {
@@ -259,7 +261,9 @@ impl Pipeline {
             members: Group::new(),
             frames: Vec::new(),
             logged: Vec::new(),
+            newest: (now.frame_clock, now.monotonic),
         });
+        open.newest = open.newest.max((now.frame_clock, now.monotonic));
         for (frame, (ingested, operations)) in frames.into_iter().zip([(None, touches), (ingested, operations)]) {
             let Some(frame) = frame else { continue };
             open.logged.push(Logged { first_lsn: frame.first_lsn, ingested, operations });
@@ -289,8 +293,8 @@ impl Pipeline {
                 applied.map_err(|error| self.engine.fence(&error))
             }
         };
-        let newest_clock = group.frames.iter().map(|frame| frame.clock).max().unwrap_or(0);
-        self.engine.newest_clock.fetch_max(newest_clock, Ordering::Relaxed);
+        let (clock, monotonic) = group.newest;
+        self.engine.clock.note_frame(clock, monotonic);
         self.state.lock().unpublished.forget(&group.logged);
         guard.finished = true;
         group.members.decide(result);

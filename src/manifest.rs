@@ -67,7 +67,18 @@ pub(crate) struct Manifest {
     /// Tombstones and segments may know of operations up to here: the log must reach it.
     pub reflected: Lsn,
     pub settings: Settings,
+    /// None in a store whose clock no manifest has kept yet.
+    pub clock: Option<ClockState>,
     pub shards: Vec<ShardEntry>,
+}
+
+/// What a store knows of the time, for its next open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockState {
+    /// The newest clock that was believed, microseconds since 1970 UTC.
+    pub log_time: i64,
+    /// How long a wall clock that is far ahead of it has agreed with the monotonic clock, over all opens.
+    pub agreed_micros: u64,
 }
 
 /// One contiguous range of namespaces, up to the next shard's `low`.
@@ -95,6 +106,7 @@ impl Manifest {
             first_log: 0,
             reflected: 0,
             settings: Settings::default(),
+            clock: None,
             shards,
         }
     }
@@ -267,6 +279,7 @@ fn decode_body(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         first_log,
         reflected,
         settings,
+        clock: None,
         shards,
     })
 }

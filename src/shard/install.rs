@@ -233,6 +233,8 @@ fn try_commit(
         }
     });
     next.settings = installed.settings.clone();
+    let clock = engine.clock.state();
+    next.clock = Some(clock);
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,
@@ -242,6 +244,7 @@ fn try_commit(
     engine.sync_dir()?;
     let previous = std::mem::replace(&mut installed.manifest, next);
     engine.manifest_generation.store(generation, Ordering::Relaxed);
+    engine.clock.note_saved(clock);
     remove_obsolete(engine, installed, &previous)
 }
 
