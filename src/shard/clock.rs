@@ -9,7 +9,7 @@
 //! | further ahead | the same, so a correction shows everything again | the expected time | nothing |
 //!
 //! A wall clock that is ahead is believed once it has agreed with the monotonic clock for the grace, or when somebody says that it is
-//! right; log time is the wall clock from then on.
+//! right; log time is the wall clock from then on. A store without a frame has no log time, and trusts every clock.
 //!
 //! Invariants:
 //! * Nothing else asks the machine for the time of day. A batch, a read and a round of a sweep take one [`Reading`] each.
@@ -114,7 +114,7 @@ fn span(micros: u64) -> String {
 /// Log time and the state of a jump: what the next reading is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Course {
-    log_time: i64,
+    log_time: Option<i64>,
     /// The monotonic clock when log time was noted.
     noted_at: Duration,
     jump: Option<Jump>,
@@ -133,30 +133,31 @@ struct Jump {
 }
 
 impl Course {
-    /// The course of a store that is opened: with what recovery found, or else one that begins now.
-    pub fn begin(recovered: Option<ClockState>, wall: i64, monotonic: Duration) -> Self {
-        let state = recovered.unwrap_or(ClockState { log_time: wall, agreed_micros: 0 });
-        Self { log_time: state.log_time, noted_at: monotonic, jump: None, carried: state.agreed_micros }
+    /// The course of a store that is opened with what recovery found.
+    pub fn begin(recovered: Option<ClockState>, monotonic: Duration) -> Self {
+        let (log_time, carried) =
+            (recovered.map(|state| state.log_time), recovered.map_or(0, |state| state.agreed_micros));
+        Self { log_time, noted_at: monotonic, jump: None, carried }
     }
 
     /// What a manifest keeps.
-    pub fn state(&self) -> ClockState {
-        let agreed_micros = self.jump.map_or(self.carried, |jump| jump.agreed);
-        ClockState { log_time: self.log_time, agreed_micros }
+    pub fn state(&self) -> Option<ClockState> {
+        self.log_time.map(|log_time| ClockState { log_time, agreed_micros: self.agreed() })
     }
 
-    fn expected(&self, monotonic: Duration) -> i64 {
-        self.log_time.saturating_add(micros(monotonic.saturating_sub(self.noted_at)))
+    fn agreed(&self) -> u64 {
+        self.jump.map_or(self.carried, |jump| jump.agreed)
     }
 
-    fn ahead(&self, wall: i64, monotonic: Duration) -> Option<i64> {
-        let by = wall.saturating_sub(self.expected(monotonic));
-        (by > CLOCK_LEAP_MAX).then_some(by)
+    /// The expected time, if there is one and the wall clock is ahead of it.
+    fn ahead_of(&self, wall: i64, monotonic: Duration) -> Option<i64> {
+        let expected = self.log_time?.saturating_add(micros(monotonic.saturating_sub(self.noted_at)));
+        (wall.saturating_sub(expected) > CLOCK_LEAP_MAX).then_some(expected)
     }
 
     /// After a look at both clocks: a jump begins, goes on, begins anew, is over, or is believed.
     pub fn observed(&self, wall: i64, monotonic: Duration, grace: Duration) -> Self {
-        if self.ahead(wall, monotonic).is_none() {
+        if self.ahead_of(wall, monotonic).is_none() {
             return Self { jump: None, carried: 0, ..*self };
         }
         let offset = wall.saturating_sub(micros(monotonic));
@@ -176,23 +177,26 @@ impl Course {
 
     /// The wall clock is right: log time is what it says, be that earlier or later.
     pub fn accepted(&self, wall: i64, monotonic: Duration) -> Self {
-        Self { log_time: wall, noted_at: monotonic, jump: None, carried: 0 }
+        Self { log_time: Some(wall), noted_at: monotonic, jump: None, carried: 0 }
     }
 
     /// After a frame with this clock, which a reading gave at `monotonic`.
     pub fn with_frame(&self, clock: i64, monotonic: Duration) -> Self {
-        if clock > self.log_time { Self { log_time: clock, noted_at: monotonic, ..*self } } else { *self }
+        match self.log_time {
+            Some(log_time) if clock <= log_time => *self,
+            _ => Self { log_time: Some(clock), noted_at: monotonic, ..*self },
+        }
     }
 
     /// What a moment is to everything that happens in it.
     pub fn reading(&self, wall: i64, monotonic: Duration, grace: Duration) -> Reading {
-        let query_time = wall.max(self.log_time);
-        match self.ahead(wall, monotonic) {
+        let query_time = wall.max(self.log_time.unwrap_or(i64::MIN));
+        match self.ahead_of(wall, monotonic) {
             None => Reading { wall, monotonic, query_time, frame_clock: wall, verdict: Verdict::Trusted },
-            Some(by) => {
-                let (agreed, grace) = (self.state().agreed_micros, micros(grace) as u64);
-                let (frame_clock, verdict) = (self.expected(monotonic), Verdict::Ahead { by, agreed, grace });
-                Reading { wall, monotonic, query_time, frame_clock, verdict }
+            Some(expected) => {
+                let (by, grace) = (wall.saturating_sub(expected), micros(grace) as u64);
+                let verdict = Verdict::Ahead { by, agreed: self.agreed(), grace };
+                Reading { wall, monotonic, query_time, frame_clock: expected, verdict }
             }
         }
     }
@@ -206,7 +210,7 @@ fn micros(span: Duration) -> i64 {
 pub(crate) struct StoreClock {
     machine: Arc<dyn Clock>,
     grace: Duration,
-    /// As in the course: reads need no more of it, and take no lock.
+    /// As in the course, the earliest time for none: reads need no more of it, and take no lock.
     log_time: AtomicI64,
     kept: Mutex<Kept>,
 }
@@ -221,9 +225,8 @@ struct Kept {
 
 impl StoreClock {
     pub fn new(machine: Arc<dyn Clock>, grace: Duration, recovered: Option<ClockState>) -> Self {
-        let course = Course::begin(recovered, machine.now(), machine.monotonic());
-        let saved_agreement = course.state().agreed_micros;
-        let log_time = AtomicI64::new(course.log_time);
+        let course = Course::begin(recovered, machine.monotonic());
+        let (saved_agreement, log_time) = (course.agreed(), AtomicI64::new(i64::MIN));
         let kept = Mutex::new(Kept { course, saved_agreement, unsaved_log_time: false });
         let clock = Self { machine, grace, log_time, kept };
         clock.reading();
@@ -237,7 +240,7 @@ impl StoreClock {
         let before = kept.course;
         kept.course = before.observed(wall, monotonic, self.grace);
         kept.unsaved_log_time |= kept.course.log_time != before.log_time;
-        self.log_time.store(kept.course.log_time, Ordering::Relaxed);
+        self.show(&kept);
         kept.course.reading(wall, monotonic, self.grace)
     }
 
@@ -250,7 +253,11 @@ impl StoreClock {
     pub fn note_frame(&self, clock: i64, monotonic: Duration) {
         let mut kept = self.kept.lock();
         kept.course = kept.course.with_frame(clock, monotonic);
-        self.log_time.store(kept.course.log_time, Ordering::Relaxed);
+        self.show(&kept);
+    }
+
+    fn show(&self, kept: &Kept) {
+        self.log_time.store(kept.course.log_time.unwrap_or(i64::MIN), Ordering::Relaxed);
     }
 
     /// Somebody says that the wall clock is right.
@@ -258,19 +265,19 @@ impl StoreClock {
         let mut kept = self.kept.lock();
         kept.course = kept.course.accepted(self.machine.now(), self.machine.monotonic());
         kept.unsaved_log_time = true;
-        self.log_time.store(kept.course.log_time, Ordering::Relaxed);
+        self.show(&kept);
     }
 
     /// What the next manifest is to keep.
-    pub fn state(&self) -> ClockState {
+    pub fn state(&self) -> Option<ClockState> {
         self.kept.lock().course.state()
     }
 
     /// A manifest with this state is durable.
-    pub fn note_saved(&self, state: ClockState) {
+    pub fn note_saved(&self, state: Option<ClockState>) {
         let mut kept = self.kept.lock();
-        kept.saved_agreement = state.agreed_micros;
-        if state.log_time == kept.course.log_time {
+        kept.saved_agreement = state.map_or(0, |state| state.agreed_micros);
+        if state == kept.course.state() {
             kept.unsaved_log_time = false;
         }
     }
@@ -278,7 +285,7 @@ impl StoreClock {
     /// Whether there is something that only a manifest can keep, and that is worth one.
     pub fn is_unsaved(&self) -> bool {
         let kept = self.kept.lock();
-        let (saved, now) = (kept.saved_agreement, kept.course.state().agreed_micros);
+        let (saved, now) = (kept.saved_agreement, kept.course.agreed());
         let part = (micros(self.grace) as u64 / SAVED_PARTS).max(1);
         kept.unsaved_log_time || now < saved || now - saved >= part
     }
@@ -309,7 +316,7 @@ mod tests {
     }
 
     fn at_start() -> Course {
-        Course::begin(Some(ClockState { log_time: START, agreed_micros: 0 }), START, Duration::ZERO)
+        Course::begin(Some(ClockState { log_time: START, agreed_micros: 0 }), Duration::ZERO)
     }
 
     /// Looks at a wall clock that is `offset` from the monotonic one, at each of the hours; the last one makes the reading.
@@ -344,28 +351,30 @@ mod tests {
         let mut course = at_start();
         for (round, offset) in [YEAR, 10 * YEAR, DAY + 1, -YEAR, i64::MAX / 2, 0].into_iter().enumerate() {
             let hour = round as i64 + 1;
-            let (watched, reading) = watched(&course, offset, &[hour]);
-            course = watched.with_frame(reading.frame_clock, reading.monotonic);
+            let (seen, reading) = watched(&course, offset, &[hour]);
+            course = seen.with_frame(reading.frame_clock, reading.monotonic);
             let expected = START + hour * HOUR;
-            assert!(course.state().log_time <= expected, "{offset}: {course:?}");
-            assert_eq!(course.expected(hours(hour)), expected, "the course goes on as if nothing had jumped: {offset}");
+            assert!(course.log_time.unwrap() <= expected, "{offset}: {course:?}");
+            let (_, later) = watched(&course, YEAR / 2, &[hour]);
+            assert_eq!(later.frame_clock, expected, "the course goes on as if nothing had jumped: {offset}");
         }
-        assert_eq!(course.state().log_time, START + 6 * HOUR);
+        assert_eq!(course.log_time.unwrap(), START + 6 * HOUR);
     }
 
     #[test]
     fn a_jump_is_believed_after_the_grace_and_not_if_it_ends_or_begins_anew() {
         let (course, reading) = watched(&at_start(), YEAR, &[10]);
-        assert_eq!((course.state().agreed_micros, reading.removal_time()), (0, None), "it was just seen");
+        assert_eq!((course.agreed(), reading.removal_time()), (0, None), "it was just seen");
         let half = (START + YEAR + 10 * HOUR + HOUR / 2, hours(10) + GRACE / 2);
         let course = course.observed(half.0, half.1, GRACE);
-        assert_eq!(course.state(), ClockState { log_time: START, agreed_micros: HOUR as u64 / 2 });
+        assert_eq!(course.state(), Some(ClockState { log_time: START, agreed_micros: HOUR as u64 / 2 }));
         let (believed, reading) = watched(&course, YEAR, &[11]);
-        assert_eq!(believed.state(), ClockState { log_time: START + YEAR + 11 * HOUR, agreed_micros: 0 });
+        let log_time = START + YEAR + 11 * HOUR;
+        assert_eq!(believed.state(), Some(ClockState { log_time, agreed_micros: 0 }));
         assert_eq!(reading.removal_time(), Some(START + YEAR + 11 * HOUR));
         // Slewed by less than a minute, it still agrees.
         let (slewed, _) = watched(&course, YEAR + AGREEMENT, &[11]);
-        assert_eq!(slewed.state().log_time, START + YEAR + AGREEMENT + 11 * HOUR);
+        assert_eq!(slewed.log_time.unwrap(), START + YEAR + AGREEMENT + 11 * HOUR);
         for (offset, why) in [(YEAR + AGREEMENT + 1, "a further jump"), (YEAR / 2, "a correction that is none")] {
             let (anew, reading) = watched(&course, offset, &[11]);
             assert_eq!((anew.state(), reading.removal_time()), (at_start().state(), None), "{why}");
@@ -383,17 +392,17 @@ mod tests {
         let believed = loop {
             opens += 1;
             let wall = START + YEAR + opens * DAY;
-            let course = Course::begin(state(agreed), wall, Duration::ZERO).observed(wall, Duration::ZERO, GRACE);
-            assert_eq!(course.state().agreed_micros, agreed, "to open takes no time");
+            let course = Course::begin(state(agreed), Duration::ZERO).observed(wall, Duration::ZERO, GRACE);
+            assert_eq!(course.agreed(), agreed, "to open takes no time");
             let later = course.observed(wall + HOUR / 6, GRACE / 6, GRACE);
-            if later.state().log_time != START {
+            if later.log_time.unwrap() != START {
                 break later;
             }
-            agreed = later.state().agreed_micros;
+            agreed = later.agreed();
         };
-        assert_eq!((opens, believed.state().log_time), (6, START + YEAR + 6 * DAY + HOUR / 6));
-        let right = Course::begin(state(HOUR as u64 / 2), START, Duration::ZERO).observed(START, Duration::ZERO, GRACE);
-        assert_eq!(right.state().agreed_micros, 0);
+        assert_eq!((opens, believed.log_time.unwrap()), (6, START + YEAR + 6 * DAY + HOUR / 6));
+        let right = Course::begin(state(HOUR as u64 / 2), Duration::ZERO).observed(START, Duration::ZERO, GRACE);
+        assert_eq!(right.agreed(), 0);
     }
 
     #[test]
@@ -408,7 +417,8 @@ mod tests {
     #[test]
     fn what_only_a_manifest_can_keep_is_known_until_one_does() {
         let machine = crate::storage::sim::SimClock::new(START);
-        let clock = StoreClock::new(Arc::new(machine.clone()), GRACE, None);
+        let recovered = Some(ClockState { log_time: START, agreed_micros: 0 });
+        let clock = StoreClock::new(Arc::new(machine.clone()), GRACE, recovered);
         assert!(!clock.is_unsaved(), "a right clock is worth no manifest");
         machine.set(START + YEAR);
         clock.reading();
@@ -431,12 +441,24 @@ mod tests {
     }
 
     #[test]
+    fn a_store_without_a_frame_takes_its_clock_from_the_first_one() {
+        let new = Course::begin(None, Duration::ZERO);
+        for wall in [START + YEAR, START] {
+            let course = new.observed(wall, hours(1), GRACE);
+            let reading = course.reading(wall, hours(1), GRACE);
+            assert_eq!((reading.query_time, reading.frame_clock, reading.removal_time()), (wall, wall, Some(wall)));
+            assert_eq!(course.state(), None);
+            assert_eq!(course.with_frame(wall, hours(1)).log_time, Some(wall));
+        }
+    }
+
+    #[test]
     fn extreme_clocks_overflow_nothing() {
         for wall in [i64::MIN, -1, 0, i64::MAX] {
             for log_time in [i64::MIN, 0, i64::MAX] {
                 let state = Some(ClockState { log_time, agreed_micros: u64::MAX });
                 for monotonic in [Duration::ZERO, Duration::MAX] {
-                    let course = Course::begin(state, wall, Duration::ZERO).observed(wall, monotonic, GRACE);
+                    let course = Course::begin(state, Duration::ZERO).observed(wall, monotonic, GRACE);
                     let reading = course.reading(wall, monotonic, GRACE);
                     assert!(reading.query_time >= wall);
                     let _ = (reading.check_removal(), reading.describe(), course.accepted(wall, monotonic));

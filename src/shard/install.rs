@@ -234,7 +234,7 @@ fn try_commit(
     });
     next.settings = installed.settings.clone();
     let clock = engine.clock.state();
-    next.clock = Some(clock);
+    next.clock = clock;
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,
