@@ -15,7 +15,7 @@
 mod ingest;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::extensions::Extensions;
@@ -59,6 +59,8 @@ struct OpenGroup {
     members: Arc<Group>,
     frames: Vec<Frame>,
     logged: Vec<Logged>,
+    /// The newest clock of its frames, and the monotonic clock then.
+    newest: (i64, Duration),
 }
 
 /// What the members of a group wait for.
@@ -239,9 +241,9 @@ impl Pipeline {
         }
         let Intent { writes, ref mut files, id } = *intent;
         let mut files = files.as_deref_mut();
-        let clock = self.engine.clock.now();
         let mut times = state.unpublished.times.clone();
-        times.begin(clock, self.engine.query_time());
+        let now = self.engine.clock.reading();
+        times.begin(&now);
         if state.open.is_none() {
             let room = self.engine.tuning.touch_queue.saturating_sub(state.unpublished.touches.len());
             state.unpublished.touches.extend(self.touches.try_iter().take(room));
@@ -260,8 +262,8 @@ impl Pipeline {
         }
         let (touches, moved): (Vec<Operation>, Vec<Current>) = touches.into_iter().unzip();
         let frames = [
-            frame_of(state.unpublished.next_lsn, clock, &touches, None, None),
-            frame_of(first_lsn, clock, &operations, files.as_deref(), id),
+            frame_of(state.unpublished.next_lsn, now.frame_clock, &touches, None, None),
+            frame_of(first_lsn, now.frame_clock, &operations, files.as_deref(), id),
         ];
         let mut space = state.space.clone();
         for frame in frames.iter().flatten() {
@@ -282,14 +284,16 @@ impl Pipeline {
         });
         state.unpublished.note(&operations, newest);
         if let Some(id) = id.filter(|_| !operations.is_empty()) {
-            self.engine.operation_ids.note(Applied { id, lsn: state.unpublished.next_lsn - 1, time: clock });
+            self.engine.operation_ids.note(Applied { id, lsn: state.unpublished.next_lsn - 1, time: now.frame_clock });
         }
         let leads = state.open.is_none();
         let open = state.open.get_or_insert_with(|| OpenGroup {
             members: Group::new(),
             frames: Vec::new(),
             logged: Vec::new(),
+            newest: (now.frame_clock, now.monotonic),
         });
+        open.newest = open.newest.max((now.frame_clock, now.monotonic));
         for (frame, (ingested, operations)) in frames.into_iter().zip([(None, touches), (ingested, operations)]) {
             let Some(frame) = frame else { continue };
             open.logged.push(Logged { first_lsn: frame.first_lsn, ingested, operations });
@@ -319,8 +323,8 @@ impl Pipeline {
                 applied.map_err(|error| self.engine.fence(&error))
             }
         };
-        let newest_clock = group.frames.iter().map(|frame| frame.clock).max().unwrap_or(0);
-        self.engine.newest_clock.fetch_max(newest_clock, Ordering::Relaxed);
+        let (clock, monotonic) = group.newest;
+        self.engine.clock.note_frame(clock, monotonic);
         self.state.lock().unpublished.forget(&group.logged);
         guard.finished = true;
         group.members.decide(result);

@@ -71,7 +71,18 @@ pub(crate) struct Manifest {
     pub side_files: Vec<SideEntry>,
     /// Sections that this version does not know and may ignore: they are written again as they are.
     pub others: Extensions,
+    /// None in a store whose clock no manifest has kept yet.
+    pub clock: Option<ClockState>,
     pub shards: Vec<ShardEntry>,
+}
+
+/// What a store knows of the time, for its next open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClockState {
+    /// The newest clock that was believed, microseconds since 1970 UTC.
+    pub log_time: i64,
+    /// How long a wall clock that is far ahead of it has agreed with the monotonic clock, over all opens.
+    pub agreed_micros: u64,
 }
 
 /// One contiguous range of namespaces, up to the next shard's `low`.
@@ -111,6 +122,7 @@ impl Manifest {
             settings: Settings::default(),
             side_files: Vec::new(),
             others: Extensions::default(),
+            clock: None,
             shards,
         }
     }
@@ -284,6 +296,7 @@ mod tests {
             shards[0].segments.push(segment);
         });
         manifest.settings = manifest.settings.with("index", Some("{}")).unwrap();
+        manifest.clock = Some(ClockState { log_time: -5, agreed_micros: 7 });
         manifest
     }
 

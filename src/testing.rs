@@ -8,6 +8,7 @@ mod fuzz_files;
 mod fuzz_filter;
 mod fuzz_store;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -20,6 +21,11 @@ pub use crate::wal::fuzz::fuzz_replay as fuzz_wal_replay;
 pub use fuzz_files::{fuzz_manifest, fuzz_segment_open};
 pub use fuzz_filter::fuzz_filter;
 pub use fuzz_store::fuzz_store_operations;
+
+/// Opens a store in a directory, with any clock.
+pub fn open_directory_with(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
+    crate::store::open_directory_with(path, clock, options)
+}
 
 /// Opens a store on any storage, with any clock.
 pub fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {

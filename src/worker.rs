@@ -17,9 +17,11 @@ mod accept_loss;
 mod graphs;
 mod house;
 mod merges;
+mod sweep;
 
 pub use accept_loss::{LossReport, LostItem};
 pub use graphs::GraphBuild;
+pub use sweep::CompactReport;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -60,7 +62,6 @@ pub(crate) struct Worker {
     /// Held while a graph is verified or built in the background; before `merging`, where both are.
     building: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    opened_at: (i64, Duration),
     sync_every: Duration,
     /// `None` where only the caller sweeps.
     sweep_every: Option<Duration>,
@@ -73,10 +74,9 @@ impl Worker {
         sync_every: Duration,
         sweep_every: Option<Duration>,
     ) -> Arc<Self> {
-        let opened_at = (engine.query_time(), engine.clock.monotonic());
         let (sealing, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
         let threads = Mutex::new(Vec::new());
-        Arc::new(Self { engine, pipeline, sealing, merging, building, threads, opened_at, sync_every, sweep_every })
+        Arc::new(Self { engine, pipeline, sealing, merging, building, threads, sync_every, sweep_every })
     }
 
     /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log, and one syncs it
@@ -121,7 +121,8 @@ impl Worker {
             let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
             self.keep_reserve();
-            self.pipeline.prepare_ahead().and(graphs)
+            let clock = self.keep_clock();
+            self.pipeline.prepare_ahead().and(graphs).and(clock)
         })();
         self.engine.set_background_error(outcome.err().as_ref());
         self.bury();
@@ -265,14 +266,16 @@ impl Worker {
 
     /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone, so that no file holds
     /// a value that was deleted or replaced. Damage in one shard holds up no other, and is told in the end. What can be let go
-    /// of goes before graphs are built, and also where something else fails.
-    pub fn compact(&self) -> Result<()> {
+    /// of goes before graphs are built, and also where something else fails. What has expired is removed first, if the clock allows.
+    pub fn compact(&self) -> Result<CompactReport> {
+        let report = self.sweep_first()?;
         self.seal_everything()?;
         let merged = self.merge_everything();
         let freed = checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine));
         merged.and(freed)?;
         let graphs = self.build_graphs(Cores::All);
-        checkpoint(&self.engine).and(graphs)
+        checkpoint(&self.engine).and(graphs)?;
+        Ok(report)
     }
 
     fn merge_everything(&self) -> Result<()> {

@@ -27,7 +27,7 @@ fn outcomes(store: &Store) -> Vec<(&'static str, Result<()>)> {
         ("count", store.count(&Scope::Store, &options).map(drop)),
         ("stats", store.stats().map(drop)),
         ("flush", store.flush()),
-        ("compact", store.compact()),
+        ("compact", store.compact().map(drop)),
         ("check", store.check(false).map(drop)),
         ("sweep", store.sweep().map(drop)),
         ("setting", store.setting("s").map(drop)),

@@ -28,7 +28,7 @@ fn write(store: &Store, random: &mut Random, model: Option<&mut Model>) {
             store.delete_range(&Scope::from(space)).unwrap();
             items.retain(|(labels, _), _| *labels != space.labels());
         }
-        1 => store.compact().unwrap(),
+        1 => drop(store.compact().unwrap()),
         2..=8 => {
             store.delete(space, &key).unwrap();
             items.remove(&address(space, &key));

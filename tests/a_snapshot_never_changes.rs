@@ -68,7 +68,7 @@ fn write(store: &Store, random: &mut Random, number: u64) {
     let key = random.below(20).to_string();
     let outcome = match random.below(50) {
         0 => store.delete_range(&Scope::from(space)),
-        1 => store.compact(),
+        1 => store.compact().map(drop),
         2..=8 => store.delete(space, &key).map(drop),
         kind => {
             let put = numbered(space, key, number);

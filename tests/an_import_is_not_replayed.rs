@@ -41,7 +41,7 @@ fn the_checkpoint_follows_every_chunk() {
 fn what_it_replaces_in_a_part_that_gets_a_graph_or_is_merged_meanwhile_stays_dead() {
     let changes: [fn(&Store); 3] = [
         |store| assert_eq!(store.build_graph(&Scope::Store).unwrap().graphs, 1),
-        |store| store.compact().unwrap(),
+        |store| drop(store.compact().unwrap()),
         |store| {
             store.delete_range(&Scope::from(&namespace(["a"]))).unwrap();
             store.compact().unwrap();

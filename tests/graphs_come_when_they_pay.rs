@@ -134,7 +134,7 @@ fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
         }
         storage.clear_faults();
         match outcome {
-            Ok(()) => {
+            Ok(_) => {
                 went_on += 1;
                 store.run_background();
                 assert_eq!(store.stats().unwrap().graph_builds, 2, "create {create}: each once");

@@ -42,7 +42,7 @@ fn reopening_keeps_everything() {
         let query = Query::new(Scope::Store).vector(random.vector(3)).limit(1000);
         let answer = store.search(&query).unwrap();
         match random.below(4) {
-            0 => store.compact().unwrap(),
+            0 => drop(store.compact().unwrap()),
             1 => store.close().unwrap(),
             // Power is lost: all of it was acknowledged, so all of it is there.
             2 => storage = storage.crash(Loss::AllUnsynced, round),

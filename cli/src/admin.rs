@@ -1,4 +1,4 @@
-//! The store as a whole: `create`, `stats`, `check`, `compact`.
+//! The store as a whole: `create`, `stats`, `check`, `compact`, `accept-clock`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -120,7 +120,7 @@ impl Check {
     }
 }
 
-/// Merge everything into as few files as possible and free the space of what was deleted
+/// Merge everything into as few files as possible and free the space of what was deleted or has expired
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -145,17 +145,49 @@ impl Compact {
         let spinner = output::spinner("compacting");
         let done = store.compact();
         spinner.finish_and_clear();
-        done?;
+        let report = done?;
         build_graphs(&store, &graphs)?;
         let stats = store.stats()?;
         store.close()?;
         let took = started.elapsed().as_secs_f64();
         let json = json!({"bytes_before": before, "bytes_after": stats.disk_bytes, "segments": stats.segments,
-            "graphs": stats.graphs, "seconds": took});
+            "graphs": stats.graphs, "seconds": took, "swept": report.swept, "expired_left": report.expired_left,
+            "expired_left_why": report.expired_left_why});
         output.print(&json, || {
             let (before, after) = (output::bytes(before), output::bytes(stats.disk_bytes));
             let (segments, graphs) = (stats.segments, stats.graphs);
-            format!("compacted in {took:.1} s: {before} before, {after} now, {segments} segments, {graphs} graphs")
+            let mut lines =
+                format!("compacted in {took:.1} s: {before} before, {after} now, {segments} segments, {graphs} graphs");
+            if let Some(why) = &report.expired_left_why {
+                let left = output::count(report.expired_left);
+                lines += &format!("\n{left} expired items are left: {}", output::short(why));
+            }
+            lines
+        })
+    }
+}
+
+/// Say that the machine's clock is right, so that what has expired by it may be removed
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  vecmem accept-clock memories
+
+A clock that is more than a day ahead of a store's last write hides expired items but removes none: it may be wrong.
+It is believed after an hour of agreement with the time that passes, or by this command.")]
+pub struct AcceptClock {
+    /// The store
+    dir: PathBuf,
+}
+
+impl AcceptClock {
+    pub fn run(self, output: Output) -> Result<()> {
+        let store = open(&self.dir)?;
+        let before = store.stats()?.clock;
+        store.accept_clock()?;
+        store.close()?;
+        output.print(&json!({"accepted": true, "clock_before": before}), || {
+            format!("accepted the clock (it was: {before})")
         })
     }
 }

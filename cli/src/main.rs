@@ -62,6 +62,7 @@ enum Command {
     Stats(admin::Stats),
     Check(admin::Check),
     Compact(admin::Compact),
+    AcceptClock(admin::AcceptClock),
     Bench(Box<bench::Bench>),
     #[command(hide = true)]
     CrashWriter(crash::CrashWriter),
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
         Command::Stats(command) => command.run(output),
         Command::Check(command) => command.run(output),
         Command::Compact(command) => command.run(output),
+        Command::AcceptClock(command) => command.run(output),
         Command::Bench(command) => command.run(output),
         Command::CrashWriter(command) => command.run(),
         Command::BenchChild(command) => command.run(),

@@ -26,7 +26,7 @@ pub(crate) struct Engine;
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, lock_timeout=5.0, read_mode=\"map\")")]
+    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, clock_grace=3600.0, lock_timeout=5.0, read_mode=\"map\")")]
     fn new(
         py: Python<'_>,
         path: Option<&Bound<'_, PyAny>>,
@@ -133,10 +133,11 @@ impl Engine {
         detached(slf.py(), || store.flush())
     }
 
-    /// Rewrites every part of the store without what is dead.
-    fn compact(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Removes what has expired and rewrites every part of the store without what is dead. Says what was left, and why.
+    fn compact<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
-        detached(slf.py(), || store.compact())
+        let report = detached(slf.py(), || store.compact())?;
+        to_dict(slf.py(), &report)
     }
 
     /// Builds a graph of a scope at once, on all cores: searches of exactly this scope, and of wider ones, walk it.
@@ -163,6 +164,12 @@ impl Engine {
     fn sweep(slf: &Bound<'_, Self>) -> PyResult<u64> {
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.sweep())
+    }
+
+    /// Says that the wall clock is right, however far it is from the last write: what has expired by it may be removed at once.
+    fn accept_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.accept_clock())
     }
 
     /// One moment of the store: any number of reads of it, whatever is written meanwhile.

@@ -17,7 +17,7 @@ const DURABILITIES: [(&str, Durability); 3] =
     [("sync", Durability::Sync), ("os", Durability::Os), ("bulk", Durability::Bulk)];
 const READ_MODES: [(&str, ReadMode); 2] = [("map", ReadMode::Map), ("heap", ReadMode::Heap)];
 
-/// The longest that an open waits for another process, or a sweep for the next one: some 34 years.
+/// The longest that an open waits for another process, a sweep for the next one, or a clock to be believed: some 34 years.
 const WAIT_MAX: Duration = Duration::from_secs(1 << 30);
 
 /// The path of a store.
@@ -60,6 +60,7 @@ pub(crate) fn opening(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyRe
             "durability" => changed.durability(one_of(value, name, &DURABILITIES)?),
             "create" => changed.create(truth(value, name)?),
             "sync_every" => changed.sync_every(seconds(value, name)?),
+            "clock_grace" => changed.clock_grace(seconds(value, name)?.min(WAIT_MAX)),
             "lock_timeout" => {
                 lock_timeout = seconds(value, name)?.min(WAIT_MAX);
                 changed

@@ -102,6 +102,13 @@ class CheckReport(TypedDict):
     segments: int
     rows: int
 
+class CompactReport(TypedDict):
+    """What a compaction did, and what it had to leave."""
+
+    swept: int
+    expired_left: int
+    expired_left_why: str | None
+
 class GraphBuild(TypedDict):
     """What ``Engine.build_graph`` built."""
 
@@ -327,8 +334,9 @@ class Engine(Reader):
     """An embedded, durable vector memory: one directory of items with JSON values and vectors.
 
     ``path=None`` is a private temporary store. Times are in seconds: ``sync_every`` is for ``durability="os"``,
-    ``sweep_every`` says how often expired items are removed (``None``: only by ``sweep``), and ``lock_timeout`` how
-    long to wait for another process to let go of the store.
+    ``sweep_every`` says how often expired items are removed (``None``: only by ``sweep``), ``clock_grace`` how long a wall
+    clock that is a day ahead of the last write must agree with the monotonic one until it removes anything, and
+    ``lock_timeout`` how long to wait for another process to let go of the store.
     """
 
     def __new__(
@@ -341,6 +349,7 @@ class Engine(Reader):
         create: bool = True,
         sync_every: float = 0.1,
         sweep_every: float | None = 60.0,
+        clock_grace: float = 3600.0,
         lock_timeout: float = 5.0,
         read_mode: Literal["map", "heap"] = "map",
     ) -> Engine: ...
@@ -369,11 +378,12 @@ class Engine(Reader):
     def stats(self) -> dict[str, Any]: ...
     def check(self, *, repair: bool = False) -> CheckReport: ...
     def flush(self) -> None: ...
-    def compact(self) -> None: ...
+    def compact(self) -> CompactReport: ...
     def build_graph(
         self, namespace: Labels | None = None, *, prefix: Labels | None = None, everything: bool = False
     ) -> GraphBuild: ...
     def sweep(self) -> int: ...
+    def accept_clock(self) -> None: ...
     def known_embeddings(self, model: str, texts: Sequence[str]) -> ListOf[NDArray[float32] | None]: ...
     def setting(self, name: str) -> str | None: ...
     def set_setting(self, name: str, json: str | None) -> None: ...

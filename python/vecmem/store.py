@@ -206,7 +206,12 @@ class Store(LoggedWrites):
 
     def sweep_ttl(self) -> int:
         """Deletes expired items; returns how many. Until then, reads return them unless ``ttl_config["omit_expired"]``
-        is true."""
+        is true.
+
+        Raises:
+            vecmem.BusyError: The wall clock is more than a day ahead of the last write and the time that has passed
+                since, so it may be wrong; see ``accept_clock``.
+        """
         self._core.pages.expire()
         return self._core.engine.sweep()
 
@@ -307,10 +312,16 @@ class Store(LoggedWrites):
         self._core.pages.expire()
         self._core.engine.flush()
 
-    def compact(self) -> None:
-        """Gives back the space of what was deleted and replaced, now."""
+    def compact(self) -> dict[str, Any]:
+        """Gives back the space of what was deleted, replaced and has expired, now. The result says what was left, and
+        why."""
         self._core.pages.expire()
-        self._core.engine.compact()
+        return dict(self._core.engine.compact())
+
+    def accept_clock(self) -> None:
+        """Says that the wall clock is right, however far it is from the last write: what has expired by it may be
+        removed at once."""
+        self._core.engine.accept_clock()
 
     # For `migrate`
 

@@ -61,7 +61,7 @@ impl Pipeline {
         let mut state = self.state.lock();
         state.unpublished.begin_watch();
         let times = &mut state.unpublished.times;
-        times.begin(self.engine.clock.now(), self.engine.query_time());
+        times.begin(&self.engine.clock.reading());
         let mine = times.clone();
         times.skip(clock_given);
         let set_aside = Some((mine.clone(), times.clone()));

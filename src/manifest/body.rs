@@ -16,6 +16,7 @@
 //! | 4 | settings (`manifest/settings.rs`) |
 //! | 5 | shards: number u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, then these (`manifest/entry.rs`) |
 //! | 6 | files of the store as a whole: number u32, then these, in the form of files beside a segment; absent if there is none |
+//! | 7 | clock: log time i64 in microseconds since 1970 UTC, agreement so far u64 in microseconds (`shard/clock.rs`); absent before the first write |
 //!
 //! Format version 1 had one sequence without sections: secret; number of vector spaces u32 (0 or 1), for it id u16, dimensions u32,
 //! metric u16, name `text`; next file id, first log file, newest LSN; settings `bytes` without versions; shards as above, whose files
@@ -24,7 +25,7 @@
 use super::entry::{EntryForm, decode_segment, decode_sides, encode_segment, encode_sides};
 use super::settings::Settings;
 use super::spaces::{decode_first_spaces, decode_spaces, encode_spaces};
-use super::{FILE_BYTES_MAX, Manifest, NUMBERS_MAX, ShardEntry};
+use super::{ClockState, FILE_BYTES_MAX, Manifest, NUMBERS_MAX, ShardEntry};
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::error::Result;
 use crate::extensions::{Extensions, Kind, refuse_unknown};
@@ -35,8 +36,9 @@ const LOG: Kind = 3;
 const SETTINGS: Kind = 4;
 const SHARDS: Kind = 5;
 const SIDE_FILES: Kind = 6;
+const CLOCK: Kind = 7;
 
-const KNOWN: [Kind; 6] = [IDENTITY, SPACES, LOG, SETTINGS, SHARDS, SIDE_FILES];
+const KNOWN: [Kind; 7] = [IDENTITY, SPACES, LOG, SETTINGS, SHARDS, SIDE_FILES, CLOCK];
 
 /// The body of `manifest`.
 pub(super) fn encode_body(manifest: &Manifest) -> Vec<u8> {
@@ -55,6 +57,12 @@ pub(super) fn encode_body(manifest: &Manifest) -> Vec<u8> {
     if !manifest.side_files.is_empty() {
         add(SIDE_FILES, &|out| encode_sides(out, manifest.side_files.iter()));
     }
+    if let Some(ClockState { log_time, agreed_micros }) = manifest.clock {
+        add(CLOCK, &|out| {
+            out.i64(log_time);
+            out.u64(agreed_micros);
+        });
+    }
     sections.encoded().to_vec()
 }
 
@@ -72,17 +80,19 @@ pub(super) fn decode_body(name: &str, body: &[u8]) -> Decoded<Result<Manifest>> 
     let (secret, incarnation) = ([identity.u64()?, identity.u64()?], identity.u64()?);
     let (mut spaces, mut log, mut shards) = (section(SPACES)?, section(LOG)?, section(SHARDS)?);
     let mut sides = sections.get(SIDE_FILES).map(Reader::new);
+    let mut clock = sections.get(CLOCK).map(Reader::new);
     let manifest = Manifest {
         secret,
         incarnation,
         spaces: decode_spaces(&mut spaces)?,
         settings: Settings::decode(sections.get(SETTINGS).unwrap_or_default())?,
         side_files: sides.as_mut().map_or(Ok(Vec::new()), decode_sides)?,
+        clock: clock.as_mut().map(decode_clock).transpose()?,
         others: sections.filtered(|kind| !KNOWN.contains(&kind)),
         shards: decode_shards(&mut shards, EntryForm::Named)?,
         ..decode_numbers(&mut log)?
     };
-    [&identity, &spaces, &log, &shards].into_iter().chain(&sides).try_for_each(Reader::finish)?;
+    [&identity, &spaces, &log, &shards].into_iter().chain(&sides).chain(&clock).try_for_each(Reader::finish)?;
     Ok(refuse_files(name, &manifest).map(|()| manifest))
 }
 
@@ -105,6 +115,10 @@ pub(super) fn decode_first_body(body: &[u8]) -> Decoded<Manifest> {
     Ok(Manifest { secret, spaces, settings, shards, ..numbers })
 }
 
+fn decode_clock(reader: &mut Reader<'_>) -> Decoded<ClockState> {
+    Ok(ClockState { log_time: reader.i64()?, agreed_micros: reader.u64()? })
+}
+
 /// A manifest with nothing but the numbers of the log.
 fn decode_numbers(reader: &mut Reader<'_>) -> Decoded<Manifest> {
     let (next_file_id, first_log, reflected) = (reader.u64()?, reader.u64()?, reader.u64()?);
@@ -123,6 +137,7 @@ fn decode_numbers(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         reflected,
         settings: Settings::default(),
         side_files: Vec::new(),
+        clock: None,
         others: Extensions::default(),
         shards: Vec::new(),
     })

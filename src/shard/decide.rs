@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extensions::Extensions;
 use crate::record::{Lsn, Operation, Record, TextHash};
+use crate::shard::clock::Reading;
 use crate::types::{Condition, FieldVector, Interval, NEVER, Namespace, SpaceId, Version};
 
 /// A write that has passed the door: complete but for what the newest state decides.
@@ -28,7 +29,7 @@ pub(crate) enum Write {
         key: Box<str>,
         version: Lsn,
     },
-    /// Deletes an item that is expired by now.
+    /// Deletes an item that is expired by now, if the clock allows that anything is removed.
     Expire {
         namespace: Namespace,
         key: Box<str>,
@@ -134,20 +135,22 @@ pub(crate) fn worth_a_touch(ttl: i64, gained: i64) -> bool {
     gained >= least
 }
 
-/// The clock as writes see it.
+/// The time as writes see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
     clock: i64,
     query_time: i64,
+    removal_time: Option<i64>,
     last: i64,
 }
 
 impl Times {
-    /// A batch begins: `clock` is the machine's, `query_time` what expiry is measured with.
-    pub fn begin(&mut self, clock: i64, query_time: i64) {
-        self.clock = clock;
-        self.query_time = query_time;
-        if self.last > clock.saturating_add(DAY) {
+    /// A batch begins: everything in it happens at this moment.
+    pub fn begin(&mut self, now: &Reading) {
+        self.clock = now.wall;
+        self.query_time = now.query_time;
+        self.removal_time = now.removal_time();
+        if self.last > now.wall.saturating_add(DAY) {
             self.last = 0;
         }
     }
@@ -202,7 +205,8 @@ pub(crate) fn decide(write: &Write, newest: Option<&Current>, times: &mut Times,
             Ok(Decision { operation, result: Written::Other })
         }
         Write::Expire { namespace, key } => {
-            if newest.is_none() || current.is_some() {
+            let has_expired = |newest: &Current| times.removal_time.is_some_and(|time| newest.expires_at <= time);
+            if !newest.is_some_and(has_expired) {
                 return nothing(Written::Deleted(false));
             }
             let operation = Some(Operation::Delete { namespace: namespace.clone(), key: key.clone() });
@@ -269,6 +273,32 @@ fn complete(put: &PutWrite, times: ItemTimes) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::clock::Verdict;
+    use std::time::Duration;
+
+    fn at(now: i64) -> Reading {
+        let (monotonic, verdict) = (Duration::ZERO, Verdict::Trusted);
+        Reading { wall: now, monotonic, query_time: now, frame_clock: now, verdict }
+    }
+
+    #[test]
+    fn an_item_is_removed_only_if_it_has_expired_by_a_clock_that_is_trusted() {
+        let expire = Write::Expire { namespace: Namespace::new(["a"]).unwrap(), key: "k".into() };
+        let current = Current { lsn: 3, created_at: 1, updated_at: 2, expires_at: 50, ttl: 10 };
+        let ahead = Verdict::Ahead { by: 1, agreed: 2, grace: 3 };
+        for (now, newest, removed) in [
+            (at(49), Some(&current), false),
+            (at(50), Some(&current), true),
+            (at(50), None, false),
+            (Reading { verdict: ahead, ..at(50) }, Some(&current), false),
+        ] {
+            let mut times = Times::default();
+            times.begin(&now);
+            let decision = decide(&expire, newest, &mut times, 9).unwrap();
+            assert_eq!(decision.result, Written::Deleted(removed), "{now:?}");
+            assert_eq!(decision.operation.is_some(), removed, "{now:?}");
+        }
+    }
 
     fn put(condition: Condition) -> Write {
         let namespace = Namespace::new(["a"]).unwrap();
@@ -317,7 +347,7 @@ mod tests {
         ];
         for (condition, newest, holds) in table {
             let mut times = Times::default();
-            times.begin(100, 100);
+            times.begin(&at(100));
             let outcome = decide(&put(condition), newest, &mut times, 9).map(|decision| decision.result);
             match outcome {
                 Ok(result) => assert!(holds && result == Written::Put(Version(9)), "{condition:?} {newest:?}"),
@@ -329,14 +359,14 @@ mod tests {
     #[test]
     fn timestamps_rise_and_creation_is_kept_unless_expired() {
         let mut times = Times::default();
-        times.begin(100, 100);
+        times.begin(&at(100));
         let first = decided(&put(Condition::Always), None, &mut times);
         assert_eq!((first.created_at, first.updated_at, first.expires_at), (100, 100, 110));
         let replaced = Current::of_record(&first, 1);
-        times.begin(90, 100);
+        times.begin(&Reading { query_time: 100, ..at(90) });
         let second = decided(&put(Condition::Always), Some(&replaced), &mut times);
         assert_eq!((second.created_at, second.updated_at), (100, 101));
-        times.begin(500, 500);
+        times.begin(&at(500));
         let third = decided(&put(Condition::Always), Some(&replaced), &mut times);
         assert_eq!((third.created_at, third.updated_at), (500, 500));
     }
@@ -348,7 +378,7 @@ mod tests {
         let moved = |ttl: i64, write: &Write, now: i64| {
             let current = Current { lsn: 3, created_at: 1, updated_at: 2, expires_at: ttl, ttl };
             let mut times = Times::default();
-            times.begin(now, now);
+            times.begin(&at(now));
             decide(write, Some(&current), &mut times, 9).unwrap().operation.is_some()
         };
         let long = 100 * MINUTE;

@@ -12,19 +12,20 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
-use crate::manifest::{Manifest, Settings};
+use crate::manifest::{ClockState, Manifest, Settings};
 use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
 use crate::shard::accounts::Accounts;
+use crate::shard::clock::StoreClock;
 use crate::shard::decide::{Current, Write};
 use crate::shard::ingest::Logged;
 use crate::shard::log::Log;
 use crate::shard::operation_ids::OperationIds;
 use crate::shard::part::SharedPart;
 use crate::shard::{View, apply};
-use crate::storage::{Clock, Storage, lock};
-use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
+use crate::storage::{Storage, lock};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
 use crate::wal::{self, Prepared, Syncer};
@@ -59,7 +60,7 @@ pub(crate) struct Installed {
 /// An open store, below its public face.
 pub(crate) struct Engine {
     pub storage: Arc<dyn Storage>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: StoreClock,
     pub tuning: Tuning,
     pub durability: Durability,
     pub identity: Identity,
@@ -74,7 +75,6 @@ pub(crate) struct Engine {
     /// As the newest manifest has them.
     pub settings: Published<Settings>,
     pub next_file_id: AtomicU64,
-    pub newest_clock: AtomicI64,
     pub counters: Counters,
     /// Retired segments that an older View may still read: the worker unmaps them, never a search.
     pub graveyard: Mutex<Vec<SharedPart>>,
@@ -129,14 +129,15 @@ pub(crate) struct Start {
     pub log: Log,
     pub installed: Installed,
     pub next_file_id: u64,
-    pub newest_clock: i64,
+    /// None in a store that nothing was written to.
+    pub clock: Option<ClockState>,
     pub operation_ids: OperationIds,
 }
 
 impl Engine {
     pub fn new(
         storage: Arc<dyn Storage>,
-        clock: Arc<dyn Clock>,
+        clock: StoreClock,
         tuning: Tuning,
         durability: Durability,
         start: Start,
@@ -157,7 +158,6 @@ impl Engine {
             settings: Published::new(Arc::new(start.installed.settings.clone())),
             installing: Mutex::new(start.installed),
             next_file_id: AtomicU64::new(start.next_file_id),
-            newest_clock: AtomicI64::new(start.newest_clock),
             counters: Counters::default(),
             graveyard: Mutex::new(Vec::new()),
             signal: Signal::default(),
@@ -223,11 +223,6 @@ impl Engine {
         let first = !self.closed.swap(true, Ordering::AcqRel);
         self.signal.raise();
         first
-    }
-
-    /// What expiry is measured with: the wall clock, but never before the newest frame's.
-    pub fn query_time(&self) -> i64 {
-        self.clock.now().max(self.newest_clock.load(Ordering::Relaxed))
     }
 
     /// The newest version of a key that lives, as far as it is published.

@@ -73,7 +73,7 @@ fn with_builder<T>(
     let pool = pool(cores)?;
     step(&Builder {
         storage: &*engine.storage,
-        clock: &*engine.clock,
+        clock: engine.clock.machine(),
         keys: engine.identity.keys,
         pool: &pool,
         go_on,

@@ -308,8 +308,10 @@ pub(crate) fn record_end(engine: &Engine) -> Result<()> {
 }
 
 /// Writes a manifest and gives it its name; what it reflects is durable already.
-fn make_newest(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, next: Manifest) -> Result<()> {
+fn make_newest(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, mut next: Manifest) -> Result<()> {
     let generation = next.generation;
+    let clock = engine.clock.state();
+    next.clock = clock;
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,
@@ -319,6 +321,7 @@ fn make_newest(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, next:
     engine.sync_dir()?;
     let previous = std::mem::replace(&mut installed.manifest, next);
     engine.manifest_generation.store(generation, Ordering::Relaxed);
+    engine.clock.note_saved(clock);
     remove_obsolete(engine, installed, &previous)
 }
 

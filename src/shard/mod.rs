@@ -9,6 +9,7 @@
 //! * Segments and actives never belong to two shards; shards partition the order of namespaces.
 
 pub(crate) mod accounts;
+pub(crate) mod clock;
 pub(crate) mod decide;
 pub(crate) mod derived;
 pub(crate) mod embeddings;

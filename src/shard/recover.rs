@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
-use crate::manifest::{Ids, Manifest, SegmentEntry};
+use crate::manifest::{ClockState, Ids, Manifest, SegmentEntry};
 use crate::record::{Lsn, Operation};
 use crate::segment::active::Active;
 use crate::segment::dead::Deaths;
@@ -158,7 +158,7 @@ pub(crate) fn gather(storage: &dyn Storage) -> Result<Facts> {
     let manifest = manifest_fact(storage, &files)?;
     let (log, log_fact) = match &manifest {
         ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. } => {
-            let facts = wal::inspect(storage, manifest.store_id, manifest.first_log)?;
+            let facts = wal::inspect_after(storage, manifest.store_id, manifest.first_log, log_time_of(manifest))?;
             let fact = log_fact(&facts);
             (Some(facts), fact)
         }
@@ -224,12 +224,11 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     let mut view = View { visible: manifest.reflected, shards: shards.into() };
     let of_operations: Vec<_> = manifest.side_files.iter().filter(|side| side.is_operations()).cloned().collect();
     let operation_ids = OperationIds::open(&**storage, keys.store_id, &of_operations)?;
-    let mut newest_clock = 0;
     if let Some(log) = &facts.log {
         replay(&**storage, log, &manifest, &keys, &mut view, &operation_ids)?;
         view.visible = view.visible.max(log.last_lsn);
-        newest_clock = log.newest_clock;
     }
+    let clock = clock_of(&manifest, facts.log.as_ref());
     let previous_files = files_of_previous(&**storage, &manifest)?;
     // What an import has written may be named by the log alone yet.
     let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
@@ -237,7 +236,17 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
     let installed = Installed { previous_files, settings: manifest.settings.clone(), manifest };
-    Ok(Start { identity, view, log, installed, next_file_id, newest_clock, operation_ids })
+    Ok(Start { identity, view, log, installed, next_file_id, clock, operation_ids })
+}
+
+fn log_time_of(manifest: &Manifest) -> Option<i64> {
+    manifest.clock.map(|clock| clock.log_time)
+}
+
+/// What the store knows of the time: the manifest's word, and what the log adds to it.
+fn clock_of(manifest: &Manifest, log: Option<&LogFacts>) -> Option<ClockState> {
+    let log_time = log.and_then(|log| log.log_time).or(log_time_of(manifest))?;
+    Some(ClockState { log_time, agreed_micros: manifest.clock.map_or(0, |clock| clock.agreed_micros) })
 }
 
 /// Opens a segment with its tombstones and what it missed. A damaged or missing one takes its place all the same, and says so when it

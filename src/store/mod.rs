@@ -31,17 +31,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::shard::decide::{Write, Written};
 use crate::shard::engine::Engine;
-use crate::shard::install::{change_settings, record_end};
+use crate::shard::install::{change_settings, checkpoint, record_end};
 use crate::shard::operation_ids::OperationId;
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_namespace};
 use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
-pub use crate::worker::{GraphBuild, LossReport, LostItem};
+pub use crate::worker::{CompactReport, GraphBuild, LossReport, LostItem};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub use listing::Listing;
-pub(crate) use open::open_with;
+pub(crate) use open::{open_directory_with, open_with};
 pub use options::Options;
 pub use salvage::SalvageReport;
 pub use snapshot::Snapshot;
@@ -251,13 +251,18 @@ impl Store {
 
     /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no file of the
     /// store holds a byte of a value that was deleted or replaced before the call. (Snapshots and cursors that others keep may still
-    /// show it, from files that have no name any more.)
+    /// show it, from files that have no name any more.) Expired items are removed first, unless the wall clock is ahead, see
+    /// [`Store::accept_clock`]; the report says what was left, and why.
     ///
     /// Errors: `Damaged` where something could not be read and so is left as it was, with all else done; `DiskFull`, `Fenced`, `Closed`.
-    pub fn compact(&self) -> Result<()> {
+    pub fn compact(&self) -> Result<CompactReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
-        self.handle.worker.compact()
+        let mut report = self.handle.worker.compact()?;
+        if report.expired_left_why.is_some() {
+            report.expired_left = self.now(|moment| moment.count_expired())?;
+        }
+        Ok(report)
     }
 
     /// Builds a graph of `scope` at once, on all cores, for each segment that has vectors in it: searches of exactly this scope,
@@ -290,6 +295,9 @@ impl Store {
     }
 
     /// Removes expired items now; returns how many.
+    ///
+    /// Errors: `Busy` where the wall clock is more than a day ahead of the last write and the time that has passed since. It may be wrong,
+    /// so nothing is removed until it has agreed with the monotonic clock for [`Options::clock_grace`], or [`Store::accept_clock`] is called.
     pub fn sweep(&self) -> Result<u64> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -298,6 +306,17 @@ impl Store {
             self.handle.worker.run_inline();
         }
         swept
+    }
+
+    /// Says that the wall clock is right, be it far ahead of the last write or behind it: what has expired by it may be removed at once.
+    /// That survives a power loss when this returns.
+    ///
+    /// A store whose last write was long ago, or that was last written to under a wrong clock, cannot tell which clock was wrong. Errors:
+    /// `DiskFull`, `Fenced`, `Closed`, `Io`; the clock is accepted until the close then.
+    pub fn accept_clock(&self) -> Result<()> {
+        let _call = self.handle.calls.read();
+        self.handle.engine.check_writable()?;
+        self.handle.worker.accept_clock()
     }
 
     /// The JSON that the last [`Batch::import_mark`] of `source` kept.
@@ -369,6 +388,10 @@ impl Handle {
         self.engine.mark_closed();
         let _alone = self.calls.write();
         self.worker.join();
+        if self.engine.check_fence().is_ok() && self.engine.clock.is_unsaved() {
+            // A full disk keeps no store open; the clock is only believed later then.
+            let _ = checkpoint(&self.engine);
+        }
         let recorded = match self.engine.check_fence().and_then(|()| record_end(&self.engine)) {
             // Everything is durable all the same; only what somebody cuts off later would not be missed.
             Err(error) if error.kind() == ErrorKind::DiskFull => Ok(()),

@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use crate::commit::Pipeline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{manifest_generation, parse_name};
+use crate::shard::clock::StoreClock;
 use crate::shard::engine::Engine;
 use crate::shard::recover::{Verdict, add_space, create, gather, recover};
 use crate::storage::disk::{DiskStorage, SystemClock};
@@ -55,6 +56,11 @@ impl Guards {
 
 /// Opens a directory, or finds it open.
 pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
+    open_directory_with(path, Arc::new(SystemClock), options)
+}
+
+/// The same with any clock: for tests.
+pub(crate) fn open_directory_with(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
     options.check()?;
     let storage = DiskStorage::open(path, options.create, options.read_mode)?.with_hot(options.hot);
     let place = place_of(storage.identity());
@@ -77,7 +83,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     let lock = storage.lock(options.lock_timeout)?;
     let path = storage.path().to_path_buf();
     let guards = Guards { lock: Mutex::new(Some(lock)), temporary: None };
-    let store = start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)?;
+    let store = start(Arc::new(storage), clock, options, Some(path), guards)?;
     *place = Arc::downgrade(&store.handle);
     Ok(store)
 }
@@ -164,6 +170,7 @@ fn start(
         ));
     }
     let last_lsn = recovered.view.visible;
+    let clock = StoreClock::new(clock, options.grace(), recovered.clock);
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
     let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));
     let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), options.sync_every, options.sweep_period());

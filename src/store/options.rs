@@ -8,6 +8,7 @@ use crate::tuning::Tuning;
 use crate::types::{Durability, Metric, Namespace, VectorSpace, limits};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const CLOCK_GRACE: Duration = Duration::from_secs(3_600);
 
 /// Options of [`Store::open`](crate::Store::open); the defaults are the safe ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Options {
     pub(crate) sync_every: Duration,
     /// What was asked for, if anything was: the time between two sweeps, or none at all.
     pub(crate) sweep_every: Option<Option<Duration>>,
+    /// What was asked for, if anything was.
+    pub(crate) clock_grace: Option<Duration>,
     pub(crate) read_mode: ReadMode,
     pub(crate) hot: Hot,
     pub(crate) lock_timeout: Duration,
@@ -41,6 +44,7 @@ impl Options {
             durability: Durability::Sync,
             sync_every: Duration::from_millis(100),
             sweep_every: None,
+            clock_grace: None,
             read_mode: ReadMode::Map,
             hot: Hot::Map,
             lock_timeout: Duration::from_secs(5),
@@ -82,6 +86,15 @@ impl Options {
     #[must_use]
     pub fn sweep_every(mut self, period: Option<Duration>) -> Self {
         self.sweep_every = Some(period);
+        self
+    }
+
+    /// How long a wall clock that is more than a day ahead of the last write, and the time that has passed since, must agree with the
+    /// monotonic clock, over all opens, until it is believed. Until then it hides expired items but removes none; see
+    /// [`Store::accept_clock`](crate::Store::accept_clock). Default: 1 h, or, where the store is open in this process already, as it is.
+    #[must_use]
+    pub fn clock_grace(mut self, span: Duration) -> Self {
+        self.clock_grace = Some(span);
         self
     }
 
@@ -137,6 +150,11 @@ impl Options {
         self.sweep_every.unwrap_or(Some(SWEEP_EVERY))
     }
 
+    /// How long a clock that is ahead must agree until it is believed.
+    pub(crate) fn grace(&self) -> Duration {
+        self.clock_grace.unwrap_or(CLOCK_GRACE)
+    }
+
     /// Whether a store opened with these serves somebody who asks for `other`.
     pub(crate) fn serves(&self, other: &Self, space: Option<VectorSpace>) -> bool {
         self.durability == other.durability
@@ -144,6 +162,7 @@ impl Options {
             && self.hot == other.hot
             && (self.durability != Durability::Os || self.sync_every == other.sync_every)
             && other.sweep_every.is_none_or(|period| period == self.sweep_period())
+            && other.clock_grace.is_none_or(|span| span == self.grace())
             && (other.space.is_none() || other.space == space)
     }
 }

@@ -74,7 +74,7 @@ impl Portion<'_> {
 }
 
 impl<'a> Reader<'a> {
-    /// A read at the time `now`: the store's [`query_time`](Engine::query_time), or a snapshot's.
+    /// A read at the time `now`: the store's [`query_time`](crate::shard::clock::StoreClock::query_time), or a snapshot's.
     pub fn new(engine: &'a Engine, view: &'a View, now: i64, options: &ReadOptions) -> Self {
         let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
 
     /// What a row must satisfy.
     pub fn conditions<'f>(&'f self, filter: Option<&'f Prepared>) -> Conditions<'f> {
-        let deadline = self.deadline.map(|at| (&*self.engine.clock, at));
+        let deadline = self.deadline.map(|at| (self.engine.clock.machine(), at));
         let skipped = self.partial.then_some(&self.skipped);
         Conditions { visible: self.view.visible, now: self.now, filter, skipped, deadline }
     }

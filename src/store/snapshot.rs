@@ -53,7 +53,7 @@ impl Snapshot {
     pub(super) fn newest(store: &Store) -> Result<Self> {
         let Handle { engine, cursors, .. } = &*store.handle;
         engine.check_usable()?;
-        let (view, time) = (engine.view.get(), engine.query_time());
+        let (view, time) = (engine.view.get(), engine.clock.query_time());
         Ok(Self { store: store.clone(), view, time, _open: cursors.open() })
     }
 
@@ -121,7 +121,7 @@ impl Snapshot {
 impl<'a> Moment<'a> {
     /// One of `store`, whose View the caller has taken just now.
     pub fn new(store: &'a Store, view: &'a SharedView) -> Self {
-        Self { handle: &store.handle, view, time: store.handle.engine.query_time() }
+        Self { handle: &store.handle, view, time: store.handle.engine.clock.query_time() }
     }
 
     /// What a walk's cursor has kept, at this one's time.
@@ -181,6 +181,13 @@ impl<'a> Moment<'a> {
         count_items(&self.reader(options)?, &scope.interval(), &mut false)
     }
 
+    /// How many items are hidden and still there; those that cannot be read are not counted.
+    pub fn count_expired(&self) -> Result<u64> {
+        let hidden = ReadOptions { partial: true, ..ReadOptions::default() };
+        let all = self.count(&Scope::Store, &ReadOptions { include_expired: true, ..hidden.clone() })?;
+        Ok(all.saturating_sub(self.count(&Scope::Store, &hidden)?))
+    }
+
     /// The vector at a place, if it embeds the text of that hash. What is damaged embeds nothing.
     pub fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
         match self.reader(&ReadOptions::default())?.embedding(place, hash) {
@@ -205,7 +212,7 @@ impl<'a> Moment<'a> {
         if !options.refresh_ttl {
             return;
         }
-        let now = self.handle.engine.query_time();
+        let now = self.handle.engine.clock.query_time();
         let due = |item: &&Item| {
             let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
             expires_at > now && worth_a_touch(ttl, now.saturating_add(ttl).saturating_sub(expires_at))

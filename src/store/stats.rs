@@ -75,6 +75,11 @@ pub struct Stats {
     pub touches_dropped: u64,
     /// Why background work last failed; it is tried again.
     pub background_error: Option<String>,
+    /// What the store makes of the wall clock: `ok`, or how far it is ahead of the last write and the time that has passed since, and for
+    /// how long it has agreed with the monotonic clock. Nothing is removed while it is ahead.
+    pub clock: String,
+    /// By how much, if it is ahead.
+    pub clock_ahead_seconds: Option<f64>,
     /// Segments that cannot be read, and derived files that are scanned around.
     pub damage: Vec<String>,
 }
@@ -83,9 +88,10 @@ pub struct Stats {
 pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
     let view = engine.view.get();
     let options = ReadOptions { partial: true, ..ReadOptions::default() };
-    let reader = Reader::new(engine, &view, engine.query_time(), &options);
+    let reader = Reader::new(engine, &view, engine.clock.query_time(), &options);
     let (open_cursors, oldest) = cursors.summary();
     let counters = &engine.counters;
+    let now = engine.clock.reading();
     let mut stats = Stats {
         items: count_items(&reader, &Scope::Store.interval(), &mut false)?,
         shards: view.shards.len() as u64,
@@ -99,6 +105,8 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
         swept: counters.swept.load(Ordering::Relaxed),
         touches_dropped: counters.touches_dropped.load(Ordering::Relaxed),
         background_error: engine.background_error(),
+        clock: now.describe(),
+        clock_ahead_seconds: now.verdict.ahead_seconds(),
         manifest_generation: engine.manifest_generation.load(Ordering::Relaxed),
         damage: engine.operation_ids.damage().into_iter().collect(),
         checkpoint_lsn: engine.installing.lock().manifest.checkpoint(),

@@ -115,9 +115,9 @@ impl World {
             17 => self.delete_range(input)?,
             18 => self.refresh(input)?,
             19 => self.clock.advance(Duration::from_millis(u64::from(input.byte()) * 40)),
-            20 => self.sweep()?,
+            20 => self.sweep(Store::sweep)?,
             21 => self.store.flush()?,
-            22 => self.store.compact()?,
+            22 => self.sweep(|store| store.compact().map(|report| report.swept))?,
             23 => return self.reopen(None),
             24 => return self.reopen(Some(Loss::None)),
             25 => return self.reopen(Some(Loss::AllUnsynced)),
@@ -318,10 +318,10 @@ impl World {
         Ok(())
     }
 
-    fn sweep(&mut self) -> Result<()> {
+    fn sweep(&mut self, sweep: impl FnOnce(&Store) -> Result<u64>) -> Result<()> {
         let (now, before) = (self.now(), self.model.len());
         self.model.retain(|_, item| item.expires_at.unwrap_or(NEVER) > now);
-        assert_eq!(self.store.sweep()?, (before - self.model.len()) as u64);
+        assert_eq!(sweep(&self.store)?, (before - self.model.len()) as u64);
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Frame {
     pub first_lsn: Lsn,
     /// LSNs that it takes: rows of files and operations.
     pub count: u32,
-    /// The raw wall clock, microseconds since 1970 UTC.
+    /// When it was written, microseconds since 1970 UTC.
     pub clock: i64,
     /// How the body is to be read: see `operations.rs`.
     pub flags: u8,
@@ -67,7 +67,7 @@ pub(crate) struct FrameHeader {
     pub flags: u8,
     pub first_lsn: Lsn,
     pub count: u32,
-    /// The writer's raw wall clock, microseconds since 1970 UTC.
+    /// When the writer took it to be, microseconds since 1970 UTC.
     pub clock: i64,
     /// Everything up to it was synced when the frame was written.
     pub durable_lsn: Lsn,

@@ -42,7 +42,7 @@
 //! 8       8     first LSN; of Closed, the LSN that the next operation will have
 //! 16      4     LSNs that the frame takes: one for each row of its files, then one for each operation; 0 for Closed
 //! 20      4     CRC-32C of the body, seeded with (salt, first LSN)
-//! 24      8     clock: the writer's raw wall clock, microseconds since 1970 UTC
+//! 24      8     clock: the writer's wall clock, microseconds since 1970 UTC; where that is ahead, the time it expects
 //! 32      8     durable LSN: everything up to it was known to be synced when the frame was written
 //! 40      4     zero
 //! 44      4     CRC-32C of the bytes before, seeded with (salt, offset of the frame in the file)
@@ -96,7 +96,7 @@ pub(crate) use operations::{
     Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_body, decode_operations, encode_extensions,
     encode_files, encode_operation,
 };
-pub(crate) use replay::{LogFacts, Tail, inspect, visit};
+pub(crate) use replay::{LogFacts, Tail, inspect, inspect_after, visit};
 pub(crate) use salvage::{Remains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
 pub(crate) use syncer::Syncer;
@@ -116,6 +116,16 @@ const FILE_BYTES_MAX: u64 = 4 << 30;
 
 /// There from a failed sync until the next writer. It need not outlive a power loss: then memory is gone, and doubt with it.
 const DOUBT_NAME: &str = "wal-doubt";
+
+/// A frame clock that is further ahead of log time does not raise it, in microseconds.
+pub(crate) const CLOCK_LEAP_MAX: i64 = 24 * 3_600 * 1_000_000;
+
+/// Log time after a frame with this clock. Builds before log time wrote whatever the wall clock said: a leap is not believed.
+fn log_time_after(log_time: Option<i64>, clock: i64) -> i64 {
+    let Some(log_time) = log_time else { return clock };
+    let leaps = clock.saturating_sub(log_time) > CLOCK_LEAP_MAX;
+    if leaps { log_time } else { log_time.max(clock) }
+}
 
 /// The name of a log file.
 pub(crate) fn file_name(id: u64) -> String {

@@ -10,7 +10,9 @@ use super::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use super::header::{FileHeader, HeaderState};
 use super::operations::{Body, decode_body};
 use super::window::Window;
-use super::{DOUBT_NAME, FILE_BYTES_MAX, HEADERS_BYTES, LogFile, Predecessor, file_id, file_name};
+use super::{
+    CLOCK_LEAP_MAX, DOUBT_NAME, FILE_BYTES_MAX, HEADERS_BYTES, LogFile, Predecessor, file_id, file_name, log_time_after,
+};
 use crate::codec::seed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
@@ -54,8 +56,10 @@ pub(crate) struct LogFacts {
     /// The log holds every operation after this one, up to `last_lsn`.
     pub base_lsn: Lsn,
     pub last_lsn: Lsn,
-    /// Raw clock of the newest frame, microseconds since 1970 UTC; 0 for none.
+    /// Clock of the newest frame, as it is, microseconds since 1970 UTC; 0 for none.
     pub newest_clock: i64,
+    /// The newest clock that is believed; none before the first frame.
+    pub log_time: Option<i64>,
     /// Everything up to it was durable for certain.
     pub durable_lsn: Lsn,
     /// The chain, oldest first.
@@ -87,6 +91,16 @@ impl LogFacts {
 
 /// Reads what the log says about itself, from the file `first_file_id` on; 0 for the very first, if there is any yet.
 pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) -> Result<LogFacts> {
+    inspect_after(storage, store_id, first_file_id, None)
+}
+
+/// The same where the log time before these files is known.
+pub(crate) fn inspect_after(
+    storage: &dyn Storage,
+    store_id: u64,
+    first_file_id: u64,
+    log_time: Option<i64>,
+) -> Result<LogFacts> {
     let listed = storage.list()?;
     let doubt = listed.iter().any(|(name, _)| name == DOUBT_NAME);
     let mut ids: Vec<u64> = listed.iter().filter_map(|(name, _)| file_id(name)).collect();
@@ -96,6 +110,7 @@ pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) 
         base_lsn: 0,
         last_lsn: 0,
         newest_clock: 0,
+        log_time,
         durable_lsn: 0,
         files: Vec::new(),
         unused: Vec::new(),
@@ -106,7 +121,7 @@ pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) 
         doubt,
     };
     ids.retain(|&id| id >= first_file_id);
-    let mut inspection = Inspection { storage, store_id, facts };
+    let mut inspection = Inspection { storage, store_id, facts, log_time_is_vague: false };
     inspection.facts.tail = match inspection.read_headers(&ids, first_file_id)? {
         Ok(used) => inspection.read_files(&used)?,
         Err(tail) => tail,
@@ -151,6 +166,8 @@ struct Inspection<'a> {
     storage: &'a dyn Storage,
     store_id: u64,
     facts: LogFacts,
+    /// Log time comes from a file before the first one alone, and may have leapt there.
+    log_time_is_vague: bool,
 }
 
 impl Inspection<'_> {
@@ -240,6 +257,10 @@ impl Inspection<'_> {
         self.facts.last_lsn = base.last_lsn;
         self.facts.durable_lsn = base.last_lsn;
         self.facts.newest_clock = base.clock;
+        if base.file != 0 {
+            self.log_time_is_vague = self.facts.log_time.is_none();
+            self.facts.log_time = Some(log_time_after(self.facts.log_time, base.clock));
+        }
         self.facts.chain = base.chain;
     }
 
@@ -279,6 +300,11 @@ impl Inspection<'_> {
     fn accept(&mut self, header: &FrameHeader, end: u64) {
         self.facts.last_lsn = header.last_lsn();
         self.facts.newest_clock = header.clock;
+        let vague = std::mem::take(&mut self.log_time_is_vague);
+        // A frame that is a day behind shows that the clock before it was wrong.
+        let before =
+            self.facts.log_time.filter(|&before| !vague || before.saturating_sub(header.clock) <= CLOCK_LEAP_MAX);
+        self.facts.log_time = Some(log_time_after(before, header.clock));
         self.facts.durable_lsn = self.facts.durable_lsn.max(header.durable_lsn);
         self.facts.chain = header.extend(self.facts.chain);
         if let Some(file) = self.facts.files.last_mut() {

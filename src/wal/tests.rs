@@ -523,6 +523,49 @@ fn a_large_body_is_written_from_where_it_is() {
     assert_eq!(frame(2, &operations[1..2]), frames[1]);
 }
 
+#[test]
+fn a_frame_that_leaps_does_not_raise_log_time() {
+    const HOUR: i64 = 3_600 * 1_000_000;
+    let read = |clocks: &[i64], before: Option<i64>| {
+        let storage = SimStorage::new(10);
+        let mut writer = started(&storage, 1, 1 << 20);
+        for &hour in clocks {
+            let frame = Frame { clock: hour * HOUR, ..frame(writer.last_lsn() + 1, &[delete(1)]) };
+            writer.write(&[frame], 0).unwrap();
+        }
+        let facts = inspect_after(&storage, STORE, 0, before.map(|hour| hour * HOUR)).unwrap();
+        facts.log_time.map(|micros| micros / HOUR)
+    };
+    for (clocks, before, log_time) in [
+        (&[][..], None, None),
+        (&[], Some(7), Some(7)),
+        (&[100, 101], None, Some(101)),
+        (&[100, 9_000, 101], None, Some(101)),
+        (&[9_000, 101], Some(100), Some(101)),
+        (&[124], Some(100), Some(124)),
+        (&[125], Some(100), Some(100)),
+        (&[124, 148, 1], Some(100), Some(148)),
+    ] {
+        assert_eq!(read(clocks, before), log_time, "{clocks:?} after {before:?}");
+    }
+}
+
+#[test]
+fn log_time_begins_with_the_file_before_unless_the_first_frame_belies_it() {
+    const HOUR: i64 = 3_600 * 1_000_000;
+    for (before, then, log_time) in [(100, 99, 100), (100, 110, 110), (100, 900, 100), (9_000, 100, 100)] {
+        let storage = SimStorage::new(11);
+        let mut writer = started(&storage, 1, 1 << 20);
+        writer.write(&[Frame { clock: before * HOUR, ..frame(1, &[delete(1)]) }], 0).unwrap();
+        writer.close(before * HOUR).unwrap();
+        let mut writer = reopened(&storage).unwrap();
+        writer.write(&[Frame { clock: then * HOUR, ..frame(2, &[delete(1)]) }], 1).unwrap();
+        let second = inspect(&storage, STORE, 0).unwrap().files[1].id;
+        let facts = inspect(&storage, STORE, second).unwrap();
+        assert_eq!(facts.log_time, Some(log_time * HOUR), "{before} {then}");
+    }
+}
+
 /// Writes, syncs, rotates and closes; `set_tag` counts what was synced.
 fn run(storage: &SimStorage, random: &mut Random) -> Result<()> {
     let mut writer = reopened(storage)?;

@@ -1,33 +1,31 @@
-//! Keeping house: expired items, room in the log and for deletes, checkpoints, and the unmapping of retired segments.
+//! Keeping house: the clock, expired items, room in the log and for deletes, checkpoints, and the unmapping of retired segments.
 //!
 //! Invariants:
 //! * Nothing here waits for a merge or for a graph, so that a long build holds up none of it.
+//! * A sweep that the clock does not allow holds up nothing else.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Worker;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::file_names::RESERVE;
 use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
-use crate::shard::decide::{Write, Written};
 use crate::shard::install::checkpoint;
-use crate::sync::Ordering;
-use crate::types::Scope;
-
-const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 impl Worker {
     /// One round; `swept` is when the last sweep began, `idle` since when there has been no write, and which one was the last.
     pub(super) fn keep_house(&self, swept: &mut Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
         self.bury();
         let now = self.engine.clock.monotonic();
-        if self.sweep_every.is_some_and(|period| now.saturating_sub(*swept) >= period) {
-            *swept = now;
-            self.sweep()?;
-        }
+        let clock = self.keep_clock();
+        let expired = self.sweep_if_due(now, swept);
+        self.keep_files(now, idle).and(clock).and(expired)
+    }
+
+    fn keep_files(&self, now: Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
         self.adopt_imports()?;
         self.relieve_log()?;
         self.keep_reserve();
@@ -52,73 +50,6 @@ impl Worker {
             is_quiet && !self.young(&view, index).is_empty()
         };
         if (0..view.shards.len()).any(is_due) { checkpoint(&self.engine) } else { Ok(()) }
-    }
-
-    /// Deletes items that have expired; returns how many.
-    pub fn sweep(&self) -> Result<u64> {
-        self.check_clock()?;
-        let mut swept = 0;
-        loop {
-            let expired = self.expired(self.engine.tuning.sweep_batch)?;
-            let full = expired.len() == self.engine.tuning.sweep_batch;
-            if !expired.is_empty() {
-                let deleted = self.delete(&expired)?;
-                self.engine.counters.swept.fetch_add(deleted, Ordering::Relaxed);
-                swept += deleted;
-                if deleted == 0 {
-                    return Ok(swept);
-                }
-            }
-            if !full {
-                return Ok(swept);
-            }
-        }
-    }
-
-    /// Deletes what is still expired; where one item is damaged, all others.
-    fn delete(&self, expired: &[Write]) -> Result<u64> {
-        let written = match self.pipeline.write(expired) {
-            Err(error) if error.kind() == ErrorKind::Damaged && expired.len() > 1 => {
-                return expired.iter().map(|one| self.delete(std::slice::from_ref(one))).sum();
-            }
-            Err(error) if error.kind() == ErrorKind::Damaged => return Ok(0),
-            other => other?,
-        };
-        Ok(written.iter().filter(|written| **written == Written::Deleted(true)).count() as u64)
-    }
-
-    /// A clock that jumped would expire everything at once.
-    fn check_clock(&self) -> Result<()> {
-        let (at_open, monotonic) = self.opened_at;
-        let elapsed = self.engine.clock.monotonic().saturating_sub(monotonic);
-        let expected = at_open.saturating_add((elapsed + DAY).as_micros() as i64);
-        if self.engine.clock.now() > expected {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "the wall clock is more than a day ahead of the time that has passed since the store was opened; \
-                 nothing was swept. Set the clock, or reopen the store if it is right",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Up to `limit` items that have expired by now.
-    fn expired(&self, limit: usize) -> Result<Vec<Write>> {
-        let (view, now) = (self.engine.view.get(), self.engine.query_time());
-        let mut writes = Vec::new();
-        for shard in view.shards_in(&Scope::Store.interval()) {
-            for part in shard.parts() {
-                if writes.len() >= limit {
-                    break;
-                }
-                match part.expired(view.visible, now, limit - writes.len(), &mut writes) {
-                    // What is damaged keeps its expired items; the others go.
-                    Err(error) if error.kind() == ErrorKind::Damaged => {}
-                    other => other?,
-                }
-            }
-        }
-        Ok(writes)
     }
 
     /// Unmaps retired segments that no reader holds any more.

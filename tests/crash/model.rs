@@ -98,7 +98,7 @@ impl Model {
                 Outcome::Done
             }
             Operation::Read(key) => self.read(key, clock),
-            Operation::Sweep => self.sweep(clock),
+            Operation::Sweep | Operation::Compact => self.sweep(clock),
             Operation::Flush => {
                 self.frame(clock, |_| Some(()));
                 Outcome::Done
@@ -108,7 +108,7 @@ impl Model {
                 self.settings.extend(json.iter().map(|json| ((*name).to_owned(), json.clone())));
                 Outcome::Done
             }
-            Operation::Compact | Operation::Advance(_) => Outcome::Done,
+            Operation::Advance(_) => Outcome::Done,
         }
     }
 

@@ -116,7 +116,7 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
         }
         Operation::Sweep => store.sweep().map(Outcome::Swept),
         Operation::Flush => store.flush().map(|()| Outcome::Done),
-        Operation::Compact => store.compact().map(|()| Outcome::Done),
+        Operation::Compact => store.compact().map(|report| Outcome::Swept(report.swept)),
         Operation::Setting(name, json) => store.set_setting(name, json.as_deref()).map(|()| Outcome::Done),
         Operation::Advance(span) => {
             clock.advance(*span);

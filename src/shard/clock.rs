@@ -1,0 +1,469 @@
+//! The one clock of a store: what is hidden, what may be removed, and what frames say the time is.
+//!
+//! Four times play a part. The *wall clock* is what the machine believes. The *monotonic clock* only measures spans. *Log time* is the
+//! newest frame clock that was trusted. The *expected time* is log time plus the monotonic time since it was noted.
+//!
+//! | wall clock | reads hide by | a frame says | a sweep removes by |
+//! |---|---|---|---|
+//! | at most a day ahead of the expected time | the later of wall clock and log time | the wall clock | what reads hide by |
+//! | further ahead | the same, so a correction shows everything again | the expected time | nothing |
+//!
+//! A wall clock that is ahead is believed once it has agreed with the monotonic clock for the grace, or when somebody says that it is
+//! right; log time is the wall clock from then on. A store without a frame has no log time, and trusts every clock.
+//!
+//! Invariants:
+//! * Nothing else asks the machine for the time of day. A batch, a read and a round of a sweep take one [`Reading`] each.
+//! * No frame raises log time by more than a day over the expected time. Log time that is too low only delays removal.
+//! * Decisions are those of [`Course`], a value without a lock or a clock in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::ClockState;
+use crate::storage::Clock;
+use crate::sync::{AtomicI64, Mutex, Ordering};
+use crate::wal::CLOCK_LEAP_MAX;
+
+/// How far wall clock and monotonic clock may drift apart in the grace and still agree.
+const AGREEMENT: i64 = 60 * 1_000_000;
+
+/// Each of these parts of the grace that has passed is worth a manifest, so that opens add up.
+const SAVED_PARTS: u64 = 32;
+
+/// One moment, as everything that happens in it sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// The machine's wall clock.
+    pub wall: i64,
+    pub monotonic: Duration,
+    /// What has expired by then is hidden.
+    pub query_time: i64,
+    /// What frames of this moment say.
+    pub frame_clock: i64,
+    pub verdict: Verdict,
+}
+
+/// What the store makes of the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Trusted,
+    /// It is ahead of the expected time by `by` microseconds, and has agreed with the monotonic clock for `agreed` of `grace`.
+    Ahead {
+        by: i64,
+        agreed: u64,
+        grace: u64,
+    },
+}
+
+impl Verdict {
+    /// By how much the wall clock is ahead, for stats.
+    pub fn ahead_seconds(&self) -> Option<f64> {
+        match *self {
+            Self::Trusted => None,
+            Self::Ahead { by, .. } => Some(by as f64 / 1e6),
+        }
+    }
+}
+
+impl Reading {
+    /// What has expired by then may be removed; `None` for nothing.
+    pub fn removal_time(&self) -> Option<i64> {
+        match self.verdict {
+            Verdict::Trusted => Some(self.query_time),
+            Verdict::Ahead { .. } => None,
+        }
+    }
+
+    /// The same, or why nothing may be removed and what to do about it.
+    pub fn check_removal(&self) -> Result<i64> {
+        let Verdict::Ahead { by, agreed, grace } = self.verdict else { return Ok(self.query_time) };
+        let (by, agreed, grace) = (span(by.unsigned_abs()), span(agreed), span(grace));
+        Err(Error::new(
+            ErrorKind::Busy,
+            format!(
+                "the wall clock is {by} ahead of the last write and the time that has passed since; expired items are hidden, but \
+                 none is removed. Set the clock; if it is right, accept it (accept_clock), or wait: it is believed once it has \
+                 agreed with the monotonic clock for {grace} ({agreed} so far)"
+            ),
+        ))
+    }
+
+    /// The verdict in a few words, for stats.
+    pub fn describe(&self) -> String {
+        match self.verdict {
+            Verdict::Trusted => "ok".to_owned(),
+            Verdict::Ahead { by, agreed, grace } => {
+                format!("{} ahead, agreed for {} of {}", span(by.unsigned_abs()), span(agreed), span(grace))
+            }
+        }
+    }
+}
+
+/// A span for people.
+fn span(micros: u64) -> String {
+    let seconds = micros as f64 / 1e6;
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}
+
+/// Log time and the state of a jump: what the next reading is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Course {
+    log_time: Option<i64>,
+    /// The monotonic clock when log time was noted.
+    noted_at: Duration,
+    jump: Option<Jump>,
+    /// Agreement that earlier opens have seen, until the first observation of this one.
+    carried: u64,
+}
+
+/// A wall clock that is ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Jump {
+    /// Wall clock minus monotonic clock when it was first seen.
+    offset: i64,
+    /// The monotonic clock at the last observation that agreed.
+    seen_at: Duration,
+    agreed: u64,
+}
+
+impl Course {
+    /// The course of a store that is opened with what recovery found.
+    pub fn begin(recovered: Option<ClockState>, monotonic: Duration) -> Self {
+        let (log_time, carried) =
+            (recovered.map(|state| state.log_time), recovered.map_or(0, |state| state.agreed_micros));
+        Self { log_time, noted_at: monotonic, jump: None, carried }
+    }
+
+    /// What a manifest keeps.
+    pub fn state(&self) -> Option<ClockState> {
+        self.log_time.map(|log_time| ClockState { log_time, agreed_micros: self.agreed() })
+    }
+
+    fn agreed(&self) -> u64 {
+        self.jump.map_or(self.carried, |jump| jump.agreed)
+    }
+
+    /// The expected time, if there is one and the wall clock is ahead of it.
+    fn ahead_of(&self, wall: i64, monotonic: Duration) -> Option<i64> {
+        let expected = self.log_time?.saturating_add(micros(monotonic.saturating_sub(self.noted_at)));
+        (wall.saturating_sub(expected) > CLOCK_LEAP_MAX).then_some(expected)
+    }
+
+    /// After a look at both clocks: a jump begins, goes on, begins anew, is over, or is believed.
+    pub fn observed(&self, wall: i64, monotonic: Duration, grace: Duration) -> Self {
+        if self.ahead_of(wall, monotonic).is_none() {
+            return Self { jump: None, carried: 0, ..*self };
+        }
+        let offset = wall.saturating_sub(micros(monotonic));
+        let jump = match self.jump {
+            None => Jump { offset, seen_at: monotonic, agreed: self.carried },
+            Some(jump) if offset.abs_diff(jump.offset) <= AGREEMENT as u64 => {
+                let agreed = jump.agreed.saturating_add(micros(monotonic.saturating_sub(jump.seen_at)) as u64);
+                Jump { seen_at: monotonic.max(jump.seen_at), agreed, ..jump }
+            }
+            Some(_) => Jump { offset, seen_at: monotonic, agreed: 0 },
+        };
+        if jump.agreed >= micros(grace) as u64 {
+            return self.accepted(wall, monotonic);
+        }
+        Self { jump: Some(jump), carried: 0, ..*self }
+    }
+
+    /// The wall clock is right: log time is what it says, be that earlier or later.
+    pub fn accepted(&self, wall: i64, monotonic: Duration) -> Self {
+        Self { log_time: Some(wall), noted_at: monotonic, jump: None, carried: 0 }
+    }
+
+    /// After a frame with this clock, which a reading gave at `monotonic`.
+    pub fn with_frame(&self, clock: i64, monotonic: Duration) -> Self {
+        match self.log_time {
+            Some(log_time) if clock <= log_time => *self,
+            _ => Self { log_time: Some(clock), noted_at: monotonic, ..*self },
+        }
+    }
+
+    /// What a moment is to everything that happens in it.
+    pub fn reading(&self, wall: i64, monotonic: Duration, grace: Duration) -> Reading {
+        let query_time = wall.max(self.log_time.unwrap_or(i64::MIN));
+        match self.ahead_of(wall, monotonic) {
+            None => Reading { wall, monotonic, query_time, frame_clock: wall, verdict: Verdict::Trusted },
+            Some(expected) => {
+                let (by, grace) = (wall.saturating_sub(expected), micros(grace) as u64);
+                let verdict = Verdict::Ahead { by, agreed: self.agreed(), grace };
+                Reading { wall, monotonic, query_time, frame_clock: expected, verdict }
+            }
+        }
+    }
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// The clock of one open store.
+pub(crate) struct StoreClock {
+    machine: Arc<dyn Clock>,
+    grace: Duration,
+    /// As in the course, the earliest time for none: reads need no more of it, and take no lock.
+    log_time: AtomicI64,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    course: Course,
+    /// The agreement that the newest manifest knows of.
+    saved_agreement: u64,
+    /// Log time was set without a frame, and no manifest knows of it.
+    unsaved_log_time: bool,
+}
+
+impl StoreClock {
+    pub fn new(machine: Arc<dyn Clock>, grace: Duration, recovered: Option<ClockState>) -> Self {
+        let course = Course::begin(recovered, machine.monotonic());
+        let (saved_agreement, log_time) = (course.agreed(), AtomicI64::new(i64::MIN));
+        let kept = Mutex::new(Kept { course, saved_agreement, unsaved_log_time: false });
+        let clock = Self { machine, grace, log_time, kept };
+        clock.reading();
+        clock
+    }
+
+    /// The moment that is now. To take it is to observe the clocks.
+    pub fn reading(&self) -> Reading {
+        let mut kept = self.kept.lock();
+        let (wall, monotonic) = (self.machine.now(), self.machine.monotonic());
+        let before = kept.course;
+        kept.course = before.observed(wall, monotonic, self.grace);
+        kept.unsaved_log_time |= kept.course.log_time != before.log_time;
+        self.show(&kept);
+        kept.course.reading(wall, monotonic, self.grace)
+    }
+
+    /// The query time of [`StoreClock::reading`], for reads, which need nothing else.
+    pub fn query_time(&self) -> i64 {
+        self.machine.now().max(self.log_time.load(Ordering::Relaxed))
+    }
+
+    /// A frame was written with this clock, taken at `monotonic`.
+    pub fn note_frame(&self, clock: i64, monotonic: Duration) {
+        let mut kept = self.kept.lock();
+        kept.course = kept.course.with_frame(clock, monotonic);
+        self.show(&kept);
+    }
+
+    fn show(&self, kept: &Kept) {
+        self.log_time.store(kept.course.log_time.unwrap_or(i64::MIN), Ordering::Relaxed);
+    }
+
+    /// Somebody says that the wall clock is right.
+    pub fn accept(&self) {
+        let mut kept = self.kept.lock();
+        kept.course = kept.course.accepted(self.machine.now(), self.machine.monotonic());
+        kept.unsaved_log_time = true;
+        self.show(&kept);
+    }
+
+    /// What the next manifest is to keep.
+    pub fn state(&self) -> Option<ClockState> {
+        self.kept.lock().course.state()
+    }
+
+    /// A manifest with this state is durable.
+    pub fn note_saved(&self, state: Option<ClockState>) {
+        let mut kept = self.kept.lock();
+        kept.saved_agreement = state.map_or(0, |state| state.agreed_micros);
+        if state == kept.course.state() {
+            kept.unsaved_log_time = false;
+        }
+    }
+
+    /// Whether there is something that only a manifest can keep, and that is worth one.
+    pub fn is_unsaved(&self) -> bool {
+        let kept = self.kept.lock();
+        let (saved, now) = (kept.saved_agreement, kept.course.agreed());
+        let part = (micros(self.grace) as u64 / SAVED_PARTS).max(1);
+        kept.unsaved_log_time || now < saved || now - saved >= part
+    }
+
+    /// Time since some fixed moment, never going back.
+    pub fn monotonic(&self) -> Duration {
+        self.machine.monotonic()
+    }
+
+    /// The machine's clocks, for what measures spans only.
+    pub fn machine(&self) -> &dyn Clock {
+        &*self.machine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600 * 1_000_000;
+    const DAY: i64 = 24 * HOUR;
+    const YEAR: i64 = 365 * DAY;
+    const START: i64 = 1_000 * DAY;
+    const GRACE: Duration = Duration::from_secs(3_600);
+
+    fn hours(count: i64) -> Duration {
+        Duration::from_micros((count * HOUR) as u64)
+    }
+
+    fn at_start() -> Course {
+        Course::begin(Some(ClockState { log_time: START, agreed_micros: 0 }), Duration::ZERO)
+    }
+
+    /// Looks at a wall clock that is `offset` from the monotonic one, at each of the hours; the last one makes the reading.
+    fn watched(course: &Course, offset: i64, at: &[i64]) -> (Course, Reading) {
+        let (mut course, mut now) = (*course, (0, Duration::ZERO));
+        for &hour in at {
+            now = (START + offset + hour * HOUR, hours(hour));
+            course = course.observed(now.0, now.1, GRACE);
+        }
+        (course, course.reading(now.0, now.1, GRACE))
+    }
+
+    #[test]
+    fn a_reading_says_what_is_hidden_removed_and_written_by() {
+        for (offset, hour, hidden_by, written, removes) in [
+            (0, 0, START, START, true),
+            (0, 5, START + 5 * HOUR, START + 5 * HOUR, true),
+            (DAY, 5, START + DAY + 5 * HOUR, START + DAY + 5 * HOUR, true),
+            (DAY + 1, 5, START + DAY + 1 + 5 * HOUR, START + 5 * HOUR, false),
+            (YEAR, 5, START + YEAR + 5 * HOUR, START + 5 * HOUR, false),
+            (-3 * HOUR, 1, START, START - 2 * HOUR, true),
+            (-YEAR, 5, START, START - YEAR + 5 * HOUR, true),
+        ] {
+            let (_, reading) = watched(&at_start(), offset, &[hour]);
+            let found = (reading.query_time, reading.frame_clock, reading.removal_time());
+            assert_eq!(found, (hidden_by, written, removes.then_some(hidden_by)), "{offset} {hour}");
+        }
+    }
+
+    #[test]
+    fn no_frame_raises_log_time_by_more_than_a_day_over_the_expected_time() {
+        let mut course = at_start();
+        for (round, offset) in [YEAR, 10 * YEAR, DAY + 1, -YEAR, i64::MAX / 2, 0].into_iter().enumerate() {
+            let hour = round as i64 + 1;
+            let (seen, reading) = watched(&course, offset, &[hour]);
+            course = seen.with_frame(reading.frame_clock, reading.monotonic);
+            let expected = START + hour * HOUR;
+            assert!(course.log_time.unwrap() <= expected, "{offset}: {course:?}");
+            let (_, later) = watched(&course, YEAR / 2, &[hour]);
+            assert_eq!(later.frame_clock, expected, "the course goes on as if nothing had jumped: {offset}");
+        }
+        assert_eq!(course.log_time.unwrap(), START + 6 * HOUR);
+    }
+
+    #[test]
+    fn a_jump_is_believed_after_the_grace_and_not_if_it_ends_or_begins_anew() {
+        let (course, reading) = watched(&at_start(), YEAR, &[10]);
+        assert_eq!((course.agreed(), reading.removal_time()), (0, None), "it was just seen");
+        let half = (START + YEAR + 10 * HOUR + HOUR / 2, hours(10) + GRACE / 2);
+        let course = course.observed(half.0, half.1, GRACE);
+        assert_eq!(course.state(), Some(ClockState { log_time: START, agreed_micros: HOUR as u64 / 2 }));
+        let (believed, reading) = watched(&course, YEAR, &[11]);
+        let log_time = START + YEAR + 11 * HOUR;
+        assert_eq!(believed.state(), Some(ClockState { log_time, agreed_micros: 0 }));
+        assert_eq!(reading.removal_time(), Some(START + YEAR + 11 * HOUR));
+        // Slewed by less than a minute, it still agrees.
+        let (slewed, _) = watched(&course, YEAR + AGREEMENT, &[11]);
+        assert_eq!(slewed.log_time.unwrap(), START + YEAR + AGREEMENT + 11 * HOUR);
+        for (offset, why) in [(YEAR + AGREEMENT + 1, "a further jump"), (YEAR / 2, "a correction that is none")] {
+            let (anew, reading) = watched(&course, offset, &[11]);
+            assert_eq!((anew.state(), reading.removal_time()), (at_start().state(), None), "{why}");
+        }
+        let (over, reading) = watched(&course, DAY, &[11]);
+        assert_eq!((over.jump, over.carried), (None, 0));
+        assert!(reading.removal_time().is_some());
+    }
+
+    #[test]
+    fn the_grace_sums_over_opens_and_a_right_clock_in_between_ends_it() {
+        let state = |agreed_micros| Some(ClockState { log_time: START, agreed_micros });
+        let (mut agreed, mut opens) = (0, 0);
+        // Ten minutes an open, with days in between that nobody counts.
+        let believed = loop {
+            opens += 1;
+            let wall = START + YEAR + opens * DAY;
+            let course = Course::begin(state(agreed), Duration::ZERO).observed(wall, Duration::ZERO, GRACE);
+            assert_eq!(course.agreed(), agreed, "to open takes no time");
+            let later = course.observed(wall + HOUR / 6, GRACE / 6, GRACE);
+            if later.log_time.unwrap() != START {
+                break later;
+            }
+            agreed = later.agreed();
+        };
+        assert_eq!((opens, believed.log_time.unwrap()), (6, START + YEAR + 6 * DAY + HOUR / 6));
+        let right = Course::begin(state(HOUR as u64 / 2), Duration::ZERO).observed(START, Duration::ZERO, GRACE);
+        assert_eq!(right.agreed(), 0);
+    }
+
+    #[test]
+    fn an_accepted_clock_is_log_time_in_both_directions() {
+        for wall in [START + YEAR, START - YEAR] {
+            let course = at_start().accepted(wall, hours(3));
+            let reading = course.reading(wall + HOUR, hours(4), GRACE);
+            assert_eq!((reading.query_time, reading.removal_time()), (wall + HOUR, Some(wall + HOUR)));
+        }
+    }
+
+    #[test]
+    fn what_only_a_manifest_can_keep_is_known_until_one_does() {
+        let machine = crate::storage::sim::SimClock::new(START);
+        let recovered = Some(ClockState { log_time: START, agreed_micros: 0 });
+        let clock = StoreClock::new(Arc::new(machine.clone()), GRACE, recovered);
+        assert!(!clock.is_unsaved(), "a right clock is worth no manifest");
+        machine.set(START + YEAR);
+        clock.reading();
+        machine.advance(GRACE / 64);
+        clock.reading();
+        assert!(!clock.is_unsaved(), "too little to keep");
+        machine.advance(GRACE / 64);
+        clock.reading();
+        assert!(clock.is_unsaved());
+        clock.note_saved(clock.state());
+        assert!(!clock.is_unsaved());
+        machine.set(START);
+        clock.reading();
+        assert!(clock.is_unsaved(), "the next open must not go on with that");
+        clock.note_saved(clock.state());
+        clock.accept();
+        assert!(clock.is_unsaved());
+        clock.note_saved(clock.state());
+        assert!(!clock.is_unsaved());
+    }
+
+    #[test]
+    fn a_store_without_a_frame_takes_its_clock_from_the_first_one() {
+        let new = Course::begin(None, Duration::ZERO);
+        for wall in [START + YEAR, START] {
+            let course = new.observed(wall, hours(1), GRACE);
+            let reading = course.reading(wall, hours(1), GRACE);
+            assert_eq!((reading.query_time, reading.frame_clock, reading.removal_time()), (wall, wall, Some(wall)));
+            assert_eq!(course.state(), None);
+            assert_eq!(course.with_frame(wall, hours(1)).log_time, Some(wall));
+        }
+    }
+
+    #[test]
+    fn extreme_clocks_overflow_nothing() {
+        for wall in [i64::MIN, -1, 0, i64::MAX] {
+            for log_time in [i64::MIN, 0, i64::MAX] {
+                let state = Some(ClockState { log_time, agreed_micros: u64::MAX });
+                for monotonic in [Duration::ZERO, Duration::MAX] {
+                    let course = Course::begin(state, Duration::ZERO).observed(wall, monotonic, GRACE);
+                    let reading = course.reading(wall, monotonic, GRACE);
+                    assert!(reading.query_time >= wall);
+                    let _ = (reading.check_removal(), reading.describe(), course.accepted(wall, monotonic));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Removing what has expired, by ordinary deletes, and keeping what the store knows of its clock.
+//!
+//! Invariants:
+//! * Nothing is listed or deleted while the wall clock is ahead: each batch decides by the clock of its own commit.
+//! * A manifest keeps what the clock learned where no frame does; a failure to write it only delays removal.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Worker;
+use crate::error::{Error, ErrorKind, Result};
+use crate::shard::decide::{Write, Written};
+use crate::shard::install::checkpoint;
+use crate::sync::Ordering;
+use crate::types::Scope;
+
+/// What [`Store::compact`](crate::Store::compact) did, and what it had to leave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CompactReport {
+    /// Expired items that were removed first.
+    pub swept: u64,
+    /// Items that have expired by the wall clock and are still in files.
+    pub expired_left: u64,
+    /// Why they were left, and what to do about it.
+    pub expired_left_why: Option<String>,
+}
+
+/// What a sweep did.
+pub(super) struct Sweep {
+    pub swept: u64,
+    /// Why expired items are left, if any may be.
+    pub stopped: Result<()>,
+}
+
+impl Worker {
+    /// Deletes items that have expired; returns how many. What is damaged keeps its expired items; all others go.
+    pub fn sweep(&self) -> Result<u64> {
+        let Sweep { swept, stopped } = self.sweep_through()?;
+        match stopped {
+            Err(error) if error.kind() != ErrorKind::Damaged => Err(error),
+            _ => Ok(swept),
+        }
+    }
+
+    /// The same for a compaction, which goes on where the clock, damage or a full disk holds the sweep up.
+    pub(super) fn sweep_first(&self) -> Result<CompactReport> {
+        let Sweep { swept, stopped } = self.sweep_through()?;
+        let why = match stopped {
+            Ok(()) => None,
+            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Damaged | ErrorKind::DiskFull) => {
+                Some(error.to_string())
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(CompactReport { swept, expired_left: 0, expired_left_why: why })
+    }
+
+    fn sweep_through(&self) -> Result<Sweep> {
+        let (mut swept, mut damage) = (0, Ok(()));
+        loop {
+            let now = match self.engine.clock.reading().check_removal() {
+                Ok(now) => now,
+                Err(why) => return Ok(Sweep { swept, stopped: Err(why) }),
+            };
+            let expired = self.expired(now, self.engine.tuning.sweep_batch, &mut damage)?;
+            let full = expired.len() == self.engine.tuning.sweep_batch;
+            let deleted = match self.delete(&expired, &mut damage) {
+                Ok(deleted) => deleted,
+                Err(why) => return Ok(Sweep { swept, stopped: Err(why) }),
+            };
+            self.engine.counters.swept.fetch_add(deleted, Ordering::Relaxed);
+            swept += deleted;
+            let is_stuck = full && deleted == 0;
+            if is_stuck || !full {
+                // Where the clock jumped before the commit, nothing was deleted: that is no success.
+                let clock = self.engine.clock.reading().check_removal().map(drop);
+                return Ok(Sweep { swept, stopped: clock.and(damage) });
+            }
+        }
+    }
+
+    /// Deletes what is still expired; where one item is damaged, all others.
+    fn delete(&self, expired: &[Write], damage: &mut Result<()>) -> Result<u64> {
+        if expired.is_empty() {
+            return Ok(0);
+        }
+        let written = match self.pipeline.write(expired) {
+            Err(error) if error.kind() == ErrorKind::Damaged && expired.len() > 1 => {
+                return expired.iter().map(|one| self.delete(std::slice::from_ref(one), damage)).sum();
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                note(damage, error);
+                return Ok(0);
+            }
+            other => other?,
+        };
+        Ok(written.iter().filter(|written| **written == Written::Deleted(true)).count() as u64)
+    }
+
+    /// Up to `limit` items that have expired by `now`.
+    fn expired(&self, now: i64, limit: usize, damage: &mut Result<()>) -> Result<Vec<Write>> {
+        let view = self.engine.view.get();
+        let mut writes = Vec::new();
+        for shard in view.shards_in(&Scope::Store.interval()) {
+            for part in shard.parts() {
+                if writes.len() >= limit {
+                    break;
+                }
+                match part.expired(view.visible, now, limit - writes.len(), &mut writes) {
+                    // What is damaged keeps its expired items; the others go.
+                    Err(error) if error.kind() == ErrorKind::Damaged => note(damage, error),
+                    other => other?,
+                }
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Sweeps if the period is over; `swept` is when the last sweep began.
+    pub(super) fn sweep_if_due(&self, now: Duration, swept: &mut Duration) -> Result<()> {
+        if self.sweep_every.is_none_or(|period| now.saturating_sub(*swept) < period) {
+            return Ok(());
+        }
+        *swept = now;
+        self.sweep()?;
+        // The reason why an earlier one was refused is gone.
+        self.engine.set_background_error(None);
+        Ok(())
+    }
+
+    /// Looks at the clock, so that its agreement is counted though nobody writes, and keeps what that led to.
+    pub fn keep_clock(&self) -> Result<()> {
+        self.engine.clock.reading();
+        if self.engine.clock.is_unsaved() { checkpoint(&self.engine) } else { Ok(()) }
+    }
+
+    /// Takes the wall clock for right, durably.
+    pub fn accept_clock(&self) -> Result<()> {
+        self.engine.clock.accept();
+        checkpoint(&self.engine)
+    }
+}
+
+/// Keeps the first error.
+fn note(first: &mut Result<()>, error: Error) {
+    if first.is_ok() {
+        *first = Err(error);
+    }
+}
