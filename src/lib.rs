@@ -81,8 +81,8 @@ pub use filter::Filter;
 pub use query::{Address, Answer, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, ScanQuery};
 pub use storage::{Hot, ReadMode};
 pub use store::{
-    Batch, CheckReport, Cursor, GraphBuild, ImportOptions, ImportProgress, ImportReport, Listing, Options, Put,
-    ScanPage, Snapshot, Stats, Store, WriteResult,
+    Batch, CheckReport, Cursor, EndedHolder, GraphBuild, HolderKind, HoldersReport, ImportOptions, ImportProgress,
+    ImportReport, Listing, Options, Put, ScanPage, Snapshot, Stats, StillHeld, Store, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

@@ -6,13 +6,14 @@
 //! * `view` is replaced only under `applying`; readers clone it and hold nothing.
 //! * A failed write or sync of the log fences the engine for good; so does a failed apply.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
-use crate::manifest::{Manifest, Settings};
+use crate::manifest::{Manifest, SegmentEntry, Settings};
 use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
@@ -20,6 +21,7 @@ use crate::shard::accounts::Accounts;
 use crate::shard::decide::{Current, Write};
 use crate::shard::ingest::Logged;
 use crate::shard::log::Log;
+use crate::shard::older_views::OlderViews;
 use crate::shard::part::SharedPart;
 use crate::shard::{View, apply};
 use crate::storage::{Clock, Storage, lock};
@@ -63,6 +65,7 @@ pub(crate) struct Engine {
     pub durability: Durability,
     pub identity: Identity,
     pub view: Published<View>,
+    pub older_views: OlderViews,
     /// The apply lock.
     pub applying: Mutex<()>,
     pub log: Mutex<Log>,
@@ -144,6 +147,7 @@ impl Engine {
             durability,
             identity: start.identity,
             view: Published::new(Arc::new(start.view)),
+            older_views: OlderViews::default(),
             applying: Mutex::new(()),
             log: Mutex::new(start.log),
             manifest_generation: AtomicU64::new(start.installed.manifest.generation),
@@ -276,7 +280,18 @@ impl Engine {
     /// Shows readers a new View. The caller holds the apply lock.
     pub fn publish(&self, view: View, crowded: bool) {
         self.crowded.store(crowded, Ordering::Release);
-        drop(self.view.set(Arc::new(view)));
+        let number = self.view.get().number + 1;
+        self.older_views.note(self.view.set(Arc::new(View { number, ..view })));
+    }
+
+    /// The files of retired segments that somebody still reads, and that no part of the newest View needs.
+    pub fn retired_files(&self) -> Vec<String> {
+        let view = self.view.get();
+        let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
+        let needed: HashSet<String> = entries.flat_map(SegmentEntry::names).collect();
+        let retired = self.graveyard.lock().clone();
+        let files: BTreeSet<String> = retired.iter().flat_map(|part| part.entry.names()).collect();
+        files.into_iter().filter(|file| !needed.contains(file)).collect()
     }
 
     fn is_full(&self, active: &Active) -> bool {

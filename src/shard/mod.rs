@@ -17,6 +17,7 @@ pub(crate) mod graphs;
 pub(crate) mod ingest;
 pub(crate) mod install;
 pub(crate) mod log;
+pub(crate) mod older_views;
 pub(crate) mod part;
 pub(crate) mod recover;
 pub(crate) mod unpublished;
@@ -36,6 +37,8 @@ use crate::types::{Interval, Namespace};
 /// Everything a reader needs: which LSNs it sees, and the parts that hold them.
 #[derive(Clone)]
 pub(crate) struct View {
+    /// Counts the Views that were published since the open: the higher, the newer.
+    pub number: u64,
     /// The last LSN of a whole frame that is applied.
     pub visible: Lsn,
     /// In namespace order.
@@ -113,7 +116,7 @@ impl View {
     pub fn with_shard(&self, index: usize, shard: Shard) -> Self {
         let mut shards: Vec<_> = self.shards.to_vec();
         shards[index] = Arc::new(shard);
-        Self { visible: self.visible, shards: shards.into() }
+        Self { shards: shards.into(), ..*self }
     }
 }
 

@@ -194,7 +194,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
             Ok(Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments }))
         })
         .collect::<Result<_>>()?;
-    let mut view = View { visible: manifest.reflected, shards: shards.into() };
+    let mut view = View { number: 0, visible: manifest.reflected, shards: shards.into() };
     let mut newest_clock = 0;
     if let Some(log) = &facts.log {
         replay(&**storage, log, &manifest, &keys, &mut view)?;

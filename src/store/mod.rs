@@ -8,6 +8,7 @@
 
 mod earn;
 mod embeddings;
+mod holders;
 mod import;
 mod listing;
 mod open;
@@ -37,6 +38,7 @@ use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
 pub use crate::worker::GraphBuild;
+pub use holders::{EndedHolder, HolderKind, HoldersReport, StillHeld};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub use listing::Listing;
 pub(crate) use open::open_with;
@@ -47,8 +49,8 @@ pub use walk::{Cursor, ScanPage};
 pub use write::{Batch, Put, WriteResult};
 
 use embeddings::Embeddings;
+use holders::Holders;
 use snapshot::Moment;
-use walk::Cursors;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
 #[derive(Clone)]
@@ -61,7 +63,7 @@ struct Handle {
     engine: Arc<Engine>,
     pipeline: Arc<Pipeline>,
     worker: Arc<Worker>,
-    cursors: Arc<Cursors>,
+    holders: Arc<Holders>,
     embeddings: Embeddings,
     options: Options,
     guards: open::Guards,
@@ -211,7 +213,10 @@ impl Store {
 
     /// One page of a walk in (namespace, key) order. The first page takes a snapshot, which `after` carries on.
     pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        self.now(|moment| after.map_or(moment, |after| moment.of_view(&after.view)).scan(query, after))
+        let Some(after) = after else { return self.now(|moment| moment.scan(query, None)) };
+        self.handle.engine.check_usable()?;
+        let view = after.holder.view()?;
+        Moment::new(self, &view).scan(query, Some(after))
     }
 
     /// The labels of namespaces that hold at least one item, in tuple order.
@@ -227,7 +232,7 @@ impl Store {
     /// What the store holds and does, for people and monitoring.
     pub fn stats(&self) -> Result<Stats> {
         self.handle.engine.check_usable()?;
-        stats::stats(&self.handle.engine, &self.handle.cursors)
+        stats::stats(&self.handle.engine, &self.handle.holders)
     }
 
     /// Returns once everything acknowledged so far survives a power loss.
@@ -336,6 +341,7 @@ impl Handle {
         if crate::storage::lock::fork_generation() != self.engine.fork_generation || !self.engine.mark_closed() {
             return Ok(());
         }
+        self.holders.close();
         let _alone = self.calls.write();
         self.worker.join();
         let closed = {
