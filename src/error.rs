@@ -43,6 +43,8 @@ pub enum ErrorKind {
     Forked,
     /// The store has been closed.
     Closed,
+    /// A purge has removed what the snapshot, cursor or listing could show. Take a new one.
+    SnapshotGone,
     /// The caller's deadline passed before the answer was complete.
     DeadlineExceeded,
     /// The store or its directory is read-only.

@@ -82,8 +82,9 @@ pub use filter::Filter;
 pub use query::{Address, Answer, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, ScanQuery};
 pub use storage::{Hot, ReadMode};
 pub use store::{
-    Batch, CheckReport, CompactReport, Cursor, GraphBuild, ImportOptions, ImportProgress, ImportReport, Listing,
-    LossReport, LostItem, Options, Put, SalvageReport, ScanPage, Snapshot, Stats, Store, WriteResult,
+    Batch, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, HolderKind, HoldersReport, ImportOptions,
+    ImportProgress, ImportReport, Listing, LossReport, LostItem, Options, Put, SalvageReport, ScanPage, Snapshot,
+    Stats, StillHeld, Store, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

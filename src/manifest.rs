@@ -332,7 +332,8 @@ mod tests {
     fn the_bytes_of_a_manifest_are_fixed() {
         let space = Some(VectorSpace { dims: 3, metric: Metric::L2 });
         let ids = Ids { store_id: 11, secret: [1, 2], incarnation: 5 };
-        let manifest = Manifest { settings: example().settings, ..Manifest::new(ids, space, &[]) };
+        let clock = Some(ClockState { log_time: -5, agreed_micros: 7 });
+        let manifest = Manifest { settings: example().settings, clock, ..Manifest::new(ids, space, &[]) };
         let golden: String = manifest.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(golden, include_str!("manifest/golden.txt").split_whitespace().collect::<String>());
     }

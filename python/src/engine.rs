@@ -1,6 +1,7 @@
 //! The engine: opening, writing, upkeep. Its reads are those of `reader.rs`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -231,6 +232,12 @@ impl Engine {
         Ok(slf.as_super().get().store(slf.py())?.vector_space().map(|space| opening::metric_name(space.metric)))
     }
 
+    /// How many purges have begun since the store was opened: what was read before the last one should be let go of.
+    #[getter]
+    fn purge_epoch(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Ok(slf.as_super().get().store(slf.py())?.purge_epoch())
+    }
+
     fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         slf.as_super().get().store(slf.py())?;
         Ok(slf)
@@ -247,6 +254,16 @@ impl Engine {
             Err(_) => "Engine(closed)".into(),
         }
     }
+}
+
+/// Ends every snapshot, listing and scan of a moment before now, as a purge does, after `grace` seconds. For tests.
+#[pyfunction]
+#[pyo3(name = "_end_snapshots_before_now")]
+pub(crate) fn end_snapshots_before_now<'py>(engine: &Bound<'py, Engine>, grace: f64) -> PyResult<Bound<'py, PyAny>> {
+    let (py, store) = (engine.py(), engine.as_super().get().store(engine.py())?);
+    let grace = Duration::try_from_secs_f64(grace).map_err(|error| invalid_value(py, error.to_string()))?;
+    let report = detached(py, || store.end_snapshots_before_now(grace))?;
+    to_dict(py, &report)
 }
 
 fn write<'py>(slf: &Bound<'py, Engine>, batch: Batch) -> PyResult<Bound<'py, PyList>> {

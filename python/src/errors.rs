@@ -28,6 +28,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Io => "IoError",
         ErrorKind::Forked => "ForkedError",
         ErrorKind::Closed => "ClosedError",
+        ErrorKind::SnapshotGone => "SnapshotGoneError",
         ErrorKind::DeadlineExceeded => "DeadlineExceededError",
         ErrorKind::ReadOnly => "ReadOnlyError",
         // A kind of a newer engine.

@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! * The whole walk sees one moment; it holds one page of items at a time.
+//! * Once a purge has ended the walk, the items fetched before are let go of too, save those of its last page: nothing says of which
+//!   moment they are.
 //! * A forked child goes on with the items fetched before, and never waits for a thread that it does not have.
 
 use std::collections::VecDeque;
@@ -69,6 +71,9 @@ impl Scan {
         if place.left == 0 {
             place.next = None;
             return Ok(None);
+        }
+        if place.next.as_ref().is_some_and(Cursor::is_gone) {
+            place.page.clear();
         }
         while place.page.is_empty() {
             let Some(after) = &place.next else { return Ok(None) };

@@ -27,6 +27,7 @@ ALSO = {
     "IoError": (OSError,),
     "ForkedError": (RuntimeError,),
     "ClosedError": (ValueError,),
+    "SnapshotGoneError": (LookupError,),
     "DeadlineExceededError": (TimeoutError,),
     "ReadOnlyError": (PermissionError,),
     "PanicError": (RuntimeError,),

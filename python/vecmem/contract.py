@@ -144,6 +144,11 @@ def _check_labels(found: tuple[Any, ...]) -> None:
 _check_known_labels = functools.lru_cache(maxsize=1024)(_check_labels)
 
 
+def forget_labels() -> None:
+    """Forgets the namespaces that were checked, of all stores."""
+    _check_known_labels.cache_clear()
+
+
 def _not_a_label(label: Any, found: tuple[Any, ...]) -> str:
     reason = f"Namespace labels must be strings, but got {type(label).__name__}."
     try:

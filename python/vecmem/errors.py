@@ -109,6 +109,12 @@ class ClosedError(VecmemError, ValueError):
     kind = "closed"
 
 
+class SnapshotGoneError(VecmemError, LookupError):
+    """A purge has removed what the snapshot, listing or scan could show. Take a new one."""
+
+    kind = "snapshot_gone"
+
+
 class DeadlineExceededError(VecmemError, TimeoutError):
     """The deadline passed before the answer was complete."""
 

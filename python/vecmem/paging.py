@@ -7,6 +7,8 @@ thread or task and per question, the list behind its last page is kept.
 Invariants:
 * A page goes on in a kept list only if it begins where the page before ended, asked by the same thread or task with the
   same question within ``SECONDS``, and that thread or task has written nothing since. Any other page is read afresh.
+* A list from before a purge is gone on in no more: its next page is one of a new list, as of then. It is let go of at
+  the next use of the memory, and what it keeps of the store the engine takes away from it after a grace.
 * A forked child begins with an empty memory.
 * At most ``LISTINGS`` lists are kept, for they keep a moment of the store, and what was deleted since, from being
   cleaned up. Those whose time is over go at the next use of the memory, whoever uses it, or at the next upkeep of the
@@ -20,7 +22,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,21 +62,23 @@ class _Kept:
     listing: Any
     next_offset: int
     deadline: float
+    purge_epoch: int
 
 
 class PagingMemory:
     """The lists behind the last pages of one store; safe to use from many threads.
 
-    An owner of ``None`` is the one that calls.
+    An owner of ``None`` is the one that calls. ``purge_epoch`` is the engine's: how many purges have begun.
     """
 
-    def __init__(self, clock: Any = time.monotonic) -> None:
+    def __init__(self, clock: Any = time.monotonic, purge_epoch: Callable[[], int] = lambda: 0) -> None:
         self._clock = clock
+        self._purge_epoch = purge_epoch
         self._lock = ProcessLock(self._empty)
         self._empty()
 
     def _empty(self) -> None:
-        # In order of use, so of deadline as well: those whose time is over stand first.
+        # In order of use, so of deadline and epoch as well: those whose time is over, or before a purge, stand first.
         self._kept: OrderedDict[tuple[int, Hashable], _Kept] = OrderedDict()
 
     def take(self, owner: object | None, question: Hashable, offset: int) -> Any | None:
@@ -89,11 +93,16 @@ class PagingMemory:
             return None
         return kept.listing
 
-    def keep(self, owner: object | None, question: Hashable, listing: Any, next_offset: int) -> None:
-        """Keeps the listing for the page at ``next_offset``."""
+    def keep(
+        self, owner: object | None, question: Hashable, listing: Any, next_offset: int, purge_epoch: int | None = None
+    ) -> None:
+        """Keeps the listing for the page at ``next_offset``, unless a purge has begun since its ``purge_epoch``."""
         owner = current_owner() if owner is None else owner
-        kept = _Kept(weakref.ref(owner), listing, next_offset, self._clock() + SECONDS)
         with self._lock:
+            now = self._purge_epoch()
+            if purge_epoch not in (None, now):
+                return
+            kept = _Kept(weakref.ref(owner), listing, next_offset, self._clock() + SECONDS, now)
             self._kept[id(owner), question] = kept
             self._kept.move_to_end((id(owner), question))
             self._drop_late()
@@ -109,7 +118,7 @@ class PagingMemory:
                 del self._kept[place]
 
     def expire(self) -> None:
-        """Lets go of lists whose time is over, or whose thread or task has ended."""
+        """Lets go of lists whose time is over, whose thread or task has ended, or that are older than a purge."""
         if self._kept:
             with self._lock:
                 self._clean()
@@ -128,9 +137,9 @@ class PagingMemory:
             del self._kept[place]
 
     def _drop_late(self) -> None:
-        now = self._clock()
-        while self._kept and (self._first().deadline <= now or len(self._kept) > LISTINGS):
+        now, epoch = self._clock(), self._purge_epoch()
+        while self._kept:
+            first = next(iter(self._kept.values()))
+            if first.deadline > now and first.purge_epoch == epoch and len(self._kept) <= LISTINGS:
+                return
             self._kept.popitem(last=False)
-
-    def _first(self) -> _Kept:
-        return next(iter(self._kept.values()))

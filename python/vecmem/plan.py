@@ -18,7 +18,7 @@ from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
 from . import reads
 from ._vecmem import _VECTORS_PER_ITEM, Delete, Engine, Put
-from .contract import Search, checked, checked_get, checked_search, shown
+from .contract import Search, checked, checked_get, checked_search, forget_labels, shown
 from .embedding import Array, Embedder, Path, Texts, Vectors
 from .errors import LimitError
 from .index_rules import IndexRule
@@ -38,7 +38,16 @@ class Core:
     engine: Engine
     embedder: Embedder | None
     rules: tuple[IndexRule, ...]
-    pages: PagingMemory = field(default_factory=PagingMemory)
+    pages: PagingMemory = field(init=False)
+
+    def __post_init__(self) -> None:
+        engine = self.engine
+        self.pages = PagingMemory(purge_epoch=lambda: engine.purge_epoch)
+
+    def forget(self) -> None:
+        """Lets go of what memory keeps of items beyond a call: before a purge, which need not wait for it then."""
+        self.pages.clear()
+        forget_labels()
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from langgraph.store.base import GetOp, Item, ListNamespacesOp, MatchCondition, 
 from ._vecmem import Reader, _get_item, _search_items
 from .contract import Search
 from .embedding import Array
+from .errors import SnapshotGoneError
 from .paging import PagingMemory
 from .ranking import Ranking
 
@@ -84,21 +85,31 @@ def to_micros(time: datetime) -> int:
 def _page(
     source: Any, op: Search, vector: Array | None, asked: dict[str, Any], pages: Pages
 ) -> list[SearchItem] | None:
-    """A page of the list of the page before, or the first page of a list; ``None`` for a page of no known list."""
+    """A page of the list of the page before, or the first page of a list; ``None`` for a page of no known list.
+
+    A list that a purge ends amid its pages is made anew as of now, and the page is what stands there then.
+    """
     query = None if vector is None else op.query
     conditions = None if op.filter is None else repr(op.filter)
     question = (op.prefix, conditions, query, op.limit, asked["include_expired"], op.refresh_ttl)
+    epoch = source.purge_epoch
     kept = pages.memory.take(pages.owner, question, op.offset)
-    if kept is None:
-        if op.offset:
-            return None
-        snapshot = source.snapshot()
-        kept = snapshot.listing(**asked) if vector is None else Ranking(snapshot, vector, asked)
-    page: Any = kept.page(op.offset, op.limit)
-    items: list[SearchItem] = page if vector is not None else _search_items(page)
-    if len(items) == op.limit:
-        pages.memory.keep(pages.owner, question, kept, op.offset + op.limit)
-    return items
+    if kept is None and op.offset:
+        return None
+    for listing in (kept, None):
+        if listing is None:
+            epoch = source.purge_epoch
+            snapshot = source.snapshot()
+            listing = snapshot.listing(**asked) if vector is None else Ranking(snapshot, vector, asked)
+        try:
+            page: Any = listing.page(op.offset, op.limit)
+        except SnapshotGoneError:  # it goes on in a new list, and where another purge ends that one too, in none
+            continue
+        items: list[SearchItem] = page if vector is not None else _search_items(page)
+        if len(items) == op.limit:
+            pages.memory.keep(pages.owner, question, listing, op.offset + op.limit, epoch)
+        return items
+    return None
 
 
 def _merge(conditions: Iterable[MatchCondition]) -> list[str] | None:

@@ -6,9 +6,12 @@
 //! * An account is of the rows of one segment. What becomes of the segment, the account never knows: it is forgotten in time.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::segment::graph_scope::{GraphScope, Origin, Wanted};
+use crate::shard::View;
 use crate::sync::Mutex;
+use crate::types::Interval;
 
 /// Some rows of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +47,7 @@ pub(crate) struct Accounts {
 #[derive(Clone, Debug)]
 pub(crate) struct Scanned {
     pub file_id: u64,
-    pub rows: std::ops::Range<u32>,
+    pub rows: Range<u32>,
     pub scope: GraphScope,
     pub saved_ns: u64,
     /// What a graph would cost.
@@ -82,6 +85,28 @@ impl Accounts {
             table.due.push(place);
         }
         is_due
+    }
+
+    /// Closes the accounts of rows in an interval, and those of segments that the View has not.
+    pub fn forget(&self, view: &View, interval: &Interval) {
+        let mut there: HashMap<u64, Range<u32>> = HashMap::new();
+        for part in view.shards.iter().flat_map(|shard| &shard.segments) {
+            // A segment that cannot say which rows they are earns no graph.
+            let rows = part.rows_in(interval).map_or(0..u32::MAX, |(rows, ..)| rows);
+            there.insert(part.entry.file_id, rows);
+        }
+        self.keep_apart_from(&there);
+    }
+
+    /// Keeps only accounts of these segments, and none of the rows that are given with each.
+    fn keep_apart_from(&self, there: &HashMap<u64, Range<u32>>) {
+        let mut table = self.table.lock();
+        table.accounts.retain(|place, _| {
+            let gone = there.get(&place.file_id);
+            gone.is_some_and(|gone| gone.is_empty() || place.end <= gone.start || gone.end <= place.start)
+        });
+        let Table { accounts, due, .. } = &mut *table;
+        due.retain(|place| accounts.contains_key(place));
     }
 
     /// An account that has reached its cost; it begins anew, should the build fail.
@@ -145,6 +170,17 @@ mod tests {
         accounts.add(&scan(1, 1));
         assert!(accounts.take_due().is_none());
         assert!(accounts.add(&scan(1, 99)) && accounts.take_due().is_some());
+    }
+
+    #[test]
+    fn accounts_of_rows_that_are_forgotten_or_of_segments_that_are_gone_are_closed() {
+        let accounts = Accounts::new(8);
+        for (file_id, start, end) in [(1, 0, 4), (1, 4, 9), (1, 8, 12), (1, 12, 20), (2, 0, 9), (3, 0, 9)] {
+            assert!(accounts.add(&Scanned { rows: start..end, ..scan(file_id, 200) }));
+        }
+        accounts.keep_apart_from(&HashMap::from([(1, 4..12), (3, 7..7)]));
+        let left: Vec<_> = std::iter::from_fn(|| accounts.take_due()).map(|due| (due.file_id, due.rows)).collect();
+        assert_eq!(left, [(3, 0..9), (1, 12..20), (1, 0..4)]);
     }
 
     #[test]

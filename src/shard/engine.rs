@@ -6,13 +6,14 @@
 //! * `view` is replaced only under `applying`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, or sync of the directory, fences the engine for good; so does a failed apply.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
-use crate::manifest::{ClockState, Manifest, Settings};
+use crate::manifest::{ClockState, Manifest, SegmentEntry, Settings};
 use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
@@ -21,6 +22,7 @@ use crate::shard::clock::StoreClock;
 use crate::shard::decide::{Current, Write};
 use crate::shard::ingest::Logged;
 use crate::shard::log::Log;
+use crate::shard::older_views::OlderViews;
 use crate::shard::operation_ids::OperationIds;
 use crate::shard::part::SharedPart;
 use crate::shard::{View, apply};
@@ -65,6 +67,7 @@ pub(crate) struct Engine {
     pub durability: Durability,
     pub identity: Identity,
     pub view: Published<View>,
+    pub older_views: OlderViews,
     /// The apply lock.
     pub applying: Mutex<()>,
     pub log: Mutex<Log>,
@@ -151,6 +154,7 @@ impl Engine {
             durability,
             identity: start.identity,
             view: Published::new(Arc::new(start.view)),
+            older_views: OlderViews::default(),
             applying: Mutex::new(()),
             syncer: start.log.syncer(),
             log: Mutex::new(start.log),
@@ -283,7 +287,18 @@ impl Engine {
     /// Shows readers a new View. The caller holds the apply lock.
     pub fn publish(&self, view: View, crowded: bool) {
         self.crowded.store(crowded, Ordering::Release);
-        drop(self.view.set(Arc::new(view)));
+        let number = self.view.get().number + 1;
+        self.older_views.note(self.view.set(Arc::new(View { number, ..view })));
+    }
+
+    /// The files of retired segments that somebody still reads, and that no part of the newest View needs.
+    pub fn retired_files(&self) -> Vec<String> {
+        let view = self.view.get();
+        let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
+        let needed: HashSet<String> = entries.flat_map(SegmentEntry::names).collect();
+        let retired = self.graveyard.lock().clone();
+        let files: BTreeSet<String> = retired.iter().flat_map(|part| part.entry.names()).collect();
+        files.into_iter().filter(|file| !needed.contains(file)).collect()
     }
 
     fn is_full(&self, active: &Active) -> bool {

@@ -20,6 +20,7 @@ pub(crate) mod install;
 pub(crate) mod log;
 pub(crate) mod lost;
 pub(crate) mod missed;
+pub(crate) mod older_views;
 pub(crate) mod operation_ids;
 pub(crate) mod part;
 pub(crate) mod recover;
@@ -40,6 +41,8 @@ use crate::types::{Interval, Namespace};
 /// Everything a reader needs: which LSNs it sees, and the parts that hold them.
 #[derive(Clone)]
 pub(crate) struct View {
+    /// Counts the Views that were published since the open: the higher, the newer.
+    pub number: u64,
     /// The last LSN of a whole frame that is applied.
     pub visible: Lsn,
     /// In namespace order.
@@ -117,7 +120,7 @@ impl View {
     pub fn with_shard(&self, index: usize, shard: Shard) -> Self {
         let mut shards: Vec<_> = self.shards.to_vec();
         shards[index] = Arc::new(shard);
-        Self { visible: self.visible, shards: shards.into() }
+        Self { shards: shards.into(), ..*self }
     }
 }
 

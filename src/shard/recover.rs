@@ -221,7 +221,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
             Ok(Arc::new(Shard { interval: manifest.interval(index), active, sealing: Vec::new(), segments }))
         })
         .collect::<Result<_>>()?;
-    let mut view = View { visible: manifest.reflected, shards: shards.into() };
+    let mut view = View { number: 0, visible: manifest.reflected, shards: shards.into() };
     let of_operations: Vec<_> = manifest.side_files.iter().filter(|side| side.is_operations()).cloned().collect();
     let operation_ids = OperationIds::open(&**storage, keys.store_id, &of_operations)?;
     if let Some(log) = &facts.log {

@@ -20,7 +20,7 @@ use crate::shard::embeddings::Known;
 use crate::store::Store;
 use crate::store::snapshot::Moment;
 use crate::sync::Mutex;
-use crate::types::Namespace;
+use crate::types::{Interval, Namespace};
 
 /// Longer addresses are not worth their memory.
 const ADDRESS_BYTES_MAX: usize = 1 << 10;
@@ -72,6 +72,18 @@ impl Embeddings {
     /// The next question looks through everything again: an import has added to it.
     pub fn look_again(&self) {
         self.places.lock().is_complete = false;
+    }
+
+    /// Forgets which texts the items of an interval embed. What lives of them is found again by the next question.
+    pub fn forget(&self, interval: &Interval) {
+        let mut places = self.places.lock();
+        let Places { newer, older, is_complete, .. } = &mut *places;
+        for map in [newer, older] {
+            map.retain(|_, place| !interval.contains(place.namespace.encoded()));
+            // What was removed lies in the table until it is written over.
+            map.shrink_to_fit();
+        }
+        *is_complete = false;
     }
 
     /// Where each text was last seen.
@@ -145,5 +157,31 @@ impl Store {
             place.map_or(Ok(None), |place| moment.embedding(&place, hash))
         };
         places.into_iter().zip(&hashes).map(vector).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Scope;
+
+    fn place(label: &str, key: &str) -> TextPlace {
+        TextPlace { namespace: Namespace::new([label]).unwrap(), key: key.into(), vector: 0 }
+    }
+
+    #[test]
+    fn what_lies_in_an_interval_is_forgotten_and_looked_for_again() {
+        let embeddings = Embeddings::new(8);
+        let mut places = embeddings.places.lock();
+        for (hash, label) in (1..=6).zip(["a", "b", "a", "a", "b", "c"]) {
+            places.insert(hash, place(label, "k"));
+        }
+        assert!(!places.older.is_empty() && !places.newer.is_empty(), "both maps are asked");
+        places.is_complete = true;
+        drop(places);
+        embeddings.forget(&Scope::Namespace(Namespace::new(["a"]).unwrap()).interval());
+        let mut places = embeddings.places.lock();
+        let known: Vec<TextHash> = (1..=6).filter(|&hash| places.get(hash).is_some()).collect();
+        assert_eq!((known.as_slice(), places.is_complete), ([2, 5, 6].as_slice(), false));
     }
 }

@@ -6,18 +6,14 @@
 //! * One chunk of places is kept at a time, of at most `Tuning::listing_chunk_rows`; of the chunks before it, where each begins.
 //! * A chunk is found in one pass, by what its rows come after: rows that were in a chunk before are not looked at again.
 
-use std::sync::Arc;
-
 use crate::error::{Error, Result};
 use crate::filter::Prepared;
 use crate::query::{Answer, Query};
-use crate::segment::active::Active;
 use crate::segment::listing::{Kind, Sought, newest};
-use crate::shard::AnyPart;
-use crate::shard::part::SharedPart;
+use crate::shard::{AnyPart, View};
 use crate::store::read::{Portion, PortionRows, Reader};
 use crate::store::search::with_part;
-use crate::store::snapshot::Snapshot;
+use crate::store::snapshot::{Moment, Snapshot};
 use crate::sync::Mutex;
 use crate::topk::{Listed, Newest, Place};
 use crate::types::Hit;
@@ -33,7 +29,7 @@ pub struct Listing {
     snapshot: Snapshot,
     query: Query,
     filter: Option<Prepared>,
-    portions: Vec<Held>,
+    portions: Vec<Kept>,
     found: Mutex<Found>,
 }
 
@@ -59,32 +55,10 @@ struct Start {
     below: Option<Listed>,
 }
 
-/// A portion that keeps its part.
-struct Held {
-    part: HeldPart,
+/// A portion whose part is found in the View again, so that the View's holder is all that keeps it.
+struct Kept {
+    place: (usize, usize),
     rows: PortionRows,
-}
-
-enum HeldPart {
-    InMemory(Arc<Active>),
-    Sealed(SharedPart),
-}
-
-impl Held {
-    fn new(portion: Portion<'_>) -> Self {
-        let part = match portion.part {
-            AnyPart::Active(active) | AnyPart::Sealing(active) => HeldPart::InMemory(Arc::clone(active)),
-            AnyPart::Sealed(sealed) => HeldPart::Sealed(Arc::clone(sealed)),
-        };
-        Self { part, rows: portion.rows }
-    }
-
-    fn part(&self) -> AnyPart<'_> {
-        match &self.part {
-            HeldPart::InMemory(active) => AnyPart::Active(active),
-            HeldPart::Sealed(sealed) => AnyPart::Sealed(sealed),
-        }
-    }
 }
 
 impl std::fmt::Debug for Listing {
@@ -94,14 +68,17 @@ impl std::fmt::Debug for Listing {
 }
 
 impl Listing {
-    pub(super) fn new(snapshot: Snapshot, query: Query) -> Result<Self> {
+    pub(super) fn new(snapshot: &Snapshot, query: Query) -> Result<Self> {
         if query.vector.is_some() {
             return Err(Error::invalid("a listing takes no vector; use search"));
         }
         let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
+        let snapshot = snapshot.for_a_listing()?;
         let mut degraded = false;
-        let portions = snapshot.moment().reader(&query.options)?.portions(&query.scope.interval(), &mut degraded)?;
-        let portions = portions.into_iter().map(Held::new).collect();
+        let portions = snapshot.read(|moment| {
+            let portions = moment.reader(&query.options)?.portions(&query.scope.interval(), &mut degraded)?;
+            Ok(portions.into_iter().map(|Portion { place, rows, .. }| Kept { place, rows }).collect())
+        })?;
         let starts = vec![Start { offset: 0, below: None }];
         let found = Mutex::new(Found { starts, chunk: None, places: Vec::new(), length: None, degraded });
         Ok(Self { snapshot, query, filter, portions, found })
@@ -110,31 +87,56 @@ impl Listing {
     /// The items `offset` to `offset + limit` of the list: fewer, or none, where it ends.
     ///
     /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found so far is
-    /// kept, and the same page may be asked for again.
+    /// kept, and the same page may be asked for again. `SnapshotGone` once a purge has ended the listing.
     pub fn page(&self, offset: usize, limit: usize) -> Result<Answer> {
-        let reader = self.snapshot.moment().reader(&self.query.options)?;
+        self.snapshot.read(|moment| self.page_of(moment, offset, limit))
+    }
+
+    fn page_of(&self, moment: Moment<'_>, offset: usize, limit: usize) -> Result<Answer> {
+        let reader = moment.reader(&self.query.options)?;
+        let parts = self.parts(reader.view)?;
         let mut answer = Answer { hits: Vec::new(), degraded: false, explain: Vec::new() };
         let (mut at, end) = (offset, offset.saturating_add(limit));
         while at < end {
-            let (places, mut degraded) = self.places(&reader, at, end)?;
-            let part = |number: u32| self.portions[number as usize].part();
-            reader.items(part, &places, self.query.scope.namespace(), |(), item| {
-                let item = reader.tolerate(item, &mut degraded)?;
-                answer.hits.extend(item.map(|item| Hit { score: None, item }));
-                Ok(())
-            })?;
+            let (places, mut degraded) = self.places(&reader, &parts, at, end)?;
+            reader.items(
+                |number| parts[number as usize],
+                &places,
+                self.query.scope.namespace(),
+                |(), item| {
+                    let item = reader.tolerate(item, &mut degraded)?;
+                    answer.hits.extend(item.map(|item| Hit { score: None, item }));
+                    Ok(())
+                },
+            )?;
             answer.degraded |= degraded;
             if places.is_empty() {
                 break;
             }
             at += places.len();
         }
-        self.snapshot.moment().refresh_hits(&self.query.options, &answer);
+        moment.refresh_hits(&self.query.options, &answer);
         Ok(answer)
     }
 
+    /// The parts of the portions, in the View that the portions were found in.
+    fn parts<'v>(&self, view: &'v View) -> Result<Vec<AnyPart<'v>>> {
+        let part = |portion: &Kept| {
+            let (shard, part) = portion.place;
+            view.shards.get(shard).and_then(|shard| shard.parts().nth(part))
+        };
+        let parts: Option<Vec<AnyPart<'v>>> = self.portions.iter().map(part).collect();
+        parts.ok_or_else(|| Error::invalid("a listing was read in another moment than its own; make a new one"))
+    }
+
     /// The places from `at` up to `end` that lie in one chunk, and whether damage was passed over; none where the list has ended.
-    fn places(&self, reader: &Reader<'_>, at: usize, end: usize) -> Result<(Vec<((), Place)>, bool)> {
+    fn places(
+        &self,
+        reader: &Reader<'_>,
+        parts: &[AnyPart<'_>],
+        at: usize,
+        end: usize,
+    ) -> Result<(Vec<((), Place)>, bool)> {
         let found = &mut *self.found.lock();
         loop {
             if found.length.is_some_and(|length| at >= length) {
@@ -146,12 +148,19 @@ impl Listing {
                 let places = rest.iter().take(end - at).map(|listed| ((), listed.place));
                 return Ok((places.collect(), found.degraded));
             }
-            self.find(reader, found, chunk, end)?;
+            self.find(reader, parts, found, chunk, end)?;
         }
     }
 
     /// Finds a chunk, which begins before `end`, in one pass over the scope. Of the newest chunk, this says where the next one begins, or where the list ends.
-    fn find(&self, reader: &Reader<'_>, found: &mut Found, chunk: usize, end: usize) -> Result<()> {
+    fn find(
+        &self,
+        reader: &Reader<'_>,
+        parts: &[AnyPart<'_>],
+        found: &mut Found,
+        chunk: usize,
+        end: usize,
+    ) -> Result<()> {
         let Start { offset, below } = found.starts[chunk];
         let next = found.starts.get(chunk + 1).copied();
         let before = chunk.checked_sub(1).map_or(0, |before| offset - found.starts[before].offset);
@@ -163,9 +172,9 @@ impl Listing {
         };
         let mut listed = Newest::new(size);
         let sought = Sought { kind: Kind::All, below, conditions: &reader.conditions(self.filter.as_ref()) };
-        for (number, portion) in self.portions.iter().enumerate() {
+        for (number, (portion, part)) in self.portions.iter().zip(parts).enumerate() {
             let rows = portion.rows.rows();
-            let outcome = with_part!(portion.part(), part => newest(part, number as u32, &rows, &sought, &mut listed));
+            let outcome = with_part!(*part, part => newest(part, number as u32, &rows, &sought, &mut listed));
             reader.tolerate(outcome, &mut found.degraded)?;
         }
         found.degraded |= reader.take_skipped();

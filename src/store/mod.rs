@@ -8,6 +8,7 @@
 
 mod earn;
 mod embeddings;
+mod holders;
 mod import;
 mod listing;
 mod open;
@@ -39,6 +40,7 @@ use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
 pub use crate::worker::{CompactReport, GraphBuild, LossReport, LostItem};
+pub use holders::{EndedHolder, HolderKind, HoldersReport, StillHeld};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub use listing::Listing;
 pub(crate) use open::{open_directory_with, open_with};
@@ -50,8 +52,8 @@ pub use walk::{Cursor, ScanPage};
 pub use write::{Batch, Put, WriteResult};
 
 use embeddings::Embeddings;
+use holders::Holders;
 use snapshot::Moment;
-use walk::Cursors;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
 #[derive(Clone)]
@@ -64,7 +66,7 @@ struct Handle {
     engine: Arc<Engine>,
     pipeline: Arc<Pipeline>,
     worker: Arc<Worker>,
-    cursors: Arc<Cursors>,
+    holders: Arc<Holders>,
     embeddings: Embeddings,
     options: Options,
     guards: open::Guards,
@@ -222,7 +224,10 @@ impl Store {
 
     /// One page of a walk in (namespace, key) order. The first page takes a snapshot, which `after` carries on.
     pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        self.now(|moment| after.map_or(moment, |after| moment.of_view(&after.view)).scan(query, after))
+        let Some(after) = after else { return self.now(|moment| moment.scan(query, None)) };
+        self.handle.engine.check_usable()?;
+        let view = after.holder.view()?;
+        Moment::new(self, &view).scan(query, Some(after))
     }
 
     /// The labels of namespaces that hold at least one item, in tuple order.
@@ -238,7 +243,7 @@ impl Store {
     /// What the store holds and does, for people and monitoring.
     pub fn stats(&self) -> Result<Stats> {
         self.handle.engine.check_usable()?;
-        stats::stats(&self.handle.engine, &self.handle.cursors)
+        stats::stats(&self.handle.engine, &self.handle.holders)
     }
 
     /// Returns once everything acknowledged so far survives a power loss.
@@ -386,6 +391,7 @@ impl Handle {
 
     fn close_once(&self) -> Result<()> {
         self.engine.mark_closed();
+        self.holders.close();
         let _alone = self.calls.write();
         self.worker.join();
         if self.engine.check_fence().is_ok() && self.engine.clock.is_unsaved() {

@@ -191,7 +191,7 @@ fn start(
             engine,
             pipeline,
             worker,
-            cursors: Arc::default(),
+            holders: Arc::default(),
             options,
             guards,
             calls: RwLock::default(),

@@ -41,6 +41,8 @@ pub(super) struct Reader<'a> {
 /// The rows of one part that a scope covers.
 pub(super) struct Portion<'a> {
     pub part: AnyPart<'a>,
+    /// The shard's number in the View, and the part's in the shard.
+    pub place: (usize, usize),
     pub rows: PortionRows,
 }
 
@@ -115,8 +117,9 @@ impl<'a> Reader<'a> {
     pub fn portions(&self, interval: &Interval, degraded: &mut bool) -> Result<Vec<Portion<'a>>> {
         let mut portions = Vec::new();
         self.prefetch_namespace(interval);
-        for shard in self.view.shards.iter().filter(|shard| shard.interval.overlaps(interval)) {
-            for part in shard.parts() {
+        let shards = self.view.shards.iter().enumerate().filter(|(_, shard)| shard.interval.overlaps(interval));
+        for (number, shard) in shards {
+            for (index, part) in shard.parts().enumerate() {
                 let rows = match part {
                     AnyPart::Active(active) | AnyPart::Sealing(active) => {
                         let mut rows = Vec::new();
@@ -136,7 +139,7 @@ impl<'a> Reader<'a> {
                     }
                     AnyPart::Sealed(_) => continue,
                 };
-                let portion = Portion { part, rows };
+                let portion = Portion { part, place: (number, index), rows };
                 if !portion.rows().is_empty() {
                     portions.push(portion);
                 }

@@ -13,9 +13,10 @@ use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuer
 use crate::record::TextHash;
 use crate::shard::decide::worth_a_touch;
 use crate::store::embeddings::TextPlace;
+use crate::store::holders::{Holder, HolderKind};
 use crate::store::listing::Listing;
 use crate::store::read::{Reader, SharedView};
-use crate::store::walk::{Cursor, OpenCursor, ScanPage, count_items, list_namespaces, scan};
+use crate::store::walk::{Cursor, ScanPage, count_items, list_namespaces, scan};
 use crate::store::{Handle, Store, search};
 use crate::types::{Item, NEVER, Namespace, Scope};
 
@@ -23,15 +24,14 @@ use crate::types::{Item, NEVER, Namespace, Scope};
 ///
 /// Reads are those of [`Store`], and see what it held at that moment, whatever is written, deleted or expires later; only an item's
 /// `expires_at` may be later than it was. A snapshot keeps the store open like a clone of [`Store`], and the files and memory of what
-/// it sees: let go of it when done. After [`Store::close`] its reads fail with `Closed`.
+/// it sees: let go of it when done. After [`Store::close`] its reads fail with `Closed`. A purge ends it after a grace: a read under way
+/// then ends as it began, later ones fail with `SnapshotGone`.
 #[derive(Clone)]
 pub struct Snapshot {
     store: Store,
-    view: SharedView,
+    holder: Arc<Holder>,
     /// Microseconds since 1970 UTC; what has expired by then is gone.
     time: i64,
-    /// Counts it in the stats.
-    _open: Arc<OpenCursor>,
 }
 
 /// The same, borrowed for one call: the reads of a store need no handle of their own.
@@ -44,21 +44,37 @@ pub(super) struct Moment<'a> {
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot").field("visible", &self.view.visible).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("visible", &self.holder.visible()).finish_non_exhaustive()
     }
 }
 
 impl Snapshot {
     /// The store as it is now, for somebody to keep.
     pub(super) fn newest(store: &Store) -> Result<Self> {
-        let Handle { engine, cursors, .. } = &*store.handle;
+        let Handle { engine, holders, .. } = &*store.handle;
         engine.check_usable()?;
-        let (view, time) = (engine.view.get(), engine.clock.query_time());
-        Ok(Self { store: store.clone(), view, time, _open: cursors.open() })
+        let holder = holders.hold_newest(&engine.view, HolderKind::Snapshot);
+        Ok(Self { store: store.clone(), holder, time: engine.clock.query_time() })
     }
 
-    pub(super) fn moment(&self) -> Moment<'_> {
-        Moment { handle: &self.store.handle, view: &self.view, time: self.time }
+    /// The same moment, held for a listing.
+    pub(super) fn for_a_listing(&self) -> Result<Self> {
+        let holders = &self.store.handle.holders;
+        let holder = self.read(|moment| Ok(holders.hold(moment.view, HolderKind::Listing)))?;
+        Ok(Self { holder, ..self.clone() })
+    }
+
+    /// One read, which keeps what it reads until its end.
+    pub(super) fn read<T>(&self, read: impl FnOnce(Moment<'_>) -> Result<T>) -> Result<T> {
+        let handle = &self.store.handle;
+        handle.engine.check_usable()?;
+        let view = self.holder.view()?;
+        read(Moment { handle, view: &view, time: self.time })
+    }
+
+    /// Whether a purge has ended it, so that its reads fail with `SnapshotGone`.
+    pub fn is_gone(&self) -> bool {
+        self.holder.is_gone()
     }
 
     /// As [`Store::get`].
@@ -68,53 +84,53 @@ impl Snapshot {
 
     /// As [`Store::get_with`].
     pub fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
-        self.moment().get(namespace, key, options)
+        self.read(|moment| moment.get(namespace, key, options))
     }
 
     /// As [`Store::get_many`].
     pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
-        self.moment().get_many(addresses, options)
+        self.read(|moment| moment.get_many(addresses, options))
     }
 
     /// As [`Store::search`].
     pub fn search(&self, query: &Query) -> Result<Answer> {
-        self.moment().search(query)
+        self.read(|moment| moment.search(query))
     }
 
     /// As [`Store::search_many`].
     pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
-        self.moment().search_many(queries)
+        self.read(|moment| moment.search_many(queries))
     }
 
     /// As [`Store::search_like`].
     pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
-        self.moment().search_like(namespace, key, query)
+        self.read(|moment| moment.search_like(namespace, key, query))
     }
 
     /// As [`Store::list`].
     pub fn list(&self, query: &Query) -> Result<Answer> {
-        self.moment().list(query)
+        self.read(|moment| moment.list(query))
     }
 
     /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector in it is an
     /// error.
     pub fn listing(&self, query: Query) -> Result<Listing> {
-        Listing::new(self.clone(), query)
+        Listing::new(self, query)
     }
 
     /// As [`Store::scan`], but every page is of this snapshot; a cursor says where it begins.
     pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        self.moment().scan(query, after)
+        self.read(|moment| moment.scan(query, after))
     }
 
     /// As [`Store::list_namespaces`].
     pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
-        self.moment().list_namespaces(query)
+        self.read(|moment| moment.list_namespaces(query))
     }
 
     /// As [`Store::count`].
     pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
-        self.moment().count(scope, options)
+        self.read(|moment| moment.count(scope, options))
     }
 }
 
@@ -122,11 +138,6 @@ impl<'a> Moment<'a> {
     /// One of `store`, whose View the caller has taken just now.
     pub fn new(store: &'a Store, view: &'a SharedView) -> Self {
         Self { handle: &store.handle, view, time: store.handle.engine.clock.query_time() }
-    }
-
-    /// What a walk's cursor has kept, at this one's time.
-    pub fn of_view(self, view: &'a SharedView) -> Self {
-        Self { view, ..self }
     }
 
     pub fn get(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
@@ -170,7 +181,7 @@ impl<'a> Moment<'a> {
     }
 
     pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        scan(&self.reader(&query.options)?, self.view, &self.handle.cursors, query, after)
+        scan(&self.reader(&query.options)?, self.view, &self.handle.holders, query, after)
     }
 
     pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {

@@ -6,9 +6,10 @@ use crate::error::Result;
 use crate::query::ReadOptions;
 use crate::shard::engine::Engine;
 use crate::shard::weight::BlobBytes;
+use crate::store::holders::Holders;
 use crate::store::read::Reader;
 use crate::store::seconds_since;
-use crate::store::walk::{Cursors, count_items};
+use crate::store::walk::count_items;
 use crate::sync::Ordering;
 use crate::types::Scope;
 
@@ -57,7 +58,7 @@ pub struct Stats {
     pub checkpoint_lsn: u64,
     /// Generation of the manifest.
     pub manifest_generation: u64,
-    /// Snapshots, listings and cursors of walks that are held.
+    /// Snapshots, listings and cursors of walks that are held, those that a purge has ended apart.
     pub open_cursors: u64,
     /// Age of the oldest one, in seconds.
     pub oldest_cursor_seconds: Option<f64>,
@@ -85,11 +86,11 @@ pub struct Stats {
 }
 
 /// Gathers the numbers.
-pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
+pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
     let view = engine.view.get();
     let options = ReadOptions { partial: true, ..ReadOptions::default() };
     let reader = Reader::new(engine, &view, engine.clock.query_time(), &options);
-    let (open_cursors, oldest) = cursors.summary();
+    let (open_cursors, oldest) = holders.summary();
     let counters = &engine.counters;
     let now = engine.clock.reading();
     let mut stats = Stats {

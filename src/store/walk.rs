@@ -1,34 +1,38 @@
 //! Walks: key order over a snapshot, the namespaces of a store, and counts.
 //!
 //! Invariants:
-//! * A cursor owns its View, so a walk neither misses nor repeats an item, whatever is written meanwhile.
+//! * A cursor keeps its View, unless a purge has ended it, so a walk neither misses nor repeats an item, whatever is written meanwhile.
 //! * A namespace is listed when at least one of its items is visible and, if asked, unexpired. The engine's own area never is.
-#![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::error::Result;
 use crate::query::{NamespaceQuery, ScanQuery};
 use crate::segment::listing::{Keyed, Page, count};
 use crate::shard::AnyPart;
+use crate::store::holders::{Holder, HolderKind, Holders};
 use crate::store::read::{Reader, SharedView};
 use crate::store::search::with_part;
-use crate::sync::Mutex;
 use crate::types::{Interval, Item, Scope, decode_labels, encode_labels};
 
 /// A place in a walk, and the snapshot it walks.
 #[derive(Clone)]
 pub struct Cursor {
-    pub(super) view: SharedView,
+    pub(super) holder: Arc<Holder>,
     after: Arc<(Vec<u8>, String)>,
-    _open: Arc<OpenCursor>,
 }
 
 impl std::fmt::Debug for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cursor").field("visible", &self.view.visible).finish_non_exhaustive()
+        f.debug_struct("Cursor").field("visible", &self.holder.visible()).finish_non_exhaustive()
+    }
+}
+
+impl Cursor {
+    /// Whether a purge has ended the walk, so that the next page fails with `SnapshotGone`.
+    pub fn is_gone(&self) -> bool {
+        self.holder.is_gone()
     }
 }
 
@@ -43,44 +47,11 @@ pub struct ScanPage {
     pub degraded: bool,
 }
 
-/// When each open cursor, snapshot and listing was made.
-#[derive(Default)]
-pub(super) struct Cursors {
-    opened: Mutex<BTreeSet<(Instant, u64)>>,
-    next: crate::sync::AtomicU64,
-}
-
-/// Counts what keeps a View, for as long as it lives.
-pub(super) struct OpenCursor {
-    cursors: Arc<Cursors>,
-    entry: (Instant, u64),
-}
-
-impl Drop for OpenCursor {
-    fn drop(&mut self) {
-        self.cursors.opened.lock().remove(&self.entry);
-    }
-}
-
-impl Cursors {
-    pub fn open(self: &Arc<Self>) -> Arc<OpenCursor> {
-        let entry = (Instant::now(), self.next.fetch_add(1, crate::sync::Ordering::Relaxed));
-        self.opened.lock().insert(entry);
-        Arc::new(OpenCursor { cursors: Arc::clone(self), entry })
-    }
-
-    /// How many cursors are open, and since when the oldest is.
-    pub fn summary(&self) -> (usize, Option<Instant>) {
-        let opened = self.opened.lock();
-        (opened.len(), opened.first().map(|(since, _)| *since))
-    }
-}
-
 /// The next page of a walk.
 pub(super) fn scan(
     reader: &Reader<'_>,
     view: &SharedView,
-    cursors: &Arc<Cursors>,
+    holders: &Arc<Holders>,
     query: &ScanQuery,
     after: Option<&Cursor>,
 ) -> Result<ScanPage> {
@@ -109,9 +80,11 @@ pub(super) fn scan(
     found.truncate(limit);
     let next = match found.last() {
         Some((keyed, _)) if more => Some(Cursor {
-            view: Arc::clone(view),
+            holder: match after.filter(|after| after.holder.holds(view)) {
+                Some(after) => Arc::clone(&after.holder),
+                None => holders.hold(view, HolderKind::Cursor),
+            },
             after: Arc::new((keyed.namespace.to_vec(), keyed.key.to_owned())),
-            _open: after.map_or_else(|| cursors.open(), |after| Arc::clone(&after._open)),
         }),
         _ => None,
     };

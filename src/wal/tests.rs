@@ -219,12 +219,12 @@ fn the_bytes_of_a_frame_are_the_documented_ones() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(
         hex(&file[..48]),
-        "7665636d57414c000100000001000000f0debc9a7856341201000000000000000030000000000000 0100000000000000"
+        "7665636d57414c000200000002000000f0debc9a7856341201000000000000000030000000000000 0100000000000000"
             .replace(' ', "")
     );
     assert!(file[48..4092].iter().all(|&byte| byte == 0));
-    assert_eq!(hex(&file[4092..4096]), "8f17f8ef");
-    assert_eq!(hex(&file[8188..8192]), "33ac94ef");
+    assert_eq!(hex(&file[4092..4096]), "5f3cb574");
+    assert_eq!(hex(&file[8188..8192]), "e387d974");
     let expected = [
         "0e000000 01 000000 0100000000000000 01000000 6e714d61 e903000000000000 0000000000000000 00000000 7e30d53d",
         "02 02000000 6100 03000000 6b6579",
@@ -689,7 +689,7 @@ fn a_newer_format_is_said_to_be_one() {
     let name = file_name(1);
     let mut file = storage.read_file(&name).unwrap();
     for (copy, block) in file[..8192].chunks_exact_mut(4096).enumerate() {
-        block[12] = 2;
+        block[12] = 3;
         let crc = crate::codec::salted_crc32c(seed(&[u64::from_le_bytes(*b"vecmWAL\0"), copy as u64]), &block[..4092]);
         block[4092..].copy_from_slice(&crc.to_le_bytes());
     }

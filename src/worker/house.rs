@@ -53,7 +53,7 @@ impl Worker {
     }
 
     /// Unmaps retired segments that no reader holds any more.
-    pub(super) fn bury(&self) {
+    pub fn bury(&self) {
         let mut buried = Vec::new();
         self.engine.graveyard.lock().retain(|part| {
             let wanted = Arc::strong_count(part) > 1;

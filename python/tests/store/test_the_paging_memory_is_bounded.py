@@ -45,6 +45,21 @@ def test_what_is_over_goes_with_any_use() -> None:
     assert len(memory) == 1 and memory.take(me, "late", 100) is not None
 
 
+def test_what_is_older_than_a_purge_goes_with_any_use() -> None:
+    epoch = 5
+    memory, me = PagingMemory(purge_epoch=lambda: epoch), current_owner()
+    memory.keep(me, "first", Listing(), 100)
+    memory.keep(me, "second", Listing(), 100, epoch)
+    epoch = 6
+    memory.keep(me, "found before", Listing(), 100, 5)
+    assert len(memory) == 2, "what was found before a purge is not kept after it"
+    assert memory.take(me, "second", 100) is None and len(memory) == 0
+    memory.keep(me, "third", Listing(), 100, epoch)
+    epoch = 7
+    memory.expire()
+    assert len(memory) == 0
+
+
 def test_number() -> None:
     memory, me = PagingMemory(), current_owner()
     for question in range(LISTINGS + 10):

@@ -1,0 +1,305 @@
+//! Who keeps a View for longer than a call: snapshots, cursors and listings, and how a purge ends them.
+//!
+//! Invariants:
+//! * A View that outlives a call lies in the cell of a holder, and every cell with a View in it is registered. An emptied cell
+//!   stays empty.
+//! * A read takes the View out of the cell, so a read under way ends on what it began with.
+//! * Once an end has emptied the cells, an older View finds no cell any more: a holder that is made of one is empty from the start.
+//! * An end waits without a lock, and no View is dropped under one. A forked child takes no lock of this module: its reads fail
+//!   before, and a holder that goes there leaves the registry alone.
+#![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::Lsn;
+use crate::shard::View;
+use crate::storage::lock::fork_generation;
+use crate::store::read::SharedView;
+use crate::store::{Handle, Store};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Published};
+use crate::types::Interval;
+
+/// A wait without an end in sight, for a grace that no clock can add.
+const LONGEST: Duration = Duration::from_secs(1 << 32);
+
+/// What kept an older moment of a store.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderKind {
+    /// A [`Snapshot`](crate::Snapshot).
+    Snapshot,
+    /// A [`Cursor`](crate::Cursor) of a walk.
+    Cursor,
+    /// A [`Listing`](crate::Listing).
+    Listing,
+}
+
+/// A snapshot, cursor or listing whose later reads fail with `SnapshotGone`.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EndedHolder {
+    /// What it was.
+    pub kind: HolderKind,
+    /// How long it had been held.
+    pub age_seconds: f64,
+    /// The last LSN that it showed.
+    pub visible_lsn: u64,
+}
+
+/// What became of the snapshots, cursors and listings that were older than a purge.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct HoldersReport {
+    /// How long they were waited for.
+    pub waited_seconds: f64,
+    /// How many went by themselves meanwhile.
+    pub left: usize,
+    /// Those that were ended.
+    pub ended: Vec<EndedHolder>,
+    /// What still keeps older state after that.
+    pub still_held: StillHeld,
+}
+
+/// What keeps older state although no snapshot, cursor or listing does. It goes by itself.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StillHeld {
+    /// Reads and background jobs under way that began before.
+    pub running: usize,
+    /// Files of segments that no newer state has, and that are still mapped or open.
+    pub files: Vec<String>,
+}
+
+/// The registry of one open store.
+pub(super) struct Holders {
+    registry: Mutex<Registry>,
+    /// A holder that an end waits for has gone, or the store is being closed.
+    changed: Condvar,
+    ends: AtomicU64,
+    fork_generation: u64,
+}
+
+/// When a cell was made, and its number.
+type Place = (Instant, u64);
+
+#[derive(Default)]
+struct Registry {
+    /// Those with a View in them, the oldest first.
+    cells: BTreeMap<Place, Arc<Cell>>,
+    made: u64,
+    /// Views with a lower number find no cell any more.
+    oldest_view: u64,
+    is_closing: bool,
+}
+
+struct Cell {
+    kind: HolderKind,
+    visible: Lsn,
+    /// The View's.
+    number: u64,
+    view: Mutex<Option<SharedView>>,
+    /// Whether an end waits for it.
+    is_awaited: AtomicBool,
+    is_gone: AtomicBool,
+}
+
+/// One snapshot, cursor or listing. Clones of it, and the cursors of one walk, share one holder.
+pub(super) struct Holder {
+    holders: Arc<Holders>,
+    place: Place,
+    cell: Arc<Cell>,
+}
+
+impl Default for Holders {
+    fn default() -> Self {
+        Self {
+            registry: Mutex::default(),
+            changed: Condvar::new(),
+            ends: AtomicU64::new(0),
+            fork_generation: fork_generation(),
+        }
+    }
+}
+
+impl Holders {
+    /// A holder of the newest View.
+    pub fn hold_newest(self: &Arc<Self>, newest: &Published<View>, kind: HolderKind) -> Arc<Holder> {
+        let mut registry = self.registry.lock();
+        // Taken under the lock, so that no end comes between, which would find it older already.
+        let view = newest.get();
+        self.hold_in(&mut registry, view, kind)
+    }
+
+    /// A holder of a View that a read has used, which may have ended meanwhile.
+    pub fn hold(self: &Arc<Self>, view: &SharedView, kind: HolderKind) -> Arc<Holder> {
+        self.hold_in(&mut self.registry.lock(), Arc::clone(view), kind)
+    }
+
+    fn hold_in(self: &Arc<Self>, registry: &mut Registry, view: SharedView, kind: HolderKind) -> Arc<Holder> {
+        let place = (Instant::now(), registry.made);
+        registry.made += 1;
+        let (visible, number) = (view.visible, view.number);
+        let is_late = number < registry.oldest_view;
+        // The caller has the View too, so that dropping this one frees nothing.
+        let view = Mutex::new((!is_late).then_some(view));
+        let (is_awaited, is_gone) = (AtomicBool::new(false), AtomicBool::new(is_late));
+        let cell = Arc::new(Cell { kind, visible, number, view, is_awaited, is_gone });
+        if !is_late {
+            registry.cells.insert(place, Arc::clone(&cell));
+        }
+        Arc::new(Holder { holders: Arc::clone(self), place, cell })
+    }
+
+    /// How many holders there are, and since when the oldest one is.
+    pub fn summary(&self) -> (usize, Option<Instant>) {
+        let registry = self.registry.lock();
+        (registry.cells.len(), registry.cells.first_key_value().map(|((since, _), _)| *since))
+    }
+
+    /// How many ends have begun.
+    pub fn ends(&self) -> u64 {
+        self.ends.load(Ordering::Acquire)
+    }
+
+    /// Waits until every holder of a View before the one numbered `number` has gone, for at most `grace`, and empties the others.
+    /// A close ends the wait.
+    pub fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
+        self.ends.fetch_add(1, Ordering::AcqRel);
+        let began = Instant::now();
+        let deadline = began.checked_add(grace).unwrap_or_else(|| began + LONGEST);
+        let mut awaited = BTreeSet::new();
+        let mut is_over = grace.is_zero();
+        let mut registry = self.registry.lock();
+        loop {
+            let mut is_done = true;
+            for (place, cell) in registry.older(number) {
+                cell.is_awaited.store(true, Ordering::Relaxed);
+                awaited.insert(*place);
+                is_done = false;
+            }
+            if is_done || is_over || registry.is_closing {
+                break;
+            }
+            (registry, is_over) = self.changed.wait_until(registry, deadline);
+        }
+        registry.oldest_view = registry.oldest_view.max(number);
+        let ended: Vec<(Place, Arc<Cell>)> = registry.cells.extract_if(.., |_, cell| cell.number < number).collect();
+        drop(registry);
+        let report = |((since, _), cell): &(Place, Arc<Cell>)| EndedHolder {
+            kind: cell.kind,
+            age_seconds: since.elapsed().as_secs_f64(),
+            visible_lsn: cell.visible,
+        };
+        let report = HoldersReport {
+            waited_seconds: began.elapsed().as_secs_f64(),
+            left: awaited.len() - ended.len(),
+            ended: ended.iter().map(report).collect(),
+            still_held: StillHeld::default(),
+        };
+        for (_, cell) in &ended {
+            let view = cell.view.lock().take();
+            cell.is_gone.store(true, Ordering::Release);
+            drop(view);
+        }
+        report
+    }
+
+    /// Nobody waits for holders of a store that is being closed.
+    pub fn close(&self) {
+        self.registry.lock().is_closing = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Registry {
+    fn older(&self, number: u64) -> impl Iterator<Item = (&Place, &Arc<Cell>)> {
+        self.cells.iter().filter(move |(_, cell)| cell.number < number)
+    }
+}
+
+impl Holder {
+    /// The View, for one read. The caller has checked that this is the process that opened the store.
+    pub fn view(&self) -> Result<SharedView> {
+        self.cell.view.lock().clone().ok_or_else(|| {
+            let what = match self.cell.kind {
+                HolderKind::Snapshot => "snapshot; take a new one",
+                HolderKind::Cursor => "walk; begin a new one",
+                HolderKind::Listing => "listing; make a new one",
+            };
+            Error::new(ErrorKind::SnapshotGone, format!("a purge has removed what could be read by this {what}"))
+        })
+    }
+
+    /// Whether it was empty from the start, or an end has emptied it; without a lock, for forked children.
+    pub fn is_gone(&self) -> bool {
+        self.cell.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Whether this very View is in it.
+    pub fn holds(&self, view: &SharedView) -> bool {
+        self.cell.view.lock().as_ref().is_some_and(|held| Arc::ptr_eq(held, view))
+    }
+
+    /// The last LSN that it shows.
+    pub fn visible(&self) -> Lsn {
+        self.cell.visible
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // A thread of the parent may have had the lock when this child was forked.
+        if fork_generation() != self.holders.fork_generation {
+            return;
+        }
+        let registered = self.holders.registry.lock().cells.remove(&self.place);
+        if registered.is_some() && self.cell.is_awaited.load(Ordering::Relaxed) {
+            self.holders.changed.notify_all();
+        }
+    }
+}
+
+impl Store {
+    /// How many purges have begun since the open. Whoever keeps keys or values that were read before lets go of them when it changes.
+    pub fn purge_epoch(&self) -> u64 {
+        self.handle.holders.ends()
+    }
+
+    /// Ends every snapshot, cursor and listing of a moment before now, after waiting for them for `grace`, and unmaps what they kept:
+    /// what a purge does at its end.
+    #[doc(hidden)]
+    pub fn end_snapshots_before_now(&self, grace: Duration) -> Result<HoldersReport> {
+        self.handle.engine.check_usable()?;
+        let number = self.handle.engine.view.get().number;
+        self.handle.forget(&Interval::everything());
+        Ok(self.handle.end_before(number, grace))
+    }
+}
+
+impl Handle {
+    /// Forgets what memory alone still knows of what lay in an interval.
+    fn forget(&self, interval: &Interval) {
+        self.embeddings.forget(interval);
+        self.engine.accounts.forget(&self.engine.view.get(), interval);
+    }
+
+    /// Ends what keeps a View before the one numbered `number`. No lock is held: a close comes through, and writes go on.
+    fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
+        let mut report = self.holders.end_before(number, grace);
+        report.still_held = self.still_held(number);
+        report
+    }
+
+    /// What keeps state from before the View numbered `number`, apart from holders. Unmaps what nothing keeps.
+    fn still_held(&self, number: u64) -> StillHeld {
+        let running = self.engine.older_views.uses_before(number);
+        self.worker.bury();
+        StillHeld { running, files: self.engine.retired_files() }
+    }
+}
