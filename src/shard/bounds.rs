@@ -1,0 +1,117 @@
+//! Where shards meet: bounds that say no more of the namespaces beside them than they must.
+//!
+//! Invariants:
+//! * A bound lies above every namespace of the shard before it and at or below every one of its own shard, so to move it to another such
+//!   place moves no row.
+//! * Of all places for a bound the shortest is taken. So it holds at most the beginning of a living label that tells two neighbours
+//!   apart, and nothing of one that is gone.
+
+use crate::shard::{Shard, View};
+use crate::types::Interval;
+
+/// The first and the last namespace of a shard, encoded; `None` for one that is empty.
+type Extent = Option<(Vec<u8>, Vec<u8>)>;
+
+impl View {
+    /// The same view with the shortest bounds between its shards; `None` if it has them.
+    pub fn with_short_bounds(&self) -> Option<Self> {
+        let extents: Vec<Extent> = self.shards.iter().map(|shard| shard.extent()).collect();
+        let lows: Vec<Vec<u8>> = self.shards.iter().map(|shard| shard.interval.low.clone()).collect();
+        let short = short_bounds(&extents, &lows);
+        if short == lows {
+            return None;
+        }
+        let mut view = self.clone();
+        for (index, low) in short.iter().enumerate() {
+            let high = short.get(index + 1).cloned().unwrap_or_else(|| Interval::everything().high);
+            let interval = Interval { low: low.clone(), high };
+            view = view.with_shard(index, Shard { interval, ..Shard::clone(&self.shards[index]) });
+        }
+        Some(view)
+    }
+}
+
+impl Shard {
+    /// The first and the last namespace of all parts.
+    fn extent(&self) -> Extent {
+        let of_segments = self.segments.iter().map(|part| {
+            (part.entry.first_namespace.clone(), part.entry.last_namespace.clone())
+        });
+        let in_memory = std::iter::once(&self.active).chain(self.sealing.iter().map(|sealing| &sealing.active));
+        let of_memory = in_memory.flat_map(|active| {
+            let named = active.namespaces_in(&Interval::everything());
+            named.into_iter().map(|(namespace, _)| (namespace.encoded().to_vec(), namespace.encoded().to_vec()))
+        });
+        of_segments.chain(of_memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+}
+
+/// The shortest lows for shards of these extents, which `lows` separate now.
+fn short_bounds(extents: &[Extent], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let end = Interval::everything().high;
+    let mut short: Vec<Vec<u8>> = vec![Vec::new()];
+    for index in 1..lows.len() {
+        let content = extents[..index].iter().flatten().map(|(_, last)| last).max();
+        let below = short.iter().chain(content).max().cloned().unwrap_or_default();
+        let upper = extents[index..].iter().flatten().map(|(first, _)| first).min().unwrap_or(&end);
+        let bound = match &extents[index] {
+            Some(_) => separator(&below, upper),
+            // An empty shard leaves room for the bounds behind it.
+            None => just_above(&below, upper),
+        };
+        match bound {
+            Some(bound) => short.push(bound),
+            None => return lows.to_vec(),
+        }
+    }
+    short
+}
+
+/// The first short bytes above `below` that leave room below `upper`.
+fn just_above(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
+    let raised = (0..below.len()).filter(|&at| below[at] < 0xFF).map(|at| [&below[..at], &[below[at] + 1]].concat());
+    raised.chain([[below, &[1]].concat()]).find(|bound| below < bound.as_slice() && bound.as_slice() < upper)
+}
+
+/// The shortest bytes above `below` and at or below `upper`.
+fn separator(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
+    if below >= upper {
+        return None;
+    }
+    let common = below.iter().zip(upper).take_while(|(a, b)| a == b).count();
+    Some(upper[..common + 1].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_separator_is_the_shortest_there_is() {
+        let table: [(&[u8], &[u8], Option<&[u8]>); 6] = [
+            (b"alice\0", b"bob\0", Some(b"b")),
+            (b"users\0ada\0", b"users\0bob\0", Some(b"users\0b")),
+            (b"a\0", b"a\0b\0", Some(b"a\0b")),
+            (b"", b"secret\0", Some(b"s")),
+            (b"z\0", &[0xFF], Some(&[0xFF])),
+            (b"b", b"b", None),
+        ];
+        for (below, upper, expected) in table {
+            assert_eq!(separator(below, upper).as_deref(), expected, "{below:?} {upper:?}");
+        }
+    }
+
+    #[test]
+    fn bounds_separate_what_is_there_and_name_nothing_that_is_gone() {
+        let extent = |first: &str, last: &str| Some((first.as_bytes().to_vec(), last.as_bytes().to_vec()));
+        let lows = vec![Vec::new(), b"secret one\0".to_vec(), b"secret two\0".to_vec()];
+        let full = [extent("a\0", "b\0"), extent("t\0", "u\0"), extent("v\0", "w\0")];
+        assert_eq!(short_bounds(&full, &lows), [&b""[..], b"t", b"v"]);
+        let middle_is_empty = [extent("a\0", "b\0"), None, extent("v\0", "w\0")];
+        assert_eq!(short_bounds(&middle_is_empty, &lows), [&b""[..], b"c", b"v"]);
+        assert_eq!(short_bounds(&[None, None, None], &lows), [&b""[..], b"\x01", b"\x02"]);
+        assert_eq!(short_bounds(&[None], &[Vec::new()]), [b""]);
+        let of_neighbours = [extent("users\0ada\0", "users\0ada\0"), extent("users\0bob\0", "users\0eve\0")];
+        assert_eq!(short_bounds(&of_neighbours, &lows[..2]), [&b""[..], b"users\0b"]);
+    }
+}
