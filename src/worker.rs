@@ -6,7 +6,8 @@
 //! Invariants:
 //! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only. Keeping house waits
 //!   for neither merges nor graphs.
-//! * A job that fails changes nothing: its files are orphans, its reason is in the stats, and it is tried again later.
+//! * A job that fails changes nothing: its files go (`src/shard/output_files.rs`), its reason is in the stats, and it is tried again
+//!   later (`src/shard/space.rs` says when).
 //! * Background threads run at low priority and end at once when the store is closed or fenced.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
@@ -33,7 +34,9 @@ use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
 use crate::shard::graphs::Cores;
 use crate::shard::install::{Finished, Input, checkpoint};
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::space::{JobKind, Purpose, written_bytes};
 use crate::storage::disk;
 use crate::sync::{Mutex, MutexGuard, Ordering};
 use crate::types::Durability;
@@ -109,19 +112,22 @@ impl Worker {
             while self.seal_next()? || self.merge_next()? {}
             let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
-            self.keep_reserve();
-            self.pipeline.prepare_ahead().and(graphs)
+            let reserve = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
+            self.pipeline.prepare_ahead().and(graphs).and(reserve)
         })();
         self.engine.set_background_error(outcome.err().as_ref());
         self.bury();
     }
 
     fn seal_loop(&self) {
-        self.run(LOOK_ROUND, |worker| worker.seal_next());
+        self.run(LOOK_ROUND, |worker| worker.engine.attempt(JobKind::Flush, || worker.seal_next()));
     }
 
     fn merge_loop(&self) {
-        self.run(LOOK_ROUND, |worker| Ok(worker.rebuild_next()? || worker.merge_next()?));
+        self.run(LOOK_ROUND, |worker| {
+            let rebuilt = worker.engine.attempt(JobKind::Codes, || worker.rebuild_next());
+            Ok(worker.merge_next()? || rebuilt?)
+        });
     }
 
     fn house_loop(&self) {
@@ -179,11 +185,14 @@ impl Worker {
         let view = self.engine.view.get();
         let waiting = view.shards.iter().enumerate().filter_map(|(index, shard)| Some((index, shard.sealing.first()?)));
         let Some((shard, oldest)) = waiting.min_by_key(|(_, sealing)| sealing.through) else { return Ok(false) };
-        let file_id = self.engine.new_file_id();
-        let (info, rows) = seal::write(&self.output(file_id), &oldest.active, view.visible)?;
+        let living = seal::living_bytes(&oldest.active, view.visible);
+        let needed = if living > 0 { written_bytes(living, 1) } else { 0 };
+        self.engine.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
+        let mut outputs = OutputFiles::new(&self.engine);
+        let (info, rows) = seal::write(&self.output(outputs.segment()), &oldest.active, view.visible)?;
         let output = info.map(|info| self.open(&info, &[])).transpose()?;
         let inputs = vec![Input::Sealing(Arc::clone(&oldest.active), oldest.through)];
-        self.install(&Finished { shard, base: view.visible, inputs, rows: vec![rows], output })?;
+        self.install(&Finished { shard, base: view.visible, inputs, rows: vec![rows], output }, outputs)?;
         self.engine.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(true)
     }
@@ -239,7 +248,9 @@ impl Worker {
     pub fn compact(&self) -> Result<()> {
         self.seal_everything()?;
         let merged = self.merge_everything();
-        let freed = checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine));
+        // Log of what was overwritten is no smaller for it, and small stores keep small logs.
+        let shrunk = self.pipeline.shrink_log().map(drop);
+        let freed = checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(shrunk);
         merged.and(freed)?;
         let graphs = self.build_graphs(Cores::All);
         checkpoint(&self.engine).and(graphs)
@@ -248,14 +259,16 @@ impl Worker {
     fn merge_everything(&self) -> Result<()> {
         let _one_at_a_time = self.merging.lock();
         let shards = self.engine.view.get().shards.len();
-        let mut damage = Ok(());
+        let mut failed = Ok(());
         for index in 0..shards {
             match self.merge_shard(index) {
-                Err(error) if error.kind() == ErrorKind::Damaged => damage = damage.and(Err(error)),
+                Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::DiskFull) => {
+                    failed = failed.and(Err(error));
+                }
                 other => other?,
             }
         }
-        damage
+        failed
     }
 
     /// One segment of a shard, that holds nothing dead.

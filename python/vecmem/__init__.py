@@ -28,6 +28,7 @@ from vecmem.errors import (
     OptionsDifferError,
     PanicError,
     ReadOnlyError,
+    SystemLimitError,
     VecmemError,
 )
 from vecmem.labels import escape_label, unescape_label
@@ -67,6 +68,7 @@ __all__ = [
     "ReadOnlyError",
     "Scan",
     "Snapshot",
+    "SystemLimitError",
     "VecmemError",
     "__version__",
     "escape_label",

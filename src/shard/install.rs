@@ -58,7 +58,7 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
     let changed = changed_tombstones(&after);
     drop(applying);
 
-    write_and_commit(engine, &mut installed, &after, &changed, Some(finished))?;
+    engine.with_reserve(|| write_and_commit(engine, &mut installed, &after, &changed, Some(finished)))?;
 
     let applying = engine.applying.lock();
     carry_over(finished);
@@ -78,7 +78,8 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
 
 /// Commits a manifest that reflects everything applied in shards whose active part is empty, so that old log can go.
 pub(crate) fn checkpoint(engine: &Engine) -> Result<()> {
-    commit(engine, &mut engine.installing.lock())
+    let mut installed = engine.installing.lock();
+    engine.with_reserve(|| commit(engine, &mut installed))
 }
 
 /// Changes the settings; they survive a power loss when this returns.

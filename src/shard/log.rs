@@ -49,6 +49,19 @@ impl Log {
         Ok(true)
     }
 
+    /// Bytes of the files that frames are or will be written to; nothing before the first write.
+    pub fn prepared_bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, LogWriter::prepared_bytes)
+    }
+
+    /// Goes on in another file; spares are given up. The caller knows that no space is claimed.
+    pub fn turn_to(&mut self, next: Prepared) -> Result<()> {
+        match &mut self.writer {
+            Some(writer) => writer.turn_to(next),
+            None => Err(Error::new(ErrorKind::Fenced, "the log was to go on in another file before it was started")),
+        }
+    }
+
     /// Writes frames, and syncs them if the mode wants that.
     pub fn write(&mut self, storage: &dyn Storage, frames: &[Frame], sync: bool, generation: u64) -> Result<()> {
         let Some(writer) = &mut self.writer else {
@@ -94,6 +107,13 @@ impl Log {
             (None, Some(facts)) => facts.files.iter().map(|file| file.bytes).sum(),
             (None, None) => 0,
         }
+    }
+
+    /// Bytes of the files that nobody needs once everything written is in segments.
+    pub fn freed_by_checkpoint(&self) -> u64 {
+        let Some(writer) = &self.writer else { return 0 };
+        let files = writer.files();
+        files[..files.len().saturating_sub(1)].iter().map(|file| file.bytes).sum()
     }
 
     /// Syncs and marks the log as closed. Returns the ids of files that can be removed.

@@ -17,8 +17,11 @@ pub(crate) mod graphs;
 pub(crate) mod ingest;
 pub(crate) mod install;
 pub(crate) mod log;
+pub(crate) mod log_files;
+pub(crate) mod output_files;
 pub(crate) mod part;
 pub(crate) mod recover;
+pub(crate) mod space;
 pub(crate) mod unpublished;
 pub(crate) mod weight;
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, lock};
+use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, done_in_part, lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One directory of a file system.
@@ -224,7 +224,8 @@ impl Storage for DiskStorage {
         if !self.syncs {
             return Ok(());
         }
-        self.directory.sync_all().map_err(|error| Error::io(self.describe(), "sync the directory", error))
+        let synced = self.directory.sync_all();
+        synced.map_err(|error| done_in_part(Error::io(self.describe(), "sync the directory", error)))
     }
 
     fn free_bytes(&self) -> Result<u64> {
@@ -254,7 +255,7 @@ impl DiskFile {
         move |error| match error.raw_os_error() {
             // What a write to a descriptor that was opened for reading only says.
             Some(libc::EBADF) => Error::io(&self.name, what, error).with_kind(ErrorKind::ReadOnly),
-            _ => Error::io(&self.name, what, error),
+            _ => done_in_part(Error::io(&self.name, what, error)),
         }
     }
 }

@@ -73,6 +73,12 @@ pub struct Stats {
     pub swept: u64,
     /// Expiry refreshes dropped since the open, because the queue was full or the store took no writes.
     pub touches_dropped: u64,
+    /// Bytes that can still be written to the disk.
+    pub free_bytes: u64,
+    /// Of the disk, bytes set aside so that deletes go on when it is full.
+    pub reserve_bytes: u64,
+    /// Background jobs that wait, each with the reason: mostly that there is no room for them.
+    pub waiting: Vec<String>,
     /// Why background work last failed; it is tried again.
     pub background_error: Option<String>,
     /// Segments that cannot be read, and derived files that are scanned around.
@@ -98,6 +104,9 @@ pub(super) fn stats(engine: &Engine, cursors: &Cursors) -> Result<Stats> {
         log_files: counters.log_files.load(Ordering::Relaxed),
         swept: counters.swept.load(Ordering::Relaxed),
         touches_dropped: counters.touches_dropped.load(Ordering::Relaxed),
+        free_bytes: engine.free_bytes(),
+        reserve_bytes: engine.reserve_bytes(),
+        waiting: engine.space.waiting(),
         background_error: engine.background_error(),
         manifest_generation: engine.manifest_generation.load(Ordering::Relaxed),
         checkpoint_lsn: engine.installing.lock().manifest.checkpoint(),

@@ -49,7 +49,9 @@ pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prep
         )));
     };
     let file = storage.create(&name)?;
-    match fill_with_zeros(&*file, bytes).and_then(|()| storage.sync_dir()) {
+    // Whatever the directory's sync says, it is a failed sync: it may have been the one that another name needed.
+    let named = || storage.sync_dir().map_err(|error| error.with_kind(ErrorKind::Io));
+    match fill_with_zeros(&*file, bytes).and_then(|()| named()) {
         Ok(()) => Ok(Prepared { id, file: Arc::from(file), bytes }),
         Err(error) => {
             // The first error is the one to report; a file that stays is unused, and removed at the next open.
@@ -139,6 +141,20 @@ impl LogWriter {
     pub fn add_spare(&mut self, spare: Prepared) {
         self.space.add_spare(spare.bytes);
         self.spares.push_back(spare);
+    }
+
+    /// Bytes of the files that frames are or will be written to.
+    pub fn prepared_bytes(&self) -> u64 {
+        self.current.bytes + self.spares.iter().map(|spare| spare.bytes).sum::<u64>()
+    }
+
+    /// Goes on in `next`, whatever room there is elsewhere: spares are given up. No space may be claimed that is not written.
+    pub fn turn_to(&mut self, next: Prepared) -> Result<()> {
+        self.guard(|writer| {
+            writer.space = Space::of_new_file(next.bytes);
+            writer.spares.push_back(next);
+            writer.rotate(writer.spares.len() - 1)
+        })
     }
 
     /// What the headers of later files name.
