@@ -4,6 +4,7 @@
 //! * A check changes nothing. A repair rebuilds derived files from their truth files and touches nothing else.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -48,7 +49,7 @@ impl CheckReport {
 }
 
 /// Checks everything, and rebuilds damaged derived files if asked to.
-pub(crate) fn check(engine: &Engine, repair: bool) -> Result<CheckReport> {
+pub(crate) fn check(engine: &Arc<Engine>, repair: bool) -> Result<CheckReport> {
     let mut report = CheckReport::default();
     let view = engine.view.get();
     for shard in view.shards.iter() {
@@ -70,7 +71,7 @@ pub(crate) fn check(engine: &Engine, repair: bool) -> Result<CheckReport> {
     Ok(report)
 }
 
-fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut CheckReport) -> Result<()> {
+fn check_part(engine: &Arc<Engine>, part: &SharedPart, repair: bool, report: &mut CheckReport) -> Result<()> {
     let segment = match part.segment() {
         Ok(segment) => segment,
         Err(error) => {
@@ -104,7 +105,7 @@ fn check_part(engine: &Engine, part: &SharedPart, repair: bool, report: &mut Che
     repair_graphs(engine, part, report)
 }
 
-fn repair_graphs(engine: &Engine, part: &SharedPart, report: &mut CheckReport) -> Result<()> {
+fn repair_graphs(engine: &Arc<Engine>, part: &SharedPart, report: &mut CheckReport) -> Result<()> {
     let found = part.segment()?.verify_graphs();
     let damaged: Vec<u64> = found.iter().map(|(file_id, _)| *file_id).collect();
     let mended = mend(engine, part, &damaged, &[], Cores::All)?;

@@ -13,6 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 mod ingest;
+mod log_room;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ use crate::record::{Lsn, Operation};
 use crate::shard::decide::{Current, Write, Written};
 use crate::shard::engine::Engine;
 use crate::shard::ingest::Logged;
-use crate::shard::install::checkpoint;
 use crate::shard::operation_ids::{Applied, OperationId};
+use crate::shard::space::JobKind;
 use crate::shard::unpublished::Unpublished;
 use crate::sync::{Condvar, Mutex, Ordering};
 use crate::types::{Durability, Namespace, Version};
@@ -143,6 +144,8 @@ impl Pipeline {
 
     /// Joins a group, whatever files that takes, and waits for it.
     fn commit(&self, mut intent: Intent<'_>, frees_space: bool) -> Result<Vec<Written>> {
+        let is_empty = intent.writes.is_empty() && intent.files.is_none();
+        let mut may_wait = !is_empty && !frees_space && !self.engine.tuning.inline_background;
         loop {
             let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
             match self.join(&mut intent)? {
@@ -151,11 +154,18 @@ impl Pipeline {
                     return answer;
                 }
                 Joining::NeedsFile(bytes) => {
-                    let prepared = self.prepare_file(bytes, frees_space, seen);
-                    if prepared.is_err() {
-                        self.drop_touches();
+                    match self.prepare_file(bytes, frees_space, seen) {
+                        // A flush may free log; once it has had its chance, there is room or there is none.
+                        Err(error) if may_wait && error.kind() == ErrorKind::DiskFull => {
+                            may_wait = false;
+                            self.wait_for_relief()?;
+                        }
+                        Err(error) => {
+                            self.drop_touches();
+                            return Err(error);
+                        }
+                        Ok(()) => {}
                     }
-                    prepared?;
                 }
                 Joining::Joined(joined) => {
                     if joined.leads {
@@ -195,16 +205,6 @@ impl Pipeline {
         self.engine.sync_log(Lsn::MAX)
     }
 
-    /// Log space is kept one file ahead, so that writers do not wait for zeros to be written.
-    pub fn prepare_ahead(&self) -> Result<()> {
-        let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
-        let wanted = {
-            let state = self.state.lock();
-            state.space.as_ref().is_some_and(|space| space.spares() == 0)
-        };
-        if wanted { self.prepare_file(0, false, seen) } else { Ok(()) }
-    }
-
     /// Waits until the parts of the shards concerned have room; operations that free space do not wait.
     fn wait_at_the_door(&self, writes: &[Write]) -> Result<()> {
         if writes.iter().all(Write::frees_space) { Ok(()) } else { self.wait_for_room() }
@@ -217,6 +217,9 @@ impl Pipeline {
                 return Ok(());
             }
             self.engine.check_writable()?;
+            if let Some(full) = self.engine.space.lacks_space(JobKind::Flush) {
+                return Err(full.context("what is in memory cannot be flushed, so nothing was written"));
+            }
             if !self.engine.wait_for_install(deadline) {
                 let last = self.engine.background_error().map_or_else(String::new, |error| format!(" ({error})"));
                 return Err(Error::new(
@@ -328,28 +331,6 @@ impl Pipeline {
         self.state.lock().unpublished.forget(&group.logged);
         guard.finished = true;
         group.members.decide(result);
-    }
-
-    /// Prepares a log file with room for `bytes`, and tells first the log, then the model of its space.
-    ///
-    /// `seen` is how many files the caller knew of: one more by now, and it tries again with that.
-    fn prepare_file(&self, bytes: u64, frees_space: bool, seen: u64) -> Result<()> {
-        let _one_at_a_time = self.preparing.lock();
-        let added = self.engine.counters.log_files.load(Ordering::Relaxed);
-        if added != seen {
-            return Ok(());
-        }
-        // The newest manifest may be in memory only, like the frames that the log is about to write again.
-        if self.engine.log.lock().is_in_doubt() {
-            checkpoint(&self.engine)?;
-        }
-        let (size, started) = self.engine.prepare_log_file(bytes, frees_space)?;
-        let mut state = self.state.lock();
-        match state.space.as_mut() {
-            Some(space) if !started => space.add_spare(size),
-            _ => state.space = Some(Space::of_new_file(size)),
-        }
-        Ok(())
     }
 }
 

@@ -6,6 +6,11 @@
 
 use std::fmt;
 
+/// Too many open files in the system, in this process: the standard library has no stable names for them, and the numbers are
+/// the same on every Unix.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+
 /// The result of every fallible call of the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -23,6 +28,9 @@ pub enum ErrorKind {
     Busy,
     /// The disk is full; nothing was written. Reads and deletes still work. Free space and try again.
     DiskFull,
+    /// The system has no more open files, maps or memory to give; nothing was written. The message names the limit. Raise it, or
+    /// close what else is open, and try again.
+    SystemLimit,
     /// A sync or write failed, so the fate of the last writes is unknown and the store accepts no more. Reopen it to read the truth.
     Fenced,
     /// Another process has the store open. The message names it.
@@ -112,10 +120,13 @@ impl Error {
         Self::new(ErrorKind::Corrupt, format!("{file} at offset {offset}: {what}"))
     }
 
-    /// An operating system error on `file` while doing `what`; a full disk and a read-only one get their own kinds.
+    /// An operating system error on `file` while doing `what`; a full disk, a read-only one and a limit of the system get their
+    /// own kinds.
     pub fn io(file: impl fmt::Display, what: impl fmt::Display, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Os;
+        let limit = system_limit(&source);
         let kind = match source.kind() {
+            _ if limit.is_some() => ErrorKind::SystemLimit,
             Os::StorageFull | Os::QuotaExceeded | Os::FileTooLarge => ErrorKind::DiskFull,
             Os::ReadOnlyFilesystem | Os::PermissionDenied => ErrorKind::ReadOnly,
             _ => ErrorKind::Io,
@@ -123,7 +134,7 @@ impl Error {
         let remedy = match kind {
             ErrorKind::DiskFull => "; free some space and try again",
             ErrorKind::ReadOnly => "; give this user access to it",
-            _ => "",
+            _ => limit.unwrap_or_default(),
         };
         Self { kind, message: format!("cannot {what} {file}: {source}{remedy}"), source: Some(Box::new(source)) }
     }
@@ -136,7 +147,8 @@ impl Error {
     /// Whether the system would not read a file that is there: this says nothing about its bytes, and may pass.
     pub(crate) fn is_unread(&self) -> bool {
         let source = self.source.as_ref().and_then(|source| source.downcast_ref::<std::io::Error>());
-        source.is_some_and(|source| source.kind() != std::io::ErrorKind::NotFound)
+        self.kind == ErrorKind::SystemLimit
+            || source.is_some_and(|source| source.kind() != std::io::ErrorKind::NotFound)
     }
 
     /// The same error with `context` in front of its message.
@@ -157,6 +169,24 @@ impl Error {
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self::new(self.kind, self.message.clone())
+    }
+}
+
+/// Which limit of the system an error stands for, and what raises it; `None` for any other error.
+fn system_limit(error: &std::io::Error) -> Option<&'static str> {
+    match error.raw_os_error() {
+        Some(EMFILE) => Some(
+            "; this process has as many open files as it may: raise its limit (`ulimit -n`, LimitNOFILE of a service) or close \
+             what it does not need, and try again",
+        ),
+        Some(ENFILE) => Some(
+            "; the system has as many open files as it may: raise fs.file-max or end programs that hold many, and try again",
+        ),
+        _ if error.kind() == std::io::ErrorKind::OutOfMemory => Some(
+            "; the system has no memory for it, or this process as many maps as it may: raise vm.max_map_count (or `ulimit -v`) \
+             or free memory, and try again",
+        ),
+        _ => None,
     }
 }
 

@@ -83,8 +83,8 @@ pub use query::{Address, Answer, LabelPattern, NamespaceQuery, PartExplain, Quer
 pub use storage::{Hot, ReadMode};
 pub use store::{
     Batch, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, HolderKind, HoldersReport, ImportOptions,
-    ImportProgress, ImportReport, Listing, LossReport, LostItem, Options, Put, SalvageReport, ScanPage, Snapshot,
-    Stats, StillHeld, Store, WriteResult,
+    ImportProgress, ImportReport, Listing, LossReport, LostItem, Options, PurgeOptions, PurgeReceipt, Put,
+    SalvageReport, ScanPage, Snapshot, Stats, StillHeld, Store, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

@@ -13,9 +13,9 @@ pub struct Tuning {
     pub sealing_parts: usize,
     /// How long they wait before `Busy`.
     pub busy_timeout: Duration,
-    /// Size of the first log file; each next one doubles.
+    /// Size of the first log files; they double while they fill quickly and the store grows.
     pub log_file_min_bytes: u64,
-    /// Largest ordinary log file: with the one that waits, an idle store holds at most twice this much log.
+    /// Largest ordinary log file. None is larger than a quarter of the store, so an idle store holds at most half its size as log.
     pub log_file_max_bytes: u64,
     /// Bytes of log past which the shard that holds it back is sealed.
     pub log_total_bytes: u64,
@@ -74,7 +74,7 @@ impl Default for Tuning {
             active_bytes: 32 << 20,
             sealing_parts: 2,
             busy_timeout: Duration::from_secs(30),
-            log_file_min_bytes: 1 << 20,
+            log_file_min_bytes: 256 << 10,
             log_file_max_bytes: 24 << 20,
             log_total_bytes: 256 << 20,
             merge_ratio: 4,

@@ -7,7 +7,8 @@
 //! Invariants:
 //! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only. Keeping house waits
 //!   for neither merges nor graphs.
-//! * A job that fails changes nothing: its files are orphans, its reason is in the stats, and it is tried again later.
+//! * A job that fails changes nothing: its files go (`src/shard/output_files.rs`), its reason is in the stats, and it is tried again
+//!   later (`src/shard/space.rs` says when).
 //! * Under `Durability::Os` a thread of its own syncs the log and does nothing else, so that a sync begins on time whatever
 //!   else takes long.
 //! * Background threads run at low priority, the one that syncs apart, and end at once when the store is closed or fenced.
@@ -17,6 +18,7 @@ mod accept_loss;
 mod graphs;
 mod house;
 mod merges;
+mod purge;
 mod sweep;
 
 pub use accept_loss::{LossReport, LostItem};
@@ -40,7 +42,9 @@ use crate::shard::derived::replace_codes;
 use crate::shard::engine::Engine;
 use crate::shard::graphs::Cores;
 use crate::shard::install::{Finished, Input, checkpoint};
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::space::{JobKind, Purpose, written_bytes};
 use crate::storage::disk;
 use crate::sync::{Mutex, MutexGuard, Ordering};
 use crate::types::Durability;
@@ -120,20 +124,23 @@ impl Worker {
             while self.seal_next()? || self.merge_next()? {}
             let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
-            self.keep_reserve();
             let clock = self.keep_clock();
-            self.pipeline.prepare_ahead().and(graphs).and(clock)
+            let reserve = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
+            self.pipeline.prepare_ahead().and(graphs).and(reserve).and(clock)
         })();
         self.engine.set_background_error(outcome.err().as_ref());
         self.bury();
     }
 
     fn seal_loop(&self) {
-        self.run(LOOK_ROUND, |worker| worker.seal_next());
+        self.run(LOOK_ROUND, |worker| worker.engine.attempt(JobKind::Flush, || worker.seal_next()));
     }
 
     fn merge_loop(&self) {
-        self.run(LOOK_ROUND, |worker| Ok(worker.rebuild_next()? || worker.merge_next()?));
+        self.run(LOOK_ROUND, |worker| {
+            let rebuilt = worker.engine.attempt(JobKind::Codes, || worker.rebuild_next());
+            Ok(worker.merge_next()? || rebuilt?)
+        });
     }
 
     fn house_loop(&self) {
@@ -210,11 +217,14 @@ impl Worker {
         let view = self.engine.view.get();
         let waiting = view.shards.iter().enumerate().filter_map(|(index, shard)| Some((index, shard.sealing.first()?)));
         let Some((shard, oldest)) = waiting.min_by_key(|(_, sealing)| sealing.through) else { return Ok(false) };
-        let file_id = self.engine.new_file_id();
-        let (info, rows) = seal::write(&self.output(file_id), &oldest.active, view.visible)?;
+        let living = seal::living_bytes(&oldest.active, view.visible);
+        let needed = if living > 0 { written_bytes(living, 1) } else { 0 };
+        self.engine.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
+        let mut outputs = OutputFiles::new(&self.engine);
+        let (info, rows) = seal::write(&self.output(outputs.segment()), &oldest.active, view.visible)?;
         let output = info.map(|info| self.open(&info, &[])).transpose()?;
         let inputs = vec![Input::Sealing(Arc::clone(&oldest.active), oldest.through)];
-        self.install(&Finished { shard, base: view.visible, inputs, rows: vec![rows], output })?;
+        self.install(&Finished { shard, base: view.visible, inputs, rows: vec![rows], output }, outputs)?;
         self.engine.counters.seals.fetch_add(1, Ordering::Relaxed);
         Ok(true)
     }
@@ -269,9 +279,9 @@ impl Worker {
     /// of goes before graphs are built, and also where something else fails. What has expired is removed first, if the clock allows.
     pub fn compact(&self) -> Result<CompactReport> {
         let report = self.sweep_first()?;
-        self.seal_everything()?;
+        self.leave_log_behind()?;
         let merged = self.merge_everything();
-        let freed = checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine));
+        let freed = self.settle_log().and_then(|()| self.shorten_bounds());
         merged.and(freed)?;
         let graphs = self.build_graphs(Cores::All);
         checkpoint(&self.engine).and(graphs)?;
@@ -281,14 +291,16 @@ impl Worker {
     fn merge_everything(&self) -> Result<()> {
         let _one_at_a_time = self.merging.lock();
         let shards = self.engine.view.get().shards.len();
-        let mut damage = Ok(());
+        let mut failed = Ok(());
         for index in 0..shards {
             match self.merge_shard(index) {
-                Err(error) if error.kind() == ErrorKind::Damaged => damage = damage.and(Err(error)),
+                Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::DiskFull) => {
+                    failed = failed.and(Err(error));
+                }
                 other => other?,
             }
         }
-        damage
+        failed
     }
 
     /// One segment of a shard, that holds nothing dead.
@@ -300,7 +312,7 @@ impl Worker {
         segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
         let holds_dead = |part: &SharedPart| part.deaths.dead_rows() > 0 || part.blob_bytes().dead > 0;
         if segments.len() > 1 || segments.iter().any(holds_dead) {
-            self.merge(index, &segments, view.visible, (Cores::All, DeadAllowed::Nothing))?;
+            drop(self.merge(index, &segments, view.visible, (Cores::All, DeadAllowed::Nothing))?);
         }
         self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())
     }

@@ -18,6 +18,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::ConditionFailed => "ConditionFailedError",
         ErrorKind::Busy => "BusyError",
         ErrorKind::DiskFull => "DiskFullError",
+        ErrorKind::SystemLimit => "SystemLimitError",
         ErrorKind::Fenced => "FencedError",
         ErrorKind::Locked => "LockedError",
         ErrorKind::OptionsDiffer => "OptionsDifferError",

@@ -17,6 +17,7 @@ ALSO = {
     "ConditionFailedError": (),
     "BusyError": (TimeoutError,),
     "DiskFullError": (OSError,),
+    "SystemLimitError": (OSError,),
     "FencedError": (OSError,),
     "LockedError": (BlockingIOError,),
     "OptionsDifferError": (ValueError,),

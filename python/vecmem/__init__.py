@@ -29,6 +29,7 @@ from vecmem.errors import (
     PanicError,
     ReadOnlyError,
     SnapshotGoneError,
+    SystemLimitError,
     VecmemError,
 )
 from vecmem.labels import escape_label, unescape_label
@@ -69,6 +70,7 @@ __all__ = [
     "Scan",
     "Snapshot",
     "SnapshotGoneError",
+    "SystemLimitError",
     "VecmemError",
     "__version__",
     "escape_label",

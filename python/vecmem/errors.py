@@ -49,6 +49,12 @@ class DiskFullError(VecmemError, OSError):
     kind = "disk_full"
 
 
+class SystemLimitError(VecmemError, OSError):
+    """The system has no more open files, maps or memory to give; nothing was written. Raise the limit that the message names."""
+
+    kind = "system_limit"
+
+
 class FencedError(VecmemError, OSError):
     """A sync or write failed, so the fate of the last writes is unknown. Open the store again to read the truth."""
 

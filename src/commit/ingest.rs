@@ -20,13 +20,17 @@ use crate::record::{ALIVE, Lsn};
 use crate::segment::dead::Deaths;
 use crate::segment::rows::RowTimes;
 use crate::segment::sealed::Segment;
-use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, ValueInput, VectorInput, remove_files};
+use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, ValueInput, VectorInput};
 use crate::shard::decide::{PutWrite, Times, Write, times_of};
 use crate::shard::engine::Engine;
 use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch, follow};
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::SealedPart;
+use crate::shard::space::{Purpose, written_bytes};
 use crate::shard::{Lost, View};
 
+/// About what a row, or a vector, takes beside what was given.
+const ROW_BYTES: usize = 64;
 /// Rows between two questions whether the store is still open.
 const BURST_ROWS: usize = 1_024;
 
@@ -35,8 +39,14 @@ impl Pipeline {
     pub fn ingest(&self, rows: Vec<PutWrite>, before_commit: &mut dyn FnMut()) -> Result<()> {
         self.engine.check_writable()?;
         self.wait_for_room()?;
-        let unnamed = Unnamed { engine: Arc::clone(&self.engine), ids: Vec::new() };
-        let mut files = Files { order: order_of(&rows), rows, files: Vec::new(), unnamed };
+        let outputs = OutputFiles::new(&self.engine);
+        let mut files = Files { order: order_of(&rows), rows, files: Vec::new(), outputs };
+        let row_bytes = |row: &PutWrite| {
+            let vectors = row.vectors.iter().map(|vector| 5 * vector.values.len() + ROW_BYTES);
+            (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
+        };
+        let needed = written_bytes(files.rows.iter().map(row_bytes).sum(), 1);
+        self.engine.ask_for_space(Purpose::Log, needed, "an import")?;
         let _one_at_a_time = self.importing.lock();
         let (mut times, mut watch) = self.begin_watch(&files);
         let view = self.engine.view.get();
@@ -86,29 +96,14 @@ impl Drop for WatchGuard<'_> {
     }
 }
 
-/// Segments that no frame can name yet: they go when this is dropped, so that a full disk gets its space back.
-struct Unnamed {
-    engine: Arc<Engine>,
-    ids: Vec<u64>,
-}
-
-impl Drop for Unnamed {
-    fn drop(&mut self) {
-        // Whoever unwinds knows too little to remove anything; the next open does.
-        if std::thread::panicking() {
-            return;
-        }
-        self.ids.iter().for_each(|&id| remove_files(&*self.engine.storage, id));
-    }
-}
-
 /// The rows of an import, and the files that wait for their frame.
 pub(super) struct Files {
     rows: Vec<PutWrite>,
     /// Places in `rows`, in (namespace, key) order, each key once.
     order: Vec<u32>,
     files: Vec<File>,
-    unnamed: Unnamed,
+    /// Owned until a frame can name them.
+    outputs: OutputFiles,
 }
 
 /// One file: a range of the order.
@@ -151,7 +146,7 @@ impl Files {
 
     /// Hands the files over to the frame that begins at `first_lsn`; from now on nobody removes them.
     pub fn take(&mut self, first_lsn: Lsn) -> Arc<Ingested> {
-        self.unnamed.ids.clear();
+        self.outputs.installed();
         let files = std::mem::take(&mut self.files).into_iter().map(|file| {
             let entry = file.entry.counted_from(first_lsn);
             let deaths = Deaths::new(entry.rows);
@@ -201,8 +196,7 @@ impl Files {
 
     /// Writes, syncs and opens the file of a range of the order.
     fn write(&mut self, engine: &Engine, range: Range<usize>, found: &Found) -> Result<()> {
-        let file_id = engine.new_file_id();
-        self.unnamed.ids.push(file_id);
+        let file_id = self.outputs.segment();
         let info = self.write_rows(engine, file_id, range.clone(), &found.times)?;
         let entry = SegmentEntry::new(&info);
         let segment = entry.open(&*engine.storage, &engine.identity.keys)?;

@@ -17,7 +17,7 @@ use crate::graph::{Built, Graph, NO_NODE, Parameters, Reuse, build};
 use crate::segment::calibrate::calibrate;
 use crate::segment::graph_file::{Description, SegmentGraph, write};
 use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
-use crate::segment::layout::{StoreKeys, graph_name};
+use crate::segment::layout::StoreKeys;
 use crate::segment::sealed::Segment;
 use crate::storage::{Clock, Storage};
 
@@ -152,12 +152,13 @@ pub(crate) struct Builder<'a> {
     pub pool: &'a rayon::ThreadPool,
     /// Asked now and then: an error ends the job.
     pub go_on: &'a (dyn Fn() -> Result<()> + Sync),
+    /// The caller owns the files.
     pub new_file_id: &'a dyn Fn() -> u64,
 }
 
 impl Builder<'_> {
     /// Builds, writes, opens and verifies graphs of `segment`; the caller syncs the directory. Where the segment has no whole
-    /// codes there are none to be had. If anything fails, their files go.
+    /// codes there are none to be had.
     pub fn graphs(
         &self,
         segment: &Segment,
@@ -166,22 +167,9 @@ impl Builder<'_> {
     ) -> Result<Vec<Arc<SegmentGraph>>> {
         let mut graphs = Vec::new();
         for wanted in wanted {
-            let file_id = (self.new_file_id)();
-            match self.graph(segment, wanted, sources, file_id) {
-                Ok(graph) => graphs.extend(graph),
-                Err(error) => {
-                    let written = graphs.iter().map(|graph: &Arc<SegmentGraph>| graph.file_id());
-                    self.remove(written.chain([file_id]));
-                    return Err(error);
-                }
-            }
+            graphs.extend(self.graph(segment, wanted, sources, (self.new_file_id)())?);
         }
         Ok(graphs)
-    }
-
-    /// Removes graph files. What cannot be removed now is an orphan, and the next open removes it.
-    pub fn remove(&self, files: impl Iterator<Item = u64>) {
-        files.for_each(|file_id| drop(self.storage.remove(&graph_name(file_id))));
     }
 
     fn graph(

@@ -9,9 +9,14 @@ use crate::error::Result;
 use crate::record::Lsn;
 use crate::segment::dead::Deaths;
 use crate::segment::sealed::Segment;
-use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals, remove_files};
+use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals};
 
-/// Writes the segment (none if nothing lives), and tells which row of it each row of each input became.
+/// Of the code of a vector, beside its dimensions.
+const VECTOR_BYTES: u64 = 64;
+/// Headers and paddings of a segment's files.
+const SEGMENT_BYTES: u64 = 4 << 10;
+
+/// Writes the segment (none if nothing lives), and tells which row of it each row of each input became. The caller owns its files.
 pub(crate) fn write(
     output: &Output<'_>,
     inputs: &[(&Segment, &Deaths)],
@@ -23,11 +28,39 @@ pub(crate) fn write(
     if totals.rows == 0 {
         return Ok((None, became));
     }
-    let written = write_rows(output, inputs, base, (totals, blobs), &mut became);
-    if written.is_err() {
-        remove_files(output.storage, output.file_id);
+    let written = write_rows(output, inputs, base, (totals, blobs), &mut became)?;
+    Ok((Some(written), became))
+}
+
+/// About how many bytes the output takes: the values that live and are written, and of all else the share that lives.
+/// `lengths` are those of the inputs' truth files.
+pub(crate) fn living_bytes(
+    inputs: &[(&Segment, &Deaths)],
+    lengths: impl Iterator<Item = u64>,
+    base: Lsn,
+    blobs: &BlobPlan,
+) -> Result<u64> {
+    let mut needed = 0;
+    for ((segment, deaths), length) in inputs.iter().zip(lengths) {
+        let (mut values, mut vectors, mut rows, mut all_values) = (0, 0, 0_u64, 0);
+        for row in 0..segment.rows() {
+            let place = segment.value_place(row)?;
+            let inline = if place.is_inline() { u64::from(place.length) } else { 0 };
+            all_values += inline;
+            if !deaths.is_dead_at(row, base) {
+                values += inline;
+                vectors += segment.row_vectors(row)?.len() as u64;
+                rows += 1;
+            }
+        }
+        let vector_bytes = 4 * segment.dims() as u64;
+        let rest = length.saturating_sub(all_values + u64::from(segment.vectors()) * vector_bytes);
+        let rest = (u128::from(rest) * u128::from(rows) / u128::from(segment.rows().max(1))) as u64;
+        // The codes are a byte for each dimension.
+        let vector_bytes = vector_bytes + segment.dims() as u64 + VECTOR_BYTES;
+        needed += values + vectors * vector_bytes + rest + if rows > 0 { SEGMENT_BYTES } else { 0 };
     }
-    Ok((Some(written?), became))
+    Ok(if needed > 0 { needed.saturating_add(blobs.rewritten_bytes) } else { 0 })
 }
 
 fn totals(output: &Output<'_>, inputs: &[(&Segment, &Deaths)], base: Lsn, blobs: &BlobPlan) -> Result<Totals> {

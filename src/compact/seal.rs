@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::record::{Lsn, Record};
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
-use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals, remove_files};
+use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::storage::Storage;
 
 /// Where an output goes.
@@ -21,7 +21,12 @@ pub(crate) struct Output<'a> {
 /// A row that is in no output.
 pub(crate) const DROPPED: u32 = u32::MAX;
 
-/// Writes the segment (none if nothing lives), and tells which row of it each row of the part became.
+/// Bytes of the rows that a segment of the part would hold.
+pub(crate) fn living_bytes(active: &Active, base: Lsn) -> u64 {
+    active.ordered_rows(base).into_iter().map(|row| active.row_bytes(row) as u64).sum()
+}
+
+/// Writes the segment (none if nothing lives), and tells which row of it each row of the part became. The caller owns its files.
 pub(crate) fn write(output: &Output<'_>, active: &Active, base: Lsn) -> Result<(Option<SegmentInfo>, Vec<u32>)> {
     let mut became = vec![DROPPED; active.len()];
     let rows = active.ordered_rows(base);
@@ -33,11 +38,8 @@ pub(crate) fn write(output: &Output<'_>, active: &Active, base: Lsn) -> Result<(
         let record = &active.row(row).record;
         totals.add(record.vectors.len(), record.value.len());
     }
-    let written = write_rows(output, active, &rows, totals, &mut became);
-    if written.is_err() {
-        remove_files(output.storage, output.file_id);
-    }
-    Ok((Some(written?), became))
+    let written = write_rows(output, active, &rows, totals, &mut became)?;
+    Ok((Some(written), became))
 }
 
 fn write_rows(

@@ -257,13 +257,6 @@ impl SegmentEntry {
         let derived = self.derived.iter().map(SideEntry::name);
         std::iter::once(truth_name(self.file_id)).chain(blobs).chain(derived)
     }
-
-    /// The same without the blob files that the segment has taken over from others.
-    pub fn own_names(&self) -> impl Iterator<Item = String> + '_ {
-        let taken_over = self.blobs.iter().filter(|blob| blob.file_id != self.file_id);
-        let taken_over: Vec<String> = taken_over.map(|blob| blob_name(blob.file_id)).collect();
-        self.names().filter(move |name| !taken_over.contains(name))
-    }
 }
 
 pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {

@@ -98,6 +98,11 @@ pub(crate) struct Active {
     bytes: AtomicUsize,
 }
 
+/// Bytes of memory that a version takes, roughly; on disk it takes about as many.
+fn bytes_of(record: &Record, dims: usize) -> usize {
+    ROW_BYTES + record.bytes() + record.vectors.len() * (stride(dims) + 4 * dims + size_of::<CodeMeta>())
+}
+
 impl Active {
     /// An empty part; without a `space` its items have no vectors.
     pub fn new(space: Option<VectorSpace>) -> Self {
@@ -132,6 +137,11 @@ impl Active {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Of these, the bytes of one row.
+    pub fn row_bytes(&self, row: u32) -> usize {
+        bytes_of(&self.row(row).record, self.space.map_or(0, |space| space.dims))
+    }
+
     /// Appends a version and makes it its key's newest. Its older versions stay alive until [`kill`](Self::kill)ed. Writer only.
     pub fn append(&self, record: Arc<Record>, lsn: Lsn) -> Result<u32> {
         let dims = self.space.map_or(0, |space| space.dims);
@@ -150,8 +160,7 @@ impl Active {
             self.metas.push(meta).ok_or_else(full)?;
             self.vectors.push_row(&vector.values).ok_or_else(full)?;
         }
-        let vector_bytes = record.vectors.len() * (stride(dims) + 4 * dims + size_of::<CodeMeta>());
-        self.bytes.fetch_add(ROW_BYTES + record.bytes() + vector_bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes_of(&record, dims), Ordering::Relaxed);
         let mut namespaces = self.namespaces.write();
         let encoded = record.namespace.encoded();
         if !namespaces.contains_key(encoded) {

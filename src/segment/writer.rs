@@ -4,7 +4,7 @@
 //! * Memory holds names, keys and 100 bytes a row; vectors, values and codes stream to places that the totals fix, large
 //!   values to the end of their blob file.
 //! * Nothing is readable before [`SegmentWriter::finish`] has returned: the header comes last, then the sync. The caller
-//!   syncs the directory, and removes the files of a writer that failed ([`remove_files`]).
+//!   syncs the directory, and owns the files of a writer that failed.
 //! * The same rows in the same order give the same bytes.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::segment::blob::{BlobFile, BlobWriter, ValuePlace};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, Finished, HEADER_BYTES};
 use crate::segment::columns::Columns;
 use crate::segment::derived::{Code, CodesWriter, DerivedFile, TruthId};
-use crate::segment::layout::{Counts, Header, Section, StoreKeys, blob_name, codes_name, truth_name};
+use crate::segment::layout::{Counts, Header, Section, StoreKeys, truth_name};
 use crate::segment::rows::RowTimes;
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::storage::Storage;
@@ -340,14 +340,6 @@ impl SegmentWriter {
             extensions: &segment.extensions(row)?,
             vectors: &vectors,
         })
-    }
-}
-
-/// Removes the files of a segment that was not finished, so that a full disk gets its space back.
-pub(crate) fn remove_files(storage: &dyn Storage, file_id: u64) {
-    for name in [truth_name(file_id), codes_name(file_id), blob_name(file_id)] {
-        // Whatever stays is removed as an orphan by the next open.
-        let _ = storage.remove(&name);
     }
 }
 

@@ -34,9 +34,8 @@ impl View {
 impl Shard {
     /// The first and the last namespace of all parts.
     fn extent(&self) -> Extent {
-        let of_segments = self.segments.iter().map(|part| {
-            (part.entry.first_namespace.clone(), part.entry.last_namespace.clone())
-        });
+        let of_segments =
+            self.segments.iter().map(|part| (part.entry.first_namespace.clone(), part.entry.last_namespace.clone()));
         let in_memory = std::iter::once(&self.active).chain(self.sealing.iter().map(|sealing| &sealing.active));
         let of_memory = in_memory.flat_map(|active| {
             let named = active.namespaces_in(&Interval::everything());

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * The truth file stays, and so do its tombstones: the part before and the part after share both, and what they are lost for,
 //!   so nothing that happens meanwhile must be carried over.
-//! * If a merge has taken the segment away meanwhile, or anything fails, the new files go and nothing has changed.
+//! * If a merge has taken the segment away meanwhile, or anything fails, nothing has changed; the caller owns the new files.
 
 use std::sync::Arc;
 
@@ -14,7 +14,9 @@ use crate::segment::sealed::Segment;
 use crate::segment::writer::rebuild_codes;
 use crate::shard::engine::Engine;
 use crate::shard::install::{changed_parts, write_and_commit};
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::space::{Purpose, written_bytes};
 use crate::shard::{Shard, View};
 use crate::sync::Ordering;
 
@@ -57,28 +59,34 @@ impl SealedPart {
 
 /// Builds the codes of a segment anew from its vectors, and makes them current. Whether the part was still there: a merge
 /// may have replaced it.
-pub(crate) fn replace_codes(engine: &Engine, part: &SharedPart) -> Result<bool> {
+pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedPart) -> Result<bool> {
     let (storage, keys) = (&*engine.storage, &engine.identity.keys);
-    let codes = rebuild_codes(storage, keys, part.segment()?, engine.new_file_id())?;
+    let (segment, mut outputs) = (part.segment()?, OutputFiles::new(engine));
+    let vectors = u64::from(segment.vectors());
+    let needed = written_bytes(vectors * segment.dims() as u64, 1);
+    engine.ask_for_space(Purpose::Merge, needed, "the codes of a segment")?;
+    let codes = rebuild_codes(storage, keys, segment, outputs.codes())?;
     let mut entry = part.entry.clone();
     entry.derived.retain(|derived| derived.kind != FileKind::CODES);
     entry.derived.insert(0, SideEntry::codes(codes));
-    match part.segment()?.with_codes(storage, keys, codes) {
-        Ok(segment) => replace(engine, part, entry, segment),
-        Err(error) => {
-            remove_new(engine, part, &entry);
-            Err(error)
-        }
-    }
+    let segment = segment.with_codes(storage, keys, codes)?;
+    replace(engine, part, entry, segment, outputs)
 }
 
 /// Makes `segment`, which is that of `part` beside other derived files, current; the manifest names these by `entry`.
-pub(crate) fn replace(engine: &Engine, part: &SharedPart, entry: SegmentEntry, segment: Segment) -> Result<bool> {
-    let replaced = try_replace(engine, part, &entry, segment);
-    if !matches!(replaced, Ok(true)) && engine.check_fence().is_ok() {
-        remove_new(engine, part, &entry);
+/// Whether the part was still there.
+pub(crate) fn replace(
+    engine: &Engine,
+    part: &SharedPart,
+    entry: SegmentEntry,
+    segment: Segment,
+    mut outputs: OutputFiles,
+) -> Result<bool> {
+    let replaced = try_replace(engine, part, &entry, segment)?;
+    if replaced {
+        outputs.installed();
     }
-    replaced
+    Ok(replaced)
 }
 
 fn try_replace(engine: &Engine, part: &SharedPart, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
@@ -123,12 +131,4 @@ fn swapped(view: &View, part: &SharedPart, next: &SharedPart) -> View {
         }
     }
     after
-}
-
-/// Removes the files that `entry` names and `part` does not. What cannot be removed now is an orphan, and the next open
-/// removes it.
-pub(crate) fn remove_new(engine: &Engine, part: &SharedPart, entry: &SegmentEntry) {
-    for name in entry.names().filter(|name| part.entry.names().all(|old| old != *name)) {
-        let _ = engine.storage.remove(&name);
-    }
 }

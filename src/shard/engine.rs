@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::RESERVE;
 use crate::manifest::{ClockState, Manifest, SegmentEntry, Settings};
 use crate::record::Lsn;
 use crate::segment::active::Active;
@@ -25,12 +24,13 @@ use crate::shard::log::Log;
 use crate::shard::older_views::OlderViews;
 use crate::shard::operation_ids::OperationIds;
 use crate::shard::part::SharedPart;
+use crate::shard::space::DiskSpace;
 use crate::shard::{View, apply};
 use crate::storage::{Storage, lock};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
-use crate::wal::{self, Prepared, Syncer};
+use crate::wal::{self, Syncer};
 
 /// What never changes while a store is open.
 #[derive(Clone)]
@@ -86,11 +86,11 @@ pub(crate) struct Engine {
     pub operation_ids: OperationIds,
     /// Scopes that earn a graph.
     pub accounts: Accounts,
+    pub space: DiskSpace,
     fence: Mutex<Option<String>>,
     fenced: AtomicBool,
     closed: AtomicBool,
     crowded: AtomicBool,
-    log_file_bytes: AtomicU64,
     pub fork_generation: u64,
     background_error: Mutex<Option<String>>,
 }
@@ -145,7 +145,6 @@ impl Engine {
         durability: Durability,
         start: Start,
     ) -> Self {
-        let log_file_bytes = AtomicU64::new(tuning.log_file_min_bytes);
         let accounts = Accounts::new(tuning.earn_accounts);
         Self {
             storage,
@@ -167,11 +166,11 @@ impl Engine {
             signal: Signal::default(),
             operation_ids: start.operation_ids,
             accounts,
+            space: DiskSpace::default(),
             fence: Mutex::new(None),
             fenced: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
-            log_file_bytes,
             fork_generation: lock::fork_generation(),
             background_error: Mutex::new(None),
         }
@@ -179,7 +178,7 @@ impl Engine {
 
     /// Whether reads may go on: not after a fork or a close.
     pub fn check_usable(&self) -> Result<()> {
-        if lock::fork_generation() != self.fork_generation {
+        if self.is_forked() {
             return Err(Error::new(
                 ErrorKind::Forked,
                 "the store was opened before a fork; open it again in the child process",
@@ -189,6 +188,11 @@ impl Engine {
             return Err(Error::new(ErrorKind::Closed, "the store has been closed; open it again"));
         }
         Ok(())
+    }
+
+    /// Whether this is a child of the process that opened the store.
+    pub fn is_forked(&self) -> bool {
+        lock::fork_generation() != self.fork_generation
     }
 
     /// Whether writes may go on.
@@ -220,6 +224,11 @@ impl Engine {
         }
         self.signal.raise();
         Error::new(ErrorKind::Fenced, why)
+    }
+
+    /// The same, save at a limit of the system: there nothing was done.
+    pub fn fence_unless_limit(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::SystemLimit { error } else { self.fence(&error) }
     }
 
     /// From now on every call fails as closed; tells whether this call did it.
@@ -331,7 +340,7 @@ impl Engine {
     pub fn sync_log(&self, lsn: Lsn) -> Result<()> {
         let mut log = self.log.lock();
         self.check_fence()?;
-        log.sync_through(&*self.storage, lsn).map_err(|error| self.fence(&error))
+        log.sync_through(&*self.storage, lsn).map_err(|error| self.fence_unless_limit(error))
     }
 
     /// The same for everything logged so far, without holding up writers.
@@ -350,37 +359,6 @@ impl Engine {
 
     pub fn new_file_id(&self) -> u64 {
         self.next_file_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Prepares a log file that takes a frame of `bytes`, and hands it to the log. Returns its size, and whether the log
-    /// was started with it. On a full disk a write that frees space may use the reserve.
-    pub fn prepare_log_file(&self, bytes: u64, frees_space: bool) -> Result<(u64, bool)> {
-        let size = self.log_file_bytes.load(Ordering::Relaxed).max(wal::file_bytes_for(bytes));
-        let id = self.new_file_id();
-        let prepared = match wal::prepare(&*self.storage, id, size) {
-            Err(error) if error.kind() == ErrorKind::DiskFull && frees_space => {
-                self.prepare_from_reserve(id, bytes, error)?
-            }
-            Err(error) if error.kind() == ErrorKind::Io => return Err(self.fence(&error)),
-            other => other?,
-        };
-        self.sync_dir()?;
-        let next = (2 * size).min(self.tuning.log_file_max_bytes);
-        self.log_file_bytes.store(next.max(self.tuning.log_file_min_bytes), Ordering::Relaxed);
-        let size = prepared.bytes();
-        let generation = self.manifest_generation.load(Ordering::Relaxed);
-        let mut log = self.log.lock();
-        // A file that was started by half must not be followed by another one.
-        let started = log.add_file(&*self.storage, prepared, generation).map_err(|error| self.fence(&error))?;
-        drop(log);
-        self.counters.log_files.fetch_add(1, Ordering::Relaxed);
-        Ok((size, started))
-    }
-
-    fn prepare_from_reserve(&self, id: u64, bytes: u64, full: Error) -> Result<Prepared> {
-        self.storage.remove(RESERVE).map_err(|_| full)?;
-        self.sync_dir()?;
-        wal::prepare(&*self.storage, id, wal::file_bytes_for(bytes))
     }
 
     /// Remembers why a background job failed, for stats and for writers that time out; `None` clears it.

@@ -5,6 +5,7 @@
 //! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all, like any other
 //!   thread. A forked child has threads of its own.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,7 +22,9 @@ use crate::segment::graph_scope::{GraphScope, Origin, Wanted};
 use crate::segment::sealed::Segment;
 use crate::shard::derived::replace;
 use crate::shard::engine::Engine;
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::{SealedPart, SharedPart};
+use crate::shard::space::Purpose;
 use crate::storage::disk;
 use crate::storage::lock::PerProcess;
 use crate::sync::Ordering;
@@ -66,18 +69,20 @@ fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
 /// Calls `step` with what builds need.
 fn with_builder<T>(
     engine: &Engine,
+    outputs: &mut OutputFiles,
     cores: Cores,
     go_on: &(dyn Fn() -> Result<()> + Sync),
     step: impl FnOnce(&Builder<'_>) -> Result<T>,
 ) -> Result<T> {
     let pool = pool(cores)?;
+    let outputs = RefCell::new(outputs);
     step(&Builder {
         storage: &*engine.storage,
         clock: engine.clock.machine(),
         keys: engine.identity.keys,
         pool: &pool,
         go_on,
-        new_file_id: &|| engine.new_file_id(),
+        new_file_id: &|| outputs.borrow_mut().graph(),
     })
 }
 
@@ -88,7 +93,7 @@ fn with_builder<T>(
 /// would pile up behind a merge that waits. So it is with all that is due where merges are behind.
 pub(crate) fn of_merge(
     engine: &Engine,
-    output: &SharedPart,
+    (output, outputs): (&SharedPart, &mut OutputFiles),
     inputs: &[SharedPart],
     rows: &[Vec<u32>],
     cores: Cores,
@@ -105,8 +110,10 @@ pub(crate) fn of_merge(
     }
     let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(Source { segment: part.segment()?, became }));
     let sources = sources.collect::<Result<Vec<_>>>()?;
-    let built =
-        with_builder(engine, cores, &|| engine.check_writable(), |builder| builder.graphs(segment, &wanted, &sources));
+    let go_on = || engine.check_writable();
+    let built = check_room(engine, segment, &wanted).and_then(|()| {
+        with_builder(engine, outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources))
+    });
     if built.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
         output.put_off_graphs(wanted);
     }
@@ -207,6 +214,7 @@ pub(crate) struct Mended {
     segment: Segment,
     /// The new graphs, by file id.
     built: Vec<u64>,
+    outputs: OutputFiles,
 }
 
 /// What becomes of a graph.
@@ -222,7 +230,7 @@ pub(crate) enum Fate {
 /// Builds what the part lacks, and `more`, in the place of damaged graphs. `None` if there is nothing to do, or nothing can be
 /// done for want of codes, which come first. Nobody sees any of it before [`Mended::install`].
 pub(crate) fn mend(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     part: &SharedPart,
     damaged: &[u64],
     more: &[Wanted],
@@ -243,27 +251,21 @@ pub(crate) fn mend(
     };
     let became: Vec<u32> = (0..segment.rows()).collect();
     let sources = [Source { segment, became: &became }];
-    let built = with_builder(engine, cores, &go_on, |builder| {
-        let built = builder.graphs(segment, &wanted, &sources)?;
-        let (graphs, gone) = chosen(segment, damaged, built.clone());
-        // What was built for nothing must not lie about.
-        builder
-            .remove(gone.iter().map(|graph| graph.file_id()).filter(|id| built.iter().any(|new| new.file_id() == *id)));
-        Ok(graphs
-            .into_iter()
-            .map(|graph| (built.iter().any(|new| Arc::ptr_eq(new, &graph)), graph))
-            .collect::<Vec<_>>())
-    });
-    let graphs = match built {
+    let mut outputs = OutputFiles::new(engine);
+    let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
+    let new = match built {
         Err(error) if error.kind() == ErrorKind::Busy && !is_there() => return Ok(None),
         other => other?,
     };
-    let built: Vec<u64> = graphs.iter().filter(|(is_new, _)| *is_new).map(|(_, graph)| graph.file_id()).collect();
+    let (graphs, gone) = chosen(segment, damaged, new.clone());
+    // What was built for nothing must not lie about.
+    outputs.discard_graphs(gone.iter().map(|graph| graph.file_id()));
+    let is_new = |graph: &&Arc<SegmentGraph>| new.iter().any(|new| Arc::ptr_eq(new, graph));
+    let built: Vec<u64> = graphs.iter().filter(is_new).map(|graph| graph.file_id()).collect();
     count(engine, built.len());
-    let graphs: Vec<_> = graphs.into_iter().map(|(_, graph)| graph).collect();
     let unopened = unread(part, segment, &graphs);
     let entry = entry_with(&part.entry, &graphs, &unopened);
-    Ok(Some(Mended { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs, unopened), built }))
+    Ok(Some(Mended { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs, unopened), built, outputs }))
 }
 
 /// Whether all codes are well from which these graphs would be built; what is found of them is in the segment's problems.
@@ -312,12 +314,7 @@ fn check_room(engine: &Engine, segment: &Segment, wanted: &[Wanted]) -> Result<(
     for wanted in wanted {
         needed += bytes_estimate(vectors_of(segment, &wanted.rows)?.len());
     }
-    let free = engine.storage.free_bytes()?;
-    if free < needed {
-        let what = format!("graphs need up to {needed} bytes and {free} are free; they wait for space");
-        return Err(Error::new(ErrorKind::DiskFull, what));
-    }
-    Ok(())
+    engine.ask_for_space(Purpose::Merge, needed, "building graphs")
 }
 
 /// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms that
@@ -337,7 +334,7 @@ fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Un
 impl Mended {
     /// Makes it current; whether the part was still there.
     pub fn install(self, engine: &Engine) -> Result<bool> {
-        replace(engine, &self.part, self.entry, self.segment)
+        replace(engine, &self.part, self.entry, self.segment, self.outputs)
     }
 
     /// What becomes of a graph of the part.

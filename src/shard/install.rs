@@ -62,7 +62,7 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
     let changed = changed_parts(&after);
     drop(applying);
 
-    write_and_commit(engine, &mut installed, &after, &changed, Some(finished))?;
+    engine.with_reserve(|| write_and_commit(engine, &mut installed, &after, &changed, Some(finished)))?;
 
     let applying = engine.applying.lock();
     carry_over(finished);
@@ -82,7 +82,8 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
 
 /// Commits a manifest that reflects everything applied in shards whose active part is empty, so that old log can go.
 pub(crate) fn checkpoint(engine: &Engine) -> Result<()> {
-    commit(engine, &mut engine.installing.lock())
+    let mut installed = engine.installing.lock();
+    engine.with_reserve(|| commit(engine, &mut installed))
 }
 
 /// Changes the settings; they survive a power loss when this returns.
@@ -281,6 +282,7 @@ fn try_commit(
         for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
             let before = std::mem::take(&mut entry.segments);
             entry.checkpoint = checkpoint;
+            entry.low.clone_from(&shard.interval.low);
             entry.segments = shard.segments.iter().map(|part| entry_of(part, &before, &written)).collect();
         }
     });

@@ -61,6 +61,37 @@ impl Log {
         Ok(true)
     }
 
+    /// Bytes of the files that frames are or will be written to; nothing before the first write.
+    pub fn prepared_bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, LogWriter::prepared_bytes)
+    }
+
+    /// Goes on in `next`, whatever room there is elsewhere, and starts the log if nothing has. No space may be claimed that is not written.
+    pub fn turn_to(&mut self, storage: &dyn Storage, next: Prepared, generation: u64) -> Result<()> {
+        let Some(writer) = &mut self.writer else { return self.add_file(storage, next, generation).map(drop) };
+        writer.set_manifest_generation(generation);
+        writer.turn_to(next)?;
+        self.synced = self.written;
+        Ok(())
+    }
+
+    /// Whether the file that takes the writes, or one before it, holds a frame.
+    pub fn has_frames(&self) -> bool {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.has_frames() || writer.files().len() > 1,
+            (None, Some(facts)) => !facts.files.is_empty(),
+            (None, None) => false,
+        }
+    }
+
+    /// The last LSN in the files before the one that takes the writes: a checkpoint there lets go of them.
+    pub fn current_file_begins_after(&self) -> Lsn {
+        match &self.files()[..] {
+            [.., before, _] => before.1,
+            _ => 0,
+        }
+    }
+
     /// Writes frames, and syncs them if the mode wants that.
     pub fn write(&mut self, storage: &dyn Storage, frames: &[Frame], sync: bool, generation: u64) -> Result<()> {
         let Some(writer) = &mut self.writer else {
@@ -106,6 +137,13 @@ impl Log {
             (None, Some(facts)) => facts.files.iter().map(|file| file.bytes).sum(),
             (None, None) => 0,
         }
+    }
+
+    /// Bytes of the files that nobody needs once everything written is in segments.
+    pub fn freed_by_checkpoint(&self) -> u64 {
+        let Some(writer) = &self.writer else { return 0 };
+        let files = writer.files();
+        files[..files.len().saturating_sub(1)].iter().map(|file| file.bytes).sum()
     }
 
     /// Syncs and marks the log as closed. Returns the ids of files that can be removed.

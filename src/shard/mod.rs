@@ -9,6 +9,7 @@
 //! * Segments and actives never belong to two shards; shards partition the order of namespaces.
 
 pub(crate) mod accounts;
+pub(crate) mod bounds;
 pub(crate) mod clock;
 pub(crate) mod decide;
 pub(crate) mod derived;
@@ -18,12 +19,15 @@ pub(crate) mod graphs;
 pub(crate) mod ingest;
 pub(crate) mod install;
 pub(crate) mod log;
+pub(crate) mod log_files;
 pub(crate) mod lost;
 pub(crate) mod missed;
 pub(crate) mod older_views;
 pub(crate) mod operation_ids;
+pub(crate) mod output_files;
 pub(crate) mod part;
 pub(crate) mod recover;
+pub(crate) mod space;
 pub(crate) mod unpublished;
 pub(crate) mod weight;
 

@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::directory::{c_name, retry};
-use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, directory, lock};
+use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, directory, done_in_part, lock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One directory of a file system.
@@ -206,7 +206,8 @@ impl Storage for DiskStorage {
         if !self.syncs {
             return Ok(());
         }
-        self.directory.sync_all().map_err(|error| Error::io(self.describe(), "sync the directory", error))
+        let synced = self.directory.sync_all();
+        synced.map_err(|error| done_in_part(Error::io(self.describe(), "sync the directory", error)))
     }
 
     fn free_bytes(&self) -> Result<u64> {
@@ -236,7 +237,7 @@ impl DiskFile {
         move |error| match error.raw_os_error() {
             // What a write to a descriptor that was opened for reading only says.
             Some(libc::EBADF) => Error::io(&self.name, what, error).with_kind(ErrorKind::ReadOnly),
-            _ => Error::io(&self.name, what, error),
+            _ => done_in_part(Error::io(&self.name, what, error)),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! * A created, renamed or removed *name* survives only after `sync_dir`; a file's bytes and its name are independent.
 //! * A failed sync is final: the bytes it covered may be gone whatever a later sync says. Nobody retries.
 //! * A mapped file is never written again, so a map never changes under its reader.
+//! * An error of kind `SystemLimit` means that nothing was done: only what needs a new descriptor, map or memory fails so.
 //! * Names are flat: no separators, no `..`; a store owns one directory and knows no other.
 
 mod directory;
@@ -45,6 +46,11 @@ pub enum Hot {
 fn check_name(name: &str) -> Result<()> {
     let flat = !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(['/', '\0']);
     if flat { Ok(()) } else { Err(Error::invalid(format!("{name:?} is not the name of a file in a store"))) }
+}
+
+/// Only what needs a new descriptor or map can fail at a limit with nothing done; of anything else the outcome is unknown.
+fn done_in_part(error: Error) -> Error {
+    if error.kind() == ErrorKind::SystemLimit { error.with_kind(ErrorKind::Io) } else { error }
 }
 
 /// One directory of files.
@@ -169,7 +175,7 @@ impl AlignedBytes {
         let count = length.div_ceil(64);
         lines.try_reserve_exact(count).map_err(|_| {
             Error::new(
-                ErrorKind::Io,
+                ErrorKind::SystemLimit,
                 format!("no memory for {length} bytes; free some or read files with ReadMode::Map"),
             )
         })?;

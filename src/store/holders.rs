@@ -284,13 +284,13 @@ impl Store {
 
 impl Handle {
     /// Forgets what memory alone still knows of what lay in an interval.
-    fn forget(&self, interval: &Interval) {
+    pub(super) fn forget(&self, interval: &Interval) {
         self.embeddings.forget(interval);
         self.engine.accounts.forget(&self.engine.view.get(), interval);
     }
 
     /// Ends what keeps a View before the one numbered `number`. No lock is held: a close comes through, and writes go on.
-    fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
+    pub(super) fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
         let mut report = self.holders.end_before(number, grace);
         report.still_held = self.still_held(number);
         report

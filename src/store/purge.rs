@@ -99,7 +99,9 @@ impl Store {
             Scope::Namespace(namespace) => namespace.to_string(),
             Scope::Prefix(namespace) => format!("{namespace}/"),
             Scope::Store => {
-                return Err(Error::invalid("purge takes a namespace or a prefix; delete_everything and compact erase the whole store"));
+                return Err(Error::invalid(
+                    "purge takes a namespace or a prefix; delete_everything and compact erase the whole store",
+                ));
             }
         };
         let _call = self.handle.calls.read();
@@ -110,12 +112,16 @@ impl Store {
         let interval = scope.interval();
         let mut items = 0;
         if !options.keeps_living {
-            items = self.count(scope, &ReadOptions { include_expired: true, partial: true, ..ReadOptions::default() })?;
+            items =
+                self.count(scope, &ReadOptions { include_expired: true, partial: true, ..ReadOptions::default() })?;
             self.handle.pipeline.write(&[Write::DeleteRange(interval.clone())])?;
         }
         let lsn = engine.view.get().visible;
         let erased = self.handle.worker.erase(&interval)?;
-        let expired_left = if swept.expired_left_why.is_some() { swept.expired_left } else { 0 };
+        let expired_left = match swept.expired_left_why {
+            Some(_) => self.now(|moment| moment.count_expired())?,
+            None => 0,
+        };
         self.handle.forget(&interval);
         let holders = self.handle.end_before(engine.view.get().number, options.grace);
         Ok(PurgeReceipt {
@@ -133,4 +139,3 @@ impl Store {
         })
     }
 }
-

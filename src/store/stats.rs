@@ -74,6 +74,12 @@ pub struct Stats {
     pub swept: u64,
     /// Expiry refreshes dropped since the open, because the queue was full or the store took no writes.
     pub touches_dropped: u64,
+    /// Bytes that can still be written to the disk.
+    pub free_bytes: u64,
+    /// Of the disk, bytes set aside so that deletes go on when it is full.
+    pub reserve_bytes: u64,
+    /// Background jobs that wait, each with the reason: mostly that there is no room for them.
+    pub waiting: Vec<String>,
     /// Why background work last failed; it is tried again.
     pub background_error: Option<String>,
     /// What the store makes of the wall clock: `ok`, or how far it is ahead of the last write and the time that has passed since, and for
@@ -105,6 +111,9 @@ pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
         log_files: counters.log_files.load(Ordering::Relaxed),
         swept: counters.swept.load(Ordering::Relaxed),
         touches_dropped: counters.touches_dropped.load(Ordering::Relaxed),
+        free_bytes: engine.free_bytes(),
+        reserve_bytes: engine.reserve_bytes(),
+        waiting: engine.space.waiting(),
         background_error: engine.background_error(),
         clock: now.describe(),
         clock_ahead_seconds: now.verdict.ahead_seconds(),

@@ -65,6 +65,11 @@ impl Space {
         self.spares.len()
     }
 
+    /// Bytes that frames can still take, in all files.
+    pub fn free(&self) -> u64 {
+        self.free + self.spares.iter().sum::<u64>()
+    }
+
     /// Claims the place of the next frame.
     pub fn claim(&mut self, frame_bytes: u64) -> Claim {
         self.place(frame_bytes).map_or(Claim::NeedsFile(file_bytes_for(frame_bytes)), |_| Claim::Fits)

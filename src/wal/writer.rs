@@ -146,6 +146,25 @@ impl LogWriter {
         self.spares.push_back(spare);
     }
 
+    /// Bytes of the files that frames are or will be written to.
+    pub fn prepared_bytes(&self) -> u64 {
+        self.current.bytes + self.spares.iter().map(|spare| spare.bytes).sum::<u64>()
+    }
+
+    /// Whether the current file holds a frame.
+    pub fn has_frames(&self) -> bool {
+        self.end.end > HEADERS_BYTES
+    }
+
+    /// Goes on in `next`, whatever room there is elsewhere: spares are given up. No space may be claimed that is not written.
+    pub fn turn_to(&mut self, next: Prepared) -> Result<()> {
+        self.guard(|writer| {
+            writer.space = Space::of_new_file(next.bytes);
+            writer.spares.push_back(next);
+            writer.rotate(writer.spares.len() - 1)
+        })
+    }
+
     /// What the headers of later files name.
     pub fn set_manifest_generation(&mut self, generation: u64) {
         self.manifest_generation = generation;

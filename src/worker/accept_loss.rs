@@ -14,9 +14,10 @@ use crate::error::Result;
 use crate::record::{Lsn, Record};
 use crate::segment::layout::truth_name;
 use crate::segment::sealed::Segment;
-use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals, remove_files};
+use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::shard::install::{Finished, Input, checkpoint};
 use crate::shard::missed::Fate;
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::SharedPart;
 use crate::types::decode_labels;
 
@@ -79,8 +80,12 @@ impl Worker {
         let base = self.engine.view.get().visible;
         report.segments.push(truth_name(part.entry.file_id));
         let mut became = vec![DROPPED; part.entry.rows as usize];
+        let mut outputs = OutputFiles::new(&self.engine);
         let output = match part.opened() {
-            Some(segment) => self.rewrite(part, segment, base, &mut became, report)?,
+            Some(segment) => {
+                let sorted = self.sort_rows(part, segment, base, report)?;
+                self.write_kept(segment, &sorted, outputs.segment(), &mut became)?
+            }
             None => {
                 self.list_all(part, report);
                 None
@@ -88,37 +93,29 @@ impl Worker {
         };
         report.kept += became.iter().filter(|&&row| row != DROPPED).count() as u64;
         let output = output.map(|info| self.open(&info, &[])).transpose()?;
-        self.install(&Finished { shard, base, inputs: vec![Input::Sealed(part.clone())], rows: vec![became], output })
+        let inputs = vec![Input::Sealed(part.clone())];
+        self.install(&Finished { shard, base, inputs, rows: vec![became], output }, outputs)
     }
 
-    /// Writes what can be read of a part; `None` if that is nothing.
-    fn rewrite(
+    /// Writes the rows that are kept; `None` if there are none.
+    fn write_kept(
         &self,
-        part: &SharedPart,
         segment: &Segment,
-        base: Lsn,
+        sorted: &Sorted,
+        file_id: u64,
         became: &mut [u32],
-        report: &mut LossReport,
     ) -> Result<Option<SegmentInfo>> {
-        let sorted = self.sort_rows(part, segment, base, report)?;
         if sorted.kept.is_empty() {
             return Ok(None);
         }
-        let output = self.output(self.engine.new_file_id());
-        let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, sorted.totals)?;
-        let mut copy = || -> Result<()> {
-            for &(row, expires_at) in &sorted.kept {
-                (output.go_on)()?;
-                let record = Record { expires_at, ..segment.record(row)? };
-                became[row as usize] = writer.push_record(&record, segment.lsn(row)?, &[])?;
-            }
-            Ok(())
-        };
-        let written = copy().and_then(|()| writer.finish());
-        if written.is_err() {
-            remove_files(output.storage, output.file_id);
+        let output = self.output(file_id);
+        let mut writer = SegmentWriter::create(output.storage, &output.keys, file_id, sorted.totals)?;
+        for &(row, expires_at) in &sorted.kept {
+            (output.go_on)()?;
+            let record = Record { expires_at, ..segment.record(row)? };
+            became[row as usize] = writer.push_record(&record, segment.lsn(row)?, &[])?;
         }
-        written.map(Some)
+        writer.finish().map(Some)
     }
 
     /// Reads every row that lives, and notes which of them cannot be.

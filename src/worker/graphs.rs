@@ -9,6 +9,7 @@ use crate::segment::graph_scope::{GraphScope, Wanted};
 use crate::shard::derived::replace_codes;
 use crate::shard::graphs::{Cores, damaged, has_codes, mend, requested};
 use crate::shard::part::SharedPart;
+use crate::shard::space::JobKind;
 use crate::types::{Interval, Scope};
 
 /// What [`Store::build_graph`](crate::Store::build_graph) built.
@@ -26,7 +27,8 @@ pub struct GraphBuild {
 
 impl Worker {
     pub(super) fn graph_loop(&self) {
-        self.run(super::LOOK_ROUND, |worker| worker.graphs_next(Cores::Half));
+        let next = |worker: &Self| worker.engine.attempt(JobKind::Graphs, || worker.graphs_next(Cores::Half));
+        self.run(super::LOOK_ROUND, next);
     }
 
     /// Checks the graphs that nobody has checked since the open, so that they can be walked.

@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::error::Result;
-use crate::file_names::RESERVE;
-use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::shard::install::checkpoint;
+use crate::shard::space::JobKind;
 
 impl Worker {
     /// One round; `swept` is when the last sweep began, `idle` since when there has been no write, and which one was the last.
     pub(super) fn keep_house(&self, swept: &mut Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
         self.bury();
+        self.relieve();
         let now = self.engine.clock.monotonic();
         let clock = self.keep_clock();
         let expired = self.sweep_if_due(now, swept);
@@ -28,7 +28,7 @@ impl Worker {
     fn keep_files(&self, now: Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
         self.adopt_imports()?;
         self.relieve_log()?;
-        self.keep_reserve();
+        self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve())?;
         let visible = self.engine.view.get().visible;
         match *idle {
             Some((lsn, since)) if lsn == visible => {
@@ -64,26 +64,16 @@ impl Worker {
         });
     }
 
-    /// Keeps zeros in store for deletes on a full disk: a tenth of the store, at most the tuned size.
-    pub(super) fn keep_reserve(&self) {
-        let view = self.engine.view.get();
-        let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
-        let lengths =
-            |entry: &SegmentEntry| entry.blobs.iter().map(|blob| blob.length).fold(entry.length, u64::saturating_add);
-        let bytes = entries.map(lengths).fold(0, u64::saturating_add);
-        let wanted = (bytes / 10).min(self.engine.tuning.reserve_bytes);
-        let there = self.engine.storage.list().map(|files| files.iter().any(|(name, _)| name == RESERVE));
-        if wanted == 0 || there.unwrap_or(true) {
-            return;
-        }
-        let filled = self.engine.storage.create(RESERVE).and_then(|file| {
-            let zeros = vec![0; 1 << 16];
-            (0..wanted.div_ceil(1 << 16)).try_for_each(|block| file.write_at(block << 16, &zeros))?;
-            file.sync_all()
-        });
-        if filled.is_err() {
-            // Without it deletes may fail on a full disk, which is no reason to stop anything now; part of it helps nobody.
-            let _ = self.engine.storage.remove(RESERVE);
+    /// Where a write found no room for log, what is in memory is flushed if that frees log. Whoever waits goes on then.
+    fn relieve(&self) {
+        if self.engine.space.wants_relief() {
+            let frees_log = self.engine.log.lock().freed_by_checkpoint() > 0;
+            let relieved = if frees_log { self.checkpoint_if_behind() } else { Ok(()) };
+            if let Err(error) = relieved {
+                self.engine.set_background_error(Some(&error));
+            }
+            self.engine.space.end_relief();
+            self.engine.signal.raise();
         }
     }
 
@@ -102,6 +92,10 @@ impl Worker {
     /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names.
     fn settle(&self) -> Result<()> {
         self.checkpoint_if_behind()?;
+        if self.pipeline.shrink_log()? {
+            checkpoint(&self.engine)?;
+            checkpoint(&self.engine)?;
+        }
         let holds_back = {
             let installed = self.engine.installing.lock();
             let named: HashSet<String> = installed.manifest.files().collect();

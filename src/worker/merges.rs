@@ -2,45 +2,68 @@
 //!
 //! Invariants:
 //! * One merge at a time. An output is installed with its graphs; without them where there is no room for them, and the
-//!   background builds them later. If anything else fails its files go.
+//!   background builds them later.
+//! * A merge needs room for what lives in its inputs. One that has no room, or fails, holds up no smaller one and no other shard.
 
 use std::sync::Arc;
 
 use super::Worker;
 use crate::compact::blobs::{BlobPlan, DeadAllowed};
 use crate::compact::{Choice, SegmentStats, choose, merge};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::record::Lsn;
 use crate::segment::dead::Deaths;
 use crate::segment::sealed::Segment;
 use crate::shard::View;
 use crate::shard::graphs::{Cores, of_merge};
 use crate::shard::install::{Finished, Input, checkpoint, install};
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::SharedPart;
+use crate::shard::space::{JobKind, Purpose};
 use crate::sync::Ordering;
 
 impl Worker {
-    /// Does the most pressing merge of any shard.
+    /// Does the most pressing merge of any shard that can be done now.
     pub fn merge_next(&self) -> Result<bool> {
         let _one_at_a_time = self.merging.lock();
+        let mut failed = Ok(false);
+        for shard in 0..self.engine.view.get().shards.len() {
+            match self.engine.attempt(JobKind::Merge(shard), || self.merge_next_of(shard)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => failed = failed.and(Err(error)),
+            }
+        }
+        failed
+    }
+
+    /// Does the most pressing merge of a shard. Where there is no room for it, its largest input is left out of the next choice.
+    fn merge_next_of(&self, index: usize) -> Result<bool> {
         let view = self.engine.view.get();
-        for (index, shard) in view.shards.iter().enumerate() {
-            let young = self.young(&view, index);
-            let stats = shard.segments.iter().map(|part| part.stats());
-            let positions = match choose(&stats.collect::<Vec<SegmentStats>>(), &self.engine.tuning) {
-                Choice::Nothing => continue,
+        let shard = &view.shards[index];
+        let young = self.young(&view, index);
+        let mut stats: Vec<SegmentStats> = shard.segments.iter().map(|part| part.stats()).collect();
+        let mut refused = Ok(false);
+        loop {
+            let positions = match choose(&stats, &self.engine.tuning) {
+                Choice::Nothing => return refused,
                 Choice::Drop(position) => vec![position],
                 Choice::Merge(positions) => positions,
             };
             let inputs: Vec<SharedPart> = positions.iter().map(|&at| Arc::clone(&shard.segments[at])).collect();
-            if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
-                self.adopt(index)?;
+            let merged = if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
+                self.adopt(index)
             } else {
-                self.merge(index, &inputs, view.visible, (Cores::Half, DeadAllowed::Half))?;
+                self.merge(index, &inputs, view.visible, (Cores::Half, DeadAllowed::Half)).map(drop)
+            };
+            match merged {
+                Ok(()) => return Ok(true),
+                Err(error) if error.kind() == ErrorKind::DiskFull => refused = refused.and(Err(error)),
+                Err(error) => return Err(error),
             }
-            return Ok(true);
+            let largest = positions.into_iter().max_by_key(|&at| stats[at].bytes);
+            largest.into_iter().for_each(|at| stats[at].excluded = true);
         }
-        Ok(false)
     }
 
     /// The segments of a shard that an import wrote and that a replay would still ask for by name: they are in no merge.
@@ -67,21 +90,23 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes one segment of `inputs`, in a hurry or not.
+    /// Makes one segment of `inputs`, in a hurry or not; returns the bytes of its files.
     pub(super) fn merge(
         &self,
         shard: usize,
         inputs: &[SharedPart],
         base: Lsn,
         (cores, allowed): (Cores, DeadAllowed),
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let sources: Vec<(&Segment, &Deaths)> =
             inputs.iter().map(|part| Ok((part.segment()?, &*part.deaths))).collect::<Result<_>>()?;
         let go_on = || self.engine.check_writable();
         let files_max = self.engine.tuning.blob_files;
+        let mut outputs = OutputFiles::new(&self.engine);
         let merged = BlobPlan::new(&sources, base, (allowed, files_max), &go_on).and_then(|blobs| {
-            self.check_room(inputs, blobs.rewritten_bytes)?;
-            let (info, rows) = merge::write(&self.output(self.engine.new_file_id()), &sources, base, &blobs)?;
+            let needed = merge::living_bytes(&sources, inputs.iter().map(|part| part.entry.length), base, &blobs)?;
+            self.engine.ask_for_space(Purpose::Merge, needed, "a merge")?;
+            let (info, rows) = merge::write(&self.output(outputs.segment()), &sources, base, &blobs)?;
             Ok((info, rows, blobs))
         });
         if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
@@ -89,63 +114,39 @@ impl Worker {
         }
         let (info, rows, blobs) = merged?;
         let output = info.map(|info| self.open(&info, blobs.files())).transpose()?;
-        let output = output.map(|output| self.with_graphs(output, inputs, &rows, cores)).transpose()?;
+        let output = output.map(|output| self.with_graphs((output, &mut outputs), inputs, &rows, cores)).transpose()?;
+        let new_blobs = |part: &SharedPart| -> u64 {
+            let own = part.entry.blobs.iter().filter(|blob| blob.file_id == part.entry.file_id);
+            own.map(|blob| blob.length).sum()
+        };
+        let written = output.as_ref().map_or(0, |part| part.entry.bytes() + new_blobs(part));
         let inputs = inputs.iter().map(|part| Input::Sealed(Arc::clone(part))).collect();
-        self.install(&Finished { shard, base, inputs, rows, output })?;
+        self.install(&Finished { shard, base, inputs, rows, output }, outputs)?;
         self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(written)
     }
 
-    /// The output with its graphs, or without where there is no room for them; if anything else fails its files go.
+    /// The output with its graphs, or without where there is no room for them.
     fn with_graphs(
         &self,
-        output: SharedPart,
+        (output, outputs): (SharedPart, &mut OutputFiles),
         inputs: &[SharedPart],
         rows: &[Vec<u32>],
         cores: Cores,
     ) -> Result<SharedPart> {
-        match of_merge(&self.engine, &output, inputs, rows, cores) {
+        match of_merge(&self.engine, (&output, outputs), inputs, rows, cores) {
             Err(error) if error.kind() == ErrorKind::DiskFull => {
                 self.engine.set_background_error(Some(&error));
                 Ok(output)
-            }
-            Err(error) => {
-                self.remove(&output);
-                Err(error)
             }
             with_graphs => with_graphs,
         }
     }
 
-    /// A merge waits until there is room for its output, at most as long as its inputs and what it rewrites of blob files;
-    /// dropping one takes none.
-    fn check_room(&self, inputs: &[SharedPart], rewritten_bytes: u64) -> Result<()> {
-        let living = inputs.iter().filter(|part| part.deaths.dead_rows() < u64::from(part.entry.rows));
-        let needed = living.map(|part| part.entry.bytes()).sum::<u64>().saturating_add(rewritten_bytes);
-        let free = self.engine.storage.free_bytes()?;
-        if free < needed {
-            return Err(Error::new(
-                ErrorKind::DiskFull,
-                format!("a merge needs up to {needed} bytes and {free} are free; it waits for space"),
-            ));
-        }
+    /// Installs a finished job, whose files are the store's from then on.
+    pub(super) fn install(&self, finished: &Finished, mut outputs: OutputFiles) -> Result<()> {
+        install(&self.engine, finished)?;
+        outputs.installed();
         Ok(())
-    }
-
-    /// Installs a finished job, or removes its files: a full disk is not made fuller by trying again.
-    pub(super) fn install(&self, finished: &Finished) -> Result<()> {
-        let installed = install(&self.engine, finished);
-        if let (Err(_), Some(output)) = (&installed, &finished.output) {
-            self.remove(output);
-        }
-        installed
-    }
-
-    /// Removes the files of an output that is not installed. What cannot be removed now is an orphan, and the next open
-    /// removes it.
-    fn remove(&self, output: &SharedPart) {
-        if self.engine.check_fence().is_ok() {
-            output.entry.own_names().for_each(|name| drop(self.engine.storage.remove(&name)));
-        }
     }
 }

@@ -45,7 +45,7 @@ impl Worker {
     }
 
     /// The same for a compaction, which goes on where the clock, damage or a full disk holds the sweep up.
-    pub(super) fn sweep_first(&self) -> Result<CompactReport> {
+    pub fn sweep_first(&self) -> Result<CompactReport> {
         let Sweep { swept, stopped } = self.sweep_through()?;
         let why = match stopped {
             Ok(()) => None,

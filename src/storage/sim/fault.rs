@@ -48,6 +48,8 @@ impl SimOperation {
     ];
     /// Everything that needs space.
     pub const GROWTH: &'static [Self] = &[Self::Create, Self::Write, Self::SetLength];
+    /// Everything that needs a descriptor or a map.
+    pub const OPENS: &'static [Self] = &[Self::Create, Self::Open, Self::Map, Self::List];
     /// The three syncs.
     pub const SYNCS: &'static [Self] = &[Self::SyncData, Self::SyncAll, Self::SyncDir];
     /// Everything that looks.
@@ -85,6 +87,10 @@ pub enum FaultKind {
     Io,
     /// The disk is full; nothing is done. A sync loses what it covered.
     Full,
+    /// The process has as many open files as it may; nothing is done. Meant for [`SimOperation::OPENS`].
+    OpenFiles,
+    /// No memory, or as many maps as the process may have; nothing is done. Meant for [`SimOperation::OPENS`].
+    Memory,
     /// A write is done in part, then the disk is full; other operations fail as with `Full`.
     Short,
 }
@@ -94,6 +100,8 @@ impl FaultKind {
         match self {
             Self::Io => io::Error::other("simulated input/output error"),
             Self::Full | Self::Short => io::Error::from(io::ErrorKind::StorageFull),
+            Self::OpenFiles => io::Error::from_raw_os_error(24),
+            Self::Memory => io::Error::from_raw_os_error(12),
         }
     }
 }

@@ -1,0 +1,119 @@
+//! Room in the log: files prepared for a frame, ahead of frames, and small ones for a store that has shrunk.
+//!
+//! Invariants:
+//! * One file is prepared at a time. The log learns of it first, then the model of its space (`CommitState`).
+//! * No file is created and nothing is waited for under the commit lock.
+#![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
+
+use std::time::Instant;
+
+use super::Pipeline;
+use crate::error::Result;
+use crate::shard::install::checkpoint;
+use crate::shard::log_files::LogNeed;
+use crate::shard::space::JobKind;
+use crate::sync::{MutexGuard, Ordering};
+use crate::wal::{Claim, Space, frame_bytes};
+
+impl Pipeline {
+    /// Log space is kept one file ahead, so that writers do not wait for zeros to be written.
+    pub fn prepare_ahead(&self) -> Result<()> {
+        let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
+        let wanted = {
+            let state = self.state.lock();
+            state.space.as_ref().is_some_and(|space| space.spares() == 0)
+        };
+        if wanted { self.engine.attempt(JobKind::LogAhead, || self.prepare_file(0, false, seen)) } else { Ok(()) }
+    }
+
+    /// Where the log's files are too large for the store that is left, it goes on in a small one. Tells whether it does: a checkpoint
+    /// lets go of the others.
+    pub fn shrink_log(&self) -> Result<bool> {
+        let _one_at_a_time = self.preparing.lock();
+        let most = 2 * self.engine.idle_log_bytes();
+        if self.engine.log.lock().prepared_bytes() <= most {
+            return Ok(false);
+        }
+        self.turn_log(false).map(|()| true)
+    }
+
+    /// Lets the log go on in a new file, so that everything that was logged so far lies in files that a checkpoint lets go of. Nothing
+    /// is done where it lies in none.
+    pub fn rotate_log(&self) -> Result<()> {
+        let _one_at_a_time = self.preparing.lock();
+        if !self.engine.log.lock().has_frames() {
+            return Ok(());
+        }
+        if self.engine.log.lock().is_in_doubt() {
+            checkpoint(&self.engine)?;
+        }
+        self.turn_log(true)
+    }
+
+    /// Goes on in a small log file. The caller is the one who prepares files.
+    fn turn_log(&self, frees_space: bool) -> Result<()> {
+        let mut bytes = 0;
+        loop {
+            let (mut outputs, file) = self.engine.prepare_small_log_file(bytes, frees_space)?;
+            let mut log = self.engine.log.lock();
+            self.engine.check_fence()?;
+            let mut state = self.state.lock();
+            // The frames of an open group have claimed places in the files there are; they move along.
+            let frames = state.open.iter().flat_map(|open| &open.frames);
+            let moved: Vec<u64> = frames.map(|frame| frame_bytes(frame.body.len())).collect();
+            let mut space = Space::of_new_file(file.bytes());
+            if moved.iter().any(|&bytes| space.claim(bytes) != Claim::Fits) {
+                bytes = moved.iter().sum();
+                continue;
+            }
+            state.space = Some(space);
+            // Whoever leads a group writes under the log's lock, and so after this.
+            drop(state);
+            outputs.installed();
+            let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
+            let turned = log.turn_to(&*self.engine.storage, file, generation);
+            return turned.map_err(|error| self.engine.fence(&error));
+        }
+    }
+
+    /// While the guard lives, no import is under way.
+    pub fn pause_imports(&self) -> MutexGuard<'_, ()> {
+        self.importing.lock()
+    }
+
+    /// Waits until the background has freed what log it can; holds nothing.
+    pub(super) fn wait_for_relief(&self) -> Result<()> {
+        let deadline = Instant::now() + self.engine.tuning.busy_timeout;
+        self.engine.signal.raise();
+        loop {
+            let count = self.engine.signal.count();
+            self.engine.check_writable()?;
+            if !self.engine.space.wants_relief() || !self.engine.signal.wait_after(count, deadline) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Prepares a log file with room for `bytes`, and tells first the log, then the model of its space.
+    ///
+    /// `seen` is how many files the caller knew of: one more by now, and it tries again with that.
+    pub(super) fn prepare_file(&self, bytes: u64, frees_space: bool, seen: u64) -> Result<()> {
+        let _one_at_a_time = self.preparing.lock();
+        let added = self.engine.counters.log_files.load(Ordering::Relaxed);
+        if added != seen {
+            return Ok(());
+        }
+        // The newest manifest may be in memory only, like the frames that the log is about to write again.
+        if self.engine.log.lock().is_in_doubt() {
+            checkpoint(&self.engine)?;
+        }
+        let unwritten = self.state.lock().space.as_ref().map_or(0, Space::free);
+        let (size, started) = self.engine.prepare_log_file(LogNeed { bytes, frees_space, unwritten })?;
+        let mut state = self.state.lock();
+        match state.space.as_mut() {
+            Some(space) if !started => space.add_spare(size),
+            _ => state.space = Some(Space::of_new_file(size)),
+        }
+        Ok(())
+    }
+}

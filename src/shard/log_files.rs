@@ -1,0 +1,157 @@
+//! Which log files there are before they are written to: how large they are, what they may take, and when a smaller one replaces
+//! what waits.
+//!
+//! Invariants:
+//! * [`log_file_size`] is pure. Sizes double only while files fill quickly, and are small again when the store is.
+//! * A file that is prepared and not handed to the log is removed.
+//! * At a limit of the system nothing was written, so nothing is fenced, and the next call tries again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::shard::engine::Engine;
+use crate::shard::output_files::OutputFiles;
+use crate::shard::space::{Purpose, segment_bytes};
+use crate::sync::Ordering;
+use crate::tuning::Tuning;
+use crate::wal::{self, Prepared};
+
+/// A log file that was filled within this time is followed by one of twice its size; after the longer time by a small one.
+const FILLED_FAST: Duration = Duration::from_secs(1);
+const FILLED_SLOWLY: Duration = Duration::from_secs(10);
+
+/// The regular sizes of log files.
+#[derive(Default)]
+pub(super) struct LogFiles {
+    prepared: u64,
+    size: u64,
+    at: Duration,
+}
+
+/// The size of the next log file after one of `previous` bytes (`None` at first) that was filled within `filled_in`.
+pub(crate) fn log_file_size(previous: Option<u64>, filled_in: Duration, store: u64, tuning: &Tuning) -> u64 {
+    let least = tuning.log_file_min_bytes;
+    let wanted = match previous {
+        Some(previous) if filled_in < FILLED_FAST => previous.saturating_mul(2),
+        Some(previous) if filled_in < FILLED_SLOWLY => previous,
+        _ => least,
+    };
+    wanted.min(log_file_cap(store, tuning)).max(least)
+}
+
+/// No log file is larger than a quarter of the store, save the smallest ones.
+fn log_file_cap(store: u64, tuning: &Tuning) -> u64 {
+    (store / 4).min(tuning.log_file_max_bytes).max(tuning.log_file_min_bytes)
+}
+
+/// Sizes to try, from `wanted` down to the `smallest` that serves.
+fn sizes(wanted: u64, smallest: u64) -> impl Iterator<Item = u64> {
+    let halved = std::iter::successors(Some(wanted), |size| Some(size / 2));
+    halved.take_while(move |&size| size > smallest).chain([smallest])
+}
+
+/// A write that needs a log file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogNeed {
+    /// Of its frame.
+    pub bytes: u64,
+    pub frees_space: bool,
+    /// Room in prepared files: what will be written there must be flushed one day.
+    pub unwritten: u64,
+}
+
+impl Engine {
+    /// Prepares a log file that takes a frame, and hands it to the log. Returns its size, and whether the log was started with it.
+    /// On a full disk the file is a smaller one, and a write that frees space may use the reserve.
+    pub fn prepare_log_file(self: &Arc<Self>, need: LogNeed) -> Result<(u64, bool)> {
+        let regular = self.next_log_size();
+        let mut outputs = OutputFiles::new(self);
+        let prepared = self.prepare(regular, need, &mut outputs)?;
+        self.note_log_file(regular);
+        let size = prepared.bytes();
+        let generation = self.manifest_generation.load(Ordering::Relaxed);
+        let mut log = self.log.lock();
+        // A file that was started by half must not be followed by another one.
+        let started =
+            log.add_file(&*self.storage, prepared, generation).map_err(|error| self.fence_unless_limit(error))?;
+        drop(log);
+        outputs.installed();
+        self.counters.log_files.fetch_add(1, Ordering::Relaxed);
+        Ok((size, started))
+    }
+
+    /// A log file of the smallest regular size that takes frames of `bytes`, which goes unless the log takes it.
+    pub fn prepare_small_log_file(self: &Arc<Self>, bytes: u64, frees_space: bool) -> Result<(OutputFiles, Prepared)> {
+        let mut outputs = OutputFiles::new(self);
+        let need = LogNeed { bytes, frees_space, unwritten: 0 };
+        let prepared = self.prepare(self.tuning.log_file_min_bytes, need, &mut outputs)?;
+        *self.space.log_files.lock() = LogFiles { prepared: 1, size: prepared.bytes(), at: self.clock.monotonic() };
+        self.counters.log_files.fetch_add(1, Ordering::Relaxed);
+        Ok((outputs, prepared))
+    }
+
+    /// The largest file that there is room for, up to the `regular` size.
+    fn prepare(&self, regular: u64, need: LogNeed, outputs: &mut OutputFiles) -> Result<Prepared> {
+        let smallest = wal::file_bytes_for(need.bytes);
+        let mut prepare = |size| {
+            let prepared = wal::prepare(&*self.storage, outputs.log(), size);
+            let prepared =
+                prepared.map_err(|error| if error.kind() == ErrorKind::Io { self.fence(&error) } else { error })?;
+            self.sync_dir().map(|()| prepared)
+        };
+        let mut refused = None;
+        for size in sizes(regular.max(smallest), smallest) {
+            let (purpose, needed) = needed(size, smallest, need);
+            let asked = self.ask_for_space(purpose, needed, "a log file (wal-*.log)");
+            match asked.and_then(|()| prepare(size)) {
+                Err(error) if error.kind() == ErrorKind::DiskFull => refused = Some(error),
+                outcome => return outcome,
+            }
+        }
+        let refused = refused.unwrap_or_else(|| Error::new(ErrorKind::DiskFull, "there is no room for a log file"));
+        self.space.ask_for_relief();
+        let reserve = self.reserve_bytes();
+        if !need.frees_space || !self.release_reserve()? {
+            return Err(refused);
+        }
+        // Many deletes share a file.
+        let decent = regular.min(reserve / 4).max(smallest);
+        match prepare(decent) {
+            Err(error) if error.kind() == ErrorKind::DiskFull && decent > smallest => prepare(smallest),
+            outcome => outcome,
+        }
+    }
+
+    /// The regular size of the next log file.
+    pub(super) fn next_log_size(&self) -> u64 {
+        let files = self.space.log_files.lock();
+        let filled_in = self.clock.monotonic().saturating_sub(files.at);
+        // The second file is prepared when the first one has just been started.
+        let previous = (files.prepared > 1).then_some(files.size);
+        log_file_size(previous, filled_in, self.store_bytes(), &self.tuning)
+    }
+
+    /// A log file of the regular size, or smaller, was prepared.
+    pub(super) fn note_log_file(&self, regular: u64) {
+        let mut files = self.space.log_files.lock();
+        *files = LogFiles { prepared: files.prepared + 1, size: regular, at: self.clock.monotonic() };
+    }
+
+    /// The largest log file that a store of this size keeps while it is idle.
+    pub fn idle_log_bytes(&self) -> u64 {
+        log_file_cap(segment_bytes(&self.view.get()), &self.tuning)
+    }
+}
+
+/// What a file of `size` bytes is to be admitted for.
+fn needed(size: u64, smallest: u64, need: LogNeed) -> (Purpose, u64) {
+    if need.frees_space {
+        // Deletes share what is left: a file takes a quarter of it, if that is enough for one.
+        let parts = if size > smallest { 4 } else { 1 };
+        return (Purpose::FreeingLog, size.saturating_mul(parts));
+    }
+    // What is logged is in memory too, and is flushed one day.
+    let flush = size.saturating_add(need.unwritten);
+    (Purpose::Log, size.saturating_add(flush).saturating_add(flush / 8))
+}

@@ -1,0 +1,354 @@
+//! The one owner of disk space: who may write how much, the reserve for deletes, and how long a refused job waits.
+//!
+//! Purposes have a priority, highest first: the log of writes that free space, manifests and tombstones, the flush of what is in
+//! memory, the log of other writes, merges and derived files, the reserve. Each leaves room for all that come before it.
+//!
+//! Invariants:
+//! * [`admit`] and [`reserve_size`] are pure. Free bytes are asked for before a file is created, so no job writes
+//!   the disk full to learn that it is full.
+//! * A write that needs new log is refused while what is in memory could not be flushed any more, and nothing of it is written.
+//! * Only a log file for writes that free space, a checkpoint and an install may take the reserve.
+//! * A background job that failed is tried again when free space has grown noticeably or after a delay that doubles. With
+//!   `inline_background` there is no delay, so that simulations are deterministic.
+#![allow(clippy::disallowed_methods, reason = "jobs wait in real time, whatever the clock of the store says")]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::RESERVE;
+use crate::shard::View;
+use crate::shard::engine::Engine;
+use crate::shard::log_files::LogFiles;
+use crate::shard::output_files::OutputFiles;
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// A failed job waits this long at first, and at most so long where space lacks, or anything else.
+const DELAY: Duration = Duration::from_millis(200);
+const SPACE_DELAY_MAX: Duration = Duration::from_secs(60);
+const DELAY_MAX: Duration = Duration::from_secs(5);
+/// Free space that has grown by this much is worth a new try.
+const NOTICEABLE_BYTES: u64 = 256 << 10;
+/// What a flush adds to the bytes in memory: headers, columns, key tables.
+const FLUSH_BYTES: u64 = 8 << 10;
+/// Where less is free, a manifest may have failed for want of it.
+const SHORT_BYTES: u64 = 1 << 20;
+/// The smallest log file.
+const DELETES_BYTES: u64 = 12 << 10;
+/// What a manifest takes without segments, with each segment, and what tombstones take for each dead row.
+const MANIFEST_BYTES: u64 = 4 << 10;
+const MANIFEST_SEGMENT_BYTES: u64 = 256;
+const TOMBSTONE_BYTES: u64 = 12;
+
+/// What space is for, the highest priority first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// Log of writes that free space.
+    FreeingLog,
+    /// What is in memory becomes a segment.
+    Flush,
+    /// Log of any other write, and files of imports.
+    Log,
+    /// A merge, a graph, codes.
+    Merge,
+    Reserve,
+}
+
+/// What will be needed whatever comes, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// The next manifest and its tombstones.
+    pub manifest: u64,
+    /// A flush of all that is in memory.
+    pub flush: u64,
+    /// A log file for deletes, where the reserve does not hold it.
+    pub deletes: u64,
+}
+
+impl Outlook {
+    /// What must stay free beside something for `purpose`.
+    fn kept_free(&self, purpose: Purpose) -> u64 {
+        let Self { manifest, flush, deletes } = *self;
+        match purpose {
+            Purpose::FreeingLog => 0,
+            Purpose::Flush => manifest,
+            Purpose::Log | Purpose::Merge | Purpose::Reserve => manifest.saturating_add(flush).saturating_add(deletes),
+        }
+    }
+}
+
+/// The answer to a question for space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    /// So many bytes must stay free beside it, and that is not so.
+    Refused {
+        kept_free: u64,
+    },
+}
+
+/// Whether `needed` bytes may be written.
+pub(crate) fn admit(purpose: Purpose, needed: u64, free: u64, outlook: &Outlook) -> Admission {
+    let kept_free = outlook.kept_free(purpose);
+    if needed == 0 || needed.saturating_add(kept_free) <= free {
+        Admission::Granted
+    } else {
+        Admission::Refused { kept_free }
+    }
+}
+
+/// The size that the reserve should have: a tenth of the store and at most `most`, but no more than half of what nobody needs.
+/// `None` where what is `there` is near enough.
+pub(crate) fn reserve_size(store: u64, most: u64, there: u64, free: u64, outlook: &Outlook) -> Option<u64> {
+    let spare = free.saturating_add(there).saturating_sub(outlook.kept_free(Purpose::Reserve)) / 2;
+    let wanted = (store / 10).min(most);
+    let possible = wanted.min(spare) & !0xfff;
+    let grows = possible > there.saturating_add(there / 4);
+    // It stays where others took the space beside it: that is what it is for.
+    let shrinks = wanted < there / 2;
+    if grows || shrinks { Some(if grows { possible } else { wanted & !0xfff }) } else { None }
+}
+
+/// A job of the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum JobKind {
+    Flush,
+    /// Of the shard with this number.
+    Merge(usize),
+    Codes,
+    Graphs,
+    LogAhead,
+    Reserve,
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flush => f.write_str("flush"),
+            Self::Merge(shard) => write!(f, "merge of shard {shard}"),
+            Self::Codes => f.write_str("codes"),
+            Self::Graphs => f.write_str("graphs"),
+            Self::LogAhead => f.write_str("log file prepared ahead"),
+            Self::Reserve => f.write_str("reserve"),
+        }
+    }
+}
+
+/// Why a job waits, and until when.
+struct Wait {
+    failures: u32,
+    until: Instant,
+    /// Free bytes when it failed, if space was what lacked.
+    free: Option<u64>,
+    why: Error,
+}
+
+/// How long a job waits that has failed so often in a row.
+fn delay(failures: u32, lacks_space: bool) -> Duration {
+    let most = if lacks_space { SPACE_DELAY_MAX } else { DELAY_MAX };
+    DELAY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(most)
+}
+
+/// Whether free space has grown enough since a failure to try again at once.
+fn has_grown(then: Option<u64>, now: u64) -> bool {
+    then.is_some_and(|then| now >= then.saturating_add(NOTICEABLE_BYTES))
+}
+
+/// What is known of the reserve and of log files, and which jobs wait.
+#[derive(Default)]
+pub(crate) struct DiskSpace {
+    waits: Mutex<BTreeMap<JobKind, Wait>>,
+    /// Bytes of the reserve; `None` before somebody has looked.
+    reserve: Mutex<Option<u64>>,
+    pub(super) log_files: Mutex<LogFiles>,
+    relief: AtomicBool,
+}
+
+impl DiskSpace {
+    /// Why jobs wait, for stats.
+    pub fn waiting(&self) -> Vec<String> {
+        self.waits.lock().iter().map(|(job, wait)| format!("{job}: {}", wait.why)).collect()
+    }
+
+    /// Why a job waits for space, if it does.
+    pub fn lacks_space(&self, job: JobKind) -> Option<Error> {
+        let waits = self.waits.lock();
+        waits.get(&job).filter(|wait| wait.why.kind() == ErrorKind::DiskFull).map(|wait| wait.why.duplicate())
+    }
+
+    /// A flush would free log that a write waits for; tells the house.
+    pub fn ask_for_relief(&self) {
+        self.relief.store(true, Ordering::Release);
+    }
+
+    pub fn wants_relief(&self) -> bool {
+        self.relief.load(Ordering::Acquire)
+    }
+
+    /// The house has done what it could.
+    pub fn end_relief(&self) {
+        self.relief.store(false, Ordering::Release);
+    }
+}
+
+impl Engine {
+    /// Bytes that can be written. Where the system does not say, nothing is held up.
+    pub fn free_bytes(&self) -> u64 {
+        self.storage.free_bytes().unwrap_or(u64::MAX)
+    }
+
+    /// Bytes of the store's segments, and with them of what is in memory.
+    pub fn store_bytes(&self) -> u64 {
+        let view = self.view.get();
+        segment_bytes(&view).saturating_add(memory_bytes(&view))
+    }
+
+    fn outlook(&self) -> Outlook {
+        let view = self.view.get();
+        let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
+        let dead_rows: u64 = segments().map(|part| part.deaths.dead_rows()).sum();
+        let manifest =
+            MANIFEST_BYTES + MANIFEST_SEGMENT_BYTES * segments().count() as u64 + TOMBSTONE_BYTES * dead_rows;
+        let parts = view.shards.iter().map(|shard| shard.sealing.len() + usize::from(!shard.active.is_empty()));
+        let memory = memory_bytes(&view);
+        let flush = written_bytes(memory, parts.sum());
+        let deletes = (segment_bytes(&view) / 10).min(self.tuning.log_file_min_bytes).max(DELETES_BYTES);
+        let deletes = deletes.saturating_sub(self.reserve_bytes());
+        Outlook { manifest, flush, deletes }
+    }
+
+    /// Fails, as a full disk, if `what` may not have `needed` bytes for `purpose` now.
+    pub fn ask_for_space(&self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
+        let free = self.free_bytes();
+        match admit(purpose, needed, free, &self.outlook()) {
+            Admission::Granted => Ok(()),
+            Admission::Refused { kept_free } => Err(Error::new(
+                ErrorKind::DiskFull,
+                format!(
+                    "{what} needs up to {needed} bytes, {free} are free, and {kept_free} of these are kept for flushes and \
+                     deletes; free some space and try again"
+                ),
+            )),
+        }
+    }
+
+    /// Does a background job, unless it failed of late; remembers how it went.
+    pub fn attempt<T: Default>(&self, job: JobKind, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.may_try(job) {
+            return Ok(T::default());
+        }
+        let outcome = act();
+        let mut waits = self.space.waits.lock();
+        match &outcome {
+            Ok(_) => drop(waits.remove(&job)),
+            Err(error) => {
+                let failures = waits.get(&job).map_or(0, |wait| wait.failures) + 1;
+                let lacks_space = error.kind() == ErrorKind::DiskFull;
+                let until = Instant::now() + delay(failures, lacks_space);
+                let free = lacks_space.then(|| self.free_bytes());
+                waits.insert(job, Wait { failures, until, free, why: error.duplicate() });
+            }
+        }
+        outcome
+    }
+
+    fn may_try(&self, job: JobKind) -> bool {
+        let waits = self.space.waits.lock();
+        waits.get(&job).is_none_or(|wait| {
+            self.tuning.inline_background || Instant::now() >= wait.until || has_grown(wait.free, self.free_bytes())
+        })
+    }
+
+    /// Bytes of the reserve.
+    pub fn reserve_bytes(&self) -> u64 {
+        let mut reserve = self.space.reserve.lock();
+        *reserve.get_or_insert_with(|| {
+            let files = self.storage.list().unwrap_or_default();
+            files.iter().find(|(name, _)| name == RESERVE).map_or(0, |(_, bytes)| *bytes)
+        })
+    }
+
+    /// Lets go of the reserve; whether there was one.
+    pub fn release_reserve(&self) -> Result<bool> {
+        let mut reserve = self.space.reserve.lock();
+        if *reserve == Some(0) || self.storage.remove(RESERVE).is_err() {
+            *reserve = Some(0);
+            return Ok(false);
+        }
+        *reserve = Some(0);
+        drop(reserve);
+        self.sync_dir()?;
+        Ok(true)
+    }
+
+    /// Does `act`, which commits a manifest, and once more with the space of the reserve if that is what it lacked.
+    pub fn with_reserve<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
+        let is_short = || self.free_bytes() < self.outlook().manifest.max(SHORT_BYTES);
+        match act() {
+            Err(error) if error.kind() == ErrorKind::DiskFull && is_short() && self.release_reserve()? => act(),
+            outcome => outcome,
+        }
+    }
+
+    /// Lets the reserve follow the size of the store.
+    pub fn keep_reserve(self: &Arc<Self>) -> Result<()> {
+        let (there, view) = (self.reserve_bytes(), self.view.get());
+        let most = self.tuning.reserve_bytes;
+        let wanted = reserve_size(segment_bytes(&view), most, there, self.free_bytes(), &self.outlook());
+        let Some(wanted) = wanted else { return Ok(()) };
+        let mut reserve = self.space.reserve.lock();
+        let mut outputs = OutputFiles::new(self);
+        if there == 0 {
+            outputs.named(RESERVE);
+        }
+        // After a failure somebody looks again.
+        *reserve = None;
+        self.resize_reserve(there, wanted)?;
+        outputs.installed();
+        *reserve = Some(wanted);
+        Ok(())
+    }
+
+    fn resize_reserve(&self, there: u64, wanted: u64) -> Result<()> {
+        if wanted == 0 {
+            return self.storage.remove(RESERVE);
+        }
+        let file = if there == 0 { self.storage.create(RESERVE) } else { self.storage.open(RESERVE) }?;
+        if wanted < there {
+            file.set_len(wanted)?;
+        }
+        let zeros = vec![0; 1 << 16];
+        let mut end = there;
+        while end < wanted {
+            let bytes = (wanted - end).min(zeros.len() as u64);
+            if let Err(error) = file.write_at(end, &zeros[..bytes as usize]) {
+                // What was there stays, and takes no more than before.
+                let _ = file.set_len(there);
+                return Err(error);
+            }
+            end += bytes;
+        }
+        file.sync_all()
+    }
+}
+
+/// About what rows of so many bytes take in `segments` new segments.
+pub(crate) fn written_bytes(rows: u64, segments: usize) -> u64 {
+    rows.saturating_add(rows / 8).saturating_add(FLUSH_BYTES * segments as u64)
+}
+
+/// Bytes of all segments, their derived and blob files among them.
+pub(super) fn segment_bytes(view: &View) -> u64 {
+    let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
+    let bytes = entries.map(|entry| entry.bytes() + entry.blobs.iter().map(|blob| blob.length).sum::<u64>());
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// Bytes of what is not in segments yet.
+fn memory_bytes(view: &View) -> u64 {
+    let sealing =
+        |shard: &crate::shard::Shard| shard.sealing.iter().map(|sealing| sealing.active.bytes()).sum::<usize>();
+    view.shards.iter().map(|shard| (shard.active.bytes() + sealing(shard)) as u64).sum()
+}
