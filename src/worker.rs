@@ -108,12 +108,13 @@ impl Worker {
     /// Under `inline_background`: does every job that is due, on this thread.
     pub fn run_inline(&self) {
         let outcome = (|| {
+            self.relieve();
             self.adopt_imports()?;
             while self.seal_next()? || self.merge_next()? {}
             let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
-            let reserve = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
-            self.pipeline.prepare_ahead().and(graphs).and(reserve)
+            let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
+            self.pipeline.prepare_ahead().and(graphs)
         })();
         self.engine.set_background_error(outcome.err().as_ref());
         self.bury();

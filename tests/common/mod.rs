@@ -3,6 +3,7 @@
 
 pub mod clusters;
 pub mod model;
+pub mod tmpfs;
 
 use std::sync::Arc;
 
