@@ -217,8 +217,8 @@ impl Pipeline {
                 return Ok(());
             }
             self.engine.check_writable()?;
-            if let Some(full) = self.engine.space.lacks_space(JobKind::Flush) {
-                return Err(full.context("what is in memory cannot be flushed, so nothing was written"));
+            if let Some(why) = self.engine.space.blocked(JobKind::Flush) {
+                return Err(why.context("what is in memory cannot be flushed, so nothing was written"));
             }
             if !self.engine.wait_for_install(deadline) {
                 let last = self.engine.background_error().map_or_else(String::new, |error| format!(" ({error})"));

@@ -120,13 +120,14 @@ impl Worker {
     /// Under `inline_background`: does every job that is due, on this thread.
     pub fn run_inline(&self) {
         let outcome = (|| {
+            self.relieve();
             self.adopt_imports()?;
             while self.seal_next()? || self.merge_next()? {}
             let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
             let clock = self.keep_clock();
-            let reserve = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
-            self.pipeline.prepare_ahead().and(graphs).and(reserve).and(clock)
+            let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
+            self.pipeline.prepare_ahead().and(graphs).and(clock)
         })();
         self.engine.set_background_error(outcome.err().as_ref());
         self.bury();
@@ -312,7 +313,7 @@ impl Worker {
         segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
         let holds_dead = |part: &SharedPart| part.deaths.dead_rows() > 0 || part.blob_bytes().dead > 0;
         if segments.len() > 1 || segments.iter().any(holds_dead) {
-            drop(self.merge(index, &segments, view.visible, (Cores::All, DeadAllowed::Nothing))?);
+            self.merge(index, &segments, view.visible, (Cores::All, DeadAllowed::Nothing))?;
         }
         self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())
     }

@@ -155,3 +155,31 @@ fn needed(size: u64, smallest: u64, need: LogNeed) -> (Purpose, u64) {
     let flush = size.saturating_add(need.unwritten);
     (Purpose::Log, size.saturating_add(flush).saturating_add(flush / 8))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_files_grow_while_they_fill_fast_and_the_store_is_large() {
+        let tuning = Tuning::default();
+        let (fast, slowly, idle) = (Duration::from_millis(10), Duration::from_secs(2), Duration::from_secs(60));
+        let size = |previous: Option<u64>, filled_in, store: u64| {
+            log_file_size(previous.map(|kib| kib << 10), filled_in, store << 20, &tuning) >> 10
+        };
+        assert_eq!(size(None, fast, 1_000), 256);
+        assert_eq!(size(Some(256), fast, 1_000), 512);
+        assert_eq!(size(Some(256), slowly, 1_000), 256);
+        assert_eq!(size(Some(8_192), slowly, 1_000), 8_192);
+        assert_eq!(size(Some(8_192), idle, 1_000), 256);
+        assert_eq!(size(Some(16_384), fast, 1_000), 24 << 10, "the most");
+        assert_eq!(size(Some(16_384), fast, 4), 1_024, "a quarter of the store");
+        assert_eq!(size(Some(16_384), fast, 0), 256, "the least");
+    }
+
+    #[test]
+    fn sizes_end_with_the_smallest() {
+        assert_eq!(sizes(1_000, 200).collect::<Vec<_>>(), [1_000, 500, 250, 200]);
+        assert_eq!(sizes(200, 200).collect::<Vec<_>>(), [200]);
+    }
+}

@@ -33,6 +33,8 @@ const DELAY_MAX: Duration = Duration::from_secs(5);
 const NOTICEABLE_BYTES: u64 = 256 << 10;
 /// What a flush adds to the bytes in memory: headers, columns, key tables.
 const FLUSH_BYTES: u64 = 8 << 10;
+/// Puts leave a twentieth of the store to merges, and at most this.
+const MERGES_BYTES: u64 = 32 << 20;
 /// Where less is free, a manifest may have failed for want of it.
 const SHORT_BYTES: u64 = 1 << 20;
 /// The smallest log file.
@@ -65,16 +67,19 @@ pub(crate) struct Outlook {
     pub flush: u64,
     /// A log file for deletes, where the reserve does not hold it.
     pub deletes: u64,
+    /// What merges need to go on, and with them the way in which space comes back.
+    pub merges: u64,
 }
 
 impl Outlook {
     /// What must stay free beside something for `purpose`.
     fn kept_free(&self, purpose: Purpose) -> u64 {
-        let Self { manifest, flush, deletes } = *self;
+        let Self { manifest, flush, deletes, merges } = *self;
         match purpose {
             Purpose::FreeingLog => 0,
             Purpose::Flush => manifest,
-            Purpose::Log | Purpose::Merge | Purpose::Reserve => manifest.saturating_add(flush).saturating_add(deletes),
+            Purpose::Merge => manifest.saturating_add(flush).saturating_add(deletes),
+            Purpose::Log | Purpose::Reserve => self.kept_free(Purpose::Merge).saturating_add(merges),
         }
     }
 }
@@ -172,10 +177,11 @@ impl DiskSpace {
         self.waits.lock().iter().map(|(job, wait)| format!("{job}: {}", wait.why)).collect()
     }
 
-    /// Why a job waits for space, if it does.
-    pub fn lacks_space(&self, job: JobKind) -> Option<Error> {
+    /// Why a job waits for space, or for a limit of the system, if it does.
+    pub fn blocked(&self, job: JobKind) -> Option<Error> {
         let waits = self.waits.lock();
-        waits.get(&job).filter(|wait| wait.why.kind() == ErrorKind::DiskFull).map(|wait| wait.why.duplicate())
+        let why = waits.get(&job).map(|wait| &wait.why);
+        why.filter(|why| matches!(why.kind(), ErrorKind::DiskFull | ErrorKind::SystemLimit)).map(Error::duplicate)
     }
 
     /// A flush would free log that a write waits for; tells the house.
@@ -216,7 +222,8 @@ impl Engine {
         let flush = written_bytes(memory, parts.sum());
         let deletes = (segment_bytes(&view) / 10).min(self.tuning.log_file_min_bytes).max(DELETES_BYTES);
         let deletes = deletes.saturating_sub(self.reserve_bytes());
-        Outlook { manifest, flush, deletes }
+        let merges = (segment_bytes(&view) / 20).min(MERGES_BYTES);
+        Outlook { manifest, flush, deletes, merges }
     }
 
     /// Fails, as a full disk, if `what` may not have `needed` bytes for `purpose` now.
@@ -232,6 +239,17 @@ impl Engine {
                 ),
             )),
         }
+    }
+
+    /// The same for a merge. One that frees at least what it takes may have the reserve for it: deletes alone bring no space back.
+    pub fn ask_for_merge(&self, needed: u64, inputs: u64) -> Result<()> {
+        let refused = match self.ask_for_space(Purpose::Merge, needed, "a merge") {
+            Err(error) if error.kind() == ErrorKind::DiskFull && needed <= inputs / 2 => error,
+            outcome => return outcome,
+        };
+        let free = self.free_bytes().saturating_add(self.reserve_bytes());
+        let fits = admit(Purpose::Flush, needed, free, &self.outlook()) == Admission::Granted;
+        if fits && self.release_reserve()? { Ok(()) } else { Err(refused) }
     }
 
     /// Does a background job, unless it failed of late; remembers how it went.
@@ -351,4 +369,53 @@ fn memory_bytes(view: &View) -> u64 {
     let sealing =
         |shard: &crate::shard::Shard| shard.sealing.iter().map(|sealing| sealing.active.bytes()).sum::<usize>();
     view.shards.iter().map(|shard| (shard.active.bytes() + sealing(shard)) as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Purpose::{Flush, FreeingLog, Log, Merge, Reserve};
+
+    #[test]
+    fn each_purpose_leaves_room_for_those_before_it() {
+        let outlook = Outlook { manifest: 10, flush: 100, deletes: 5, merges: 7 };
+        let granted = |purpose, needed, free| admit(purpose, needed, free, &outlook) == Admission::Granted;
+        // Purpose, and the least free space with which it may have 20 bytes.
+        for (purpose, least) in [(FreeingLog, 20), (Flush, 30), (Merge, 135), (Log, 142), (Reserve, 142)] {
+            assert!(granted(purpose, 20, least), "{purpose:?}");
+            assert!(!granted(purpose, 20, least - 1), "{purpose:?}");
+            assert!(granted(purpose, 0, 0), "{purpose:?}: what needs nothing, such as dropping a segment");
+        }
+        assert_eq!(admit(Merge, u64::MAX, u64::MAX - 1, &outlook), Admission::Refused { kept_free: 115 });
+        let huge = Outlook { flush: u64::MAX, ..outlook };
+        assert_eq!(admit(Log, 1, u64::MAX - 1, &huge), Admission::Refused { kept_free: u64::MAX });
+    }
+
+    #[test]
+    fn the_reserve_follows_the_store_and_takes_no_more_than_half_of_what_nobody_needs() {
+        let (most, outlook) = (16 << 20, Outlook { flush: 1 << 20, ..Outlook::default() });
+        let size =
+            |store: u64, there: u64, free: u64| reserve_size(store << 20, most, there << 20, free << 20, &outlook);
+        assert_eq!(size(0, 0, 1_000), None);
+        assert_eq!(size(100, 0, 1_000), Some(10 << 20));
+        assert_eq!(size(1_000, 0, 1_000), Some(16 << 20), "the most");
+        assert_eq!(size(100, 9, 1_000), None, "near enough");
+        assert_eq!(size(100, 4, 1_000), Some(10 << 20), "it grows with the store");
+        assert_eq!(size(20, 10, 1_000), Some(2 << 20), "and shrinks");
+        assert_eq!(size(0, 10, 1_000), Some(0));
+        assert_eq!(size(100, 0, 7), Some(3 << 20), "half of six");
+        assert_eq!(size(100, 3, 4), None, "which stays so");
+        assert_eq!(size(100, 0, 1), None, "a flush comes first");
+        assert_eq!(size(100, 8, 0), None, "and it stays where others took the rest");
+    }
+
+    #[test]
+    fn failed_jobs_wait_longer_each_time() {
+        let millis = |failures, lacks_space| delay(failures, lacks_space).as_millis();
+        assert_eq!([1, 2, 3].map(|failures| millis(failures, true)), [200, 400, 800]);
+        assert_eq!([9, 10, u32::MAX].map(|failures| millis(failures, true)), [51_200, 60_000, 60_000]);
+        assert_eq!([5, 6, 100].map(|failures| millis(failures, false)), [3_200, 5_000, 5_000]);
+        assert!(has_grown(Some(0), NOTICEABLE_BYTES) && !has_grown(Some(1), NOTICEABLE_BYTES));
+        assert!(!has_grown(None, u64::MAX), "it was not space that lacked");
+    }
 }

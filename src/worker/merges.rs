@@ -19,7 +19,7 @@ use crate::shard::graphs::{Cores, of_merge};
 use crate::shard::install::{Finished, Input, checkpoint, install};
 use crate::shard::output_files::OutputFiles;
 use crate::shard::part::SharedPart;
-use crate::shard::space::{JobKind, Purpose};
+use crate::shard::space::JobKind;
 use crate::sync::Ordering;
 
 impl Worker {
@@ -105,7 +105,8 @@ impl Worker {
         let mut outputs = OutputFiles::new(&self.engine);
         let merged = BlobPlan::new(&sources, base, (allowed, files_max), &go_on).and_then(|blobs| {
             let needed = merge::living_bytes(&sources, inputs.iter().map(|part| part.entry.length), base, &blobs)?;
-            self.engine.ask_for_space(Purpose::Merge, needed, "a merge")?;
+            let input_bytes = inputs.iter().map(|part| part.entry.bytes() + part.blob_bytes().dead).sum();
+            self.engine.ask_for_merge(needed, input_bytes)?;
             let (info, rows) = merge::write(&self.output(outputs.segment()), &sources, base, &blobs)?;
             Ok((info, rows, blobs))
         });

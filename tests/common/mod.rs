@@ -5,6 +5,7 @@ pub mod clusters;
 pub mod model;
 pub mod process;
 pub mod watched;
+pub mod tmpfs;
 
 use std::sync::Arc;
 
