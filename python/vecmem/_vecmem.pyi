@@ -103,8 +103,6 @@ class CheckReport(TypedDict):
     rows: int
 
 class CompactReport(TypedDict):
-    """What was swept first, and left."""
-
     swept: int
     expired_left: int
     expired_left_why: str | None
