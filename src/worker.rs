@@ -67,6 +67,8 @@ pub(crate) struct Worker {
     building: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     sync_every: Duration,
+    /// The monotonic clock at the open: sweeps are counted from it, whenever their thread gets to run.
+    opened_at: Duration,
     /// `None` where only the caller sweeps.
     sweep_every: Option<Duration>,
 }
@@ -79,8 +81,8 @@ impl Worker {
         sweep_every: Option<Duration>,
     ) -> Arc<Self> {
         let (sealing, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
-        let threads = Mutex::new(Vec::new());
-        Arc::new(Self { engine, pipeline, sealing, merging, building, threads, sync_every, sweep_every })
+        let (threads, opened_at) = (Mutex::new(Vec::new()), engine.clock.monotonic());
+        Arc::new(Self { engine, pipeline, sealing, merging, building, threads, sync_every, opened_at, sweep_every })
     }
 
     /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log, and one syncs it
@@ -145,7 +147,7 @@ impl Worker {
     }
 
     fn house_loop(&self) {
-        let (mut swept, mut idle) = (self.engine.clock.monotonic(), None);
+        let (mut swept, mut idle) = (self.opened_at, None);
         self.run(LOOK_ROUND, |worker| worker.keep_house(&mut swept, &mut idle).map(|()| false));
     }
 

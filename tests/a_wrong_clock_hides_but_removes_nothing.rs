@@ -5,10 +5,11 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{START, namespace, numbered, tiny};
-use vecmem::testing::{SimClock, SimStorage, open_directory_with, open_with};
+use vecmem::testing::{Clock, SimClock, SimStorage, open_directory_with, open_with};
 use vecmem::{ErrorKind, Metric, Options, ReadOptions, Scope, Store};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -232,6 +233,58 @@ fn a_compaction_sweeps_first_and_says_what_it_left_and_why() {
         assert_eq!((report.swept, report.expired_left, report.expired_left_why), (20, 0, None));
         assert_eq!(store.stats().unwrap().segment_rows, 1);
     });
+}
+
+/// Counts how often it is looked at.
+#[derive(Clone)]
+struct Watched {
+    clock: SimClock,
+    looks: Arc<AtomicU64>,
+}
+
+impl Clock for Watched {
+    fn now(&self) -> i64 {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
+#[test]
+fn the_background_notices_a_further_jump_though_nobody_asks() {
+    let (directory, clock) = (tempfile::tempdir().unwrap(), SimClock::new(START));
+    let watched = Watched { clock: clock.clone(), looks: Arc::default() };
+    let open = || {
+        let options = Options::new().sweep_every(None);
+        open_directory_with(directory.path(), Arc::new(watched.clone()), options).unwrap()
+    };
+    let store = open();
+    put_for_30_days(&store);
+    store.close().unwrap();
+    let wait_for_a_look = || {
+        let (before, started) = (watched.looks.load(Ordering::SeqCst), Instant::now());
+        // The second look began after this call did.
+        while watched.looks.load(Ordering::SeqCst) < before + 2 {
+            assert!(started.elapsed() < 120 * Duration::from_secs(1), "nobody looks at the clock");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    clock.set(START + YEAR);
+    let store = open();
+    clock.advance(HOUR - HOUR / 6);
+    wait_for_a_look();
+    let first_jump = clock.now();
+    clock.set(START + 2 * YEAR);
+    wait_for_a_look();
+    clock.set(first_jump);
+    wait_for_a_look();
+    clock.advance(HOUR / 3);
+    assert_refused(store.sweep());
+    clock.advance(HOUR);
+    assert_eq!(store.sweep().unwrap(), 20);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod crash;
 use crash::compare::{same_answers, same_items};
 use crash::history::{do_both, open};
 use crash::model::Model;
-use crash::operations::Generator;
+use crash::operations::{Generator, Operation};
 use crash::{START, options, tuning};
 use vecmem::testing::{Loss, SimClock, SimStorage};
 use vecmem::{Namespace, Options, Tuning};
@@ -71,7 +71,7 @@ fn run(seed: u64, counts: &mut Counts) -> Result<(), String> {
         }
     }
     same_answers(&store, &model, &clock, seed)?;
-    store.compact().map_err(|error| error.to_string())?;
+    do_both(&store, &clock, &mut model, &Operation::Compact)?;
     same_answers(&store, &model, &clock, seed).map_err(|why| format!("after compacting: {why}"))
 }
 

@@ -103,8 +103,6 @@ class CheckReport(TypedDict):
     rows: int
 
 class CompactReport(TypedDict):
-    """What a compaction did, and what it had to leave."""
-
     swept: int
     expired_left: int
     expired_left_why: str | None
@@ -334,9 +332,8 @@ class Engine(Reader):
     """An embedded, durable vector memory: one directory of items with JSON values and vectors.
 
     ``path=None`` is a private temporary store. Times are in seconds: ``sync_every`` is for ``durability="os"``,
-    ``sweep_every`` says how often expired items are removed (``None``: only by ``sweep``), ``clock_grace`` how long a wall
-    clock that is a day ahead of the last write must agree with the monotonic one until it removes anything, and
-    ``lock_timeout`` how long to wait for another process to let go of the store.
+    ``sweep_every`` says how often expired items are removed (``None``: only by ``sweep``), ``clock_grace`` how long a
+    clock that is a day ahead must agree until it removes any, ``lock_timeout`` how long to wait for another process.
     """
 
     def __new__(

@@ -206,12 +206,7 @@ class Store(LoggedWrites):
 
     def sweep_ttl(self) -> int:
         """Deletes expired items; returns how many. Until then, reads return them unless ``ttl_config["omit_expired"]``
-        is true.
-
-        Raises:
-            vecmem.BusyError: The wall clock is more than a day ahead of the last write and the time that has passed
-                since, so it may be wrong; see ``accept_clock``.
-        """
+        is true. Raises ``BusyError`` while the wall clock may be wrong; see ``accept_clock``."""
         self._core.pages.expire()
         return self._core.engine.sweep()
 
@@ -313,14 +308,12 @@ class Store(LoggedWrites):
         self._core.engine.flush()
 
     def compact(self) -> dict[str, Any]:
-        """Gives back the space of what was deleted, replaced and has expired, now. The result says what was left, and
-        why."""
+        """Gives back the space of what is deleted, replaced or expired, now; says which expired items are left, and why."""
         self._core.pages.expire()
         return dict(self._core.engine.compact())
 
     def accept_clock(self) -> None:
-        """Says that the wall clock is right, however far it is from the last write: what has expired by it may be
-        removed at once."""
+        """Says that the wall clock is right, though it is far ahead of the last write, so that sweeps follow it."""
         self._core.engine.accept_clock()
 
     # For `migrate`
