@@ -86,7 +86,7 @@ fn write_files(files: &Files) -> tempfile::TempDir {
 
 fn last_log(files: &Files) -> String {
     let is_used = |(name, bytes): &(&String, &Vec<u8>)| name.ends_with(".log") && end_of(bytes) > 0;
-    files.iter().filter(is_used).next_back().unwrap().0.clone()
+    files.iter().rfind(is_used).unwrap().0.clone()
 }
 
 #[test]

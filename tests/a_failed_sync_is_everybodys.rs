@@ -40,9 +40,11 @@ fn assert_fenced(outcome: Result<()>, what: &str) {
     assert!(error.to_string().contains("an error of the test"), "{what}: {error}");
 }
 
-/// What needs a sync of the log, and what of it must not be on the disk after a failure.
-fn calls() -> Vec<(&'static str, fn(&Store) -> Result<()>)> {
-    vec![
+type Call = (&'static str, fn(&Store) -> Result<()>);
+
+/// What needs a sync of the log.
+fn calls() -> [Call; 4] {
+    [
         ("flush", |store| store.flush()),
         ("a manifest", |store| store.set_setting("s", Some("1"))),
         ("compact", |store| store.compact()),

@@ -53,7 +53,7 @@ fn a_file_system_without_locks_is_named() {
         return;
     }
     assert!(outcome.starts_with("Io") && outcome.contains(path.to_str().unwrap()), "{outcome}");
-    assert!(outcome.contains("file system") && outcome.contains("move the store"), "{outcome}");
+    assert!(outcome.contains("file system") && outcome.contains("Move the store"), "{outcome}");
     println!("{outcome}");
     assert_eq!(std::fs::read_dir(path).unwrap().count(), 0, "nothing was left behind");
     Store::open(path, Options::new()).unwrap().close().unwrap();

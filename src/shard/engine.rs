@@ -343,13 +343,10 @@ impl Engine {
         log.sync_through(&*self.storage, lsn).map_err(|error| self.fence_unless_limit(error))
     }
 
-    /// The same for everything logged so far, without holding up writers.
+    /// The same for everything logged so far, while writers go on and without waiting for them.
     pub fn sync_log_aside(&self) -> Result<()> {
         self.check_fence()?;
-        let Some((file, lsn)) = self.log.lock().unsynced() else { return Ok(()) };
-        self.syncer.sync_data(&*file).map_err(|error| self.fence(&error))?;
-        self.log.lock().note_synced(lsn);
-        Ok(())
+        self.syncer.sync_written().map_err(|error| self.fence(&error))
     }
 
     /// Makes names durable. A failure is final, also for whoever waits for names of their own meanwhile.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
-use crate::storage::{Storage, StorageFile};
+use crate::storage::Storage;
 use crate::wal::{self, Frame, LogFacts, LogWriter, Prepared, Syncer};
 
 /// The log of an open store.
@@ -98,6 +98,7 @@ impl Log {
             return Err(Error::new(ErrorKind::Fenced, "a frame was to be written before the log was started"));
         };
         writer.set_manifest_generation(generation);
+        self.synced = self.synced.max(self.syncer.synced());
         writer.write(frames, self.synced)?;
         self.written = writer.last_lsn();
         self.newest_clock = frames.iter().map(|frame| frame.clock).fold(self.newest_clock, i64::max);
@@ -106,6 +107,7 @@ impl Log {
 
     /// Makes everything written through `lsn` durable.
     pub fn sync_through(&mut self, storage: &dyn Storage, lsn: Lsn) -> Result<()> {
+        self.synced = self.synced.max(self.syncer.synced());
         if self.synced >= lsn.min(self.written) {
             return Ok(());
         }
@@ -116,18 +118,8 @@ impl Log {
             (None, None) => {}
         }
         self.synced = self.written;
+        self.syncer.note_synced(self.synced);
         Ok(())
-    }
-
-    /// What a sync beside further writes has to sync, and the LSN through which that makes the log durable.
-    pub fn unsynced(&self) -> Option<(Arc<dyn StorageFile>, Lsn)> {
-        let writer = self.writer.as_ref()?;
-        (self.synced < self.written).then(|| writer.sync_target())
-    }
-
-    /// Such a sync has returned.
-    pub fn note_synced(&mut self, lsn: Lsn) {
-        self.synced = self.synced.max(lsn);
     }
 
     /// Bytes of the log's files, prepared ones that wait apart.

@@ -225,8 +225,8 @@ impl DiskStorage {
 /// What is said where the system cannot lock the directory itself.
 fn unlockable(path: &str, file_system: &str, error: &io::Error) -> Error {
     let message = format!(
-        "cannot lock the directory {path}: {error}. It lies on {file_system}, which does not lock directories, so nothing \
-         would keep a second process out; move the store to a file system of this machine (ext4, xfs, btrfs, ...)"
+        "cannot lock the directory {path}: {error}. It lies on {file_system}; without that lock nothing would keep a second \
+         process out. Move the store to a local file system that locks directories (ext4, xfs, btrfs, ...)"
     );
     Error::new(ErrorKind::Io, message)
 }
@@ -339,7 +339,7 @@ mod tests {
         let error = unlockable("a/store", "the file system nfs", &io::Error::from_raw_os_error(libc::EBADF));
         assert_eq!(error.kind(), ErrorKind::Io);
         assert!(error.to_string().contains("a/store") && error.to_string().contains("nfs"), "{error}");
-        assert!(error.to_string().contains("move the store"), "{error}");
+        assert!(error.to_string().contains("Move the store"), "{error}");
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Options {
         self
     }
 
-    /// Under [`Durability::Os`]: the most time whose writes a power loss may take, at least 1 ms. Default: 100 ms.
+    /// Under [`Durability::Os`]: how long an acknowledged write waits at most until its sync begins, at least 1 ms. A power loss may
+    /// take the writes of this time and of one sync. Default: 100 ms.
     #[must_use]
     pub fn sync_every(mut self, period: Duration) -> Self {
         self.sync_every = period.max(Duration::from_millis(1));

@@ -9,15 +9,35 @@
 //! * The first failure is final: later calls fail in the same words and ask the system nothing. The same holds for names.
 //! * Preparing a file stays outside: nothing waits for it, and its error is that of a file that nobody has written to.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
+use crate::record::Lsn;
 use crate::storage::{Storage, StorageFile};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// Shared by whoever writes the log and whoever syncs beside writers. Nothing else is locked while its locks are held.
 #[derive(Debug, Default)]
 pub(crate) struct Syncer {
     log: Verdict,
     names: Verdict,
+    written: Mutex<Option<Written>>,
+    /// What syncs beside writers have made durable.
+    synced: AtomicU64,
+}
+
+/// How far the log is written: a sync of the file makes everything up to the LSN durable, for the files before it are.
+#[derive(Clone)]
+struct Written {
+    file: Arc<dyn StorageFile>,
+    lsn: Lsn,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "written through {}", self.lsn)
+    }
 }
 
 impl Syncer {
@@ -29,6 +49,34 @@ impl Syncer {
     /// Makes bytes and length of a log file durable.
     pub fn sync_all(&self, file: &dyn StorageFile) -> Result<()> {
         self.log.decide(|| file.sync_all())
+    }
+
+    /// Frames up to the LSN were written; those of files before this one are durable.
+    pub fn note_written(&self, file: Arc<dyn StorageFile>, lsn: Lsn) {
+        *self.written.lock() = Some(Written { file, lsn });
+    }
+
+    /// Makes everything that was written durable, without waiting for whoever is writing.
+    pub fn sync_written(&self) -> Result<()> {
+        self.log.decide(|| {
+            let written = self.written.lock().clone();
+            let Some(Written { file, lsn }) = written.filter(|written| written.lsn > self.synced()) else {
+                return Ok(());
+            };
+            file.sync_data()?;
+            self.synced.fetch_max(lsn, Ordering::Release);
+            Ok(())
+        })
+    }
+
+    /// The LSN through which [`Syncer::sync_written`] has made the log durable.
+    pub fn synced(&self) -> Lsn {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// What was written through the LSN is durable by another sync.
+    pub fn note_synced(&self, lsn: Lsn) {
+        self.synced.fetch_max(lsn, Ordering::Release);
     }
 
     /// Makes the names in the directory durable.

@@ -176,18 +176,15 @@ impl LogWriter {
             for frame in frames {
                 writer.place(frame, durable_lsn)?;
             }
-            writer.write_pending()
+            writer.write_pending()?;
+            writer.syncer.note_written(Arc::clone(&writer.current.file), writer.last_lsn());
+            Ok(())
         })
     }
 
     /// Makes every frame written so far durable.
     pub fn sync(&mut self) -> Result<()> {
         self.guard(|writer| writer.sync_current())
-    }
-
-    /// The file whose sync makes everything up to the LSN durable, for a sync beside further writes, by the same [`Syncer`].
-    pub fn sync_target(&self) -> (Arc<dyn StorageFile>, Lsn) {
-        (Arc::clone(&self.current.file), self.last_lsn())
     }
 
     /// Ends the log; `synced` tells that every frame so far is durable. Returns the ids of the spares, which can be removed.
