@@ -7,14 +7,14 @@ use std::panic::AssertUnwindSafe;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{namespace, numbered, tiny_without_vectors};
+use common::{SetAtEnd, namespace, numbered, tiny_without_vectors};
 use vecmem::{ErrorKind, Query, ScanQuery, Scope, Store};
 
 /// Set where the process that forks is to work.
 const PLACE: &str = "VECMEM_TEST_PLACE";
 const CHILDREN: u32 = 200;
 /// A child that waits for dead threads is ended after so many seconds.
-const PATIENCE: u32 = 60;
+const PATIENCE: u32 = 20;
 
 #[test]
 fn a_forked_child_lets_go_of_snapshots() {
@@ -40,6 +40,7 @@ fn a_forked_child_lets_go_of_snapshots() {
                 }
             });
         }
+        let _end = SetAtEnd(&is_done);
         for number in 0..CHILDREN {
             let snapshot = store.snapshot().unwrap();
             let listing = snapshot.listing(Query::new(&home)).unwrap();
@@ -65,6 +66,5 @@ fn a_forked_child_lets_go_of_snapshots() {
             assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
             assert_eq!(status, 0, "the wait status of child {number}");
         }
-        is_done.store(true, Ordering::Relaxed);
     });
 }

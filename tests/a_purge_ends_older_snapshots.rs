@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{START, keys, namespace, numbered, simulated, tiny, tiny_without_vectors};
+use common::{START, SetAtEnd, keys, namespace, numbered, simulated, tiny, tiny_without_vectors};
 use vecmem::testing::{Clock, SimClock, SimStorage, open_with};
 use vecmem::{
     Address, ErrorKind, HolderKind, Metric, NamespaceQuery, Options, Query, ReadOptions, ScanQuery, Scope, Snapshot,
@@ -298,6 +298,7 @@ fn holders_that_are_made_during_an_end_are_answered_or_gone() {
                 }
             });
         }
+        let _end = SetAtEnd(&is_done);
         for number in 0..150 {
             store.put(numbered(&home, "last", number)).unwrap();
             if number % 30 == 7 {
@@ -310,7 +311,6 @@ fn holders_that_are_made_during_an_end_are_answered_or_gone() {
             assert!(!report.ended.is_empty(), "one of them is never let go of");
             assert_gone(mine.get(&home, "last"));
         }
-        is_done.store(true, Ordering::Relaxed);
     });
     let report = store.end_snapshots_before_now(Duration::ZERO).unwrap();
     assert_eq!((report.ended.len(), report.still_held.running), (0, 0), "{report:?}");

@@ -189,7 +189,9 @@ impl Holders {
             (registry, is_over) = self.changed.wait_until(registry, deadline);
         }
         registry.oldest_view = registry.oldest_view.max(number);
-        let ended: Vec<(Place, Arc<Cell>)> = registry.cells.extract_if(.., |_, cell| cell.number < number).collect();
+        let older: Vec<Place> = registry.older(number).map(|(place, _)| *place).collect();
+        let ended = older.into_iter().filter_map(|place| registry.cells.remove_entry(&place));
+        let ended: Vec<(Place, Arc<Cell>)> = ended.collect();
         drop(registry);
         let report = |((since, _), cell): &(Place, Arc<Cell>)| EndedHolder {
             kind: cell.kind,

@@ -8,6 +8,7 @@ pub mod watched;
 pub mod tmpfs;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vecmem::testing::{SimClock, SimStorage, open_with};
 use vecmem::{Answer, Metric, Namespace, Options, Put, Store, Tuning};
@@ -45,6 +46,15 @@ impl Random {
     /// Small whole numbers: every sum of their products is exact in f32, in whatever order a kernel adds.
     pub fn vector(&mut self, dims: usize) -> Vec<f32> {
         (0..dims).map(|_| self.below(17) as f32 - 8.0).collect()
+    }
+}
+
+/// Sets a flag when it goes, so that threads which wait for that end also where the test fails.
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
