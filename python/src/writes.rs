@@ -261,7 +261,7 @@ pub(crate) fn results<'py>(py: Python<'py>, results: &[WriteResult]) -> PyResult
         match result {
             WriteResult::Put(version) => list.append(version.to_u64())?,
             WriteResult::Deleted(found) => list.append(*found)?,
-            WriteResult::Superseded => list.append(py.None())?,
+            WriteResult::Superseded | WriteResult::Repeated(_) => list.append(py.None())?,
         }
     }
     Ok(list)

@@ -290,6 +290,12 @@ impl StoreClock {
         kept.unsaved_log_time || now < saved || now - saved >= part
     }
 
+    /// Whether a wall clock that is ahead has agreed for longer than any manifest knows: for a close, so that short opens add up.
+    pub fn has_unsaved_agreement(&self) -> bool {
+        let kept = self.kept.lock();
+        kept.unsaved_log_time || kept.course.agreed() != kept.saved_agreement
+    }
+
     /// Time since some fixed moment, never going back.
     pub fn monotonic(&self) -> Duration {
         self.machine.monotonic()

@@ -79,6 +79,9 @@ pub(crate) enum Reach {
     },
 }
 
+/// The way out where no copy is at hand.
+const SALVAGE: &str = "or write what can be read into a new store (`vecmem salvage DIR TARGET`, `Store::salvage`)";
+
 /// The one table.
 pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> Verdict {
     use ManifestFact as M;
@@ -86,24 +89,31 @@ pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> 
         (M::None, LogFact::Empty, _) => Verdict::Create,
         (M::None, ..) => Verdict::Refuse(
             ErrorKind::Corrupt,
-            "there is a log with writes but no manifest; restore the manifest from a copy of the directory".into(),
+            format!(
+                "there is a log with writes but no manifest; restore the manifest from a copy of the directory, {SALVAGE}"
+            ),
         ),
-        (M::Damaged { why }, ..) => Verdict::Refuse(ErrorKind::Corrupt, format!("no manifest is whole: {why}")),
+        (M::Damaged { why }, ..) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!("no manifest is whole: {why}; restore one from a copy, {SALVAGE}"),
+        ),
         (_, LogFact::Corrupt { file, offset, why }, _) => Verdict::Refuse(
             ErrorKind::Corrupt,
             format!(
-                "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file"
+                "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file, {SALVAGE}"
             ),
         ),
         (M::Fallback { why, .. }, _, Reach::Misses { .. }) => Verdict::Refuse(
             ErrorKind::Corrupt,
-            format!("the newest manifest is damaged ({why}) and the log does not cover what came after the one before"),
+            format!(
+                "the newest manifest is damaged ({why}) and the log does not cover what came after the one before; restore the files, {SALVAGE}"
+            ),
         ),
         (M::Newest(_), _, Reach::Misses { file, offset }) => Verdict::Refuse(
             ErrorKind::Corrupt,
             format!(
                 "{file} at offset {offset}: writes are missing here that the manifest knows of: log files were removed, cut off \
-                 or overwritten. Restore them"
+                 or overwritten. Restore them, {SALVAGE}"
             ),
         ),
         (_, LogFact::Torn, Reach::Covers) => Verdict::OpenWithoutTail,

@@ -182,8 +182,11 @@ impl Unpublished {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::segment::blocks::CHECKED;
+    use crate::shard::clock::StoreClock;
     use crate::shard::engine::Engine;
     use crate::shard::recover::{gather, recover};
     use crate::storage::Storage;
@@ -205,7 +208,8 @@ mod tests {
         let storage: Arc<dyn Storage> = Arc::new(storage);
         let start = recover(&storage, gather(&*storage).unwrap(), None).unwrap();
         let last_lsn = start.view.visible;
-        let engine = Engine::new(storage, Arc::new(clock), Tuning::tiny(), Durability::Sync, start);
+        let clock = StoreClock::new(Arc::new(clock), Duration::ZERO, start.clock);
+        let engine = Arc::new(Engine::new(storage, clock, Tuning::tiny(), Durability::Sync, start));
         let writes = [Write::DeleteRange(Scope::from(&home).interval())];
         let at_open = CHECKED.get();
         engine.pull_in(&writes);

@@ -396,7 +396,8 @@ impl Handle {
         self.holders.close();
         let _alone = self.calls.write();
         self.worker.join();
-        if self.engine.check_fence().is_ok() && self.engine.clock.is_unsaved() {
+        self.engine.clock.reading();
+        if self.engine.check_fence().is_ok() && self.engine.clock.has_unsaved_agreement() {
             // A full disk keeps no store open; the clock is only believed later then.
             let _ = checkpoint(&self.engine);
         }

@@ -557,7 +557,7 @@ fn log_time_begins_with_the_file_before_unless_the_first_frame_belies_it() {
         let storage = SimStorage::new(11);
         let mut writer = started(&storage, 1, 1 << 20);
         writer.write(&[Frame { clock: before * HOUR, ..frame(1, &[delete(1)]) }], 0).unwrap();
-        writer.close(before * HOUR).unwrap();
+        writer.close(before * HOUR, false).unwrap();
         let mut writer = reopened(&storage).unwrap();
         writer.write(&[Frame { clock: then * HOUR, ..frame(2, &[delete(1)]) }], 1).unwrap();
         let second = inspect(&storage, STORE, 0).unwrap().files[1].id;

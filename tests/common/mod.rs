@@ -4,8 +4,8 @@
 pub mod clusters;
 pub mod model;
 pub mod process;
-pub mod watched;
 pub mod tmpfs;
+pub mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
