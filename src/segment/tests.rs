@@ -364,6 +364,7 @@ fn a_file_from_elsewhere_is_refused() {
     let refused = |keys: &StoreKeys, files: &SegmentFiles| Segment::open(&storage, keys, files).is_err();
     assert!(refused(&StoreKeys { store_id: 78, ..keys }, &info.files));
     assert!(refused(&StoreKeys { space: None, ..keys }, &info.files));
+    assert!(refused(&StoreKeys { space_id: crate::types::SpaceId(1), ..keys }, &info.files), "another vector space");
     assert!(refused(&keys, &SegmentFiles { header_crc: !info.files.header_crc, ..info.files }));
     let own = storage.read_file(&truth_name(1)).unwrap();
     storage.write_file(&truth_name(1), &storage.read_file(&truth_name(2)).unwrap());
@@ -376,6 +377,23 @@ fn a_file_from_elsewhere_is_refused() {
     assert!(Segment::open(&storage, &keys, &borrowed).unwrap().codes(0..1).is_none());
     let without = SegmentFiles { codes: None, ..info.files };
     assert!(Segment::open(&storage, &keys, &without).unwrap().codes_problem().is_some());
+}
+
+#[test]
+fn an_extension_that_must_be_understood_is_refused_and_another_is_kept() {
+    for (must_understand, expected) in [(false, None), (true, Some(ErrorKind::NewerFormat))] {
+        let (storage, keys) = (SimStorage::new(1), keys(5));
+        let mut model = random_model(&mut Random(18), 30, 5);
+        let unknown = crate::extensions::Extensions::default().with(902, must_understand, b"later");
+        model.values_mut().nth(7).unwrap().1.extensions = unknown;
+        let info = write(&storage, &keys, 1, &model);
+        let opened = Segment::open(&storage, &keys, &info.files);
+        assert_eq!(opened.as_ref().err().map(crate::error::Error::kind), expected);
+        if let Ok(segment) = opened {
+            assert_eq!(segment.extensions(7).unwrap().get(902), Some(&b"later"[..]));
+            assert!(segment.verify().is_empty());
+        }
+    }
 }
 
 #[test]
