@@ -236,10 +236,7 @@ impl Pipeline {
     fn join(&self, intent: &mut Intent<'_>) -> Result<Joining> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        if let Some(id) = intent.id
-            && let Some(lsn) = self.engine.operation_ids.find(id)?
-        {
-            let repeated = vec![Written::Repeated(Version(lsn)); intent.writes.len()];
+        if let Some(repeated) = self.repeated(intent)? {
             return Ok(Joining::Nothing(Ok(repeated), state.undecided()));
         }
         let Intent { writes, ref mut files, id } = *intent;
@@ -305,6 +302,13 @@ impl Pipeline {
         let group = Arc::clone(&open.members);
         state.newest_group = Some(Arc::clone(&group));
         Ok(Joining::Joined(Joined { group, leads, written }))
+    }
+
+    /// What an intent whose name was written before comes to. The caller holds the commit lock.
+    fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<Written>>> {
+        let Some(id) = intent.id else { return Ok(None) };
+        let lsn = self.engine.operation_ids.find(id)?;
+        Ok(lsn.map(|lsn| vec![Written::Repeated(Version(lsn)); intent.writes.len()]))
     }
 
     /// Writes, syncs, applies and publishes the open group, and tells its members.

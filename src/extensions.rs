@@ -26,6 +26,9 @@ const MUST_UNDERSTAND: u16 = 1;
 /// Bytes ahead of each extension's own.
 const HEAD_BYTES: usize = 8;
 
+/// Bytes that the extensions of one row or frame take at most.
+pub(crate) const EXTENSION_BYTES_MAX: usize = 64 << 20;
+
 /// The number of a kind.
 pub(crate) type Kind = u16;
 

@@ -35,9 +35,9 @@ use crate::codec::{Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extensions::Extensions;
 use crate::file_names::{TEMPORARY, manifest_name};
-use crate::record::Lsn;
+use crate::record::{Lsn, SpaceId};
 use crate::storage::Storage;
-use crate::types::{Interval, SpaceId, VectorSpace};
+use crate::types::{Interval, VectorSpace};
 use body::{decode_body, decode_first_body, encode_body};
 
 const MAGIC: &[u8; 8] = b"VECMEMMF";

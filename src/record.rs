@@ -11,13 +11,17 @@ use std::sync::Arc;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::extensions::{Extensions, Kind};
-use crate::types::{FieldVector, Interval, Namespace, SpaceId};
+use crate::types::{FieldVector, Interval, Namespace};
 
 /// Log sequence number: one per operation, the one order of all writes. 0 is before every write.
 pub(crate) type Lsn = u64;
 
 /// The death of a version that lives: it is seen by every view.
 pub(crate) const ALIVE: Lsn = Lsn::MAX;
+
+/// Tells the vector spaces of a store apart: files tag vectors with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SpaceId(pub u16);
 
 /// A text and the model that embedded it, as a hash; 0 where they are not known.
 pub(crate) type TextHash = u128;

@@ -41,10 +41,6 @@ pub mod limits {
     /// The latest instant that an item may be given, in microseconds since 1970 UTC: the last one of the year 9999, where the calendars
     /// of most languages end. Later versions of the item still have room to rise.
     pub const INSTANT: i64 = 253_402_300_799_999_999;
-    /// Vector spaces of one store: the current one, those being built, and retired ones.
-    pub const VECTOR_SPACES: usize = 16;
-    /// Bytes of the extensions of one item or batch.
-    pub(crate) const EXTENSION_BYTES: usize = 64 << 20;
     /// A vector whose squared norm is larger is refused, so that no score overflows.
     pub const SQUARED_NORM: f64 = 1e37;
 }
@@ -87,10 +83,6 @@ pub struct VectorSpace {
     /// How two vectors compare.
     pub metric: Metric,
 }
-
-/// Tells the vector spaces of a store apart: files tag vectors with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SpaceId(pub u16);
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

@@ -11,8 +11,11 @@
 //! 1 dot, 2 L2), name `text`, details `bytes`: what the owner of the space keeps with it, empty so far.
 
 use crate::codec::{Decoded, Reader, Writer};
-use crate::types::{Metric, SpaceId, VectorSpace, limits};
+use crate::record::SpaceId;
+use crate::types::{Metric, VectorSpace, limits};
 
+/// The current one, those being built, and retired ones.
+const SPACES_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 1 << 10;
 const DETAIL_BYTES_MAX: usize = 64 << 10;
 /// The fewest bytes a space takes.
@@ -67,7 +70,7 @@ pub(super) fn encode_spaces(out: &mut Writer, spaces: &[SpaceEntry]) {
 }
 
 pub(super) fn decode_spaces(reader: &mut Reader<'_>) -> Decoded<Vec<SpaceEntry>> {
-    let count = reader.count(SPACE_BYTES_MIN, limits::VECTOR_SPACES)?;
+    let count = reader.count(SPACE_BYTES_MIN, SPACES_MAX)?;
     let mut spaces: Vec<SpaceEntry> = Vec::with_capacity(count);
     for _ in 0..count {
         let id = SpaceId(reader.u16()?);

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::extensions::Kind;
-use crate::record::TextHash;
+use crate::record::{SpaceId, TextHash};
 use crate::segment::blob::{BlobFile, ValuePlace};
 use crate::segment::key_table::{self, hash_key, hash_namespace};
 use crate::segment::layout::{Counts, Section};
 use crate::segment::writer::RowInput;
-use crate::types::SpaceId;
 
 /// Byte strings, one behind the other.
 #[derive(Debug)]

@@ -76,10 +76,10 @@ use std::ops::Range;
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::file_names::segment_name;
-use crate::record::{ALIVE, Lsn};
+use crate::record::{ALIVE, Lsn, SpaceId};
 use crate::segment::blocks::{ALIGNMENT, HEADER_BYTES, Identity};
 use crate::segment::key_table::bucket_count;
-use crate::types::{Metric, SpaceId, VectorSpace, limits};
+use crate::types::{Metric, VectorSpace, limits};
 
 #[cfg(target_endian = "big")]
 compile_error!("segments are read in place, so vecmem needs a little-endian machine");

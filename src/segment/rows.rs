@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::extensions::{Extensions, Kind};
-use crate::record::{Lsn, Record, TextHash};
+use crate::extensions::{Extensions, refuse_unknown};
+use crate::record::{Lsn, Record, TextHash, row_extensions};
 use crate::segment::layout::Section;
 use crate::segment::sealed::Segment;
 use crate::types::{FieldVector, Namespace};
@@ -223,10 +223,12 @@ impl Segment {
         })
     }
 
-    /// The kinds of extensions that rows have, each with whether it must be understood.
-    pub(super) fn extension_kinds(&self) -> Result<Vec<(Kind, bool)>> {
-        self.file.ensure(self.header.section(Section::ExtensionKind))?;
-        Ok(self.column::<[u16; 2]>(Section::ExtensionKind).iter().map(|&[kind, flag]| (kind, flag != 0)).collect())
+    /// Fails if rows have extensions that this version must understand and does not know.
+    pub(super) fn refuse_unknown_extensions(&self) -> Result<()> {
+        // Where the list is damaged each row still says what it carries.
+        let Ok(()) = self.file.ensure(self.header.section(Section::ExtensionKind)) else { return Ok(()) };
+        let kinds = self.column::<[u16; 2]>(Section::ExtensionKind).iter().map(|&[kind, flag]| (kind, flag != 0));
+        refuse_unknown(self.file.name(), kinds, &row_extensions::KNOWN)
     }
 
     /// The row, complete.

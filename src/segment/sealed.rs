@@ -5,8 +5,7 @@
 //!   is `Damaged` with file and offset.
 //! * An accessor that returns a `Result` has checked what it returns. The plain column slices have not: call an `ensure`
 //!   for what a loop will touch before the loop.
-//! * Opening reads headers and their checksum tables, and of a body nothing but the lists of blob files and of kinds of extensions, if
-//!   there are any.
+//! * Opening reads headers and their checksum tables, and of a body the lists of blob files and of kinds of extensions, if any.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -15,8 +14,7 @@ use bytemuck::AnyBitPattern;
 
 use crate::distance::Kernels;
 use crate::error::{Error, Result};
-use crate::extensions::refuse_unknown;
-use crate::record::{ALIVE, Lsn, row_extensions};
+use crate::record::{ALIVE, Lsn};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::derived::{DerivedFile, TruthId};
 use crate::segment::derived_set::DerivedSet;
@@ -105,10 +103,7 @@ impl Segment {
             paths: OnceLock::new(),
             lsn_base: files.lsn_base,
         };
-        // Where the list is damaged each row still says what it carries.
-        if let Ok(kinds) = segment.extension_kinds() {
-            refuse_unknown(segment.file.name(), kinds, &row_extensions::KNOWN)?;
-        }
+        segment.refuse_unknown_extensions()?;
         Ok(segment.open_codes(storage, keys, files.codes))
     }
 

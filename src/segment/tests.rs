@@ -364,7 +364,7 @@ fn a_file_from_elsewhere_is_refused() {
     let refused = |keys: &StoreKeys, files: &SegmentFiles| Segment::open(&storage, keys, files).is_err();
     assert!(refused(&StoreKeys { store_id: 78, ..keys }, &info.files));
     assert!(refused(&StoreKeys { space: None, ..keys }, &info.files));
-    assert!(refused(&StoreKeys { space_id: crate::types::SpaceId(1), ..keys }, &info.files), "another vector space");
+    assert!(refused(&StoreKeys { space_id: crate::record::SpaceId(1), ..keys }, &info.files), "another vector space");
     assert!(refused(&keys, &SegmentFiles { header_crc: !info.files.header_crc, ..info.files }));
     let own = storage.read_file(&truth_name(1)).unwrap();
     storage.write_file(&truth_name(1), &storage.read_file(&truth_name(2)).unwrap());

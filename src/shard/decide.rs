@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::extensions::Extensions;
-use crate::record::{Lsn, Operation, Record, TextHash};
+use crate::record::{Lsn, Operation, Record, SpaceId, TextHash};
 use crate::shard::clock::Reading;
-use crate::types::{Condition, FieldVector, Interval, NEVER, Namespace, SpaceId, Version};
+use crate::types::{Condition, FieldVector, Interval, NEVER, Namespace, Version};
 
 /// A write that has passed the door: complete but for what the newest state decides.
 #[derive(Clone, Debug)]

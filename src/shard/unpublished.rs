@@ -188,7 +188,8 @@ mod tests {
     use crate::segment::blocks::CHECKED;
     use crate::shard::clock::StoreClock;
     use crate::shard::engine::Engine;
-    use crate::shard::recover::{gather, recover};
+    use crate::shard::facts::gather;
+    use crate::shard::recover::recover;
     use crate::storage::Storage;
     use crate::storage::sim::{SimClock, SimStorage};
     use crate::store::{Options, Put, open_with};

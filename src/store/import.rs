@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::shard::decide::{PutWrite, Write};
-use crate::store::write::{self, Put, bytes_of, last_of_each_key};
+use crate::store::batch::last_of_each_key;
+use crate::store::write::{self, Put, bytes_of};
 use crate::store::{Store, own_namespace};
 use crate::tuning::Tuning;
 use crate::types::Condition;

@@ -17,19 +17,19 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
 use crate::manifest::{EntryForm, Manifest, SegmentEntry};
 use crate::record::{Lsn, Operation, Record};
-use crate::segment::blocks::CheckedMap;
 use crate::segment::dead::Deaths;
 use crate::segment::dead_file::DeadFile;
-use crate::segment::layout::{Header, StoreKeys, truth_name};
-use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::segment::layout::{StoreKeys, truth_name};
+use crate::segment::sealed::Segment;
 use crate::segment::side_file::SideFile;
 use crate::shard::missed::Missed;
 use crate::storage::disk::DiskStorage;
 use crate::storage::{ReadMode, Storage};
+use crate::store::wreck::{dead_generation, is_of_users, open_bare, store_id_in};
 use crate::store::{ImportOptions, Options, Put, Store};
 use crate::sync::Mutex;
-use crate::types::{Metric, NEVER, Namespace, SpaceId, VectorSpace, decode_labels, is_encoded_namespace};
-use crate::wal::{Remains, file_id, read_remains, store_id_of};
+use crate::types::{Metric, NEVER, Namespace, VectorSpace, decode_labels};
+use crate::wal::{Remains, read_remains};
 use crate::worker::LostItem;
 
 /// What a salvage found and could not read.
@@ -203,7 +203,7 @@ impl<'a> Wreck<'a> {
     }
 
     fn open_segment(&mut self, known: &Known, remains: &mut Remains) -> Result<()> {
-        let segment = match open_bare(self.storage, self.keys, known) {
+        let segment = match open_bare(self.storage, self.keys, known.file_id, known.lsn_base) {
             Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
             Err(error) => {
                 // A job that was cut short leaves files without a header: they never held anything of their own.
@@ -370,37 +370,4 @@ fn enter(newest: &mut BTreeMap<Key, Newest>, key: Key, found: Newest) {
         Some(there) => *there = found,
         None => drop(newest.insert(key, found)),
     }
-}
-
-/// Whether a namespace is one of callers, not of the engine.
-fn is_of_users(namespace: &[u8]) -> bool {
-    is_encoded_namespace(namespace) && namespace.first() != Some(&0) || namespace.starts_with(&[0, 0xFF])
-}
-
-/// The generation in the name of a file of tombstones.
-fn dead_generation(name: &str) -> Option<u64> {
-    let (_, generation) = name.strip_suffix(".dead")?.rsplit_once('-')?;
-    u64::from_str_radix(generation, 16).ok()
-}
-
-/// The store that a file says it belongs to, as far as that can be told without knowing the store.
-fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
-    if let Some(id) = file_id(name) {
-        return store_id_of(storage, id);
-    }
-    let is_truth = name.ends_with(".truth") && matches!(parse_name(name), Some(FileName::Segment(_)));
-    let map = storage.map(name).ok().filter(|map| is_truth && map.len() >= 24)?;
-    map[16..24].try_into().ok().map(u64::from_le_bytes)
-}
-
-/// Opens a segment of which no manifest need say anything.
-fn open_bare(storage: &dyn Storage, keys: StoreKeys, known: &Known) -> Result<Segment> {
-    let file_id = known.file_id;
-    let file = CheckedMap::open(storage, truth_name(file_id), keys.truth(file_id))?;
-    let header = Header::decode(file.fields(), file.body_end()).map_err(|error| error.in_file(file.name(), 64))?;
-    let own = if header.space.is_some() { (header.space, header.space_id) } else { (keys.space, keys.space_id) };
-    let keys = StoreKeys { space: own.0, space_id: if own.0.is_some() { own.1 } else { SpaceId::default() }, ..keys };
-    let (length, header_crc) = (file.bytes().len() as u64, file.header_crc());
-    let files = SegmentFiles { file_id, length, header_crc, codes: None, lsn_base: known.lsn_base };
-    Segment::open(storage, &keys, &files)
 }

@@ -44,9 +44,9 @@ use std::sync::Arc;
 use super::frame::FrameKind;
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::error::Result;
-use crate::extensions::{Extensions, Kind, refuse_unknown};
-use crate::record::{Operation, Record, TextHash, row_extensions};
-use crate::types::{FieldVector, Interval, Namespace, SpaceId, is_encoded_namespace, limits};
+use crate::extensions::{EXTENSION_BYTES_MAX, Extensions, Kind, refuse_unknown};
+use crate::record::{Operation, Record, SpaceId, TextHash, row_extensions};
+use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
@@ -176,7 +176,7 @@ pub(crate) fn decode_body(kind: FrameKind, flags: u8, body: &[u8], count: u32) -
     let mut reader = Reader::new(body);
     let extensions = match flags & HAS_EXTENSIONS {
         0 => Extensions::default(),
-        _ => Extensions::decode(reader.prefixed(limits::EXTENSION_BYTES)?)?,
+        _ => Extensions::decode(reader.prefixed(EXTENSION_BYTES_MAX)?)?,
     };
     let at = reader.position();
     let rest = match kind {
@@ -328,7 +328,7 @@ impl Decoder<'_> {
     }
 
     fn extensions(&mut self) -> Decoded<Extensions> {
-        let bytes = self.reader.prefixed(limits::EXTENSION_BYTES)?;
+        let bytes = self.reader.prefixed(EXTENSION_BYTES_MAX)?;
         let at = self.reader.position() - bytes.len();
         Extensions::decode(bytes).map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })
     }

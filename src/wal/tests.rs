@@ -9,10 +9,10 @@ use super::*;
 use crate::codec::seed;
 use crate::error::{ErrorKind, Result};
 use crate::extensions::Extensions;
-use crate::record::{Operation, Record};
+use crate::record::{Operation, Record, SpaceId};
 use crate::storage::Storage;
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation, SimStorage};
-use crate::types::{FieldVector, Interval, NEVER, Namespace, SpaceId, limits, own_namespace};
+use crate::types::{FieldVector, Interval, NEVER, Namespace, limits, own_namespace};
 
 const STORE: u64 = 0x1234_5678_9ABC_DEF0;
 

@@ -1,0 +1,182 @@
+//! Batches: operations that happen together or not at all.
+//!
+//! Invariants:
+//! * Of several operations of a batch on one key, the last one is written; the conditions of all are tested, against the
+//!   state before the batch.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Limit, Result};
+use crate::record::operation_hash;
+use crate::segment::layout::StoreKeys;
+use crate::shard::decide::{Write, Written};
+use crate::shard::operation_ids::OperationId;
+use crate::store::write::{Put, bytes_of, delete};
+use crate::types::{Condition, Namespace, Version, limits, own_namespace};
+
+/// What a batch did for one of its operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteResult {
+    /// The item was written; its version.
+    Put(Version),
+    /// Whether there was an item to delete.
+    Deleted(bool),
+    /// A later operation of the batch wrote the same key.
+    Superseded,
+    /// The batch was applied before, under the same [`Batch::operation_id`], and was not applied again. The version is that of its last
+    /// operation.
+    Repeated(Version),
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Put(Box<Put>),
+    Delete { namespace: Namespace, key: String, condition: Condition },
+}
+
+/// Operations that happen together or not at all, across namespaces.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    entries: Vec<Entry>,
+    marks: Vec<(String, String)>,
+    operation_id: Option<String>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a put.
+    pub fn put(&mut self, put: Put) -> &mut Self {
+        self.entries.push(Entry::Put(Box::new(put)));
+        self
+    }
+
+    /// Adds a delete; a key without an item is no error.
+    pub fn delete(&mut self, namespace: &Namespace, key: &str) -> &mut Self {
+        self.delete_if(namespace, key, Condition::Always)
+    }
+
+    /// Adds a delete that fails the batch unless `condition` holds.
+    pub fn delete_if(&mut self, namespace: &Namespace, key: &str, condition: Condition) -> &mut Self {
+        self.entries.push(Entry::Delete { namespace: namespace.clone(), key: key.to_owned(), condition });
+        self
+    }
+
+    /// Keeps the JSON object `json` as the progress of an import of `source`, in the same all or nothing.
+    pub fn import_mark(&mut self, source: &str, json: &str) -> &mut Self {
+        self.marks.push((source.to_owned(), json.to_owned()));
+        self
+    }
+
+    /// A name that the caller gives this batch, 1 to 4,096 bytes, so that it can be sent again where its acknowledgement was lost: a
+    /// batch of a name that was applied is not applied again, and says so ([`WriteResult::Repeated`]). Names are remembered, across
+    /// crashes and reopens, for a million batches or a day, whichever ends first. A batch that changed nothing is not remembered.
+    pub fn operation_id(&mut self, id: &str) -> &mut Self {
+        self.operation_id = Some(id.to_owned());
+        self
+    }
+
+    /// The hash of its name.
+    pub(super) fn checked_operation_id(&self, secret: [u64; 2]) -> Result<Option<OperationId>> {
+        match &self.operation_id {
+            None => Ok(None),
+            Some(id) if id.is_empty() => {
+                Err(Error::invalid("the operation id is empty; leave it out or give it a name"))
+            }
+            Some(id) if id.len() > limits::LABEL_BYTES => {
+                Err(Error::limit(Limit::LabelBytes, "bytes of the operation id", id.len(), limits::LABEL_BYTES))
+            }
+            Some(id) => Ok(Some(operation_hash(secret, id))),
+        }
+    }
+
+    /// Operations added so far.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Checks everything. Returns the writes, and for each operation the position of its write (`None`: superseded).
+    pub(super) fn into_writes(self, keys: &StoreKeys) -> Result<(Vec<Write>, Vec<Option<usize>>)> {
+        let count = self.entries.len() + self.marks.len();
+        if count > limits::BATCH_OPERATIONS {
+            return Err(Error::limit(
+                Limit::BatchOperations,
+                "operations of the batch",
+                count,
+                limits::BATCH_OPERATIONS,
+            ));
+        }
+        let mut writes = self.entries.into_iter().map(|entry| entry.into_write(keys)).collect::<Result<Vec<_>>>()?;
+        let operations = writes.len();
+        for (source, json) in self.marks {
+            writes.push(Put::new(&own_namespace("import"), source, json).into_write(keys)?);
+        }
+        let bytes: usize = writes.iter().map(bytes_of).sum();
+        if bytes > limits::BATCH_BYTES {
+            return Err(Error::limit(Limit::BatchBytes, "bytes of the batch", bytes, limits::BATCH_BYTES));
+        }
+        let positions = last_of_each_key(&mut writes);
+        Ok((writes, positions.into_iter().take(operations).collect()))
+    }
+}
+
+impl Entry {
+    fn into_write(self, keys: &StoreKeys) -> Result<Write> {
+        match self {
+            Self::Put(put) => put.into_write(keys),
+            Self::Delete { namespace, key, condition } => delete(&namespace, &key, condition),
+        }
+    }
+}
+
+/// Turns every write that a later one replaces into the test of its condition, or drops it; where each one went.
+pub(super) fn last_of_each_key(writes: &mut Vec<Write>) -> Vec<Option<usize>> {
+    let mut last: HashMap<(Namespace, Box<str>), usize> = HashMap::with_capacity(writes.len());
+    for (index, write) in writes.iter().enumerate() {
+        if let Some((namespace, key)) = write.address() {
+            last.insert((namespace.clone(), key.into()), index);
+        }
+    }
+    let mut positions = Vec::with_capacity(writes.len());
+    let mut kept = Vec::with_capacity(writes.len());
+    for (index, write) in std::mem::take(writes).into_iter().enumerate() {
+        let is_last =
+            write.address().is_none_or(|(namespace, key)| last.get(&(namespace.clone(), key.into())) == Some(&index));
+        positions.push(is_last.then_some(kept.len()));
+        if is_last {
+            kept.push(write);
+        } else if let Some(check) = condition_of(write) {
+            kept.push(check);
+        }
+    }
+    *writes = kept;
+    positions
+}
+
+fn condition_of(write: Write) -> Option<Write> {
+    let (namespace, key, condition) = match write {
+        Write::Put(put) => (put.namespace, put.key, put.condition),
+        Write::Delete { namespace, key, condition } => (namespace, key, condition),
+        _ => return None,
+    };
+    (condition != Condition::Always).then_some(Write::Check { namespace, key, condition })
+}
+
+/// What a batch reports for each of its operations.
+pub(super) fn results(written: &[Written], positions: &[Option<usize>]) -> Vec<WriteResult> {
+    let result = |position: &Option<usize>| match position.and_then(|at| written.get(at)) {
+        Some(Written::Put(version)) => WriteResult::Put(*version),
+        Some(Written::Deleted(found)) => WriteResult::Deleted(*found),
+        Some(Written::Repeated(version)) => WriteResult::Repeated(*version),
+        Some(Written::Other) | None => WriteResult::Superseded,
+    };
+    positions.iter().map(result).collect()
+}
