@@ -308,6 +308,8 @@ impl LogWriter {
         self.sync_current()?;
         let (full, salt, end) = (std::mem::replace(&mut self.current, next), self.salt, self.end.end);
         self.start_file()?;
+        // Whoever syncs beside writers lets go of the file before, which may be removed any time.
+        self.syncer.note_written(Arc::clone(&self.current.file), self.end.last_lsn);
         let mut frame = Vec::new();
         FrameHeader::encode(&self.closed(self.current.id), salt, end, self.end.last_lsn, &mut frame);
         frame.extend_from_slice(&self.current.id.to_le_bytes());
