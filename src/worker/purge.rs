@@ -93,6 +93,10 @@ impl Worker {
 
     /// Gives shards bounds that name nothing that is gone.
     pub(super) fn shorten_bounds(&self) -> Result<()> {
+        if self.engine.view.get().with_short_bounds().is_none() {
+            return Ok(());
+        }
+        // An import has cut its files by the bounds that there are.
         let _imports = self.pipeline.pause_imports();
         let applying = self.engine.applying.lock();
         let Some(view) = self.engine.view.get().with_short_bounds() else { return Ok(()) };
