@@ -300,6 +300,8 @@ impl Run {
     }
 
     fn reopen(&mut self) {
+        // A close looks at the clock, so that agreement adds up over opens.
+        self.model.observe(self.now());
         self.store.close().unwrap();
         let wall = self.some_wall();
         self.trap.clock.set(wall);
