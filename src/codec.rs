@@ -220,6 +220,11 @@ impl Writer {
         self.bytes(bytes);
     }
 
+    /// Puts another number at `offset`, where one is already.
+    pub fn set_u32(&mut self, offset: usize, value: u32) {
+        self.bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
+
     /// Zeros up to `length` bytes in all.
     pub fn pad_to(&mut self, length: usize) {
         if length > self.bytes.len() {

@@ -313,3 +313,30 @@ fn the_background_waits_for_a_wrong_clock_and_sweeps_once_it_is_believed() {
     wait_until("the sweep", &|| store.stats().unwrap().swept == 20);
     wait_until("the refusal is no longer told", &|| store.stats().unwrap().background_error.is_none());
 }
+
+#[test]
+fn the_grace_adds_up_over_opens_however_short() {
+    everywhere(|place, clock| {
+        let store = place.open(clock);
+        put_for_30_days(&store);
+        store.close().unwrap();
+        clock.set(START + YEAR);
+        for opened in 0..60 {
+            let store = place.open(clock);
+            assert_refused(store.sweep());
+            clock.advance(HOUR / 60);
+            if opened < 59 {
+                assert_refused(store.sweep());
+            }
+            store.close().unwrap();
+            // Closed: nobody counts that.
+            clock.set(clock.now() + DAY);
+        }
+        let store = place.open(clock);
+        assert_eq!(store.sweep().unwrap(), 20);
+        store.close().unwrap();
+        // What was believed lasts.
+        let store = place.open(clock);
+        assert_eq!(store.stats().unwrap().clock, "ok");
+    });
+}

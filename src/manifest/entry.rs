@@ -152,6 +152,12 @@ impl SideEntry {
         Err(Error::new(ErrorKind::NewerFormat, why))
     }
 
+    /// A file of ids of operations.
+    pub fn operations(file_id: u64, length: u64) -> Self {
+        let file = DerivedFile { file_id, length };
+        Self { must_understand: true, ..Self::derived(FileKind::OPERATIONS, 1, file, Vec::new()) }
+    }
+
     /// Whether the file holds ids of operations, in the form that this version knows.
     pub fn is_operations(&self) -> bool {
         self.of(&FileKind::OPERATIONS, 1).is_some()

@@ -171,7 +171,7 @@ impl OperationIds {
         let file_id = new_file_id();
         let kind = FileKind::OPERATIONS;
         let length = SideFile { store_id, file_id, kind: kind.as_str() }.write(storage, &content)?;
-        files.push(SideEntry { kind, version: 1, must_understand: true, file_id, length, details: Vec::new() });
+        files.push(SideEntry::operations(file_id, length));
         Ok(Saved { files, through: visible, is_new: true })
     }
 

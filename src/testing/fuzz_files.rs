@@ -8,12 +8,15 @@ use crate::codec::{Reader, Writer, salted_crc32c, seed};
 use crate::error::{ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::filter::Filter;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SideEntry};
 use crate::query::{NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::segment::blocks::{Finished, Identity, forge};
 use crate::segment::dead_file::DeadFile;
 use crate::segment::fuzz;
 use crate::segment::layout::blob_name;
+use crate::segment::side_file::SideFile;
+use crate::shard::missed::Missed;
+use crate::shard::operation_ids::OperationIds;
 use crate::storage::sim::{SimClock, SimStorage};
 use crate::store::{ImportOptions, Options, Put, Store};
 use crate::tuning::Tuning;
@@ -29,11 +32,13 @@ type File = (String, Vec<u8>);
 pub fn fuzz_manifest(bytes: &[u8]) {
     let name = manifest_name(1);
     let _ = Manifest::decode(&name, bytes, 1);
-    let file = with_body(bytes);
-    if let Ok(manifest) = Manifest::decode(&name, &file, 1) {
-        let again = Manifest::decode(&name, &manifest.encode(), 1);
-        assert_eq!(again.ok(), Some(manifest), "what was read can be written");
+    for version in [1, 2] {
+        if let Ok(manifest) = Manifest::decode(&name, &with_body(bytes, version), 1) {
+            let again = Manifest::decode(&name, &manifest.encode(), 1);
+            assert_eq!(again.ok(), Some(manifest), "what was read can be written");
+        }
     }
+    let file = with_body(bytes, 2);
     let storage = SimStorage::new(1);
     storage.write_file(&name, &file);
     use_store(&storage);
@@ -45,14 +50,16 @@ pub fn fuzz_manifest(bytes: &[u8]) {
     use_store(&storage);
 }
 
-/// The first generation of the good store's manifests, with another body.
-fn with_body(body: &[u8]) -> Vec<u8> {
+/// The first generation of the good store's manifests, with another body of that format version.
+fn with_body(body: &[u8], version: u32) -> Vec<u8> {
     let Some(manifest) = newest_manifest(&good_store()) else { return Vec::new() };
     let honest = Manifest { generation: 1, ..manifest }.encode();
     let (magic, id) = (&honest[..8], &honest[16..24]);
     let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_le_bytes);
     let salt = seed(&[number(magic), number(id), 1]);
     let mut file = Writer::after(honest[..36].to_vec());
+    file.set_u32(8, version);
+    file.set_u32(12, version);
     file.prefixed(body);
     let crc = salted_crc32c(salt, file.as_slice());
     file.u32(crc);
@@ -62,15 +69,31 @@ fn with_body(body: &[u8]) -> Vec<u8> {
 /// Opens bytes as a segment or as tombstones, or a store whose files are damaged in places that `bytes` say.
 pub fn fuzz_segment_open(bytes: &[u8]) {
     let Some((&how, rest)) = bytes.split_first() else { return };
-    match how % 3 {
+    match how % 4 {
         0 => fuzz::fuzz_segment_open(rest),
         1 => fuzz::fuzz_dead_file(rest),
+        3 => fuzz_side_files(rest),
         _ => {
             let storage = good_store();
             damage(&storage, rest);
             use_store(&storage);
         }
     }
+}
+
+/// Reads bytes as side files of every kind: as they are, then with a checksum that holds.
+fn fuzz_side_files(bytes: &[u8]) {
+    let storage = SimStorage::new(1);
+    let file = SideFile { store_id: 1, file_id: 2, kind: "missed" };
+    let _ = file.decode(bytes);
+    assert_eq!(file.decode(&file.encode(bytes)).ok().as_deref(), Some(bytes), "what was written can be read");
+    if let Ok(missed) = Missed::decode(bytes) {
+        let again = Missed::decode(&missed.encode()).map(|again| again.operations());
+        assert_eq!(again.ok(), Some(missed.operations()), "what was read can be written");
+    }
+    let ids = SideFile { kind: "operations", ..file };
+    storage.write_file(&ids.name(), &ids.encode(bytes));
+    let _ = OperationIds::open(&storage, 1, &[SideEntry::operations(2, 0)]);
 }
 
 /// A store with segments of seals and imports, blob files, a graph, tombstones, touches, and rows and an import in the log.
