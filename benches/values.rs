@@ -90,7 +90,7 @@ impl Way {
         let filtered = times(20, || assert!(store.list(&none).expect("the listing is read").hits.is_empty()));
         self.filter.push(seconds(filtered.median()) / values.len() as f64);
         let before = files(directory.path());
-        let (merge, ()) = timed(|| store.compact().expect("the store compacts"));
+        let (merge, _) = timed(|| store.compact().expect("the store compacts"));
         self.merge.push(seconds(merge));
         let after = files(directory.path());
         self.merge_bytes = after.iter().filter(|(name, _)| !before.contains_key(*name)).map(|(_, bytes)| bytes).sum();

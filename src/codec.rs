@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Bytes that are not what their format says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +20,19 @@ pub(crate) struct Malformed {
     pub what: &'static str,
 }
 
+/// What a newer version of the format has put where this one has nothing.
+const NEWER: &str = "something that only a newer version of vecmem writes";
+
 impl Malformed {
+    /// A flag that this version does not know, and without which the bytes cannot be read.
+    pub fn newer(offset: usize) -> Self {
+        Self { offset, what: NEWER }
+    }
+
     /// The error for a reader whose first byte lies at `base` of `file`.
     pub fn in_file(self, file: impl fmt::Display, base: u64) -> Error {
-        Error::corrupt(file, base.saturating_add(self.offset as u64), self.what)
+        let error = Error::corrupt(file, base.saturating_add(self.offset as u64), self.what);
+        if self.what == NEWER { error.with_kind(ErrorKind::NewerFormat) } else { error }
     }
 }
 

@@ -308,6 +308,8 @@ impl Pipeline {
     fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<Written>>> {
         let Some(id) = intent.id else { return Ok(None) };
         let lsn = self.engine.operation_ids.find(id)?;
+        // A group that failed has entered its ids as well, but it has fenced the engine before anything else.
+        self.engine.check_fence()?;
         Ok(lsn.map(|lsn| vec![Written::Repeated(Version(lsn)); intent.writes.len()]))
     }
 

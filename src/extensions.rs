@@ -139,7 +139,7 @@ fn next<'a>(reader: &mut Reader<'a>) -> Decoded<Option<Extension<'a>>> {
     }
     let (kind, flags) = (reader.u16()?, reader.u16()?);
     if flags & !MUST_UNDERSTAND != 0 {
-        return Err(reader.malformed("an extension has flags that do not exist"));
+        return Err(Malformed::newer(reader.position()));
     }
     let bytes = reader.prefixed(usize::MAX)?;
     Ok(Some(Extension { kind, must_understand: flags == MUST_UNDERSTAND, bytes }))

@@ -29,7 +29,9 @@ mod spaces;
 
 pub(crate) use entry::{EntryForm, FileKind, SegmentEntry, SideEntry};
 pub(crate) use settings::Settings;
-pub(crate) use spaces::{SpaceEntry, SpaceState};
+pub(crate) use spaces::Spaces;
+#[cfg(test)]
+use spaces::{SpaceEntry, SpaceState};
 
 use crate::codec::{Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,8 +61,7 @@ pub(crate) struct Manifest {
     pub secret: [u64; 2],
     /// A copy of the store that goes its own way has another one: what one incarnation said of LSNs means nothing to another.
     pub incarnation: u64,
-    /// In the order of their ids.
-    pub spaces: Vec<SpaceEntry>,
+    pub spaces: Spaces,
     pub next_file_id: u64,
     /// The oldest log file that a replay needs.
     pub first_log: u64,
@@ -108,6 +109,8 @@ impl Manifest {
     pub fn new(ids: Ids, space: Option<VectorSpace>, cuts: &[Vec<u8>]) -> Self {
         let Ids { store_id, secret, incarnation } = ids;
         let lows = std::iter::once(Vec::new()).chain(cuts.iter().cloned());
+        let mut spaces = Spaces::default();
+        space.into_iter().for_each(|space| spaces.add_current(space));
         let shards = lows.map(|low| ShardEntry { low, checkpoint: 0, segments: Vec::new() }).collect();
         Self {
             store_id,
@@ -115,7 +118,7 @@ impl Manifest {
             previous_crc: 0,
             secret,
             incarnation,
-            spaces: space.map(SpaceEntry::first).into_iter().collect(),
+            spaces,
             next_file_id: 1,
             first_log: 0,
             reflected: 0,
@@ -148,14 +151,13 @@ impl Manifest {
     /// The next generation of a store that has no vector space and gets this one.
     pub fn with_space(&self, space: VectorSpace) -> Self {
         let mut next = self.with(self.next_file_id, self.first_log, self.reflected, |_| {});
-        next.spaces.push(SpaceEntry { id: spaces::free_id(&next.spaces), ..SpaceEntry::first(space) });
+        next.spaces.add_current(space);
         next
     }
 
     /// The vector space that searches use, and its id.
     pub fn current_space(&self) -> Option<(SpaceId, VectorSpace)> {
-        let current = self.spaces.iter().find(|entry| entry.state == SpaceState::Current);
-        current.map(|entry| (entry.id, entry.space))
+        self.spaces.current().map(|entry| (entry.id, entry.space))
     }
 
     /// The interval of namespaces of shard `index`.
@@ -288,7 +290,7 @@ mod tests {
                 .map(|id| BlobFile { file_id: id, length: 4160, value_bytes: 30, header_crc: 6, reserved: 0 })
                 .to_vec(),
             derived,
-            missed: Some(file(12)),
+            missed: vec![file(12), file(13)],
         };
         let ids = Ids { store_id: 11, secret: [1, 2], incarnation: 5 };
         let mut manifest = Manifest::new(ids, space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
@@ -305,7 +307,7 @@ mod tests {
         let manifest = example();
         assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
         let files: Vec<_> = manifest.files().map(|name| parse_name(&name)).collect();
-        assert_eq!(files, [7, 5, 7, 7, 8, 9, 10, 7, 12].map(|id| Some(FileName::Segment(id))));
+        assert_eq!(files, [7, 5, 7, 7, 8, 9, 10, 7, 12, 13].map(|id| Some(FileName::Segment(id))));
         assert_eq!(parse_name("seg-0000000000000007.truth~"), None);
         assert_eq!(manifest.interval(0), Interval { low: vec![], high: b"m\0".to_vec() });
         assert_eq!(manifest.interval(1).high, vec![0xFF]);
@@ -342,17 +344,12 @@ mod tests {
     fn several_vector_spaces_are_kept_and_one_is_current() {
         let of = |id, state, dims| {
             let space = VectorSpace { dims, metric: Metric::Dot };
-            SpaceEntry {
-                id: SpaceId(id),
-                state,
-                name: format!("space {id}"),
-                details: vec![id as u8; 3],
-                ..SpaceEntry::first(space)
-            }
+            SpaceEntry { id: SpaceId(id), state, space, name: format!("space {id}"), details: vec![id as u8; 3] }
         };
         let mut manifest = example();
-        manifest.spaces =
+        let entries =
             vec![of(0, SpaceState::Retired, 4), of(3, SpaceState::Current, 8), of(9, SpaceState::Building, 16_384)];
+        manifest.spaces = Spaces { entries, next_id: 12 };
         assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
         assert_eq!(manifest.current_space(), Some((SpaceId(3), VectorSpace { dims: 8, metric: Metric::Dot })));
         let next = manifest.with(9, 3, 9, |_| {});
@@ -361,10 +358,11 @@ mod tests {
             vec![of(0, SpaceState::Current, 4), of(1, SpaceState::Current, 4)],
             vec![of(1, SpaceState::Current, 4), of(1, SpaceState::Retired, 4)],
             vec![of(0, SpaceState::Current, 0)],
+            vec![of(20, SpaceState::Current, 4)],
             (0..17).map(|id| of(id, SpaceState::Retired, 4)).collect(),
         ];
-        for spaces in wrong {
-            let refused = Manifest { spaces, ..manifest.clone() };
+        for entries in wrong {
+            let refused = Manifest { spaces: Spaces { entries, next_id: 20 }, ..manifest.clone() };
             assert!(Manifest::decode("m", &refused.encode(), 2).is_err(), "{:?}", refused.spaces);
         }
     }

@@ -34,6 +34,7 @@ use crate::compact::blobs::DeadAllowed;
 use crate::compact::seal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::SegmentEntry;
+use crate::record::Lsn;
 use crate::segment::blob::Blob;
 use crate::segment::dead::Deaths;
 use crate::segment::writer::SegmentInfo;
@@ -313,11 +314,27 @@ impl Worker {
         let young = self.young(&view, index);
         let mut segments = view.shards[index].segments.clone();
         segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
-        let holds_dead = |part: &SharedPart| part.deaths.dead_rows() > 0 || part.blob_bytes().dead > 0;
-        if segments.len() > 1 || segments.iter().any(holds_dead) {
-            self.merge(index, &segments, view.visible, (Cores::All, DeadAllowed::Nothing))?;
-        }
+        self.merge_readable(index, segments, view.visible)?;
         self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())
+    }
+
+    /// Makes one segment of those that can be read, without what is dead; the first damage is told when that is done.
+    fn merge_readable(&self, index: usize, mut segments: Vec<SharedPart>, base: Lsn) -> Result<()> {
+        let damage = segments.iter().try_for_each(|part| part.segment().map(drop));
+        segments.retain(|part| part.segment().is_ok());
+        let holds_dead = |part: &SharedPart| part.deaths.dead_rows() > 0 || part.blob_bytes().dead > 0;
+        if segments.len() <= 1 && !segments.iter().any(holds_dead) {
+            return damage;
+        }
+        match self.merge(index, &segments, base, (Cores::All, DeadAllowed::Nothing)) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let before = segments.len();
+                segments.retain(|part| !part.is_unmergeable());
+                let rest = if segments.len() < before { self.merge_readable(index, segments, base) } else { Ok(()) };
+                damage.and(rest).and(Err(error))
+            }
+            merged => damage.and(merged.map(drop)),
+        }
     }
 }
 

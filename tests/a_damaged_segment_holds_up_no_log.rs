@@ -128,6 +128,77 @@ fn a_power_loss_at_any_sync_keeps_what_was_missed() {
 }
 
 #[test]
+fn what_was_missed_is_kept_while_its_own_file_is_damaged() {
+    let options = || tiny(1, Metric::Dot);
+    let (store, storage, clock) = simulated(options());
+    let (a, b) = (namespace(["a"]), namespace(["b"]));
+    for number in 0..20 {
+        store.put(numbered(&a, number.to_string(), number)).unwrap();
+    }
+    store.compact().unwrap();
+    store.delete(&a, "3").unwrap();
+    let wrecked = storage.crash(Loss::None, 0);
+    drop(store);
+    let truth = truth_of(&wrecked);
+    let whole = wrecked.read_file(&truth).unwrap();
+    wrecked.write_file(&truth, &damaged(&whole));
+    let missed = |storage: &SimStorage| -> Vec<String> {
+        storage.names().into_iter().filter(|name| name.ends_with(".missed")).collect()
+    };
+    let store = reopened(&wrecked, &clock, options());
+    store.flush().unwrap();
+    store.close().unwrap();
+    let first = missed(&wrecked).pop().expect("the file of what the segment missed");
+    let first_bytes = wrecked.read_file(&first).unwrap();
+    wrecked.flip_bit(&first, 8 * (first_bytes.len() as u64 - 10));
+    // The second file must not take the place of the first one, which may come back.
+    let store = reopened(&wrecked, &clock, options());
+    store.delete_range(&Scope::from(&namespace(["a", "deeper"]))).unwrap();
+    for number in 0..200 {
+        store.put(numbered(&b, number.to_string(), number)).unwrap();
+    }
+    store.delete_range(&Scope::from(&a)).map_or_else(|error| assert_eq!(error.kind(), ErrorKind::Damaged), drop);
+    store.close().unwrap();
+    assert!(missed(&wrecked).contains(&first), "{:?}", missed(&wrecked));
+    wrecked.write_file(&first, &first_bytes);
+    wrecked.write_file(&truth, &whole);
+    let store = reopened(&wrecked, &clock, options());
+    assert!(store.get(&a, "3").unwrap().is_none(), "a deleted item is back");
+    assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+    store.compact().unwrap();
+    assert_eq!(missed(&wrecked), Vec::<String>::new());
+}
+
+#[test]
+fn a_compaction_does_the_rest_of_the_shard() {
+    let options = || tiny(1, Metric::Dot);
+    let (store, storage, clock) = simulated(options());
+    let (a, b) = (namespace(["a"]), namespace(["b"]));
+    for number in 0..20 {
+        store.put(numbered(&a, number.to_string(), number)).unwrap();
+    }
+    store.compact().unwrap();
+    let truth = truth_of(&storage);
+    storage.write_file(&truth, &damaged(&storage.read_file(&truth).unwrap()));
+    store.close().unwrap();
+    let store = reopened(&storage, &clock, options());
+    for number in 0..200 {
+        store.put(numbered(&b, number.to_string(), number)).unwrap();
+    }
+    store.put(numbered(&b, "gone", 123_456_789)).unwrap();
+    store.flush().unwrap();
+    store.delete(&b, "gone").unwrap();
+    assert_eq!(store.compact().unwrap_err().kind(), ErrorKind::Damaged);
+    let names = storage.names();
+    let truths: Vec<&String> = names.iter().filter(|name| name.ends_with(".truth")).collect();
+    assert_eq!(truths.len(), 2, "the damaged one, and one of everything else: {truths:?}");
+    for name in &names {
+        let bytes = storage.read_file(name).unwrap();
+        assert!(!bytes.windows(9).any(|window| window == b"123456789"), "{name} has the deleted item");
+    }
+}
+
+#[test]
 fn on_a_real_disk_with_default_tuning() {
     let directory = tempfile::tempdir().unwrap();
     let (a, b) = (namespace(["a"]), namespace(["b"]));

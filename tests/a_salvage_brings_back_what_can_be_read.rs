@@ -125,6 +125,39 @@ fn without_manifests_and_without_the_log() {
 }
 
 #[test]
+fn an_import_that_nothing_names_comes_back_where_no_other_version_lives() {
+    let (store, storage, _) = simulated(tiny(3, Metric::L2));
+    let home = namespace(["a"]);
+    for number in 0..40 {
+        store.put(numbered(&home, format!("{number:02}"), number)).unwrap();
+    }
+    store.import((30..50).map(|n| Ok(numbered(&home, format!("{n:02}"), 100 + n))), ImportOptions::new()).unwrap();
+    store.put(numbered(&home, "35", 7)).unwrap();
+    let expected = items(&store);
+    store.flush().unwrap();
+    let copy = storage.crash(Loss::None, 0);
+    let gone = |name: &String| name.starts_with("manifest-") || name.starts_with("wal-");
+    storage.names().iter().filter(|name| gone(name)).for_each(|name| copy.remove_file(name));
+    let (found, report, ..) = salvaged(&copy);
+    assert_eq!(found.len(), 50);
+    // What the import replaced has an LSN, and the import has none: the newest of those that have one is told from the others.
+    for ((_, key), item) in &found {
+        let number: u64 = key.parse().unwrap();
+        let known = if number == 35 {
+            7
+        } else if number < 40 {
+            number
+        } else {
+            100 + number
+        };
+        let is_newest = *item == expected[&(item.namespace.to_string(), key.clone())];
+        assert!(is_newest || item.value.as_ref() == format!("{{\"n\":{known}}}"), "{key}: {}", item.value);
+    }
+    assert_eq!(found[&(home.to_string(), "35".to_owned())].value.as_ref(), "{\"n\":7}", "the newest has an LSN");
+    assert!(report.notes.iter().any(|note| note.contains("import")), "{report:?}");
+}
+
+#[test]
 fn with_damage_anywhere_nothing_is_invented() {
     let (storage, expected, written) = prepared();
     let values: BTreeSet<&str> = written.iter().map(String::as_str).collect();

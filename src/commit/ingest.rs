@@ -218,7 +218,8 @@ impl Files {
         let mut totals = Totals::new(engine.tuning.blob_value_bytes);
         let rows = || range.clone().map(|place| (&self.rows[self.order[place] as usize], times[place]));
         rows().for_each(|(row, _)| totals.add(row.vectors.len(), row.value.len()));
-        let mut writer = SegmentWriter::create(&*engine.storage, &engine.identity.keys, file_id, totals)?;
+        let mut writer =
+            SegmentWriter::create(&*engine.storage, &engine.identity.keys, file_id, totals)?.with_relative_lsns();
         let mut vectors = Vec::new();
         for (done, (row, times)) in rows().enumerate() {
             if done.is_multiple_of(BURST_ROWS) {

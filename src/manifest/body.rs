@@ -24,7 +24,7 @@
 
 use super::entry::{EntryForm, decode_segment, decode_sides, encode_segment, encode_sides};
 use super::settings::Settings;
-use super::spaces::{decode_first_spaces, decode_spaces, encode_spaces};
+use super::spaces::{Spaces, decode_first_spaces, decode_spaces, encode_spaces};
 use super::{ClockState, FILE_BYTES_MAX, Manifest, NUMBERS_MAX, ShardEntry};
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::error::Result;
@@ -98,9 +98,10 @@ pub(super) fn decode_body(name: &str, body: &[u8]) -> Decoded<Result<Manifest>> 
 
 /// Files of kinds that this version does not know, and without which it must not read the store.
 fn refuse_files(name: &str, manifest: &Manifest) -> Result<()> {
-    let segments = manifest.shards.iter().flat_map(|shard| &shard.segments);
-    let of_store = manifest.side_files.iter().filter(|side| !side.is_operations());
-    segments.flat_map(|segment| &segment.derived).chain(of_store).try_for_each(|side| side.check_ignorable(name))
+    let mut segments = manifest.shards.iter().flat_map(|shard| &shard.segments);
+    let mut of_store = manifest.side_files.iter().filter(|side| !side.is_operations());
+    segments.try_for_each(|segment| segment.check_ignorable(name))?;
+    of_store.try_for_each(|side| side.check_ignorable(name))
 }
 
 /// Reads a body of format version 1.
@@ -131,7 +132,7 @@ fn decode_numbers(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         previous_crc: 0,
         secret: [0; 2],
         incarnation: 0,
-        spaces: Vec::new(),
+        spaces: Spaces::default(),
         next_file_id,
         first_log,
         reflected,

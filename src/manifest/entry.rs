@@ -103,8 +103,8 @@ pub(crate) struct SegmentEntry {
     /// In the order of the list in the truth file.
     pub blobs: Vec<BlobFile>,
     pub derived: Vec<SideEntry>,
-    /// What a damaged segment missed, if it did.
-    pub missed: Option<DerivedFile>,
+    /// What a damaged segment missed, if it did: one file, and those before it that could not be read.
+    pub missed: Vec<DerivedFile>,
 }
 
 /// A file beside a segment, or beside all of them.
@@ -142,7 +142,7 @@ impl SideEntry {
     }
 
     /// Fails if the store that `manifest` describes cannot be read without this file, whose kind or form nobody here knows.
-    pub(super) fn check_ignorable(&self, manifest: &str) -> Result<()> {
+    pub fn check_ignorable(&self, manifest: &str) -> Result<()> {
         if !self.must_understand {
             return Ok(());
         }
@@ -186,7 +186,7 @@ impl SegmentEntry {
             last_namespace: info.last_namespace.clone(),
             blobs: info.blobs.clone(),
             derived: info.files.codes.map(SideEntry::codes).into_iter().collect(),
-            missed: None,
+            missed: Vec::new(),
         }
     }
 
@@ -213,6 +213,11 @@ impl SegmentEntry {
             self.derived.iter().filter_map(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM)).collect();
         let known = KnownBlobs { named: Some(&self.blobs), opened };
         Ok(Segment::open_knowing(storage, keys, (&self.files(), &known))?.open_graphs(storage, keys, &graphs))
+    }
+
+    /// Fails if a file beside the segment, which `carrier` names, must be understood and is not.
+    pub fn check_ignorable(&self, carrier: &str) -> Result<()> {
+        self.derived.iter().try_for_each(|side| side.check_ignorable(carrier))
     }
 
     /// On which terms the graph `file_id` was built.
@@ -253,7 +258,7 @@ impl SegmentEntry {
     /// The names of all files of the segment.
     pub fn file_names(&self) -> impl Iterator<Item = String> + '_ {
         let dead = (self.dead_generation > 0).then(|| dead_name(self.file_id, self.dead_generation));
-        let missed = self.missed.map(|file| segment_name(file.file_id, FileKind::MISSED.as_str()));
+        let missed = self.missed.iter().map(|file| segment_name(file.file_id, FileKind::MISSED.as_str()));
         self.names().chain(dead).chain(missed)
     }
 
@@ -277,10 +282,11 @@ pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
     out.prefixed(&segment.first_namespace);
     out.prefixed(&segment.last_namespace);
     let blobs: Vec<SideEntry> = segment.blobs.iter().map(encode_blob).collect();
-    let missed = segment.missed.map(|file| SideEntry {
+    let missed = segment.missed.iter().map(|&file| SideEntry {
         must_understand: true,
         ..SideEntry::derived(FileKind::MISSED, MISSED_FORM, file, Vec::new())
     });
+    let missed: Vec<SideEntry> = missed.collect();
     encode_sides(out, segment.derived.iter().chain(&blobs).chain(&missed));
 }
 
@@ -339,11 +345,11 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decode
     let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
     let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
     let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-    let (mut blobs, mut derived, mut missed) = (Vec::new(), Vec::new(), None);
+    let (mut blobs, mut derived, mut missed) = (Vec::new(), Vec::new(), Vec::new());
     for side in decode_sides_of(reader, form)? {
         match (decode_blob(&side), side.of(&FileKind::MISSED, MISSED_FORM)) {
             (Some(blob), _) => blobs.push(blob),
-            (None, Some(file)) => missed = Some(file),
+            (None, Some(file)) => missed.push(file),
             (None, None) => derived.push(side),
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! # Format
 //!
-//! Number u32, at most 16; then for each: id u16, state u16 (1 building, 2 current, 3 retired), dimensions u32, metric u16 (0 cosine,
+//! Id of the next space u16; number u32, at most 16; then for each: id u16, state u16 (1 building, 2 current, 3 retired), dimensions u32, metric u16 (0 cosine,
 //! 1 dot, 2 L2), name `text`, details `bytes`: what the owner of the space keeps with it, empty so far.
 
 use crate::codec::{Decoded, Reader, Writer};
@@ -44,22 +44,33 @@ pub(crate) struct SpaceEntry {
     pub details: Vec<u8>,
 }
 
-impl SpaceEntry {
-    /// The first space of a store, in use at once.
-    pub fn first(space: VectorSpace) -> Self {
-        let (id, name) = (SpaceId::default(), DEFAULT_NAME.to_owned());
-        Self { id, state: SpaceState::Current, space, name, details: Vec::new() }
+/// The spaces of a store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Spaces {
+    /// In the order of their ids.
+    pub entries: Vec<SpaceEntry>,
+    /// Above that of every space that there was, so that it stays unused when one is forgotten.
+    pub next_id: u16,
+}
+
+impl Spaces {
+    /// One more space, in use at once: the store has no other.
+    pub fn add_current(&mut self, space: VectorSpace) {
+        let (id, name) = (SpaceId(self.next_id), DEFAULT_NAME.to_owned());
+        self.entries.push(SpaceEntry { id, state: SpaceState::Current, space, name, details: Vec::new() });
+        self.next_id += 1;
+    }
+
+    /// The one that searches use.
+    pub fn current(&self) -> Option<&SpaceEntry> {
+        self.entries.iter().find(|entry| entry.state == SpaceState::Current)
     }
 }
 
-/// An id that no space has had.
-pub(super) fn free_id(spaces: &[SpaceEntry]) -> SpaceId {
-    spaces.last().map_or_else(SpaceId::default, |last| SpaceId(last.id.0.saturating_add(1)))
-}
-
-pub(super) fn encode_spaces(out: &mut Writer, spaces: &[SpaceEntry]) {
-    out.count(spaces.len());
-    for entry in spaces {
+pub(super) fn encode_spaces(out: &mut Writer, spaces: &Spaces) {
+    out.u16(spaces.next_id);
+    out.count(spaces.entries.len());
+    for entry in &spaces.entries {
         out.u16(entry.id.0);
         out.u16(entry.state as u16);
         out.count(entry.space.dims);
@@ -69,12 +80,13 @@ pub(super) fn encode_spaces(out: &mut Writer, spaces: &[SpaceEntry]) {
     }
 }
 
-pub(super) fn decode_spaces(reader: &mut Reader<'_>) -> Decoded<Vec<SpaceEntry>> {
+pub(super) fn decode_spaces(reader: &mut Reader<'_>) -> Decoded<Spaces> {
+    let next_id = decode_next_id(reader)?;
     let count = reader.count(SPACE_BYTES_MIN, SPACES_MAX)?;
     let mut spaces: Vec<SpaceEntry> = Vec::with_capacity(count);
     for _ in 0..count {
         let id = SpaceId(reader.u16()?);
-        if spaces.last().is_some_and(|before| before.id >= id) {
+        if id.0 >= next_id || spaces.last().is_some_and(|before| before.id >= id) {
             return Err(reader.malformed("the vector spaces are out of order"));
         }
         let state = reader.u16()?;
@@ -90,19 +102,24 @@ pub(super) fn decode_spaces(reader: &mut Reader<'_>) -> Decoded<Vec<SpaceEntry>>
     if spaces.iter().filter(|entry| entry.state == SpaceState::Current).count() > 1 {
         return Err(reader.malformed("two vector spaces are current"));
     }
-    Ok(spaces)
+    Ok(Spaces { entries: spaces, next_id })
 }
 
 /// The spaces of the first format: none, or one that is current.
-pub(super) fn decode_first_spaces(reader: &mut Reader<'_>) -> Decoded<Vec<SpaceEntry>> {
-    let count = reader.count(12, 1)?;
-    let one = |_| {
-        let id = SpaceId(reader.u16()?);
-        let space = decode_space(reader)?;
-        let name = reader.text(NAME_BYTES_MAX)?.to_owned();
-        Ok(SpaceEntry { id, name, ..SpaceEntry::first(space) })
-    };
-    (0..count).map(one).collect()
+pub(super) fn decode_first_spaces(reader: &mut Reader<'_>) -> Decoded<Spaces> {
+    let mut spaces = Spaces::default();
+    if reader.count(12, 1)? > 0 {
+        spaces.next_id = decode_next_id(reader)?;
+        spaces.add_current(decode_space(reader)?);
+        reader.text(NAME_BYTES_MAX)?.clone_into(&mut spaces.entries[0].name);
+    }
+    Ok(spaces)
+}
+
+/// An id that is free, so that there is one after it.
+fn decode_next_id(reader: &mut Reader<'_>) -> Decoded<u16> {
+    let id = reader.u16()?;
+    if id == u16::MAX { Err(reader.malformed("the id of a vector space is out of range")) } else { Ok(id) }
 }
 
 fn decode_space(reader: &mut Reader<'_>) -> Decoded<VectorSpace> {

@@ -28,7 +28,8 @@
 //! 112     8     earliest expiry, microseconds since 1970 UTC; 2^63 - 1 if no row expires
 //! 120     4     number of sections
 //! 124     2     id of the vector space, 0 in files of format version 1
-//! 126     2     0
+//! 126     2     flags: 1 if LSNs are counted from one that the manifest names, since an import wrote the file before it had any; files
+//!               of format version 1 have none
 //! 128     24 x  sections: kind u32, bytes of one element u32, offset in the file u64, length in bytes u64
 //!
 //! KIND  ELEMENTS  MEANING (each section begins at a multiple of 64, in any order, with zeros between)
@@ -74,7 +75,8 @@
 
 use std::ops::Range;
 
-use crate::codec::{Decoded, Reader, Writer};
+use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::segment_name;
 use crate::record::{ALIVE, Lsn, SpaceId};
 use crate::segment::blocks::{ALIGNMENT, HEADER_BYTES, Identity};
@@ -86,6 +88,9 @@ compile_error!("segments are read in place, so vecmem needs a little-endian mach
 
 const MAGIC: &[u8; 8] = b"VECMEMTR";
 const VERSION: u32 = 2;
+
+/// Flag of a header.
+const RELATIVE_LSNS: u16 = 1;
 
 /// What all segments of a store share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -200,6 +205,8 @@ pub(crate) struct Counts {
 pub(crate) struct Header {
     pub space: Option<VectorSpace>,
     pub space_id: SpaceId,
+    /// The file's LSNs are counted from one that the manifest names.
+    pub has_relative_lsns: bool,
     pub counts: Counts,
     pub row_vectors_max: u32,
     pub oldest_lsn: Lsn,
@@ -211,13 +218,36 @@ pub(crate) struct Header {
 impl Header {
     pub fn new(space: Option<VectorSpace>, space_id: SpaceId, counts: Counts) -> Self {
         let sections = [const { 0..0 }; SECTIONS];
-        Self { space, space_id, counts, row_vectors_max: 0, oldest_lsn: 0, newest_lsn: 0, earliest_expiry: 0, sections }
+        Self {
+            space,
+            space_id,
+            has_relative_lsns: false,
+            counts,
+            row_vectors_max: 0,
+            oldest_lsn: 0,
+            newest_lsn: 0,
+            earliest_expiry: 0,
+            sections,
+        }
     }
 
     /// Where a section lies in the file.
     #[inline]
     pub fn section(&self, section: Section) -> Range<usize> {
         self.sections[section as usize - 1].clone()
+    }
+
+    /// Fails if the file's vectors are not of the current space: this version builds no other, and so knows no use for them.
+    pub fn check_space(&self, keys: &StoreKeys) -> Result<()> {
+        if keys.space.is_some() && self.space_id != keys.space_id {
+            let why = "it has vectors of a vector space that is not the current one; upgrade vecmem to open this store";
+            return Err(Error::new(ErrorKind::NewerFormat, why));
+        }
+        if self.space == keys.space {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Corrupt, "the vector space is not the store's"))
+        }
     }
 
     pub fn set_section(&mut self, section: Section, range: Range<usize>) {
@@ -258,7 +288,7 @@ impl Header {
         out.i64(self.earliest_expiry);
         out.u32(SECTIONS as u32);
         out.u16(self.space_id.0);
-        out.u16(0);
+        out.u16(if self.has_relative_lsns { RELATIVE_LSNS } else { 0 });
         for ((kind, range), element) in (1..).zip(&self.sections).zip(ELEMENT_BYTES) {
             debug_assert!(self.length(kind).is_none_or(|length| length == range.len() as u64));
             out.u32(kind);
@@ -295,7 +325,11 @@ impl Header {
         // Ids follow, then the sections.
         let sections = reader.count(24, usize::MAX)?;
         header.space_id = SpaceId(reader.u16()?);
-        reader.zeros(2)?;
+        let flags = reader.u16()?;
+        if flags & !RELATIVE_LSNS != 0 {
+            return Err(Malformed::newer(reader.position()));
+        }
+        header.has_relative_lsns = flags == RELATIVE_LSNS;
         for _ in 0..sections {
             header.decode_section(&mut reader, body_end)?;
         }

@@ -217,15 +217,17 @@ impl Segment {
             return Ok(Extensions::default());
         }
         let bytes = self.entry(Section::ExtensionOffset, Section::ExtensionBytes, row as usize)?;
-        Extensions::decode(bytes).map_err(|malformed| {
+        let extensions = Extensions::decode(bytes).map_err(|malformed| {
             let at = self.header.section(Section::ExtensionBytes).start;
             self.file.damaged(at, format!("extensions of row {row}: {}", malformed.what))
-        })
+        })?;
+        refuse_unknown(self.file.name(), extensions.kinds(), &row_extensions::KNOWN)?;
+        Ok(extensions)
     }
 
     /// Fails if rows have extensions that this version must understand and does not know.
     pub(super) fn refuse_unknown_extensions(&self) -> Result<()> {
-        // Where the list is damaged each row still says what it carries.
+        // Where the list is damaged, each row is asked when it is read.
         let Ok(()) = self.file.ensure(self.header.section(Section::ExtensionKind)) else { return Ok(()) };
         let kinds = self.column::<[u16; 2]>(Section::ExtensionKind).iter().map(|&[kind, flag]| (kind, flag != 0));
         refuse_unknown(self.file.name(), kinds, &row_extensions::KNOWN)

@@ -85,9 +85,7 @@ impl Segment {
         if header.space.is_none() {
             (header.space, header.space_id) = (keys.space, keys.space_id);
         }
-        if header.space != keys.space || (keys.space.is_some() && header.space_id != keys.space_id) {
-            return Err(Error::corrupt(file.name(), 64, "the vector space is not the store's"));
-        }
+        header.check_space(keys).map_err(|why| why.context(file.name()))?;
         if header.newest_lsn.checked_add(files.lsn_base).is_none_or(|newest| newest == ALIVE) {
             return Err(Error::corrupt(file.name(), 104, "the newest LSN is out of range"));
         }

@@ -179,6 +179,13 @@ impl SegmentWriter {
         self
     }
 
+    /// The same for a segment whose LSNs will be counted from one that nobody knows yet.
+    #[must_use]
+    pub fn with_relative_lsns(mut self) -> Self {
+        self.header.has_relative_lsns = true;
+        self
+    }
+
     /// Rows written so far: the ordinal of the next one.
     pub fn rows(&self) -> u32 {
         self.columns.rows()

@@ -134,6 +134,7 @@ impl Ingested {
             let form = if body.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
             let entry =
                 SegmentEntry::decode(bytes, form).map_err(|malformed| malformed.in_file("an import in the log", 0))?;
+            entry.check_ignorable("an import in the log")?;
             if entry.lsn_base != first_lsn || entry.dead_generation != 0 {
                 let why = format!("segment {:016x} is not one of the import at LSN {first_lsn}", entry.file_id);
                 return Err(Error::new(ErrorKind::Corrupt, why));

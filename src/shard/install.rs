@@ -354,10 +354,8 @@ fn entry_of(part: &SharedPart, before: &[SegmentEntry], written: &Written) -> Se
     } else {
         known.map_or(entry.dead_generation, |known| known.dead_generation)
     };
-    let kept = known.map_or(entry.missed, |known| known.missed);
-    let missed = written.missed.get(&entry.file_id).copied().or(kept);
-    // A part that could not even be opened with what it missed keeps the file.
-    entry.missed = missed.filter(|_| part.opened().is_none() || !part.missed.is_empty());
+    let before = known.map_or(&entry.missed, |known| &known.missed);
+    entry.missed = part.missed.files(written.missed.get(&entry.file_id).copied(), before);
     entry
 }
 

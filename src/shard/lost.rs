@@ -64,19 +64,23 @@ impl SealedPart {
 
 /// Opens what a part of a manifest missed, if it missed something: it gets it now, or goes on being lost.
 pub(super) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: SealedPart) -> Result<SharedPart> {
-    let Some(file) = part.entry.missed else { return Ok(Arc::new(part)) };
-    let file = SideFile { store_id, file_id: file.file_id, kind: "missed" };
-    let content = match file.read(storage) {
-        Err(error) if error.is_unread() => return Err(error),
-        content => content,
-    };
-    let decoded =
-        content.and_then(|content| Missed::decode(&content).map_err(|malformed| malformed.in_file(file.name(), 0)));
-    part.missed = match decoded {
-        Ok(missed) => Arc::new(missed),
-        // Without them the part would show what was deleted.
-        Err(error) => return Ok(Arc::new(part.unreadable(error))),
-    };
+    if part.entry.missed.is_empty() {
+        return Ok(Arc::new(part));
+    }
+    let mut missed = Missed::default();
+    for file in part.entry.missed.clone() {
+        match read_missed(storage, store_id, file.file_id) {
+            Ok(operations) => operations.iter().for_each(|(lsn, operation)| missed.keep(*lsn, operation)),
+            Err(error) if error.is_unread() || error.kind() == ErrorKind::NewerFormat => return Err(error),
+            // Without them the part would show what was deleted.
+            Err(error) => {
+                missed.unread.push(file);
+                part = part.unreadable(error);
+            }
+        }
+    }
+    missed.take_dirty();
+    part.missed = Arc::new(missed);
     let part = Arc::new(part);
     if let Err(error) = part.catch_up(&part.missed) {
         part.lose(&error);
@@ -85,6 +89,13 @@ pub(super) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: Sealed
         part.set_dirty();
     }
     Ok(part)
+}
+
+/// The operations in one file of them.
+pub(crate) fn read_missed(storage: &dyn Storage, store_id: u64, file_id: u64) -> Result<Vec<(Lsn, Operation)>> {
+    let file = SideFile { store_id, file_id, kind: "missed" };
+    let missed = Missed::decode(&file.read(storage)?).map_err(|malformed| malformed.in_file(file.name(), 0))?;
+    Ok(missed.operations())
 }
 
 /// Does to a part what an operation of this LSN does to the rows that it holds. Again it changes nothing.

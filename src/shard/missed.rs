@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::record::{Lsn, Operation};
+use crate::segment::derived::DerivedFile;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Interval, Namespace};
 use crate::wal::{decode_operations, encode_operation};
@@ -25,6 +26,8 @@ pub(crate) struct Missed {
     kept: Mutex<Kept>,
     /// Something was kept since the file was last written.
     dirty: AtomicBool,
+    /// Files that hold more of them and could not be read when the store was opened: they stay beside what is kept now.
+    pub unread: Vec<DerivedFile>,
 }
 
 #[derive(Default)]
@@ -154,6 +157,15 @@ impl Missed {
         lsns.iter().zip(&operations).for_each(|(&lsn, operation)| missed.keep(lsn, operation));
         missed.take_dirty();
         Ok(missed)
+    }
+
+    /// The files of an entry once what is kept was written to `written`, or what they were before.
+    pub fn files(&self, written: Option<DerivedFile>, before: &[DerivedFile]) -> Vec<DerivedFile> {
+        match written {
+            Some(file) => self.unread.iter().copied().chain([file]).collect(),
+            None if self.is_empty() => self.unread.clone(),
+            None => before.to_vec(),
+        }
     }
 }
 

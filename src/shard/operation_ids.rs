@@ -156,18 +156,18 @@ impl OperationIds {
         new_file_id: impl Fn() -> u64,
     ) -> Result<Saved> {
         let table = self.table.lock();
-        let unsaved = table.order.iter().filter(|applied| applied.lsn > table.saved && applied.lsn <= visible);
-        if unsaved.clone().next().is_none() {
+        // Where a file cannot be read, it stays named until somebody gives it up.
+        let is_gathering = table.files.len() >= FILES_MAX && table.damage.is_none();
+        let first = table.order.partition_point(|applied| applied.lsn <= table.saved);
+        let end = table.order.partition_point(|applied| applied.lsn <= visible);
+        if first >= end {
             return Ok(Saved { files: table.files.clone(), through: table.saved, is_new: false });
         }
-        let is_gathering = table.files.len() >= FILES_MAX;
-        let content = if is_gathering {
-            encode(table.order.iter().filter(|applied| applied.lsn <= visible))
-        } else {
-            encode(unsaved)
-        };
+        let entries: Vec<Applied> = table.order.range(if is_gathering { 0 } else { first }..end).copied().collect();
         let mut files = if is_gathering { Vec::new() } else { table.files.clone() };
+        // Writers note ids meanwhile.
         drop(table);
+        let content = encode(entries.iter());
         let file_id = new_file_id();
         let kind = FileKind::OPERATIONS;
         let length = SideFile { store_id, file_id, kind: kind.as_str() }.write(storage, &content)?;

@@ -121,6 +121,11 @@ impl SealedPart {
         }
     }
 
+    /// Whether a merge met damage in it.
+    pub fn is_unmergeable(&self) -> bool {
+        self.unmergeable.load(Ordering::Relaxed)
+    }
+
     /// Whether tombstones changed since this was last asked; asking forgets.
     pub fn take_dirty(&self) -> bool {
         self.dirty.swap(false, Ordering::Relaxed)

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::ALIVE;
 use crate::segment::layout::blob_name;
 use crate::shard::part::SealedPart;
-use crate::sync::{Mutex, Ordering};
+use crate::sync::Mutex;
 
 /// The values in the blob files of a part, in bytes as stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl SealedPart {
             dead_rows: self.deaths.dead_rows(),
             blob_bytes: all,
             dead_blob_bytes: dead - stuck,
-            excluded: self.segment().is_err() || self.unmergeable.load(Ordering::Relaxed),
+            excluded: self.segment().is_err() || self.is_unmergeable(),
         }
     }
 }

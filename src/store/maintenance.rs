@@ -63,7 +63,7 @@ impl Store {
     /// read is kept, and the operations that the segment missed while it could not be read are done. Restoring the damaged file from a copy
     /// loses nothing and comes first; see the advice of [`Store::check`].
     ///
-    /// Errors: `DiskFull`, `Fenced`, `Closed`, `Io`; what was given up by then stays so.
+    /// Errors: `DiskFull`, `Fenced`, `Closed`, `Io`, where nothing was given up; else the report lists them as problems.
     pub fn accept_loss(&self) -> Result<LossReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;

@@ -3,6 +3,7 @@
 //! Invariants:
 //! * The directory that is read is not changed, but for the lock that keeps writers out.
 //! * Of a key the version with the highest LSN counts, from whichever file; it is left out if any file says that it was deleted.
+//! * A row whose LSN nobody knows, of an import that neither a manifest nor the log names, counts only where no other version lives.
 //! * What cannot be read is listed as far as it can be named. Where a file that names deletions is damaged, items that had been deleted
 //!   may come back; the report says so.
 
@@ -15,14 +16,13 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
-use crate::manifest::{EntryForm, Manifest, SegmentEntry};
+use crate::manifest::{EntryForm, FileKind, Manifest, SegmentEntry};
 use crate::record::{Lsn, Operation, Record};
 use crate::segment::dead::Deaths;
 use crate::segment::dead_file::DeadFile;
 use crate::segment::layout::{StoreKeys, truth_name};
 use crate::segment::sealed::Segment;
-use crate::segment::side_file::SideFile;
-use crate::shard::missed::Missed;
+use crate::shard::lost::read_missed;
 use crate::storage::disk::DiskStorage;
 use crate::storage::{ReadMode, Storage};
 use crate::store::wreck::{dead_generation, is_of_users, open_bare, store_id_in};
@@ -52,6 +52,7 @@ pub struct SalvageReport {
 struct Opened {
     segment: Segment,
     deaths: Deaths,
+    has_unknown_lsns: bool,
 }
 
 /// What is known of a segment beside its own file.
@@ -59,7 +60,9 @@ struct Known {
     file_id: u64,
     lsn_base: Lsn,
     dead_generation: u64,
-    missed: Option<u64>,
+    missed: Vec<u64>,
+    /// Neither a manifest nor the log says what its LSNs are counted from, if from anything.
+    is_stray: bool,
 }
 
 /// The newest version of a key so far.
@@ -83,8 +86,12 @@ struct Wreck<'a> {
     storage: &'a dyn Storage,
     keys: StoreKeys,
     manifest: Option<Manifest>,
+    /// Every later one is gone or damaged.
+    is_manifest_older: bool,
     segments: Vec<Opened>,
     newest: BTreeMap<Key, Newest>,
+    /// Versions of unknown LSN.
+    unplaced: BTreeMap<Key, Newest>,
     report: SalvageReport,
 }
 
@@ -115,12 +122,18 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
     let mut wreck = Wreck::find(storage)?;
     let mut remains = read_remains(storage, wreck.keys.store_id)?;
     wreck.report.damage.append(&mut remains.damage);
-    for known in wreck.known_segments(&remains)? {
-        wreck.open_segment(&known, &mut remains)?;
+    let known = wreck.known_segments(&remains)?;
+    for known in &known {
+        wreck.open_segment(known, &mut remains)?;
+    }
+    if wreck.is_manifest_older {
+        let read = known.iter().flat_map(|known| &known.missed).copied().collect();
+        wreck.read_stray_missed(&read, &mut remains)?;
     }
     remains.operations.sort_by_key(|(lsn, _)| *lsn);
     wreck.read_segments();
     remains.operations.into_iter().for_each(|(lsn, operation)| wreck.apply(lsn, operation));
+    wreck.place_the_rest();
     wreck.write(into)
 }
 
@@ -159,7 +172,16 @@ impl<'a> Wreck<'a> {
         let (space_id, space) = manifest.as_ref().and_then(Manifest::current_space).unzip();
         let secret = manifest.as_ref().map_or([0; 2], |manifest| manifest.secret);
         let keys = StoreKeys { store_id, secret, space, space_id: space_id.unwrap_or_default() };
-        Ok(Self { storage, keys, manifest, segments: Vec::new(), newest: BTreeMap::new(), report })
+        Ok(Self {
+            storage,
+            keys,
+            is_manifest_older: manifest.is_none() || !report.damage.is_empty(),
+            manifest,
+            segments: Vec::new(),
+            newest: BTreeMap::new(),
+            unplaced: BTreeMap::new(),
+            report,
+        })
     }
 
     /// The segments to read: those of the manifest and of imports in the log; if the newest manifest is not there, all.
@@ -169,16 +191,20 @@ impl<'a> Wreck<'a> {
             file_id: entry.file_id,
             lsn_base: entry.lsn_base,
             dead_generation: entry.dead_generation,
-            missed: entry.missed.map(|file| file.file_id),
+            missed: entry.missed.iter().map(|file| file.file_id).collect(),
+            is_stray: false,
         };
         let entries = self.manifest.iter().flat_map(|manifest| &manifest.shards).flat_map(|shard| &shard.segments);
         known.extend(entries.map(of_entry));
         for import in &remains.imports {
             let form = if import.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
             let entries = import.files.iter().filter_map(|bytes| SegmentEntry::decode(bytes, form).ok());
-            known.extend(entries.filter(|entry| entry.lsn_base == import.first_lsn).map(|entry| of_entry(&entry)));
+            for entry in entries.filter(|entry| entry.lsn_base == import.first_lsn) {
+                entry.check_ignorable("an import in the log")?;
+                known.push(of_entry(&entry));
+            }
         }
-        if self.manifest.is_none() || !self.report.damage.is_empty() {
+        if self.is_manifest_older {
             let (mut tombstones, mut files) = (HashMap::new(), Vec::new());
             for (name, _) in self.storage.list()? {
                 let Some(FileName::Segment(file_id)) = parse_name(&name) else { continue };
@@ -194,7 +220,8 @@ impl<'a> Wreck<'a> {
                 file_id,
                 lsn_base: 0,
                 dead_generation: tombstones.get(&file_id).copied().unwrap_or(0),
-                missed: None,
+                missed: Vec::new(),
+                is_stray: true,
             }));
         }
         let mut seen = HashSet::new();
@@ -228,22 +255,46 @@ impl<'a> Wreck<'a> {
                 }
             },
         };
-        if let Some(file_id) = known.missed {
-            let content = SideFile { store_id, file_id, kind: "missed" }.read(self.storage);
-            let missed =
-                content.and_then(|content| Missed::decode(&content).map_err(|error| error.in_file("missed", 0)));
-            match missed {
-                Ok(missed) => remains.operations.extend(missed.operations()),
-                Err(error) => self.report.damage.push(error.to_string()),
+        let has_unknown_lsns = known.is_stray && segment.header().has_relative_lsns;
+        if has_unknown_lsns {
+            self.report.notes.push(format!(
+                "{} is of an import that no manifest names: its items are back where no other version of them lives",
+                truth_name(file_id)
+            ));
+        }
+        known.missed.iter().for_each(|&file_id| self.read_missed(file_id, remains));
+        self.segments.push(Opened { segment, deaths, has_unknown_lsns });
+        Ok(())
+    }
+
+    /// Reads what a damaged segment missed.
+    fn read_missed(&mut self, file_id: u64, remains: &mut Remains) {
+        match read_missed(self.storage, self.keys.store_id, file_id) {
+            Ok(operations) => remains.operations.extend(operations),
+            Err(error) => {
+                self.report.damage.push(error.to_string());
+                self.report.notes.push("items that were deleted while their file was damaged may be back".into());
             }
         }
-        self.segments.push(Opened { segment, deaths });
+    }
+
+    /// Reads what segments missed that only a manifest which is gone could name.
+    fn read_stray_missed(&mut self, read: &HashSet<u64>, remains: &mut Remains) -> Result<()> {
+        for (name, _) in self.storage.list()? {
+            let is_missed = name.ends_with(&format!(".{}", FileKind::MISSED.as_str()));
+            if let Some(FileName::Segment(file_id)) = parse_name(&name).filter(|_| is_missed)
+                && !read.contains(&file_id)
+            {
+                self.read_missed(file_id, remains);
+            }
+        }
         Ok(())
     }
 
     /// Enters every row of every segment.
     fn read_segments(&mut self) {
-        for (index, Opened { segment, deaths, .. }) in self.segments.iter().enumerate() {
+        for (index, Opened { segment, deaths, has_unknown_lsns }) in self.segments.iter().enumerate() {
+            let versions = if *has_unknown_lsns { &mut self.unplaced } else { &mut self.newest };
             for row in 0..segment.rows() {
                 let Ok(stored) = segment.row(row) else {
                     self.report.unnamed += u64::from(!deaths.is_dead_at(row, Lsn::MAX - 1));
@@ -253,7 +304,7 @@ impl<'a> Wreck<'a> {
                 let is_deleted = deaths.is_dead_at(row, Lsn::MAX - 1);
                 let expires_at = Some(deaths.expires_at(row, stored.times.expires_at));
                 let found = Newest { lsn, source: Source::Row { segment: index, row }, is_deleted, expires_at };
-                enter(&mut self.newest, (stored.namespace.to_vec(), stored.key.into()), found);
+                enter(versions, (stored.namespace.to_vec(), stored.key.into()), found);
             }
         }
     }
@@ -282,6 +333,15 @@ impl<'a> Wreck<'a> {
                 if let Some(newest) = newest.filter(|newest| newest.lsn == version) {
                     newest.expires_at = Some(expires_at);
                 }
+            }
+        }
+    }
+
+    /// Takes versions of unknown LSN where no other lives: whether what deleted another was older or newer, nobody knows.
+    fn place_the_rest(&mut self) {
+        for (key, found) in std::mem::take(&mut self.unplaced) {
+            if !found.is_deleted && self.newest.get(&key).is_none_or(|known| known.is_deleted) {
+                self.newest.insert(key, found);
             }
         }
     }

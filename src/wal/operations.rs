@@ -171,7 +171,10 @@ pub(crate) fn encode_files(out: &mut Vec<u8>, rows: u32, files: &[Vec<u8>]) {
 /// What a Batch or an Ingest holds, which takes `count` LSNs; nothing for any other kind.
 pub(crate) fn decode_body(kind: FrameKind, flags: u8, body: &[u8], count: u32) -> Decoded<Body> {
     if flags & !(HAS_EXTENSIONS | HAS_NAMED_FILES) != 0 {
-        return Err(Malformed { offset: 0, what: "the frame has flags that do not exist" });
+        return Err(Malformed::newer(0));
+    }
+    if kind == FrameKind::Batch && count as usize > limits::BATCH_OPERATIONS {
+        return Err(Malformed { offset: 0, what: "more operations than a batch can have" });
     }
     let mut reader = Reader::new(body);
     let extensions = match flags & HAS_EXTENSIONS {
@@ -208,7 +211,7 @@ fn decode_ingest(body: &[u8], count: u32) -> Decoded<Body> {
 pub(crate) fn decode_operations(body: &[u8], count: u32) -> Decoded<Vec<Operation>> {
     let mut decoder = Decoder { reader: Reader::new(body), namespace: None, path: Arc::from("") };
     let count = count as usize;
-    if count > limits::BATCH_OPERATIONS || count > body.len() / OPERATION_BYTES_MIN {
+    if count > body.len() / OPERATION_BYTES_MIN {
         return Err(Malformed { offset: 0, what: "more operations than the frame can hold" });
     }
     let mut operations = Vec::with_capacity(count);
@@ -285,7 +288,11 @@ impl Decoder<'_> {
         let value = self.reader.text(limits::VALUE_BYTES)?.into();
         let (created_at, updated_at) = (self.reader.i64()?, self.reader.i64()?);
         let (expires_at, ttl) = (self.reader.i64()?, self.reader.i64()?);
+        let at = self.reader.position();
         let flags = self.reader.u32()?;
+        if flags & !(HAS_TEXT_HASHES | HAS_ROW_EXTENSIONS) != 0 {
+            return Err(Malformed::newer(at));
+        }
         let paths = self.reader.count(4, usize::MAX)?;
         let index_paths = (0..paths).map(|_| self.path()).collect::<Decoded<_>>()?;
         let count = self.reader.count(14, limits::VECTORS_PER_ITEM)?;
@@ -318,7 +325,7 @@ impl Decoder<'_> {
             updated_at,
             expires_at,
             ttl,
-            flags: flags & !(HAS_TEXT_HASHES | HAS_ROW_EXTENSIONS),
+            flags: 0,
             index_paths,
             vectors,
             text_hashes,

@@ -90,6 +90,11 @@ fn read_file(
         };
         in_damage = false;
         let name = file_name(id);
+        if let FrameKind::Unknown(kind) = header.kind {
+            remains
+                .damage
+                .push(format!("{name} at offset {offset}: a frame of kind {kind}, which this version does not know"));
+        }
         let decoded = decode_body(header.kind, header.flags, body, header.count);
         let decoded = decoded.map_err(|malformed| malformed.in_file(&name, offset));
         match decoded.and_then(|body| body.check_known(&name).map(|()| body)) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Worker;
 use crate::compact::seal::DROPPED;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::{Lsn, Record};
 use crate::segment::layout::truth_name;
 use crate::segment::sealed::Segment;
@@ -35,6 +35,8 @@ pub struct LossReport {
     pub unnamed: u64,
     /// Ids of earlier operations are gone: one that is sent again now is applied again.
     pub operation_ids: bool,
+    /// What could not be done; what is listed above is gone all the same.
+    pub problems: Vec<String>,
 }
 
 /// An item that was given up.
@@ -55,46 +57,69 @@ struct Sorted {
     totals: Totals,
 }
 
+impl LossReport {
+    fn add(&mut self, mut other: Self) {
+        self.segments.append(&mut other.segments);
+        self.lost.append(&mut other.lost);
+        self.kept += other.kept;
+        self.unnamed += other.unnamed;
+    }
+}
+
 impl Worker {
     /// Rewrites what is damaged without its damaged rows, and lists these.
     pub fn accept_loss(&self) -> Result<LossReport> {
         let _one_at_a_time = self.merging.lock();
-        let mut report = LossReport::default();
+        let (mut report, mut failed) = (LossReport::default(), Vec::new());
         for index in 0..self.engine.view.get().shards.len() {
             // The log may name an import's file until a checkpoint has passed it.
-            self.adopt(index)?;
+            if let Err(error) = self.adopt(index) {
+                failed.push(error);
+                continue;
+            }
             let parts = self.engine.view.get().shards[index].segments.clone();
             for part in parts.iter().filter(|part| is_damaged(part)) {
-                self.give_up(index, part, &mut report)?;
+                match self.give_up(index, part) {
+                    Ok(given_up) => report.add(given_up),
+                    Err(error) => failed.push(error),
+                }
             }
         }
         report.operation_ids = self.engine.operation_ids.give_up();
-        if report.operation_ids || !report.segments.is_empty() {
-            checkpoint(&self.engine)?;
-            checkpoint(&self.engine)?;
+        let has_given_up = report.operation_ids || !report.segments.is_empty();
+        if has_given_up {
+            // The second one lets go of the files that the first one no longer names.
+            failed.extend((0..2).find_map(|_| checkpoint(&self.engine).err()));
         }
-        Ok(report)
+        // The list of what is gone is not lost over what failed beside it.
+        report.problems = failed.iter().map(Error::to_string).collect();
+        match failed.into_iter().next() {
+            Some(error) if !has_given_up => Err(error),
+            _ => Ok(report),
+        }
     }
 
-    fn give_up(&self, shard: usize, part: &SharedPart, report: &mut LossReport) -> Result<()> {
+    fn give_up(&self, shard: usize, part: &SharedPart) -> Result<LossReport> {
         let base = self.engine.view.get().visible;
+        let mut report = LossReport::default();
         report.segments.push(truth_name(part.entry.file_id));
         let mut became = vec![DROPPED; part.entry.rows as usize];
         let mut outputs = OutputFiles::new(&self.engine);
         let output = match part.opened() {
             Some(segment) => {
-                let sorted = self.sort_rows(part, segment, base, report)?;
+                let sorted = self.sort_rows(part, segment, base, &mut report)?;
                 self.write_kept(segment, &sorted, outputs.segment(), &mut became)?
             }
             None => {
-                self.list_all(part, report);
+                self.list_all(part, &mut report);
                 None
             }
         };
         report.kept += became.iter().filter(|&&row| row != DROPPED).count() as u64;
         let output = output.map(|info| self.open(&info, &[])).transpose()?;
         let inputs = vec![Input::Sealed(part.clone())];
-        self.install(&Finished { shard, base, inputs, rows: vec![became], output }, outputs)
+        self.install(&Finished { shard, base, inputs, rows: vec![became], output }, outputs)?;
+        Ok(report)
     }
 
     /// Writes the rows that are kept; `None` if there are none.
