@@ -69,6 +69,35 @@ fn what_is_not_a_store() {
 }
 
 #[test]
+fn a_store_without_its_manifests_or_its_log() {
+    for (has_log, has_segments) in [(true, true), (true, false), (false, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        closed_store(directory.path());
+        for name in files(directory.path()).into_keys() {
+            let is_gone = name.starts_with("manifest-")
+                || name.starts_with("wal-") && !has_log
+                || name.starts_with("seg-") && !has_segments;
+            if is_gone {
+                std::fs::remove_file(directory.path().join(name)).unwrap();
+            }
+        }
+        let before = files(directory.path());
+        for create in [false, true] {
+            let (kind, text) = refused(directory.path(), options().create(create));
+            assert_eq!(kind, ErrorKind::Corrupt, "log {has_log}, segments {has_segments}, create {create}: {text}");
+            assert!(text.contains("manifest") && text.contains("salvage"), "{text}");
+        }
+        assert_unchanged_but_the_lock(before, files(directory.path()));
+    }
+}
+
+fn assert_unchanged_but_the_lock(mut before: BTreeMap<String, Vec<u8>>, mut after: BTreeMap<String, Vec<u8>>) {
+    before.remove("LOCK");
+    after.remove("LOCK");
+    assert!(before == after, "{:?} became {:?}", before.keys(), after.keys());
+}
+
+#[test]
 fn a_newer_format() {
     let directory = tempfile::tempdir().unwrap();
     let dump = closed_store(directory.path());

@@ -1,9 +1,9 @@
-//! The store as a whole: `create`, `stats`, `check`, `compact`, `accept-clock`.
+//! The store as a whole: `create`, `stats`, `compact`, `accept-clock`.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use vecmem::{ErrorKind, Options, ReadOptions, Scope, Store};
@@ -76,48 +76,6 @@ fn stat_line((name, value): (&String, &Value)) -> String {
         _ => value.to_string(),
     };
     format!("{:<20} {shown}", name.replace('_', " "))
-}
-
-/// Read every byte of the store and name what is damaged
-#[derive(Args)]
-#[command(after_help = "\
-Examples:
-  vecmem check memories
-  vecmem check memories --repair      (rebuilds derived files; never touches the data itself)
-
-The exit code is 1 when problems remain.")]
-pub struct Check {
-    /// The store
-    dir: PathBuf,
-    /// Rebuild derived files that are missing or damaged
-    #[arg(long)]
-    repair: bool,
-}
-
-impl Check {
-    pub fn run(self, output: Output) -> Result<()> {
-        let store = open(&self.dir)?;
-        let spinner = output::spinner("checking");
-        let report = store.check(self.repair);
-        spinner.finish_and_clear();
-        let report = report?;
-        store.close()?;
-        output.print(&report, || {
-            let mut lines: Vec<String> =
-                report.repaired.iter().map(|what| format!("repaired: {}", output::short(what))).collect();
-            lines.extend(report.problems.iter().map(|what| format!("problem: {}", output::short(what))));
-            let (rows, segments) = (output::count(report.rows), output::count(report.segments));
-            lines.push(format!("read {rows} rows in {segments} segments"));
-            lines.join("\n")
-        })?;
-        match report.problems.len() {
-            0 => Ok(()),
-            found if self.repair => {
-                Err(anyhow!("{found} problems could not be repaired; restore these files from a backup"))
-            }
-            found => Err(anyhow!("{found} problems found; `vecmem check DIR --repair` rebuilds derived files")),
-        }
-    }
 }
 
 /// Merge everything into as few files as possible and free the space of what was deleted or has expired

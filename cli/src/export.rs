@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -32,6 +32,7 @@ Examples:
   vecmem export memories backup.jsonl.gz
   vecmem export memories items.jsonl --vectors vectors.npy
   vecmem export old - | vecmem import new -
+  vecmem export memories rest.jsonl --partial    (of a damaged store, what can be read)
 
 Times to live are exported, not points of expiry: an item lives that long from its import on.")]
 pub struct Export {
@@ -43,6 +44,17 @@ pub struct Export {
     /// Write the vectors into this matrix (f32, row i for line i) instead of into the lines
     #[arg(long, value_name = "OUT.npy")]
     vectors: Option<PathBuf>,
+    /// Leave out what is damaged, and say so, instead of failing
+    #[arg(long)]
+    partial: bool,
+}
+
+/// What was written.
+#[derive(Clone, Copy)]
+struct Written {
+    items: u64,
+    /// Something was damaged and left out.
+    degraded: bool,
 }
 
 #[derive(Serialize)]
@@ -66,31 +78,43 @@ impl Export {
         let matrix = self.vectors.as_deref().map(|path| self.create_matrix(&store, path)).transpose()?;
         if self.file.as_os_str() == "-" {
             let out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
-            write_items(&store, out, matrix).map(|_| ())?;
-            return self.finish_matrix();
+            let written = write_items(&store, out, matrix, self.partial)?;
+            self.finish_matrix()?;
+            self.warn(written);
+            return Ok(());
         }
-        let partial = partial(&self.file);
-        let file = File::create(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+        let unfinished = unfinished(&self.file);
+        let file = File::create(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
         let synced = file.try_clone()?;
-        let items = if self.file.extension().is_some_and(|extension| extension == "gz") {
+        let written = if self.file.extension().is_some_and(|extension| extension == "gz") {
             let mut gzip = GzEncoder::new(BufWriter::new(file), Compression::fast());
-            let items = write_items(&store, &mut gzip, matrix)?;
+            let written = write_items(&store, &mut gzip, matrix, self.partial)?;
             gzip.finish()?.flush()?;
-            items
+            written
         } else {
-            write_items(&store, BufWriter::with_capacity(256 << 10, file), matrix)?
+            write_items(&store, BufWriter::with_capacity(256 << 10, file), matrix, self.partial)?
         };
         synced.sync_all()?;
         finish(&self.file)?;
         self.finish_matrix()?;
-        let json = json!({"items": items, "file": self.file.display().to_string()});
+        self.warn(written);
+        let Written { items, degraded } = written;
+        let json = json!({"items": items, "file": self.file.display().to_string(), "degraded": degraded});
         output.print(&json, || format!("exported {} items to {}", output::count(items), self.file.display()))
+    }
+
+    /// Says that something is missing, where it does not get between the lines.
+    fn warn(&self, written: Written) {
+        if written.degraded {
+            let (items, dir) = (output::count(written.items), self.dir.display());
+            eprintln!("warning: {items} items could be read; a part of the store is damaged, see `vecmem check {dir}`");
+        }
     }
 
     fn create_matrix(&self, store: &Store, path: &Path) -> Result<NpyWriter> {
         let space = store.vector_space();
         let space = space.ok_or_else(|| anyhow!("{} holds no vectors; leave --vectors out", self.dir.display()))?;
-        NpyWriter::create(&partial(path), space.dims)
+        NpyWriter::create(&unfinished(path), space.dims)
     }
 
     fn finish_matrix(&self) -> Result<()> {
@@ -98,7 +122,7 @@ impl Export {
     }
 }
 
-fn partial(path: &Path) -> PathBuf {
+fn unfinished(path: &Path) -> PathBuf {
     // A device or a pipe has no place to put a second file, and nothing to lose.
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return path.to_owned();
@@ -109,23 +133,24 @@ fn partial(path: &Path) -> PathBuf {
 }
 
 fn finish(path: &Path) -> Result<()> {
-    let partial = partial(path);
-    if partial == path {
+    let unfinished = unfinished(path);
+    if unfinished == path {
         return Ok(());
     }
-    fs::rename(&partial, path).with_context(|| format!("cannot rename {} to {}", partial.display(), path.display()))
+    fs::rename(&unfinished, path)
+        .with_context(|| format!("cannot rename {} to {}", unfinished.display(), path.display()))
 }
 
-fn write_items(store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>) -> Result<u64> {
-    let options = ReadOptions { include_vectors: true, ..ReadOptions::default() };
+fn write_items(store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>, partial: bool) -> Result<Written> {
+    let options = ReadOptions { include_vectors: true, partial, ..ReadOptions::default() };
+    let bar = output::bar(store.count(&Scope::Store, &options)?, "exporting {wide_bar} {pos}/{len}");
     let query = ScanQuery::new(Scope::Store).limit(PAGE).options(options);
-    let bar = output::bar(store.count(&Scope::Store, &ReadOptions::default())?, "exporting {wide_bar} {pos}/{len}");
     let dims = store.vector_space().map_or(0, |space| space.dims);
-    let mut items = 0;
+    let mut written = Written { items: 0, degraded: false };
     let mut after: Option<Cursor> = None;
     loop {
         let page = store.scan(&query, after.as_ref())?;
-        ensure!(!page.degraded, "a part of the store is damaged; run `vecmem check DIR`");
+        written.degraded |= page.degraded;
         for item in &page.items {
             let row = write_line(&mut out, item, matrix.is_some())?;
             if let Some(matrix) = &mut matrix {
@@ -133,8 +158,8 @@ fn write_items(store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>
                 matrix.write_row(row.unwrap_or(&zeros))?;
             }
         }
-        items += page.items.len() as u64;
-        bar.set_position(items);
+        written.items += page.items.len() as u64;
+        bar.set_position(written.items);
         after = page.next;
         if after.is_none() {
             break;
@@ -143,7 +168,7 @@ fn write_items(store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>
     out.flush()?;
     matrix.map_or(Ok(()), NpyWriter::finish)?;
     bar.finish_and_clear();
-    Ok(items)
+    Ok(written)
 }
 
 /// Writes one line and returns the vector that stands for it in the matrix. An item that has not exactly one plain vector keeps

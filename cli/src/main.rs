@@ -7,6 +7,7 @@
 mod admin;
 mod arguments;
 mod bench;
+mod check;
 mod crash;
 mod demo;
 mod export;
@@ -16,6 +17,7 @@ mod lines;
 mod load;
 mod npy;
 mod output;
+mod purge;
 mod search;
 mod source;
 
@@ -23,6 +25,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use vecmem::ErrorKind;
 
 use crate::output::Output;
 
@@ -60,8 +63,10 @@ enum Command {
     Search(search::Search),
     Ls(items::Ls),
     Stats(admin::Stats),
-    Check(admin::Check),
+    Check(check::Check),
+    Salvage(check::Salvage),
     Compact(admin::Compact),
+    Purge(purge::Purge),
     AcceptClock(admin::AcceptClock),
     Bench(Box<bench::Bench>),
     #[command(hide = true)]
@@ -92,7 +97,9 @@ fn main() -> ExitCode {
         Command::Ls(command) => command.run(output),
         Command::Stats(command) => command.run(output),
         Command::Check(command) => command.run(output),
+        Command::Salvage(command) => command.run(output),
         Command::Compact(command) => command.run(output),
+        Command::Purge(command) => command.run(output),
         Command::AcceptClock(command) => command.run(output),
         Command::Bench(command) => command.run(output),
         Command::CrashWriter(command) => command.run(),
@@ -120,9 +127,16 @@ fn message(error: &anyhow::Error) -> String {
     for cause in error.chain() {
         parts.push(cause.to_string());
         if let Some(error) = cause.downcast_ref::<vecmem::Error>() {
-            if error.kind() == vecmem::ErrorKind::NotAStore {
-                advice = "\nmake a store with `vecmem create DIR --dims N` or `vecmem import DIR FILE.jsonl`";
-            }
+            advice = match error.kind() {
+                ErrorKind::NotAStore => {
+                    "\nmake a store with `vecmem create DIR --dims N` or `vecmem import DIR FILE.jsonl`"
+                }
+                // Most say that themselves, between a copy that should be restored first and the library's own call.
+                ErrorKind::Corrupt if !parts.concat().contains("vecmem salvage") => {
+                    "\nwithout a copy to restore, `vecmem salvage DIR TARGET` writes what can be read into a new store"
+                }
+                _ => "",
+            };
             // The library's message already contains its cause.
             break;
         }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use vecmem::{FieldVector, Item, Namespace};
+use vecmem::{FieldVector, Item, LostItem, Namespace};
 
 /// Characters of a value in a one-line display.
 const VALUE_CHARACTERS: usize = 160;
@@ -116,6 +116,16 @@ pub fn namespace(namespace: &Namespace) -> String {
         return escaped(&labels);
     }
     namespace.to_string()
+}
+
+/// An item that cannot be read, for people, and why.
+pub fn lost(item: &LostItem) -> String {
+    let (key, why) = (plain(&item.key), short(&item.why));
+    match (Namespace::new(&item.namespace), item.namespace.last()) {
+        (Ok(home), _) => format!("lost: {} {key}: {why}", namespace(&home)),
+        (Err(_), Some(area)) if area == "import" => format!("lost: how far the import of {key} had come: {why}"),
+        (Err(_), _) => format!("lost: {} {key}: {why}", escaped(&item.namespace)),
+    }
 }
 
 /// A key or text, for people: as it is, or as a JSON string when it could disturb the line.

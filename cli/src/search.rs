@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
-use vecmem::{Answer, Filter, PartExplain, Query, Scope};
+use vecmem::{Answer, Filter, PartExplain, Query, ReadOptions, Scope};
 
 use crate::arguments::{VectorArguments, namespace, open};
 use crate::output::{self, ItemJson, Output};
@@ -62,6 +62,9 @@ pub struct Search {
     /// How many of the best nodes found a walk of a graph keeps (ef), whatever recall that gives
     #[arg(long, value_name = "N")]
     effort: Option<usize>,
+    /// Leave out what is damaged, and say so, instead of failing
+    #[arg(long)]
+    partial: bool,
     /// Print what each part of the store did
     #[arg(long)]
     explain: bool,
@@ -77,6 +80,9 @@ impl Search {
             _ => store.search(&query)?,
         };
         let took = started.elapsed();
+        if answer.degraded {
+            eprintln!("warning: a damaged part was left out, see `vecmem check {}`", self.dir.display());
+        }
         let hits = answer.iter().map(|hit| ItemJson::new(&hit.item, hit.score)).collect::<Result<Vec<_>>>()?;
         let mut json = json!({"degraded": answer.degraded, "seconds": took.as_secs_f64()});
         if self.explain {
@@ -100,7 +106,9 @@ impl Search {
             (None, Some(text)) => Scope::Prefix(namespace(text).context("--prefix (use --all for the whole store)")?),
             (None, None) => Scope::Store,
         };
-        let mut query = Query::new(scope).limit(self.limit).offset(self.offset).exact(self.exact).explain(self.explain);
+        let options = ReadOptions { partial: self.partial, ..ReadOptions::default() };
+        let mut query = Query::new(scope).limit(self.limit).offset(self.offset).options(options);
+        query = query.exact(self.exact).explain(self.explain);
         if let Some(vector) = self.vector.read()? {
             query = query.vector(vector);
         }
@@ -133,9 +141,6 @@ fn for_people(answer: &Answer, took: Duration, explain: bool) -> String {
     }
     let plural = if answer.len() == 1 { "" } else { "s" };
     let _ = write!(text, "{} hit{plural} in {} us", answer.len(), took.as_micros());
-    if answer.degraded {
-        text += "; a damaged part was skipped, see `vecmem check DIR`";
-    }
     text
 }
 

@@ -13,7 +13,7 @@ fn every_command_says_that_there_is_no_store() {
     fs::create_dir(&foreign).unwrap();
     fs::write(directory.path().join("photos/cat.jpg"), b"not a store").unwrap();
     for dir in [&foreign, &missing] {
-        let calls: [&[&str]; 9] = [
+        let calls: [&[&str]; 10] = [
             &["export", dir],
             &["put", dir, "a", "k", "{}"],
             &["get", dir, "a", "k"],
@@ -23,6 +23,7 @@ fn every_command_says_that_there_is_no_store() {
             &["stats", dir],
             &["check", dir, "--repair"],
             &["compact", dir],
+            &["purge", dir, "--prefix", "a", "--yes"],
         ];
         for call in calls {
             let message = fails(call);

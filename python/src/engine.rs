@@ -1,7 +1,6 @@
 //! The engine: opening, writing, upkeep. Its reads are those of `reader.rs`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -10,12 +9,13 @@ use vecmem::{Batch, Namespace, Scope};
 
 use crate::arguments::{count, labels, namespace, scope, text};
 use crate::call::detached;
-use crate::errors::{from_engine, invalid_value};
+use crate::errors::from_engine;
 use crate::handle::Handle;
 use crate::imports::Wishes;
 use crate::reader::Reader;
 use crate::snapshot::Snapshot;
-use crate::{imports, json, opening, writes};
+use crate::upkeep::to_dict;
+use crate::{imports, opening, upkeep, writes};
 
 /// An embedded, durable vector memory: one directory of items with JSON values and vectors.
 ///
@@ -33,7 +33,7 @@ impl Engine {
         path: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let path = path.map(opening::path).transpose()?;
+        let path = path.map(|path| opening::path(path, "path")).transpose()?;
         let handle = Handle::open(py, path.as_deref(), &opening::opening(py, options)?)?;
         Ok(PyClassInitializer::from(Reader::of_engine(handle)).add_subclass(Self))
     }
@@ -55,14 +55,27 @@ impl Engine {
 
     /// Writes several items at once, all or none: `Put` objects, or dicts with the arguments of `put`. Returns a version for each,
     /// `None` where a later one has the same key.
-    fn put_many<'py>(slf: &Bound<'py, Self>, items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    fn put_many<'py>(slf: &Bound<'py, Self>, items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         write(slf, writes::batch(items, true)?)
     }
 
     /// Does several `Put` and `Delete` at once, all or none. Returns a version for each put, a bool for each delete, `None` where a
     /// later operation has the same key.
-    fn write<'py>(slf: &Bound<'py, Self>, operations: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        write(slf, writes::batch(operations, false)?)
+    ///
+    /// With an `operation_id`, a name of 1 to 4,096 bytes, a batch whose acknowledgement was lost can be sent again: if one of that
+    /// name was applied, now or before a crash, nothing is written, and `None` is returned instead of a list. Names are remembered for
+    /// a million batches or a day, whichever ends first.
+    #[pyo3(signature = (operations, *, operation_id=None))]
+    fn write<'py>(
+        slf: &Bound<'py, Self>,
+        operations: &Bound<'py, PyAny>,
+        operation_id: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut batch = writes::batch(operations, false)?;
+        if let Some(id) = operation_id {
+            batch.operation_id(&text(id, "operation_id")?);
+        }
+        write(slf, batch)
     }
 
     /// Puts many items, much faster than `put_many`: large chunks become files of their own, each all or nothing. `items` is an iterable of
@@ -107,6 +120,21 @@ impl Engine {
         detached(slf.py(), || store.delete_range(&scope))
     }
 
+    /// Deletes every item of a namespace and, with `below`, of all namespaces that begin with its labels, and leaves no byte of them in
+    /// any file of the store, nor of what was deleted, replaced or has expired there before. With `keep_living`, only the latter.
+    /// Snapshots, listings and scans from before raise `SnapshotGoneError` after `grace` seconds. Returns the receipt.
+    #[pyo3(signature = (namespace, *, below=true, keep_living=false, grace=None), text_signature = "($self, namespace, *, below=True, keep_living=False, grace=5.0)")]
+    fn purge<'py>(
+        slf: &Bound<'py, Self>,
+        namespace: &Bound<'py, PyAny>,
+        below: bool,
+        keep_living: bool,
+        grace: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let store = slf.as_super().get().store(slf.py())?;
+        upkeep::purge(&store, namespace, below, keep_living, grace)
+    }
+
     /// Deletes every item of the store.
     fn delete_everything(slf: &Bound<'_, Self>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
@@ -120,12 +148,13 @@ impl Engine {
         to_dict(slf.py(), &stats)
     }
 
-    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged.
-    #[pyo3(signature = (*, repair=false))]
-    fn check<'py>(slf: &Bound<'py, Self>, repair: bool) -> PyResult<Bound<'py, PyAny>> {
+    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged. With `accept_loss`, rewrites
+    /// damaged segments without the items that cannot be read first, and lists these under `loss`: restoring the damaged file from a
+    /// copy loses nothing and comes before that. What helps is in the report under `advice`.
+    #[pyo3(signature = (*, repair=false, accept_loss=false))]
+    fn check<'py>(slf: &Bound<'py, Self>, repair: bool, accept_loss: bool) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
-        let report = detached(slf.py(), || store.check(repair))?;
-        to_dict(slf.py(), &report)
+        upkeep::check(slf.py(), &store, repair, accept_loss)
     }
 
     /// Returns once everything written so far survives a power loss.
@@ -256,24 +285,8 @@ impl Engine {
     }
 }
 
-/// Ends every snapshot, listing and scan of a moment before now, as a purge does, after `grace` seconds. For tests.
-#[pyfunction]
-#[pyo3(name = "_end_snapshots_before_now")]
-pub(crate) fn end_snapshots_before_now<'py>(engine: &Bound<'py, Engine>, grace: f64) -> PyResult<Bound<'py, PyAny>> {
-    let (py, store) = (engine.py(), engine.as_super().get().store(engine.py())?);
-    let grace = Duration::try_from_secs_f64(grace).map_err(|error| invalid_value(py, error.to_string()))?;
-    let report = detached(py, || store.end_snapshots_before_now(grace))?;
-    to_dict(py, &report)
-}
-
-fn write<'py>(slf: &Bound<'py, Engine>, batch: Batch) -> PyResult<Bound<'py, PyList>> {
+fn write<'py>(slf: &Bound<'py, Engine>, batch: Batch) -> PyResult<Bound<'py, PyAny>> {
     let store = slf.as_super().get().store(slf.py())?;
     let results = detached(slf.py(), || store.batch(batch))?;
     writes::results(slf.py(), &results)
-}
-
-/// A report of the engine as a dict.
-fn to_dict<'py>(py: Python<'py>, report: &impl serde::Serialize) -> PyResult<Bound<'py, PyAny>> {
-    let text = serde_json::to_string(report).map_err(|error| invalid_value(py, error.to_string()))?;
-    json::read(py, &text)
 }

@@ -23,6 +23,7 @@ mod reader;
 mod scan;
 mod snapshot;
 mod timing;
+mod upkeep;
 mod vectors;
 mod writes;
 
@@ -54,7 +55,7 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("_VECTORS_PER_ITEM", limits::VECTORS_PER_ITEM)?;
     module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
-    module.add_function(wrap_pyfunction!(engine::end_snapshots_before_now, module)?)?;
+    module.add_function(wrap_pyfunction!(upkeep::salvage, module)?)?;
     module.add_function(wrap_pyfunction!(call::_panic, module)?)?;
     module.add_function(wrap_pyfunction!(timing::_seconds_of_get, module)?)?;
     module.add_function(wrap_pyfunction!(timing::_seconds_of_search, module)?)?;

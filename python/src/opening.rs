@@ -20,9 +20,9 @@ const READ_MODES: [(&str, ReadMode); 2] = [("map", ReadMode::Map), ("heap", Read
 /// The longest that an open waits for another process, a sweep for the next one, or a clock to be believed: some 34 years.
 const WAIT_MAX: Duration = Duration::from_secs(1 << 30);
 
-/// The path of a store.
-pub(crate) fn path(path: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
-    let refused = |_| invalid_value(path.py(), format!("path must be a str or os.PathLike, not {}", kind(path)));
+/// The path of a store; `name` is the argument's.
+pub(crate) fn path(path: &Bound<'_, PyAny>, name: &str) -> PyResult<PathBuf> {
+    let refused = |_| invalid_value(path.py(), format!("{name} must be a str or os.PathLike, not {}", kind(path)));
     path.extract().map_err(refused)
 }
 

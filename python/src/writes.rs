@@ -254,15 +254,16 @@ fn put_of_dict(arguments: &Bound<'_, PyDict>, index: usize) -> PyResult<vecmem::
 }
 
 /// For each operation: the version of a put, whether a delete found something, or `None` if a later operation of the batch
-/// wrote the same key.
-pub(crate) fn results<'py>(py: Python<'py>, results: &[WriteResult]) -> PyResult<Bound<'py, PyList>> {
+/// wrote the same key. `None` for all of them if the batch was applied before.
+pub(crate) fn results<'py>(py: Python<'py>, results: &[WriteResult]) -> PyResult<Bound<'py, PyAny>> {
     let list = PyList::empty(py);
     for result in results {
         match result {
             WriteResult::Put(version) => list.append(version.to_u64())?,
             WriteResult::Deleted(found) => list.append(*found)?,
-            WriteResult::Superseded | WriteResult::Repeated(_) => list.append(py.None())?,
+            WriteResult::Superseded => list.append(py.None())?,
+            WriteResult::Repeated(_) => return Ok(py.None().into_bound(py)),
         }
     }
-    Ok(list)
+    Ok(list.into_any())
 }

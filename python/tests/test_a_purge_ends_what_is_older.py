@@ -6,7 +6,6 @@ import time
 import pytest
 
 from vecmem import Engine, SnapshotGoneError
-from vecmem._vecmem import _end_snapshots_before_now
 
 
 def fill(engine: Engine, count: int) -> None:
@@ -20,7 +19,7 @@ def test_each_kind_is_named_and_ends(engine: Engine) -> None:
     short = engine.scan(("a",), key_prefix="000")
     engine.delete(("a",), "0001")
     epoch = engine.purge_epoch
-    report = _end_snapshots_before_now(engine, 0.0)
+    report = engine.purge(("a",), keep_living=True, grace=0)["holders"]
     assert engine.purge_epoch == epoch + 1
     assert sorted(ended["kind"] for ended in report["ended"]) == ["cursor", "listing", "snapshot"]
     assert all(ended["age_seconds"] >= 0 and ended["visible_lsn"] > 0 for ended in report["ended"])
@@ -53,6 +52,6 @@ def test_a_grace_waits_for_those_that_go(engine: Engine) -> None:
 
     thread = threading.Thread(target=let_go)
     thread.start()
-    report = _end_snapshots_before_now(engine, 60.0)
+    report = engine.purge(("a",), keep_living=True, grace=60)["holders"]
     thread.join()
     assert (report["ended"], report["left"]) == ([], 1) and report["waited_seconds"] < 30

@@ -3,12 +3,12 @@
 import ast
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 import vecmem
-from vecmem import _vecmem
+from vecmem import _vecmem, reports
 
 STUB = ast.parse((Path(vecmem.__file__).parent / "_vecmem.pyi").read_text())
 CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
@@ -52,7 +52,6 @@ def test_all_classes_are_there() -> None:
     typed_dicts = {name for name in CLASSES if name not in AT_RUNTIME}
     assert typed_dicts == {
         "PutOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions", "SearchOptions",
-        "ImportReport", "CheckReport", "CompactReport", "GraphBuild",
     }  # fmt: skip
     assert set(AT_RUNTIME) <= set(CLASSES)
 
@@ -81,6 +80,42 @@ def test_signatures(name: str) -> None:
         for parameter in parameters:
             if parameter.name in defaults:
                 assert parameter.default == defaults[parameter.name], (function.name, parameter.name)
+
+
+def test_functions() -> None:
+    functions = [node for node in STUB.body if isinstance(node, ast.FunctionDef)]
+    found = {name for name, value in vars(_vecmem).items() if inspect.isbuiltin(value)}
+    assert {function.name for function in functions} == found
+    for function in functions:
+        if not function.name.startswith("_"):
+            parameters = inspect.signature(getattr(_vecmem, function.name)).parameters
+            assert list(parameters) == [argument.arg for argument in function.args.args], function.name
+            assert getattr(_vecmem, function.name).__doc__ and function.name in vecmem.__all__
+
+
+def report_of(engine: vecmem.Engine, name: str) -> Any:
+    engine.put(("a",), "k", {"x": 1}, vector=[1, 2, 3])
+    return {
+        "CheckReport": lambda: engine.check(accept_loss=True),
+        "CompactReport": engine.compact,
+        "GraphBuild": lambda: engine.build_graph(everything=True),
+        "ImportReport": lambda: engine.import_items([]),
+        "LossReport": lambda: engine.check(accept_loss=True)["loss"],
+        "PurgeReceipt": lambda: engine.purge(("a",)),
+        "HoldersReport": lambda: engine.purge(("a",))["holders"],
+        "StillHeld": lambda: engine.purge(("a",))["holders"]["still_held"],
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CheckReport", "CompactReport", "GraphBuild", "HoldersReport", "ImportReport", "LossReport", "PurgeReceipt",
+     "StillHeld"],
+)  # fmt: skip
+def test_reports_have_the_fields_of_their_types(engine: vecmem.Engine, name: str) -> None:
+    report = report_of(engine, name)
+    wanted = get_type_hints(getattr(reports, name))
+    assert set(report) == set(wanted)
 
 
 def test_public_things_are_described() -> None:

@@ -1,12 +1,27 @@
 """vecmem: an embedded, durable vector memory engine.
 
 ``Engine`` is the raw engine: items of JSON and vectors in one directory, filtered similarity search in microseconds.
+``salvage`` writes what can be read of a directory that does not open into a new one; ``vecmem.reports`` has the types
+of the dicts that upkeep returns.
 ``Store`` is a LangGraph ``BaseStore`` on it, and ``migrate`` copies another store into one; these two need LangGraph.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from vecmem._vecmem import Columns, Delete, Engine, Filter, Hit, Item, Listing, Put, Scan, Snapshot, __version__
+from vecmem._vecmem import (
+    Columns,
+    Delete,
+    Engine,
+    Filter,
+    Hit,
+    Item,
+    Listing,
+    Put,
+    Scan,
+    Snapshot,
+    __version__,
+    salvage,
+)
 from vecmem.answers import Answer
 from vecmem.errors import (
     BusyError,
@@ -74,6 +89,7 @@ __all__ = [
     "VecmemError",
     "__version__",
     "escape_label",
+    "salvage",
     "unescape_label",
 ]
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Unpack
 
 from vecmem.answers import Answer
+from vecmem.reports import CheckReport, CompactReport, GraphBuild, ImportReport, PurgeReceipt, SalvageReport
 
 __version__: str
 
@@ -84,36 +85,6 @@ class SearchOptions(ListOptions, total=False):
     exact: bool
     recall: float
     effort: int | None
-
-class ImportReport(TypedDict):
-    """What ``Engine.import_items`` did; ``bad`` holds (number, message) of the first 100 items left out."""
-
-    imported: int
-    skipped: int
-    resumed_after: int
-    complete: bool
-    bad: list[tuple[int, str]]
-
-class CheckReport(TypedDict):
-    """What ``Engine.check`` found; no ``problems`` means that the store is whole."""
-
-    problems: list[str]
-    repaired: list[str]
-    segments: int
-    rows: int
-
-class CompactReport(TypedDict):
-    swept: int
-    expired_left: int
-    expired_left_why: str | None
-
-class GraphBuild(TypedDict):
-    """What ``Engine.build_graph`` built."""
-
-    graphs: int
-    nodes: int
-    bytes: int
-    seconds: float
 
 class Item:
     """A stored memory, as a read returned it."""
@@ -331,9 +302,10 @@ class Snapshot(Reader):
 class Engine(Reader):
     """An embedded, durable vector memory: one directory of items with JSON values and vectors.
 
-    ``path=None`` is a private temporary store. Times are in seconds: ``sync_every`` is for ``durability="os"``,
-    ``sweep_every`` says how often expired items are removed (``None``: only by ``sweep``), ``clock_grace`` how long a
-    clock that is a day ahead must agree until it removes any, ``lock_timeout`` how long to wait for another process.
+    ``path=None`` is a private temporary store. Times are in seconds: with ``durability="os"``, a sync of the log begins
+    at most ``sync_every`` after a write was acknowledged; ``sweep_every`` says how often expired items are removed
+    (``None``: only by ``sweep``), ``clock_grace`` how long a clock that is a day ahead must agree until it removes any,
+    ``lock_timeout`` how long to wait for another process.
     """
 
     def __new__(
@@ -360,7 +332,14 @@ class Engine(Reader):
     def purge_epoch(self) -> int: ...
     def put(self, namespace: Labels, key: str, value: Mapping[str, Any], **options: Unpack[PutOptions]) -> int: ...
     def put_many(self, items: Iterable[Put | PutArguments]) -> ListOf[int | None]: ...
-    def write(self, operations: Iterable[Put | Delete | PutArguments]) -> ListOf[int | bool | None]: ...
+    @overload
+    def write(
+        self, operations: Iterable[Put | Delete | PutArguments], *, operation_id: None = None
+    ) -> ListOf[int | bool | None]: ...
+    @overload
+    def write(
+        self, operations: Iterable[Put | Delete | PutArguments], *, operation_id: str | None
+    ) -> ListOf[int | bool | None] | None: ...
     def import_items(
         self,
         items: Iterable[Put | PutArguments],
@@ -373,9 +352,12 @@ class Engine(Reader):
     def delete(self, namespace: Labels, key: str, *, if_version: int | None = None) -> bool: ...
     def delete_namespace(self, namespace: Labels, *, below: bool = True) -> None: ...
     def delete_everything(self) -> None: ...
+    def purge(
+        self, namespace: Labels, *, below: bool = True, keep_living: bool = False, grace: float = 5.0
+    ) -> PurgeReceipt: ...
     def snapshot(self) -> Snapshot: ...
     def stats(self) -> dict[str, Any]: ...
-    def check(self, *, repair: bool = False) -> CheckReport: ...
+    def check(self, *, repair: bool = False, accept_loss: bool = False) -> CheckReport: ...
     def flush(self) -> None: ...
     def compact(self) -> CompactReport: ...
     def build_graph(
@@ -390,13 +372,12 @@ class Engine(Reader):
     def __enter__(self) -> Engine: ...
     def __exit__(self, *exception: object) -> None: ...
 
+def salvage(path: str | PathLike[str], into: str | PathLike[str]) -> SalvageReport: ...
 def _get_item(
     reader: Reader, namespace: tuple[str, ...], key: str, include_expired: bool, refresh_ttl: bool, /
 ) -> Any: ...
 def _search_items(hits: list[Hit], /) -> list[Any]: ...
 def _vector(value: ArrayLike, /) -> NDArray[float32]: ...
-def _close_all() -> None: ...
-def _end_snapshots_before_now(engine: Engine, grace: float, /) -> dict[str, Any]: ...
 def _panic(message: str) -> None: ...
 def _seconds_of_get(engine: Engine, namespace: Labels, key: str, rounds: int) -> float: ...
 def _seconds_of_search(engine: Engine, namespace: Labels, vector: ArrayLike, limit: int, rounds: int) -> float: ...

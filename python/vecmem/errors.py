@@ -50,7 +50,7 @@ class DiskFullError(VecmemError, OSError):
 
 
 class SystemLimitError(VecmemError, OSError):
-    """The system has no more open files, maps or memory to give; nothing was written. Raise the limit that the message names."""
+    """The system has no more open files, maps or memory to give; nothing was written. Raise the limit that it names."""
 
     kind = "system_limit"
 
@@ -86,7 +86,7 @@ class NewerFormatError(VecmemError, OSError):
 
 
 class CorruptError(VecmemError, OSError):
-    """The store's files contradict each other or are damaged. Restore or repair."""
+    """The store's files contradict each other or are damaged. Restore them, or ``vecmem.salvage`` what can be read."""
 
     kind = "corrupt"
 

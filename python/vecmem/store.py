@@ -35,13 +35,14 @@ from .paging import current_owner
 from .plan import Core, Plan, Times, read_alone
 from .threads import Threads
 from .ttl import Sweeper
+from .upkeep import Upkeep
 
 RULES_SETTING = "index_rules"
 
 T = TypeVar("T")
 
 
-class Store(LoggedWrites):
+class Store(Upkeep, LoggedWrites):
     """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
 
     Args:
@@ -273,48 +274,6 @@ class Store(LoggedWrites):
     def _set_rules(self, rules: tuple[Any, ...]) -> None:
         self._core.engine.set_setting(RULES_SETTING, dump_rules(rules))
         self._core.rules = rules
-
-    def delete_namespace(self, prefix: Sequence[str]) -> None:
-        """Deletes every item of the namespace ``prefix`` and of all below it, at once, however many there are."""
-        found = contract.labels(prefix)
-        if not found:
-            raise InvalidInputError(
-                "delete_namespace needs at least one label: an empty prefix would be the whole store"
-            )
-        try:
-            self._core.engine.delete_namespace(found, below=True)
-        finally:
-            self._core.pages.forget(None)
-
-    def count(self, prefix: Sequence[str] = ()) -> int:
-        """How many items there are below ``prefix``, those of the namespace itself included; by default in the whole
-        store."""
-        found = contract.labels(prefix)
-        scope = {"prefix": found} if found else {"everything": True}
-        return self._core.engine.count(include_expired=self._include_expired(), **scope)
-
-    def stats(self) -> dict[str, Any]:
-        """What the store holds and does, for people and monitoring."""
-        self._core.pages.expire()
-        return self._core.engine.stats()
-
-    def check(self, repair: bool = False) -> dict[str, Any]:
-        """Verifies every file of the store, and rebuilds what can be rebuilt if ``repair`` is true."""
-        return dict(self._core.engine.check(repair=repair))
-
-    def flush(self) -> None:
-        """Returns when everything written so far survives a power loss, whatever the durability."""
-        self._core.pages.expire()
-        self._core.engine.flush()
-
-    def compact(self) -> dict[str, Any]:
-        """Gives back the space of what is deleted, replaced or expired, now; says which expired items are left, and why."""
-        self._core.pages.expire()
-        return dict(self._core.engine.compact())
-
-    def accept_clock(self) -> None:
-        """Says that the wall clock is right, though it is far ahead of the last write, so that sweeps follow it."""
-        self._core.engine.accept_clock()
 
     # For `migrate`
 

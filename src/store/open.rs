@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 
 use crate::commit::Pipeline;
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::{manifest_generation, parse_name};
+use crate::file_names::{FileName, parse_name};
 use crate::shard::clock::StoreClock;
 use crate::shard::engine::Engine;
 use crate::shard::facts::{Verdict, gather};
@@ -97,7 +97,11 @@ fn described(space: Option<VectorSpace>) -> String {
 /// That the directory is a store, or one may be made of it: before anything is written to it, the lock included.
 fn refuse_strangers(storage: &DiskStorage, create: bool) -> Result<()> {
     let names: Vec<String> = storage.list()?.into_iter().map(|(name, _)| name).collect();
-    if names.iter().any(|name| manifest_generation(name).is_some()) {
+    // Of a store whose manifests are gone, the open says what helps.
+    let is_of_a_store = |name: &String| {
+        matches!(parse_name(name), Some(FileName::Manifest(_) | FileName::Segment(_) | FileName::Log(_)))
+    };
+    if names.iter().any(is_of_a_store) {
         return Ok(());
     }
     let refused = |why: &str| Err(Error::new(ErrorKind::NotAStore, format!("{} {why}", storage.describe())));

@@ -2,7 +2,7 @@
 // Each test is its own crate and uses a part of this.
 #![allow(dead_code)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The command, with arguments.
@@ -89,4 +89,21 @@ pub fn lines(count: u64, seed: u64) -> String {
             )
         })
         .collect()
+}
+
+/// The paths of a directory's files whose names end like this, in order.
+pub fn files_ending(directory: &str, ending: &str) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> = paths.filter(|path| path.to_str().unwrap().ends_with(ending)).collect();
+    found.sort();
+    found
+}
+
+/// Flips a bit of a file, in the first place where these bytes stand.
+#[track_caller]
+pub fn flip(path: &Path, bytes: &str) {
+    let mut content = std::fs::read(path).unwrap();
+    let found = content.windows(bytes.len()).position(|window| window == bytes.as_bytes());
+    content[found.expect("the bytes are in the file")] ^= 0x10;
+    std::fs::write(path, content).unwrap();
 }

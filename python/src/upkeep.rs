@@ -1,0 +1,65 @@
+//! Upkeep of a store as a whole, as Python calls it: check, accepted loss, purge, salvage; and reports of the engine as dicts.
+//!
+//! Invariants:
+//! * A report is given to Python whole: each field of the engine's report is a key, under the same name.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use vecmem::{PurgeOptions, Scope, Store};
+
+use crate::arguments::{namespace, seconds};
+use crate::call::detached;
+use crate::errors::invalid_value;
+use crate::{json, opening};
+
+/// A report of the engine as a dict.
+pub(crate) fn to_dict<'py>(py: Python<'py>, report: &impl serde::Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let text = serde_json::to_string(report).map_err(|error| invalid_value(py, error.to_string()))?;
+    json::read(py, &text)
+}
+
+/// Checks the store, after giving up what cannot be read if asked to; what was given up is in the report under `loss`.
+pub(crate) fn check<'py>(
+    py: Python<'py>,
+    store: &Store,
+    repair: bool,
+    accept_loss: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (loss, report) = detached(py, || {
+        let loss = accept_loss.then(|| store.accept_loss()).transpose()?;
+        Ok((loss, store.check(repair)?))
+    })?;
+    let dict = to_dict(py, &report)?;
+    if let Some(loss) = loss {
+        dict.cast::<PyDict>()?.set_item("loss", to_dict(py, &loss)?)?;
+    }
+    Ok(dict)
+}
+
+/// Purges a namespace, and with `below` all that begin with its labels.
+pub(crate) fn purge<'py>(
+    store: &Store,
+    labels: &Bound<'py, PyAny>,
+    below: bool,
+    keep_living: bool,
+    grace: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, home) = (labels.py(), namespace(labels)?);
+    let scope = if below { Scope::Prefix(home) } else { Scope::Namespace(home) };
+    let mut options = PurgeOptions::new().keep_living(keep_living);
+    if let Some(grace) = grace {
+        options = options.grace(seconds(grace, "grace")?);
+    }
+    let receipt = detached(py, || store.purge_with(&scope, &options))?;
+    to_dict(py, &receipt)
+}
+
+/// Writes everything that can be read of the directory `path` into a new store in the directory `into`, which must be empty or not
+/// be there. `path` need not open as a store: manifests or log files may be damaged or gone. Nothing in it is changed. Says what was
+/// saved, what is lost, and what may be otherwise than it was.
+#[pyfunction]
+pub(crate) fn salvage<'py>(path: &Bound<'py, PyAny>, into: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let (py, from, into) = (path.py(), opening::path(path, "path")?, opening::path(into, "into")?);
+    let report = detached(py, || Store::salvage(&from, &into))?;
+    to_dict(py, &report)
+}
