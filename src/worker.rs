@@ -284,7 +284,7 @@ impl Worker {
         let report = self.sweep_first()?;
         self.leave_log_behind()?;
         let merged = self.merge_everything();
-        let freed = self.settle_log().and_then(|()| self.shorten_bounds());
+        let freed = self.settle_log().and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
         merged.and(freed)?;
         let graphs = self.build_graphs(Cores::All);
         checkpoint(&self.engine).and(graphs)?;
