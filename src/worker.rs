@@ -317,7 +317,9 @@ impl Worker {
         if segments.len() > 1 || segments.iter().any(holds_dead) {
             self.merge(index, &segments, view.visible, (Cores::All, DeadAllowed::Nothing))?;
         }
-        self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())
+        let view = self.engine.view.get();
+        let mut parts = view.shards[index].segments.iter();
+        parts.try_for_each(|part| part.check_missed().and_then(|()| part.check_stuck()))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::START;
 use common::canaries::{Canary, Files, Needles, copy, decoded, files_of, open, options};
-use vecmem::testing::SimClock;
+use vecmem::testing::{SimClock, contents};
 use vecmem::{Batch, Durability, ImportOptions, Namespace, PurgeOptions, Put, ReadOptions, Scope, Store};
 
 /// So many make an import write files.
@@ -191,7 +191,11 @@ fn scene(directory: &Path, durability: Durability, between: Between) -> (Scene, 
     copy(&path, &before);
     let doomed = scene.doomed.clone();
     let mut needles = needles(&scene, &doomed, &before);
-    needles.assert_found(&files_of(&before), "before");
+    let files = files_of(&before);
+    needles.assert_found(&files, "before");
+    for kind in [".truth", ".codes", ".graph", ".blob", ".operations", ".log"] {
+        assert!(files.keys().any(|name| name.ends_with(kind)), "there is no {kind} to be looked at");
+    }
     scene.let_go();
     scene.doomed[doomed.len()..].iter().for_each(|(canary, _)| needles.add(canary, true));
     assert!(!needles.in_files(&files_of(&path)).is_empty());
@@ -291,4 +295,14 @@ fn in_bulk() {
         compact_leaves_nothing(Durability::Bulk, between);
         purge_leaves_nothing(Durability::Bulk, between);
     }
+}
+
+#[test]
+fn a_kind_of_file_without_a_canary_is_noticed() {
+    let (store, storage, _) = common::simulated(options());
+    store.put(Canary::new("kept", 3).put()).unwrap();
+    contents(&storage).unwrap();
+    let file = "seg-00000000000000ff.fields";
+    storage.write_file(file, b"something");
+    assert!(contents(&storage).unwrap_err().to_string().contains(file));
 }
