@@ -152,3 +152,30 @@ fn after_a_file_that_could_not_be_removed() {
     }
     assert!(refused > 5, "{refused}");
 }
+
+#[test]
+fn what_only_the_log_still_holds_goes_at_the_first_try() {
+    for purges in [true, false] {
+        let (store, storage, _) = simulated(tiny());
+        let canary = Canary::new("doomed", 3);
+        store.put(canary.put()).unwrap();
+        assert!(store.delete(&canary.namespace(), &canary.key()).unwrap());
+        // The part is full, and flushed without what was deleted; two manifests know that no log is needed any more.
+        for number in 0..23 {
+            store.put(Canary::new("kept", 300 + 3 * number).put()).unwrap();
+        }
+        store.set_setting("a", Some("{}")).unwrap();
+        let stats = store.stats().unwrap();
+        assert_eq!((stats.active_rows, stats.checkpoint_lsn, stats.dead_rows), (0, stats.visible_lsn, 0), "{stats:#?}");
+        let mut needles = Needles::default();
+        needles.add(&canary, true);
+        let found = needles.in_files(&files_of_simulated(&storage));
+        assert!(!found.is_empty() && found.iter().all(|found| found.starts_with("log ")), "{found:?}");
+        if purges {
+            purge(&store).unwrap();
+        } else {
+            store.compact().unwrap();
+        }
+        assert_eq!(needles.in_files(&files_of_simulated(&storage)), Vec::<String>::new(), "purges: {purges}");
+    }
+}

@@ -5,11 +5,16 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::canaries::{Canary, Needles, files_of, options};
-use common::namespace;
-use vecmem::{ErrorKind, HolderKind, Namespace, PurgeOptions, PurgeReceipt, Query, ScanQuery, Scope, Store};
+use common::canaries::{Canary, Needles, files_of, open, options};
+use common::{START, SetAtEnd, namespace};
+use vecmem::testing::{Clock, SimClock};
+use vecmem::{
+    ErrorKind, HolderKind, Namespace, PurgeOptions, PurgeReceipt, Query, ReadOptions, ScanQuery, Scope, Store,
+};
 
 fn names(path: &Path) -> BTreeSet<String> {
     files_of(path).into_keys().collect()
@@ -148,4 +153,60 @@ fn holders_are_ended_and_nothing_keeps_a_removed_file() {
         let query = ScanQuery::new(Scope::Store).limit(10);
         assert_eq!(store.scan(&query, Some(&walk)).unwrap_err().kind(), ErrorKind::SnapshotGone);
     }
+}
+
+/// A clock that holds whoever asks it on a thread named `reader`, until it is let go.
+#[derive(Clone)]
+struct Gate {
+    clock: SimClock,
+    is_waiting: Arc<AtomicBool>,
+    is_open: Arc<AtomicBool>,
+}
+
+impl Clock for Gate {
+    fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        if std::thread::current().name() == Some("reader") {
+            self.is_waiting.store(true, Ordering::Release);
+            while !self.is_open.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+        }
+        self.clock.monotonic()
+    }
+}
+
+#[test]
+fn a_read_under_way_is_named_until_it_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().canonicalize().unwrap();
+    let gate = Gate { clock: SimClock::new(START), is_waiting: Arc::default(), is_open: Arc::default() };
+    let store = open(&path, &gate, options());
+    let canary = Canary::new("secret", 3);
+    store.put(canary.put()).unwrap();
+    store.put(Canary::new("other", 6).put()).unwrap();
+    store.compact().unwrap();
+    // A read with a deadline asks the clock once it has its moment.
+    let read_options = ReadOptions { deadline: Some(Duration::from_secs(1_000)), ..ReadOptions::default() };
+    let read = || store.get_with(&canary.namespace(), &canary.key(), &read_options).unwrap();
+    std::thread::scope(|scope| {
+        let _end = SetAtEnd(&gate.is_open);
+        let reader = std::thread::Builder::new().name("reader".into()).spawn_scoped(scope, read).unwrap();
+        while !gate.is_waiting.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        let receipt = store.purge_with(&secret(), &PurgeOptions::new().grace(Duration::ZERO)).unwrap();
+        let held = &receipt.holders.still_held;
+        assert!(held.running >= 1 && held.files.iter().any(|file| file.ends_with(".truth")), "{receipt:?}");
+        assert!(held.files.iter().all(|file| receipt.files_unlinked.contains(file)), "{receipt:?}");
+        assert!(!nameless_files(&path).is_empty());
+        gate.is_open.store(true, Ordering::Release);
+        assert_eq!(&*reader.join().unwrap().unwrap().value, canary.value());
+    });
+    let receipt = store.purge_with(&secret(), &PurgeOptions::new().grace(Duration::ZERO)).unwrap();
+    assert_eq!((receipt.holders.still_held.running, receipt.holders.still_held.files.len()), (0, 0), "{receipt:?}");
+    assert_eq!(nameless_files(&path), Vec::<String>::new());
 }
