@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_separator_is_the_shortest_there_is() {
-        let table: [(&[u8], &[u8], Option<&[u8]>); 6] = [
+        type Row<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+        let table: [Row<'_>; 6] = [
             (b"alice\0", b"bob\0", Some(b"b")),
             (b"users\0ada\0", b"users\0bob\0", Some(b"users\0b")),
             (b"a\0", b"a\0b\0", Some(b"a\0b")),

@@ -271,7 +271,7 @@ impl Reading<'_> {
         let mut used = self.used.remove(&id).unwrap_or_default();
         used.sort_by_key(|range| range.start);
         let mut at = HEADER_BYTES;
-        for range in used.into_iter().chain([end..end]) {
+        for range in used.into_iter().chain(std::iter::once(end..end)) {
             if range.start > at {
                 let gap = bytes.get(at..range.start).unwrap_or_default();
                 self.push(&name, ("blob", "unreferenced"), "", gap);
