@@ -3,6 +3,7 @@
 //!
 //! Invariant of the fuzz bodies: they panic only if the engine breaks a promise, whatever the bytes.
 
+mod contents;
 pub(crate) mod filter_oracle;
 mod fuzz_files;
 mod fuzz_filter;
@@ -18,6 +19,7 @@ pub use crate::storage::disk::{DiskStorage, SystemClock};
 pub use crate::storage::sim::{Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage};
 pub use crate::storage::{Clock, Map, Storage, StorageFile};
 pub use crate::wal::fuzz::fuzz_replay as fuzz_wal_replay;
+pub use contents::{Content, contents};
 pub use fuzz_files::{fuzz_manifest, fuzz_segment_open};
 pub use fuzz_filter::fuzz_filter;
 pub use fuzz_store::fuzz_store_operations;

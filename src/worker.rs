@@ -285,7 +285,7 @@ impl Worker {
         let report = self.sweep_first()?;
         self.leave_log_behind()?;
         let merged = self.merge_everything();
-        let freed = self.settle_log().and_then(|()| self.shorten_bounds());
+        let freed = self.settle_log().and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
         merged.and(freed)?;
         let graphs = self.build_graphs(Cores::All);
         checkpoint(&self.engine).and(graphs)?;
@@ -314,8 +314,10 @@ impl Worker {
         let young = self.young(&view, index);
         let mut segments = view.shards[index].segments.clone();
         segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
-        self.merge_readable(index, segments, view.visible)?;
-        self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())
+        let merged = self.merge_readable(index, segments, view.visible);
+        let view = self.engine.view.get();
+        let mut parts = view.shards[index].segments.iter();
+        merged.and(parts.try_for_each(|part| part.check_missed().and_then(|()| part.check_stuck())))
     }
 
     /// Makes one segment of those that can be read, without what is dead; the first damage is told when that is done.

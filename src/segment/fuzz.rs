@@ -5,6 +5,7 @@ use crate::segment::blob::{self, BlobFile};
 use crate::segment::blocks::{ALIGNMENT, CheckedMap, FIELDS_AT, Finished, HEADER_BYTES, forge};
 use crate::segment::dead_file::DeadFile;
 use crate::segment::layout::{Header, Section, StoreKeys, blob_name, truth_name};
+use crate::segment::packed::Unpacker;
 use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::storage::Storage;
 use crate::storage::sim::SimStorage;
@@ -81,4 +82,19 @@ pub fn fuzz_dead_file(bytes: &[u8]) {
     let file = DeadFile { store_id: 1, file_id: 2, generation: 3, rows: 1_000 };
     let _ = file.decode(bytes);
     let _ = file.decode(&file.forge(bytes.to_vec()));
+}
+
+/// Every packed value that begins somewhere in the bytes and can be unpacked; what is too short to matter is left out.
+pub(crate) fn packed_values(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for start in 0..bytes.len() {
+        let Ok(mut unpacker) = Unpacker::new(&bytes[start..]) else { continue };
+        let mut value = Vec::new();
+        // Behind the last block the next value begins, which the unpacker takes for too much.
+        while !unpacker.is_complete() && unpacker.next_block(&mut value).is_ok() {}
+        if value.len() > 1_024 {
+            found.push(value);
+        }
+    }
+    found
 }

@@ -66,10 +66,14 @@ fn short_bounds(extents: &[Extent], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
     short
 }
 
-/// The first short bytes above `below` that leave room below `upper`.
+/// The first short bytes above `below` that leave room below `upper`, for any number of bounds: no namespace has two zeros in a row, so
+/// what has zeros behind it stays below.
 fn just_above(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
     let raised = (0..below.len()).filter(|&at| below[at] < 0xFF).map(|at| [&below[..at], &[below[at] + 1]].concat());
-    raised.chain([[below, &[1]].concat()]).find(|bound| below < bound.as_slice() && bound.as_slice() < upper)
+    let longer = [1, 0].map(|byte| [below, &[byte]].concat());
+    let leaves_room =
+        |bound: &Vec<u8>| below < bound.as_slice() && [bound.as_slice(), &[0]].concat().as_slice() < upper;
+    raised.chain(longer).find(leaves_room)
 }
 
 /// The shortest bytes above `below` and at or below `upper`.
@@ -87,7 +91,8 @@ mod tests {
 
     #[test]
     fn a_separator_is_the_shortest_there_is() {
-        let table: [(&[u8], &[u8], Option<&[u8]>); 6] = [
+        type Row<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+        let table: [Row<'_>; 6] = [
             (b"alice\0", b"bob\0", Some(b"b")),
             (b"users\0ada\0", b"users\0bob\0", Some(b"users\0b")),
             (b"a\0", b"a\0b\0", Some(b"a\0b")),
@@ -110,6 +115,13 @@ mod tests {
         assert_eq!(short_bounds(&middle_is_empty, &lows), [&b""[..], b"c", b"v"]);
         assert_eq!(short_bounds(&[None, None, None], &lows), [&b""[..], b"\x01", b"\x02"]);
         assert_eq!(short_bounds(&[None], &[Vec::new()]), [b""]);
+        let two_are_empty = [extent("a\0", "a\0"), None, None, None, extent("b\0", "w\0")];
+        let lows_of_five = [lows.clone(), vec![b"secret two\0\x01".to_vec(), b"t".to_vec()]].concat();
+        let found = short_bounds(&two_are_empty, &lows_of_five);
+        assert!(found.is_sorted() && found.iter().all(|low| low.len() <= 3) && found[4] == b"b", "{found:?}");
+        let of_children = [extent("a\0", "a\0"), None, None, extent("a\0\x01\0", "b\0")];
+        let found = short_bounds(&of_children, &lows_of_five[..4]);
+        assert!(found.is_sorted() && found.iter().all(|low| !low.starts_with(b"s")), "{found:?}");
         let of_neighbours = [extent("users\0ada\0", "users\0ada\0"), extent("users\0bob\0", "users\0eve\0")];
         assert_eq!(short_bounds(&of_neighbours, &lows[..2]), [&b""[..], b"users\0b"]);
     }

@@ -81,6 +81,8 @@ pub(crate) struct Engine {
     pub counters: Counters,
     /// Retired segments that an older View may still read: the worker unmaps them, never a search.
     pub graveyard: Mutex<Vec<SharedPart>>,
+    /// Names of files that jobs are making.
+    pub making: Mutex<BTreeSet<String>>,
     pub signal: Signal,
     /// Batches of clients that were applied lately.
     pub operation_ids: OperationIds,
@@ -163,6 +165,7 @@ impl Engine {
             next_file_id: AtomicU64::new(start.next_file_id),
             counters: Counters::default(),
             graveyard: Mutex::new(Vec::new()),
+            making: Mutex::default(),
             signal: Signal::default(),
             operation_ids: start.operation_ids,
             accounts,

@@ -147,6 +147,15 @@ impl Log {
         }
     }
 
+    /// The ids of all files that are there for the log, prepared ones among them.
+    pub fn ids(&self) -> Vec<u64> {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.ids().collect(),
+            (None, Some(facts)) => facts.files.iter().map(|file| file.id).collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
     /// The files of the log, oldest first, each with the last LSN it holds; the last one takes the writes.
     fn files(&self) -> Vec<(u64, Lsn)> {
         match (&self.writer, &self.facts) {

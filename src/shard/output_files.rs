@@ -3,7 +3,8 @@
 //! Invariants:
 //! * A file is owned from before it is created until [`OutputFiles::installed`]. Every early return between removes it.
 //! * A fence keeps the files: the manifest or a frame may name them. So do a panic and a fork, after which too little is known.
-//! * A file that cannot be removed is an orphan, and the next open removes it.
+//! * A file that cannot be removed is an orphan, and the next erasure or open removes it.
+//! * The engine knows the names of all that are owned (`Engine::making`), so that an erasure can tell them from orphans.
 
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ impl OutputFiles {
 
     /// Owns a file whose name holds no id.
     pub fn named(&mut self, name: &str) {
+        self.engine.making.lock().insert(name.into());
         self.names.push(name.into());
     }
 
@@ -58,12 +60,15 @@ impl OutputFiles {
 
     /// The files belong to the manifest or to a frame from now on.
     pub fn installed(&mut self) {
-        self.names.clear();
+        let names = std::mem::take(&mut self.names);
+        self.engine.making.lock().retain(|name| !names.contains(name));
     }
 
     fn own(&mut self, names: impl FnOnce(u64) -> Vec<String>) -> u64 {
         let id = self.engine.new_file_id();
-        self.names.extend(names(id));
+        let names = names(id);
+        self.engine.making.lock().extend(names.iter().cloned());
+        self.names.extend(names);
         id
     }
 
@@ -71,7 +76,10 @@ impl OutputFiles {
         if std::thread::panicking() || self.engine.check_fence().is_err() || self.engine.is_forked() {
             return;
         }
-        names.iter().for_each(|name| drop(self.engine.storage.remove(name)));
+        for name in &names {
+            drop(self.engine.storage.remove(name));
+            self.engine.making.lock().remove(name);
+        }
     }
 }
 

@@ -68,6 +68,11 @@ impl SealedPart {
         Err(Error::new(ErrorKind::Damaged, format!("{} {why}", names.join(", "))))
     }
 
+    /// Fails where damage keeps what was deleted: in the part, and its key in the file of what the part missed.
+    pub fn check_missed(&self) -> Result<()> {
+        if self.missed.is_empty() { Ok(()) } else { self.segment().map(drop) }
+    }
+
     /// What the choice of merges knows of it.
     pub fn stats(&self) -> SegmentStats {
         let BlobBytes { all, dead, stuck } = self.blob_bytes();

@@ -289,6 +289,8 @@ impl Handle {
     pub(super) fn forget(&self, interval: &Interval) {
         self.embeddings.forget(interval);
         self.engine.accounts.forget(&self.engine.view.get(), interval);
+        // Its words may name a key. What still fails says so again with the next try.
+        self.engine.set_background_error(None);
     }
 
     /// Ends what keeps a View before the one numbered `number`. No lock is held: a close comes through, and writes go on.

@@ -25,10 +25,10 @@ impl Store {
         self.handle.pipeline.flush()
     }
 
-    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no file of the
-    /// store holds a byte of a value that was deleted or replaced before the call. (Snapshots and cursors that others keep may still
-    /// show it, from files that have no name any more.) Expired items are removed first, unless the wall clock is ahead, see
-    /// [`Store::accept_clock`]; the report says what was left, and why.
+    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no file of the store
+    /// holds a byte of what was deleted or replaced before the call: of no value, key, label or vector, nor of anything derived. Blocks of
+    /// the device are not overwritten, and snapshots and cursors of others may still show it, from files without a name. Expired items are
+    /// removed first, unless the wall clock is ahead, see [`Store::accept_clock`]; the report says what was left, and why.
     ///
     /// Errors: `Damaged` where something could not be read and so is left as it was, with all else done; `DiskFull`, `Fenced`, `Closed`.
     pub fn compact(&self) -> Result<CompactReport> {

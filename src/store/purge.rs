@@ -116,6 +116,8 @@ impl Store {
                 self.count(scope, &ReadOptions { include_expired: true, partial: true, ..ReadOptions::default() })?;
             self.handle.pipeline.write(&[Write::DeleteRange(interval.clone())])?;
         }
+        // Touches of what is gone are dropped, and would keep its keys in memory until the next write.
+        let _ = self.handle.pipeline.flush_touches();
         let lsn = engine.view.get().visible;
         let erased = self.handle.worker.erase(&interval)?;
         let expired_left = match swept.expired_left_why {

@@ -56,6 +56,11 @@ impl Syncer {
         *self.written.lock() = Some(Written { file, lsn });
     }
 
+    /// Everything written so far is durable. The file is let go of, so that it is gone from the disk once it is removed.
+    pub fn note_all_synced(&self) {
+        *self.written.lock() = None;
+    }
+
     /// Makes everything that was written durable, without waiting for whoever is writing.
     pub fn sync_written(&self) -> Result<()> {
         self.log.decide(|| {

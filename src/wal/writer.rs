@@ -222,6 +222,12 @@ impl LogWriter {
         &self.files
     }
 
+    /// The ids of all files that are there for the log: used, prepared, or given up and yet to be removed.
+    pub fn ids(&self) -> impl Iterator<Item = u64> + '_ {
+        let (used, spares) = (self.files.iter().map(|file| file.id), self.spares.iter().map(|spare| spare.id));
+        used.chain(spares).chain(self.skipped.iter().copied())
+    }
+
     /// Forgets the files before `first_needed`, and the spares that were too small: the caller removes what is returned.
     pub fn release_before(&mut self, first_needed: u64) -> Vec<u64> {
         let current = self.end.file;
@@ -306,6 +312,7 @@ impl LogWriter {
         };
         self.write_pending()?;
         self.sync_current()?;
+        self.syncer.note_all_synced();
         let (full, salt, end) = (std::mem::replace(&mut self.current, next), self.salt, self.end.end);
         self.start_file()?;
         // Whoever syncs beside writers lets go of the file before, which may be removed any time.

@@ -1,17 +1,22 @@
 //! Erasing: no file keeps a byte of what was deleted, in the whole store or in what concerns a scope.
 //!
 //! The log goes on in a new file first, so that what was logged before can go as soon as segments hold it. Then memory is written to
-//! segments, segments that hold something dead are rewritten, and manifests are committed until nothing needs the old files.
+//! segments, segments that hold something dead are rewritten, and manifests are committed until nothing needs the old files. Last, what
+//! the directory holds beside is removed, and the removals are made durable.
 //!
 //! Invariants:
-//! * What was deleted, replaced or swept before an erasure began is in no file of the store when it has returned without an error.
+//! * What was deleted, replaced or swept before an erasure began is in no file of the store when it has returned without an error, and a
+//!   power loss brings no such file back.
+//! * A segment that a replay would ask for by name is left alone: an import wrote it after the erasure began.
 //! * Writes go on meanwhile; what they delete is the next erasure's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use super::Worker;
 use crate::compact::blobs::DeadAllowed;
 use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::{FileName, parse_name};
 use crate::record::Lsn;
 use crate::shard::graphs::Cores;
 use crate::shard::install::checkpoint;
@@ -36,10 +41,14 @@ impl Worker {
         let mut erased = Erased::default();
         self.leave_log_behind()?;
         let rewritten = self.rewrite_holders(interval, &mut erased);
-        let settled = self.settle_log().and_then(|()| self.shorten_bounds());
+        let settled = self.settle_log().and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
         rewritten.and(settled)?;
         let after = self.file_names()?;
-        erased.files_unlinked = before.difference(&after).cloned().collect();
+        // The reserve comes and goes, and a manifest is renamed.
+        let is_counted = |name: &&String| {
+            matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_) | FileName::Manifest(_)))
+        };
+        erased.files_unlinked = before.difference(&after).filter(is_counted).cloned().collect();
         Ok(erased)
     }
 
@@ -77,18 +86,74 @@ impl Worker {
         for index in 0..self.engine.view.get().shards.len() {
             self.adopt(index)?;
             let view = self.engine.view.get();
-            for part in &view.shards[index].segments {
-                if !holds_dead(part, interval)? {
-                    continue;
+            let young = self.young(&view, index);
+            let old =
+                view.shards[index].segments.iter().filter(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
+            for part in old {
+                if let Some(written) = self.rewrite_holder(index, part, interval)? {
+                    erased.segments_rewritten += 1;
+                    erased.bytes_written += written;
                 }
-                let inputs = std::slice::from_ref(part);
-                let written = self.merge(index, inputs, view.visible, (Cores::All, DeadAllowed::Nothing))?;
-                erased.segments_rewritten += 1;
-                erased.bytes_written += written;
             }
             self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())?;
         }
         Ok(())
+    }
+
+    /// Rewrites a segment if it holds something dead of the interval; returns the bytes written.
+    fn rewrite_holder(&self, index: usize, part: &SharedPart, interval: &Interval) -> Result<Option<u64>> {
+        loop {
+            let view = self.engine.view.get();
+            // A graph that was built meanwhile has put another part with the same files in its place.
+            let now = view.shards[index].segments.iter().find(|now| now.entry.file_id == part.entry.file_id);
+            let Some(now) = now else { return Ok(None) };
+            if !holds_dead(now, interval)? {
+                return Ok(None);
+            }
+            let inputs = std::slice::from_ref(now);
+            match self.merge(index, inputs, view.visible, (Cores::All, DeadAllowed::Nothing)) {
+                Err(error) if error.kind() == ErrorKind::Busy && !self.engine.view.get().has_segment(now) => {}
+                outcome => return outcome.map(Some),
+            }
+        }
+    }
+
+    /// Removes every file of ours that nothing needs: what could not be removed when its time came, and what failed jobs left behind. The
+    /// caller has committed two manifests since the log began in its file. Then makes all removals so far durable.
+    pub(super) fn remove_strays(&self) -> Result<()> {
+        // The files of an import are in no manifest between its frame and the next commit.
+        let _imports = self.pipeline.pause_imports();
+        let engine = &self.engine;
+        let installed = engine.installing.lock();
+        let listed = engine.storage.list()?;
+        let view = engine.view.get();
+        let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
+        let mut needed: HashSet<String> = installed.manifest.files().chain(in_view).collect();
+        needed.extend(installed.previous_files.iter().cloned());
+        needed.extend(engine.making.lock().iter().cloned());
+        needed.extend(engine.log.lock().ids().into_iter().map(crate::wal::file_name));
+        let newest = installed.manifest.generation;
+        for (name, _) in listed {
+            let is_stray = match parse_name(&name) {
+                Some(FileName::Segment(_) | FileName::Log(_)) => !needed.contains(&name),
+                Some(FileName::Manifest(generation)) => generation + 1 < newest,
+                Some(FileName::Temporary) => true,
+                Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
+            };
+            if is_stray {
+                self.remove_stray(&name)?;
+            }
+        }
+        drop(installed);
+        engine.sync_dir()
+    }
+
+    fn remove_stray(&self, name: &str) -> Result<()> {
+        let Err(error) = self.engine.storage.remove(name) else { return Ok(()) };
+        // A job that failed may have removed it meanwhile.
+        let is_there = self.file_names()?.contains(name);
+        let what = format!("{name} may hold what was deleted, and cannot be removed; remove it, then erase again");
+        if is_there { Err(error.context(what)) } else { Ok(()) }
     }
 
     /// Gives shards bounds that name nothing that is gone.

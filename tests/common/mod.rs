@@ -1,6 +1,7 @@
 //! What the behaviour tests share: small stores, seeded randomness, and a model that answers by brute force.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod canaries;
 pub mod clusters;
 pub mod model;
 pub mod process;

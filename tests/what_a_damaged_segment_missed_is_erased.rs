@@ -1,0 +1,49 @@
+//! The keys of operations that a damaged segment missed lie in a file until the damage is given up; after that and an erasure no file has
+//! them, nor what was in the segment.
+
+mod common;
+
+use common::canaries::{Canary, Needles, decoded_of, files_of_simulated, options};
+use common::{namespace, reopened, simulated};
+use vecmem::testing::Loss;
+use vecmem::{Options, Scope, Tuning};
+
+fn tiny() -> Options {
+    options().tuning(Tuning::tiny())
+}
+
+#[test]
+fn the_file_goes_with_the_damage() {
+    for purges in [false, true] {
+        let (store, storage, clock) = simulated(tiny());
+        let canaries: Vec<Canary> = (0..12).map(|number| Canary::new("doomed", 3 * number)).collect();
+        for canary in &canaries {
+            store.put(canary.put()).unwrap();
+        }
+        store.compact().unwrap();
+        let deleted = &canaries[4];
+        assert!(store.delete(&deleted.namespace(), &deleted.key()).unwrap());
+        let left = storage.crash(Loss::None, 0);
+        let truth = left.names().into_iter().find(|name| name.ends_with(".truth")).unwrap();
+        left.flip_bit(&truth, 8 * (4_096 + 100));
+
+        let store = reopened(&left, &clock, tiny());
+        store.set_setting("a", Some("{}")).unwrap();
+        let mut needles = Needles::default();
+        canaries.iter().for_each(|canary| needles.add(canary, true));
+        let found = needles.in_files(&files_of_simulated(&left));
+        assert!(found.iter().any(|found| found.starts_with("missed ") && found.contains("key of 12")), "{found:?}");
+        assert!(store.compact().is_err(), "the segment cannot be rewritten");
+        assert!(store.purge(&Scope::Namespace(deleted.namespace())).is_err());
+
+        store.accept_loss().unwrap();
+        store.delete_range(&Scope::Prefix(namespace(["doomed"]))).unwrap();
+        if purges {
+            store.purge(&Scope::Prefix(namespace(["doomed"]))).unwrap();
+        } else {
+            store.compact().unwrap();
+        }
+        assert_eq!(needles.in_files(&files_of_simulated(&left)), Vec::<String>::new(), "purges: {purges}");
+        assert_eq!(needles.in_contents(&decoded_of(&left)), Vec::<String>::new(), "purges: {purges}");
+    }
+}
