@@ -21,6 +21,7 @@ use crate::segment::dead::Deaths;
 use crate::segment::rows::RowTimes;
 use crate::segment::sealed::Segment;
 use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, ValueInput, VectorInput};
+use crate::shard::bounds::commit_bounds;
 use crate::shard::decide::{PutWrite, Times, Write, times_of};
 use crate::shard::engine::Engine;
 use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch, follow};
@@ -48,6 +49,7 @@ impl Pipeline {
         let needed = written_bytes(files.rows.iter().map(row_bytes).sum(), 1);
         self.engine.ask_for_space(Purpose::Log, needed, "an import")?;
         let _one_at_a_time = self.importing.lock();
+        commit_bounds(&self.engine)?;
         let (mut times, mut watch) = self.begin_watch(&files);
         let view = self.engine.view.get();
         let found = files.look_up(&view, &mut times)?;

@@ -5,7 +5,11 @@
 //!   place moves no row.
 //! * Of all places for a bound the shortest is taken. So it holds at most the beginning of a living label that tells two neighbours
 //!   apart, and nothing of one that is gone.
+//! * An import cuts its files by bounds that the newest manifest has: a replay puts each whole file where that manifest says.
 
+use crate::error::Result;
+use crate::shard::engine::Engine;
+use crate::shard::install::checkpoint;
 use crate::shard::{Shard, View};
 use crate::types::Interval;
 
@@ -43,6 +47,15 @@ impl Shard {
         });
         of_segments.chain(of_memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
+}
+
+/// Commits the bounds of the View if no manifest has them yet: a commit that failed left them behind. The caller imports, or keeps imports
+/// away.
+pub(crate) fn commit_bounds(engine: &Engine) -> Result<()> {
+    let view = engine.view.get();
+    let lows = view.shards.iter().map(|shard| &shard.interval.low);
+    let is_committed = lows.eq(engine.installing.lock().manifest.shards.iter().map(|entry| &entry.low));
+    if is_committed { Ok(()) } else { checkpoint(engine) }
 }
 
 /// The shortest lows for shards of these extents, which `lows` separate now.

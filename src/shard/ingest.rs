@@ -172,6 +172,10 @@ impl Ingested {
                 continue;
             }
             let shard = &view.shards[index];
+            if entry.last_namespace >= shard.interval.high {
+                let why = format!("segment {:016x} of an import lies in several shards", entry.file_id);
+                return Err(Error::new(ErrorKind::Corrupt, why));
+            }
             let known = shard.segments.iter().find(|part| part.entry.file_id == entry.file_id).cloned();
             let part = known.clone().unwrap_or_else(|| Arc::clone(&file.part));
             kill_older(shard, &part, &file.older).map_err(|error| {

@@ -87,8 +87,11 @@ impl Store {
     /// Only segments that hold something of the scope are rewritten. Overwriting blocks of the device is not promised, and copies of the
     /// directory are out of reach. Other writers go on; what they write to the scope meanwhile stays.
     ///
+    /// A graph that is being built is waited for.
+    ///
     /// Errors: `InvalidInput` for the whole store ([`Store::delete_everything`] and [`Store::compact`] do that), `Damaged` where a segment of
-    /// the scope cannot be read, `DiskFull`, `Busy`, `Fenced`, `Closed`. After an error the items are deleted, and the purge can be repeated.
+    /// the scope cannot be read (see [`Store::accept_loss`]), `DiskFull`, `Busy`, `Fenced`, `Closed`. The delete comes first: where it fails
+    /// nothing is deleted, and after an error behind it everything is. [`Store::count`] tells which, and the purge can be repeated.
     pub fn purge(&self, scope: &Scope) -> Result<PurgeReceipt> {
         self.purge_with(scope, &PurgeOptions::default())
     }

@@ -37,9 +37,10 @@ pub(crate) struct Erased {
 impl Worker {
     /// Leaves no byte of what is dead in `interval` in any file.
     pub fn erase(&self, interval: &Interval) -> Result<Erased> {
-        let before = self.file_names()?;
+        let mut before = self.file_names()?;
         let mut erased = Erased::default();
         self.leave_log_behind()?;
+        before.append(&mut self.file_names()?);
         let rewritten = self.rewrite_holders(interval, &mut erased);
         let settled = self.settle_log().and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
         rewritten.and(settled)?;
@@ -83,21 +84,39 @@ impl Worker {
     /// Rewrites every segment that holds something dead of the interval, and no other.
     fn rewrite_holders(&self, interval: &Interval, erased: &mut Erased) -> Result<()> {
         let _one_at_a_time = self.merging.lock();
+        let mut failed = Ok(());
         for index in 0..self.engine.view.get().shards.len() {
-            self.adopt(index)?;
-            let view = self.engine.view.get();
-            let young = self.young(&view, index);
-            let old =
-                view.shards[index].segments.iter().filter(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
-            for part in old {
-                if let Some(written) = self.rewrite_holder(index, part, interval)? {
+            match self.rewrite_holders_of(index, interval, erased) {
+                Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::DiskFull) => {
+                    failed = failed.and(Err(error));
+                }
+                other => other?,
+            }
+        }
+        failed
+    }
+
+    /// The same in one shard. Damage in one segment holds up no other.
+    fn rewrite_holders_of(&self, index: usize, interval: &Interval, erased: &mut Erased) -> Result<()> {
+        self.adopt(index)?;
+        let view = self.engine.view.get();
+        let young = self.young(&view, index);
+        let is_young = |part: &&SharedPart| young.iter().any(|young| Arc::ptr_eq(young, part));
+        let mut failed = Ok(());
+        for part in view.shards[index].segments.iter().filter(|part| !is_young(part)) {
+            match self.rewrite_holder(index, part, interval) {
+                Ok(Some(written)) => {
                     erased.segments_rewritten += 1;
                     erased.bytes_written += written;
                 }
+                Ok(None) => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => failed = failed.and(Err(error)),
+                Err(error) => return Err(error),
             }
-            self.engine.view.get().shards[index].segments.iter().try_for_each(|part| part.check_stuck())?;
         }
-        Ok(())
+        let view = self.engine.view.get();
+        let mut concerned = view.shards[index].segments.iter().filter(|part| part.covers(interval));
+        failed.and(concerned.try_for_each(|part| part.check_stuck()))
     }
 
     /// Rewrites a segment if it holds something dead of the interval; returns the bytes written.
@@ -121,6 +140,8 @@ impl Worker {
     /// Removes every file of ours that nothing needs: what could not be removed when its time came, and what failed jobs left behind. The
     /// caller has committed two manifests since the log began in its file. Then makes all removals so far durable.
     pub(super) fn remove_strays(&self) -> Result<()> {
+        // A graph that is being built may be of vectors that are gone; its job finds out when it is done.
+        drop(self.building.lock());
         // The files of an import are in no manifest between its frame and the next commit.
         let _imports = self.pipeline.pause_imports();
         let engine = &self.engine;
