@@ -7,7 +7,7 @@
 //! * What cannot be read is listed as far as it can be named. Where a file that names deletions is damaged, items that had been deleted
 //!   may come back; the report says so.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
-use crate::manifest::{EntryForm, FileKind, Manifest, SegmentEntry};
 use crate::record::{Lsn, Operation, Record};
-use crate::segment::dead::Deaths;
-use crate::segment::dead_file::DeadFile;
-use crate::segment::layout::{StoreKeys, truth_name};
-use crate::segment::sealed::Segment;
-use crate::shard::lost::read_missed;
 use crate::storage::disk::DiskStorage;
 use crate::storage::{ReadMode, Storage};
-use crate::store::wreck::{dead_generation, is_of_users, open_bare, store_id_in};
+use crate::store::wreck::{Opened, Wreck, is_of_users};
 use crate::store::{ImportOptions, Options, Put, Store};
 use crate::sync::Mutex;
 use crate::types::{Metric, NEVER, Namespace, VectorSpace, decode_labels};
-use crate::wal::{Remains, read_remains};
+use crate::wal::read_remains;
 use crate::worker::LostItem;
 
 /// What a salvage found and could not read.
@@ -48,23 +41,6 @@ pub struct SalvageReport {
     pub notes: Vec<String>,
 }
 
-/// A segment that could be opened.
-struct Opened {
-    segment: Segment,
-    deaths: Deaths,
-    has_unknown_lsns: bool,
-}
-
-/// What is known of a segment beside its own file.
-struct Known {
-    file_id: u64,
-    lsn_base: Lsn,
-    dead_generation: u64,
-    missed: Vec<u64>,
-    /// Neither a manifest nor the log says what its LSNs are counted from, if from anything.
-    is_stray: bool,
-}
-
 /// The newest version of a key so far.
 struct Newest {
     lsn: Lsn,
@@ -81,18 +57,12 @@ enum Source {
 
 type Key = (Vec<u8>, Box<str>);
 
-/// The directory that is read, and what has been found in it.
-struct Wreck<'a> {
-    storage: &'a dyn Storage,
-    keys: StoreKeys,
-    manifest: Option<Manifest>,
-    /// Every later one is gone or damaged.
-    is_manifest_older: bool,
-    segments: Vec<Opened>,
+/// What is to be written, of what a directory holds.
+struct Found<'a> {
+    wreck: Wreck<'a>,
     newest: BTreeMap<Key, Newest>,
     /// Versions of unknown LSN.
     unplaced: BTreeMap<Key, Newest>,
-    report: SalvageReport,
 }
 
 impl Store {
@@ -131,173 +101,21 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
         wreck.read_stray_missed(&read, &mut remains)?;
     }
     remains.operations.sort_by_key(|(lsn, _)| *lsn);
-    wreck.read_segments();
-    remains.operations.into_iter().for_each(|(lsn, operation)| wreck.apply(lsn, operation));
-    wreck.place_the_rest();
-    wreck.write(into)
+    let mut found = Found { wreck, newest: BTreeMap::new(), unplaced: BTreeMap::new() };
+    found.read_segments();
+    remains.operations.into_iter().for_each(|(lsn, operation)| found.apply(lsn, operation));
+    found.place_the_rest();
+    found.write(into)
 }
 
-impl<'a> Wreck<'a> {
-    /// Finds out whose directory it is.
-    fn find(storage: &'a dyn Storage) -> Result<Self> {
-        let mut report = SalvageReport::default();
-        let files = storage.list()?;
-        let mut generations: Vec<u64> = files.iter().filter_map(|(name, _)| manifest_generation(name)).collect();
-        generations.sort_unstable_by(|a, b| b.cmp(a));
-        let mut manifest = None;
-        for &generation in &generations {
-            let name = manifest_name(generation);
-            match storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation)) {
-                Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
-                Err(error) => report.damage.push(error.to_string()),
-                Ok(whole) => {
-                    manifest = Some(whole);
-                    break;
-                }
-            }
-        }
-        if manifest.is_none() {
-            report.notes.push(
-                "no manifest can be read: the settings are gone, and items that were deleted lately may be back".into(),
-            );
-        }
-        let store_id = match &manifest {
-            Some(manifest) => Some(manifest.store_id),
-            None => files.iter().find_map(|(name, _)| store_id_in(storage, name)),
-        };
-        let Some(store_id) = store_id else {
-            let why = format!("{} holds nothing of a vecmem store that can be read", storage.describe());
-            return Err(Error::new(ErrorKind::NotAStore, why));
-        };
-        let (space_id, space) = manifest.as_ref().and_then(Manifest::current_space).unzip();
-        let secret = manifest.as_ref().map_or([0; 2], |manifest| manifest.secret);
-        let keys = StoreKeys { store_id, secret, space, space_id: space_id.unwrap_or_default() };
-        Ok(Self {
-            storage,
-            keys,
-            is_manifest_older: manifest.is_none() || !report.damage.is_empty(),
-            manifest,
-            segments: Vec::new(),
-            newest: BTreeMap::new(),
-            unplaced: BTreeMap::new(),
-            report,
-        })
-    }
-
-    /// The segments to read: those of the manifest and of imports in the log; if the newest manifest is not there, all.
-    fn known_segments(&mut self, remains: &Remains) -> Result<Vec<Known>> {
-        let mut known: Vec<Known> = Vec::new();
-        let of_entry = |entry: &SegmentEntry| Known {
-            file_id: entry.file_id,
-            lsn_base: entry.lsn_base,
-            dead_generation: entry.dead_generation,
-            missed: entry.missed.iter().map(|file| file.file_id).collect(),
-            is_stray: false,
-        };
-        let entries = self.manifest.iter().flat_map(|manifest| &manifest.shards).flat_map(|shard| &shard.segments);
-        known.extend(entries.map(of_entry));
-        for import in &remains.imports {
-            let form = if import.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
-            let entries = import.files.iter().filter_map(|bytes| SegmentEntry::decode(bytes, form).ok());
-            for entry in entries.filter(|entry| entry.lsn_base == import.first_lsn) {
-                entry.check_ignorable("an import in the log")?;
-                known.push(of_entry(&entry));
-            }
-        }
-        if self.is_manifest_older {
-            let (mut tombstones, mut files) = (HashMap::new(), Vec::new());
-            for (name, _) in self.storage.list()? {
-                let Some(FileName::Segment(file_id)) = parse_name(&name) else { continue };
-                if name.ends_with(".truth") {
-                    files.push(file_id);
-                }
-                if let Some(generation) = dead_generation(&name) {
-                    let newest: &mut u64 = tombstones.entry(file_id).or_default();
-                    *newest = generation.max(*newest);
-                }
-            }
-            known.extend(files.into_iter().map(|file_id| Known {
-                file_id,
-                lsn_base: 0,
-                dead_generation: tombstones.get(&file_id).copied().unwrap_or(0),
-                missed: Vec::new(),
-                is_stray: true,
-            }));
-        }
-        let mut seen = HashSet::new();
-        known.retain(|known| seen.insert(known.file_id));
-        Ok(known)
-    }
-
-    fn open_segment(&mut self, known: &Known, remains: &mut Remains) -> Result<()> {
-        let segment = match open_bare(self.storage, self.keys, known.file_id, known.lsn_base) {
-            Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
-            Err(error) => {
-                // A job that was cut short leaves files without a header: they never held anything of their own.
-                self.report.damage.push(error.to_string());
-                return Ok(());
-            }
-            Ok(segment) => segment,
-        };
-        let (store_id, file_id, rows) = (self.keys.store_id, known.file_id, segment.rows());
-        let tombstones = DeadFile { store_id, file_id, generation: known.dead_generation, rows };
-        let deaths = match known.dead_generation {
-            0 => Deaths::new(rows),
-            _ => match tombstones.read(self.storage) {
-                Ok((deaths, _)) => deaths,
-                Err(error) => {
-                    self.report.damage.push(error.to_string());
-                    let name = truth_name(file_id);
-                    self.report
-                        .notes
-                        .push(format!("items of {name} that were deleted may be back: its tombstones are gone"));
-                    Deaths::new(rows)
-                }
-            },
-        };
-        let has_unknown_lsns = known.is_stray && segment.header().has_relative_lsns;
-        if has_unknown_lsns {
-            self.report.notes.push(format!(
-                "{} is of an import that no manifest names: its items are back where no other version of them lives",
-                truth_name(file_id)
-            ));
-        }
-        known.missed.iter().for_each(|&file_id| self.read_missed(file_id, remains));
-        self.segments.push(Opened { segment, deaths, has_unknown_lsns });
-        Ok(())
-    }
-
-    /// Reads what a damaged segment missed.
-    fn read_missed(&mut self, file_id: u64, remains: &mut Remains) {
-        match read_missed(self.storage, self.keys.store_id, file_id) {
-            Ok(operations) => remains.operations.extend(operations),
-            Err(error) => {
-                self.report.damage.push(error.to_string());
-                self.report.notes.push("items that were deleted while their file was damaged may be back".into());
-            }
-        }
-    }
-
-    /// Reads what segments missed that only a manifest which is gone could name.
-    fn read_stray_missed(&mut self, read: &HashSet<u64>, remains: &mut Remains) -> Result<()> {
-        for (name, _) in self.storage.list()? {
-            let is_missed = name.ends_with(&format!(".{}", FileKind::MISSED.as_str()));
-            if let Some(FileName::Segment(file_id)) = parse_name(&name).filter(|_| is_missed)
-                && !read.contains(&file_id)
-            {
-                self.read_missed(file_id, remains);
-            }
-        }
-        Ok(())
-    }
-
+impl Found<'_> {
     /// Enters every row of every segment.
     fn read_segments(&mut self) {
-        for (index, Opened { segment, deaths, has_unknown_lsns }) in self.segments.iter().enumerate() {
+        for (index, Opened { segment, deaths, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
             let versions = if *has_unknown_lsns { &mut self.unplaced } else { &mut self.newest };
             for row in 0..segment.rows() {
                 let Ok(stored) = segment.row(row) else {
-                    self.report.unnamed += u64::from(!deaths.is_dead_at(row, Lsn::MAX - 1));
+                    self.wreck.report.unnamed += u64::from(!deaths.is_dead_at(row, Lsn::MAX - 1));
                     continue;
                 };
                 let lsn = stored.times.lsn;
@@ -351,7 +169,7 @@ impl<'a> Wreck<'a> {
         let space = self.space();
         let options = space.map_or_else(Options::new, |space| Options::with_vectors(space.dims, space.metric));
         let store = Store::open(into, options)?;
-        for (name, json) in self.manifest.iter().flat_map(|manifest| manifest.settings.iter()) {
+        for (name, json) in self.wreck.manifest.iter().flat_map(|manifest| manifest.settings.iter()) {
             store.set_setting(name, Some(json))?;
         }
         let lost = Mutex::new(Vec::new());
@@ -367,22 +185,22 @@ impl<'a> Wreck<'a> {
         let imported = store.import(puts, ImportOptions::new())?;
         store.flush()?;
         store.close()?;
-        self.report.items = imported.imported;
-        self.report.lost = lost.into_inner();
-        Ok(self.report)
+        self.wreck.report.items = imported.imported;
+        self.wreck.report.lost = lost.into_inner();
+        Ok(self.wreck.report)
     }
 
     /// The vector space of the new store.
     fn space(&mut self) -> Option<VectorSpace> {
-        let of_segments = || self.segments.iter().find_map(|opened| opened.segment.header().space);
-        if let Some(space) = self.keys.space.or_else(of_segments) {
+        let of_segments = || self.wreck.segments.iter().find_map(|opened| opened.segment.header().space);
+        if let Some(space) = self.wreck.keys.space.or_else(of_segments) {
             return Some(space);
         }
         let dims = self.newest.values().find_map(|newest| match &newest.source {
             Source::Logged(record) => record.vectors.first().map(|vector| vector.values.len()),
             Source::Row { .. } => None,
         })?;
-        self.report.notes.push("no file says which metric the vectors have: the new store has cosine".into());
+        self.wreck.report.notes.push("no file says which metric the vectors have: the new store has cosine".into());
         Some(VectorSpace { dims, metric: Metric::Cosine })
     }
 
@@ -392,7 +210,7 @@ impl<'a> Wreck<'a> {
         let record = match &newest.source {
             Source::Logged(record) => record.as_ref(),
             Source::Row { segment, row } => {
-                read = self.segments[*segment].segment.record(*row)?;
+                read = self.wreck.segments[*segment].segment.record(*row)?;
                 &read
             }
         };

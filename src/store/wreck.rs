@@ -1,17 +1,205 @@
-//! Reading the files of a directory that no manifest need describe, one by one.
+//! Finding and reading the files of a directory that no manifest need describe, one by one.
 //!
 //! Invariants:
 //! * A file is believed by its own checksums, which are bound to the store and the file, and by nothing else.
 
-use crate::error::Result;
-use crate::file_names::{FileName, parse_name};
+use std::collections::{HashMap, HashSet};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
+use crate::manifest::{EntryForm, FileKind, Manifest, SegmentEntry};
 use crate::record::{Lsn, SpaceId};
 use crate::segment::blocks::CheckedMap;
+use crate::segment::dead::Deaths;
+use crate::segment::dead_file::DeadFile;
 use crate::segment::layout::{Header, StoreKeys, truth_name};
 use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::shard::lost::read_missed;
 use crate::storage::Storage;
+use crate::store::SalvageReport;
 use crate::types::is_encoded_namespace;
-use crate::wal::{file_id, store_id_of};
+use crate::wal::{Remains, file_id, store_id_of};
+
+/// A segment that could be opened.
+pub(super) struct Opened {
+    pub segment: Segment,
+    pub deaths: Deaths,
+    pub has_unknown_lsns: bool,
+}
+
+/// What is known of a segment beside its own file.
+pub(super) struct Known {
+    pub file_id: u64,
+    pub lsn_base: Lsn,
+    pub dead_generation: u64,
+    pub missed: Vec<u64>,
+    /// Neither a manifest nor the log says what its LSNs are counted from, if from anything.
+    pub is_stray: bool,
+}
+
+/// The directory that is read, and what has been found in it.
+pub(super) struct Wreck<'a> {
+    pub storage: &'a dyn Storage,
+    pub keys: StoreKeys,
+    pub manifest: Option<Manifest>,
+    /// Every later one is gone or damaged.
+    pub is_manifest_older: bool,
+    pub segments: Vec<Opened>,
+    pub report: SalvageReport,
+}
+
+impl<'a> Wreck<'a> {
+    /// Finds out whose directory it is.
+    pub fn find(storage: &'a dyn Storage) -> Result<Self> {
+        let mut report = SalvageReport::default();
+        let files = storage.list()?;
+        let mut generations: Vec<u64> = files.iter().filter_map(|(name, _)| manifest_generation(name)).collect();
+        generations.sort_unstable_by(|a, b| b.cmp(a));
+        let mut manifest = None;
+        for &generation in &generations {
+            let name = manifest_name(generation);
+            match storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation)) {
+                Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
+                Err(error) => report.damage.push(error.to_string()),
+                Ok(whole) => {
+                    manifest = Some(whole);
+                    break;
+                }
+            }
+        }
+        if manifest.is_none() {
+            report.notes.push(
+                "no manifest can be read: the settings are gone, and items that were deleted lately may be back".into(),
+            );
+        }
+        let store_id = match &manifest {
+            Some(manifest) => Some(manifest.store_id),
+            None => files.iter().find_map(|(name, _)| store_id_in(storage, name)),
+        };
+        let Some(store_id) = store_id else {
+            let why = format!("{} holds nothing of a vecmem store that can be read", storage.describe());
+            return Err(Error::new(ErrorKind::NotAStore, why));
+        };
+        let (space_id, space) = manifest.as_ref().and_then(Manifest::current_space).unzip();
+        let secret = manifest.as_ref().map_or([0; 2], |manifest| manifest.secret);
+        let keys = StoreKeys { store_id, secret, space, space_id: space_id.unwrap_or_default() };
+        Ok(Self {
+            storage,
+            keys,
+            is_manifest_older: manifest.is_none() || !report.damage.is_empty(),
+            manifest,
+            segments: Vec::new(),
+            report,
+        })
+    }
+
+    /// The segments to read: those of the manifest and of imports in the log; if the newest manifest is not there, all.
+    pub fn known_segments(&mut self, remains: &Remains) -> Result<Vec<Known>> {
+        let mut known: Vec<Known> = Vec::new();
+        let of_entry = |entry: &SegmentEntry| Known {
+            file_id: entry.file_id,
+            lsn_base: entry.lsn_base,
+            dead_generation: entry.dead_generation,
+            missed: entry.missed.iter().map(|file| file.file_id).collect(),
+            is_stray: false,
+        };
+        let entries = self.manifest.iter().flat_map(|manifest| &manifest.shards).flat_map(|shard| &shard.segments);
+        known.extend(entries.map(of_entry));
+        for import in &remains.imports {
+            let form = if import.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
+            let entries = import.files.iter().filter_map(|bytes| SegmentEntry::decode(bytes, form).ok());
+            for entry in entries.filter(|entry| entry.lsn_base == import.first_lsn) {
+                entry.check_ignorable("an import in the log")?;
+                known.push(of_entry(&entry));
+            }
+        }
+        if self.is_manifest_older {
+            let (mut tombstones, mut files) = (HashMap::new(), Vec::new());
+            for (name, _) in self.storage.list()? {
+                let Some(FileName::Segment(file_id)) = parse_name(&name) else { continue };
+                if name.ends_with(".truth") {
+                    files.push(file_id);
+                }
+                if let Some(generation) = dead_generation(&name) {
+                    let newest: &mut u64 = tombstones.entry(file_id).or_default();
+                    *newest = generation.max(*newest);
+                }
+            }
+            known.extend(files.into_iter().map(|file_id| Known {
+                file_id,
+                lsn_base: 0,
+                dead_generation: tombstones.get(&file_id).copied().unwrap_or(0),
+                missed: Vec::new(),
+                is_stray: true,
+            }));
+        }
+        let mut seen = HashSet::new();
+        known.retain(|known| seen.insert(known.file_id));
+        Ok(known)
+    }
+
+    pub fn open_segment(&mut self, known: &Known, remains: &mut Remains) -> Result<()> {
+        let segment = match open_bare(self.storage, self.keys, known.file_id, known.lsn_base) {
+            Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
+            Err(error) => {
+                // A job that was cut short leaves files without a header: they never held anything of their own.
+                self.report.damage.push(error.to_string());
+                return Ok(());
+            }
+            Ok(segment) => segment,
+        };
+        let (store_id, file_id, rows) = (self.keys.store_id, known.file_id, segment.rows());
+        let tombstones = DeadFile { store_id, file_id, generation: known.dead_generation, rows };
+        let deaths = match known.dead_generation {
+            0 => Deaths::new(rows),
+            _ => match tombstones.read(self.storage) {
+                Ok((deaths, _)) => deaths,
+                Err(error) => {
+                    self.report.damage.push(error.to_string());
+                    let name = truth_name(file_id);
+                    self.report
+                        .notes
+                        .push(format!("items of {name} that were deleted may be back: its tombstones are gone"));
+                    Deaths::new(rows)
+                }
+            },
+        };
+        let has_unknown_lsns = known.is_stray && segment.header().has_relative_lsns;
+        if has_unknown_lsns {
+            self.report.notes.push(format!(
+                "{} is of an import that no manifest names: its items are back where no other version of them lives",
+                truth_name(file_id)
+            ));
+        }
+        known.missed.iter().for_each(|&file_id| self.read_missed(file_id, remains));
+        self.segments.push(Opened { segment, deaths, has_unknown_lsns });
+        Ok(())
+    }
+
+    /// Reads what a damaged segment missed.
+    pub fn read_missed(&mut self, file_id: u64, remains: &mut Remains) {
+        match read_missed(self.storage, self.keys.store_id, file_id) {
+            Ok(operations) => remains.operations.extend(operations),
+            Err(error) => {
+                self.report.damage.push(error.to_string());
+                self.report.notes.push("items that were deleted while their file was damaged may be back".into());
+            }
+        }
+    }
+
+    /// Reads what segments missed that only a manifest which is gone could name.
+    pub fn read_stray_missed(&mut self, read: &HashSet<u64>, remains: &mut Remains) -> Result<()> {
+        for (name, _) in self.storage.list()? {
+            let is_missed = name.ends_with(&format!(".{}", FileKind::MISSED.as_str()));
+            if let Some(FileName::Segment(file_id)) = parse_name(&name).filter(|_| is_missed)
+                && !read.contains(&file_id)
+            {
+                self.read_missed(file_id, remains);
+            }
+        }
+        Ok(())
+    }
+}
 
 /// Whether a namespace is one of callers, not of the engine.
 pub(super) fn is_of_users(namespace: &[u8]) -> bool {
@@ -19,13 +207,13 @@ pub(super) fn is_of_users(namespace: &[u8]) -> bool {
 }
 
 /// The generation in the name of a file of tombstones.
-pub(super) fn dead_generation(name: &str) -> Option<u64> {
+fn dead_generation(name: &str) -> Option<u64> {
     let (_, generation) = name.strip_suffix(".dead")?.rsplit_once('-')?;
     u64::from_str_radix(generation, 16).ok()
 }
 
 /// The store that a file says it belongs to, as far as that can be told without knowing the store.
-pub(super) fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
+fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
     if let Some(id) = file_id(name) {
         return store_id_of(storage, id);
     }
@@ -35,7 +223,7 @@ pub(super) fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
 }
 
 /// Opens a segment of which no manifest need say anything.
-pub(super) fn open_bare(storage: &dyn Storage, keys: StoreKeys, file_id: u64, lsn_base: Lsn) -> Result<Segment> {
+fn open_bare(storage: &dyn Storage, keys: StoreKeys, file_id: u64, lsn_base: Lsn) -> Result<Segment> {
     let file = CheckedMap::open(storage, truth_name(file_id), keys.truth(file_id))?;
     let header = Header::decode(file.fields(), file.body_end()).map_err(|error| error.in_file(file.name(), 64))?;
     let own = if header.space.is_some() { (header.space, header.space_id) } else { (keys.space, keys.space_id) };
