@@ -178,5 +178,7 @@ fn what_only_the_log_still_holds_goes_at_the_first_try() {
             store.compact().unwrap();
         }
         assert_eq!(needles.in_files(&files_of_simulated(&storage)), Vec::<String>::new(), "purges: {purges}");
+        let left = files_of_simulated(&storage.crash(Loss::AllUnsynced, 0));
+        assert_eq!(needles.in_files(&left), Vec::<String>::new(), "purges: {purges}, after a power loss");
     }
 }
