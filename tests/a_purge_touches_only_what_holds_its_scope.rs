@@ -135,3 +135,17 @@ fn bounds_name_nothing_that_is_gone() {
         assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
     }
 }
+
+#[test]
+fn files_of_an_import_that_a_replay_still_asks_for_are_rewritten_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), options()).unwrap();
+    let secret: Vec<Canary> = (0..10).map(|number| Canary::new("secret", number)).collect();
+    let beside = (0..ROWS).map(|number| filler(&namespace(["b"]), number));
+    import(&store, beside.chain(secret.iter().map(Canary::put)));
+    let receipt = store.purge(&Scope::Prefix(namespace(["secret"]))).unwrap();
+    assert_eq!((receipt.items, receipt.segments_rewritten), (10, 1));
+    let mut needles = Needles::default();
+    secret.iter().for_each(|canary| needles.add(canary, true));
+    assert_eq!(needles.in_files(&files_of(directory.path())), Vec::<String>::new());
+}
