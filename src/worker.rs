@@ -127,7 +127,7 @@ impl Worker {
             while self.seal_next()? || self.merge_next()? {}
             let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
-            let clock = self.keep_clock();
+            let clock = self.engine.attempt(JobKind::Checkpoint, || self.keep_clock());
             let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
             self.pipeline.prepare_ahead().and(graphs).and(clock)
         })();
@@ -253,10 +253,11 @@ impl Worker {
 
     /// Seals every active part that holds something, and waits until all of it is in segments.
     pub fn seal_everything(&self) -> Result<()> {
-        self.seal_shards(|_| true)
+        self.seal_shards(|_| true, || self.seal_next()).map(drop)
     }
 
-    fn seal_shards(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
+    /// Seals the chosen shards by calls of `seal_next`, which may put it off; whether all of it is in segments.
+    fn seal_shards(&self, chosen: impl Fn(usize) -> bool, mut seal_next: impl FnMut() -> Result<bool>) -> Result<bool> {
         let applying = self.engine.applying.lock();
         let mut view = View::clone(&self.engine.view.get());
         let target = view.visible;
@@ -273,8 +274,12 @@ impl Worker {
             let mut sealing = view.shards.iter().flat_map(|shard| &shard.sealing);
             sealing.any(|sealing| sealing.through <= target)
         };
-        while waits(&self.engine.view.get()) && self.seal_next()? {}
-        Ok(())
+        while waits(&self.engine.view.get()) {
+            if !seal_next()? {
+                return Ok(!waits(&self.engine.view.get()));
+            }
+        }
+        Ok(true)
     }
 
     /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone, so that no file holds
@@ -282,10 +287,14 @@ impl Worker {
     /// of goes before graphs are built, and also where something else fails. What has expired is removed first, if the clock allows.
     pub fn compact(&self) -> Result<CompactReport> {
         let report = self.sweep_first()?;
-        self.leave_log_behind()?;
+        let left = self.leave_log_behind();
         let merged = self.merge_everything();
-        let freed = self.settle_log().and_then(|()| self.shorten_bounds());
-        merged.and(freed)?;
+        let settled = self.settle_log().or_else(|error| {
+            // What the merges replaced is named by older manifests only.
+            checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(Err(error))
+        });
+        let freed = settled.and_then(|()| self.shorten_bounds());
+        left.and(merged).and(freed)?;
         let graphs = self.build_graphs(Cores::All);
         checkpoint(&self.engine).and(graphs)?;
         Ok(report)

@@ -122,6 +122,8 @@ pub(crate) enum JobKind {
     Flush,
     /// Of the shard with this number.
     Merge(usize),
+    /// What the house commits: the clock, imports, files that can go.
+    Checkpoint,
     Codes,
     Graphs,
     LogAhead,
@@ -133,6 +135,7 @@ impl fmt::Display for JobKind {
         match self {
             Self::Flush => f.write_str("flush"),
             Self::Merge(shard) => write!(f, "merge of shard {shard}"),
+            Self::Checkpoint => f.write_str("checkpoint"),
             Self::Codes => f.write_str("codes"),
             Self::Graphs => f.write_str("graphs"),
             Self::LogAhead => f.write_str("log file prepared ahead"),
@@ -272,7 +275,8 @@ impl Engine {
         outcome
     }
 
-    fn may_try(&self, job: JobKind) -> bool {
+    /// Whether a job has not failed of late, or things have changed.
+    pub fn may_try(&self, job: JobKind) -> bool {
         let waits = self.space.waits.lock();
         waits.get(&job).is_none_or(|wait| {
             self.tuning.inline_background || Instant::now() >= wait.until || has_grown(wait.free, self.free_bytes())

@@ -84,7 +84,7 @@ impl Worker {
             if self.young(&view, shard).is_empty() {
                 break;
             }
-            self.seal_shards(|index| index == shard)?;
+            self.seal_shards(|index| index == shard, || self.seal_next())?;
             checkpoint(&self.engine)?;
         }
         Ok(())
