@@ -76,7 +76,7 @@ pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedPart) -> Result<b
 /// Makes `segment`, which is that of `part` beside other derived files, current; the manifest names these by `entry`.
 /// Whether the part was still there.
 pub(crate) fn replace(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     part: &SharedPart,
     entry: SegmentEntry,
     segment: Segment,
@@ -89,7 +89,7 @@ pub(crate) fn replace(
     Ok(replaced)
 }
 
-fn try_replace(engine: &Engine, part: &SharedPart, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
+fn try_replace(engine: &Arc<Engine>, part: &SharedPart, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
     engine.sync_dir()?;
     let mut installed = engine.installing.lock();
     if !engine.view.get().has_segment(part) {

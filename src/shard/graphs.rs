@@ -333,7 +333,7 @@ fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Un
 
 impl Mended {
     /// Makes it current; whether the part was still there.
-    pub fn install(self, engine: &Engine) -> Result<bool> {
+    pub fn install(self, engine: &Arc<Engine>) -> Result<bool> {
         replace(engine, &self.part, self.entry, self.segment, self.outputs)
     }
 

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crate::file_names::segment_name;
 use crate::segment::layout::{blob_name, codes_name, graph_name, truth_name};
 use crate::shard::engine::Engine;
 use crate::wal;
@@ -41,6 +42,11 @@ impl OutputFiles {
     /// The id of a new log file.
     pub fn log(&mut self) -> u64 {
         self.own(|id| vec![wal::file_name(id)])
+    }
+
+    /// The id of a new side file of this kind.
+    pub fn side(&mut self, kind: &str) -> u64 {
+        self.own(|id| vec![segment_name(id, kind)])
     }
 
     /// Owns a file whose name holds no id.
