@@ -204,12 +204,14 @@ impl Worker {
         guard.finished = true;
     }
 
-    /// Rebuilds a derived file that is missing or damaged; each is tried once.
+    /// Rebuilds a derived file that is missing or damaged; each is tried once, and again after what may pass.
     fn rebuild_next(&self) -> Result<bool> {
         let _one_at_a_time = self.merging.lock();
         let view = self.engine.view.get();
         match view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.take_rebuild()) {
-            Some(part) => replace_codes(&self.engine, part),
+            Some(part) => {
+                replace_codes(&self.engine, part).inspect_err(|error| part.rebuild_again_unless_damaged(error))
+            }
             None => Ok(false),
         }
     }

@@ -57,7 +57,7 @@ impl Pipeline {
         self.engine.sync_dir()?;
         before_commit();
         files.follow(&self.engine.view.get());
-        let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, false);
+        let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, Purpose::Log);
         if files.files.is_empty() {
             // They were handed over, so the times are those of a frame, whatever came of it.
             watch.set_aside = None;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::graph_scope::Wanted;
 use crate::segment::sealed::Segment;
@@ -54,6 +54,13 @@ impl SealedPart {
     pub fn take_rebuild(&self) -> bool {
         let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
         self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)
+    }
+
+    /// What failed for want of anything but readable vectors is tried again.
+    pub fn rebuild_again_unless_damaged(&self, error: &Error) {
+        if error.kind() != ErrorKind::Damaged {
+            self.rebuilt.store(false, Ordering::Relaxed);
+        }
     }
 }
 

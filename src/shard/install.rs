@@ -86,6 +86,11 @@ pub(crate) fn checkpoint(engine: &Arc<Engine>) -> Result<()> {
     engine.with_reserve(|| commit(engine, &mut installed))
 }
 
+/// The same for what is not worth the reserve, such as what the clock has learned.
+pub(crate) fn checkpoint_without_reserve(engine: &Arc<Engine>) -> Result<()> {
+    commit(engine, &mut engine.installing.lock())
+}
+
 /// Changes the settings; they survive a power loss when this returns.
 pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Settings) -> Result<Settings>) -> Result<()> {
     let mut installed = engine.installing.lock();
@@ -259,7 +264,8 @@ fn try_commit(
         if let Some(content) = missed {
             let kind = FileKind::MISSED;
             let new_id = outputs.side(kind.as_str());
-            let length = SideFile { store_id, file_id: new_id, kind: kind.as_str() }.write(&*engine.storage, content)?;
+            let length =
+                SideFile { store_id, file_id: new_id, kind: kind.as_str() }.write(&*engine.storage, content)?;
             written.missed.insert(file_id, DerivedFile { file_id: new_id, length });
         }
     }

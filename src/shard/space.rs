@@ -1,13 +1,14 @@
 //! The one owner of disk space: who may write how much, the reserve for deletes, and how long a refused job waits.
 //!
-//! Purposes have a priority, highest first: the log of writes that free space, manifests and tombstones, the flush of what is in
-//! memory, the log of other writes, merges and derived files, the reserve. Each leaves room for all that come before it.
+//! Purposes have a priority, highest first: the log of writes that free space, manifests and tombstones, the log of what expires, the
+//! flush of what is in memory, merges and derived files, the log of other writes, the reserve. Each leaves room for what comes before it.
 //!
 //! Invariants:
 //! * [`admit`] and [`reserve_size`] are pure. Free bytes are asked for before a file is created, so no job writes
 //!   the disk full to learn that it is full.
 //! * A write that needs new log is refused while what is in memory could not be flushed any more, and nothing of it is written.
-//! * Only a log file for writes that free space, a checkpoint and an install may take the reserve.
+//! * Only a log file for deletes, a commit of a manifest, and a merge that frees at least what it takes may take the reserve. What
+//!   expires by itself leaves it to deletes that somebody asks for.
 //! * A background job that failed is tried again when free space has grown noticeably or after a delay that doubles. With
 //!   `inline_background` there is no delay, so that simulations are deterministic.
 #![allow(clippy::disallowed_methods, reason = "jobs wait in real time, whatever the clock of the store says")]
@@ -23,7 +24,7 @@ use crate::shard::View;
 use crate::shard::engine::Engine;
 use crate::shard::log_files::LogFiles;
 use crate::shard::output_files::OutputFiles;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// A failed job waits this long at first, and at most so long where space lacks, or anything else.
 const DELAY: Duration = Duration::from_millis(200);
@@ -44,17 +45,22 @@ const MANIFEST_BYTES: u64 = 4 << 10;
 const MANIFEST_SEGMENT_BYTES: u64 = 256;
 const TOMBSTONE_BYTES: u64 = 12;
 
+/// Nobody has looked for the reserve, or somebody failed to change it.
+const UNKNOWN: u64 = u64::MAX;
+
 /// What space is for, the highest priority first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Purpose {
-    /// Log of writes that free space.
+    /// Log of deletes.
     FreeingLog,
+    /// Log of the removal of what has expired.
+    ExpiringLog,
     /// What is in memory becomes a segment.
     Flush,
-    /// Log of any other write, and files of imports.
-    Log,
     /// A merge, a graph, codes.
     Merge,
+    /// Log of any other write, and files of imports.
+    Log,
     Reserve,
 }
 
@@ -77,8 +83,8 @@ impl Outlook {
         let Self { manifest, flush, deletes, merges } = *self;
         match purpose {
             Purpose::FreeingLog => 0,
-            Purpose::Flush => manifest,
-            Purpose::Merge => manifest.saturating_add(flush).saturating_add(deletes),
+            Purpose::ExpiringLog | Purpose::Flush => manifest.saturating_add(deletes),
+            Purpose::Merge => self.kept_free(Purpose::Flush).saturating_add(flush),
             Purpose::Log | Purpose::Reserve => self.kept_free(Purpose::Merge).saturating_add(merges),
         }
     }
@@ -165,13 +171,26 @@ fn has_grown(then: Option<u64>, now: u64) -> bool {
 }
 
 /// What is known of the reserve and of log files, and which jobs wait.
-#[derive(Default)]
 pub(crate) struct DiskSpace {
     waits: Mutex<BTreeMap<JobKind, Wait>>,
-    /// Bytes of the reserve; `None` before somebody has looked.
-    reserve: Mutex<Option<u64>>,
+    /// Held by whoever changes the reserve, while it is written and synced; nobody else waits for that.
+    changing_reserve: Mutex<()>,
+    /// Bytes of the reserve; `UNKNOWN` before somebody has looked.
+    reserve: AtomicU64,
     pub(super) log_files: Mutex<LogFiles>,
     relief: AtomicBool,
+}
+
+impl Default for DiskSpace {
+    fn default() -> Self {
+        Self {
+            waits: Mutex::default(),
+            changing_reserve: Mutex::new(()),
+            reserve: AtomicU64::new(UNKNOWN),
+            log_files: Mutex::default(),
+            relief: AtomicBool::new(false),
+        }
+    }
 }
 
 impl DiskSpace {
@@ -285,22 +304,24 @@ impl Engine {
 
     /// Bytes of the reserve.
     pub fn reserve_bytes(&self) -> u64 {
-        let mut reserve = self.space.reserve.lock();
-        *reserve.get_or_insert_with(|| {
-            let files = self.storage.list().unwrap_or_default();
-            files.iter().find(|(name, _)| name == RESERVE).map_or(0, |(_, bytes)| *bytes)
-        })
+        let known = self.space.reserve.load(Ordering::Acquire);
+        if known != UNKNOWN {
+            return known;
+        }
+        let files = self.storage.list().unwrap_or_default();
+        let found = files.iter().find(|(name, _)| name == RESERVE).map_or(0, |(_, bytes)| *bytes);
+        let noted = self.space.reserve.compare_exchange(UNKNOWN, found, Ordering::AcqRel, Ordering::Acquire);
+        noted.map_or_else(|known| known, |_| found)
     }
 
     /// Lets go of the reserve; whether there was one.
     pub fn release_reserve(&self) -> Result<bool> {
-        let mut reserve = self.space.reserve.lock();
-        if *reserve == Some(0) || self.storage.remove(RESERVE).is_err() {
-            *reserve = Some(0);
+        let changing = self.space.changing_reserve.lock();
+        let before = self.space.reserve.swap(0, Ordering::AcqRel);
+        if before == 0 || self.storage.remove(RESERVE).is_err() {
             return Ok(false);
         }
-        *reserve = Some(0);
-        drop(reserve);
+        drop(changing);
         self.sync_dir()?;
         Ok(true)
     }
@@ -316,20 +337,23 @@ impl Engine {
 
     /// Lets the reserve follow the size of the store.
     pub fn keep_reserve(self: &Arc<Self>) -> Result<()> {
+        let _changing = self.space.changing_reserve.lock();
         let (there, view) = (self.reserve_bytes(), self.view.get());
         let most = self.tuning.reserve_bytes;
         let wanted = reserve_size(segment_bytes(&view), most, there, self.free_bytes(), &self.outlook());
         let Some(wanted) = wanted else { return Ok(()) };
-        let mut reserve = self.space.reserve.lock();
         let mut outputs = OutputFiles::new(self);
         if there == 0 {
             outputs.named(RESERVE);
         }
-        // After a failure somebody looks again.
-        *reserve = None;
-        self.resize_reserve(there, wanted)?;
+        if let Err(error) = self.resize_reserve(there, wanted) {
+            // What is left of it is gone before somebody looks again.
+            drop(outputs);
+            self.space.reserve.store(UNKNOWN, Ordering::Release);
+            return Err(error);
+        }
         outputs.installed();
-        *reserve = Some(wanted);
+        self.space.reserve.store(wanted, Ordering::Release);
         Ok(())
     }
 
@@ -378,14 +402,16 @@ fn memory_bytes(view: &View) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Purpose::{Flush, FreeingLog, Log, Merge, Reserve};
+    use Purpose::{ExpiringLog, Flush, FreeingLog, Log, Merge, Reserve};
 
     #[test]
     fn each_purpose_leaves_room_for_those_before_it() {
         let outlook = Outlook { manifest: 10, flush: 100, deletes: 5, merges: 7 };
         let granted = |purpose, needed, free| admit(purpose, needed, free, &outlook) == Admission::Granted;
         // Purpose, and the least free space with which it may have 20 bytes.
-        for (purpose, least) in [(FreeingLog, 20), (Flush, 30), (Merge, 135), (Log, 142), (Reserve, 142)] {
+        for (purpose, least) in
+            [(FreeingLog, 20), (ExpiringLog, 35), (Flush, 35), (Merge, 135), (Log, 142), (Reserve, 142)]
+        {
             assert!(granted(purpose, 20, least), "{purpose:?}");
             assert!(!granted(purpose, 20, least - 1), "{purpose:?}");
             assert!(granted(purpose, 0, 0), "{purpose:?}: what needs nothing, such as dropping a segment");
