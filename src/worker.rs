@@ -162,6 +162,8 @@ impl Worker {
     /// its sync begins, or until a longer one has ended.
     fn sync_loop(&self) {
         let mut guard = ThreadGuard { engine: &self.engine, finished: false };
+        // What a process that was killed wrote and did not live to sync; the store is fenced by a failure.
+        let _ = self.engine.sync_found();
         let mut due = Instant::now();
         loop {
             let events = self.engine.signal.count();
@@ -224,8 +226,8 @@ impl Worker {
         let Some((shard, oldest)) = waiting.min_by_key(|(_, sealing)| sealing.through) else { return Ok(false) };
         let living = seal::living_bytes(&oldest.active, view.visible);
         let needed = if living > 0 { written_bytes(living, 1) } else { 0 };
-        self.engine.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
         let mut outputs = OutputFiles::new(&self.engine);
+        outputs.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
         let (info, rows) = seal::write(&self.output(outputs.segment()), &oldest.active, view.visible)?;
         let output = info.map(|info| self.open(&info, &[])).transpose()?;
         let inputs = vec![Input::Sealing(Arc::clone(&oldest.active), oldest.through)];

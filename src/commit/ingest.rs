@@ -46,8 +46,9 @@ impl Pipeline {
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
         };
         let needed = written_bytes(files.rows.iter().map(row_bytes).sum(), 1);
-        self.engine.ask_for_space(Purpose::Log, needed, "an import")?;
         let _one_at_a_time = self.importing.lock();
+        // Not before: another import may have written meanwhile.
+        files.outputs.ask_for_space(Purpose::Log, needed, "an import")?;
         let (mut times, mut watch) = self.begin_watch(&files);
         let view = self.engine.view.get();
         let found = files.look_up(&view, &mut times)?;
@@ -55,6 +56,7 @@ impl Pipeline {
             files.write(&self.engine, range, &found)?;
         }
         self.engine.sync_dir()?;
+        files.outputs.written();
         before_commit();
         files.follow(&self.engine.view.get());
         let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, Purpose::Log);

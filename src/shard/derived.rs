@@ -71,7 +71,7 @@ pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedPart) -> Result<b
     let (segment, mut outputs) = (part.segment()?, OutputFiles::new(engine));
     let vectors = u64::from(segment.vectors());
     let needed = written_bytes(vectors * segment.dims() as u64, 1);
-    engine.ask_for_space(Purpose::Merge, needed, "the codes of a segment")?;
+    outputs.ask_for_space(Purpose::Merge, needed, "the codes of a segment")?;
     let codes = rebuild_codes(storage, keys, segment, outputs.codes())?;
     let mut entry = part.entry.clone();
     entry.derived.retain(|derived| derived.kind != FileKind::CODES);

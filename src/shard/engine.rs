@@ -344,6 +344,16 @@ impl Engine {
         log.sync_through(&*self.storage, lsn).map_err(|error| self.fence_unless_limit(error))
     }
 
+    /// The same for what the open found, where nothing was written since: a write makes it durable first.
+    pub fn sync_found(&self) -> Result<()> {
+        let mut log = self.log.lock();
+        self.check_fence()?;
+        if log.is_started() {
+            return Ok(());
+        }
+        log.sync_through(&*self.storage, Lsn::MAX).map_err(|error| self.fence_unless_limit(error))
+    }
+
     /// The same for everything logged so far, while writers go on and without waiting for them.
     pub fn sync_log_aside(&self) -> Result<()> {
         self.check_fence()?;

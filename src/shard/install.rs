@@ -299,13 +299,13 @@ fn try_commit(
 }
 
 /// Commits a manifest that knows the end of the log, so that an open misses what somebody has cut off or overwritten.
-/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the log was not
-/// written to, or the newest manifest knows its end already.
+/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the newest manifest knows the
+/// end already: of a store that was closed and only read since. What a killed process has left is recorded by whoever closes next.
 pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
     let mut installed = engine.installing.lock();
     let visible = engine.view.get().visible;
-    let is_known = installed.manifest.reflected == visible && installed.manifest.first_log != 0;
-    if is_known || !engine.log.lock().is_started() {
+    let has_new_files = installed.manifest.first_log == 0 && engine.log.lock().is_started();
+    if installed.manifest.reflected == visible && !has_new_files {
         return Ok(());
     }
     engine.sync_log(visible)?;

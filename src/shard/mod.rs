@@ -16,6 +16,7 @@ pub(crate) mod derived;
 pub(crate) mod embeddings;
 pub(crate) mod engine;
 pub(crate) mod facts;
+pub(crate) mod grants;
 pub(crate) mod graphs;
 pub(crate) mod ingest;
 pub(crate) mod install;

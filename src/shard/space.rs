@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::RESERVE;
 use crate::shard::View;
 use crate::shard::engine::Engine;
+use crate::shard::grants::{Given, Grant, Grants};
 use crate::shard::log_files::LogFiles;
 use crate::shard::output_files::OutputFiles;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
@@ -178,6 +179,7 @@ pub(crate) struct DiskSpace {
     /// Bytes of the reserve; `UNKNOWN` before somebody has looked.
     reserve: AtomicU64,
     pub(super) log_files: Mutex<LogFiles>,
+    pub(super) grants: Grants,
     relief: AtomicBool,
 }
 
@@ -188,6 +190,7 @@ impl Default for DiskSpace {
             changing_reserve: Mutex::new(()),
             reserve: AtomicU64::new(UNKNOWN),
             log_files: Mutex::default(),
+            grants: Grants::default(),
             relief: AtomicBool::new(false),
         }
     }
@@ -250,7 +253,28 @@ impl Engine {
 
     /// Fails, as a full disk, if `what` may not have `needed` bytes for `purpose` now.
     pub fn ask_for_space(&self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
-        let free = self.free_bytes();
+        self.admit_beside(&self.space.grants.given.lock(), purpose, needed, what)
+    }
+
+    /// The same for a job that goes on to write files, `names` among them: nobody else is given these bytes until it ends.
+    pub(super) fn grant_space(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        needed: u64,
+        names: &[String],
+        what: impl fmt::Display,
+    ) -> Result<Grant> {
+        let mut given = self.space.grants.given.lock();
+        self.admit_beside(&given, purpose, needed, what)?;
+        Ok(given.note(self, needed, names))
+    }
+
+    fn admit_beside(&self, given: &Given, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
+        let mut free = self.free_bytes();
+        // Merges and imports have left room for what matters more, which need not wait for them.
+        if purpose >= Purpose::Merge && needed > 0 {
+            free = free.saturating_sub(given.outstanding(|| self.storage.list().unwrap_or_default()));
+        }
         match admit(purpose, needed, free, &self.outlook()) {
             Admission::Granted => Ok(()),
             Admission::Refused { kept_free } => Err(Error::new(
@@ -264,14 +288,16 @@ impl Engine {
     }
 
     /// The same for a merge. One that frees at least what it takes may have the reserve for it: deletes alone bring no space back.
-    pub fn ask_for_merge(&self, needed: u64, inputs: u64) -> Result<()> {
-        let refused = match self.ask_for_space(Purpose::Merge, needed, "a merge") {
+    pub(super) fn grant_merge(self: &Arc<Self>, needed: u64, inputs: u64, names: &[String]) -> Result<Option<Grant>> {
+        let refused = match self.grant_space(Purpose::Merge, needed, names, "a merge") {
             Err(error) if error.kind() == ErrorKind::DiskFull && needed <= inputs / 2 => error,
-            outcome => return outcome,
+            outcome => return outcome.map(Some),
         };
         let free = self.free_bytes().saturating_add(self.reserve_bytes());
         let fits = admit(Purpose::Flush, needed, free, &self.outlook()) == Admission::Granted;
-        if fits && self.release_reserve()? { Ok(()) } else { Err(refused) }
+        // What is noted of the reserve's space keeps puts from it.
+        let grant = fits.then(|| self.space.grants.given.lock().note(self, needed, names));
+        if fits && self.release_reserve()? { Ok(grant) } else { Err(refused) }
     }
 
     /// Does a background job, unless it failed of late; remembers how it went.
