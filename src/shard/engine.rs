@@ -1,7 +1,7 @@
 //! The state that live writes, installs and background jobs share, and the order in which its locks are taken.
 //!
 //! Invariants:
-//! * Lock order: importing, preparing, installing, that of whoever changes the reserve (`src/shard/space.rs`), log, commit state, applying;
+//! * Lock order: importing, preparing, installing, that of whoever changes the reserve (`src/shard/reserve.rs`), log, commit state, applying;
 //!   those of the syncer come after all others. None is held while
 //!   waiting for another thread's work, save importing: an import holds it until the leader of its group has written.
 //! * `view` is replaced only under `applying`; readers clone it and hold nothing.

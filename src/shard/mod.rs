@@ -29,6 +29,7 @@ pub(crate) mod operation_ids;
 pub(crate) mod output_files;
 pub(crate) mod part;
 pub(crate) mod recover;
+pub(crate) mod reserve;
 pub(crate) mod space;
 pub(crate) mod unpublished;
 pub(crate) mod weight;

@@ -19,12 +19,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::RESERVE;
 use crate::shard::View;
 use crate::shard::engine::Engine;
 use crate::shard::grants::{Given, Grant, Grants};
 use crate::shard::log_files::LogFiles;
-use crate::shard::output_files::OutputFiles;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// A failed job waits this long at first, and at most so long where space lacks, or anything else.
@@ -37,8 +35,6 @@ const NOTICEABLE_BYTES: u64 = 256 << 10;
 const FLUSH_BYTES: u64 = 8 << 10;
 /// Puts leave a twentieth of the store to merges, and at most this.
 const MERGES_BYTES: u64 = 32 << 20;
-/// Where less is free, a manifest may have failed for want of it.
-const SHORT_BYTES: u64 = 1 << 20;
 /// The smallest log file.
 const DELETES_BYTES: u64 = 12 << 10;
 /// What a manifest takes without segments, with each segment, and what tombstones take for each dead row.
@@ -47,7 +43,7 @@ const MANIFEST_SEGMENT_BYTES: u64 = 256;
 const TOMBSTONE_BYTES: u64 = 12;
 
 /// Nobody has looked for the reserve, or somebody failed to change it.
-const UNKNOWN: u64 = u64::MAX;
+pub(super) const UNKNOWN: u64 = u64::MAX;
 
 /// What space is for, the highest priority first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -175,9 +171,9 @@ fn has_grown(then: Option<u64>, now: u64) -> bool {
 pub(crate) struct DiskSpace {
     waits: Mutex<BTreeMap<JobKind, Wait>>,
     /// Held by whoever changes the reserve, while it is written and synced; nobody else waits for that.
-    changing_reserve: Mutex<()>,
+    pub(super) changing_reserve: Mutex<()>,
     /// Bytes of the reserve; `UNKNOWN` before somebody has looked.
-    reserve: AtomicU64,
+    pub(super) reserve: AtomicU64,
     pub(super) log_files: Mutex<LogFiles>,
     pub(super) grants: Grants,
     relief: AtomicBool,
@@ -236,7 +232,7 @@ impl Engine {
         segment_bytes(&view).saturating_add(memory_bytes(&view))
     }
 
-    fn outlook(&self) -> Outlook {
+    pub(super) fn outlook(&self) -> Outlook {
         let view = self.view.get();
         let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
         let dead_rows: u64 = segments().map(|part| part.deaths.dead_rows()).sum();
@@ -326,83 +322,6 @@ impl Engine {
         waits.get(&job).is_none_or(|wait| {
             self.tuning.inline_background || Instant::now() >= wait.until || has_grown(wait.free, self.free_bytes())
         })
-    }
-
-    /// Bytes of the reserve.
-    pub fn reserve_bytes(&self) -> u64 {
-        let known = self.space.reserve.load(Ordering::Acquire);
-        if known != UNKNOWN {
-            return known;
-        }
-        let files = self.storage.list().unwrap_or_default();
-        let found = files.iter().find(|(name, _)| name == RESERVE).map_or(0, |(_, bytes)| *bytes);
-        let noted = self.space.reserve.compare_exchange(UNKNOWN, found, Ordering::AcqRel, Ordering::Acquire);
-        noted.map_or_else(|known| known, |_| found)
-    }
-
-    /// Lets go of the reserve; whether there was one.
-    pub fn release_reserve(&self) -> Result<bool> {
-        let changing = self.space.changing_reserve.lock();
-        let before = self.space.reserve.swap(0, Ordering::AcqRel);
-        if before == 0 || self.storage.remove(RESERVE).is_err() {
-            return Ok(false);
-        }
-        drop(changing);
-        self.sync_dir()?;
-        Ok(true)
-    }
-
-    /// Does `act`, which commits a manifest, and once more with the space of the reserve if that is what it lacked.
-    pub fn with_reserve<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
-        let is_short = || self.free_bytes() < self.outlook().manifest.max(SHORT_BYTES);
-        match act() {
-            Err(error) if error.kind() == ErrorKind::DiskFull && is_short() && self.release_reserve()? => act(),
-            outcome => outcome,
-        }
-    }
-
-    /// Lets the reserve follow the size of the store.
-    pub fn keep_reserve(self: &Arc<Self>) -> Result<()> {
-        let _changing = self.space.changing_reserve.lock();
-        let (there, view) = (self.reserve_bytes(), self.view.get());
-        let most = self.tuning.reserve_bytes;
-        let wanted = reserve_size(segment_bytes(&view), most, there, self.free_bytes(), &self.outlook());
-        let Some(wanted) = wanted else { return Ok(()) };
-        let mut outputs = OutputFiles::new(self);
-        if there == 0 {
-            outputs.named(RESERVE);
-        }
-        if let Err(error) = self.resize_reserve(there, wanted) {
-            // What is left of it is gone before somebody looks again.
-            drop(outputs);
-            self.space.reserve.store(UNKNOWN, Ordering::Release);
-            return Err(error);
-        }
-        outputs.installed();
-        self.space.reserve.store(wanted, Ordering::Release);
-        Ok(())
-    }
-
-    fn resize_reserve(&self, there: u64, wanted: u64) -> Result<()> {
-        if wanted == 0 {
-            return self.storage.remove(RESERVE);
-        }
-        let file = if there == 0 { self.storage.create(RESERVE) } else { self.storage.open(RESERVE) }?;
-        if wanted < there {
-            file.set_len(wanted)?;
-        }
-        let zeros = vec![0; 1 << 16];
-        let mut end = there;
-        while end < wanted {
-            let bytes = (wanted - end).min(zeros.len() as u64);
-            if let Err(error) = file.write_at(end, &zeros[..bytes as usize]) {
-                // What was there stays, and takes no more than before.
-                let _ = file.set_len(there);
-                return Err(error);
-            }
-            end += bytes;
-        }
-        file.sync_all()
     }
 }
 
