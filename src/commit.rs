@@ -25,7 +25,7 @@ use crate::shard::decide::{Current, Write, Written};
 use crate::shard::engine::Engine;
 use crate::shard::ingest::Logged;
 use crate::shard::operation_ids::{Applied, OperationId};
-use crate::shard::space::JobKind;
+use crate::shard::space::{JobKind, Purpose};
 use crate::shard::unpublished::Unpublished;
 use crate::sync::{Condvar, Mutex, Ordering};
 use crate::types::{Durability, Namespace, Version};
@@ -138,14 +138,13 @@ impl Pipeline {
         self.engine.check_writable()?;
         self.wait_at_the_door(writes)?;
         self.engine.pull_in(writes);
-        let frees_space = !writes.is_empty() && writes.iter().all(Write::frees_space);
-        self.commit(Intent { writes, files: None, id }, frees_space)
+        self.commit(Intent { writes, files: None, id }, log_purpose(writes))
     }
 
     /// Joins a group, whatever files that takes, and waits for it.
-    fn commit(&self, mut intent: Intent<'_>, frees_space: bool) -> Result<Vec<Written>> {
+    fn commit(&self, mut intent: Intent<'_>, purpose: Purpose) -> Result<Vec<Written>> {
         let is_empty = intent.writes.is_empty() && intent.files.is_none();
-        let mut may_wait = !is_empty && !frees_space && !self.engine.tuning.inline_background;
+        let mut may_wait = !is_empty && purpose == Purpose::Log && !self.engine.tuning.inline_background;
         loop {
             let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
             match self.join(&mut intent)? {
@@ -154,7 +153,7 @@ impl Pipeline {
                     return answer;
                 }
                 Joining::NeedsFile(bytes) => {
-                    match self.prepare_file(bytes, frees_space, seen) {
+                    match self.prepare_file(bytes, purpose, seen) {
                         // A flush may free log; once it has had its chance, there is room or there is none.
                         Err(error) if may_wait && error.kind() == ErrorKind::DiskFull => {
                             may_wait = false;
@@ -325,6 +324,9 @@ impl Pipeline {
         let result = match logged {
             Err(error) => Err(self.engine.fence(&error)),
             Ok(()) => {
+                // Before a manifest can reflect the frames: what it keeps of log time counts them.
+                let (clock, monotonic) = group.newest;
+                self.engine.clock.note_frame(clock, monotonic);
                 let applying = self.engine.applying.lock();
                 drop(log);
                 let applied = self.engine.apply_group(&applying, &group.logged);
@@ -332,11 +334,18 @@ impl Pipeline {
                 applied.map_err(|error| self.engine.fence(&error))
             }
         };
-        let (clock, monotonic) = group.newest;
-        self.engine.clock.note_frame(clock, monotonic);
         self.state.lock().unpublished.forget(&group.logged);
         guard.finished = true;
         group.members.decide(result);
+    }
+}
+
+/// What the log of these writes is for.
+fn log_purpose(writes: &[Write]) -> Purpose {
+    match () {
+        () if writes.is_empty() || !writes.iter().all(Write::frees_space) => Purpose::Log,
+        () if writes.iter().any(|write| matches!(write, Write::Expire { .. })) => Purpose::ExpiringLog,
+        () => Purpose::FreeingLog,
     }
 }
 

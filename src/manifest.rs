@@ -82,8 +82,10 @@ pub(crate) struct Manifest {
 pub(crate) struct ClockState {
     /// The newest clock that was believed, microseconds since 1970 UTC.
     pub log_time: i64,
-    /// How long a wall clock that is far ahead of it has agreed with the monotonic clock, over all opens.
+    /// How long a wall clock that is far ahead of it, or far behind, has agreed with the monotonic clock, over all opens.
     pub agreed_micros: u64,
+    /// The wall clock at the last look.
+    pub wall: i64,
 }
 
 /// One contiguous range of namespaces, up to the next shard's `low`.
@@ -298,7 +300,7 @@ mod tests {
             shards[0].segments.push(segment);
         });
         manifest.settings = manifest.settings.with("index", Some("{}")).unwrap();
-        manifest.clock = Some(ClockState { log_time: -5, agreed_micros: 7 });
+        manifest.clock = Some(ClockState { log_time: -5, agreed_micros: 7, wall: 9 });
         manifest
     }
 
@@ -334,7 +336,7 @@ mod tests {
     fn the_bytes_of_a_manifest_are_fixed() {
         let space = Some(VectorSpace { dims: 3, metric: Metric::L2 });
         let ids = Ids { store_id: 11, secret: [1, 2], incarnation: 5 };
-        let clock = Some(ClockState { log_time: -5, agreed_micros: 7 });
+        let clock = Some(ClockState { log_time: -5, agreed_micros: 7, wall: 9 });
         let manifest = Manifest { settings: example().settings, clock, ..Manifest::new(ids, space, &[]) };
         let golden: String = manifest.encode().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(golden, include_str!("manifest/golden.txt").split_whitespace().collect::<String>());

@@ -128,7 +128,7 @@ impl Worker {
             while self.seal_next()? || self.merge_next()? {}
             let graphs = self.build_graphs(Cores::Half);
             self.relieve_log()?;
-            let clock = self.keep_clock();
+            let clock = self.engine.attempt(JobKind::Checkpoint, || self.keep_clock());
             let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
             self.pipeline.prepare_ahead().and(graphs).and(clock)
         })();
@@ -163,6 +163,8 @@ impl Worker {
     /// its sync begins, or until a longer one has ended.
     fn sync_loop(&self) {
         let mut guard = ThreadGuard { engine: &self.engine, finished: false };
+        // What a process that was killed wrote and did not live to sync; the store is fenced by a failure.
+        let _ = self.engine.sync_found();
         let mut due = Instant::now();
         loop {
             let events = self.engine.signal.count();
@@ -205,12 +207,14 @@ impl Worker {
         guard.finished = true;
     }
 
-    /// Rebuilds a derived file that is missing or damaged; each is tried once.
+    /// Rebuilds a derived file that is missing or damaged; each is tried once, and again after what may pass.
     fn rebuild_next(&self) -> Result<bool> {
         let _one_at_a_time = self.merging.lock();
         let view = self.engine.view.get();
         match view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.take_rebuild()) {
-            Some(part) => replace_codes(&self.engine, part),
+            Some(part) => {
+                replace_codes(&self.engine, part).inspect_err(|error| part.rebuild_again_unless_damaged(error))
+            }
             None => Ok(false),
         }
     }
@@ -223,8 +227,8 @@ impl Worker {
         let Some((shard, oldest)) = waiting.min_by_key(|(_, sealing)| sealing.through) else { return Ok(false) };
         let living = seal::living_bytes(&oldest.active, view.visible);
         let needed = if living > 0 { written_bytes(living, 1) } else { 0 };
-        self.engine.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
         let mut outputs = OutputFiles::new(&self.engine);
+        outputs.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
         let (info, rows) = seal::write(&self.output(outputs.segment()), &oldest.active, view.visible)?;
         let output = info.map(|info| self.open(&info, &[])).transpose()?;
         let inputs = vec![Input::Sealing(Arc::clone(&oldest.active), oldest.through)];
@@ -254,10 +258,11 @@ impl Worker {
 
     /// Seals every active part that holds something, and waits until all of it is in segments.
     pub fn seal_everything(&self) -> Result<()> {
-        self.seal_shards(|_| true)
+        self.seal_shards(|_| true, || self.seal_next()).map(drop)
     }
 
-    fn seal_shards(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
+    /// Seals the chosen shards by calls of `seal_next`, which may put it off; whether all of it is in segments.
+    fn seal_shards(&self, chosen: impl Fn(usize) -> bool, mut seal_next: impl FnMut() -> Result<bool>) -> Result<bool> {
         let applying = self.engine.applying.lock();
         let mut view = View::clone(&self.engine.view.get());
         let target = view.visible;
@@ -274,8 +279,12 @@ impl Worker {
             let mut sealing = view.shards.iter().flat_map(|shard| &shard.sealing);
             sealing.any(|sealing| sealing.through <= target)
         };
-        while waits(&self.engine.view.get()) && self.seal_next()? {}
-        Ok(())
+        while waits(&self.engine.view.get()) {
+            if !seal_next()? {
+                return Ok(!waits(&self.engine.view.get()));
+            }
+        }
+        Ok(true)
     }
 
     /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone, so that no file holds
@@ -283,10 +292,14 @@ impl Worker {
     /// of goes before graphs are built, and also where something else fails. What has expired is removed first, if the clock allows.
     pub fn compact(&self) -> Result<CompactReport> {
         let report = self.sweep_first()?;
-        self.leave_log_behind()?;
+        let left = self.leave_log_behind();
         let merged = self.merge_everything();
-        let freed = self.settle_log().and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
-        merged.and(freed)?;
+        let settled = self.settle_log().or_else(|error| {
+            // What the merges replaced is named by older manifests only.
+            checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(Err(error))
+        });
+        let freed = settled.and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
+        left.and(merged).and(freed)?;
         let graphs = self.build_graphs(Cores::All);
         checkpoint(&self.engine).and(graphs)?;
         Ok(report)

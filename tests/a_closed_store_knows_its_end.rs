@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{START, assert_unchanged, namespace, numbered, reopened, simulated, tiny_without_vectors};
-use vecmem::testing::{SimClock, SimStorage, open_with};
+use vecmem::testing::{Loss, SimClock, SimStorage, open_with};
 use vecmem::{Durability, Error, ErrorKind, Options, Scope, Store};
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -145,6 +145,31 @@ fn open_files(files: &Files, clock: &SimClock) -> Result<Store, Error> {
     let storage = SimStorage::new(2);
     files.iter().for_each(|(name, bytes)| storage.write_file(name, bytes));
     open_with(Arc::new(storage), Arc::new(clock.clone()), tiny_without_vectors())
+}
+
+#[test]
+fn what_a_killed_process_left_is_known_once_somebody_has_read_it_and_closed() {
+    for durability in [Durability::Sync, Durability::Os, Durability::Bulk] {
+        let options = || tiny_without_vectors().durability(durability);
+        let (store, storage, clock) = simulated(options());
+        write(&store, 2);
+        let dump = store.text_dump().unwrap();
+        let killed = storage.crash(Loss::None, 0);
+        let reader = reopened(&killed, &clock, options());
+        assert_eq!(reader.text_dump().unwrap(), dump);
+        reader.close().unwrap();
+        let whole = files_of(&killed);
+        for (what, damage) in DAMAGES {
+            let mut files = whole.clone();
+            damage(&mut files, &last_log(&whole));
+            is_named(&format!("{durability:?}, {what}"), open_files(&files, &clock));
+        }
+        assert_unchanged(&open_files(&whole, &clock).unwrap(), &dump);
+        // Once is enough.
+        let reader = reopened(&killed, &clock, options());
+        reader.close().unwrap();
+        assert_eq!(files_of(&killed), whole);
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use common::tmpfs::Tmpfs;
 use common::{namespace, simulated, tiny_without_vectors};
 use vecmem::{Options, Put, Store};
 
-const IDLE: Duration = Duration::from_secs(4);
+/// Longer than an idle store waits with its checkpoint.
+const IDLE: Duration = Duration::from_secs(12);
 
 /// Bytes that this process has written so far.
 fn written() -> u64 {

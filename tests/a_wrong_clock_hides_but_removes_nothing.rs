@@ -212,6 +212,28 @@ fn an_accepted_clock_removes_at_once_in_both_directions() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_stays_accepted_after_a_reopen() {
+    everywhere(|place, clock| {
+        clock.set(START + 20 * DAY / 24);
+        let store = place.open(clock);
+        (0..40).for_each(|number| put(&store, &number.to_string(), 0));
+        clock.set(START);
+        store.accept_clock().unwrap();
+        let mut store = store;
+        for _ in 0..2 {
+            put(&store, "before", 1);
+            clock.advance(HOUR / 2);
+            store.close().unwrap();
+            store = place.open(clock);
+            put(&store, "brief", 1);
+            clock.advance(HOUR);
+            assert!(!is_shown(&store, "before") && !is_shown(&store, "brief"), "log time is what was accepted");
+            assert_eq!(store.sweep().unwrap(), 2);
+        }
+    });
+}
+
+#[test]
 fn a_compaction_sweeps_first_and_says_what_it_left_and_why() {
     everywhere(|place, clock| {
         let store = place.open(clock);
@@ -314,6 +336,60 @@ fn the_background_waits_for_a_wrong_clock_and_sweeps_once_it_is_believed() {
     wait_until("the refusal is no longer told", &|| store.stats().unwrap().background_error.is_none());
 }
 
+fn text(minutes: u32) -> String {
+    if minutes < 2 { format!("{} s", minutes * 60) } else { format!("{minutes} min") }
+}
+
+#[test]
+fn an_open_whose_clock_has_gone_back_begins_the_grace_anew() {
+    everywhere(|place, clock| {
+        let store = place.open(clock);
+        put_for_30_days(&store);
+        store.close().unwrap();
+        clock.set(START + YEAR);
+        let store = place.open(clock);
+        clock.advance(HOUR / 2);
+        store.close().unwrap();
+        clock.set(START + YEAR / 2);
+        let store = place.open(clock);
+        assert!(store.stats().unwrap().clock.ends_with("agreed for 0 s of 60 min"), "{:?}", store.stats().unwrap());
+        clock.advance(HOUR / 2);
+        assert_refused(store.sweep());
+        clock.advance(HOUR / 2);
+        assert_eq!(store.sweep().unwrap(), 20);
+    });
+}
+
+#[test]
+fn a_log_time_that_is_too_high_is_shown_and_removes_nothing_until_the_clock_is_believed() {
+    everywhere(|place, clock| {
+        clock.set(START + YEAR);
+        let store = place.open(clock);
+        put(&store, "first", 0);
+        store.close().unwrap();
+        clock.set(START);
+        let store = place.open(clock);
+        put_for_30_days(&store);
+        put(&store, "brief", 1);
+        let stats = store.stats().unwrap();
+        assert!(stats.clock.starts_with("log time is 365.0 days ahead of the wall clock"), "{}", stats.clock);
+        assert!(stats.clock_ahead_seconds.unwrap() < -364.0 * 86_400.0);
+        let error = store.sweep().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert!(error.to_string().contains("behind") && error.to_string().contains("accept_clock"), "{error}");
+        clock.advance(HOUR);
+        assert_eq!((store.sweep().unwrap(), counts(&store)), (0, (22, 22)), "believed: log time is the wall clock");
+        assert_eq!(store.stats().unwrap().clock, "ok");
+        clock.advance(HOUR);
+        put(&store, "brief too", 1);
+        clock.advance(HOUR);
+        assert_eq!(store.sweep().unwrap(), 1);
+        store.close().unwrap();
+        let store = place.open(clock);
+        assert_eq!(store.stats().unwrap().clock, "ok", "that lasts");
+    });
+}
+
 #[test]
 fn the_grace_adds_up_over_opens_however_short() {
     everywhere(|place, clock| {
@@ -325,14 +401,18 @@ fn the_grace_adds_up_over_opens_however_short() {
             let store = place.open(clock);
             assert_refused(store.sweep());
             clock.advance(HOUR / 60);
-            if opened < 59 {
-                assert_refused(store.sweep());
-            }
+            assert_refused(store.sweep());
+            let seen = store.stats().unwrap().clock;
+            // The last part of the grace, two minutes, is for one open to see.
+            let minutes = if opened < 59 { opened + 1 } else { 59 };
+            assert!(seen.ends_with(&format!("agreed for {} of 60 min", text(minutes))), "{opened}: {seen}");
             store.close().unwrap();
             // Closed: nobody counts that.
             clock.set(clock.now() + DAY);
         }
         let store = place.open(clock);
+        assert_refused(store.sweep());
+        clock.advance(HOUR / 30);
         assert_eq!(store.sweep().unwrap(), 20);
         store.close().unwrap();
         // What was believed lasts.

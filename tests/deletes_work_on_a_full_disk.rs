@@ -89,6 +89,13 @@ fn where_others_have_taken_every_byte() {
     }
     let taken = store.stats().unwrap().log_files - log_files;
     assert!(taken <= 4, "{taken} log files for 500 deletes");
+    // A process that is new to the full disk deletes at once, too.
+    store.close().unwrap();
+    drop(store);
+    disk.fill_to(0);
+    let store = Store::open(disk.path().join("store"), Options::new()).unwrap();
+    store.delete(&home(599), "599").unwrap_or_else(|error| panic!("{error}: {:#?}", store.stats().unwrap()));
+    store.delete_range(&Scope::from(&home(7))).unwrap();
     store.delete_everything().unwrap();
     assert_eq!(store.stats().unwrap().items, 0);
 }

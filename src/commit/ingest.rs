@@ -7,6 +7,7 @@
 //! * A frame is written only when its files and their names are durable. Files that no frame can name are removed, those that
 //!   one may name never: they are given up before the frame is joined to a group.
 //! * A key written since the View is put again, behind the files in the same frame, so that what it keeps is right.
+//! * A bound of shards never moves between the rows of a file that is under way (`shard/bounds.rs`).
 //! * Rows have LSNs in the order of the lines; of several lines with one key the last one counts.
 
 use std::collections::BTreeSet;
@@ -21,7 +22,7 @@ use crate::segment::dead::Deaths;
 use crate::segment::rows::RowTimes;
 use crate::segment::sealed::Segment;
 use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, ValueInput, VectorInput};
-use crate::shard::bounds::commit_bounds;
+use crate::shard::bounds::{Importing, commit_bounds};
 use crate::shard::decide::{PutWrite, Times, Write, times_of};
 use crate::shard::engine::Engine;
 use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch, follow};
@@ -47,19 +48,29 @@ impl Pipeline {
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
         };
         let needed = written_bytes(files.rows.iter().map(row_bytes).sum(), 1);
-        self.engine.ask_for_space(Purpose::Log, needed, "an import")?;
         let _one_at_a_time = self.importing.lock();
-        commit_bounds(&self.engine)?;
+        // Not before: another import may have written meanwhile.
+        files.outputs.ask_for_space(Purpose::Log, needed, "an import")?;
         let (mut times, mut watch) = self.begin_watch(&files);
-        let view = self.engine.view.get();
+        let under_way = UnderWay::new(&self.engine);
+        let (view, ranges) = {
+            let _bounds_stay = self.engine.applying.lock();
+            let view = self.engine.view.get();
+            let ranges = files.ranges(&view);
+            under_way.announce(ranges.iter().map(|range| files.extent(range)).collect());
+            (view, ranges)
+        };
+        commit_bounds(&self.engine)?;
         let found = files.look_up(&view, &mut times)?;
-        for range in files.ranges(&view) {
+        for range in ranges {
             files.write(&self.engine, range, &found)?;
         }
+        under_way.announce_names(files.files.iter().flat_map(|file| file.entry.file_names()).collect());
         self.engine.sync_dir()?;
+        files.outputs.written();
         before_commit();
         files.follow(&self.engine.view.get());
-        let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, false);
+        let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, Purpose::Log);
         if files.files.is_empty() {
             // They were handed over, so the times are those of a frame, whatever came of it.
             watch.set_aside = None;
@@ -78,6 +89,31 @@ impl Pipeline {
         times.skip(clock_given);
         let set_aside = Some((mine.clone(), times.clone()));
         (mine, WatchGuard { pipeline: self, set_aside })
+    }
+}
+
+/// Announces what an import has under way to erasures, as long as it lives.
+struct UnderWay<'a> {
+    engine: &'a Engine,
+}
+
+impl<'a> UnderWay<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        Self { engine }
+    }
+
+    fn announce(&self, extents: Vec<(Vec<u8>, Vec<u8>)>) {
+        self.engine.importing.lock().extents = extents;
+    }
+
+    fn announce_names(&self, names: Vec<String>) {
+        self.engine.importing.lock().names = names;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        *self.engine.importing.lock() = Importing::default();
     }
 }
 
@@ -170,6 +206,12 @@ impl Files {
         }
         ranges.retain(|range| !range.is_empty());
         ranges
+    }
+
+    /// The first and the last namespace of a range.
+    fn extent(&self, range: &Range<usize>) -> (Vec<u8>, Vec<u8>) {
+        let namespace = |at: usize| self.rows[self.order[at] as usize].namespace.encoded().to_vec();
+        (namespace(range.start), namespace(range.end - 1))
     }
 
     /// Looks for older versions, and gives each row its times, in the order of the lines.

@@ -11,8 +11,8 @@ use super::Pipeline;
 use crate::error::Result;
 use crate::shard::install::checkpoint;
 use crate::shard::log_files::LogNeed;
-use crate::shard::space::JobKind;
-use crate::sync::{MutexGuard, Ordering};
+use crate::shard::space::{JobKind, Purpose};
+use crate::sync::Ordering;
 use crate::wal::{Claim, Space, frame_bytes};
 
 impl Pipeline {
@@ -23,7 +23,11 @@ impl Pipeline {
             let state = self.state.lock();
             state.space.as_ref().is_some_and(|space| space.spares() == 0)
         };
-        if wanted { self.engine.attempt(JobKind::LogAhead, || self.prepare_file(0, false, seen)) } else { Ok(()) }
+        if wanted {
+            self.engine.attempt(JobKind::LogAhead, || self.prepare_file(0, Purpose::Log, seen))
+        } else {
+            Ok(())
+        }
     }
 
     /// Where the log's files are too large for the store that is left, it goes on in a small one. Tells whether it does: a checkpoint
@@ -34,7 +38,7 @@ impl Pipeline {
         if self.engine.log.lock().prepared_bytes() <= most {
             return Ok(false);
         }
-        self.turn_log(false).map(|()| true)
+        self.turn_log(Purpose::Log).map(|()| true)
     }
 
     /// Lets the log go on in a new file, so that everything that was logged so far lies in files that a checkpoint lets go of. Nothing
@@ -47,14 +51,14 @@ impl Pipeline {
         if self.engine.log.lock().is_in_doubt() {
             checkpoint(&self.engine)?;
         }
-        self.turn_log(true)
+        self.turn_log(Purpose::FreeingLog)
     }
 
     /// Goes on in a small log file. The caller is the one who prepares files.
-    fn turn_log(&self, frees_space: bool) -> Result<()> {
+    fn turn_log(&self, purpose: Purpose) -> Result<()> {
         let mut bytes = 0;
         loop {
-            let (mut outputs, file) = self.engine.prepare_small_log_file(bytes, frees_space)?;
+            let (mut outputs, file) = self.engine.prepare_small_log_file(bytes, purpose)?;
             let mut log = self.engine.log.lock();
             self.engine.check_fence()?;
             let mut state = self.state.lock();
@@ -76,11 +80,6 @@ impl Pipeline {
         }
     }
 
-    /// While the guard lives, no import is under way.
-    pub fn pause_imports(&self) -> MutexGuard<'_, ()> {
-        self.importing.lock()
-    }
-
     /// Waits until the background has freed what log it can; holds nothing.
     pub(super) fn wait_for_relief(&self) -> Result<()> {
         let deadline = Instant::now() + self.engine.tuning.busy_timeout;
@@ -97,7 +96,7 @@ impl Pipeline {
     /// Prepares a log file with room for `bytes`, and tells first the log, then the model of its space.
     ///
     /// `seen` is how many files the caller knew of: one more by now, and it tries again with that.
-    pub(super) fn prepare_file(&self, bytes: u64, frees_space: bool, seen: u64) -> Result<()> {
+    pub(super) fn prepare_file(&self, bytes: u64, purpose: Purpose, seen: u64) -> Result<()> {
         let _one_at_a_time = self.preparing.lock();
         let added = self.engine.counters.log_files.load(Ordering::Relaxed);
         if added != seen {
@@ -108,7 +107,7 @@ impl Pipeline {
             checkpoint(&self.engine)?;
         }
         let unwritten = self.state.lock().space.as_ref().map_or(0, Space::free);
-        let (size, started) = self.engine.prepare_log_file(LogNeed { bytes, frees_space, unwritten })?;
+        let (size, started) = self.engine.prepare_log_file(LogNeed { bytes, purpose, unwritten })?;
         let mut state = self.state.lock();
         match state.space.as_mut() {
             Some(space) if !started => space.add_spare(size),

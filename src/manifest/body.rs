@@ -16,7 +16,7 @@
 //! | 4 | settings (`manifest/settings.rs`) |
 //! | 5 | shards: number u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, then these (`manifest/entry.rs`) |
 //! | 6 | files of the store as a whole: number u32, then these, in the form of files beside a segment; absent if there is none |
-//! | 7 | clock: log time i64 in microseconds since 1970 UTC, agreement so far u64 in microseconds (`shard/clock.rs`); absent before the first write |
+//! | 7 | clock: log time i64 in microseconds since 1970 UTC, agreement so far u64 in microseconds, wall clock when it was saved i64 (`shard/clock.rs`); absent before the first write |
 //!
 //! Format version 1 had one sequence without sections: secret; number of vector spaces u32 (0 or 1), for it id u16, dimensions u32,
 //! metric u16, name `text`; next file id, first log file, newest LSN; settings `bytes` without versions; shards as above, whose files
@@ -57,10 +57,11 @@ pub(super) fn encode_body(manifest: &Manifest) -> Vec<u8> {
     if !manifest.side_files.is_empty() {
         add(SIDE_FILES, &|out| encode_sides(out, manifest.side_files.iter()));
     }
-    if let Some(ClockState { log_time, agreed_micros }) = manifest.clock {
+    if let Some(ClockState { log_time, agreed_micros, wall }) = manifest.clock {
         add(CLOCK, &|out| {
             out.i64(log_time);
             out.u64(agreed_micros);
+            out.i64(wall);
         });
     }
     sections.encoded().to_vec()
@@ -117,7 +118,7 @@ pub(super) fn decode_first_body(body: &[u8]) -> Decoded<Manifest> {
 }
 
 fn decode_clock(reader: &mut Reader<'_>) -> Decoded<ClockState> {
-    Ok(ClockState { log_time: reader.i64()?, agreed_micros: reader.u64()? })
+    Ok(ClockState { log_time: reader.i64()?, agreed_micros: reader.u64()?, wall: reader.i64()? })
 }
 
 /// A manifest with nothing but the numbers of the log.

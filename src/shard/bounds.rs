@@ -5,7 +5,10 @@
 //!   place moves no row.
 //! * Of all places for a bound the shortest is taken. So it holds at most the beginning of a living label that tells two neighbours
 //!   apart, and nothing of one that is gone.
-//! * An import cuts its files by bounds that the newest manifest has: a replay puts each whole file where that manifest says.
+//! * A replay puts each file of an import where its manifest says, whole. So from the moment when an import has cut its files until they
+//!   are in the View, their rows count as those of their shards, and the bounds by which they were cut are committed before their frame.
+
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::shard::engine::Engine;
@@ -16,10 +19,23 @@ use crate::types::Interval;
 /// The first and the last namespace of a shard, encoded; `None` for one that is empty.
 type Extent = Option<(Vec<u8>, Vec<u8>)>;
 
+/// What an import has under way, and an erasure leaves alone.
+#[derive(Default)]
+pub(crate) struct Importing {
+    /// The first and the last namespace of each file.
+    pub extents: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Its files, once they are written: no job owns them between their frame and the View.
+    pub names: Vec<String>,
+}
+
 impl View {
     /// The same view with the shortest bounds between its shards; `None` if it has them.
-    pub fn with_short_bounds(&self) -> Option<Self> {
-        let extents: Vec<Extent> = self.shards.iter().map(|shard| shard.extent()).collect();
+    pub fn with_short_bounds(&self, importing: &Importing) -> Option<Self> {
+        let mut extents: Vec<Extent> = self.shards.iter().map(|shard| shard.extent()).collect();
+        for imported in &importing.extents {
+            let extent = &mut extents[self.shard_of(&imported.0)];
+            *extent = Some(extent.take().into_iter().fold(imported.clone(), wider));
+        }
         let lows: Vec<Vec<u8>> = self.shards.iter().map(|shard| shard.interval.low.clone()).collect();
         let short = short_bounds(&extents, &lows);
         if short == lows {
@@ -45,17 +61,20 @@ impl Shard {
             let named = active.namespaces_in(&Interval::everything());
             named.into_iter().map(|(namespace, _)| (namespace.encoded().to_vec(), namespace.encoded().to_vec()))
         });
-        of_segments.chain(of_memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        of_segments.chain(of_memory).reduce(wider)
     }
 }
 
-/// Commits the bounds of the View if no manifest has them yet: a commit that failed left them behind. The caller imports, or keeps imports
-/// away.
-pub(crate) fn commit_bounds(engine: &Engine) -> Result<()> {
+/// Commits the bounds of the View if the newest manifest has others: a commit that failed left them behind, or is under way.
+pub(crate) fn commit_bounds(engine: &Arc<Engine>) -> Result<()> {
     let view = engine.view.get();
     let lows = view.shards.iter().map(|shard| &shard.interval.low);
     let is_committed = lows.eq(engine.installing.lock().manifest.shards.iter().map(|entry| &entry.low));
     if is_committed { Ok(()) } else { checkpoint(engine) }
+}
+
+fn wider(a: (Vec<u8>, Vec<u8>), b: (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
+    (a.0.min(b.0), a.1.max(b.1))
 }
 
 /// The shortest lows for shards of these extents, which `lows` separate now.

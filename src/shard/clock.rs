@@ -7,12 +7,15 @@
 //! |---|---|---|---|
 //! | at most a day ahead of the expected time | the later of wall clock and log time | the wall clock | what reads hide by |
 //! | further ahead | the same, so a correction shows everything again | the expected time | nothing |
+//! | more than a day behind the expected time | log time, which may be what is wrong | the wall clock | nothing |
 //!
-//! A wall clock that is ahead is believed once it has agreed with the monotonic clock for the grace, or when somebody says that it is
-//! right; log time is the wall clock from then on. A store without a frame has no log time, and trusts every clock.
+//! A wall clock that is ahead or behind is believed once it has agreed with the monotonic clock for the grace, or when somebody says that
+//! it is right; log time is the wall clock from then on, be that earlier or later. Agreement adds up over opens. A store without a frame has no log time, and trusts every clock.
 //!
 //! Invariants:
 //! * Nothing else asks the machine for the time of day. A batch, a read and a round of a sweep take one [`Reading`] each.
+//! * An open believes no clock at its first look, whatever earlier opens have seen, and takes over nothing where the wall clock has
+//!   gone back since.
 //! * No frame raises log time by more than a day over the expected time. Log time that is too low only delays removal.
 //! * Decisions are those of [`Course`], a value without a lock or a clock in it.
 
@@ -54,14 +57,21 @@ pub(crate) enum Verdict {
         agreed: u64,
         grace: u64,
     },
+    /// It is behind the expected time by so much.
+    Behind {
+        by: i64,
+        agreed: u64,
+        grace: u64,
+    },
 }
 
 impl Verdict {
-    /// By how much the wall clock is ahead, for stats.
+    /// By how much the wall clock is ahead, less than nothing where it is behind, for stats.
     pub fn ahead_seconds(&self) -> Option<f64> {
         match *self {
             Self::Trusted => None,
             Self::Ahead { by, .. } => Some(by as f64 / 1e6),
+            Self::Behind { by, .. } => Some(-(by as f64 / 1e6)),
         }
     }
 }
@@ -71,18 +81,22 @@ impl Reading {
     pub fn removal_time(&self) -> Option<i64> {
         match self.verdict {
             Verdict::Trusted => Some(self.query_time),
-            Verdict::Ahead { .. } => None,
+            Verdict::Ahead { .. } | Verdict::Behind { .. } => None,
         }
     }
 
     /// The same, or why nothing may be removed and what to do about it.
     pub fn check_removal(&self) -> Result<i64> {
-        let Verdict::Ahead { by, agreed, grace } = self.verdict else { return Ok(self.query_time) };
+        let (what, by, agreed, grace) = match self.verdict {
+            Verdict::Trusted => return Ok(self.query_time),
+            Verdict::Ahead { by, agreed, grace } => ("ahead of", by, agreed, grace),
+            Verdict::Behind { by, agreed, grace } => ("behind", by, agreed, grace),
+        };
         let (by, agreed, grace) = (span(by.unsigned_abs()), span(agreed), span(grace));
         Err(Error::new(
             ErrorKind::Busy,
             format!(
-                "the wall clock is {by} ahead of the last write and the time that has passed since; expired items are hidden, but \
+                "the wall clock is {by} {what} the last write and the time that has passed since; expired items are hidden, but \
                  none is removed. Set the clock; if it is right, accept it (accept_clock), or wait: it is believed once it has \
                  agreed with the monotonic clock for {grace} ({agreed} so far)"
             ),
@@ -96,6 +110,12 @@ impl Reading {
             Verdict::Ahead { by, agreed, grace } => {
                 format!("{} ahead, agreed for {} of {}", span(by.unsigned_abs()), span(agreed), span(grace))
             }
+            Verdict::Behind { by, agreed, grace } => format!(
+                "log time is {} ahead of the wall clock, which has agreed for {} of {}; accept_clock sets it right",
+                span(by.unsigned_abs()),
+                span(agreed),
+                span(grace)
+            ),
         }
     }
 }
@@ -120,9 +140,11 @@ pub(crate) struct Course {
     jump: Option<Jump>,
     /// Agreement that earlier opens have seen, until the first observation of this one.
     carried: u64,
+    /// The wall clock at the last observation, be it of an earlier open.
+    seen_wall: i64,
 }
 
-/// A wall clock that is ahead.
+/// A wall clock that is ahead, or behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Jump {
     /// Wall clock minus monotonic clock when it was first seen.
@@ -137,32 +159,49 @@ impl Course {
     pub fn begin(recovered: Option<ClockState>, monotonic: Duration) -> Self {
         let (log_time, carried) =
             (recovered.map(|state| state.log_time), recovered.map_or(0, |state| state.agreed_micros));
-        Self { log_time, noted_at: monotonic, jump: None, carried }
+        let seen_wall = recovered.map_or(i64::MIN, |state| state.wall);
+        Self { log_time, noted_at: monotonic, jump: None, carried, seen_wall }
     }
 
     /// What a manifest keeps.
     pub fn state(&self) -> Option<ClockState> {
-        self.log_time.map(|log_time| ClockState { log_time, agreed_micros: self.agreed() })
+        self.log_time.map(|log_time| ClockState { log_time, agreed_micros: self.agreed(), wall: self.seen_wall })
     }
 
     fn agreed(&self) -> u64 {
         self.jump.map_or(self.carried, |jump| jump.agreed)
     }
 
-    /// The expected time, if there is one and the wall clock is ahead of it.
-    fn ahead_of(&self, wall: i64, monotonic: Duration) -> Option<i64> {
+    /// The expected time, if there is one, and by how much the wall clock is ahead of it.
+    fn deviation(&self, wall: i64, monotonic: Duration) -> Option<(i64, i64)> {
         let expected = self.log_time?.saturating_add(micros(monotonic.saturating_sub(self.noted_at)));
-        (wall.saturating_sub(expected) > CLOCK_LEAP_MAX).then_some(expected)
+        Some((expected, wall.saturating_sub(expected)))
+    }
+
+    /// The same, if it is more than a day either way.
+    fn far_off(&self, wall: i64, monotonic: Duration) -> Option<(i64, i64)> {
+        self.deviation(wall, monotonic).filter(|(_, by)| by.unsigned_abs() > CLOCK_LEAP_MAX.unsigned_abs())
+    }
+
+    /// What counts of the agreement that earlier opens have seen, at a first look that finds the wall clock so far ahead: how long
+    /// the store was closed is unknown, so the clock may be later by anything, but not earlier. The last part is this open's to see.
+    fn taken_over(&self, wall: i64, by: i64, grace: Duration) -> u64 {
+        let was_behind = self.log_time.is_some_and(|log_time| self.seen_wall < log_time);
+        if wall < self.seen_wall || was_behind != (by < 0) {
+            return 0;
+        }
+        let grace = micros(grace) as u64;
+        self.carried.min(grace - grace.div_ceil(SAVED_PARTS))
     }
 
     /// After a look at both clocks: a jump begins, goes on, begins anew, is over, or is believed.
     pub fn observed(&self, wall: i64, monotonic: Duration, grace: Duration) -> Self {
-        if self.ahead_of(wall, monotonic).is_none() {
-            return Self { jump: None, carried: 0, ..*self };
-        }
+        let Some((_, by)) = self.far_off(wall, monotonic) else {
+            return Self { jump: None, carried: 0, seen_wall: wall, ..*self };
+        };
         let offset = wall.saturating_sub(micros(monotonic));
         let jump = match self.jump {
-            None => Jump { offset, seen_at: monotonic, agreed: self.carried },
+            None => Jump { offset, seen_at: monotonic, agreed: self.taken_over(wall, by, grace) },
             Some(jump) if offset.abs_diff(jump.offset) <= AGREEMENT as u64 => {
                 let agreed = jump.agreed.saturating_add(micros(monotonic.saturating_sub(jump.seen_at)) as u64);
                 Jump { seen_at: monotonic.max(jump.seen_at), agreed, ..jump }
@@ -172,12 +211,12 @@ impl Course {
         if jump.agreed >= micros(grace) as u64 {
             return self.accepted(wall, monotonic);
         }
-        Self { jump: Some(jump), carried: 0, ..*self }
+        Self { jump: Some(jump), carried: 0, seen_wall: wall, ..*self }
     }
 
     /// The wall clock is right: log time is what it says, be that earlier or later.
     pub fn accepted(&self, wall: i64, monotonic: Duration) -> Self {
-        Self { log_time: Some(wall), noted_at: monotonic, jump: None, carried: 0 }
+        Self { log_time: Some(wall), noted_at: monotonic, jump: None, carried: 0, seen_wall: wall }
     }
 
     /// After a frame with this clock, which a reading gave at `monotonic`.
@@ -191,14 +230,13 @@ impl Course {
     /// What a moment is to everything that happens in it.
     pub fn reading(&self, wall: i64, monotonic: Duration, grace: Duration) -> Reading {
         let query_time = wall.max(self.log_time.unwrap_or(i64::MIN));
-        match self.ahead_of(wall, monotonic) {
-            None => Reading { wall, monotonic, query_time, frame_clock: wall, verdict: Verdict::Trusted },
-            Some(expected) => {
-                let (by, grace) = (wall.saturating_sub(expected), micros(grace) as u64);
-                let verdict = Verdict::Ahead { by, agreed: self.agreed(), grace };
-                Reading { wall, monotonic, query_time, frame_clock: expected, verdict }
-            }
-        }
+        let (agreed, grace) = (self.agreed(), micros(grace) as u64);
+        let (frame_clock, verdict) = match self.far_off(wall, monotonic) {
+            None => (wall, Verdict::Trusted),
+            Some((_, by)) if by < 0 => (wall, Verdict::Behind { by: by.saturating_neg(), agreed, grace }),
+            Some((expected, by)) => (expected, Verdict::Ahead { by, agreed, grace }),
+        };
+        Reading { wall, monotonic, query_time, frame_clock, verdict }
     }
 }
 
@@ -277,7 +315,8 @@ impl StoreClock {
     pub fn note_saved(&self, state: Option<ClockState>) {
         let mut kept = self.kept.lock();
         kept.saved_agreement = state.map_or(0, |state| state.agreed_micros);
-        if state == kept.course.state() {
+        // The look of a later moment changes nothing that a manifest must have.
+        if state.map(|state| state.log_time) == kept.course.log_time {
             kept.unsaved_log_time = false;
         }
     }
@@ -321,8 +360,12 @@ mod tests {
         Duration::from_micros((count * HOUR) as u64)
     }
 
+    fn saved(log_time: i64, agreed_micros: u64, wall: i64) -> ClockState {
+        ClockState { log_time, agreed_micros, wall }
+    }
+
     fn at_start() -> Course {
-        Course::begin(Some(ClockState { log_time: START, agreed_micros: 0 }), Duration::ZERO)
+        Course::begin(Some(saved(START, 0, START)), Duration::ZERO)
     }
 
     /// Looks at a wall clock that is `offset` from the monotonic one, at each of the hours; the last one makes the reading.
@@ -344,7 +387,9 @@ mod tests {
             (DAY + 1, 5, START + DAY + 1 + 5 * HOUR, START + 5 * HOUR, false),
             (YEAR, 5, START + YEAR + 5 * HOUR, START + 5 * HOUR, false),
             (-3 * HOUR, 1, START, START - 2 * HOUR, true),
-            (-YEAR, 5, START, START - YEAR + 5 * HOUR, true),
+            (-DAY, 5, START, START - DAY + 5 * HOUR, true),
+            (-DAY - 1, 5, START, START - DAY - 1 + 5 * HOUR, false),
+            (-YEAR, 5, START, START - YEAR + 5 * HOUR, false),
         ] {
             let (_, reading) = watched(&at_start(), offset, &[hour]);
             let found = (reading.query_time, reading.frame_clock, reading.removal_time());
@@ -373,17 +418,17 @@ mod tests {
         assert_eq!((course.agreed(), reading.removal_time()), (0, None), "it was just seen");
         let half = (START + YEAR + 10 * HOUR + HOUR / 2, hours(10) + GRACE / 2);
         let course = course.observed(half.0, half.1, GRACE);
-        assert_eq!(course.state(), Some(ClockState { log_time: START, agreed_micros: HOUR as u64 / 2 }));
+        assert_eq!(course.state(), Some(saved(START, HOUR as u64 / 2, half.0)));
         let (believed, reading) = watched(&course, YEAR, &[11]);
         let log_time = START + YEAR + 11 * HOUR;
-        assert_eq!(believed.state(), Some(ClockState { log_time, agreed_micros: 0 }));
+        assert_eq!(believed.state(), Some(saved(log_time, 0, log_time)));
         assert_eq!(reading.removal_time(), Some(START + YEAR + 11 * HOUR));
         // Slewed by less than a minute, it still agrees.
         let (slewed, _) = watched(&course, YEAR + AGREEMENT, &[11]);
         assert_eq!(slewed.log_time.unwrap(), START + YEAR + AGREEMENT + 11 * HOUR);
         for (offset, why) in [(YEAR + AGREEMENT + 1, "a further jump"), (YEAR / 2, "a correction that is none")] {
             let (anew, reading) = watched(&course, offset, &[11]);
-            assert_eq!((anew.state(), reading.removal_time()), (at_start().state(), None), "{why}");
+            assert_eq!((anew.agreed(), anew.log_time, reading.removal_time()), (0, Some(START), None), "{why}");
         }
         let (over, reading) = watched(&course, DAY, &[11]);
         assert_eq!((over.jump, over.carried), (None, 0));
@@ -392,13 +437,13 @@ mod tests {
 
     #[test]
     fn the_grace_sums_over_opens_and_a_right_clock_in_between_ends_it() {
-        let state = |agreed_micros| Some(ClockState { log_time: START, agreed_micros });
+        let state = |agreed_micros, wall| Some(saved(START, agreed_micros, wall));
         let (mut agreed, mut opens) = (0, 0);
         // Ten minutes an open, with days in between that nobody counts.
         let believed = loop {
             opens += 1;
             let wall = START + YEAR + opens * DAY;
-            let course = Course::begin(state(agreed), Duration::ZERO).observed(wall, Duration::ZERO, GRACE);
+            let course = Course::begin(state(agreed, wall), Duration::ZERO).observed(wall, Duration::ZERO, GRACE);
             assert_eq!(course.agreed(), agreed, "to open takes no time");
             let later = course.observed(wall + HOUR / 6, GRACE / 6, GRACE);
             if later.log_time.unwrap() != START {
@@ -407,8 +452,37 @@ mod tests {
             agreed = later.agreed();
         };
         assert_eq!((opens, believed.log_time.unwrap()), (6, START + YEAR + 6 * DAY + HOUR / 6));
-        let right = Course::begin(state(HOUR as u64 / 2), Duration::ZERO).observed(START, Duration::ZERO, GRACE);
+        let right = Course::begin(state(HOUR as u64 / 2, START), Duration::ZERO).observed(START, Duration::ZERO, GRACE);
         assert_eq!(right.agreed(), 0);
+        // An hour and more was seen by others; what is seen at the open, and where the clock has gone back or is off the other way.
+        let most = HOUR as u64 - HOUR as u64 / SAVED_PARTS;
+        for (seen_wall, wall, agreed) in [
+            (START + YEAR, START + YEAR, most),
+            (START + YEAR, START + 2 * YEAR, most),
+            (START + YEAR, START + YEAR - 1, 0),
+            (START - YEAR, START - YEAR, most),
+            (START - YEAR, START - YEAR - 1, 0),
+            (START - YEAR, START + YEAR, 0),
+            (START + YEAR, START - YEAR, 0),
+        ] {
+            let course = Course::begin(state(2 * HOUR as u64, seen_wall), Duration::ZERO);
+            let course = course.observed(wall, Duration::ZERO, GRACE);
+            assert_eq!((course.agreed(), course.log_time), (agreed, Some(START)), "{seen_wall} {wall}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_removes_nothing_until_it_is_believed() {
+        let (course, reading) = watched(&at_start(), -YEAR, &[0]);
+        assert_eq!((reading.query_time, reading.removal_time()), (START, None));
+        assert_eq!(
+            reading.describe(),
+            "log time is 365.0 days ahead of the wall clock, which has agreed for 0 s of 60 min; accept_clock sets it right"
+        );
+        assert!(reading.check_removal().unwrap_err().to_string().contains("365.0 days behind"));
+        let (believed, reading) = watched(&course, -YEAR, &[1]);
+        let wall = START - YEAR + HOUR;
+        assert_eq!((believed.log_time, reading.query_time, reading.removal_time()), (Some(wall), wall, Some(wall)));
     }
 
     #[test]
@@ -423,7 +497,7 @@ mod tests {
     #[test]
     fn what_only_a_manifest_can_keep_is_known_until_one_does() {
         let machine = crate::storage::sim::SimClock::new(START);
-        let recovered = Some(ClockState { log_time: START, agreed_micros: 0 });
+        let recovered = Some(saved(START, 0, START));
         let clock = StoreClock::new(Arc::new(machine.clone()), GRACE, recovered);
         assert!(!clock.is_unsaved(), "a right clock is worth no manifest");
         machine.set(START + YEAR);
@@ -462,7 +536,7 @@ mod tests {
     fn extreme_clocks_overflow_nothing() {
         for wall in [i64::MIN, -1, 0, i64::MAX] {
             for log_time in [i64::MIN, 0, i64::MAX] {
-                let state = Some(ClockState { log_time, agreed_micros: u64::MAX });
+                let state = Some(saved(log_time, u64::MAX, wall));
                 for monotonic in [Duration::ZERO, Duration::MAX] {
                     let course = Course::begin(state, Duration::ZERO).observed(wall, monotonic, GRACE);
                     let reading = course.reading(wall, monotonic, GRACE);

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::graph_scope::Wanted;
 use crate::segment::sealed::Segment;
@@ -55,6 +55,13 @@ impl SealedPart {
         let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
         self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)
     }
+
+    /// What failed for want of anything but readable vectors is tried again.
+    pub fn rebuild_again_unless_damaged(&self, error: &Error) {
+        if error.kind() != ErrorKind::Damaged {
+            self.rebuilt.store(false, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Builds the codes of a segment anew from its vectors, and makes them current. Whether the part was still there: a merge
@@ -64,7 +71,7 @@ pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedPart) -> Result<b
     let (segment, mut outputs) = (part.segment()?, OutputFiles::new(engine));
     let vectors = u64::from(segment.vectors());
     let needed = written_bytes(vectors * segment.dims() as u64, 1);
-    engine.ask_for_space(Purpose::Merge, needed, "the codes of a segment")?;
+    outputs.ask_for_space(Purpose::Merge, needed, "the codes of a segment")?;
     let codes = rebuild_codes(storage, keys, segment, outputs.codes())?;
     let mut entry = part.entry.clone();
     entry.derived.retain(|derived| derived.kind != FileKind::CODES);
@@ -76,7 +83,7 @@ pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedPart) -> Result<b
 /// Makes `segment`, which is that of `part` beside other derived files, current; the manifest names these by `entry`.
 /// Whether the part was still there.
 pub(crate) fn replace(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     part: &SharedPart,
     entry: SegmentEntry,
     segment: Segment,
@@ -89,7 +96,7 @@ pub(crate) fn replace(
     Ok(replaced)
 }
 
-fn try_replace(engine: &Engine, part: &SharedPart, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
+fn try_replace(engine: &Arc<Engine>, part: &SharedPart, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
     engine.sync_dir()?;
     let mut installed = engine.installing.lock();
     if !engine.view.get().has_segment(part) {

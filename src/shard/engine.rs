@@ -1,7 +1,8 @@
 //! The state that live writes, installs and background jobs share, and the order in which its locks are taken.
 //!
 //! Invariants:
-//! * Lock order: importing, preparing, installing, log, commit state, applying; those of the syncer come after all others. None is held while
+//! * Lock order: importing, preparing, installing, that of whoever changes the reserve (`src/shard/reserve.rs`), log, commit state, applying;
+//!   those of the syncer come after all others. None is held while
 //!   waiting for another thread's work, save importing: an import holds it until the leader of its group has written.
 //! * `view` is replaced only under `applying`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, or sync of the directory, fences the engine for good; so does a failed apply.
@@ -17,6 +18,7 @@ use crate::record::Lsn;
 use crate::segment::active::Active;
 use crate::segment::layout::StoreKeys;
 use crate::shard::accounts::Accounts;
+use crate::shard::bounds::Importing;
 use crate::shard::clock::StoreClock;
 use crate::shard::decide::{Current, Write};
 use crate::shard::ingest::Logged;
@@ -83,6 +85,7 @@ pub(crate) struct Engine {
     pub graveyard: Mutex<Vec<SharedPart>>,
     /// Names of files that jobs are making.
     pub making: Mutex<BTreeSet<String>>,
+    pub importing: Mutex<Importing>,
     pub signal: Signal,
     /// Batches of clients that were applied lately.
     pub operation_ids: OperationIds,
@@ -166,6 +169,7 @@ impl Engine {
             counters: Counters::default(),
             graveyard: Mutex::new(Vec::new()),
             making: Mutex::default(),
+            importing: Mutex::default(),
             signal: Signal::default(),
             operation_ids: start.operation_ids,
             accounts,
@@ -344,6 +348,16 @@ impl Engine {
         let mut log = self.log.lock();
         self.check_fence()?;
         log.sync_through(&*self.storage, lsn).map_err(|error| self.fence_unless_limit(error))
+    }
+
+    /// The same for what the open found, where nothing was written since: a write makes it durable first.
+    pub fn sync_found(&self) -> Result<()> {
+        let mut log = self.log.lock();
+        self.check_fence()?;
+        if log.is_started() {
+            return Ok(());
+        }
+        log.sync_through(&*self.storage, Lsn::MAX).map_err(|error| self.fence_unless_limit(error))
     }
 
     /// The same for everything logged so far, while writers go on and without waiting for them.

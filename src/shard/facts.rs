@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
 use crate::manifest::Manifest;
 use crate::storage::Storage;
-use crate::wal::{self, LogFacts, Tail};
+use crate::wal::{self, KnownTime, LogFacts, Tail};
 
 /// What the manifest files say.
 #[derive(Debug, PartialEq)]
@@ -150,7 +150,7 @@ pub(crate) fn gather(storage: &dyn Storage) -> Result<Facts> {
     let manifest = manifest_fact(storage, &files)?;
     let (log, log_fact) = match &manifest {
         ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. } => {
-            let facts = wal::inspect_after(storage, manifest.store_id, manifest.first_log, log_time_of(manifest))?;
+            let facts = wal::inspect_after(storage, manifest.store_id, manifest.first_log, known_time(manifest))?;
             let fact = log_fact(&facts);
             (Some(facts), fact)
         }
@@ -192,6 +192,11 @@ fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<Manif
         }
     }
     Ok(if generations.is_empty() { ManifestFact::None } else { ManifestFact::Damaged { why } })
+}
+
+/// The log time that a manifest keeps, and the frames that it has taken into account.
+fn known_time(manifest: &Manifest) -> Option<KnownTime> {
+    log_time_of(manifest).map(|log_time| KnownTime { log_time, through: manifest.reflected })
 }
 
 /// The log time that a manifest keeps.

@@ -111,7 +111,7 @@ pub(crate) fn of_merge(
     let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(Source { segment: part.segment()?, became }));
     let sources = sources.collect::<Result<Vec<_>>>()?;
     let go_on = || engine.check_writable();
-    let built = check_room(engine, segment, &wanted).and_then(|()| {
+    let built = check_room(outputs, segment, &wanted).and_then(|()| {
         with_builder(engine, outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources))
     });
     if built.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
@@ -243,7 +243,8 @@ pub(crate) fn mend(
     if nothing || !has_codes(segment, &wanted)? {
         return Ok(None);
     }
-    check_room(engine, segment, &wanted)?;
+    let mut outputs = OutputFiles::new(engine);
+    check_room(&mut outputs, segment, &wanted)?;
     let is_there = || engine.view.get().has_segment(part);
     let go_on = || match is_there() {
         true => engine.check_writable(),
@@ -251,7 +252,6 @@ pub(crate) fn mend(
     };
     let became: Vec<u32> = (0..segment.rows()).collect();
     let sources = [Source { segment, became: &became }];
-    let mut outputs = OutputFiles::new(engine);
     let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
     let new = match built {
         Err(error) if error.kind() == ErrorKind::Busy && !is_there() => return Ok(None),
@@ -309,12 +309,12 @@ fn chosen(
 }
 
 /// A build waits until there is room for what it writes.
-fn check_room(engine: &Engine, segment: &Segment, wanted: &[Wanted]) -> Result<()> {
+fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[Wanted]) -> Result<()> {
     let mut needed = 0;
     for wanted in wanted {
         needed += bytes_estimate(vectors_of(segment, &wanted.rows)?.len());
     }
-    engine.ask_for_space(Purpose::Merge, needed, "building graphs")
+    outputs.ask_for_space(Purpose::Merge, needed, "building graphs")
 }
 
 /// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms that
@@ -333,7 +333,7 @@ fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Un
 
 impl Mended {
     /// Makes it current; whether the part was still there.
-    pub fn install(self, engine: &Engine) -> Result<bool> {
+    pub fn install(self, engine: &Arc<Engine>) -> Result<bool> {
         replace(engine, &self.part, self.entry, self.segment, self.outputs)
     }
 

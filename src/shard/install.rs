@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
-use crate::manifest::{Manifest, SegmentEntry, Settings};
+use crate::manifest::{FileKind, Manifest, SegmentEntry, Settings};
 use crate::record::{ALIVE, Lsn};
 use crate::segment::active::Active;
 use crate::segment::dead::Touch;
@@ -24,7 +24,7 @@ use crate::segment::derived::DerivedFile;
 use crate::segment::side_file::SideFile;
 use crate::shard::engine::{Engine, Installed};
 use crate::shard::lost::give;
-use crate::shard::operation_ids::Saved;
+use crate::shard::output_files::OutputFiles;
 use crate::shard::part::SharedPart;
 use crate::shard::{Shard, View};
 use crate::sync::{MutexGuard, Ordering};
@@ -49,7 +49,7 @@ pub(crate) struct Finished {
 }
 
 /// Installs a finished job.
-pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
+pub(crate) fn install(engine: &Arc<Engine>, finished: &Finished) -> Result<()> {
     let mut installed = engine.installing.lock();
     let applying = engine.applying.lock();
     let view = engine.view.get();
@@ -81,13 +81,18 @@ pub(crate) fn install(engine: &Engine, finished: &Finished) -> Result<()> {
 }
 
 /// Commits a manifest that reflects everything applied in shards whose active part is empty, so that old log can go.
-pub(crate) fn checkpoint(engine: &Engine) -> Result<()> {
+pub(crate) fn checkpoint(engine: &Arc<Engine>) -> Result<()> {
     let mut installed = engine.installing.lock();
     engine.with_reserve(|| commit(engine, &mut installed))
 }
 
+/// The same for what is not worth the reserve, such as what the clock has learned.
+pub(crate) fn checkpoint_without_reserve(engine: &Arc<Engine>) -> Result<()> {
+    commit(engine, &mut engine.installing.lock())
+}
+
 /// Changes the settings; they survive a power loss when this returns.
-pub(crate) fn change_settings(engine: &Engine, change: impl FnOnce(&Settings) -> Result<Settings>) -> Result<()> {
+pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Settings) -> Result<Settings>) -> Result<()> {
     let mut installed = engine.installing.lock();
     let changed = change(&installed.settings)?;
     if changed == installed.settings {
@@ -105,7 +110,7 @@ pub(crate) fn change_settings(engine: &Engine, change: impl FnOnce(&Settings) ->
 }
 
 /// Commits a manifest of everything that is applied.
-fn commit(engine: &Engine, installed: &mut MutexGuard<'_, Installed>) -> Result<()> {
+fn commit(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>) -> Result<()> {
     let applying = engine.applying.lock();
     let view = engine.view.get();
     let changed = changed_parts(&view);
@@ -213,26 +218,19 @@ impl Changed {
 }
 
 /// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the tombstones
-/// are still to be written.
+/// are still to be written, and no file of the attempt stays.
 pub(super) fn write_and_commit(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     installed: &mut MutexGuard<'_, Installed>,
     view: &View,
     changed: &[Changed],
     finished: Option<&Finished>,
 ) -> Result<()> {
-    let (storage, store_id) = (&*engine.storage, engine.identity.keys.store_id);
-    let saved = engine.operation_ids.save(storage, store_id, view.visible, || engine.new_file_id());
-    let committed = saved.and_then(|saved| {
-        let committed = try_commit(engine, installed, view, changed, finished, &saved);
-        match (&committed, saved.new_file()) {
-            (Ok(()), _) => engine.operation_ids.set_saved(&saved),
-            // Whether a manifest names it is unknown once the engine is fenced.
-            (Err(_), Some(file)) if engine.check_fence().is_ok() => drop(engine.storage.remove(&file)),
-            (Err(_), _) => {}
-        }
-        committed
-    });
+    let mut outputs = OutputFiles::new(engine);
+    let committed = try_commit(engine, installed, view, changed, finished, &mut outputs);
+    if committed.is_ok() {
+        outputs.installed();
+    }
     if committed.is_err() {
         changed.iter().for_each(Changed::set_dirty);
     }
@@ -240,32 +238,38 @@ pub(super) fn write_and_commit(
 }
 
 fn try_commit(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     installed: &mut MutexGuard<'_, Installed>,
     view: &View,
     changed: &[Changed],
     finished: Option<&Finished>,
-    saved: &Saved,
+    outputs: &mut OutputFiles,
 ) -> Result<()> {
+    let (storage, store_id) = (&*engine.storage, engine.identity.keys.store_id);
+    let kind = FileKind::OPERATIONS;
+    let saved = engine.operation_ids.save(storage, store_id, view.visible, || outputs.side(kind.as_str()))?;
     engine.sync_log(view.visible)?;
     let generation = installed.manifest.generation + 1;
     let mut written = Written { generation, ..Written::default() };
     for Changed { part, has_tombstones, missed } in changed {
-        let (store_id, file_id, rows) = (engine.identity.keys.store_id, part.entry.file_id, part.entry.rows);
+        let (file_id, rows) = (part.entry.file_id, part.entry.rows);
         if *has_tombstones {
             let file = DeadFile { store_id, file_id, generation, rows };
-            // Left over from an attempt at the same generation that failed.
+            // Left over from an attempt at the same generation, if it could not be removed then.
             let _ = engine.storage.remove(&file.name());
+            outputs.named(&file.name());
             file.write(&*engine.storage, &part.deaths, view.visible)?;
             written.tombstones.insert(file_id);
         }
         if let Some(content) = missed {
-            let new_id = engine.new_file_id();
-            let length = SideFile { store_id, file_id: new_id, kind: "missed" }.write(&*engine.storage, content)?;
+            let kind = FileKind::MISSED;
+            let new_id = outputs.side(kind.as_str());
+            let length =
+                SideFile { store_id, file_id: new_id, kind: kind.as_str() }.write(&*engine.storage, content)?;
             written.missed.insert(file_id, DerivedFile { file_id: new_id, length });
         }
     }
-    if !changed.is_empty() || finished.is_some() || saved.new_file().is_some() {
+    if !changed.is_empty() || finished.is_some() || saved.is_new() {
         engine.sync_dir()?;
     }
     let checkpoints: Vec<Lsn> = view
@@ -289,17 +293,19 @@ fn try_commit(
     next.settings = installed.settings.clone();
     next.side_files.retain(|side| !side.is_operations());
     next.side_files.extend(saved.files.iter().cloned());
-    make_newest(engine, installed, next)
+    make_newest(engine, installed, next)?;
+    engine.operation_ids.set_saved(&saved);
+    Ok(())
 }
 
 /// Commits a manifest that knows the end of the log, so that an open misses what somebody has cut off or overwritten.
-/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the log was not
-/// written to, or the newest manifest knows its end already.
-pub(crate) fn record_end(engine: &Engine) -> Result<()> {
+/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the newest manifest knows the
+/// end already: of a store that was closed and only read since. What a killed process has left is recorded by whoever closes next.
+pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
     let mut installed = engine.installing.lock();
     let visible = engine.view.get().visible;
-    let is_known = installed.manifest.reflected == visible && installed.manifest.first_log != 0;
-    if is_known || !engine.log.lock().is_started() {
+    let has_new_files = installed.manifest.first_log == 0 && engine.log.lock().is_started();
+    if installed.manifest.reflected == visible && !has_new_files {
         return Ok(());
     }
     engine.sync_log(visible)?;
@@ -310,7 +316,7 @@ pub(crate) fn record_end(engine: &Engine) -> Result<()> {
 }
 
 /// Writes a manifest and gives it its name; what it reflects is durable already.
-fn make_newest(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, mut next: Manifest) -> Result<()> {
+fn make_newest(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>, mut next: Manifest) -> Result<()> {
     let generation = next.generation;
     let clock = engine.clock.state();
     next.clock = clock;
@@ -360,7 +366,7 @@ fn entry_of(part: &SharedPart, before: &[SegmentEntry], written: &Written) -> Se
 }
 
 /// Removes files that neither of the two newest manifests names, and log files that neither needs.
-fn remove_obsolete(engine: &Engine, installed: &mut MutexGuard<'_, Installed>, previous: &Manifest) -> Result<()> {
+fn remove_obsolete(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>, previous: &Manifest) -> Result<()> {
     let needed: HashSet<String> = installed.manifest.files().chain(previous.files()).collect();
     let oldest_log = installed.manifest.first_log.min(previous.first_log);
     let mut obsolete: Vec<String> = std::mem::take(&mut installed.previous_files);

@@ -56,7 +56,8 @@ fn sizes(wanted: u64, smallest: u64) -> impl Iterator<Item = u64> {
 pub(crate) struct LogNeed {
     /// Of its frame.
     pub bytes: u64,
-    pub frees_space: bool,
+    /// One of those that are for log.
+    pub purpose: Purpose,
     /// Room in prepared files: what will be written there must be flushed one day.
     pub unwritten: u64,
 }
@@ -82,9 +83,9 @@ impl Engine {
     }
 
     /// A log file of the smallest regular size that takes frames of `bytes`, which goes unless the log takes it.
-    pub fn prepare_small_log_file(self: &Arc<Self>, bytes: u64, frees_space: bool) -> Result<(OutputFiles, Prepared)> {
+    pub fn prepare_small_log_file(self: &Arc<Self>, bytes: u64, purpose: Purpose) -> Result<(OutputFiles, Prepared)> {
         let mut outputs = OutputFiles::new(self);
-        let need = LogNeed { bytes, frees_space, unwritten: 0 };
+        let need = LogNeed { bytes, purpose, unwritten: 0 };
         let prepared = self.prepare(self.tuning.log_file_min_bytes, need, &mut outputs)?;
         *self.space.log_files.lock() = LogFiles { prepared: 1, size: prepared.bytes(), at: self.clock.monotonic() };
         self.counters.log_files.fetch_add(1, Ordering::Relaxed);
@@ -102,8 +103,8 @@ impl Engine {
         };
         let mut refused = None;
         for size in sizes(regular.max(smallest), smallest) {
-            let (purpose, needed) = needed(size, smallest, need);
-            let asked = self.ask_for_space(purpose, needed, "a log file (wal-*.log)");
+            let needed = needed(size, smallest, need);
+            let asked = self.ask_for_space(need.purpose, needed, "a log file (wal-*.log)");
             match asked.and_then(|()| prepare(size)) {
                 Err(error) if error.kind() == ErrorKind::DiskFull => refused = Some(error),
                 outcome => return outcome,
@@ -112,7 +113,7 @@ impl Engine {
         let refused = refused.unwrap_or_else(|| Error::new(ErrorKind::DiskFull, "there is no room for a log file"));
         self.space.ask_for_relief();
         let reserve = self.reserve_bytes();
-        if !need.frees_space || !self.release_reserve()? {
+        if need.purpose != Purpose::FreeingLog || !self.release_reserve()? {
             return Err(refused);
         }
         // Many deletes share a file.
@@ -144,16 +145,16 @@ impl Engine {
     }
 }
 
-/// What a file of `size` bytes is to be admitted for.
-fn needed(size: u64, smallest: u64, need: LogNeed) -> (Purpose, u64) {
-    if need.frees_space {
+/// What a file of `size` bytes asks for.
+fn needed(size: u64, smallest: u64, need: LogNeed) -> u64 {
+    if need.purpose != Purpose::Log {
         // Deletes share what is left: a file takes a quarter of it, if that is enough for one.
         let parts = if size > smallest { 4 } else { 1 };
-        return (Purpose::FreeingLog, size.saturating_mul(parts));
+        return size.saturating_mul(parts);
     }
     // What is logged is in memory too, and is flushed one day.
     let flush = size.saturating_add(need.unwritten);
-    (Purpose::Log, size.saturating_add(flush).saturating_add(flush / 8))
+    size.saturating_add(flush).saturating_add(flush / 8)
 }
 
 #[cfg(test)]

@@ -87,9 +87,9 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
-    /// The file that was written for it, to be removed if no manifest comes to name it.
-    pub fn new_file(&self) -> Option<String> {
-        self.files.last().filter(|_| self.is_new).map(SideEntry::name)
+    /// Whether a file was written for it.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 }
 
@@ -153,7 +153,7 @@ impl OperationIds {
         storage: &dyn Storage,
         store_id: u64,
         visible: Lsn,
-        new_file_id: impl Fn() -> u64,
+        new_file_id: impl FnOnce() -> u64,
     ) -> Result<Saved> {
         let table = self.table.lock();
         // Where a file cannot be read, it stays named until somebody gives it up.

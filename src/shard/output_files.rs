@@ -3,25 +3,52 @@
 //! Invariants:
 //! * A file is owned from before it is created until [`OutputFiles::installed`]. Every early return between removes it.
 //! * A fence keeps the files: the manifest or a frame may name them. So do a panic and a fork, after which too little is known.
+//! * The space that the job was granted and has not written yet is nobody else's (`src/shard/grants.rs`).
 //! * A file that cannot be removed is an orphan, and the next erasure or open removes it.
 //! * The engine knows the names of all that are owned (`Engine::making`), so that an erasure can tell them from orphans.
 
+use std::fmt;
 use std::sync::Arc;
 
+use crate::error::Result;
+use crate::file_names::segment_name;
 use crate::segment::layout::{blob_name, codes_name, graph_name, truth_name};
 use crate::shard::engine::Engine;
+use crate::shard::grants::Grant;
+use crate::shard::space::Purpose;
 use crate::wal;
 
 /// Owns the files of one job.
 pub(crate) struct OutputFiles {
     engine: Arc<Engine>,
     names: Vec<String>,
+    /// The space for what is to be written next.
+    grant: Option<Grant>,
 }
 
 impl OutputFiles {
     /// No files yet.
     pub fn new(engine: &Arc<Engine>) -> Self {
-        Self { engine: Arc::clone(engine), names: Vec::new() }
+        Self { engine: Arc::clone(engine), names: Vec::new(), grant: None }
+    }
+
+    /// Asks for space for what the job writes next, in the place of what it was granted before, which is written.
+    pub fn ask_for_space(&mut self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
+        self.grant = None;
+        self.grant = Some(self.engine.grant_space(purpose, needed, &self.names, what)?);
+        Ok(())
+    }
+
+    /// The same for a merge, which may have the reserve where it frees at least what it takes.
+    pub fn ask_for_merge(&mut self, needed: u64, inputs: u64) -> Result<()> {
+        self.grant = None;
+        self.grant = self.engine.grant_merge(needed, inputs, &self.names)?;
+        Ok(())
+    }
+
+    /// What was asked for is written.
+    pub fn written(&mut self) {
+        self.grant = None;
     }
 
     /// The id of a new segment, whose truth, codes and blob files are owned.
@@ -44,10 +71,14 @@ impl OutputFiles {
         self.own(|id| vec![wal::file_name(id)])
     }
 
+    /// The id of a new side file of this kind.
+    pub fn side(&mut self, kind: &str) -> u64 {
+        self.own(|id| vec![segment_name(id, kind)])
+    }
+
     /// Owns a file whose name holds no id.
     pub fn named(&mut self, name: &str) {
-        self.engine.making.lock().insert(name.into());
-        self.names.push(name.into());
+        self.add(vec![name.into()]);
     }
 
     /// Removes graphs that were built and are not wanted.
@@ -60,16 +91,21 @@ impl OutputFiles {
 
     /// The files belong to the manifest or to a frame from now on.
     pub fn installed(&mut self) {
+        self.grant = None;
         let names = std::mem::take(&mut self.names);
         self.engine.making.lock().retain(|name| !names.contains(name));
     }
 
     fn own(&mut self, names: impl FnOnce(u64) -> Vec<String>) -> u64 {
         let id = self.engine.new_file_id();
-        let names = names(id);
+        self.add(names(id));
+        id
+    }
+
+    fn add(&mut self, names: Vec<String>) {
+        self.grant.iter().for_each(|grant| grant.add_names(&names));
         self.engine.making.lock().extend(names.iter().cloned());
         self.names.extend(names);
-        id
     }
 
     fn remove(&self, names: Vec<String>) {

@@ -68,7 +68,8 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
 /// What the store knows of the time: the manifest's word, and what the log adds to it.
 fn clock_of(manifest: &Manifest, log: Option<&LogFacts>) -> Option<ClockState> {
     let log_time = log.and_then(|log| log.log_time).or(log_time_of(manifest))?;
-    Some(ClockState { log_time, agreed_micros: manifest.clock.map_or(0, |clock| clock.agreed_micros) })
+    let (agreed_micros, wall) = manifest.clock.map_or((0, i64::MIN), |clock| (clock.agreed_micros, clock.wall));
+    Some(ClockState { log_time, agreed_micros, wall })
 }
 
 /// Opens a segment with its tombstones and what it missed. A damaged or missing one takes its place all the same, and says so when it

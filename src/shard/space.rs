@@ -1,13 +1,14 @@
 //! The one owner of disk space: who may write how much, the reserve for deletes, and how long a refused job waits.
 //!
-//! Purposes have a priority, highest first: the log of writes that free space, manifests and tombstones, the flush of what is in
-//! memory, the log of other writes, merges and derived files, the reserve. Each leaves room for all that come before it.
+//! Purposes have a priority, highest first: the log of writes that free space, manifests and tombstones, the log of what expires, the
+//! flush of what is in memory, merges and derived files, the log of other writes, the reserve. Each leaves room for what comes before it.
 //!
 //! Invariants:
 //! * [`admit`] and [`reserve_size`] are pure. Free bytes are asked for before a file is created, so no job writes
 //!   the disk full to learn that it is full.
 //! * A write that needs new log is refused while what is in memory could not be flushed any more, and nothing of it is written.
-//! * Only a log file for writes that free space, a checkpoint and an install may take the reserve.
+//! * Only a log file for deletes, a commit of a manifest, and a merge that frees at least what it takes may take the reserve. What
+//!   expires by itself leaves it to deletes that somebody asks for.
 //! * A background job that failed is tried again when free space has grown noticeably or after a delay that doubles. With
 //!   `inline_background` there is no delay, so that simulations are deterministic.
 #![allow(clippy::disallowed_methods, reason = "jobs wait in real time, whatever the clock of the store says")]
@@ -18,12 +19,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::RESERVE;
 use crate::shard::View;
 use crate::shard::engine::Engine;
+use crate::shard::grants::{Given, Grant, Grants};
 use crate::shard::log_files::LogFiles;
-use crate::shard::output_files::OutputFiles;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// A failed job waits this long at first, and at most so long where space lacks, or anything else.
 const DELAY: Duration = Duration::from_millis(200);
@@ -35,8 +35,6 @@ const NOTICEABLE_BYTES: u64 = 256 << 10;
 const FLUSH_BYTES: u64 = 8 << 10;
 /// Puts leave a twentieth of the store to merges, and at most this.
 const MERGES_BYTES: u64 = 32 << 20;
-/// Where less is free, a manifest may have failed for want of it.
-const SHORT_BYTES: u64 = 1 << 20;
 /// The smallest log file.
 const DELETES_BYTES: u64 = 12 << 10;
 /// What a manifest takes without segments, with each segment, and what tombstones take for each dead row.
@@ -44,17 +42,22 @@ const MANIFEST_BYTES: u64 = 4 << 10;
 const MANIFEST_SEGMENT_BYTES: u64 = 256;
 const TOMBSTONE_BYTES: u64 = 12;
 
+/// Nobody has looked for the reserve, or somebody failed to change it.
+pub(super) const UNKNOWN: u64 = u64::MAX;
+
 /// What space is for, the highest priority first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Purpose {
-    /// Log of writes that free space.
+    /// Log of deletes.
     FreeingLog,
+    /// Log of the removal of what has expired.
+    ExpiringLog,
     /// What is in memory becomes a segment.
     Flush,
-    /// Log of any other write, and files of imports.
-    Log,
     /// A merge, a graph, codes.
     Merge,
+    /// Log of any other write, and files of imports.
+    Log,
     Reserve,
 }
 
@@ -77,8 +80,8 @@ impl Outlook {
         let Self { manifest, flush, deletes, merges } = *self;
         match purpose {
             Purpose::FreeingLog => 0,
-            Purpose::Flush => manifest,
-            Purpose::Merge => manifest.saturating_add(flush).saturating_add(deletes),
+            Purpose::ExpiringLog | Purpose::Flush => manifest.saturating_add(deletes),
+            Purpose::Merge => self.kept_free(Purpose::Flush).saturating_add(flush),
             Purpose::Log | Purpose::Reserve => self.kept_free(Purpose::Merge).saturating_add(merges),
         }
     }
@@ -122,6 +125,8 @@ pub(crate) enum JobKind {
     Flush,
     /// Of the shard with this number.
     Merge(usize),
+    /// What the house commits: the clock, imports, files that can go.
+    Checkpoint,
     Codes,
     Graphs,
     LogAhead,
@@ -133,6 +138,7 @@ impl fmt::Display for JobKind {
         match self {
             Self::Flush => f.write_str("flush"),
             Self::Merge(shard) => write!(f, "merge of shard {shard}"),
+            Self::Checkpoint => f.write_str("checkpoint"),
             Self::Codes => f.write_str("codes"),
             Self::Graphs => f.write_str("graphs"),
             Self::LogAhead => f.write_str("log file prepared ahead"),
@@ -162,13 +168,28 @@ fn has_grown(then: Option<u64>, now: u64) -> bool {
 }
 
 /// What is known of the reserve and of log files, and which jobs wait.
-#[derive(Default)]
 pub(crate) struct DiskSpace {
     waits: Mutex<BTreeMap<JobKind, Wait>>,
-    /// Bytes of the reserve; `None` before somebody has looked.
-    reserve: Mutex<Option<u64>>,
+    /// Held by whoever changes the reserve, while it is written and synced; nobody else waits for that.
+    pub(super) changing_reserve: Mutex<()>,
+    /// Bytes of the reserve; `UNKNOWN` before somebody has looked.
+    pub(super) reserve: AtomicU64,
     pub(super) log_files: Mutex<LogFiles>,
+    pub(super) grants: Grants,
     relief: AtomicBool,
+}
+
+impl Default for DiskSpace {
+    fn default() -> Self {
+        Self {
+            waits: Mutex::default(),
+            changing_reserve: Mutex::new(()),
+            reserve: AtomicU64::new(UNKNOWN),
+            log_files: Mutex::default(),
+            grants: Grants::default(),
+            relief: AtomicBool::new(false),
+        }
+    }
 }
 
 impl DiskSpace {
@@ -211,7 +232,7 @@ impl Engine {
         segment_bytes(&view).saturating_add(memory_bytes(&view))
     }
 
-    fn outlook(&self) -> Outlook {
+    pub(super) fn outlook(&self) -> Outlook {
         let view = self.view.get();
         let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
         let dead_rows: u64 = segments().map(|part| part.deaths.dead_rows()).sum();
@@ -228,7 +249,28 @@ impl Engine {
 
     /// Fails, as a full disk, if `what` may not have `needed` bytes for `purpose` now.
     pub fn ask_for_space(&self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
-        let free = self.free_bytes();
+        self.admit_beside(&self.space.grants.given.lock(), purpose, needed, what)
+    }
+
+    /// The same for a job that goes on to write files, `names` among them: nobody else is given these bytes until it ends.
+    pub(super) fn grant_space(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        needed: u64,
+        names: &[String],
+        what: impl fmt::Display,
+    ) -> Result<Grant> {
+        let mut given = self.space.grants.given.lock();
+        self.admit_beside(&given, purpose, needed, what)?;
+        Ok(given.note(self, needed, names))
+    }
+
+    fn admit_beside(&self, given: &Given, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
+        let mut free = self.free_bytes();
+        // Merges and imports have left room for what matters more, which need not wait for them.
+        if purpose >= Purpose::Merge && needed > 0 {
+            free = free.saturating_sub(given.outstanding(|| self.storage.list().unwrap_or_default()));
+        }
         match admit(purpose, needed, free, &self.outlook()) {
             Admission::Granted => Ok(()),
             Admission::Refused { kept_free } => Err(Error::new(
@@ -242,14 +284,16 @@ impl Engine {
     }
 
     /// The same for a merge. One that frees at least what it takes may have the reserve for it: deletes alone bring no space back.
-    pub fn ask_for_merge(&self, needed: u64, inputs: u64) -> Result<()> {
-        let refused = match self.ask_for_space(Purpose::Merge, needed, "a merge") {
+    pub(super) fn grant_merge(self: &Arc<Self>, needed: u64, inputs: u64, names: &[String]) -> Result<Option<Grant>> {
+        let refused = match self.grant_space(Purpose::Merge, needed, names, "a merge") {
             Err(error) if error.kind() == ErrorKind::DiskFull && needed <= inputs / 2 => error,
-            outcome => return outcome,
+            outcome => return outcome.map(Some),
         };
         let free = self.free_bytes().saturating_add(self.reserve_bytes());
         let fits = admit(Purpose::Flush, needed, free, &self.outlook()) == Admission::Granted;
-        if fits && self.release_reserve()? { Ok(()) } else { Err(refused) }
+        // What is noted of the reserve's space keeps puts from it.
+        let grant = fits.then(|| self.space.grants.given.lock().note(self, needed, names));
+        if fits && self.release_reserve()? { Ok(grant) } else { Err(refused) }
     }
 
     /// Does a background job, unless it failed of late; remembers how it went.
@@ -272,83 +316,12 @@ impl Engine {
         outcome
     }
 
-    fn may_try(&self, job: JobKind) -> bool {
+    /// Whether a job has not failed of late, or things have changed.
+    pub fn may_try(&self, job: JobKind) -> bool {
         let waits = self.space.waits.lock();
         waits.get(&job).is_none_or(|wait| {
             self.tuning.inline_background || Instant::now() >= wait.until || has_grown(wait.free, self.free_bytes())
         })
-    }
-
-    /// Bytes of the reserve.
-    pub fn reserve_bytes(&self) -> u64 {
-        let mut reserve = self.space.reserve.lock();
-        *reserve.get_or_insert_with(|| {
-            let files = self.storage.list().unwrap_or_default();
-            files.iter().find(|(name, _)| name == RESERVE).map_or(0, |(_, bytes)| *bytes)
-        })
-    }
-
-    /// Lets go of the reserve; whether there was one.
-    pub fn release_reserve(&self) -> Result<bool> {
-        let mut reserve = self.space.reserve.lock();
-        if *reserve == Some(0) || self.storage.remove(RESERVE).is_err() {
-            *reserve = Some(0);
-            return Ok(false);
-        }
-        *reserve = Some(0);
-        drop(reserve);
-        self.sync_dir()?;
-        Ok(true)
-    }
-
-    /// Does `act`, which commits a manifest, and once more with the space of the reserve if that is what it lacked.
-    pub fn with_reserve<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
-        let is_short = || self.free_bytes() < self.outlook().manifest.max(SHORT_BYTES);
-        match act() {
-            Err(error) if error.kind() == ErrorKind::DiskFull && is_short() && self.release_reserve()? => act(),
-            outcome => outcome,
-        }
-    }
-
-    /// Lets the reserve follow the size of the store.
-    pub fn keep_reserve(self: &Arc<Self>) -> Result<()> {
-        let (there, view) = (self.reserve_bytes(), self.view.get());
-        let most = self.tuning.reserve_bytes;
-        let wanted = reserve_size(segment_bytes(&view), most, there, self.free_bytes(), &self.outlook());
-        let Some(wanted) = wanted else { return Ok(()) };
-        let mut reserve = self.space.reserve.lock();
-        let mut outputs = OutputFiles::new(self);
-        if there == 0 {
-            outputs.named(RESERVE);
-        }
-        // After a failure somebody looks again.
-        *reserve = None;
-        self.resize_reserve(there, wanted)?;
-        outputs.installed();
-        *reserve = Some(wanted);
-        Ok(())
-    }
-
-    fn resize_reserve(&self, there: u64, wanted: u64) -> Result<()> {
-        if wanted == 0 {
-            return self.storage.remove(RESERVE);
-        }
-        let file = if there == 0 { self.storage.create(RESERVE) } else { self.storage.open(RESERVE) }?;
-        if wanted < there {
-            file.set_len(wanted)?;
-        }
-        let zeros = vec![0; 1 << 16];
-        let mut end = there;
-        while end < wanted {
-            let bytes = (wanted - end).min(zeros.len() as u64);
-            if let Err(error) = file.write_at(end, &zeros[..bytes as usize]) {
-                // What was there stays, and takes no more than before.
-                let _ = file.set_len(there);
-                return Err(error);
-            }
-            end += bytes;
-        }
-        file.sync_all()
     }
 }
 
@@ -374,14 +347,16 @@ fn memory_bytes(view: &View) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Purpose::{Flush, FreeingLog, Log, Merge, Reserve};
+    use Purpose::{ExpiringLog, Flush, FreeingLog, Log, Merge, Reserve};
 
     #[test]
     fn each_purpose_leaves_room_for_those_before_it() {
         let outlook = Outlook { manifest: 10, flush: 100, deletes: 5, merges: 7 };
         let granted = |purpose, needed, free| admit(purpose, needed, free, &outlook) == Admission::Granted;
         // Purpose, and the least free space with which it may have 20 bytes.
-        for (purpose, least) in [(FreeingLog, 20), (Flush, 30), (Merge, 135), (Log, 142), (Reserve, 142)] {
+        for (purpose, least) in
+            [(FreeingLog, 20), (ExpiringLog, 35), (Flush, 35), (Merge, 135), (Log, 142), (Reserve, 142)]
+        {
             assert!(granted(purpose, 20, least), "{purpose:?}");
             assert!(!granted(purpose, 20, least - 1), "{purpose:?}");
             assert!(granted(purpose, 0, 0), "{purpose:?}: what needs nothing, such as dropping a segment");

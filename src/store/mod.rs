@@ -35,7 +35,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::shard::decide::{Write, Written};
 use crate::shard::engine::Engine;
-use crate::shard::install::{change_settings, checkpoint, record_end};
+use crate::shard::install::{change_settings, checkpoint_without_reserve, record_end};
 use crate::shard::operation_ids::OperationId;
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_namespace};
@@ -318,11 +318,14 @@ impl Handle {
         self.engine.clock.reading();
         if self.engine.check_fence().is_ok() && self.engine.clock.has_unsaved_agreement() {
             // A full disk keeps no store open; the clock is only believed later then.
-            let _ = checkpoint(&self.engine);
+            let _ = checkpoint_without_reserve(&self.engine);
         }
+        let only_read = !self.engine.log.lock().is_started();
         let recorded = match self.engine.check_fence().and_then(|()| record_end(&self.engine)) {
             // Everything is durable all the same; only what somebody cuts off later would not be missed.
             Err(error) if error.kind() == ErrorKind::DiskFull => Ok(()),
+            // A directory that cannot be written to can be read all the same.
+            Err(_) if only_read && self.engine.check_fence().is_ok() => Ok(()),
             other => other,
         };
         let closed = {

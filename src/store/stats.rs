@@ -83,9 +83,9 @@ pub struct Stats {
     /// Why background work last failed; it is tried again.
     pub background_error: Option<String>,
     /// What the store makes of the wall clock: `ok`, or how far it is ahead of the last write and the time that has passed since, and for
-    /// how long it has agreed with the monotonic clock. Nothing is removed while it is ahead.
+    /// how long it has agreed with the monotonic clock; or how far log time is ahead of it. Nothing is removed while that is so.
     pub clock: String,
-    /// By how much, if it is ahead.
+    /// By how much, if it is ahead; less than nothing where log time is ahead of it.
     pub clock_ahead_seconds: Option<f64>,
     /// Segments that cannot be read, and derived files that are scanned around.
     pub damage: Vec<String>,

@@ -96,7 +96,7 @@ pub(crate) use operations::{
     Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_body, decode_operations, encode_extensions,
     encode_files, encode_operation,
 };
-pub(crate) use replay::{LogFacts, Tail, inspect, inspect_after, visit};
+pub(crate) use replay::{KnownTime, LogFacts, Tail, inspect, inspect_after, visit};
 pub(crate) use salvage::{Remains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
 pub(crate) use syncer::Syncer;

@@ -94,13 +94,21 @@ pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) 
     inspect_after(storage, store_id, first_file_id, None)
 }
 
-/// The same where the log time before these files is known.
+/// A log time that is known to hold what all frames up to an LSN say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KnownTime {
+    pub log_time: i64,
+    pub through: Lsn,
+}
+
+/// The same where log time is known up to somewhere in these files: only later frames raise it, for somebody may have set it back.
 pub(crate) fn inspect_after(
     storage: &dyn Storage,
     store_id: u64,
     first_file_id: u64,
-    log_time: Option<i64>,
+    known: Option<KnownTime>,
 ) -> Result<LogFacts> {
+    let (log_time, timed) = (known.map(|known| known.log_time), known.map_or(0, |known| known.through));
     let listed = storage.list()?;
     let doubt = listed.iter().any(|(name, _)| name == DOUBT_NAME);
     let mut ids: Vec<u64> = listed.iter().filter_map(|(name, _)| file_id(name)).collect();
@@ -121,7 +129,7 @@ pub(crate) fn inspect_after(
         doubt,
     };
     ids.retain(|&id| id >= first_file_id);
-    let mut inspection = Inspection { storage, store_id, facts, log_time_is_vague: false };
+    let mut inspection = Inspection { storage, store_id, facts, timed, log_time_is_vague: false };
     inspection.facts.tail = match inspection.read_headers(&ids, first_file_id)? {
         Ok(used) => inspection.read_files(&used)?,
         Err(tail) => tail,
@@ -166,6 +174,8 @@ struct Inspection<'a> {
     storage: &'a dyn Storage,
     store_id: u64,
     facts: LogFacts,
+    /// Frames up to it say nothing new of log time.
+    timed: Lsn,
     /// Log time comes from a file before the first one alone, and may have leapt there.
     log_time_is_vague: bool,
 }
@@ -257,7 +267,8 @@ impl Inspection<'_> {
         self.facts.last_lsn = base.last_lsn;
         self.facts.durable_lsn = base.last_lsn;
         self.facts.newest_clock = base.clock;
-        if base.file != 0 {
+        let is_timed = self.facts.log_time.is_some() && base.last_lsn <= self.timed;
+        if base.file != 0 && !is_timed {
             self.log_time_is_vague = self.facts.log_time.is_none();
             self.facts.log_time = Some(log_time_after(self.facts.log_time, base.clock));
         }
@@ -300,16 +311,22 @@ impl Inspection<'_> {
     fn accept(&mut self, header: &FrameHeader, end: u64) {
         self.facts.last_lsn = header.last_lsn();
         self.facts.newest_clock = header.clock;
-        let vague = std::mem::take(&mut self.log_time_is_vague);
-        // A frame that is a day behind shows that the clock before it was wrong.
-        let before =
-            self.facts.log_time.filter(|&before| !vague || before.saturating_sub(header.clock) <= CLOCK_LEAP_MAX);
-        self.facts.log_time = Some(log_time_after(before, header.clock));
+        if header.last_lsn() > self.timed {
+            self.raise_log_time(header);
+        }
         self.facts.durable_lsn = self.facts.durable_lsn.max(header.durable_lsn);
         self.facts.chain = header.extend(self.facts.chain);
         if let Some(file) = self.facts.files.last_mut() {
             (file.end, file.last_lsn) = (end, header.last_lsn());
         }
+    }
+
+    fn raise_log_time(&mut self, header: &FrameHeader) {
+        let vague = std::mem::take(&mut self.log_time_is_vague);
+        // A frame that is a day behind shows that the clock before it was wrong.
+        let before =
+            self.facts.log_time.filter(|&before| !vague || before.saturating_sub(header.clock) <= CLOCK_LEAP_MAX);
+        self.facts.log_time = Some(log_time_after(before, header.clock));
     }
 
     /// What lies behind the last frame of the last file.

@@ -526,25 +526,30 @@ fn a_large_body_is_written_from_where_it_is() {
 #[test]
 fn a_frame_that_leaps_does_not_raise_log_time() {
     const HOUR: i64 = 3_600 * 1_000_000;
-    let read = |clocks: &[i64], before: Option<i64>| {
+    let read = |clocks: &[i64], before: Option<(i64, Lsn)>| {
         let storage = SimStorage::new(10);
         let mut writer = started(&storage, 1, 1 << 20);
         for &hour in clocks {
             let frame = Frame { clock: hour * HOUR, ..frame(writer.last_lsn() + 1, &[delete(1)]) };
             writer.write(&[frame], 0).unwrap();
         }
-        let facts = inspect_after(&storage, STORE, 0, before.map(|hour| hour * HOUR)).unwrap();
+        let known = before.map(|(hour, through)| KnownTime { log_time: hour * HOUR, through });
+        let facts = inspect_after(&storage, STORE, 0, known).unwrap();
         facts.log_time.map(|micros| micros / HOUR)
     };
     for (clocks, before, log_time) in [
         (&[][..], None, None),
-        (&[], Some(7), Some(7)),
+        (&[], Some((7, 0)), Some(7)),
         (&[100, 101], None, Some(101)),
         (&[100, 9_000, 101], None, Some(101)),
-        (&[9_000, 101], Some(100), Some(101)),
-        (&[124], Some(100), Some(124)),
-        (&[125], Some(100), Some(100)),
-        (&[124, 148, 1], Some(100), Some(148)),
+        (&[9_000, 101], Some((100, 0)), Some(101)),
+        (&[124], Some((100, 0)), Some(124)),
+        (&[125], Some((100, 0)), Some(100)),
+        (&[124, 148, 1], Some((100, 0)), Some(148)),
+        // Log time was set back after the first two, which say nothing new.
+        (&[110, 120], Some((100, 2)), Some(100)),
+        (&[110, 120, 101], Some((100, 2)), Some(101)),
+        (&[110, 120, 101], Some((100, 1)), Some(120)),
     ] {
         assert_eq!(read(clocks, before), log_time, "{clocks:?} after {before:?}");
     }

@@ -59,10 +59,13 @@ impl Worker {
         let view = self.engine.view.get();
         let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
         if let Some(due) = self.engine.accounts.take_due() {
-            if let Some(part) = parts.find(|part| part.entry.file_id == due.file_id)
-                && !self.mend(part, &[part.put_off(), &[due.wanted()]].concat(), cores)?
-            {
-                self.engine.accounts.put_back(due);
+            if let Some(part) = parts.find(|part| part.entry.file_id == due.file_id) {
+                let mended = self.mend(part, &[part.put_off(), &[due.wanted()]].concat(), cores);
+                // What it has earned is lost only with a graph, or where damage allows none.
+                if mended.as_ref().map_or_else(|error| error.kind() != ErrorKind::Damaged, |built| !built) {
+                    self.engine.accounts.put_back(due);
+                }
+                mended?;
             }
             return Ok(true);
         }
@@ -70,11 +73,14 @@ impl Worker {
         let mut outcome = Ok(false);
         for part in parts.filter(|part| part.take_look()) {
             outcome = self.mend(part, part.put_off(), cores).map(|_| true);
-            if !outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
+            let Err(error) = &outcome else { break };
+            if error.kind() != ErrorKind::Damaged {
+                waiting.push(part);
+            }
+            if error.kind() != ErrorKind::DiskFull {
                 break;
             }
             // Those behind it may need less room.
-            waiting.push(part);
         }
         waiting.iter().for_each(|part| part.look_again());
         outcome

@@ -3,6 +3,7 @@
 //! Invariants:
 //! * Nothing here waits for a merge or for a graph, so that a long build holds up none of it.
 //! * A sweep that the clock does not allow holds up nothing else.
+//! * What is written here waits after a failure like every other job: flushes with those of the flush thread, all else as one job.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,26 +21,34 @@ impl Worker {
         self.bury();
         self.relieve();
         let now = self.engine.clock.monotonic();
-        let clock = self.keep_clock();
+        // Agreement is counted whether or not anything may be written.
+        self.engine.clock.reading();
         let expired = self.sweep_if_due(now, swept);
-        self.keep_files(now, idle).and(clock).and(expired)
-    }
-
-    fn keep_files(&self, now: Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
-        self.adopt_imports()?;
-        self.relieve_log()?;
+        let idles = self.has_idled(now, idle);
+        let files = self.engine.attempt(JobKind::Checkpoint, || self.keep_files(idles));
         // Without a reserve deletes may fail one day, which is no reason to stop anything now; stats say why it waits.
         let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
+        files.and(expired)
+    }
+
+    /// One job, so that what succeeds does not end the wait of what failed.
+    fn keep_files(&self, idles: bool) -> Result<()> {
+        // What is idle lets go of files first: the others may need their space.
+        let settled = if idles { self.settle() } else { Ok(()) };
+        let clock = self.keep_clock();
+        settled.and(clock).and(self.adopt_imports()).and(self.relieve_log())
+    }
+
+    /// Whether nothing was written for a while.
+    fn has_idled(&self, now: Duration, idle: &mut Option<(Lsn, Duration)>) -> bool {
         let visible = self.engine.view.get().visible;
         match *idle {
-            Some((lsn, since)) if lsn == visible => {
-                if now.saturating_sub(since) >= self.engine.tuning.idle_checkpoint {
-                    self.settle()?;
-                }
+            Some((lsn, since)) if lsn == visible => now.saturating_sub(since) >= self.engine.tuning.idle_checkpoint,
+            _ => {
+                *idle = Some((visible, now));
+                false
             }
-            _ => *idle = Some((visible, now)),
         }
-        Ok(())
     }
 
     /// Commits a manifest behind imports where that takes no seal, so that an open need not look up every key of theirs.
@@ -69,7 +78,9 @@ impl Worker {
     pub(super) fn relieve(&self) {
         if self.engine.space.wants_relief() {
             let frees_log = self.engine.log.lock().freed_by_checkpoint() > 0;
-            let relieved = if frees_log { self.checkpoint_if_behind() } else { Ok(()) };
+            let relieved = self
+                .engine
+                .attempt(JobKind::Checkpoint, || if frees_log { self.checkpoint_if_behind() } else { Ok(()) });
             if let Err(error) = relieved {
                 self.engine.set_background_error(Some(&error));
             }
@@ -90,13 +101,20 @@ impl Worker {
         self.advance(|index| holds_back[index])
     }
 
-    /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names.
+    /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names. These go first,
+    /// since a full disk has room for a manifest when it has none for a flush.
     fn settle(&self) -> Result<()> {
-        self.checkpoint_if_behind()?;
-        if self.pipeline.shrink_log()? {
-            checkpoint(&self.engine)?;
-            checkpoint(&self.engine)?;
-        }
+        let let_go = self.let_go();
+        let flushed = self.checkpoint_if_behind();
+        let shrunk = self.pipeline.shrink_log().and_then(|turned| match turned {
+            true => checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)),
+            false => Ok(()),
+        });
+        let_go.and(flushed).and(shrunk)
+    }
+
+    /// Commits a manifest if that lets go of files of the one before the newest.
+    fn let_go(&self) -> Result<()> {
         let holds_back = {
             let installed = self.engine.installing.lock();
             let named: HashSet<String> = installed.manifest.files().collect();
@@ -112,8 +130,12 @@ impl Worker {
     /// Seals the chosen shards and commits twice, so that the log before what they hold now can go.
     fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
         let view = self.engine.view.get();
-        if self.engine.installing.lock().manifest.checkpoint() < view.visible {
-            self.seal_shards(chosen)?;
+        let is_behind = self.engine.installing.lock().manifest.checkpoint() < view.visible;
+        if is_behind && self.engine.may_try(JobKind::Flush) {
+            let flush = || self.engine.attempt(JobKind::Flush, || self.seal_next());
+            if !self.seal_shards(chosen, flush)? {
+                return Ok(());
+            }
             checkpoint(&self.engine)?;
             checkpoint(&self.engine)?;
         }

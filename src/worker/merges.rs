@@ -84,7 +84,7 @@ impl Worker {
             if self.young(&view, shard).is_empty() {
                 break;
             }
-            self.seal_shards(|index| index == shard)?;
+            self.seal_shards(|index| index == shard, || self.seal_next())?;
             checkpoint(&self.engine)?;
         }
         Ok(())
@@ -106,7 +106,7 @@ impl Worker {
         let merged = BlobPlan::new(&sources, base, (allowed, files_max), &go_on).and_then(|blobs| {
             let needed = merge::living_bytes(&sources, inputs.iter().map(|part| part.entry.length), base, &blobs)?;
             let input_bytes = inputs.iter().map(|part| part.entry.bytes() + part.blob_bytes().dead).sum();
-            self.engine.ask_for_merge(needed, input_bytes)?;
+            outputs.ask_for_merge(needed, input_bytes)?;
             let (info, rows) = merge::write(&self.output(outputs.segment()), &sources, base, &blobs)?;
             Ok((info, rows, blobs))
         });

@@ -142,17 +142,21 @@ impl Worker {
     pub(super) fn remove_strays(&self) -> Result<()> {
         // A graph that is being built may be of vectors that are gone; its job finds out when it is done.
         drop(self.building.lock());
-        // The files of an import are in no manifest between its frame and the next commit.
-        let _imports = self.pipeline.pause_imports();
         let engine = &self.engine;
         let installed = engine.installing.lock();
         let listed = engine.storage.list()?;
-        let view = engine.view.get();
-        let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
-        let mut needed: HashSet<String> = installed.manifest.files().chain(in_view).collect();
-        needed.extend(installed.previous_files.iter().cloned());
-        needed.extend(engine.making.lock().iter().cloned());
+        // In the order in which files change hands, so that none is missed on its way.
+        let mut needed: HashSet<String> = engine.making.lock().iter().cloned().collect();
+        needed.extend(engine.importing.lock().names.iter().cloned());
         needed.extend(engine.log.lock().ids().into_iter().map(crate::wal::file_name));
+        let view = engine.view.get();
+        needed.extend(
+            view.shards
+                .iter()
+                .flat_map(|shard| &shard.segments)
+                .flat_map(|part| part.entry.file_names().collect::<Vec<_>>()),
+        );
+        needed.extend(installed.manifest.files().chain(installed.previous_files.iter().cloned()));
         let newest = installed.manifest.generation;
         for (name, _) in listed {
             let is_stray = match parse_name(&name) {
@@ -179,13 +183,9 @@ impl Worker {
 
     /// Gives shards bounds that name nothing that is gone.
     pub(super) fn shorten_bounds(&self) -> Result<()> {
-        if self.engine.view.get().with_short_bounds().is_none() {
-            return Ok(());
-        }
-        // An import has cut its files by the bounds that there are.
-        let _imports = self.pipeline.pause_imports();
         let applying = self.engine.applying.lock();
-        let Some(view) = self.engine.view.get().with_short_bounds() else { return Ok(()) };
+        let view = self.engine.view.get().with_short_bounds(&self.engine.importing.lock());
+        let Some(view) = view else { return Ok(()) };
         let crowded = self.engine.still_crowded(&view);
         self.engine.publish(view, crowded);
         drop(applying);

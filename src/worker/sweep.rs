@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Worker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shard::decide::{Write, Written};
-use crate::shard::install::checkpoint;
+use crate::shard::install::{checkpoint, checkpoint_without_reserve};
 use crate::sync::Ordering;
 use crate::types::Scope;
 
@@ -72,6 +72,8 @@ impl Worker {
             };
             self.engine.counters.swept.fetch_add(deleted, Ordering::Relaxed);
             swept += deleted;
+            // A sweep may be long, and writers may wait for log.
+            self.relieve();
             let is_stuck = full && deleted == 0;
             if is_stuck || !full {
                 // Where the clock jumped before the commit, nothing was deleted: that is no success.
@@ -133,7 +135,7 @@ impl Worker {
     /// Looks at the clock, so that its agreement is counted though nobody writes, and keeps what that led to.
     pub fn keep_clock(&self) -> Result<()> {
         self.engine.clock.reading();
-        if self.engine.clock.is_unsaved() { checkpoint(&self.engine) } else { Ok(()) }
+        if self.engine.clock.is_unsaved() { checkpoint_without_reserve(&self.engine) } else { Ok(()) }
     }
 
     /// Takes the wall clock for right, durably.

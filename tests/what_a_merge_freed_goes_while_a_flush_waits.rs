@@ -1,0 +1,76 @@
+//! On a full disk the space that a merge freed is one manifest away. That manifest is committed though what is in memory cannot be
+//! flushed and though the log cannot be made smaller.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{namespace, simulated, tiny_without_vectors};
+use vecmem::testing::SimStorage;
+use vecmem::{ErrorKind, Options, Put, Scope, Store, Tuning};
+
+fn put(store: &Store, label: &str, number: u64) {
+    let json = format!("{{\"text\":\"{}\"}}", "x".repeat(2_000));
+    store.put(Put::new(&namespace([label]), number.to_string(), json)).unwrap();
+}
+
+fn options(inline_background: bool) -> Options {
+    let tuning = Tuning {
+        inline_background,
+        active_rows: 1_000,
+        active_bytes: 1 << 20,
+        blob_value_bytes: 1 << 20,
+        log_total_bytes: 1 << 30,
+        reserve_bytes: 16 << 20,
+        idle_checkpoint: Duration::from_secs(1),
+        ..Tuning::tiny()
+    };
+    tiny_without_vectors().tuning(tuning)
+}
+
+fn segment_bytes(storage: &SimStorage) -> usize {
+    let truths = storage.names().into_iter().filter(|name| name.ends_with(".truth"));
+    truths.map(|name| storage.read_file(&name).map_or(0, |bytes| bytes.len())).sum()
+}
+
+/// A full disk: a segment of which 5 % live, and more in memory than can be flushed.
+fn prepare(store: &Store, storage: &SimStorage) {
+    (0..1_000).for_each(|number| put(store, if number % 20 == 0 { "stays" } else { "goes" }, number));
+    store.compact().unwrap();
+    (0..300).for_each(|number| put(store, "memory", number));
+    assert!(segment_bytes(storage) > 2_000_000);
+}
+
+#[test]
+fn in_the_background_of_an_idle_store() {
+    let (store, storage, clock) = simulated(options(false));
+    prepare(&store, &storage);
+    let since = Instant::now();
+    while !storage.names().iter().any(|name| name.contains("reserve")) {
+        assert!(since.elapsed() < Duration::from_secs(30), "{:?}", storage.names());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    storage.set_capacity(storage.used_bytes() + 1_000);
+    store.delete_range(&Scope::from(&namespace(["goes"]))).unwrap();
+    let since = Instant::now();
+    while segment_bytes(&storage) > 1_000_000 {
+        assert!(since.elapsed() < Duration::from_secs(30), "{:#?} {:?}", store.stats().unwrap(), storage.names());
+        clock.advance(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn in_a_compaction_that_says_what_it_could_not_do() {
+    let (store, storage, _) = simulated(options(true));
+    prepare(&store, &storage);
+    store.run_background();
+    // Nothing merges in the meantime: the delete waits in memory, too.
+    storage.set_capacity(storage.used_bytes() + 1_000);
+    store.delete_range(&Scope::from(&namespace(["goes"]))).unwrap();
+    let error = store.compact().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+    assert!(segment_bytes(&storage) < 1_000_000, "{error}: {:?}", storage.names());
+    assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+}
