@@ -73,7 +73,7 @@ impl Store {
     /// Removes expired items now; returns how many.
     ///
     /// Errors: `Busy` where the wall clock is more than a day ahead of the last write and the time that has passed since, or behind. It, or the
-    /// clock of that write, may be wrong, so nothing is removed until it has agreed with the monotonic clock for [`Options::clock_grace`], or [`Store::accept_clock`] is called.
+    /// clock of that write, may be wrong, so nothing is removed until it has agreed with the monotonic clock for [`Options::clock_grace`](crate::Options::clock_grace), or [`Store::accept_clock`] is called.
     pub fn sweep(&self) -> Result<u64> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
