@@ -72,6 +72,7 @@ impl Run {
             Err(error) if !self.storage.fault_struck() => Err(format!("failed and nothing struck: {error}")),
             Err(error) if error.kind() == ErrorKind::Fenced => {
                 if !std::mem::replace(&mut self.fenced, true) {
+                    self.take_swept(store, operation)?;
                     next.apply(operation, self.clock.now());
                     self.under_way = vec![next, self.model.with_touches_only(self.clock.now())];
                 }
@@ -79,14 +80,8 @@ impl Run {
             }
             Err(_) if self.fenced => Err("failed otherwise than as fenced, although it is".into()),
             Err(error) => {
-                // A compaction, or a sweep, that fails later on has removed what had expired all the same.
-                let sweeps = matches!(operation, Operation::Compact | Operation::Sweep);
-                if sweeps && next.apply(operation, self.clock.now()) != Outcome::Swept(0) {
-                    let lsn = store.stats().map_err(|error| error.to_string())?.visible_lsn;
-                    if lsn == next.lsn {
-                        self.model = next;
-                        return typed(error.kind());
-                    }
+                if self.take_swept(store, operation)? {
+                    return typed(error.kind());
                 }
                 // Only what needs log space drops the touches that wait.
                 if !matches!(operation, Operation::Compact | Operation::Setting(..)) {
@@ -95,6 +90,21 @@ impl Run {
                 typed(error.kind())
             }
         }
+    }
+
+    /// A compaction, or a sweep, that fails later on has removed what had expired all the same: whether this one has.
+    fn take_swept(&mut self, store: &Store, operation: &Operation) -> Result<bool, String> {
+        let mut swept = self.model.clone();
+        let sweeps = matches!(operation, Operation::Compact | Operation::Sweep);
+        if !sweeps || swept.apply(operation, self.clock.now()) == Outcome::Swept(0) {
+            return Ok(false);
+        }
+        let lsn = store.stats().map_err(|error| error.to_string())?.visible_lsn;
+        let has_swept = lsn > self.model.lsn && lsn == swept.lsn;
+        if has_swept {
+            self.model = swept;
+        }
+        Ok(has_swept)
     }
 
     /// What a reopened store may hold.
