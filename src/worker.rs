@@ -292,14 +292,7 @@ impl Worker {
     /// of goes before graphs are built, and also where something else fails. What has expired is removed first, if the clock allows.
     pub fn compact(&self) -> Result<CompactReport> {
         let report = self.sweep_first()?;
-        let left = self.leave_log_behind();
-        let merged = self.merge_everything();
-        let settled = self.settle_log().or_else(|error| {
-            // What the merges replaced is named by older manifests only.
-            checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(Err(error))
-        });
-        let freed = settled.and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
-        left.and(merged).and(freed)?;
+        self.rewrite_and_let_go(Self::merge_everything)?;
         let graphs = self.build_graphs(Cores::All);
         checkpoint(&self.engine).and(graphs)?;
         Ok(report)

@@ -133,6 +133,8 @@ fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
             break;
         }
         storage.clear_faults();
+        // A flush that fails holds up no merge: the next compaction then merges once more, with what is flushed by then.
+        let merges_max = if outcome.is_ok() { 1 } else { 2 };
         match outcome {
             Ok(_) => {
                 went_on += 1;
@@ -145,7 +147,8 @@ fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
             }
         }
         let stats = store.stats().unwrap();
-        assert_eq!((stats.segments, stats.merges, stats.graphs), (1, 1, 2), "create {create}");
+        assert_eq!((stats.segments, stats.graphs), (1, 2), "create {create}");
+        assert!((1..=merges_max).contains(&stats.merges), "create {create}: {} merges", stats.merges);
         for scope in [Scope::Store, Scope::from(&large)] {
             assert_eq!(paths(&store, &scope), ["walk"], "create {create}, {scope:?}");
         }

@@ -23,8 +23,10 @@ fn is_synced(events: &[Event]) -> bool {
 fn syncs_go_on_while_a_log_file_is_prepared() {
     on_both_disks(|disk, storage| {
         let (storage, watch) = watched(storage);
-        // A checkpoint of an idle store would sync the log as well.
-        let tuning = Tuning { idle_checkpoint: 60 * LIMIT, ..Tuning::default() };
+        // A checkpoint of an idle store would sync the log as well. In files of one size two hold all that is written here, so nobody but
+        // the background prepares the third.
+        let sizes = Tuning { log_file_min_bytes: 1 << 20, log_file_max_bytes: 1 << 20, ..Tuning::default() };
+        let tuning = Tuning { idle_checkpoint: 60 * LIMIT, ..sizes };
         let options = Options::new().durability(Durability::Os).sync_every(Duration::from_millis(5)).tuning(tuning);
         let store = open_with(storage, Arc::new(SystemClock), options).unwrap();
         let home = namespace(["a"]);

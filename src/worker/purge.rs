@@ -39,11 +39,11 @@ impl Worker {
     pub fn erase(&self, interval: &Interval) -> Result<Erased> {
         let mut before = self.file_names()?;
         let mut erased = Erased::default();
-        self.leave_log_behind()?;
-        before.append(&mut self.file_names()?);
-        let rewritten = self.rewrite_holders(interval, &mut erased);
-        let settled = self.settle_log().and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
-        rewritten.and(settled)?;
+        self.rewrite_and_let_go(|worker| {
+            // What was flushed just now may be rewritten too.
+            before.append(&mut worker.file_names()?);
+            worker.rewrite_holders(interval, &mut erased)
+        })?;
         let after = self.file_names()?;
         // The reserve comes and goes, and a manifest is renamed.
         let is_counted = |name: &&String| {
@@ -57,14 +57,27 @@ impl Worker {
         Ok(self.engine.storage.list()?.into_iter().map(|(name, _)| name).collect())
     }
 
+    /// Writes what is in memory to segments, rewrites what holds something dead, and lets go of all that is not needed then. What fails holds up
+    /// nothing behind it, which may be what frees the space that was missing, and is told in the end.
+    pub(super) fn rewrite_and_let_go(&self, rewrite: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let left = self.leave_log_behind();
+        let rewritten = rewrite(self);
+        let settled = self.settle_log().or_else(|error| {
+            // What was replaced is named by older manifests only.
+            checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(Err(error))
+        });
+        let freed = settled.and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
+        left.and(rewritten).and(freed)
+    }
+
     /// Turns to a new log file, and writes what is in memory to segments, so that the files before can go.
-    pub(super) fn leave_log_behind(&self) -> Result<()> {
+    fn leave_log_behind(&self) -> Result<()> {
         self.pipeline.rotate_log()?;
         self.seal_everything()
     }
 
     /// Commits manifests until neither of the two newest needs a log file from before the last rotation.
-    pub(super) fn settle_log(&self) -> Result<()> {
+    fn settle_log(&self) -> Result<()> {
         let rotated_at: Lsn = self.engine.log.lock().current_file_begins_after();
         for _ in 0..ROUNDS_MAX {
             if self.engine.installing.lock().manifest.checkpoint() >= rotated_at {
@@ -139,7 +152,7 @@ impl Worker {
 
     /// Removes every file of ours that nothing needs: what could not be removed when its time came, and what failed jobs left behind. The
     /// caller has committed two manifests since the log began in its file. Then makes all removals so far durable.
-    pub(super) fn remove_strays(&self) -> Result<()> {
+    fn remove_strays(&self) -> Result<()> {
         // A graph that is being built may be of vectors that are gone; its job finds out when it is done.
         drop(self.building.lock());
         let engine = &self.engine;
@@ -182,7 +195,7 @@ impl Worker {
     }
 
     /// Gives shards bounds that name nothing that is gone.
-    pub(super) fn shorten_bounds(&self) -> Result<()> {
+    fn shorten_bounds(&self) -> Result<()> {
         let applying = self.engine.applying.lock();
         let view = self.engine.view.get().with_short_bounds(&self.engine.importing.lock());
         let Some(view) = view else { return Ok(()) };

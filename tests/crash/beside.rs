@@ -11,7 +11,7 @@ use vecmem::{Condition, ImportOptions, Options, Store};
 
 use super::START;
 use super::history::{History, do_both, open};
-use super::model::{Key, Model, covers};
+use super::model::{Key, Model};
 use super::operations::{Change, Generator, Operation, PutChange, import};
 
 /// A run under way, and what may be found after a crash.
@@ -58,11 +58,12 @@ impl Recorder {
         let mut written = Written::default();
         let hook = || {
             for operation in others {
-                written.note(operation, &self.model);
+                let before: Vec<Key> = self.model.items.keys().cloned().collect();
                 let done = do_both(&self.store, &self.clock, &mut self.model, operation);
                 if outcome.is_ok() {
                     outcome = done.map_err(|why| format!("{operation:?}: {why}"));
                 }
+                written.note(operation, before, &self.model);
                 self.note(matches!(operation, Operation::Flush));
             }
         };
@@ -87,17 +88,12 @@ struct Written {
 }
 
 impl Written {
-    fn note(&mut self, operation: &Operation, before: &Model) {
-        match operation {
-            Operation::Write(Change::Put(put)) => drop(self.keys.insert(put.key.clone())),
-            Operation::Write(Change::Delete { key, .. }) if before.items.contains_key(key) => {
-                self.keys.insert(key.clone());
-            }
-            Operation::DeleteRange(scope) => {
-                self.keys.extend(before.items.keys().filter(|(namespace, _)| covers(scope, namespace)).cloned());
-            }
-            _ => {}
+    /// A put writes its key; whatever removes items, a compaction that sweeps among them, writes theirs.
+    fn note(&mut self, operation: &Operation, before: Vec<Key>, after: &Model) {
+        if let Operation::Write(Change::Put(put)) = operation {
+            self.keys.insert(put.key.clone());
         }
+        self.keys.extend(before.into_iter().filter(|key| !after.items.contains_key(key)));
     }
 
     fn has(&self, key: &Key) -> bool {
