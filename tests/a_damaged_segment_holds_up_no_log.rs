@@ -6,8 +6,8 @@ mod common;
 use std::path::Path;
 
 use common::{assert_unchanged, namespace, numbered, reopened, simulated, tiny};
-use vecmem::testing::{Loss, SimStorage};
-use vecmem::{ErrorKind, Metric, Options, ReadOptions, Scope, Store, Tuning};
+use vecmem::testing::{Loss, SimClock, SimStorage};
+use vecmem::{ErrorKind, Metric, Namespace, Options, ReadOptions, Scope, Store, Tuning};
 
 /// Damages every block of the body.
 fn damaged(bytes: &[u8]) -> Vec<u8> {
@@ -18,6 +18,30 @@ fn damaged(bytes: &[u8]) -> Vec<u8> {
 
 fn truth_of(storage: &SimStorage) -> String {
     storage.names().into_iter().find(|name| name.ends_with(".truth")).unwrap()
+}
+
+/// A store whose only segment is damaged, and whose log deletes `3` and replaces `4` in it.
+struct Wrecked {
+    storage: SimStorage,
+    clock: SimClock,
+    truth: String,
+    whole: Vec<u8>,
+}
+
+fn wrecked(home: &Namespace) -> Wrecked {
+    let (store, storage, clock) = simulated(tiny(1, Metric::Dot));
+    for number in 0..20 {
+        store.put(numbered(home, number.to_string(), number)).unwrap();
+    }
+    store.compact().unwrap();
+    store.delete(home, "3").unwrap();
+    store.put(numbered(home, "4", 400)).unwrap();
+    let storage = storage.crash(Loss::None, 0);
+    drop(store);
+    let truth = truth_of(&storage);
+    let whole = storage.read_file(&truth).unwrap();
+    storage.write_file(&truth, &damaged(&whole));
+    Wrecked { storage, clock, truth, whole }
 }
 
 #[test]
@@ -89,19 +113,8 @@ fn the_log_shrinks_and_a_restored_file_has_missed_nothing() {
 #[test]
 fn a_power_loss_at_any_sync_keeps_what_was_missed() {
     let options = || tiny(1, Metric::Dot);
-    let (store, storage, clock) = simulated(options());
     let (a, b) = (namespace(["a"]), namespace(["b"]));
-    for number in 0..20 {
-        store.put(numbered(&a, number.to_string(), number)).unwrap();
-    }
-    store.compact().unwrap();
-    store.delete(&a, "3").unwrap();
-    store.put(numbered(&a, "4", 400)).unwrap();
-    let wrecked = storage.crash(Loss::None, 0);
-    drop(store);
-    let truth = truth_of(&wrecked);
-    let whole = wrecked.read_file(&truth).unwrap();
-    wrecked.write_file(&truth, &damaged(&whole));
+    let Wrecked { storage: wrecked, clock, truth, whole } = wrecked(&a);
     wrecked.record_sync_points();
     let store = reopened(&wrecked, &clock, options());
     for number in 0..120 {
@@ -130,18 +143,8 @@ fn a_power_loss_at_any_sync_keeps_what_was_missed() {
 #[test]
 fn what_was_missed_is_kept_while_its_own_file_is_damaged() {
     let options = || tiny(1, Metric::Dot);
-    let (store, storage, clock) = simulated(options());
     let (a, b) = (namespace(["a"]), namespace(["b"]));
-    for number in 0..20 {
-        store.put(numbered(&a, number.to_string(), number)).unwrap();
-    }
-    store.compact().unwrap();
-    store.delete(&a, "3").unwrap();
-    let wrecked = storage.crash(Loss::None, 0);
-    drop(store);
-    let truth = truth_of(&wrecked);
-    let whole = wrecked.read_file(&truth).unwrap();
-    wrecked.write_file(&truth, &damaged(&whole));
+    let Wrecked { storage: wrecked, clock, truth, whole } = wrecked(&a);
     let missed = |storage: &SimStorage| -> Vec<String> {
         storage.names().into_iter().filter(|name| name.ends_with(".missed")).collect()
     };
