@@ -88,6 +88,7 @@ fn loss_lines(loss: &LossReport) -> Vec<String> {
         lines.push("lost: the ids of earlier operations; one that is sent again is applied again".to_owned());
     }
     lines.extend(loss.segments.iter().map(|name| format!("gave up: {}", output::plain(name))));
+    lines.extend(loss.problems.iter().map(|problem| format!("could not be done: {}", output::plain(problem))));
     let (lost, kept) = (output::count(loss.lost.len() as u64), output::count(loss.kept));
     lines.push(match loss.segments.len() {
         0 if !loss.operation_ids => "nothing had to be given up".to_owned(),

@@ -43,7 +43,9 @@ def test_no_file_holds_it(path: Path, durability: str) -> None:
         receipt = engine.purge(("user-ada-4711",))
         assert (receipt["items"], receipt["scope"]) == (50, "user-ada-4711/")
         assert files_with(path, *CANARIES) == set()
-        assert set(receipt["files_unlinked"]) == before - {file.name for file in path.iterdir()} != set()
+        after, unlinked = {file.name for file in path.iterdir()}, set(receipt["files_unlinked"])
+        # Some came into being only in between: what was in memory is flushed first.
+        assert set() != before - after <= unlinked and not unlinked & after
         assert receipt["holders"]["still_held"]["files"] == []
         assert engine.count(everything=True) == 50 and engine.check()["problems"] == []
     assert files_with(path, *CANARIES) == set()

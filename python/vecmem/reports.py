@@ -25,13 +25,14 @@ class LostItem(TypedDict):
 
 class LossReport(TypedDict):
     """What was given up: files of segments that were replaced, how many of their rows live on, the items that are gone,
-    how many more rows without a name are, and whether ids of earlier operations are."""
+    how many more rows without a name are, whether ids of earlier operations are, and what could not be done."""
 
     segments: list[str]
     kept: int
     lost: list[LostItem]
     unnamed: int
     operation_ids: bool
+    problems: list[str]
 
 
 class _Checked(TypedDict):
