@@ -77,5 +77,5 @@ def test_another_thread_runs(no_forced_switch: None, call: str) -> None:
 def test_another_thread_runs_while_something_is_let_go_of(no_forced_switch: None, kind: str) -> None:
     with Engine() as engine:
         engine.put(("a",), "k", {})
-        kept = [KEEPERS[kind](engine) for _ in range(20_000)]
+        kept = [KEEPERS[kind](engine) for _ in range(100_000)]
         assert runs_during(kept.pop, len(kept)), "no end of an object let another thread run"
