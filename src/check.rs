@@ -59,7 +59,7 @@ pub(crate) fn check(engine: &Arc<Engine>, repair: bool) -> Result<CheckReport> {
             check_part(engine, part, repair, &mut report)?;
         }
     }
-    report.problems.extend(check_versions(&engine.view.get()));
+    report.problems.extend(check_rows(&engine.view.get()));
     if let Some(why) = engine.operation_ids.damage() {
         report.problems.push(why);
         report.advise(RESTORE);
@@ -122,18 +122,24 @@ fn repair_graphs(engine: &Arc<Engine>, part: &SharedPart, report: &mut CheckRepo
     Ok(())
 }
 
-/// That no key has two versions that a reader of this View sees.
-fn check_versions(view: &View) -> Vec<String> {
+/// That every row lies where a read looks for it, and that no key has two versions that a reader of this View sees.
+fn check_rows(view: &View) -> Vec<String> {
     let mut problems = Vec::new();
     for shard in view.shards.iter() {
         let mut living: Vec<(Vec<u8>, String)> = Vec::new();
         for part in shard.parts() {
+            let mut misplaced = 0;
             if let Err(error) = each_row(part, |namespace, key, lsn, dead_lsn| {
+                let is_in_extent = !matches!(part, AnyPart::Sealed(sealed) if !sealed.entry.extent.contains(namespace));
+                misplaced += u64::from(!is_in_extent || !shard.interval.contains(namespace));
                 if lsn <= view.visible && view.visible < dead_lsn {
                     living.push((namespace.to_vec(), key.to_owned()));
                 }
             }) {
                 problems.push(error.to_string());
+            }
+            if misplaced > 0 {
+                problems.push(format!("{misplaced} rows lie outside of the shard or segment that holds them"));
             }
         }
         living.sort_unstable();

@@ -263,7 +263,7 @@ mod tests {
     use crate::segment::blob::BlobFile;
     use crate::segment::derived::DerivedFile;
     use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
-    use crate::types::Metric;
+    use crate::types::{Extent, Metric};
 
     fn side(kind: &str, must_understand: bool) -> SideEntry {
         let kind = FileKind::of(kind);
@@ -286,8 +286,7 @@ mod tests {
             lsn_base: 0,
             newest_lsn: 9,
             dead_generation: 2,
-            first_namespace: b"a\0".to_vec(),
-            last_namespace: b"b\0".to_vec(),
+            extent: Extent { lower: b"a\0".to_vec(), upper: b"b\0".to_vec() },
             blobs: [5, 7]
                 .map(|id| BlobFile { file_id: id, length: 4160, value_bytes: 30, header_crc: 6, reserved: 0 })
                 .to_vec(),

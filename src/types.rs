@@ -5,10 +5,14 @@
 //!   tuple order and the interval of a prefix `P` is `[enc(P), enc(P) ++ FF)`. Nothing else in the crate parses it.
 //! * Values of these types have passed the door: whoever holds one need not check its limits again.
 
+mod interval;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Limit, Result};
+
+pub(crate) use interval::{Extent, Interval};
 
 /// The documented limits; going over one is [`ErrorKind::Limit`](crate::ErrorKind::Limit).
 pub mod limits {
@@ -281,41 +285,6 @@ impl Scope {
 impl From<&Namespace> for Scope {
     fn from(namespace: &Namespace) -> Self {
         Self::Namespace(namespace.clone())
-    }
-}
-
-/// A half-open interval `[low, high)` of encoded namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Interval {
-    pub low: Vec<u8>,
-    pub high: Vec<u8>,
-}
-
-impl Interval {
-    /// Exactly one namespace: no encoding lies between `e` and `e ++ 00`.
-    pub fn of_namespace(encoded: &[u8]) -> Self {
-        let mut high = encoded.to_vec();
-        high.push(0);
-        Self { low: encoded.to_vec(), high }
-    }
-
-    /// Every encoding there is, the engine's own area included.
-    pub fn everything() -> Self {
-        Self { low: Vec::new(), high: vec![0xFF] }
-    }
-
-    /// The namespace, encoded, if the interval is made of exactly one.
-    pub fn namespace(&self) -> Option<&[u8]> {
-        let (last, namespace) = self.high.split_last()?;
-        (*last == 0 && namespace == self.low.as_slice()).then_some(namespace)
-    }
-
-    pub fn contains(&self, encoded: &[u8]) -> bool {
-        self.low.as_slice() <= encoded && encoded < self.high.as_slice()
-    }
-
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.low < other.high && other.low < self.high
     }
 }
 

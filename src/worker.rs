@@ -230,7 +230,7 @@ impl Worker {
         let mut outputs = OutputFiles::new(&self.engine);
         outputs.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
         let (info, rows) = seal::write(&self.output(outputs.segment()), &oldest.active, view.visible)?;
-        let output = info.map(|info| self.open(&info, &[])).transpose()?;
+        let output = info.map(|info| self.open(shard, &info, &[])).transpose()?;
         let inputs = vec![Input::Sealing(Arc::clone(&oldest.active), oldest.through)];
         self.install(&Finished { shard, base: view.visible, inputs, rows: vec![rows], output }, outputs)?;
         self.engine.counters.seals.fetch_add(1, Ordering::Relaxed);
@@ -248,9 +248,10 @@ impl Worker {
         seal::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(|| self.engine.check_writable()) }
     }
 
-    /// Opens an output, which may keep blob files of its inputs: these are open.
-    fn open(&self, info: &SegmentInfo, kept: &[Arc<Blob>]) -> Result<SharedPart> {
-        let entry = SegmentEntry::new(info);
+    /// Opens an output in a shard, which may keep blob files of its inputs: these are open.
+    fn open(&self, shard: usize, info: &SegmentInfo, kept: &[Arc<Blob>]) -> Result<SharedPart> {
+        let extent = self.engine.view.get().shards[shard].extent_of(&info.first_namespace, &info.last_namespace);
+        let entry = SegmentEntry::new(info, extent);
         let segment = entry.open_beside(&*self.engine.storage, &self.engine.identity.keys, kept)?;
         let deaths = Deaths::new(entry.rows);
         Ok(Arc::new(SealedPart::new(entry, Ok(segment), deaths)))

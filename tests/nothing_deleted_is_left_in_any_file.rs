@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::START;
 use common::canaries::{Canary, Files, Needles, copy, decoded, files_of, open, options};
 use vecmem::testing::{SimClock, contents};
-use vecmem::{Batch, Durability, ImportOptions, Namespace, PurgeOptions, Put, ReadOptions, Scope, Store};
+use vecmem::{Batch, Durability, ImportOptions, Namespace, Options, PurgeOptions, Put, ReadOptions, Scope, Store};
 
 /// So many make an import write files.
 const FILLERS: usize = 4_100;
@@ -128,6 +128,7 @@ impl Scene {
     /// Lets everything go that is to go.
     fn let_go(&mut self) {
         let doomed = self.doomed.clone();
+        assert!(self.store.delete(&doomed[0].0.namespace_below(), "below").unwrap());
         let of = |way: WayOut| doomed.iter().filter(move |(_, own)| *own == way).map(|(canary, _)| canary);
         of(WayOut::Delete).for_each(|canary| assert!(self.store.delete(&canary.namespace(), &canary.key()).unwrap()));
         let mut batch = Batch::new();
@@ -173,14 +174,21 @@ fn needles(scene: &Scene, doomed: &[(Canary, WayOut)], before: &Path) -> Needles
 }
 
 fn open_scene(path: &Path, clock: &SimClock, durability: Durability) -> Store {
-    open(path, clock, options().durability(durability).sweep_every(None))
+    open(path, clock, options_of(durability))
+}
+
+fn options_of(durability: Durability) -> Options {
+    options().durability(durability).sweep_every(None)
 }
 
 /// Writes, lets go, and returns the store as it is after what happens in between, and what must not be found.
 fn scene(directory: &Path, durability: Durability, between: Between) -> (Scene, Needles, std::path::PathBuf) {
     let mut path = directory.join("store");
     let clock = SimClock::new(START);
-    let store = open_scene(&path, &clock, durability);
+    // Shards meet between the first item and one below its namespace, so a bound has to hold all of it.
+    let below = Canary::new("doomed", 1).namespace_below();
+    let store = open(&path, &clock, options_of(durability).shards_at([below.clone()]));
+    store.put(Put::new(&below, "below", "{}")).unwrap();
     let (doomed, living) = (Vec::new(), Vec::new());
     let mut scene = Scene { store, clock, durability, next: 0, doomed, living };
     scene.write("in segments");

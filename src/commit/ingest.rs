@@ -30,6 +30,7 @@ use crate::shard::output_files::OutputFiles;
 use crate::shard::part::SealedPart;
 use crate::shard::space::{Purpose, written_bytes};
 use crate::shard::{Lost, View};
+use crate::types::Extent;
 
 /// About what a row, or a vector, takes beside what was given.
 const ROW_BYTES: usize = 64;
@@ -57,13 +58,14 @@ impl Pipeline {
             let _bounds_stay = self.engine.applying.lock();
             let view = self.engine.view.get();
             let ranges = files.ranges(&view);
-            under_way.announce(ranges.iter().map(|range| files.extent(range)).collect());
-            (view, ranges)
+            let extents: Vec<Extent> = ranges.iter().map(|range| files.extent(range, &view)).collect();
+            under_way.announce(extents.clone());
+            (view, ranges.into_iter().zip(extents))
         };
         commit_bounds(&self.engine)?;
         let found = files.look_up(&view, &mut times)?;
-        for range in ranges {
-            files.write(&self.engine, range, &found)?;
+        for (range, extent) in ranges {
+            files.write(&self.engine, (range, extent), &found)?;
         }
         under_way.announce_names(files.files.iter().flat_map(|file| file.entry.file_names()).collect());
         self.engine.sync_dir()?;
@@ -102,7 +104,7 @@ impl<'a> UnderWay<'a> {
         Self { engine }
     }
 
-    fn announce(&self, extents: Vec<(Vec<u8>, Vec<u8>)>) {
+    fn announce(&self, extents: Vec<Extent>) {
         self.engine.importing.lock().extents = extents;
     }
 
@@ -208,10 +210,11 @@ impl Files {
         ranges
     }
 
-    /// The first and the last namespace of a range.
-    fn extent(&self, range: &Range<usize>) -> (Vec<u8>, Vec<u8>) {
-        let namespace = |at: usize| self.rows[self.order[at] as usize].namespace.encoded().to_vec();
-        (namespace(range.start), namespace(range.end - 1))
+    /// Where the namespaces of a range lie, all of them in one shard.
+    fn extent(&self, range: &Range<usize>, view: &View) -> Extent {
+        let namespace = |at: usize| self.rows[self.order[at] as usize].namespace.encoded();
+        let (first, last) = (namespace(range.start), namespace(range.end - 1));
+        view.shards[view.shard_of(first)].extent_of(first, last)
     }
 
     /// Looks for older versions, and gives each row its times, in the order of the lines.
@@ -239,10 +242,10 @@ impl Files {
     }
 
     /// Writes, syncs and opens the file of a range of the order.
-    fn write(&mut self, engine: &Engine, range: Range<usize>, found: &Found) -> Result<()> {
+    fn write(&mut self, engine: &Engine, (range, extent): (Range<usize>, Extent), found: &Found) -> Result<()> {
         let file_id = self.outputs.segment();
         let info = self.write_rows(engine, file_id, range.clone(), &found.times)?;
-        let entry = SegmentEntry::new(&info);
+        let entry = SegmentEntry::new(&info, extent);
         let segment = entry.open(&*engine.storage, &engine.identity.keys)?;
         let replaced = found.replaced.iter().filter(|(place, ..)| range.contains(place));
         let replaced = replaced
@@ -295,7 +298,7 @@ impl Files {
     fn follow(&mut self, view: &View) {
         for file in &mut self.files {
             let own = &self.order[file.range.clone()];
-            let shard = &view.shards[view.shard_of(&file.entry.first_namespace)];
+            let shard = &view.shards[view.shard_of(&file.entry.extent.lower)];
             follow(&mut file.replaced, shard, |row| {
                 let row = &self.rows[own[row as usize] as usize];
                 (row.namespace.encoded(), row.key.as_ref())

@@ -4,13 +4,14 @@
 //! * The files beside a segment are one list. Those of kinds that this version does not know stay named, so that a newer version finds
 //!   them again; if such a file must be understood, the store is not opened.
 //! * The terms of a graph stand here as well as in its file, so that they outlive the file.
+//! * No entry holds a namespace whole where its beginning tells the segment from its neighbours (`shard/bounds.rs`).
 //!
 //! # Format
 //!
 //! `text` and `bytes` are a u32 length and that many bytes. A segment: file id u64, file length u64, header CRC u32, rows u32, vectors
 //! u32, base that the LSNs in the file are counted from u64 (0 for absolute ones; else the first LSN of the frame of the import that
-//! wrote the file), newest LSN u64, generation of its tombstones u64 (0 for none), first namespace `bytes`, last namespace `bytes`,
-//! the files beside it: number u32, for each its kind `text`, version u16, flags u16, file id u64, length u64, details `bytes`.
+//! wrote the file), newest LSN u64, generation of its tombstones u64 (0 for none), `bytes` at or below the encoded namespace of its
+//! first row, `bytes` at or above that of its last row, the files beside it: number u32, for each its kind `text`, version u16, flags u16, file id u64, length u64, details `bytes`.
 //!
 //! | KIND | FLAGS | DETAILS |
 //! |---|---|---|
@@ -41,6 +42,7 @@ use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::segment::values::KnownBlobs;
 use crate::segment::writer::SegmentInfo;
 use crate::storage::Storage;
+use crate::types::Extent;
 
 use super::FILE_BYTES_MAX;
 
@@ -97,9 +99,8 @@ pub(crate) struct SegmentEntry {
     pub newest_lsn: Lsn,
     /// 0 for none.
     pub dead_generation: u64,
-    /// The encoded namespaces of the first and the last row: what is lost if the file is.
-    pub first_namespace: Vec<u8>,
-    pub last_namespace: Vec<u8>,
+    /// Where the namespaces of its rows lie.
+    pub extent: Extent,
     /// In the order of the list in the truth file.
     pub blobs: Vec<BlobFile>,
     pub derived: Vec<SideEntry>,
@@ -172,7 +173,7 @@ impl SideEntry {
 
 impl SegmentEntry {
     /// The entry of a segment that has just been written.
-    pub fn new(info: &SegmentInfo) -> Self {
+    pub fn new(info: &SegmentInfo, extent: Extent) -> Self {
         Self {
             file_id: info.files.file_id,
             length: info.files.length,
@@ -182,8 +183,7 @@ impl SegmentEntry {
             lsn_base: 0,
             newest_lsn: info.newest_lsn,
             dead_generation: 0,
-            first_namespace: info.first_namespace.clone(),
-            last_namespace: info.last_namespace.clone(),
+            extent,
             blobs: info.blobs.clone(),
             derived: info.files.codes.map(SideEntry::codes).into_iter().collect(),
             missed: Vec::new(),
@@ -279,8 +279,8 @@ pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
     out.u64(segment.lsn_base);
     out.u64(segment.newest_lsn);
     out.u64(segment.dead_generation);
-    out.prefixed(&segment.first_namespace);
-    out.prefixed(&segment.last_namespace);
+    out.prefixed(&segment.extent.lower);
+    out.prefixed(&segment.extent.upper);
     let blobs: Vec<SideEntry> = segment.blobs.iter().map(encode_blob).collect();
     let missed = segment.missed.iter().map(|&file| SideEntry {
         must_understand: true,
@@ -343,8 +343,7 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decode
     let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
     let (rows, vectors) = (reader.u32()?, reader.u32()?);
     let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
-    let first_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
-    let last_namespace = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
+    let (lower, upper) = (reader.prefixed(FILE_BYTES_MAX)?.to_vec(), reader.prefixed(FILE_BYTES_MAX)?.to_vec());
     let (mut blobs, mut derived, mut missed) = (Vec::new(), Vec::new(), Vec::new());
     for side in decode_sides_of(reader, form)? {
         match (decode_blob(&side), side.of(&FileKind::MISSED, MISSED_FORM)) {
@@ -362,8 +361,7 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decode
         lsn_base,
         newest_lsn,
         dead_generation,
-        first_namespace,
-        last_namespace,
+        extent: Extent { lower, upper },
         blobs,
         derived,
         missed,

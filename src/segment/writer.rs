@@ -117,7 +117,7 @@ pub(crate) struct SegmentInfo {
     pub newest_lsn: Lsn,
     /// `NEVER` if no row expires.
     pub earliest_expiry: i64,
-    /// Encoded namespaces of the first and the last row.
+    /// The encoded namespaces of the first and the last row.
     pub first_namespace: Vec<u8>,
     pub last_namespace: Vec<u8>,
 }

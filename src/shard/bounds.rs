@@ -1,10 +1,12 @@
-//! Where shards meet: bounds that say no more of the namespaces beside them than they must.
+//! Where shards meet and where segments lie, said with no more of the namespaces beside than it takes.
 //!
 //! Invariants:
 //! * A bound lies above every namespace of the shard before it and at or below every one of its own shard, so to move it to another such
 //!   place moves no row.
 //! * Of all places for a bound the shortest is taken. So it holds at most the beginning of a living label that tells two neighbours
 //!   apart, and nothing of one that is gone.
+//! * The extent of a segment lies in its shard, and between the segments that its rows lie between. Its ends hold at most the
+//!   beginnings of its own first and last namespace, so they go with the segment.
 //! * A replay puts each file of an import where its manifest says, whole. So from the moment when an import has cut its files until they
 //!   are in the View, their rows count as those of their shards, and the bounds by which they were cut are committed before their frame.
 
@@ -14,16 +16,13 @@ use crate::error::Result;
 use crate::shard::engine::Engine;
 use crate::shard::install::checkpoint;
 use crate::shard::{Shard, View};
-use crate::types::Interval;
-
-/// The first and the last namespace of a shard, encoded; `None` for one that is empty.
-type Extent = Option<(Vec<u8>, Vec<u8>)>;
+use crate::types::{Extent, Interval};
 
 /// What an import has under way, and an erasure leaves alone.
 #[derive(Default)]
 pub(crate) struct Importing {
-    /// The first and the last namespace of each file.
-    pub extents: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where each file lies.
+    pub extents: Vec<Extent>,
     /// Its files, once they are written: no job owns them between their frame and the View.
     pub names: Vec<String>,
 }
@@ -31,10 +30,10 @@ pub(crate) struct Importing {
 impl View {
     /// The same view with the shortest bounds between its shards; `None` if it has them.
     pub fn with_short_bounds(&self, importing: &Importing) -> Option<Self> {
-        let mut extents: Vec<Extent> = self.shards.iter().map(|shard| shard.extent()).collect();
+        let mut extents: Vec<Option<Extent>> = self.shards.iter().map(|shard| shard.extent()).collect();
         for imported in &importing.extents {
-            let extent = &mut extents[self.shard_of(&imported.0)];
-            *extent = Some(extent.take().into_iter().fold(imported.clone(), wider));
+            let extent = &mut extents[self.shard_of(&imported.lower)];
+            *extent = Some(extent.take().into_iter().fold(imported.clone(), Extent::and));
         }
         let lows: Vec<Vec<u8>> = self.shards.iter().map(|shard| shard.interval.low.clone()).collect();
         let short = short_bounds(&extents, &lows);
@@ -52,16 +51,20 @@ impl View {
 }
 
 impl Shard {
-    /// The first and the last namespace of all parts.
-    fn extent(&self) -> Extent {
-        let of_segments =
-            self.segments.iter().map(|part| (part.entry.first_namespace.clone(), part.entry.last_namespace.clone()));
+    /// Where the rows of all parts lie; `None` if there are none.
+    fn extent(&self) -> Option<Extent> {
+        let of_segments = self.segments.iter().map(|part| part.entry.extent.clone());
         let in_memory = std::iter::once(&self.active).chain(self.sealing.iter().map(|sealing| &sealing.active));
         let of_memory = in_memory.flat_map(|active| {
             let named = active.namespaces_in(&Interval::everything());
-            named.into_iter().map(|(namespace, _)| (namespace.encoded().to_vec(), namespace.encoded().to_vec()))
+            named.into_iter().map(|(namespace, _)| Extent::of_namespace(namespace.encoded()))
         });
-        of_segments.chain(of_memory).reduce(wider)
+        of_segments.chain(of_memory).reduce(Extent::and)
+    }
+
+    /// How a segment of the shard names where its rows lie, of which these are the first and the last namespace.
+    pub fn extent_of(&self, first: &[u8], last: &[u8]) -> Extent {
+        short_extent((first, last), &self.interval, self.segments.iter().map(|part| &part.entry.extent))
     }
 }
 
@@ -73,18 +76,14 @@ pub(crate) fn commit_bounds(engine: &Arc<Engine>) -> Result<()> {
     if is_committed { Ok(()) } else { checkpoint(engine) }
 }
 
-fn wider(a: (Vec<u8>, Vec<u8>), b: (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
-    (a.0.min(b.0), a.1.max(b.1))
-}
-
 /// The shortest lows for shards of these extents, which `lows` separate now.
-fn short_bounds(extents: &[Extent], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
+fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let end = Interval::everything().high;
     let mut short: Vec<Vec<u8>> = vec![Vec::new()];
     for index in 1..lows.len() {
-        let content = extents[..index].iter().flatten().map(|(_, last)| last).max();
+        let content = extents[..index].iter().flatten().map(|extent| &extent.upper).max();
         let below = short.iter().chain(content).max().cloned().unwrap_or_default();
-        let upper = extents[index..].iter().flatten().map(|(first, _)| first).min().unwrap_or(&end);
+        let upper = extents[index..].iter().flatten().map(|extent| &extent.lower).min().unwrap_or(&end);
         let bound = match &extents[index] {
             Some(_) => separator(&below, upper),
             // An empty shard leaves room for the bounds behind it.
@@ -101,20 +100,40 @@ fn short_bounds(extents: &[Extent], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
 /// The first short bytes above `below` that leave room below `upper`, for any number of bounds: no namespace has two zeros in a row, so
 /// what has zeros behind it stays below.
 fn just_above(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
-    let raised = (0..below.len()).filter(|&at| below[at] < 0xFF).map(|at| [&below[..at], &[below[at] + 1]].concat());
     let longer = [1, 0].map(|byte| [below, &[byte]].concat());
     let leaves_room =
         |bound: &Vec<u8>| below < bound.as_slice() && [bound.as_slice(), &[0]].concat().as_slice() < upper;
-    raised.chain(longer).find(leaves_room)
+    raised_beginnings(below).chain(longer).find(leaves_room)
 }
 
 /// The shortest bytes above `below` and at or below `upper`.
 fn separator(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
-    if below >= upper {
-        return None;
-    }
-    let common = below.iter().zip(upper).take_while(|(a, b)| a == b).count();
-    Some(upper[..common + 1].to_vec())
+    beginnings(upper).find(|beginning| *beginning > below).map(<[u8]>::to_vec)
+}
+
+/// The shortest ends around the namespaces from `first` to `last`, which lie in the interval, that leave out it and all that lies beside.
+fn short_extent<'a>(
+    (first, last): (&[u8], &[u8]),
+    inside: &Interval,
+    others: impl Iterator<Item = &'a Extent> + Clone,
+) -> Extent {
+    let below = others.clone().map(|other| other.upper.as_slice()).filter(|upper| *upper < first).max();
+    let above = others.map(|other| other.lower.as_slice()).filter(|lower| *lower > last).min();
+    let above = above.map_or(inside.high.as_slice(), |above| above.min(&inside.high));
+    let mut lowers = beginnings(first).filter(|lower| *lower >= inside.low.as_slice());
+    let lower = lowers.find(|lower| below.is_none_or(|below| *lower > below));
+    let upper = raised_beginnings(last).find(|upper| upper.as_slice() < above);
+    Extent { lower: lower.unwrap_or(first).to_vec(), upper: upper.unwrap_or_else(|| last.to_vec()) }
+}
+
+/// The beginnings of some bytes, the shortest first, which is empty, themselves last.
+fn beginnings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    (0..=bytes.len()).map(|length| &bytes[..length])
+}
+
+/// Short bytes above others: their beginnings with the last byte raised, the shortest first.
+fn raised_beginnings(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    (0..bytes.len()).filter(|&at| bytes[at] < 0xFF).map(|at| [&bytes[..at], &[bytes[at] + 1]].concat())
 }
 
 #[cfg(test)]
@@ -137,9 +156,34 @@ mod tests {
         }
     }
 
+    fn extent(lower: &str, upper: &str) -> Extent {
+        Extent { lower: lower.as_bytes().to_vec(), upper: upper.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn an_extent_leaves_out_what_lies_beside_and_is_the_shortest_that_does() {
+        let all = Interval::everything();
+        let shard = Interval { low: b"users\0b".to_vec(), high: b"users\0f".to_vec() };
+        let beside = [extent("a\0", "users\0ad"), extent("users\0c", "users\0d"), extent("users\0eve\0x\0", "z")];
+        let table = [
+            (("secret\0", "secret\0"), &all, &beside[..0], extent("", "t")),
+            (("users\0bob\0", "users\0eve\0"), &all, &beside[..0], extent("", "v")),
+            (("users\0bob\0", "users\0eve\0"), &shard, &beside[..0], extent("users\0b", "users\0ew")),
+            (("users\0bob\0", "users\0bob\0"), &all, &beside, extent("users\0b", "users\0bp")),
+            (("users\0ada\0", "users\0zoe\0"), &all, &beside, extent("users\0ada", "v")),
+            (("users\0eve\0", "users\0eve\0"), &all, &beside, extent("users\0e", "users\0eve\0")),
+        ];
+        for ((first, last), inside, others, expected) in table {
+            let found = short_extent((first.as_bytes(), last.as_bytes()), inside, others.iter());
+            assert_eq!(found, expected, "{first:?} to {last:?} in {inside:?} beside {others:?}");
+            let (first, last) = (first.as_bytes(), last.as_bytes());
+            assert!(found.contains(first) && found.contains(last) && found.upper < inside.high, "{found:?}");
+        }
+    }
+
     #[test]
     fn bounds_separate_what_is_there_and_name_nothing_that_is_gone() {
-        let extent = |first: &str, last: &str| Some((first.as_bytes().to_vec(), last.as_bytes().to_vec()));
+        let extent = |lower: &str, upper: &str| Some(extent(lower, upper));
         let lows = vec![Vec::new(), b"secret one\0".to_vec(), b"secret two\0".to_vec()];
         let full = [extent("a\0", "b\0"), extent("t\0", "u\0"), extent("v\0", "w\0")];
         assert_eq!(short_bounds(&full, &lows), [&b""[..], b"t", b"v"]);

@@ -167,12 +167,12 @@ impl Ingested {
     pub fn apply(&self, view: &mut View, covered: impl Fn(usize) -> Lsn) -> Result<()> {
         for file in &self.files {
             let entry = &file.part.entry;
-            let index = view.shard_of(&entry.first_namespace);
+            let index = view.shard_of(&entry.extent.lower);
             if covered(index) >= entry.lsn_base {
                 continue;
             }
             let shard = &view.shards[index];
-            if entry.last_namespace >= shard.interval.high {
+            if entry.extent.upper >= shard.interval.high {
                 let why = format!("segment {:016x} of an import lies in several shards", entry.file_id);
                 return Err(Error::new(ErrorKind::Corrupt, why));
             }

@@ -106,12 +106,11 @@ impl SealedPart {
 
     /// Whether a namespace of the interval may lie in the part.
     pub fn covers(&self, interval: &Interval) -> bool {
-        self.entry.first_namespace.as_slice() < interval.high.as_slice()
-            && self.entry.last_namespace.as_slice() >= interval.low.as_slice()
+        self.entry.extent.overlaps(interval)
     }
 
     pub(super) fn may_hold(&self, namespace: &[u8]) -> bool {
-        (self.entry.first_namespace.as_slice()..=self.entry.last_namespace.as_slice()).contains(&namespace)
+        self.entry.extent.contains(namespace)
     }
 
     /// A merge that met damage does not try the damaged input again.

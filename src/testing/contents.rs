@@ -99,8 +99,8 @@ impl Reading<'_> {
         for shard in &manifest.shards {
             self.push(name, ("manifest", "bound"), "", &shard.low);
             for segment in &shard.segments {
-                self.push(name, ("manifest", "namespace"), "", &segment.first_namespace);
-                self.push(name, ("manifest", "namespace"), "", &segment.last_namespace);
+                self.push(name, ("manifest", "namespace"), "", &segment.extent.lower);
+                self.push(name, ("manifest", "namespace"), "", &segment.extent.upper);
                 segment.derived.iter().for_each(|side| self.push(name, ("manifest", "details"), "", &side.details));
             }
         }

@@ -116,7 +116,7 @@ impl Worker {
             }
         };
         report.kept += became.iter().filter(|&&row| row != DROPPED).count() as u64;
-        let output = output.map(|info| self.open(&info, &[])).transpose()?;
+        let output = output.map(|info| self.open(shard, &info, &[])).transpose()?;
         let inputs = vec![Input::Sealed(part.clone())];
         self.install(&Finished { shard, base, inputs, rows: vec![became], output }, outputs)?;
         Ok(report)

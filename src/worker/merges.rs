@@ -114,7 +114,7 @@ impl Worker {
             inputs.iter().for_each(|part| part.refuse_merges_if_damaged());
         }
         let (info, rows, blobs) = merged?;
-        let output = info.map(|info| self.open(&info, blobs.files())).transpose()?;
+        let output = info.map(|info| self.open(shard, &info, blobs.files())).transpose()?;
         let output = output.map(|output| self.with_graphs((output, &mut outputs), inputs, &rows, cores)).transpose()?;
         let new_blobs = |part: &SharedPart| -> u64 {
             let own = part.entry.blobs.iter().filter(|blob| blob.file_id == part.entry.file_id);

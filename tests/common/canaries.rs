@@ -75,6 +75,11 @@ impl Canary {
         Namespace::new([self.group.as_str(), &mark(self.place, 1)]).unwrap()
     }
 
+    /// A namespace below its own.
+    pub fn namespace_below(&self) -> Namespace {
+        Namespace::new([self.group.as_str(), &mark(self.place, 1), "below"]).unwrap()
+    }
+
     pub fn key(&self) -> String {
         mark(self.place, 2)
     }
