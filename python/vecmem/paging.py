@@ -8,7 +8,8 @@ Invariants:
 * A page goes on in a kept list only if it begins where the page before ended, asked by the same thread or task with the
   same question within ``SECONDS``, and that thread or task has written nothing since. Any other page is read afresh.
 * A list from before a purge is gone on in no more: its next page is one of a new list, as of then. It is let go of at
-  the next use of the memory, and what it keeps of the store the engine takes away from it after a grace.
+  the next use of the memory, and what it keeps of the store the engine takes away from it after a grace. A purge by the
+  store itself finds no list to wait for: none is kept from its beginning until the engine counts it.
 * A forked child begins with an empty memory.
 * At most ``LISTINGS`` lists are kept, for they keep a moment of the store, and what was deleted since, from being
   cleaned up. Those whose time is over go at the next use of the memory, whoever uses it, or at the next upkeep of the
@@ -22,7 +23,8 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +82,8 @@ class PagingMemory:
     def _empty(self) -> None:
         # In order of use, so of deadline and epoch as well: those whose time is over, or before a purge, stand first.
         self._kept: OrderedDict[tuple[int, Hashable], _Kept] = OrderedDict()
+        # Purges of the store itself under way, and the epoch that there is when the engine has counted all of them.
+        self._purges, self._counted_at = 0, 0
 
     def take(self, owner: object | None, question: Hashable, offset: int) -> Any | None:
         """The listing that a page of ``question`` at ``offset`` goes on in; it is no longer kept then."""
@@ -100,7 +104,7 @@ class PagingMemory:
         owner = current_owner() if owner is None else owner
         with self._lock:
             now = self._purge_epoch()
-            if purge_epoch not in (None, now):
+            if purge_epoch not in (None, now) or (self._purges and now < self._counted_at):
                 return
             kept = _Kept(weakref.ref(owner), listing, next_offset, self._clock() + SECONDS, now)
             self._kept[id(owner), question] = kept
@@ -127,6 +131,19 @@ class PagingMemory:
         """Lets go of all lists."""
         with self._lock:
             self._kept.clear()
+
+    @contextmanager
+    def purging(self) -> Iterator[None]:
+        """Lets go of all lists for a purge that is done inside, and keeps none that it would wait for."""
+        with self._lock:
+            self._kept.clear()
+            self._counted_at = max(self._counted_at if self._purges else 0, self._purge_epoch()) + 1
+            self._purges += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._purges = max(0, self._purges - 1)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -10,7 +10,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,10 +45,16 @@ class Core:
         engine = self.engine
         self.pages = PagingMemory(purge_epoch=lambda: engine.purge_epoch)
 
-    def forget(self) -> None:
-        """Lets go of what memory keeps of items beyond a call: before a purge, which need not wait for it then."""
-        self.pages.clear()
-        forget_labels()
+    @contextmanager
+    def purging(self) -> Iterator[None]:
+        """Lets go of what memory keeps of items beyond a call, for a purge that is done inside and need not wait for it
+        then."""
+        with self.pages.purging():
+            forget_labels()
+            try:
+                yield
+            finally:
+                forget_labels()
 
 
 @dataclass(slots=True)

@@ -40,8 +40,8 @@ class Upkeep:
         """
         found = _some_labels("purge", prefix)
         # The purge need not wait for what the store itself keeps.
-        self._core.forget()
-        return dict(self._core.engine.purge(found, below=True, keep_living=keep_living, grace=grace))
+        with self._core.purging():
+            return dict(self._core.engine.purge(found, below=True, keep_living=keep_living, grace=grace))
 
     def count(self, prefix: Sequence[str] = ()) -> int:
         """How many items there are below ``prefix``, those of the namespace itself included; by default in the whole

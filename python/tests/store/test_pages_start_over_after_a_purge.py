@@ -61,7 +61,9 @@ def test_amid_a_page(store: vecmem.Store, query: str | None, monkeypatch: pytest
 def test_what_is_kept_beyond_a_call_can_be_let_go_of(store: vecmem.Store) -> None:
     store.search(NOTES, limit=10)
     assert len(store._core.pages) == 1 and contract._check_known_labels.cache_info().currsize > 0
-    store._core.forget()
+    with store._core.purging():
+        assert len(store._core.pages) == 0 and contract._check_known_labels.cache_info().currsize == 0
+        store.search(NOTES, limit=10)
     assert len(store._core.pages) == 0 and contract._check_known_labels.cache_info().currsize == 0
     assert store._core.engine.stats()["open_cursors"] == 0
 
