@@ -127,6 +127,8 @@ pub(crate) enum JobKind {
     Merge(usize),
     /// What the house commits: the clock, imports, files that can go.
     Checkpoint,
+    /// What frees log for writes that wait for it.
+    Relief,
     Codes,
     Graphs,
     LogAhead,
@@ -139,6 +141,7 @@ impl fmt::Display for JobKind {
             Self::Flush => f.write_str("flush"),
             Self::Merge(shard) => write!(f, "merge of shard {shard}"),
             Self::Checkpoint => f.write_str("checkpoint"),
+            Self::Relief => f.write_str("relief of the log"),
             Self::Codes => f.write_str("codes"),
             Self::Graphs => f.write_str("graphs"),
             Self::LogAhead => f.write_str("log file prepared ahead"),

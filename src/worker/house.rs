@@ -3,7 +3,8 @@
 //! Invariants:
 //! * Nothing here waits for a merge or for a graph, so that a long build holds up none of it.
 //! * A sweep that the clock does not allow holds up nothing else.
-//! * What is written here waits after a failure like every other job: flushes with those of the flush thread, all else as one job.
+//! * What is written here waits after a failure like every other job: flushes with those of the flush thread, what frees log for a write
+//!   apart, since it often has nothing to do, and all else as one job.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -78,9 +79,8 @@ impl Worker {
     pub(super) fn relieve(&self) {
         if self.engine.space.wants_relief() {
             let frees_log = self.engine.log.lock().freed_by_checkpoint() > 0;
-            let relieved = self
-                .engine
-                .attempt(JobKind::Checkpoint, || if frees_log { self.checkpoint_if_behind() } else { Ok(()) });
+            let relieved =
+                self.engine.attempt(JobKind::Relief, || if frees_log { self.checkpoint_if_behind() } else { Ok(()) });
             if let Err(error) = relieved {
                 self.engine.set_background_error(Some(&error));
             }
