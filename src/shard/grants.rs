@@ -76,7 +76,116 @@ fn outstanding(bytes: u64, names: &[String], sizes: &HashMap<String, u64>) -> u6
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::time::Duration;
+
     use super::*;
+    use crate::error::{ErrorKind, Result};
+    use crate::shard::clock::StoreClock;
+    use crate::shard::facts::gather;
+    use crate::shard::output_files::OutputFiles;
+    use crate::shard::recover::recover;
+    use crate::shard::space::Purpose;
+    use crate::storage::Storage;
+    use crate::storage::sim::{SimClock, SimStorage};
+    use crate::store::{Options, open_with};
+    use crate::tuning::Tuning;
+    use crate::types::Durability;
+
+    /// An engine without a background, over an empty store.
+    fn engine() -> (Arc<Engine>, SimStorage) {
+        let (simulated, clock) = (SimStorage::new(1), SimClock::new(1));
+        let options = Options::new().tuning(Tuning::tiny());
+        open_with(Arc::new(simulated.clone()), Arc::new(clock.clone()), options).unwrap().close().unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(simulated.clone());
+        let start = recover(&storage, gather(&*storage).unwrap(), None).unwrap();
+        let clock = StoreClock::new(Arc::new(clock), Duration::ZERO, start.clock);
+        (Arc::new(Engine::new(storage, clock, Tuning::tiny(), Durability::Sync, start)), simulated)
+    }
+
+    /// What a job gets that asks for so many bytes.
+    fn ask(engine: &Arc<Engine>, bytes: u64) -> Result<OutputFiles> {
+        let mut outputs = OutputFiles::new(engine);
+        outputs.ask_for_space(Purpose::Merge, bytes, "a job of the test").map(|()| outputs)
+    }
+
+    fn assert_refused(asked: Result<OutputFiles>, context: &str) {
+        assert_eq!(asked.err().map(|error| error.kind()), Some(ErrorKind::DiskFull), "{context}");
+    }
+
+    /// Leaves free what the engine keeps for others, and so many bytes.
+    fn leave(engine: &Arc<Engine>, storage: &SimStorage, bytes: u64) {
+        storage.set_capacity(u64::MAX);
+        let used = storage.used_bytes();
+        let fits = |spare: u64| {
+            storage.set_capacity(used + spare);
+            ask(engine, 1).is_ok()
+        };
+        let kept = (0..1 << 20).collect::<Vec<u64>>().partition_point(|&spare| !fits(spare)) as u64;
+        storage.set_capacity(used + kept - 1 + bytes);
+    }
+
+    #[test]
+    fn jobs_that_ask_at_once_get_no_more_than_is_free() {
+        let (engine, storage) = engine();
+        leave(&engine, &storage, 1_000);
+        for round in 0..200 {
+            let barrier = Barrier::new(4);
+            let granted = std::thread::scope(|scope| {
+                let asking = [(); 4].map(|()| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        ask(&engine, 400)
+                    })
+                });
+                // All are kept until the last one was answered.
+                asking.map(|thread| thread.join().unwrap()).into_iter().filter(Result::is_ok).count()
+            });
+            assert_eq!(granted, 2, "round {round}: of 1,000 bytes each asked for 400");
+        }
+    }
+
+    #[test]
+    fn a_grant_ends_with_its_job_and_shrinks_with_what_the_job_writes() {
+        let (engine, storage) = engine();
+        leave(&engine, &storage, 1_000);
+        let mut job = ask(&engine, 700).unwrap();
+        assert_refused(ask(&engine, 301), "300 are left");
+        assert!(ask(&engine, 300).is_ok());
+        // Of its files one is written in part.
+        let file_id = job.segment();
+        let file = storage.create(&crate::segment::layout::truth_name(file_id)).unwrap();
+        file.write_at(0, &[1; 600]).unwrap();
+        assert_refused(ask(&engine, 301), "what is written is no longer free, and no longer granted");
+        assert!(ask(&engine, 300).is_ok());
+        file.write_at(600, &[1; 100]).unwrap();
+        assert!(ask(&engine, 300).is_ok() && ask(&engine, 301).is_err(), "all of it is written");
+        storage.create("seg-00000000000000ff.other").unwrap().write_at(0, &[1; 100]).unwrap();
+        assert!(ask(&engine, 200).is_ok() && ask(&engine, 201).is_err(), "what others write is theirs");
+        job.written();
+        assert!(ask(&engine, 200).is_ok() && ask(&engine, 201).is_err(), "which its end does not change");
+        drop((file, job));
+        assert!(ask(&engine, 900).is_ok() && ask(&engine, 901).is_err(), "its files are gone with it");
+    }
+
+    #[test]
+    fn a_job_that_fails_gives_back_what_it_was_granted() {
+        let (engine, storage) = engine();
+        leave(&engine, &storage, 1_000);
+        let failing = |engine: &Arc<Engine>| -> Result<()> {
+            let mut outputs = ask(engine, 900)?;
+            assert_refused(ask(engine, 101), "100 are left");
+            // What a job asks for next takes the place of what it was granted before.
+            outputs.ask_for_space(Purpose::Merge, 950, "more")?;
+            assert_refused(ask(engine, 51), "50 are left");
+            outputs.ask_for_space(Purpose::Merge, 1_001, "too much")
+        };
+        for round in 0..3 {
+            let error = failing(&engine).unwrap_err();
+            assert!(error.to_string().contains("too much"), "round {round}: {error}");
+            assert!(ask(&engine, 1_000).is_ok(), "round {round}");
+        }
+    }
 
     #[test]
     fn what_a_job_has_written_is_no_longer_granted() {

@@ -3,6 +3,7 @@
 
 pub mod canaries;
 pub mod clusters;
+pub mod gate;
 pub mod model;
 pub mod process;
 pub mod tmpfs;
