@@ -165,6 +165,7 @@ mod tests {
         job.written();
         assert!(ask(&engine, 200).is_ok() && ask(&engine, 201).is_err(), "which its end does not change");
         drop((file, job));
+        engine.sync_dir().unwrap();
         assert!(ask(&engine, 900).is_ok() && ask(&engine, 901).is_err(), "its files are gone with it");
     }
 
