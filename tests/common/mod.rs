@@ -3,6 +3,8 @@
 
 pub mod canaries;
 pub mod clusters;
+pub mod directory;
+pub mod faulty;
 pub mod gate;
 pub mod model;
 pub mod process;

@@ -29,13 +29,17 @@ impl Tmpfs {
         self.directory.path()
     }
 
-    /// A large file of others, which leaves about so many bytes free.
+    /// A large file of others, which leaves so many bytes free, up to a page.
     pub fn fill_to(&self, free: u64) {
         use std::io::Write;
         let mut ballast =
             std::fs::OpenOptions::new().create(true).append(true).open(self.path().join("ballast")).unwrap();
         let zeros = vec![0; 64 << 10];
-        while self.free() > free && ballast.write_all(&zeros).is_ok() {}
+        while let more @ 1.. = self.free().saturating_sub(free).min(zeros.len() as u64) {
+            if ballast.write_all(&zeros[..more as usize]).is_err() {
+                break;
+            }
+        }
     }
 
     /// Bytes that are free.
