@@ -3,19 +3,25 @@
 
 mod common;
 
-use common::canaries::{Canary, Needles, decoded_of, files_of_simulated, options};
-use common::{namespace, reopened, simulated};
-use vecmem::testing::Loss;
-use vecmem::{Options, Scope, Tuning};
-
-fn tiny() -> Options {
-    options().tuning(Tuning::tiny())
-}
+use common::canaries::{Canary, Needles, options};
+use common::directory::Directory;
+use common::namespace;
+use vecmem::Scope;
 
 #[test]
 fn the_file_goes_with_the_damage() {
+    erases(Directory::simulated);
+}
+
+#[test]
+fn on_a_real_disk_with_default_tuning() {
+    erases(Directory::real);
+}
+
+fn erases(new_directory: fn() -> Directory) {
     for purges in [false, true] {
-        let (store, storage, clock) = simulated(tiny());
+        let directory = new_directory();
+        let store = directory.open(options());
         let canaries: Vec<Canary> = (0..12).map(|number| Canary::new("doomed", 3 * number)).collect();
         for canary in &canaries {
             store.put(canary.put()).unwrap();
@@ -23,15 +29,16 @@ fn the_file_goes_with_the_damage() {
         store.compact().unwrap();
         let deleted = &canaries[4];
         assert!(store.delete(&deleted.namespace(), &deleted.key()).unwrap());
-        let left = storage.crash(Loss::None, 0);
-        let truth = left.names().into_iter().find(|name| name.ends_with(".truth")).unwrap();
+        let left = directory.killed();
+        drop(store);
+        let truth = left.names(".truth").pop().unwrap();
         left.flip_bit(&truth, 8 * (4_096 + 100));
 
-        let store = reopened(&left, &clock, tiny());
+        let store = left.open(options());
         store.set_setting("a", Some("{}")).unwrap();
         let mut needles = Needles::default();
         canaries.iter().for_each(|canary| needles.add(canary, true));
-        let found = needles.in_files(&files_of_simulated(&left));
+        let found = needles.in_files(&left.files());
         assert!(found.iter().any(|found| found.starts_with("missed ") && found.contains("key of 12")), "{found:?}");
         assert!(store.compact().is_err(), "the segment cannot be rewritten");
         assert!(store.purge(&Scope::Namespace(deleted.namespace())).is_err());
@@ -43,7 +50,7 @@ fn the_file_goes_with_the_damage() {
         } else {
             store.compact().unwrap();
         }
-        assert_eq!(needles.in_files(&files_of_simulated(&left)), Vec::<String>::new(), "purges: {purges}");
-        assert_eq!(needles.in_contents(&decoded_of(&left)), Vec::<String>::new(), "purges: {purges}");
+        assert_eq!(needles.in_files(&left.files()), Vec::<String>::new(), "purges: {purges}");
+        assert_eq!(needles.in_contents(&left.contents()), Vec::<String>::new(), "purges: {purges}");
     }
 }
