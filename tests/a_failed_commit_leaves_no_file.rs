@@ -3,13 +3,19 @@
 
 mod common;
 
-use common::{namespace, numbered, reopened, simulated, tiny};
-use vecmem::testing::{Fault, FaultKind, Loss, SimOperation, SimStorage};
-use vecmem::{Batch, Metric, Store};
+use common::directory::Directory;
+use common::{namespace, numbered};
+use vecmem::testing::{Fault, FaultKind, SimOperation};
+use vecmem::{Batch, Metric, Options, Store};
 
-fn side_files(storage: &SimStorage) -> Vec<String> {
-    let kinds = [".missed", ".operations", ".dead"];
-    storage.names().into_iter().filter(|name| kinds.iter().any(|kind| name.ends_with(kind))).collect()
+const KINDS: [&str; 3] = [".missed", ".operations", ".dead"];
+
+fn side_files(directory: &Directory) -> Vec<String> {
+    KINDS.iter().flat_map(|kind| directory.names(kind)).collect()
+}
+
+fn options() -> Options {
+    Options::with_vectors(1, Metric::Dot).shards_at([namespace(["m"])])
 }
 
 /// A batch with an operation id that kills a row of the whole segment.
@@ -22,10 +28,9 @@ fn write(store: &Store) {
     store.batch(batch).unwrap();
 }
 
-#[test]
-fn however_often_it_is_tried() {
-    let options = || tiny(1, Metric::Dot).shards_at([namespace(["m"])]);
-    let (store, storage, clock) = simulated(options());
+/// What a killed process left: two segments, one of them damaged where the log has a delete for it.
+fn wrecked(directory: &Directory) -> Directory {
+    let store = directory.open(options());
     for number in 0..40 {
         store.put(numbered(&namespace(["lost"]), number.to_string(), number)).unwrap();
         store.put(numbered(&namespace(["whole"]), number.to_string(), number)).unwrap();
@@ -34,15 +39,28 @@ fn however_often_it_is_tried() {
     // A replay of this finds the segment damaged.
     store.delete(&namespace(["lost"]), "3").unwrap();
     store.flush().unwrap();
-    let wrecked = storage.crash(Loss::None, 0);
+    let wrecked = directory.killed();
     drop(store);
-    let truths: Vec<String> = wrecked.names().into_iter().filter(|name| name.ends_with(".truth")).collect();
-    let of_lost = truths.iter().min().unwrap();
-    let bytes = wrecked.read_file(of_lost).unwrap();
-    wrecked.write_file(
-        of_lost,
-        &[&bytes[..4096], &bytes[4096..].iter().map(|byte| byte ^ 1).collect::<Vec<_>>()].concat(),
-    );
+    let holds_lost = |name: &String| wrecked.read(name).windows(4).any(|bytes| bytes == b"lost");
+    let of_lost = wrecked.names(".truth").into_iter().find(holds_lost).unwrap();
+    let mut bytes = wrecked.read(&of_lost);
+    bytes[4096..].iter_mut().for_each(|byte| *byte ^= 1);
+    wrecked.write(&of_lost, &bytes);
+    wrecked
+}
+
+#[test]
+fn however_often_it_is_tried() {
+    leaves_no_file(&Directory::simulated());
+}
+
+#[test]
+fn on_a_real_disk_with_default_tuning() {
+    leaves_no_file(&Directory::real());
+}
+
+fn leaves_no_file(directory: &Directory) {
+    let wrecked = wrecked(directory);
     for (kind, operations, least) in [
         (FaultKind::Full, &[SimOperation::Rename][..], 1),
         (FaultKind::Short, &[SimOperation::Write], 4),
@@ -51,20 +69,20 @@ fn however_often_it_is_tried() {
     ] {
         let mut failed = 0;
         loop {
-            let storage = wrecked.crash(Loss::None, 0);
-            let store = reopened(&storage, &clock, options());
+            let directory = wrecked.killed();
+            let store = directory.open(options());
             write(&store);
-            let before = side_files(&storage);
-            storage.fail_after(failed, Fault::sticky(kind, operations));
+            let before = side_files(&directory);
+            directory.fail_after(failed, Fault::sticky(kind, operations));
             let outcomes = [store.accept_clock(), store.accept_clock()];
-            storage.clear_faults();
+            directory.clear_faults();
             if outcomes[0].is_ok() {
                 break;
             }
-            assert_eq!(side_files(&storage), before, "{kind:?} at {operations:?}, after {failed} of them");
+            assert_eq!(side_files(&directory), before, "{kind:?} at {operations:?}, after {failed} of them");
             store.accept_clock().unwrap();
-            let names = side_files(&storage);
-            for kind in [".missed", ".operations", ".dead"] {
+            let names = side_files(&directory);
+            for kind in KINDS {
                 assert!(names.iter().any(|name| name.ends_with(kind)), "{kind} {names:?}");
             }
             failed += 1;
