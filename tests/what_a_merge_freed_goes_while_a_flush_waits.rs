@@ -3,14 +3,16 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use common::{namespace, simulated, tiny_without_vectors};
-use vecmem::testing::SimStorage;
+use common::tmpfs::Tmpfs;
+use common::{START, canaries, namespace, simulated, tiny_without_vectors};
+use vecmem::testing::{SimClock, SimStorage};
 use vecmem::{ErrorKind, Options, Put, Scope, Store, Tuning};
 
-fn put(store: &Store, label: &str, number: u64) {
-    let json = format!("{{\"text\":\"{}\"}}", "x".repeat(2_000));
+fn put(store: &Store, label: &str, number: u64, bytes: usize) {
+    let json = format!("{{\"text\":\"{}\"}}", "x".repeat(bytes));
     store.put(Put::new(&namespace([label]), number.to_string(), json)).unwrap();
 }
 
@@ -35,9 +37,9 @@ fn segment_bytes(storage: &SimStorage) -> usize {
 
 /// A full disk: a segment of which 5 % live, and more in memory than can be flushed.
 fn prepare(store: &Store, storage: &SimStorage) {
-    (0..1_000).for_each(|number| put(store, if number % 20 == 0 { "stays" } else { "goes" }, number));
+    (0..1_000).for_each(|number| put(store, if number % 20 == 0 { "stays" } else { "goes" }, number, 2_000));
     store.compact().unwrap();
-    (0..300).for_each(|number| put(store, "memory", number));
+    (0..300).for_each(|number| put(store, "memory", number, 2_000));
     assert!(segment_bytes(storage) > 2_000_000);
 }
 
@@ -72,5 +74,63 @@ fn in_a_compaction_that_says_what_it_could_not_do() {
     let error = store.compact().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
     assert!(segment_bytes(&storage) < 1_000_000, "{error}: {:?}", storage.names());
+    assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+}
+
+/// The same on a real disk with default tuning: 60 MB in a segment, 18 MB in memory, and a reserve.
+struct Full {
+    store: Store,
+    clock: SimClock,
+    path: PathBuf,
+    _disk: Tmpfs,
+}
+
+fn full() -> Option<Full> {
+    let disk = Tmpfs::mount(240)?;
+    let (path, clock) = (disk.path().join("store"), SimClock::new(START));
+    let store = canaries::open(&path, &clock, Options::new());
+    (0..1_000).for_each(|number| put(&store, if number % 20 == 0 { "stays" } else { "goes" }, number, 60_000));
+    store.compact().unwrap();
+    (0..300).for_each(|number| put(&store, "memory", number, 60_000));
+    let since = Instant::now();
+    while store.stats().unwrap().reserve_bytes < 5 << 20 {
+        assert!(since.elapsed() < Duration::from_secs(30), "no reserve: {:#?}", store.stats().unwrap());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    disk.fill_to(64 << 10);
+    assert!(real_segment_bytes(&path) > 50 << 20);
+    assert_eq!(store.stats().unwrap().active_rows, 300);
+    Some(Full { store, clock, path, _disk: disk })
+}
+
+fn real_segment_bytes(path: &Path) -> u64 {
+    let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    let truths = entries.filter(|entry| entry.path().extension().is_some_and(|kind| kind == "truth"));
+    truths.map(|entry| entry.metadata().map_or(0, |about| about.len())).sum()
+}
+
+#[test]
+fn in_the_background_on_a_real_disk_with_default_tuning() {
+    let Some(Full { store, clock, path, _disk }) = full() else { return };
+    store.delete_range(&Scope::from(&namespace(["goes"]))).unwrap();
+    let since = Instant::now();
+    while real_segment_bytes(&path) > 30 << 20 {
+        assert!(since.elapsed() < Duration::from_secs(30), "{:#?}", store.stats().unwrap());
+        clock.advance(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn in_a_compaction_on_a_real_disk_with_default_tuning() {
+    // The clock stands still, so that the store is never idle and only the compaction commits what lets go of files.
+    let Some(Full { store, path, _disk, .. }) = full() else { return };
+    store.delete_range(&Scope::from(&namespace(["goes"]))).unwrap();
+    let error = store.compact().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+    assert!(real_segment_bytes(&path) < 30 << 20, "{error}: {:#?}", store.stats().unwrap());
+    store.compact().unwrap();
+    assert_eq!(store.stats().unwrap().items, 350);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }
