@@ -97,6 +97,13 @@ fn after_a_power_loss_at_any_sync() {
     }
 }
 
+/// The store that is left there, with an item in the log file that it writes to now as well.
+fn reopened(directory: &Directory) -> Store {
+    let store = directory.open(options());
+    store.put(Canary::new("doomed", 3 * (DOOMED - 1)).put()).unwrap();
+    store
+}
+
 /// What a killed process left on a real disk, with the items in its files and in its log.
 fn left_on_a_real_disk() -> (Directory, Needles) {
     let directory = Directory::real();
@@ -112,7 +119,7 @@ fn after_a_process_that_ended_at_any_change_of_a_real_disk_with_default_tuning()
     let mut ended = 0;
     for changes in (0..).step_by(11) {
         let directory = filled.killed();
-        let store = directory.open(options());
+        let store = reopened(&directory);
         // From here on nothing of this process reaches the disk.
         directory.fail_after(changes, Fault::sticky(FaultKind::Io, SimOperation::CHANGES));
         let outcome = purge(&store);
@@ -204,7 +211,7 @@ fn after_a_full_real_disk_with_default_tuning() {
         let Some(disk) = Tmpfs::mount(40) else { return };
         let path = disk.path().join("store");
         let directory = filled.killed_into(&path);
-        let store = directory.open(options());
+        let store = reopened(&directory);
         disk.fill_to(kib << 10);
         let context = format!("{kib} KiB");
         outcomes[usize::from(passed(&purge(&store), &directory, &needles, is_full, &context))] += 1;
@@ -258,7 +265,7 @@ fn after_a_file_that_could_not_be_removed_from_a_real_disk_with_default_tuning()
     for after in 0..12 {
         for sticky in [false, true] {
             let directory = filled.killed();
-            let store = directory.open(options());
+            let store = reopened(&directory);
             refused += u64::from(!purges_beside_what_stays(store, &directory, &needles, after, sticky));
         }
     }
