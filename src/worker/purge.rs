@@ -67,6 +67,8 @@ impl Worker {
             checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(Err(error))
         });
         let freed = settled.and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
+        // A file that is still mapped keeps its space, which the next try may need.
+        self.bury();
         left.and(rewritten).and(freed)
     }
 
