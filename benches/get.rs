@@ -15,7 +15,7 @@ fn get(c: &mut Criterion) {
     let rows = made_up(count * EACH, EACH).rows;
     let (sealed, memory) = (directory(), directory());
     let compacted = compacted(sealed.path(), &rows);
-    let active = open(memory.path(), options().durability(Durability::Bulk).tuning(unmerged(1 << 20)));
+    let active = open(memory.path(), options().durability(Durability::Manual).tuning(unmerged(1 << 20)));
     fill(&active, rows.iter().take(8_000), 1_000);
     let mut group = c.benchmark_group("get");
     group.throughput(Throughput::Elements(1));

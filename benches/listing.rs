@@ -4,7 +4,7 @@ mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use vecmem::{Batch, Namespace, NamespaceQuery, Put, Query, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{Batch, IterateQuery, Namespace, NamespaceQuery, Put, Query, ReadOptions, Scope, Store};
 
 use common::{Row, compacted, directory, made_up, size, user};
 
@@ -25,9 +25,9 @@ fn listing(c: &mut Criterion) {
     });
     let files = files(&store, items);
     group.bench_function("10,000 files in pages of 100", |b| b.iter(|| black_box(in_pages(&store, &files))));
-    let keys = ScanQuery::new(&namespace).limit(100).key_prefix("00");
+    let keys = IterateQuery::new(&namespace).limit(100).key_prefix("00");
     group.bench_function("first 100 by key", |b| {
-        b.iter(|| black_box(store.scan(&keys, None)).map(|page| page.items.len()))
+        b.iter(|| black_box(store.iterate(&keys, None)).map(|page| page.items.len()))
     });
     let namespaces = NamespaceQuery { limit: 100, ..NamespaceQuery::default() };
     group.bench_function("first 100 namespaces", |b| {

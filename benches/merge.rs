@@ -13,9 +13,9 @@ fn store_of(rows: &[Row], parts: usize) -> (tempfile::TempDir, Store) {
     let directory = directory();
     let each = rows.len().div_ceil(parts);
     let tuning = unmerged(if parts == 1 { usize::MAX } else { each });
-    let store = open(directory.path(), options().durability(Durability::Bulk).tuning(tuning));
+    let store = open(directory.path(), options().durability(Durability::Manual).tuning(tuning));
     rows.chunks(each).for_each(|rows| fill(&store, rows, rows.len()));
-    while store.stats().is_ok_and(|stats| stats.sealing_parts > 0) {
+    while store.stats().is_ok_and(|stats| stats.frozen_memtables > 0) {
         std::thread::sleep(Duration::from_millis(5));
     }
     (directory, store)

@@ -41,7 +41,7 @@ fn put(c: &mut Criterion) {
     group.bench_function("bare append + fdatasync", |b| b.iter(|| growing.append()));
     let mut prepared = BareLog::prepared(directory.path(), 2_048);
     group.bench_function("bare write + fdatasync, prepared file", |b| b.iter(|| prepared.append()));
-    for durability in [Durability::Sync, Durability::Os, Durability::Bulk] {
+    for durability in [Durability::Sync, Durability::Periodic, Durability::Manual] {
         let store = open(&directory.path().join(format!("{durability:?}")), options().durability(durability));
         let next = AtomicU64::new(0);
         for threads in [1, 4, 16] {

@@ -32,7 +32,7 @@ fn recovery(c: &mut Criterion) {
     });
     for mebibytes in [size(8, 1), size(64, 2)] {
         let directory = directory();
-        let options = options().durability(Durability::Bulk).tuning(unmerged(1 << 30));
+        let options = options().durability(Durability::Manual).tuning(unmerged(1 << 30));
         let store = open(directory.path(), options.clone());
         let mut bytes = mebibytes << 20;
         let fits = rows.iter().take_while(|row| {

@@ -67,7 +67,7 @@ impl Way {
 
     fn run(&mut self, values: &[String]) {
         let directory = directory();
-        let options = Options::new().durability(Durability::Os).tuning(self.tuning.clone());
+        let options = Options::new().durability(Durability::Periodic).tuning(self.tuning.clone());
         let store = open(directory.path(), options);
         let namespace: Namespace = user(1);
         let seconds = |took: Duration| took.as_secs_f64();
@@ -76,7 +76,7 @@ impl Way {
                 store.put(Put::new(&namespace, format!("{number:03}"), value.as_str())).expect("the put is written");
             }
         });
-        let (seal, ()) = timed(|| wait_for_seals(&store));
+        let (seal, ()) = timed(|| wait_for_flushes(&store));
         self.put.push(seconds(put));
         self.seal.push(seconds(put) + seconds(seal));
         let mut rng = Rng::new(3);
@@ -108,8 +108,8 @@ fn files(path: &Path) -> BTreeMap<String, u64> {
     named.filter(|(name, _)| name.ends_with(".truth") || name.ends_with(".blob")).collect()
 }
 
-fn wait_for_seals(store: &Store) {
-    while store.stats().is_ok_and(|stats| stats.sealing_parts > 0) {
+fn wait_for_flushes(store: &Store) {
+    while store.stats().is_ok_and(|stats| stats.frozen_memtables > 0) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }

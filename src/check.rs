@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::engine::Engine;
+use crate::engine::graphs::{Cores, Fate, build_missing};
+use crate::engine::replace::replace_codes;
 use crate::error::Result;
 use crate::extensions::Extensions;
 use crate::record::Lsn;
-use crate::shard::derived::replace_codes;
-use crate::shard::engine::Engine;
-use crate::shard::graphs::{Cores, Fate, mend};
-use crate::shard::part::SharedPart;
-use crate::shard::{AnyPart, View};
+use crate::shard::part::SharedSegment;
+use crate::shard::{PartRef, ReadView};
 use crate::types::{Interval, Item};
 
 /// What a check found.
@@ -64,14 +64,14 @@ pub(crate) fn check(engine: &Arc<Engine>, repair: bool) -> Result<CheckReport> {
         report.problems.push(why);
         report.advise(RESTORE);
     }
-    if let Err(error) = engine.check_fence() {
+    if let Err(error) = engine.check_poisoned() {
         report.problems.push(error.to_string());
         report.advise("close the store and open it again: that reads the truth from the disk");
     }
     Ok(report)
 }
 
-fn check_part(engine: &Arc<Engine>, part: &SharedPart, repair: bool, report: &mut CheckReport) -> Result<()> {
+fn check_part(engine: &Arc<Engine>, part: &SharedSegment, repair: bool, report: &mut CheckReport) -> Result<()> {
     let segment = match part.segment() {
         Ok(segment) => segment,
         Err(error) => {
@@ -105,10 +105,10 @@ fn check_part(engine: &Arc<Engine>, part: &SharedPart, repair: bool, report: &mu
     repair_graphs(engine, part, report)
 }
 
-fn repair_graphs(engine: &Arc<Engine>, part: &SharedPart, report: &mut CheckReport) -> Result<()> {
+fn repair_graphs(engine: &Arc<Engine>, part: &SharedSegment, report: &mut CheckReport) -> Result<()> {
     let found = part.segment()?.verify_graphs();
     let damaged: Vec<u64> = found.iter().map(|(file_id, _)| *file_id).collect();
-    let mended = mend(engine, part, &damaged, &[], Cores::All)?;
+    let mended = build_missing(engine, part, &damaged, &[], Cores::All)?;
     let fates: Vec<Fate> =
         damaged.iter().map(|&file_id| mended.as_ref().map_or(Fate::Kept, |mended| mended.fate(file_id))).collect();
     let installed = mended.map_or(Ok(false), |mended| mended.install(engine))?;
@@ -122,17 +122,18 @@ fn repair_graphs(engine: &Arc<Engine>, part: &SharedPart, report: &mut CheckRepo
     Ok(())
 }
 
-/// That every row lies where a read looks for it, and that no key has two versions that a reader of this View sees.
-fn check_rows(view: &View) -> Vec<String> {
+/// That every row lies where a read looks for it, and that no key has two versions that a reader of this read view sees.
+fn check_rows(view: &ReadView) -> Vec<String> {
     let mut problems = Vec::new();
     for shard in view.shards.iter() {
         let mut living: Vec<(Vec<u8>, String)> = Vec::new();
         for part in shard.parts() {
             let mut misplaced = 0;
-            if let Err(error) = each_row(part, |namespace, key, lsn, dead_lsn| {
-                let is_in_extent = !matches!(part, AnyPart::Sealed(sealed) if !sealed.entry.extent.contains(namespace));
+            if let Err(error) = each_row(part, |namespace, key, lsn, deleted_lsn| {
+                let is_in_extent =
+                    !matches!(part, PartRef::Segment(sealed) if !sealed.entry.extent.contains(namespace));
                 misplaced += u64::from(!is_in_extent || !shard.interval.contains(namespace));
-                if lsn <= view.visible && view.visible < dead_lsn {
+                if lsn <= view.read_lsn && view.read_lsn < deleted_lsn {
                     living.push((namespace.to_vec(), key.to_owned()));
                 }
             }) {
@@ -150,19 +151,19 @@ fn check_rows(view: &View) -> Vec<String> {
     problems
 }
 
-fn each_row(part: AnyPart<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> Result<()> {
+fn each_row(part: PartRef<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> Result<()> {
     match part {
-        AnyPart::Active(active) | AnyPart::Sealing(active) => {
-            for row in (0..active.len() as u32).map(|row| active.row(row)) {
-                visit(row.record.namespace.encoded(), &row.record.key, row.lsn, row.dead_lsn());
+        PartRef::Memtable(memtable) => {
+            for row in (0..memtable.len() as u32).map(|row| memtable.row(row)) {
+                visit(row.record.namespace.encoded(), &row.record.key, row.lsn, row.deleted_lsn());
             }
         }
-        AnyPart::Sealed(sealed) => {
+        PartRef::Segment(sealed) => {
             let segment = sealed.segment()?;
             for number in 0..segment.namespaces() {
                 let namespace = segment.namespace(number)?;
                 for row in segment.namespace_rows(number)? {
-                    visit(namespace, segment.key(row)?, segment.lsn(row)?, sealed.deaths.dead_lsn(row));
+                    visit(namespace, segment.key(row)?, segment.lsn(row)?, sealed.tombstones.deleted_lsn(row));
                 }
             }
         }
@@ -171,17 +172,17 @@ fn each_row(part: AnyPart<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> 
 }
 
 /// Every visible item with all its columns, the engine's own area included, in (namespace, key) order.
-pub(crate) fn text_dump(view: &View) -> Result<String> {
+pub(crate) fn text_dump(view: &ReadView) -> Result<String> {
     let everything = Interval::everything();
     let mut items: Vec<(Item, Extensions)> = Vec::new();
     for part in view.shards.iter().flat_map(|shard| shard.parts()) {
         let mut rows = Vec::new();
         match part {
-            AnyPart::Active(active) | AnyPart::Sealing(active) => active.rows_in(&everything, &mut rows),
-            AnyPart::Sealed(sealed) => rows.extend(0..sealed.segment()?.rows()),
+            PartRef::Memtable(memtable) => memtable.rows_in(&everything, &mut rows),
+            PartRef::Segment(sealed) => rows.extend(0..sealed.segment()?.rows()),
         }
         for row in rows {
-            if part.lsn(row)? <= view.visible && view.visible < part.dead_lsn(row)? {
+            if part.lsn(row)? <= view.read_lsn && view.read_lsn < part.deleted_lsn(row)? {
                 items.push((part.item(row, None, true)?, part.extensions(row)?));
             }
         }

@@ -32,7 +32,7 @@ pub enum ErrorKind {
     /// close what else is open, and try again.
     SystemLimit,
     /// A sync or write failed, so the fate of the last writes is unknown and the store accepts no more. Reopen it to read the truth.
-    Fenced,
+    Poisoned,
     /// Another process has the store open. The message names it.
     Locked,
     /// The store is open in this process, or was created, with other options. Use the same ones.

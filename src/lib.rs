@@ -58,7 +58,7 @@ pub mod quant;
 mod storage;
 
 mod graph;
-mod query;
+mod memtable;
 mod wal;
 
 mod file_names;
@@ -66,9 +66,13 @@ mod manifest;
 mod segment;
 
 mod compact;
+mod search;
+
+mod shard;
+
+mod engine;
 
 mod commit;
-mod shard;
 
 mod check;
 mod worker;
@@ -79,12 +83,14 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind, Limit, Result};
 pub use filter::Filter;
-pub use query::{Address, Answer, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, ScanQuery};
-pub use storage::{Hot, ReadMode};
+pub use storage::{CodeResidency, ReadMode};
+pub use store::query::{
+    Address, IterateQuery, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, SearchResult,
+};
 pub use store::{
     Batch, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, HolderKind, HoldersReport, ImportOptions,
-    ImportProgress, ImportReport, Listing, LossReport, LostItem, Options, PurgeOptions, PurgeReceipt, Put,
-    SalvageReport, ScanPage, Snapshot, Stats, StillHeld, Store, WriteResult,
+    ImportProgress, ImportReport, IteratePage, Listing, LossReport, LostItem, Options, PurgeOptions, PurgeReceipt, Put,
+    SalvageReport, Snapshot, Stats, StillHeld, Store, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

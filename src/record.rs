@@ -1,4 +1,4 @@
-//! What a write means once nothing is left to decide: complete versions of items and complete operations.
+//! What is written: writes as they come, and, once nothing is left to decide, complete versions of items and complete operations.
 //!
 //! Invariants:
 //! * An [`Operation`] needs no other state to be applied or replayed: conditions are tested, timestamps and LSNs given.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::extensions::{Extensions, Kind};
-use crate::types::{FieldVector, Interval, Namespace};
+use crate::types::{Condition, FieldVector, Interval, Namespace, Version};
 
 /// Log sequence number: one per operation, the one order of all writes. 0 is before every write.
 pub(crate) type Lsn = u64;
@@ -111,12 +111,117 @@ impl Operation {
 /// One operation, complete.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operation {
-    /// A new version, which kills the key's older ones.
+    /// A new version, which deletes the key's older ones.
     Put(Arc<Record>),
-    /// Kills the key's versions.
+    /// Deletes the key's versions.
     Delete { namespace: Namespace, key: Box<str> },
-    /// Kills every version in an interval of namespaces.
+    /// Deletes every version in an interval of namespaces.
     DeleteRange { interval: Interval },
     /// Moves the expiry of one version, if it still lives.
     Touch { namespace: Namespace, key: Box<str>, version: Lsn, expires_at: i64 },
+}
+
+/// The numbers of one version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VersionTimes {
+    pub lsn: Lsn,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub expires_at: i64,
+    pub ttl: i64,
+}
+
+impl VersionTimes {
+    pub fn of_record(record: &Record, lsn: Lsn) -> Self {
+        Self {
+            lsn,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            expires_at: record.expires_at,
+            ttl: record.ttl,
+        }
+    }
+}
+
+/// A write that has passed the door: complete but for what the newest state decides.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    Put(PutWrite),
+    Delete {
+        namespace: Namespace,
+        key: Box<str>,
+        condition: Condition,
+    },
+    DeleteRange(Interval),
+    /// Pushes the expiry back by the item's own time to live, if it is still this version.
+    Touch {
+        namespace: Namespace,
+        key: Box<str>,
+        version: Lsn,
+    },
+    /// Deletes an item that is expired by now, if the clock allows that anything is removed.
+    Expire {
+        namespace: Namespace,
+        key: Box<str>,
+    },
+    /// Writes nothing: the condition of a write that a later one of the same batch replaced.
+    Check {
+        namespace: Namespace,
+        key: Box<str>,
+        condition: Condition,
+    },
+}
+
+/// A put that has passed the door.
+#[derive(Clone, Debug)]
+pub(crate) struct PutWrite {
+    pub namespace: Namespace,
+    pub key: Box<str>,
+    pub value: Box<str>,
+    pub vectors: Vec<FieldVector>,
+    pub index_paths: Vec<Arc<str>>,
+    /// Microseconds; 0 for none.
+    pub ttl: i64,
+    /// Given by an import; else the time to live decides.
+    pub expires_at: Option<i64>,
+    pub condition: Condition,
+    /// Given by an import; else the clock decides.
+    pub created_at: Option<i64>,
+    pub updated_at: Option<i64>,
+    /// What each vector embeds; empty where none is known.
+    pub text_hashes: Vec<TextHash>,
+    /// Of all vectors.
+    pub space: SpaceId,
+    pub extensions: Extensions,
+}
+
+impl Write {
+    /// The key the write concerns, if it is one.
+    pub fn address(&self) -> Option<(&Namespace, &str)> {
+        match self {
+            Self::Put(put) => Some((&put.namespace, &put.key)),
+            Self::Delete { namespace, key, .. }
+            | Self::Touch { namespace, key, .. }
+            | Self::Expire { namespace, key }
+            | Self::Check { namespace, key, .. } => Some((namespace, key)),
+            Self::DeleteRange(_) => None,
+        }
+    }
+
+    /// Whether the write is let through when the disk is full or sealing lags behind.
+    pub fn frees_space(&self) -> bool {
+        !matches!(self, Self::Put(_))
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Put(Version),
+    /// Whether there was something to delete.
+    Deleted(bool),
+    /// Nothing, for its batch was written before, under the same operation id; the version that this gave its last operation.
+    Repeated(Version),
+    /// Done, or nothing to do.
+    Other,
 }

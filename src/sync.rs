@@ -2,7 +2,7 @@
 //!
 //! Everything above takes its primitives from here: one place to exchange them, for a model checker for example.
 
-//! Locks are those of the standard library, without poisoning: what a panic must not leave behind is fenced by whoever unwinds. They
+//! Locks are those of the standard library, without poisoning: what a panic must not leave behind is poisoned by whoever unwinds. They
 //! keep all their state in themselves. Locks that park threads in a table of the process do not, and a forked child that opens a store
 //! would find its parent's threads in that table.
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 /// The thresholds; [`Tuning::default`] is what production runs with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuning {
-    /// Vectors (or rows) at which the active part is sealed.
-    pub active_rows: usize,
-    /// Bytes at which the active part is sealed.
-    pub active_bytes: usize,
+    /// Vectors (or rows) at which the memtable is sealed.
+    pub memtable_rows: usize,
+    /// Bytes at which the memtable is sealed.
+    pub memtable_bytes: usize,
     /// Sealing parts beyond which writers wait at the door.
-    pub sealing_parts: usize,
+    pub frozen_memtables: usize,
     /// How long they wait before `Busy`.
     pub busy_timeout: Duration,
     /// Size of the first log files; they double while they fill quickly and the store grows.
@@ -39,18 +39,18 @@ pub struct Tuning {
     pub touch_every: Duration,
     /// Vectors of a namespace in one segment from which it has a graph.
     pub graph_rows: u32,
-    /// Vectors of a scope in one segment from which scans of it can earn a graph.
+    /// Vectors of a scope in one segment from which flat searches of it can earn a graph.
     pub earn_rows: u32,
-    /// Scopes whose scans are counted at a time.
+    /// Scopes whose flat searches are counted at a time.
     pub earn_accounts: usize,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,
-    /// How many times its estimated cost a scan counts for beside a walk: above 1, graphs are walked where it does not pay.
-    pub scan_weight: u32,
-    /// Rows of one unit of a parallel scan.
-    pub scan_unit_rows: u32,
-    /// Rows from which a scan is shared among threads.
-    pub parallel_scan_rows: u64,
+    /// How many times its estimated cost a flat search counts for beside a graph search: above 1, graphs are searched where it does not pay.
+    pub flat_weight: u32,
+    /// Rows of one unit of a parallel flat search.
+    pub flat_unit_rows: u32,
+    /// Rows from which a flat search is shared among threads.
+    pub parallel_flat_rows: u64,
     /// Bytes reserved so that deletes work on a full disk.
     pub reserve_bytes: u64,
     /// Most rows of one chunk of an import.
@@ -70,9 +70,9 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            active_rows: 8_192,
-            active_bytes: 32 << 20,
-            sealing_parts: 2,
+            memtable_rows: 8_192,
+            memtable_bytes: 32 << 20,
+            frozen_memtables: 2,
             busy_timeout: Duration::from_secs(30),
             log_file_min_bytes: 256 << 10,
             log_file_max_bytes: 24 << 20,
@@ -90,9 +90,9 @@ impl Default for Tuning {
             earn_rows: 4_096,
             earn_accounts: 1_024,
             filter_sample: 256,
-            scan_weight: 1,
-            scan_unit_rows: 16_384,
-            parallel_scan_rows: 32_768,
+            flat_weight: 1,
+            flat_unit_rows: 16_384,
+            parallel_flat_rows: 32_768,
             reserve_bytes: 16 << 20,
             import_chunk_rows: 262_144,
             import_chunk_bytes: 256 << 20,
@@ -108,8 +108,8 @@ impl Tuning {
     /// Small enough that a few dozen items seal, merge and rotate the log.
     pub fn tiny() -> Self {
         Self {
-            active_rows: 24,
-            active_bytes: 64 << 10,
+            memtable_rows: 24,
+            memtable_bytes: 64 << 10,
             log_file_min_bytes: 16 << 10,
             log_file_max_bytes: 32 << 10,
             log_total_bytes: 256 << 10,
@@ -121,9 +121,9 @@ impl Tuning {
             earn_rows: 8,
             earn_accounts: 4,
             filter_sample: 16,
-            scan_weight: 1_000,
-            scan_unit_rows: 8,
-            parallel_scan_rows: 16,
+            flat_weight: 1_000,
+            flat_unit_rows: 8,
+            parallel_flat_rows: 16,
             reserve_bytes: 32 << 10,
             import_chunk_rows: 40,
             import_file_rows: 8,

@@ -70,12 +70,12 @@ fn behind_an_import() {
 
 /// A part that is full is flushed, and the files of log that it filled stay until a second manifest needs them no more.
 fn leave_log(store: &Store) {
-    for number in 0..Tuning::tiny().active_rows as u64 {
+    for number in 0..Tuning::tiny().memtable_rows as u64 {
         let json = format!("{{\"text\":\"{}\"}}", "x".repeat(2_000));
         store.put(Put::new(&namespace(["a"]), number.to_string(), json)).unwrap();
     }
     let since = Instant::now();
-    let is_flushed = |stats: &Stats| stats.sealing_parts == 0 && stats.active_rows == 0;
+    let is_flushed = |stats: &Stats| stats.frozen_memtables == 0 && stats.memtable_rows == 0;
     while !is_flushed(&store.stats().unwrap()) {
         assert!(since.elapsed() < LIMIT, "{:#?}", store.stats().unwrap());
         std::thread::sleep(Duration::from_millis(10));

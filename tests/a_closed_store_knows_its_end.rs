@@ -91,7 +91,7 @@ fn last_log(files: &Files) -> String {
 
 #[test]
 fn on_a_real_disk() {
-    for durability in [Durability::Sync, Durability::Os, Durability::Bulk] {
+    for durability in [Durability::Sync, Durability::Periodic, Durability::Manual] {
         for history in 0..3 {
             let options = || Options::new().durability(durability);
             let directory = tempfile::tempdir().unwrap();
@@ -149,7 +149,7 @@ fn open_files(files: &Files, clock: &SimClock) -> Result<Store, Error> {
 
 #[test]
 fn what_a_killed_process_left_is_known_once_somebody_has_read_it_and_closed() {
-    for durability in [Durability::Sync, Durability::Os, Durability::Bulk] {
+    for durability in [Durability::Sync, Durability::Periodic, Durability::Manual] {
         let options = || tiny_without_vectors().durability(durability);
         let (store, storage, clock) = simulated(options());
         write(&store, 2);
@@ -209,7 +209,7 @@ fn a_close_costs_three_syncs_and_none_where_nothing_was_written() {
         storage.syncs() - before
     };
     assert_eq!(syncs_of_close(Durability::Sync, true), 3, "manifest, names, the mark of the close");
-    for durability in [Durability::Os, Durability::Bulk] {
+    for durability in [Durability::Periodic, Durability::Manual] {
         assert_eq!(syncs_of_close(durability, true), 4, "the log first");
     }
     assert_eq!(syncs_of_close(Durability::Sync, false), 0);

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{namespace, numbered, tiny};
-use vecmem::{Batch, ErrorKind, Metric, NamespaceQuery, Query, ReadOptions, Result, ScanQuery, Scope, Store, Tuning};
+use vecmem::{
+    Batch, ErrorKind, IterateQuery, Metric, NamespaceQuery, Query, ReadOptions, Result, Scope, Store, Tuning,
+};
 
 fn outcomes(store: &Store) -> Vec<(&'static str, Result<()>)> {
     let (home, options) = (namespace(["a"]), ReadOptions::default());
@@ -20,20 +22,20 @@ fn outcomes(store: &Store) -> Vec<(&'static str, Result<()>)> {
         ("get_many", store.get_many(&[], &options).map(drop)),
         ("search", store.search(&Query::new(&home).vector([1.0, 2.0])).map(drop)),
         ("search_many", store.search_many(&[]).map(drop)),
-        ("search_like", store.search_like(&home, "k", Query::new(&home)).map(drop)),
+        ("search_like", store.search_by_item(&home, "k", Query::new(&home)).map(drop)),
         ("list", store.list(&Query::new(&home)).map(drop)),
-        ("scan", store.scan(&ScanQuery::new(&home), None).map(drop)),
+        ("scan", store.iterate(&IterateQuery::new(&home), None).map(drop)),
         ("list_namespaces", store.list_namespaces(&NamespaceQuery::default()).map(drop)),
         ("count", store.count(&Scope::Store, &options).map(drop)),
         ("stats", store.stats().map(drop)),
-        ("flush", store.flush()),
+        ("flush", store.sync()),
         ("compact", store.compact().map(drop)),
         ("check", store.check(false).map(drop)),
         ("sweep", store.sweep().map(drop)),
         ("setting", store.setting("s").map(drop)),
         ("set_setting", store.set_setting("s", Some("1"))),
         ("known_embeddings", store.known_embeddings("m", &["t"]).map(drop)),
-        ("import_mark", store.import_mark("s").map(drop)),
+        ("import_mark", store.import_checkpoint("s").map(drop)),
     ]
 }
 
@@ -87,7 +89,7 @@ fn closing_in_the_midst_of_reads_and_writes_loses_nothing() {
         assert!(written > 0);
         let store = Store::open(directory.path(), tiny(2, Metric::Dot)).unwrap();
         let prefix = format!("{round} ");
-        let page = store.scan(&ScanQuery::new(&home).key_prefix(prefix).limit(usize::MAX), None).unwrap();
+        let page = store.iterate(&IterateQuery::new(&home).key_prefix(prefix).limit(usize::MAX), None).unwrap();
         assert!(page.items.len() as u64 >= written, "{} of {written}", page.items.len());
         assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
     }

@@ -5,14 +5,16 @@
 use std::sync::Arc;
 
 use vecmem::testing::{SimClock, SimStorage, open_with};
-use vecmem::{ErrorKind, Filter, Metric, Namespace, Options, Put, Query, ReadOptions, ScanQuery, Scope, Store, Tuning};
+use vecmem::{
+    ErrorKind, Filter, IterateQuery, Metric, Namespace, Options, Put, Query, ReadOptions, Scope, Store, Tuning,
+};
 
 /// 40 rows in one segment, every fourth with a large value of several checked blocks, none of which can be compressed.
 const ROWS: usize = 40;
 const LARGE: usize = 150_000;
 
 fn open(storage: &SimStorage) -> Store {
-    let tuning = Tuning { active_rows: 1_000, active_bytes: 64 << 20, log_total_bytes: 64 << 20, ..Tuning::tiny() };
+    let tuning = Tuning { memtable_rows: 1_000, memtable_bytes: 64 << 20, log_total_bytes: 64 << 20, ..Tuning::tiny() };
     let options = Options::with_vectors(2, Metric::Dot).tuning(tuning);
     open_with(Arc::new(storage.clone()), Arc::new(SimClock::new(1_700_000_000_000_000)), options).unwrap()
 }
@@ -65,10 +67,11 @@ fn only_these_fail(store: &Store, damaged: &[usize], blob: &str) {
         }
     }
     let whole = (0..ROWS).filter(|row| !damaged.contains(row)).count();
-    let page =
-        |options: &ReadOptions| store.scan(&ScanQuery::new(Scope::Store).limit(100).options(options.clone()), None);
+    let page = |options: &ReadOptions| {
+        store.iterate(&IterateQuery::new(Scope::Store).limit(100).options(options.clone()), None)
+    };
     let page_found = page(&partial).unwrap();
-    assert!(page_found.degraded && page_found.items.len() == whole, "{}", page_found.items.len());
+    assert!(page_found.incomplete && page_found.items.len() == whole, "{}", page_found.items.len());
     assert_eq!(page(&ReadOptions::default()).unwrap_err().kind(), ErrorKind::Damaged);
     // Scores need no value, so a search fails for its winners only.
     let search = |limit: usize, options: ReadOptions| {
@@ -77,14 +80,14 @@ fn only_these_fail(store: &Store, damaged: &[usize], blob: &str) {
     assert_eq!(search(3, ReadOptions::default()).unwrap().hits.len(), 3, "39, 38 and 37 are small");
     assert_eq!(search(ROWS, ReadOptions::default()).unwrap_err().kind(), ErrorKind::Damaged);
     let answer = search(ROWS, partial.clone()).unwrap();
-    assert!(answer.degraded && answer.hits.len() == whole, "{}", answer.hits.len());
+    assert!(answer.incomplete && answer.hits.len() == whole, "{}", answer.hits.len());
     let listed = store.list(&Query::new(&namespace).limit(100).options(partial.clone())).unwrap();
-    assert!(listed.degraded && listed.hits.len() == whole);
+    assert!(listed.incomplete && listed.hits.len() == whole);
     let filtered = Query::new(&namespace).filter(Filter::at_least("row", 0)).limit(100);
     assert_eq!(store.list(&filtered).unwrap_err().kind(), ErrorKind::Damaged);
     for query in [filtered.clone(), filtered.vector([0.0, 1.0]).exact(true)] {
         let answer = store.search(&query.options(partial.clone())).unwrap();
-        assert!(answer.degraded && answer.hits.len() == whole, "{}", answer.hits.len());
+        assert!(answer.incomplete && answer.hits.len() == whole, "{}", answer.hits.len());
     }
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), ROWS as u64, "a count reads no value");
     let report = store.check(false).unwrap();

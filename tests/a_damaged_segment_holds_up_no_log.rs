@@ -60,7 +60,7 @@ fn the_log_shrinks_and_a_restored_file_has_missed_nothing() {
     store.delete(&a, "3").unwrap();
     store.put(numbered(&a, "4", 400)).unwrap();
     assert!(store.get_with(&a, "brief", &refresh).unwrap().is_some());
-    store.flush().unwrap();
+    store.sync().unwrap();
     store.put(numbered(&b, "0", 0)).unwrap();
     let expected = store.text_dump().unwrap();
     let wrecked = storage.crash(Loss::None, 0);
@@ -209,7 +209,7 @@ fn a_compaction_does_the_rest_of_the_shard() {
         store.put(numbered(&b, number.to_string(), number)).unwrap();
     }
     store.put(numbered(&b, "gone", 123_456_789)).unwrap();
-    store.flush().unwrap();
+    store.sync().unwrap();
     store.delete(&b, "gone").unwrap();
     assert_eq!(store.compact().unwrap_err().kind(), ErrorKind::Damaged);
     let names = storage.names();

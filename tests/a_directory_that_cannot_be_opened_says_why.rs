@@ -202,7 +202,7 @@ fn a_forked_child() {
         let outcomes = [
             is(store.get(&home, "1").map(|_| ()), ErrorKind::Forked),
             is(store.put(numbered(&home, "1", 2)).map(|_| ()), ErrorKind::Forked),
-            is(store.flush(), ErrorKind::Forked),
+            is(store.sync(), ErrorKind::Forked),
             is(snapshot.get(&home, "1").map(|_| ()), ErrorKind::Forked),
             store.close().is_ok(),
             is(Store::open(&place, options()).map(|_| ()), ErrorKind::Locked),

@@ -15,7 +15,7 @@ fn side_files(directory: &Directory) -> Vec<String> {
 }
 
 fn options() -> Options {
-    Options::with_vectors(1, Metric::Dot).shards_at([namespace(["m"])])
+    Options::with_vectors(1, Metric::Dot).split_keys([namespace(["m"])])
 }
 
 /// A batch with an operation id that kills a row of the whole segment.
@@ -38,7 +38,7 @@ fn wrecked(directory: &Directory) -> Directory {
     store.compact().unwrap();
     // A replay of this finds the segment damaged.
     store.delete(&namespace(["lost"]), "3").unwrap();
-    store.flush().unwrap();
+    store.sync().unwrap();
     let wrecked = directory.killed();
     drop(store);
     let holds_lost = |name: &String| wrecked.read(name).windows(4).any(|bytes| bytes == b"lost");

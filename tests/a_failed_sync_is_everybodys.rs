@@ -19,7 +19,7 @@ fn open(storage: &Arc<dyn Storage>, options: Options) -> Store {
 }
 
 fn os() -> Options {
-    Options::new().durability(Durability::Os).sync_every(Duration::from_millis(20))
+    Options::new().durability(Durability::Periodic).sync_every(Duration::from_millis(20))
 }
 
 /// Calls `act` while a sync at `point` is held up, lets that one fail, and returns what the call got.
@@ -36,7 +36,7 @@ fn beside_a_failure(watch: &Watch, act: impl FnOnce() -> Result<()> + Send) -> R
 
 fn assert_fenced(outcome: Result<()>, what: &str) {
     let error = outcome.expect_err(what);
-    assert_eq!(error.kind(), ErrorKind::Fenced, "{what}: {error}");
+    assert_eq!(error.kind(), ErrorKind::Poisoned, "{what}: {error}");
     assert!(error.to_string().contains("an error of the test"), "{what}: {error}");
 }
 
@@ -45,7 +45,7 @@ type Call = (&'static str, fn(&Store) -> Result<()>);
 /// What needs a sync of the log.
 fn calls() -> [Call; 4] {
     [
-        ("flush", |store| store.flush()),
+        ("flush", |store| store.sync()),
         ("a manifest", |store| store.set_setting("s", Some("1"))),
         ("compact", |store| store.compact().map(drop)),
         ("a log file that is full", |store| {
@@ -63,13 +63,13 @@ fn whoever_needs_the_log_synced_gets_the_failure_of_the_sync_that_runs() {
             let (storage, watch) = watched(storage);
             let store = open(&storage, os());
             store.put(numbered(&namespace(["a"]), "first", 1)).unwrap();
-            store.flush().unwrap();
+            store.sync().unwrap();
             let manifests = manifests(&*storage);
             watch.hold_next(Point::Sync);
             store.put(numbered(&namespace(["a"]), "second", 2)).unwrap();
             let outcome = beside_a_failure(&watch, || call(&store));
             assert_fenced(outcome, &format!("{what} on a {disk} disk"));
-            assert_fenced(store.flush(), "a later flush");
+            assert_fenced(store.sync(), "a later flush");
             assert_fenced(store.put(numbered(&namespace(["a"]), "third", 3)).map(drop), "a later put");
             assert_fenced(store.close(), "the close");
             assert_eq!(self::manifests(&*storage), manifests, "{what}: no manifest reflects what may be lost");
@@ -109,7 +109,7 @@ fn syncs_of_the_log_never_overlap() {
                         store.put(numbered(&namespace(["a"]), format!("{thread} {number}"), number)).unwrap();
                     }
                 });
-                scope.spawn(|| (0..60).for_each(|_| store.flush().unwrap()));
+                scope.spawn(|| (0..60).for_each(|_| store.sync().unwrap()));
             }
         });
         store.close().unwrap();

@@ -43,7 +43,8 @@ fn value(number: usize, bytes: usize, regular: bool) -> String {
 }
 
 fn filled() -> Store {
-    let tuning = Tuning { active_rows: 1_000, active_bytes: 64 << 20, log_total_bytes: 256 << 20, ..Tuning::tiny() };
+    let tuning =
+        Tuning { memtable_rows: 1_000, memtable_bytes: 64 << 20, log_total_bytes: 256 << 20, ..Tuning::tiny() };
     let tuning = Tuning { blob_value_bytes: Tuning::default().blob_value_bytes, ..tuning };
     let options = Options::with_vectors(2, Metric::Dot).tuning(tuning);
     let clock = Ticking(SimClock::new(1_700_000_000_000_000));

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{SetAtEnd, namespace, numbered, tiny_without_vectors};
-use vecmem::{ErrorKind, Query, ScanQuery, Scope, Store};
+use vecmem::{ErrorKind, IterateQuery, Query, Scope, Store};
 
 /// Set where the process that forks is to work.
 const PLACE: &str = "VECMEM_TEST_PLACE";
@@ -44,7 +44,7 @@ fn a_forked_child_lets_go_of_snapshots() {
         for number in 0..CHILDREN {
             let snapshot = store.snapshot().unwrap();
             let listing = snapshot.listing(Query::new(&home)).unwrap();
-            let cursor = store.scan(&ScanQuery::new(Scope::Store).limit(2), None).unwrap().next.unwrap();
+            let cursor = store.iterate(&IterateQuery::new(Scope::Store).limit(2), None).unwrap().next.unwrap();
             // SAFETY: the C library keeps the heap whole over a fork, and the child touches no other lock; it leaves by `_exit`.
             let child = unsafe { libc::fork() };
             if child == 0 {
@@ -53,7 +53,7 @@ fn a_forked_child_lets_go_of_snapshots() {
                 let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
                     assert_eq!(snapshot.get(&home, "1").unwrap_err().kind(), ErrorKind::Forked);
                     assert_eq!(listing.page(0, 1).unwrap_err().kind(), ErrorKind::Forked);
-                    let walk = store.scan(&ScanQuery::new(Scope::Store), Some(&cursor));
+                    let walk = store.iterate(&IterateQuery::new(Scope::Store), Some(&cursor));
                     assert_eq!(walk.unwrap_err().kind(), ErrorKind::Forked);
                     assert!(!snapshot.is_gone() && !cursor.is_gone());
                     drop((snapshot, listing, cursor));

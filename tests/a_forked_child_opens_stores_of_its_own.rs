@@ -44,7 +44,7 @@ fn a_forked_child_opens_stores_of_its_own() {
             // SAFETY: it takes a number, and ends the process where nobody catches the signal.
             unsafe { libc::alarm(PATIENCE) };
             let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                assert_eq!(parents[0].flush().unwrap_err().kind(), ErrorKind::Forked);
+                assert_eq!(parents[0].sync().unwrap_err().kind(), ErrorKind::Forked);
                 work(&place.join(format!("child {number}"))).close().unwrap();
             }));
             // SAFETY: it ends the child without running what the parent has registered.

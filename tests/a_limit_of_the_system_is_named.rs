@@ -59,7 +59,7 @@ fn a_limit_at_any_open_fences_nothing_and_is_named() {
             }
             storage.clear_faults();
             store.put(with_vector(500)).unwrap();
-            store.flush().unwrap();
+            store.sync().unwrap();
             store.compact().unwrap();
             assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
         }
@@ -109,7 +109,7 @@ fn with_few_files() {
     assert!(!taken.is_empty() && taken.len() < 64);
     drop(taken);
     (5_000..5_100).for_each(|number| assert!(store.put(large(number)).is_ok()));
-    store.flush().unwrap();
+    store.sync().unwrap();
     store.compact().unwrap();
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
     store.close().unwrap();

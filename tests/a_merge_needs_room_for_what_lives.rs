@@ -56,7 +56,7 @@ fn on_a_simulated_disk() {
 
 #[test]
 fn a_shard_whose_merge_has_no_room_holds_up_no_other() {
-    let (store, storage, _) = simulated(tiny_without_vectors().shards_at([namespace(["m"])]));
+    let (store, storage, _) = simulated(tiny_without_vectors().split_keys([namespace(["m"])]));
     (0..2_000).for_each(|number| assert!(store.put(put("a", number, 100)).is_ok()));
     (0..100).for_each(|number| assert!(store.put(put("z", number, 100)).is_ok()));
     store.compact().unwrap();

@@ -15,7 +15,7 @@ use vecmem::{Batch, ErrorKind, ImportOptions, PurgeOptions, Put, Scope, Store, T
 const DOOMED: u64 = 24;
 
 fn simulated() -> Directory {
-    Directory::simulated_with(Tuning { active_bytes: 1 << 20, ..Tuning::tiny() })
+    Directory::simulated_with(Tuning { memtable_bytes: 1 << 20, ..Tuning::tiny() })
 }
 
 fn scope() -> Scope {
@@ -24,7 +24,7 @@ fn scope() -> Scope {
 
 /// Items in segments, in a blob file, in memory and in the log; some are deleted already.
 fn filled(directory: &Directory) -> (Store, Needles) {
-    let store = directory.open(options().shards_at([namespace(["doomed", "M"]), namespace(["kept"])]));
+    let store = directory.open(options().split_keys([namespace(["doomed", "M"]), namespace(["kept"])]));
     let mut needles = Needles::default();
     let canary = |group: &str, number: u64| Canary::new(group, if number == 5 { 5 } else { 3 * number });
     let write = |group: &str, numbers: std::ops::Range<u64>| {
@@ -234,10 +234,10 @@ fn fault_of_removal(sticky: bool) -> Fault {
 fn purges_beside_what_stays(store: Store, directory: &Directory, needles: &Needles, after: u64, sticky: bool) -> bool {
     let context = format!("remove {after}, sticky {sticky}");
     directory.fail_after(after, fault_of_removal(sticky));
-    let is_expected = |error: &vecmem::Error| sticky || error.kind() == ErrorKind::Fenced;
+    let is_expected = |error: &vecmem::Error| sticky || error.kind() == ErrorKind::Poisoned;
     let passed = passed(&purge(&store), directory, needles, is_expected, &context);
     directory.clear_faults();
-    let store = if store.flush().is_ok() {
+    let store = if store.sync().is_ok() {
         store
     } else {
         drop(store);
@@ -310,12 +310,12 @@ fn what_only_the_log_still_holds_goes_at_the_first_try_on_a_real_disk_with_defau
         for number in 8_000..9_000 {
             store.put(small(number)).unwrap();
             let stats = store.stats().unwrap();
-            if stats.sealing_parts > 0 || stats.active_rows == 0 {
+            if stats.frozen_memtables > 0 || stats.memtable_rows == 0 {
                 break;
             }
         }
         let since = Instant::now();
-        while store.stats().unwrap().sealing_parts > 0 {
+        while store.stats().unwrap().frozen_memtables > 0 {
             assert!(since.elapsed() < Duration::from_secs(30), "{:#?}", store.stats().unwrap());
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -337,7 +337,7 @@ fn put_and_delete(store: &Store) -> Needles {
 fn erases_what_only_the_log_holds(store: &Store, directory: &Directory, needles: &Needles, purges: bool) {
     store.set_setting("a", Some("{}")).unwrap();
     let stats = store.stats().unwrap();
-    assert_eq!((stats.active_rows, stats.checkpoint_lsn, stats.dead_rows), (0, stats.visible_lsn, 0), "{stats:#?}");
+    assert_eq!((stats.memtable_rows, stats.checkpoint_lsn, stats.dead_rows), (0, stats.visible_lsn, 0), "{stats:#?}");
     let found = needles.in_files(&directory.files());
     assert!(!found.is_empty() && found.iter().all(|found| found.starts_with("log ")), "{found:?}");
     if purges {

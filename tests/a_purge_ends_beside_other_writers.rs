@@ -12,8 +12,8 @@ use vecmem::{Durability, ImportOptions, Put, Scope, Store, Tuning};
 #[test]
 fn a_purge_ends_and_leaves_nothing() {
     // With the default, and with parts that fill every few milliseconds.
-    let small = Tuning { active_rows: 200, log_file_min_bytes: 64 << 10, import_file_rows: 50, ..Tuning::default() };
-    for (durability, tuning) in [(Durability::Sync, Tuning::default()), (Durability::Bulk, small)] {
+    let small = Tuning { memtable_rows: 200, log_file_min_bytes: 64 << 10, import_file_rows: 50, ..Tuning::default() };
+    for (durability, tuning) in [(Durability::Sync, Tuning::default()), (Durability::Manual, small)] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store");
         let options = || options().durability(durability).tuning(tuning.clone());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::{START, SetAtEnd, keys, namespace, numbered, simulated, tiny, tiny_without_vectors};
 use vecmem::testing::{Clock, SimClock, SimStorage, open_with};
 use vecmem::{
-    Address, ErrorKind, HolderKind, Metric, NamespaceQuery, Options, Query, ReadOptions, ScanQuery, Scope, Snapshot,
+    Address, ErrorKind, HolderKind, IterateQuery, Metric, NamespaceQuery, Options, Query, ReadOptions, Scope, Snapshot,
     Store,
 };
 
@@ -38,10 +38,10 @@ fn assert_nothing_is_read(snapshot: &Snapshot) {
     assert_gone(snapshot.search(&Query::new(&home)));
     assert_gone(snapshot.search_many(&[Query::new(&home)]));
     assert_gone(snapshot.search_many(&[]));
-    assert_gone(snapshot.search_like(&home, "001", Query::new(&home)));
+    assert_gone(snapshot.search_by_item(&home, "001", Query::new(&home)));
     assert_gone(snapshot.list(&Query::new(&home)));
     assert_gone(snapshot.listing(Query::new(&home)));
-    assert_gone(snapshot.scan(&ScanQuery::new(Scope::Store), None));
+    assert_gone(snapshot.iterate(&IterateQuery::new(Scope::Store), None));
     assert_gone(snapshot.list_namespaces(&NamespaceQuery::default()));
     assert_gone(snapshot.count(&Scope::Store, &options));
 }
@@ -51,13 +51,13 @@ fn every_kind_is_ended_and_named_and_newer_ones_go_on() {
     let (store, ..) = simulated(tiny(2, Metric::Dot));
     filled(&store, 60);
     let home = namespace(["a"]);
-    let query = ScanQuery::new(Scope::Store).limit(10);
+    let query = IterateQuery::new(Scope::Store).limit(10);
     let old = store.snapshot().unwrap();
     let clone = old.clone();
     let listing = old.listing(Query::new(&home)).unwrap();
     assert_eq!(keys(&listing.page(0, 2).unwrap()), ["059", "058"]);
-    let walk = store.scan(&query, None).unwrap().next.unwrap();
-    let walk_of_old = old.scan(&query, None).unwrap().next.unwrap();
+    let walk = store.iterate(&query, None).unwrap().next.unwrap();
+    let walk_of_old = old.iterate(&query, None).unwrap().next.unwrap();
     let last_of_old = store.stats().unwrap().visible_lsn;
     store.delete(&home, "001").unwrap();
     let new = store.snapshot().unwrap();
@@ -76,14 +76,14 @@ fn every_kind_is_ended_and_named_and_newer_ones_go_on() {
     assert_nothing_is_read(&clone);
     for _ in 0..2 {
         assert_gone(listing.page(0, 2));
-        assert_gone(store.scan(&query, Some(&walk)));
-        assert_gone(store.scan(&query, Some(&walk_of_old)));
-        assert_gone(old.scan(&query, Some(&walk_of_old)));
+        assert_gone(store.iterate(&query, Some(&walk)));
+        assert_gone(store.iterate(&query, Some(&walk_of_old)));
+        assert_gone(old.iterate(&query, Some(&walk_of_old)));
         assert!(walk.is_gone());
     }
     assert_eq!(new.get(&home, "001").unwrap(), None);
     assert_eq!(new.count(&Scope::Store, &ReadOptions::default()).unwrap(), 59);
-    assert_eq!(new.scan(&query, Some(&walk)).unwrap().items[0].key, "010", "where to go on is known still");
+    assert_eq!(new.iterate(&query, Some(&walk)).unwrap().items[0].key, "010", "where to go on is known still");
     assert!(!new.is_gone() && store.snapshot().unwrap().get(&home, "002").unwrap().is_some());
     assert_eq!(store.stats().unwrap().open_cursors, 1, "those that are ended keep nothing");
     assert_eq!(store.end_snapshots_before_now(Duration::ZERO).unwrap().ended, [], "it is of the newest moment");
@@ -201,12 +201,12 @@ fn reads_under_way_end_as_they_began_and_are_reported() {
     let old = store.snapshot().unwrap();
     // A read with a deadline asks the clock once it has its moment.
     let options = ReadOptions { deadline: Some(LONG), ..ReadOptions::default() };
-    let query = ScanQuery::new(Scope::Store).limit(10).options(options.clone());
+    let query = IterateQuery::new(Scope::Store).limit(10).options(options.clone());
     let reader = || std::thread::Builder::new().name("reader".into());
     let cursor = std::thread::scope(|scope| {
         let of_snapshot = reader().spawn_scoped(scope, || old.get_with(&home, "001", &options)).unwrap();
         let of_store = reader().spawn_scoped(scope, || store.get_with(&home, "001", &options)).unwrap();
-        let walk = reader().spawn_scoped(scope, || store.scan(&query, None)).unwrap();
+        let walk = reader().spawn_scoped(scope, || store.iterate(&query, None)).unwrap();
         gate.wait_for_readers(3);
         store.delete(&home, "001").unwrap();
         store.compact().unwrap();
@@ -224,7 +224,7 @@ fn reads_under_way_end_as_they_began_and_are_reported() {
         walk.join().unwrap().unwrap().next.unwrap()
     });
     assert!(cursor.is_gone(), "a read that ends late keeps nothing");
-    assert_gone(store.scan(&query, Some(&cursor)));
+    assert_gone(store.iterate(&query, Some(&cursor)));
     let after = store.end_snapshots_before_now(Duration::ZERO).unwrap();
     assert_eq!((after.ended.len(), after.still_held.running, after.still_held.files.len()), (0, 0, 0), "{after:?}");
     assert_eq!(store.stats().unwrap().open_cursors, 0);
@@ -257,7 +257,7 @@ fn nothing_keeps_a_replaced_file_of_a_real_disk() {
     store.compact().unwrap();
     let old = store.snapshot().unwrap();
     let listing = old.listing(Query::new(&home)).unwrap();
-    let walk = store.scan(&ScanQuery::new(Scope::Store).limit(10), None).unwrap().next.unwrap();
+    let walk = store.iterate(&IterateQuery::new(Scope::Store).limit(10), None).unwrap().next.unwrap();
     assert_eq!(listing.page(0, 10).unwrap().len(), 10);
     store.delete(&home, "001").unwrap();
     store.compact().unwrap();
@@ -291,9 +291,9 @@ fn holders_that_are_made_during_an_end_are_answered_or_gone() {
                     let snapshot = store.snapshot().unwrap();
                     let listing = snapshot.listing(Query::new(&home));
                     expect(listing.and_then(|listing| listing.page(0, 10)).map(|page| page.len() == 10));
-                    let query = ScanQuery::new(Scope::Store).limit(30);
-                    let walk = store.scan(&query, None).unwrap().next.unwrap();
-                    expect(store.scan(&query, Some(&walk)).map(|page| page.items.len() == 30));
+                    let query = IterateQuery::new(Scope::Store).limit(30);
+                    let walk = store.iterate(&query, None).unwrap().next.unwrap();
+                    expect(store.iterate(&query, Some(&walk)).map(|page| page.items.len() == 30));
                     expect(snapshot.count(&Scope::Store, &ReadOptions::default()).map(|count| count >= 60));
                 }
             });

@@ -16,7 +16,7 @@ const ROWS: u64 = 30;
 
 /// Two shards, so that one file of the import is whole while the other is written. Values of 150 bytes lie in blob files.
 fn options() -> Options {
-    tiny(DIMS, Metric::Dot).shards_at([namespace(["m"])])
+    tiny(DIMS, Metric::Dot).split_keys([namespace(["m"])])
 }
 
 fn import(store: &Store) {

@@ -13,7 +13,7 @@ use common::canaries::{Canary, Needles, files_of, open, options};
 use common::{START, SetAtEnd, namespace};
 use vecmem::testing::{Clock, SimClock};
 use vecmem::{
-    ErrorKind, HolderKind, Namespace, PurgeOptions, PurgeReceipt, Query, ReadOptions, ScanQuery, Scope, Store,
+    ErrorKind, HolderKind, IterateQuery, Namespace, PurgeOptions, PurgeReceipt, Query, ReadOptions, Scope, Store,
 };
 
 fn names(path: &Path) -> BTreeSet<String> {
@@ -129,7 +129,7 @@ fn holders_are_ended_and_nothing_keeps_a_removed_file() {
         let snapshot = store.snapshot().unwrap();
         let listing = snapshot.listing(Query::new(secret())).unwrap();
         assert_eq!(listing.page(0, 5).unwrap().len(), 5);
-        let walk = store.scan(&ScanQuery::new(Scope::Store).limit(10), None).unwrap().next.unwrap();
+        let walk = store.iterate(&IterateQuery::new(Scope::Store).limit(10), None).unwrap().next.unwrap();
         let began = Instant::now();
         let receipt = store.purge_with(&secret(), &PurgeOptions::new().grace(grace)).unwrap();
         assert!(began.elapsed() >= grace && receipt.holders.waited_seconds >= grace.as_secs_f64(), "{receipt:?}");
@@ -150,8 +150,8 @@ fn holders_are_ended_and_nothing_keeps_a_removed_file() {
         let first = &secret_items[0];
         assert_eq!(snapshot.get(&first.namespace(), &first.key()).unwrap_err().kind(), ErrorKind::SnapshotGone);
         assert_eq!(listing.page(5, 5).unwrap_err().kind(), ErrorKind::SnapshotGone);
-        let query = ScanQuery::new(Scope::Store).limit(10);
-        assert_eq!(store.scan(&query, Some(&walk)).unwrap_err().kind(), ErrorKind::SnapshotGone);
+        let query = IterateQuery::new(Scope::Store).limit(10);
+        assert_eq!(store.iterate(&query, Some(&walk)).unwrap_err().kind(), ErrorKind::SnapshotGone);
     }
 }
 

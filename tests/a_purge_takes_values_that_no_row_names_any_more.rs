@@ -11,8 +11,8 @@ use vecmem::{Options, PurgeOptions, Scope, Tuning};
 /// Parts of eight large values each, which are merged and not rewritten for what is dead in them.
 fn tiny() -> Options {
     let tuning = Tuning {
-        active_rows: 8,
-        active_bytes: 4 << 20,
+        memtable_rows: 8,
+        memtable_bytes: 4 << 20,
         log_total_bytes: 64 << 20,
         blob_value_bytes: Tuning::default().blob_value_bytes,
         blob_files: Tuning::default().blob_files,

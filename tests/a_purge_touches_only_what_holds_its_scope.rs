@@ -107,7 +107,7 @@ fn bounds_name_nothing_that_is_gone() {
         let (below, above) = [("a", vec!["b"]), ("r", vec!["t"]), ("secreta", vec!["secretb"])][seed as usize].clone();
         let (below, above) = (namespace([below]), Namespace::new(above).unwrap());
         let cut_at = cuts.iter().map(Canary::namespace).chain([above.clone()]);
-        let store = Store::open(&path, options().shards_at(cut_at)).unwrap();
+        let store = Store::open(&path, options().split_keys(cut_at)).unwrap();
         let puts = cuts.iter().map(Canary::put).chain([filler(&below, 1), filler(&above, 2)]);
         for put in puts {
             store.put(put).unwrap();

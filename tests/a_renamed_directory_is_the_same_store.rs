@@ -26,17 +26,17 @@ fn outcome_elsewhere(path: &Path) -> String {
 /// Writes until the background has sealed twice more, at most `puts` values of `bytes`.
 fn until_sealed(store: &Store, puts: u64, bytes: usize) {
     let value = format!("{{\"text\":\"{}\"}}", "x".repeat(bytes));
-    let seals = || store.stats().unwrap().seals;
-    let before = seals();
+    let flushes = || store.stats().unwrap().flushes;
+    let before = flushes();
     for number in 0..puts {
         let put = Put::new(&namespace(["b"]), (number % 400).to_string(), value.clone());
         store.put(put).unwrap();
-        if seals() >= before + 2 {
+        if flushes() >= before + 2 {
             return;
         }
     }
     let deadline = Instant::now() + Duration::from_secs(60);
-    while seals() == before {
+    while flushes() == before {
         assert!(Instant::now() < deadline, "nothing is sealed: {:?}", store.stats().unwrap().background_error);
         std::thread::yield_now();
     }

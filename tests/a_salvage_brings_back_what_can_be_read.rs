@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Random, namespace, numbered, simulated, tiny};
 use vecmem::testing::{Loss, SimStorage, open_directory_with};
-use vecmem::{ErrorKind, ImportOptions, Item, Metric, Options, Put, Query, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{ErrorKind, ImportOptions, Item, IterateQuery, Metric, Options, Put, Query, ReadOptions, Scope, Store};
 
 /// The files of a simulated disk, in a directory.
 fn unpack(storage: &SimStorage, directory: &Path) {
@@ -22,12 +22,12 @@ fn unpack(storage: &SimStorage, directory: &Path) {
 /// Every item, without its version, which a salvage gives anew.
 fn items(store: &Store) -> BTreeMap<(String, String), Item> {
     let options = ReadOptions { include_vectors: true, include_expired: true, ..ReadOptions::default() };
-    let query = ScanQuery::new(Scope::Store).limit(100_000).options(options);
+    let query = IterateQuery::new(Scope::Store).limit(100_000).options(options);
     let of = |mut item: Item| {
         item.version = vecmem::Version::from_u64(0);
         ((item.namespace.to_string(), item.key.clone()), item)
     };
-    store.scan(&query, None).unwrap().items.into_iter().map(of).collect()
+    store.iterate(&query, None).unwrap().items.into_iter().map(of).collect()
 }
 
 /// A store with everything in it: segments of seals, merges and imports, blob files, tombstones, refreshed expiries, a log that goes on
@@ -64,7 +64,7 @@ fn prepared() -> (SimStorage, BTreeMap<(String, String), Item>, Vec<String>) {
     let refresh = ReadOptions { refresh_ttl: true, ..ReadOptions::default() };
     clock.advance(Duration::from_secs(50_000));
     store.list(&Query::new(Scope::Store).limit(30).options(refresh)).unwrap();
-    store.flush().unwrap();
+    store.sync().unwrap();
     let expected = items(&store);
     (storage.crash(Loss::None, 0), expected, written)
 }

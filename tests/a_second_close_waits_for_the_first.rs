@@ -16,7 +16,7 @@ fn a_second_close_waits_for_the_first() {
     for fails in [false, true] {
         on_both_disks(|disk, storage| {
             let (storage, watch) = watched(storage);
-            let options = Options::new().durability(Durability::Bulk);
+            let options = Options::new().durability(Durability::Manual);
             let store = open_with(storage, Arc::new(SystemClock), options).unwrap();
             store.put(numbered(&namespace(["a"]), "k", 1)).unwrap();
             watch.hold_next(Point::Sync);
@@ -33,7 +33,7 @@ fn a_second_close_waits_for_the_first() {
                 for outcome in [first.join().unwrap(), answer.recv_timeout(LIMIT).unwrap(), store.close()] {
                     match outcome {
                         Ok(()) => assert!(!fails, "{disk}: a close that failed"),
-                        Err(error) => assert!(fails && error.kind() == ErrorKind::Fenced, "{disk}: {error}"),
+                        Err(error) => assert!(fails && error.kind() == ErrorKind::Poisoned, "{disk}: {error}"),
                     }
                 }
             });

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{Random, keys, namespace, numbered, simulated, tiny};
 use vecmem::{
-    Address, Answer, ErrorKind, Filter, Item, Metric, Namespace, NamespaceQuery, Options, Query, ReadOptions,
-    ScanQuery, Scope, Snapshot, Store,
+    Address, ErrorKind, Filter, Item, IterateQuery, Metric, Namespace, NamespaceQuery, Options, Query, ReadOptions,
+    Scope, SearchResult, Snapshot, Store,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -17,7 +17,7 @@ const DIMS: usize = 3;
 #[derive(Debug, PartialEq)]
 struct Readings {
     items: Vec<Option<Item>>,
-    answers: Vec<Answer>,
+    answers: Vec<SearchResult>,
     pages: Vec<Vec<Item>>,
     namespaces: Vec<Vec<String>>,
     counts: Vec<u64>,
@@ -41,7 +41,11 @@ fn readings(snapshot: &Snapshot) -> Readings {
     let later = Filter::from_json_str(r#"{"n": {"$gt": 50}}"#).unwrap();
     let queries = scopes.iter().flat_map(|scope| {
         let query = Query::new(scope.clone()).limit(25).options(options.clone());
-        [query.clone(), query.clone().filter(later.clone()), query.vector([1.0, -2.0, 0.5]).tail(true).offset(3)]
+        [
+            query.clone(),
+            query.clone().filter(later.clone()),
+            query.vector([1.0, -2.0, 0.5]).include_unscored(true).offset(3),
+        ]
     });
     let queries: Vec<Query> = queries.collect();
     let answers = snapshot.search_many(&queries).unwrap();
@@ -49,9 +53,9 @@ fn readings(snapshot: &Snapshot) -> Readings {
         assert_eq!(snapshot.search(query).unwrap(), *answer);
     }
     let page = |scope: &Scope| {
-        let query = ScanQuery::new(scope.clone()).limit(30).options(options.clone());
-        let first = snapshot.scan(&query, None).unwrap();
-        let second = first.next.as_ref().map(|next| snapshot.scan(&query, Some(next)).unwrap().items);
+        let query = IterateQuery::new(scope.clone()).limit(30).options(options.clone());
+        let first = snapshot.iterate(&query, None).unwrap();
+        let second = first.next.as_ref().map(|next| snapshot.iterate(&query, Some(next)).unwrap().items);
         [first.items, second.unwrap_or_default()].concat()
     };
     Readings {
@@ -82,7 +86,7 @@ fn write(store: &Store, random: &mut Random, number: u64) {
 #[test]
 fn a_snapshot_never_changes() {
     println!("seed 5");
-    let (store, _, clock) = simulated(tiny(DIMS, Metric::Cosine).shards_at([namespace(["b"])]));
+    let (store, _, clock) = simulated(tiny(DIMS, Metric::Cosine).split_keys([namespace(["b"])]));
     let mut random = Random::new(5);
     let mut taken: Vec<(Snapshot, Readings)> = Vec::new();
     for number in 0..1_500 {
@@ -125,7 +129,7 @@ fn a_read_of_a_snapshot_refreshes_what_still_lives_and_revives_nothing() {
     let options = ReadOptions { refresh_ttl: true, ..ReadOptions::default() };
     let answer = snapshot.list(&Query::new(&home).options(options)).unwrap();
     assert_eq!(keys(&answer), ["expired", "deleted", "replaced", "kept"], "it shows them all");
-    store.flush().unwrap();
+    store.sync().unwrap();
     clock.advance(7 * HOUR);
     assert_eq!(keys(&store.list(&Query::new(&home)).unwrap()), ["kept"], "and only what lived on was refreshed");
 }
@@ -148,9 +152,9 @@ fn a_snapshot_keeps_the_store_open_until_somebody_closes_it() {
     closed(snapshot.get_many(&[], &ReadOptions::default()).map(drop));
     closed(snapshot.search(&Query::new(&home)).map(drop));
     closed(snapshot.search_many(&[]).map(drop));
-    closed(snapshot.search_like(&home, "k", Query::new(&home)).map(drop));
+    closed(snapshot.search_by_item(&home, "k", Query::new(&home)).map(drop));
     closed(snapshot.list(&Query::new(&home)).map(drop));
-    closed(snapshot.scan(&ScanQuery::new(&home), None).map(drop));
+    closed(snapshot.iterate(&IterateQuery::new(&home), None).map(drop));
     closed(snapshot.list_namespaces(&NamespaceQuery::default()).map(drop));
     closed(snapshot.count(&Scope::Store, &ReadOptions::default()).map(drop));
     closed(same.snapshot().map(drop));

@@ -136,7 +136,7 @@ fn imports_tell_of_texts_too() {
 fn what_is_known_agrees_with_a_model_through_everything() {
     println!("seed 11");
     let mut random = Random::new(11);
-    let (mut store, storage, clock) = simulated(options().shards_at([namespace(["b"])]));
+    let (mut store, storage, clock) = simulated(options().split_keys([namespace(["b"])]));
     let spaces = [namespace(["a"]), namespace(["a", "b"]), namespace(["c"])];
     let mut model: BTreeMap<(usize, u64), (String, [f32; 2])> = BTreeMap::new();
     let mut texts: Vec<String> = Vec::new();
@@ -217,5 +217,5 @@ fn threads_that_ask_and_write_at_once_get_right_answers() {
             });
         }
     });
-    assert!(store.stats().unwrap().seals > 10);
+    assert!(store.stats().unwrap().flushes > 10);
 }

@@ -14,7 +14,7 @@ const ROWS: u64 = 6;
 
 /// The bound between the first two shards names what is to go.
 fn options() -> Options {
-    tiny_without_vectors().shards_at([namespace(["m", SECRET]), namespace(["t"])])
+    tiny_without_vectors().split_keys([namespace(["m", SECRET]), namespace(["t"])])
 }
 
 fn secret() -> Namespace {

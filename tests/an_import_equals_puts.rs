@@ -29,7 +29,7 @@ fn draw(random: &mut Random, number: u64) -> Put {
 
 fn options(shards: bool) -> Options {
     let cuts = shards.then(|| [namespace(["a", "b"]), namespace(["p"])]);
-    tiny(DIMS, Metric::Cosine).shards_at(cuts.into_iter().flatten())
+    tiny(DIMS, Metric::Cosine).split_keys(cuts.into_iter().flatten())
 }
 
 /// Two stores with the same past.
@@ -119,14 +119,14 @@ fn an_old_view_does_not_see_an_import() {
     for number in 0..30 {
         store.put(common::numbered(&place, format!("{number:02}"), number)).unwrap();
     }
-    let query = vecmem::ScanQuery::new(Scope::Store).limit(10);
-    let page = store.scan(&query, None).unwrap();
+    let query = vecmem::IterateQuery::new(Scope::Store).limit(10);
+    let page = store.iterate(&query, None).unwrap();
     let items = (0..60).map(|number| Ok(common::numbered(&place, format!("{number:02}"), 100 + number)));
     store.import(items, ImportOptions::new()).unwrap();
     store.compact().unwrap();
     let (mut seen, mut cursor) = (page.items.len(), page.next);
     while let Some(after) = cursor {
-        let page = store.scan(&query, Some(&after)).unwrap();
+        let page = store.iterate(&query, Some(&after)).unwrap();
         assert!(page.items.iter().all(|item| item.value_as::<serde_json::Value>().unwrap()["n"].as_u64() < Some(30)));
         seen += page.items.len();
         cursor = page.next;

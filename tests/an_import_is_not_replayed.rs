@@ -25,7 +25,7 @@ fn is_behind(store: &Store) -> bool {
 #[test]
 fn the_checkpoint_follows_every_chunk() {
     let cut = namespace(["m"]);
-    for options in [options(), options().shards_at([cut])] {
+    for options in [options(), options().split_keys([cut])] {
         let (store, storage, clock) = simulated(options.clone());
         for (round, home) in [(1, namespace(["a"])), (2, namespace(["z"])), (3, namespace(["a"]))] {
             store.import(puts(&home, round, 100), ImportOptions::new()).unwrap();

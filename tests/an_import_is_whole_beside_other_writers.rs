@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::{Random, namespace, numbered};
-use vecmem::{ImportOptions, Item, Metric, Namespace, Options, ReadOptions, ScanQuery, Scope, Store, Tuning};
+use vecmem::{ImportOptions, Item, IterateQuery, Metric, Namespace, Options, ReadOptions, Scope, Store, Tuning};
 
 const KEYS: u64 = 64;
 const ROUNDS: u64 = 60;
 
 /// That all items of a namespace that only imports write are of the same one.
 fn is_one_chunk(store: &Store, place: &Namespace) {
-    let items = store.scan(&ScanQuery::new(place).limit(usize::MAX), None).unwrap().items;
+    let items = store.iterate(&IterateQuery::new(place).limit(usize::MAX), None).unwrap().items;
     let number = |item: &Item| item.value_as::<serde_json::Value>().unwrap()["n"].as_u64().unwrap();
     let rounds: Vec<u64> = items.iter().map(number).collect();
     assert!(rounds.is_empty() || rounds.len() as u64 == KEYS, "{} of {KEYS} items", rounds.len());

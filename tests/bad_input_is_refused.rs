@@ -7,8 +7,8 @@ use std::time::Duration;
 use common::{assert_unchanged, namespace, numbered, reopened, simulated, tiny, tiny_without_vectors};
 use vecmem::testing::Loss;
 use vecmem::{
-    Batch, Error, ErrorKind, Filter, LabelPattern, Limit, Metric, Namespace, NamespaceQuery, Options, Put, Query,
-    ReadOptions, Result, ScanQuery, Scope, Store, limits,
+    Batch, Error, ErrorKind, Filter, IterateQuery, LabelPattern, Limit, Metric, Namespace, NamespaceQuery, Options,
+    Put, Query, ReadOptions, Result, Scope, Store, limits,
 };
 
 const INVALID: ErrorKind = ErrorKind::InvalidInput;
@@ -174,7 +174,7 @@ fn filters_and_queries() {
         case("built", store.search(&query().filter(built)), ErrorKind::Limit(Limit::FilterNodes), "1024"),
         case("min_score", store.search(&query().min_score(f32::NAN)), INVALID, "min_score"),
         case("vector in a list", store.list(&query()), INVALID, "search"),
-        case("like nothing", store.search_like(&home, "none", Query::new(&home)), INVALID, "none"),
+        case("like nothing", store.search_by_item(&home, "none", Query::new(&home)), INVALID, "none"),
         case("deadline", store.search(&query().options(deadline)), ErrorKind::DeadlineExceeded, "deadline"),
     ]);
     assert_unchanged(&store, &dump);
@@ -186,14 +186,14 @@ fn absurd_limits_allocate_nothing() {
     let most = usize::MAX;
     let home = namespace(["a"]);
     for (limit, offset, found) in [(most, 0, 40), (most, most, 0), (1, most, 0), (most, 39, 1), (most, 41, 0)] {
-        let query = Query::new(&home).limit(limit).offset(offset).tail(true);
+        let query = Query::new(&home).limit(limit).offset(offset).include_unscored(true);
         assert_eq!(store.list(&query).unwrap().len(), found);
         assert_eq!(store.search(&query.clone().vector([1.0, 0.0, 0.0])).unwrap().len(), found);
-        assert_eq!(store.search_like(&home, "1", query).unwrap().len(), found.saturating_sub(1));
+        assert_eq!(store.search_by_item(&home, "1", query).unwrap().len(), found.saturating_sub(1));
         let names = NamespaceQuery { limit, offset, max_depth: Some(most), ..NamespaceQuery::default() };
         assert_eq!(store.list_namespaces(&names).unwrap().len(), usize::from(offset == 0));
     }
-    assert_eq!(store.scan(&ScanQuery::new(&home).limit(most), None).unwrap().items.len(), 40);
+    assert_eq!(store.iterate(&IterateQuery::new(&home).limit(most), None).unwrap().items.len(), 40);
     let endless = vec![LabelPattern::Any; 1_000];
     let names = NamespaceQuery { prefix: endless.clone(), suffix: endless, ..NamespaceQuery::default() };
     assert_eq!(store.list_namespaces(&names).unwrap().len(), 0);

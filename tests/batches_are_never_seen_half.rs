@@ -10,12 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use common::{Random, namespace, numbered};
 use vecmem::testing::{SimClock, SimStorage, open_with};
 use vecmem::{
-    Address, Answer, Batch, Durability, Item, Metric, Namespace, NamespaceQuery, Options, Query, ReadOptions,
-    ScanQuery, Scope, Store, Tuning,
+    Address, Batch, Durability, Item, IterateQuery, Metric, Namespace, NamespaceQuery, Options, Query, ReadOptions,
+    Scope, SearchResult, Store, Tuning,
 };
 
 const READS: u64 = 200_000;
-const SEALS: u64 = 20;
+const FLUSHES: u64 = 20;
 const MERGES: u64 = 10;
 const PAIRS: u64 = 24;
 
@@ -31,9 +31,9 @@ impl World {
     fn new() -> Self {
         let tuning = Tuning { inline_background: false, ..Tuning::tiny() };
         let halves = [namespace(["a", "half"]), namespace(["z", "half"])];
-        let options = Options::with_vectors(2, Metric::Dot).tuning(tuning).durability(Durability::Bulk);
+        let options = Options::with_vectors(2, Metric::Dot).tuning(tuning).durability(Durability::Manual);
         let storage = (Arc::new(SimStorage::new(1)), Arc::new(SimClock::new(common::START)));
-        let store = open_with(storage.0, storage.1, options.shards_at([namespace(["m"])])).unwrap();
+        let store = open_with(storage.0, storage.1, options.split_keys([namespace(["m"])])).unwrap();
         assert_eq!(store.stats().unwrap().shards, 2);
         Self { store, halves, reads: AtomicU64::new(0), finished: AtomicBool::new(false) }
     }
@@ -68,12 +68,12 @@ impl World {
             };
             self.halves.each_ref().map(half)
         };
-        let of = |answer: Answer| answer.into_iter().map(|hit| hit.item).collect::<Vec<_>>();
+        let of = |answer: SearchResult| answer.into_iter().map(|hit| hit.item).collect::<Vec<_>>();
         let everything = Query::new(Scope::Store).limit(usize::MAX);
         match way {
             0 => halved(of(store.list(&everything).unwrap())),
             1 => halved(of(store.search(&everything.vector([1.0, 0.0])).unwrap())),
-            2 => halved(store.scan(&ScanQuery::new(Scope::Store).limit(usize::MAX), None).unwrap().items),
+            2 => halved(store.iterate(&IterateQuery::new(Scope::Store).limit(usize::MAX), None).unwrap().items),
             3 => {
                 let queries = self.halves.each_ref().map(|half| Query::new(half).vector([0.0, 1.0]).limit(usize::MAX));
                 halved(store.search_many(&queries).unwrap().into_iter().flat_map(of).collect())
@@ -107,9 +107,9 @@ impl World {
         let before = self.store.stats().unwrap();
         while !self.finished.load(Ordering::Relaxed) {
             let stats = self.store.stats().unwrap();
-            let (seals, merges) = (stats.seals - before.seals, stats.merges - before.merges);
-            if self.reads.load(Ordering::Relaxed) >= READS && seals >= SEALS && merges >= MERGES {
-                println!("{} reads, {seals} seals, {merges} merges", self.reads.load(Ordering::Relaxed));
+            let (flushes, merges) = (stats.flushes - before.flushes, stats.merges - before.merges);
+            if self.reads.load(Ordering::Relaxed) >= READS && flushes >= FLUSHES && merges >= MERGES {
+                println!("{} reads, {flushes} seals, {merges} merges", self.reads.load(Ordering::Relaxed));
                 return;
             }
             assert_eq!(stats.background_error, None);

@@ -13,8 +13,8 @@ const LARGE: usize = 70_000;
 fn open(storage: &SimStorage, clock: &SimClock) -> Store {
     let large = Tuning::default();
     let tuning = Tuning {
-        active_rows: 8,
-        active_bytes: 4 << 20,
+        memtable_rows: 8,
+        memtable_bytes: 4 << 20,
         log_total_bytes: 64 << 20,
         blob_value_bytes: large.blob_value_bytes,
         blob_files: large.blob_files,

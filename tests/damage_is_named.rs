@@ -11,13 +11,15 @@ use crash::model::Model;
 use crash::operations::Generator;
 use crash::{START, options, random::Random, tuning};
 use vecmem::testing::{Loss, SimClock, SimStorage, open_with};
-use vecmem::{ErrorKind, Item, Metric, Namespace, Options, Put, Query, ReadOptions, ScanQuery, Scope, Store, Tuning};
+use vecmem::{
+    ErrorKind, Item, IterateQuery, Metric, Namespace, Options, Put, Query, ReadOptions, Scope, Store, Tuning,
+};
 
 /// About as many single bits as are flipped in each kind of file.
 const FLIPS_OF_A_KIND: u64 = 1_600;
 
 fn small_options() -> Options {
-    options().tuning(Tuning { active_rows: 16, ..tuning() })
+    options().tuning(Tuning { memtable_rows: 16, ..tuning() })
 }
 
 /// A closed store with segments, blob files, tombstones, codes, graphs, log to replay, two manifests and a reserve.
@@ -41,7 +43,7 @@ impl Closed {
         let (storage, clock) = (SimStorage::new(seed), SimClock::new(START));
         let (mut generator, mut model) = (Generator::new(seed, 10), Model::default());
         let store = open(&storage, &clock, &small_options()).unwrap();
-        while model.lsn < 400 || model.items.len() < 60 || store.stats().unwrap().active_rows < 4 {
+        while model.lsn < 400 || model.items.len() < 60 || store.stats().unwrap().memtable_rows < 4 {
             let operation = generator.operation(&model);
             do_both(&store, &clock, &mut model, &operation).unwrap();
         }
@@ -112,7 +114,7 @@ fn judge(closed: &Closed, storage: &SimStorage, damaged: &str) -> Result<Verdict
 /// With `partial`, what comes back is true, and whatever is missing is announced.
 fn partial_reads_say_so(store: &Store, closed: &Closed) -> Result<(), String> {
     let options = ReadOptions { partial: true, include_vectors: true, include_expired: true, ..ReadOptions::default() };
-    let page = store.scan(&ScanQuery::new(Scope::Store).limit(usize::MAX).options(options.clone()), None);
+    let page = store.iterate(&IterateQuery::new(Scope::Store).limit(usize::MAX).options(options.clone()), None);
     let page = page.map_err(|error| format!("a partial scan fails: {error}"))?;
     let known = |item: &Item| {
         closed.model.items.get(&(item.namespace.clone(), item.key.clone())).is_some_and(|known| **known == *item)
@@ -120,21 +122,21 @@ fn partial_reads_say_so(store: &Store, closed: &Closed) -> Result<(), String> {
     if let Some(item) = page.items.iter().find(|item| !known(item)) {
         return Err(format!("a partial scan invents {item:?}"));
     }
-    if page.items.len() < closed.model.items.len() && !page.degraded {
+    if page.items.len() < closed.model.items.len() && !page.incomplete {
         return Err("a partial scan leaves out items and does not say so".into());
     }
-    let (mut listed, mut degraded) = (Vec::new(), false);
+    let (mut listed, mut incomplete) = (Vec::new(), false);
     let listing = store.snapshot().and_then(|snapshot| snapshot.listing(Query::new(Scope::Store).options(options)));
     let listing = listing.map_err(|error| format!("a partial listing fails: {error}"))?;
     for offset in (0..closed.model.items.len()).step_by(9) {
         let page = listing.page(offset, 9).map_err(|error| format!("a partial page fails: {error}"))?;
-        degraded |= page.degraded;
+        incomplete |= page.incomplete;
         listed.extend(page.into_iter().map(|hit| hit.item));
     }
     if let Some(item) = listed.iter().find(|item| !known(item)) {
         return Err(format!("a partial listing invents {item:?}"));
     }
-    if listed.len() < closed.model.items.len() && !degraded {
+    if listed.len() < closed.model.items.len() && !incomplete {
         return Err("a partial listing leaves out items and does not say so".into());
     }
     Ok(())
@@ -298,8 +300,8 @@ fn a_damaged_namespace_does_not_take_others_down() {
     assert!(error.to_string().contains(&truth) && error.to_string().contains("offset"), "{error}");
     let partial = ReadOptions { partial: true, ..ReadOptions::default() };
     let answer = store.search(&query(3).options(partial.clone())).unwrap();
-    assert!(answer.degraded);
-    assert!(!store.search(&query(0).options(partial)).unwrap().degraded);
+    assert!(answer.incomplete);
+    assert!(!store.search(&query(0).options(partial)).unwrap().incomplete);
     store.put(Put::new(&namespaces[0], "new", "{}").vector(vec![9.0; 64])).unwrap();
     assert_eq!(store.get(&namespaces[0], "new").unwrap().unwrap().key, "new");
 }

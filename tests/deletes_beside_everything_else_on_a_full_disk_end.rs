@@ -29,7 +29,7 @@ fn options(reserve_bytes: u64) -> Options {
         reserve_bytes,
         ..Tuning::tiny()
     };
-    Options::with_vectors(DIMS, Metric::Dot).tuning(tuning).shards_at([namespace(["home", "4"])])
+    Options::with_vectors(DIMS, Metric::Dot).tuning(tuning).split_keys([namespace(["home", "4"])])
 }
 
 fn home(number: u64) -> Namespace {

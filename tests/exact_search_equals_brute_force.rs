@@ -20,7 +20,7 @@ struct World {
 impl World {
     fn new(seed: u64, metric: Metric, inline: bool) -> Self {
         let tuning = Tuning { inline_background: inline, ..Tuning::tiny() };
-        let (store, _, _) = simulated(tiny(DIMS, metric).tuning(tuning).shards_at([namespace(["b"])]));
+        let (store, _, _) = simulated(tiny(DIMS, metric).tuning(tuning).split_keys([namespace(["b"])]));
         let spaces = vec![
             namespace(["a"]),
             namespace(["a", "x"]),
@@ -100,8 +100,12 @@ impl World {
         let tail = self.random.chance(30);
         let limit = [1, 3, 10, 1000, usize::MAX][self.random.below(5) as usize];
         let offset = [0, 0, 1, 7, 5000][self.random.below(5) as usize];
-        let mut query =
-            Query::new(scope.clone()).vector(vector.clone()).limit(limit).offset(offset).tail(tail).exact(true);
+        let mut query = Query::new(scope.clone())
+            .vector(vector.clone())
+            .limit(limit)
+            .offset(offset)
+            .include_unscored(tail)
+            .exact(true);
         if let Some(filter) = &filter {
             query = query.filter(filter.clone());
         }
@@ -139,7 +143,7 @@ fn exact_search_equals_brute_force() {
             }
         }
         let stats = world.store.stats().unwrap();
-        assert!(stats.seals >= 10 && stats.merges >= 3 && stats.segments >= 2, "{stats:?}");
+        assert!(stats.flushes >= 10 && stats.merges >= 3 && stats.segments >= 2, "{stats:?}");
         assert_eq!(stats.items, world.model.items.len() as u64);
         world.store.compact().unwrap();
         (0..40).for_each(|_| world.compare(metric));
@@ -164,7 +168,7 @@ fn parts_are_searched_on_several_threads_with_the_same_answer() {
     println!("seed 31");
     // One row is a unit and every scan is shared, so threads and parts meet in every way.
     let mut world = World::new(31, Metric::Dot, true);
-    let tuning = Tuning { scan_unit_rows: 1, parallel_scan_rows: 2, active_rows: 40, ..Tuning::tiny() };
+    let tuning = Tuning { flat_unit_rows: 1, parallel_flat_rows: 2, memtable_rows: 40, ..Tuning::tiny() };
     (world.store, _, _) = simulated(tiny(DIMS, Metric::Dot).tuning(tuning));
     for round in 0..300 {
         world.step();

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{keys, namespace, numbered, reopened, simulated, tiny};
-use vecmem::{ErrorKind, Metric, Query, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{ErrorKind, IterateQuery, Metric, Query, ReadOptions, Scope, Store};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -17,7 +17,7 @@ fn refreshing() -> ReadOptions {
 /// The keys that each kind of read shows, which must agree.
 fn seen(store: &Store) -> Vec<String> {
     let home = namespace(["a"]);
-    let scanned = store.scan(&ScanQuery::new(&home).limit(1000), None).unwrap().items;
+    let scanned = store.iterate(&IterateQuery::new(&home).limit(1000), None).unwrap().items;
     let scanned: Vec<String> = scanned.into_iter().map(|item| item.key).collect();
     let sorted = |query: Query| {
         let mut found: Vec<String> = store.search(&query).unwrap().into_iter().map(|hit| hit.item.key).collect();
@@ -77,7 +77,7 @@ fn a_read_that_refreshes_keeps_an_item_and_changes_nothing_else() {
     let answer = store.search(&Query::new(&home).vector([1.0]).limit(2).options(refreshing())).unwrap();
     assert_eq!(keys(&answer), ["left alone", "active"]);
     store.put(numbered(&home, "left alone", 2).ttl(3 * HOUR)).unwrap();
-    store.flush().unwrap();
+    store.sync().unwrap();
     clock.advance(6 * HOUR);
     assert_eq!(seen(&store), ["active", "sealed"], "a touch of a replaced version revives nothing");
     let after = store.get(&home, "sealed").unwrap().unwrap();
@@ -90,7 +90,7 @@ fn a_read_that_refreshes_keeps_an_item_and_changes_nothing_else() {
     assert_eq!(store.get(&home, "sealed").unwrap().unwrap(), after, "touches survive merges and reopening");
     clock.advance(4 * HOUR);
     assert!(store.get_with(&home, "sealed", &refreshing()).unwrap().is_none());
-    store.flush().unwrap();
+    store.sync().unwrap();
     assert_eq!(seen(&store), Vec::<String>::new(), "too late: a touch never revives");
     assert_eq!(store.sweep().unwrap(), 2);
 }
@@ -130,7 +130,7 @@ fn reads_drop_refreshes_that_they_cannot_queue() {
     clock.advance(HOUR / 2);
     assert_eq!(store.list(&Query::new(&home).options(refreshing())).unwrap().len(), 5, "the read succeeds");
     assert_eq!(store.stats().unwrap().touches_dropped, 3);
-    store.flush().unwrap();
+    store.sync().unwrap();
     clock.advance(HOUR / 2);
     assert_eq!(seen_all(&store), 5);
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), 2);
@@ -140,7 +140,7 @@ fn reads_drop_refreshes_that_they_cannot_queue() {
 fn touches_made_while_parts_are_sealed_and_merged_are_kept() {
     const ITEMS: u64 = 30;
     let tuning = vecmem::Tuning { inline_background: false, ..vecmem::Tuning::tiny() };
-    let options = tiny(1, Metric::Dot).tuning(tuning).durability(vecmem::Durability::Bulk);
+    let options = tiny(1, Metric::Dot).tuning(tuning).durability(vecmem::Durability::Manual);
     let (store, _, clock) = simulated(options);
     let (mortal, filler) = (namespace(["a"]), namespace(["b"]));
     for number in 0..ITEMS {
@@ -156,7 +156,7 @@ fn touches_made_while_parts_are_sealed_and_merged_are_kept() {
             for number in 0..10 {
                 store.put(numbered(&filler, (number % 4).to_string(), round)).unwrap();
             }
-            store.flush().unwrap();
+            store.sync().unwrap();
         });
         let refreshed = store.list(&everything).unwrap();
         let late = refreshed
@@ -165,5 +165,5 @@ fn touches_made_while_parts_are_sealed_and_merged_are_kept() {
         assert_eq!(late.count(), 0, "round {round}");
     }
     let stats = store.stats().unwrap();
-    assert!(stats.seals > 30 && stats.merges > 30 && stats.touches_dropped == 0, "{stats:?}");
+    assert!(stats.flushes > 30 && stats.merges > 30 && stats.touches_dropped == 0, "{stats:?}");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Random, START, namespace, numbered, tiny_without_vectors};
 use vecmem::testing::{Clock, SimClock, SimStorage, open_with};
-use vecmem::{Batch, ErrorKind, Options, ReadOptions, ScanQuery, Store};
+use vecmem::{Batch, ErrorKind, IterateQuery, Options, ReadOptions, Store};
 
 const MINUTE: i64 = 60 * 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -316,8 +316,8 @@ impl Run {
 
     fn keys(&self, include_expired: bool) -> Vec<String> {
         let options = ReadOptions { include_expired, ..ReadOptions::default() };
-        let query = ScanQuery::new(&namespace(["a"])).limit(usize::MAX).options(options);
-        self.store.scan(&query, None).unwrap().items.into_iter().map(|item| item.key).collect()
+        let query = IterateQuery::new(&namespace(["a"])).limit(usize::MAX).options(options);
+        self.store.iterate(&query, None).unwrap().items.into_iter().map(|item| item.key).collect()
     }
 
     fn step(&mut self) {

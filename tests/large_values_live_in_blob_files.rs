@@ -9,8 +9,8 @@ use std::sync::Arc;
 use common::Random;
 use vecmem::testing::{SimClock, SimStorage, open_with};
 use vecmem::{
-    Filter, ImportOptions, Item, Metric, Namespace, Options, Put, Query, ReadOptions, ScanQuery, Scope, Stats, Store,
-    Tuning,
+    Filter, ImportOptions, Item, IterateQuery, Metric, Namespace, Options, Put, Query, ReadOptions, Scope, Stats,
+    Store, Tuning,
 };
 
 const LARGE: usize = 64 << 10;
@@ -19,8 +19,8 @@ const LARGE: usize = 64 << 10;
 fn tuning() -> Tuning {
     let large = Tuning::default();
     Tuning {
-        active_rows: 1_000,
-        active_bytes: 4 << 20,
+        memtable_rows: 1_000,
+        memtable_bytes: 4 << 20,
         log_file_min_bytes: 1 << 20,
         log_file_max_bytes: 8 << 20,
         log_total_bytes: 64 << 20,
@@ -119,9 +119,9 @@ fn all_reads(store: &Store, model: &BTreeMap<String, String>) {
     check(store.list(&late).unwrap().hits.iter().map(|hit| &hit.item).collect(), &|n| n >= 60);
     let search = late.vector([1.0, 2.0]);
     check(store.search(&search).unwrap().hits.iter().map(|hit| &hit.item).collect(), &|n| n >= 60);
-    let like = store.search_like(&namespace, model.keys().next().unwrap(), query).unwrap();
+    let like = store.search_by_item(&namespace, model.keys().next().unwrap(), query).unwrap();
     assert_eq!(like.hits.len() + 1, model.len());
-    let page = store.scan(&ScanQuery::new(scope.clone()).limit(1_000), None).unwrap();
+    let page = store.iterate(&IterateQuery::new(scope.clone()).limit(1_000), None).unwrap();
     check(page.items.iter().collect(), &|_| true);
     assert_eq!(store.count(&scope, &ReadOptions::default()).unwrap(), model.len() as u64);
 }
@@ -213,7 +213,7 @@ fn rewriting_one_value_a_thousand_times_keeps_little_of_it() {
 #[test]
 fn many_blob_files_are_gathered() {
     let storage = SimStorage::new(5);
-    let options = Options::new().tuning(Tuning { active_rows: 4, blob_files: 8, ..tuning() });
+    let options = Options::new().tuning(Tuning { memtable_rows: 4, blob_files: 8, ..tuning() });
     let store = open_with(Arc::new(storage.clone()), Arc::new(SimClock::new(1)), options).unwrap();
     let (mut random, namespace) = (Random::new(5), namespace());
     for number in 0..400 {

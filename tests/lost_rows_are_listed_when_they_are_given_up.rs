@@ -12,8 +12,8 @@ use vecmem::{ErrorKind, Metric, Namespace, Options, Put, Store, Tuning};
 /// Blocks are 64 KiB: a segment of some of them.
 fn options() -> Options {
     let tuning = Tuning {
-        active_bytes: 64 << 20,
-        active_rows: 100_000,
+        memtable_bytes: 64 << 20,
+        memtable_rows: 100_000,
         log_file_min_bytes: 1 << 20,
         log_file_max_bytes: 4 << 20,
         log_total_bytes: 64 << 20,

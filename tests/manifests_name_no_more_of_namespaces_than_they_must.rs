@@ -69,7 +69,7 @@ fn cut() -> Namespace {
 
 #[test]
 fn on_a_simulated_disk() {
-    let (store, storage, _) = simulated(options().shards_at([cut()]));
+    let (store, storage, _) = simulated(options().split_keys([cut()]));
     no_namespace_is_whole("simulated", &store, || files_of_simulated(&storage));
 }
 
@@ -77,6 +77,6 @@ fn on_a_simulated_disk() {
 fn on_a_real_disk() {
     let directory = tempfile::tempdir().unwrap();
     let path: &Path = directory.path();
-    let store = open(path, &SimClock::new(common::START), options().shards_at([cut()]));
+    let store = open(path, &SimClock::new(common::START), options().split_keys([cut()]));
     no_namespace_is_whole("real", &store, || files_of(path));
 }

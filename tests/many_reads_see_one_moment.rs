@@ -65,5 +65,5 @@ fn many_reads_see_one_moment() {
             }
         });
     });
-    assert!(store.stats().unwrap().seals > 10);
+    assert!(store.stats().unwrap().flushes > 10);
 }

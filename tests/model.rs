@@ -18,17 +18,17 @@ const OPERATIONS: usize = 1_500;
 /// Many ways to be small: seals, merges and rotations come at other moments with each seed.
 fn options_of(seed: u64) -> Options {
     let tuning = Tuning {
-        active_rows: [24, 7, 60][(seed % 3) as usize],
-        active_bytes: [64 << 10, 4 << 10][(seed % 2) as usize],
+        memtable_rows: [24, 7, 60][(seed % 3) as usize],
+        memtable_bytes: [64 << 10, 4 << 10][(seed % 2) as usize],
         sweep_batch: [10_000, 3][(seed / 2 % 2) as usize],
         dead_percent: [20, 60, 1][(seed / 3 % 3) as usize],
         log_total_bytes: [256 << 10, 48 << 10][(seed / 4 % 2) as usize],
-        scan_unit_rows: 5,
+        flat_unit_rows: 5,
         ..tuning()
     };
     let cuts = [vec![], vec!["m"], vec!["ab", "z"]];
     let cuts = cuts[(seed % 3) as usize].iter().map(|label| Namespace::new([label]).unwrap());
-    options().tuning(tuning).shards_at(cuts)
+    options().tuning(tuning).split_keys(cuts)
 }
 
 /// Where a run stands, for its failure.

@@ -16,7 +16,7 @@ fn listed(store: &Store, query: &NamespaceQuery) -> Vec<String> {
 }
 
 fn filled() -> Store {
-    let (store, _, _) = simulated(tiny_without_vectors().shards_at([namespace(["team"])]));
+    let (store, _, _) = simulated(tiny_without_vectors().split_keys([namespace(["team"])]));
     for labels in [
         "users/ada/facts",
         "users/ada",

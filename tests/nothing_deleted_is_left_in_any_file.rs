@@ -187,7 +187,7 @@ fn scene(directory: &Path, durability: Durability, between: Between) -> (Scene, 
     let clock = SimClock::new(START);
     // Shards meet between the first item and one below its namespace, so a bound has to hold all of it.
     let below = Canary::new("doomed", 1).namespace_below();
-    let store = open(&path, &clock, options_of(durability).shards_at([below.clone()]));
+    let store = open(&path, &clock, options_of(durability).split_keys([below.clone()]));
     store.put(Put::new(&below, "below", "{}")).unwrap();
     let (doomed, living) = (Vec::new(), Vec::new());
     let mut scene = Scene { store, clock, durability, next: 0, doomed, living };
@@ -292,16 +292,16 @@ fn in_sync() {
 #[test]
 fn in_os() {
     for between in [Between::Nothing, Between::Reopened, Between::Killed] {
-        compact_leaves_nothing(Durability::Os, between);
-        purge_leaves_nothing(Durability::Os, between);
+        compact_leaves_nothing(Durability::Periodic, between);
+        purge_leaves_nothing(Durability::Periodic, between);
     }
 }
 
 #[test]
 fn in_bulk() {
     for between in [Between::Nothing, Between::Reopened, Between::Killed] {
-        compact_leaves_nothing(Durability::Bulk, between);
-        purge_leaves_nothing(Durability::Bulk, between);
+        compact_leaves_nothing(Durability::Manual, between);
+        purge_leaves_nothing(Durability::Manual, between);
     }
 }
 

@@ -24,7 +24,7 @@ fn one_directory_is_one_store() {
     let others = [
         Options::with_vectors(3, Metric::Dot),
         Options::with_vectors(2, Metric::L2),
-        options().durability(Durability::Bulk),
+        options().durability(Durability::Manual),
         options().read_mode(ReadMode::Heap),
     ];
     for other in &others {
@@ -48,7 +48,7 @@ fn opening_and_dropping_from_many_threads_never_finds_it_locked_or_hangs() {
     let directory = tempfile::tempdir().unwrap();
     let home = namespace(["a"]);
     let options =
-        || Options::with_vectors(1, Metric::Dot).durability(Durability::Os).lock_timeout(Duration::from_secs(60));
+        || Options::with_vectors(1, Metric::Dot).durability(Durability::Periodic).lock_timeout(Duration::from_secs(60));
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (directory, home) = (&directory, &home);

@@ -5,13 +5,13 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Random, namespace, numbered, simulated, tiny};
-use vecmem::{ErrorKind, Metric, Namespace, Query, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{ErrorKind, IterateQuery, Metric, Namespace, Query, ReadOptions, Scope, Store};
 
 fn covered(store: &Store, scope: &Scope) -> BTreeSet<Namespace> {
     let everything = usize::MAX;
     let listed = store.list(&Query::new(scope.clone()).limit(everything)).unwrap();
     let searched = store.search(&Query::new(scope.clone()).vector([1.0]).limit(everything)).unwrap();
-    let scanned = store.scan(&ScanQuery::new(scope.clone()).limit(everything), None).unwrap().items;
+    let scanned = store.iterate(&IterateQuery::new(scope.clone()).limit(everything), None).unwrap().items;
     let names = |items: Vec<Namespace>| -> BTreeSet<Namespace> { items.into_iter().collect() };
     let found = names(listed.into_iter().map(|hit| hit.item.namespace).collect());
     assert_eq!(found, names(searched.into_iter().map(|hit| hit.item.namespace).collect()));
@@ -23,7 +23,7 @@ fn covered(store: &Store, scope: &Scope) -> BTreeSet<Namespace> {
 #[test]
 fn prefixes_are_tuples_not_strings() {
     println!("seed 3");
-    let (store, _, _) = simulated(tiny(1, Metric::Dot).shards_at([namespace(["a\0"]), namespace(["foo", "z"])]));
+    let (store, _, _) = simulated(tiny(1, Metric::Dot).split_keys([namespace(["a\0"]), namespace(["foo", "z"])]));
     let labels = ["a", "a\0", "a\0\0", "a\0b", "\0", "foo", "foobar", "foo/bar", "\u{1}", "\u{10FFFF}", "z"];
     let mut spaces: Vec<Namespace> = labels.iter().map(|label| namespace([label])).collect();
     let pairs = labels.iter().flat_map(|first| labels.iter().map(move |second| namespace([first, second])));
@@ -44,7 +44,7 @@ fn prefixes_are_tuples_not_strings() {
     assert_eq!(Scope::prefix::<&str>([]).unwrap_err().kind(), ErrorKind::InvalidInput, "everything has its own name");
     let mut sorted = spaces.clone();
     sorted.sort_by_key(Namespace::labels);
-    let scanned = store.scan(&ScanQuery::new(Scope::Store).limit(1000), None).unwrap();
+    let scanned = store.iterate(&IterateQuery::new(Scope::Store).limit(1000), None).unwrap();
     let scanned: Vec<Namespace> = scanned.items.into_iter().map(|item| item.namespace).collect();
     assert_eq!(scanned, sorted, "the order of bytes is the order of tuples");
 

@@ -31,7 +31,7 @@ fn promised(
 ) -> std::ops::RangeInclusive<usize> {
     let under_way = (acknowledged + 1).min(history.models.len() - 1);
     let first = match (durability, loss) {
-        (Durability::Sync, _) | (Durability::Os, Loss::None) => acknowledged,
+        (Durability::Sync, _) | (Durability::Periodic, Loss::None) => acknowledged,
         _ => history.flushed[acknowledged],
     };
     first..=under_way
@@ -56,7 +56,7 @@ impl Sweep {
         let stats = &history.stats;
         println!(
             "{name}: seed {seed}, {OPERATIONS} operations, {} seals, {} merges, {} graphs built, {} log files, {} sync points, {} items at the end",
-            stats.seals,
+            stats.flushes,
             stats.merges,
             stats.graph_builds,
             stats.log_files,
@@ -66,7 +66,7 @@ impl Sweep {
         let has_blob = |image: &Image| image.survivor(Loss::None, 0).names().iter().any(|name| name.ends_with(".blob"));
         let with_blobs = history.images.iter().step_by(20).filter(|image| has_blob(image)).count();
         assert!(with_blobs > 10, "{with_blobs} disks hold large values");
-        assert!(stats.seals >= 10 && stats.merges >= 5 && stats.log_files >= 6, "{stats:#?}");
+        assert!(stats.flushes >= 10 && stats.merges >= 5 && stats.log_files >= 6, "{stats:#?}");
         Self { name, seed, options, durability, history }
     }
 
@@ -126,7 +126,7 @@ impl Sweep {
         store: vecmem::Store,
     ) -> Result<(), String> {
         if self.durability != Durability::Sync {
-            store.flush().map_err(|error| error.to_string())?;
+            store.sync().map_err(|error| error.to_string())?;
         }
         let again = storage.crash(Loss::AllUnsynced, 0);
         let store = open(&again, clock, &self.options).map_err(|error| format!("does not open: {error}"))?;
@@ -144,7 +144,7 @@ fn power_loss_at_every_sync() {
 #[test]
 fn power_loss_at_every_sync_with_two_shards() {
     let cut = [Namespace::new(["m"]).unwrap()];
-    let sweep = Sweep::record("two shards", 2, Durability::Sync, options().shards_at(cut));
+    let sweep = Sweep::record("two shards", 2, Durability::Sync, options().split_keys(cut));
     assert_eq!(sweep.history.stats.shards, 2);
     sweep.check(3, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
 }
@@ -168,8 +168,8 @@ fn power_loss_at_every_sync_of_imports_beside_other_writes() {
     let cut = [Namespace::new(["m"]).unwrap()];
     for (name, seed, durability, options) in [
         ("imports", 6, Durability::Sync, options()),
-        ("imports, two shards", 7, Durability::Sync, options().shards_at(cut)),
-        ("imports, os", 8, Durability::Os, options()),
+        ("imports, two shards", 7, Durability::Sync, options().split_keys(cut)),
+        ("imports, os", 8, Durability::Periodic, options()),
     ] {
         let options = options.durability(durability);
         let mut recorder = Recorder::new(seed, &options);
@@ -192,7 +192,7 @@ fn power_loss_at_every_sync_of_imports_beside_other_writes() {
 
 #[test]
 fn without_sync_per_write_a_prefix_is_left_that_holds_what_was_flushed() {
-    for (name, seed, durability) in [("os", 3, Durability::Os), ("bulk", 4, Durability::Bulk)] {
+    for (name, seed, durability) in [("os", 3, Durability::Periodic), ("bulk", 4, Durability::Manual)] {
         let sweep = Sweep::record(name, seed, durability, options());
         sweep.check(1, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1), (Loss::Torn, 2), (Loss::None, 0)]);
     }

@@ -16,7 +16,7 @@ use vecmem::{ErrorKind, Options, Store, Tuning};
 const OPERATIONS: usize = 70;
 
 fn small_options() -> Options {
-    options().tuning(Tuning { active_rows: 8, log_total_bytes: 96 << 10, ..tuning() })
+    options().tuning(Tuning { memtable_rows: 8, log_total_bytes: 96 << 10, ..tuning() })
 }
 
 /// A run that a fault strikes.
@@ -70,7 +70,7 @@ impl Run {
                 Ok(())
             }
             Err(error) if !self.storage.fault_struck() => Err(format!("failed and nothing struck: {error}")),
-            Err(error) if error.kind() == ErrorKind::Fenced => {
+            Err(error) if error.kind() == ErrorKind::Poisoned => {
                 if !std::mem::replace(&mut self.fenced, true) {
                     self.take_swept(store, operation)?;
                     next.apply(operation, self.clock.now());
@@ -136,7 +136,7 @@ impl Run {
 /// What a call may fail with when the disk fails.
 fn typed(kind: ErrorKind) -> Result<(), String> {
     match kind {
-        ErrorKind::Io | ErrorKind::DiskFull | ErrorKind::Fenced | ErrorKind::ReadOnly => Ok(()),
+        ErrorKind::Io | ErrorKind::DiskFull | ErrorKind::Poisoned | ErrorKind::ReadOnly => Ok(()),
         other => Err(format!("a failing disk gives {other:?}")),
     }
 }
@@ -155,7 +155,7 @@ fn strike(seed: u64, n: u64, fault: Fault) -> Result<bool, String> {
     if let Some(store) = store {
         // Background work may have met the fault after the last write.
         match store.close() {
-            Err(error) if error.kind() != ErrorKind::Fenced || !struck => {
+            Err(error) if error.kind() != ErrorKind::Poisoned || !struck => {
                 return Err(format!("does not close: {error}"));
             }
             _ => {}
@@ -231,7 +231,7 @@ fn a_failed_sync_of_the_log_is_final() {
         let put = generator.plain_put(&run.model);
         run.step(&store, &put).unwrap();
         assert!(run.fenced, "a write was acknowledged after a failed sync");
-        assert_eq!(store.flush().unwrap_err().kind(), ErrorKind::Fenced);
+        assert_eq!(store.sync().unwrap_err().kind(), ErrorKind::Poisoned);
     }
     same_items(&store, &run.model, &run.clock).unwrap();
     for loss in [Loss::None, Loss::AllUnsynced] {

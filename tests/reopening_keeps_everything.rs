@@ -11,7 +11,7 @@ use vecmem::{Batch, Durability, Metric, Options, Query, ReadMode, ReadOptions, S
 #[test]
 fn reopening_keeps_everything() {
     println!("seed 9");
-    let options = || tiny(3, Metric::L2).shards_at([namespace(["m"])]);
+    let options = || tiny(3, Metric::L2).split_keys([namespace(["m"])]);
     let (mut store, mut storage, clock) = simulated(options());
     let mut random = Random::new(9);
     let spaces = [namespace(["a"]), namespace(["a", "b"]), namespace(["z"])];
@@ -28,7 +28,7 @@ fn reopening_keeps_everything() {
                 }
                 3 => {
                     let mut batch = Batch::new();
-                    batch.put(put).import_mark("source", &format!("{{\"n\":{number}}}"));
+                    batch.put(put).import_checkpoint("source", &format!("{{\"n\":{number}}}"));
                     store.batch(batch).map(|_| ())
                 }
                 4 => store.put(put.ttl(Duration::from_secs(1 + number))).map(|_| ()),
@@ -37,7 +37,7 @@ fn reopening_keeps_everything() {
             outcome.unwrap();
             clock.advance(Duration::from_millis(random.below(500)));
         }
-        store.flush().unwrap();
+        store.sync().unwrap();
         let how = random.below(4);
         if how == 0 {
             // A compaction removes what has expired; all else it keeps.
@@ -64,7 +64,7 @@ fn reopening_keeps_everything() {
 #[test]
 fn on_a_real_disk_too_in_every_durability_and_read_mode() {
     let home = namespace(["a"]);
-    for durability in [Durability::Sync, Durability::Os, Durability::Bulk] {
+    for durability in [Durability::Sync, Durability::Periodic, Durability::Manual] {
         for read_mode in [ReadMode::Map, ReadMode::Heap] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("new/store");

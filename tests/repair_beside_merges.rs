@@ -15,8 +15,8 @@ const WRITES: usize = 120;
 
 fn with_threads(inline_background: bool) -> Options {
     let busy_timeout = std::time::Duration::from_secs(60);
-    let tuning = Tuning { active_rows: 12, inline_background, busy_timeout, ..tuning() };
-    options().durability(Durability::Bulk).tuning(tuning)
+    let tuning = Tuning { memtable_rows: 12, inline_background, busy_timeout, ..tuning() };
+    options().durability(Durability::Manual).tuning(tuning)
 }
 
 /// Damages the codes of every segment.

@@ -33,7 +33,7 @@ fn recall(store: &Store, home: &Namespace, seed: u64) -> f64 {
     for _ in 0..QUERIES {
         let query = Query::new(home).vector(point(&mut random)).limit(10);
         let exact = store.search(&query.clone().exact(true)).unwrap();
-        let walked = store.search(&query.effort(EFFORT).explain(true)).unwrap();
+        let walked = store.search(&query.ef_search(EFFORT).explain(true)).unwrap();
         assert!(walked.explain.iter().all(|part| part.path == "walk"), "{:?}", walked.explain);
         let right = keys(&exact);
         found += keys(&walked).iter().filter(|key| right.contains(*key)).count();
@@ -43,7 +43,7 @@ fn recall(store: &Store, home: &Namespace, seed: u64) -> f64 {
 
 #[test]
 fn rewriting_half_of_the_items_ten_times_costs_no_recall() {
-    let tuning = Tuning { active_rows: 1_000, active_bytes: 8 << 20, graph_rows: 500, ..Tuning::tiny() };
+    let tuning = Tuning { memtable_rows: 1_000, memtable_bytes: 8 << 20, graph_rows: 500, ..Tuning::tiny() };
     let (store, _, _) = simulated(tiny(DIMS, Metric::Cosine).tuning(tuning));
     let (home, mut random) = (namespace(["home"]), Random::new(7));
     put(&store, &home, &mut random, &(0..ITEMS).collect::<Vec<_>>());

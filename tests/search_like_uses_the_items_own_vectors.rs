@@ -1,4 +1,4 @@
-//! `search_like` ranks the other items by their best similarity to any vector of the stored item.
+//! `search_by_item` ranks the other items by their best similarity to any vector of the stored item.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn search_like_uses_the_items_own_vectors() {
             others.filter_map(|(key, (version, other))| Some((best(other)?, *version, key.as_str()))).collect();
         expected.sort_by(|a, b| b.partial_cmp(a).unwrap());
         for (limit, offset) in [(5, 0), (7, 3), (usize::MAX, 0), (0, 0)] {
-            let answer = store.search_like(&home, key, Query::new(&home).limit(limit).offset(offset)).unwrap();
+            let answer = store.search_by_item(&home, key, Query::new(&home).limit(limit).offset(offset)).unwrap();
             let page: Vec<&str> = expected.iter().skip(offset).take(limit).map(|row| row.2).collect();
             assert_eq!(keys(&answer), page, "like {key}");
             let scores: Vec<f64> = answer.iter().map(|hit| f64::from(hit.score.unwrap())).collect();
@@ -39,9 +39,9 @@ fn search_like_uses_the_items_own_vectors() {
         }
     }
     let filtered = Query::new(Scope::Store).filter(Filter::less("n", 10));
-    let answer = store.search_like(&home, "5", filtered).unwrap();
+    let answer = store.search_by_item(&home, "5", filtered).unwrap();
     assert!(!answer.is_empty() && answer.iter().all(|hit| hit.item.key.len() == 1 && hit.item.key != "5"));
-    let error = store.search_like(&home, "missing", Query::new(&home)).unwrap_err();
+    let error = store.search_by_item(&home, "missing", Query::new(&home)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("missing"), "{error}");
 }

@@ -12,7 +12,7 @@ fn setting(store: &Store, name: &str) -> Option<String> {
 
 #[test]
 fn settings_belong_to_the_store() {
-    let options = tiny(1, Metric::Dot).durability(Durability::Bulk);
+    let options = tiny(1, Metric::Dot).durability(Durability::Manual);
     let (store, storage, clock) = simulated(options.clone());
     let rules = r#"[{"prefix": ["a"], "index": false}]"#;
     assert_eq!(setting(&store, "rules"), None);

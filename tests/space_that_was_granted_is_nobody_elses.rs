@@ -19,7 +19,7 @@ fn options() -> Options {
     let tuning = Tuning {
         graph_rows: u32::MAX,
         earn_rows: u32::MAX,
-        active_bytes: 8 << 20,
+        memtable_bytes: 8 << 20,
         log_total_bytes: 64 << 20,
         blob_value_bytes: 1 << 20,
         ..Tuning::tiny()

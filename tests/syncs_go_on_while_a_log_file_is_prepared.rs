@@ -1,4 +1,4 @@
-//! Under `Durability::Os` the syncs of the log wait for nothing but each other: while the next log file is filled and synced, or
+//! Under `Durability::Periodic` the syncs of the log wait for nothing but each other: while the next log file is filled and synced, or
 //! a large write is under way, however long that takes, what is acknowledged is synced.
 
 mod common;
@@ -27,7 +27,8 @@ fn syncs_go_on_while_a_log_file_is_prepared() {
         // the background prepares the third.
         let sizes = Tuning { log_file_min_bytes: 1 << 20, log_file_max_bytes: 1 << 20, ..Tuning::default() };
         let tuning = Tuning { idle_checkpoint: 60 * LIMIT, ..sizes };
-        let options = Options::new().durability(Durability::Os).sync_every(Duration::from_millis(5)).tuning(tuning);
+        let options =
+            Options::new().durability(Durability::Periodic).sync_every(Duration::from_millis(5)).tuning(tuning);
         let store = open_with(storage, Arc::new(SystemClock), options).unwrap();
         let home = namespace(["a"]);
         // The first put prepares a file itself; the one that is kept ahead of writers is prepared in the background.
@@ -65,14 +66,14 @@ fn a_write_that_takes_long_holds_up_no_sync() {
         let (storage, watch) = watched(storage);
         let tuning = Tuning { idle_checkpoint: 60 * LIMIT, ..Tuning::default() };
         // Long enough for a second write to begin before the first one is synced.
-        let options = Options::new().durability(Durability::Os).sync_every(Duration::from_secs(1)).tuning(tuning);
+        let options = Options::new().durability(Durability::Periodic).sync_every(Duration::from_secs(1)).tuning(tuning);
         let store = open_with(storage, Arc::new(SystemClock), options).unwrap();
         let home = namespace(["a"]);
         store.put(numbered(&home, "first", 0)).unwrap();
         let two_files =
             |events: &[Event]| events.iter().filter(|event| **event == Event::Done(Point::Prepare)).count() > 1;
         assert!(watch.wait_for_events(LIMIT, two_files), "{disk}: no file is prepared ahead");
-        store.flush().unwrap();
+        store.sync().unwrap();
         store.put(numbered(&home, "acknowledged", 1)).unwrap();
         watch.hold_next(Point::Write);
         std::thread::scope(|scope| {

@@ -3,17 +3,17 @@
 mod common;
 
 use common::{namespace, numbered, reopened, simulated, tiny};
-use vecmem::{Batch, ErrorKind, Metric, NamespaceQuery, Query, ReadOptions, ScanQuery, Scope};
+use vecmem::{Batch, ErrorKind, IterateQuery, Metric, NamespaceQuery, Query, ReadOptions, Scope};
 
 #[test]
 fn the_engines_own_area_is_invisible() {
     let (store, storage, clock) = simulated(tiny(1, Metric::Dot));
     let (home, ours) = (namespace(["a"]), namespace(["\0"]));
-    assert_eq!(store.import_mark("dump").unwrap(), None);
+    assert_eq!(store.import_checkpoint("dump").unwrap(), None);
     for number in 0..150 {
         let mut batch = Batch::new();
         batch.put(numbered(&home, (number % 40).to_string(), number)).put(numbered(&ours, "k", number));
-        batch.import_mark("dump", &format!("{{\"lines\":{number}}}")).import_mark("other", "{}");
+        batch.import_checkpoint("dump", &format!("{{\"lines\":{number}}}")).import_checkpoint("other", "{}");
         assert_eq!(store.batch(batch).unwrap().len(), 2, "marks are not among the results");
     }
     assert!(store.stats().unwrap().merges > 0);
@@ -23,8 +23,11 @@ fn the_engines_own_area_is_invisible() {
         assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), items);
         assert_eq!(store.stats().unwrap().items, items);
         assert_eq!(store.list(&Query::new(Scope::Store).limit(1000)).unwrap().len() as u64, items);
-        assert_eq!(store.scan(&ScanQuery::new(Scope::Store).limit(1000), None).unwrap().items.len() as u64, items);
-        assert_eq!(store.import_mark("dump").unwrap().as_deref(), Some("{\"lines\":149}"));
+        assert_eq!(
+            store.iterate(&IterateQuery::new(Scope::Store).limit(1000), None).unwrap().items.len() as u64,
+            items
+        );
+        assert_eq!(store.import_checkpoint("dump").unwrap().as_deref(), Some("{\"lines\":149}"));
     };
     check(&store, 41);
     store.delete_everything().unwrap();
@@ -38,15 +41,15 @@ fn a_mark_shares_the_fate_of_its_batch() {
     let (store, _, _) = simulated(tiny(1, Metric::Dot));
     let home = namespace(["a"]);
     let mut batch = Batch::new();
-    batch.put(numbered(&home, "k", 1).vector([f32::NAN])).import_mark("dump", "{}");
+    batch.put(numbered(&home, "k", 1).vector([f32::NAN])).import_checkpoint("dump", "{}");
     assert_eq!(store.batch(batch).unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(store.import_mark("dump").unwrap(), None);
+    assert_eq!(store.import_checkpoint("dump").unwrap(), None);
     let mut batch = Batch::new();
-    batch.import_mark("dump", "not an object");
+    batch.import_checkpoint("dump", "not an object");
     assert_eq!(store.batch(batch).unwrap_err().kind(), ErrorKind::InvalidInput);
     let mut batch = Batch::new();
-    batch.import_mark("dump", "{\"a\":1}").import_mark("dump", "{\"a\":2}");
+    batch.import_checkpoint("dump", "{\"a\":1}").import_checkpoint("dump", "{\"a\":2}");
     assert!(batch.is_empty(), "a mark is no operation");
     assert_eq!(store.batch(batch).unwrap(), []);
-    assert_eq!(store.import_mark("dump").unwrap().as_deref(), Some("{\"a\":2}"));
+    assert_eq!(store.import_checkpoint("dump").unwrap().as_deref(), Some("{\"a\":2}"));
 }

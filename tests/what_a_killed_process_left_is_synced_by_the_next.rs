@@ -1,4 +1,4 @@
-//! Under `Os` a write is synced a while after it was acknowledged. If its process dies before, the next one that opens the store does
+//! Under `Periodic` a write is synced a while after it was acknowledged. If its process dies before, the next one that opens the store does
 //! it, though nobody writes or closes; and whoever writes does it before anything of his own is logged.
 
 mod common;
@@ -16,7 +16,7 @@ use vecmem::{Durability, Options, ReadMode, Store, Tuning};
 
 #[test]
 fn without_a_write_and_without_a_close() {
-    let options = || -> Options { tiny_without_vectors().durability(Durability::Os) };
+    let options = || -> Options { tiny_without_vectors().durability(Durability::Periodic) };
     let threaded = options().tuning(Tuning { inline_background: false, ..Tuning::tiny() });
     let (storage, clock) = (SimStorage::new(1), SimClock::new(START));
     let home = namespace(["a"]);
@@ -40,10 +40,10 @@ fn without_a_write_and_without_a_close() {
     assert!(next.get(&home, "7").unwrap().is_some());
 }
 
-/// Writes under `Os`, and waits to be killed before anything is synced.
+/// Writes under `Periodic`, and waits to be killed before anything is synced.
 fn write_and_wait(place: &Path) -> ! {
     let never = Duration::from_secs(24 * 3_600);
-    let store = Store::open(place, Options::new().durability(Durability::Os).sync_every(never)).unwrap();
+    let store = Store::open(place, Options::new().durability(Durability::Periodic).sync_every(never)).unwrap();
     for number in 0..1_000 {
         store.put(numbered(&namespace(["a"]), number.to_string(), number)).unwrap();
     }
@@ -86,7 +86,7 @@ fn of_a_real_process_without_a_write_and_without_a_close() {
         write_and_wait(Path::new(&place));
     }
     let (_directory, storage, log) = killed("of_a_real_process_without_a_write_and_without_a_close");
-    let options = Options::new().durability(Durability::Os);
+    let options = Options::new().durability(Durability::Periodic);
     // The clock stands still: the checkpoint of an idle store would sync the log as well.
     let clock = SimClock::new(SystemClock.now());
     let next = open_with(Arc::new(storage.clone()), Arc::new(clock), options).unwrap();
@@ -105,7 +105,7 @@ fn of_a_real_process_before_another_write_is_logged() {
     if let Some(place) = process::place() {
         write_and_wait(Path::new(&place));
     }
-    for durability in [Durability::Sync, Durability::Os, Durability::Bulk] {
+    for durability in [Durability::Sync, Durability::Periodic, Durability::Manual] {
         let (directory, storage, log) = killed("of_a_real_process_before_another_write_is_logged");
         let options = Options::new().durability(durability);
         let next = open_with(Arc::new(storage.clone()), Arc::new(SystemClock), options).unwrap();

@@ -19,8 +19,8 @@ fn put(store: &Store, label: &str, number: u64, bytes: usize) {
 fn options(inline_background: bool) -> Options {
     let tuning = Tuning {
         inline_background,
-        active_rows: 1_000,
-        active_bytes: 1 << 20,
+        memtable_rows: 1_000,
+        memtable_bytes: 1 << 20,
         blob_value_bytes: 1 << 20,
         log_total_bytes: 1 << 30,
         reserve_bytes: 16 << 20,
@@ -99,7 +99,7 @@ fn full() -> Option<Full> {
     }
     disk.fill_to(64 << 10);
     assert!(real_segment_bytes(&path) > 50 << 20);
-    assert_eq!(store.stats().unwrap().active_rows, 300);
+    assert_eq!(store.stats().unwrap().memtable_rows, 300);
     Some(Full { store, clock, path, disk })
 }
 

@@ -12,7 +12,7 @@ const DOOMED: u64 = 12;
 const KEPT: u64 = 12;
 
 fn tiny() -> Options {
-    options().tuning(Tuning { active_bytes: 1 << 20, ..Tuning::tiny() })
+    options().tuning(Tuning { memtable_bytes: 1 << 20, ..Tuning::tiny() })
 }
 
 fn scope() -> Scope {
@@ -49,7 +49,7 @@ fn by_a_purge_and_by_a_compaction() {
             store.delete_range(&scope()).unwrap();
         }
         let stats = store.stats().unwrap();
-        assert_eq!(stats.active_rows, 0, "{way}: the import wrote files");
+        assert_eq!(stats.memtable_rows, 0, "{way}: the import wrote files");
         assert!(stats.checkpoint_lsn < stats.visible_lsn, "{way}: a replay asks for them");
         let found = needles.in_files(&files_of_simulated(&storage));
         assert!(found.iter().any(|found| found.starts_with("truth ")), "{way}: {found:?}");

@@ -26,7 +26,7 @@ fn fill(store: &Store) {
         store.put(numbered(&namespace(["a"]), number.to_string(), number).vector(random.vector(DIMS))).unwrap();
     }
     store.compact().unwrap();
-    assert_eq!((store.stats().unwrap().segments, store.stats().unwrap().active_rows), (1, 0));
+    assert_eq!((store.stats().unwrap().segments, store.stats().unwrap().memtable_rows), (1, 0));
 }
 
 fn delete(store: &Store, keys: &[u64]) {
@@ -95,7 +95,7 @@ fn a_job_that_failed_anywhere() {
             storage.clear_faults();
             assert!(is_done || has_failed, "{context}");
             // A write of log that fails fences.
-            if store.flush().is_err() {
+            if store.sync().is_err() {
                 drop(store);
                 store = reopened(&storage, &clock, options(true));
             }

@@ -185,7 +185,7 @@ pub fn options() -> Options {
 /// Nothing merges by itself, and the active part takes `rows`.
 pub fn unmerged(rows: usize) -> Tuning {
     let tuning = Tuning::default();
-    Tuning { active_rows: rows, active_bytes: 1 << 30, merge_ratio: 1 << 40, segments_max: 1 << 20, ..tuning }
+    Tuning { memtable_rows: rows, memtable_bytes: 1 << 30, merge_ratio: 1 << 40, segments_max: 1 << 20, ..tuning }
 }
 
 pub fn open(path: &Path, options: Options) -> Store {
@@ -213,7 +213,7 @@ pub fn import(store: &Store, rows: &[Row]) {
 /// A compacted store of these rows.
 pub fn compacted(path: &Path, rows: &[Row]) -> Store {
     let dims = rows[0].vector.len();
-    let store = open(path, Options::with_vectors(dims, Metric::Cosine).durability(Durability::Bulk));
+    let store = open(path, Options::with_vectors(dims, Metric::Cosine).durability(Durability::Manual));
     fill(&store, rows, 4_096);
     store.compact().expect("the store compacts");
     store

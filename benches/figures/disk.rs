@@ -21,8 +21,8 @@ fn at_rest(store: &Store) {
     let mut last = (0, 0, Instant::now());
     loop {
         let stats = store.stats().expect("the stats are there");
-        let now = (stats.seals, stats.merges);
-        if stats.sealing_parts > 0 || now != (last.0, last.1) {
+        let now = (stats.flushes, stats.merges);
+        if stats.frozen_memtables > 0 || now != (last.0, last.1) {
             last = (now.0, now.1, Instant::now());
         } else if last.2.elapsed() > Duration::from_millis(size(3_000, 300) as u64) {
             return;
@@ -144,10 +144,10 @@ pub fn delete_range(table: &mut Table) {
     for _ in 0..size(3, 1) {
         let directory = directory();
         let open_as = |durability| {
-            let tuning = Tuning { active_rows: 65_536, ..Tuning::default() };
+            let tuning = Tuning { memtable_rows: 65_536, ..Tuning::default() };
             open(directory.path(), Options::with_vectors(8, Metric::Dot).durability(durability).tuning(tuning))
         };
-        let store = open_as(Durability::Bulk);
+        let store = open_as(Durability::Manual);
         for start in (0..rows).step_by(10_000) {
             let mut batch = Batch::new();
             for number in start..rows.min(start + 10_000) {

@@ -188,5 +188,5 @@ pub fn alone(store: &Store, name: &str, number: usize) -> Namespace {
 
 /// Not synced: for stores whose writes are not what is measured.
 pub fn bulk() -> vecmem::Options {
-    options().durability(Durability::Bulk)
+    options().durability(Durability::Manual)
 }

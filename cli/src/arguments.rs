@@ -50,17 +50,17 @@ pub enum DurabilityArgument {
     /// Each batch survives a power loss before the next one begins
     Sync,
     /// Each batch survives a kill of the process; synced every 100 ms
-    Os,
+    Periodic,
     /// Durable at the end
-    Bulk,
+    Manual,
 }
 
 impl From<DurabilityArgument> for Durability {
     fn from(durability: DurabilityArgument) -> Self {
         match durability {
             DurabilityArgument::Sync => Self::Sync,
-            DurabilityArgument::Os => Self::Os,
-            DurabilityArgument::Bulk => Self::Bulk,
+            DurabilityArgument::Periodic => Self::Periodic,
+            DurabilityArgument::Manual => Self::Manual,
         }
     }
 }

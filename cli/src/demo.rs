@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use vecmem::{Answer, Filter, ImportProgress, Metric, Namespace, Options, Query, Scope, Store};
+use vecmem::{Filter, ImportProgress, Metric, Namespace, Options, Query, Scope, SearchResult, Store};
 
 use crate::arguments::open;
 use crate::crash::{self, Crash};
@@ -150,7 +150,13 @@ impl Question<'_> {
     }
 }
 
-fn for_people(number: usize, question: &Question<'_>, place: &str, filter: &str, answer: &Answer) -> Result<String> {
+fn for_people(
+    number: usize,
+    question: &Question<'_>,
+    place: &str,
+    filter: &str,
+    answer: &SearchResult,
+) -> Result<String> {
     let filter = if filter.is_empty() { String::new() } else { format!(", only {filter}") };
     let mut text = format!("\n{number}. {}\n   {place}{filter}; to expect: {}", question.question, question.note);
     for (score, name, memory) in texts(answer)? {
@@ -164,7 +170,7 @@ fn for_people(number: usize, question: &Question<'_>, place: &str, filter: &str,
 }
 
 /// (score, name, text) of each hit.
-fn texts(answer: &Answer) -> Result<Vec<(f32, String, String)>> {
+fn texts(answer: &SearchResult) -> Result<Vec<(f32, String, String)>> {
     #[derive(Deserialize)]
     struct Memory {
         text: String,

@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use vecmem::{Cursor, Item, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{Cursor, Item, IterateQuery, ReadOptions, Scope, Store};
 
 use crate::arguments::open;
 use crate::npy::NpyWriter;
@@ -54,7 +54,7 @@ pub struct Export {
 struct Written {
     items: u64,
     /// Something was damaged and left out.
-    degraded: bool,
+    incomplete: bool,
 }
 
 #[derive(Serialize)]
@@ -98,14 +98,14 @@ impl Export {
         finish(&self.file)?;
         self.finish_matrix()?;
         self.warn(written);
-        let Written { items, degraded } = written;
-        let json = json!({"items": items, "file": self.file.display().to_string(), "degraded": degraded});
+        let Written { items, incomplete } = written;
+        let json = json!({"items": items, "file": self.file.display().to_string(), "degraded": incomplete});
         output.print(&json, || format!("exported {} items to {}", output::count(items), self.file.display()))
     }
 
     /// Says that something is missing, where it does not get between the lines.
     fn warn(&self, written: Written) {
-        if written.degraded {
+        if written.incomplete {
             let (items, dir) = (output::count(written.items), self.dir.display());
             eprintln!("warning: {items} items could be read; a part of the store is damaged, see `vecmem check {dir}`");
         }
@@ -144,13 +144,13 @@ fn finish(path: &Path) -> Result<()> {
 fn write_items(store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>, partial: bool) -> Result<Written> {
     let options = ReadOptions { include_vectors: true, partial, ..ReadOptions::default() };
     let bar = output::bar(store.count(&Scope::Store, &options)?, "exporting {wide_bar} {pos}/{len}");
-    let query = ScanQuery::new(Scope::Store).limit(PAGE).options(options);
+    let query = IterateQuery::new(Scope::Store).limit(PAGE).options(options);
     let dims = store.vector_space().map_or(0, |space| space.dims);
-    let mut written = Written { items: 0, degraded: false };
+    let mut written = Written { items: 0, incomplete: false };
     let mut after: Option<Cursor> = None;
     loop {
-        let page = store.scan(&query, after.as_ref())?;
-        written.degraded |= page.degraded;
+        let page = store.iterate(&query, after.as_ref())?;
+        written.incomplete |= page.incomplete;
         for item in &page.items {
             let row = write_line(&mut out, item, matrix.is_some())?;
             if let Some(matrix) = &mut matrix {

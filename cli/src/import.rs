@@ -95,7 +95,7 @@ impl Import {
         bar.finish_and_clear();
         let Load { store, progress, .. } = load;
         let store = store.ok_or_else(|| anyhow!("nothing was imported"))?;
-        store.flush()?;
+        store.sync()?;
         if !self.no_compact {
             let spinner = output::spinner("compacting");
             store.compact()?;

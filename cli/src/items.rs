@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use serde_json::json;
-use vecmem::{Cursor, LabelPattern, NamespaceQuery, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{Cursor, IterateQuery, LabelPattern, NamespaceQuery, ReadOptions, Scope, Store};
 
 use crate::arguments::{VectorArguments, namespace, open, prefix};
 use crate::output::{self, ItemJson, Output};
@@ -182,8 +182,8 @@ impl Ls {
         let mut left = self.limit;
         let mut after: Option<Cursor> = None;
         while left > 0 {
-            let query = ScanQuery::new(scope.clone()).key_prefix(&self.key_prefix).limit(left.min(PAGE));
-            let page = store.scan(&query, after.as_ref())?;
+            let query = IterateQuery::new(scope.clone()).key_prefix(&self.key_prefix).limit(left.min(PAGE));
+            let page = store.iterate(&query, after.as_ref())?;
             left -= page.items.len().min(left);
             for item in &page.items {
                 if output.json {

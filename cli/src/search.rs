@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
-use vecmem::{Answer, Filter, PartExplain, Query, ReadOptions, Scope};
+use vecmem::{Filter, PartExplain, Query, ReadOptions, Scope, SearchResult};
 
 use crate::arguments::{VectorArguments, namespace, open};
 use crate::output::{self, ItemJson, Output};
@@ -59,9 +59,9 @@ pub struct Search {
     /// The share of the true best items to find, above 0 and at most 1; by default 0.98
     #[arg(long, value_name = "SHARE")]
     recall: Option<f32>,
-    /// How many of the best nodes found a walk of a graph keeps (ef), whatever recall that gives
+    /// How many of the best nodes found a graph search keeps (ef), whatever recall that gives
     #[arg(long, value_name = "N")]
-    effort: Option<usize>,
+    ef_search: Option<usize>,
     /// Leave out what is damaged, and say so, instead of failing
     #[arg(long)]
     partial: bool,
@@ -76,15 +76,15 @@ impl Search {
         let store = open(&self.dir)?;
         let started = Instant::now();
         let answer = match (&self.like, &self.namespace) {
-            (Some(key), Some(text)) => store.search_like(&namespace(text)?, key, query)?,
+            (Some(key), Some(text)) => store.search_by_item(&namespace(text)?, key, query)?,
             _ => store.search(&query)?,
         };
         let took = started.elapsed();
-        if answer.degraded {
+        if answer.incomplete {
             eprintln!("warning: a damaged part was left out, see `vecmem check {}`", self.dir.display());
         }
         let hits = answer.iter().map(|hit| ItemJson::new(&hit.item, hit.score)).collect::<Result<Vec<_>>>()?;
-        let mut json = json!({"degraded": answer.degraded, "seconds": took.as_secs_f64()});
+        let mut json = json!({"degraded": answer.incomplete, "seconds": took.as_secs_f64()});
         if self.explain {
             json["explain"] = answer.explain.iter().map(explain_json).collect();
         }
@@ -118,8 +118,8 @@ impl Search {
         if let Some(recall) = self.recall {
             query = query.recall(recall);
         }
-        if let Some(effort) = self.effort {
-            query = query.effort(effort);
+        if let Some(ef) = self.ef_search {
+            query = query.ef_search(ef);
         }
         if let Some(score) = self.min_score {
             query = query.min_score(score);
@@ -128,7 +128,7 @@ impl Search {
     }
 }
 
-fn for_people(answer: &Answer, took: Duration, explain: bool) -> String {
+fn for_people(answer: &SearchResult, took: Duration, explain: bool) -> String {
     let mut text = String::new();
     for hit in answer.iter() {
         let score = hit.score.map_or_else(|| "     -".to_owned(), |score| format!("{score:6.3}"));
@@ -145,11 +145,16 @@ fn for_people(answer: &Answer, took: Duration, explain: bool) -> String {
 }
 
 fn explain_text(part: &PartExplain) -> String {
-    let PartExplain { part, path, rows, scanned, walks, visited, candidates, reranked, refused, pass_rate } = part;
+    let PartExplain { part, path, rows, scanned, graph_searches, visited, candidates, reranked, refused, pass_rate } =
+        part;
     let mut text =
         format!("{part}: {path}; rows {rows}, scanned {scanned}, candidates {candidates}, re-ranked {reranked}");
-    if *walks > 0 {
-        let _ = write!(text, ", visited {visited} in {walks} walk{}", if *walks == 1 { "" } else { "s" });
+    if *graph_searches > 0 {
+        let _ = write!(
+            text,
+            ", visited {visited} in {graph_searches} graph search{}",
+            if *graph_searches == 1 { "" } else { "es" }
+        );
     }
     if *refused > 0 {
         let _ = write!(text, ", refused by the filter {refused}");
@@ -162,7 +167,7 @@ fn explain_text(part: &PartExplain) -> String {
 
 fn explain_json(part: &PartExplain) -> Value {
     json!({
-        "part": part.part, "path": part.path, "rows": part.rows, "scanned": part.scanned, "walks": part.walks,
+        "part": part.part, "path": part.path, "rows": part.rows, "scanned": part.scanned, "graph_searches": part.graph_searches,
         "visited": part.visited, "candidates": part.candidates,
         "reranked": part.reranked, "refused": part.refused, "pass_rate": part.pass_rate,
     })

@@ -26,7 +26,7 @@ fn made_up_vectors_are_measured() {
     let figures = bench(&[shape.as_slice(), &more].concat());
     assert_eq!((&figures["k"], &figures["namespaces"], &figures["queries"]), (&10.into(), &3.into(), &20.into()));
     let row = &figures["rows"][0];
-    assert_eq!((&row["effort"], &row["recall"]), (&"exact".into(), &1.0.into()));
+    assert_eq!((&row["ef"], &row["recall"]), (&"exact".into(), &1.0.into()));
     for name in ["qps", "qps_all_threads", "p50_us", "p99_us", "distances"] {
         assert!(positive(&row[name]), "{name}: {row}");
     }
@@ -51,7 +51,7 @@ fn a_graph_is_built_and_walked() {
     assert_eq!((&figures["build"]["graphs"], &figures["build"]["nodes"]), (&1.into(), &3_000.into()));
     let rows = figures["rows"].as_array().unwrap();
     let (walk, scan) = (&rows[1], &rows[0]);
-    assert_eq!(walk["effort"], serde_json::json!({"ef": 10}));
+    assert_eq!(walk["ef"], serde_json::json!({"ef": 10}));
     assert!(walk["distances"].as_f64() < scan["distances"].as_f64() && positive(&walk["recall"]), "{figures}");
     assert!(rows.last().unwrap()["recall"].as_f64().unwrap() > 0.95, "{figures}");
     let asked = figures["asked"].as_array().unwrap();

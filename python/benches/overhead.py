@@ -22,7 +22,7 @@ NAMESPACE = ("users", "ada", "memories")
 def filled(items: int) -> tuple[Engine, numpy.ndarray]:
     """A compacted store of memories of some 300 bytes, and queries."""
     numbers = numpy.random.default_rng(7)
-    engine = Engine(dims=DIMS, durability="bulk")
+    engine = Engine(dims=DIMS, durability="manual")
     rows = numbers.normal(size=(items, DIMS)).astype(numpy.float32)
     text = "what somebody said about something, some time ago; " * 4
     engine.import_items(

@@ -9,7 +9,7 @@ use numpy::ndarray::Array2;
 use numpy::{Element, PyArray1, ToPyArray};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyTuple};
-use vecmem::{Answer, Hit};
+use vecmem::{Hit, SearchResult};
 
 use crate::json;
 use crate::queries::part_explain;
@@ -17,16 +17,16 @@ use crate::queries::part_explain;
 /// The answer to one query or to several, by columns.
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Columns {
-    answers: Vec<Answer>,
+    answers: Vec<SearchResult>,
     is_one: bool,
 }
 
 impl Columns {
-    pub(crate) fn of_one(answer: Answer) -> Self {
+    pub(crate) fn of_one(answer: SearchResult) -> Self {
         Self { answers: vec![answer], is_one: true }
     }
 
-    pub(crate) fn of_many(answers: Vec<Answer>) -> Self {
+    pub(crate) fn of_many(answers: Vec<SearchResult>) -> Self {
         Self { answers, is_one: false }
     }
 
@@ -53,7 +53,7 @@ impl Columns {
         py: Python<'py>,
         object: impl Fn(&Hit) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let list = |answer: &Answer| -> PyResult<Bound<'py, PyList>> {
+        let list = |answer: &SearchResult| -> PyResult<Bound<'py, PyList>> {
             PyList::new(py, answer.iter().map(&object).collect::<PyResult<Vec<_>>>()?)
         };
         if self.is_one {
@@ -121,14 +121,14 @@ impl Columns {
 
     /// Whether damaged parts were skipped in any answer (only with `partial`).
     #[getter]
-    fn degraded(&self) -> bool {
-        self.answers.iter().any(|answer| answer.degraded)
+    fn incomplete(&self) -> bool {
+        self.answers.iter().any(|answer| answer.incomplete)
     }
 
     /// What each part did, when `explain` asked for it: a list of dicts for each query.
     #[getter]
     fn explain<'py>(&self, py: Python<'py>) -> PyResult<Vec<Vec<Bound<'py, PyAny>>>> {
-        let parts = |answer: &Answer| {
+        let parts = |answer: &SearchResult| {
             answer.explain.iter().map(|part| Ok(part_explain(py, part)?.into_any())).collect::<PyResult<Vec<_>>>()
         };
         self.answers.iter().map(parts).collect()

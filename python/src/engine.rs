@@ -158,6 +158,12 @@ impl Engine {
     }
 
     /// Returns once everything written so far survives a power loss.
+    fn sync(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let store = slf.as_super().get().store(slf.py())?;
+        detached(slf.py(), || store.sync())
+    }
+
+    /// Writes what is in memory to segments, so that an open replays no log, and implies `sync`.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.flush())

@@ -19,7 +19,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Busy => "BusyError",
         ErrorKind::DiskFull => "DiskFullError",
         ErrorKind::SystemLimit => "SystemLimitError",
-        ErrorKind::Fenced => "FencedError",
+        ErrorKind::Poisoned => "FencedError",
         ErrorKind::Locked => "LockedError",
         ErrorKind::OptionsDiffer => "OptionsDifferError",
         ErrorKind::NotAStore => "NotAStoreError",

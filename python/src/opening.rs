@@ -14,7 +14,7 @@ use crate::json::kind;
 
 const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("dot", Metric::Dot), ("l2", Metric::L2)];
 const DURABILITIES: [(&str, Durability); 3] =
-    [("sync", Durability::Sync), ("os", Durability::Os), ("bulk", Durability::Bulk)];
+    [("sync", Durability::Sync), ("periodic", Durability::Periodic), ("manual", Durability::Manual)];
 const READ_MODES: [(&str, ReadMode); 2] = [("map", ReadMode::Map), ("heap", ReadMode::Heap)];
 
 /// The longest that an open waits for another process, a sweep for the next one, or a clock to be believed: some 34 years.

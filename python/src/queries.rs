@@ -10,7 +10,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
-use vecmem::{Answer, Filter, Query, ReadOptions};
+use vecmem::{Filter, Query, ReadOptions, SearchResult};
 
 use crate::arguments::{count, each_option, float, scope, seconds, truth};
 use crate::columns::Columns;
@@ -26,10 +26,10 @@ struct Given<'py> {
     limit: Option<usize>,
     offset: Option<usize>,
     min_score: Option<f32>,
-    tail: bool,
+    include_unscored: bool,
     exact: bool,
     recall: Option<f32>,
-    effort: Option<usize>,
+    ef_search: Option<usize>,
     explain: bool,
     columns: bool,
     options: ReadOptions,
@@ -68,10 +68,10 @@ impl<'py> Given<'py> {
     fn set_ranking(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
         match name {
             "min_score" => self.min_score = Some(float(value, name)? as f32),
-            "tail" => self.tail = truth(value, name)?,
+            "include_unscored" => self.include_unscored = truth(value, name)?,
             "exact" => self.exact = truth(value, name)?,
             "recall" => self.recall = Some(float(value, name)? as f32),
-            "effort" => self.effort = Some(count(value, name)?),
+            "ef_search" => self.ef_search = Some(count(value, name)?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -79,13 +79,14 @@ impl<'py> Given<'py> {
 
     fn query(self, py: Python<'py>, namespace: Option<&Bound<'py, PyAny>>) -> PyResult<Ask> {
         let mut query = Query::new(scope(py, namespace, self.prefix.as_ref(), self.everything)?);
-        query = query.tail(self.tail).exact(self.exact).explain(self.explain).options(self.options);
+        query =
+            query.include_unscored(self.include_unscored).exact(self.exact).explain(self.explain).options(self.options);
         query = self.filter.into_iter().fold(query, Query::filter);
         query = self.limit.into_iter().fold(query, Query::limit);
         query = self.offset.into_iter().fold(query, Query::offset);
         query = self.min_score.into_iter().fold(query, Query::min_score);
         query = self.recall.into_iter().fold(query, Query::recall);
-        query = self.effort.into_iter().fold(query, Query::effort);
+        query = self.ef_search.into_iter().fold(query, Query::ef_search);
         Ok(Ask { query, columns: self.columns })
     }
 }
@@ -99,7 +100,7 @@ pub(crate) fn deadline(value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
 /// The calls that take a query, by the options that have an effect in them.
 #[derive(Clone, Copy)]
 pub(crate) enum Call {
-    /// `search`, `search_many` or `search_like`: all options.
+    /// `search`, `search_many` or `search_by_item`: all options.
     Ranking(&'static str),
     /// `list`: those without a ranking.
     List,
@@ -132,7 +133,7 @@ impl Ask {
     }
 
     /// One answer, as it was asked for.
-    pub(crate) fn answer<'py>(&self, py: Python<'py>, answer: Answer) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn answer<'py>(&self, py: Python<'py>, answer: SearchResult) -> PyResult<Bound<'py, PyAny>> {
         if self.columns {
             return Ok(Bound::new(py, Columns::of_one(answer))?.into_any());
         }
@@ -140,7 +141,7 @@ impl Ask {
     }
 
     /// Several answers, as they were asked for.
-    pub(crate) fn answers<'py>(&self, py: Python<'py>, answers: Vec<Answer>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn answers<'py>(&self, py: Python<'py>, answers: Vec<SearchResult>) -> PyResult<Bound<'py, PyAny>> {
         if self.columns {
             return Ok(Bound::new(py, Columns::of_many(answers))?.into_any());
         }
@@ -158,14 +159,14 @@ fn unexpected(call: Call, name: &str) -> PyErr {
     PyTypeError::new_err(format!("{call}() got an unexpected keyword argument '{name}'"))
 }
 
-/// A `vecmem.Answer`: a list of hits that also says whether something was left out, and what each part did.
-pub(crate) fn rows(py: Python<'_>, answer: Answer) -> PyResult<Bound<'_, PyAny>> {
+/// A `vecmem.SearchResult`: a list of hits that also says whether something was left out, and what each part did.
+pub(crate) fn rows(py: Python<'_>, answer: SearchResult) -> PyResult<Bound<'_, PyAny>> {
     static ANSWER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let Answer { hits, degraded, explain } = answer;
+    let SearchResult { hits, incomplete, explain } = answer;
     let hits = hits.into_iter().map(|hit| Hit::create(py, hit)).collect::<PyResult<Vec<_>>>()?;
     let rows = ANSWER.import(py, "vecmem.answers", "Answer")?.call1((PyList::new(py, hits)?,))?;
-    if degraded {
-        rows.setattr("degraded", true)?;
+    if incomplete {
+        rows.setattr("incomplete", true)?;
     }
     if !explain.is_empty() {
         let parts = explain.iter().map(|part| part_explain(py, part)).collect::<PyResult<Vec<_>>>()?;
@@ -182,7 +183,7 @@ pub(crate) fn part_explain<'py>(py: Python<'py>, part: &vecmem::PartExplain) -> 
     let numbers = [
         ("rows", part.rows),
         ("scanned", part.scanned),
-        ("walks", part.walks),
+        ("graph_searches", part.graph_searches),
         ("visited", part.visited),
         ("candidates", part.candidates),
         ("reranked", part.reranked),

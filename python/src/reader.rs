@@ -160,7 +160,7 @@ impl Reader {
     }
 
     /// The best items of a scope by similarity to `vector`; without one, its newest.
-    #[pyo3(signature = (namespace=None, vector=None, **options), text_signature = "($self, namespace=None, vector=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, tail=False, exact=False, recall=0.98, effort=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    #[pyo3(signature = (namespace=None, vector=None, **options), text_signature = "($self, namespace=None, vector=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search<'py>(
         &self,
         py: Python<'py>,
@@ -178,7 +178,7 @@ impl Reader {
     }
 
     /// The best items of a scope for each of several vectors, an array of (n, dims), as of one moment.
-    #[pyo3(signature = (vectors, namespace=None, **options), text_signature = "($self, vectors, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, tail=False, exact=False, recall=0.98, effort=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    #[pyo3(signature = (vectors, namespace=None, **options), text_signature = "($self, vectors, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search_many<'py>(
         &self,
         py: Python<'py>,
@@ -195,8 +195,8 @@ impl Reader {
     }
 
     /// The items of a scope that are most similar to the item under `key`, without that item. By default its namespace is searched.
-    #[pyo3(signature = (namespace, key, *, within=None, **options), text_signature = "($self, namespace, key, *, within=None, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, tail=False, exact=False, recall=0.98, effort=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
-    fn search_like<'py>(
+    #[pyo3(signature = (namespace, key, *, within=None, **options), text_signature = "($self, namespace, key, *, within=None, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    fn search_by_item<'py>(
         &self,
         py: Python<'py>,
         namespace: &Bound<'py, PyAny>,
@@ -210,7 +210,8 @@ impl Reader {
         let ask = Ask::new(py, Call::Ranking("search_like"), scope, options)?;
         let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
         let moment = self.moment(py)?;
-        let answer = detached(py, || read!(&moment, reads => reads.search_like(&namespace, &key, ask.query.clone())))?;
+        let answer =
+            detached(py, || read!(&moment, reads => reads.search_by_item(&namespace, &key, ask.query.clone())))?;
         ask.answer(py, answer)
     }
 
@@ -248,7 +249,7 @@ impl Reader {
     /// An iterator over the items of a scope in (namespace, key) order, as of one moment. `limit` is of all items; `None` for no limit.
     #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, key_prefix=None, limit=None, include_vectors=false, include_expired=false, partial=false))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
-    fn scan<'py>(
+    fn iterate<'py>(
         &self,
         py: Python<'py>,
         namespace: Option<&Bound<'py, PyAny>>,

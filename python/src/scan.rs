@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pyo3::prelude::*;
-use vecmem::{Cursor, ReadOptions, ScanQuery, Scope};
+use vecmem::{Cursor, IterateQuery, ReadOptions, Scope};
 
 use crate::call::{Kept, detached};
 use crate::items::Item;
@@ -23,7 +23,7 @@ const PAGE: usize = 256;
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Scan {
     moment: Kept<Moment>,
-    query: ScanQuery,
+    query: IterateQuery,
     /// Threads that share the iterator each get other items.
     place: Mutex<Place>,
     process: u32,
@@ -45,8 +45,8 @@ impl Scan {
         limit: usize,
         options: ReadOptions,
     ) -> PyResult<Self> {
-        let query = ScanQuery::new(scope).key_prefix(key_prefix).limit(PAGE).options(options);
-        let page = detached(py, || read!(&moment, reads => reads.scan(&query, None)))?;
+        let query = IterateQuery::new(scope).key_prefix(key_prefix).limit(PAGE).options(options);
+        let page = detached(py, || read!(&moment, reads => reads.iterate(&query, None)))?;
         let place = Place { page: page.items.into(), next: page.next, left: limit };
         Ok(Self { moment: Kept::new(moment), query, place: Mutex::new(place), process: std::process::id() })
     }
@@ -60,7 +60,7 @@ impl Scan {
         }
         if self.process != std::process::id() {
             // A thread of the parent was at it when this child was forked. The library says what that means.
-            read!(&*self.moment, reads => reads.scan(&self.query, None))?;
+            read!(&*self.moment, reads => reads.iterate(&self.query, None))?;
         }
         Ok(self.place.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -77,7 +77,7 @@ impl Scan {
         }
         while place.page.is_empty() {
             let Some(after) = &place.next else { return Ok(None) };
-            let page = read!(&*self.moment, reads => reads.scan(&self.query, Some(after)))?;
+            let page = read!(&*self.moment, reads => reads.iterate(&self.query, Some(after)))?;
             (place.page, place.next) = (page.items.into(), page.next);
         }
         place.left -= 1;

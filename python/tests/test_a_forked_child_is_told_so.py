@@ -41,7 +41,7 @@ def in_child(check: Callable[[], None]) -> None:
 def test_every_call_says_it(path: Path) -> None:
     engine = Engine(path, dims=3)
     engine.put(("a",), "k", {"n": 1}, vector=[1, 0, 0])
-    snapshot, scan = engine.snapshot(), engine.scan(everything=True)
+    snapshot, scan = engine.snapshot(), engine.iterate(everything=True)
 
     def check() -> None:
         calls = [
@@ -90,7 +90,7 @@ def test_a_child_opens_its_own(path: Path) -> None:
 
 
 def test_a_child_leaves_the_parents_temporary_store_alone() -> None:
-    engine = Engine(durability="bulk")
+    engine = Engine(durability="manual")
     engine.put(("a",), "k", {})
     in_child(engine.close)
     in_child(lambda: None)
@@ -102,14 +102,14 @@ def test_a_child_leaves_the_parents_temporary_store_alone() -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "alarm"), reason="a hang ends by an alarm")
 def test_a_child_never_waits_for_a_thread_of_its_parent(path: Path) -> None:
-    with Engine(path, durability="bulk") as engine:
+    with Engine(path, durability="manual") as engine:
         engine.put_many({"namespace": ("a",), "key": f"{n:06}", "value": {"n": n}} for n in range(20_000))
-        shared, done = [engine.scan(everything=True)], threading.Event()
+        shared, done = [engine.iterate(everything=True)], threading.Event()
 
         def walk() -> None:
             while not done.is_set():
                 if next(shared[0], None) is None:
-                    shared[0] = engine.scan(everything=True)
+                    shared[0] = engine.iterate(everything=True)
 
         def check() -> None:
             signal.alarm(30)

@@ -14,9 +14,9 @@ def fill(engine: Engine, count: int) -> None:
 
 def test_each_kind_is_named_and_ends(engine: Engine) -> None:
     fill(engine, 1000)
-    snapshot, listing, scan = engine.snapshot(), engine.listing(("a",)), engine.scan(("a",))
+    snapshot, listing, scan = engine.snapshot(), engine.listing(("a",)), engine.iterate(("a",))
     assert next(scan).key == "0000" and len(listing.page(0, 10)) == 10
-    short = engine.scan(("a",), key_prefix="000")
+    short = engine.iterate(("a",), key_prefix="000")
     engine.delete(("a",), "0001")
     epoch = engine.purge_epoch
     report = engine.purge(("a",), keep_living=True, grace=0)["holders"]

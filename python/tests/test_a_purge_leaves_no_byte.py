@@ -30,7 +30,7 @@ def fill(engine: Engine) -> None:
 CANARIES = ("user-ada-4711", "key-ada-", "canary-ada-")
 
 
-@pytest.mark.parametrize("durability", ["sync", "os", "bulk"])
+@pytest.mark.parametrize("durability", ["sync", "periodic", "manual"])
 def test_no_file_holds_it(path: Path, durability: str) -> None:
     with Engine(path, dims=3, durability=durability) as engine:
         fill(engine)

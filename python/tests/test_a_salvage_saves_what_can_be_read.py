@@ -17,7 +17,7 @@ def test_everything_is_saved(path: Path, tmp_path: Path) -> None:
         engine.put_many(items)
         engine.compact()
         engine.put(("late",), "in the log", {"n": 100}, ttl=1000.0)
-        wanted = {(item.namespace, item.key): (item.value, item.created_at) for item in engine.scan(everything=True)}
+        wanted = {(item.namespace, item.key): (item.value, item.created_at) for item in engine.iterate(everything=True)}
     for manifest in path.glob("manifest-*"):
         manifest.unlink()
     for create in (True, False):
@@ -31,7 +31,7 @@ def test_everything_is_saved(path: Path, tmp_path: Path) -> None:
     assert any("manifest" in note for note in report["notes"])
     assert {file.name: file.read_bytes() for file in path.iterdir() if file.name != "LOCK"} == files
     with Engine(tmp_path / "saved") as saved:
-        found = {(item.namespace, item.key): (item.value, item.created_at) for item in saved.scan(everything=True)}
+        found = {(item.namespace, item.key): (item.value, item.created_at) for item in saved.iterate(everything=True)}
         assert found == wanted and (saved.dims, saved.metric) == (3, "l2")
         assert saved.search(("a", "2"), [7, 1, 2], limit=1)[0].key == "007"
         assert saved.get(("late",), "in the log").ttl == 1000.0

@@ -22,9 +22,9 @@ def test_all_reads(engine: Engine) -> None:
         assert [item and item.key for item in found] == ["0001", None]
         assert [hit.key for hit in snapshot.search(everything=True, vector=[1, 0, 0], limit=2)] == ["0000", "0001"]
         assert snapshot.search_many([[1, 0, 0]], everything=True, limit=1)[0][0].key == "0000"
-        assert [hit.key for hit in snapshot.search_like(("a",), "0000", limit=1)] == ["0001"]
+        assert [hit.key for hit in snapshot.search_by_item(("a",), "0000", limit=1)] == ["0001"]
         assert [item.key for item in snapshot.list(everything=True, limit=1)] == ["0999"]
-        assert [item.value["n"] for item in snapshot.scan(everything=True)] == list(range(1000))
+        assert [item.value["n"] for item in snapshot.iterate(everything=True)] == list(range(1000))
         assert snapshot.list_namespaces() == [("a",)] and snapshot.count(everything=True) == 1000
     assert engine.list_namespaces() == [("b",)] and engine.count(everything=True) == 1
     snapshot.close()
@@ -35,12 +35,12 @@ def test_all_reads(engine: Engine) -> None:
 def test_a_scan_neither_misses_nor_repeats(engine: Engine) -> None:
     fill(engine, 1000)
     keys = []
-    for item in engine.scan(("a",)):
+    for item in engine.iterate(("a",)):
         keys.append(item.key)
         engine.delete(("a",), item.key)
         engine.put(("a",), f"{item.key} again", {})
     assert keys == [f"{n:04}" for n in range(1000)]
-    assert [item.key for item in engine.scan(("a",), key_prefix="000", limit=3)] == [
+    assert [item.key for item in engine.iterate(("a",), key_prefix="000", limit=3)] == [
         "0000 again",
         "0001 again",
         "0002 again",

@@ -49,7 +49,7 @@ class Model:
         assert [(item.namespace, item.key) for item in engine.list(prefix=prefix, limit=1000)] == below
         assert engine.count(prefix=prefix) == len(below)
         in_order = sorted(self.items, key=lambda at: (at[0], at[1].encode()))
-        assert [(item.namespace, item.key) for item in engine.scan(everything=True)] == in_order
+        assert [(item.namespace, item.key) for item in engine.iterate(everything=True)] == in_order
         assert engine.list_namespaces(limit=1000) == sorted({at[0] for at in self.items})
         some = random.sample(self.newest, min(3, len(self.newest))) + [(("nobody",), "x")]
         assert [item and item.value for item in engine.get_many(some)] == [
@@ -111,7 +111,7 @@ def conditional(engine: Engine, model: Model, random: Random, where: Address, va
             engine.write([Put(*address(random), {"never": True}), Put(*where, value, **options)])
 
 
-@pytest.mark.parametrize("durability", ["sync", "bulk"])
+@pytest.mark.parametrize("durability", ["sync", "manual"])
 def test_every_step(path: Path, random: Random, durability: Any) -> None:
     engine, model = Engine(path, durability=durability), Model()
     for number in range(200):

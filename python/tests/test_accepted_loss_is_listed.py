@@ -30,7 +30,7 @@ def test_what_is_lost_is_listed(damaged: Path) -> None:
         report = engine.check()
         assert report["problems"] and "loss" not in report
         assert any("restore" in advice and "accept-loss" in advice for advice in report["advice"])
-        readable = {item.key for item in engine.scan(("a",), partial=True)}
+        readable = {item.key for item in engine.iterate(("a",), partial=True)}
         assert "250" not in readable and len(readable) > 300
 
         report = engine.check(accept_loss=True)
@@ -39,7 +39,7 @@ def test_what_is_lost_is_listed(damaged: Path) -> None:
         assert "250" in lost and all(item["namespace"] == ["a"] for item in report["loss"]["lost"])
         assert lost | readable == {f"{n:03}" for n in range(500)} and not lost & readable
         assert report["loss"]["unnamed"] == 0 and not report["loss"]["operation_ids"]
-        assert {item.key for item in engine.scan(("a",))} == readable
+        assert {item.key for item in engine.iterate(("a",))} == readable
     with Engine(damaged) as engine:
         assert engine.check(accept_loss=True)["loss"]["segments"] == [], "nothing more is given up"
         assert engine.count(("a",)) == len(readable)

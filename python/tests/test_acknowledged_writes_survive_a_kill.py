@@ -21,7 +21,7 @@ for number in itertools.count():
 """
 
 
-@pytest.mark.parametrize("durability", ["sync", "os"])
+@pytest.mark.parametrize("durability", ["sync", "periodic"])
 @pytest.mark.parametrize("acknowledged", [1, 50])
 def test_a_killed_writer_loses_nothing(path: Path, durability: str, acknowledged: int) -> None:
     command = [sys.executable, "-c", WRITER, str(path), durability]
@@ -33,7 +33,7 @@ def test_a_killed_writer_loses_nothing(path: Path, durability: str, acknowledged
         # What it had printed before the signal arrived was acknowledged too.
         acknowledged += len(writer.stdout.read().split("\n")) - 1
     with Engine(path, create=False) as engine:
-        found = {part: {item.key for item in engine.scan(("w", str(part)))} for part in range(5)}
+        found = {part: {item.key for item in engine.iterate(("w", str(part)))} for part in range(5)}
         assert found[0] >= {str(number) for number in range(acknowledged)}
         assert all(keys == found[0] for keys in found.values()), "no half of a batch"
         assert len(found[0]) <= acknowledged + 1

@@ -109,10 +109,10 @@ def test_it_is_named(engine: Engine, number: int) -> None:
 def test_huge_numbers_mean_all_there_is(engine: Engine) -> None:
     engine.put_many([{"namespace": A, "key": str(n), "value": {}, "vector": [1, n, 0]} for n in range(5)])
     assert len(engine.search(A, limit=HUGE)) == 5
-    assert len(engine.search(A, [1, 0, 0], limit=HUGE, effort=HUGE, deadline=1e300)) == 5
+    assert len(engine.search(A, [1, 0, 0], limit=HUGE, ef_search=HUGE, deadline=1e300)) == 5
     assert len(engine.search(A, limit=numpy.int64(2))) == 2
     assert engine.search(A, limit=0) == [] == engine.search(A, offset=HUGE)
-    assert len(list(engine.scan(A, limit=HUGE))) == 5
+    assert len(list(engine.iterate(A, limit=HUGE))) == 5
     assert engine.list_namespaces(limit=HUGE, max_depth=HUGE) == [A]
     assert engine.put(A, "long", {}, ttl=float("inf")) > 0
 

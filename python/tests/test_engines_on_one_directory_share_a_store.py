@@ -46,7 +46,7 @@ def test_opening_and_closing_race(path: Path) -> None:
     def work(name: str) -> None:
         try:
             for number in range(40):
-                with Engine(path, durability="bulk") as engine:
+                with Engine(path, durability="manual") as engine:
                     engine.put((name,), str(number), {})
                     assert engine.get((name,), str(number)) is not None
         except BaseException as error:  # noqa: BLE001
@@ -58,7 +58,7 @@ def test_opening_and_closing_race(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    with Engine(path, durability="bulk") as engine:
+    with Engine(path, durability="manual") as engine:
         assert engine.count(everything=True) == 160
 
 
@@ -69,6 +69,6 @@ def test_objects_can_be_weakly_referenced(engine: Engine) -> None:
         engine.snapshot(),
         engine.get(("a",), "k"),
         engine.search(("a",), [1, 0, 0])[0],
-        engine.scan(("a",)),
+        engine.iterate(("a",)),
     ]
     assert all(weakref.ref(thing)() is thing for thing in things)

@@ -14,7 +14,7 @@ def test_gone_from_every_read_and_swept_on_demand() -> None:
         engine.put(("a",), "stays", {}, vector=[1, 0, 0])
         assert engine.get(("a",), "short") is None
         assert {hit.key for hit in engine.search(("a",), [1, 0, 0])} == {"long", "stays"}
-        assert {item.key for item in engine.scan(("a",))} == {"long", "stays"} and engine.count(("a",)) == 2
+        assert {item.key for item in engine.iterate(("a",))} == {"long", "stays"} and engine.count(("a",)) == 2
         expired = engine.get(("a",), "short", include_expired=True)
         assert expired is not None and expired.ttl == A_MOMENT
         assert expired.expires_at is not None and expired.expires_at - expired.updated_at <= 1_000_000

@@ -21,7 +21,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "delete": lambda engine: engine.delete(("b",), "1"),
     "count": lambda engine: engine.count(("a",)),
     "snapshot": lambda engine: engine.snapshot(),
-    "scan": lambda engine: next(engine.scan(("a",))),
+    "scan": lambda engine: next(engine.iterate(("a",))),
     "flush": lambda engine: engine.flush(),
     "stats": lambda engine: engine.stats(),
 }
@@ -38,7 +38,7 @@ def no_forced_switch() -> Iterator[None]:
 
 KEEPERS: dict[str, Callable[[Engine], Any]] = {
     "snapshot": lambda engine: engine.snapshot(),
-    "scan": lambda engine: engine.scan(("a",)),
+    "scan": lambda engine: engine.iterate(("a",)),
     "listing": lambda engine: engine.listing(("a",)),
 }
 
@@ -68,7 +68,7 @@ def runs_during(step: Callable[[], Any], times: int) -> bool:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_another_thread_runs(no_forced_switch: None, call: str) -> None:
-    with Engine(dims=64, durability="bulk") as engine:
+    with Engine(dims=64, durability="manual") as engine:
         engine.put_many({"namespace": ("a",), "key": str(n), "value": {}, "vector": row} for n, row in enumerate(ROWS))
         assert runs_during(lambda: CALLS[call](engine), 100_000), "no call let another thread run"
 

@@ -71,7 +71,7 @@ def test_many_and_columns_are_the_same_rows(random: Random) -> None:
         fill(engine, numbers, 100)
         engine.put(("users", "user 1"), "no vector", {"n": -1})
         queries = numbers.normal(size=(7, DIMS)).astype(numpy.float32)
-        scope: dict[str, Any] = {"prefix": ("users",), "limit": 200, "tail": True, "filter": {"n": {"$lt": 20}}}
+        scope: dict[str, Any] = {"prefix": ("users",), "limit": 200, "include_unscored": True, "filter": {"n": {"$lt": 20}}}
         rows = [engine.search(vector=query, **scope) for query in queries]
         many = engine.search_many(queries, **scope)
         assert [[hit.key for hit in hits] for hits in many] == [[hit.key for hit in hits] for hits in rows]
@@ -103,13 +103,13 @@ def test_like_leaves_the_item_out(engine: Engine) -> None:
     for key, vector in {"x": [1, 0, 0], "near": [1, 0.1, 0], "far": [0, 1, 0]}.items():
         engine.put(("a",), key, {}, vector=vector)
     engine.put(("b",), "nearest", {}, vector=[1, 0, 0])
-    assert [hit.key for hit in engine.search_like(("a",), "x")] == ["near", "far"]
-    assert [hit.key for hit in engine.search_like(("a",), "x", everything=True, limit=1)] == ["nearest"]
-    assert [hit.key for hit in engine.search_like(("a",), "x", within=("b",))] == ["nearest"]
+    assert [hit.key for hit in engine.search_by_item(("a",), "x")] == ["near", "far"]
+    assert [hit.key for hit in engine.search_by_item(("a",), "x", everything=True, limit=1)] == ["nearest"]
+    assert [hit.key for hit in engine.search_by_item(("a",), "x", within=("b",))] == ["nearest"]
 
 
 def test_explain_says_what_each_part_did(engine: Engine) -> None:
     engine.put(("a",), "k", {}, vector=[1, 0, 0])
     answer = engine.search(("a",), [1, 0, 0], explain=True)
-    assert [part["path"] for part in answer.explain] == ["scan"] and answer.explain[0]["rows"] == 1
-    assert not answer.degraded and engine.search(("a",)).explain == ()
+    assert [part["path"] for part in answer.explain] == ["flat"] and answer.explain[0]["rows"] == 1
+    assert not answer.incomplete and engine.search(("a",)).explain == ()

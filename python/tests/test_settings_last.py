@@ -8,7 +8,7 @@ from vecmem import Engine, InvalidInputError
 
 
 def test_a_setting_is_kept_and_removed(path: Path) -> None:
-    with Engine(path, durability="bulk") as engine:
+    with Engine(path, durability="manual") as engine:
         assert engine.setting("rules") is None
         engine.set_setting("rules", '[{"prefix": ["a"]}]')
         engine.set_setting("other", "1")

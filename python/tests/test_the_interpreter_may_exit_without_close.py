@@ -27,14 +27,14 @@ for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
 started.wait()
 """,
-    "a scan and a snapshot": "kept = (engine.scan(everything=True), engine.snapshot())",
+    "a scan and a snapshot": "kept = (engine.iterate(everything=True), engine.snapshot())",
     "deleted": "del engine",
     "two engines": "other = vecmem.Engine(sys.argv[1], dims=3, durability='bulk'); engine.close()",
 }
 
 PROGRAM = """
 import sys, vecmem
-engine = vecmem.Engine(sys.argv[1], dims=3, durability="bulk")
+engine = vecmem.Engine(sys.argv[1], dims=3, durability="manual")
 temporary = vecmem.Engine(dims=3)
 for number in range(100):
     engine.put(("a",), str(number), {"n": number}, vector=[1, number, 0])
@@ -49,5 +49,5 @@ def test_nothing_is_lost(path: Path, python: Any, ending: str) -> None:
     assert ended.returncode == 0 and ended.stderr == "", ended.stderr
     temporary = Path(ended.stdout.strip())
     assert temporary.name.startswith("vecmem") and not temporary.exists()
-    with Engine(path, create=False, durability="bulk") as engine:
+    with Engine(path, create=False, durability="manual") as engine:
         assert engine.count(everything=True) == 100

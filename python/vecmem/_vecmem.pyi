@@ -30,7 +30,7 @@ Labels: TypeAlias = Sequence[str]
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 # ``list`` is a method of some classes below.
 ListOf: TypeAlias = list
-Durability: TypeAlias = Literal["sync", "os", "bulk"]
+Durability: TypeAlias = Literal["sync", "periodic", "manual"]
 
 class PutOptions(TypedDict, total=False):
     """What a put may be given besides namespace, key and value."""
@@ -81,10 +81,10 @@ class SearchOptions(ListOptions, total=False):
     """What a search may be asked for: a listing's options, and those of the ranking."""
 
     min_score: float | None
-    tail: bool
+    include_unscored: bool
     exact: bool
     recall: float
-    effort: int | None
+    ef_search: int | None
 
 class Item:
     """A stored memory, as a read returned it."""
@@ -140,7 +140,7 @@ class Columns:
     @property
     def values_json(self) -> list[Any]: ...
     @property
-    def degraded(self) -> bool: ...
+    def incomplete(self) -> bool: ...
     @property
     def explain(self) -> list[list[dict[str, Any]]]: ...
     def __len__(self) -> int: ...
@@ -231,7 +231,7 @@ class Reader:
         **options: Unpack[SearchOptions],
     ) -> Columns: ...
     @overload
-    def search_like(
+    def search_by_item(
         self,
         namespace: Labels,
         key: str,
@@ -241,7 +241,7 @@ class Reader:
         **options: Unpack[SearchOptions],
     ) -> Answer: ...
     @overload
-    def search_like(
+    def search_by_item(
         self,
         namespace: Labels,
         key: str,
@@ -259,7 +259,7 @@ class Reader:
         self, namespace: Labels | None = None, *, columns: Literal[True], **options: Unpack[ListOptions]
     ) -> Columns: ...
     def listing(self, namespace: Labels | None = None, **options: Unpack[ListingOptions]) -> Listing: ...
-    def scan(
+    def iterate(
         self,
         namespace: Labels | None = None,
         *,
@@ -302,7 +302,7 @@ class Snapshot(Reader):
 class Engine(Reader):
     """An embedded, durable vector memory: one directory of items with JSON values and vectors.
 
-    ``path=None`` is a private temporary store. Times are in seconds: with ``durability="os"``, a sync of the log begins
+    ``path=None`` is a private temporary store. Times are in seconds: with ``durability="periodic"``, a sync of the log begins
     at most ``sync_every`` after a write was acknowledged; ``sweep_every`` says how often expired items are removed
     (``None``: only by ``sweep``), ``clock_grace`` how long a clock that is a day ahead must agree until it removes any,
     ``lock_timeout`` how long to wait for another process.
@@ -358,6 +358,7 @@ class Engine(Reader):
     def snapshot(self) -> Snapshot: ...
     def stats(self) -> dict[str, Any]: ...
     def check(self, *, repair: bool = False, accept_loss: bool = False) -> CheckReport: ...
+    def sync(self) -> None: ...
     def flush(self) -> None: ...
     def compact(self) -> CompactReport: ...
     def build_graph(

@@ -14,9 +14,9 @@ else:
 class Answer(_Hits):
     """The hits of a search or listing, in order.
 
-    ``degraded`` is true if damaged parts were skipped (only with ``partial=True``). ``explain`` holds, if the call
+    ``incomplete`` is true if damaged parts were skipped (only with ``partial=True``). ``explain`` holds, if the call
     asked for it, dicts, one for each part of the store: the path taken, and rows scanned, walked and scored.
     """
 
-    degraded: bool = False
+    incomplete: bool = False
     explain: Sequence[dict[str, Any]] = ()

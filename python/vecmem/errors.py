@@ -116,7 +116,7 @@ class ClosedError(VecmemError, ValueError):
 
 
 class SnapshotGoneError(VecmemError, LookupError):
-    """A purge has removed what the snapshot, listing or scan could show. Take a new one."""
+    """A purge has removed what the snapshot, listing or iteration could show. Take a new one."""
 
     kind = "snapshot_gone"
 

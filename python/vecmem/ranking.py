@@ -27,7 +27,7 @@ class Ranking:
 
     def __init__(self, snapshot: Any, vector: Array, asked: dict[str, Any]) -> None:
         self._snapshot = snapshot
-        self._asked = {"vector": vector, "tail": True, **asked}
+        self._asked = {"vector": vector, "include_unscored": True, **asked}
         # What was returned, if that is not the exact ranking's beginning.
         self._unlike: set[Address] = set()
 

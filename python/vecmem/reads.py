@@ -60,7 +60,7 @@ def search(
         return items
     page = {"limit": op.limit, "offset": op.offset}
     if vector is not None:
-        return _search_items(source.search(vector=vector, tail=True, exact=op.offset > 0, **page, **asked))
+        return _search_items(source.search(vector=vector, include_unscored=True, exact=op.offset > 0, **page, **asked))
     return _search_items(source.list(**page, **asked))
 
 

@@ -52,9 +52,9 @@ class Store(Upkeep, LoggedWrites):
             of known texts are reused; by default that of the embeddings object, if it has one) and ``index_rules`` (see
             the property). Without it nothing is embedded, and searches list.
         ttl: LangGraph's ``TTLConfig``; times in minutes, fractions allowed. The store reads it with every call.
-        durability: ``"sync"``: a write that returned survives a power loss. ``"os"``: it survives the end of the
-            process. ``"bulk"``: it is safe after ``flush()`` or ``close()``. A store without a path is always
-            ``"bulk"``.
+        durability: ``"sync"``: a write that returned survives a power loss. ``"periodic"``: it survives the end of the
+            process. ``"manual"``: it is safe after ``flush()`` or ``close()``. A store without a path is always
+            ``"manual"``.
 
     Raises:
         vecmem.VecmemError: The store cannot be opened; the class says why.
@@ -68,7 +68,7 @@ class Store(Upkeep, LoggedWrites):
         *,
         index: IndexConfig | Mapping[str, Any] | None = None,
         ttl: TTLConfig | None = None,
-        durability: Literal["sync", "os", "bulk"] = "sync",
+        durability: Literal["sync", "periodic", "manual"] = "sync",
     ) -> None:
         embedder = Embedder(index) if index else None
         self.index_config: dict[str, Any] | None = dict(index) if index else None
@@ -77,7 +77,7 @@ class Store(Upkeep, LoggedWrites):
         self.embeddings = embedder.embeddings if embedder else None
         self.ttl_config = _ttl_config(ttl)
         space: dict[str, Any] = {"dims": embedder.dims, "metric": embedder.metric} if embedder else {}
-        engine = Engine(path, durability="bulk" if path is None else durability, sweep_every=None, **space)
+        engine = Engine(path, durability="manual" if path is None else durability, sweep_every=None, **space)
         kept = engine.setting(RULES_SETTING)
         self._core = Core(engine, embedder, parse_rules(DEFAULT_RULES if kept is None else json.loads(kept)))
         self._threads = Threads()
@@ -92,7 +92,7 @@ class Store(Upkeep, LoggedWrites):
         *,
         index: IndexConfig | Mapping[str, Any] | None = None,
         ttl: TTLConfig | None = None,
-        durability: Literal["sync", "os", "bulk"] = "sync",
+        durability: Literal["sync", "periodic", "manual"] = "sync",
     ) -> Connection[Self]:
         """A context manager, for ``with`` or ``async with``, that opens the store in the directory ``conn_string`` and
         closes it.

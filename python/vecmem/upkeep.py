@@ -64,8 +64,13 @@ class Upkeep:
         """
         return dict(self._core.engine.check(repair=repair, accept_loss=accept_loss))
 
-    def flush(self) -> None:
+    def sync(self) -> None:
         """Returns when everything written so far survives a power loss, whatever the durability."""
+        self._core.pages.expire()
+        self._core.engine.sync()
+
+    def flush(self) -> None:
+        """Writes what is in memory to segments, so that an open replays no log, and implies ``sync()``."""
         self._core.pages.expire()
         self._core.engine.flush()
 

@@ -1,12 +1,12 @@
 //! Bulk import: many puts as segment files that one frame commits.
 //!
 //! The files are written and synced outside all locks but that of imports. Which older versions their rows replace, and what
-//! they keep of them, comes from a View; under the commit lock only keys that were written since are looked at again.
+//! they keep of them, comes from a read view; under the commit lock only keys that were written since are looked at again.
 //!
 //! Invariants:
 //! * A frame is written only when its files and their names are durable. Files that no frame can name are removed, those that
 //!   one may name never: they are given up before the frame is joined to a group.
-//! * A key written since the View is put again, behind the files in the same frame, so that what it keeps is right.
+//! * A key written since the read view is put again, behind the files in the same frame, so that what it keeps is right.
 //! * A bound of shards never moves between the rows of a file that is under way (`shard/bounds.rs`).
 //! * Rows have LSNs in the order of the lines; of several lines with one key the last one counts.
 
@@ -15,21 +15,22 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Intent, Pipeline};
+use crate::commit::decide::{Times, times_of};
+use crate::engine::Engine;
+use crate::engine::install::commit_bounds;
+use crate::engine::space::output_files::OutputFiles;
+use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
 use crate::manifest::SegmentEntry;
-use crate::record::{ALIVE, Lsn};
-use crate::segment::dead::Deaths;
-use crate::segment::rows::RowTimes;
-use crate::segment::sealed::Segment;
-use crate::segment::writer::{RowInput, SegmentInfo, SegmentWriter, Totals, ValueInput, VectorInput};
-use crate::shard::bounds::{Importing, commit_bounds};
-use crate::shard::decide::{PutWrite, Times, Write, times_of};
-use crate::shard::engine::Engine;
-use crate::shard::ingest::{Ingested, IngestedFile, Older, PartHandle, Replaced, Watch, follow};
-use crate::shard::output_files::OutputFiles;
-use crate::shard::part::SealedPart;
-use crate::shard::space::{Purpose, written_bytes};
-use crate::shard::{Lost, View};
+use crate::record::{ALIVE, Lsn, PutWrite, VersionTimes, Write};
+use crate::segment::Segment;
+use crate::segment::tombstones::Tombstones;
+use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
+use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
+use crate::shard::bounds::Importing;
+use crate::shard::ingest::{ConflictSet, Ingested, IngestedFile, Older, Part, Replaced, follow};
+use crate::shard::part::SegmentPart;
+use crate::shard::{Lost, ReadView};
 use crate::types::Extent;
 
 /// About what a row, or a vector, takes beside what was given.
@@ -155,11 +156,11 @@ struct File {
     unsure: BTreeSet<u32>,
 }
 
-/// What the View says of each row of the order.
+/// What the read view says of each row of the order.
 struct Found {
-    times: Vec<RowTimes>,
+    times: Vec<VersionTimes>,
     /// Place in the order, and the version replaced.
-    replaced: Vec<(usize, PartHandle, u32)>,
+    replaced: Vec<(usize, Part, u32)>,
 }
 
 fn order_of(rows: &[PutWrite]) -> Vec<u32> {
@@ -189,8 +190,8 @@ impl Files {
         self.outputs.installed();
         let files = std::mem::take(&mut self.files).into_iter().map(|file| {
             let entry = file.entry.counted_from(first_lsn);
-            let deaths = Deaths::new(entry.rows);
-            let part = Arc::new(SealedPart::new(entry, Ok(file.segment.counted_from(first_lsn)), deaths));
+            let tombstones = Tombstones::new(entry.rows);
+            let part = Arc::new(SegmentPart::new(entry, Ok(file.segment.counted_from(first_lsn)), tombstones));
             let unsure = file.unsure.into_iter().collect();
             IngestedFile { part, older: Older::Known { replaced: file.replaced, unsure } }
         });
@@ -198,7 +199,7 @@ impl Files {
     }
 
     /// The part of the order that belongs to each shard, if any does.
-    fn ranges(&self, view: &View) -> Vec<Range<usize>> {
+    fn ranges(&self, view: &ReadView) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for shard in view.shards.iter() {
             let start = ranges.last().map_or(0, |range| range.end);
@@ -211,31 +212,31 @@ impl Files {
     }
 
     /// Where the namespaces of a range lie, all of them in one shard.
-    fn extent(&self, range: &Range<usize>, view: &View) -> Extent {
+    fn extent(&self, range: &Range<usize>, view: &ReadView) -> Extent {
         let namespace = |at: usize| self.rows[self.order[at] as usize].namespace.encoded();
         let (first, last) = (namespace(range.start), namespace(range.end - 1));
         view.shards[view.shard_of(first)].extent_of(first, last)
     }
 
     /// Looks for older versions, and gives each row its times, in the order of the lines.
-    fn look_up(&self, view: &View, times: &mut Times) -> Result<Found> {
+    fn look_up(&self, view: &ReadView, times: &mut Times) -> Result<Found> {
         let mut by_line: Vec<u32> = (0..self.rows()).collect();
         by_line.sort_unstable_by_key(|&place| self.order[place as usize]);
-        let none = RowTimes { lsn: 0, created_at: 0, updated_at: 0, expires_at: 0, ttl: 0 };
+        let none = VersionTimes { lsn: 0, created_at: 0, updated_at: 0, expires_at: 0, ttl: 0 };
         let mut found = Found { times: vec![none; self.order.len()], replaced: Vec::new() };
         for (lsn, &place) in (0..).zip(&by_line) {
             let put = &self.rows[self.order[place as usize] as usize];
             let namespace = put.namespace.encoded();
             let newest = match view.shards[view.shard_of(namespace)].newest(namespace, &put.key, Lost::Fails)? {
-                Some((part, row)) if part.dead_lsn(row)? == ALIVE => {
-                    found.replaced.push((place as usize, PartHandle::of(part), row));
+                Some((part, row)) if part.deleted_lsn(row)? == ALIVE => {
+                    found.replaced.push((place as usize, Part::of(part), row));
                     Some(part.current(row)?)
                 }
                 _ => None,
             };
             let given = times_of(put, newest.as_ref(), times);
             let (created_at, updated_at, expires_at) = (given.created_at, given.updated_at, given.expires_at);
-            found.times[place as usize] = RowTimes { lsn, created_at, updated_at, expires_at, ttl: put.ttl };
+            found.times[place as usize] = VersionTimes { lsn, created_at, updated_at, expires_at, ttl: put.ttl };
         }
         found.replaced.sort_unstable_by_key(|(place, ..)| *place);
         Ok(found)
@@ -260,7 +261,7 @@ impl Files {
         engine: &Engine,
         file_id: u64,
         range: Range<usize>,
-        times: &[RowTimes],
+        times: &[VersionTimes],
     ) -> Result<SegmentInfo> {
         let mut totals = Totals::new(engine.tuning.blob_value_bytes);
         let rows = || range.clone().map(|place| (&self.rows[self.order[place] as usize], times[place]));
@@ -295,7 +296,7 @@ impl Files {
     }
 
     /// Looks again for the older versions that have moved to another part since, so that nobody does it under a lock.
-    fn follow(&mut self, view: &View) {
+    fn follow(&mut self, view: &ReadView) {
         for file in &mut self.files {
             let own = &self.order[file.range.clone()];
             let shard = &view.shards[view.shard_of(&file.entry.extent.lower)];
@@ -306,8 +307,8 @@ impl Files {
         }
     }
 
-    /// The puts of keys that were written since the View, in the order of the lines; what the View said of them no longer holds.
-    pub fn look_again(&mut self, watch: Option<&Watch>) -> Vec<Write> {
+    /// The puts of keys that were written since the read view, in the order of the lines; what the read view said of them no longer holds.
+    pub fn look_again(&mut self, watch: Option<&ConflictSet>) -> Vec<Write> {
         let Some(watch) = watch.filter(|watch| !watch.is_empty()) else { return Vec::new() };
         let (rows, order) = (&self.rows, &self.order);
         let mut again = BTreeSet::new();

@@ -8,10 +8,10 @@
 use std::time::Instant;
 
 use super::Pipeline;
+use crate::engine::install::checkpoint;
+use crate::engine::space::log_files::LogNeed;
+use crate::engine::space::{JobKind, Purpose};
 use crate::error::Result;
-use crate::shard::install::checkpoint;
-use crate::shard::log_files::LogNeed;
-use crate::shard::space::{JobKind, Purpose};
 use crate::sync::Ordering;
 use crate::wal::{Claim, Space, frame_bytes};
 
@@ -60,7 +60,7 @@ impl Pipeline {
         loop {
             let (mut outputs, file) = self.engine.prepare_small_log_file(bytes, purpose)?;
             let mut log = self.engine.log.lock();
-            self.engine.check_fence()?;
+            self.engine.check_poisoned()?;
             let mut state = self.state.lock();
             // The frames of an open group have claimed places in the files there are; they move along.
             let frames = state.open.iter().flat_map(|open| &open.frames);
@@ -76,7 +76,7 @@ impl Pipeline {
             outputs.installed();
             let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
             let turned = log.turn_to(&*self.engine.storage, file, generation);
-            return turned.map_err(|error| self.engine.fence(&error));
+            return turned.map_err(|error| self.engine.poison(&error));
         }
     }
 

@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::record::Lsn;
-use crate::segment::blob::{Blob, ValuePlace};
-use crate::segment::dead::Deaths;
-use crate::segment::sealed::Segment;
-use crate::segment::writer::ValueInput;
+use crate::segment::Segment;
+use crate::segment::blob::file::{Blob, ValuePlace};
+use crate::segment::tombstones::Tombstones;
+use crate::segment::truth::input::ValueInput;
 
 /// What `decide` knows of a blob file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,14 +111,14 @@ impl BlobPlan {
     /// The plan for what lives at `base`. What is to be rewritten is read once, so that what cannot be is known; `go_on` is asked
     /// before each value.
     pub fn new(
-        inputs: &[(&Segment, &Deaths)],
+        inputs: &[(&Segment, &Tombstones)],
         base: Lsn,
         (allowed, files_max): (DeadAllowed, usize),
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let (mut files, mut stats) = (Vec::new(), Vec::new());
-        for (input, (segment, deaths)) in inputs.iter().enumerate() {
-            let live = segment.live_blob_bytes(|row| !deaths.is_dead_at(row, base))?;
+        for (input, (segment, tombstones)) in inputs.iter().enumerate() {
+            let live = segment.live_blob_bytes(|row| !tombstones.is_deleted_at(row, base))?;
             for (number, live_bytes) in (1..).zip(live) {
                 let blob = &segment.blobs()?[number as usize - 1];
                 stats.push(BlobStats { bytes: blob.file.value_bytes, live_bytes, unreadable: false });
@@ -129,8 +129,8 @@ impl BlobPlan {
             let fates = decide(&stats, allowed, files_max);
             let mut all_readable = true;
             for (index, file) in files.iter().enumerate().filter(|(index, _)| fates[*index] == Fate::Rewritten) {
-                let (segment, deaths) = inputs[file.input];
-                let lives = |row| go_on().map(|()| !deaths.is_dead_at(row, base));
+                let (segment, tombstones) = inputs[file.input];
+                let lives = |row| go_on().map(|()| !tombstones.is_deleted_at(row, base));
                 stats[index].unreadable = !segment.can_read_blob(file.number, lives)?;
                 all_readable &= !stats[index].unreadable;
             }

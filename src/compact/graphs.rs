@@ -1,24 +1,24 @@
 //! Which scopes of a segment are to have a graph, decided from numbers alone, and how one is built.
 //!
-//! A namespace that is large enough has one. Any other scope has one because somebody asked for it, or because scans of it
+//! A namespace that is large enough has one. Any other scope has one because somebody asked for it, or because flat searches of it
 //! would have been cheaper by what the build costs. Merges keep those that were asked for, and earned ones that have earned
 //! their cost again.
 //!
 //! Invariants:
 //! * `due`, `is_kept` and `excess` are pure. No row is left in more than two graphs of its segment.
-//! * A graph is verified before it is handed on, so that no search scans in between.
+//! * A graph is verified before it is handed on, so that no search flat searches in between.
 
 use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::graph::calibrate::calibrate;
 use crate::graph::{Built, Graph, NO_NODE, Parameters, Reuse, build};
-use crate::segment::calibrate::calibrate;
-use crate::segment::graph_file::{Description, SegmentGraph, write};
-use crate::segment::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
-use crate::segment::layout::StoreKeys;
-use crate::segment::sealed::Segment;
+use crate::segment::Segment;
+use crate::segment::derived::graph::{Description, SegmentGraph, write};
+use crate::segment::derived::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
+use crate::segment::truth::layout::StoreIdentity;
 use crate::storage::{Clock, Storage};
 
 /// Graphs that a row may lie in.
@@ -148,7 +148,7 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Builder<'a> {
     pub storage: &'a dyn Storage,
     pub clock: &'a dyn Clock,
-    pub keys: StoreKeys,
+    pub keys: StoreIdentity,
     pub pool: &'a rayon::ThreadPool,
     /// Asked now and then: an error ends the job.
     pub go_on: &'a (dyn Fn() -> Result<()> + Sync),
@@ -191,7 +191,7 @@ impl Builder<'_> {
         let truth = segment.truth_id();
         write(self.storage, &self.keys, file_id, truth, &description, &built)?;
         let graph = SegmentGraph::open(self.storage, &self.keys, file_id, segment)?;
-        graph.verify(segment)?;
+        segment.verify_graph(&graph)?;
         Ok(Some(Arc::new(graph)))
     }
 
@@ -228,7 +228,7 @@ impl Builder<'_> {
 
 /// The graph of the same rows that the segment has for another reason, described anew.
 fn same_rows(segment: &Segment, wanted: &Wanted) -> Option<(Built, Description)> {
-    let graph = segment.graphs().iter().find(|graph| graph.rows() == wanted.rows && graph.walkable().is_some())?;
+    let graph = segment.graphs().iter().find(|graph| graph.rows() == wanted.rows && graph.searchable().is_some())?;
     let Wanted { scope, origin, .. } = *wanted;
     Some((graph.built(), Description { scope, origin, ..graph.description().clone() }))
 }
@@ -239,7 +239,7 @@ fn reuse_of<'a>(source: &Source<'a>, segment: &Segment, rows: &Range<u32>, first
     let mut found: Vec<(usize, &'a SegmentGraph, Vec<u32>)> = Vec::new();
     for graph in source.segment.graphs() {
         // One that is damaged is built anew.
-        if graph.verify(source.segment).is_err() {
+        if source.segment.verify_graph(graph).is_err() {
             continue;
         }
         let mut became = vec![NO_NODE; graph.vectors().len()];
@@ -266,7 +266,7 @@ fn reuse_of<'a>(source: &Source<'a>, segment: &Segment, rows: &Range<u32>, first
     for (_, graph, became) in found {
         let rows = graph.rows();
         let is_free = chosen.iter().all(|other| other.end <= rows.start || rows.end <= other.start);
-        if let Some(graph) = graph.walkable().filter(|_| is_free) {
+        if let Some(graph) = graph.searchable().filter(|_| is_free) {
             chosen.push(rows);
             reuse.push(Reuse { graph, became });
         }

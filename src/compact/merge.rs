@@ -4,12 +4,12 @@
 use std::ops::Range;
 
 use crate::compact::blobs::BlobPlan;
-use crate::compact::seal::{DROPPED, Output};
+use crate::compact::flush::{DROPPED, Output};
 use crate::error::Result;
 use crate::record::Lsn;
-use crate::segment::dead::Deaths;
-use crate::segment::sealed::Segment;
-use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals};
+use crate::segment::Segment;
+use crate::segment::tombstones::Tombstones;
+use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 
 /// Of the code of a vector, beside its dimensions.
 const VECTOR_BYTES: u64 = 64;
@@ -19,7 +19,7 @@ const SEGMENT_BYTES: u64 = 4 << 10;
 /// Writes the segment (none if nothing lives), and tells which row of it each row of each input became. The caller owns its files.
 pub(crate) fn write(
     output: &Output<'_>,
-    inputs: &[(&Segment, &Deaths)],
+    inputs: &[(&Segment, &Tombstones)],
     base: Lsn,
     blobs: &BlobPlan,
 ) -> Result<(Option<SegmentInfo>, Vec<Vec<u32>>)> {
@@ -35,19 +35,19 @@ pub(crate) fn write(
 /// About how many bytes the output takes: the values that live and are written, and of all else the share that lives.
 /// `lengths` are those of the inputs' truth files.
 pub(crate) fn living_bytes(
-    inputs: &[(&Segment, &Deaths)],
+    inputs: &[(&Segment, &Tombstones)],
     lengths: impl Iterator<Item = u64>,
     base: Lsn,
     blobs: &BlobPlan,
 ) -> Result<u64> {
     let mut needed = 0;
-    for ((segment, deaths), length) in inputs.iter().zip(lengths) {
+    for ((segment, tombstones), length) in inputs.iter().zip(lengths) {
         let (mut values, mut vectors, mut rows, mut all_values) = (0, 0, 0_u64, 0);
         for row in 0..segment.rows() {
             let place = segment.value_place(row)?;
             let inline = if place.is_inline() { u64::from(place.length) } else { 0 };
             all_values += inline;
-            if !deaths.is_dead_at(row, base) {
+            if !tombstones.is_deleted_at(row, base) {
                 values += inline;
                 vectors += segment.row_vectors(row)?.len() as u64;
                 rows += 1;
@@ -63,10 +63,10 @@ pub(crate) fn living_bytes(
     Ok(if needed > 0 { needed.saturating_add(blobs.rewritten_bytes) } else { 0 })
 }
 
-fn totals(output: &Output<'_>, inputs: &[(&Segment, &Deaths)], base: Lsn, blobs: &BlobPlan) -> Result<Totals> {
+fn totals(output: &Output<'_>, inputs: &[(&Segment, &Tombstones)], base: Lsn, blobs: &BlobPlan) -> Result<Totals> {
     let mut totals = Totals::new(output.blob_value_bytes);
-    for (input, (segment, deaths)) in inputs.iter().enumerate() {
-        for row in (0..segment.rows()).filter(|&row| !deaths.is_dead_at(row, base)) {
+    for (input, (segment, tombstones)) in inputs.iter().enumerate() {
+        for row in (0..segment.rows()).filter(|&row| !tombstones.is_deleted_at(row, base)) {
             let (vectors, place) = (segment.row_vectors(row)?.len(), segment.value_place(row)?);
             if place.is_inline() {
                 totals.add(vectors, place.length as usize);
@@ -80,7 +80,7 @@ fn totals(output: &Output<'_>, inputs: &[(&Segment, &Deaths)], base: Lsn, blobs:
 
 fn write_rows(
     output: &Output<'_>,
-    inputs: &[(&Segment, &Deaths)],
+    inputs: &[(&Segment, &Tombstones)],
     base: Lsn,
     (totals, blobs): (Totals, &BlobPlan),
     became: &mut [Vec<u32>],
@@ -89,14 +89,14 @@ fn write_rows(
     writer = writer.keeping(blobs.files().iter().map(|blob| blob.file).collect());
     let mut heads = inputs
         .iter()
-        .map(|&(segment, deaths)| Head::first(segment, deaths, base))
+        .map(|&(segment, tombstones)| Head::first(segment, tombstones, base))
         .collect::<Result<Vec<Option<Head<'_>>>>>()?;
     loop {
         let standing = heads.iter().enumerate().filter_map(|(index, head)| Some((index, head.as_ref()?)));
         let Some((index, head)) = standing.min_by_key(|(_, head)| (head.namespace, head.key)) else { break };
         (output.go_on)()?;
         let stored = head.segment.times(head.row)?.expires_at;
-        let expires_at = head.deaths.expires_at(head.row, stored);
+        let expires_at = head.tombstones.expires_at(head.row, stored);
         let value = blobs.value(index, head.segment, head.row)?;
         became[index][head.row as usize] = writer.push_copy(head.segment, head.row, expires_at, value)?;
         heads[index] = head.next()?;
@@ -107,7 +107,7 @@ fn write_rows(
 /// The next living row of an input.
 struct Head<'a> {
     segment: &'a Segment,
-    deaths: &'a Deaths,
+    tombstones: &'a Tombstones,
     base: Lsn,
     row: u32,
     namespace_number: u32,
@@ -117,13 +117,13 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn first(segment: &'a Segment, deaths: &'a Deaths, base: Lsn) -> Result<Option<Self>> {
+    fn first(segment: &'a Segment, tombstones: &'a Tombstones, base: Lsn) -> Result<Option<Self>> {
         if segment.rows() == 0 {
             return Ok(None);
         }
         let namespace_rows = segment.namespace_rows(0)?;
         let namespace = segment.namespace(0)?;
-        Self { segment, deaths, base, row: 0, namespace_number: 0, namespace_rows, namespace, key: "" }.seek(0)
+        Self { segment, tombstones, base, row: 0, namespace_number: 0, namespace_rows, namespace, key: "" }.seek(0)
     }
 
     fn next(&self) -> Result<Option<Self>> {
@@ -132,7 +132,7 @@ impl<'a> Head<'a> {
 
     /// The first living row from `row` on.
     fn seek(mut self, row: u32) -> Result<Option<Self>> {
-        let alive = (row..self.segment.rows()).find(|&row| !self.deaths.is_dead_at(row, self.base));
+        let alive = (row..self.segment.rows()).find(|&row| !self.tombstones.is_deleted_at(row, self.base));
         let Some(row) = alive else { return Ok(None) };
         while row >= self.namespace_rows.end {
             self.namespace_number += 1;

@@ -1,4 +1,4 @@
-//! What to merge next, decided from numbers alone; `seal` and `merge` write the outputs.
+//! What to merge next, decided from numbers alone; `flush` and `merge` write the outputs.
 //!
 //! Invariants:
 //! * `choose` is pure: the same stats give the same choice.
@@ -6,9 +6,9 @@
 //! * Every version that lives at the base LSN is in the output, expired or not: only the sweep removes expired items.
 
 pub(crate) mod blobs;
+pub(crate) mod flush;
 pub(crate) mod graphs;
 pub(crate) mod merge;
-pub(crate) mod seal;
 
 use crate::tuning::Tuning;
 

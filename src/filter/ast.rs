@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use super::FILTER_NODES_MAX;
-use super::evaluate::Prepared;
 use crate::error::{Error, ErrorKind, Limit, Result};
 use crate::json::JSON_DEPTH_MAX;
 
@@ -184,15 +183,6 @@ impl Filter {
     /// Bytes that are not a JSON object match nothing, and so does a filter over the limits.
     pub fn matches(&self, value: &[u8]) -> bool {
         self.prepare().is_ok_and(|prepared| prepared.matches(value))
-    }
-
-    /// The filter made ready to run over many values.
-    ///
-    /// # Errors
-    ///
-    /// [`Limit::FilterNodes`] or [`Limit::Depth`] if the filter is too large or nests too deep.
-    pub fn prepare(&self) -> Result<Prepared> {
-        Prepared::new(self)
     }
 
     /// Refuses a filter over the limits.

@@ -36,6 +36,17 @@ pub struct Prepared {
     constant: Option<bool>,
 }
 
+impl Filter {
+    /// The filter made ready to run over many values.
+    ///
+    /// # Errors
+    ///
+    /// [`Limit::FilterNodes`] or [`Limit::Depth`] if the filter is too large or nests too deep.
+    pub fn prepare(&self) -> Result<Prepared> {
+        Prepared::new(self)
+    }
+}
+
 /// A conjunction or disjunction; its parts are the tests and junctions that report to it.
 #[derive(Clone, Debug)]
 struct Junction {

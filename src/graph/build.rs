@@ -9,23 +9,11 @@
 //!   order of the nodes. So the graph is the same for any number of threads.
 //! * A row holds at most `m0` (or `m`) links in the end; in between it may overflow by half, which saves most prunings.
 
-use rayon::prelude::*;
-
-use super::pool::ordered;
+use super::insert::{Inserter, Links};
 use super::repair::repair;
 use super::reuse::{Reuse, adopt};
-use super::select::{Link, query_of, select};
-use super::walk::{Beam, Level, Scratch, Walked, descend, distances_of, search_level, with_scratch};
-use super::{Parameters, Points, Upper};
-use crate::distance::{CodeKernel, Kernels, Work};
+use super::{Built, Parameters, Points, Upper};
 use crate::error::Result;
-
-/// The arrays of a new graph: see `graph` for what they hold.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Built {
-    pub links: Vec<u32>,
-    pub upper: Vec<u32>,
-}
 
 /// The most nodes of the highest level: they are scanned.
 const TOP_MAX: usize = 48;
@@ -33,8 +21,6 @@ const TOP_MAX: usize = 48;
 const BATCH_PERCENT: usize = 2;
 /// But this many are always welcome, once as many are there.
 const BATCH_MIN: usize = 64;
-/// Nodes that a thread takes at once.
-const CHUNK: usize = 16;
 
 /// Builds the graph of `points`. Nodes that `reuse` knows keep the links they have there, as far as those lead to nodes that live.
 ///
@@ -112,47 +98,6 @@ fn flatten(counts: &[usize], order: &[u32], rows: &[Vec<u32>]) -> Vec<u32> {
     upper
 }
 
-/// The links of a level while it is built: rows with room to overflow, with distances, nearest first.
-pub(super) struct Links {
-    pub degree: usize,
-    pub capacity: usize,
-    pub nodes: Vec<u32>,
-    distances: Vec<u32>,
-    lengths: Vec<u16>,
-}
-
-impl Links {
-    fn new(nodes: usize, degree: usize) -> Self {
-        let capacity = degree + degree / 2;
-        let own = (0..nodes as u32).flat_map(|node| std::iter::repeat_n(node, capacity)).collect();
-        Self { degree, capacity, nodes: own, distances: vec![0; nodes * capacity], lengths: vec![0; nodes] }
-    }
-
-    fn of(&self, node: u32) -> impl Iterator<Item = Link> + '_ {
-        let (start, length) = (node as usize * self.capacity, usize::from(self.lengths[node as usize]));
-        let range = start..start + length;
-        self.distances[range.clone()].iter().copied().zip(self.nodes[range].iter().copied())
-    }
-
-    pub fn is_linked(&self, node: u32) -> bool {
-        self.lengths[node as usize] > 0
-    }
-
-    pub fn set(&mut self, node: u32, links: &[Link]) {
-        let start = node as usize * self.capacity;
-        for (index, &(distance, neighbour)) in links.iter().enumerate() {
-            self.nodes[start + index] = neighbour;
-            self.distances[start + index] = distance;
-        }
-        self.nodes[start + links.len()..start + self.capacity].fill(node);
-        self.lengths[node as usize] = links.len() as u16;
-    }
-
-    fn level(&self) -> Level<'_> {
-        Level { links: &self.nodes, degree: self.capacity }
-    }
-}
-
 /// Builds one level and returns its rows. `order` has all nodes of the level; the first ones are `first`, the nodes of the level above.
 fn build_level(
     points: &Points<'_>,
@@ -186,153 +131,4 @@ fn build_level(
         inserter.insert(batch, &mut links);
     }
     Ok(inserter.finish(links))
-}
-
-/// What stays the same while a level is built.
-pub(super) struct Inserter<'a> {
-    pub points: &'a Points<'a>,
-    parameters: &'a Parameters,
-    /// The levels above.
-    upper: Upper<'a>,
-}
-
-impl Inserter<'_> {
-    /// Gives `seeded`, which are some of the `first` nodes, the links of the level above, or of all pairs where that has none.
-    fn seed(&self, first: &[u32], seeded: &[u32], links: &mut Links) {
-        let upper = &self.upper;
-        let is_seeded: std::collections::HashSet<u32> = seeded.iter().copied().collect();
-        let rows: Vec<(u32, Vec<Link>)> = first
-            .par_iter()
-            .enumerate()
-            .with_min_len(CHUNK)
-            .filter(|(_, node)| is_seeded.contains(node))
-            .map(|(position, &node)| {
-                let near: Vec<u32> = if upper.counts.len() > 1 {
-                    let row = &upper.level(1)[position * upper.m..][..upper.m];
-                    row.iter().filter(|&&at| at as usize != position).map(|&at| first[at as usize]).collect()
-                } else {
-                    first.iter().copied().filter(|&other| other != node).collect()
-                };
-                let most = links.degree;
-                (node, Kernels::get().run(Prune { inserter: self, node, known: &[], others: &near, most }))
-            })
-            .collect();
-        rows.into_iter().for_each(|(node, row)| links.set(node, &row));
-    }
-
-    /// Inserts a batch: searches for all its nodes, then links back.
-    fn insert(&self, batch: &[u32], links: &mut Links) {
-        let rows: Vec<Vec<Link>> = batch
-            .par_iter()
-            .with_min_len(CHUNK)
-            .map(|&node| with_scratch(|scratch| Kernels::get().run(Find { scratch, inserter: self, links, node })))
-            .collect();
-        let mut back: Vec<(u32, u32, u32)> = Vec::new();
-        for (&node, row) in batch.iter().zip(&rows) {
-            links.set(node, row);
-            back.extend(row.iter().map(|&(distance, target)| (target, distance, node)));
-        }
-        back.par_sort_unstable();
-        let groups: Vec<&[(u32, u32, u32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
-        let changed: Vec<(u32, Vec<Link>)> = groups
-            .par_iter()
-            .with_min_len(CHUNK)
-            .map(|group| {
-                let target = group[0].0;
-                let mut row: Vec<Link> = links.of(target).collect();
-                for &(_, distance, node) in *group {
-                    if row.iter().all(|&(_, there)| there != node) {
-                        row.push((distance, node));
-                    }
-                }
-                row.sort_unstable();
-                if row.len() > links.capacity {
-                    let most = links.degree;
-                    row = Kernels::get().run(Prune { inserter: self, node: target, known: &row, others: &[], most });
-                }
-                (target, row)
-            })
-            .collect();
-        changed.into_iter().for_each(|(target, row)| links.set(target, &row));
-    }
-
-    /// Prunes what overflows, and packs the rows.
-    fn finish(&self, links: Links) -> Vec<u32> {
-        let mut packed = vec![0; self.points.len() * links.degree];
-        packed.par_chunks_mut(links.degree).with_min_len(CHUNK).enumerate().for_each(|(node, packed)| {
-            let mut row: Vec<Link> = links.of(node as u32).collect();
-            if row.len() > links.degree {
-                let most = links.degree;
-                row = Kernels::get().run(Prune { inserter: self, node: node as u32, known: &row, others: &[], most });
-            }
-            packed.fill(node as u32);
-            packed.iter_mut().zip(row).for_each(|(slot, (_, neighbour))| *slot = neighbour);
-        });
-        packed
-    }
-}
-
-/// Finds the links of a new node.
-struct Find<'a, 's> {
-    scratch: &'s mut Scratch,
-    inserter: &'a Inserter<'a>,
-    links: &'s Links,
-    node: u32,
-}
-
-impl Work for Find<'_, '_> {
-    type Output = Vec<Link>;
-
-    #[inline(always)]
-    fn run<K: CodeKernel>(self) -> Vec<Link> {
-        let Inserter { points, parameters, upper } = *self.inserter;
-        let scratch = self.scratch;
-        let mut code = std::mem::take(&mut scratch.code);
-        let mut walked = Walked::default();
-        let beam = Beam { ef: parameters.ef_construction as usize, ..query_of(points, self.node, &mut code) };
-        descend::<K>(&upper, points, &beam, scratch, &mut walked);
-        search_level::<K>(&self.links.level(), points, &beam, scratch, &mut walked);
-        let found = scratch.pool.iter().map(|(distance, node)| (ordered(distance), node));
-        let mut candidates: Vec<Link> = found.chain(self.links.of(self.node)).collect();
-        candidates.sort_unstable();
-        candidates.dedup();
-        let mut chosen = Vec::new();
-        select::<K>(points, &candidates, self.links.degree, parameters.alpha, &mut code, &mut chosen, &mut Vec::new());
-        scratch.code = code;
-        chosen
-    }
-}
-
-/// Chooses at most `most` links of a node among `known` ones and `others` whose distances are still to be found; all of them, nearest
-/// first, if `most` is [`usize::MAX`].
-pub(super) struct Prune<'a> {
-    pub inserter: &'a Inserter<'a>,
-    pub node: u32,
-    pub known: &'a [Link],
-    pub others: &'a [u32],
-    pub most: usize,
-}
-
-impl Work for Prune<'_> {
-    type Output = Vec<Link>;
-
-    #[inline(always)]
-    fn run<K: CodeKernel>(self) -> Vec<Link> {
-        let Inserter { points, parameters, .. } = *self.inserter;
-        let mut code = Vec::new();
-        let mut candidates = self.known.to_vec();
-        if !self.others.is_empty() {
-            let beam = query_of(points, self.node, &mut code);
-            let mut distances = vec![0; self.others.len()];
-            distances_of::<K>(points, &beam, self.others, &mut distances);
-            candidates.extend(distances.into_iter().zip(self.others.iter().copied()));
-            candidates.sort_unstable();
-        }
-        if self.most == usize::MAX {
-            return candidates;
-        }
-        let mut chosen = Vec::new();
-        select::<K>(points, &candidates, self.most, parameters.alpha, &mut code, &mut chosen, &mut Vec::new());
-        chosen
-    }
 }

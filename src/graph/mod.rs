@@ -5,15 +5,15 @@
 //! "DiskANN" (NeurIPS 2019); the batches of the build are those of Manohar et al., "ParlayANN" (PPoPP 2024).
 //!
 //! Invariants:
-//! * Knows nothing of files, rows, deaths or filters: numbers in, numbers out.
-//! * A [`Graph`] exists only if every number in its arrays was compared with its bounds. That is what the walk's loop relies on.
+//! * Knows nothing of files, rows, tombstones or filters: numbers in, numbers out.
+//! * A [`Graph`] exists only if every number in its arrays was compared with its bounds. That is what the search's loop relies on.
 //! * Every node can be reached from every other one that is in an upper level; the build sees to it.
 //!
 //! # The arrays
 //!
 //! Nodes are 0..n. A random order of them, by the seed, decides the levels: level l holds the first `c(l)` nodes of that order, about
 //! n / m^l of them, as if every node had drawn its level from the paper's distribution. The highest level has at most a few dozen nodes,
-//! which a walk scans; it has no links.
+//! which a search scans; it has no links.
 //!
 //! ```text
 //! links                  n rows of m0: the neighbours of each node in level 0, then its own number as padding
@@ -24,20 +24,30 @@
 //! ```
 
 mod build;
+pub(crate) mod calibrate;
+pub(crate) mod calibration;
+mod insert;
 mod pool;
 mod repair;
 mod reuse;
+mod search;
 mod select;
 #[cfg(test)]
 mod tests;
-mod walk;
 
-pub(crate) use build::{Built, build};
+pub(crate) use build::build;
 pub(crate) use reuse::Reuse;
-pub(crate) use walk::{Ask, Candidate, walk};
+pub(crate) use search::{BeamParameters, Candidate, search};
 
 use crate::quant::CodeMeta;
 use crate::types::Metric;
+
+/// The arrays of a new graph: see `graph` for what they hold.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Built {
+    pub links: Vec<u32>,
+    pub upper: Vec<u32>,
+}
 
 /// No node: what became of a node that is gone.
 pub(crate) const NO_NODE: u32 = u32::MAX;

@@ -1,4 +1,4 @@
-//! The candidates of a walk: a sorted array of fixed capacity, nearest first.
+//! The candidates of a search: a sorted array of fixed capacity, nearest first.
 //!
 //! Invariants:
 //! * Entries are ascending by (distance, node), whatever the order they came in; each is there once.

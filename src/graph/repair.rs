@@ -3,10 +3,9 @@
 //! Invariants:
 //! * What was reachable stays so: where no slot is free, the new node takes the place of a link and itself leads on to what was there.
 
-use super::build::Built;
+use super::search::{QueryCode, Scratch, Search, with_scratch};
 use super::select::query_of;
-use super::walk::{Beam, Scratch, Search, with_scratch};
-use super::{Graph, Parameters, Points};
+use super::{Built, Graph, Parameters, Points};
 use crate::distance::Kernels;
 use crate::error::Result;
 
@@ -78,7 +77,7 @@ fn nearest(points: &Points<'_>, parameters: &Parameters, built: &Built, node: u3
     };
     with_scratch(|scratch: &mut Scratch| {
         let mut code = std::mem::take(&mut scratch.code);
-        let beam = Beam { ef: EF, ..query_of(points, node, &mut code) };
+        let beam = QueryCode { ef: EF, ..query_of(points, node, &mut code) };
         Kernels::get().run(Search { graph, points: *points, beam, scratch });
         scratch.code = code;
         scratch.pool.iter().map(|(_, node)| node).collect()

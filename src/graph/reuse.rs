@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::build::{Inserter, Links, Prune};
+use super::insert::{Inserter, Links, Prune};
 use super::select::Link;
 use super::{Graph, NO_NODE};
 use crate::distance::Kernels;

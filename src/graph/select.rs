@@ -4,7 +4,7 @@
 //! * The chosen ones are a function of the candidates, which come nearest first; nothing else has a say.
 //! * The nearest candidate is always chosen.
 
-use super::walk::{Beam, distances_of};
+use super::search::{QueryCode, distances_of};
 use super::{NO_NODE, Points};
 use crate::distance::CodeKernel;
 use crate::quant::Ranking;
@@ -56,9 +56,9 @@ pub(super) fn select<K: CodeKernel>(
 
 /// A stored code as a query; `code` is where it is made unsigned.
 #[inline(always)]
-pub(super) fn query_of<'a>(points: &Points<'_>, node: u32, code: &'a mut Vec<u8>) -> Beam<'a> {
+pub(super) fn query_of<'a>(points: &Points<'_>, node: u32, code: &'a mut Vec<u8>) -> QueryCode<'a> {
     code.clear();
     code.extend(points.code(node).iter().map(|byte| byte.cast_unsigned() ^ 0x80));
     let ranking = Ranking::of_code(points.meta(node), points.metric);
-    Beam { code, ranking, ef: 0, without: Some(node).filter(|&node| node != NO_NODE), budget: usize::MAX }
+    QueryCode { code, ranking, ef: 0, without: Some(node).filter(|&node| node != NO_NODE), budget: usize::MAX }
 }

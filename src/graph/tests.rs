@@ -42,8 +42,8 @@ fn the_graph_does_not_depend_on_the_number_of_threads_and_finds_what_is_near() {
         for number in 0..100 {
             let vector: Vec<f32> = (0..dims).map(|at| vectors[number * 29 * dims + at] + 0.01).collect();
             let query = PreparedQuery::new(Kernels::get(), &vector, metric);
-            let ask = Ask { query: &query, ef: 64, without: None, budget: usize::MAX };
-            walk(graph, &points, &ask, &mut found);
+            let ask = BeamParameters { query: &query, ef: 64, without: None, budget: usize::MAX };
+            search(graph, &points, &ask, &mut found);
             assert!(found.windows(2).all(|pair| pair[0].estimate >= pair[1].estimate));
             let mut all: Vec<(f32, u32)> = (0..nodes as u32)
                 .map(|node| {
@@ -58,7 +58,7 @@ fn the_graph_does_not_depend_on_the_number_of_threads_and_finds_what_is_near() {
     }
 }
 
-/// Of the ten nearest of stored vectors, how many walks find: hits of 1,000.
+/// Of the ten nearest of stored vectors, how many searches find: hits of 1,000.
 fn hits(points: &Points<'_>, graph: Graph<'_>, vectors: &[f32], dims: usize) -> usize {
     let mut found = Vec::new();
     let count = vectors.len() / dims;
@@ -66,8 +66,8 @@ fn hits(points: &Points<'_>, graph: Graph<'_>, vectors: &[f32], dims: usize) -> 
         .map(|number| {
             let at = number * (count / 100) * dims;
             let query = PreparedQuery::new(Kernels::get(), &vectors[at..at + dims], points.metric);
-            let ask = Ask { query: &query, ef: 24, without: None, budget: usize::MAX };
-            walk(graph, points, &ask, &mut found);
+            let ask = BeamParameters { query: &query, ef: 24, without: None, budget: usize::MAX };
+            search(graph, points, &ask, &mut found);
             let mut all: Vec<(f32, u32)> = (0..points.len() as u32)
                 .map(|node| {
                     (
@@ -181,14 +181,14 @@ fn a_node_that_is_left_out_is_neither_found_nor_needed() {
     let mut found = Vec::new();
     for node in 0..nodes as u32 {
         let query = PreparedQuery::new(Kernels::get(), &vectors[node as usize * dims..][..dims], Metric::Cosine);
-        let mut ask = Ask { query: &query, ef: 10, without: Some(node), budget: usize::MAX };
-        walk(graph, &points, &ask, &mut found);
+        let mut ask = BeamParameters { query: &query, ef: 10, without: Some(node), budget: usize::MAX };
+        search(graph, &points, &ask, &mut found);
         assert!(found.len() == 10 && found.iter().all(|candidate| candidate.node != node), "{node}: {found:?}");
         ask.without = None;
-        walk(graph, &points, &ask, &mut found);
+        search(graph, &points, &ask, &mut found);
         assert_eq!(found[0].node, node);
         ask.budget = 1;
-        assert!(walk(graph, &points, &ask, &mut found).exhausted_budget);
+        assert!(search(graph, &points, &ask, &mut found).exhausted_budget);
     }
 }
 

@@ -16,7 +16,7 @@
 //! | 4 | settings (`manifest/settings.rs`) |
 //! | 5 | shards: number u32, for each: low `bytes`, checkpoint LSN u64, number of segments u32, then these (`manifest/entry.rs`) |
 //! | 6 | files of the store as a whole: number u32, then these, in the form of files beside a segment; absent if there is none |
-//! | 7 | clock: log time i64 in microseconds since 1970 UTC, agreement so far u64 in microseconds, wall clock when it was saved i64 (`shard/clock.rs`); absent before the first write |
+//! | 7 | clock: log time i64 in microseconds since 1970 UTC, agreement so far u64 in microseconds, wall clock when it was saved i64 (`engine/clock/mod.rs`); absent before the first write |
 //!
 //! Format version 1 had one sequence without sections: secret; number of vector spaces u32 (0 or 1), for it id u16, dimensions u32,
 //! metric u16, name `text`; next file id, first log file, newest LSN; settings `bytes` without versions; shards as above, whose files

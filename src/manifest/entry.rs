@@ -20,7 +20,7 @@
 //! | `missed` | 1 | none (`shard/missed.rs`) |
 //! | `blob` | 1 | bytes of the values in it u64, CRC of its header u32 |
 //!
-//! Of the store as a whole: `operations`, flag 1, without details (`shard/operation_ids.rs`).
+//! Of the store as a whole: `operations`, flag 1, without details (`engine/operation_ids.rs`).
 //!
 //! Flag 1: the file cannot be rebuilt, and a reader that does not know its kind must not read the segment. A file lies at
 //! `seg-{file id, 16 hexadecimal digits}.{kind}`. In manifests of format version 1, and log files of that version, the kind is a
@@ -33,14 +33,15 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{is_kind, segment_name};
 use crate::record::Lsn;
-use crate::segment::blob::{BLOB_FORM, Blob, BlobFile};
-use crate::segment::derived::{CODES_ENCODING, DerivedFile};
-use crate::segment::graph_file::GRAPH_FORM;
-use crate::segment::graph_scope::Wanted;
-use crate::segment::layout::{StoreKeys, blob_name, dead_name, truth_name};
-use crate::segment::sealed::{Segment, SegmentFiles};
-use crate::segment::values::KnownBlobs;
-use crate::segment::writer::SegmentInfo;
+use crate::segment::Segment;
+use crate::segment::blob::file::{BLOB_FORM, Blob, BlobFile};
+use crate::segment::blob::values::KnownBlobs;
+use crate::segment::derived::codes::{CODES_ENCODING, DerivedFile};
+use crate::segment::derived::graph::GRAPH_FORM;
+use crate::segment::derived::graph_scope::Wanted;
+use crate::segment::truth::layout::{StoreIdentity, blob_name, tombstones_name, truth_name};
+use crate::segment::truth::reader::SegmentFiles;
+use crate::segment::truth::writer::SegmentInfo;
 use crate::storage::Storage;
 use crate::types::Extent;
 
@@ -98,7 +99,7 @@ pub(crate) struct SegmentEntry {
     pub lsn_base: Lsn,
     pub newest_lsn: Lsn,
     /// 0 for none.
-    pub dead_generation: u64,
+    pub tombstone_generation: u64,
     /// Where the namespaces of its rows lie.
     pub extent: Extent,
     /// In the order of the list in the truth file.
@@ -182,7 +183,7 @@ impl SegmentEntry {
             vectors: info.counts.vectors,
             lsn_base: 0,
             newest_lsn: info.newest_lsn,
-            dead_generation: 0,
+            tombstone_generation: 0,
             extent,
             blobs: info.blobs.clone(),
             derived: info.files.codes.map(SideEntry::codes).into_iter().collect(),
@@ -203,12 +204,12 @@ impl SegmentEntry {
     }
 
     /// Opens the segment with its derived files, of which those that do not open are done without.
-    pub fn open(&self, storage: &dyn Storage, keys: &StoreKeys) -> Result<Segment> {
+    pub fn open(&self, storage: &dyn Storage, keys: &StoreIdentity) -> Result<Segment> {
         self.open_beside(storage, keys, &[])
     }
 
     /// The same where blob files that it has taken over are open.
-    pub fn open_beside(&self, storage: &dyn Storage, keys: &StoreKeys, opened: &[Arc<Blob>]) -> Result<Segment> {
+    pub fn open_beside(&self, storage: &dyn Storage, keys: &StoreIdentity, opened: &[Arc<Blob>]) -> Result<Segment> {
         let graphs: Vec<DerivedFile> =
             self.derived.iter().filter_map(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM)).collect();
         let known = KnownBlobs { named: Some(&self.blobs), opened };
@@ -257,7 +258,7 @@ impl SegmentEntry {
 
     /// The names of all files of the segment.
     pub fn file_names(&self) -> impl Iterator<Item = String> + '_ {
-        let dead = (self.dead_generation > 0).then(|| dead_name(self.file_id, self.dead_generation));
+        let dead = (self.tombstone_generation > 0).then(|| tombstones_name(self.file_id, self.tombstone_generation));
         let missed = self.missed.iter().map(|file| segment_name(file.file_id, FileKind::MISSED.as_str()));
         self.names().chain(dead).chain(missed)
     }
@@ -278,7 +279,7 @@ pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
     out.u32(segment.vectors);
     out.u64(segment.lsn_base);
     out.u64(segment.newest_lsn);
-    out.u64(segment.dead_generation);
+    out.u64(segment.tombstone_generation);
     out.prefixed(&segment.extent.lower);
     out.prefixed(&segment.extent.upper);
     let blobs: Vec<SideEntry> = segment.blobs.iter().map(encode_blob).collect();
@@ -342,7 +343,7 @@ fn decode_kind(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<FileKind> {
 pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SegmentEntry> {
     let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
     let (rows, vectors) = (reader.u32()?, reader.u32()?);
-    let (lsn_base, newest_lsn, dead_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let (lsn_base, newest_lsn, tombstone_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
     let (lower, upper) = (reader.prefixed(FILE_BYTES_MAX)?.to_vec(), reader.prefixed(FILE_BYTES_MAX)?.to_vec());
     let (mut blobs, mut derived, mut missed) = (Vec::new(), Vec::new(), Vec::new());
     for side in decode_sides_of(reader, form)? {
@@ -360,7 +361,7 @@ pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decode
         vectors,
         lsn_base,
         newest_lsn,
-        dead_generation,
+        tombstone_generation,
         extent: Extent { lower, upper },
         blobs,
         derived,

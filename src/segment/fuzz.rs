@@ -1,12 +1,13 @@
 //! Plain functions that fuzz targets and seeded tests share: any bytes, past the checksums, through every reader.
 
 use crate::filter::Filter;
-use crate::segment::blob::{self, BlobFile};
+use crate::segment::Segment;
+use crate::segment::blob::file::{BlobFile, identity};
+use crate::segment::blob::packed::Unpacker;
 use crate::segment::blocks::{ALIGNMENT, CheckedMap, FIELDS_AT, Finished, HEADER_BYTES, forge};
-use crate::segment::dead_file::DeadFile;
-use crate::segment::layout::{Header, Section, StoreKeys, blob_name, truth_name};
-use crate::segment::packed::Unpacker;
-use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::segment::tombstones::file::TombstoneFile;
+use crate::segment::truth::layout::{Header, Section, StoreIdentity, blob_name, truth_name};
+use crate::segment::truth::reader::SegmentFiles;
 use crate::storage::Storage;
 use crate::storage::sim::SimStorage;
 use crate::types::Interval;
@@ -17,11 +18,11 @@ const BLOBS_MAX: usize = 4;
 /// Opens `bytes` as a truth file with checksums that hold, and as its blob files, and reads what there is to read.
 pub fn fuzz_segment_open(bytes: &[u8]) {
     let storage = SimStorage::new(1);
-    let mut keys = StoreKeys { store_id: 1, secret: [1, 2], space: None, space_id: Default::default() };
+    let mut keys = StoreIdentity { store_id: 1, secret: [1, 2], space: None, space_id: Default::default() };
     let mut truth = bytes.to_vec();
     truth.resize(truth.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
     pin_blobs(&mut truth, |file_id| {
-        let (image, finished) = forge(bytes.to_vec(), blob::identity(1, file_id));
+        let (image, finished) = forge(bytes.to_vec(), identity(1, file_id));
         storage.write_file(&blob_name(file_id), &image);
         Some(finished)
     });
@@ -79,7 +80,7 @@ pub(super) fn read_some(segment: &Segment) {
 
 /// Decodes `bytes` as tombstones, first as they are, then with a checksum that holds.
 pub fn fuzz_dead_file(bytes: &[u8]) {
-    let file = DeadFile { store_id: 1, file_id: 2, generation: 3, rows: 1_000 };
+    let file = TombstoneFile { store_id: 1, file_id: 2, generation: 3, rows: 1_000 };
     let _ = file.decode(bytes);
     let _ = file.decode(&file.forge(bytes.to_vec()));
 }

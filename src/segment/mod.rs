@@ -1,35 +1,207 @@
-//! Parts of a shard: the active one in memory, sealed ones on disk, and the reads of one part.
+//! Segments: immutable files of rows, sorted by (namespace, key), and the files beside them.
+//!
+//! Reading order: `blocks` (checked blocks, the body of every file), `truth/` (what cannot be recomputed), `blob/` (large values),
+//! `tombstones/` (which rows have died), `derived/` (what can be rebuilt: codes and graphs), `side_file` (small files of one body).
 
-pub(crate) mod active;
-pub(crate) mod append_only;
 pub(crate) mod blob;
 pub(crate) mod blocks;
-pub(crate) mod calibrate;
-pub(crate) mod calibration;
-pub(crate) mod columns;
-pub(crate) mod conditions;
-pub(crate) mod dead;
-pub(crate) mod dead_file;
 pub(crate) mod derived;
-pub(crate) mod derived_set;
 pub(crate) mod fuzz;
-pub(crate) mod graph_file;
-pub(crate) mod graph_scope;
 pub(crate) mod key_table;
-pub(crate) mod layout;
-pub(crate) mod listing;
-mod packed;
-pub(crate) mod part;
-pub(crate) mod plan;
-pub(crate) mod rows;
-pub(crate) mod sealed;
-pub(crate) mod search;
 pub(crate) mod side_file;
-pub(crate) mod values;
-pub(crate) mod verify;
-pub(crate) mod walk;
-pub(crate) mod walk_plan;
-pub(crate) mod writer;
+pub(crate) mod tombstones;
+pub(crate) mod truth;
+mod verify;
 
 #[cfg(test)]
 mod tests;
+
+use std::borrow::Cow;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::graph::Points;
+use crate::record::{Lsn, Record};
+use crate::segment::blob::file::{Blob, ValuePlace};
+use crate::segment::blob::values::{Blobs, KnownBlobs, UnreadValue};
+use crate::segment::derived::codes::{Codes, DerivedFile};
+use crate::segment::derived::graph::SegmentGraph;
+use crate::segment::derived::{Derived, Unopened};
+use crate::segment::truth::layout::{Section, StoreIdentity};
+use crate::segment::truth::reader::{SegmentFiles, Truth};
+use crate::storage::Storage;
+use crate::types::Namespace;
+
+/// An open segment: its truth file, as which it reads, and the files beside it.
+pub(crate) struct Segment {
+    truth: Truth,
+    blobs: Arc<Blobs>,
+    derived: Derived,
+}
+
+impl Deref for Segment {
+    type Target = Truth;
+
+    #[inline]
+    fn deref(&self) -> &Truth {
+        &self.truth
+    }
+}
+
+impl Segment {
+    /// Opens the segment. Damaged or missing codes do not matter here: see [`Segment::codes_problem`].
+    pub fn open(storage: &dyn Storage, keys: &StoreIdentity, files: &SegmentFiles) -> Result<Self> {
+        Self::open_knowing(storage, keys, (files, &KnownBlobs::default()))
+    }
+
+    /// The same, with what is known of its blob files.
+    pub fn open_knowing(
+        storage: &dyn Storage,
+        keys: &StoreIdentity,
+        from: (&SegmentFiles, &KnownBlobs),
+    ) -> Result<Self> {
+        let (files, known) = from;
+        let truth = Truth::open(storage, keys, files)?;
+        let blobs =
+            Arc::new(Blobs::open(storage, keys, (&truth.file, truth.header.section(Section::BlobFiles)), known)?);
+        truth.refuse_unknown_extensions()?;
+        let derived = Derived::open_codes(storage, keys, &truth, files.codes);
+        Ok(Self { truth, blobs, derived })
+    }
+
+    /// The same segment beside other derived files; the other maps are shared.
+    fn with_derived(&self, derived: Derived) -> Self {
+        Self { truth: self.truth.clone(), blobs: Arc::clone(&self.blobs), derived }
+    }
+
+    /// The same segment with LSNs counted from `base`: an import gets them last.
+    #[must_use]
+    pub fn counted_from(self, base: Lsn) -> Self {
+        Self { truth: self.truth.counted_from(base), ..self }
+    }
+
+    /// The row, complete.
+    pub fn record(&self, row: u32) -> Result<Record> {
+        let stored = self.row(row)?;
+        Ok(Record {
+            namespace: Namespace::from_encoded(stored.namespace),
+            key: stored.key.into(),
+            value: self.value(row)?.into(),
+            created_at: stored.times.created_at,
+            updated_at: stored.times.updated_at,
+            expires_at: stored.times.expires_at,
+            ttl: stored.times.ttl,
+            flags: stored.flags,
+            index_paths: self.index_paths(row)?,
+            vectors: self.field_vectors(row)?,
+            text_hashes: self.row_text_hashes(row)?,
+            space: self.header.space_id,
+            extensions: self.extensions(row)?,
+        })
+    }
+
+    /// The row's value, byte for byte as given.
+    pub fn value(&self, row: u32) -> Result<Cow<'_, str>> {
+        self.blobs.value(&self.truth, row)
+    }
+
+    /// The row's value for a filter, which reads no more of it than it needs.
+    #[inline]
+    pub fn unread_value(&self, row: u32) -> Result<UnreadValue<'_>> {
+        self.blobs.unread_value(&self.truth, row)
+    }
+
+    /// The row's value as it is stored at `place` of a blob file.
+    pub fn stored_value(&self, row: u32, place: &ValuePlace) -> Result<&[u8]> {
+        self.blob_of(row, place)?.stored(place)
+    }
+
+    /// The blob file that the value at `place` lies in.
+    fn blob_of(&self, row: u32, place: &ValuePlace) -> Result<&Blob> {
+        self.blobs.blob_of(&self.truth, row, place)
+    }
+
+    /// The blob files that values of the segment lie in; number 1 comes first.
+    pub fn blobs(&self) -> Result<&[Arc<Blob>]> {
+        self.blobs.files()
+    }
+
+    /// Bytes in each blob file of the values of rows that live; nothing where no such row has one, so that damage of what nobody
+    /// needs does no harm.
+    pub fn live_blob_bytes(&self, lives: impl Fn(u32) -> bool) -> Result<Vec<u64>> {
+        self.blobs.live_bytes(&self.truth, lives)
+    }
+
+    /// Whether the values of rows that live can be read from blob file `number`; the file is marked if one is damaged.
+    pub fn can_read_blob(&self, number: u32, lives: impl Fn(u32) -> Result<bool>) -> Result<bool> {
+        self.blobs.can_read(&self.truth, number, lives)
+    }
+
+    /// Why blob files of the segment cannot be read, as far as is known.
+    pub fn blob_problems(&self) -> Vec<String> {
+        self.blobs.problems()
+    }
+
+    /// The codes, if those of `vectors` can be used.
+    #[inline]
+    pub fn codes(&self, vectors: Range<u32>) -> Option<&Codes> {
+        self.derived.codes(vectors)
+    }
+
+    /// Why codes must be rebuilt; `None` if they are well as far as is known.
+    pub fn codes_problem(&self) -> Option<&str> {
+        self.derived.codes_problem()
+    }
+
+    /// The same segment with rebuilt codes, which are checked whole. Maps are shared.
+    pub fn with_codes(&self, storage: &dyn Storage, keys: &StoreIdentity, codes: DerivedFile) -> Result<Self> {
+        Ok(self.with_derived(self.derived.with_new_codes(storage, keys, &self.truth, codes)?))
+    }
+
+    /// The segment with the graphs that open among `files`; the others are named in the problems.
+    pub fn open_graphs(self, storage: &dyn Storage, keys: &StoreIdentity, files: &[DerivedFile]) -> Self {
+        let derived = self.derived.with_graph_files(storage, keys, &self.truth, files);
+        Self { derived, ..self }
+    }
+
+    /// The same segment with these graphs, and these that did not open. Maps are shared.
+    pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<Unopened>) -> Self {
+        self.with_derived(self.derived.with_graphs(graphs, unopened))
+    }
+
+    /// The graphs, in order of their rows.
+    #[inline]
+    pub fn graphs(&self) -> &[Arc<SegmentGraph>] {
+        self.derived.graphs()
+    }
+
+    /// The graph files that did not open.
+    pub fn unopened_graphs(&self) -> &[Unopened] {
+        self.derived.unopened_graphs()
+    }
+
+    /// Why graphs of the segment are not searched, as far as is known.
+    pub fn graph_problems(&self) -> Vec<String> {
+        self.derived.graph_problems()
+    }
+
+    /// Verifies a graph of the segment before its first graph search; a second call tells what the first one found.
+    pub fn verify_graph(&self, graph: &SegmentGraph) -> Result<()> {
+        graph.verify(&self.truth, self.codes(graph.vectors()))
+    }
+
+    /// The codes of these vectors as a graph takes them, if they can be used.
+    #[inline]
+    pub fn points(&self, vectors: Range<u32>) -> Option<Points<'_>> {
+        let (space, codes) = (self.header().space?, self.codes(vectors.clone())?);
+        let (start, end) = (vectors.start as usize, vectors.end as usize);
+        let stride = codes.stride();
+        Some(Points::new(
+            codes.codes().get(start * stride..end * stride)?,
+            codes.metas().get(start..end)?,
+            stride,
+            space.metric,
+        ))
+    }
+}

@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::blob::BlobFile;
 use super::blocks::{HEADER_BYTES, forge};
-use super::dead::{Deaths, Touch};
-use super::dead_file::DeadFile;
 use super::fuzz::{fuzz_dead_file, fuzz_segment_open, read_some};
-use super::layout::{Section, StoreKeys, blob_name, codes_name, truth_name};
-use super::sealed::{Segment, SegmentFiles};
-use super::values::KnownBlobs;
-use super::writer::{SegmentInfo, SegmentWriter, Totals, ValueInput, rebuild_codes};
 use crate::distance::Kernels;
 use crate::error::{ErrorKind, Result};
 use crate::quant;
 use crate::record::Record;
+use crate::segment::Segment;
+use crate::segment::blob::file::BlobFile;
+use crate::segment::blob::values::KnownBlobs;
+use crate::segment::tombstones::file::TombstoneFile;
+use crate::segment::tombstones::{Tombstones, Touch};
+use crate::segment::truth::input::ValueInput;
+use crate::segment::truth::layout::{Section, StoreIdentity, blob_name, codes_name, truth_name};
+use crate::segment::truth::reader::SegmentFiles;
+use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals, rebuild_codes};
 use crate::storage::sim::SimStorage;
 use crate::types::{FieldVector, Interval, Metric, NEVER, Namespace, Scope, VectorSpace};
 
@@ -73,15 +75,15 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
     model
 }
 
-fn keys(dims: usize) -> StoreKeys {
+fn keys(dims: usize) -> StoreIdentity {
     let space = (dims > 0).then_some(VectorSpace { dims, metric: Metric::Cosine });
-    StoreKeys { store_id: 77, secret: [3, 4], space, space_id: Default::default() }
+    StoreIdentity { store_id: 77, secret: [3, 4], space, space_id: Default::default() }
 }
 
 /// Values of that many bytes lie in the blob file.
 const LARGE: usize = 70;
 
-fn write(storage: &SimStorage, keys: &StoreKeys, file_id: u64, model: &Model) -> SegmentInfo {
+fn write(storage: &SimStorage, keys: &StoreIdentity, file_id: u64, model: &Model) -> SegmentInfo {
     let mut totals = Totals::new(LARGE);
     model.values().for_each(|(_, record)| totals.add(record.vectors.len(), record.value.len()));
     let mut writer = SegmentWriter::create(storage, keys, file_id, totals).unwrap();
@@ -361,10 +363,13 @@ fn a_file_from_elsewhere_is_refused() {
     let model = random_model(&mut Random(14), 50, 5);
     let info = write(&storage, &keys, 1, &model);
     let other = write(&storage, &keys, 2, &random_model(&mut Random(15), 50, 5));
-    let refused = |keys: &StoreKeys, files: &SegmentFiles| Segment::open(&storage, keys, files).is_err();
-    assert!(refused(&StoreKeys { store_id: 78, ..keys }, &info.files));
-    assert!(refused(&StoreKeys { space: None, ..keys }, &info.files));
-    assert!(refused(&StoreKeys { space_id: crate::record::SpaceId(1), ..keys }, &info.files), "another vector space");
+    let refused = |keys: &StoreIdentity, files: &SegmentFiles| Segment::open(&storage, keys, files).is_err();
+    assert!(refused(&StoreIdentity { store_id: 78, ..keys }, &info.files));
+    assert!(refused(&StoreIdentity { space: None, ..keys }, &info.files));
+    assert!(
+        refused(&StoreIdentity { space_id: crate::record::SpaceId(1), ..keys }, &info.files),
+        "another vector space"
+    );
     assert!(refused(&keys, &SegmentFiles { header_crc: !info.files.header_crc, ..info.files }));
     let own = storage.read_file(&truth_name(1)).unwrap();
     storage.write_file(&truth_name(1), &storage.read_file(&truth_name(2)).unwrap());
@@ -398,7 +403,7 @@ fn an_extension_that_must_be_understood_is_refused_and_another_is_kept() {
 
 #[test]
 fn hostile_bytes_with_good_checksums_do_no_harm() {
-    let keys = StoreKeys { store_id: 1, secret: [1, 2], space: keys(5).space, space_id: Default::default() };
+    let keys = StoreIdentity { store_id: 1, secret: [1, 2], space: keys(5).space, space_id: Default::default() };
     let storage = SimStorage::new(1);
     let model = random_model(&mut Random(16), 120, 5);
     let info = write(&storage, &keys, 1, &model);
@@ -432,17 +437,17 @@ fn hostile_bytes_with_good_checksums_do_no_harm() {
 #[test]
 fn tombstones_round_trip_and_notice_damage() {
     let storage = SimStorage::new(1);
-    let file = DeadFile { store_id: 5, file_id: 6, generation: 7, rows: 3_000 };
-    let deaths = Deaths::new(3_000);
-    deaths.kill_range(1_000..1_600, 40, |_| 1);
-    (0..3_000).step_by(17).for_each(|row| assert_eq!(deaths.kill(row, 50), !(1_000..1_600).contains(&row)));
-    deaths.kill(5, 99);
-    deaths.touch(Touch { row: 7, expires_at: 1_234, lsn: 45 });
-    deaths.touch(Touch { row: 8, expires_at: -1, lsn: 98 });
-    file.write(&storage, &deaths, 60).unwrap();
+    let file = TombstoneFile { store_id: 5, file_id: 6, generation: 7, rows: 3_000 };
+    let tombstones = Tombstones::new(3_000);
+    tombstones.delete_range(1_000..1_600, 40, |_| 1);
+    (0..3_000).step_by(17).for_each(|row| assert_eq!(tombstones.delete(row, 50), !(1_000..1_600).contains(&row)));
+    tombstones.delete(5, 99);
+    tombstones.touch(Touch { row: 7, expires_at: 1_234, lsn: 45 });
+    tombstones.touch(Touch { row: 8, expires_at: -1, lsn: 98 });
+    file.write(&storage, &tombstones, 60).unwrap();
     let (read, base) = file.read(&storage).unwrap();
     assert_eq!(base, 60);
-    assert!(read.died_up_to(60).eq(deaths.died_up_to(60)) && read.dead_rows() == deaths.dead_rows() - 1);
+    assert!(read.died_up_to(60).eq(tombstones.died_up_to(60)) && read.dead_rows() == tombstones.dead_rows() - 1);
     assert_eq!((read.expires_at(7, 0), read.expires_at(8, 0), read.expires_at(9, 3)), (1_234, -1, 3));
     assert_eq!(read.touches().map(|touch| touch.lsn).collect::<Vec<_>>(), [45, 60]);
     let bytes = storage.read_file(&file.name()).unwrap();
@@ -452,11 +457,14 @@ fn tombstones_round_trip_and_notice_damage() {
         assert_eq!(file.decode(&damaged).unwrap_err().kind(), ErrorKind::Corrupt, "bit {bit}");
     }
     assert!((0..bytes.len()).all(|length| file.decode(&bytes[..length]).is_err()));
-    for other in [DeadFile { store_id: 9, ..file }, DeadFile { file_id: 9, ..file }, DeadFile { generation: 9, ..file }]
-    {
+    for other in [
+        TombstoneFile { store_id: 9, ..file },
+        TombstoneFile { file_id: 9, ..file },
+        TombstoneFile { generation: 9, ..file },
+    ] {
         assert!(other.decode(&bytes).is_err());
     }
-    assert!(DeadFile { rows: 2_999, ..file }.decode(&bytes).is_err());
+    assert!(TombstoneFile { rows: 2_999, ..file }.decode(&bytes).is_err());
     let everything = RoaringBitmap::full();
     let hostile = file.encode(60, &everything, &[]).unwrap();
     assert_eq!(file.decode(&hostile).unwrap_err().kind(), ErrorKind::Corrupt, "four billion dead rows");

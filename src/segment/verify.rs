@@ -7,9 +7,9 @@
 use crate::distance::{Kernels, inverse_norm, norm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant;
-use crate::segment::derived::Codes;
-use crate::segment::layout::Section;
-use crate::segment::sealed::Segment;
+use crate::segment::Segment;
+use crate::segment::derived::codes::Codes;
+use crate::segment::truth::layout::Section;
 use crate::types::is_encoded_namespace;
 
 /// Where the next row's vectors, and its value if it is in the truth file, must begin.
@@ -20,6 +20,12 @@ struct Next {
 }
 
 impl Segment {
+    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each value
+    /// that is none.
+    pub fn verify_blobs(&self) -> Vec<Error> {
+        self.blobs.verify(self)
+    }
+
     /// What is wrong with the segment, its blob files and its derived files.
     pub fn verify(&self) -> Vec<Error> {
         let mut problems = self.verify_truth();
@@ -43,7 +49,7 @@ impl Segment {
     /// What is wrong with the codes: missing, each block that fails its checksum, or else, seen from whole truth, the first code
     /// that is not its vector's.
     pub fn verify_derived(&self, truth_is_whole: bool) -> Vec<Error> {
-        let Some(codes) = self.all_codes() else {
+        let Some(codes) = self.derived.all_codes() else {
             let missing = |why| Error::new(ErrorKind::Damaged, format!("{} has no codes: {why}", self.file.name()));
             return self.codes_problem().map(missing).into_iter().collect();
         };
@@ -61,10 +67,9 @@ impl Segment {
             .unopened_graphs()
             .iter()
             .map(|unopened| (unopened.file_id, Error::new(ErrorKind::Damaged, unopened.why.clone())));
-        let damaged = self
-            .graphs()
-            .iter()
-            .flat_map(|graph| graph.check_all(self).into_iter().map(|error| (graph.file_id(), error)));
+        let damaged = self.graphs().iter().flat_map(|graph| {
+            graph.check_all(self, self.codes(graph.vectors())).into_iter().map(|error| (graph.file_id(), error))
+        });
         unopened.chain(damaged).collect()
     }
 

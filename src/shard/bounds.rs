@@ -8,14 +8,9 @@
 //! * The extent of a segment lies in its shard, and between the segments that its rows lie between. Its ends hold at most the
 //!   beginnings of its own first and last namespace, so they go with the segment.
 //! * A replay puts each file of an import where its manifest says, whole. So from the moment when an import has cut its files until they
-//!   are in the View, their rows count as those of their shards, and the bounds by which they were cut are committed before their frame.
+//!   are in the read view, their rows count as those of their shards, and the bounds by which they were cut are committed before their frame.
 
-use std::sync::Arc;
-
-use crate::error::Result;
-use crate::shard::engine::Engine;
-use crate::shard::install::checkpoint;
-use crate::shard::{Shard, View};
+use crate::shard::view::{ReadView, Shard};
 use crate::types::{Extent, Interval};
 
 /// What an import has under way, and an erasure leaves alone.
@@ -23,11 +18,11 @@ use crate::types::{Extent, Interval};
 pub(crate) struct Importing {
     /// Where each file lies.
     pub extents: Vec<Extent>,
-    /// Its files, once they are written: no job owns them between their frame and the View.
+    /// Its files, once they are written: no job owns them between their frame and the read view.
     pub names: Vec<String>,
 }
 
-impl View {
+impl ReadView {
     /// The same view with the shortest bounds between its shards; `None` if it has them.
     pub fn with_short_bounds(&self, importing: &Importing) -> Option<Self> {
         let mut extents: Vec<Option<Extent>> = self.shards.iter().map(|shard| shard.extent()).collect();
@@ -54,9 +49,9 @@ impl Shard {
     /// Where the rows of all parts lie; `None` if there are none.
     fn extent(&self) -> Option<Extent> {
         let of_segments = self.segments.iter().map(|part| part.entry.extent.clone());
-        let in_memory = std::iter::once(&self.active).chain(self.sealing.iter().map(|sealing| &sealing.active));
-        let of_memory = in_memory.flat_map(|active| {
-            let named = active.namespaces_in(&Interval::everything());
+        let in_memory = std::iter::once(&self.memtable).chain(self.frozen.iter().map(|frozen| &frozen.memtable));
+        let of_memory = in_memory.flat_map(|memtable| {
+            let named = memtable.namespaces_in(&Interval::everything());
             named.into_iter().map(|(namespace, _)| Extent::of_namespace(namespace.encoded()))
         });
         of_segments.chain(of_memory).reduce(Extent::and)
@@ -66,14 +61,6 @@ impl Shard {
     pub fn extent_of(&self, first: &[u8], last: &[u8]) -> Extent {
         short_extent((first, last), &self.interval, self.segments.iter().map(|part| &part.entry.extent))
     }
-}
-
-/// Commits the bounds of the View if the newest manifest has others: a commit that failed left them behind, or is under way.
-pub(crate) fn commit_bounds(engine: &Arc<Engine>) -> Result<()> {
-    let view = engine.view.get();
-    let lows = view.shards.iter().map(|shard| &shard.interval.low);
-    let is_committed = lows.eq(engine.installing.lock().manifest.shards.iter().map(|entry| &entry.low));
-    if is_committed { Ok(()) } else { checkpoint(engine) }
 }
 
 /// The shortest lows for shards of these extents, which `lows` separate now.

@@ -4,25 +4,25 @@
 //! * A text is known by its hash, which lies beside the vector in the row of the item and so lives and dies with it.
 
 use crate::error::Result;
+use crate::memtable::Memtable;
 use crate::record::{Lsn, TextHash};
-use crate::segment::active::Active;
-use crate::shard::AnyPart;
-use crate::shard::part::SealedPart;
+use crate::shard::PartRef;
+use crate::shard::part::SegmentPart;
 use crate::types::Namespace;
 
 /// Where a known text was found: namespace, key, the vector's number among those of its item, and the hash.
 pub(crate) type Known<'a> = (Namespace, &'a str, u32, TextHash);
 
-impl AnyPart<'_> {
+impl PartRef<'_> {
     /// The vector numbered `vector` of a row, if it embeds the text of that hash.
     pub fn embedding(&self, row: u32, vector: u32, hash: TextHash) -> Result<Option<Vec<f32>>> {
         match self {
-            Self::Active(active) | Self::Sealing(active) => {
-                let (record, vector) = (&active.row(row).record, vector as usize);
+            Self::Memtable(memtable) => {
+                let (record, vector) = (&memtable.row(row).record, vector as usize);
                 let is_it = record.text_hashes.get(vector) == Some(&hash);
                 Ok(record.vectors.get(vector).filter(|_| is_it).map(|vector| vector.values.to_vec()))
             }
-            Self::Sealed(part) => {
+            Self::Segment(part) => {
                 let segment = part.segment()?;
                 let Some(vector) = segment.row_vectors(row)?.nth(vector as usize) else { return Ok(None) };
                 let is_it = segment.text_hash(vector)? == hash;
@@ -31,17 +31,17 @@ impl AnyPart<'_> {
         }
     }
 
-    /// Passes on what is known of rows that a view of `visible` shows, until `each` wants no more; tells whether it does.
-    pub fn each_known(&self, visible: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> Result<bool> {
+    /// Passes on what is known of rows that a view of `read_lsn` shows, until `each` wants no more; tells whether it does.
+    pub fn each_known(&self, read_lsn: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> Result<bool> {
         match self {
-            Self::Active(active) | Self::Sealing(active) => Ok(each_known_in_memory(active, visible, each)),
-            Self::Sealed(part) => each_known_sealed(part, visible, each),
+            Self::Memtable(memtable) => Ok(each_known_in_memory(memtable, read_lsn, each)),
+            Self::Segment(part) => each_known_sealed(part, read_lsn, each),
         }
     }
 }
 
-fn each_known_in_memory(active: &Active, visible: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> bool {
-    let rows = (0..active.len() as u32).rev().map(|row| active.row(row)).filter(|row| row.is_visible(visible));
+fn each_known_in_memory(memtable: &Memtable, read_lsn: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> bool {
+    let rows = (0..memtable.len() as u32).rev().map(|row| memtable.row(row)).filter(|row| row.is_visible(read_lsn));
     for row in rows {
         let record = &row.record;
         for (vector, &hash) in (0..).zip(&record.text_hashes) {
@@ -53,11 +53,11 @@ fn each_known_in_memory(active: &Active, visible: Lsn, each: &mut dyn FnMut(Know
     true
 }
 
-fn each_known_sealed(part: &SealedPart, visible: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> Result<bool> {
+fn each_known_sealed(part: &SegmentPart, read_lsn: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> Result<bool> {
     let segment = part.segment()?;
     for (vector, &hash) in (0..).zip(segment.text_hashes()?).filter(|(_, hash)| **hash != 0) {
         let row = segment.vector_row(vector)?;
-        if part.deaths.is_dead_at(row, visible) || segment.lsn(row)? > visible {
+        if part.tombstones.is_deleted_at(row, read_lsn) || segment.lsn(row)? > read_lsn {
             continue;
         }
         let first = segment.row_vectors(row)?.start;

@@ -1,7 +1,7 @@
 //! Segment files that an import has written: how they become parts of their shards, live and in a replay.
 //!
 //! Invariants:
-//! * Rows have the first LSNs of their frame. Each kills the older versions of its key, wherever they are.
+//! * Rows have the first LSNs of their frame. Each deletes the older versions of its key, wherever they are.
 //! * What a live import knows of older versions is a hint: where a merge took the part away or a key was written meanwhile, the
 //!   key is looked up. A replay looks up every key. Both come out the same.
 //! * Applying again changes nothing: a file that is there already, since a manifest names it, is not added twice.
@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{EntryForm, SegmentEntry};
-use crate::record::{ALIVE, Lsn, Operation};
-use crate::segment::active::Active;
-use crate::segment::layout::StoreKeys;
-use crate::shard::decide::Current;
-use crate::shard::part::SharedPart;
-use crate::shard::recover::open_part;
-use crate::shard::{AnyPart, Lost, Shard, View};
+use crate::memtable::Memtable;
+use crate::record::{ALIVE, Lsn, Operation, VersionTimes};
+use crate::segment::truth::layout::StoreIdentity;
+use crate::shard::open::open_part;
+use crate::shard::part::SharedSegment;
+use crate::shard::part_ref::PartRef;
+use crate::shard::view::{Lost, ReadView, Shard};
 use crate::storage::Storage;
 use crate::types::{Interval, Namespace};
 use crate::wal::Body;
@@ -51,7 +51,7 @@ pub(crate) struct Ingested {
 
 /// One file.
 pub(crate) struct IngestedFile {
-    pub part: SharedPart,
+    pub part: SharedSegment,
     pub older: Older,
 }
 
@@ -70,43 +70,43 @@ pub(crate) enum Older {
 /// The version that a row of a file replaces.
 pub(crate) struct Replaced {
     pub row: u32,
-    pub part: PartHandle,
+    pub part: Part,
     pub at: u32,
 }
 
 /// A part, kept.
 #[derive(Clone)]
-pub(crate) enum PartHandle {
-    Active(Arc<Active>),
-    Sealed(SharedPart),
+pub(crate) enum Part {
+    Memtable(Arc<Memtable>),
+    Segment(SharedSegment),
 }
 
-impl PartHandle {
-    pub fn of(part: AnyPart<'_>) -> Self {
+impl Part {
+    pub fn of(part: PartRef<'_>) -> Self {
         match part {
-            AnyPart::Active(active) | AnyPart::Sealing(active) => Self::Active(Arc::clone(active)),
-            AnyPart::Sealed(part) => Self::Sealed(Arc::clone(part)),
+            PartRef::Memtable(memtable) => Self::Memtable(Arc::clone(memtable)),
+            PartRef::Segment(part) => Self::Segment(Arc::clone(part)),
         }
     }
 
-    fn part(&self) -> AnyPart<'_> {
+    fn part(&self) -> PartRef<'_> {
         match self {
-            Self::Active(active) => AnyPart::Active(active),
-            Self::Sealed(part) => AnyPart::Sealed(part),
+            Self::Memtable(memtable) => PartRef::Memtable(memtable),
+            Self::Segment(part) => PartRef::Segment(part),
         }
     }
 }
 
-/// Tells parts apart. One that only got other derived files is the same: it shares its deaths with the part it was.
-fn address(part: AnyPart<'_>) -> usize {
+/// Tells parts apart. One that only got other derived files is the same: it shares its tombstones with the part it was.
+fn address(part: PartRef<'_>) -> usize {
     match part {
-        AnyPart::Active(active) | AnyPart::Sealing(active) => Arc::as_ptr(active) as usize,
-        AnyPart::Sealed(part) => Arc::as_ptr(&part.deaths) as usize,
+        PartRef::Memtable(memtable) => Arc::as_ptr(memtable) as usize,
+        PartRef::Segment(part) => Arc::as_ptr(&part.tombstones) as usize,
     }
 }
 
 /// The parts of a shard, each to be found by what tells it apart.
-fn by_address(shard: &Shard) -> HashMap<usize, AnyPart<'_>> {
+fn by_address(shard: &Shard) -> HashMap<usize, PartRef<'_>> {
     shard.parts().map(|part| (address(part), part)).collect()
 }
 
@@ -117,15 +117,15 @@ pub(crate) fn follow<'a>(replaced: &mut [Replaced], shard: &Shard, address_of: i
     for replaced in replaced.iter_mut().filter(|replaced| !there.contains_key(&address(replaced.part.part()))) {
         let (namespace, key) = address_of(replaced.row);
         let Ok(Some((part, at))) = shard.newest(namespace, key, Lost::Fails) else { continue };
-        if part.dead_lsn(at).is_ok_and(|dead_lsn| dead_lsn == ALIVE) {
-            (replaced.part, replaced.at) = (PartHandle::of(part), at);
+        if part.deleted_lsn(at).is_ok_and(|deleted_lsn| deleted_lsn == ALIVE) {
+            (replaced.part, replaced.at) = (Part::of(part), at);
         }
     }
 }
 
 impl Ingested {
     /// Opens what a frame of the log names.
-    pub fn open(storage: &dyn Storage, keys: &StoreKeys, first_lsn: Lsn, body: &Body) -> Result<Option<Arc<Self>>> {
+    pub fn open(storage: &dyn Storage, keys: &StoreIdentity, first_lsn: Lsn, body: &Body) -> Result<Option<Arc<Self>>> {
         if body.files.is_empty() {
             return Ok(None);
         }
@@ -135,7 +135,7 @@ impl Ingested {
             let entry =
                 SegmentEntry::decode(bytes, form).map_err(|malformed| malformed.in_file("an import in the log", 0))?;
             entry.check_ignorable("an import in the log")?;
-            if entry.lsn_base != first_lsn || entry.dead_generation != 0 {
+            if entry.lsn_base != first_lsn || entry.tombstone_generation != 0 {
                 let why = format!("segment {:016x} is not one of the import at LSN {first_lsn}", entry.file_id);
                 return Err(Error::new(ErrorKind::Corrupt, why));
             }
@@ -153,9 +153,9 @@ impl Ingested {
     }
 
     /// The state that a row of the files gives its key.
-    pub fn find(&self, namespace: &Namespace, key: &str) -> Result<Option<Current>> {
+    pub fn find(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         for file in &self.files {
-            let part = AnyPart::Sealed(&file.part);
+            let part = PartRef::Segment(&file.part);
             if let Some(row) = part.find(namespace.encoded(), key)? {
                 return part.current(row).map(Some);
             }
@@ -164,7 +164,7 @@ impl Ingested {
     }
 
     /// Adds the files to the shards that have not got them yet; see [`apply`](crate::shard::apply).
-    pub fn apply(&self, view: &mut View, covered: impl Fn(usize) -> Lsn) -> Result<()> {
+    pub fn apply(&self, view: &mut ReadView, covered: impl Fn(usize) -> Lsn) -> Result<()> {
         for file in &self.files {
             let entry = &file.part.entry;
             let index = view.shard_of(&entry.extent.lower);
@@ -178,7 +178,7 @@ impl Ingested {
             }
             let known = shard.segments.iter().find(|part| part.entry.file_id == entry.file_id).cloned();
             let part = known.clone().unwrap_or_else(|| Arc::clone(&file.part));
-            kill_older(shard, &part, &file.older).map_err(|error| {
+            delete_older(shard, &part, &file.older).map_err(|error| {
                 let remedy = "an import that is not checkpointed yet needs all of its files; restore the file";
                 error.with_kind(ErrorKind::Corrupt).context(remedy)
             })?;
@@ -192,14 +192,14 @@ impl Ingested {
     }
 }
 
-/// Kills what the rows of `part` replace in the shard.
-fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
+/// Deletes what the rows of `part` replace in the shard.
+fn delete_older(shard: &Shard, part: &SharedSegment, older: &Older) -> Result<()> {
     let segment = part.segment()?;
     match older {
         Older::Unknown => (0..segment.namespaces()).try_for_each(|number| {
             let namespace = segment.namespace(number)?;
             let rows = segment.namespace_rows(number)?;
-            { rows }.try_for_each(|row| kill_other_version(shard, part, row, namespace, segment.key(row)?))
+            { rows }.try_for_each(|row| delete_other_version(shard, part, row, namespace, segment.key(row)?))
         }),
         Older::Known { replaced, unsure } => {
             let there = by_address(shard);
@@ -208,36 +208,36 @@ fn kill_older(shard: &Shard, part: &SharedPart, older: &Older) -> Result<()> {
             for replaced in replaced.iter().filter(|replaced| !unsure_rows.contains(&replaced.row)) {
                 match there.get(&address(replaced.part.part())) {
                     // The part that is there now writes the death down.
-                    Some(part) => part.kill(replaced.at, segment.lsn(replaced.row)?),
+                    Some(part) => part.delete(replaced.at, segment.lsn(replaced.row)?),
                     None => drop(rows.insert(replaced.row)),
                 }
             }
             rows.into_iter().try_for_each(|row| {
                 let namespace = segment.namespace(segment.namespace_of(row)?)?;
-                kill_other_version(shard, part, row, namespace, segment.key(row)?)
+                delete_other_version(shard, part, row, namespace, segment.key(row)?)
             })
         }
     }
 }
 
-/// Kills the version of a key that a row of `part` replaces; the row is born dead where a newer version is known.
-fn kill_other_version(shard: &Shard, part: &SharedPart, row: u32, namespace: &[u8], key: &str) -> Result<()> {
+/// Deletes the version of a key that a row of `part` replaces; the row is born dead where a newer version is known.
+fn delete_other_version(shard: &Shard, part: &SharedSegment, row: u32, namespace: &[u8], key: &str) -> Result<()> {
     let lsn = part.segment()?.lsn(row)?;
     let replaces = shard.segments.iter().filter(|other| other.is_lost() && other.may_hold(namespace));
     replaces.for_each(|lost| lost.missed.keep(lsn, &deletion(namespace, key)));
-    for other in shard.parts().filter(|other| !other.is_lost() && address(*other) != address(AnyPart::Sealed(part))) {
+    for other in shard.parts().filter(|other| !other.is_lost() && address(*other) != address(PartRef::Segment(part))) {
         let met = (|| -> Result<()> {
             let Some(found) = other.find(namespace, key)? else { return Ok(()) };
             let theirs = other.lsn(found)?;
             if theirs > lsn {
-                AnyPart::Sealed(part).kill(row, theirs);
-            } else if other.dead_lsn(found)? == ALIVE {
-                other.kill(found, lsn);
+                PartRef::Segment(part).delete(row, theirs);
+            } else if other.deleted_lsn(found)? == ALIVE {
+                other.delete(found, lsn);
             }
             Ok(())
         })();
         match (met, other) {
-            (Err(error), AnyPart::Sealed(other)) if error.kind() == ErrorKind::Damaged => {
+            (Err(error), PartRef::Segment(other)) if error.kind() == ErrorKind::Damaged => {
                 other.lose(&error);
                 other.missed.keep(lsn, &deletion(namespace, key));
             }
@@ -254,12 +254,12 @@ fn deletion(namespace: &[u8], key: &str) -> Operation {
 
 /// What was written since a moment: what an import under way has to look at again.
 #[derive(Default)]
-pub(crate) struct Watch {
+pub(crate) struct ConflictSet {
     keys: HashSet<(Namespace, Box<str>)>,
     intervals: Vec<Interval>,
 }
 
-impl Watch {
+impl ConflictSet {
     /// Notes an operation.
     pub fn note(&mut self, operation: &Operation) {
         match (operation.address(), operation) {

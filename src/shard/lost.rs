@@ -3,20 +3,20 @@
 //! Invariants:
 //! * A lost part keeps every operation that concerns it (`missed.rs`) until it gets them: when the store is opened with a file that can be
 //!   read again, or when whoever gives up the damaged rows rewrites the others.
-//! * Deaths that a part got before it was lost are its own and are written down like those of any other.
+//! * Tombstones that a part got before it was lost are its own and are written down like those of any other.
 
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
-use crate::segment::dead::Touch;
 use crate::segment::side_file::SideFile;
+use crate::segment::tombstones::Touch;
 use crate::shard::missed::{Fate, Missed};
-use crate::shard::part::{SealedPart, SharedPart};
-use crate::shard::{AnyPart, Shard};
+use crate::shard::part::{SegmentPart, SharedSegment};
+use crate::shard::part_ref::PartRef;
 use crate::storage::Storage;
 
-impl SealedPart {
+impl SegmentPart {
     /// From now on the part serves nothing.
     pub fn lose(&self, why: &Error) {
         let remedy =
@@ -24,17 +24,12 @@ impl SealedPart {
         let _ = self.lost.set(format!("a write could not be replayed into it ({why}); {remedy}"));
     }
 
-    /// Whether the part serves nothing any more.
-    pub fn is_lost(&self) -> bool {
-        self.lost.get().is_some()
-    }
-
     /// Whether an operation finds its target hidden behind damage, and the part is not lost yet.
     pub fn hides(self: &Arc<Self>, operation: &Operation) -> bool {
         let outcome = match operation {
             Operation::DeleteRange { interval } => self.rows_in(interval).map(drop),
             _ => operation.address().map_or(Ok(()), |(namespace, key)| {
-                let part = AnyPart::Sealed(self);
+                let part = PartRef::Segment(self);
                 part.find(namespace.encoded(), key)?.map_or(Ok(()), |row| part.lsn(row).map(drop))
             }),
         };
@@ -42,7 +37,7 @@ impl SealedPart {
     }
 
     /// Whether rows that the operation concerns may lie in the part.
-    fn may_hold_any(&self, operation: &Operation) -> bool {
+    pub(super) fn may_hold_any(&self, operation: &Operation) -> bool {
         match (operation, operation.address()) {
             (Operation::DeleteRange { interval }, _) => self.covers(interval),
             (_, Some((namespace, _))) => self.may_hold(namespace.encoded()),
@@ -63,7 +58,7 @@ impl SealedPart {
 }
 
 /// Opens what a part of a manifest missed, if it missed something: it gets it now, or goes on being lost.
-pub(super) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: SealedPart) -> Result<SharedPart> {
+pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: SegmentPart) -> Result<SharedSegment> {
     if part.entry.missed.is_empty() {
         return Ok(Arc::new(part));
     }
@@ -99,36 +94,27 @@ pub(crate) fn read_missed(storage: &dyn Storage, store_id: u64, file_id: u64) ->
 }
 
 /// Does to a part what an operation of this LSN does to the rows that it holds. Again it changes nothing.
-pub(super) fn give(part: &SharedPart, lsn: Lsn, operation: &Operation) -> Result<()> {
-    let part = AnyPart::Sealed(part);
+pub(crate) fn give(part: &SharedSegment, lsn: Lsn, operation: &Operation) -> Result<()> {
+    let part = PartRef::Segment(part);
     let Some((namespace, key)) = operation.address() else {
         let Operation::DeleteRange { interval } = operation else { return Ok(()) };
-        return part.kill_range(interval, lsn);
+        return part.delete_range(interval, lsn);
     };
     let Some(row) = part.find(namespace.encoded(), key)? else { return Ok(()) };
     match *operation {
         Operation::Touch { version, expires_at, .. } if part.lsn(row)? == version => {
             part.touch(Touch { row, expires_at, lsn });
         }
-        Operation::Put(_) | Operation::Delete { .. } if part.lsn(row)? < lsn => part.kill(row, lsn),
+        Operation::Put(_) | Operation::Delete { .. } if part.lsn(row)? < lsn => part.delete(row, lsn),
         _ => {}
     }
     Ok(())
 }
 
-impl Shard {
-    /// Keeps an operation for each lost part that it concerns.
-    pub(super) fn keep_for_lost(&self, lsn: Lsn, operation: &Operation) {
-        for part in self.segments.iter().filter(|part| part.is_lost() && part.may_hold_any(operation)) {
-            part.missed.keep(lsn, operation);
-        }
-    }
-}
-
-impl SealedPart {
+impl SegmentPart {
     /// The same part, which nothing can be read from.
     fn unreadable(self, error: Error) -> Self {
         let entry = self.entry.clone();
-        Self::new(entry, Err(error.with_kind(ErrorKind::Damaged)), crate::segment::dead::Deaths::new(0))
+        Self::new(entry, Err(error.with_kind(ErrorKind::Damaged)), crate::segment::tombstones::Tombstones::new(0))
     }
 }

@@ -1,7 +1,7 @@
 //! What a damaged segment missed: operations that concerned it while nothing could be looked up in it.
 //!
 //! Invariants:
-//! * An operation that a part cannot take is here before the View with it is published, and in a file that the manifest names before a
+//! * An operation that a part cannot take is here before the read view with it is published, and in a file that the manifest names before a
 //!   checkpoint passes it. So the log need not be kept for a damaged part, and a restored file catches up when it is opened.
 //! * Of a key the newest delete is kept, and the newest touch above it: memory and file grow with what was concerned, not with time.
 //! * Keeping an operation twice, or giving it to a part twice, changes nothing.
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::record::{Lsn, Operation};
-use crate::segment::derived::DerivedFile;
+use crate::segment::derived::codes::DerivedFile;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::{Interval, Namespace};
 use crate::wal::{decode_operations, encode_operation};

@@ -1,4 +1,4 @@
-//! What a merge of a sealed part would cost and free, in numbers.
+//! What a merge of a segment would cost and free, in numbers.
 //!
 //! Invariants:
 //! * Dead bytes of blob files are counted from the rows that live: again when rows have died since, never while somebody waits
@@ -7,28 +7,14 @@
 use crate::compact::SegmentStats;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::ALIVE;
-use crate::segment::layout::blob_name;
-use crate::shard::part::SealedPart;
-use crate::sync::Mutex;
+use crate::segment::truth::layout::blob_name;
+use crate::shard::part::{BlobBytes, SegmentPart};
 
-/// The values in the blob files of a part, in bytes as stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BlobBytes {
-    pub all: u64,
-    pub dead: u64,
-    /// Of these, beside a living value that cannot be read: no merge frees them.
-    pub stuck: u64,
-}
-
-/// The last count, and the number of dead rows that it was made with.
-#[derive(Default)]
-pub(super) struct BlobCount(Mutex<Option<(u64, BlobBytes)>>);
-
-impl SealedPart {
+impl SegmentPart {
     /// The values in the part's blob files; nothing where it cannot be read.
     pub fn blob_bytes(&self) -> BlobBytes {
-        let dead_rows = self.deaths.dead_rows();
-        let mut last = self.blob_count.0.lock();
+        let dead_rows = self.tombstones.dead_rows();
+        let mut last = self.blob_count.lock();
         match *last {
             Some((then, bytes)) if then == dead_rows => bytes,
             _ => {
@@ -44,7 +30,7 @@ impl SealedPart {
             return Ok(BlobBytes::default());
         }
         let segment = self.segment()?;
-        let live = segment.live_blob_bytes(|row| self.deaths.dead_lsn(row) == ALIVE)?;
+        let live = segment.live_blob_bytes(|row| self.tombstones.deleted_lsn(row) == ALIVE)?;
         let mut bytes = BlobBytes::default();
         for (blob, live) in segment.blobs()?.iter().zip(live.into_iter().chain(std::iter::repeat(0))) {
             let all = blob.file.value_bytes;
@@ -79,7 +65,7 @@ impl SealedPart {
         SegmentStats {
             bytes: self.entry.length,
             rows: u64::from(self.entry.rows),
-            dead_rows: self.deaths.dead_rows(),
+            dead_rows: self.tombstones.dead_rows(),
             blob_bytes: all,
             dead_blob_bytes: dead - stuck,
             excluded: self.segment().is_err() || self.is_unmergeable(),

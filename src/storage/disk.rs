@@ -19,7 +19,9 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::directory::{c_name, retry};
-use super::{AlignedBytes, Clock, Hot, Map, ReadMode, Storage, StorageFile, check_name, directory, done_in_part, lock};
+use super::{
+    AlignedBytes, Clock, CodeResidency, Map, ReadMode, Storage, StorageFile, check_name, directory, done_in_part, forks,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One directory of a file system.
@@ -29,7 +31,7 @@ pub struct DiskStorage {
     pub(super) directory: File,
     identity: (u64, u64),
     read_mode: ReadMode,
-    hot: Hot,
+    hot: CodeResidency,
     /// False for a private directory that nobody will look for after a crash.
     syncs: bool,
 }
@@ -40,7 +42,7 @@ impl DiskStorage {
         if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
             return Err(Error::invalid("the path of a store must not be empty or contain NUL"));
         }
-        lock::watch_forks()?;
+        forks::watch_forks()?;
         let directory = match open_directory(path) {
             Err(error) if create && error.kind() == io::ErrorKind::NotFound => {
                 create_directory(path).map_err(|error| refused(path, error))?;
@@ -51,12 +53,19 @@ impl DiskStorage {
         let directory = directory.map_err(|error| refused(path, error))?;
         let about = directory.metadata().map_err(|error| refused(path, error))?;
         let path = std::fs::canonicalize(path).map_err(|error| refused(path, error))?;
-        Ok(Self { path, directory, identity: (about.dev(), about.ino()), read_mode, hot: Hot::Map, syncs: true })
+        Ok(Self {
+            path,
+            directory,
+            identity: (about.dev(), about.ino()),
+            read_mode,
+            hot: CodeResidency::PageCache,
+            syncs: true,
+        })
     }
 
     /// The same directory, whose hot files are read as `hot` says.
     #[must_use]
-    pub fn with_hot(self, hot: Hot) -> Self {
+    pub fn with_hot(self, hot: CodeResidency) -> Self {
         Self { hot, ..self }
     }
 
@@ -163,7 +172,7 @@ impl Storage for DiskStorage {
     }
 
     fn map_hot(&self, name: &str) -> Result<Map> {
-        if self.hot == Hot::Copy {
+        if self.hot == CodeResidency::HugePages {
             let (file, length) = self.open_regular(name, libc::O_RDONLY)?;
             // A copy of less would waste most of its page.
             if length < crate::storage::HUGE_PAGE as u64 {

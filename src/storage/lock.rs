@@ -6,129 +6,26 @@
 //! its process and is never stale.
 //!
 //! Invariants:
-//! * A lock belongs to the open file, which a forked child shares. The child closes its copies before `fork` returns in it,
-//!   so a child neither keeps the lock when the parent is gone nor gives it up while the parent works.
-//! * Between opening either of the two and entering its descriptor in the table no fork has begun: otherwise it is closed
-//!   and opened again, before it is locked. So no child has a copy that the table does not know.
-//! * The fork handlers touch atomics and call close(2), nothing else: in the child of a process with threads no more is allowed.
-//! * What has threads is made anew in a child, which waits for nothing that a thread of the parent was doing when it forked.
 //! * The directory's lock has a descriptor of its own: files are found through another one, which a child may keep.
+//! * A child has neither lock (`forks.rs`).
 //! * A lock on the directory that the system refuses is an error that names the file system, never a store without it.
-//! * Nobody unlinks `LOCK`, and a child never closes a descriptor by a number that may have a new meaning.
+//! * Nobody unlinks `LOCK`.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::mem::ManuallyDrop;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::Storage;
 use super::directory::{file_system, reopen};
 use super::disk::DiskStorage;
+use super::forks::{Held, hold};
 use crate::error::{Error, ErrorKind, Result};
-// Not those of `crate::sync`: the fork handlers need constant, lock-free statics under every configuration.
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 /// The name of the lock file.
 pub const LOCK: &str = "LOCK";
-/// Stores that one process can have open at a time.
-const STORES: usize = 1024;
-/// Each of them holds its directory and the file in it.
-const SLOTS: usize = 2 * STORES;
 const POLL: Duration = Duration::from_millis(5);
-const EMPTY: i32 = -1;
-
-static FORK_GENERATION: AtomicU64 = AtomicU64::new(0);
-static FORKS_BEGUN: AtomicU64 = AtomicU64::new(0);
-static FORKS_DONE: AtomicU64 = AtomicU64::new(0);
-static DESCRIPTORS: [AtomicI32; SLOTS] = [const { AtomicI32::new(EMPTY) }; SLOTS];
-
-/// How many forks lie between this process and the one that first opened a store. Handles remember it and compare.
-#[inline]
-pub fn fork_generation() -> u64 {
-    FORK_GENERATION.load(Ordering::Relaxed)
-}
-
-/// A value that a forked child must not share with its parent, whose threads it does not have: one for each process, made when
-/// it is first needed and never dropped. No lock, since a child would wait for ever for one that was held during the fork.
-pub(crate) struct PerProcess<T: 'static> {
-    newest: AtomicPtr<Made<T>>,
-}
-
-struct Made<T> {
-    generation: u64,
-    value: T,
-}
-
-impl<T: Send + Sync> PerProcess<T> {
-    pub const fn new() -> Self {
-        Self { newest: AtomicPtr::new(std::ptr::null_mut()) }
-    }
-
-    /// The value of this process, if there is one yet.
-    pub fn get(&'static self) -> Option<&'static T> {
-        // SAFETY: the pointer is null or was leaked from a box by `get_or_set`, so it is aligned and valid for ever; nobody
-        // changes what it points to, and the acquiring load sees it whole.
-        let made = unsafe { self.newest.load(Ordering::Acquire).as_ref() }?;
-        (made.generation == fork_generation()).then_some(&made.value)
-    }
-
-    /// The value of this process, which is `value` if there is none yet.
-    pub fn get_or_set(&'static self, value: T) -> &'static T {
-        let before = self.newest.load(Ordering::Acquire);
-        if let Some(there) = self.get() {
-            return there;
-        }
-        let mine = Box::into_raw(Box::new(Made { generation: fork_generation(), value }));
-        match self.newest.compare_exchange(before, mine, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: `mine` comes from a box that is never freed from here on, so it is valid for ever.
-            Ok(_) => unsafe { &(*mine).value },
-            Err(there) => {
-                // SAFETY: `mine` comes from a box and was not published, so it is ours alone; `there` was published by another
-                // thread of this process, so it is valid for ever.
-                unsafe {
-                    drop(Box::from_raw(mine));
-                    &(*there).value
-                }
-            }
-        }
-    }
-}
-
-/// Registers the fork handlers, once per process and its descendants.
-pub(super) fn watch_forks() -> Result<()> {
-    static REGISTERED: OnceLock<i32> = OnceLock::new();
-    let code = *REGISTERED.get_or_init(|| {
-        // SAFETY: the handlers are functions that live as long as the program, take nothing, and call only what is allowed after a fork.
-        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) }
-    });
-    if code == 0 { Ok(()) } else { Err(Error::io("the process", "watch forks of", io::Error::from_raw_os_error(code))) }
-}
-
-extern "C" fn before_fork() {
-    FORKS_BEGUN.fetch_add(1, Ordering::SeqCst);
-}
-
-extern "C" fn after_fork_in_parent() {
-    FORKS_DONE.fetch_add(1, Ordering::SeqCst);
-}
-
-extern "C" fn after_fork_in_child() {
-    FORK_GENERATION.fetch_add(1, Ordering::SeqCst);
-    // Forks that other threads of the parent had begun are not going on here.
-    FORKS_DONE.store(FORKS_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
-    for slot in &DESCRIPTORS {
-        let descriptor = slot.swap(EMPTY, Ordering::SeqCst);
-        if descriptor != EMPTY {
-            // SAFETY: the table holds only descriptors that a `DirectoryLock` of the parent owns; the child's copy has no other
-            // user, because its guard sees the new generation and no longer touches the number.
-            unsafe { libc::close(descriptor) };
-        }
-    }
-}
 
 /// The right to write to a directory, until dropped.
 ///
@@ -139,14 +36,6 @@ extern "C" fn after_fork_in_child() {
 pub struct DirectoryLock {
     file: Held,
     directory: Held,
-}
-
-/// An open file whose copy in a forked child is closed before the child goes on.
-#[derive(Debug)]
-struct Held {
-    file: ManuallyDrop<File>,
-    slot: usize,
-    generation: u64,
 }
 
 impl DiskStorage {
@@ -231,45 +120,11 @@ fn unlockable(path: &str, file_system: &str, error: &io::Error) -> Error {
     Error::new(ErrorKind::Io, message)
 }
 
-/// Opens a file and enters it in the table, again for as long as a fork comes between.
-fn hold(open: impl Fn() -> Result<File>) -> Result<Held> {
-    loop {
-        let generation = fork_generation();
-        let forks = FORKS_BEGUN.load(Ordering::SeqCst);
-        if FORKS_DONE.load(Ordering::SeqCst) == forks {
-            let file = open()?;
-            let descriptor = file.as_raw_fd();
-            let take =
-                |slot: &AtomicI32| slot.compare_exchange(EMPTY, descriptor, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-            let Some(slot) = DESCRIPTORS.iter().position(take) else {
-                let message = format!("this process has {STORES} stores open; close some");
-                return Err(Error::new(ErrorKind::Locked, message));
-            };
-            let held = Held { file: ManuallyDrop::new(file), slot, generation };
-            if FORKS_BEGUN.load(Ordering::SeqCst) == forks {
-                return Ok(held);
-            }
-        }
-        std::thread::yield_now();
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // In a forked child the copy is closed already, and its number may belong to another file by now.
-        if self.generation != fork_generation() {
-            return;
-        }
-        // Unlocking comes first: it frees the directory even while a child has a copy that it could not know of.
-        let _ = self.file.unlock();
-        DESCRIPTORS[self.slot].store(EMPTY, Ordering::SeqCst);
-        // SAFETY: the file is dropped only here, in the drop of its only owner.
-        unsafe { ManuallyDrop::drop(&mut self.file) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::super::forks::{PerProcess, fork_generation, watch_forks};
     use super::*;
 
     #[test]

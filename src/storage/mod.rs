@@ -11,6 +11,7 @@
 
 mod directory;
 pub mod disk;
+pub mod forks;
 pub mod lock;
 pub mod sim;
 #[cfg(test)]
@@ -34,12 +35,12 @@ pub enum ReadMode {
 
 /// Where the files lie that searches read all over: codes and graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Hot {
+pub enum CodeResidency {
     /// In the page cache, as everything else: nothing is read before it is needed, and other processes share it.
     #[default]
-    Map,
+    PageCache,
     /// Copied into memory of this process, in huge pages where the system has them, when their segment is opened.
-    Copy,
+    HugePages,
 }
 
 /// Refuses what is not a flat name, so that no name leads out of the directory.
@@ -63,7 +64,7 @@ pub trait Storage: Send + Sync + 'static {
     fn open(&self, name: &str) -> Result<Box<dyn StorageFile>>;
     /// The whole file, unchanging, 64-byte aligned.
     fn map(&self, name: &str) -> Result<Map>;
-    /// The same for a file that searches read all over: [`Hot`] says how.
+    /// The same for a file that searches read all over: [`CodeResidency`] says how.
     fn map_hot(&self, name: &str) -> Result<Map> {
         self.map(name)
     }

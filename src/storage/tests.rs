@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::disk::{DiskStorage, SystemClock};
 use super::sim::{SimClock, SimStorage};
-use super::{Clock, Hot, Map, ReadMode, Storage};
+use super::{Clock, CodeResidency, Map, ReadMode, Storage};
 use crate::error::ErrorKind;
 
 fn each_storage(test: impl Fn(&dyn Storage)) {
@@ -14,7 +14,11 @@ fn each_storage(test: impl Fn(&dyn Storage)) {
     for (name, mode) in [("map", ReadMode::Map), ("heap", ReadMode::Heap)] {
         test(&DiskStorage::open(&directory.path().join(name), true, mode).unwrap());
     }
-    test(&DiskStorage::open(&directory.path().join("hot"), true, ReadMode::Map).unwrap().with_hot(Hot::Copy));
+    test(
+        &DiskStorage::open(&directory.path().join("hot"), true, ReadMode::Map)
+            .unwrap()
+            .with_hot(CodeResidency::HugePages),
+    );
     test(&SimStorage::new(1));
 }
 
@@ -197,11 +201,11 @@ fn clocks_move() {
 #[test]
 fn hot_files_are_copied_into_huge_pages_on_request_and_nothing_else_is() {
     let root = tempfile::tempdir().unwrap();
-    let storage = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap().with_hot(Hot::Copy);
+    let storage = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap().with_hot(CodeResidency::HugePages);
     let bytes = pattern(3 << 20);
     fill(&storage, "a", &bytes);
     let map = storage.map_hot("a").unwrap();
     assert!(matches!(map, Map::Pages { .. }) && *map == *bytes && (map.as_ptr() as usize).is_multiple_of(2 << 20));
     assert!(matches!(storage.map("a").unwrap(), Map::Mapped(_)));
-    assert!(matches!(storage.with_hot(Hot::Map).map_hot("a").unwrap(), Map::Mapped(_)));
+    assert!(matches!(storage.with_hot(CodeResidency::PageCache).map_hot("a").unwrap(), Map::Mapped(_)));
 }

@@ -6,13 +6,12 @@
 
 use std::collections::HashMap;
 
+use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, Limit, Result};
-use crate::record::operation_hash;
-use crate::segment::layout::StoreKeys;
-use crate::shard::decide::{Write, Written};
-use crate::shard::operation_ids::OperationId;
+use crate::record::{Write, Written, operation_hash};
+use crate::segment::truth::layout::StoreIdentity;
 use crate::store::write::{Put, bytes_of, delete};
-use crate::types::{Condition, Namespace, Version, limits, own_namespace};
+use crate::types::{Condition, Namespace, Version, limits, system_namespace};
 
 /// What a batch did for one of its operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +65,7 @@ impl Batch {
     }
 
     /// Keeps the JSON object `json` as the progress of an import of `source`, in the same all or nothing.
-    pub fn import_mark(&mut self, source: &str, json: &str) -> &mut Self {
+    pub fn import_checkpoint(&mut self, source: &str, json: &str) -> &mut Self {
         self.marks.push((source.to_owned(), json.to_owned()));
         self
     }
@@ -104,7 +103,7 @@ impl Batch {
     }
 
     /// Checks everything. Returns the writes, and for each operation the position of its write (`None`: superseded).
-    pub(super) fn into_writes(self, keys: &StoreKeys) -> Result<(Vec<Write>, Vec<Option<usize>>)> {
+    pub(super) fn into_writes(self, keys: &StoreIdentity) -> Result<(Vec<Write>, Vec<Option<usize>>)> {
         let count = self.entries.len() + self.marks.len();
         if count > limits::BATCH_OPERATIONS {
             return Err(Error::limit(
@@ -117,7 +116,7 @@ impl Batch {
         let mut writes = self.entries.into_iter().map(|entry| entry.into_write(keys)).collect::<Result<Vec<_>>>()?;
         let operations = writes.len();
         for (source, json) in self.marks {
-            writes.push(Put::new(&own_namespace("import"), source, json).into_write(keys)?);
+            writes.push(Put::new(&system_namespace("import"), source, json).into_write(keys)?);
         }
         let bytes: usize = writes.iter().map(bytes_of).sum();
         if bytes > limits::BATCH_BYTES {
@@ -129,7 +128,7 @@ impl Batch {
 }
 
 impl Entry {
-    fn into_write(self, keys: &StoreKeys) -> Result<Write> {
+    fn into_write(self, keys: &StoreIdentity) -> Result<Write> {
         match self {
             Self::Put(put) => put.into_write(keys),
             Self::Delete { namespace, key, condition } => delete(&namespace, &key, condition),

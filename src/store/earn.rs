@@ -1,35 +1,35 @@
-//! What scans earn: each one of many vectors that a walk would have been cheaper for counts towards a graph of its scope.
+//! What flat searches earn: each one of many vectors that a graph search would have been cheaper for counts towards a graph of its scope.
 //!
 //! Invariants:
 //! * Scans of small scopes cost a comparison here and nothing else, and never cause a graph.
 //! * What is counted follows from counts and costs, never from a clock.
 
 use crate::compact::graphs::{build_estimate_ns, vectors_of};
-use crate::query::Query;
-use crate::segment::graph_scope::GraphScope;
-use crate::segment::plan::Costs;
-use crate::segment::walk_plan::{Walks, visits};
-use crate::shard::AnyPart;
-use crate::shard::accounts::Scanned;
-use crate::shard::engine::Engine;
+use crate::engine::Engine;
+use crate::engine::graph_credit::Scanned;
+use crate::search::graph_plan::{GraphSearches, visits};
+use crate::search::plan::Costs;
+use crate::segment::derived::graph_scope::GraphScope;
+use crate::shard::PartRef;
+use crate::store::query::Query;
 use crate::store::read::{Portion, PortionRows};
 
-/// Candidates that a walk keeps for each result, as a guess; the table of a graph that is not there cannot be asked.
+/// Candidates that a graph search keeps for each result, as a guess; the table of a graph that is not there cannot be asked.
 const EF_PER_RESULT: usize = 4;
 /// Candidates for each result that passes a filter, as a guess.
 const TRIED_PER_PASSED: usize = 4;
 const EF_MIN: usize = 64;
 
-/// Counts the scan of `scanned` rows of a portion.
-pub(super) fn count_scan(
+/// Counts the flat search of `scanned` rows of a portion.
+pub(super) fn credit_flat_search(
     engine: &Engine,
     query: &Query,
-    walks: &Walks,
+    graph_searches: &GraphSearches,
     portion: &Portion<'_>,
     scanned: usize,
     limit: usize,
 ) {
-    let (AnyPart::Sealed(part), PortionRows::Range(rows)) = (portion.part, &portion.rows) else { return };
+    let (PartRef::Segment(part), PortionRows::Range(rows)) = (portion.part, &portion.rows) else { return };
     let Ok(segment) = part.segment() else { return };
     let most = scanned.saturating_mul(segment.header().row_vectors_max as usize);
     if most < engine.tuning.earn_rows as usize {
@@ -44,8 +44,8 @@ pub(super) fn count_scan(
     let costs = Costs::of_dims(segment.dims());
     let tried = if query.filter.is_some() { TRIED_PER_PASSED } else { 1 };
     let ef = limit.saturating_mul(EF_PER_RESULT * tried).max(EF_MIN);
-    let scan = vectors as f64 * scanned as f64 / rows.len().max(1) as f64 * costs.scan_ns * walks.scan_weight;
-    let saved = scan - visits(ef, vectors) * costs.visit_ns;
+    let flat = vectors as f64 * scanned as f64 / rows.len().max(1) as f64 * costs.flat_ns * graph_searches.flat_weight;
+    let saved = flat - visits(ef, vectors) * costs.visit_ns;
     if saved <= 0.0 {
         return;
     }

@@ -13,26 +13,17 @@
 use std::collections::HashMap;
 
 use crate::error::{ErrorKind, Result};
-use crate::record::{TextHash, text_hash};
-use crate::shard::View;
-use crate::shard::decide::Write;
+use crate::record::{TextHash, Write, text_hash};
+use crate::shard::ReadView;
 use crate::shard::embeddings::Known;
 use crate::store::Store;
+use crate::store::read::TextPlace;
 use crate::store::snapshot::Moment;
 use crate::sync::Mutex;
-use crate::types::{Interval, Namespace};
+use crate::types::Interval;
 
 /// Longer addresses are not worth their memory.
 const ADDRESS_BYTES_MAX: usize = 1 << 10;
-
-/// Where a text was last seen.
-#[derive(Clone)]
-pub(super) struct TextPlace {
-    pub namespace: Namespace,
-    pub key: Box<str>,
-    /// The vector's number among those of its item.
-    pub vector: u32,
-}
 
 /// The map of one open store.
 pub(super) struct Embeddings {
@@ -87,7 +78,7 @@ impl Embeddings {
     }
 
     /// Where each text was last seen.
-    fn find(&self, view: &View, hashes: &[TextHash]) -> Result<Vec<Option<TextPlace>>> {
+    fn find(&self, view: &ReadView, hashes: &[TextHash]) -> Result<Vec<Option<TextPlace>>> {
         let mut places = self.places.lock();
         if !places.is_complete {
             places.look_through(view)?;
@@ -118,7 +109,7 @@ impl Places {
     }
 
     /// Adds what a view shows, as far as there is room. What is damaged is not known.
-    fn look_through(&mut self, view: &View) -> Result<()> {
+    fn look_through(&mut self, view: &ReadView) -> Result<()> {
         let room = self.half.saturating_sub(self.older.len());
         let (newer, older) = (&self.newer, &mut self.older);
         let most = older.len() + room;
@@ -130,7 +121,7 @@ impl Places {
             older.len() < most
         };
         for part in view.shards.iter().flat_map(|shard| shard.parts()) {
-            match part.each_known(view.visible, &mut each) {
+            match part.each_known(view.read_lsn, &mut each) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) if error.kind() == ErrorKind::Damaged => {}
@@ -163,6 +154,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Namespace;
     use crate::types::Scope;
 
     fn place(label: &str, key: &str) -> TextPlace {

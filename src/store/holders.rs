@@ -1,11 +1,11 @@
-//! Who keeps a View for longer than a call: snapshots, cursors and listings, and how a purge ends them.
+//! Who keeps a read view for longer than a call: snapshots, cursors and listings, and how a purge ends them.
 //!
 //! Invariants:
-//! * A View that outlives a call lies in the cell of a holder, and every cell with a View in it is registered. An emptied cell
+//! * A read view that outlives a call lies in the cell of a holder, and every cell with a read view in it is registered. An emptied cell
 //!   stays empty.
-//! * A read takes the View out of the cell, so a read under way ends on what it began with.
-//! * Once an end has emptied the cells, an older View finds no cell any more: a holder that is made of one is empty from the start.
-//! * An end waits without a lock, and no View is dropped under one. A forked child takes no lock of this module: its reads fail
+//! * A read takes the read view out of the cell, so a read under way ends on what it began with.
+//! * Once an end has emptied the cells, an older read view finds no cell any more: a holder that is made of one is empty from the start.
+//! * An end waits without a lock, and no read view is dropped under one. A forked child takes no lock of this module: its reads fail
 //!   before, and a holder that goes there leaves the registry alone.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
@@ -17,8 +17,8 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
-use crate::shard::View;
-use crate::storage::lock::fork_generation;
+use crate::shard::ReadView;
+use crate::storage::forks::fork_generation;
 use crate::store::read::SharedView;
 use crate::store::{Handle, Store};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Published};
@@ -90,18 +90,18 @@ type Place = (Instant, u64);
 
 #[derive(Default)]
 struct Registry {
-    /// Those with a View in them, the oldest first.
+    /// Those with a read view in them, the oldest first.
     cells: BTreeMap<Place, Arc<Cell>>,
     made: u64,
-    /// Views with a lower number find no cell any more.
+    /// read views with a lower number find no cell any more.
     oldest_view: u64,
     is_closing: bool,
 }
 
 struct Cell {
     kind: HolderKind,
-    visible: Lsn,
-    /// The View's.
+    read_lsn: Lsn,
+    /// The read view's.
     number: u64,
     view: Mutex<Option<SharedView>>,
     /// Whether an end waits for it.
@@ -128,15 +128,15 @@ impl Default for Holders {
 }
 
 impl Holders {
-    /// A holder of the newest View.
-    pub fn hold_newest(self: &Arc<Self>, newest: &Published<View>, kind: HolderKind) -> Arc<Holder> {
+    /// A holder of the newest read view.
+    pub fn hold_newest(self: &Arc<Self>, newest: &Published<ReadView>, kind: HolderKind) -> Arc<Holder> {
         let mut registry = self.registry.lock();
         // Taken under the lock, so that no end comes between, which would find it older already.
         let view = newest.get();
         self.hold_in(&mut registry, view, kind)
     }
 
-    /// A holder of a View that a read has used, which may have ended meanwhile.
+    /// A holder of a read view that a read has used, which may have ended meanwhile.
     pub fn hold(self: &Arc<Self>, view: &SharedView, kind: HolderKind) -> Arc<Holder> {
         self.hold_in(&mut self.registry.lock(), Arc::clone(view), kind)
     }
@@ -144,12 +144,12 @@ impl Holders {
     fn hold_in(self: &Arc<Self>, registry: &mut Registry, view: SharedView, kind: HolderKind) -> Arc<Holder> {
         let place = (Instant::now(), registry.made);
         registry.made += 1;
-        let (visible, number) = (view.visible, view.number);
+        let (read_lsn, number) = (view.read_lsn, view.number);
         let is_late = number < registry.oldest_view;
-        // The caller has the View too, so that dropping this one frees nothing.
+        // The caller has the read view too, so that dropping this one frees nothing.
         let view = Mutex::new((!is_late).then_some(view));
         let (is_awaited, is_gone) = (AtomicBool::new(false), AtomicBool::new(is_late));
-        let cell = Arc::new(Cell { kind, visible, number, view, is_awaited, is_gone });
+        let cell = Arc::new(Cell { kind, read_lsn, number, view, is_awaited, is_gone });
         if !is_late {
             registry.cells.insert(place, Arc::clone(&cell));
         }
@@ -167,7 +167,7 @@ impl Holders {
         self.ends.load(Ordering::Acquire)
     }
 
-    /// Waits until every holder of a View before the one numbered `number` has gone, for at most `grace`, and empties the others.
+    /// Waits until every holder of a read view before the one numbered `number` has gone, for at most `grace`, and empties the others.
     /// A close ends the wait.
     pub fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
         self.ends.fetch_add(1, Ordering::AcqRel);
@@ -196,7 +196,7 @@ impl Holders {
         let report = |((since, _), cell): &(Place, Arc<Cell>)| EndedHolder {
             kind: cell.kind,
             age_seconds: since.elapsed().as_secs_f64(),
-            visible_lsn: cell.visible,
+            visible_lsn: cell.read_lsn,
         };
         let report = HoldersReport {
             waited_seconds: began.elapsed().as_secs_f64(),
@@ -226,7 +226,7 @@ impl Registry {
 }
 
 impl Holder {
-    /// The View, for one read. The caller has checked that this is the process that opened the store.
+    /// The read view, for one read. The caller has checked that this is the process that opened the store.
     pub fn view(&self) -> Result<SharedView> {
         self.cell.view.lock().clone().ok_or_else(|| {
             let what = match self.cell.kind {
@@ -243,14 +243,14 @@ impl Holder {
         self.cell.is_gone.load(Ordering::Acquire)
     }
 
-    /// Whether this very View is in it.
+    /// Whether this very read view is in it.
     pub fn holds(&self, view: &SharedView) -> bool {
         self.cell.view.lock().as_ref().is_some_and(|held| Arc::ptr_eq(held, view))
     }
 
     /// The last LSN that it shows.
-    pub fn visible(&self) -> Lsn {
-        self.cell.visible
+    pub fn read_lsn(&self) -> Lsn {
+        self.cell.read_lsn
     }
 }
 
@@ -293,17 +293,17 @@ impl Handle {
         self.engine.set_background_error(None);
     }
 
-    /// Ends what keeps a View before the one numbered `number`. No lock is held: a close comes through, and writes go on.
+    /// Ends what keeps a read view before the one numbered `number`. No lock is held: a close comes through, and writes go on.
     pub(super) fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
         let mut report = self.holders.end_before(number, grace);
         report.still_held = self.still_held(number);
         report
     }
 
-    /// What keeps state from before the View numbered `number`, apart from holders. Unmaps what nothing keeps.
+    /// What keeps state from before the read view numbered `number`, apart from holders. Unmaps what nothing keeps.
     fn still_held(&self, number: u64) -> StillHeld {
         let running = self.engine.older_views.uses_before(number);
-        self.worker.bury();
+        self.worker.unmap_retired();
         StillHeld { running, files: self.engine.retired_files() }
     }
 }

@@ -8,10 +8,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::shard::decide::{PutWrite, Write};
+use crate::record::{PutWrite, Write};
 use crate::store::batch::last_of_each_key;
 use crate::store::write::{self, Put, bytes_of};
-use crate::store::{Store, own_namespace};
+use crate::store::{Store, system_namespace};
 use crate::tuning::Tuning;
 use crate::types::Condition;
 
@@ -116,7 +116,7 @@ struct Chunk {
 
 /// Whether a chunk becomes segment files, or is small enough for the log.
 fn takes_files(rows: usize, bytes: usize, tuning: &Tuning) -> bool {
-    rows >= tuning.import_file_rows || bytes >= tuning.active_bytes
+    rows >= tuning.import_file_rows || bytes >= tuning.memtable_bytes
 }
 
 /// One import under way.
@@ -178,7 +178,7 @@ impl Store {
 
     /// How far the import of `source` is, if it was begun with that name.
     pub fn import_progress(&self, source: &str) -> Result<Option<ImportProgress>> {
-        let Some(json) = self.import_mark(source)? else { return Ok(None) };
+        let Some(json) = self.import_checkpoint(source)? else { return Ok(None) };
         serde_json::from_str(&json).map(Some).map_err(|error| {
             Error::invalid(format!(
                 "the mark of the import {source:?} is not one that imports leave ({error}); begin again"
@@ -248,7 +248,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
         if let Some(source) = &self.options.source {
             let json = serde_json::to_string(&progress)
                 .map_err(|error| Error::invalid(format!("the mark cannot be written as JSON: {error}")))?;
-            rows.push(self.at_the_door(Put::new(&own_namespace("import"), source.as_str(), json))?.0);
+            rows.push(self.at_the_door(Put::new(&system_namespace("import"), source.as_str(), json))?.0);
         }
         if !rows.is_empty() {
             let handle = &self.store.handle;
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn large_chunks_take_files() {
-        let tuning = Tuning { import_file_rows: 10, active_bytes: 1_000, ..Tuning::default() };
+        let tuning = Tuning { import_file_rows: 10, memtable_bytes: 1_000, ..Tuning::default() };
         let table = [(0, 0, false), (9, 999, false), (10, 0, true), (1, 1_000, true)];
         for (rows, bytes, files) in table {
             assert_eq!(takes_files(rows, bytes, &tuning), files, "{rows} rows, {bytes} bytes");

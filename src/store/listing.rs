@@ -8,11 +8,11 @@
 
 use crate::error::{Error, Result};
 use crate::filter::Prepared;
-use crate::query::{Answer, Query};
-use crate::segment::listing::{Kind, Sought, newest};
-use crate::shard::{AnyPart, View};
+use crate::search::listing::{Kind, Sought, newest};
+use crate::shard::{PartRef, ReadView};
+use crate::store::query::{Query, SearchResult};
+use crate::store::read::with_part;
 use crate::store::read::{Portion, PortionRows, Reader};
-use crate::store::search::with_part;
 use crate::store::snapshot::{Moment, Snapshot};
 use crate::sync::Mutex;
 use crate::topk::{Listed, Newest, Place};
@@ -44,7 +44,7 @@ struct Found {
     /// Of the whole list, once its end was found.
     length: Option<usize>,
     /// Some part was damaged and passed over.
-    degraded: bool,
+    incomplete: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ struct Start {
     below: Option<Listed>,
 }
 
-/// A portion whose part is found in the View again, so that the View's holder is all that keeps it.
+/// A portion whose part is found in the read view again, so that the read view's holder is all that keeps it.
 struct Kept {
     place: (usize, usize),
     rows: PortionRows,
@@ -67,6 +67,14 @@ impl std::fmt::Debug for Listing {
     }
 }
 
+impl Snapshot {
+    /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector in it is an
+    /// error.
+    pub fn listing(&self, query: Query) -> Result<Listing> {
+        Listing::new(self, query)
+    }
+}
+
 impl Listing {
     pub(super) fn new(snapshot: &Snapshot, query: Query) -> Result<Self> {
         if query.vector.is_some() {
@@ -74,13 +82,13 @@ impl Listing {
         }
         let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
         let snapshot = snapshot.for_a_listing()?;
-        let mut degraded = false;
+        let mut incomplete = false;
         let portions = snapshot.read(|moment| {
-            let portions = moment.reader(&query.options)?.portions(&query.scope.interval(), &mut degraded)?;
+            let portions = moment.reader(&query.options)?.portions(&query.scope.interval(), &mut incomplete)?;
             Ok(portions.into_iter().map(|Portion { place, rows, .. }| Kept { place, rows }).collect())
         })?;
         let starts = vec![Start { offset: 0, below: None }];
-        let found = Mutex::new(Found { starts, chunk: None, places: Vec::new(), length: None, degraded });
+        let found = Mutex::new(Found { starts, chunk: None, places: Vec::new(), length: None, incomplete });
         Ok(Self { snapshot, query, filter, portions, found })
     }
 
@@ -88,28 +96,28 @@ impl Listing {
     ///
     /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found so far is
     /// kept, and the same page may be asked for again. `SnapshotGone` once a purge has ended the listing.
-    pub fn page(&self, offset: usize, limit: usize) -> Result<Answer> {
+    pub fn page(&self, offset: usize, limit: usize) -> Result<SearchResult> {
         self.snapshot.read(|moment| self.page_of(moment, offset, limit))
     }
 
-    fn page_of(&self, moment: Moment<'_>, offset: usize, limit: usize) -> Result<Answer> {
+    fn page_of(&self, moment: Moment<'_>, offset: usize, limit: usize) -> Result<SearchResult> {
         let reader = moment.reader(&self.query.options)?;
         let parts = self.parts(reader.view)?;
-        let mut answer = Answer { hits: Vec::new(), degraded: false, explain: Vec::new() };
+        let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };
         let (mut at, end) = (offset, offset.saturating_add(limit));
         while at < end {
-            let (places, mut degraded) = self.places(&reader, &parts, at, end)?;
+            let (places, mut incomplete) = self.places(&reader, &parts, at, end)?;
             reader.items(
                 |number| parts[number as usize],
                 &places,
                 self.query.scope.namespace(),
                 |(), item| {
-                    let item = reader.tolerate(item, &mut degraded)?;
+                    let item = reader.tolerate(item, &mut incomplete)?;
                     answer.hits.extend(item.map(|item| Hit { score: None, item }));
                     Ok(())
                 },
             )?;
-            answer.degraded |= degraded;
+            answer.incomplete |= incomplete;
             if places.is_empty() {
                 break;
             }
@@ -119,13 +127,13 @@ impl Listing {
         Ok(answer)
     }
 
-    /// The parts of the portions, in the View that the portions were found in.
-    fn parts<'v>(&self, view: &'v View) -> Result<Vec<AnyPart<'v>>> {
+    /// The parts of the portions, in the read view that the portions were found in.
+    fn parts<'v>(&self, view: &'v ReadView) -> Result<Vec<PartRef<'v>>> {
         let part = |portion: &Kept| {
             let (shard, part) = portion.place;
             view.shards.get(shard).and_then(|shard| shard.parts().nth(part))
         };
-        let parts: Option<Vec<AnyPart<'v>>> = self.portions.iter().map(part).collect();
+        let parts: Option<Vec<PartRef<'v>>> = self.portions.iter().map(part).collect();
         parts.ok_or_else(|| Error::invalid("a listing was read in another moment than its own; make a new one"))
     }
 
@@ -133,20 +141,20 @@ impl Listing {
     fn places(
         &self,
         reader: &Reader<'_>,
-        parts: &[AnyPart<'_>],
+        parts: &[PartRef<'_>],
         at: usize,
         end: usize,
     ) -> Result<(Vec<((), Place)>, bool)> {
         let found = &mut *self.found.lock();
         loop {
             if found.length.is_some_and(|length| at >= length) {
-                return Ok((Vec::new(), found.degraded));
+                return Ok((Vec::new(), found.incomplete));
             }
             let chunk = found.starts.partition_point(|start| start.offset <= at) - 1;
             if found.chunk == Some(chunk) {
                 let rest = found.places.get(at - found.starts[chunk].offset..).unwrap_or_default();
                 let places = rest.iter().take(end - at).map(|listed| ((), listed.place));
-                return Ok((places.collect(), found.degraded));
+                return Ok((places.collect(), found.incomplete));
             }
             self.find(reader, parts, found, chunk, end)?;
         }
@@ -156,7 +164,7 @@ impl Listing {
     fn find(
         &self,
         reader: &Reader<'_>,
-        parts: &[AnyPart<'_>],
+        parts: &[PartRef<'_>],
         found: &mut Found,
         chunk: usize,
         end: usize,
@@ -175,9 +183,9 @@ impl Listing {
         for (number, (portion, part)) in self.portions.iter().zip(parts).enumerate() {
             let rows = portion.rows.rows();
             let outcome = with_part!(*part, part => newest(part, number as u32, &rows, &sought, &mut listed));
-            reader.tolerate(outcome, &mut found.degraded)?;
+            reader.tolerate(outcome, &mut found.incomplete)?;
         }
-        found.degraded |= reader.take_skipped();
+        found.incomplete |= reader.take_skipped();
         found.places = listed.into_sorted();
         found.chunk = Some(chunk);
         match found.places.last() {

@@ -18,11 +18,22 @@ impl Store {
     }
 
     /// Returns once everything acknowledged so far survives a power loss.
-    pub fn flush(&self) -> Result<()> {
+    pub fn sync(&self) -> Result<()> {
         let _call = self.handle.calls.read();
         // A touch that finds no room is dropped and counted; that is no reason not to sync what was acknowledged.
         let _ = self.handle.pipeline.flush_touches();
-        self.handle.pipeline.flush()
+        self.handle.pipeline.sync()
+    }
+
+    /// Writes what is in memory to segments, so that an open replays no log, and implies [`Store::sync`]. Writes of other threads go on
+    /// meanwhile; theirs may stay in memory. The background does the same whenever a memtable is full.
+    ///
+    /// Errors: those of [`Store::sync`]; `DiskFull` where there is no room for the segments: what is in memory stays in the log.
+    pub fn flush(&self) -> Result<()> {
+        self.sync()?;
+        let _call = self.handle.calls.read();
+        self.handle.engine.check_writable()?;
+        self.handle.worker.flush_all()
     }
 
     /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no file of the store

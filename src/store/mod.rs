@@ -9,20 +9,21 @@
 mod batch;
 mod earn;
 mod embeddings;
+mod fan_out;
 mod holders;
 mod import;
+mod iterate;
 mod listing;
 mod maintenance;
 mod open;
 mod options;
 mod purge;
+pub(crate) mod query;
 mod read;
 mod salvage;
-mod scored;
 mod search;
 mod snapshot;
 mod stats;
-mod walk;
 mod wreck;
 mod write;
 
@@ -31,14 +32,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::commit::Pipeline;
+use crate::engine::Engine;
+use crate::engine::install::{change_settings, checkpoint_without_reserve, record_end};
+use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
-use crate::shard::decide::{Write, Written};
-use crate::shard::engine::Engine;
-use crate::shard::install::{change_settings, checkpoint_without_reserve, record_end};
-use crate::shard::operation_ids::OperationId;
+use crate::record::{Write, Written};
+use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
 use crate::sync::{Mutex, RwLock};
-use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, own_namespace};
+use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, system_namespace};
 use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
@@ -46,6 +47,7 @@ pub use crate::worker::{CompactReport, GraphBuild, LossReport, LostItem};
 pub use batch::{Batch, WriteResult};
 pub use holders::{EndedHolder, HolderKind, HoldersReport, StillHeld};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
+pub use iterate::{Cursor, IteratePage};
 pub use listing::Listing;
 pub(crate) use open::{open_directory_with, open_with};
 pub use options::Options;
@@ -53,7 +55,6 @@ pub use purge::{PurgeOptions, PurgeReceipt};
 pub use salvage::SalvageReport;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
-pub use walk::{Cursor, ScanPage};
 pub use write::Put;
 
 use embeddings::Embeddings;
@@ -208,31 +209,31 @@ impl Store {
     }
 
     /// Answers a query: by similarity if it has a vector, else newest update first. See [`Query`].
-    pub fn search(&self, query: &Query) -> Result<Answer> {
+    pub fn search(&self, query: &Query) -> Result<SearchResult> {
         self.now(|moment| moment.search(query))
     }
 
     /// Answers several queries, as of one moment, in order.
-    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
         self.now(|moment| moment.search_many(queries))
     }
 
     /// Searches by the vectors of a stored item, which is left out itself. An item without vectors is like nothing.
-    pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
-        self.now(|moment| moment.search_like(namespace, key, query))
+    pub fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
+        self.now(|moment| moment.search_by_item(namespace, key, query))
     }
 
     /// The scope's items, newest update first; a vector in the query is an error. For page after page, see [`Snapshot::listing`].
-    pub fn list(&self, query: &Query) -> Result<Answer> {
+    pub fn list(&self, query: &Query) -> Result<SearchResult> {
         self.now(|moment| moment.list(query))
     }
 
     /// One page of a walk in (namespace, key) order. The first page takes a snapshot, which `after` carries on.
-    pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        let Some(after) = after else { return self.now(|moment| moment.scan(query, None)) };
+    pub fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
+        let Some(after) = after else { return self.now(|moment| moment.iterate(query, None)) };
         self.handle.engine.check_usable()?;
         let view = after.holder.view()?;
-        Moment::new(self, &view).scan(query, Some(after))
+        Moment::new(self, &view).iterate(query, Some(after))
     }
 
     /// The labels of namespaces that hold at least one item, in tuple order.
@@ -245,9 +246,9 @@ impl Store {
         self.now(|moment| moment.count(scope, options))
     }
 
-    /// The JSON that the last [`Batch::import_mark`] of `source` kept.
-    pub fn import_mark(&self, source: &str) -> Result<Option<String>> {
-        let item = self.get(&own_namespace("import"), source)?;
+    /// The JSON that the last [`Batch::import_checkpoint`] of `source` kept.
+    pub fn import_checkpoint(&self, source: &str) -> Result<Option<String>> {
+        let item = self.get(&system_namespace("import"), source)?;
         Ok(item.map(|item| item.value.into()))
     }
 
@@ -261,7 +262,7 @@ impl Store {
     /// It survives a power loss when this returns, in every durability, and is no item: in no read, and outside of batches.
     ///
     /// At most [`limits::SETTINGS`](crate::limits::SETTINGS), each of [`limits::SETTING_BYTES`](crate::limits::SETTING_BYTES).
-    /// Errors: `InvalidInput`, `Limit`, `DiskFull`, `Fenced`, `Io`; nothing has changed then, or, when fenced, nobody knows.
+    /// Errors: `InvalidInput`, `Limit`, `DiskFull`, `Fenced`, `Io`; nothing has changed then, or, when poisoned, nobody knows.
     pub fn set_setting(&self, name: &str, json: Option<&str>) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -301,7 +302,7 @@ impl Store {
 
 impl Handle {
     fn close(&self) -> Result<()> {
-        if crate::storage::lock::fork_generation() != self.engine.fork_generation {
+        if crate::storage::forks::fork_generation() != self.engine.fork_generation {
             return Ok(());
         }
         // Whoever closes a second time is told what became of the first, once that is over.
@@ -316,23 +317,23 @@ impl Handle {
         let _alone = self.calls.write();
         self.worker.join();
         self.engine.clock.reading();
-        if self.engine.check_fence().is_ok() && self.engine.clock.has_unsaved_agreement() {
+        if self.engine.check_poisoned().is_ok() && self.engine.clock.has_unsaved_agreement() {
             // A full disk keeps no store open; the clock is only believed later then.
             let _ = checkpoint_without_reserve(&self.engine);
         }
         let only_read = !self.engine.log.lock().is_started();
-        let recorded = match self.engine.check_fence().and_then(|()| record_end(&self.engine)) {
+        let recorded = match self.engine.check_poisoned().and_then(|()| record_end(&self.engine)) {
             // Everything is durable all the same; only what somebody cuts off later would not be missed.
             Err(error) if error.kind() == ErrorKind::DiskFull => Ok(()),
             // A directory that cannot be written to can be read all the same.
-            Err(_) if only_read && self.engine.check_fence().is_ok() => Ok(()),
+            Err(_) if only_read && self.engine.check_poisoned().is_ok() => Ok(()),
             other => other,
         };
         let closed = {
             let mut log = self.engine.log.lock();
             self.engine
-                .check_fence()
-                .and_then(|()| log.close(&*self.engine.storage).map_err(|error| self.engine.fence(&error)))
+                .check_poisoned()
+                .and_then(|()| log.close(&*self.engine.storage).map_err(|error| self.engine.poison(&error)))
         };
         // Before the directory is let go: the next holder may give these names to files of its own.
         for id in closed.iter().flatten() {

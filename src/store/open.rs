@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use crate::commit::Pipeline;
+use crate::engine::Engine;
+use crate::engine::clock::StoreClock;
+use crate::engine::facts::{Verdict, gather};
+use crate::engine::recover::{add_space, create, recover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, parse_name};
-use crate::shard::clock::StoreClock;
-use crate::shard::engine::Engine;
-use crate::shard::facts::{Verdict, gather};
-use crate::shard::recover::{add_space, create, recover};
 use crate::storage::disk::{DiskStorage, SystemClock};
-use crate::storage::lock::{DirectoryLock, PerProcess};
+use crate::storage::forks::PerProcess;
+use crate::storage::lock::DirectoryLock;
 use crate::storage::{Clock, Storage, disk};
 use crate::store::embeddings::Embeddings;
 use crate::store::options::Options;
@@ -122,7 +123,7 @@ pub(super) fn temporary(options: Options) -> Result<Store> {
     let storage = DiskStorage::open(&path, true, options.read_mode)?.with_hot(options.hot).without_syncs();
     let lock = Some(storage.lock(options.lock_timeout)?);
     let guards = Guards { lock: Mutex::new(lock), temporary: Some(path.clone()) };
-    let options = options.durability(Durability::Bulk).create(true);
+    let options = options.durability(Durability::Manual).create(true);
     start(Arc::new(storage), Arc::new(SystemClock), options, Some(path), guards)
 }
 
@@ -153,8 +154,8 @@ fn start(
             ));
         }
         Verdict::Create => {
-            let cuts: Vec<Vec<u8>> = options.cuts.iter().map(|cut| cut.encoded().to_vec()).collect();
-            create(&*storage, options.space, &cuts)?;
+            let split_keys: Vec<Vec<u8>> = options.split_keys.iter().map(|cut| cut.encoded().to_vec()).collect();
+            create(&*storage, options.space, &split_keys)?;
             facts = gather(&*storage)?;
         }
         Verdict::Open | Verdict::OpenWithoutTail => {
@@ -174,7 +175,7 @@ fn start(
             format!("{} has {found}, not {asked}; open it with the same, or without asking", storage.describe()),
         ));
     }
-    let last_lsn = recovered.view.visible;
+    let last_lsn = recovered.view.read_lsn;
     let clock = StoreClock::new(clock, options.grace(), recovered.clock);
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
     let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));

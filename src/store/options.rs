@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Limit, Result};
-use crate::storage::{Hot, ReadMode};
+use crate::storage::{CodeResidency, ReadMode};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Metric, Namespace, VectorSpace, limits};
 
@@ -22,10 +22,10 @@ pub struct Options {
     /// What was asked for, if anything was.
     pub(crate) clock_grace: Option<Duration>,
     pub(crate) read_mode: ReadMode,
-    pub(crate) hot: Hot,
+    pub(crate) hot: CodeResidency,
     pub(crate) lock_timeout: Duration,
     pub(crate) tuning: Tuning,
-    pub(crate) cuts: Vec<Namespace>,
+    pub(crate) split_keys: Vec<Namespace>,
 }
 
 impl Default for Options {
@@ -46,10 +46,10 @@ impl Options {
             sweep_every: None,
             clock_grace: None,
             read_mode: ReadMode::Map,
-            hot: Hot::Map,
+            hot: CodeResidency::PageCache,
             lock_timeout: Duration::from_secs(5),
             tuning: Tuning::default(),
-            cuts: Vec::new(),
+            split_keys: Vec::new(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Options {
         self
     }
 
-    /// Under [`Durability::Os`]: how long an acknowledged write waits at most until its sync begins, at least 1 ms. A power loss may
+    /// Under [`Durability::Periodic`]: how long an acknowledged write waits at most until its sync begins, at least 1 ms. A power loss may
     /// take the writes of this time and of one sync. Default: 100 ms.
     #[must_use]
     pub fn sync_every(mut self, period: Duration) -> Self {
@@ -106,10 +106,10 @@ impl Options {
         self
     }
 
-    /// Where codes and graphs lie while the store is open. Default: [`Hot::Map`].
+    /// Where codes and graphs lie while the store is open. Default: [`CodeResidency::PageCache`].
     #[must_use]
-    pub fn hot(mut self, hot: Hot) -> Self {
-        self.hot = hot;
+    pub fn code_residency(mut self, residency: CodeResidency) -> Self {
+        self.hot = residency;
         self
     }
 
@@ -129,10 +129,10 @@ impl Options {
 
     /// When the store is created: cut it into shards before each of these namespaces. For tests.
     #[must_use]
-    pub fn shards_at(mut self, cuts: impl IntoIterator<Item = Namespace>) -> Self {
-        self.cuts = cuts.into_iter().collect();
-        self.cuts.sort();
-        self.cuts.dedup();
+    pub fn split_keys(mut self, split_keys: impl IntoIterator<Item = Namespace>) -> Self {
+        self.split_keys = split_keys.into_iter().collect();
+        self.split_keys.sort();
+        self.split_keys.dedup();
         self
     }
 
@@ -161,7 +161,7 @@ impl Options {
         self.durability == other.durability
             && self.read_mode == other.read_mode
             && self.hot == other.hot
-            && (self.durability != Durability::Os || self.sync_every == other.sync_every)
+            && (self.durability != Durability::Periodic || self.sync_every == other.sync_every)
             && other.sweep_every.is_none_or(|period| period == self.sweep_period())
             && other.clock_grace.is_none_or(|span| span == self.grace())
             && (other.space.is_none() || other.space == space)

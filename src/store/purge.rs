@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::query::ReadOptions;
-use crate::shard::decide::Write;
+use crate::record::Write;
+use crate::store::query::ReadOptions;
 use crate::store::{HoldersReport, Store};
 use crate::types::Scope;
 
@@ -121,7 +121,7 @@ impl Store {
         }
         // Touches of what is gone are dropped, and would keep its keys in memory until the next write.
         let _ = self.handle.pipeline.flush_touches();
-        let lsn = engine.view.get().visible;
+        let lsn = engine.view.get().read_lsn;
         let erased = self.handle.worker.erase(&interval)?;
         let expired_left = match swept.expired_left_why {
             Some(_) => self.now(|moment| moment.count_expired())?,

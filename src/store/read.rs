@@ -1,21 +1,21 @@
-//! One read of one View: which parts a scope touches, what to do about damage, and the way from rows to items.
+//! One read of one read view: which parts a scope touches, what to do about damage, and the way from rows to items.
 //!
 //! Invariants:
-//! * A read clones the View once; everything it returns is as of that View.
-//! * Damage fails the read unless it asked for `partial`; then the answer says `degraded`, never silently less.
+//! * A read clones the read view once; everything it returns is as of that read view.
+//! * Damage fails the read unless it asked for `partial`; then the answer says `incomplete`, never silently less.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::filter::Prepared;
-use crate::query::{Address, ReadOptions};
 use crate::record::TextHash;
-use crate::segment::part::{Conditions, Rows};
-use crate::shard::engine::Engine;
-use crate::shard::{AnyPart, View};
-use crate::store::embeddings::TextPlace;
+use crate::search::conditions::Conditions;
+use crate::search::part::Rows;
+use crate::shard::{PartRef, ReadView};
+use crate::store::query::{Address, ReadOptions};
 use crate::sync::{AtomicBool, Ordering};
 use crate::topk::Place;
 use crate::types::{Interval, Item, Namespace};
@@ -25,10 +25,39 @@ const FEW_ROWS: usize = 16;
 /// How many items before its own an item's value is fetched.
 const ITEMS_AHEAD: usize = 8;
 
+/// Where a text was last seen.
+#[derive(Clone)]
+pub(super) struct TextPlace {
+    pub namespace: Namespace,
+    pub key: Box<str>,
+    /// The vector's number among those of its item.
+    pub vector: u32,
+}
+
+/// Calls `$body` with `$part` as the concrete part behind an [`PartRef`].
+macro_rules! with_part {
+    ($any:expr, $part:ident => $body:expr) => {
+        match $any {
+            PartRef::Memtable(memtable) => {
+                let $part = &**memtable;
+                $body
+            }
+            PartRef::Segment(sealed) => match sealed.readable() {
+                Ok($part) => {
+                    let $part = &$part;
+                    $body
+                }
+                Err(error) => Err(error),
+            },
+        }
+    };
+}
+pub(super) use with_part;
+
 /// A read under way.
 pub(super) struct Reader<'a> {
     pub engine: &'a Engine,
-    pub view: &'a View,
+    pub view: &'a ReadView,
     /// What has expired by then is gone; `i64::MIN` shows it.
     pub now: i64,
     pub partial: bool,
@@ -40,13 +69,13 @@ pub(super) struct Reader<'a> {
 
 /// The rows of one part that a scope covers.
 pub(super) struct Portion<'a> {
-    pub part: AnyPart<'a>,
-    /// The shard's number in the View, and the part's in the shard.
+    pub part: PartRef<'a>,
+    /// The shard's number in the read view, and the part's in the shard.
     pub place: (usize, usize),
     pub rows: PortionRows,
 }
 
-/// Rows of a sealed part lie together, those of a part in memory anywhere.
+/// Rows of a segment lie together, those of a part in memory anywhere.
 pub(super) enum PortionRows {
     Range(Range<u32>),
     List(Vec<u32>),
@@ -68,16 +97,15 @@ impl Portion<'_> {
 
     pub fn name(&self) -> String {
         match self.part {
-            AnyPart::Active(_) => "active".to_owned(),
-            AnyPart::Sealing(_) => "sealing".to_owned(),
-            AnyPart::Sealed(part) => format!("segment {:x}", part.entry.file_id),
+            PartRef::Memtable(_) => "memtable".to_owned(),
+            PartRef::Segment(part) => format!("segment {:x}", part.entry.file_id),
         }
     }
 }
 
 impl<'a> Reader<'a> {
-    /// A read at the time `now`: the store's [`query_time`](crate::shard::clock::StoreClock::query_time), or a snapshot's.
-    pub fn new(engine: &'a Engine, view: &'a View, now: i64, options: &ReadOptions) -> Self {
+    /// A read at the time `now`: the store's [`query_time`](crate::engine::clock::StoreClock::query_time), or a snapshot's.
+    pub fn new(engine: &'a Engine, view: &'a ReadView, now: i64, options: &ReadOptions) -> Self {
         let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
         let (partial, include_vectors) = (options.partial, options.include_vectors);
@@ -93,7 +121,7 @@ impl<'a> Reader<'a> {
     pub fn conditions<'f>(&'f self, filter: Option<&'f Prepared>) -> Conditions<'f> {
         let deadline = self.deadline.map(|at| (self.engine.clock.machine(), at));
         let skipped = self.partial.then_some(&self.skipped);
-        Conditions { visible: self.view.visible, now: self.now, filter, skipped, deadline }
+        Conditions { read_lsn: self.view.read_lsn, now: self.now, filter, skipped, deadline }
     }
 
     /// Whether rows were left out, since the filter could not be asked about them; asking forgets.
@@ -101,12 +129,12 @@ impl<'a> Reader<'a> {
         self.skipped.swap(false, Ordering::Relaxed)
     }
 
-    /// The value of a step on one part; under `partial`, damage is noted in `degraded` and gives `None`.
-    pub fn tolerate<T>(&self, outcome: Result<T>, degraded: &mut bool) -> Result<Option<T>> {
+    /// The value of a step on one part; under `partial`, damage is noted in `incomplete` and gives `None`.
+    pub fn tolerate<T>(&self, outcome: Result<T>, incomplete: &mut bool) -> Result<Option<T>> {
         match outcome {
             Ok(value) => Ok(Some(value)),
             Err(error) if self.partial && error.kind() == ErrorKind::Damaged => {
-                *degraded = true;
+                *incomplete = true;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -114,21 +142,21 @@ impl<'a> Reader<'a> {
     }
 
     /// The non-empty portions that an interval covers, biggest first.
-    pub fn portions(&self, interval: &Interval, degraded: &mut bool) -> Result<Vec<Portion<'a>>> {
+    pub fn portions(&self, interval: &Interval, incomplete: &mut bool) -> Result<Vec<Portion<'a>>> {
         let mut portions = Vec::new();
         self.prefetch_namespace(interval);
         let shards = self.view.shards.iter().enumerate().filter(|(_, shard)| shard.interval.overlaps(interval));
         for (number, shard) in shards {
             for (index, part) in shard.parts().enumerate() {
                 let rows = match part {
-                    AnyPart::Active(active) | AnyPart::Sealing(active) => {
+                    PartRef::Memtable(memtable) => {
                         let mut rows = Vec::new();
-                        active.rows_in(interval, &mut rows);
+                        memtable.rows_in(interval, &mut rows);
                         PortionRows::List(rows)
                     }
-                    AnyPart::Sealed(sealed) if sealed.covers(interval) => {
+                    PartRef::Segment(sealed) if sealed.covers(interval) => {
                         let rows = sealed.segment().and_then(|segment| segment.interval(interval));
-                        let Some(rows) = self.tolerate(rows, degraded)? else { continue };
+                        let Some(rows) = self.tolerate(rows, incomplete)? else { continue };
                         if rows.len() <= FEW_ROWS
                             && let Some(segment) = part.segment()
                         {
@@ -137,7 +165,7 @@ impl<'a> Reader<'a> {
                         }
                         PortionRows::Range(rows)
                     }
-                    AnyPart::Sealed(_) => continue,
+                    PartRef::Segment(_) => continue,
                 };
                 let portion = Portion { part, place: (number, index), rows };
                 if !portion.rows().is_empty() {
@@ -158,10 +186,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One item, if this View shows it.
+    /// One item, if this read view shows it.
     pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
         let shard = &self.view.shards[self.view.shard_of(namespace.encoded())];
-        let Some((part, row)) = shard.find_visible(namespace.encoded(), key, self.view.visible)? else {
+        let Some((part, row)) = shard.find_visible(namespace.encoded(), key, self.view.read_lsn)? else {
             return Ok(None);
         };
         let item = part.item(row, Some(namespace), self.include_vectors)?;
@@ -172,14 +200,14 @@ impl<'a> Reader<'a> {
     pub fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
         let namespace = place.namespace.encoded();
         let shard = &self.view.shards[self.view.shard_of(namespace)];
-        let Some((part, row)) = shard.find_visible(namespace, &place.key, self.view.visible)? else { return Ok(None) };
+        let Some((part, row)) = shard.find_visible(namespace, &place.key, self.view.read_lsn)? else { return Ok(None) };
         if part.current(row)?.expires_at <= self.now {
             return Ok(None);
         }
         part.embedding(row, place.vector, hash)
     }
 
-    /// Several items of one View.
+    /// Several items of one read view.
     pub fn get_many(&self, addresses: &[Address]) -> Result<Vec<Option<Item>>> {
         addresses.iter().map(|address| self.get(&address.namespace, &address.key)).collect()
     }
@@ -188,7 +216,7 @@ impl<'a> Reader<'a> {
     /// fetched some items ahead: first the columns, then, as these tell where it lies, the value.
     pub fn items<'p, T: Copy>(
         &self,
-        part: impl Fn(u32) -> AnyPart<'p>,
+        part: impl Fn(u32) -> PartRef<'p>,
         places: &[(T, Place)],
         namespace: Option<&Namespace>,
         mut each: impl FnMut(T, Result<Item>) -> Result<()>,
@@ -213,5 +241,5 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A View that somebody keeps.
-pub(super) type SharedView = Arc<View>;
+/// A read view that somebody keeps.
+pub(super) type SharedView = Arc<ReadView>;

@@ -111,16 +111,16 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
 impl Found<'_> {
     /// Enters every row of every segment.
     fn read_segments(&mut self) {
-        for (index, Opened { segment, deaths, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
+        for (index, Opened { segment, tombstones, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
             let versions = if *has_unknown_lsns { &mut self.unplaced } else { &mut self.newest };
             for row in 0..segment.rows() {
                 let Ok(stored) = segment.row(row) else {
-                    self.wreck.report.unnamed += u64::from(!deaths.is_dead_at(row, Lsn::MAX - 1));
+                    self.wreck.report.unnamed += u64::from(!tombstones.is_deleted_at(row, Lsn::MAX - 1));
                     continue;
                 };
                 let lsn = stored.times.lsn;
-                let is_deleted = deaths.is_dead_at(row, Lsn::MAX - 1);
-                let expires_at = Some(deaths.expires_at(row, stored.times.expires_at));
+                let is_deleted = tombstones.is_deleted_at(row, Lsn::MAX - 1);
+                let expires_at = Some(tombstones.expires_at(row, stored.times.expires_at));
                 let found = Newest { lsn, source: Source::Row { segment: index, row }, is_deleted, expires_at };
                 enter(versions, (stored.namespace.to_vec(), stored.key.into()), found);
             }
@@ -183,7 +183,7 @@ impl Found<'_> {
             }
         });
         let imported = store.import(puts, ImportOptions::new())?;
-        store.flush()?;
+        store.sync()?;
         store.close()?;
         self.wreck.report.items = imported.imported;
         self.wreck.report.lost = lost.into_inner();

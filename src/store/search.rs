@@ -8,45 +8,25 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
-use crate::query::{Answer, Query};
-use crate::segment::listing::{Kind, Sought, newest};
-use crate::shard::AnyPart;
-use crate::store::read::Reader;
-use crate::store::scored::scored;
+use crate::search::listing::{Kind, Sought, newest};
+use crate::shard::PartRef;
+use crate::store::fan_out::scored;
+use crate::store::query::{Query, SearchResult};
+use crate::store::read::{Reader, with_part};
 use crate::store::write::check_vector;
 use crate::topk::{Newest, Place, ordered_bits};
 use crate::types::{Hit, Namespace, VectorSpace};
 
-/// Calls `$body` with `$part` as the concrete part behind an [`AnyPart`].
-macro_rules! with_part {
-    ($any:expr, $part:ident => $body:expr) => {
-        match $any {
-            AnyPart::Active(active) | AnyPart::Sealing(active) => {
-                let $part = &**active;
-                $body
-            }
-            AnyPart::Sealed(sealed) => match sealed.readable() {
-                Ok($part) => {
-                    let $part = &$part;
-                    $body
-                }
-                Err(error) => Err(error),
-            },
-        }
-    };
-}
-pub(super) use with_part;
-
-/// Answers a query from one View.
-pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<Answer> {
+/// Answers a query from one read view.
+pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<SearchResult> {
     check(reader.engine.identity.keys.space, query)?;
     let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
-    let mut answer = Answer { hits: Vec::new(), degraded: false, explain: Vec::new() };
+    let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };
     if query.limit == 0 {
         return Ok(answer);
     }
     let interval = query.scope.interval();
-    let portions = reader.portions(&interval, &mut answer.degraded)?;
+    let portions = reader.portions(&interval, &mut answer.incomplete)?;
     let wanted = query.limit.saturating_add(query.offset);
     let mut places: Vec<(Option<f32>, Place)> = Vec::new();
     if query.vector.is_some() {
@@ -54,28 +34,28 @@ pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<Answer> {
         places.extend(scored.into_sorted().into_iter().map(|scored| (Some(scored.score), scored.place)));
     }
     let kind = if query.vector.is_some() { Kind::WithoutVectors } else { Kind::All };
-    if places.len() < wanted && (query.tail || query.vector.is_none()) {
+    if places.len() < wanted && (query.include_unscored || query.vector.is_none()) {
         let mut listed = Newest::new(wanted - places.len());
         let sought = Sought { kind, below: None, conditions: &reader.conditions(filter.as_ref()) };
         for (number, portion) in portions.iter().enumerate() {
             let outcome = with_part!(portion.part, part => {
                 newest(part, number as u32, &portion.rows(), &sought, &mut listed)
             });
-            reader.tolerate(outcome, &mut answer.degraded)?;
+            reader.tolerate(outcome, &mut answer.incomplete)?;
         }
         places.extend(listed.into_sorted().into_iter().map(|listed| (None, listed.place)));
     }
-    let (places, mut degraded) = (places.get(query.offset..).unwrap_or_default(), answer.degraded);
+    let (places, mut incomplete) = (places.get(query.offset..).unwrap_or_default(), answer.incomplete);
     reader.items(
         |number| portions[number as usize].part,
         places,
         query.scope.namespace(),
         |score, item| {
-            answer.hits.extend(reader.tolerate(item, &mut degraded)?.map(|item| Hit { score, item }));
+            answer.hits.extend(reader.tolerate(item, &mut incomplete)?.map(|item| Hit { score, item }));
             Ok(())
         },
     )?;
-    answer.degraded = degraded || reader.take_skipped();
+    answer.incomplete = incomplete || reader.take_skipped();
     Ok(answer)
 }
 
@@ -96,19 +76,29 @@ fn check(space: Option<VectorSpace>, query: &Query) -> Result<()> {
 }
 
 /// Searches by the vectors of a stored item: each other item's best score with any of them.
-pub(super) fn search_like(reader: &Reader<'_>, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
+pub(super) fn search_by_item(
+    reader: &Reader<'_>,
+    namespace: &Namespace,
+    key: &str,
+    query: Query,
+) -> Result<SearchResult> {
     let Some(item) = reader.with_vectors().get(namespace, key)? else {
         return Err(Error::invalid(format!("there is no item {key:?} in {namespace} to search by")));
     };
     let (limit, offset) = (query.limit, query.offset);
     let wanted = limit.saturating_add(offset).saturating_add(1);
     let mut best: Vec<Hit> = Vec::new();
-    let mut answer = Answer { hits: Vec::new(), degraded: false, explain: Vec::new() };
+    let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };
     for vector in item.vectors {
-        let query =
-            Query { vector: Some(vector.values.into()), limit: wanted, offset: 0, tail: false, ..query.clone() };
+        let query = Query {
+            vector: Some(vector.values.into()),
+            limit: wanted,
+            offset: 0,
+            include_unscored: false,
+            ..query.clone()
+        };
         let part = search(reader, &query)?;
-        answer.degraded |= part.degraded;
+        answer.incomplete |= part.incomplete;
         answer.explain.extend(part.explain);
         best.extend(part.hits);
     }

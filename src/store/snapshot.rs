@@ -1,22 +1,20 @@
 //! One moment of a store, and every read of it; the reads of a [`Store`] are those of its newest moment.
 //!
 //! Invariants:
-//! * A snapshot shows one View at one time: neither writes nor the passing of time change which items it shows. Touches, which parts
-//!   share with newer Views, only put off the expiry of what has not expired, so they hide and show nothing.
+//! * A snapshot shows one read view at one time: neither writes nor the passing of time change which items it shows. Touches, which parts
+//!   share with newer read views, only put off the expiry of what has not expired, so they hide and show nothing.
 //! * A read of the store borrows what it needs; only a snapshot that somebody keeps owns it.
 //! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile stays so.
 
 use std::sync::Arc;
 
+use crate::commit::decide::worth_a_touch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Address, Answer, NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::record::TextHash;
-use crate::shard::decide::worth_a_touch;
-use crate::store::embeddings::TextPlace;
 use crate::store::holders::{Holder, HolderKind};
-use crate::store::listing::Listing;
-use crate::store::read::{Reader, SharedView};
-use crate::store::walk::{Cursor, ScanPage, count_items, list_namespaces, scan};
+use crate::store::iterate::{Cursor, IteratePage, count_items, iterate, list_namespaces};
+use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
+use crate::store::read::{Reader, SharedView, TextPlace};
 use crate::store::{Handle, Store, search};
 use crate::types::{Item, NEVER, Namespace, Scope};
 
@@ -44,7 +42,7 @@ pub(super) struct Moment<'a> {
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot").field("visible", &self.holder.visible()).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("visible", &self.holder.read_lsn()).finish_non_exhaustive()
     }
 }
 
@@ -93,34 +91,28 @@ impl Snapshot {
     }
 
     /// As [`Store::search`].
-    pub fn search(&self, query: &Query) -> Result<Answer> {
+    pub fn search(&self, query: &Query) -> Result<SearchResult> {
         self.read(|moment| moment.search(query))
     }
 
     /// As [`Store::search_many`].
-    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
         self.read(|moment| moment.search_many(queries))
     }
 
-    /// As [`Store::search_like`].
-    pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
-        self.read(|moment| moment.search_like(namespace, key, query))
+    /// As [`Store::search_by_item`].
+    pub fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
+        self.read(|moment| moment.search_by_item(namespace, key, query))
     }
 
     /// As [`Store::list`].
-    pub fn list(&self, query: &Query) -> Result<Answer> {
+    pub fn list(&self, query: &Query) -> Result<SearchResult> {
         self.read(|moment| moment.list(query))
     }
 
-    /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector in it is an
-    /// error.
-    pub fn listing(&self, query: Query) -> Result<Listing> {
-        Listing::new(self, query)
-    }
-
-    /// As [`Store::scan`], but every page is of this snapshot; a cursor says where it begins.
-    pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        self.read(|moment| moment.scan(query, after))
+    /// As [`Store::iteration`], but every page is of this snapshot; a cursor says where it begins.
+    pub fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
+        self.read(|moment| moment.iterate(query, after))
     }
 
     /// As [`Store::list_namespaces`].
@@ -135,7 +127,7 @@ impl Snapshot {
 }
 
 impl<'a> Moment<'a> {
-    /// One of `store`, whose View the caller has taken just now.
+    /// One of `store`, whose read view the caller has taken just now.
     pub fn new(store: &'a Store, view: &'a SharedView) -> Self {
         Self { handle: &store.handle, view, time: store.handle.engine.clock.query_time() }
     }
@@ -152,36 +144,36 @@ impl<'a> Moment<'a> {
         Ok(items)
     }
 
-    pub fn search(&self, query: &Query) -> Result<Answer> {
+    pub fn search(&self, query: &Query) -> Result<SearchResult> {
         let answer = search::search(&self.reader(&query.options)?, query)?;
         self.refresh_hits(&query.options, &answer);
         Ok(answer)
     }
 
-    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<Answer>> {
+    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
         self.handle.engine.check_usable()?;
         let answer = |query: &Query| search::search(&self.reader(&query.options)?, query);
-        let answers = queries.iter().map(answer).collect::<Result<Vec<Answer>>>()?;
+        let answers = queries.iter().map(answer).collect::<Result<Vec<SearchResult>>>()?;
         queries.iter().zip(&answers).for_each(|(query, answer)| self.refresh_hits(&query.options, answer));
         Ok(answers)
     }
 
-    pub fn search_like(&self, namespace: &Namespace, key: &str, query: Query) -> Result<Answer> {
+    pub fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
         let options = query.options.clone();
-        let answer = search::search_like(&self.reader(&options)?, namespace, key, query)?;
+        let answer = search::search_by_item(&self.reader(&options)?, namespace, key, query)?;
         self.refresh_hits(&options, &answer);
         Ok(answer)
     }
 
-    pub fn list(&self, query: &Query) -> Result<Answer> {
+    pub fn list(&self, query: &Query) -> Result<SearchResult> {
         if query.vector.is_some() {
             return Err(Error::invalid("list takes no vector; use search"));
         }
         self.search(query)
     }
 
-    pub fn scan(&self, query: &ScanQuery, after: Option<&Cursor>) -> Result<ScanPage> {
-        scan(&self.reader(&query.options)?, self.view, &self.handle.holders, query, after)
+    pub fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
+        iterate(&self.reader(&query.options)?, self.view, &self.handle.holders, query, after)
     }
 
     pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
@@ -214,7 +206,7 @@ impl<'a> Moment<'a> {
         Ok(Reader::new(engine, self.view, self.time, options))
     }
 
-    pub fn refresh_hits(&self, options: &ReadOptions, answer: &Answer) {
+    pub fn refresh_hits(&self, options: &ReadOptions, answer: &SearchResult) {
         self.refresh(options, answer.hits.iter().map(|hit| &hit.item));
     }
 

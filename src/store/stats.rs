@@ -2,18 +2,18 @@
 
 use serde::Serialize;
 
+use crate::engine::Engine;
 use crate::error::Result;
-use crate::query::ReadOptions;
-use crate::shard::engine::Engine;
-use crate::shard::weight::BlobBytes;
+use crate::shard::part::BlobBytes;
 use crate::store::holders::Holders;
+use crate::store::iterate::count_items;
+use crate::store::query::ReadOptions;
 use crate::store::read::Reader;
 use crate::store::seconds_since;
-use crate::store::walk::count_items;
 use crate::sync::Ordering;
 use crate::types::Scope;
 
-/// A moment of a store's life. Bytes are of files; counts are as of one View.
+/// A moment of a store's life. Bytes are of files; counts are as of one read view.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stats {
     /// Items visible and unexpired.
@@ -23,9 +23,9 @@ pub struct Stats {
     /// Segments of all shards.
     pub segments: u64,
     /// Parts on their way to a segment.
-    pub sealing_parts: u64,
+    pub frozen_memtables: u64,
     /// Rows in memory, dead ones included.
-    pub active_rows: u64,
+    pub memtable_rows: u64,
     /// Rows in segments, dead ones included.
     pub segment_rows: u64,
     /// Rows in segments that a merge will drop.
@@ -63,7 +63,7 @@ pub struct Stats {
     /// Age of the oldest one, in seconds.
     pub oldest_cursor_seconds: Option<f64>,
     /// Parts sealed, merges done, log files prepared, items swept, touches dropped since the open.
-    pub seals: u64,
+    pub flushes: u64,
     /// Merges since the open.
     pub merges: u64,
     /// Graphs built since the open.
@@ -102,10 +102,10 @@ pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
     let mut stats = Stats {
         items: count_items(&reader, &Scope::Store.interval(), &mut false)?,
         shards: view.shards.len() as u64,
-        visible_lsn: view.visible,
+        visible_lsn: view.read_lsn,
         open_cursors: open_cursors as u64,
         oldest_cursor_seconds: oldest.map(seconds_since),
-        seals: counters.seals.load(Ordering::Relaxed),
+        flushes: counters.flushes.load(Ordering::Relaxed),
         merges: counters.merges.load(Ordering::Relaxed),
         graph_builds: counters.graph_builds.load(Ordering::Relaxed),
         log_files: counters.log_files.load(Ordering::Relaxed),
@@ -123,14 +123,14 @@ pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
         ..Stats::default()
     };
     for shard in view.shards.iter() {
-        stats.sealing_parts += shard.sealing.len() as u64;
-        stats.active_rows += shard.active.len() as u64;
-        stats.active_rows += shard.sealing.iter().map(|sealing| sealing.active.len() as u64).sum::<u64>();
+        stats.frozen_memtables += shard.frozen.len() as u64;
+        stats.memtable_rows += shard.memtable.len() as u64;
+        stats.memtable_rows += shard.frozen.iter().map(|frozen| frozen.memtable.len() as u64).sum::<u64>();
         for part in &shard.segments {
             stats.segments += 1;
             stats.segment_rows += u64::from(part.entry.rows);
             stats.segment_vectors += u64::from(part.entry.vectors);
-            stats.dead_rows += part.deaths.dead_rows();
+            stats.dead_rows += part.tombstones.dead_rows();
             let BlobBytes { all, dead, .. } = part.blob_bytes();
             stats.blob_files += part.entry.blobs.len() as u64;
             stats.blob_bytes += all;

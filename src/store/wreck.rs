@@ -9,11 +9,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
 use crate::manifest::{EntryForm, FileKind, Manifest, SegmentEntry};
 use crate::record::{Lsn, SpaceId};
+use crate::segment::Segment;
 use crate::segment::blocks::CheckedMap;
-use crate::segment::dead::Deaths;
-use crate::segment::dead_file::DeadFile;
-use crate::segment::layout::{Header, StoreKeys, truth_name};
-use crate::segment::sealed::{Segment, SegmentFiles};
+use crate::segment::tombstones::Tombstones;
+use crate::segment::tombstones::file::TombstoneFile;
+use crate::segment::truth::layout::{Header, StoreIdentity, truth_name};
+use crate::segment::truth::reader::SegmentFiles;
 use crate::shard::lost::read_missed;
 use crate::storage::Storage;
 use crate::store::SalvageReport;
@@ -23,7 +24,7 @@ use crate::wal::{Remains, file_id, store_id_of};
 /// A segment that could be opened.
 pub(super) struct Opened {
     pub segment: Segment,
-    pub deaths: Deaths,
+    pub tombstones: Tombstones,
     pub has_unknown_lsns: bool,
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Opened {
 pub(super) struct Known {
     pub file_id: u64,
     pub lsn_base: Lsn,
-    pub dead_generation: u64,
+    pub tombstone_generation: u64,
     pub missed: Vec<u64>,
     /// Neither a manifest nor the log says what its LSNs are counted from, if from anything.
     pub is_stray: bool,
@@ -40,7 +41,7 @@ pub(super) struct Known {
 /// The directory that is read, and what has been found in it.
 pub(super) struct Wreck<'a> {
     pub storage: &'a dyn Storage,
-    pub keys: StoreKeys,
+    pub keys: StoreIdentity,
     pub manifest: Option<Manifest>,
     /// Every later one is gone or damaged.
     pub is_manifest_older: bool,
@@ -82,7 +83,7 @@ impl<'a> Wreck<'a> {
         };
         let (space_id, space) = manifest.as_ref().and_then(Manifest::current_space).unzip();
         let secret = manifest.as_ref().map_or([0; 2], |manifest| manifest.secret);
-        let keys = StoreKeys { store_id, secret, space, space_id: space_id.unwrap_or_default() };
+        let keys = StoreIdentity { store_id, secret, space, space_id: space_id.unwrap_or_default() };
         Ok(Self {
             storage,
             keys,
@@ -99,7 +100,7 @@ impl<'a> Wreck<'a> {
         let of_entry = |entry: &SegmentEntry| Known {
             file_id: entry.file_id,
             lsn_base: entry.lsn_base,
-            dead_generation: entry.dead_generation,
+            tombstone_generation: entry.tombstone_generation,
             missed: entry.missed.iter().map(|file| file.file_id).collect(),
             is_stray: false,
         };
@@ -120,7 +121,7 @@ impl<'a> Wreck<'a> {
                 if name.ends_with(".truth") {
                     files.push(file_id);
                 }
-                if let Some(generation) = dead_generation(&name) {
+                if let Some(generation) = tombstone_generation(&name) {
                     let newest: &mut u64 = tombstones.entry(file_id).or_default();
                     *newest = generation.max(*newest);
                 }
@@ -128,7 +129,7 @@ impl<'a> Wreck<'a> {
             known.extend(files.into_iter().map(|file_id| Known {
                 file_id,
                 lsn_base: 0,
-                dead_generation: tombstones.get(&file_id).copied().unwrap_or(0),
+                tombstone_generation: tombstones.get(&file_id).copied().unwrap_or(0),
                 missed: Vec::new(),
                 is_stray: true,
             }));
@@ -149,18 +150,18 @@ impl<'a> Wreck<'a> {
             Ok(segment) => segment,
         };
         let (store_id, file_id, rows) = (self.keys.store_id, known.file_id, segment.rows());
-        let tombstones = DeadFile { store_id, file_id, generation: known.dead_generation, rows };
-        let deaths = match known.dead_generation {
-            0 => Deaths::new(rows),
+        let tombstones = TombstoneFile { store_id, file_id, generation: known.tombstone_generation, rows };
+        let tombstones = match known.tombstone_generation {
+            0 => Tombstones::new(rows),
             _ => match tombstones.read(self.storage) {
-                Ok((deaths, _)) => deaths,
+                Ok((tombstones, _)) => tombstones,
                 Err(error) => {
                     self.report.damage.push(error.to_string());
                     let name = truth_name(file_id);
                     self.report
                         .notes
                         .push(format!("items of {name} that were deleted may be back: its tombstones are gone"));
-                    Deaths::new(rows)
+                    Tombstones::new(rows)
                 }
             },
         };
@@ -172,7 +173,7 @@ impl<'a> Wreck<'a> {
             ));
         }
         known.missed.iter().for_each(|&file_id| self.read_missed(file_id, remains));
-        self.segments.push(Opened { segment, deaths, has_unknown_lsns });
+        self.segments.push(Opened { segment, tombstones, has_unknown_lsns });
         Ok(())
     }
 
@@ -207,7 +208,7 @@ pub(super) fn is_of_users(namespace: &[u8]) -> bool {
 }
 
 /// The generation in the name of a file of tombstones.
-fn dead_generation(name: &str) -> Option<u64> {
+fn tombstone_generation(name: &str) -> Option<u64> {
     let (_, generation) = name.strip_suffix(".dead")?.rsplit_once('-')?;
     u64::from_str_radix(generation, 16).ok()
 }
@@ -223,11 +224,12 @@ fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
 }
 
 /// Opens a segment of which no manifest need say anything.
-fn open_bare(storage: &dyn Storage, keys: StoreKeys, file_id: u64, lsn_base: Lsn) -> Result<Segment> {
+fn open_bare(storage: &dyn Storage, keys: StoreIdentity, file_id: u64, lsn_base: Lsn) -> Result<Segment> {
     let file = CheckedMap::open(storage, truth_name(file_id), keys.truth(file_id))?;
     let header = Header::decode(file.fields(), file.body_end()).map_err(|error| error.in_file(file.name(), 64))?;
     let own = if header.space.is_some() { (header.space, header.space_id) } else { (keys.space, keys.space_id) };
-    let keys = StoreKeys { space: own.0, space_id: if own.0.is_some() { own.1 } else { SpaceId::default() }, ..keys };
+    let keys =
+        StoreIdentity { space: own.0, space_id: if own.0.is_some() { own.1 } else { SpaceId::default() }, ..keys };
     let (length, header_crc) = (file.bytes().len() as u64, file.header_crc());
     let files = SegmentFiles { file_id, length, header_crc, codes: None, lsn_base };
     Segment::open(storage, &keys, &files)

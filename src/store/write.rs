@@ -10,9 +10,8 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Limit, Result};
 use crate::extensions::Extensions;
 use crate::json::validate_object;
-use crate::record::{TextHash, text_hash};
-use crate::segment::layout::StoreKeys;
-use crate::shard::decide::{PutWrite, Write};
+use crate::record::{PutWrite, TextHash, Write, text_hash};
+use crate::segment::truth::layout::StoreIdentity;
 use crate::types::{Condition, FieldVector, Namespace, VectorSpace, limits};
 
 /// A put under construction: namespace, key and JSON, then what else the item has.
@@ -139,7 +138,7 @@ impl Put {
         Ok(texts.iter().map(|text| text_hash(secret, model, text)).collect())
     }
 
-    pub(super) fn into_write(self, keys: &StoreKeys) -> Result<Write> {
+    pub(super) fn into_write(self, keys: &StoreIdentity) -> Result<Write> {
         let place = format!("{:?} in {}", self.key.chars().take(64).collect::<String>(), self.namespace);
         let checked = || -> Result<PutWrite> {
             check_key(&self.key)?;
@@ -200,7 +199,7 @@ pub(super) fn delete(namespace: &Namespace, key: &str, condition: Condition) -> 
 }
 
 /// A put that has passed the door.
-pub(super) fn put(put: Put, keys: &StoreKeys) -> Result<Write> {
+pub(super) fn put(put: Put, keys: &StoreIdentity) -> Result<Write> {
     put.into_write(keys)
 }
 

@@ -11,13 +11,14 @@ use crate::error::{Error, Result};
 use crate::file_names::{FileName, manifest_generation, parse_name};
 use crate::manifest::{FileKind, Manifest, SegmentEntry};
 use crate::record::Operation;
+use crate::segment::Segment;
 use crate::segment::blocks::{CheckedMap, HEADER_BYTES};
-use crate::segment::dead_file::DeadFile;
+use crate::segment::derived::graph::SegmentGraph;
 use crate::segment::fuzz::packed_values;
-use crate::segment::graph_file::SegmentGraph;
-use crate::segment::layout::{Header, StoreKeys, blob_name, truth_name};
-use crate::segment::sealed::{Segment, SegmentFiles};
 use crate::segment::side_file::SideFile;
+use crate::segment::tombstones::file::TombstoneFile;
+use crate::segment::truth::layout::{Header, StoreIdentity, blob_name, truth_name};
+use crate::segment::truth::reader::SegmentFiles;
 use crate::shard::missed::Missed;
 use crate::storage::Storage;
 use crate::wal::read_remains;
@@ -46,7 +47,7 @@ pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
     let manifest = Manifest::decode(&name, &storage.map(&name)?, newest)?;
     let (space_id, space) = manifest.current_space().unzip();
     let (store_id, secret) = (manifest.store_id, manifest.secret);
-    let keys = StoreKeys { store_id, secret, space, space_id: space_id.unwrap_or_default() };
+    let keys = StoreIdentity { store_id, secret, space, space_id: space_id.unwrap_or_default() };
     let mut reading = Reading { storage, manifest, keys, used: HashMap::new(), out: Vec::new() };
     let mut blobs = Vec::new();
     for name in &names {
@@ -74,7 +75,7 @@ pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
 struct Reading<'a> {
     storage: &'a dyn Storage,
     manifest: Manifest,
-    keys: StoreKeys,
+    keys: StoreIdentity,
     /// Where rows refer to in each blob file.
     used: HashMap<u64, Vec<Range<usize>>>,
     out: Vec<Content>,
@@ -228,9 +229,9 @@ impl Reading<'_> {
         let generation = name.strip_suffix(".dead").and_then(|stem| stem.rsplit_once('-'));
         let generation = generation.and_then(|(_, hex)| u64::from_str_radix(hex, 16).ok()).unwrap_or_default();
         let segment = self.open(id)?;
-        let file = DeadFile { store_id: self.keys.store_id, file_id: id, generation, rows: segment.rows() };
-        let (deaths, base) = file.read(self.storage)?;
-        for row in deaths.died_up_to(base) {
+        let file = TombstoneFile { store_id: self.keys.store_id, file_id: id, generation, rows: segment.rows() };
+        let (tombstones, base) = file.read(self.storage)?;
+        for row in tombstones.died_up_to(base) {
             let key = segment.key(row)?.to_owned();
             self.push(name, ("dead", "row"), &key, &row.to_le_bytes());
         }
@@ -253,7 +254,7 @@ impl Reading<'_> {
         };
         let segment = entry.open(self.storage, &self.keys)?;
         let graph = SegmentGraph::open(self.storage, &self.keys, id, &segment)?;
-        graph.verify(&segment)?;
+        segment.verify_graph(&graph)?;
         for row in graph.rows() {
             let key = segment.key(row)?.to_owned();
             self.push(name, ("graph", "node"), &key, &row.to_le_bytes());

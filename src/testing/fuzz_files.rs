@@ -5,19 +5,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::codec::{Reader, Writer, salted_crc32c, seed};
+use crate::engine::operation_ids::OperationIds;
 use crate::error::{ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::filter::Filter;
 use crate::manifest::{Manifest, SideEntry};
-use crate::query::{NamespaceQuery, Query, ReadOptions, ScanQuery};
 use crate::segment::blocks::{Finished, Identity, forge};
-use crate::segment::dead_file::DeadFile;
 use crate::segment::fuzz;
-use crate::segment::layout::blob_name;
 use crate::segment::side_file::SideFile;
+use crate::segment::tombstones::file::TombstoneFile;
+use crate::segment::truth::layout::blob_name;
 use crate::shard::missed::Missed;
-use crate::shard::operation_ids::OperationIds;
 use crate::storage::sim::{SimClock, SimStorage};
+use crate::store::query::{IterateQuery, NamespaceQuery, Query, ReadOptions};
 use crate::store::{ImportOptions, Options, Put, Store};
 use crate::tuning::Tuning;
 use crate::types::{Metric, Namespace, Scope};
@@ -132,7 +132,7 @@ fn write_good_store() -> Result<Vec<File>> {
         if number == 60 {
             let refresh = ReadOptions { refresh_ttl: true, ..ReadOptions::default() };
             store.list(&Query::new(Scope::Store).limit(9).offset(20).options(refresh))?;
-            store.flush()?;
+            store.sync()?;
         }
     }
     store.close()?;
@@ -201,7 +201,7 @@ fn damage(storage: &SimStorage, bytes: &[u8]) {
             }
         }
         let (store_id, file_id, rows) = (manifest.store_id, entry.file_id, entry.rows);
-        let dead = DeadFile { store_id, file_id, generation: entry.dead_generation, rows };
+        let dead = TombstoneFile { store_id, file_id, generation: entry.tombstone_generation, rows };
         if let Some((name, content)) = files.iter().find(|(name, _)| *name == dead.name()) {
             storage.write_file(name, &dead.forge(content.clone()));
         }
@@ -218,9 +218,13 @@ fn body_of(name: &str, mut bytes: Vec<u8>) -> Vec<u8> {
 
 /// Whose file it was before it was damaged: the magic and ids are not the attacker's to choose.
 fn identity_of(bytes: &[u8]) -> Identity {
-    let truth =
-        crate::segment::layout::StoreKeys { store_id: 0, secret: [0, 0], space: None, space_id: Default::default() }
-            .truth(0);
+    let truth = crate::segment::truth::layout::StoreIdentity {
+        store_id: 0,
+        secret: [0, 0],
+        space: None,
+        space_id: Default::default(),
+    }
+    .truth(0);
     let mut magic = truth.magic;
     magic.copy_from_slice(&bytes[..8]);
     Identity { magic, store_id: number_at(bytes, 16), file_id: number_at(bytes, 24), ..truth }
@@ -238,7 +242,7 @@ fn use_store(storage: &SimStorage) {
     read_everything(&store, ReadOptions { partial: true, include_expired: true, ..ReadOptions::default() });
     let _ = (store.check(false), store.stats(), store.text_dump());
     let written = write_something(&store);
-    let _ = (store.sweep(), store.flush(), store.check(true), store.compact());
+    let _ = (store.sweep(), store.sync(), store.check(true), store.compact());
     if written.is_ok() {
         read_everything(&store, ReadOptions { partial: true, ..ReadOptions::default() });
     }
@@ -254,13 +258,13 @@ fn read_everything(store: &Store, options: ReadOptions) {
         let query = Query::new(scope.clone()).limit(50).options(options.clone());
         let filtered = query.clone().filter(Filter::at_least("n", 30));
         for query in [query, filtered] {
-            let _ = (store.list(&query), store.search(&query.clone().vector([1.0, 0.0, 2.0]).tail(true)));
+            let _ = (store.list(&query), store.search(&query.clone().vector([1.0, 0.0, 2.0]).include_unscored(true)));
         }
         let _ = store.count(&scope, &options);
-        let (walk, mut cursor) = (ScanQuery::new(scope).limit(7).options(options.clone()), None);
+        let (walk, mut cursor) = (IterateQuery::new(scope).limit(7).options(options.clone()), None);
         // Where the order of a file is damaged, a walk may come by the same place again.
         for _ in 0..50 {
-            cursor = store.scan(&walk, cursor.as_ref()).ok().and_then(|page| page.next);
+            cursor = store.iterate(&walk, cursor.as_ref()).ok().and_then(|page| page.next);
             if cursor.is_none() {
                 break;
             }
@@ -271,7 +275,7 @@ fn read_everything(store: &Store, options: ReadOptions) {
         for number in 0..40 {
             let _ = store.get_with(&namespace, &format!("key {number}"), &options);
         }
-        let _ = store.search_like(&namespace, "key 3", Query::new(Scope::Store).options(options));
+        let _ = store.search_by_item(&namespace, "key 3", Query::new(Scope::Store).options(options));
     }
 }
 

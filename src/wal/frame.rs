@@ -4,7 +4,7 @@
 //! * A header decodes only if its CRC is right for this store, file and offset.
 //! * Nothing in a frame depends on the frames around it, so that reading can begin again after a bad one.
 
-use super::{FRAME_ALIGNMENT, space::frame_bytes};
+use super::FRAME_ALIGNMENT;
 use crate::codec::{Reader, Writer, salted_crc32c, seed};
 use crate::record::Lsn;
 
@@ -149,4 +149,9 @@ impl FrameHeader {
 /// The checksum of a body.
 pub(super) fn body_crc(salt: u64, first_lsn: Lsn, body: &[u8]) -> u32 {
     salted_crc32c(seed(&[salt, first_lsn]), body)
+}
+
+/// Bytes that a frame with this body takes in a file.
+pub(crate) fn frame_bytes(body_bytes: usize) -> u64 {
+    ((FRAME_HEADER_BYTES + body_bytes) as u64).next_multiple_of(FRAME_ALIGNMENT)
 }

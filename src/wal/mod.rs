@@ -91,14 +91,14 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use frame::{Frame, FrameKind};
+pub(crate) use frame::{Frame, FrameKind, frame_bytes};
 pub(crate) use operations::{
     Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_body, decode_operations, encode_extensions,
     encode_files, encode_operation,
 };
 pub(crate) use replay::{KnownTime, LogFacts, Tail, inspect, inspect_after, visit};
 pub(crate) use salvage::{Remains, read_remains, store_id_of};
-pub(crate) use space::{Claim, Space, file_bytes_for, frame_bytes};
+pub(crate) use space::{Claim, Space, file_bytes_for};
 pub(crate) use syncer::Syncer;
 pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};
 

@@ -7,12 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::{CLOSED_BYTES, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, frame::FRAME_HEADER_BYTES};
-
-/// Bytes that a frame with this body takes in a file.
-pub(crate) fn frame_bytes(body_bytes: usize) -> u64 {
-    ((FRAME_HEADER_BYTES + body_bytes) as u64).next_multiple_of(FRAME_ALIGNMENT)
-}
+use super::{CLOSED_BYTES, HEADER_BYTES, HEADERS_BYTES};
 
 /// Length of the smallest file in which a frame of `frame_bytes` fits.
 pub(crate) fn file_bytes_for(frame_bytes: u64) -> u64 {

@@ -12,7 +12,7 @@ use crate::extensions::Extensions;
 use crate::record::{Operation, Record, SpaceId};
 use crate::storage::Storage;
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation, SimStorage};
-use crate::types::{FieldVector, Interval, NEVER, Namespace, limits, own_namespace};
+use crate::types::{FieldVector, Interval, NEVER, Namespace, limits, system_namespace};
 
 const STORE: u64 = 0x1234_5678_9ABC_DEF0;
 
@@ -50,7 +50,7 @@ fn one_of_each() -> Vec<Operation> {
         space: SpaceId(3),
         extensions: Extensions::default().with(1, false, b"context").with(900, false, b""),
     };
-    let namespace = own_namespace("cache");
+    let namespace = system_namespace("cache");
     let bare = Record {
         namespace: namespace.clone(),
         key: "".into(),
@@ -674,8 +674,8 @@ fn a_writer_that_failed_writes_no_more() {
     put_one(&mut writer, "a", 0).unwrap();
     storage.fail_after(0, Fault::once(FaultKind::Io, SimOperation::SYNCS));
     assert_eq!(writer.sync().unwrap_err().kind(), ErrorKind::Io);
-    assert_eq!(writer.sync().unwrap_err().kind(), ErrorKind::Fenced);
-    assert_eq!(put_one(&mut writer, "b", 0).unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(writer.sync().unwrap_err().kind(), ErrorKind::Poisoned);
+    assert_eq!(put_one(&mut writer, "b", 0).unwrap_err().kind(), ErrorKind::Poisoned);
 }
 
 #[test]

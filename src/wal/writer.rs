@@ -9,9 +9,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::frame::{Frame, FrameHeader, FrameKind};
+use super::frame::{Frame, FrameHeader, FrameKind, frame_bytes};
 use super::header::FileHeader;
-use super::space::{Place, Space, file_bytes_for, frame_bytes};
+use super::space::{Place, Space, file_bytes_for};
 use super::syncer::Syncer;
 use super::{
     DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name,
@@ -249,7 +249,7 @@ impl LogWriter {
     fn guard(&mut self, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         if self.failed {
             return Err(Error::new(
-                ErrorKind::Fenced,
+                ErrorKind::Poisoned,
                 "the log accepts no more after a failed write; reopen the store",
             ));
         }

@@ -9,16 +9,16 @@
 use serde::Serialize;
 
 use super::Worker;
-use crate::compact::seal::DROPPED;
+use crate::compact::flush::DROPPED;
+use crate::engine::install::{Finished, Input, checkpoint};
+use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, Result};
 use crate::record::{Lsn, Record};
-use crate::segment::layout::truth_name;
-use crate::segment::sealed::Segment;
-use crate::segment::writer::{SegmentInfo, SegmentWriter, Totals};
-use crate::shard::install::{Finished, Input, checkpoint};
+use crate::segment::Segment;
+use crate::segment::truth::layout::truth_name;
+use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::shard::missed::Fate;
-use crate::shard::output_files::OutputFiles;
-use crate::shard::part::SharedPart;
+use crate::shard::part::SharedSegment;
 use crate::types::decode_labels;
 
 /// What was given up.
@@ -99,8 +99,8 @@ impl Worker {
         }
     }
 
-    fn give_up(&self, shard: usize, part: &SharedPart) -> Result<LossReport> {
-        let base = self.engine.view.get().visible;
+    fn give_up(&self, shard: usize, part: &SharedSegment) -> Result<LossReport> {
+        let base = self.engine.view.get().read_lsn;
         let mut report = LossReport::default();
         report.segments.push(truth_name(part.entry.file_id));
         let mut became = vec![DROPPED; part.entry.rows as usize];
@@ -117,7 +117,7 @@ impl Worker {
         };
         report.kept += became.iter().filter(|&&row| row != DROPPED).count() as u64;
         let output = output.map(|info| self.open(shard, &info, &[])).transpose()?;
-        let inputs = vec![Input::Sealed(part.clone())];
+        let inputs = vec![Input::Segment(part.clone())];
         self.install(&Finished { shard, base, inputs, rows: vec![became], output }, outputs)?;
         Ok(report)
     }
@@ -144,9 +144,9 @@ impl Worker {
     }
 
     /// Reads every row that lives, and notes which of them cannot be.
-    fn sort_rows(&self, part: &SharedPart, segment: &Segment, base: Lsn, report: &mut LossReport) -> Result<Sorted> {
+    fn sort_rows(&self, part: &SharedSegment, segment: &Segment, base: Lsn, report: &mut LossReport) -> Result<Sorted> {
         let mut sorted = Sorted { kept: Vec::new(), totals: Totals::new(self.engine.tuning.blob_value_bytes) };
-        for row in (0..segment.rows()).filter(|&row| !part.deaths.is_dead_at(row, base)) {
+        for row in (0..segment.rows()).filter(|&row| !part.tombstones.is_deleted_at(row, base)) {
             self.engine.check_writable()?;
             let named = segment.row(row);
             let fate = named
@@ -157,7 +157,8 @@ impl Worker {
             }
             match (segment.record(row), named) {
                 (Ok(record), _) => {
-                    let expires_at = fate.expires_at.unwrap_or_else(|| part.deaths.expires_at(row, record.expires_at));
+                    let expires_at =
+                        fate.expires_at.unwrap_or_else(|| part.tombstones.expires_at(row, record.expires_at));
                     sorted.totals.add(record.vectors.len(), record.value.len());
                     sorted.kept.push((row, expires_at));
                 }
@@ -169,7 +170,7 @@ impl Worker {
     }
 
     /// Names the rows of a part that did not open, or whose tombstones did not.
-    fn list_all(&self, part: &SharedPart, report: &mut LossReport) {
+    fn list_all(&self, part: &SharedSegment, report: &mut LossReport) {
         let Ok(segment) = part.entry.open(&*self.engine.storage, &self.engine.identity.keys) else {
             report.unnamed += u64::from(part.entry.rows);
             return;
@@ -189,6 +190,6 @@ fn lost(namespace: &[u8], key: &str, why: String) -> LostItem {
 }
 
 /// Whether something in the part cannot be read that no rebuild brings back.
-fn is_damaged(part: &SharedPart) -> bool {
+fn is_damaged(part: &SharedSegment) -> bool {
     part.segment().map_or(true, |segment| !segment.verify_truth().is_empty() || !segment.verify_blobs().is_empty())
 }

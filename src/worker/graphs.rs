@@ -4,12 +4,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::Worker;
+use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, requested};
+use crate::engine::replace::replace_codes;
+use crate::engine::space::JobKind;
 use crate::error::{ErrorKind, Result};
-use crate::segment::graph_scope::{GraphScope, Wanted};
-use crate::shard::derived::replace_codes;
-use crate::shard::graphs::{Cores, damaged, has_codes, mend, requested};
-use crate::shard::part::SharedPart;
-use crate::shard::space::JobKind;
+use crate::segment::derived::graph_scope::{GraphScope, Wanted};
+use crate::shard::part::SharedSegment;
 use crate::types::{Interval, Scope};
 
 /// What [`Store::build_graph`](crate::Store::build_graph) built.
@@ -41,7 +41,7 @@ impl Worker {
         for part in view.shards.iter().flat_map(|shard| &shard.segments) {
             let Ok(segment) = part.segment() else { continue };
             if let Some(graph) = segment.graphs().iter().find(|graph| !graph.is_verified()) {
-                if graph.verify(segment).is_err() {
+                if segment.verify_graph(graph).is_err() {
                     part.look_again();
                 }
                 return true;
@@ -60,7 +60,7 @@ impl Worker {
         let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
         if let Some(due) = self.engine.accounts.take_due() {
             if let Some(part) = parts.find(|part| part.entry.file_id == due.file_id) {
-                let mended = self.mend(part, &[part.put_off(), &[due.wanted()]].concat(), cores);
+                let mended = self.build_missing(part, &[part.put_off(), &[due.wanted()]].concat(), cores);
                 // What it has earned is lost only with a graph, or where damage allows none.
                 if mended.as_ref().map_or_else(|error| error.kind() != ErrorKind::Damaged, |built| !built) {
                     self.engine.accounts.put_back(due);
@@ -72,7 +72,7 @@ impl Worker {
         let mut waiting = Vec::new();
         let mut outcome = Ok(false);
         for part in parts.filter(|part| part.take_look()) {
-            outcome = self.mend(part, part.put_off(), cores).map(|_| true);
+            outcome = self.build_missing(part, part.put_off(), cores).map(|_| true);
             let Err(error) = &outcome else { break };
             if error.kind() != ErrorKind::Damaged {
                 waiting.push(part);
@@ -102,9 +102,9 @@ impl Worker {
     }
 
     /// Builds without a lock, and installs while nothing is merged; whether there was anything that could be built.
-    fn mend(&self, part: &SharedPart, more: &[Wanted], cores: Cores) -> Result<bool> {
+    fn build_missing(&self, part: &SharedSegment, more: &[Wanted], cores: Cores) -> Result<bool> {
         let damaged = damaged(part.segment()?);
-        let Some(mended) = mend(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
+        let Some(mended) = build_missing(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
         let _quiet = self.pause_merges();
         mended.install(&self.engine)
     }
@@ -131,7 +131,7 @@ impl Worker {
     /// Builds the graph of one part, if it lacks it; whether the part is still there.
     fn build_requested(
         &self,
-        part: &SharedPart,
+        part: &SharedSegment,
         scope: &Scope,
         interval: &Interval,
         report: &mut GraphBuild,
@@ -141,7 +141,7 @@ impl Worker {
             return Ok(false);
         }
         let segment = part.segment()?;
-        segment.graphs().iter().for_each(|graph| drop(graph.verify(segment)));
+        segment.graphs().iter().for_each(|graph| drop(segment.verify_graph(graph)));
         let rows: Range<u32> = segment.interval(interval)?;
         let Some(wanted) = requested(part, GraphScope::of(scope), rows)? else { return Ok(true) };
         let wanted = [wanted];
@@ -150,7 +150,7 @@ impl Worker {
             let _quiet = self.pause_merges();
             return replace_codes(&self.engine, part).map(|_| false);
         }
-        let Some(mended) = mend(&self.engine, part, &damaged(segment), &wanted, Cores::All)? else {
+        let Some(mended) = build_missing(&self.engine, part, &damaged(segment), &wanted, Cores::All)? else {
             return Ok(self.engine.view.get().has_segment(part));
         };
         let (graphs, nodes, bytes) = mended.built();

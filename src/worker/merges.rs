@@ -10,16 +10,16 @@ use std::sync::Arc;
 use super::Worker;
 use crate::compact::blobs::{BlobPlan, DeadAllowed};
 use crate::compact::{Choice, SegmentStats, choose, merge};
+use crate::engine::graphs::{Cores, of_merge};
+use crate::engine::install::{Finished, Input, checkpoint, install};
+use crate::engine::space::JobKind;
+use crate::engine::space::output_files::OutputFiles;
 use crate::error::{ErrorKind, Result};
 use crate::record::Lsn;
-use crate::segment::dead::Deaths;
-use crate::segment::sealed::Segment;
-use crate::shard::View;
-use crate::shard::graphs::{Cores, of_merge};
-use crate::shard::install::{Finished, Input, checkpoint, install};
-use crate::shard::output_files::OutputFiles;
-use crate::shard::part::SharedPart;
-use crate::shard::space::JobKind;
+use crate::segment::Segment;
+use crate::segment::tombstones::Tombstones;
+use crate::shard::ReadView;
+use crate::shard::part::SharedSegment;
 use crate::sync::Ordering;
 
 impl Worker {
@@ -50,11 +50,11 @@ impl Worker {
                 Choice::Drop(position) => vec![position],
                 Choice::Merge(positions) => positions,
             };
-            let inputs: Vec<SharedPart> = positions.iter().map(|&at| Arc::clone(&shard.segments[at])).collect();
+            let inputs: Vec<SharedSegment> = positions.iter().map(|&at| Arc::clone(&shard.segments[at])).collect();
             let merged = if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
                 self.adopt(index)
             } else {
-                self.merge(index, &inputs, view.visible, (Cores::Half, DeadAllowed::Half)).map(drop)
+                self.merge(index, &inputs, view.read_lsn, (Cores::Half, DeadAllowed::Half)).map(drop)
             };
             match merged {
                 Ok(()) => return Ok(true),
@@ -67,7 +67,7 @@ impl Worker {
     }
 
     /// The segments of a shard that an import wrote and that a replay would still ask for by name: they are in no merge.
-    pub(super) fn young(&self, view: &View, shard: usize) -> Vec<SharedPart> {
+    pub(super) fn young(&self, view: &ReadView, shard: usize) -> Vec<SharedSegment> {
         let mut ingested = view.shards[shard].segments.iter().filter(|part| part.entry.is_ingested()).peekable();
         if ingested.peek().is_none() {
             return Vec::new();
@@ -78,13 +78,13 @@ impl Worker {
 
     /// Commits a manifest by which a replay of the shard begins behind its imports, so that they can merge.
     pub(super) fn adopt(&self, shard: usize) -> Result<()> {
-        // Where a writer fills the empty active part before the checkpoint, the second round seals it.
+        // Where a writer fills the empty memtable before the checkpoint, the second round seals it.
         for _ in 0..2 {
             let view = self.engine.view.get();
             if self.young(&view, shard).is_empty() {
                 break;
             }
-            self.seal_shards(|index| index == shard, || self.seal_next())?;
+            self.flush_shards(|index| index == shard, || self.flush_next())?;
             checkpoint(&self.engine)?;
         }
         Ok(())
@@ -94,12 +94,12 @@ impl Worker {
     pub(super) fn merge(
         &self,
         shard: usize,
-        inputs: &[SharedPart],
+        inputs: &[SharedSegment],
         base: Lsn,
         (cores, allowed): (Cores, DeadAllowed),
     ) -> Result<u64> {
-        let sources: Vec<(&Segment, &Deaths)> =
-            inputs.iter().map(|part| Ok((part.segment()?, &*part.deaths))).collect::<Result<_>>()?;
+        let sources: Vec<(&Segment, &Tombstones)> =
+            inputs.iter().map(|part| Ok((part.segment()?, &*part.tombstones))).collect::<Result<_>>()?;
         let go_on = || self.engine.check_writable();
         let files_max = self.engine.tuning.blob_files;
         let mut outputs = OutputFiles::new(&self.engine);
@@ -116,12 +116,12 @@ impl Worker {
         let (info, rows, blobs) = merged?;
         let output = info.map(|info| self.open(shard, &info, blobs.files())).transpose()?;
         let output = output.map(|output| self.with_graphs((output, &mut outputs), inputs, &rows, cores)).transpose()?;
-        let new_blobs = |part: &SharedPart| -> u64 {
+        let new_blobs = |part: &SharedSegment| -> u64 {
             let own = part.entry.blobs.iter().filter(|blob| blob.file_id == part.entry.file_id);
             own.map(|blob| blob.length).sum()
         };
         let written = output.as_ref().map_or(0, |part| part.entry.bytes() + new_blobs(part));
-        let inputs = inputs.iter().map(|part| Input::Sealed(Arc::clone(part))).collect();
+        let inputs = inputs.iter().map(|part| Input::Segment(Arc::clone(part))).collect();
         self.install(&Finished { shard, base, inputs, rows, output }, outputs)?;
         self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
         Ok(written)
@@ -130,11 +130,11 @@ impl Worker {
     /// The output with its graphs, or without where there is no room for them.
     fn with_graphs(
         &self,
-        (output, outputs): (SharedPart, &mut OutputFiles),
-        inputs: &[SharedPart],
+        (output, outputs): (SharedSegment, &mut OutputFiles),
+        inputs: &[SharedSegment],
         rows: &[Vec<u32>],
         cores: Cores,
-    ) -> Result<SharedPart> {
+    ) -> Result<SharedSegment> {
         match of_merge(&self.engine, (&output, outputs), inputs, rows, cores) {
             Err(error) if error.kind() == ErrorKind::DiskFull => {
                 self.engine.set_background_error(Some(&error));

@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use super::Worker;
 use crate::compact::blobs::DeadAllowed;
+use crate::engine::graphs::Cores;
+use crate::engine::install::checkpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, parse_name};
 use crate::record::Lsn;
-use crate::shard::graphs::Cores;
-use crate::shard::install::checkpoint;
-use crate::shard::part::SharedPart;
+use crate::shard::part::SharedSegment;
 use crate::types::Interval;
 
 /// Rounds of flushing and checkpoints after which other writers are too fast.
@@ -68,14 +68,14 @@ impl Worker {
         });
         let freed = settled.and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
         // A file that is still mapped keeps its space, which the next try may need.
-        self.bury();
+        self.unmap_retired();
         left.and(rewritten).and(freed)
     }
 
     /// Turns to a new log file, and writes what is in memory to segments, so that the files before can go.
     fn leave_log_behind(&self) -> Result<()> {
         self.pipeline.rotate_log()?;
-        self.seal_everything()
+        self.flush_all()
     }
 
     /// Commits manifests until neither of the two newest needs a log file from before the last rotation.
@@ -87,7 +87,7 @@ impl Worker {
                 return checkpoint(&self.engine);
             }
             // A writer has filled a memtable between the flush and the commit.
-            self.seal_everything()?;
+            self.flush_all()?;
             checkpoint(&self.engine)?;
         }
         Err(Error::new(
@@ -116,7 +116,7 @@ impl Worker {
         self.adopt(index)?;
         let view = self.engine.view.get();
         let young = self.young(&view, index);
-        let is_young = |part: &&SharedPart| young.iter().any(|young| Arc::ptr_eq(young, part));
+        let is_young = |part: &&SharedSegment| young.iter().any(|young| Arc::ptr_eq(young, part));
         let mut failed = Ok(());
         for part in view.shards[index].segments.iter().filter(|part| !is_young(part)) {
             match self.rewrite_holder(index, part, interval) {
@@ -135,7 +135,7 @@ impl Worker {
     }
 
     /// Rewrites a segment if it holds something dead of the interval; returns the bytes written.
-    fn rewrite_holder(&self, index: usize, part: &SharedPart, interval: &Interval) -> Result<Option<u64>> {
+    fn rewrite_holder(&self, index: usize, part: &SharedSegment, interval: &Interval) -> Result<Option<u64>> {
         loop {
             let view = self.engine.view.get();
             // A graph that was built meanwhile has put another part with the same files in its place.
@@ -145,7 +145,7 @@ impl Worker {
                 return Ok(None);
             }
             let inputs = std::slice::from_ref(now);
-            match self.merge(index, inputs, view.visible, (Cores::All, DeadAllowed::Nothing)) {
+            match self.merge(index, inputs, view.read_lsn, (Cores::All, DeadAllowed::Nothing)) {
                 Err(error) if error.kind() == ErrorKind::Busy && !self.engine.view.get().has_segment(now) => {}
                 outcome => return outcome.map(Some),
             }
@@ -201,8 +201,8 @@ impl Worker {
         let applying = self.engine.applying.lock();
         let view = self.engine.view.get().with_short_bounds(&self.engine.importing.lock());
         let Some(view) = view else { return Ok(()) };
-        let crowded = self.engine.still_crowded(&view);
-        self.engine.publish(view, crowded);
+        let stalled = self.engine.is_still_stalled(&view);
+        self.engine.publish(view, stalled);
         drop(applying);
         checkpoint(&self.engine)?;
         checkpoint(&self.engine)
@@ -210,10 +210,10 @@ impl Worker {
 }
 
 /// Whether a part holds a dead row of the interval. Of values that died in a blob file nobody knows whose they were.
-fn holds_dead(part: &SharedPart, interval: &Interval) -> Result<bool> {
+fn holds_dead(part: &SharedSegment, interval: &Interval) -> Result<bool> {
     if part.blob_bytes().dead > 0 {
         return Ok(true);
     }
     let (rows, ..) = part.rows_in(interval)?;
-    Ok(!rows.is_empty() && rows.into_iter().any(|row| part.deaths.is_dead_at(row, Lsn::MAX - 1)))
+    Ok(!rows.is_empty() && rows.into_iter().any(|row| part.tombstones.is_deleted_at(row, Lsn::MAX - 1)))
 }

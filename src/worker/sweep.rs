@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Worker;
+use crate::engine::install::{checkpoint, checkpoint_without_reserve};
 use crate::error::{Error, ErrorKind, Result};
-use crate::shard::decide::{Write, Written};
-use crate::shard::install::{checkpoint, checkpoint_without_reserve};
+use crate::record::{Write, Written};
 use crate::sync::Ordering;
 use crate::types::Scope;
 
@@ -110,7 +110,7 @@ impl Worker {
                 if writes.len() >= limit {
                     break;
                 }
-                match part.expired(view.visible, now, limit - writes.len(), &mut writes) {
+                match part.expired(view.read_lsn, now, limit - writes.len(), &mut writes) {
                     // What is damaged keeps its expired items; the others go.
                     Err(error) if error.kind() == ErrorKind::Damaged => note(damage, error),
                     other => other?,

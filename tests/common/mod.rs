@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use vecmem::testing::{SimClock, SimStorage, open_with};
-use vecmem::{Answer, Metric, Namespace, Options, Put, Store, Tuning};
+use vecmem::{Metric, Namespace, Options, Put, SearchResult, Store, Tuning};
 
 /// Where simulated clocks begin: microseconds since 1970 UTC.
 pub const START: i64 = 1_700_000_000_000_000;
@@ -94,7 +94,7 @@ pub fn numbered(namespace: &Namespace, key: impl Into<String>, number: u64) -> P
 }
 
 /// The keys of an answer, in order.
-pub fn keys(answer: &Answer) -> Vec<&str> {
+pub fn keys(answer: &SearchResult) -> Vec<&str> {
     answer.iter().map(|hit| hit.item.key.as_str()).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vecmem::{Answer, Filter, Hit, Item, Metric, Namespace, Scope};
+use vecmem::{Filter, Hit, Item, Metric, Namespace, Scope, SearchResult};
 
 /// An item as the model keeps it.
 #[derive(Clone, Debug)]
@@ -116,10 +116,10 @@ impl Model {
 
 /// That `answer` is the page `[offset, offset + limit)` of `expected`. Scores may differ by rounding, and where they do not
 /// differ by more, rows may change places; everything else is exact.
-pub fn assert_page(answer: &Answer, expected: &[Expected], offset: usize, limit: usize, context: &str) {
+pub fn assert_page(answer: &SearchResult, expected: &[Expected], offset: usize, limit: usize, context: &str) {
     let page: Vec<&Expected> = expected.iter().skip(offset).take(limit).collect();
     assert_eq!(answer.len(), page.len(), "{context}: {:?}\nexpected {page:?}", answer.hits);
-    assert!(!answer.degraded);
+    assert!(!answer.incomplete);
     for (position, (hit, wanted)) in answer.iter().zip(&page).enumerate() {
         let close = match (hit.score, wanted.score) {
             (Some(score), Some(expected)) => (f64::from(score) - expected).abs() <= 1e-6 * expected.abs().max(1.0),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use vecmem::distance::{Kernels, inverse_norm, norm, score};
 use vecmem::testing::{Clock, SimClock};
-use vecmem::{Address, Filter, Item, Metric, NamespaceQuery, Query, ReadOptions, ScanQuery, Scope, Store};
+use vecmem::{Address, Filter, Item, IterateQuery, Metric, NamespaceQuery, Query, ReadOptions, Scope, Store};
 
 use super::model::{Model, covers};
 use super::operations::{Generator, MODEL, SETTINGS, TAGS, is_embedded, text_of};
@@ -15,8 +15,8 @@ use super::operations::{Generator, MODEL, SETTINGS, TAGS, is_embedded, text_of};
 pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), String> {
     let now = clock.now();
     let options = ReadOptions { include_vectors: true, include_expired: true, ..ReadOptions::default() };
-    let query = ScanQuery::new(Scope::Store).limit(usize::MAX).options(options);
-    let found = store.scan(&query, None).map_err(text)?.items;
+    let query = IterateQuery::new(Scope::Store).limit(usize::MAX).options(options);
+    let found = store.iterate(&query, None).map_err(text)?.items;
     let wanted: Vec<&Item> = model.items.values().map(|item| &**item).collect();
     if let Some(at) = first_difference(&found, &wanted) {
         let (store, model) = (found.get(at), wanted.get(at));
@@ -29,7 +29,7 @@ pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), 
         &(model.living(now).count() as u64),
     )?;
     for source in ["file.jsonl", "another"] {
-        equal("the mark", &store.import_mark(source).map_err(text)?, &model.marks.get(source).cloned())?;
+        equal("the mark", &store.import_checkpoint(source).map_err(text)?, &model.marks.get(source).cloned())?;
     }
     equal("the settings", &settings(store)?, &model.settings)?;
     embeddings(store, model, now)

@@ -101,7 +101,7 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
                 };
             }
             if let Some((source, json)) = mark {
-                batch.import_mark(source, json);
+                batch.import_checkpoint(source, json);
             }
             store.batch(batch).map(Outcome::Written)
         }
@@ -115,7 +115,7 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
             import(store, changes, source.as_deref(), ImportOptions::new()).map(|()| Outcome::Done)
         }
         Operation::Sweep => store.sweep().map(Outcome::Swept),
-        Operation::Flush => store.flush().map(|()| Outcome::Done),
+        Operation::Flush => store.sync().map(|()| Outcome::Done),
         Operation::Compact => store.compact().map(|report| Outcome::Swept(report.swept)),
         Operation::Setting(name, json) => store.set_setting(name, json.as_deref()).map(|()| Outcome::Done),
         Operation::Advance(span) => {

@@ -32,10 +32,10 @@ pub struct Figures {
     pub rows: Vec<Point>,
 }
 
-/// One effort.
+/// One ef.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Point {
-    pub effort: usize,
+    pub ef: usize,
     pub recall: f64,
     #[serde(flatten)]
     pub speed: Speed,
@@ -73,7 +73,7 @@ mod with_hnsw_rs {
 
     use super::{Figures, Plan, Point};
     use crate::arguments::MetricArgument;
-    use crate::bench::curve::{efforts, is_done};
+    use crate::bench::curve::{ef_values, is_done};
     use crate::bench::data::hits;
     use crate::bench::matrix::{Neighbours, Vectors, read_neighbours};
     use crate::bench::process::anonymous;
@@ -142,8 +142,8 @@ mod with_hnsw_rs {
         graph.set_searching_mode(true);
         let build_seconds = start.elapsed().as_secs_f64();
         let mut points: Vec<Point> = Vec::new();
-        for effort in efforts(plan.k) {
-            let search = |query: usize| graph.search(queries.row(query), plan.k, effort);
+        for ef in ef_values(plan.k) {
+            let search = |query: usize| graph.search(queries.row(query), plan.k, ef);
             let found = |query| search(query).into_iter().map(|neighbour| neighbour.d_id as u32).collect::<Vec<u32>>();
             let share = |query| hits(found(query).into_iter(), truth.row(query), plan.k);
             let recall = (0..queries.rows()).map(share).sum::<f64>() / queries.rows() as f64;
@@ -152,7 +152,7 @@ mod with_hnsw_rs {
                 Ok(())
             };
             let speed = one_thread(plan.seconds, queries.rows(), ask)?;
-            points.push(Point { effort, recall, speed });
+            points.push(Point { ef, recall, speed });
             if is_done(&points.iter().map(|point| point.recall).collect::<Vec<f64>>()) {
                 break;
             }

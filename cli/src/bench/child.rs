@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::baseline;
 use super::matrix::read_vectors;
 use super::process::{Memory, anonymous, memory};
-use super::store::{Effort, Layout, ask, wait_for_walks};
+use super::store::{Accuracy, Layout, ask, wait_for_graphs};
 use super::timing::{Run, run};
 
 /// Do a part of a benchmark (used by `vecmem bench`)
@@ -39,9 +39,9 @@ pub struct Search {
     pub layout: Layout,
     pub queries: PathBuf,
     pub k: usize,
-    pub effort: Effort,
-    /// Graphs that a question walks.
-    pub walks: usize,
+    pub ef: Accuracy,
+    /// Graphs that a question searches.
+    pub graph_searches: usize,
     pub seconds: f64,
 }
 
@@ -57,10 +57,10 @@ impl BenchChild {
 impl Search {
     fn run(self) -> Result<()> {
         let queries = read_vectors(&self.queries)?;
-        let questions = self.layout.questions(&queries, self.k, self.effort)?;
+        let questions = self.layout.questions(&queries, self.k, self.ef)?;
         let before = anonymous();
         let store = self.layout.open()?;
-        wait_for_walks(&store, &questions[0], self.walks)?;
+        wait_for_graphs(&store, &questions[0], self.graph_searches)?;
         for question in &questions {
             ask(&store, question)?;
         }

@@ -1,20 +1,20 @@
-//! What lies between measured efforts: the speed at a recall, and the distances it takes.
+//! What lies between measured values of ef: the speed at a recall, and the distances it takes.
 //!
 //! Invariants:
-//! * Nothing is extrapolated: past the highest recall there is no answer, below the lowest the cheapest effort's.
+//! * Nothing is extrapolated: past the highest recall there is no answer, below the lowest the cheapest ef's.
 
 /// Efforts at which everybody is measured, in order; the first is raised to k.
-pub const EFFORTS: [usize; 14] = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
-/// A recall that rises by less from one effort to the next has stopped rising.
+pub const EF_VALUES: [usize; 14] = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
+/// A recall that rises by less from one ef to the next has stopped rising.
 const RISING: f64 = 0.0005;
 /// Recall after which a curve is not followed further.
 const FAR_ENOUGH: f64 = 0.995;
 
-/// The efforts for answers of `k` items.
-pub fn efforts(k: usize) -> Vec<usize> {
-    let mut efforts = vec![k];
-    efforts.extend(EFFORTS.iter().filter(|effort| **effort > k));
-    efforts
+/// The values of ef for answers of `k` items.
+pub fn ef_values(k: usize) -> Vec<usize> {
+    let mut ef_values = vec![k];
+    ef_values.extend(EF_VALUES.iter().filter(|ef| **ef > k));
+    ef_values
 }
 
 /// Whether a curve with these recalls so far needs no further point.
@@ -32,7 +32,7 @@ pub fn speed_at(points: &[(f64, f64)], recall: f64) -> Option<f64> {
     value_at(&logarithms, recall).map(f64::exp)
 }
 
-/// The value at `recall`, linear between neighbouring points (recall, value) in order of effort.
+/// The value at `recall`, linear between neighbouring points (recall, value) in order of ef.
 pub fn value_at(points: &[(f64, f64)], recall: f64) -> Option<f64> {
     let after = points.iter().position(|point| point.0 >= recall)?;
     let (right, value) = points[after];
@@ -56,9 +56,9 @@ mod tests {
 
     #[test]
     fn efforts_begin_with_k() {
-        assert_eq!(efforts(10)[..3], [10, 16, 24]);
-        assert_eq!(efforts(100)[..3], [100, 128, 192]);
-        assert_eq!(efforts(2_000), [2_000]);
+        assert_eq!(ef_values(10)[..3], [10, 16, 24]);
+        assert_eq!(ef_values(100)[..3], [100, 128, 192]);
+        assert_eq!(ef_values(2_000), [2_000]);
         assert!(is_done(&[0.9, 0.996]) && is_done(&[0.9501, 0.9502]) && !is_done(&[0.5, 0.5]) && !is_done(&[]));
     }
 }

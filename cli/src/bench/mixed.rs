@@ -13,7 +13,7 @@ use serde::Serialize;
 use vecmem::{Durability, Options, Put, Query, Store};
 
 use super::matrix::Vectors;
-use super::store::{Layout, ask, key, value, wait_for_walks};
+use super::store::{Layout, ask, key, value, wait_for_graphs};
 use super::timing::{Speed, run, speed};
 
 /// Items that the writer puts, one by one.
@@ -34,10 +34,16 @@ pub struct Mixed {
 }
 
 /// Opens the store of `layout`, which is written to, and measures for `seconds` without a writer and as long with one.
-pub fn measure(layout: &Layout, vectors: &Vectors, questions: &[Query], walks: usize, seconds: f64) -> Result<Mixed> {
-    let options = Options::with_vectors(layout.dims, layout.metric.into()).durability(Durability::Os);
-    let store = Store::open(&layout.directory, options.hot(layout.hot.into()))?;
-    wait_for_walks(&store, &questions[0], walks)?;
+pub fn measure(
+    layout: &Layout,
+    vectors: &Vectors,
+    questions: &[Query],
+    graph_searches: usize,
+    seconds: f64,
+) -> Result<Mixed> {
+    let options = Options::with_vectors(layout.dims, layout.metric.into()).durability(Durability::Periodic);
+    let store = Store::open(&layout.directory, options.code_residency(layout.codes.into()))?;
+    wait_for_graphs(&store, &questions[0], graph_searches)?;
     let searches = || -> Result<Speed> {
         let mut times = Vec::new();
         let run =

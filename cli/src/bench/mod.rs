@@ -32,7 +32,7 @@ use self::data::{DataPlan, at_least_one};
 use self::plot::Series;
 use self::report::Figures;
 use self::running::Running;
-use self::store::HotArgument;
+use self::store::CodesArgument;
 use crate::arguments::MetricArgument;
 use crate::output::Output;
 
@@ -84,8 +84,8 @@ pub struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1)]
     namespaces: usize,
     /// Where codes and graphs lie
-    #[arg(long, value_enum, default_value = "map")]
-    hot: HotArgument,
+    #[arg(long, value_enum, default_value = "page-cache")]
+    codes: CodesArgument,
     /// Compare all threads with as many processes
     #[arg(long)]
     processes: bool,

@@ -1,7 +1,7 @@
 //! The same vectors in several segments with a graph each, as merges leave them for a while, against one segment.
 //!
 //! Invariants:
-//! * Both stores are asked the same questions at the same effort, one after the other. Parts find more with it, so the speeds are
+//! * Both stores are asked the same questions at the same ef, one after the other. Parts find more with it, so the speeds are
 //!   compared at equal recall, too.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use vecmem::{ImportOptions, Store, Tuning};
 
 use super::curve::speed_at;
 use super::matrix::{Neighbours, Vectors};
-use super::store::{Effort, Layout, quality, speed};
+use super::store::{Accuracy, Layout, quality, speed};
 
 /// What came out.
 #[derive(Clone, Debug, Serialize)]
@@ -23,10 +23,10 @@ pub struct Parts {
     pub rows: Vec<PartsRow>,
 }
 
-/// One effort.
+/// One ef.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct PartsRow {
-    pub effort: Effort,
+    pub ef: Accuracy,
     pub recall: f64,
     pub distances: f64,
     pub qps: f64,
@@ -43,7 +43,7 @@ pub struct Plan<'a> {
     pub queries: &'a Vectors,
     pub truth: &'a Neighbours,
     pub k: usize,
-    pub efforts: &'a [Effort],
+    pub ef_values: &'a [Accuracy],
     /// Recall and speed of one segment.
     pub curve: &'a [(f64, f64)],
     pub seconds: f64,
@@ -67,24 +67,16 @@ pub fn measure(plan: &Plan<'_>, compacted: &Store, layout: &Layout, directory: &
     let build = store.build_graph(&layout.scope()?)?;
     let segments = store.stats()?.segments;
     ensure!(segments == layout.rows.div_ceil(rows) as u64, "{parts} parts were wanted, but the store has {segments}");
-    let row = |&effort: &Effort| -> Result<PartsRow> {
-        let questions = layout.questions(plan.queries, plan.k, effort)?;
+    let row = |&ef: &Accuracy| -> Result<PartsRow> {
+        let questions = layout.questions(plan.queries, plan.k, ef)?;
         let quality = quality(&store, &questions, plan.truth, plan.k)?;
         let qps_compacted = speed(compacted, &questions, plan.seconds)?.qps;
         let qps = speed(&store, &questions, plan.seconds)?.qps;
         let (recall, distances) = (quality.recall, quality.distances);
         let ratio_at_equal_recall = speed_at(plan.curve, recall).map(|equal| qps / equal);
-        Ok(PartsRow {
-            effort,
-            recall,
-            distances,
-            qps,
-            qps_compacted,
-            ratio: qps / qps_compacted,
-            ratio_at_equal_recall,
-        })
+        Ok(PartsRow { ef, recall, distances, qps, qps_compacted, ratio: qps / qps_compacted, ratio_at_equal_recall })
     };
-    let rows = plan.efforts.iter().map(row).collect::<Result<_>>()?;
+    let rows = plan.ef_values.iter().map(row).collect::<Result<_>>()?;
     store.close()?;
     Ok(Parts { segments, graphs: build.graphs, build_seconds: build.seconds, rows })
 }

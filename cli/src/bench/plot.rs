@@ -21,7 +21,7 @@ const COLOURS: [RGBColor; 2] = [RGBColor(0x00, 0x72, 0xB2), RGBColor(0xD5, 0x5E,
 /// Recalls that are shown.
 const RECALLS: Range<f64> = 0.80..1.0;
 
-/// One engine's curve: (recall, QPS) by rising effort.
+/// One engine's curve: (recall, QPS) by rising ef.
 pub struct Series {
     pub name: String,
     pub points: Vec<(f64, f64)>,

@@ -62,7 +62,7 @@ impl Plan {
         let vectors = Generator::new(self.dims, self.seed).vectors(0..self.items as u64, super::data::threads());
         let namespaces: Vec<Namespace> =
             (0..self.namespaces).map(|at| Namespace::new(["users", &format!("{at:07}")])).collect::<Result<_, _>>()?;
-        let options = Options::with_vectors(self.dims, self.metric).durability(Durability::Os);
+        let options = Options::with_vectors(self.dims, self.metric).durability(Durability::Periodic);
         let store = Store::open(&self.directory, options)?;
         let (processor, io, start) = (processor_seconds(), written(), Instant::now());
         let each = self.items.div_ceil(self.threads);
@@ -83,7 +83,7 @@ impl Plan {
                 running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked"))));
             ended.collect::<Result<_>>()
         })?;
-        store.flush()?;
+        store.sync()?;
         let seconds = start.elapsed().as_secs_f64();
         let stats = store.stats()?;
         store.close()?;
@@ -120,7 +120,7 @@ impl Figures {
     pub fn for_people(&self) -> String {
         let Self { items, dims, namespaces, threads, .. } = self;
         let mut text = format!(
-            "{} puts of {dims} dimensions, one by one, {threads} threads, into {} namespaces, durability os\n",
+            "{} puts of {dims} dimensions, one by one, {threads} threads, into {} namespaces, durability periodic\n",
             output::count(*items as u64),
             output::count(*namespaces as u64)
         );

@@ -14,7 +14,7 @@ use super::curve::speed_at;
 use super::mixed::Mixed;
 use super::parts::{Parts, PartsRow};
 use super::process::Memory;
-use super::store::{Effort, Quality};
+use super::store::{Accuracy, Quality};
 use super::timing::Speed;
 use crate::output;
 
@@ -37,8 +37,8 @@ pub struct Figures {
     pub compact_seconds: f64,
     pub build: GraphBuild,
     pub segments: u64,
-    /// Segments in which a search walks a graph.
-    pub walks: usize,
+    /// Segments in which a search searches a graph.
+    pub graph_searches: usize,
     pub disk_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -57,10 +57,10 @@ pub struct Figures {
     pub ratios: Option<Ratios>,
 }
 
-/// One effort.
+/// One ef.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Row {
-    pub effort: Effort,
+    pub ef: Accuracy,
     #[serde(flatten)]
     pub quality: Quality,
     #[serde(flatten)]
@@ -75,7 +75,7 @@ pub struct Asked {
     pub asked: f64,
     #[serde(flatten)]
     pub row: Row,
-    /// Distances that the best fixed effort of this recall takes, interpolated.
+    /// Distances that the best fixed ef of this recall takes, interpolated.
     pub distances_needed: Option<f64>,
     /// Distances taken, divided by these.
     pub ratio: Option<f64>,
@@ -84,7 +84,7 @@ pub struct Asked {
 /// Threads of one process against as many processes.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Processes {
-    pub effort: Effort,
+    pub ef: Accuracy,
     pub count: usize,
     pub qps_threads: f64,
     pub qps_processes: f64,
@@ -116,13 +116,13 @@ pub struct SpeedRatio {
 }
 
 impl Figures {
-    /// The least effort of this recall; exact search if there is no graph, the highest effort if none is enough.
-    pub fn cheapest(&self, recall: f64) -> Effort {
-        let enough = walks(&self.rows).find(|row| row.quality.recall >= recall);
-        enough.or_else(|| walks(&self.rows).last()).map_or(Effort::Exact, |row| row.effort)
+    /// The least ef of this recall; exact search if there is no graph, the highest ef if none is enough.
+    pub fn cheapest(&self, recall: f64) -> Accuracy {
+        let enough = graph_searches(&self.rows).find(|row| row.quality.recall >= recall);
+        enough.or_else(|| graph_searches(&self.rows).last()).map_or(Accuracy::Exact, |row| row.ef)
     }
 
-    /// (recall, QPS) of our graph by rising effort, for the curve.
+    /// (recall, QPS) of our graph by rising ef, for the curve.
     pub fn curve(&self) -> Vec<(f64, f64)> {
         curve(&self.rows, |row| row.speed.qps)
     }
@@ -170,7 +170,7 @@ impl Figures {
             let _ = writeln!(
                 text,
                 "\n{count} threads {qps_threads:.0} QPS, {count} processes {qps_processes:.0} QPS: {ratio:.3}x ({})",
-                processes.effort
+                processes.ef
             );
         }
         if let Some(mixed) = &self.mixed {
@@ -191,7 +191,7 @@ impl Figures {
     fn rows_text(&self) -> String {
         let mut text = format!(
             "\n{:>12} {:>8} {:>10} {:>10} {:>9} {:>9} {:>10}\n",
-            "effort", "recall", "QPS", "QPS all", "p50 us", "p99 us", "distances"
+            "ef", "recall", "QPS", "QPS all", "p50 us", "p99 us", "distances"
         );
         for row in &self.rows {
             let _ = writeln!(text, "{}", row_text(row));
@@ -204,29 +204,29 @@ impl Figures {
     }
 }
 
-/// The rows that walk graphs; all of them if none does.
-pub fn walks(rows: &[Row]) -> impl Iterator<Item = &Row> {
-    let is_walk = |row: &&Row| row.effort != Effort::Exact;
-    let any = rows.iter().any(|row| is_walk(&row));
-    rows.iter().filter(move |row| is_walk(row) || !any)
+/// The rows that search graphs; all of them if none does.
+pub fn graph_searches(rows: &[Row]) -> impl Iterator<Item = &Row> {
+    let is_graph_search = |row: &&Row| row.ef != Accuracy::Exact;
+    let any = rows.iter().any(|row| is_graph_search(&row));
+    rows.iter().filter(move |row| is_graph_search(row) || !any)
 }
 
-/// (recall, something) of the walks, by rising effort.
+/// (recall, something) of the graph searches, by rising ef.
 pub fn curve(rows: &[Row], of: impl Fn(&Row) -> f64) -> Vec<(f64, f64)> {
-    walks(rows).map(|row| (row.quality.recall, of(row))).collect()
+    graph_searches(rows).map(|row| (row.quality.recall, of(row))).collect()
 }
 
 impl baseline::Figures {
-    /// (recall, QPS) by rising effort.
+    /// (recall, QPS) by rising ef.
     pub fn curve(&self) -> Vec<(f64, f64)> {
         self.rows.iter().map(|point| (point.recall, point.speed.qps)).collect()
     }
 }
 
 fn row_text(row: &Row) -> String {
-    let Row { effort, quality, speed, qps_all_threads } = row;
+    let Row { ef, quality, speed, qps_all_threads } = row;
     format!(
-        "{effort:>12} {:>8.4} {:>10.0} {qps_all_threads:>10.0} {:>9.1} {:>9.1} {:>10.0}",
+        "{ef:>12} {:>8.4} {:>10.0} {qps_all_threads:>10.0} {:>9.1} {:>9.1} {:>10.0}",
         quality.recall, speed.qps, speed.p50_us, speed.p99_us, quality.distances
     )
 }
@@ -260,12 +260,12 @@ fn mixed_text(mixed: &Mixed) -> String {
 fn parts_text(parts: &Parts) -> String {
     let Parts { segments, graphs, build_seconds, rows } = parts;
     let mut text = format!("\n{segments} segments with {graphs} graphs, built in {build_seconds:.2} s, against one\n");
-    for PartsRow { effort, recall, distances, qps, qps_compacted, ratio, ratio_at_equal_recall } in rows {
+    for PartsRow { ef, recall, distances, qps, qps_compacted, ratio, ratio_at_equal_recall } in rows {
         let equal = ratio_at_equal_recall.map_or("-".to_owned(), |ratio| format!("{ratio:.2}x"));
         let _ = writeln!(
             text,
             "{:>12} {recall:>8.4} {qps:>10.0} QPS, compacted {qps_compacted:.0}: {ratio:.2}x, at equal recall {equal}; {distances:.0} distances",
-            effort.to_string()
+            ef.to_string()
         );
     }
     text
@@ -276,17 +276,17 @@ fn baseline_text(baseline: &baseline::Figures) -> String {
         "\nhnsw_rs 0.3.5 (M = 16, ef_construction = 200, simsimd): built in {:.1} s, memory grown {}\n{:>12} {:>8} {:>10} {:>10} {:>9} {:>9}\n",
         baseline.build_seconds,
         output::bytes(baseline.memory_grown),
-        "effort",
+        "ef",
         "recall",
         "QPS",
         "",
         "p50 us",
         "p99 us"
     );
-    for baseline::Point { effort, recall, speed } in &baseline.rows {
+    for baseline::Point { ef, recall, speed } in &baseline.rows {
         let _ = writeln!(
             text,
-            "{effort:>12} {recall:>8.4} {:>10.0} {:>10} {:>9.1} {:>9.1}",
+            "{ef:>12} {recall:>8.4} {:>10.0} {:>10} {:>9.1} {:>9.1}",
             speed.qps, "", speed.p50_us, speed.p99_us
         );
     }
@@ -321,12 +321,12 @@ mod tests {
 
     fn figures() -> Figures {
         let row = |recall, qps, distances| Row {
-            effort: if recall == 1.0 { Effort::Exact } else { Effort::Ef(10) },
+            ef: if recall == 1.0 { Accuracy::Exact } else { Accuracy::Ef(10) },
             quality: Quality { recall, distances },
             speed: Speed { qps, ..Speed::default() },
             qps_all_threads: 2.0 * qps,
         };
-        let point = |recall, qps| baseline::Point { effort: 10, recall, speed: Speed { qps, ..Speed::default() } };
+        let point = |recall, qps| baseline::Point { ef: 10, recall, speed: Speed { qps, ..Speed::default() } };
         Figures {
             data: "4 vectors".into(),
             queries: 2,
@@ -340,7 +340,7 @@ mod tests {
             compact_seconds: 1.0,
             build: GraphBuild { graphs: 1, nodes: 4, bytes: 10, seconds: 2.0 },
             segments: 1,
-            walks: 1,
+            graph_searches: 1,
             disk_bytes: 1 << 20,
             memory: Some(Memory { anonymous_grown: 100, codes: 20, graphs: 30, truth: 50, other_files: 0 }),
             rows: vec![row(1.0, 100.0, 9_000.0), row(0.9, 8_000.0, 100.0), row(0.96, 2_000.0, 200.0)],
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!((ratios.qps[1].ours, ratios.qps[1].ratio), (None, None));
         assert_eq!(
             (ratios.build, figures.cheapest(0.95), figures.cheapest(0.99)),
-            (Some(5.0), Effort::Ef(10), Effort::Ef(10))
+            (Some(5.0), Accuracy::Ef(10), Accuracy::Ef(10))
         );
         assert_eq!((ratios.memory_hot, ratios.memory_all), (Some(0.15), Some(0.2)));
         let text = figures.for_people();

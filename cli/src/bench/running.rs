@@ -10,11 +10,11 @@ use std::time::Instant;
 use anyhow::Result;
 use vecmem::{ImportOptions, Metric, Store};
 
-use super::curve::{efforts, is_done, value_at};
+use super::curve::{ef_values, is_done, value_at};
 use super::data::{Data, DataPlan, threads};
 use super::matrix::{Neighbours, write_neighbours, write_vectors};
 use super::report::{Asked, Figures, Processes, Row};
-use super::store::{Effort, Layout};
+use super::store::{Accuracy, Layout};
 use super::{Bench, baseline, child, mixed, parts, process, report, store, timing};
 use crate::arguments::metric_name;
 use crate::output;
@@ -23,7 +23,7 @@ use crate::output;
 const TRUTH_DEPTH: usize = 100;
 /// Recalls that are asked for, to compare with what comes back.
 const ASKED: [f64; 4] = [0.90, 0.95, 0.98, 0.99];
-/// Recall at whose effort memory, processes and mixed load are measured; parts at the other one too.
+/// Recall at whose ef memory, processes and mixed load are measured; parts at the other one too.
 const USUAL_RECALL: f64 = 0.95;
 const HIGH_RECALL: f64 = 0.99;
 /// Runs of threads and processes in turn, of which the best are kept.
@@ -52,7 +52,7 @@ impl<'a> Running<'a> {
             metric: arguments.metric,
             rows: data.vectors.rows(),
             namespaces: arguments.namespaces,
-            hot: arguments.hot,
+            codes: arguments.codes,
         };
         Ok(Self { arguments, plan, data, layout, scratch, load_before })
     }
@@ -65,7 +65,7 @@ impl<'a> Running<'a> {
         let store = self.layout.open()?;
         let started = Instant::now();
         self.layout.fill(&store, &self.data.vectors, ImportOptions::new())?;
-        store.flush()?;
+        store.sync()?;
         let import_seconds = started.elapsed().as_secs_f64();
         store.compact()?;
         let compact_seconds = started.elapsed().as_secs_f64() - import_seconds;
@@ -93,7 +93,7 @@ impl<'a> Running<'a> {
             compact_seconds,
             build,
             segments: stats.segments,
-            walks: 0,
+            graph_searches: 0,
             disk_bytes: stats.disk_bytes,
             memory: None,
             rows,
@@ -110,15 +110,15 @@ impl<'a> Running<'a> {
         Ok(figures)
     }
 
-    /// The table: exact search, and if there is a graph, efforts until the recall is as good as it gets.
+    /// The table: exact search, and if there is a graph, values of ef until the recall is as good as it gets.
     fn rows(&self, store: &Store, truth: &Neighbours) -> Result<Vec<Row>> {
-        let mut rows = vec![self.row(store, truth, Effort::Exact)?];
-        if self.walks(store, Effort::Ef(self.arguments.k))? == 0 {
+        let mut rows = vec![self.row(store, truth, Accuracy::Exact)?];
+        if self.graph_searches(store, Accuracy::Ef(self.arguments.k))? == 0 {
             return Ok(rows);
         }
         let mut recalls = Vec::new();
-        for effort in efforts(self.arguments.k) {
-            let row = self.row(store, truth, Effort::Ef(effort))?;
+        for ef in ef_values(self.arguments.k) {
+            let row = self.row(store, truth, Accuracy::Ef(ef))?;
             recalls.push(row.quality.recall);
             rows.push(row);
             if is_done(&recalls) {
@@ -130,12 +130,12 @@ impl<'a> Running<'a> {
 
     /// Searches for each of the recalls.
     fn asked(&self, store: &Store, truth: &Neighbours, rows: &[Row]) -> Result<Vec<Asked>> {
-        if rows.iter().all(|row| row.effort == Effort::Exact) {
+        if rows.iter().all(|row| row.ef == Accuracy::Exact) {
             return Ok(Vec::new());
         }
         let distances: Vec<(f64, f64)> = report::curve(rows, |row| row.quality.distances);
         let asked = |recall| -> Result<Asked> {
-            let row = self.row(store, truth, Effort::Recall(recall as f32))?;
+            let row = self.row(store, truth, Accuracy::Recall(recall as f32))?;
             let distances_needed = value_at(&distances, recall);
             let ratio = distances_needed.map(|needed| row.quality.distances / needed);
             Ok(Asked { asked: recall, row, distances_needed, ratio })
@@ -143,33 +143,33 @@ impl<'a> Running<'a> {
         ASKED.iter().map(|recall| asked(*recall)).collect()
     }
 
-    fn row(&self, store: &Store, truth: &Neighbours, effort: Effort) -> Result<Row> {
-        let questions = self.layout.questions(&self.data.queries, self.arguments.k, effort)?;
+    fn row(&self, store: &Store, truth: &Neighbours, ef: Accuracy) -> Result<Row> {
+        let questions = self.layout.questions(&self.data.queries, self.arguments.k, ef)?;
         let quality = store::quality(store, &questions, truth, self.arguments.k)?;
         let speed = store::speed(store, &questions, self.arguments.seconds)?;
         let ask = |number: usize| store::ask(store, &questions[number]).map(drop);
         let qps_all_threads = timing::all_threads(self.arguments.seconds, threads(), questions.len(), ask)?;
-        Ok(Row { effort, quality, speed, qps_all_threads })
+        Ok(Row { ef, quality, speed, qps_all_threads })
     }
 
-    fn walks(&self, store: &Store, effort: Effort) -> Result<usize> {
-        store::walks(store, &self.layout.questions(&self.data.queries, self.arguments.k, effort)?[0])
+    fn graph_searches(&self, store: &Store, ef: Accuracy) -> Result<usize> {
+        store::graph_searches(store, &self.layout.questions(&self.data.queries, self.arguments.k, ef)?[0])
     }
 
     /// What else needs the store open, and then a copy of it; closes it.
     fn with_store(&self, figures: &mut Figures, store: Store, truth: &Neighbours) -> Result<()> {
         let usual = figures.cheapest(USUAL_RECALL);
-        figures.walks = self.walks(&store, usual)?;
+        figures.graph_searches = self.graph_searches(&store, usual)?;
         let (data, arguments) = (&self.data, self.arguments);
         if let Some(parts) = arguments.parts {
-            let mut efforts = vec![usual, figures.cheapest(HIGH_RECALL)];
-            efforts.dedup();
+            let mut ef_values = vec![usual, figures.cheapest(HIGH_RECALL)];
+            ef_values.dedup();
             let plan = parts::Plan {
                 vectors: &data.vectors,
                 queries: &data.queries,
                 truth,
                 k: arguments.k,
-                efforts: &efforts,
+                ef_values: &ef_values,
                 curve: &figures.curve(),
                 seconds: arguments.seconds,
             };
@@ -182,7 +182,7 @@ impl<'a> Running<'a> {
             let copy = Layout { directory: self.scratch.join("mixed"), ..self.layout.clone() };
             store::copy(&self.layout.directory, &copy.directory)?;
             let questions = copy.questions(&data.queries, arguments.k, usual)?;
-            figures.mixed = Some(mixed::measure(&copy, &data.vectors, &questions, figures.walks, seconds)?);
+            figures.mixed = Some(mixed::measure(&copy, &data.vectors, &questions, figures.graph_searches, seconds)?);
         }
         Ok(())
     }
@@ -191,18 +191,18 @@ impl<'a> Running<'a> {
     fn in_children(&self, figures: &mut Figures, truth: &Neighbours) -> Result<()> {
         let queries = self.scratch.join("queries.fvecs");
         write_vectors(&queries, &self.data.queries)?;
-        let (usual, walks) = (figures.cheapest(USUAL_RECALL), figures.walks);
+        let (usual, graph_searches) = (figures.cheapest(USUAL_RECALL), figures.graph_searches);
         let search = |directory: &Path| child::Search {
             layout: Layout { directory: directory.to_owned(), ..self.layout.clone() },
             queries: queries.clone(),
             k: self.arguments.k,
-            effort: usual,
-            walks,
+            ef: usual,
+            graph_searches,
             seconds: self.arguments.seconds,
         };
         figures.memory = Some(child::memory_of(search(&self.layout.directory))?);
         if self.arguments.processes {
-            figures.processes = Some(self.processes(usual, walks, search)?);
+            figures.processes = Some(self.processes(usual, graph_searches, search)?);
         }
         if self.arguments.baseline.is_some() {
             let file = self.scratch.join("truth.ivecs");
@@ -220,13 +220,18 @@ impl<'a> Running<'a> {
     }
 
     /// All threads of one process against as many processes, in turn.
-    fn processes(&self, effort: Effort, walks: usize, search: impl Fn(&Path) -> child::Search) -> Result<Processes> {
+    fn processes(
+        &self,
+        ef: Accuracy,
+        graph_searches: usize,
+        search: impl Fn(&Path) -> child::Search,
+    ) -> Result<Processes> {
         let count = threads();
         let copies: Vec<PathBuf> = (0..count).map(|number| self.scratch.join(format!("copy-{number}"))).collect();
         copies.iter().try_for_each(|copy| store::copy(&self.layout.directory, copy))?;
         let store = self.layout.open()?;
-        let questions = self.layout.questions(&self.data.queries, self.arguments.k, effort)?;
-        store::wait_for_walks(&store, &questions[0], walks)?;
+        let questions = self.layout.questions(&self.data.queries, self.arguments.k, ef)?;
+        store::wait_for_graphs(&store, &questions[0], graph_searches)?;
         let ask = |number: usize| store::ask(&store, &questions[number]).map(drop);
         let mut processes = child::Processes::start(copies.iter().map(|copy| search(copy)))?;
         // The processes are warm already.
@@ -239,6 +244,6 @@ impl<'a> Running<'a> {
         }
         processes.end()?;
         store.close()?;
-        Ok(Processes { effort, count, qps_threads, qps_processes, ratio: qps_threads / qps_processes })
+        Ok(Processes { ef, count, qps_threads, qps_processes, ratio: qps_threads / qps_processes })
     }
 }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use vecmem::{Answer, Durability, Hot, ImportOptions, Namespace, Options, Put, Query, Scope, Store, Tuning};
+use vecmem::{
+    CodeResidency, Durability, ImportOptions, Namespace, Options, Put, Query, Scope, SearchResult, Store, Tuning,
+};
 
 use super::data::hits;
 use super::matrix::{Matrix, Neighbours, Vectors};
@@ -31,24 +33,24 @@ pub struct Layout {
     pub metric: MetricArgument,
     pub rows: usize,
     pub namespaces: usize,
-    pub hot: HotArgument,
+    pub codes: CodesArgument,
 }
 
-/// `--hot`.
+/// `--codes`.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HotArgument {
+#[serde(rename_all = "kebab-case")]
+pub enum CodesArgument {
     /// In the mapped files
-    Map,
+    PageCache,
     /// Copied into anonymous huge pages
-    Copy,
+    HugePages,
 }
 
-impl From<HotArgument> for Hot {
-    fn from(hot: HotArgument) -> Self {
-        match hot {
-            HotArgument::Map => Self::Map,
-            HotArgument::Copy => Self::Copy,
+impl From<CodesArgument> for CodeResidency {
+    fn from(codes: CodesArgument) -> Self {
+        match codes {
+            CodesArgument::PageCache => Self::PageCache,
+            CodesArgument::HugePages => Self::HugePages,
         }
     }
 }
@@ -56,13 +58,13 @@ impl From<HotArgument> for Hot {
 impl Layout {
     /// The options of a store that is filled once and then only read.
     pub fn options(&self) -> Options {
-        let options = Options::with_vectors(self.dims, self.metric.into()).durability(Durability::Bulk);
-        options.tuning(self.tuning()).hot(self.hot.into())
+        let options = Options::with_vectors(self.dims, self.metric.into()).durability(Durability::Manual);
+        options.tuning(self.tuning()).code_residency(self.codes.into())
     }
 
     /// Searches stay on one thread, and graphs are built only when the benchmark says so, which is when it looks at the clock.
     pub fn tuning(&self) -> Tuning {
-        Tuning { parallel_scan_rows: u64::MAX, graph_rows: u32::MAX, earn_rows: u32::MAX, ..Tuning::default() }
+        Tuning { parallel_flat_rows: u64::MAX, graph_rows: u32::MAX, earn_rows: u32::MAX, ..Tuning::default() }
     }
 
     /// Opens it.
@@ -89,40 +91,40 @@ impl Layout {
     }
 
     /// The questions, ready to be asked.
-    pub fn questions(&self, queries: &Vectors, k: usize, effort: Effort) -> Result<Vec<Query>> {
+    pub fn questions(&self, queries: &Vectors, k: usize, ef: Accuracy) -> Result<Vec<Query>> {
         let scope = self.scope()?;
-        let question = |vector: &[f32]| effort.apply(Query::new(scope.clone()).vector(vector).limit(k));
+        let question = |vector: &[f32]| ef.apply(Query::new(scope.clone()).vector(vector).limit(k));
         Ok(queries.iter().map(question).collect())
     }
 }
 
 /// How hard a search tries.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Effort {
+#[serde(rename_all = "kebab-case")]
+pub enum Accuracy {
     /// Nothing approximate.
     Exact,
-    /// The `ef` of the walks.
+    /// The `ef` of the graph searches.
     Ef(usize),
     /// Whatever this recall needs.
     Recall(f32),
 }
 
-impl std::fmt::Display for Effort {
+impl std::fmt::Display for Accuracy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Exact => f.pad("exact"),
-            Self::Ef(effort) => f.pad(&format!("ef {effort}")),
+            Self::Ef(ef) => f.pad(&format!("ef {ef}")),
             Self::Recall(recall) => f.pad(&format!("recall {recall}")),
         }
     }
 }
 
-impl Effort {
+impl Accuracy {
     fn apply(self, query: Query) -> Query {
         match self {
             Self::Exact => query.exact(true),
-            Self::Ef(effort) => query.effort(effort),
+            Self::Ef(ef) => query.ef_search(ef),
             Self::Recall(recall) => query.recall(recall),
         }
     }
@@ -152,26 +154,26 @@ pub fn ask(store: &Store, question: &Query) -> Result<usize> {
 }
 
 /// The rows of an answer, best first.
-fn rows(answer: &Answer) -> Result<Vec<u32>> {
+fn rows(answer: &SearchResult) -> Result<Vec<u32>> {
     answer
         .iter()
         .map(|hit| hit.item.key.parse().map_err(|_| anyhow!("{:?} is no key of the benchmark", hit.item.key)))
         .collect()
 }
 
-/// Parts of the store in which a question walks a graph.
-pub fn walks(store: &Store, question: &Query) -> Result<usize> {
+/// Parts of the store in which a question searches a graph.
+pub fn graph_searches(store: &Store, question: &Query) -> Result<usize> {
     let answer = store.search(&question.clone().explain(true))?;
-    Ok(answer.explain.iter().filter(|part| part.walks > 0).count())
+    Ok(answer.explain.iter().filter(|part| part.graph_searches > 0).count())
 }
 
-/// Waits until the background has checked the graphs, so that a question walks as many as it did before the store was reopened.
-pub fn wait_for_walks(store: &Store, question: &Query, wanted: usize) -> Result<()> {
+/// Waits until the background has checked the graphs, so that a question searches as many as it did before the store was reopened.
+pub fn wait_for_graphs(store: &Store, question: &Query, wanted: usize) -> Result<()> {
     let start = Instant::now();
-    while walks(store, question)? < wanted {
+    while graph_searches(store, question)? < wanted {
         ensure!(
             start.elapsed() < CHECK_LIMIT,
-            "a reopened store does not walk its graphs: {:?}",
+            "a reopened store does not search its graphs: {:?}",
             store.stats()?.damage
         );
         thread::sleep(Duration::from_millis(5));
@@ -179,7 +181,7 @@ pub fn wait_for_walks(store: &Store, question: &Query, wanted: usize) -> Result<
     Ok(())
 }
 
-/// What the answers at one effort are worth, and what they cost.
+/// What the answers at one ef are worth, and what they cost.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Quality {
     /// The mean share of the true neighbours that is found.
@@ -208,7 +210,7 @@ pub fn speed(store: &Store, questions: &[Query], seconds: f64) -> Result<Speed> 
 /// The true neighbours of each query, by exact searches on all cores; at most `k` each.
 pub fn truth(store: &Store, layout: &Layout, queries: &Vectors, k: usize, threads: usize) -> Result<Neighbours> {
     let dims = k.min(layout.rows);
-    let questions = layout.questions(queries, dims, Effort::Exact)?;
+    let questions = layout.questions(queries, dims, Accuracy::Exact)?;
     let mut numbers = vec![0; queries.rows() * dims];
     let each = questions.len().div_ceil(threads);
     thread::scope(|scope| {
@@ -259,7 +261,7 @@ mod tests {
             metric: MetricArgument::L2,
             rows: 300,
             namespaces: 7,
-            hot: HotArgument::Map,
+            codes: CodesArgument::PageCache,
         };
         let store = layout.open().unwrap();
         layout.fill(&store, &vectors, ImportOptions::new()).unwrap();
@@ -273,7 +275,7 @@ mod tests {
             rows.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
             assert_eq!(found, &rows[..25]);
         }
-        let quality = quality(&store, &layout.questions(&queries, 25, Effort::Exact).unwrap(), &found, 25).unwrap();
+        let quality = quality(&store, &layout.questions(&queries, 25, Accuracy::Exact).unwrap(), &found, 25).unwrap();
         assert_eq!(quality.recall, 1.0);
         assert!(truth(&store, &layout, &queries, 1_000, 2).unwrap().dims == 300);
         store.close().unwrap();

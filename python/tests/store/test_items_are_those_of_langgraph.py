@@ -63,7 +63,7 @@ def check_items() -> None:
             vector = None if number == 4 else [1.0, number]
             times = {"created_at": 10 + number, "updated_at": 20 + number}
             engine.put(namespace, f"key {number}", value, vector=vector, **times)
-        hits = engine.search(everything=True, vector=[1.0, 0.0], tail=True)
+        hits = engine.search(everything=True, vector=[1.0, 0.0], include_unscored=True)
         items = _search_items(hits)
         assert [type(item) for item in items] == [SearchItem] * 5
         for hit, item in zip(hits, items, strict=True):

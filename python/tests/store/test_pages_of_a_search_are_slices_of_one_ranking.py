@@ -43,7 +43,7 @@ def filled() -> Iterator[vecmem.Store]:
         engine = store._core.engine
         engine.compact()
         assert engine.build_graph(NOTES)["nodes"] == ITEMS
-        parts = engine.search(NOTES, vector_of("asked"), tail=True, limit=SIZE, explain=True).explain
+        parts = engine.search(NOTES, vector_of("asked"), include_unscored=True, limit=SIZE, explain=True).explain
         assert [part["path"] for part in parts] == ["walk"]
         yield store
 

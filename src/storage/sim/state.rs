@@ -1,7 +1,7 @@
 //! What a simulated disk knows: for every file the bytes that are visible and those that are durable, for the directory the same.
 //!
 //! Invariants:
-//! * `visible` = `durable` with the unsynced changes applied in order, except after a failed sync, which forgets the changes
+//! * `read_lsn` = `durable` with the unsynced changes applied in order, except after a failed sync, which forgets the changes
 //!   and keeps what is visible: exactly what a page cache does.
 //! * Everything is shared by reference count until it is written, so keeping thousands of images of a disk is cheap.
 
@@ -95,7 +95,7 @@ impl Change {
 
 #[derive(Clone, Default)]
 pub(super) struct FileState {
-    pub visible: Bytes,
+    pub read_lsn: Bytes,
     pub durable: Bytes,
     pub unsynced: Vec<Change>,
     pub mapped: bool,
@@ -104,11 +104,11 @@ pub(super) struct FileState {
 impl FileState {
     /// A file that has always been there.
     pub fn settled(bytes: Bytes) -> Self {
-        Self { visible: bytes.clone(), durable: bytes, unsynced: Vec::new(), mapped: false }
+        Self { read_lsn: bytes.clone(), durable: bytes, unsynced: Vec::new(), mapped: false }
     }
 
     pub fn change(&mut self, change: Change) {
-        change.apply(&mut self.visible);
+        change.apply(&mut self.read_lsn);
         self.unsynced.push(change);
     }
 
@@ -231,6 +231,6 @@ impl Disk {
 
     /// Bytes of all files, as if none were sparse.
     pub fn used(&self) -> u64 {
-        self.files.values().map(|file| file.visible.len()).fold(0, u64::saturating_add)
+        self.files.values().map(|file| file.read_lsn.len()).fold(0, u64::saturating_add)
     }
 }

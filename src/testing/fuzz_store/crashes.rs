@@ -38,7 +38,7 @@ impl World {
     /// A put while the disk fails somewhere: it is acknowledged, or nothing of it is there, or its fate is unknown until the
     /// store is opened again.
     pub(super) fn put_with_a_fault(&mut self, input: &mut Input<'_>) -> Result<()> {
-        self.store.flush()?;
+        self.store.sync()?;
         self.note(true);
         let kind = [FaultKind::Io, FaultKind::Full, FaultKind::Short][usize::from(input.byte() % 3)];
         self.storage.fail_after(u64::from(input.byte() % 24), Fault::once(kind, SimOperation::CHANGES));
@@ -54,15 +54,15 @@ impl World {
             }
             Err(error) if error.kind() == ErrorKind::ConditionFailed && !allowed => Fate::Refused,
             Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Io) => Fate::Refused,
-            Err(error) if error.kind() == ErrorKind::Fenced => Fate::Unknown,
+            Err(error) if error.kind() == ErrorKind::Poisoned => Fate::Unknown,
             Err(error) => return Err(error),
         };
-        match self.store.flush() {
+        match self.store.sync() {
             Ok(()) => assert!(fate != Fate::Unknown, "a fence is for good"),
-            Err(error) if error.kind() == ErrorKind::Fenced => {
+            Err(error) if error.kind() == ErrorKind::Poisoned => {
                 self.reopen_after_a_fence()?;
                 let found = self.store.text_dump()?;
-                let may_be_gone = fate == Fate::Acknowledged && self.options.durability == Durability::Bulk;
+                let may_be_gone = fate == Fate::Acknowledged && self.options.durability == Durability::Manual;
                 if fate == Fate::Unknown && found != text(&self.model) {
                     assert!(allowed, "a put that was refused is there");
                     let version = self.store.get_with(&address.0, &address.1, &everything())?.map(|item| item.version);
@@ -75,7 +75,7 @@ impl World {
                 let wanted = self.plain_put(&address);
                 let version = self.store.put(wanted.put.clone())?;
                 self.take_over(address, &wanted, version)?;
-                self.store.flush()?;
+                self.store.sync()?;
             }
             Err(error) => return Err(error),
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Input, World, covers, text};
 use crate::error::Result;
-use crate::query::{NamespaceQuery, Query, ReadOptions, ScanQuery};
+use crate::store::query::{IterateQuery, NamespaceQuery, Query, ReadOptions};
 use crate::types::Item;
 
 impl World {
@@ -35,10 +35,10 @@ impl World {
         assert_eq!(listed, newest);
         assert_eq!(self.store.count(&scope, &ReadOptions::default())?, covered.len() as u64);
 
-        let walk = ScanQuery::new(scope).limit(1 + limit);
+        let walk = IterateQuery::new(scope).limit(1 + limit);
         let (mut walked, mut cursor) = (0, None);
         loop {
-            let page = self.store.scan(&walk, cursor.as_ref())?;
+            let page = self.store.iterate(&walk, cursor.as_ref())?;
             for item in page.items {
                 assert!(covered.get(walked).is_some_and(|expected| expected.version == item.version), "{item:?}");
                 walked += 1;

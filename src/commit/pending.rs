@@ -1,0 +1,223 @@
+//! What is decided but not published: the newest state of keys whose group is under way, and what writes make of it.
+//!
+//! Invariants:
+//! * An entry leaves only after its group's read view is published, and only if no later write replaced it.
+//! * A touch that cannot be looked up is dropped and counted; it never fails anybody's write.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::commit::decide::{Decision, Times, decide};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::record::{Lsn, Operation, VersionTimes, Write, Written};
+use crate::shard::ingest::{ConflictSet, Ingested, Logged};
+use crate::sync::Ordering;
+use crate::types::{Interval, Namespace};
+
+/// Decided, not published. Lives under the commit lock.
+#[derive(Default)]
+pub(crate) struct PendingWrites {
+    pub next_lsn: Lsn,
+    pub times: Times,
+    /// Taken off the queue, for the next group to carry.
+    pub touches: Vec<Write>,
+    pending: HashMap<(Namespace, Box<str>), PendingWrite>,
+    pending_ranges: Vec<(Lsn, Interval)>,
+    pending_ingests: Vec<Arc<Ingested>>,
+    /// For the import that is being prepared.
+    watch: Option<ConflictSet>,
+}
+
+/// What a write under way makes of its key.
+struct PendingWrite {
+    lsn: Lsn,
+    current: Option<VersionTimes>,
+}
+
+impl PendingWrites {
+    /// Nothing yet, after everything up to `last_lsn`.
+    pub fn after(last_lsn: Lsn) -> Self {
+        Self { next_lsn: last_lsn + 1, ..Self::default() }
+    }
+
+    /// Whether readers see everything.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.pending_ranges.is_empty() && self.pending_ingests.is_empty()
+    }
+
+    /// Decides what each write does; the first operation will have `first_lsn`.
+    pub fn resolve(
+        &self,
+        engine: &Engine,
+        writes: &[Write],
+        times: &mut Times,
+        first_lsn: Lsn,
+    ) -> Result<(Vec<Operation>, Vec<Written>)> {
+        let (mut operations, mut written) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));
+        for write in writes {
+            if let Write::DeleteRange(interval) = write {
+                engine.view.get().check_range(interval)?;
+            }
+            let current = match write.address() {
+                Some((namespace, key)) => self.newest(engine, namespace, key)?,
+                None => None,
+            };
+            let lsn = first_lsn + operations.len() as Lsn;
+            let Decision { operation, result } = decide(write, current.as_ref(), times, lsn)?;
+            operations.extend(operation);
+            written.push(result);
+        }
+        Ok((operations, written))
+    }
+
+    /// The touches that still apply, each with its item as it will be. One that cannot be looked up is dropped and counted.
+    pub fn resolve_touches(&mut self, engine: &Engine, times: &mut Times) -> Vec<(Operation, VersionTimes)> {
+        let (mut resolved, mut kept) = (Vec::new(), Vec::new());
+        for touch in std::mem::take(&mut self.touches) {
+            let Some((namespace, key)) = touch.address() else { continue };
+            let decided = self.newest(engine, namespace, key).and_then(|current| {
+                let operation = decide(&touch, current.as_ref(), times, 0)?.operation;
+                Ok(operation.zip(current))
+            });
+            match decided {
+                Ok(Some((operation, current))) => {
+                    let expires_at = match operation {
+                        Operation::Touch { expires_at, .. } => expires_at,
+                        _ => current.expires_at,
+                    };
+                    resolved.push((operation, VersionTimes { expires_at, ..current }));
+                    kept.push(touch);
+                }
+                Ok(None) => {}
+                Err(_) => drop(engine.counters.touches_dropped.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+        self.touches = kept;
+        resolved
+    }
+
+    /// The newest state of a key: what is pending, else what is published.
+    fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
+        let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
+        let mut since = pending.map_or(0, |pending| pending.lsn);
+        let mut ingested = None;
+        for pending in &self.pending_ingests {
+            if let Some(current) = pending.find(namespace, key)?.filter(|current| current.lsn > since) {
+                since = current.lsn;
+                ingested = Some(current);
+            }
+        }
+        let erased = |(lsn, interval): &(Lsn, Interval)| *lsn > since && interval.contains(namespace.encoded());
+        if self.pending_ranges.iter().any(erased) {
+            return Ok(None);
+        }
+        match (ingested, pending) {
+            (Some(current), _) => Ok(Some(current)),
+            (None, Some(pending)) => Ok(pending.current.clone()),
+            (None, None) => engine.current(namespace, key),
+        }
+    }
+
+    /// Takes LSNs for operations, and remembers what they make of their keys until they are published.
+    pub fn note(&mut self, operations: &[Operation], newest: impl Iterator<Item = Option<VersionTimes>>) {
+        for (operation, current) in operations.iter().zip(newest) {
+            let lsn = self.next_lsn;
+            self.next_lsn += 1;
+            if let Some(watch) = &mut self.watch {
+                watch.note(operation);
+            }
+            match (operation.address(), operation) {
+                (Some((namespace, key)), _) => {
+                    self.pending.insert((namespace.clone(), key.into()), PendingWrite { lsn, current });
+                }
+                (None, Operation::DeleteRange { interval }) => self.pending_ranges.push((lsn, interval.clone())),
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Takes LSNs for the rows of an import, and remembers them until they are published.
+    pub fn note_ingested(&mut self, ingested: &Arc<Ingested>) {
+        self.next_lsn += Lsn::from(ingested.rows);
+        self.pending_ingests.push(Arc::clone(ingested));
+    }
+
+    /// From now on notes what is written, until [`PendingWrites::end_watch`]. What is not published yet counts as written.
+    pub fn begin_watch(&mut self) {
+        let mut watch = ConflictSet::default();
+        self.pending.keys().for_each(|(namespace, key)| watch.note_key(namespace, key));
+        self.pending_ranges.iter().for_each(|(_, interval)| watch.note_range(interval));
+        self.watch = Some(watch);
+    }
+
+    /// What was written since [`PendingWrites::begin_watch`].
+    pub fn watch(&self) -> Option<&ConflictSet> {
+        self.watch.as_ref()
+    }
+
+    pub fn end_watch(&mut self) {
+        self.watch = None;
+    }
+
+    /// Drops the entries of a published group that nothing later has replaced.
+    pub fn forget(&mut self, frames: &[Logged]) {
+        for logged in frames {
+            if let Some(ingested) = &logged.ingested {
+                self.pending_ingests.retain(|pending| !Arc::ptr_eq(pending, ingested));
+            }
+            for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
+                let Some((namespace, key)) = operation.address() else {
+                    self.pending_ranges.retain(|(pending, _)| *pending != lsn);
+                    continue;
+                };
+                let address = (namespace.clone(), key.into());
+                if self.pending.get(&address).is_some_and(|pending| pending.lsn == lsn) {
+                    self.pending.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::Engine;
+    use crate::engine::clock::StoreClock;
+    use crate::engine::facts::gather;
+    use crate::engine::recover::recover;
+    use crate::segment::blocks::CHECKED;
+    use crate::storage::Storage;
+    use crate::storage::sim::{SimClock, SimStorage};
+    use crate::store::{Options, Put, open_with};
+    use crate::tuning::Tuning;
+    use crate::types::{Durability, Scope};
+
+    #[test]
+    fn a_range_delete_checks_no_cold_block_under_the_commit_lock() {
+        let (storage, clock) = (SimStorage::new(1), SimClock::new(1));
+        let options = Options::new().tuning(Tuning::tiny());
+        let store = open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options).unwrap();
+        let home = Namespace::new(["a"]).unwrap();
+        (0..60).try_for_each(|key| store.put(Put::new(&home, key.to_string(), "{}")).map(drop)).unwrap();
+        store.compact().unwrap();
+        store.close().unwrap();
+
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let start = recover(&storage, gather(&*storage).unwrap(), None).unwrap();
+        let last_lsn = start.view.read_lsn;
+        let clock = StoreClock::new(Arc::new(clock), Duration::ZERO, start.clock);
+        let engine = Arc::new(Engine::new(storage, clock, Tuning::tiny(), Durability::Sync, start));
+        let writes = [Write::DeleteRange(Scope::from(&home).interval())];
+        let at_open = CHECKED.get();
+        engine.prefetch_keys(&writes);
+        let before = CHECKED.get();
+        assert!(before > at_open, "the segment is checked before");
+        let state = PendingWrites::after(last_lsn);
+        let (operations, _) = state.resolve(&engine, &writes, &mut Times::default(), last_lsn + 1).unwrap();
+        assert_eq!((operations.len(), CHECKED.get()), (1, before), "and not once more under the lock");
+    }
+}

@@ -1,0 +1,68 @@
+//! Writes a memtable as a segment: what lives at the base LSN, in (namespace, key) order.
+
+use crate::error::Result;
+use crate::memtable::Memtable;
+use crate::record::{Lsn, Record};
+use crate::segment::truth::layout::StoreIdentity;
+use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
+use crate::storage::Storage;
+
+/// Where an output goes.
+pub(crate) struct Output<'a> {
+    pub storage: &'a dyn Storage,
+    pub keys: StoreIdentity,
+    pub file_id: u64,
+    /// Bytes from which a value goes to a blob file.
+    pub blob_value_bytes: usize,
+    /// Asked before each row, for a row may be large: an error ends the job.
+    pub go_on: Box<dyn Fn() -> Result<()> + 'a>,
+}
+
+/// A row that is in no output.
+pub(crate) const DROPPED: u32 = u32::MAX;
+
+/// Bytes of the rows that a segment of the part would hold.
+pub(crate) fn living_bytes(memtable: &Memtable, base: Lsn) -> u64 {
+    memtable.ordered_rows(base).into_iter().map(|row| memtable.row_bytes(row) as u64).sum()
+}
+
+/// Writes the segment (none if nothing lives), and tells which row of it each row of the part became. The caller owns its files.
+pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Result<(Option<SegmentInfo>, Vec<u32>)> {
+    let mut became = vec![DROPPED; memtable.len()];
+    let rows = memtable.ordered_rows(base);
+    if rows.is_empty() {
+        return Ok((None, became));
+    }
+    let mut totals = Totals::new(output.blob_value_bytes);
+    for &row in &rows {
+        let record = &memtable.row(row).record;
+        totals.add(record.vectors.len(), record.value.len());
+    }
+    let written = write_rows(output, memtable, &rows, totals, &mut became)?;
+    Ok((Some(written), became))
+}
+
+fn write_rows(
+    output: &Output<'_>,
+    memtable: &Memtable,
+    rows: &[u32],
+    totals: Totals,
+    became: &mut [u32],
+) -> Result<SegmentInfo> {
+    let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
+    for &number in rows {
+        (output.go_on)()?;
+        let row = memtable.row(number);
+        let codes: Vec<_> = row.vectors().map(|vector| Some((memtable.code(vector), *memtable.meta(vector)))).collect();
+        let expires_at = row.expires_at();
+        let ordinal = if expires_at == row.record.expires_at {
+            writer.push_record(&row.record, row.lsn, &codes)?
+        } else {
+            writer.push_record(&Record { expires_at, ..Record::clone(&row.record) }, row.lsn, &codes)?
+        };
+        if let Some(target) = became.get_mut(number as usize) {
+            *target = ordinal;
+        }
+    }
+    writer.finish()
+}

@@ -1,0 +1,235 @@
+//! What is known of a directory before anything is done, and the one table that decides what to do.
+//!
+//! Invariants:
+//! * Gathering changes nothing: it reads manifests, and headers and checksums of the log.
+//! * What cannot be told from damage is never truncated: it is refused, naming file and offset.
+
+use crate::error::{ErrorKind, Result};
+use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
+use crate::manifest::Manifest;
+use crate::storage::Storage;
+use crate::wal::{self, KnownTime, LogFacts, Tail};
+
+/// What the manifest files say.
+#[derive(Debug, PartialEq)]
+pub(crate) enum ManifestFact {
+    /// There is none.
+    None,
+    /// The newest one is whole.
+    Newest(Manifest),
+    /// The newest one is damaged; the one before is whole.
+    Fallback { manifest: Manifest, why: String },
+    /// None is whole.
+    Damaged { why: String },
+}
+
+/// How the log ends, as far as the decision depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogFact {
+    /// No file of it holds a frame.
+    Empty,
+    /// Closed, or followed by zeros.
+    Whole,
+    Torn,
+    Corrupt {
+        file: String,
+        offset: u64,
+        why: String,
+    },
+}
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// There is no store yet: create one.
+    Create,
+    Open,
+    /// Open without the torn end of the log, which nobody was told of.
+    OpenWithoutTail,
+    Refuse(ErrorKind, String),
+}
+
+/// Whether the log begins at or before what every shard's segments reflect, and ends at or after what the manifest says was
+/// written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Covers,
+    /// It does not, as this place shows.
+    Misses {
+        file: String,
+        offset: u64,
+    },
+}
+
+/// The way out where no copy is at hand.
+const SALVAGE: &str = "or write what can be read into a new store (`vecmem salvage DIR TARGET`, `Store::salvage`)";
+
+/// The one table.
+pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> Verdict {
+    use ManifestFact as M;
+    match (manifest, log, reach) {
+        (M::None, LogFact::Empty, _) => Verdict::Create,
+        (M::None, ..) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!(
+                "there is a log with writes but no manifest; restore the manifest from a copy of the directory, {SALVAGE}"
+            ),
+        ),
+        (M::Damaged { why }, ..) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!("no manifest is whole: {why}; restore one from a copy, {SALVAGE}"),
+        ),
+        (_, LogFact::Corrupt { file, offset, why }, _) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!(
+                "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file, {SALVAGE}"
+            ),
+        ),
+        (M::Fallback { why, .. }, _, Reach::Misses { .. }) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!(
+                "the newest manifest is damaged ({why}) and the log does not cover what came after the one before; restore the files, {SALVAGE}"
+            ),
+        ),
+        (M::Newest(_), _, Reach::Misses { file, offset }) => Verdict::Refuse(
+            ErrorKind::Corrupt,
+            format!(
+                "{file} at offset {offset}: writes are missing here that the manifest knows of: log files were removed, cut off \
+                 or overwritten. Restore them, {SALVAGE}"
+            ),
+        ),
+        (_, LogFact::Torn, Reach::Covers) => Verdict::OpenWithoutTail,
+        (_, LogFact::Empty | LogFact::Whole, Reach::Covers) => Verdict::Open,
+    }
+}
+
+/// Everything that is known before anything is done.
+pub(crate) struct Facts {
+    pub manifest: ManifestFact,
+    pub log: Option<LogFacts>,
+    pub log_fact: LogFact,
+    pub newest_file_id: u64,
+}
+
+impl Facts {
+    /// Looks the facts up in the table.
+    pub fn verdict(&self) -> Verdict {
+        let reach = match (&self.manifest, &self.log) {
+            (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }, Some(log)) => {
+                reach_of(manifest, log)
+            }
+            _ => Reach::Covers,
+        };
+        verdict(&self.manifest, &self.log_fact, &reach)
+    }
+}
+
+fn reach_of(manifest: &Manifest, log: &LogFacts) -> Reach {
+    let name = |id: Option<u64>| wal::file_name(id.unwrap_or(manifest.first_log));
+    if log.base_lsn > manifest.checkpoint() {
+        return Reach::Misses { file: name(log.files.first().map(|file| file.id)), offset: 0 };
+    }
+    if log.last_lsn < manifest.reflected {
+        let last = log.files.last();
+        return Reach::Misses { file: name(last.map(|file| file.id)), offset: last.map_or(0, |file| file.end) };
+    }
+    Reach::Covers
+}
+
+/// Reads manifests and log headers and checksums; changes nothing.
+pub(crate) fn gather(storage: &dyn Storage) -> Result<Facts> {
+    let files = storage.list()?;
+    let named = files.iter().filter_map(|(name, _)| parse_name(name));
+    let newest_file_id = named
+        .filter_map(|name| match name {
+            FileName::Log(id) | FileName::Segment(id) => Some(id),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(0);
+    let manifest = manifest_fact(storage, &files)?;
+    let (log, log_fact) = match &manifest {
+        ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. } => {
+            let facts = wal::inspect_after(storage, manifest.store_id, manifest.first_log, known_time(manifest))?;
+            let fact = log_fact(&facts);
+            (Some(facts), fact)
+        }
+        ManifestFact::Damaged { .. } => (None, LogFact::Empty),
+        ManifestFact::None => (None, if has_writes(&files) { LogFact::Whole } else { LogFact::Empty }),
+    };
+    Ok(Facts { manifest, log, log_fact, newest_file_id })
+}
+
+fn log_fact(facts: &LogFacts) -> LogFact {
+    match &facts.tail {
+        Tail::Closed | Tail::Clean if facts.files.is_empty() => LogFact::Empty,
+        Tail::Closed | Tail::Clean => LogFact::Whole,
+        Tail::Torn { .. } => LogFact::Torn,
+        Tail::Corrupt { file, offset, why } => {
+            LogFact::Corrupt { file: wal::file_name(*file), offset: *offset, why: why.clone() }
+        }
+    }
+}
+
+/// Without a manifest, whether anything in the directory could be a write somebody was told of.
+fn has_writes(files: &[(String, u64)]) -> bool {
+    files.iter().any(|(name, _)| matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_))))
+}
+
+fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<ManifestFact> {
+    let mut generations: Vec<u64> = files.iter().filter_map(|(name, _)| manifest_generation(name)).collect();
+    generations.sort_unstable_by(|a, b| b.cmp(a));
+    let mut why = String::new();
+    for (age, &generation) in generations.iter().take(2).enumerate() {
+        let name = manifest_name(generation);
+        let decoded = storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation));
+        match decoded {
+            Ok(manifest) if age == 0 => return Ok(ManifestFact::Newest(manifest)),
+            Ok(manifest) => return Ok(ManifestFact::Fallback { manifest, why }),
+            // To go back behind a manifest that is whole would lose what it names.
+            Err(error) if error.kind() == ErrorKind::NewerFormat || error.is_unread() => return Err(error),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Ok(if generations.is_empty() { ManifestFact::None } else { ManifestFact::Damaged { why } })
+}
+
+/// The log time that a manifest keeps, and the frames that it has taken into account.
+fn known_time(manifest: &Manifest) -> Option<KnownTime> {
+    log_time_of(manifest).map(|log_time| KnownTime { log_time, through: manifest.reflected })
+}
+
+/// The log time that a manifest keeps.
+pub(crate) fn log_time_of(manifest: &Manifest) -> Option<i64> {
+    manifest.clock.map(|clock| clock.log_time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Ids;
+
+    #[test]
+    fn every_combination_of_facts_has_one_verdict() {
+        let manifest = || Manifest::new(Ids { store_id: 1, secret: [0, 0], incarnation: 2 }, None, &[]);
+        let corrupt = || LogFact::Corrupt { file: "wal".into(), offset: 7, why: "bad".into() };
+        let fallback = || ManifestFact::Fallback { manifest: manifest(), why: "bad".into() };
+        let misses = Reach::Misses { file: "wal".into(), offset: 7 };
+        let refused = |verdict: Verdict| matches!(verdict, Verdict::Refuse(ErrorKind::Corrupt, _));
+        assert_eq!(verdict(&ManifestFact::None, &LogFact::Empty, &Reach::Covers), Verdict::Create);
+        for log in [LogFact::Whole, LogFact::Torn, corrupt()] {
+            assert!(refused(verdict(&ManifestFact::None, &log, &Reach::Covers)), "{log:?}");
+        }
+        for log in [LogFact::Empty, LogFact::Whole, LogFact::Torn, corrupt()] {
+            assert!(refused(verdict(&ManifestFact::Damaged { why: String::new() }, &log, &Reach::Covers)), "{log:?}");
+            assert!(refused(verdict(&fallback(), &log, &misses)), "{log:?}");
+            assert!(refused(verdict(&ManifestFact::Newest(manifest()), &log, &misses)), "{log:?}");
+        }
+        for found in [fallback(), ManifestFact::Newest(manifest())] {
+            assert_eq!(verdict(&found, &LogFact::Empty, &Reach::Covers), Verdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Whole, &Reach::Covers), Verdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Torn, &Reach::Covers), Verdict::OpenWithoutTail);
+            assert!(refused(verdict(&found, &corrupt(), &Reach::Covers)));
+        }
+    }
+}

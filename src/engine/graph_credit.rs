@@ -1,0 +1,197 @@
+//! Scopes that earn a graph: what graph searches would have saved over the flat searches of each, up to what a build costs.
+//!
+//! Invariants:
+//! * A fixed number of accounts; the one that was least recently used makes room. Only flat searches of many vectors come here, so
+//!   that the lock costs them nothing that counts, and small ones never see it.
+//! * An account is of the rows of one segment. What becomes of the segment, the account never knows: it is forgotten in time.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::segment::derived::graph_scope::{GraphScope, Origin, Wanted};
+use crate::shard::ReadView;
+use crate::sync::Mutex;
+use crate::types::Interval;
+
+/// Some rows of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    file_id: u64,
+    start: u32,
+    end: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ScopeCredit {
+    scope: GraphScope,
+    saved_ns: u64,
+    cost_ns: u64,
+    used: u64,
+}
+
+#[derive(Default)]
+struct Table {
+    accounts: HashMap<Place, ScopeCredit>,
+    uses: u64,
+    /// Accounts that have reached their cost.
+    due: Vec<Place>,
+}
+
+/// The accounts of a store.
+pub(crate) struct GraphCredit {
+    table: Mutex<Table>,
+    capacity: usize,
+}
+
+/// A flat search that a graph search would have been cheaper than, or several of the same rows.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanned {
+    pub file_id: u64,
+    pub rows: Range<u32>,
+    pub scope: GraphScope,
+    pub saved_ns: u64,
+    /// What a graph would cost.
+    pub cost_ns: u64,
+}
+
+impl Scanned {
+    /// The graph that has been earned.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { rows: self.rows.clone(), scope: self.scope, origin: Origin::Earned }
+    }
+}
+
+impl GraphCredit {
+    pub fn new(capacity: usize) -> Self {
+        Self { table: Mutex::new(Table::default()), capacity: capacity.max(1) }
+    }
+
+    /// Adds what was not saved; whether a graph is due by now that was not before.
+    pub fn add(&self, scanned: &Scanned) -> bool {
+        let Scanned { file_id, ref rows, scope, saved_ns, cost_ns } = *scanned;
+        let place = Place { file_id, start: rows.start, end: rows.end };
+        let mut table = self.table.lock();
+        table.uses += 1;
+        let used = table.uses;
+        if !table.accounts.contains_key(&place) && table.accounts.len() >= self.capacity {
+            let oldest = table.accounts.iter().min_by_key(|(_, account)| account.used).map(|(&place, _)| place);
+            oldest.and_then(|oldest| table.accounts.remove(&oldest));
+        }
+        let account = table.accounts.entry(place).or_insert(ScopeCredit { scope, saved_ns: 0, cost_ns, used });
+        let before = account.saved_ns;
+        (account.saved_ns, account.cost_ns, account.used) = (before.saturating_add(saved_ns), cost_ns, used);
+        let is_due = before < cost_ns && account.saved_ns >= cost_ns;
+        if is_due {
+            table.due.push(place);
+        }
+        is_due
+    }
+
+    /// Closes the accounts of rows in an interval, and those of segments that the read view has not.
+    pub fn forget(&self, view: &ReadView, interval: &Interval) {
+        let mut there: HashMap<u64, Range<u32>> = HashMap::new();
+        for part in view.shards.iter().flat_map(|shard| &shard.segments) {
+            // A segment that cannot say which rows they are earns no graph.
+            let rows = part.rows_in(interval).map_or(0..u32::MAX, |(rows, ..)| rows);
+            there.insert(part.entry.file_id, rows);
+        }
+        self.keep_apart_from(&there);
+    }
+
+    /// Keeps only accounts of these segments, and none of the rows that are given with each.
+    fn keep_apart_from(&self, there: &HashMap<u64, Range<u32>>) {
+        let mut table = self.table.lock();
+        table.accounts.retain(|place, _| {
+            let gone = there.get(&place.file_id);
+            gone.is_some_and(|gone| gone.is_empty() || place.end <= gone.start || gone.end <= place.start)
+        });
+        let Table { accounts, due, .. } = &mut *table;
+        due.retain(|place| accounts.contains_key(place));
+    }
+
+    /// An account that has reached its cost; it begins anew, should the build fail.
+    pub fn take_due(&self) -> Option<Scanned> {
+        let mut table = self.table.lock();
+        while let Some(place) = table.due.pop() {
+            // It may have made room meanwhile, and have been opened again, or a graph may cost more by now.
+            if table.accounts.get(&place).is_none_or(|account| account.saved_ns < account.cost_ns) {
+                continue;
+            }
+            if let Some(ScopeCredit { scope, saved_ns, cost_ns, .. }) = table.accounts.remove(&place) {
+                let Place { file_id, start, end } = place;
+                return Some(Scanned { file_id, rows: start..end, scope, saved_ns, cost_ns });
+            }
+        }
+        None
+    }
+
+    /// Puts back what was taken, where nothing could be built for now: it is due again when half its cost was saved again.
+    pub fn put_back(&self, due: Scanned) {
+        let saved_ns = due.saved_ns.min(due.cost_ns / 2);
+        self.add(&Scanned { saved_ns, ..due });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::derived::graph_scope::ScopeKind;
+
+    fn flat_search(file_id: u64, saved_ns: u64) -> Scanned {
+        let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
+        Scanned { file_id, rows: 5..9, scope, saved_ns, cost_ns: 100 }
+    }
+
+    #[test]
+    fn a_graph_is_due_once_when_its_cost_is_saved() {
+        let accounts = GraphCredit::new(8);
+        assert!(!accounts.add(&flat_search(1, 60)) && accounts.take_due().is_none());
+        assert!(accounts.add(&flat_search(1, 60)) && !accounts.add(&flat_search(1, 60)));
+        let due = accounts.take_due().unwrap();
+        assert_eq!((due.file_id, due.wanted().rows, due.wanted().origin), (1, 5..9, Origin::Earned));
+        assert!(accounts.take_due().is_none() && !accounts.add(&flat_search(1, 99)), "it begins anew");
+    }
+
+    #[test]
+    fn what_was_put_back_is_due_again_after_half_its_cost() {
+        let accounts = GraphCredit::new(8);
+        assert!(accounts.add(&flat_search(1, 900)));
+        accounts.put_back(accounts.take_due().unwrap());
+        assert!(accounts.take_due().is_none(), "not at once");
+        assert!(!accounts.add(&flat_search(1, 49)) && accounts.add(&flat_search(1, 1)));
+        assert!(accounts.take_due().is_some());
+    }
+
+    #[test]
+    fn one_that_made_room_after_it_was_due_earns_its_cost_again() {
+        let accounts = GraphCredit::new(1);
+        assert!(accounts.add(&flat_search(1, 100)));
+        accounts.add(&flat_search(2, 1));
+        accounts.add(&flat_search(1, 1));
+        assert!(accounts.take_due().is_none());
+        assert!(accounts.add(&flat_search(1, 99)) && accounts.take_due().is_some());
+    }
+
+    #[test]
+    fn accounts_of_rows_that_are_forgotten_or_of_segments_that_are_gone_are_closed() {
+        let accounts = GraphCredit::new(8);
+        for (file_id, start, end) in [(1, 0, 4), (1, 4, 9), (1, 8, 12), (1, 12, 20), (2, 0, 9), (3, 0, 9)] {
+            assert!(accounts.add(&Scanned { rows: start..end, ..flat_search(file_id, 200) }));
+        }
+        accounts.keep_apart_from(&HashMap::from([(1, 4..12), (3, 7..7)]));
+        let left: Vec<_> = std::iter::from_fn(|| accounts.take_due()).map(|due| (due.file_id, due.rows)).collect();
+        assert_eq!(left, [(3, 0..9), (1, 12..20), (1, 0..4)]);
+    }
+
+    #[test]
+    fn the_account_least_recently_used_makes_room() {
+        let accounts = GraphCredit::new(2);
+        accounts.add(&flat_search(1, 90));
+        accounts.add(&flat_search(2, 90));
+        accounts.add(&flat_search(1, 1));
+        accounts.add(&flat_search(3, 90));
+        assert!(!accounts.add(&flat_search(2, 10)), "forgotten");
+        assert!(accounts.add(&flat_search(3, 10)));
+        assert!(!accounts.add(&flat_search(1, 9)), "forgotten for the second");
+    }
+}

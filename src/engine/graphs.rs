@@ -1,0 +1,375 @@
+//! The graphs of parts: which ones a part lacks, and building them, for a merge or beside a segment that is there already.
+//!
+//! Invariants:
+//! * A build holds no lock. One for a segment that a merge takes away meanwhile ends at once, and its files go.
+//! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all, like any other
+//!   thread. A forked child has threads of its own.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::compact::graphs::{
+    Builder, GraphFacts, Source, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
+    vectors_of,
+};
+use crate::engine::Engine;
+use crate::engine::replace::replace;
+use crate::engine::space::Purpose;
+use crate::engine::space::output_files::OutputFiles;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{FileKind, SegmentEntry, SideEntry};
+use crate::segment::Segment;
+use crate::segment::derived::Unopened;
+use crate::segment::derived::codes::DerivedFile;
+use crate::segment::derived::graph::{GRAPH_FORM, SegmentGraph};
+use crate::segment::derived::graph_scope::{GraphScope, Origin, Wanted};
+use crate::shard::part::{SegmentPart, SharedSegment};
+use crate::storage::disk;
+use crate::storage::forks::PerProcess;
+use crate::sync::Ordering;
+use crate::tuning::Tuning;
+
+/// How much of the machine a build may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// In the background.
+    Half,
+    /// Somebody waits.
+    All,
+}
+
+/// The threads of a build.
+fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
+    static BACKGROUND: PerProcess<Arc<rayon::ThreadPool>> = PerProcess::new();
+    let all = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let make = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("vecmem-graph-{index}"))
+            .start_handler(move |_| {
+                if cores == Cores::Half {
+                    disk::lower_priority();
+                }
+            })
+            .build();
+        pool.map(Arc::new)
+            .map_err(|error| Error::io("vecmem-graph", "start the threads of a build", std::io::Error::other(error)))
+    };
+    match (cores, BACKGROUND.get()) {
+        (Cores::All, _) => make(all),
+        (Cores::Half, Some(pool)) => Ok(Arc::clone(pool)),
+        (Cores::Half, None) => {
+            let pool = make((all / 2).max(1))?;
+            Ok(Arc::clone(BACKGROUND.get_or_set(pool)))
+        }
+    }
+}
+
+/// Calls `step` with what builds need.
+fn with_builder<T>(
+    engine: &Engine,
+    outputs: &mut OutputFiles,
+    cores: Cores,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+    step: impl FnOnce(&Builder<'_>) -> Result<T>,
+) -> Result<T> {
+    let pool = pool(cores)?;
+    let outputs = RefCell::new(outputs);
+    step(&Builder {
+        storage: &*engine.storage,
+        clock: engine.clock.machine(),
+        keys: engine.identity.keys,
+        pool: &pool,
+        go_on,
+        new_file_id: &|| outputs.borrow_mut().graph(),
+    })
+}
+
+/// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs, whose rows
+/// became `rows`. Where there is no room for them, the output keeps in mind which ones they are.
+///
+/// In the background, what is due where no input has a graph is left to the graph thread: its rows were scanned before, and segments
+/// would pile up behind a merge that waits. So it is with all that is due where merges are behind.
+pub(crate) fn of_merge(
+    engine: &Engine,
+    (output, outputs): (&SharedSegment, &mut OutputFiles),
+    inputs: &[SharedSegment],
+    rows: &[Vec<u32>],
+    cores: Cores,
+) -> Result<SharedSegment> {
+    let segment = output.segment()?;
+    let (mut wanted, had) = wanted_of_merge(segment, inputs, &engine.tuning)?;
+    if cores == Cores::Half {
+        let is_behind = is_behind(engine, inputs);
+        let is_kept = |wanted: &Wanted| !is_behind && had.contains(&wanted.rows);
+        wanted.retain(|wanted| wanted.origin != Origin::Automatic || is_kept(wanted));
+    }
+    if wanted.is_empty() {
+        return Ok(Arc::clone(output));
+    }
+    let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(Source { segment: part.segment()?, became }));
+    let sources = sources.collect::<Result<Vec<_>>>()?;
+    let go_on = || engine.check_writable();
+    let built = check_room(outputs, segment, &wanted).and_then(|()| {
+        with_builder(engine, outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources))
+    });
+    if built.as_ref().is_err_and(|error| error.kind() == ErrorKind::DiskFull) {
+        output.put_off_graphs(wanted);
+    }
+    let graphs = built?;
+    count(engine, graphs.len());
+    let entry = entry_with(&output.entry, &graphs, &[]);
+    Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs, Vec::new()))))
+}
+
+/// Whether the shard of these inputs will still have too many segments when they have become one.
+fn is_behind(engine: &Engine, inputs: &[SharedSegment]) -> bool {
+    let is_input = |part: &SharedSegment| inputs.iter().any(|input| Arc::ptr_eq(input, part));
+    let view = engine.view.get();
+    let shard = view.shards.iter().find(|shard| shard.segments.iter().any(is_input));
+    shard.is_some_and(|shard| shard.segments.len() + 1 > engine.tuning.segments_max + inputs.len())
+}
+
+fn count(engine: &Engine, graphs: usize) {
+    engine.counters.graph_builds.fetch_add(graphs as u64, Ordering::Relaxed);
+}
+
+/// The graphs that a merge's output is to have, no more than two over one row; and the rows of which inputs have graphs.
+fn wanted_of_merge(
+    output: &Segment,
+    inputs: &[SharedSegment],
+    tuning: &Tuning,
+) -> Result<(Vec<Wanted>, Vec<Range<u32>>)> {
+    let mut wanted = automatic(output, tuning.graph_rows)?;
+    let mut saved: Vec<(Range<u32>, u64)> = Vec::new();
+    for part in inputs {
+        let segment = part.segment()?;
+        let open =
+            segment.graphs().iter().map(|graph| (graph.description().wanted(), graph.saved_ns(), graph.build_ns()));
+        let unopened = segment.unopened_graphs().iter().filter_map(|graph| part.entry.graph_terms(graph.file_id));
+        for (before, saved_ns, build_ns) in open.chain(unopened.map(|before| (before, 0, 0))) {
+            let Wanted { rows, scope, origin } = before;
+            let first = segment.namespace(segment.namespace_of(rows.start)?)?;
+            let rows = output.interval(&scope.interval(first))?;
+            let vectors = vectors_of(output, &rows)?.len();
+            let worth = vectors > 0 && (origin == Origin::Requested || vectors >= tuning.earn_rows as usize);
+            // A clock may have stood still, or the machine may have been idle: what a build costs in general counts too.
+            if worth && is_kept(origin, saved_ns, build_ns.max(build_estimate_ns(vectors, output.dims()))) {
+                wanted.push(Wanted { rows: rows.clone(), scope, origin });
+            }
+            saved.push((rows, saved_ns));
+        }
+    }
+    let mut wanted = due(wanted, &[]);
+    let facts = wanted.iter().map(|wanted| {
+        let saved = saved.iter().filter(|(rows, _)| *rows == wanted.rows).map(|(_, saved)| saved);
+        let bytes = bytes_estimate(vectors_of(output, &wanted.rows)?.len());
+        let (rows, origin) = (wanted.rows.clone(), wanted.origin);
+        Ok(GraphFacts { rows, origin, is_new: false, saved_ns: saved.sum(), bytes })
+    });
+    let going = excess(&facts.collect::<Result<Vec<_>>>()?);
+    for position in going.into_iter().rev() {
+        wanted.remove(position);
+    }
+    Ok((wanted, saved.into_iter().map(|(rows, _)| rows).collect()))
+}
+
+/// The file ids of a segment's graphs that verification has found damaged.
+pub(crate) fn damaged(segment: &Segment) -> Vec<u64> {
+    segment.graphs().iter().filter(|graph| graph.problem().is_some()).map(|graph| graph.file_id()).collect()
+}
+
+/// The graphs that a part lacks: large namespaces, those in the place of damaged ones, and `more`. What would be one too many
+/// over a row, and weighs less than those that are there, is not among them.
+fn lacking(part: &SegmentPart, damaged: &[u64], more: &[Wanted], tuning: &Tuning) -> Result<Vec<Wanted>> {
+    let segment = part.segment()?;
+    let mut wanted = automatic(segment, tuning.graph_rows)?;
+    let (gone, there): (Vec<_>, Vec<_>) = segment.graphs().iter().partition(|graph| damaged.contains(&graph.file_id()));
+    let (lost, unread): (Vec<_>, Vec<_>) = segment.unopened_graphs().iter().partition(|graph| graph.is_damaged);
+    let terms_of = |unopened: Vec<&Unopened>| -> Vec<Wanted> {
+        unopened.iter().filter_map(|graph| part.entry.graph_terms(graph.file_id)).collect()
+    };
+    let again = gone.iter().map(|graph| graph.description().wanted()).chain(terms_of(lost));
+    wanted.extend(again.filter(|wanted| wanted.origin != Origin::Automatic));
+    // What was asked for is described anew, even if it is there for another reason.
+    let asked = |rows: &Range<u32>| more.iter().any(|more| more.origin == Origin::Requested && more.rows == *rows);
+    let rows = there.iter().map(|graph| graph.rows()).chain(terms_of(unread).into_iter().map(|wanted| wanted.rows));
+    let rows: Vec<Range<u32>> = rows.filter(|rows| !asked(rows)).collect();
+    wanted.extend_from_slice(more);
+    let wanted = due(wanted, &rows);
+    let beside = there.into_iter().filter(|graph| wanted.iter().all(|wanted| wanted.rows != graph.rows()));
+    let beside: Vec<GraphFacts> = beside.map(|graph| facts(graph)).collect();
+    let bytes = |wanted: Wanted| Ok((bytes_estimate(vectors_of(segment, &wanted.rows)?.len()), wanted));
+    let wanted = wanted.into_iter().map(|wanted| bytes(wanted).map(|(bytes, wanted)| (wanted, bytes)));
+    Ok(lasting(wanted.collect::<Result<_>>()?, &beside))
+}
+
+/// What counts of a graph that is there.
+fn facts(graph: &SegmentGraph) -> GraphFacts {
+    let (rows, origin) = (graph.rows(), graph.origin());
+    GraphFacts { rows, origin, is_new: false, saved_ns: graph.saved_ns(), bytes: graph.bytes() }
+}
+
+/// Graphs that were built for a part, and what it becomes with them.
+pub(crate) struct Rebuilt {
+    part: SharedSegment,
+    entry: SegmentEntry,
+    segment: Segment,
+    /// The new graphs, by file id.
+    built: Vec<u64>,
+    outputs: OutputFiles,
+}
+
+/// What becomes of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Kept,
+    /// One of the same rows is in its place.
+    Rebuilt,
+    /// Nobody asked for it, and others are worth more.
+    Dropped,
+}
+
+/// Builds what the part lacks, and `more`, in the place of damaged graphs. `None` if there is nothing to do, or nothing can be
+/// done for want of codes, which come first. Nobody sees any of it before [`Rebuilt::install`].
+pub(crate) fn build_missing(
+    engine: &Arc<Engine>,
+    part: &SharedSegment,
+    damaged: &[u64],
+    more: &[Wanted],
+    cores: Cores,
+) -> Result<Option<Rebuilt>> {
+    let segment = part.segment()?;
+    let wanted = lacking(part, damaged, more, &engine.tuning)?;
+    let lost = segment.unopened_graphs().iter().any(|graph| graph.is_damaged);
+    let nothing = wanted.is_empty() && damaged.is_empty() && !lost;
+    if nothing || !has_codes(segment, &wanted)? {
+        return Ok(None);
+    }
+    let mut outputs = OutputFiles::new(engine);
+    check_room(&mut outputs, segment, &wanted)?;
+    let is_there = || engine.view.get().has_segment(part);
+    let go_on = || match is_there() {
+        true => engine.check_writable(),
+        false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),
+    };
+    let became: Vec<u32> = (0..segment.rows()).collect();
+    let sources = [Source { segment, became: &became }];
+    let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
+    let new = match built {
+        Err(error) if error.kind() == ErrorKind::Busy && !is_there() => return Ok(None),
+        other => other?,
+    };
+    let (graphs, gone) = chosen(segment, damaged, new.clone());
+    // What was built for nothing must not lie about.
+    outputs.discard_graphs(gone.iter().map(|graph| graph.file_id()));
+    let is_new = |graph: &&Arc<SegmentGraph>| new.iter().any(|new| Arc::ptr_eq(new, graph));
+    let built: Vec<u64> = graphs.iter().filter(is_new).map(|graph| graph.file_id()).collect();
+    count(engine, built.len());
+    let unopened = unread(part, segment, &graphs);
+    let entry = entry_with(&part.entry, &graphs, &unopened);
+    Ok(Some(Rebuilt { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs, unopened), built, outputs }))
+}
+
+/// Whether all codes are well from which these graphs would be built; what is found of them is in the segment's problems.
+pub(crate) fn has_codes(segment: &Segment, wanted: &[Wanted]) -> Result<bool> {
+    for wanted in wanted {
+        if segment.points(vectors_of(segment, &wanted.rows)?).is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(segment.codes_problem().is_none())
+}
+
+/// The graph files that did not open and may be whole, beside `graphs`.
+fn unread(part: &SegmentPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -> Vec<Unopened> {
+    let stays = |unopened: &&Unopened| {
+        let terms = part.entry.graph_terms(unopened.file_id);
+        !unopened.is_damaged && terms.is_none_or(|terms| graphs.iter().all(|graph| graph.rows() != terms.rows))
+    };
+    segment.unopened_graphs().iter().filter(stays).cloned().collect()
+}
+
+/// The graphs that a segment has from now on, and those that must go: no row lies in more than two.
+fn chosen(
+    segment: &Segment,
+    damaged: &[u64],
+    built: Vec<Arc<SegmentGraph>>,
+) -> (Vec<Arc<SegmentGraph>>, Vec<Arc<SegmentGraph>>) {
+    let replaced = |graph: &SegmentGraph| built.iter().any(|new| new.rows() == graph.rows());
+    let old = segment.graphs().iter().filter(|graph| !damaged.contains(&graph.file_id()) && !replaced(graph));
+    let mut graphs: Vec<Arc<SegmentGraph>> = old.cloned().collect();
+    let first_new = graphs.len();
+    graphs.extend(built);
+    let facts: Vec<GraphFacts> = (graphs.iter().enumerate())
+        .map(|(position, graph)| match position >= first_new {
+            true => GraphFacts::of_new(&graph.description().wanted(), graph.bytes()),
+            false => facts(graph),
+        })
+        .collect();
+    let going = excess(&facts).into_iter().rev().map(|position| graphs.remove(position)).collect();
+    (graphs, going)
+}
+
+/// A build waits until there is room for what it writes.
+fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[Wanted]) -> Result<()> {
+    let mut needed = 0;
+    for wanted in wanted {
+        needed += bytes_estimate(vectors_of(segment, &wanted.rows)?.len());
+    }
+    outputs.ask_for_space(Purpose::Merge, needed, "building graphs")
+}
+
+/// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms that
+/// only a newer version knows.
+fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Unopened]) -> SegmentEntry {
+    let mut entry = entry.clone();
+    let stays = |file_id: u64| unopened.iter().any(|unopened| unopened.file_id == file_id);
+    entry
+        .derived
+        .retain(|derived| derived.kind != FileKind::GRAPH || derived.version > GRAPH_FORM || stays(derived.file_id));
+    let file = |graph: &SegmentGraph| DerivedFile { file_id: graph.file_id(), length: graph.bytes() };
+    let named = |graph: &Arc<SegmentGraph>| SideEntry::graph(file(graph), &graph.description().wanted());
+    entry.derived.extend(graphs.iter().map(named));
+    entry
+}
+
+impl Rebuilt {
+    /// Makes it current; whether the part was still there.
+    pub fn install(self, engine: &Arc<Engine>) -> Result<bool> {
+        replace(engine, &self.part, self.entry, self.segment, self.outputs)
+    }
+
+    /// What becomes of a graph of the part.
+    pub fn fate(&self, file_id: u64) -> Fate {
+        if self.entry.derived.iter().any(|derived| derived.kind == FileKind::GRAPH && derived.file_id == file_id) {
+            return Fate::Kept;
+        }
+        let rows = self.part.entry.graph_terms(file_id).map(|terms| terms.rows);
+        let mut new = self.segment.graphs().iter().filter(|graph| self.built.contains(&graph.file_id()));
+        if new.any(|graph| Some(graph.rows()) == rows) { Fate::Rebuilt } else { Fate::Dropped }
+    }
+
+    /// How many graphs were built, their nodes, and their bytes.
+    pub fn built(&self) -> (u64, u64, u64) {
+        let new = self.segment.graphs().iter().filter(|graph| self.built.contains(&graph.file_id()));
+        new.fold((0, 0, 0), |(graphs, nodes, bytes), graph| {
+            (graphs + 1, nodes + graph.vectors().len() as u64, bytes + graph.bytes())
+        })
+    }
+}
+
+/// The graph that `scope` asks for in a part, unless it is there; `None` where the part has no vectors in the scope.
+pub(crate) fn requested(part: &SegmentPart, scope: GraphScope, rows: Range<u32>) -> Result<Option<Wanted>> {
+    let segment = part.segment()?;
+    let is_it = |graph: &SegmentGraph| {
+        let description = graph.description();
+        let as_wide = description.scope.breadth() >= scope.breadth();
+        graph.rows() == rows && description.origin == Origin::Requested && as_wide && graph.searchable().is_some()
+    };
+    if vectors_of(segment, &rows)?.is_empty() || segment.graphs().iter().any(|graph| is_it(graph)) {
+        return Ok(None);
+    }
+    Ok(Some(Wanted { rows, scope, origin: Origin::Requested }))
+}

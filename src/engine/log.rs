@@ -1,0 +1,180 @@
+//! The store's end of the log: when it is started, what is synced, and which files nobody needs any more.
+//!
+//! Invariants:
+//! * The log is started with the first write after an open, never by the open itself: reading a store changes nothing.
+//! * `synced` never claims a frame whose sync has not returned. After a failed write or sync the engine is poisoned and
+//!   nothing here is called again.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::Lsn;
+use crate::storage::Storage;
+use crate::wal::{self, Frame, LogFacts, LogWriter, Prepared, Syncer};
+
+/// The log of an open store.
+pub(crate) struct Log {
+    syncer: Arc<Syncer>,
+    store_id: u64,
+    /// What was found at the open; `None` for a new store.
+    facts: Option<LogFacts>,
+    writer: Option<LogWriter>,
+    written: Lsn,
+    synced: Lsn,
+    newest_clock: i64,
+}
+
+impl Log {
+    /// Goes on after what a replay found.
+    pub fn new(store_id: u64, facts: Option<LogFacts>) -> Self {
+        let written = facts.as_ref().map_or(0, |facts| facts.last_lsn);
+        let synced = facts.as_ref().map_or(0, |facts| facts.durable_lsn);
+        Self { syncer: Arc::default(), store_id, facts, writer: None, written, synced, newest_clock: 0 }
+    }
+
+    /// Through which every sync of the log goes, and of the directory.
+    pub fn syncer(&self) -> Arc<Syncer> {
+        Arc::clone(&self.syncer)
+    }
+
+    /// Whether anything was written since the open.
+    pub fn is_started(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Whether a sync failed before the open and nothing has been written since: then what is there may never have become
+    /// durable, nor may the manifest.
+    pub fn is_in_doubt(&self) -> bool {
+        self.writer.is_none() && self.facts.as_ref().is_some_and(LogFacts::is_in_doubt)
+    }
+
+    /// Takes a prepared file: the first one starts the log, others wait. Tells whether it started.
+    pub fn add_file(&mut self, storage: &dyn Storage, file: Prepared, generation: u64) -> Result<bool> {
+        if let Some(writer) = &mut self.writer {
+            writer.add_spare(file);
+            return Ok(false);
+        }
+        self.writer =
+            Some(LogWriter::create(storage, self.syncer(), self.store_id, file, self.facts.as_ref(), generation)?);
+        // Whatever was found at the open is durable now, for certain.
+        self.synced = self.written;
+        Ok(true)
+    }
+
+    /// Bytes of the files that frames are or will be written to; nothing before the first write.
+    pub fn prepared_bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, LogWriter::prepared_bytes)
+    }
+
+    /// Goes on in `next`, whatever room there is elsewhere, and starts the log if nothing has. No space may be claimed that is not written.
+    pub fn turn_to(&mut self, storage: &dyn Storage, next: Prepared, generation: u64) -> Result<()> {
+        let Some(writer) = &mut self.writer else { return self.add_file(storage, next, generation).map(drop) };
+        writer.set_manifest_generation(generation);
+        writer.turn_to(next)?;
+        self.synced = self.written;
+        Ok(())
+    }
+
+    /// Whether the file that takes the writes, or one before it, holds a frame.
+    pub fn has_frames(&self) -> bool {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.has_frames() || writer.files().len() > 1,
+            (None, Some(facts)) => !facts.files.is_empty(),
+            (None, None) => false,
+        }
+    }
+
+    /// The last LSN in the files before the one that takes the writes: a checkpoint there lets go of them.
+    pub fn current_file_begins_after(&self) -> Lsn {
+        match &self.files()[..] {
+            [.., before, _] => before.1,
+            _ => 0,
+        }
+    }
+
+    /// Writes frames, and syncs them if the mode wants that.
+    pub fn write(&mut self, storage: &dyn Storage, frames: &[Frame], sync: bool, generation: u64) -> Result<()> {
+        let Some(writer) = &mut self.writer else {
+            return Err(Error::new(ErrorKind::Poisoned, "a frame was to be written before the log was started"));
+        };
+        writer.set_manifest_generation(generation);
+        self.synced = self.synced.max(self.syncer.synced());
+        writer.write(frames, self.synced)?;
+        self.written = writer.last_lsn();
+        self.newest_clock = frames.iter().map(|frame| frame.clock).fold(self.newest_clock, i64::max);
+        if sync { self.sync_through(storage, self.written) } else { Ok(()) }
+    }
+
+    /// Makes everything written through `lsn` durable.
+    pub fn sync_through(&mut self, storage: &dyn Storage, lsn: Lsn) -> Result<()> {
+        self.synced = self.synced.max(self.syncer.synced());
+        if self.synced >= lsn.min(self.written) {
+            return Ok(());
+        }
+        match (&mut self.writer, &self.facts) {
+            (Some(writer), _) => writer.sync()?,
+            // What was found at the open may be in the page cache only.
+            (None, Some(facts)) => wal::make_durable(storage, &self.syncer, facts)?,
+            (None, None) => {}
+        }
+        self.synced = self.written;
+        self.syncer.note_synced(self.synced);
+        Ok(())
+    }
+
+    /// Bytes of the log's files, prepared ones that wait apart.
+    pub fn bytes(&self) -> u64 {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.files().iter().map(|file| file.bytes).sum(),
+            (None, Some(facts)) => facts.files.iter().map(|file| file.bytes).sum(),
+            (None, None) => 0,
+        }
+    }
+
+    /// Bytes of the files that nobody needs once everything written is in segments.
+    pub fn freed_by_checkpoint(&self) -> u64 {
+        let Some(writer) = &self.writer else { return 0 };
+        let files = writer.files();
+        files[..files.len().saturating_sub(1)].iter().map(|file| file.bytes).sum()
+    }
+
+    /// Syncs and marks the log as closed. Returns the ids of files that can be removed.
+    pub fn close(&mut self, storage: &dyn Storage) -> Result<Vec<u64>> {
+        match self.writer.take() {
+            Some(writer) => writer.close(self.newest_clock, self.synced == self.written),
+            // What another process wrote and did not live to sync has been shown, so it must not vanish now.
+            None => self.sync_through(storage, Lsn::MAX).map(|()| Vec::new()),
+        }
+    }
+
+    /// The ids of all files that are there for the log, prepared ones among them.
+    pub fn ids(&self) -> Vec<u64> {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.ids().collect(),
+            (None, Some(facts)) => facts.files.iter().map(|file| file.id).collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// The files of the log, oldest first, each with the last LSN it holds; the last one takes the writes.
+    fn files(&self) -> Vec<(u64, Lsn)> {
+        match (&self.writer, &self.facts) {
+            (Some(writer), _) => writer.files().iter().map(|file| (file.id, file.last_lsn)).collect(),
+            (None, Some(facts)) => facts.files.iter().map(|file| (file.id, file.last_lsn)).collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// The oldest file that a replay from `checkpoint` needs; the file that takes the writes is always needed.
+    pub fn first_needed(&self, checkpoint: Lsn) -> u64 {
+        let files = self.files();
+        let last = files.len().saturating_sub(1);
+        let needed = files[..last].iter().position(|&(_, last_lsn)| last_lsn > checkpoint).unwrap_or(last);
+        files.get(needed).map_or(0, |&(id, _)| id)
+    }
+
+    /// Forgets files before `first`, and returns the ids of those that can be removed.
+    pub fn forget_before(&mut self, first: u64) -> Vec<u64> {
+        self.writer.as_mut().map_or_else(Vec::new, |writer| writer.release_before(first))
+    }
+}

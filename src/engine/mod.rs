@@ -1,0 +1,400 @@
+//! The state that live writes, installs and background jobs share, and the order in which its locks are taken.
+//!
+//! Invariants:
+//! * Lock order: importing, preparing, installing, that of whoever changes the reserve (`src/engine/space/reserve.rs`), log, commit state, applying;
+//!   those of the syncer come after all others. None is held while
+//!   waiting for another thread's work, save importing: an import holds it until the leader of its group has written.
+//! * `view` is replaced only under `applying`; readers clone it and hold nothing.
+//! * A failed write or sync of the log, or sync of the directory, poisons the engine for good; so does a failed apply.
+
+pub(crate) mod clock;
+pub(crate) mod facts;
+pub(crate) mod graph_credit;
+pub(crate) mod graphs;
+pub(crate) mod install;
+pub(crate) mod log;
+pub(crate) mod older_views;
+pub(crate) mod operation_ids;
+pub(crate) mod recover;
+pub(crate) mod replace;
+pub(crate) mod space;
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::engine::clock::StoreClock;
+use crate::engine::graph_credit::GraphCredit;
+use crate::engine::log::Log;
+use crate::engine::older_views::OlderViews;
+use crate::engine::operation_ids::OperationIds;
+use crate::engine::space::DiskSpace;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{ClockState, Manifest, SegmentEntry, Settings};
+use crate::memtable::Memtable;
+use crate::record::{Lsn, VersionTimes, Write};
+use crate::segment::truth::layout::StoreIdentity;
+use crate::shard::bounds::Importing;
+use crate::shard::ingest::Logged;
+use crate::shard::part::SharedSegment;
+use crate::shard::{ReadView, apply};
+use crate::storage::Storage;
+use crate::storage::forks;
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
+use crate::tuning::Tuning;
+use crate::types::{Durability, Namespace};
+use crate::wal::{self, Syncer};
+
+/// What never changes while a store is open.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub keys: StoreIdentity,
+    pub path: Option<PathBuf>,
+}
+
+/// Counters for `stats`.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub touches_dropped: AtomicU64,
+    pub flushes: AtomicU64,
+    pub merges: AtomicU64,
+    pub graph_builds: AtomicU64,
+    pub swept: AtomicU64,
+    pub log_files: AtomicU64,
+}
+
+/// The newest manifests on disk.
+pub(crate) struct Installed {
+    pub manifest: Manifest,
+    /// Files of the previous generation, which stay until the next commit.
+    pub previous_files: Vec<String>,
+    /// What the next generation holds.
+    pub settings: Settings,
+}
+
+/// An open store, below its public face.
+pub(crate) struct Engine {
+    pub storage: Arc<dyn Storage>,
+    pub clock: StoreClock,
+    pub tuning: Tuning,
+    pub durability: Durability,
+    pub identity: Identity,
+    pub view: Published<ReadView>,
+    pub older_views: OlderViews,
+    /// The apply lock.
+    pub applying: Mutex<()>,
+    pub log: Mutex<Log>,
+    /// Makes the log and the directory durable, one sync at a time.
+    syncer: Arc<Syncer>,
+    pub installing: Mutex<Installed>,
+    pub manifest_generation: AtomicU64,
+    /// As the newest manifest has them.
+    pub settings: Published<Settings>,
+    pub next_file_id: AtomicU64,
+    pub counters: Counters,
+    /// Retired segments that an older read view may still read: the worker unmaps them, never a search.
+    pub retired: Mutex<Vec<SharedSegment>>,
+    /// Names of files that jobs are making.
+    pub making: Mutex<BTreeSet<String>>,
+    pub importing: Mutex<Importing>,
+    pub signal: Signal,
+    /// Batches of clients that were applied lately.
+    pub operation_ids: OperationIds,
+    /// Scopes that earn a graph.
+    pub accounts: GraphCredit,
+    pub space: DiskSpace,
+    poison: Mutex<Option<String>>,
+    poisoned: AtomicBool,
+    closed: AtomicBool,
+    stalled: AtomicBool,
+    pub fork_generation: u64,
+    background_error: Mutex<Option<String>>,
+}
+
+/// How writers and background threads wake each other.
+#[derive(Default)]
+pub(crate) struct Signal {
+    events: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// Something happened that somebody may wait for.
+    pub fn raise(&self) {
+        *self.events.lock() += 1;
+        self.changed.notify_all();
+    }
+
+    /// The events so far; pass it to `wait_after`.
+    pub fn count(&self) -> u64 {
+        *self.events.lock()
+    }
+
+    /// Waits until more than `count` events happened or `deadline` passed; tells whether one did.
+    pub fn wait_after(&self, count: u64, deadline: Instant) -> bool {
+        let mut events = self.events.lock();
+        let mut is_over = false;
+        while *events == count && !is_over {
+            (events, is_over) = self.changed.wait_until(events, deadline);
+        }
+        *events != count
+    }
+}
+
+/// What an engine starts with: the outcome of a recovery.
+pub(crate) struct Start {
+    pub identity: Identity,
+    pub view: ReadView,
+    pub log: Log,
+    pub installed: Installed,
+    pub next_file_id: u64,
+    /// None in a store that nothing was written to.
+    pub clock: Option<ClockState>,
+    pub operation_ids: OperationIds,
+}
+
+impl Engine {
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        clock: StoreClock,
+        tuning: Tuning,
+        durability: Durability,
+        start: Start,
+    ) -> Self {
+        let accounts = GraphCredit::new(tuning.earn_accounts);
+        Self {
+            storage,
+            clock,
+            tuning,
+            durability,
+            identity: start.identity,
+            view: Published::new(Arc::new(start.view)),
+            older_views: OlderViews::default(),
+            applying: Mutex::new(()),
+            syncer: start.log.syncer(),
+            log: Mutex::new(start.log),
+            manifest_generation: AtomicU64::new(start.installed.manifest.generation),
+            settings: Published::new(Arc::new(start.installed.settings.clone())),
+            installing: Mutex::new(start.installed),
+            next_file_id: AtomicU64::new(start.next_file_id),
+            counters: Counters::default(),
+            retired: Mutex::new(Vec::new()),
+            making: Mutex::default(),
+            importing: Mutex::default(),
+            signal: Signal::default(),
+            operation_ids: start.operation_ids,
+            accounts,
+            space: DiskSpace::default(),
+            poison: Mutex::new(None),
+            poisoned: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
+            fork_generation: forks::fork_generation(),
+            background_error: Mutex::new(None),
+        }
+    }
+
+    /// Whether reads may go on: not after a fork or a close.
+    pub fn check_usable(&self) -> Result<()> {
+        if self.is_forked() {
+            return Err(Error::new(
+                ErrorKind::Forked,
+                "the store was opened before a fork; open it again in the child process",
+            ));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the store has been closed; open it again"));
+        }
+        Ok(())
+    }
+
+    /// Whether this is a child of the process that opened the store.
+    pub fn is_forked(&self) -> bool {
+        forks::fork_generation() != self.fork_generation
+    }
+
+    /// Whether writes may go on.
+    pub fn check_writable(&self) -> Result<()> {
+        self.check_usable()?;
+        self.check_poisoned()
+    }
+
+    /// Fails if the engine is poisoned.
+    pub fn check_poisoned(&self) -> Result<()> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let why = self.poison.lock().clone().unwrap_or_default();
+        Err(Error::new(ErrorKind::Poisoned, why))
+    }
+
+    /// No more writes until the store is reopened; returns what every writer is told.
+    pub fn poison(&self, cause: &Error) -> Error {
+        let why = format!(
+            "the store accepts no more writes until it is reopened, and the fate of the last ones is unknown: {cause}"
+        );
+        let mut poison = self.poison.lock();
+        let why = poison.get_or_insert(why).clone();
+        let first = !self.poisoned.swap(true, Ordering::AcqRel);
+        drop(poison);
+        if first {
+            wal::mark_doubt(&*self.storage);
+        }
+        self.signal.raise();
+        Error::new(ErrorKind::Poisoned, why)
+    }
+
+    /// The same, save at a limit of the system: there nothing was done.
+    pub fn poison_unless_limit(&self, error: Error) -> Error {
+        if error.kind() == ErrorKind::SystemLimit { error } else { self.poison(&error) }
+    }
+
+    /// From now on every call fails as closed; tells whether this call did it.
+    pub fn mark_closed(&self) -> bool {
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        self.signal.raise();
+        first
+    }
+
+    /// The newest version of a key that lives, as far as it is published.
+    pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
+        self.view.get().current(namespace, key)
+    }
+
+    /// Looks at keys and ranges once, outside any lock, so that their pages are read and checked before it counts.
+    pub fn prefetch_keys(&self, writes: &[Write]) {
+        let view = self.view.get();
+        if view.shards.iter().all(|shard| shard.segments.is_empty()) {
+            return;
+        }
+        for write in writes {
+            // A damaged page shows itself again under the lock, where the error is returned.
+            match (write.address(), write) {
+                (Some((namespace, key)), _) => drop(view.current(namespace, key)),
+                (None, Write::DeleteRange(interval)) => drop(view.check_range(interval)),
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Applies groups in LSN order and publishes the read view that shows them.
+    pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, frames: &[Logged]) -> Result<()> {
+        let mut view = ReadView::clone(&self.view.get());
+        for logged in frames {
+            apply(&mut view, logged, |_| 0)?;
+            view.read_lsn = logged.last_lsn();
+        }
+        let mut stalled = false;
+        let mut swapped = frames.iter().any(|logged| logged.ingested.is_some());
+        for index in 0..view.shards.len() {
+            let shard = &view.shards[index];
+            if !self.is_full(&shard.memtable) {
+                continue;
+            }
+            if shard.frozen.len() >= self.tuning.frozen_memtables {
+                stalled = true;
+                continue;
+            }
+            view = self.with_memtable_frozen(&view, index);
+            swapped = true;
+        }
+        self.publish(view, stalled);
+        if swapped {
+            self.signal.raise();
+        }
+        Ok(())
+    }
+
+    /// The view with the memtable of shard `index` on its way to the disk.
+    pub fn with_memtable_frozen(&self, view: &ReadView, index: usize) -> ReadView {
+        let fresh = Arc::new(Memtable::new(self.identity.keys.space));
+        view.with_shard(index, view.shards[index].with_memtable_frozen(fresh, view.read_lsn))
+    }
+
+    /// Shows readers a new read view. The caller holds the apply lock.
+    pub fn publish(&self, view: ReadView, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Release);
+        let number = self.view.get().number + 1;
+        self.older_views.note(self.view.set(Arc::new(ReadView { number, ..view })));
+    }
+
+    /// The files of retired segments that somebody still reads, and that no part of the newest read view needs.
+    pub fn retired_files(&self) -> Vec<String> {
+        let view = self.view.get();
+        let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
+        let needed: HashSet<String> = entries.flat_map(SegmentEntry::names).collect();
+        let retired = self.retired.lock().clone();
+        let files: BTreeSet<String> = retired.iter().flat_map(|part| part.entry.names()).collect();
+        files.into_iter().filter(|file| !needed.contains(file)).collect()
+    }
+
+    fn is_full(&self, memtable: &Memtable) -> bool {
+        memtable.vectors().max(memtable.len()) >= self.tuning.memtable_rows
+            || memtable.bytes() >= self.tuning.memtable_bytes
+    }
+
+    /// Whether a shard has as many parts on their way to the disk as it may, and a full memtable besides.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
+    }
+
+    /// Under the apply lock, after an install: whether writers must still wait.
+    pub fn is_still_stalled(&self, view: &ReadView) -> bool {
+        let stalled = |shard: &crate::shard::Shard| {
+            self.is_full(&shard.memtable) && shard.frozen.len() >= self.tuning.frozen_memtables
+        };
+        view.shards.iter().any(|shard| stalled(shard))
+    }
+
+    /// Waits for the next install; false when the deadline passed.
+    pub fn wait_for_install(&self, deadline: Instant) -> bool {
+        let count = self.signal.count();
+        if !self.is_stalled() {
+            return true;
+        }
+        self.signal.wait_after(count, deadline)
+    }
+
+    /// Makes everything logged through `lsn` survive a power loss.
+    pub fn sync_log(&self, lsn: Lsn) -> Result<()> {
+        let mut log = self.log.lock();
+        self.check_poisoned()?;
+        log.sync_through(&*self.storage, lsn).map_err(|error| self.poison_unless_limit(error))
+    }
+
+    /// The same for what the open found, where nothing was written since: a write makes it durable first.
+    pub fn sync_found(&self) -> Result<()> {
+        let mut log = self.log.lock();
+        self.check_poisoned()?;
+        if log.is_started() {
+            return Ok(());
+        }
+        log.sync_through(&*self.storage, Lsn::MAX).map_err(|error| self.poison_unless_limit(error))
+    }
+
+    /// The same for everything logged so far, while writers go on and without waiting for them.
+    pub fn sync_log_aside(&self) -> Result<()> {
+        self.check_poisoned()?;
+        self.syncer.sync_written().map_err(|error| self.poison(&error))
+    }
+
+    /// Makes names durable. A failure is final, also for whoever waits for names of their own meanwhile.
+    pub fn sync_dir(&self) -> Result<()> {
+        self.syncer.sync_dir(&*self.storage).map_err(|error| self.poison(&error))
+    }
+
+    pub fn new_file_id(&self) -> u64 {
+        self.next_file_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Remembers why a background job failed, for stats and for writers that time out; `None` clears it.
+    pub fn set_background_error(&self, error: Option<&Error>) {
+        *self.background_error.lock() = error.map(ToString::to_string);
+    }
+
+    /// Why background work last failed.
+    pub fn background_error(&self) -> Option<String> {
+        self.background_error.lock().clone()
+    }
+}

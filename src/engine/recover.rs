@@ -1,0 +1,196 @@
+//! Opening a store: the act, once the facts are gathered and the table (`facts.rs`) says that it may be opened.
+//!
+//! Invariants:
+//! * Nothing is written before the decision; a crash during recovery is a crash like any other.
+//! * Open costs the log tail, never the data: segments are mapped, not read.
+//! * Orphans of our own name patterns go last; files of strangers are left alone.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::engine::facts::{Facts, ManifestFact, log_time_of};
+use crate::engine::log::Log;
+use crate::engine::operation_ids::{Applied, OperationIds};
+use crate::engine::{Identity, Installed, Start};
+use crate::error::{Error, ErrorKind, Result};
+use crate::file_names::{FileName, manifest_name, parse_name};
+use crate::manifest::{ClockState, Ids, Manifest};
+use crate::memtable::Memtable;
+use crate::record::{Lsn, Operation};
+use crate::segment::truth::layout::StoreIdentity;
+use crate::shard::ingest::{Ingested, Logged};
+use crate::shard::open::{open_part, read};
+use crate::shard::{ReadView, Shard, apply, apply_operation};
+use crate::storage::Storage;
+use crate::types::VectorSpace;
+use crate::wal::{self, LogFacts, OPERATION_ID};
+
+/// Recovers a store whose verdict was to open it. Returns what the engine starts with.
+pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std::path::PathBuf>) -> Result<Start> {
+    let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = facts.manifest else {
+        return Err(Error::new(ErrorKind::Corrupt, "there is no whole manifest to recover from"));
+    };
+    let (space_id, space) = manifest.current_space().unzip();
+    let (store_id, secret) = (manifest.store_id, manifest.secret);
+    let keys = StoreIdentity { store_id, secret, space, space_id: space_id.unwrap_or_default() };
+    let identity = Identity { keys, path };
+    let next_file_id = manifest.next_file_id.max(facts.newest_file_id + 1);
+    let shards: Vec<Arc<Shard>> = (0..manifest.shards.len())
+        .map(|index| {
+            let segments = &manifest.shards[index].segments;
+            let segments = segments.iter().map(|entry| open_part(&**storage, entry, &keys));
+            let segments = segments.collect::<Result<_>>()?;
+            let memtable = Arc::new(Memtable::new(keys.space));
+            Ok(Arc::new(Shard { interval: manifest.interval(index), memtable, frozen: Vec::new(), segments }))
+        })
+        .collect::<Result<_>>()?;
+    let mut view = ReadView { number: 0, read_lsn: manifest.reflected, shards: shards.into() };
+    let of_operations: Vec<_> = manifest.side_files.iter().filter(|side| side.is_operations()).cloned().collect();
+    let operation_ids = OperationIds::open(&**storage, keys.store_id, &of_operations)?;
+    if let Some(log) = &facts.log {
+        replay(&**storage, log, &manifest, &keys, &mut view, &operation_ids)?;
+        view.read_lsn = view.read_lsn.max(log.last_lsn);
+    }
+    let clock = clock_of(&manifest, facts.log.as_ref());
+    let previous_files = files_of_previous(&**storage, &manifest)?;
+    // What an import has written may be named by the log alone yet.
+    let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
+    let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
+    remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
+    let log = Log::new(manifest.store_id, facts.log);
+    let installed = Installed { previous_files, settings: manifest.settings.clone(), manifest };
+    Ok(Start { identity, view, log, installed, next_file_id, clock, operation_ids })
+}
+
+/// What the store knows of the time: the manifest's word, and what the log adds to it.
+fn clock_of(manifest: &Manifest, log: Option<&LogFacts>) -> Option<ClockState> {
+    let log_time = log.and_then(|log| log.log_time).or(log_time_of(manifest))?;
+    let (agreed_micros, wall) = manifest.clock.map_or((0, i64::MIN), |clock| (clock.agreed_micros, clock.wall));
+    Some(ClockState { log_time, agreed_micros, wall })
+}
+
+/// Applies what the log holds beyond each shard's checkpoint.
+fn replay(
+    storage: &dyn Storage,
+    log: &LogFacts,
+    manifest: &Manifest,
+    keys: &StoreIdentity,
+    view: &mut ReadView,
+    operation_ids: &OperationIds,
+) -> Result<()> {
+    let covered = |index: usize| manifest.shards[index].checkpoint;
+    let from = manifest.checkpoint() + 1;
+    wal::visit(storage, manifest.store_id, log, from, &mut |header, body| {
+        let first_lsn: Lsn = header.first_lsn;
+        let ingested = Ingested::open(storage, keys, first_lsn, &body)?;
+        check_spaces(&body.operations, keys)?;
+        if let Some(bytes) = body.extensions.get(OPERATION_ID) {
+            let applied = Applied::decode(bytes, header.last_lsn());
+            operation_ids.note(applied.map_err(|malformed| malformed.in_file("an operation id in the log", 0))?);
+        }
+        let logged = Logged { first_lsn, ingested, operations: body.operations };
+        match apply(view, &logged, covered) {
+            Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, &logged, covered),
+            other => other,
+        }
+    })
+}
+
+/// Fails if a vector is of another space than the current one: this version adds no others, and so knows no use for them.
+fn check_spaces(operations: &[Operation], keys: &StoreIdentity) -> Result<()> {
+    let is_other = |operation: &Operation| match operation {
+        Operation::Put(record) => !record.vectors.is_empty() && record.space != keys.space_id,
+        _ => false,
+    };
+    if !operations.iter().any(is_other) {
+        return Ok(());
+    }
+    let why = "the log has vectors of a vector space that is not the current one; upgrade vecmem to open this store";
+    Err(Error::new(ErrorKind::NewerFormat, why))
+}
+
+/// A part whose damage hides what an operation would kill serves nothing from now on; everything else goes on.
+fn apply_around_damage(view: &ReadView, logged: &Logged, covered: impl Fn(usize) -> Lsn + Copy) -> Result<()> {
+    for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
+        while let Err(error) = apply_operation(view, lsn, operation, covered) {
+            let lost = view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.hides(operation));
+            match lost {
+                Some(part) if error.kind() == ErrorKind::Damaged => part.lose(&error),
+                _ => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The files that the generation before needs, should the newest manifest be damaged one day, or turn out not to have
+/// survived a power loss: the log it begins with, up to where the newest one does, included.
+fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<String>> {
+    let generation = manifest.generation.saturating_sub(1);
+    let name = manifest_name(generation);
+    let previous = storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation));
+    let Ok(previous) = read(previous)? else { return Ok(Vec::new()) };
+    let listed = storage.list()?.into_iter().map(|(name, _)| name);
+    let logs = listed.filter(|name| {
+        matches!(parse_name(name), Some(FileName::Log(id)) if (previous.first_log..manifest.first_log).contains(&id))
+    });
+    Ok(previous.files().chain(logs).collect())
+}
+
+/// Removes files of ours that nothing names: leftovers of jobs that a crash cut short.
+fn remove_orphans(
+    storage: &dyn Storage,
+    manifest: &Manifest,
+    named: &HashSet<String>,
+    log: Option<&LogFacts>,
+) -> Result<()> {
+    let in_log: HashSet<u64> = log.iter().flat_map(|log| &log.files).map(|file| file.id).collect();
+    for (name, _) in storage.list()? {
+        let orphan = match parse_name(&name) {
+            Some(FileName::Segment(_)) => !named.contains(&name),
+            Some(FileName::Log(id)) => !in_log.contains(&id) && !named.contains(&name),
+            Some(FileName::Manifest(generation)) => generation + 1 < manifest.generation,
+            Some(FileName::Temporary) => true,
+            Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
+        };
+        if orphan {
+            // A directory that cannot be written to keeps them; they harm nobody.
+            let _ = storage.remove(&name);
+        }
+    }
+    Ok(())
+}
+
+/// Writes the first manifest of a new store.
+pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, split_keys: &[Vec<u8>]) -> Result<()> {
+    let mut store_id = storage.random();
+    while store_id == 0 {
+        store_id = storage.random();
+    }
+    let (secret, incarnation) = ([storage.random(), storage.random()], storage.random());
+    let manifest = Manifest::new(Ids { store_id, secret, incarnation }, space, split_keys);
+    manifest.write(storage).and_then(|()| manifest.publish(storage))?;
+    storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))
+}
+
+/// Gives a vector space to a store that may be opened and has none; tells whether that was so.
+///
+/// Nothing but the manifest knows of it: what was written before has no vectors. Both manifests that are kept have it then, for the log
+/// may soon hold vectors that a fall back behind it could not replay.
+pub(crate) fn add_space(storage: &dyn Storage, facts: &Facts, space: VectorSpace) -> Result<bool> {
+    let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = &facts.manifest else {
+        return Ok(false);
+    };
+    if manifest.current_space().is_some() {
+        return Ok(false);
+    }
+    let mut manifest = manifest.with_space(space);
+    for round in 0..2 {
+        if round > 0 {
+            manifest = manifest.with(manifest.next_file_id, manifest.first_log, manifest.reflected, |_| {});
+        }
+        manifest.write(storage).and_then(|()| manifest.publish(storage))?;
+        storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))?;
+    }
+    Ok(true)
+}

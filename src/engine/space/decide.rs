@@ -1,0 +1,176 @@
+//! What may be written, and how large the reserve should be: pure decisions.
+
+use std::time::Duration;
+
+use crate::shard::view::{ReadView, Shard};
+
+/// A failed job waits this long at first, and at most so long where space lacks, or anything else.
+const DELAY: Duration = Duration::from_millis(200);
+const SPACE_DELAY_MAX: Duration = Duration::from_secs(60);
+const DELAY_MAX: Duration = Duration::from_secs(5);
+/// Free space that has grown by this much is worth a new try.
+pub(super) const NOTICEABLE_BYTES: u64 = 256 << 10;
+/// What a flush adds to the bytes in memory: headers, columns, key tables.
+pub(super) const FLUSH_BYTES: u64 = 8 << 10;
+/// Puts leave a twentieth of the store to merges, and at most this.
+pub(super) const MERGES_BYTES: u64 = 32 << 20;
+/// The smallest log file.
+pub(super) const DELETES_BYTES: u64 = 12 << 10;
+/// What a manifest takes without segments, with each segment, and what tombstones take for each dead row.
+pub(super) const MANIFEST_BYTES: u64 = 4 << 10;
+pub(super) const MANIFEST_SEGMENT_BYTES: u64 = 256;
+pub(super) const TOMBSTONE_BYTES: u64 = 12;
+
+/// What space is for, the highest priority first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// Log of deletes.
+    FreeingLog,
+    /// Log of the removal of what has expired.
+    ExpiringLog,
+    /// What is in memory becomes a segment.
+    Flush,
+    /// A merge, a graph, codes.
+    Merge,
+    /// Log of any other write, and files of imports.
+    Log,
+    Reserve,
+}
+
+/// What will be needed whatever comes, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// The next manifest and its tombstones.
+    pub manifest: u64,
+    /// A flush of all that is in memory.
+    pub flush: u64,
+    /// A log file for deletes, where the reserve does not hold it.
+    pub deletes: u64,
+    /// What merges need to go on, and with them the way in which space comes back.
+    pub merges: u64,
+}
+
+impl Outlook {
+    /// What must stay free beside something for `purpose`.
+    fn kept_free(&self, purpose: Purpose) -> u64 {
+        let Self { manifest, flush, deletes, merges } = *self;
+        match purpose {
+            Purpose::FreeingLog => 0,
+            Purpose::ExpiringLog | Purpose::Flush => manifest.saturating_add(deletes),
+            Purpose::Merge => self.kept_free(Purpose::Flush).saturating_add(flush),
+            Purpose::Log | Purpose::Reserve => self.kept_free(Purpose::Merge).saturating_add(merges),
+        }
+    }
+}
+
+/// The answer to a question for space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    /// So many bytes must stay free beside it, and that is not so.
+    Refused {
+        kept_free: u64,
+    },
+}
+
+/// Whether `needed` bytes may be written.
+pub(crate) fn admit(purpose: Purpose, needed: u64, free: u64, outlook: &Outlook) -> Admission {
+    let kept_free = outlook.kept_free(purpose);
+    if needed == 0 || needed.saturating_add(kept_free) <= free {
+        Admission::Granted
+    } else {
+        Admission::Refused { kept_free }
+    }
+}
+
+/// The size that the reserve should have: a tenth of the store and at most `most`, but no more than half of what nobody needs.
+/// `None` where what is `there` is near enough.
+pub(crate) fn reserve_size(store: u64, most: u64, there: u64, free: u64, outlook: &Outlook) -> Option<u64> {
+    let spare = free.saturating_add(there).saturating_sub(outlook.kept_free(Purpose::Reserve)) / 2;
+    let wanted = (store / 10).min(most);
+    let possible = wanted.min(spare) & !0xfff;
+    let grows = possible > there.saturating_add(there / 4);
+    // It stays where others took the space beside it: that is what it is for.
+    let shrinks = wanted < there / 2;
+    if grows || shrinks { Some(if grows { possible } else { wanted & !0xfff }) } else { None }
+}
+
+/// How long a job waits that has failed so often in a row.
+pub(super) fn delay(failures: u32, lacks_space: bool) -> Duration {
+    let most = if lacks_space { SPACE_DELAY_MAX } else { DELAY_MAX };
+    DELAY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(most)
+}
+
+/// Whether free space has grown enough since a failure to try again at once.
+pub(super) fn has_grown(then: Option<u64>, now: u64) -> bool {
+    then.is_some_and(|then| now >= then.saturating_add(NOTICEABLE_BYTES))
+}
+
+/// About what rows of so many bytes take in `segments` new segments.
+pub(crate) fn written_bytes(rows: u64, segments: usize) -> u64 {
+    rows.saturating_add(rows / 8).saturating_add(FLUSH_BYTES * segments as u64)
+}
+
+/// Bytes of all segments, their derived and blob files among them.
+pub(crate) fn segment_bytes(view: &ReadView) -> u64 {
+    let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
+    let bytes = entries.map(|entry| entry.bytes() + entry.blobs.iter().map(|blob| blob.length).sum::<u64>());
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// Bytes of what is not in segments yet.
+pub(super) fn memory_bytes(view: &ReadView) -> u64 {
+    let frozen = |shard: &Shard| shard.frozen.iter().map(|frozen| frozen.memtable.bytes()).sum::<usize>();
+    view.shards.iter().map(|shard| (shard.memtable.bytes() + frozen(shard)) as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Purpose::{ExpiringLog, Flush, FreeingLog, Log, Merge, Reserve};
+
+    #[test]
+    fn each_purpose_leaves_room_for_those_before_it() {
+        let outlook = Outlook { manifest: 10, flush: 100, deletes: 5, merges: 7 };
+        let granted = |purpose, needed, free| admit(purpose, needed, free, &outlook) == Admission::Granted;
+        // Purpose, and the least free space with which it may have 20 bytes.
+        for (purpose, least) in
+            [(FreeingLog, 20), (ExpiringLog, 35), (Flush, 35), (Merge, 135), (Log, 142), (Reserve, 142)]
+        {
+            assert!(granted(purpose, 20, least), "{purpose:?}");
+            assert!(!granted(purpose, 20, least - 1), "{purpose:?}");
+            assert!(granted(purpose, 0, 0), "{purpose:?}: what needs nothing, such as dropping a segment");
+        }
+        assert_eq!(admit(Merge, u64::MAX, u64::MAX - 1, &outlook), Admission::Refused { kept_free: 115 });
+        let huge = Outlook { flush: u64::MAX, ..outlook };
+        assert_eq!(admit(Log, 1, u64::MAX - 1, &huge), Admission::Refused { kept_free: u64::MAX });
+    }
+
+    #[test]
+    fn the_reserve_follows_the_store_and_takes_no_more_than_half_of_what_nobody_needs() {
+        let (most, outlook) = (16 << 20, Outlook { flush: 1 << 20, ..Outlook::default() });
+        let size =
+            |store: u64, there: u64, free: u64| reserve_size(store << 20, most, there << 20, free << 20, &outlook);
+        assert_eq!(size(0, 0, 1_000), None);
+        assert_eq!(size(100, 0, 1_000), Some(10 << 20));
+        assert_eq!(size(1_000, 0, 1_000), Some(16 << 20), "the most");
+        assert_eq!(size(100, 9, 1_000), None, "near enough");
+        assert_eq!(size(100, 4, 1_000), Some(10 << 20), "it grows with the store");
+        assert_eq!(size(20, 10, 1_000), Some(2 << 20), "and shrinks");
+        assert_eq!(size(0, 10, 1_000), Some(0));
+        assert_eq!(size(100, 0, 7), Some(3 << 20), "half of six");
+        assert_eq!(size(100, 3, 4), None, "which stays so");
+        assert_eq!(size(100, 0, 1), None, "a flush comes first");
+        assert_eq!(size(100, 8, 0), None, "and it stays where others took the rest");
+    }
+
+    #[test]
+    fn failed_jobs_wait_longer_each_time() {
+        let millis = |failures, lacks_space| delay(failures, lacks_space).as_millis();
+        assert_eq!([1, 2, 3].map(|failures| millis(failures, true)), [200, 400, 800]);
+        assert_eq!([9, 10, u32::MAX].map(|failures| millis(failures, true)), [51_200, 60_000, 60_000]);
+        assert_eq!([5, 6, 100].map(|failures| millis(failures, false)), [3_200, 5_000, 5_000]);
+        assert!(has_grown(Some(0), NOTICEABLE_BYTES) && !has_grown(Some(1), NOTICEABLE_BYTES));
+        assert!(!has_grown(None, u64::MAX), "it was not space that lacked");
+    }
+}

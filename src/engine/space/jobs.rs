@@ -1,0 +1,114 @@
+//! What is known of the reserve and of log files, and which jobs of the background wait, and for what.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::engine::space::grants::Grants;
+use crate::error::{Error, ErrorKind};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
+
+/// Nobody has looked for the reserve, or somebody failed to change it.
+pub(crate) const UNKNOWN: u64 = u64::MAX;
+
+/// A job of the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum JobKind {
+    Flush,
+    /// Of the shard with this number.
+    Merge(usize),
+    /// What the house commits: the clock, imports, files that can go.
+    Checkpoint,
+    /// What frees log for writes that wait for it.
+    Relief,
+    Codes,
+    Graphs,
+    LogAhead,
+    Reserve,
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flush => f.write_str("flush"),
+            Self::Merge(shard) => write!(f, "merge of shard {shard}"),
+            Self::Checkpoint => f.write_str("checkpoint"),
+            Self::Relief => f.write_str("relief of the log"),
+            Self::Codes => f.write_str("codes"),
+            Self::Graphs => f.write_str("graphs"),
+            Self::LogAhead => f.write_str("log file prepared ahead"),
+            Self::Reserve => f.write_str("reserve"),
+        }
+    }
+}
+
+/// Why a job waits, and until when.
+pub(super) struct Wait {
+    pub failures: u32,
+    pub until: Instant,
+    /// Free bytes when it failed, if space was what lacked.
+    pub free: Option<u64>,
+    pub why: Error,
+}
+
+/// What is known of the reserve and of log files, and which jobs wait.
+pub(crate) struct DiskSpace {
+    pub(super) waits: Mutex<BTreeMap<JobKind, Wait>>,
+    /// Held by whoever changes the reserve, while it is written and synced; nobody else waits for that.
+    pub(crate) changing_reserve: Mutex<()>,
+    /// Bytes of the reserve; `UNKNOWN` before somebody has looked.
+    pub(crate) reserve: AtomicU64,
+    pub(crate) log_files: Mutex<LogFiles>,
+    pub(crate) grants: Arc<Grants>,
+    relief: AtomicBool,
+}
+
+impl Default for DiskSpace {
+    fn default() -> Self {
+        Self {
+            waits: Mutex::default(),
+            changing_reserve: Mutex::new(()),
+            reserve: AtomicU64::new(UNKNOWN),
+            log_files: Mutex::default(),
+            grants: Arc::default(),
+            relief: AtomicBool::new(false),
+        }
+    }
+}
+
+impl DiskSpace {
+    /// Why jobs wait, for stats.
+    pub fn waiting(&self) -> Vec<String> {
+        self.waits.lock().iter().map(|(job, wait)| format!("{job}: {}", wait.why)).collect()
+    }
+
+    /// Why a job waits for space, or for a limit of the system, if it does.
+    pub fn blocked(&self, job: JobKind) -> Option<Error> {
+        let waits = self.waits.lock();
+        let why = waits.get(&job).map(|wait| &wait.why);
+        why.filter(|why| matches!(why.kind(), ErrorKind::DiskFull | ErrorKind::SystemLimit)).map(Error::duplicate)
+    }
+
+    /// A flush would free log that a write waits for; tells the house.
+    pub fn ask_for_relief(&self) {
+        self.relief.store(true, Ordering::Release);
+    }
+
+    pub fn wants_relief(&self) -> bool {
+        self.relief.load(Ordering::Acquire)
+    }
+
+    /// The house has done what it could.
+    pub fn end_relief(&self) {
+        self.relief.store(false, Ordering::Release);
+    }
+}
+
+/// The regular sizes of log files.
+#[derive(Default)]
+pub(crate) struct LogFiles {
+    pub prepared: u64,
+    pub size: u64,
+    pub at: Duration,
+}

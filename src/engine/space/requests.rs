@@ -1,0 +1,120 @@
+//! How jobs ask for space, and how those that failed are held back.
+#![allow(clippy::disallowed_methods, reason = "jobs wait in real time, whatever the clock of the store says")]
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::engine::Engine;
+use crate::engine::space::decide::{
+    Admission, DELETES_BYTES, MANIFEST_BYTES, MANIFEST_SEGMENT_BYTES, MERGES_BYTES, Outlook, Purpose, TOMBSTONE_BYTES,
+    admit, delay, has_grown, memory_bytes, segment_bytes, written_bytes,
+};
+use crate::engine::space::grants::{Given, Grant};
+use crate::engine::space::jobs::{JobKind, Wait};
+use crate::error::{Error, ErrorKind, Result};
+
+impl Engine {
+    /// Bytes that can be written. Where the system does not say, nothing is held up.
+    pub fn free_bytes(&self) -> u64 {
+        self.storage.free_bytes().unwrap_or(u64::MAX)
+    }
+
+    /// Bytes of the store's segments, and with them of what is in memory.
+    pub fn store_bytes(&self) -> u64 {
+        let view = self.view.get();
+        segment_bytes(&view).saturating_add(memory_bytes(&view))
+    }
+
+    pub(crate) fn outlook(&self) -> Outlook {
+        let view = self.view.get();
+        let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
+        let dead_rows: u64 = segments().map(|part| part.tombstones.dead_rows()).sum();
+        let manifest =
+            MANIFEST_BYTES + MANIFEST_SEGMENT_BYTES * segments().count() as u64 + TOMBSTONE_BYTES * dead_rows;
+        let parts = view.shards.iter().map(|shard| shard.frozen.len() + usize::from(!shard.memtable.is_empty()));
+        let memory = memory_bytes(&view);
+        let flush = written_bytes(memory, parts.sum());
+        let deletes = (segment_bytes(&view) / 10).min(self.tuning.log_file_min_bytes).max(DELETES_BYTES);
+        let deletes = deletes.saturating_sub(self.reserve_bytes());
+        let merges = (segment_bytes(&view) / 20).min(MERGES_BYTES);
+        Outlook { manifest, flush, deletes, merges }
+    }
+
+    /// Fails, as a full disk, if `what` may not have `needed` bytes for `purpose` now.
+    pub fn ask_for_space(&self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
+        self.admit_beside(&self.space.grants.given.lock(), purpose, needed, what)
+    }
+
+    /// The same for a job that goes on to write files, `names` among them: nobody else is given these bytes until it ends.
+    pub(crate) fn grant_space(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        needed: u64,
+        names: &[String],
+        what: impl fmt::Display,
+    ) -> Result<Grant> {
+        let mut given = self.space.grants.given.lock();
+        self.admit_beside(&given, purpose, needed, what)?;
+        Ok(given.note(&self.space.grants, needed, names))
+    }
+
+    fn admit_beside(&self, given: &Given, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
+        let mut free = self.free_bytes();
+        // Merges and imports have left room for what matters more, which need not wait for them.
+        if purpose >= Purpose::Merge && needed > 0 {
+            free = free.saturating_sub(given.outstanding(|| self.storage.list().unwrap_or_default()));
+        }
+        match admit(purpose, needed, free, &self.outlook()) {
+            Admission::Granted => Ok(()),
+            Admission::Refused { kept_free } => Err(Error::new(
+                ErrorKind::DiskFull,
+                format!(
+                    "{what} needs up to {needed} bytes, {free} are free, and {kept_free} of these are kept for flushes and \
+                     deletes; free some space and try again"
+                ),
+            )),
+        }
+    }
+
+    /// The same for a merge. One that frees at least what it takes may have the reserve for it: deletes alone bring no space back.
+    pub(crate) fn grant_merge(self: &Arc<Self>, needed: u64, inputs: u64, names: &[String]) -> Result<Option<Grant>> {
+        let refused = match self.grant_space(Purpose::Merge, needed, names, "a merge") {
+            Err(error) if error.kind() == ErrorKind::DiskFull && needed <= inputs / 2 => error,
+            outcome => return outcome.map(Some),
+        };
+        let free = self.free_bytes().saturating_add(self.reserve_bytes());
+        let fits = admit(Purpose::Flush, needed, free, &self.outlook()) == Admission::Granted;
+        // What is noted of the reserve's space keeps puts from it.
+        let grant = fits.then(|| self.space.grants.given.lock().note(&self.space.grants, needed, names));
+        if fits && self.release_reserve()? { Ok(grant) } else { Err(refused) }
+    }
+
+    /// Does a background job, unless it failed of late; remembers how it went.
+    pub fn attempt<T: Default>(&self, job: JobKind, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.may_try(job) {
+            return Ok(T::default());
+        }
+        let outcome = act();
+        let mut waits = self.space.waits.lock();
+        match &outcome {
+            Ok(_) => drop(waits.remove(&job)),
+            Err(error) => {
+                let failures = waits.get(&job).map_or(0, |wait| wait.failures) + 1;
+                let lacks_space = error.kind() == ErrorKind::DiskFull;
+                let until = Instant::now() + delay(failures, lacks_space);
+                let free = lacks_space.then(|| self.free_bytes());
+                waits.insert(job, Wait { failures, until, free, why: error.duplicate() });
+            }
+        }
+        outcome
+    }
+
+    /// Whether a job has not failed of late, or things have changed.
+    pub fn may_try(&self, job: JobKind) -> bool {
+        let waits = self.space.waits.lock();
+        waits.get(&job).is_none_or(|wait| {
+            self.tuning.inline_background || Instant::now() >= wait.until || has_grown(wait.free, self.free_bytes())
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! How much effort a search needs for a recall: a table that is fitted when a graph is built, and what lies between its entries.
+//!
+//! Invariants:
+//! * More recall or more results never ask for less effort, and never for less than the number of results, whatever the
+//!   table's numbers are: they may come from a file.
+
+/// Recalls of the table of efforts.
+pub(crate) const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
+/// Numbers of results of the table of efforts.
+pub(crate) const RESULTS: [usize; 2] = [10, 100];
+
+/// How large ef must be for a recall, by the number of results: fitted when the graph was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Calibration {
+    /// Rows: 10 and 100 results; columns: recall 0.90, 0.95, 0.98, 0.99, 0.995.
+    pub ef: [[u32; 5]; 2],
+}
+
+impl Calibration {
+    /// The ef for `recall` of `k` results, at least `k`: between the table's entries by the logarithms of what is missing and
+    /// of k, beyond them in proportion to k.
+    pub fn ef(&self, recall: f32, k: usize) -> usize {
+        let missing = |recall: f32| (1.0 - recall).max(1e-4).ln();
+        let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;
+        let share =
+            ((missing(recall) - missing(RECALLS[at])) / (missing(RECALLS[at + 1]) - missing(RECALLS[at]))).max(0.0);
+        let [few, many] = self.ef.map(|row| {
+            let best = |entries: &[u32]| entries.iter().fold(1, |most, &ef| most.max(ef)) as f32;
+            let (low, high) = (best(&row[..=at]), best(&row[..=at + 1]));
+            // Beyond the table's end the rise goes on, but stays a number.
+            (low * (high / low).powf(share)).min(u32::MAX as f32)
+        });
+        let many = many.max(few);
+        let [few_results, many_results] = RESULTS.map(|results| results as f32);
+        let results = (k as f32).max(1.0);
+        let ef = if results <= few_results {
+            few
+        } else if results >= many_results {
+            many * results / many_results
+        } else {
+            few * (many / few).powf((results / few_results).ln() / (many_results / few_results).ln())
+        };
+        // A number of results of any size: the conversion ends at the largest usize.
+        (ef.ceil() as usize).max(k)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_entries_are_met_and_what_lies_between_lies_between() {
+        let table = Calibration { ef: [[20, 30, 50, 80, 120], [110, 140, 200, 300, 450]] };
+        for (row, k) in table.ef.iter().zip(RESULTS) {
+            for (&ef, recall) in row.iter().zip(RECALLS) {
+                assert!(table.ef(recall, k).abs_diff(ef as usize) <= 1, "{recall} {k}: {}", table.ef(recall, k));
+            }
+        }
+        let between = table.ef(0.985, 30);
+        assert!((50..300).contains(&between), "{between}");
+        assert_eq!(table.ef(0.90, 1_000), 1_100);
+    }
+
+    #[test]
+    fn any_table_gives_efforts_that_rise() {
+        let wild = [0, 1, 7, u32::MAX, 3];
+        for turn in 0..5 {
+            let mut row = wild;
+            row.rotate_left(turn);
+            let table = Calibration { ef: [row, wild] };
+            let recalls = [f32::NEG_INFINITY, 0.0, 0.5, 0.9, 0.94, 0.985, 0.999, 1.0, 2.0];
+            for k in [0, 1, 10, 55, 100, 5_000, usize::MAX] {
+                let efforts = recalls.map(|recall| table.ef(recall, k));
+                assert!(efforts.is_sorted() && efforts.iter().all(|&ef| ef >= k), "{table:?} {k}: {efforts:?}");
+            }
+            assert!(table.ef(f32::NAN, 10) >= 10);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The search of a graph: a beam of the nearest candidates, expanded nearest first (the paper's algorithms 2 and 5).
+//!
+//! Invariants:
+//! * The loop reads links and codes without bounds checks: a [`Graph`] has had all its numbers compared with its bounds, and
+//!   [`Points`] hold one code and one meta for each node. Both are compared with each other before the loop.
+//! * Nothing is allocated, locked or called through a pointer in the loop; the thread's scratch grows with the largest graph it saw.
+//! * The result is a function of graph, points and question, whatever was asked on this thread before.
+
+use std::cell::Cell;
+
+use super::pool::{Pool, ordered};
+use super::{Graph, Points, Upper};
+use crate::distance::{CodeKernel, Kernels, Work};
+use crate::quant::{PreparedQuery, Ranking};
+
+/// Codes that are fetched ahead of the one that is compared.
+const AHEAD: usize = 8;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// What a search looks for.
+#[derive(Clone, Copy)]
+pub(crate) struct BeamParameters<'a> {
+    pub query: &'a PreparedQuery,
+    /// Candidates kept.
+    pub ef: usize,
+    /// A node that is not there.
+    pub without: Option<u32>,
+    /// Distances after which the search stops.
+    pub budget: usize,
+}
+
+/// A node near the query.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    pub node: u32,
+    /// Its score as the codes see it; larger is better.
+    pub estimate: f32,
+}
+
+/// What a search cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct SearchStats {
+    /// Distances computed.
+    pub visited: usize,
+    /// Nodes whose neighbours were looked at.
+    pub expanded: usize,
+    /// The search stopped before it was done.
+    pub exhausted_budget: bool,
+}
+
+/// Finds about the `ef` nodes nearest to the query, best first, in `found`.
+pub(crate) fn search(
+    graph: Graph<'_>,
+    points: &Points<'_>,
+    ask: &BeamParameters<'_>,
+    found: &mut Vec<Candidate>,
+) -> SearchStats {
+    found.clear();
+    assert_eq!(graph.nodes(), points.len(), "a graph and its points are of one size");
+    if points.len() == 0 || ask.ef == 0 {
+        return SearchStats::default();
+    }
+    let ranking = ask.query.ranking();
+    with_scratch(|scratch| {
+        let (code, ef, without, budget) = (ask.query.code(), ask.ef, ask.without, ask.budget);
+        let beam = QueryCode { code, ranking, ef, without, budget };
+        let stats = Kernels::get().run(Search { graph, points: *points, beam, scratch });
+        found.extend(
+            scratch.pool.iter().map(|(distance, node)| Candidate { node, estimate: ranking.estimate(distance) }),
+        );
+        stats
+    })
+}
+
+/// What a beam search of one level is asked.
+#[derive(Clone, Copy)]
+pub(super) struct QueryCode<'a> {
+    /// The query's code, unsigned.
+    pub code: &'a [u8],
+    pub ranking: Ranking,
+    pub ef: usize,
+    pub without: Option<u32>,
+    pub budget: usize,
+}
+
+/// What a thread keeps from search to search.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// The epoch in which each node was last seen.
+    seen: Vec<u8>,
+    epoch: u8,
+    fresh: Vec<u32>,
+    distances: Vec<u32>,
+    pub pool: Pool,
+    /// A code made unsigned.
+    pub code: Vec<u8>,
+}
+
+impl Scratch {
+    /// Makes all of `nodes` unseen.
+    fn begin(&mut self, nodes: usize, beam: &QueryCode<'_>) {
+        if self.seen.len() < nodes {
+            self.seen.resize(nodes, 0);
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.seen.fill(0);
+            self.epoch = 1;
+        }
+        if let Some(node) = beam.without {
+            self.seen[node as usize] = self.epoch;
+        }
+        self.pool.clear(beam.ef);
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// Lends the thread's scratch.
+pub(super) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    // Taken, not borrowed: a search inside a search, should there ever be one, makes its own.
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let result = work(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    result
+}
+
+/// The search of a whole graph; what it finds is in the scratch's pool.
+pub(super) struct Search<'a, 's> {
+    pub graph: Graph<'a>,
+    pub points: Points<'a>,
+    pub beam: QueryCode<'a>,
+    pub scratch: &'s mut Scratch,
+}
+
+impl Work for Search<'_, '_> {
+    type Output = SearchStats;
+
+    #[inline(always)]
+    fn run<K: CodeKernel>(self) -> SearchStats {
+        let Self { graph, points, beam, scratch } = self;
+        let mut stats = SearchStats::default();
+        descend::<K>(&graph.upper, &points, &beam, scratch, &mut stats);
+        let level = Level { links: graph.links, degree: graph.m0 };
+        search_level::<K>(&level, &points, &beam, scratch, &mut stats);
+        stats
+    }
+}
+
+/// From the highest level down to level 1, greedily. Begins a new search of `scratch`: what was compared is seen, and the best of it is in
+/// the pool, from where [`search_level`] goes on.
+#[inline(always)]
+pub(super) fn descend<K: CodeKernel>(
+    upper: &Upper<'_>,
+    points: &Points<'_>,
+    beam: &QueryCode<'_>,
+    scratch: &mut Scratch,
+    stats: &mut SearchStats,
+) {
+    scratch.begin(points.len(), beam);
+    let Scratch { seen, epoch, fresh, distances, pool, .. } = scratch;
+    let epoch = *epoch;
+    let top = upper.counts.last().map_or(0, |&count| count as usize);
+    fresh.resize(fresh.len().max(upper.m), 0);
+    distances.resize(distances.len().max(upper.m).max(top), 0);
+    let mut best = (u32::MAX, 0);
+    let mut positions = [0; super::LINKS_MAX as usize];
+    let order = &upper.order[..top];
+    distances_of::<K>(points, beam, order, distances);
+    for (position, (&node, &distance)) in order.iter().zip(distances.iter()).enumerate() {
+        if Some(node) == beam.without {
+            continue;
+        }
+        seen[node as usize] = epoch;
+        if distance < pool.bound() {
+            pool.insert(distance, node);
+        }
+        if distance < best.0 {
+            best = (distance, position as u32);
+        }
+    }
+    stats.visited += top;
+    for level in (1..upper.counts.len()).rev() {
+        let rows = upper.level(level);
+        loop {
+            let row = &rows[best.1 as usize * upper.m..][..upper.m];
+            let mut count = 0;
+            for &position in row {
+                let node = upper.order[position as usize];
+                let last_seen = &mut seen[node as usize];
+                fresh[count] = node;
+                positions[count] = position;
+                count += usize::from(*last_seen != epoch);
+                *last_seen = epoch;
+            }
+            let before = best;
+            distances_of::<K>(points, beam, &fresh[..count], distances);
+            for (index, &distance) in distances[..count].iter().enumerate() {
+                if distance < pool.bound() {
+                    pool.insert(distance, fresh[index]);
+                }
+                if distance < best.0 {
+                    best = (distance, positions[index]);
+                }
+            }
+            stats.visited += count;
+            if best.1 == before.1 {
+                break;
+            }
+        }
+    }
+}
+
+/// One level's links: rows of `degree` nodes, padded with the row's own number.
+#[derive(Clone, Copy)]
+pub(super) struct Level<'a> {
+    pub links: &'a [u32],
+    pub degree: usize,
+}
+
+/// Fills the pool with the `ef` nodes nearest to the query that are found from what [`descend`] left in it.
+#[inline(always)]
+pub(super) fn search_level<K: CodeKernel>(
+    level: &Level<'_>,
+    points: &Points<'_>,
+    beam: &QueryCode<'_>,
+    scratch: &mut Scratch,
+    stats: &mut SearchStats,
+) {
+    assert!(level.links.len() >= points.len() * level.degree && beam.code.len() <= points.stride);
+    assert!(scratch.seen.len() >= points.len());
+    let Scratch { seen, epoch, fresh, distances, pool, .. } = scratch;
+    let epoch = *epoch;
+    fresh.resize(fresh.len().max(BEAM_WIDTH * level.degree), 0);
+    distances.resize(distances.len().max(BEAM_WIDTH * level.degree), 0);
+    loop {
+        let mut count = 0;
+        for _ in 0..BEAM_WIDTH {
+            let Some(node) = pool.expand_next() else { break };
+            stats.expanded += 1;
+            let start = node as usize * level.degree;
+            // SAFETY: nodes in the pool come from the checked order and checked links, all below the number of points; the assertion above
+            // says that as many rows exist.
+            let row = unsafe { level.links.get_unchecked(start..start + level.degree) };
+            for &neighbour in row {
+                // SAFETY: links were compared with the number of points, and `seen` is at least as long; each of at most `BEAM_WIDTH` rows adds at
+                // most `degree` to `count`, and `fresh` has room for `BEAM_WIDTH * degree`.
+                unsafe {
+                    let last_seen = seen.get_unchecked_mut(neighbour as usize);
+                    *fresh.get_unchecked_mut(count) = neighbour;
+                    count += usize::from(*last_seen != epoch);
+                    *last_seen = epoch;
+                }
+            }
+        }
+        match pool.peek_next() {
+            Some(next) => level.prefetch(next),
+            None if count == 0 => return,
+            None => {}
+        }
+        distances_of::<K>(points, beam, &fresh[..count], distances);
+        for (&node, &distance) in fresh[..count].iter().zip(distances.iter()) {
+            if distance < pool.bound() && pool.insert(distance, node) {
+                level.prefetch(node);
+            }
+        }
+        stats.visited += count;
+        if stats.visited >= beam.budget {
+            stats.exhausted_budget = true;
+            return;
+        }
+    }
+}
+
+impl Level<'_> {
+    /// Begins to fetch the links of a node.
+    #[inline(always)]
+    fn prefetch(&self, node: u32) {
+        let row = self.links.as_ptr().wrapping_add(node as usize * self.degree);
+        for line in (0..self.degree).step_by(LINE / 4) {
+            Kernels::prefetch(row.wrapping_add(line));
+        }
+    }
+}
+
+/// Candidates that are expanded together: the codes of one's neighbours arrive while the other's are compared. At the end of a search nearly
+/// all candidates have been expanded, so that looking at the second before knowing the first costs little.
+const BEAM_WIDTH: usize = 2;
+
+/// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
+#[inline(always)]
+pub(super) fn distances_of<K: CodeKernel>(
+    points: &Points<'_>,
+    beam: &QueryCode<'_>,
+    nodes: &[u32],
+    distances: &mut [u32],
+) {
+    let most = nodes.iter().fold(0, |most, &node| most.max(node));
+    assert!(
+        (most as usize) < points.len().max(1) && distances.len() >= nodes.len(),
+        "distances are of nodes that exist"
+    );
+    assert!(beam.code.len() <= points.stride, "a query is as long as a code");
+    let (codes, metas, stride) = (points.codes.as_ptr(), points.metas.as_ptr(), points.stride);
+    for &node in &nodes[..nodes.len().min(AHEAD)] {
+        points.prefetch(node);
+    }
+    let (groups, rest) = nodes.as_chunks::<4>();
+    let (of_groups, of_rest) = distances[..nodes.len()].as_chunks_mut::<4>();
+    for (number, (group, distances)) in groups.iter().zip(of_groups).enumerate() {
+        let ahead = (number * 4 + AHEAD).min(nodes.len());
+        for &node in &nodes[ahead..(ahead + 4).min(nodes.len())] {
+            points.prefetch(node);
+        }
+        // SAFETY: the assertions above: every node is one of the points, each of which has a code of `stride` bytes, no shorter than the
+        // query's, and a meta.
+        let (raw, metas) = unsafe {
+            let raw = K::dot4(beam.code, group.map(|node| codes.add(node as usize * stride)));
+            (raw, group.map(|node| *metas.add(node as usize)))
+        };
+        for lane in 0..4 {
+            distances[lane] = ordered(beam.ranking.distance(raw[lane], &metas[lane]));
+        }
+    }
+    for (&node, distance) in rest.iter().zip(of_rest) {
+        // SAFETY: as above.
+        let (raw, meta) = unsafe { (K::dot(beam.code, codes.add(node as usize * stride)), &*metas.add(node as usize)) };
+        *distance = ordered(beam.ranking.distance(raw, meta));
+    }
+}
+
+impl Points<'_> {
+    /// Begins to fetch the code and meta of a node.
+    #[inline(always)]
+    fn prefetch(&self, node: u32) {
+        let code = self.codes.as_ptr().wrapping_add(node as usize * self.stride);
+        for line in (0..self.stride).step_by(LINE) {
+            Kernels::prefetch(code.wrapping_add(line));
+        }
+        Kernels::prefetch(self.metas.as_ptr().wrapping_add(node as usize));
+    }
+}

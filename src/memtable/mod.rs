@@ -1,0 +1,360 @@
+//! The memtable: the newest rows, in memory, rebuilt from the log; one writer, any number of readers.
+//!
+//! Invariants:
+//! * Rows are appended in LSN order and never move; what changes of a row is its death, its expiry and nothing else. The
+//!   writer is whoever holds the apply lock.
+//! * A row is complete before the map names it. The map is locked to copy out row numbers, never while scoring.
+//! * The versions of a key form a chain from the newest to the oldest, dead ones included, so that every view finds its own.
+//! * A vector's code and the facts about it are computed when the row is appended and are equal to what the seal will write.
+
+pub(crate) mod append_only;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
+
+use crate::distance::{Kernels, inverse_norm};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memtable::append_only::AppendOnly;
+use crate::quant::{CodeMeta, encode, stride};
+use crate::record::{ALIVE, Lsn, Record};
+use crate::sync::{AtomicI64, AtomicU64, AtomicUsize, Ordering, RwLock};
+use crate::types::{Interval, Namespace, VectorSpace};
+
+/// "No older version".
+const NONE: u32 = u32::MAX;
+/// Bytes of a row beside its record and its vectors: its cell and its places in the map.
+const ROW_BYTES: usize = 160;
+
+/// One version of one item, as the part holds it.
+pub(crate) struct MemtableRow {
+    pub record: Arc<Record>,
+    pub lsn: Lsn,
+    deleted_lsn: AtomicU64,
+    /// The record's, or that of the last touch.
+    expires_at: AtomicI64,
+    /// LSN of the last touch; 0 for none.
+    touch_lsn: AtomicU64,
+    /// The record's; here because listings compare it for every row.
+    pub updated_at: i64,
+    /// Its vectors have consecutive numbers from here.
+    first_vector: u32,
+    vectors: u32,
+    /// The version of the same key appended before this one.
+    previous: u32,
+}
+
+impl MemtableRow {
+    /// The LSN that killed the row; `ALIVE` if none did.
+    #[inline]
+    pub fn deleted_lsn(&self) -> Lsn {
+        self.deleted_lsn.load(Ordering::Relaxed)
+    }
+
+    /// Microseconds since 1970 UTC, touches included; `NEVER` for a row that stays.
+    #[inline]
+    pub fn expires_at(&self) -> i64 {
+        self.expires_at.load(Ordering::Relaxed)
+    }
+
+    /// The numbers of its vectors.
+    #[inline]
+    pub fn vectors(&self) -> Range<u32> {
+        self.first_vector..self.first_vector + self.vectors
+    }
+
+    /// Whether a view of `read_lsn` sees the row.
+    #[inline]
+    pub fn is_visible(&self, read_lsn: Lsn) -> bool {
+        self.lsn <= read_lsn && read_lsn < self.deleted_lsn()
+    }
+
+    fn delete(&self, lsn: Lsn) -> bool {
+        let kills = self.lsn < lsn && self.deleted_lsn() == ALIVE;
+        if kills {
+            self.deleted_lsn.store(lsn, Ordering::Relaxed);
+        }
+        kills
+    }
+}
+
+/// The rows of one namespace.
+struct NamespaceRows {
+    namespace: Namespace,
+    /// All of them, in LSN order.
+    rows: Vec<u32>,
+    /// The newest version of each key.
+    newest: BTreeMap<Box<str>, u32>,
+}
+
+/// A part in memory; see the module.
+pub(crate) struct Memtable {
+    /// For people who debug; nothing depends on it.
+    space: Option<VectorSpace>,
+    rows: AppendOnly<MemtableRow>,
+    namespaces: RwLock<BTreeMap<Box<[u8]>, NamespaceRows>>,
+    codes: AppendOnly<i8>,
+    metas: AppendOnly<CodeMeta>,
+    vectors: AppendOnly<f32>,
+    bytes: AtomicUsize,
+}
+
+/// Bytes of memory that a version takes, roughly; on disk it takes about as many.
+fn bytes_of(record: &Record, dims: usize) -> usize {
+    ROW_BYTES + record.bytes() + record.vectors.len() * (stride(dims) + 4 * dims + size_of::<CodeMeta>())
+}
+
+impl Memtable {
+    /// An empty part; without a `space` its items have no vectors.
+    pub fn new(space: Option<VectorSpace>) -> Self {
+        let dims = space.map_or(0, |space| space.dims);
+        Self {
+            space,
+            rows: AppendOnly::new(),
+            namespaces: RwLock::new(BTreeMap::new()),
+            codes: AppendOnly::with_width(stride(dims)),
+            metas: AppendOnly::new(),
+            vectors: AppendOnly::with_width(dims),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Rows, dead ones included.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Vectors, those of dead rows included.
+    pub fn vectors(&self) -> usize {
+        self.vectors.len()
+    }
+
+    /// Bytes of memory, roughly.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Of these, the bytes of one row.
+    pub fn row_bytes(&self, row: u32) -> usize {
+        bytes_of(&self.row(row).record, self.space.map_or(0, |space| space.dims))
+    }
+
+    /// Appends a version and makes it its key's newest. Its older versions stay alive until [`delete`](Self::kill)ed. Writer only.
+    pub fn append(&self, record: Arc<Record>, lsn: Lsn) -> Result<u32> {
+        let dims = self.space.map_or(0, |space| space.dims);
+        if let Some(vector) = record.vectors.iter().find(|vector| dims == 0 || vector.values.len() != dims) {
+            let found = vector.values.len();
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("{}: a vector of {found} dimensions in a store of {dims}", record.namespace),
+            ));
+        }
+        let first_vector = self.vectors() as u32;
+        let mut code = vec![0; if record.vectors.is_empty() { 0 } else { stride(dims) }];
+        for vector in &record.vectors {
+            let meta = encode(Kernels::get(), &vector.values, &mut code);
+            self.codes.push_row(&code).ok_or_else(full)?;
+            self.metas.push(meta).ok_or_else(full)?;
+            self.vectors.push_row(&vector.values).ok_or_else(full)?;
+        }
+        self.bytes.fetch_add(bytes_of(&record, dims), Ordering::Relaxed);
+        let mut namespaces = self.namespaces.write();
+        let encoded = record.namespace.encoded();
+        if !namespaces.contains_key(encoded) {
+            let namespace = record.namespace.clone();
+            namespaces.insert(encoded.into(), NamespaceRows { namespace, rows: Vec::new(), newest: BTreeMap::new() });
+        }
+        let listed = namespaces.get_mut(encoded).ok_or_else(full)?;
+        let previous = listed.newest.get(&*record.key).copied();
+        let row = MemtableRow {
+            lsn,
+            deleted_lsn: AtomicU64::new(ALIVE),
+            expires_at: AtomicI64::new(record.expires_at),
+            touch_lsn: AtomicU64::new(0),
+            updated_at: record.updated_at,
+            first_vector,
+            vectors: record.vectors.len() as u32,
+            previous: previous.unwrap_or(NONE),
+            record: Arc::clone(&record),
+        };
+        let row = self.rows.push(row).ok_or_else(full)?;
+        listed.rows.push(row);
+        match listed.newest.get_mut(&*record.key) {
+            Some(newest) => *newest = row,
+            None => drop(listed.newest.insert(record.key.clone(), row)),
+        }
+        Ok(row)
+    }
+
+    /// Deletes a row as of `lsn` if it lives and is older; whether it did: the first death counts. Writer only.
+    pub fn delete(&self, row: u32, lsn: Lsn) -> bool {
+        self.row(row).delete(lsn)
+    }
+
+    /// Deletes what lives in `interval` and is older than `lsn`; how many rows that were. Writer only.
+    pub fn delete_range(&self, interval: &Interval, lsn: Lsn) -> usize {
+        let mut rows = Vec::new();
+        self.rows_in(interval, &mut rows);
+        rows.into_iter().filter(|&row| self.delete(row, lsn)).count()
+    }
+
+    /// Moves a row's expiry unless a later touch did; whether it moved. Writer only.
+    pub fn touch(&self, row: u32, expires_at: i64, lsn: Lsn) -> bool {
+        let row = self.row(row);
+        let moves = lsn > row.touch_lsn.load(Ordering::Relaxed);
+        if moves {
+            row.expires_at.store(expires_at, Ordering::Relaxed);
+            row.touch_lsn.store(lsn, Ordering::Relaxed);
+        }
+        moves
+    }
+
+    /// The row with this number, which came from this part.
+    #[inline]
+    pub fn row(&self, row: u32) -> &MemtableRow {
+        self.rows.get(row)
+    }
+
+    /// The newest version of a key, dead or alive.
+    pub fn newest(&self, namespace: &[u8], key: &str) -> Option<u32> {
+        self.namespaces.read().get(namespace)?.newest.get(key).copied()
+    }
+
+    /// The version of a key that a view of `read_lsn` sees.
+    pub fn find(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Option<u32> {
+        self.version(self.newest(namespace, key)?, read_lsn)
+    }
+
+    /// Appends the rows of the interval to `rows`: all versions, namespaces in order, each in LSN order.
+    pub fn rows_in(&self, interval: &Interval, rows: &mut Vec<u32>) {
+        self.each_namespace(interval, |listed| {
+            rows.extend_from_slice(&listed.rows);
+            true
+        });
+    }
+
+    /// The namespaces of the interval in order, each with its rows.
+    pub fn namespaces_in(&self, interval: &Interval) -> Vec<(Namespace, Vec<u32>)> {
+        let mut found = Vec::new();
+        self.each_namespace(interval, |listed| {
+            found.push((listed.namespace.clone(), listed.rows.clone()));
+            true
+        });
+        found
+    }
+
+    /// The rows that a view of `read_lsn` sees in the interval, in the order of (namespace, key): at most `limit` of those behind
+    /// the pair `after` whose keys start with `key_prefix`.
+    pub fn rows_by_key(
+        &self,
+        interval: &Interval,
+        key_prefix: &str,
+        after: Option<(&[u8], &str)>,
+        read_lsn: Lsn,
+        limit: usize,
+    ) -> Vec<u32> {
+        let mut found = Vec::new();
+        self.each_namespace(interval, |listed| {
+            let encoded = listed.namespace.encoded();
+            let start = match after {
+                Some((namespace, _)) if encoded < namespace => return true,
+                Some((namespace, key)) if encoded == namespace && key >= key_prefix => Bound::Excluded(key),
+                _ => Bound::Included(key_prefix),
+            };
+            let keys = listed.newest.range::<str, _>((start, Bound::Unbounded));
+            let rows = keys.take_while(|(key, _)| key.starts_with(key_prefix));
+            let left = limit - found.len();
+            found.extend(rows.filter_map(|(_, &newest)| self.version(newest, read_lsn)).take(left));
+            found.len() < limit
+        });
+        found
+    }
+
+    /// The rows alive at `base` in the order of (namespace, key), for the seal.
+    pub fn ordered_rows(&self, base: Lsn) -> Vec<u32> {
+        self.rows_by_key(&Interval::everything(), "", None, base, usize::MAX)
+    }
+
+    /// The rows at or below `base` that died after it, each with the LSN of its death. For the writer.
+    pub fn deletions_after(&self, base: Lsn) -> Vec<(u32, Lsn)> {
+        let all = (0..self.len() as u32).map(|row| (row, self.row(row)));
+        let died = all.filter(|(_, row)| row.lsn <= base && row.deleted_lsn() > base && row.deleted_lsn() != ALIVE);
+        died.map(|(number, row)| (number, row.deleted_lsn())).collect()
+    }
+
+    /// The rows at or below `base` that were touched after it: row, expiry and LSN of the last touch. For the writer.
+    pub fn touches_after(&self, base: Lsn) -> Vec<(u32, i64, Lsn)> {
+        let all =
+            (0..self.len() as u32).map(|row| (row, self.row(row), self.row(row).touch_lsn.load(Ordering::Relaxed)));
+        let touched = all.filter(|&(_, row, touched)| row.lsn <= base && touched > base);
+        touched.map(|(number, row, touched)| (number, row.expires_at(), touched)).collect()
+    }
+
+    /// The code of vector `vector`, a whole stride.
+    #[inline]
+    pub fn code(&self, vector: u32) -> &[i8] {
+        self.codes.row(vector)
+    }
+
+    /// The facts about the code of vector `vector`.
+    #[inline]
+    pub fn meta(&self, vector: u32) -> &CodeMeta {
+        self.metas.get(vector)
+    }
+
+    /// Vector `vector` as it was given.
+    #[inline]
+    pub fn vector(&self, vector: u32) -> &[f32] {
+        self.vectors.row(vector)
+    }
+
+    /// One over the norm of vector `vector`.
+    #[inline]
+    pub fn inverse_norm(&self, vector: u32) -> f32 {
+        inverse_norm(self.meta(vector).norm)
+    }
+
+    /// Walks a key's chain down to the version that a view of `read_lsn` sees.
+    fn version(&self, mut row: u32, read_lsn: Lsn) -> Option<u32> {
+        while row != NONE {
+            let version = self.row(row);
+            if version.lsn <= read_lsn {
+                return version.is_visible(read_lsn).then_some(row);
+            }
+            row = version.previous;
+        }
+        None
+    }
+
+    /// Calls `each` for the namespaces of the interval, in order and under the lock, until it returns false.
+    fn each_namespace(&self, interval: &Interval, mut each: impl FnMut(&NamespaceRows) -> bool) {
+        if interval.low >= interval.high {
+            return;
+        }
+        let bounds = (Bound::Included(interval.low.as_slice()), Bound::Excluded(interval.high.as_slice()));
+        for (_, listed) in self.namespaces.read().range::<[u8], _>(bounds) {
+            if !each(listed) {
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Memtable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Active").field("rows", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// 2^32 rows or vectors: far behind the limits that seal a part.
+fn full() -> Error {
+    Error::new(ErrorKind::Busy, "the active part is full; try again when it has been sealed")
+}
+
+#[cfg(test)]
+mod tests;

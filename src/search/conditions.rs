@@ -1,0 +1,70 @@
+//! What a row must satisfy to be in an answer, and what becomes of one that nobody can tell of.
+//!
+//! Invariants:
+//! * The filter, the dearest test, is asked by its own method, and only where its answer depends on the value is that read.
+//! * Damage of a value fails the read, or under `partial` leaves the row out and is noted.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Prepared;
+use crate::record::Lsn;
+use crate::search::part::PartColumns;
+use crate::storage::Clock;
+use crate::sync::{AtomicBool, Ordering};
+
+/// What a row must satisfy to be in an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Conditions<'a> {
+    /// LSN of the view.
+    pub read_lsn: Lsn,
+    /// Microseconds since 1970 UTC; `i64::MIN` to see expired rows too.
+    pub now: i64,
+    pub filter: Option<&'a Prepared>,
+    /// Under `partial`: a row whose value is damaged is refused and noted here, instead of failing the read.
+    pub skipped: Option<&'a AtomicBool>,
+    /// The clock and the moment of it when the caller stops waiting.
+    pub deadline: Option<(&'a dyn Clock, Duration)>,
+}
+
+impl Conditions<'_> {
+    /// Whether the view sees `row`, the filter apart.
+    #[inline]
+    pub fn sees<P: PartColumns>(&self, part: &P, row: u32) -> bool {
+        part.sees(row, self.read_lsn, self.now)
+    }
+
+    /// Whether the filter wants `row`.
+    #[inline]
+    pub fn wants<P: PartColumns>(&self, part: &P, row: u32) -> Result<bool> {
+        let Some(filter) = self.filter else { return Ok(true) };
+        // A value that decides nothing is not read: it may lie in a blob file.
+        if let Some(wanted) = filter.constant() {
+            return Ok(wanted);
+        }
+        let wanted = part.value(row).and_then(|value| {
+            if value.is_large() {
+                self.check_deadline()?;
+            }
+            value.matches(filter)
+        });
+        match (wanted, self.skipped) {
+            (Ok(wanted), _) => Ok(wanted),
+            (Err(error), Some(skipped)) if error.kind() == ErrorKind::Damaged => {
+                skipped.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Fails once the deadline has passed; asked between blocks, and before each large value.
+    pub fn check_deadline(&self) -> Result<()> {
+        match self.deadline {
+            Some((clock, at)) if clock.monotonic() >= at => {
+                Err(Error::new(ErrorKind::DeadlineExceeded, "the deadline passed before the answer was complete"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Exact search of one part by a flat search: small codes are scanned, and every row that could be in the result is scored in full precision.
+//!
+//! Invariants:
+//! * The answer is the exact one. A row is left out only if an upper bound of its score, or its score, is strictly below a score that
+//!   `limit` other rows of the search reach (or below the caller's `min_score`), or if conditions refuse it.
+//! * A row's score is the best of all its vectors', each computed by the one kernel with the one order of summation.
+//! * Rows of a block are re-ranked in descending order of their bounds, so the threshold rises as early as it can.
+//! * Memory is bounded by a block, never by the interval or the caller's limit, and reused by the next search of the thread.
+
+use std::cell::Cell;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use crate::distance::{Kernels, score, score4};
+use crate::error::Result;
+use crate::quant::{CodeMeta, PreparedQuery};
+use crate::search::conditions::Conditions;
+use crate::search::graph_plan::GraphSearches;
+use crate::search::part::{PartColumns, Rows, Run};
+pub(crate) use crate::search::plan::PartReport;
+use crate::search::plan::{Costs, Facts, Path, Plan, plan, sample_rows};
+use crate::topk::{Place, Scored, SharedThreshold, TopK, from_ordered_bits, ordered_bits};
+use crate::types::Metric;
+
+/// Rows of the first block: few, because all of them are candidates until there is a threshold.
+const FIRST_BLOCK_ROWS: usize = 256;
+/// Rows of every other block.
+const BLOCK_ROWS: usize = 2_048;
+/// Vectors at which a block ends early: items may have thousands.
+const BLOCK_VECTORS: usize = 4_096;
+
+/// A query vector in the forms that flat search and re-rank need; made once for a search of any number of parts.
+pub(crate) struct QueryVector<'a> {
+    pub(crate) vector: &'a [f32],
+    pub(crate) prepared: PreparedQuery,
+    kernels: Kernels,
+}
+
+impl<'a> QueryVector<'a> {
+    /// Prepares `vector`, which passed the door.
+    pub fn new(vector: &'a [f32], metric: Metric) -> Self {
+        let kernels = Kernels::get();
+        Self { vector, prepared: PreparedQuery::new(kernels, vector, metric), kernels }
+    }
+
+    /// The exact score of an item with the vectors `vectors` of `part`, of which there is at least one.
+    fn score_item<P: PartColumns>(&self, part: &P, vectors: Range<u32>) -> Result<f32> {
+        let mut best = f32::NEG_INFINITY;
+        for number in vectors {
+            let (vector, inverse_norm) = (part.vector(number)?, part.inverse_norm(number));
+            let metric = self.prepared.metric();
+            let score = score(metric, self.kernels, self.vector, self.prepared.inverse_norm(), vector, inverse_norm);
+            // The order of results, in which -0 is below +0; `f32::max` may return either.
+            best = if score.total_cmp(&best).is_gt() { score } else { best };
+        }
+        Ok(best)
+    }
+
+    /// The exact scores of four vectors.
+    fn score_vectors<P: PartColumns>(&self, part: &P, numbers: [u32; 4]) -> Result<[f32; 4]> {
+        let [a, b, c, d] = numbers;
+        let vectors = [part.vector(a)?, part.vector(b)?, part.vector(c)?, part.vector(d)?];
+        let inverse_norms = numbers.map(|number| part.inverse_norm(number));
+        let (metric, inverse_norm) = (self.prepared.metric(), self.prepared.inverse_norm());
+        Ok(score4(metric, self.kernels, self.vector, inverse_norm, vectors, inverse_norms))
+    }
+}
+
+/// One search: what every part is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct SearchContext<'a> {
+    pub query_vector: &'a QueryVector<'a>,
+    pub conditions: Conditions<'a>,
+    /// Starts at the caller's `min_score`; shared by all parts and threads.
+    pub threshold: &'a SharedThreshold,
+    /// The most rows that a plan samples.
+    pub filter_sample: usize,
+    /// How graphs are searched; `None` forbids it.
+    pub graph_searches: Option<GraphSearches>,
+}
+
+/// Searches `rows` of `part`, which the caller numbers `number`, and adds what it finds to `top`.
+pub(crate) fn search<P: PartColumns>(
+    part: &P,
+    number: u32,
+    rows: &Rows,
+    context: &SearchContext,
+    top: &mut TopK,
+) -> Result<PartReport> {
+    let plan = plan_part(part, rows, context, top.limit())?;
+    flat_search(part, number, rows, context, &plan, top)
+}
+
+/// Decides how to search `rows` of `part`, by a sample where that pays.
+pub(crate) fn plan_part<P: PartColumns>(part: &P, rows: &Rows, context: &SearchContext, limit: usize) -> Result<Plan> {
+    plan_by_sample(part, rows, context, limit, context.filter_sample)
+}
+
+/// The same by a sample of at most that many rows.
+pub(crate) fn plan_by_sample<P: PartColumns>(
+    part: &P,
+    rows: &Rows,
+    context: &SearchContext,
+    limit: usize,
+    most: usize,
+) -> Result<Plan> {
+    let sampled = sample_rows(rows.len(), context.conditions.filter.is_some(), most);
+    let (mut seen, mut passed) = (0, 0);
+    for index in 0..sampled {
+        let at = (index as u64 * rows.len() as u64 / sampled as u64) as usize;
+        let row = rows.at(at);
+        part.ensure_rows(&rows.slice(at, at + 1))?;
+        if context.conditions.sees(part, row) {
+            seen += 1;
+            passed += usize::from(context.conditions.wants(part, row)?);
+        }
+    }
+    let has_filter = context.conditions.filter.is_some();
+    let sample = (sampled > 0).then_some((seen, passed));
+    let facts = Facts { rows: rows.len(), limit, has_filter, sample, sampled };
+    Ok(plan(&facts, &Costs::of_dims(context.query_vector.vector.len())))
+}
+
+/// Searches `rows` of `part` as `plan` says. Pieces of one part may be scanned on several threads, each with a `top` of its own.
+pub(crate) fn flat_search<P: PartColumns>(
+    part: &P,
+    number: u32,
+    rows: &Rows,
+    context: &SearchContext,
+    plan: &Plan,
+    top: &mut TopK,
+) -> Result<PartReport> {
+    let report = PartReport::new(*plan, rows.len());
+    if rows.is_empty() || top.limit() == 0 {
+        return Ok(report);
+    }
+    // Taken, not borrowed: should a search ever run inside another one on this thread, it finds none and makes its own.
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let mut flat = FlatSearch { part, number, context, filter_first: plan.path == Path::FilterFirst, top, report };
+    let result = flat.run(rows, &mut scratch);
+    let report = flat.report;
+    SCRATCH.set(Some(scratch));
+    result.map(|()| report)
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// The arrays of one block, kept from search to search.
+#[derive(Default)]
+struct Scratch {
+    /// The block's rows, unless they are a run.
+    rows: Vec<u32>,
+    /// Their vectors, in the order of the rows, and the end of each row's.
+    vectors: Vec<u32>,
+    ends: Vec<u32>,
+    raw: Vec<i32>,
+    metas: Vec<CodeMeta>,
+    /// Upper bounds of the vectors, and of the rows.
+    vector_bounds: Vec<f32>,
+    bounds: Vec<f32>,
+    /// Candidates: ordered bits of the bound, then position in the block.
+    heap: BinaryHeap<u64>,
+}
+
+/// A flat search under way.
+pub(crate) struct FlatSearch<'a, P> {
+    pub part: &'a P,
+    pub number: u32,
+    pub context: &'a SearchContext<'a>,
+    pub filter_first: bool,
+    pub top: &'a mut TopK,
+    pub report: PartReport,
+}
+
+impl<'a, P: PartColumns> FlatSearch<'a, P> {
+    fn run(&mut self, rows: &Rows, scratch: &mut Scratch) -> Result<()> {
+        let (mut start, mut block_rows) = (0, FIRST_BLOCK_ROWS);
+        while start < rows.len() {
+            self.context.conditions.check_deadline()?;
+            let mut block = rows.slice(start, rows.len().min(start + block_rows));
+            self.part.ensure_rows(&block)?;
+            self.part.ensure_vectors(&block)?;
+            if self.wants_all(&block) || !self.part.ensure_codes(&block) {
+                self.score_all(&block)?;
+            } else if let Some(run) = self.run_of_codes(&mut block) {
+                self.bound_run(run, &block, scratch);
+                self.rerank(scratch, &block)?;
+            } else {
+                let taken = self.gather(&block, scratch)?;
+                block = block.slice(0, taken);
+                self.bound_gathered(scratch);
+                let gathered = std::mem::take(&mut scratch.rows);
+                let reranked = self.rerank(scratch, &Rows::List(&gathered));
+                scratch.rows = gathered;
+                reranked?;
+            }
+            start += block.len();
+            block_rows = BLOCK_ROWS;
+        }
+        Ok(())
+    }
+
+    /// Whether every row would enter the result as it stands, so that bounds decide nothing.
+    fn wants_all(&self, block: &Rows) -> bool {
+        block.len() <= self.top.limit() - self.top.len() && self.context.threshold.get() == f32::NEG_INFINITY
+    }
+
+    /// The codes of a block, cut short if they are too many, unless the filter is to choose among them first.
+    fn run_of_codes(&self, block: &mut Rows) -> Option<Run<'a>> {
+        if self.filter_first {
+            return None;
+        }
+        let mut run = self.part.run_of_codes(block)?;
+        while run.metas.len() > BLOCK_VECTORS && block.len() > 1 {
+            *block = block.slice(0, block.len() / 2);
+            run = self.part.run_of_codes(block)?;
+        }
+        Some(run)
+    }
+
+    /// Scores every row in full precision.
+    fn score_all(&mut self, block: &Rows) -> Result<()> {
+        let (mut group, mut count) = ([0; 4], 0);
+        for row in (0..block.len()).map(|index| block.at(index)) {
+            let vectors = self.part.row_vectors(row);
+            if vectors.is_empty() || !self.admits(row)? {
+                continue;
+            }
+            self.report.scanned += vectors.len();
+            self.report.candidates += 1;
+            group[count] = row;
+            count += 1;
+            if count == group.len() {
+                self.score_rows(&group)?;
+                count = 0;
+            }
+        }
+        self.score_rows(&group[..count])
+    }
+
+    /// Bounds of the rows of a block whose codes lie one behind the other.
+    fn bound_run(&mut self, run: Run, block: &Rows, scratch: &mut Scratch) {
+        let Scratch { ends, raw, vector_bounds, bounds, .. } = scratch;
+        let (kernels, prepared, vectors) =
+            (self.context.query_vector.kernels, &self.context.query_vector.prepared, run.metas.len());
+        self.report.scanned += vectors;
+        raw.resize(vectors, 0);
+        vector_bounds.resize(vectors, 0.0);
+        kernels.dot_codes_many(prepared.code(), run.codes, prepared.code().len(), raw);
+        prepared.upper_bounds(raw, run.metas, vector_bounds);
+        if run.one_each {
+            std::mem::swap(vector_bounds, bounds);
+        } else {
+            let first = self.part.row_vectors(block.at(0)).start;
+            ends.clear();
+            ends.extend((0..block.len()).map(|index| self.part.row_vectors(block.at(index)).end - first));
+            fold_bounds(vector_bounds, ends, bounds);
+        }
+    }
+
+    /// Whether the row is one to look at: seen, and wanted if the filter comes first.
+    fn admits(&mut self, row: u32) -> Result<bool> {
+        if !self.context.conditions.sees(self.part, row) {
+            return Ok(false);
+        }
+        if self.filter_first && !self.context.conditions.wants(self.part, row)? {
+            self.report.filtered += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Collects the block's rows to look at, and their vectors; how many rows of the block that took.
+    fn gather(&mut self, block: &Rows, scratch: &mut Scratch) -> Result<usize> {
+        scratch.rows.clear();
+        scratch.vectors.clear();
+        scratch.ends.clear();
+        for index in 0..block.len() {
+            if scratch.vectors.len() >= BLOCK_VECTORS {
+                return Ok(index);
+            }
+            let row = block.at(index);
+            let vectors = self.part.row_vectors(row);
+            if !vectors.is_empty() && (!self.filter_first || self.admits(row)?) {
+                scratch.vectors.extend(vectors);
+                scratch.rows.push(row);
+                scratch.ends.push(scratch.vectors.len() as u32);
+            }
+        }
+        Ok(block.len())
+    }
+
+    /// Bounds of the rows gathered.
+    fn bound_gathered(&mut self, scratch: &mut Scratch) {
+        let Scratch { rows, vectors, ends, raw, metas, vector_bounds, bounds, .. } = scratch;
+        let (part, kernels, prepared) =
+            (self.part, self.context.query_vector.kernels, &self.context.query_vector.prepared);
+        self.report.scanned += vectors.len();
+        raw.clear();
+        let (groups, rest) = vectors.as_chunks::<4>();
+        for group in groups {
+            raw.extend(kernels.dot_codes4(prepared.code(), group.map(|vector| part.code(vector))));
+        }
+        raw.extend(rest.iter().map(|&vector| kernels.dot_codes(prepared.code(), part.code(vector))));
+        metas.clear();
+        metas.extend(vectors.iter().map(|&vector| part.meta(vector)));
+        vector_bounds.resize(vectors.len(), 0.0);
+        prepared.upper_bounds(raw, metas, vector_bounds);
+        if rows.len() == vectors.len() {
+            std::mem::swap(vector_bounds, bounds);
+        } else {
+            fold_bounds(vector_bounds, ends, bounds);
+        }
+    }
+
+    /// Scores the rows whose bounds reach the threshold, most promising first, until none does.
+    fn rerank(&mut self, scratch: &mut Scratch, rows: &Rows) -> Result<()> {
+        let (threshold, conditions) = (self.context.threshold.get(), &self.context.conditions);
+        let sees_all = self.filter_first || self.part.sees_all(rows, conditions.read_lsn, conditions.now);
+        let mut keys = std::mem::take(&mut scratch.heap).into_vec();
+        keys.clear();
+        for (position, &bound) in scratch.bounds.iter().enumerate() {
+            if bound >= threshold && (sees_all || conditions.sees(self.part, rows.at(position))) {
+                keys.push(u64::from(ordered_bits(bound)) << 32 | position as u64);
+            }
+        }
+        self.report.candidates += keys.len();
+        let mut heap = BinaryHeap::from(keys);
+        let result = self.rerank_heap(&mut heap, rows);
+        heap.clear();
+        scratch.heap = heap;
+        result
+    }
+
+    fn rerank_heap(&mut self, heap: &mut BinaryHeap<u64>, rows: &Rows) -> Result<()> {
+        loop {
+            let threshold = self.context.threshold.get();
+            let (mut group, mut count) = ([0; 4], 0);
+            while count < group.len()
+                && let Some(&key) = heap.peek()
+                && from_ordered_bits((key >> 32) as u32) >= threshold
+            {
+                heap.pop();
+                group[count] = rows.at(key as u32 as usize);
+                count += 1;
+            }
+            self.score_rows(&group[..count])?;
+            if count < group.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Scores rows that have vectors in full precision, four at once where they have one each, and offers them.
+    pub fn score_rows(&mut self, rows: &[u32]) -> Result<()> {
+        let (part, query_vector) = (self.part, self.context.query_vector);
+        if let &[a, b, c, d] = rows {
+            let vectors = [a, b, c, d].map(|row| part.row_vectors(row));
+            if vectors.iter().all(|vectors| vectors.len() == 1) {
+                let scores = query_vector.score_vectors(part, vectors.map(|vectors| vectors.start))?;
+                return rows.iter().zip(scores).try_for_each(|(&row, score)| self.offer(row, score));
+            }
+        }
+        for &row in rows {
+            let score = query_vector.score_item(part, part.row_vectors(row))?;
+            self.offer(row, score)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a scored row into the result if it belongs there, and raises the threshold.
+    fn offer(&mut self, row: u32, score: f32) -> Result<()> {
+        self.report.reranked += 1;
+        if score < self.context.threshold.get() {
+            return Ok(());
+        }
+        let scored = Scored { score, lsn: self.part.lsn(row), place: Place { part: self.number, row } };
+        if !self.top.would_keep(&scored) {
+            return Ok(());
+        }
+        if !self.filter_first && !self.context.conditions.wants(self.part, row)? {
+            self.report.filtered += 1;
+            return Ok(());
+        }
+        self.top.push(scored);
+        self.report.kept += 1;
+        if let Some(worst) = self.top.worst() {
+            self.context.threshold.raise(worst.score);
+        }
+        Ok(())
+    }
+}
+
+/// Bounds of rows from those of their vectors, each the best of its own, which end at `ends`.
+fn fold_bounds(vector_bounds: &[f32], ends: &[u32], bounds: &mut Vec<f32>) {
+    bounds.clear();
+    let mut start = 0;
+    for &end in ends {
+        // A row without vectors gets NaN, which reaches no threshold.
+        bounds.push(vector_bounds[start..end as usize].iter().copied().fold(f32::NAN, f32::max));
+        start = end as usize;
+    }
+}

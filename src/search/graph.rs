@@ -1,0 +1,364 @@
+//! Approximate search of the rows that a graph covers: graph search, score in full what the graph search found, graph search further or flat search if that is too little.
+//!
+//! Invariants:
+//! * A row is offered to the result at most once, however many vectors it has and however often its graph is searched.
+//! * Scores are exact, by the same code as a flat search's; only which rows are scored is approximate.
+//! * Graph searches of one search run one after the other, so an answer depends on the read view and the query alone.
+//! * After `SearchEnd::FlatSearch` the result holds no row of the graph: a flat search of them adds each once.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
+
+use crate::distance::Kernels;
+use crate::error::Result;
+use crate::graph::{self, Candidate, Graph, Points};
+use crate::search::conditions::Conditions;
+use crate::search::flat::{FlatSearch, PartReport, SearchContext, plan_by_sample};
+use crate::search::graph_plan::{
+    GraphFacts, GraphPlan, GraphSearches, Progress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
+};
+use crate::search::part::{PartColumns, Rows, SegmentView};
+use crate::search::plan::{Costs, Plan};
+use crate::segment::derived::graph::SegmentGraph;
+use crate::topk::TopK;
+
+/// Vectors that are fetched ahead of the one that is scored.
+const AHEAD: usize = 8;
+/// One in so many rows of a full sample tells enough of a filter for a graph search, which finds out more by itself.
+const SAMPLE_SHARE: usize = 4;
+/// Rows that a thread remembers room for from search to search.
+const SEEN_MAX: usize = 4_096;
+
+/// A graph search to be made.
+#[derive(Clone, Copy)]
+pub(crate) struct GraphSearchJob {
+    /// Which of the segment's graphs.
+    pub graph: usize,
+    pub nodes: usize,
+    pub how: GraphPlan,
+}
+
+/// How a portion is searched: some graphs are searched, the other rows are scanned as `plan` says.
+pub(crate) struct PartPlan {
+    pub graph_searches: Vec<GraphSearchJob>,
+    pub flat: Vec<Range<u32>>,
+    pub plan: Plan,
+}
+
+/// Decides how to search `rows` of `part`; `None` if no graph of it is worth a graph search.
+pub(crate) fn plan_graph_searches(
+    part: &SegmentView,
+    rows: &Range<u32>,
+    context: &SearchContext,
+    limit: usize,
+) -> Result<Option<PartPlan>> {
+    let (Some(graph_searches), graphs) = (&context.graph_searches, part.segment().graphs()) else { return Ok(None) };
+    if graphs.is_empty() {
+        return Ok(None);
+    }
+    let usable = |graph: &SegmentGraph| if graph.searchable().is_some() { graph.rows() } else { 0..0 };
+    let covers: Vec<Range<u32>> = graphs.iter().map(|graph| usable(graph)).collect();
+    let chosen = cover(rows, &covers);
+    if chosen.is_empty() {
+        return Ok(None);
+    }
+    let sample = context.filter_sample.div_ceil(SAMPLE_SHARE);
+    let plan = plan_by_sample(part, &Rows::Range(rows.clone()), context, limit, sample)?;
+    let costs = Costs::of_dims(context.query_vector.vector.len());
+    let share = plan.pass_rate.unwrap_or(1.0) * part.live_share().min(plan.live / rows.len() as f64);
+    let flat_ns = plan.score_first_ns.min(plan.filter_first_ns) / rows.len() as f64;
+    let has_filter = context.conditions.filter.is_some();
+    let job = |number: usize| {
+        let graph = &graphs[number];
+        let (rows, nodes) = (graph.rows().len(), graph.vectors().len());
+        let facts = GraphFacts { nodes, rows, limit, has_filter, share, flat_ns: flat_ns * rows as f64 };
+        let how = plan_graph_search(&facts, graph_searches, graph.calibration(), &costs)?;
+        Some(GraphSearchJob { graph: number, nodes, how })
+    };
+    let jobs: Vec<GraphSearchJob> = chosen.into_iter().filter_map(job).collect();
+    if jobs.is_empty() {
+        return Ok(None);
+    }
+    let flat = gaps(rows, jobs.iter().map(|job| covers[job.graph].clone()).collect());
+    Ok(Some(PartPlan { graph_searches: jobs, flat, plan }))
+}
+
+/// How the graph searches of a graph ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SearchEnd {
+    /// With what they found.
+    Found,
+    /// The rows of the graph must be scanned.
+    FlatSearch,
+}
+
+/// What the first, short graph search of one graph among several left.
+pub(crate) struct FirstPass {
+    /// Rows that were looked at, and how many of them became results.
+    rows: Vec<u32>,
+    kept: usize,
+    spent_ns: f64,
+    /// About the most that a row which was not found can score.
+    reach: f32,
+}
+
+/// Graph searches a graph that holds `share` of all rows of the search just far enough to find its share of the answer, and adds what it finds to
+/// `top`. Whether that was enough is known when all graphs have been begun: [`graph search`] then goes on.
+pub(crate) fn begin(
+    part: &SegmentView,
+    number: u32,
+    job: &GraphSearchJob,
+    plan: &Plan,
+    context: &SearchContext,
+    share: f64,
+    top: &mut TopK,
+) -> Result<(PartReport, Option<FirstPass>)> {
+    let graph = &part.segment().graphs()[job.graph];
+    let report = PartReport::new(*plan, graph.rows().len());
+    let Some(mut running) = RunningSearch::new(part, number, job, context, report, top) else {
+        return Ok((report, None));
+    };
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let begun = running.begin(share, &mut scratch);
+    let report = running.flat.report;
+    scratch.end();
+    SCRATCH.set(Some(scratch));
+    begun.map(|begun| (report, begun))
+}
+
+/// Graph searches a graph of `part`, which the caller numbers `number`, and adds what it finds to `top`. A graph that was begun is searched again
+/// only if rows that were not found there could be in the result.
+pub(crate) fn graph_search(
+    part: &SegmentView,
+    number: u32,
+    job: &GraphSearchJob,
+    plan: &Plan,
+    context: &SearchContext,
+    begun: Option<&FirstPass>,
+    top: &mut TopK,
+) -> Result<(PartReport, SearchEnd)> {
+    let graph = &part.segment().graphs()[job.graph];
+    let report = PartReport::new(*plan, if begun.is_some() { 0 } else { graph.rows().len() });
+    let Some(mut running) = RunningSearch::new(part, number, job, context, report, top) else {
+        return Ok((report, SearchEnd::FlatSearch));
+    };
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let outcome = running.run(begun, &mut scratch);
+    let report = running.flat.report;
+    scratch.end();
+    SCRATCH.set(Some(scratch));
+    let ended = outcome?;
+    if ended == SearchEnd::FlatSearch {
+        let rows = graph.rows();
+        top.retain(|scored| scored.place.part != number || !rows.contains(&scored.place.row));
+    }
+    Ok((report, ended))
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// What a thread keeps from search to search.
+#[derive(Default)]
+struct Scratch {
+    found: Vec<Candidate>,
+    /// Rows that were looked at.
+    seen: HashSet<u32, BuildHasherDefault<RowHasher>>,
+}
+
+impl Scratch {
+    fn end(&mut self) {
+        self.seen.clear();
+        self.seen.shrink_to(SEEN_MAX);
+    }
+}
+
+/// Spreads row numbers over a table.
+#[derive(Default)]
+struct RowHasher(u64);
+
+impl Hasher for RowHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
+    }
+
+    fn write_u32(&mut self, row: u32) {
+        let mixed = (self.0 ^ u64::from(row)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// The graph searches of one graph.
+struct RunningSearch<'a> {
+    flat: FlatSearch<'a, SegmentView<'a>>,
+    graph: &'a SegmentGraph,
+    links: Graph<'a>,
+    points: Points<'a>,
+    job: &'a GraphSearchJob,
+    graph_searches: GraphSearches,
+    costs: Costs,
+    /// Rows looked at.
+    examined: usize,
+    /// What an earlier, shorter graph search brought and cost.
+    kept_before: usize,
+    spent_before_ns: f64,
+}
+
+impl<'a> RunningSearch<'a> {
+    /// `None` if the graph cannot be searched.
+    fn new(
+        part: &'a SegmentView<'a>,
+        number: u32,
+        job: &'a GraphSearchJob,
+        context: &'a SearchContext<'a>,
+        report: PartReport,
+        top: &'a mut TopK,
+    ) -> Option<Self> {
+        let graph = &part.segment().graphs()[job.graph];
+        let (links, points, graph_searches) =
+            (graph.searchable()?, part.segment().points(graph.vectors())?, context.graph_searches?);
+        let flat = FlatSearch { part, number, context, filter_first: false, top, report };
+        let costs = Costs::of_dims(context.query_vector.vector.len());
+        let (examined, kept_before, spent_before_ns) = (0, 0, 0.0);
+        Some(Self { flat, graph, links, points, job, graph_searches, costs, examined, kept_before, spent_before_ns })
+    }
+
+    /// One graph search that keeps `ef` candidates, whose rows are scored; whether it came to its end.
+    fn step(&mut self, ef: usize, scratch: &mut Scratch) -> Result<bool> {
+        self.flat.context.conditions.check_deadline()?;
+        let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
+        let query = &self.flat.context.query_vector.prepared;
+        let context = graph::BeamParameters { query, ef, without: None, budget };
+        let stats = graph::search(self.links, &self.points, &context, &mut scratch.found);
+        self.flat.report.graph_searches += 1;
+        self.flat.report.visited += stats.visited;
+        self.look_at(&scratch.found, &mut scratch.seen)?;
+        Ok(!stats.exhausted_budget)
+    }
+
+    fn begin(&mut self, share: f64, scratch: &mut Scratch) -> Result<Option<FirstPass>> {
+        let ended = self.step(first_ef(self.job.how.ef, share), scratch)?;
+        let reach = match scratch.found.last() {
+            Some(last) if ended && scratch.found.len() < self.job.nodes => self.bound(last),
+            _ if ended => f32::NEG_INFINITY,
+            _ => f32::INFINITY,
+        };
+        let rows = scratch.seen.iter().copied().collect();
+        Ok(Some(FirstPass { rows, kept: self.flat.report.kept, spent_ns: self.spent_ns(), reach }))
+    }
+
+    fn run(&mut self, begun: Option<&FirstPass>, scratch: &mut Scratch) -> Result<SearchEnd> {
+        if let Some(begun) = begun {
+            scratch.seen.extend(&begun.rows);
+            (self.examined, self.kept_before, self.spent_before_ns) = (begun.rows.len(), begun.kept, begun.spent_ns);
+        }
+        let (mut ef, nodes) = (self.job.how.ef, self.job.nodes);
+        let mut goes_on = begun.is_none_or(|begun| begun.reach >= self.flat.context.threshold.get());
+        while goes_on {
+            let step = if self.step(ef, scratch)? {
+                let progress = self.progress(ef, &scratch.found);
+                next_step(&progress, &self.job.how, &self.graph_searches, self.graph.calibration(), &self.costs)
+            } else {
+                Step::FlatSearch
+            };
+            match step {
+                Step::GraphSearch(wanted) => ef = wanted.min(nodes),
+                Step::FlatSearch => return Ok(SearchEnd::FlatSearch),
+                Step::Enough => goes_on = false,
+            }
+        }
+        let saved = self.job.how.budget_ns / self.graph_searches.flat_weight - self.spent_ns();
+        self.graph.add_saved(saved.max(0.0) as u64);
+        Ok(SearchEnd::Found)
+    }
+
+    fn spent_ns(&self) -> f64 {
+        let (report, costs) = (&self.flat.report, &self.costs);
+        let asked = if self.flat.context.conditions.filter.is_some() { report.kept + report.filtered } else { 0 };
+        self.spent_before_ns
+            + report.visited as f64 * costs.visit_ns
+            + report.reranked as f64 * costs.rerank_ns
+            + asked as f64 * costs.filter_ns
+    }
+
+    fn progress(&self, ef: usize, found: &[Candidate]) -> Progress {
+        let threshold = self.flat.context.threshold.get();
+        let last = found.last();
+        Progress {
+            ef,
+            nodes: self.job.nodes,
+            limit: self.flat.top.limit(),
+            examined: self.examined,
+            kept: self.kept_before + self.flat.report.kept,
+            within: found.partition_point(|candidate| candidate.estimate >= threshold),
+            reaches_below: last.is_some_and(|last| self.bound(last) < threshold),
+            complete: found.len() == self.job.nodes,
+            spent_ns: self.spent_ns(),
+        }
+    }
+
+    fn bound(&self, candidate: &Candidate) -> f32 {
+        bound(self.flat.part, self.flat.context, self.graph.vectors().start, candidate)
+    }
+
+    /// Scores the rows of the candidates, best first, that were not looked at before and could be in the result.
+    fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<u32, BuildHasherDefault<RowHasher>>) -> Result<()> {
+        let (part, context, vectors) = (self.flat.part, self.flat.context, self.graph.vectors());
+        let row_of = &part.segment().vector_row_column()[vectors.start as usize..];
+        let Conditions { read_lsn, now, .. } = context.conditions;
+        let sees_all = part.sees_all(&Rows::Range(self.graph.rows()), read_lsn, now);
+        // First the row's number, then, as that tells where it lies, what a score needs of it.
+        let number = |index: usize| {
+            if let Some(candidate) = found.get(index) {
+                Kernels::prefetch(&raw const row_of[candidate.node as usize]);
+            }
+        };
+        let fetch = |index: usize, threshold: f32| {
+            let candidate = found.get(index);
+            if let Some(candidate) =
+                candidate.filter(|candidate| bound(part, context, vectors.start, candidate) >= threshold)
+            {
+                part.prefetch_score(row_of[candidate.node as usize], vectors.start + candidate.node);
+            }
+        };
+        (0..2 * AHEAD).for_each(number);
+        (0..AHEAD).for_each(|index| fetch(index, f32::NEG_INFINITY));
+        let (mut group, mut count) = ([0; 4], 0);
+        for (index, candidate) in found.iter().enumerate() {
+            let threshold = context.threshold.get();
+            number(index + 2 * AHEAD);
+            fetch(index + AHEAD, threshold);
+            if bound(part, context, vectors.start, candidate) < threshold {
+                continue;
+            }
+            let row = row_of[candidate.node as usize];
+            if !seen.insert(row) {
+                continue;
+            }
+            self.flat.report.candidates += 1;
+            part.ensure_rows(&Rows::Range(row..row + 1))?;
+            self.examined += 1;
+            if sees_all || context.conditions.sees(part, row) {
+                group[count] = row;
+                count += 1;
+            }
+            if count == group.len() {
+                self.flat.score_rows(&group)?;
+                count = 0;
+            }
+        }
+        self.flat.score_rows(&group[..count])
+    }
+}
+
+/// The most that the score of a candidate can be.
+fn bound(part: &SegmentView, context: &SearchContext, first: u32, candidate: &Candidate) -> f32 {
+    context.query_vector.prepared.bound_of_estimate(candidate.estimate, &part.meta(first + candidate.node))
+}

@@ -1,0 +1,336 @@
+//! Which graphs of a part to graph search and how far, as pure decisions from counts, costs and calibrations, so that tables can test them.
+//!
+//! A graph search keeps the ef best nodes it finds. Filters and tombstones are not in its loop: where only a share of the rows can be in the answer,
+//! ef grows by that share, and a graph search that brought too little goes again with a larger one. All graph searches of a graph together may cost what a
+//! flat search of its rows would; then the flat search is made. That is what keeps *exactly k* true.
+//!
+//! Invariants:
+//! * A graph is searched only for an interval that holds all its rows: no search sees a row, or a link, of a namespace outside its scope.
+//! * The graphs chosen for one interval have no row in common, and with the gaps between them they make up the interval.
+//! * What is decided depends on the query and on the parts as they are (their tombstones, and which graphs are ready), never on threads.
+
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use crate::graph::calibration::Calibration;
+use crate::search::plan::Costs;
+
+/// How far a caller wants graph searches to look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Accuracy {
+    /// As far as it takes for this recall.
+    Recall(f32),
+    /// This ef, where every row can be in the answer.
+    Fixed(usize),
+}
+
+impl Accuracy {
+    /// The ef for `limit` results which are found among the best `candidates`.
+    pub fn ef(self, calibration: &Calibration, candidates: usize, limit: usize) -> usize {
+        match self {
+            Self::Recall(recall) => calibration.ef(recall, candidates),
+            Self::Fixed(ef) => {
+                let thinned = ef as f64 * (candidates as f64 / limit.max(1) as f64).max(1.0);
+                (thinned as usize).max(candidates)
+            }
+        }
+    }
+}
+
+/// How a search graph searches graphs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GraphSearches {
+    pub accuracy: Accuracy,
+    /// How many times its estimated cost a flat search counts for.
+    pub flat_weight: f64,
+}
+
+/// The numbers, in `graphs`, of those to use for `interval`: disjoint and wholly inside, the largest first. `graphs` are their rows.
+pub(crate) fn cover(interval: &Range<u32>, graphs: &[Range<u32>]) -> Vec<usize> {
+    let inside = |rows: &Range<u32>| !rows.is_empty() && interval.start <= rows.start && rows.end <= interval.end;
+    let mut numbers: Vec<usize> = (0..graphs.len()).filter(|&number| inside(&graphs[number])).collect();
+    numbers.sort_by_key(|&number| (Reverse(graphs[number].len()), graphs[number].start, number));
+    let mut chosen: Vec<usize> = Vec::new();
+    for number in numbers {
+        let rows = &graphs[number];
+        if chosen.iter().all(|&other| graphs[other].end <= rows.start || rows.end <= graphs[other].start) {
+            chosen.push(number);
+        }
+    }
+    chosen
+}
+
+/// What `covered` leaves of `interval`, in order. Those are disjoint and inside.
+pub(crate) fn gaps(interval: &Range<u32>, mut covered: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    covered.sort_by_key(|rows| rows.start);
+    covered.push(interval.end..interval.end);
+    let mut next = interval.start;
+    let mut gaps = Vec::new();
+    for rows in covered {
+        if next < rows.start {
+            gaps.push(next..rows.start);
+        }
+        next = rows.end;
+    }
+    gaps
+}
+
+/// What is known of a graph before it is searched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GraphFacts {
+    pub nodes: usize,
+    pub rows: usize,
+    /// Results asked for.
+    pub limit: usize,
+    pub has_filter: bool,
+    /// The share of the rows that live and pass the filter, as far as is known.
+    pub share: f64,
+    /// What a flat search of the rows would cost.
+    pub flat_ns: f64,
+}
+
+/// How a graph is searched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GraphPlan {
+    /// Candidates of the first graph search.
+    pub ef: usize,
+    /// What all graph searches together may cost.
+    pub budget_ns: f64,
+}
+
+/// Distances that a graph search computes: it looks at the neighbours of about `ef` nodes, and the more of them, the more of their neighbours it
+/// knows. Fitted to 70,137 sentence embeddings of 384 dimensions, ef from 10 to 1,600, which it meets within a tenth.
+pub(crate) fn visits(ef: usize, nodes: usize) -> f64 {
+    (VISITS_AT_LEAST + VISITS_PER_EF * (ef as f64).powf(VISITS_POWER)).min(nodes as f64)
+}
+
+/// The way from the entry to the neighbourhood of the query.
+const VISITS_AT_LEAST: f64 = 150.0;
+const VISITS_PER_EF: f64 = 17.0;
+const VISITS_POWER: f64 = 0.827;
+
+/// No graph search keeps more candidates: they are a sorted array, and what inserting costs beyond this was not measured.
+const EF_MAX: usize = 4_096;
+
+/// Whether, and how, to graph search a graph; `None` where a flat search costs less.
+pub(crate) fn plan_graph_search(
+    facts: &GraphFacts,
+    graph_searches: &GraphSearches,
+    calibration: &Calibration,
+    costs: &Costs,
+) -> Option<GraphPlan> {
+    let candidates = candidates(facts.limit, facts.share * facts.rows as f64 / facts.nodes.max(1) as f64);
+    if candidates >= facts.nodes {
+        return None;
+    }
+    let ef = graph_searches.accuracy.ef(calibration, candidates, facts.limit).min(facts.nodes);
+    if ef > EF_MAX {
+        return None;
+    }
+    let budget_ns = facts.flat_ns * graph_searches.flat_weight;
+    let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
+    let cost = visits(ef, facts.nodes) * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
+    (cost < budget_ns).then_some(GraphPlan { ef, budget_ns })
+}
+
+/// The ef of the first graph search of a graph that holds `share` of the rows of a search that is worth `ef`: what falls to it of the best `ef`
+/// rows if they are spread by chance, and three standard deviations.
+pub(crate) fn first_ef(ef: usize, share: f64) -> usize {
+    let share = share.clamp(0.0, 1.0);
+    let expected = ef as f64 * share;
+    ((expected + 3.0 * (expected * (1.0 - share)).sqrt()).ceil() as usize).clamp(1, ef.max(1))
+}
+
+/// How many of the best candidates hold `limit` results, if only that share of them can be results.
+fn candidates(limit: usize, share: f64) -> usize {
+    // The conversion ends at the largest usize.
+    (limit as f64 / share.max(f64::MIN_POSITIVE)).ceil() as usize
+}
+
+/// How the graph searches of a graph stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Progress {
+    /// Of the last graph search.
+    pub ef: usize,
+    pub nodes: usize,
+    pub limit: usize,
+    /// Rows that all graph searches looked at, and how many of them became results.
+    pub examined: usize,
+    pub kept: usize,
+    /// Candidates of the last graph search that rank with the results or before.
+    pub within: usize,
+    /// The last graph search found candidates that rank behind all results: what it did not find does, too.
+    pub reaches_below: bool,
+    /// Every node was found.
+    pub complete: bool,
+    /// What all graph searches cost.
+    pub spent_ns: f64,
+}
+
+/// What to do after a graph search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Step {
+    Enough,
+    /// Walk again, keeping that many candidates.
+    GraphSearch(usize),
+    /// Scan the rows of the graph.
+    FlatSearch,
+}
+
+/// How many times larger than the last ef a better one must be to graph search again for it.
+const WORTH_ANOTHER_SEARCH: f64 = 1.5;
+
+/// Decides what follows a graph search.
+pub(crate) fn next_step(
+    progress: &Progress,
+    plan: &GraphPlan,
+    graph_searches: &GraphSearches,
+    calibration: &Calibration,
+    costs: &Costs,
+) -> Step {
+    let Progress { ef, nodes, limit, .. } = *progress;
+    if progress.complete {
+        return Step::Enough;
+    }
+    let wanted = if progress.kept >= limit || progress.reaches_below {
+        // The results were as many of the best `within` as they are; that is the number of results the graph search should have been made for.
+        let wanted = graph_searches.accuracy.ef(calibration, progress.within, limit);
+        if (wanted as f64) < ef as f64 * WORTH_ANOTHER_SEARCH || ef >= nodes {
+            return Step::Enough;
+        }
+        wanted
+    } else if ef >= nodes {
+        return Step::FlatSearch;
+    } else {
+        // One more that is a result and one that is not: what was seen proves neither 0 nor 1.
+        let share = (progress.kept + 1) as f64 / (progress.examined + 2) as f64;
+        graph_searches.accuracy.ef(calibration, candidates(limit, share).min(nodes), limit).max(ef.saturating_mul(2))
+    };
+    let wanted = wanted.min(nodes);
+    if wanted > EF_MAX || progress.spent_ns + visits(wanted, nodes) * costs.visit_ns > plan.budget_ns {
+        // A better answer costs more than the exact one.
+        return Step::FlatSearch;
+    }
+    Step::GraphSearch(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: Calibration = Calibration { ef: [[11, 15, 27, 59, 84], [100, 100, 110, 129, 204]] };
+    const GRAPH_SEARCHES: GraphSearches = GraphSearches { accuracy: Accuracy::Recall(0.98), flat_weight: 1.0 };
+
+    #[test]
+    fn a_first_search_is_made_for_its_share() {
+        for (ef, share, expected) in
+            [(10, 1.0, 10), (10, 0.5, 10), (10, 0.125, 5), (100, 0.125, 23), (1, 0.01, 1), (0, 0.5, 1)]
+        {
+            assert_eq!(first_ef(ef, share), expected, "{ef} {share}");
+        }
+    }
+
+    #[test]
+    fn an_interval_is_covered_by_the_largest_graphs_inside_it_and_by_none_that_reaches_out() {
+        let graphs = [0..100, 0..40, 40..100, 100..200, 150..260, 300..300, 20..60];
+        let check = |interval: Range<u32>, chosen: &[usize], expected: &[(u32, u32)]| {
+            let numbers = cover(&interval, &graphs);
+            assert_eq!(numbers, chosen, "{interval:?}");
+            let gaps = gaps(&interval, numbers.iter().map(|&number| graphs[number].clone()).collect());
+            let gaps: Vec<(u32, u32)> = gaps.iter().map(|gap| (gap.start, gap.end)).collect();
+            assert_eq!(gaps, expected, "{interval:?}");
+        };
+        check(0..100, &[0], &[]);
+        check(0..99, &[1], &[(40, 99)]);
+        check(0..300, &[4, 0], &[(100, 150), (260, 300)]);
+        check(0..259, &[0, 3], &[(200, 259)]);
+        check(40..100, &[2], &[]);
+        check(10..70, &[6], &[(10, 20), (60, 70)]);
+        check(41..99, &[], &[(41, 99)]);
+        check(50..50, &[], &[]);
+    }
+
+    #[test]
+    fn a_graph_is_searched_where_that_costs_less_than_a_flat_search() {
+        let costs = Costs::of_dims(384);
+        // nodes, limit, share, filter, searched, least ef
+        let table = [
+            (70_000, 10, 1.0, false, true, 27),
+            (70_000, 100, 1.0, false, true, 110),
+            (70_000, 10, 0.5, false, true, 35),
+            (70_000, 10, 0.1, true, true, 110),
+            (70_000, 10, 0.001, true, false, 0),
+            (70_000, 10, 0.0, true, false, 0),
+            (70_000, 69_000, 1.0, false, false, 0),
+            // A graph search would cost less by count, but its pool would be too long.
+            (1 << 30, 5_000, 1.0, false, false, 0),
+            (70_000, usize::MAX, 1.0, false, false, 0),
+            (4_000, 10, 1.0, false, true, 27),
+            (500, 10, 1.0, false, false, 0),
+            (0, 10, 1.0, false, false, 0),
+        ];
+        for (nodes, limit, share, has_filter, stats, least) in table {
+            let flat_ns = nodes as f64 * costs.flat_ns;
+            let facts = GraphFacts { nodes, rows: nodes, limit, has_filter, share, flat_ns };
+            let plan = plan_graph_search(&facts, &GRAPH_SEARCHES, &TABLE, &costs);
+            assert_eq!(plan.is_some(), stats, "{facts:?}: {plan:?}");
+            assert!(plan.is_none_or(|plan| (least..nodes).contains(&plan.ef)), "{facts:?}: {plan:?}");
+        }
+        // Where flat searches weigh more, even a small graph is searched.
+        let facts = GraphFacts { nodes: 50, rows: 25, limit: 3, has_filter: false, share: 1.0, flat_ns: 250.0 };
+        let graph_searches = GraphSearches { flat_weight: 1_000.0, ..GRAPH_SEARCHES };
+        assert!(plan_graph_search(&facts, &graph_searches, &TABLE, &costs).is_some_and(|plan| plan.ef >= 6));
+    }
+
+    #[test]
+    fn effort_grows_with_what_must_be_passed_over() {
+        assert_eq!(Accuracy::Fixed(40).ef(&TABLE, 10, 10), 40);
+        assert_eq!(Accuracy::Fixed(40).ef(&TABLE, 100, 10), 400);
+        assert_eq!(Accuracy::Fixed(5).ef(&TABLE, 10, 10), 10);
+        assert!(Accuracy::Recall(0.95).ef(&TABLE, 50, 10) > Accuracy::Recall(0.95).ef(&TABLE, 10, 10));
+        assert!(Accuracy::Fixed(usize::MAX).ef(&TABLE, usize::MAX, 1) == usize::MAX);
+    }
+
+    #[test]
+    fn what_follows_a_graph_search() {
+        use Step::{Enough, FlatSearch, GraphSearch};
+        let costs = Costs::of_dims(384);
+        let plan = GraphPlan { ef: 27, budget_ns: 700_000.0 };
+        let good = Progress {
+            ef: 27,
+            nodes: 70_000,
+            limit: 10,
+            examined: 14,
+            kept: 10,
+            within: 10,
+            reaches_below: true,
+            complete: false,
+            spent_ns: 20_000.0,
+        };
+        let table = [
+            (good, Enough),
+            (Progress { reaches_below: false, ..good }, Enough),
+            // Ten were kept, but they are spread over the best eighty: the graph search was made for ten.
+            (Progress { within: 80, ..good }, GraphSearch(97)),
+            // Nothing else can be in the result.
+            (Progress { kept: 3, within: 3, ..good }, Enough),
+            // Too few: as many as the share that was seen asks for, and at least twice as many.
+            (Progress { kept: 3, reaches_below: false, examined: 27, ..good }, GraphSearch(91)),
+            (Progress { kept: 9, reaches_below: false, examined: 9, ..good }, GraphSearch(54)),
+            (Progress { kept: 0, reaches_below: false, examined: 27, ..good }, GraphSearch(319)),
+            // Every node was found, or would have been.
+            (Progress { kept: 3, reaches_below: false, complete: true, ..good }, Enough),
+            (Progress { kept: 3, reaches_below: false, ef: 70_000, ..good }, FlatSearch),
+            // The next graph search would cost more than is left.
+            (Progress { kept: 3, reaches_below: false, spent_ns: 690_000.0, ..good }, FlatSearch),
+            (Progress { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, ..good }, FlatSearch),
+            (
+                Progress { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, spent_ns: -1e12, ..good },
+                FlatSearch,
+            ),
+        ];
+        for (progress, expected) in table {
+            assert_eq!(next_step(&progress, &plan, &GRAPH_SEARCHES, &TABLE, &costs), expected, "{progress:?}");
+        }
+    }
+}

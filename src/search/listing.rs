@@ -1,0 +1,224 @@
+//! Reads of one part that need no vector: the newest rows, rows in key order, and counts.
+//!
+//! Invariants:
+//! * Listing order is (`updated_at` descending, LSN descending), one order for all parts; key order is (encoded namespace, key).
+//! * The filter, the dearest test, is asked last, and by [`newest`] only about rows that would enter the result.
+//! * Nothing is allocated by the caller's limit.
+
+use std::ops::RangeInclusive;
+
+use crate::error::Result;
+use crate::memtable::Memtable;
+use crate::search::conditions::Conditions;
+use crate::search::part::{PartColumns, Rows, SegmentView};
+use crate::topk::{Listed, Newest, Place};
+use crate::types::Interval;
+
+/// Most rows of the sample that suggests bands.
+const SAMPLE_ROWS_MAX: usize = 512;
+/// Rows for each row of the sample, at least: short listings need none.
+const ROWS_PER_SAMPLE: usize = 4;
+/// Rows of the sample in the first band beyond those that the limit asks for.
+const FIRST_BAND_EXCESS: usize = 4;
+/// How much further each band reaches than the one before.
+const BAND_GROWTH: usize = 8;
+/// Rows between two looks at the clock.
+const BLOCK_ROWS: usize = 4_096;
+
+/// Which rows a listing is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    All,
+    /// Those that no vector search finds, to follow the scored ones.
+    WithoutVectors,
+}
+
+/// What a listing is after.
+#[derive(Clone, Copy)]
+pub(crate) struct Sought<'a> {
+    pub kind: Kind,
+    /// Only rows that come after this one in listing order.
+    pub below: Option<Listed>,
+    pub conditions: &'a Conditions<'a>,
+}
+
+/// Adds the newest of `rows`, of the part numbered `number`, to `newest`.
+pub(crate) fn newest<P: PartColumns>(
+    part: &P,
+    number: u32,
+    rows: &Rows,
+    sought: &Sought<'_>,
+    newest: &mut Newest,
+) -> Result<()> {
+    if rows.is_empty() || newest.limit() == 0 {
+        return Ok(());
+    }
+    part.ensure_times(rows)?;
+    part.ensure_rows(rows)?;
+    if sought.kind == Kind::WithoutVectors {
+        part.ensure_vectors(rows)?;
+    }
+    // Rows are visited in bands of time, newest first, whose limits a sample suggests: whatever order the rows are in, few enter
+    // the heap only to be pushed out again, and once it is full of a band's rows, all older bands are too old.
+    let mut before = sought.below.map_or(i64::MAX, |below| below.updated_at);
+    let step = (rows.len() / SAMPLE_ROWS_MAX).max(ROWS_PER_SAMPLE);
+    let mut sample = sample_times(part, rows, step);
+    sample.retain(|&time| time <= before);
+    let mut rank = FIRST_BAND_EXCESS + newest.limit().min(rows.len()) / step * 2;
+    loop {
+        let from = match sample.len().checked_sub(rank + 1) {
+            Some(index) => *sample.select_nth_unstable(index).1,
+            None => i64::MIN,
+        };
+        visit_band(part, number, rows, sought, from..=before, newest)?;
+        if from == i64::MIN || newest.worst().is_some_and(|worst| worst.updated_at >= from) {
+            return Ok(());
+        }
+        before = from - 1;
+        rank *= BAND_GROWTH;
+    }
+}
+
+/// The time of every `step`th row.
+fn sample_times<P: PartColumns>(part: &P, rows: &Rows, step: usize) -> Vec<i64> {
+    (0..rows.len() / step).map(|index| part.updated_at(rows.at(index * step))).collect()
+}
+
+/// Adds the rows of a band of time.
+fn visit_band<P: PartColumns>(
+    part: &P,
+    number: u32,
+    rows: &Rows,
+    sought: &Sought<'_>,
+    band: RangeInclusive<i64>,
+    newest: &mut Newest,
+) -> Result<()> {
+    // Locals: the loop is not to look through references at what never changes in it.
+    let Sought { kind, below, conditions } = *sought;
+    let (mut oldest, latest) = band.into_inner();
+    for start in (0..rows.len()).step_by(BLOCK_ROWS).rev() {
+        conditions.check_deadline()?;
+        let block = rows.slice(start, rows.len().min(start + BLOCK_ROWS));
+        for row in (0..block.len()).rev().map(|index| block.at(index)) {
+            let updated_at = part.updated_at(row);
+            if updated_at < oldest || updated_at > latest {
+                continue;
+            }
+            let listed = Listed { updated_at, lsn: part.lsn(row), place: Place { part: number, row } };
+            if below.is_some_and(|below| listed >= below) || !newest.would_keep(&listed) {
+                continue;
+            }
+            let of_kind = kind == Kind::All || part.row_vectors(row).is_empty();
+            if of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
+                newest.push(listed);
+                oldest = newest.worst().map_or(oldest, |worst| oldest.max(worst.updated_at));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many of `rows` satisfy the conditions.
+pub(crate) fn count<P: PartColumns>(part: &P, rows: &Rows, conditions: &Conditions) -> Result<u64> {
+    let mut count = 0;
+    for start in (0..rows.len()).step_by(BLOCK_ROWS) {
+        conditions.check_deadline()?;
+        let block = rows.slice(start, rows.len().min(start + BLOCK_ROWS));
+        part.ensure_rows(&block)?;
+        if conditions.filter.is_none() && part.sees_all(&block, conditions.read_lsn, conditions.now) {
+            count += block.len() as u64;
+            continue;
+        }
+        for row in (0..block.len()).map(|index| block.at(index)) {
+            count += u64::from(conditions.sees(part, row) && conditions.wants(part, row)?);
+        }
+    }
+    Ok(count)
+}
+
+/// What a page of key order covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Page<'a> {
+    pub interval: &'a Interval,
+    /// Only keys that start so.
+    pub key_prefix: &'a str,
+    /// The pair of encoded namespace and key after which the page starts.
+    pub after: Option<(&'a [u8], &'a str)>,
+    /// Rows at most.
+    pub limit: usize,
+}
+
+/// One row of a page; rows of several parts merge by (namespace, key), which no two of them share in one view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Keyed<'a> {
+    /// Encoded.
+    pub namespace: &'a [u8],
+    pub key: &'a str,
+    pub row: u32,
+}
+
+/// The rows of a page that satisfy the conditions, in key order, from a part in memory.
+pub(crate) fn page_of_memtable<'a>(
+    memtable: &'a Memtable,
+    page: &Page,
+    conditions: &Conditions,
+) -> Result<Vec<Keyed<'a>>> {
+    let mut found: Vec<Keyed<'a>> = Vec::new();
+    let mut after = page.after;
+    while found.len() < page.limit {
+        conditions.check_deadline()?;
+        let rows = memtable.rows_by_key(
+            page.interval,
+            page.key_prefix,
+            after,
+            conditions.read_lsn,
+            page.limit.min(BLOCK_ROWS),
+        );
+        let Some(&last) = rows.last() else { break };
+        let keyed = |row: u32| {
+            let record = &memtable.row(row).record;
+            Keyed { namespace: record.namespace.encoded(), key: &record.key, row }
+        };
+        for row in rows {
+            if found.len() < page.limit && conditions.sees(memtable, row) && conditions.wants(memtable, row)? {
+                found.push(keyed(row));
+            }
+        }
+        after = Some((keyed(last).namespace, keyed(last).key));
+    }
+    Ok(found)
+}
+
+/// The same from a segment.
+pub(crate) fn page_of_segment<'a>(
+    part: &SegmentView<'a>,
+    page: &Page,
+    conditions: &Conditions,
+) -> Result<Vec<Keyed<'a>>> {
+    let segment = part.segment();
+    let mut found = Vec::new();
+    for number in segment.namespaces_in(page.interval)? {
+        let namespace = segment.namespace(number)?;
+        if page.after.is_some_and(|(after, _)| namespace < after) {
+            continue;
+        }
+        conditions.check_deadline()?;
+        let rows = segment.namespace_rows(number)?;
+        let after = page.after.and_then(|(after, key)| (namespace == after).then_some(key));
+        let start = segment.seek_key(rows.clone(), after.map_or(page.key_prefix, |key| key.max(page.key_prefix)))?;
+        for row in start..rows.end {
+            if found.len() >= page.limit {
+                return Ok(found);
+            }
+            let key = segment.key(row)?;
+            if !key.starts_with(page.key_prefix) {
+                break;
+            }
+            part.ensure_rows(&Rows::Range(row..row + 1))?;
+            if after != Some(key) && conditions.sees(part, row) && conditions.wants(part, row)? {
+                found.push(Keyed { namespace, key, row });
+            }
+        }
+    }
+    Ok(found)
+}

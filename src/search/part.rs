@@ -1,0 +1,350 @@
+//! What a search and a listing ask of a part, so that both are written once for parts in memory and parts on disk.
+//!
+//! Invariants:
+//! * The methods that a loop calls per row cannot fail: `ensure_rows` has checked what they read before the loop.
+//! * A row's vectors have consecutive numbers; numbers rise with the rows.
+//! * Numbers read from a file are compared with its counts before the loop, too: no file makes an index go astray.
+
+use std::ops::Range;
+
+use crate::distance::Kernels;
+use crate::error::Result;
+use crate::memtable::Memtable;
+use crate::quant::CodeMeta;
+use crate::record::Lsn;
+use crate::segment::Segment;
+use crate::segment::blob::values::UnreadValue;
+use crate::segment::tombstones::Tombstones;
+use crate::segment::truth::layout::Section;
+
+/// The rows of one part that a read covers.
+#[derive(Clone, Debug)]
+pub(crate) enum Rows<'a> {
+    /// Consecutive ones: an interval of a segment.
+    Range(Range<u32>),
+    /// Single ones, in any order: those of a part in memory.
+    List(&'a [u32]),
+}
+
+impl<'a> Rows<'a> {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::List(rows) => rows.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Row number `index` of them; `index` is below [`len`](Self::len).
+    #[inline]
+    pub fn at(&self, index: usize) -> u32 {
+        match self {
+            Self::Range(range) => range.start + index as u32,
+            Self::List(rows) => rows[index],
+        }
+    }
+
+    /// The shortest range that covers them.
+    pub fn span(&self) -> Range<u32> {
+        match self {
+            Self::Range(range) => range.clone(),
+            Self::List(rows) => match (rows.iter().min(), rows.iter().max()) {
+                (Some(&first), Some(&last)) => first..last.saturating_add(1),
+                _ => 0..0,
+            },
+        }
+    }
+
+    /// Those from `start` to before `end`, which are at most [`len`](Self::len).
+    pub fn slice(&self, start: usize, end: usize) -> Rows<'a> {
+        match self {
+            Self::Range(range) => Rows::Range(range.start + start as u32..range.start + end as u32),
+            Self::List(rows) => Rows::List(&rows[start..end]),
+        }
+    }
+}
+
+/// Codes that lie one behind the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub codes: &'a [i8],
+    pub metas: &'a [CodeMeta],
+    /// Whether each row has exactly one of them.
+    pub one_each: bool,
+}
+
+/// One part of a shard: a segment with its tombstones, or rows in memory.
+pub(crate) trait PartColumns {
+    /// Checks what a loop over these rows reads of their LSNs and expiries.
+    fn ensure_rows(&self, rows: &Rows) -> Result<()>;
+
+    /// Checks what a loop over these rows reads of their times of writing.
+    fn ensure_times(&self, rows: &Rows) -> Result<()>;
+
+    /// Checks what a loop over these rows reads of the numbers and norms of their vectors.
+    fn ensure_vectors(&self, rows: &Rows) -> Result<()>;
+
+    /// Checks the codes of these rows, after `ensure_vectors`; whether they can be used.
+    fn ensure_codes(&self, rows: &Rows) -> bool;
+
+    /// Whether a view of `read_lsn` at time `now` certainly sees every one of these rows.
+    fn sees_all(&self, rows: &Rows, read_lsn: Lsn, now: i64) -> bool;
+
+    /// Whether a view of `read_lsn` at time `now` sees the row.
+    fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool;
+
+    /// LSN of the row.
+    fn lsn(&self, row: u32) -> Lsn;
+
+    /// When the row was written: microseconds since 1970 UTC.
+    fn updated_at(&self, row: u32) -> i64;
+
+    /// The JSON object, for a filter.
+    fn value(&self, row: u32) -> Result<UnreadValue<'_>>;
+
+    /// The numbers of the row's vectors.
+    fn row_vectors(&self, row: u32) -> Range<u32>;
+
+    /// The codes of these rows, if they lie one behind the other. Only if codes can be used.
+    fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>>;
+
+    /// The code of a vector, one stride long. Only if codes can be used.
+    fn code(&self, vector: u32) -> &[i8];
+
+    /// The meta of a vector's code. Only if codes can be used.
+    fn meta(&self, vector: u32) -> CodeMeta;
+
+    /// A vector as it was given.
+    fn vector(&self, vector: u32) -> Result<&[f32]>;
+
+    /// One over the norm of a vector.
+    fn inverse_norm(&self, vector: u32) -> f32;
+}
+
+/// A segment as one read sees it: its columns, looked up once.
+///
+/// The rows that its methods are given come from the segment's own intervals, so they are rows of the segment.
+pub(crate) struct SegmentView<'a> {
+    segment: &'a Segment,
+    tombstones: &'a Tombstones,
+    lsns: &'a [u64],
+    /// What they are counted from.
+    lsn_base: Lsn,
+    updated_at: &'a [i64],
+    expires_at: &'a [i64],
+    /// One more than rows.
+    first_vectors: &'a [u32],
+    inverse_norms: &'a [f32],
+    codes: &'a [i8],
+    metas: &'a [CodeMeta],
+    stride: usize,
+}
+
+impl<'a> SegmentView<'a> {
+    pub fn new(segment: &'a Segment, tombstones: &'a Tombstones) -> Self {
+        let codes = segment.codes(0..0);
+        Self {
+            segment,
+            tombstones,
+            lsns: segment.lsn_column(),
+            lsn_base: segment.lsn_base(),
+            updated_at: segment.updated_at_column(),
+            expires_at: segment.expires_at_column(),
+            first_vectors: segment.first_vector_column(),
+            inverse_norms: segment.inverse_norm_column(),
+            codes: codes.map_or(&[], |codes| codes.codes()),
+            metas: codes.map_or(&[], |codes| codes.metas()),
+            stride: codes.map_or(0, |codes| codes.stride()),
+        }
+    }
+
+    pub fn segment(&self) -> &'a Segment {
+        self.segment
+    }
+
+    /// The share of the segment's rows that did not die.
+    pub fn live_share(&self) -> f64 {
+        1.0 - (self.tombstones.dead_rows() as f64 / f64::from(self.segment.rows().max(1))).min(1.0)
+    }
+
+    /// Begins to fetch what the exact score of a row takes, of which `vector` is one.
+    #[inline]
+    pub fn prefetch_score(&self, row: u32, vector: u32) {
+        self.segment.prefetch_vector(vector);
+        Kernels::prefetch(self.inverse_norms.as_ptr().wrapping_add(vector as usize));
+        Kernels::prefetch(self.first_vectors.as_ptr().wrapping_add(row as usize));
+        Kernels::prefetch(self.lsns.as_ptr().wrapping_add(row as usize));
+    }
+
+    /// The first vectors of a run of rows, and the end of the last one's.
+    fn bounds_of_vectors(&self, rows: &Range<u32>) -> &'a [u32] {
+        &self.first_vectors[rows.start as usize..=rows.end as usize]
+    }
+}
+
+impl PartColumns for SegmentView<'_> {
+    fn ensure_rows(&self, rows: &Rows) -> Result<()> {
+        self.segment.ensure_rows(rows.span(), &[Section::Lsn, Section::ExpiresAt])
+    }
+
+    fn ensure_times(&self, rows: &Rows) -> Result<()> {
+        self.segment.ensure_rows(rows.span(), &[Section::UpdatedAt])
+    }
+
+    fn ensure_vectors(&self, rows: &Rows) -> Result<()> {
+        let span = rows.span();
+        self.segment.ensure_rows(span.start..span.end.saturating_add(1), &[Section::FirstVector])?;
+        // The checksum says that these are the bytes written, not that they make sense.
+        let bounds = self.bounds_of_vectors(&span);
+        let (first, end) = (bounds[0], bounds[bounds.len() - 1]);
+        if !bounds.is_sorted() || end > self.segment.vectors() {
+            return span.clone().try_for_each(|row| self.segment.row_vectors(row).map(drop));
+        }
+        self.segment.ensure_vectors(first..end, &[Section::InverseNorm])
+    }
+
+    fn ensure_codes(&self, rows: &Rows) -> bool {
+        let bounds = self.bounds_of_vectors(&rows.span());
+        self.segment.codes(bounds[0]..bounds[bounds.len() - 1]).is_some()
+    }
+
+    fn sees_all(&self, rows: &Rows, read_lsn: Lsn, now: i64) -> bool {
+        let (header, span) = (self.segment.header(), rows.span());
+        self.segment.newest_lsn() <= read_lsn
+            && now < header.earliest_expiry
+            && self.tombstones.none_touched_in(span.clone())
+            && self.tombstones.none_dead_in(span)
+    }
+
+    #[inline]
+    fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool {
+        let expires_at = self.tombstones.expires_at(row, self.expires_at[row as usize]);
+        self.lsn(row) <= read_lsn && !self.tombstones.is_deleted_at(row, read_lsn) && now < expires_at
+    }
+
+    #[inline]
+    fn lsn(&self, row: u32) -> Lsn {
+        // What a damaged file makes of the sum is seen by nobody.
+        self.lsns[row as usize].saturating_add(self.lsn_base)
+    }
+
+    #[inline]
+    fn updated_at(&self, row: u32) -> i64 {
+        self.updated_at[row as usize]
+    }
+
+    #[inline]
+    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
+        self.segment.unread_value(row)
+    }
+
+    #[inline]
+    fn row_vectors(&self, row: u32) -> Range<u32> {
+        self.first_vectors[row as usize]..self.first_vectors[row as usize + 1]
+    }
+
+    fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>> {
+        let Rows::Range(range) = rows else { return None };
+        let bounds = self.bounds_of_vectors(range);
+        let (first, end) = (bounds[0] as usize, bounds[bounds.len() - 1] as usize);
+        // All are looked at, none ends the loop: the compiler makes vectors of it.
+        let one_each = bounds.iter().zip(bounds[0]..).fold(true, |all, (&bound, expected)| all & (bound == expected));
+        let codes = &self.codes[first * self.stride..end * self.stride];
+        Some(Run { codes, metas: &self.metas[first..end], one_each })
+    }
+
+    #[inline]
+    fn code(&self, vector: u32) -> &[i8] {
+        &self.codes[vector as usize * self.stride..][..self.stride]
+    }
+
+    #[inline]
+    fn meta(&self, vector: u32) -> CodeMeta {
+        self.metas[vector as usize]
+    }
+
+    #[inline]
+    fn vector(&self, vector: u32) -> Result<&[f32]> {
+        self.segment.vector(vector)
+    }
+
+    #[inline]
+    fn inverse_norm(&self, vector: u32) -> f32 {
+        self.inverse_norms[vector as usize]
+    }
+}
+
+impl PartColumns for Memtable {
+    fn ensure_rows(&self, _: &Rows) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_times(&self, _: &Rows) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_vectors(&self, _: &Rows) -> Result<()> {
+        Ok(())
+    }
+
+    fn ensure_codes(&self, _: &Rows) -> bool {
+        true
+    }
+
+    fn sees_all(&self, _: &Rows, _: Lsn, _: i64) -> bool {
+        false
+    }
+
+    #[inline]
+    fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool {
+        let row = self.row(row);
+        row.is_visible(read_lsn) && now < row.expires_at()
+    }
+
+    #[inline]
+    fn lsn(&self, row: u32) -> Lsn {
+        self.row(row).lsn
+    }
+
+    #[inline]
+    fn updated_at(&self, row: u32) -> i64 {
+        self.row(row).updated_at
+    }
+
+    #[inline]
+    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
+        Ok(UnreadValue::Small(self.row(row).record.value.as_bytes()))
+    }
+
+    #[inline]
+    fn row_vectors(&self, row: u32) -> Range<u32> {
+        self.row(row).vectors()
+    }
+
+    fn run_of_codes(&self, _: &Rows) -> Option<Run<'_>> {
+        None
+    }
+
+    #[inline]
+    fn code(&self, vector: u32) -> &[i8] {
+        Memtable::code(self, vector)
+    }
+
+    #[inline]
+    fn meta(&self, vector: u32) -> CodeMeta {
+        *Memtable::meta(self, vector)
+    }
+
+    #[inline]
+    fn vector(&self, vector: u32) -> Result<&[f32]> {
+        Ok(Memtable::vector(self, vector))
+    }
+
+    #[inline]
+    fn inverse_norm(&self, vector: u32) -> f32 {
+        Memtable::inverse_norm(self, vector)
+    }
+}

@@ -1,0 +1,208 @@
+//! Which way to search one part, a pure decision from counts and costs so that a table can test it, and what came of it.
+//!
+//! Both ways give the same rows; they differ in what they look at first:
+//! * **score first**: score all codes, re-rank the promising rows, ask the filter only about rows that would enter the result.
+//!   A row that the filter refuses costs a re-rank and an evaluation, and `limit / pass rate` rows have to be tried.
+//! * **filter first**: evaluate the filter on every live row, score those that pass.
+//!
+//! Invariant: without a filter the plan is always score first, and nothing is sampled.
+
+/// The order of the two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    ScoreFirst,
+    FilterFirst,
+}
+
+/// What single steps cost, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Costs {
+    /// One code of a flat search.
+    pub flat_ns: f64,
+    /// One vector in full precision, found in memory out of order.
+    pub rerank_ns: f64,
+    /// One evaluation of the filter.
+    pub filter_ns: f64,
+    /// One node that a graph search computes the distance of.
+    pub visit_ns: f64,
+}
+
+impl Costs {
+    /// The costs for vectors of `dims`: measured with AVX-512 and 384 dimensions, where codes and vectors scale and filters do not.
+    pub fn of_dims(dims: usize) -> Self {
+        let dims = dims as f64;
+        Self {
+            flat_ns: 3.0 + dims * 0.02,
+            rerank_ns: 30.0 + dims * 0.15,
+            filter_ns: 150.0,
+            visit_ns: 20.0 + dims * 0.07,
+        }
+    }
+}
+
+/// What is known of a part before the search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Facts {
+    /// Rows in the interval.
+    pub rows: usize,
+    /// Results asked for.
+    pub limit: usize,
+    pub has_filter: bool,
+    /// Visible rows of the sample, and how many of them passed the filter.
+    pub sample: Option<(usize, usize)>,
+    /// Rows that the sample looked at, visible or not.
+    pub sampled: usize,
+}
+
+/// The decision and its estimates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub path: Path,
+    /// Rows that live.
+    pub live: f64,
+    /// The share of live rows that pass the filter; `None` where nothing was sampled.
+    pub pass_rate: Option<f64>,
+    pub score_first_ns: f64,
+    pub filter_first_ns: f64,
+}
+
+/// What a search did in one part, which `explain` sets beside the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartReport {
+    pub plan: Plan,
+    /// Rows of the interval.
+    pub rows: usize,
+    /// Vectors whose codes (or, without codes, whose numbers) were scored.
+    pub scanned: usize,
+    /// Rows whose bound reached the threshold when their block was scanned.
+    pub candidates: usize,
+    /// Rows scored in full precision.
+    pub reranked: usize,
+    /// Rows that the filter refused.
+    pub filtered: usize,
+    /// Rows that entered the result, if only for a while.
+    pub kept: usize,
+    /// Graph searches of graphs.
+    pub graph_searches: usize,
+    /// Nodes that graph searches computed a distance to.
+    pub visited: usize,
+}
+
+impl PartReport {
+    /// Nothing done yet to that many rows.
+    pub fn new(plan: Plan, rows: usize) -> Self {
+        let (scanned, candidates, reranked, filtered) = (0, 0, 0, 0);
+        Self { plan, rows, scanned, candidates, reranked, filtered, kept: 0, graph_searches: 0, visited: 0 }
+    }
+
+    /// Adds what another piece of the same part did.
+    pub fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.scanned += other.scanned;
+        self.candidates += other.candidates;
+        self.reranked += other.reranked;
+        self.filtered += other.filtered;
+        self.kept += other.kept;
+        self.graph_searches += other.graph_searches;
+        self.visited += other.visited;
+    }
+}
+
+/// Rows of an interval that are worth a sample, for each sampled row: below, the wrong choice costs less than the sample.
+const ROWS_PER_SAMPLE: usize = 16;
+/// Pass rate where nothing was sampled.
+const GUESSED_PASS_RATE: f64 = 0.5;
+/// Rows that are re-ranked for each that enters the result, because bounds are not scores.
+const RERANKS_PER_ENTRY: f64 = 2.0;
+
+/// How many rows to sample, given how many there are and the most that tuning allows.
+pub(crate) fn sample_rows(rows: usize, has_filter: bool, sample_max: usize) -> usize {
+    if has_filter && rows / ROWS_PER_SAMPLE >= sample_max { sample_max } else { 0 }
+}
+
+/// Decides.
+pub(crate) fn plan(facts: &Facts, costs: &Costs) -> Plan {
+    let rows = facts.rows as f64;
+    if !facts.has_filter {
+        let cost = rows * costs.flat_ns + rows.min(facts.limit as f64) * costs.rerank_ns;
+        let (score_first_ns, filter_first_ns) = (cost, cost);
+        return Plan { path: Path::ScoreFirst, live: rows, pass_rate: None, score_first_ns, filter_first_ns };
+    }
+    let (live, pass_rate) = match facts.sample {
+        // One more row that passes and one that does not: a sample proves neither 0 nor 1.
+        Some((seen, passed)) => {
+            (rows * seen as f64 / facts.sampled.max(1) as f64, Some((passed as f64 + 1.0) / (seen as f64 + 2.0)))
+        }
+        None => (rows, None),
+    };
+    let passing = live * pass_rate.unwrap_or(GUESSED_PASS_RATE);
+    let wanted = facts.limit as f64;
+    // Among all live rows, those that pass are thinned out: that many more must be tried for each result.
+    let tried = entries(wanted / pass_rate.unwrap_or(GUESSED_PASS_RATE), live);
+    let score_first_ns = live * costs.flat_ns + tried * costs.filter_ns + reranks(tried, live) * costs.rerank_ns;
+    let kept = entries(wanted, passing);
+    let filter_first_ns = live * costs.filter_ns + passing * costs.flat_ns + reranks(kept, passing) * costs.rerank_ns;
+    let path = if filter_first_ns < score_first_ns { Path::FilterFirst } else { Path::ScoreFirst };
+    Plan { path, live, pass_rate, score_first_ns, filter_first_ns }
+}
+
+/// How many of `rows`, which come in random order, enter a list of the best `wanted` when they come.
+fn entries(wanted: f64, rows: f64) -> f64 {
+    let wanted = wanted.min(rows);
+    if wanted > 0.0 { (wanted * (1.0 + (rows / wanted).ln())).min(rows) } else { 0.0 }
+}
+
+/// How many of `rows` are scored in full precision for that many entries.
+fn reranks(entries: f64, rows: f64) -> f64 {
+    (entries * RERANKS_PER_ENTRY).min(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cheaper_way_is_taken() {
+        use Path::{FilterFirst, ScoreFirst};
+        let costs = Costs::of_dims(384);
+        // rows, limit, has filter, (seen, passed) of 256 sampled, expected
+        let table = [
+            (0, 10, true, None, ScoreFirst),
+            (5, 10, false, None, ScoreFirst),
+            (1_000_000, 10, false, None, ScoreFirst),
+            (1_000, 10, true, None, ScoreFirst),
+            (1_000, 1_000, true, None, FilterFirst),
+            (1_000, usize::MAX, false, None, ScoreFirst),
+            (10_000, 10, true, Some((256, 256)), ScoreFirst),
+            (10_000, 10, true, Some((256, 26)), ScoreFirst),
+            (10_000, 10, true, Some((256, 0)), FilterFirst),
+            (1_000_000, 10, true, Some((256, 0)), ScoreFirst),
+            (1_000_000, 10_000, true, Some((256, 2)), FilterFirst),
+            (10_000, 10, true, Some((0, 0)), ScoreFirst),
+            (10_000, 0, true, Some((256, 1)), ScoreFirst),
+        ];
+        for (rows, limit, has_filter, sample, expected) in table {
+            let plan = plan(&Facts { rows, limit, has_filter, sample, sampled: 256 }, &costs);
+            assert_eq!(plan.path, expected, "{rows} {limit} {sample:?}: {plan:?}");
+            assert!(plan.score_first_ns >= 0.0 && plan.filter_first_ns >= 0.0, "{plan:?}");
+            assert!(
+                plan.live <= rows as f64 && plan.pass_rate.is_none_or(|rate| (0.0..=1.0).contains(&rate)),
+                "{plan:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn estimates_follow_the_sample() {
+        let facts = Facts { rows: 10_000, limit: 10, has_filter: true, sample: Some((128, 64)), sampled: 256 };
+        let plan = plan(&facts, &Costs::of_dims(384));
+        assert_eq!((plan.live, plan.pass_rate), (5_000.0, Some(0.5)));
+    }
+
+    #[test]
+    fn only_large_intervals_with_a_filter_are_sampled() {
+        assert_eq!(sample_rows(1_000_000, false, 256), 0);
+        assert_eq!(sample_rows(4_095, true, 256), 0);
+        assert_eq!(sample_rows(4_096, true, 256), 256);
+    }
+}

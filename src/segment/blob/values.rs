@@ -1,0 +1,220 @@
+//! The values of a segment: small ones in its truth file, large ones in blob files, which one list of the truth file
+//! names.
+//!
+//! Invariants:
+//! * A small value is read in place; one in a blob file touches that file only, and only when it is asked for.
+//! * A blob file that is damaged or missing fails the values that lie in it, a damaged list those that lie in any. A list is damaged
+//!   too if it names a file twice, or other files than the manifest does.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::filter::Prepared;
+use crate::segment::blob::file::{Blob, BlobFile, ValuePlace};
+use crate::segment::blocks::CheckedMap;
+use crate::segment::truth::layout::{Section, StoreIdentity, blob_name};
+use crate::segment::truth::reader::Truth;
+use crate::storage::Storage;
+
+/// The blob files of a segment.
+pub(crate) struct Blobs {
+    /// By their number less 1, or why nobody knows them.
+    files: Result<Box<[Arc<Blob>]>>,
+    /// The rows whose values lie in one, in order.
+    rows: OnceLock<Box<[u32]>>,
+}
+
+/// A value that a filter is to be asked about.
+pub(crate) enum UnreadValue<'a> {
+    /// Its bytes.
+    Small(&'a [u8]),
+    /// Where it lies in a blob file.
+    Large(&'a Blob, ValuePlace),
+}
+
+impl UnreadValue<'_> {
+    /// Whether to read it takes long enough for a look at the clock.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        matches!(self, Self::Large(..))
+    }
+
+    /// Whether the filter wants it.
+    #[inline]
+    pub fn matches(&self, filter: &Prepared) -> Result<bool> {
+        match self {
+            Self::Small(bytes) => Ok(filter.matches(bytes)),
+            Self::Large(blob, place) => blob.matches(place, filter),
+        }
+    }
+}
+
+/// What an open knows of a segment's blob files beforehand.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct KnownBlobs<'a> {
+    /// Those that the manifest names, in its order, where there is a manifest.
+    pub named: Option<&'a [BlobFile]>,
+    /// Open already: they are neither opened nor checked again.
+    pub opened: &'a [Arc<Blob>],
+}
+
+impl KnownBlobs<'_> {
+    /// The list that `truth` has, if it can be true.
+    fn listed<'t>(&self, truth: &'t CheckedMap, list: Range<usize>) -> Result<&'t [BlobFile]> {
+        truth.ensure(list.clone())?;
+        let listed: &[BlobFile] = bytemuck::cast_slice(&truth.bytes()[list.clone()]);
+        if self.named.is_some_and(|named| named != listed) {
+            let what = "it names other blob files than the manifest does; restore both from one backup";
+            return Err(truth.damaged(list.start, what));
+        }
+        let mut seen = HashSet::new();
+        match listed.iter().find(|file| !seen.insert(file.file_id)) {
+            Some(twice) => Err(truth.damaged(list.start, format!("it names {} twice", blob_name(twice.file_id)))),
+            None => Ok(listed),
+        }
+    }
+}
+
+impl Blobs {
+    /// Opens the files that the section `list` of `truth` names.
+    pub fn open(
+        storage: &dyn Storage,
+        keys: &StoreIdentity,
+        (truth, list): (&CheckedMap, Range<usize>),
+        known: &KnownBlobs<'_>,
+    ) -> Result<Self> {
+        let open = |&file: &BlobFile| match known.opened.iter().find(|blob| blob.file == file) {
+            Some(blob) => Ok(Arc::clone(blob)),
+            None => Blob::open(storage, keys, file).map(Arc::new),
+        };
+        let files = match known.listed(truth, list) {
+            Ok(listed) => Ok(listed.iter().map(open).collect::<Result<_>>()?),
+            Err(error) => Err(error),
+        };
+        Ok(Self { files, rows: OnceLock::new() })
+    }
+
+    /// The row's value, byte for byte as given.
+    pub fn value<'a>(&'a self, truth: &'a Truth, row: u32) -> Result<Cow<'a, str>> {
+        let place = truth.value_place(row)?;
+        if place.is_inline() {
+            return truth.text_value(&place).map(Cow::Borrowed);
+        }
+        let text = match self.large_value(truth, row, &place)? {
+            Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+        };
+        text.map_or_else(|| Err(self.blob_of(truth, row, &place)?.damaged(&place, "text is not UTF-8")), Ok)
+    }
+
+    /// The row's value for a filter, which reads no more of it than it needs.
+    #[inline]
+    pub fn unread_value<'a>(&'a self, truth: &'a Truth, row: u32) -> Result<UnreadValue<'a>> {
+        let place = truth.value_place(row)?;
+        if !place.is_inline() {
+            return self.blob_of(truth, row, &place).map(|blob| UnreadValue::Large(blob, place));
+        }
+        truth.inline_value(&place).map(UnreadValue::Small)
+    }
+
+    #[cold]
+    fn large_value(&self, truth: &Truth, row: u32, place: &ValuePlace) -> Result<Cow<'_, [u8]>> {
+        self.blob_of(truth, row, place)?.value(place)
+    }
+
+    /// The blob file that the value at `place` lies in.
+    pub fn blob_of(&self, truth: &Truth, row: u32, place: &ValuePlace) -> Result<&Blob> {
+        let unknown = || {
+            let at = truth.header.section(Section::ValueSource).start + 4 * row as usize;
+            truth.file.damaged(at, "the value is stored in a form or a file that this version does not know")
+        };
+        let number = (place.file as usize).checked_sub(1).ok_or_else(unknown)?;
+        self.files()?.get(number).map(|blob| &**blob).ok_or_else(unknown)
+    }
+
+    /// The blob files; number 1 comes first.
+    pub fn files(&self) -> Result<&[Arc<Blob>]> {
+        self.files.as_deref().map_err(Error::duplicate)
+    }
+
+    /// The rows whose values lie in blob files. The first call reads a column.
+    fn rows(&self, truth: &Truth) -> Result<&[u32]> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        truth.ensure_rows(0..truth.rows(), &[Section::ValueSource])?;
+        let sources = truth.column::<u32>(Section::ValueSource);
+        let rows = (0..truth.rows()).filter(|&row| sources[row as usize] >> 8 != 0).collect();
+        Ok(self.rows.get_or_init(|| rows))
+    }
+
+    /// Bytes in each blob file of the values of rows that live; nothing where no such row has one, so that damage of what nobody
+    /// needs does no harm.
+    pub fn live_bytes(&self, truth: &Truth, lives: impl Fn(u32) -> bool) -> Result<Vec<u64>> {
+        if !(0..truth.rows()).any(&lives) {
+            return Ok(Vec::new());
+        }
+        let mut rows = self.rows(truth)?.iter().copied().filter(|&row| lives(row)).peekable();
+        if rows.peek().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut live = vec![0_u64; self.files()?.len()];
+        for row in rows {
+            let place = truth.value_place(row)?;
+            if let Some(bytes) = live.get_mut(place.file as usize - 1) {
+                *bytes = bytes.saturating_add(u64::from(place.length));
+            }
+        }
+        Ok(live)
+    }
+
+    /// Whether the values of rows that live can be read from blob file `number`; the file is marked if one is damaged.
+    pub fn can_read(&self, truth: &Truth, number: u32, lives: impl Fn(u32) -> Result<bool>) -> Result<bool> {
+        for &row in self.rows(truth)? {
+            let place = truth.value_place(row)?;
+            if place.file != number || !lives(row)? {
+                continue;
+            }
+            let blob = self.blob_of(truth, row, &place)?;
+            match blob.stored(&place) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    blob.set_unreadable(true);
+                    return Ok(false);
+                }
+                other => drop(other?),
+            }
+        }
+        if let Some(blob) = self.files()?.get(number as usize - 1) {
+            blob.set_unreadable(false);
+        }
+        Ok(true)
+    }
+
+    /// Why blob files of the segment cannot be read, as far as is known.
+    pub fn problems(&self) -> Vec<String> {
+        match self.files() {
+            Ok(blobs) => blobs.iter().filter_map(|blob| blob.problem()).collect(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
+    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each value
+    /// that is none.
+    pub fn verify(&self, truth: &Truth) -> Vec<Error> {
+        let blobs = match self.files() {
+            Ok(blobs) => blobs,
+            Err(error) => return vec![error],
+        };
+        let mut problems: Vec<Error> = blobs.iter().flat_map(|blob| blob.check_all()).collect();
+        if problems.is_empty() && !blobs.is_empty() {
+            match self.rows(truth) {
+                Ok(rows) => problems.extend(rows.iter().filter_map(|&row| self.value(truth, row).err())),
+                Err(error) => problems.push(error),
+            }
+        }
+        problems
+    }
+}

@@ -1,0 +1,336 @@
+//! A graph over some rows of a segment: a derived file, mapped, whose every number is compared with its bounds before it is searched.
+//!
+//! Invariants:
+//! * A graph file names the truth file, by id and by header CRC, and the encoding of the codes that it was built from. Codes
+//!   are a function of the vectors, so codes that were rebuilt keep a graph valid.
+//! * [`SegmentGraph::searchable`] gives a graph only after [`SegmentGraph::verify`] has found everything as it should be: both
+//!   files' checksums, every number of the graph, and which vectors its rows have. Until then, and if it has not, the rows are
+//!   scanned.
+//!
+//! # Format
+//!
+//! `seg-{file id, 16 hex digits}.graph` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of the
+//! header) with magic `VECMEMGR` and format version 1. Little endian.
+//!
+//! ```text
+//! OFFSET  SIZE   MEANING
+//! 64      2      kind of derived file: 2, graph
+//! 66      2      encoding of the codes: 1 (`derived.rs`)
+//! 68      2      origin: 1 automatic, 2 earned, 3 requested
+//! 70      2      scope: 1 namespace, 2 prefix, 3 store
+//! 72      4      bytes of the first row's encoded namespace that make the scope: all for a namespace, 0 for the store
+//! 76      4      first row
+//! 80      4      end of the rows
+//! 84      4      first vector: node 0
+//! 88      4      n, number of nodes, which are the vectors of the rows
+//! 92      4      header CRC of the truth file
+//! 96      8      file id of the truth file
+//! 104     8      cost of the build: nanoseconds of one core
+//! 112     4 x 3  m, m0, ef_construction
+//! 124     4      alpha, f32
+//! 128     8      seed
+//! 136     8      l, number of links
+//! 144     8      u, numbers in the upper levels
+//! 152     4 x 5  ef for 10 results at recall 0.90, 0.95, 0.98, 0.99, 0.995
+//! 172     4 x 5  the same for 100 results
+//! 4096    l x 4  links (`graph/mod.rs` says what they are)
+//! then    u x 4  upper levels, at the next multiple of 64
+//! ```
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::codec::{Decoded, Reader, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::calibration::Calibration;
+use crate::graph::{Built, Graph, Parameters};
+use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
+use crate::segment::derived::codes::{CODES_ENCODING, Codes, DerivedFile, TruthId};
+use crate::segment::derived::graph_scope::{GraphScope, Origin, Wanted};
+use crate::segment::truth::layout::{Section, StoreIdentity, graph_name};
+use crate::segment::truth::reader::Truth;
+use crate::storage::Storage;
+use crate::sync::{AtomicU64, Ordering};
+
+const MAGIC: &[u8; 8] = b"VECMEMGR";
+const VERSION: u32 = 1;
+
+/// What the header says that the file is.
+const KIND_GRAPH: u16 = 2;
+/// What a manifest says of a graph file's form: another one makes it outdated.
+pub(crate) const GRAPH_FORM: u16 = 1;
+
+pub(crate) fn identity(store_id: u64, file_id: u64) -> Identity {
+    Identity { magic: *MAGIC, version: VERSION, store_id, file_id }
+}
+
+/// What the header says of a graph.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Description {
+    pub rows: Range<u32>,
+    pub vectors: Range<u32>,
+    pub origin: Origin,
+    pub scope: GraphScope,
+    pub parameters: Parameters,
+    /// Nanoseconds of one core.
+    pub build_ns: u64,
+    pub calibration: Calibration,
+}
+
+impl Description {
+    /// The terms on which the graph was built.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { rows: self.rows.clone(), scope: self.scope, origin: self.origin }
+    }
+
+    fn encode(&self, truth: TruthId, built: &Built) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u16(KIND_GRAPH);
+        out.u16(CODES_ENCODING);
+        self.wanted().encode(&mut out);
+        out.u32(self.vectors.start);
+        out.u32(self.vectors.len() as u32);
+        out.u32(truth.header_crc);
+        out.u64(truth.file_id);
+        out.u64(self.build_ns);
+        let Parameters { m, m0, ef_construction, alpha, seed } = self.parameters;
+        [m, m0, ef_construction, alpha.to_bits()].into_iter().for_each(|number| out.u32(number));
+        out.u64(seed);
+        out.u64(built.links.len() as u64);
+        out.u64(built.upper.len() as u64);
+        self.calibration.ef.iter().flatten().for_each(|&ef| out.u32(ef));
+        out.into_vec()
+    }
+}
+
+/// A header as it was read: of which truth file, and how many links and numbers of upper levels there are.
+struct Fields {
+    truth: TruthId,
+    description: Description,
+    links: u64,
+    upper: u64,
+}
+
+fn decode(fields: &[u8]) -> Decoded<Fields> {
+    let mut reader = Reader::new(fields);
+    if (reader.u16()?, reader.u16()?) != (KIND_GRAPH, CODES_ENCODING) {
+        return Err(reader.malformed("the graph was built from codes in another encoding"));
+    }
+    let Wanted { rows, scope, origin } = Wanted::decode(&mut reader)?;
+    let (first, nodes) = (reader.u32()?, reader.u32()?);
+    let Some(end) = first.checked_add(nodes).filter(|_| nodes > 0) else {
+        return Err(reader.malformed("the vectors are none"));
+    };
+    let header_crc = reader.u32()?;
+    let truth = TruthId { file_id: reader.u64()?, header_crc };
+    let build_ns = reader.u64()?;
+    let (m, m0, ef_construction) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    let alpha = f32::from_bits(reader.u32()?);
+    let parameters = Parameters { m, m0, ef_construction, alpha, seed: reader.u64()? };
+    let (links, upper) = (reader.u64()?, reader.u64()?);
+    let mut calibration = Calibration { ef: [[0; 5]; 2] };
+    for ef in calibration.ef.iter_mut().flatten() {
+        *ef = reader.u32()?;
+    }
+    let description = Description { rows, vectors: first..end, origin, scope, parameters, build_ns, calibration };
+    Ok(Fields { truth, description, links, upper })
+}
+
+/// Writes a graph of the segment `truth` stands for, and syncs the file; the caller syncs the directory.
+pub(crate) fn write(
+    storage: &dyn Storage,
+    keys: &StoreIdentity,
+    file_id: u64,
+    truth: TruthId,
+    description: &Description,
+    built: &Built,
+) -> Result<DerivedFile> {
+    let mut file = BlockWriter::create(storage, &graph_name(file_id), identity(keys.store_id, file_id))?;
+    let mut at = HEADER_BYTES as u64;
+    for numbers in [&built.links, &built.upper] {
+        file.write_at(at, bytemuck::cast_slice(numbers))?;
+        let end = at + 4 * numbers.len() as u64;
+        at = end.next_multiple_of(ALIGNMENT as u64);
+        file.write_at(end, &[0; ALIGNMENT][..(at - end) as usize])?;
+    }
+    let finished = file.finish(at, &description.encode(truth, built))?;
+    Ok(DerivedFile { file_id, length: finished.length })
+}
+
+/// A graph of a segment, mapped.
+pub(crate) struct SegmentGraph {
+    file: CheckedMap,
+    file_id: u64,
+    description: Description,
+    links: Range<usize>,
+    upper: Range<usize>,
+    /// What verification found; `Some(None)` if all is well.
+    verified: OnceLock<Option<Error>>,
+    /// What graph searches saved over flat searches, in nanoseconds.
+    saved_ns: Counter,
+}
+
+/// A number that every graph search adds to, in a cache line of its own: what lies beside it is read by all.
+#[derive(Default)]
+#[repr(align(64))]
+struct Counter(AtomicU64);
+
+impl SegmentGraph {
+    /// Opens a graph of `segment`: reads the header and the table of checksums, nothing of the body.
+    pub fn open(storage: &dyn Storage, keys: &StoreIdentity, file_id: u64, truth_file: &Truth) -> Result<Self> {
+        let file = CheckedMap::open_hot(storage, graph_name(file_id), identity(keys.store_id, file_id))?;
+        let corrupt = |what: &str| Error::corrupt(file.name(), 64, what);
+        let Fields { truth, description, links, upper } =
+            decode(file.fields()).map_err(|error| error.in_file(file.name(), 64))?;
+        let counts = &truth_file.header().counts;
+        if truth != truth_file.truth_id()
+            || description.rows.end > counts.rows
+            || description.vectors.end > counts.vectors
+        {
+            return Err(corrupt("the graph was built from another file"));
+        }
+        let section = |start: usize, numbers: u64| {
+            let end = usize::try_from(numbers).ok()?.checked_mul(4)?.checked_add(start)?;
+            (end <= file.body_end()).then_some(start..end)
+        };
+        let links = section(HEADER_BYTES, links);
+        let upper = links.as_ref().and_then(|links| section(links.end.next_multiple_of(ALIGNMENT), upper));
+        let (Some(links), Some(upper)) = (links, upper) else {
+            return Err(corrupt("the arrays of the graph reach beyond the end of the file"));
+        };
+        let (verified, saved_ns) = (OnceLock::new(), Counter::default());
+        Ok(Self { file, file_id, description, links, upper, verified, saved_ns })
+    }
+
+    pub fn file_id(&self) -> u64 {
+        self.file_id
+    }
+
+    /// What the header says.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The rows of the segment that the graph covers.
+    #[inline]
+    pub fn rows(&self) -> Range<u32> {
+        self.description.rows.clone()
+    }
+
+    /// Their vectors; node i is vector `start + i`.
+    #[inline]
+    pub fn vectors(&self) -> Range<u32> {
+        self.description.vectors.clone()
+    }
+
+    pub fn origin(&self) -> Origin {
+        self.description.origin
+    }
+
+    pub fn calibration(&self) -> &Calibration {
+        &self.description.calibration
+    }
+
+    /// What the build cost: nanoseconds of one core.
+    pub fn build_ns(&self) -> u64 {
+        self.description.build_ns
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.file.bytes().len() as u64
+    }
+
+    /// Checks the file, the codes it graph searches, which vectors its rows have, and every number in it, once; later calls return
+    /// what the first one found. `segment` is the one it was opened for, whatever its derived files are by now.
+    pub fn verify(&self, truth: &Truth, codes: Option<&Codes>) -> Result<()> {
+        match self.verified.get_or_init(|| self.examine(truth, codes).err()) {
+            None => Ok(()),
+            Some(error) => Err(error.duplicate()),
+        }
+    }
+
+    /// Whether [`SegmentGraph::verify`] has been called.
+    pub fn is_verified(&self) -> bool {
+        self.verified.get().is_some()
+    }
+
+    fn examine(&self, truth: &Truth, codes: Option<&Codes>) -> Result<()> {
+        self.file.ensure(HEADER_BYTES..self.file.body_end())?;
+        if codes.is_none() {
+            let what = format!("{} cannot be searched: its segment has no whole codes", self.file.name());
+            return Err(Error::new(ErrorKind::Damaged, what));
+        }
+        self.examine_rows(truth)?;
+        let Description { vectors, parameters, .. } = &self.description;
+        let (links, upper) = (self.numbers(&self.links), self.numbers(&self.upper));
+        Graph::check(vectors.len() as u32, parameters, links, upper)
+            .map(drop)
+            .map_err(|what| self.file.damaged(HEADER_BYTES, what))
+    }
+
+    /// That the rows have exactly these vectors, one behind the other, and each vector names its row.
+    fn examine_rows(&self, truth: &Truth) -> Result<()> {
+        let Description { rows, vectors, .. } = &self.description;
+        truth.ensure_rows(rows.start..rows.end + 1, &[Section::FirstVector])?;
+        truth.ensure_vectors(vectors.clone(), &[Section::VectorRow, Section::InverseNorm])?;
+        let named = truth.vector_row_column();
+        let mut next = vectors.start;
+        for row in rows.clone() {
+            let own = truth.row_vectors(row)?;
+            let all_named = named[own.start as usize..own.end as usize].iter().all(|&name| name == row);
+            if own.start != next || !all_named {
+                return Err(self.file.damaged(76, format!("row {row} has other vectors than the graph's nodes")));
+            }
+            next = own.end;
+        }
+        if next == vectors.end {
+            Ok(())
+        } else {
+            Err(self.file.damaged(88, "the rows have other vectors than the nodes"))
+        }
+    }
+
+    /// The graph, if [`SegmentGraph::verify`] has succeeded. Never blocks, never verifies.
+    #[inline]
+    pub fn searchable(&self) -> Option<Graph<'_>> {
+        let Some(None) = self.verified.get() else { return None };
+        let Description { vectors, parameters, .. } = &self.description;
+        let (links, upper) = (self.numbers(&self.links), self.numbers(&self.upper));
+        // SAFETY: `verified` says that `Graph::check` has succeeded for these arguments; the map never changes.
+        unsafe { Graph::checked_before(vectors.len() as u32, parameters, links, upper) }.ok()
+    }
+
+    fn numbers(&self, section: &Range<usize>) -> &[u32] {
+        bytemuck::cast_slice(&self.file.bytes()[section.clone()])
+    }
+
+    /// A copy of the arrays, as they are stored.
+    pub fn built(&self) -> Built {
+        Built { links: self.numbers(&self.links).to_vec(), upper: self.numbers(&self.upper).to_vec() }
+    }
+
+    /// Adds what graph searches saved over flat searches.
+    pub fn add_saved(&self, ns: u64) {
+        self.saved_ns.0.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// What graph searches saved over flat searches since the file was opened or built, in nanoseconds.
+    pub fn saved_ns(&self) -> u64 {
+        self.saved_ns.0.load(Ordering::Relaxed)
+    }
+
+    /// Why the graph is not searched, if verification has found a reason.
+    pub fn problem(&self) -> Option<String> {
+        self.verified.get()?.as_ref().map(ToString::to_string)
+    }
+
+    /// Every block that fails its checksum, or else what verification finds.
+    pub fn check_all(&self, truth: &Truth, codes: Option<&Codes>) -> Vec<Error> {
+        let mut problems = self.file.check_all();
+        if problems.is_empty() {
+            problems.extend(self.examine(truth, codes).err());
+        }
+        problems
+    }
+}

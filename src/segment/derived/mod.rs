@@ -1,0 +1,165 @@
+//! The derived files of an open segment: codes and graphs, and why some of them are not used.
+//!
+//! Invariants:
+//! * What is missing, damaged, or made from another file is left out here and named in `problems`; it never fails an open.
+//! * Graphs lie in order of their rows. A segment whose codes are exchanged keeps its graphs: the new codes are checked
+//!   whole before, so a graph that was verified stays walkable.
+
+pub(crate) mod codes;
+pub(crate) mod graph;
+pub(crate) mod graph_scope;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::segment::derived::codes::{Codes, DerivedFile};
+use crate::segment::derived::graph::SegmentGraph;
+use crate::segment::truth::layout::{StoreIdentity, graph_name};
+use crate::segment::truth::reader::Truth;
+use crate::storage::Storage;
+
+/// The derived files of a segment. Clones share the maps.
+#[derive(Clone, Default)]
+pub(crate) struct Derived {
+    codes: Option<Arc<Codes>>,
+    /// Why the codes, or some of them, are not used.
+    codes_problem: OnceLock<String>,
+    graphs: Vec<Arc<SegmentGraph>>,
+    unopened: Vec<Unopened>,
+}
+
+/// A graph file that did not open.
+#[derive(Clone, Debug)]
+pub(crate) struct Unopened {
+    pub file_id: u64,
+    pub why: String,
+    /// It is missing or damaged. Otherwise it is of a newer version, or the system would not read it: it may well be whole.
+    pub is_damaged: bool,
+}
+
+impl Unopened {
+    fn new(file_id: u64, error: &Error) -> Self {
+        let why = format!("{} is not used: {error}", graph_name(file_id));
+        Self { file_id, why, is_damaged: error.kind() != ErrorKind::NewerFormat && !error.is_unread() }
+    }
+}
+
+impl Derived {
+    /// The same files with other codes.
+    fn with_codes(&self, codes: Codes) -> Self {
+        Self { codes: Some(Arc::new(codes)), codes_problem: OnceLock::new(), ..self.clone() }
+    }
+
+    /// The same files with other graphs.
+    pub fn with_graphs(&self, mut graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<Unopened>) -> Self {
+        graphs.sort_by_key(|graph| (graph.rows().start, graph.rows().end, graph.file_id()));
+        Self { graphs, unopened, ..self.clone() }
+    }
+
+    fn set_codes_problem(&self, error: &Error) {
+        let _ = self.codes_problem.set(error.to_string());
+    }
+
+    /// The codes in the file `codes`, if any, and no graphs.
+    pub fn open_codes(storage: &dyn Storage, keys: &StoreIdentity, truth: &Truth, codes: Option<DerivedFile>) -> Self {
+        let mut derived = Self::default();
+        if truth.vectors() > 0 && truth.dims() > 0 {
+            let missing = Error::invalid("no codes were built");
+            match codes.ok_or(missing).and_then(|codes| map_codes(storage, keys, truth, codes)) {
+                Ok(codes) => derived.codes = Some(Arc::new(codes)),
+                Err(error) => derived.set_codes_problem(&error),
+            }
+        }
+        derived
+    }
+
+    /// The same files with rebuilt codes, which are checked whole. Maps are shared.
+    pub fn with_new_codes(
+        &self,
+        storage: &dyn Storage,
+        keys: &StoreIdentity,
+        truth: &Truth,
+        codes: DerivedFile,
+    ) -> Result<Self> {
+        let codes = map_codes(storage, keys, truth, codes)?;
+        codes.ensure(0..truth.vectors())?;
+        let derived = self.with_codes(codes);
+        // Those that were or would be found unfit for want of codes are verified again.
+        let (mut graphs, mut unopened) = (Vec::new(), derived.unopened.clone());
+        for graph in &derived.graphs {
+            if graph.searchable().is_some() {
+                graphs.push(Arc::clone(graph));
+                continue;
+            }
+            match SegmentGraph::open(storage, keys, graph.file_id(), truth) {
+                Ok(graph) => graphs.push(Arc::new(graph)),
+                Err(error) => unopened.push(Unopened::new(graph.file_id(), &error)),
+            }
+        }
+        Ok(Self { graphs, unopened, ..derived })
+    }
+
+    /// The same files with the graphs that open among `files`; the others are named in the problems.
+    pub fn with_graph_files(
+        &self,
+        storage: &dyn Storage,
+        keys: &StoreIdentity,
+        truth: &Truth,
+        files: &[DerivedFile],
+    ) -> Self {
+        let (mut graphs, mut unopened) = (Vec::new(), Vec::new());
+        for file in files {
+            match SegmentGraph::open(storage, keys, file.file_id, truth) {
+                Ok(graph) => graphs.push(Arc::new(graph)),
+                Err(error) => unopened.push(Unopened::new(file.file_id, &error)),
+            }
+        }
+        self.with_graphs(graphs, unopened)
+    }
+
+    /// The codes, if those of `vectors` can be used.
+    #[inline]
+    pub fn codes(&self, vectors: Range<u32>) -> Option<&Codes> {
+        let codes = self.codes.as_deref()?;
+        match codes.ensure(vectors) {
+            Ok(()) => Some(codes),
+            Err(error) => {
+                self.set_codes_problem(&error);
+                None
+            }
+        }
+    }
+
+    pub fn all_codes(&self) -> Option<&Codes> {
+        self.codes.as_deref()
+    }
+
+    /// Why codes must be rebuilt; `None` if they are well as far as is known.
+    pub fn codes_problem(&self) -> Option<&str> {
+        self.codes_problem.get().map(String::as_str)
+    }
+
+    /// The graphs, in order of their rows.
+    #[inline]
+    pub fn graphs(&self) -> &[Arc<SegmentGraph>] {
+        &self.graphs
+    }
+
+    /// The graph files that did not open.
+    pub fn unopened_graphs(&self) -> &[Unopened] {
+        &self.unopened
+    }
+
+    /// Why graphs are not searched, as far as is known.
+    pub fn graph_problems(&self) -> Vec<String> {
+        let found = self.graphs.iter().filter_map(|graph| graph.problem());
+        self.unopened.iter().map(|unopened| unopened.why.clone()).chain(found).collect()
+    }
+}
+
+fn map_codes(storage: &dyn Storage, keys: &StoreIdentity, truth: &Truth, codes: DerivedFile) -> Result<Codes> {
+    Codes::open(storage, keys, codes.file_id, truth.truth_id(), truth.dims(), truth.vectors())
+}

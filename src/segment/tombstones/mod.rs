@@ -1,0 +1,328 @@
+//! What happened to the rows of a segment after it was written: tombstones, and expiries that a touch moved.
+//!
+//! Invariants:
+//! * One writer at a time (whoever holds the apply lock), any number of readers without a lock. A reader that got its
+//!   `read_lsn` from a published view sees every death at or below it; of later ones it sees any part, and ignores them.
+//! * The first death of a row is its death: it never changes and is never taken back.
+//! * Rows that nothing happened to cost 1/20 byte; pages of 512 rows are allocated when the first of them changes alone.
+
+pub(crate) mod file;
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use crate::record::{ALIVE, Lsn};
+use crate::sync::{AtomicU64, Ordering};
+
+const PAGE_ROWS: u32 = 512;
+
+/// No expiry: [`Tombstones::touch`] keeps it out of the column.
+const UNTOUCHED: u64 = i64::MIN as u64;
+
+type Page = Box<[AtomicU64]>;
+
+/// A number per row, most of which are the default.
+#[derive(Debug)]
+pub(crate) struct SparseColumn {
+    default: u64,
+    rows: u32,
+    pages: Box<[OnceLock<Page>]>,
+    /// What all rows of a page have that is not allocated: a range kill writes one number for 512 rows.
+    uniform: Box<[AtomicU64]>,
+}
+
+impl SparseColumn {
+    pub fn new(rows: u32, default: u64) -> Self {
+        let pages = rows.div_ceil(PAGE_ROWS);
+        Self {
+            default,
+            rows,
+            pages: (0..pages).map(|_| OnceLock::new()).collect(),
+            uniform: (0..pages).map(|_| AtomicU64::new(default)).collect(),
+        }
+    }
+
+    /// The value of `row`; the default where there is no such row.
+    #[inline]
+    pub fn get(&self, row: u32) -> u64 {
+        let index = (row / PAGE_ROWS) as usize;
+        match self.pages.get(index).and_then(OnceLock::get) {
+            Some(page) => page[(row % PAGE_ROWS) as usize].load(Ordering::Relaxed),
+            None => self.uniform.get(index).map_or(self.default, |value| value.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Sets the value of `row`; nothing where there is no such row. Writer only.
+    pub fn set(&self, row: u32, value: u64) {
+        if row < self.rows {
+            self.page((row / PAGE_ROWS) as usize)[(row % PAGE_ROWS) as usize].store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The rows of `range` whose value is not the default, in order, with their values.
+    pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.touched_pages(range.clone())
+            .flat_map(move |index| self.page_rows(index, &range))
+            .map(|row| (row, self.get(row)))
+            .filter(|&(_, value)| value != self.default)
+    }
+
+    /// Whether all of `range` is certainly the default, at the cost of a look at its pages.
+    #[inline]
+    pub fn is_untouched(&self, range: Range<u32>) -> bool {
+        self.touched_pages(range).next().is_none()
+    }
+
+    fn page(&self, index: usize) -> &Page {
+        self.pages[index].get_or_init(|| {
+            let value = self.uniform[index].load(Ordering::Relaxed);
+            (0..PAGE_ROWS).map(|_| AtomicU64::new(value)).collect()
+        })
+    }
+
+    fn page_range(&self, range: &Range<u32>) -> Range<usize> {
+        let end = range.end.min(self.rows);
+        if range.start >= end {
+            return 0..0;
+        }
+        (range.start / PAGE_ROWS) as usize..end.div_ceil(PAGE_ROWS) as usize
+    }
+
+    /// The pages of `range` that may hold something else than the default.
+    #[inline]
+    fn touched_pages(&self, range: Range<u32>) -> impl Iterator<Item = usize> + '_ {
+        let is_touched = |&index: &usize| {
+            self.pages[index].get().is_some() || self.uniform[index].load(Ordering::Relaxed) != self.default
+        };
+        self.page_range(&range).filter(is_touched)
+    }
+
+    /// The rows of a page that are in `range`, for a page of `page_range(range)`.
+    fn page_rows(&self, index: usize, range: &Range<u32>) -> Range<u32> {
+        let base = index as u32 * PAGE_ROWS;
+        range.start.max(base)..range.end.min(self.rows).min(base.saturating_add(PAGE_ROWS))
+    }
+}
+
+/// A moved expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Touch {
+    pub row: u32,
+    /// Microseconds since 1970 UTC.
+    pub expires_at: i64,
+    pub lsn: Lsn,
+}
+
+/// The tombstones and touches of one segment's rows.
+#[derive(Debug)]
+pub(crate) struct Tombstones {
+    rows: u32,
+    deleted_lsn: SparseColumn,
+    dead_rows: AtomicU64,
+    /// All that readers look at: the two columns of a touch do not change at the same instant.
+    touched_expiry: SparseColumn,
+    touch_lsn: SparseColumn,
+    touched_rows: AtomicU64,
+}
+
+impl Tombstones {
+    /// All of `rows` alive and untouched.
+    pub fn new(rows: u32) -> Self {
+        Self {
+            rows,
+            deleted_lsn: SparseColumn::new(rows, ALIVE),
+            dead_rows: AtomicU64::new(0),
+            touched_expiry: SparseColumn::new(rows, UNTOUCHED),
+            touch_lsn: SparseColumn::new(rows, 0),
+            touched_rows: AtomicU64::new(0),
+        }
+    }
+
+    /// Deletes `row` as of `lsn` if it lives; whether it did. Writer only.
+    pub fn delete(&self, row: u32, lsn: Lsn) -> bool {
+        let kills = row < self.rows && self.deleted_lsn.get(row) == ALIVE;
+        if kills {
+            self.deleted_lsn.set(row, lsn);
+            self.dead_rows.fetch_add(1, Ordering::Relaxed);
+        }
+        kills
+    }
+
+    /// Deletes what lives in `range` and was written before `lsn`, as of `lsn`; how many those were. Writer only.
+    pub fn delete_range(&self, range: Range<u32>, lsn: Lsn, row_lsn: impl Fn(u32) -> Lsn) -> u32 {
+        let mut killed = 0;
+        for index in self.deleted_lsn.page_range(&range) {
+            let rows = self.deleted_lsn.page_rows(index, &range);
+            let is_whole = rows.len() == PAGE_ROWS as usize;
+            killed += match self.deleted_lsn.pages[index].get() {
+                None if self.deleted_lsn.uniform[index].load(Ordering::Relaxed) != ALIVE => 0,
+                None if is_whole && rows.clone().all(|row| row_lsn(row) < lsn) => {
+                    self.deleted_lsn.uniform[index].store(lsn, Ordering::Relaxed);
+                    PAGE_ROWS
+                }
+                _ => self.kill_rows(index, rows, lsn, &row_lsn),
+            };
+        }
+        self.dead_rows.fetch_add(u64::from(killed), Ordering::Relaxed);
+        killed
+    }
+
+    fn kill_rows(&self, index: usize, rows: Range<u32>, lsn: Lsn, row_lsn: &impl Fn(u32) -> Lsn) -> u32 {
+        let mut killed = 0;
+        let page = self.deleted_lsn.page(index);
+        for row in rows {
+            let slot = &page[(row % PAGE_ROWS) as usize];
+            if slot.load(Ordering::Relaxed) == ALIVE && row_lsn(row) < lsn {
+                slot.store(lsn, Ordering::Relaxed);
+                killed += 1;
+            }
+        }
+        killed
+    }
+
+    /// The LSN that killed `row`; `ALIVE` if none did.
+    #[inline]
+    pub fn deleted_lsn(&self, row: u32) -> Lsn {
+        self.deleted_lsn.get(row)
+    }
+
+    /// Whether a view of `read_lsn` sees `row` dead.
+    #[inline]
+    pub fn is_deleted_at(&self, row: u32, read_lsn: Lsn) -> bool {
+        self.deleted_lsn.get(row) <= read_lsn
+    }
+
+    /// Whether certainly no row of `range` is dead in any view.
+    #[inline]
+    pub fn none_dead_in(&self, range: Range<u32>) -> bool {
+        self.dead_rows.load(Ordering::Relaxed) == 0 || self.deleted_lsn.is_untouched(range)
+    }
+
+    /// Rows that died, whatever the view.
+    pub fn dead_rows(&self) -> u64 {
+        self.dead_rows.load(Ordering::Relaxed)
+    }
+
+    /// Rows whose expiry was moved.
+    pub fn touched_rows(&self) -> u64 {
+        self.touched_rows.load(Ordering::Relaxed)
+    }
+
+    /// The rows that died at or below `lsn`, in order.
+    pub fn died_up_to(&self, lsn: Lsn) -> impl Iterator<Item = u32> + '_ {
+        self.deleted_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead <= lsn).map(|(row, _)| row)
+    }
+
+    /// The rows that died after `lsn`, in order, each with the LSN of its death.
+    pub fn died_after(&self, lsn: Lsn) -> impl Iterator<Item = (u32, Lsn)> + '_ {
+        self.deleted_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead > lsn)
+    }
+
+    /// Moves the expiry of `row` unless a later touch did; whether it moved. Writer only.
+    pub fn touch(&self, touch: Touch) -> bool {
+        let before = self.touch_lsn.get(touch.row);
+        let moves = touch.row < self.rows && touch.lsn > before;
+        if moves {
+            self.touched_expiry.set(touch.row, touch.expires_at.max(i64::MIN + 1) as u64);
+            self.touch_lsn.set(touch.row, touch.lsn);
+            self.touched_rows.fetch_add(u64::from(before == 0), Ordering::Relaxed);
+        }
+        moves
+    }
+
+    /// When `row` expires, given what its column says.
+    #[inline]
+    pub fn expires_at(&self, row: u32, stored: i64) -> i64 {
+        if self.touched_rows.load(Ordering::Relaxed) == 0 {
+            return stored;
+        }
+        match self.touched_expiry.get(row) {
+            UNTOUCHED => stored,
+            moved => moved as i64,
+        }
+    }
+
+    /// Whether certainly no expiry in `range` was moved.
+    #[inline]
+    pub fn none_touched_in(&self, range: Range<u32>) -> bool {
+        self.touched_rows.load(Ordering::Relaxed) == 0 || self.touched_expiry.is_untouched(range)
+    }
+
+    /// The newest touch of each touched row, in row order. For the writer, which sees both columns agree.
+    pub fn touches(&self) -> impl Iterator<Item = Touch> + '_ {
+        self.touch_lsn.iter(0..self.rows).map(|(row, lsn)| Touch {
+            row,
+            expires_at: self.touched_expiry.get(row) as i64,
+            lsn,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A seeded random number generator, enough for tests.
+    fn next(state: &mut u64) -> u64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state >> 33
+    }
+
+    #[test]
+    fn deaths_agree_with_a_map() {
+        for rows in [0, 1, 511, 512, 513, 3_000] {
+            let seed = u64::from(rows) + 7;
+            println!("seed {seed}");
+            let (tombstones, mut model, mut state) = (Tombstones::new(rows), BTreeMap::new(), seed);
+            for lsn in 1..300 {
+                let (a, b) = (next(&mut state) as u32 % (rows + 9), next(&mut state) as u32 % (rows + 9));
+                if lsn % 10 != 1 {
+                    let kills = a < rows && !model.contains_key(&a);
+                    assert_eq!(tombstones.delete(a, lsn), kills);
+                    if kills {
+                        model.insert(a, lsn);
+                    }
+                } else {
+                    let born = |row: u32| u64::from(row % 2 * u32::from(lsn > 100)) * 150;
+                    let range = a.min(b)..a.min(b) + if lsn % 20 == 1 { 1_100 } else { b / 20 };
+                    let due = range.clone().filter(|&row| row < rows && born(row) < lsn);
+                    let killed = due.filter(|&row| *model.entry(row).or_insert(lsn) == lsn).count();
+                    assert_eq!(tombstones.delete_range(range, lsn, born) as usize, killed);
+                }
+                let (low, high, read_lsn) = (a.min(b), a.max(b), lsn / 2);
+                let died = (low..high).filter(|&row| tombstones.is_deleted_at(row, read_lsn)).count();
+                assert_eq!(died, model.range(low..high).filter(|&(_, &dead)| dead <= read_lsn).count());
+                assert!(!(tombstones.none_dead_in(a..a + 1) && model.contains_key(&a)));
+                assert_eq!(tombstones.is_deleted_at(a, read_lsn), model.get(&a).is_some_and(|&dead| dead <= read_lsn));
+            }
+            assert_eq!(tombstones.dead_rows() as usize, model.len());
+            assert!(
+                tombstones
+                    .died_after(150)
+                    .eq(model.iter().map(|(&row, &lsn)| (row, lsn)).filter(|&(_, lsn)| lsn > 150))
+            );
+            assert!(tombstones.died_up_to(150).eq(model.iter().filter(|&(_, &lsn)| lsn <= 150).map(|(&row, _)| row)));
+        }
+    }
+
+    #[test]
+    fn the_newest_touch_counts() {
+        let tombstones = Tombstones::new(700);
+        assert_eq!(tombstones.expires_at(600, 5), 5);
+        assert!(tombstones.touch(Touch { row: 600, expires_at: 70, lsn: 3 }));
+        assert!(!tombstones.touch(Touch { row: 600, expires_at: 60, lsn: 2 }));
+        assert!(!tombstones.touch(Touch { row: 700, expires_at: 60, lsn: 9 }));
+        assert!(tombstones.touch(Touch { row: 601, expires_at: i64::MIN, lsn: 4 }));
+        assert_eq!(
+            (tombstones.expires_at(600, 5), tombstones.expires_at(602, 5), tombstones.touched_rows()),
+            (70, 5, 2)
+        );
+        assert!(
+            tombstones.expires_at(601, 5) < 0
+                && tombstones.none_touched_in(0..512)
+                && !tombstones.none_touched_in(0..513)
+        );
+        assert_eq!(tombstones.touches().map(|touch| (touch.row, touch.lsn)).collect::<Vec<_>>(), [(600, 3), (601, 4)]);
+    }
+}

@@ -1,0 +1,370 @@
+//! The truth file of a segment, mapped, read in place.
+//!
+//! Invariants:
+//! * No accessor panics or reads outside the file, whatever the bytes: what fails a checksum, or passes and makes no sense,
+//!   is `Damaged` with file and offset.
+//! * An accessor that returns a `Result` has checked what it returns. The plain column slices have not: call an `ensure`
+//!   for what a loop will touch before the loop.
+//! * Opening reads the header and its checksum table, and of the body the list of kinds of extensions, if any.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use bytemuck::AnyBitPattern;
+
+use crate::distance::Kernels;
+use crate::error::{Error, Result};
+use crate::record::{ALIVE, Lsn};
+use crate::segment::blocks::CheckedMap;
+use crate::segment::derived::codes::{DerivedFile, TruthId};
+use crate::segment::key_table::{BUCKET_BYTES, KeyTable, hash_key, hash_namespace};
+use crate::segment::truth::layout::{Header, Section, StoreIdentity, truth_name};
+use crate::storage::Storage;
+use crate::types::Interval;
+
+const LINE_BYTES: usize = 64;
+/// Lines of a value that are fetched ahead: a longer one takes its time anyway.
+const VALUE_LINES: usize = 6;
+/// Bytes of a vector that are fetched ahead: the processor follows a longer one by itself.
+const VECTOR_BYTES: usize = 2 << 10;
+/// What an item is made of, its namespace and vectors apart, and the bytes of one element.
+const ITEM_COLUMNS: [(Section, usize); 9] = [
+    (Section::Lsn, 8),
+    (Section::CreatedAt, 8),
+    (Section::UpdatedAt, 8),
+    (Section::ExpiresAt, 8),
+    (Section::Ttl, 8),
+    (Section::ValueOffset, 8),
+    (Section::ValueLength, 4),
+    (Section::ValueSource, 4),
+    (Section::KeyOffset, 8),
+];
+
+/// What must be known of a segment to open it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentFiles {
+    pub file_id: u64,
+    pub length: u64,
+    /// Pins every byte of the truth file.
+    pub header_crc: u32,
+    pub codes: Option<DerivedFile>,
+    /// What the LSNs in the file are counted from; 0 for absolute ones.
+    pub lsn_base: Lsn,
+}
+
+/// The truth file of an open segment. Clones share the map.
+#[derive(Clone)]
+pub(crate) struct Truth {
+    file_id: u64,
+    secret: [u64; 2],
+    pub(crate) header: Header,
+    pub(crate) file: Arc<CheckedMap>,
+    paths: OnceLock<Box<[Arc<str>]>>,
+    lsn_base: Lsn,
+}
+
+impl Truth {
+    /// Opens the file.
+    pub fn open(storage: &dyn Storage, keys: &StoreIdentity, files: &SegmentFiles) -> Result<Self> {
+        let file = CheckedMap::open(storage, truth_name(files.file_id), keys.truth(files.file_id))?;
+        let decoded = Header::decode(file.fields(), file.body_end());
+        let mut header = decoded.map_err(|error| error.in_file(file.name(), 64))?;
+        if file.header_crc() != files.header_crc || file.bytes().len() as u64 != files.length {
+            return Err(Error::corrupt(file.name(), 0, "this is not the file that the manifest names"));
+        }
+        // Written before the store had one, so without vectors: nothing in the file depends on it.
+        if header.space.is_none() {
+            (header.space, header.space_id) = (keys.space, keys.space_id);
+        }
+        header.check_space(keys).map_err(|why| why.context(file.name()))?;
+        if header.newest_lsn.checked_add(files.lsn_base).is_none_or(|newest| newest == ALIVE) {
+            return Err(Error::corrupt(file.name(), 104, "the newest LSN is out of range"));
+        }
+        let (file_id, secret, lsn_base) = (files.file_id, keys.secret, files.lsn_base);
+        Ok(Self { file_id, secret, header, file: Arc::new(file), paths: OnceLock::new(), lsn_base })
+    }
+
+    /// What a derived file must name to belong to this segment.
+    pub fn truth_id(&self) -> TruthId {
+        TruthId { file_id: self.file_id, header_crc: self.file.header_crc() }
+    }
+
+    /// What the LSNs in the file are counted from.
+    #[inline]
+    pub fn lsn_base(&self) -> Lsn {
+        self.lsn_base
+    }
+
+    /// The same segment with LSNs counted from `base`: an import gets them last.
+    #[must_use]
+    pub fn counted_from(self, base: Lsn) -> Self {
+        Self { lsn_base: base, ..self }
+    }
+
+    /// Counts and bounds, as written: LSNs without the base.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Rows, dead ones included.
+    #[inline]
+    pub fn rows(&self) -> u32 {
+        self.header.counts.rows
+    }
+
+    #[inline]
+    pub fn vectors(&self) -> u32 {
+        self.header.counts.vectors
+    }
+
+    #[inline]
+    pub fn namespaces(&self) -> u32 {
+        self.header.counts.namespaces
+    }
+
+    #[inline]
+    pub fn dims(&self) -> usize {
+        self.header.space.map_or(0, |space| space.dims)
+    }
+
+    /// Checks what a loop over `rows` will read of these sections: one element a row (or one more).
+    #[inline]
+    pub fn ensure_rows(&self, rows: Range<u32>, sections: &[Section]) -> Result<()> {
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, rows.clone()))
+    }
+
+    /// Checks what a loop over `vectors` will read of these sections: one element a vector.
+    #[inline]
+    pub fn ensure_vectors(&self, vectors: Range<u32>, sections: &[Section]) -> Result<()> {
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, vectors.clone()))
+    }
+
+    #[inline]
+    fn ensure_elements(&self, section: Section, range: Range<u32>) -> Result<()> {
+        let whole = self.header.section(section);
+        let each = if section == Section::Vectors { 4 * self.dims() } else { section.element_bytes() };
+        let end = (whole.start + range.end as usize * each).min(whole.end);
+        self.file.ensure(whole.start + range.start as usize * each..end)
+    }
+
+    /// A section as a slice. Not checked: ensure first.
+    #[inline]
+    pub(crate) fn column<T: AnyBitPattern>(&self, section: Section) -> &[T] {
+        bytemuck::cast_slice(&self.file.bytes()[self.header.section(section)])
+    }
+
+    /// One element of a section, checked.
+    #[inline]
+    pub(crate) fn cell<T: AnyBitPattern>(&self, section: Section, index: usize) -> Result<T> {
+        let whole = self.header.section(section);
+        let start = whole.start + index * size_of::<T>();
+        if start + size_of::<T>() > whole.end {
+            return Err(self.file.damaged(whole.end, "something refers to an element behind the end of its section"));
+        }
+        self.file.ensure(start..start + size_of::<T>())?;
+        Ok(bytemuck::pod_read_unaligned(&self.file.bytes()[start..start + size_of::<T>()]))
+    }
+
+    /// Bytes `start..end` of a section of bytes, checked.
+    #[inline]
+    pub(crate) fn slice(&self, section: Section, start: u64, end: u64) -> Result<&[u8]> {
+        let whole = self.header.section(section);
+        if start > end || end > whole.len() as u64 {
+            return Err(self.file.damaged(whole.start, format!("offsets {start} to {end} lie outside their section")));
+        }
+        let range = whole.start + start as usize..whole.start + end as usize;
+        self.file.ensure(range.clone())?;
+        Ok(&self.file.bytes()[range])
+    }
+
+    /// Entry `index` of a section of bytes with a section of offsets.
+    #[inline]
+    pub(crate) fn entry(&self, offsets: Section, bytes: Section, index: usize) -> Result<&[u8]> {
+        self.slice(bytes, self.cell(offsets, index)?, self.cell(offsets, index + 1)?)
+    }
+
+    /// The encoded namespace with this number.
+    #[inline]
+    pub fn namespace(&self, index: u32) -> Result<&[u8]> {
+        self.entry(Section::NamespaceOffset, Section::NamespaceBytes, index as usize)
+    }
+
+    /// The rows of the namespace with this number.
+    #[inline]
+    pub fn namespace_rows(&self, index: u32) -> Result<Range<u32>> {
+        let start: u32 = self.cell(Section::NamespaceFirstRow, index as usize)?;
+        let end: u32 = self.cell(Section::NamespaceFirstRow, index as usize + 1)?;
+        if start > end || end > self.rows() {
+            let at = self.header.section(Section::NamespaceFirstRow).start;
+            return Err(self.file.damaged(at, format!("namespace {index} has rows {start} to {end}")));
+        }
+        Ok(start..end)
+    }
+
+    /// The number of the namespace that `row` belongs to.
+    pub fn namespace_of(&self, row: u32) -> Result<u32> {
+        self.file.ensure(self.header.section(Section::NamespaceFirstRow))?;
+        let first_rows = self.column::<u32>(Section::NamespaceFirstRow);
+        Ok((first_rows.partition_point(|&first| first <= row) as u32).saturating_sub(1))
+    }
+
+    /// The number of an encoded namespace, if it has rows here.
+    pub fn find_namespace(&self, namespace: &[u8]) -> Result<Option<u32>> {
+        let table = (Section::NamespaceBuckets, Section::NamespaceSpill);
+        let is_it = |index| Ok(index < self.namespaces() && self.namespace(index)? == namespace);
+        self.find_in(table, hash_namespace(self.secret, namespace), is_it)
+    }
+
+    /// The row of a key, if there is one.
+    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
+        self.prefetch_namespace(namespace);
+        let is_it = |row: u32| {
+            self.prefetch_row(row);
+            if self.key_bytes(row)? != key.as_bytes() {
+                return Ok(false);
+            }
+            let Some(index) = self.find_namespace(namespace)? else { return Ok(false) };
+            Ok(self.namespace_rows(index)?.contains(&row))
+        };
+        self.find_in((Section::KeyBuckets, Section::KeySpill), hash_key(self.secret, namespace, key), is_it)
+    }
+
+    #[inline]
+    fn find_in(
+        &self,
+        (buckets, spill): (Section, Section),
+        hash: u64,
+        is_it: impl FnMut(u32) -> Result<bool>,
+    ) -> Result<Option<u32>> {
+        let table = KeyTable { buckets: self.column(buckets), spill: self.column(spill) };
+        let first = self.header.section(buckets).start;
+        let bucket = |index| self.file.ensure(first + index * BUCKET_BYTES..first + (index + 1) * BUCKET_BYTES);
+        table.find(hash, bucket, || self.file.ensure(self.header.section(spill)), is_it)
+    }
+
+    /// The rows of an interval of namespaces.
+    pub fn interval(&self, interval: &Interval) -> Result<Range<u32>> {
+        let numbers = self.namespaces_in(interval)?;
+        if numbers.is_empty() {
+            return Ok(0..0);
+        }
+        let (first, last) = (self.namespace_rows(numbers.start)?, self.namespace_rows(numbers.end - 1)?);
+        Ok(first.start..last.end.max(first.start))
+    }
+
+    /// Begins to fetch what [`find_namespace`](Self::find_namespace) looks at first.
+    pub fn prefetch_namespace(&self, namespace: &[u8]) {
+        self.prefetch_bucket(Section::NamespaceBuckets, hash_namespace(self.secret, namespace));
+    }
+
+    /// Begins to fetch the columns of a row that is about to be read as an item.
+    pub fn prefetch_row(&self, row: u32) {
+        for (section, bytes) in ITEM_COLUMNS {
+            self.prefetch(section, row as usize * bytes);
+        }
+    }
+
+    /// Begins to fetch a row's vector, where its number can be guessed; the processor fetches the rest of it by itself.
+    pub fn prefetch_vector_of(&self, row: u32) {
+        if self.vectors() != self.rows() {
+            return;
+        }
+        let start = row as usize * 4 * self.dims();
+        self.prefetch(Section::Vectors, start);
+        self.prefetch(Section::Vectors, start + LINE_BYTES);
+    }
+
+    /// Begins to fetch a vector.
+    #[inline]
+    pub fn prefetch_vector(&self, vector: u32) {
+        let bytes = 4 * self.dims();
+        let start = vector as usize * bytes;
+        (0..bytes.min(VECTOR_BYTES)).step_by(LINE_BYTES).for_each(|at| self.prefetch(Section::Vectors, start + at));
+    }
+
+    /// Begins to fetch the first lines of a row's value, and its key.
+    pub fn prefetch_value(&self, row: u32) {
+        let at = |section, bytes| {
+            let start = self.header.section(section).start + row as usize * bytes;
+            self.file
+                .bytes()
+                .get(start..start + 8)
+                .map_or(0, |bytes| bytemuck::pod_read_unaligned::<u64>(bytes) as usize)
+        };
+        // Offsets not yet checked lead astray at worst: a prefetch outside the section is not done.
+        let value = at(Section::ValueOffset, 8);
+        self.prefetch(Section::KeyBytes, at(Section::KeyOffset, 8));
+        (0..VALUE_LINES).for_each(|line| self.prefetch(Section::Values, value.saturating_add(line * LINE_BYTES)));
+    }
+
+    fn prefetch_bucket(&self, buckets: Section, hash: u64) {
+        let table = KeyTable { buckets: self.column(buckets), spill: &[] };
+        self.prefetch(buckets, table.bucket(hash) * BUCKET_BYTES);
+    }
+
+    /// Asks for the cache line at `offset` of a section, if there is one.
+    #[inline]
+    fn prefetch(&self, section: Section, offset: usize) {
+        let whole = self.header.section(section);
+        if let Some(byte) = self.file.bytes()[whole].get(offset) {
+            Kernels::prefetch(&raw const *byte);
+        }
+    }
+
+    /// The numbers of the namespaces of an interval.
+    pub fn namespaces_in(&self, interval: &Interval) -> Result<Range<u32>> {
+        if let Some(namespace) = interval.namespace() {
+            return Ok(self.find_namespace(namespace)?.map_or(0..0, |index| index..index + 1));
+        }
+        let Interval { low, high } = interval;
+        let start = if low.is_empty() { 0 } else { self.seek_namespace(low)? };
+        let end = if high.as_slice() == [0xFF] { self.namespaces() } else { self.seek_namespace(high)? };
+        Ok(start..end.max(start))
+    }
+
+    /// The number of the first namespace that is not below `bound`.
+    fn seek_namespace(&self, bound: &[u8]) -> Result<u32> {
+        seek(0..self.namespaces(), |index| Ok(self.namespace(index)? < bound))
+    }
+
+    /// The first of `rows`, which belong to one namespace, whose key is not below `key`.
+    pub fn seek_key(&self, rows: Range<u32>, key: &str) -> Result<u32> {
+        seek(rows, |row| Ok(self.key_bytes(row)? < key.as_bytes()))
+    }
+
+    /// The field paths, by number.
+    pub(crate) fn paths(&self) -> Result<&[Arc<str>]> {
+        if let Some(paths) = self.paths.get() {
+            return Ok(paths);
+        }
+        let paths = (0..self.header.counts.paths as usize).map(|index| {
+            let bytes = self.entry(Section::PathOffset, Section::PathBytes, index)?;
+            self.text(bytes).map(Arc::from)
+        });
+        let paths = paths.collect::<Result<Box<[_]>>>()?;
+        Ok(self.paths.get_or_init(|| paths))
+    }
+
+    /// Bytes of the file as text.
+    #[inline]
+    pub(crate) fn text<'a>(&self, bytes: &'a [u8]) -> Result<&'a str> {
+        std::str::from_utf8(bytes).map_err(|_| {
+            let offset = (bytes.as_ptr() as usize).saturating_sub(self.file.bytes().as_ptr() as usize);
+            self.file.damaged(offset, "text is not UTF-8")
+        })
+    }
+}
+
+/// The first of `range` that is not `below`, which holds for a first part of it; its end if there is none.
+fn seek(range: Range<u32>, mut below: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
+    let (mut start, mut end) = (range.start, range.end);
+    while start < end {
+        let middle = start + (end - start) / 2;
+        if below(middle)? {
+            start = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    Ok(start)
+}

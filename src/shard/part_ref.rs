@@ -1,0 +1,274 @@
+//! One part of a shard, a memtable or a segment, under one interface for lookups, tombstones and reads of single rows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::extensions::Extensions;
+use crate::memtable::Memtable;
+use crate::record::{ALIVE, Lsn, VersionTimes, Write};
+use crate::search::conditions::Conditions;
+use crate::search::listing::{Keyed, Page, page_of_memtable, page_of_segment};
+use crate::search::part::{PartColumns, Rows};
+use crate::segment::Segment;
+use crate::segment::tombstones::Touch;
+use crate::segment::truth::layout::Section;
+use crate::types::{FieldVector, Interval, Item, NEVER, Namespace, Version};
+
+use crate::shard::part::SegmentPart;
+
+/// One part of a shard.
+#[derive(Clone, Copy)]
+pub(crate) enum PartRef<'a> {
+    /// One that takes writes, or is frozen.
+    Memtable(&'a Arc<Memtable>),
+    Segment(&'a Arc<SegmentPart>),
+}
+
+impl PartRef<'_> {
+    /// Whether the part serves nothing any more.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Segment(part) if part.is_lost())
+    }
+
+    /// The newest row of a key, dead or alive.
+    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
+        match self {
+            Self::Memtable(memtable) => Ok(memtable.newest(namespace, key)),
+            Self::Segment(part) if part.may_hold(namespace) => part.segment()?.find(namespace, key),
+            Self::Segment(_) => Ok(None),
+        }
+    }
+
+    pub fn lsn(&self, row: u32) -> Result<Lsn> {
+        match self {
+            Self::Memtable(memtable) => Ok(memtable.row(row).lsn),
+            Self::Segment(part) => part.segment()?.lsn(row),
+        }
+    }
+
+    pub fn deleted_lsn(&self, row: u32) -> Result<Lsn> {
+        match self {
+            Self::Memtable(memtable) => Ok(memtable.row(row).deleted_lsn()),
+            Self::Segment(part) => Ok(part.tombstones.deleted_lsn(row)),
+        }
+    }
+
+    /// What a write of the key needs to know of the row.
+    pub fn current(&self, row: u32) -> Result<VersionTimes> {
+        match self {
+            Self::Memtable(memtable) => {
+                let row = memtable.row(row);
+                Ok(VersionTimes { expires_at: row.expires_at(), ..VersionTimes::of_record(&row.record, row.lsn) })
+            }
+            Self::Segment(part) => {
+                let row_times = part.segment()?.times(row)?;
+                Ok(VersionTimes {
+                    lsn: row_times.lsn,
+                    created_at: row_times.created_at,
+                    updated_at: row_times.updated_at,
+                    expires_at: part.tombstones.expires_at(row, row_times.expires_at),
+                    ttl: row_times.ttl,
+                })
+            }
+        }
+    }
+
+    pub fn delete(&self, row: u32, lsn: Lsn) {
+        match self {
+            Self::Memtable(memtable) => {
+                memtable.delete(row, lsn);
+            }
+            Self::Segment(part) => {
+                part.tombstones.delete(row, lsn);
+                part.set_dirty();
+            }
+        }
+    }
+
+    pub fn delete_range(&self, interval: &Interval, lsn: Lsn) -> Result<()> {
+        match self {
+            Self::Memtable(memtable) => {
+                memtable.delete_range(interval, lsn);
+            }
+            Self::Segment(part) => {
+                let (rows, base, lsns) = part.rows_in(interval)?;
+                let lsn_of = |row: u32| lsns[(row - rows.start) as usize].saturating_add(base);
+                if part.tombstones.delete_range(rows.clone(), lsn, lsn_of) > 0 {
+                    part.set_dirty();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn touch(&self, touch: Touch) {
+        match self {
+            Self::Memtable(memtable) => {
+                memtable.touch(touch.row, touch.expires_at, touch.lsn);
+            }
+            Self::Segment(part) => {
+                part.tombstones.touch(touch);
+                part.set_dirty();
+            }
+        }
+    }
+
+    /// The version of a key that a reader at `read_lsn` sees.
+    pub fn find_visible(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Result<Option<u32>> {
+        match self {
+            Self::Memtable(memtable) => Ok(memtable.find(namespace, key, read_lsn)),
+            Self::Segment(part) => {
+                let Some(row) = self.find(namespace, key)? else { return Ok(None) };
+                let sees = part.segment()?.lsn(row)? <= read_lsn && !part.tombstones.is_deleted_at(row, read_lsn);
+                Ok(sees.then_some(row))
+            }
+        }
+    }
+
+    /// What the row carries beside its fixed fields.
+    pub fn extensions(&self, row: u32) -> Result<Extensions> {
+        match self {
+            Self::Memtable(memtable) => Ok(memtable.row(row).record.extensions.clone()),
+            Self::Segment(part) => part.segment()?.extensions(row),
+        }
+    }
+
+    /// The row as an item, for the caller of a read; `namespace` is its namespace, if that is known.
+    pub fn item(&self, row: u32, namespace: Option<&Namespace>, include_vectors: bool) -> Result<Item> {
+        match self {
+            Self::Memtable(memtable) => {
+                let row = memtable.row(row);
+                let record = &row.record;
+                let vectors = if include_vectors { record.vectors.to_vec() } else { Vec::new() };
+                Ok(item(
+                    record.namespace.clone(),
+                    record.key.as_ref(),
+                    record.value.clone(),
+                    (record.created_at, record.updated_at, record.ttl, row.expires_at(), row.lsn),
+                    vectors,
+                ))
+            }
+            Self::Segment(part) => {
+                let segment = part.segment()?;
+                let times = segment.times(row)?;
+                let namespace = match namespace {
+                    Some(namespace) => namespace.clone(),
+                    None => Namespace::from_encoded(segment.namespace(segment.namespace_of(row)?)?),
+                };
+                let expires_at = part.tombstones.expires_at(row, times.expires_at);
+                let vectors = if include_vectors { segment.field_vectors(row)? } else { Vec::new() };
+                Ok(item(
+                    namespace,
+                    segment.key(row)?,
+                    segment.value(row)?.into(),
+                    (times.created_at, times.updated_at, times.ttl, expires_at, times.lsn),
+                    vectors,
+                ))
+            }
+        }
+    }
+}
+
+fn item(
+    namespace: Namespace,
+    key: &str,
+    value: Box<str>,
+    (created_at, updated_at, ttl, expires_at, lsn): (i64, i64, i64, i64, Lsn),
+    vectors: Vec<FieldVector>,
+) -> Item {
+    debug_assert!(lsn < ALIVE);
+    Item {
+        namespace,
+        key: key.to_owned(),
+        value,
+        created_at,
+        updated_at,
+        ttl: (ttl > 0).then_some(ttl),
+        expires_at: (expires_at != NEVER).then_some(expires_at),
+        version: Version(lsn),
+        vectors,
+    }
+}
+
+impl<'a> PartRef<'a> {
+    /// The segment behind the part, if it is one that can be read: for prefetches.
+    pub fn segment(&self) -> Option<&'a Segment> {
+        if let Self::Segment(part) = self { part.segment().ok() } else { None }
+    }
+
+    /// A page of key order.
+    pub fn page(&self, page: &Page<'_>, conditions: &Conditions<'_>) -> Result<Vec<Keyed<'a>>> {
+        match *self {
+            Self::Memtable(memtable) => page_of_memtable(memtable, page, conditions),
+            Self::Segment(part) if part.covers(page.interval) => page_of_segment(&part.readable()?, page, conditions),
+            Self::Segment(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Encoded namespaces of the interval that hold a row which satisfies the conditions, and are not `known` yet.
+    pub fn live_namespaces(
+        &self,
+        interval: &Interval,
+        conditions: &Conditions<'_>,
+        known: &BTreeSet<Vec<u8>>,
+    ) -> Result<Vec<Vec<u8>>> {
+        let mut live = Vec::new();
+        match *self {
+            Self::Memtable(memtable) => {
+                for (namespace, rows) in memtable.namespaces_in(interval) {
+                    if !known.contains(namespace.encoded()) && rows.iter().any(|&row| conditions.sees(&**memtable, row))
+                    {
+                        live.push(namespace.encoded().to_vec());
+                    }
+                }
+            }
+            Self::Segment(part) if part.covers(interval) => {
+                let readable = part.readable()?;
+                let segment = readable.segment();
+                for number in segment.namespaces_in(interval)? {
+                    conditions.check_deadline()?;
+                    let (namespace, rows) = (segment.namespace(number)?, segment.namespace_rows(number)?);
+                    if known.contains(namespace) {
+                        continue;
+                    }
+                    readable.ensure_rows(&Rows::Range(rows.clone()))?;
+                    if { rows }.any(|row| conditions.sees(&readable, row)) {
+                        live.push(namespace.to_vec());
+                    }
+                }
+            }
+            Self::Segment(_) => {}
+        }
+        Ok(live)
+    }
+
+    /// Adds deletes of up to `limit` items that a view of `read_lsn` shows but that have expired by `now`.
+    pub fn expired(&self, read_lsn: Lsn, now: i64, limit: usize, writes: &mut Vec<Write>) -> Result<()> {
+        let expire = |namespace: &Namespace, key: &str| Write::Expire { namespace: namespace.clone(), key: key.into() };
+        match *self {
+            Self::Memtable(memtable) => {
+                let rows = (0..memtable.len() as u32).map(|row| memtable.row(row));
+                let expired = rows.filter(|row| row.is_visible(read_lsn) && row.expires_at() <= now);
+                writes.extend(expired.take(limit).map(|row| expire(&row.record.namespace, &row.record.key)));
+            }
+            Self::Segment(part) => {
+                let Ok(segment) = part.segment() else { return Ok(()) };
+                if segment.header().earliest_expiry > now && part.tombstones.touched_rows() == 0 {
+                    return Ok(());
+                }
+                segment.ensure_rows(0..segment.rows(), &[Section::ExpiresAt])?;
+                let stored = segment.expires_at_column();
+                let expired = (0..segment.rows()).filter(|&row| {
+                    !part.tombstones.is_deleted_at(row, read_lsn)
+                        && part.tombstones.expires_at(row, stored[row as usize]) <= now
+                });
+                for row in expired.take(limit) {
+                    let row = segment.row(row)?;
+                    writes.push(expire(&Namespace::from_encoded(row.namespace), row.key));
+                }
+            }
+        }
+        Ok(())
+    }
+}

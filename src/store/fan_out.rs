@@ -1,0 +1,334 @@
+//! The best rows by score over all parts of a scope: graphs are searched, the rest is scanned, on several threads where that pays.
+//!
+//! Invariants:
+//! * Graph searches come first, one after the other, the largest graph first: what they find depends on the read view and the query alone. Scans
+//!   are exact, so their order and their threads change nothing.
+//! * What graph searches leave short is scanned, and no row is counted twice.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::filter::Prepared;
+use crate::search::flat::{PartReport, QueryVector, SearchContext, flat_search, plan_part, search};
+use crate::search::graph::{FirstPass, GraphSearchJob, PartPlan, SearchEnd, begin, graph_search, plan_graph_searches};
+use crate::search::graph_plan::{Accuracy, GraphSearches};
+use crate::search::part::Rows;
+use crate::search::plan::{Path, Plan};
+use crate::shard::PartRef;
+use crate::storage::forks::PerProcess;
+use crate::store::earn::credit_flat_search;
+use crate::store::query::{PartExplain, Query, SearchResult};
+use crate::store::read::with_part;
+use crate::store::read::{Portion, PortionRows, Reader};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::topk::{SharedThreshold, TopK};
+
+/// The `wanted` best rows by score.
+pub(super) fn scored(
+    reader: &Reader<'_>,
+    query: &Query,
+    filter: Option<&Prepared>,
+    portions: &[Portion<'_>],
+    wanted: usize,
+    answer: &mut SearchResult,
+) -> Result<TopK> {
+    let (Some(vector), Some(space)) = (&query.vector, reader.engine.identity.keys.space) else {
+        return Ok(TopK::new(0));
+    };
+    let query_vector = QueryVector::new(vector, space.metric);
+    let threshold = SharedThreshold::new(query.min_score);
+    let context = SearchContext {
+        query_vector: &query_vector,
+        conditions: reader.conditions(filter),
+        threshold: &threshold,
+        filter_sample: reader.engine.tuning.filter_sample,
+        graph_searches: graph_searches(reader, query),
+    };
+    let reports = if query.explain { portions.iter().map(|_| None).collect() } else { Vec::new() };
+    let top = TopK::new(wanted);
+    let mut search = Search { reader, query, context: &context, portions, top, reports, incomplete: false };
+    search.run()?;
+    answer.incomplete |= search.incomplete;
+    let reports = portions.iter().zip(&search.reports);
+    answer.explain.extend(reports.filter_map(|(portion, report)| Some(explain(portion, report.as_ref()?))));
+    Ok(search.top)
+}
+
+/// How the query lets graphs be searched.
+fn graph_searches(reader: &Reader<'_>, query: &Query) -> Option<GraphSearches> {
+    let flat_weight = f64::from(reader.engine.tuning.flat_weight.max(1));
+    match query.ef_search {
+        _ if query.exact => None,
+        Some(ef) => Some(GraphSearches { accuracy: Accuracy::Fixed(ef), flat_weight }),
+        None if query.recall >= 1.0 => None,
+        None => Some(GraphSearches { accuracy: Accuracy::Recall(query.recall), flat_weight }),
+    }
+}
+
+/// Rows of a portion to be scanned.
+struct FlatJob {
+    portion: usize,
+    start: usize,
+    end: usize,
+    plan: Plan,
+}
+
+/// A graph of a portion to be searched.
+struct GraphJob {
+    portion: usize,
+    job: GraphSearchJob,
+    plan: Plan,
+    begun: Option<FirstPass>,
+}
+
+/// What one thread found: its best rows, and what it did in which portion.
+type Share = (TopK, Vec<(usize, Result<PartReport>)>);
+
+/// A search under way.
+struct Search<'a> {
+    reader: &'a Reader<'a>,
+    query: &'a Query,
+    context: &'a SearchContext<'a>,
+    portions: &'a [Portion<'a>],
+    top: TopK,
+    /// One for each portion, if somebody wants to know.
+    reports: Vec<Option<PartReport>>,
+    incomplete: bool,
+}
+
+impl Search<'_> {
+    fn run(&mut self) -> Result<()> {
+        let has_graphs = |portion: &Portion| portion.part.segment().is_some_and(|segment| !segment.graphs().is_empty());
+        if self.context.graph_searches.is_some() && self.portions.iter().any(has_graphs) {
+            return self.graph_then_flat();
+        }
+        self.portions.iter().for_each(|portion| self.credit_flat_search(portion, portion.rows().len()));
+        if self.is_shared(self.portions.iter().map(|portion| portion.rows().len()).sum()) {
+            let mut flat = Vec::new();
+            for number in 0..self.portions.len() {
+                self.plan_flat_searches(number, &mut flat)?;
+            }
+            return self.flat_in_parallel(&flat);
+        }
+        for (number, portion) in self.portions.iter().enumerate() {
+            let (context, top) = (self.context, &mut self.top);
+            let outcome = with_part!(portion.part, part => search(part, number as u32, &portion.rows(), context, top));
+            self.note(number, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a flat search towards a graph that would have spared it.
+    fn credit_flat_search(&self, portion: &Portion<'_>, rows: usize) {
+        if let Some(graph_searches) = &self.context.graph_searches {
+            credit_flat_search(self.reader.engine, self.query, graph_searches, portion, rows, self.top.limit());
+        }
+    }
+
+    /// Keeps what was done in a portion; under `partial`, damage is noted and passed over.
+    fn note(&mut self, portion: usize, outcome: Result<PartReport>) -> Result<()> {
+        let Some(report) = self.reader.tolerate(outcome, &mut self.incomplete)? else { return Ok(()) };
+        match self.reports.get_mut(portion) {
+            Some(Some(sum)) => sum.add(&report),
+            Some(none) => *none = Some(report),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn is_shared(&self, rows: usize) -> bool {
+        rows as u64 >= self.reader.engine.tuning.parallel_flat_rows && search_pool().is_some()
+    }
+
+    /// Graph searches the graphs that are worth it, then flat searches what they do not cover or did not bring.
+    fn graph_then_flat(&mut self) -> Result<()> {
+        let (mut graph_searches, mut flat) = (Vec::new(), Vec::new());
+        for number in 0..self.portions.len() {
+            match self.plan_graph_searches(number)? {
+                Some(mixed) => {
+                    let PartPlan { graph_searches: jobs, flat: ranges, plan } = mixed;
+                    graph_searches.extend(jobs.into_iter().map(|job| GraphJob {
+                        portion: number,
+                        job,
+                        plan,
+                        begun: None,
+                    }));
+                    flat.extend(ranges.into_iter().map(|rows| self.flat_job(number, &rows, plan)));
+                }
+                None => self.plan_flat_searches(number, &mut flat)?,
+            }
+        }
+        for (number, portion) in self.portions.iter().enumerate() {
+            let rows = flat.iter().filter(|flat| flat.portion == number).map(|flat| flat.end - flat.start).sum();
+            self.credit_flat_search(portion, rows);
+        }
+        graph_searches.sort_by_key(|graph_search| std::cmp::Reverse(graph_search.job.nodes));
+        let rows = |flat: &FlatJob| flat.end - flat.start;
+        let total = graph_searches.iter().map(|graph_search| graph_search.job.nodes).sum::<usize>()
+            + flat.iter().map(rows).sum::<usize>();
+        if graph_searches.len() > 1 && self.query.filter.is_none() {
+            for graph_search in &mut graph_searches {
+                graph_search.begun = self.begin(graph_search, graph_search.job.nodes as f64 / total as f64)?;
+            }
+        }
+        for graph_search in &graph_searches {
+            if self.graph_search(graph_search)? == SearchEnd::FlatSearch {
+                flat.push(self.flat_of(graph_search));
+            }
+        }
+        self.flat_search(flat)
+    }
+
+    fn plan_graph_searches(&mut self, number: usize) -> Result<Option<PartPlan>> {
+        let portion = &self.portions[number];
+        let (PartRef::Segment(sealed), PortionRows::Range(rows)) = (portion.part, &portion.rows) else {
+            return Ok(None);
+        };
+        let plan = sealed.readable().and_then(|part| plan_graph_searches(&part, rows, self.context, self.top.limit()));
+        Ok(self.reader.tolerate(plan, &mut self.incomplete)?.flatten())
+    }
+
+    /// Adds the flat search of a whole portion.
+    fn plan_flat_searches(&mut self, number: usize, flat: &mut Vec<FlatJob>) -> Result<()> {
+        let (portion, context, wanted) = (&self.portions[number], self.context, self.top.limit());
+        let plan = with_part!(portion.part, part => plan_part(part, &portion.rows(), context, wanted));
+        if let Some(plan) = self.reader.tolerate(plan, &mut self.incomplete)? {
+            flat.push(FlatJob { portion: number, start: 0, end: portion.rows().len(), plan });
+        }
+        Ok(())
+    }
+
+    /// The first, short graph search of one graph among several.
+    fn begin(&mut self, graph_search: &GraphJob, share: f64) -> Result<Option<FirstPass>> {
+        let GraphJob { portion: number, job, plan, .. } = graph_search;
+        let PartRef::Segment(sealed) = self.portions[*number].part else { return Ok(None) };
+        let (context, top) = (self.context, &mut self.top);
+        let outcome = sealed.readable().and_then(|part| begin(&part, *number as u32, job, plan, context, share, top));
+        match outcome {
+            Ok((report, begun)) => self.note(*number, Ok(report)).map(|()| begun),
+            // The graph search itself meets it again.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn graph_search(&mut self, stats: &GraphJob) -> Result<SearchEnd> {
+        let GraphJob { portion: number, job, plan, begun } = stats;
+        let PartRef::Segment(sealed) = self.portions[*number].part else { return Ok(SearchEnd::FlatSearch) };
+        let (context, top) = (self.context, &mut self.top);
+        let outcome = sealed
+            .readable()
+            .and_then(|part| graph_search(&part, *number as u32, job, plan, context, begun.as_ref(), top));
+        let (report, ended) = match outcome {
+            Ok((report, ended)) => (Ok(report), ended),
+            Err(error) => (Err(error), SearchEnd::Found),
+        };
+        self.note(*number, report)?;
+        Ok(ended)
+    }
+
+    /// The rows of a graph search's graph.
+    fn rows_of(&self, graph_search: &GraphJob) -> Range<u32> {
+        let segment = self.portions[graph_search.portion].part.segment();
+        segment.map_or(0..0, |segment| segment.graphs()[graph_search.job.graph].rows())
+    }
+
+    fn flat_of(&self, graph_search: &GraphJob) -> FlatJob {
+        self.flat_job(graph_search.portion, &self.rows_of(graph_search), graph_search.plan)
+    }
+
+    fn flat_job(&self, portion: usize, rows: &Range<u32>, plan: Plan) -> FlatJob {
+        let first = self.portions[portion].rows().at(0);
+        FlatJob { portion, start: (rows.start - first) as usize, end: (rows.end - first) as usize, plan }
+    }
+
+    /// Scans, alone or with the search pool's help.
+    fn flat_search(&mut self, flat: Vec<FlatJob>) -> Result<()> {
+        if self.is_shared(flat.iter().map(|flat| flat.end - flat.start).sum()) {
+            return self.flat_in_parallel(&flat);
+        }
+        for job in &flat {
+            let outcome = flat_piece(self.portions, job, self.context, &mut self.top);
+            self.note(job.portion, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Pieces of the flat searches are taken by whoever is free, the caller included.
+    fn flat_in_parallel(&mut self, flat: &[FlatJob]) -> Result<()> {
+        let unit = self.reader.engine.tuning.flat_unit_rows.max(1) as usize;
+        let mut pieces = Vec::new();
+        for &FlatJob { portion, start, end, plan } in flat {
+            let starts = (start..end).step_by(unit);
+            pieces.extend(starts.map(|start| FlatJob { portion, start, end: end.min(start + unit), plan }));
+        }
+        let (portions, context, wanted) = (self.portions, self.context, self.top.limit());
+        let next = AtomicUsize::new(0);
+        let results: Mutex<Vec<Share>> = Mutex::new(Vec::new());
+        let work = || {
+            let mut top = TopK::new(wanted);
+            let mut reports = Vec::new();
+            while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                reports.push((piece.portion, flat_piece(portions, piece, context, &mut top)));
+            }
+            results.lock().push((top, reports));
+        };
+        if let Some(pool) = search_pool() {
+            let helpers = pool.current_num_threads().min(pieces.len().saturating_sub(1));
+            pool.in_place_scope(|scope| {
+                (0..helpers).for_each(|_| scope.spawn(|_| work()));
+                work();
+            });
+        }
+        for (top, reports) in results.into_inner() {
+            self.top.merge(top);
+            for (portion, outcome) in reports {
+                self.note(portion, outcome)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flat_piece(
+    portions: &[Portion<'_>],
+    job: &FlatJob,
+    context: &SearchContext<'_>,
+    top: &mut TopK,
+) -> Result<PartReport> {
+    let portion = &portions[job.portion];
+    let rows: Rows<'_> = portion.rows().slice(job.start, job.end);
+    with_part!(portion.part, part => flat_search(part, job.portion as u32, &rows, context, &job.plan, top))
+}
+
+/// Helps with long flat searches; none on a machine with one core. A forked child has one of its own.
+fn search_pool() -> Option<&'static rayon::ThreadPool> {
+    static POOL: PerProcess<Option<rayon::ThreadPool>> = PerProcess::new();
+    let make = || {
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get()) - 1;
+        let builder =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("vecmem-search-{index}"));
+        if threads > 0 { builder.build().ok() } else { None }
+    };
+    POOL.get().unwrap_or_else(|| POOL.get_or_set(make())).as_ref()
+}
+
+fn explain(portion: &Portion<'_>, report: &PartReport) -> PartExplain {
+    let path = match (report.graph_searches, report.scanned, report.plan.path) {
+        (1.., 0, _) => "graph",
+        (1.., _, _) => "graph, then flat",
+        (0, _, Path::ScoreFirst) => "flat",
+        (0, _, Path::FilterFirst) => "filter, then flat",
+    };
+    PartExplain {
+        part: portion.name(),
+        path: path.to_owned(),
+        rows: portion.rows().len() as u64,
+        scanned: report.scanned as u64,
+        graph_searches: report.graph_searches as u64,
+        visited: report.visited as u64,
+        candidates: report.candidates as u64,
+        reranked: report.reranked as u64,
+        refused: report.filtered as u64,
+        pass_rate: report.plan.pass_rate,
+    }
+}

@@ -1,0 +1,137 @@
+//! Walks: key order over a snapshot, the namespaces of a store, and counts.
+//!
+//! Invariants:
+//! * A cursor keeps its read view, unless a purge has ended it, so a walk neither misses nor repeats an item, whatever is written meanwhile.
+//! * A namespace is listed when at least one of its items is visible and, if asked, unexpired. The engine's own area never is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::search::listing::{Keyed, Page, count};
+use crate::shard::PartRef;
+use crate::store::holders::{Holder, HolderKind, Holders};
+use crate::store::query::{IterateQuery, NamespaceQuery};
+use crate::store::read::with_part;
+use crate::store::read::{Reader, SharedView};
+use crate::types::{Interval, Item, Scope, decode_labels, encode_labels};
+
+/// A place in a walk, and the snapshot it walks.
+#[derive(Clone)]
+pub struct Cursor {
+    pub(super) holder: Arc<Holder>,
+    after: Arc<(Vec<u8>, String)>,
+}
+
+impl std::fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cursor").field("visible", &self.holder.read_lsn()).finish_non_exhaustive()
+    }
+}
+
+impl Cursor {
+    /// Whether a purge has ended the walk, so that the next page fails with `SnapshotGone`.
+    pub fn is_gone(&self) -> bool {
+        self.holder.is_gone()
+    }
+}
+
+/// One page of a walk.
+#[derive(Clone, Debug)]
+pub struct IteratePage {
+    /// Items in (namespace, key) order.
+    pub items: Vec<Item>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+    /// Some part was damaged and skipped (only with `partial`).
+    pub incomplete: bool,
+}
+
+/// The next page of a walk.
+pub(super) fn iterate(
+    reader: &Reader<'_>,
+    view: &SharedView,
+    holders: &Arc<Holders>,
+    query: &IterateQuery,
+    after: Option<&Cursor>,
+) -> Result<IteratePage> {
+    let mut incomplete = false;
+    let mut interval = query.scope.interval();
+    if let Some(after) = after {
+        interval.low = after.after.0.clone().max(interval.low);
+    }
+    let limit = query.limit.max(1);
+    let start = after.map(|after| (after.after.0.as_slice(), after.after.1.as_str()));
+    let page =
+        Page { interval: &interval, key_prefix: &query.key_prefix, after: start, limit: limit.saturating_add(1) };
+    let mut found: Vec<(Keyed<'_>, PartRef<'_>)> = Vec::new();
+    for shard in reader.view.shards_in(&interval) {
+        for part in shard.parts() {
+            let rows = part.page(&page, &reader.conditions(None));
+            found.extend(reader.tolerate(rows, &mut incomplete)?.into_iter().flatten().map(|row| (row, part)));
+        }
+        // Shards are in order: once a page is full, later ones have nothing to add to it.
+        if found.len() > limit {
+            break;
+        }
+    }
+    found.sort_by_key(|(keyed, _)| (keyed.namespace, keyed.key));
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = match found.last() {
+        Some((keyed, _)) if more => Some(Cursor {
+            holder: match after.filter(|after| after.holder.holds(view)) {
+                Some(after) => Arc::clone(&after.holder),
+                None => holders.hold(view, HolderKind::Cursor),
+            },
+            after: Arc::new((keyed.namespace.to_vec(), keyed.key.to_owned())),
+        }),
+        _ => None,
+    };
+    let mut items = Vec::with_capacity(found.len());
+    for (keyed, part) in found {
+        let item = part.item(keyed.row, None, query.options.include_vectors);
+        items.extend(reader.tolerate(item, &mut incomplete)?);
+    }
+    Ok(IteratePage { items, next, incomplete })
+}
+
+/// The labels of the live namespaces that match, cut, sorted and paged.
+pub(super) fn list_namespaces(reader: &Reader<'_>, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
+    let mut interval = Scope::Store.interval();
+    let prefix = encode_labels(query.literal_prefix()).unwrap_or_default();
+    if !prefix.is_empty() {
+        let high = prefix.iter().copied().chain([0xFF]).collect();
+        interval = Interval { low: prefix, high };
+    }
+    let mut incomplete = false;
+    let mut live: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for shard in reader.view.shards_in(&interval) {
+        for part in shard.parts() {
+            let namespaces = part.live_namespaces(&interval, &reader.conditions(None), &live);
+            live.extend(reader.tolerate(namespaces, &mut incomplete)?.into_iter().flatten());
+        }
+    }
+    let mut listed: Vec<Vec<String>> = Vec::new();
+    for namespace in live {
+        let mut labels = decode_labels(&namespace);
+        if !query.matches(&labels) {
+            continue;
+        }
+        labels.truncate(query.max_depth.unwrap_or(labels.len()));
+        if listed.last() != Some(&labels) {
+            listed.push(labels);
+        }
+    }
+    Ok(listed.into_iter().skip(query.offset).take(query.limit).collect())
+}
+
+/// How many items a scope shows.
+pub(super) fn count_items(reader: &Reader<'_>, interval: &Interval, incomplete: &mut bool) -> Result<u64> {
+    let mut total = 0;
+    for portion in reader.portions(interval, incomplete)? {
+        let counted = with_part!(portion.part, part => count(part, &portion.rows(), &reader.conditions(None)));
+        total += reader.tolerate(counted, incomplete)?.unwrap_or(0);
+    }
+    Ok(total)
+}

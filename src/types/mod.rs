@@ -1,0 +1,367 @@
+//! The words of the data model: namespaces, scopes, vector spaces, items, and the limits of each.
+//!
+//! Invariants:
+//! * A [`Namespace`] holds its *encoded* form: each label with `00` written as `00 FF`, ended by `00`, so byte order is
+//!   tuple order and the interval of a prefix `P` is `[enc(P), enc(P) ++ FF)`. Nothing else in the crate parses it.
+//! * Values of these types have passed the door: whoever holds one need not check its limits again.
+
+mod interval;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Limit, Result};
+
+pub(crate) use interval::{Extent, Interval};
+
+/// The documented limits; going over one is [`ErrorKind::Limit`](crate::ErrorKind::Limit).
+pub mod limits {
+    /// Bytes of one label.
+    pub const LABEL_BYTES: usize = 4 << 10;
+    /// Labels of one namespace.
+    pub const LABELS: usize = 64;
+    /// Bytes of one key.
+    pub const KEY_BYTES: usize = 1 << 20;
+    /// Bytes of one value.
+    pub const VALUE_BYTES: usize = 64 << 20;
+    /// Nesting of a value or a filter.
+    pub const DEPTH: usize = 128;
+    /// Dimensions of a vector space.
+    pub const DIMENSIONS: usize = 16_384;
+    /// Vectors of one item.
+    pub const VECTORS_PER_ITEM: usize = 4_096;
+    /// Nodes of one filter.
+    pub const FILTER_NODES: usize = 1_024;
+    /// Operations of one batch.
+    pub const BATCH_OPERATIONS: usize = 1_000_000;
+    /// Bytes of one batch.
+    pub const BATCH_BYTES: usize = 1 << 30;
+    /// Settings of one store.
+    pub const SETTINGS: usize = 64;
+    /// Bytes of the name of a setting.
+    pub const SETTING_NAME_BYTES: usize = 1 << 10;
+    /// Bytes of one setting.
+    pub const SETTING_BYTES: usize = 64 << 10;
+    /// The latest instant that an item may be given, in microseconds since 1970 UTC: the last one of the year 9999, where the calendars
+    /// of most languages end. Later versions of the item still have room to rise.
+    pub const INSTANT: i64 = 253_402_300_799_999_999;
+    /// A vector whose squared norm is larger is refused, so that no score overflows.
+    pub const SQUARED_NORM: f64 = 1e37;
+}
+
+/// "Never", for a point in time in microseconds.
+pub(crate) const NEVER: i64 = i64::MAX;
+
+/// How similarity is measured; in every metric a larger score is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// `a·b / (|a| |b|)`, from -1 to 1; a zero vector scores 0.
+    Cosine,
+    /// `a·b`.
+    Dot,
+    /// `-|a - b|`, at most 0.
+    L2,
+}
+
+impl Metric {
+    /// How files of every kind name it.
+    pub(crate) fn code(self) -> u16 {
+        match self {
+            Self::Cosine => 0,
+            Self::Dot => 1,
+            Self::L2 => 2,
+        }
+    }
+
+    /// The metric that a file names; `None` for one of a newer version, or damage.
+    pub(crate) fn of_code(code: u16) -> Option<Self> {
+        [Self::Cosine, Self::Dot, Self::L2].into_iter().find(|metric| metric.code() == code)
+    }
+}
+
+/// The dimensions and metric that every vector of a store shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VectorSpace {
+    /// Numbers in one vector, 1 to 16,384.
+    pub dims: usize,
+    /// How two vectors compare.
+    pub metric: Metric,
+}
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Durability {
+    /// After it survives a power loss (group commit).
+    #[default]
+    Sync,
+    /// After it survives a kill of the process; synced every [`Options::sync_every`](crate::Options::sync_every).
+    Periodic,
+    /// As soon as it is visible; durable after [`Store::sync`](crate::Store::sync).
+    Manual,
+}
+
+/// An ordered, non-empty tuple of labels, e.g. `("users", "ada", "facts")`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Namespace {
+    encoded: Arc<[u8]>,
+}
+
+impl Namespace {
+    /// The namespace of `labels`: 1 to 64 labels of 1 to 4,096 bytes each, any characters.
+    pub fn new<L: AsRef<str>>(labels: impl IntoIterator<Item = L>) -> Result<Self> {
+        let encoded = encode_labels(labels)?;
+        if encoded.is_empty() {
+            return Err(Error::invalid("a namespace needs at least one label"));
+        }
+        Ok(Self { encoded: encoded.into() })
+    }
+
+    /// Parses the way people write namespaces: `a/b/c`, or a JSON array when a label holds a slash.
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::new(parse_labels(text)?)
+    }
+
+    /// The namespace whose encoded form was read from a file of the store.
+    pub(crate) fn from_encoded(encoded: &[u8]) -> Self {
+        Self { encoded: encoded.into() }
+    }
+
+    /// The encoded form: its byte order is the order of namespaces.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    /// The labels, in order.
+    pub fn labels(&self) -> Vec<String> {
+        decode_labels(&self.encoded)
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels = self.labels();
+        if labels.iter().any(|label| label.contains('/') || label.starts_with('[')) {
+            return f.write_str(&serde_json::to_string(&labels).unwrap_or_default());
+        }
+        f.write_str(&labels.join("/"))
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.labels())
+    }
+}
+
+/// The labels of `a/b/c` or of a JSON array of strings.
+pub(crate) fn parse_labels(text: &str) -> Result<Vec<String>> {
+    if text.starts_with('[') {
+        return serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("namespace {text:?} is not a JSON array of strings: {error}")));
+    }
+    Ok(text.split('/').map(str::to_owned).collect())
+}
+
+/// Encodes labels; an empty sequence gives an empty encoding (the caller decides whether that is allowed).
+pub(crate) fn encode_labels<L: AsRef<str>>(labels: impl IntoIterator<Item = L>) -> Result<Vec<u8>> {
+    let mut encoded = Vec::new();
+    for (count, label) in labels.into_iter().enumerate() {
+        let label = label.as_ref();
+        if count == limits::LABELS {
+            return Err(Error::limit(Limit::Labels, "labels of a namespace", count + 1, limits::LABELS));
+        }
+        if label.is_empty() {
+            return Err(Error::invalid(format!(
+                "label {} of the namespace is empty; labels hold 1 to 4096 bytes",
+                count + 1
+            )));
+        }
+        if label.len() > limits::LABEL_BYTES {
+            return Err(Error::limit(Limit::LabelBytes, "bytes of a label", label.len(), limits::LABEL_BYTES));
+        }
+        encode_label(&mut encoded, label.as_bytes());
+    }
+    Ok(encoded)
+}
+
+fn encode_label(encoded: &mut Vec<u8>, label: &[u8]) {
+    for &byte in label {
+        encoded.push(byte);
+        if byte == 0 {
+            encoded.push(0xFF);
+        }
+    }
+    encoded.push(0);
+}
+
+/// The labels of an encoded namespace; bytes that are not UTF-8 (a damaged file) are replaced, never a panic.
+pub(crate) fn decode_labels(encoded: &[u8]) -> Vec<String> {
+    let mut labels = Vec::new();
+    let mut label = Vec::new();
+    let mut bytes = encoded.iter().peekable();
+    while let Some(&byte) = bytes.next() {
+        if byte != 0 {
+            label.push(byte);
+        } else if bytes.next_if_eq(&&0xFF).is_some() {
+            label.push(0);
+        } else {
+            labels.push(String::from_utf8_lossy(&label).into_owned());
+            label.clear();
+        }
+    }
+    labels
+}
+
+/// Whether `encoded` is the encoding of 1 to 64 labels within the limits (the engine's own area included).
+pub(crate) fn is_encoded_namespace(encoded: &[u8]) -> bool {
+    let (mut labels, mut length, mut rest) = (0, 0, encoded);
+    while let Some(zero) = rest.iter().position(|&byte| byte == 0) {
+        // A NUL is a character of its own, so a label is UTF-8 when what lies between its NULs is.
+        if std::str::from_utf8(&rest[..zero]).is_err() {
+            return false;
+        }
+        length += zero;
+        rest = &rest[zero + 1..];
+        if let Some((&0xFF, after)) = rest.split_first() {
+            rest = after;
+            length += 1;
+            continue;
+        }
+        labels += 1;
+        let own_area = labels == 1 && length == 0;
+        if labels > limits::LABELS || length > limits::LABEL_BYTES || (length == 0 && !own_area) {
+            return false;
+        }
+        length = 0;
+    }
+    labels > 0 && length == 0 && rest.is_empty()
+}
+
+/// The engine's own area `("", name)`: in no public read, list or count.
+pub(crate) fn system_namespace(name: &str) -> Namespace {
+    let mut encoded = vec![0];
+    encode_label(&mut encoded, name.as_bytes());
+    Namespace { encoded: encoded.into() }
+}
+
+/// What a read covers, said explicitly.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// One namespace and nothing below it.
+    Namespace(Namespace),
+    /// The namespace with these labels itself and everything below it.
+    Prefix(Namespace),
+    /// Every namespace of the store.
+    Store,
+}
+
+impl Scope {
+    /// The prefix of `labels`; an empty one is an error, [`Scope::Store`] says "everything".
+    pub fn prefix<L: AsRef<str>>(labels: impl IntoIterator<Item = L>) -> Result<Self> {
+        Namespace::new(labels)
+            .map(Self::Prefix)
+            .map_err(|error| error.context("a prefix (to reach everything, ask for the whole store)"))
+    }
+
+    /// The namespace, if the scope is exactly one.
+    pub(crate) fn namespace(&self) -> Option<&Namespace> {
+        if let Self::Namespace(namespace) = self { Some(namespace) } else { None }
+    }
+
+    /// The interval of encoded namespaces that the scope covers.
+    pub(crate) fn interval(&self) -> Interval {
+        match self {
+            Self::Namespace(namespace) => Interval::of_namespace(namespace.encoded()),
+            Self::Prefix(namespace) => {
+                let mut high = namespace.encoded().to_vec();
+                high.push(0xFF);
+                Interval { low: namespace.encoded().to_vec(), high }
+            }
+            Self::Store => Interval { low: vec![0x00, 0xFF], high: vec![0xFF] },
+        }
+    }
+}
+
+impl From<&Namespace> for Scope {
+    fn from(namespace: &Namespace) -> Self {
+        Self::Namespace(namespace.clone())
+    }
+}
+
+/// One embedding of an item, tagged with the field it embeds (`""` when there is only one).
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldVector {
+    /// The field path, e.g. `text` or `notes.0`.
+    pub path: Arc<str>,
+    /// `dims` finite numbers.
+    pub values: Box<[f32]>,
+}
+
+/// The version of an item: changes with every write of it, opaque, comparable for equality only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version(pub(crate) u64);
+
+impl Version {
+    /// The number behind the version, for a caller that must carry it through text.
+    pub fn to_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The version that [`to_u64`](Self::to_u64) gave.
+    pub fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// What must hold for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Write in any case.
+    #[default]
+    Always,
+    /// Only if the key has no item (an expired one counts as none).
+    IfAbsent,
+    /// Only if the key's item has this version.
+    IfVersion(Version),
+}
+
+/// A stored memory, as a read returns it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Where it lives.
+    pub namespace: Namespace,
+    /// Its key, unique in the namespace.
+    pub key: String,
+    /// The JSON object, byte for byte as given.
+    pub value: Box<str>,
+    /// Microseconds since 1970 UTC; kept when the item is replaced.
+    pub created_at: i64,
+    /// Microseconds since 1970 UTC; strictly rising with each write of the item.
+    pub updated_at: i64,
+    /// The item's own time to live, in microseconds.
+    pub ttl: Option<i64>,
+    /// Microseconds since 1970 UTC after which the item is gone.
+    pub expires_at: Option<i64>,
+    /// Changes with every write of the item.
+    pub version: Version,
+    /// The embeddings, when `include_vectors` asked for them.
+    pub vectors: Vec<FieldVector>,
+}
+
+impl Item {
+    /// The value as a Rust type.
+    pub fn value_as<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(&self.value).map_err(|error| {
+            Error::invalid(format!("the value of {}/{:?} is not of that type: {error}", self.namespace, self.key))
+        })
+    }
+}
+
+/// One result of a search: an item and how similar it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// Larger is better, in every metric; `None` for an item without vectors (`tail`) or a search without one.
+    pub score: Option<f32>,
+    /// The item.
+    pub item: Item,
+}

@@ -1,0 +1,144 @@
+//! Keeping house: the clock, expired items, room in the log and for deletes, checkpoints, and the unmapping of retired segments.
+//!
+//! Invariants:
+//! * Nothing here waits for a merge or for a graph, so that a long build holds up none of it.
+//! * A sweep that the clock does not allow holds up nothing else.
+//! * What is written here waits after a failure like every other job: flushes with those of the flush thread, what frees log for a write
+//!   apart, since it often has nothing to do, and all else as one job.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Worker;
+use crate::engine::install::checkpoint;
+use crate::engine::space::JobKind;
+use crate::error::Result;
+use crate::record::Lsn;
+
+impl Worker {
+    /// One round; `swept` is when the last sweep began, `idle` since when there has been no write, and which one was the last.
+    pub(super) fn maintain(&self, swept: &mut Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
+        self.unmap_retired();
+        self.relieve();
+        let now = self.engine.clock.monotonic();
+        // Agreement is counted whether or not anything may be written.
+        self.engine.clock.reading();
+        let expired = self.sweep_if_due(now, swept);
+        let idles = self.has_idled(now, idle);
+        let files = self.engine.attempt(JobKind::Checkpoint, || self.keep_files(idles));
+        // Without a reserve deletes may fail one day, which is no reason to stop anything now; stats say why it waits.
+        let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
+        files.and(expired)
+    }
+
+    /// One job, so that what succeeds does not end the wait of what failed.
+    fn keep_files(&self, idles: bool) -> Result<()> {
+        // What is idle lets go of files first: the others may need their space.
+        let settled = if idles { self.settle() } else { Ok(()) };
+        let clock = self.keep_clock();
+        settled.and(clock).and(self.adopt_imports()).and(self.relieve_log())
+    }
+
+    /// Whether nothing was written for a while.
+    fn has_idled(&self, now: Duration, idle: &mut Option<(Lsn, Duration)>) -> bool {
+        let read_lsn = self.engine.view.get().read_lsn;
+        match *idle {
+            Some((lsn, since)) if lsn == read_lsn => now.saturating_sub(since) >= self.engine.tuning.idle_checkpoint,
+            _ => {
+                *idle = Some((read_lsn, now));
+                false
+            }
+        }
+    }
+
+    /// Commits a manifest behind imports where that takes no seal, so that an open need not look up every key of theirs.
+    pub(super) fn adopt_imports(&self) -> Result<()> {
+        let view = self.engine.view.get();
+        let is_due = |index: usize| {
+            let shard = &view.shards[index];
+            let is_quiet = shard.memtable.is_empty() && shard.frozen.is_empty();
+            is_quiet && !self.young(&view, index).is_empty()
+        };
+        if (0..view.shards.len()).any(is_due) { checkpoint(&self.engine) } else { Ok(()) }
+    }
+
+    /// Unmaps retired segments that no reader holds any more.
+    pub fn unmap_retired(&self) {
+        let mut buried = Vec::new();
+        self.engine.retired.lock().retain(|part| {
+            let wanted = Arc::strong_count(part) > 1;
+            if !wanted {
+                buried.push(Arc::clone(part));
+            }
+            wanted
+        });
+    }
+
+    /// Where a write found no room for log, what is in memory is flushed if that frees log. Whoever waits goes on then.
+    pub(super) fn relieve(&self) {
+        if self.engine.space.wants_relief() {
+            let frees_log = self.engine.log.lock().freed_by_checkpoint() > 0;
+            let relieved =
+                self.engine.attempt(JobKind::Relief, || if frees_log { self.checkpoint_if_behind() } else { Ok(()) });
+            if let Err(error) = relieved {
+                self.engine.set_background_error(Some(&error));
+            }
+            self.engine.space.end_relief();
+            self.engine.signal.raise();
+        }
+    }
+
+    /// Past its cap, log is freed by sealing the shard that holds it back, however small its memtable is.
+    pub(super) fn relieve_log(&self) -> Result<()> {
+        if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
+            return Ok(());
+        }
+        let installed = self.engine.installing.lock();
+        let oldest = installed.manifest.checkpoint();
+        let holds_back: Vec<bool> = installed.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect();
+        drop(installed);
+        self.advance(|index| holds_back[index])
+    }
+
+    /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names. These go first,
+    /// since a full disk has room for a manifest when it has none for a flush.
+    fn settle(&self) -> Result<()> {
+        let let_go = self.let_go();
+        let flushed = self.checkpoint_if_behind();
+        let shrunk = self.pipeline.shrink_log().and_then(|turned| match turned {
+            true => checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)),
+            false => Ok(()),
+        });
+        let_go.and(flushed).and(shrunk)
+    }
+
+    /// Commits a manifest if that lets go of files of the one before the newest.
+    fn let_go(&self) -> Result<()> {
+        let holds_back = {
+            let installed = self.engine.installing.lock();
+            let named: HashSet<String> = installed.manifest.files().collect();
+            installed.previous_files.iter().any(|file| !named.contains(file))
+        };
+        if holds_back { checkpoint(&self.engine) } else { Ok(()) }
+    }
+
+    fn checkpoint_if_behind(&self) -> Result<()> {
+        self.advance(|_| true)
+    }
+
+    /// Seals the chosen shards and commits twice, so that the log before what they hold now can go.
+    fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
+        let view = self.engine.view.get();
+        let is_behind = self.engine.installing.lock().manifest.checkpoint() < view.read_lsn;
+        if is_behind && self.engine.may_try(JobKind::Flush) {
+            let flush = || self.engine.attempt(JobKind::Flush, || self.flush_next());
+            if !self.flush_shards(chosen, flush)? {
+                return Ok(());
+            }
+            checkpoint(&self.engine)?;
+            checkpoint(&self.engine)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,366 @@
+//! Background jobs: sealing, merging, checkpoints, the sweep of expired items, log files prepared ahead, the syncs of
+//! `Durability::Periodic`, and unmapping.
+//!
+//! Each job is one function that does one step and tells whether there was anything to do. Threads call them in loops;
+//! under `inline_background` the writing thread calls them itself, which is what makes simulations deterministic.
+//!
+//! Invariants:
+//! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only. Keeping house waits
+//!   for neither merges nor graphs.
+//! * A job that fails changes nothing: its files go (`src/engine/space/output_files.rs`), its reason is in the stats, and it is tried again
+//!   later (`src/engine/space/mod.rs` says when).
+//! * Under `Durability::Periodic` a thread of its own syncs the log and does nothing else, so that a sync begins on time whatever
+//!   else takes long.
+//! * Background threads run at low priority, the one that syncs apart, and end at once when the store is closed or poisoned.
+#![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
+
+mod accept_loss;
+mod graphs;
+mod maintenance;
+mod merges;
+mod purge;
+mod sweep;
+
+pub use accept_loss::{LossReport, LostItem};
+pub use graphs::GraphBuild;
+pub use sweep::CompactReport;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::commit::Pipeline;
+use crate::compact::blobs::DeadAllowed;
+use crate::compact::flush;
+use crate::engine::Engine;
+use crate::engine::graphs::Cores;
+use crate::engine::install::{Finished, Input, checkpoint};
+use crate::engine::replace::replace_codes;
+use crate::engine::space::output_files::OutputFiles;
+use crate::engine::space::{JobKind, Purpose, written_bytes};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::SegmentEntry;
+use crate::record::Lsn;
+use crate::segment::blob::file::Blob;
+use crate::segment::tombstones::Tombstones;
+use crate::segment::truth::writer::SegmentInfo;
+use crate::shard::ReadView;
+use crate::shard::part::{SegmentPart, SharedSegment};
+use crate::storage::disk;
+use crate::sync::{Mutex, MutexGuard, Ordering};
+use crate::types::Durability;
+
+const RETRY: Duration = Duration::from_millis(200);
+const SYNC_THREAD: &str = "vecmem-sync";
+const LOOK_ROUND: Duration = Duration::from_secs(1);
+
+/// What one background thread does until the store is closed.
+type Job = fn(&Worker);
+
+/// The background of one open store.
+pub(crate) struct Worker {
+    engine: Arc<Engine>,
+    pipeline: Arc<Pipeline>,
+    /// Held for the whole of a seal, a merge.
+    frozen: Mutex<()>,
+    merging: Mutex<()>,
+    /// Held while a graph is verified or built in the background; before `merging`, where both are.
+    building: Mutex<()>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    sync_every: Duration,
+    /// The monotonic clock at the open: sweeps are counted from it, whenever their thread gets to run.
+    opened_at: Duration,
+    /// `None` where only the caller sweeps.
+    sweep_every: Option<Duration>,
+}
+
+impl Worker {
+    pub fn new(
+        engine: Arc<Engine>,
+        pipeline: Arc<Pipeline>,
+        sync_every: Duration,
+        sweep_every: Option<Duration>,
+    ) -> Arc<Self> {
+        let (frozen, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
+        let (threads, opened_at) = (Mutex::new(Vec::new()), engine.clock.monotonic());
+        Arc::new(Self { engine, pipeline, frozen, merging, building, threads, sync_every, opened_at, sweep_every })
+    }
+
+    /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log, and one syncs it
+    /// where writers do not.
+    pub fn start(self: &Arc<Self>) -> Result<()> {
+        let jobs: [(&str, Job); 6] = [
+            (SYNC_THREAD, Self::sync_loop),
+            ("vecmem-seal", Self::flush_loop),
+            ("vecmem-merge", Self::merge_loop),
+            ("vecmem-graphs", Self::graph_loop),
+            ("vecmem-house", Self::house_loop),
+            ("vecmem-log", Self::log_loop),
+        ];
+        let syncs = self.engine.durability == Durability::Periodic;
+        for (name, job) in jobs.into_iter().filter(|(name, _)| syncs || *name != SYNC_THREAD) {
+            let worker = Arc::clone(self);
+            let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+                if name != SYNC_THREAD {
+                    disk::lower_priority();
+                }
+                job(&worker);
+            });
+            let thread = thread.map_err(|error| Error::io(name, "start the background thread", error))?;
+            self.threads.lock().push(thread);
+        }
+        Ok(())
+    }
+
+    /// Waits for the threads to end; the engine must be marked as closed.
+    pub fn join(&self) {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A thread that panicked has already poisoned the engine.
+            let _ = thread.join();
+        }
+    }
+
+    /// Under `inline_background`: does every job that is due, on this thread.
+    pub fn run_inline(&self) {
+        let outcome = (|| {
+            self.relieve();
+            self.adopt_imports()?;
+            while self.flush_next()? || self.merge_next()? {}
+            let graphs = self.build_graphs(Cores::Half);
+            self.relieve_log()?;
+            let clock = self.engine.attempt(JobKind::Checkpoint, || self.keep_clock());
+            let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
+            self.pipeline.prepare_ahead().and(graphs).and(clock)
+        })();
+        self.engine.set_background_error(outcome.err().as_ref());
+        self.unmap_retired();
+    }
+
+    fn flush_loop(&self) {
+        self.run(LOOK_ROUND, |worker| worker.engine.attempt(JobKind::Flush, || worker.flush_next()));
+    }
+
+    fn merge_loop(&self) {
+        self.run(LOOK_ROUND, |worker| {
+            let rebuilt = worker.engine.attempt(JobKind::Codes, || worker.rebuild_next());
+            Ok(worker.merge_next()? || rebuilt?)
+        });
+    }
+
+    fn house_loop(&self) {
+        let (mut swept, mut idle) = (self.opened_at, None);
+        self.run(LOOK_ROUND, |worker| worker.maintain(&mut swept, &mut idle).map(|()| false));
+    }
+
+    fn log_loop(&self) {
+        self.run(self.engine.tuning.touch_every, |worker| {
+            let touched = worker.pipeline.flush_touches();
+            touched.and_then(|()| worker.pipeline.prepare_ahead()).map(|()| false)
+        });
+    }
+
+    /// Begins a sync every `sync_every`, counted from the beginning of the one before: a write waits that long at most until
+    /// its sync begins, or until a longer one has ended.
+    fn sync_loop(&self) {
+        let mut guard = ThreadGuard { engine: &self.engine, finished: false };
+        // What a process that was killed wrote and did not live to sync; the store is poisoned by a failure.
+        let _ = self.engine.sync_found();
+        let mut due = Instant::now();
+        loop {
+            let events = self.engine.signal.count();
+            if self.engine.check_writable().is_err() {
+                break;
+            }
+            let now = Instant::now();
+            if now < due {
+                // Other events than a close or a fence end the wait as well; then it goes on.
+                self.engine.signal.wait_after(events, due);
+                continue;
+            }
+            due = now + self.sync_every;
+            // The store is poisoned by a failure, which ends the loop.
+            let _ = self.engine.sync_log_aside();
+        }
+        guard.finished = true;
+    }
+
+    /// Repeats `step` while there is work, and else when something happened or `period` passed.
+    fn run(&self, period: Duration, mut step: impl FnMut(&Self) -> Result<bool>) {
+        let mut guard = ThreadGuard { engine: &self.engine, finished: false };
+        loop {
+            // Counted before the check: a close after it is an event after this one, and ends the wait below at once.
+            let events = self.engine.signal.count();
+            if self.engine.check_writable().is_err() {
+                break;
+            }
+            match step(self) {
+                Ok(true) => self.engine.set_background_error(None),
+                Ok(false) => {
+                    self.engine.signal.wait_after(events, Instant::now() + period);
+                }
+                Err(error) => {
+                    self.engine.set_background_error(Some(&error));
+                    self.engine.signal.wait_after(events, Instant::now() + RETRY);
+                }
+            }
+        }
+        guard.finished = true;
+    }
+
+    /// Rebuilds a derived file that is missing or damaged; each is tried once, and again after what may pass.
+    fn rebuild_next(&self) -> Result<bool> {
+        let _one_at_a_time = self.merging.lock();
+        let view = self.engine.view.get();
+        match view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.take_rebuild()) {
+            Some(part) => {
+                replace_codes(&self.engine, part).inspect_err(|error| part.rebuild_again_unless_damaged(error))
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Writes the oldest waiting part to a segment.
+    pub fn flush_next(&self) -> Result<bool> {
+        let _one_at_a_time = self.frozen.lock();
+        let view = self.engine.view.get();
+        let waiting = view.shards.iter().enumerate().filter_map(|(index, shard)| Some((index, shard.frozen.first()?)));
+        let Some((shard, oldest)) = waiting.min_by_key(|(_, frozen)| frozen.through) else { return Ok(false) };
+        let living = flush::living_bytes(&oldest.memtable, view.read_lsn);
+        let needed = if living > 0 { written_bytes(living, 1) } else { 0 };
+        let mut outputs = OutputFiles::new(&self.engine);
+        outputs.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
+        let (info, rows) = flush::write(&self.output(outputs.segment()), &oldest.memtable, view.read_lsn)?;
+        let output = info.map(|info| self.open(shard, &info, &[])).transpose()?;
+        let inputs = vec![Input::Memtable(Arc::clone(&oldest.memtable), oldest.through)];
+        self.install(&Finished { shard, base: view.read_lsn, inputs, rows: vec![rows], output }, outputs)?;
+        self.engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// While the guard lives, no segment is merged or rebuilt.
+    pub fn pause_merges(&self) -> MutexGuard<'_, ()> {
+        self.merging.lock()
+    }
+
+    fn output(&self, file_id: u64) -> flush::Output<'_> {
+        let (storage, keys) = (&*self.engine.storage, self.engine.identity.keys);
+        let blob_value_bytes = self.engine.tuning.blob_value_bytes;
+        flush::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(|| self.engine.check_writable()) }
+    }
+
+    /// Opens an output in a shard, which may keep blob files of its inputs: these are open.
+    fn open(&self, shard: usize, info: &SegmentInfo, kept: &[Arc<Blob>]) -> Result<SharedSegment> {
+        let extent = self.engine.view.get().shards[shard].extent_of(&info.first_namespace, &info.last_namespace);
+        let entry = SegmentEntry::new(info, extent);
+        let segment = entry.open_beside(&*self.engine.storage, &self.engine.identity.keys, kept)?;
+        let tombstones = Tombstones::new(entry.rows);
+        Ok(Arc::new(SegmentPart::new(entry, Ok(segment), tombstones)))
+    }
+
+    /// Seals every memtable that holds something, and waits until all of it is in segments.
+    pub fn flush_all(&self) -> Result<()> {
+        self.flush_shards(|_| true, || self.flush_next()).map(drop)
+    }
+
+    /// Seals the chosen shards by calls of `flush_next`, which may put it off; whether all of it is in segments.
+    fn flush_shards(
+        &self,
+        chosen: impl Fn(usize) -> bool,
+        mut flush_next: impl FnMut() -> Result<bool>,
+    ) -> Result<bool> {
+        let applying = self.engine.applying.lock();
+        let mut view = ReadView::clone(&self.engine.view.get());
+        let target = view.read_lsn;
+        for index in 0..view.shards.len() {
+            if chosen(index) && !view.shards[index].memtable.is_empty() {
+                view = self.engine.with_memtable_frozen(&view, index);
+            }
+        }
+        let stalled = self.engine.is_still_stalled(&view);
+        self.engine.publish(view, stalled);
+        drop(applying);
+        // Writers may go on filling parts meanwhile; those are not waited for.
+        let waits = |view: &ReadView| {
+            let mut frozen = view.shards.iter().flat_map(|shard| &shard.frozen);
+            frozen.any(|frozen| frozen.through <= target)
+        };
+        while waits(&self.engine.view.get()) {
+            if !flush_next()? {
+                return Ok(!waits(&self.engine.view.get()));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone, so that no file holds
+    /// a value that was deleted or replaced. Damage in one shard holds up no other, and is told in the end. What can be let go
+    /// of goes before graphs are built, and also where something else fails. What has expired is removed first, if the clock allows.
+    pub fn compact(&self) -> Result<CompactReport> {
+        let report = self.sweep_first()?;
+        self.rewrite_and_let_go(Self::merge_everything)?;
+        let graphs = self.build_graphs(Cores::All);
+        checkpoint(&self.engine).and(graphs)?;
+        Ok(report)
+    }
+
+    fn merge_everything(&self) -> Result<()> {
+        let _one_at_a_time = self.merging.lock();
+        let shards = self.engine.view.get().shards.len();
+        let mut failed = Ok(());
+        for index in 0..shards {
+            match self.merge_shard(index) {
+                Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::DiskFull) => {
+                    failed = failed.and(Err(error));
+                }
+                other => other?,
+            }
+        }
+        failed
+    }
+
+    /// One segment of a shard, that holds nothing dead.
+    fn merge_shard(&self, index: usize) -> Result<()> {
+        self.adopt(index)?;
+        let view = self.engine.view.get();
+        let young = self.young(&view, index);
+        let mut segments = view.shards[index].segments.clone();
+        segments.retain(|part| !young.iter().any(|young| Arc::ptr_eq(young, part)));
+        let merged = self.merge_readable(index, segments, view.read_lsn);
+        let view = self.engine.view.get();
+        let mut parts = view.shards[index].segments.iter();
+        merged.and(parts.try_for_each(|part| part.check_missed().and_then(|()| part.check_stuck())))
+    }
+
+    /// Makes one segment of those that can be read, without what is dead; the first damage is told when that is done.
+    fn merge_readable(&self, index: usize, mut segments: Vec<SharedSegment>, base: Lsn) -> Result<()> {
+        let damage = segments.iter().try_for_each(|part| part.segment().map(drop));
+        segments.retain(|part| part.segment().is_ok());
+        let holds_dead = |part: &SharedSegment| part.tombstones.dead_rows() > 0 || part.blob_bytes().dead > 0;
+        if segments.len() <= 1 && !segments.iter().any(holds_dead) {
+            return damage;
+        }
+        match self.merge(index, &segments, base, (Cores::All, DeadAllowed::Nothing)) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let before = segments.len();
+                segments.retain(|part| !part.is_unmergeable());
+                let rest = if segments.len() < before { self.merge_readable(index, segments, base) } else { Ok(()) };
+                damage.and(rest).and(Err(error))
+            }
+            merged => damage.and(merged.map(drop)),
+        }
+    }
+}
+
+/// A background thread that unwinds must not leave writers waiting for it.
+struct ThreadGuard<'a> {
+    engine: &'a Engine,
+    finished: bool,
+}
+
+impl Drop for ThreadGuard<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.engine.poison(&Error::new(ErrorKind::Poisoned, "a background thread panicked"));
+        }
+    }
+}
