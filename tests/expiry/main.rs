@@ -1,0 +1,9 @@
+//! Expiry, sweeps and the clock.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod a_wrong_clock_hides_but_removes_nothing;
+mod expired_items_are_gone_and_touches_keep_them;
+mod jumps_of_the_clock_follow_a_model;
+mod the_background_sweeps_when_asked_to;

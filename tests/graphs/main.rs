@@ -1,0 +1,12 @@
+//! Graphs and searches of them.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod a_graph_that_was_asked_for_stays;
+mod graph_searches_do_not_depend_on_threads;
+mod graph_searches_find_what_was_asked_of_them;
+mod graph_searches_return_exactly_k;
+mod graph_searches_stay_inside_their_scope;
+mod graphs_come_when_they_pay;
+mod rewriting_costs_no_recall;

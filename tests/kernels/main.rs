@@ -1,0 +1,6 @@
+//! Distance kernels.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bounds;

@@ -1,0 +1,10 @@
+//! Opening, closing, and one directory for all.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod a_closed_store_says_so;
+mod a_locked_directory_keeps_nobody_from_others;
+mod a_second_close_waits_for_the_first;
+mod a_temporary_store_leaves_nothing;
+mod one_directory_is_one_store;

@@ -1,0 +1,13 @@
+//! Reads other than searches: gets, listings, iterations, snapshots.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod a_count_is_what_a_listing_holds;
+mod a_filter_reads_no_more_of_large_values_than_it_needs;
+mod a_listing_is_one_list_in_pages;
+mod a_snapshot_never_changes;
+mod a_text_is_embedded_once;
+mod an_iteration_is_stable_under_writes;
+mod many_reads_see_one_moment;
+mod namespaces_are_listed_by_pattern;

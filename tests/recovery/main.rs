@@ -1,0 +1,16 @@
+//! Opening again after a close, a kill, a power loss or an error.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../crash/mod.rs"]
+mod crash;
+
+mod a_closed_store_knows_its_end;
+mod a_crash_in_recovery;
+mod a_failed_sync_is_everybodys;
+mod a_power_loss_at_every_sync;
+mod a_store_of_the_first_format_opens;
+mod io_errors;
+mod reopening_keeps_everything;
+mod syncs_go_on_while_a_log_file_is_prepared;
+mod what_died_is_written_down_after_a_failure;
