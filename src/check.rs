@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::engine::Engine;
-use crate::engine::graphs::{Cores, Fate, build_missing};
+use crate::engine::graphs::{Cores, GraphFate, build_missing};
 use crate::engine::replace::replace_codes;
 use crate::error::Result;
 use crate::extensions::Extensions;
@@ -109,13 +109,13 @@ fn repair_graphs(engine: &Arc<Engine>, part: &SharedSegment, report: &mut CheckR
     let found = part.segment()?.verify_graphs();
     let damaged: Vec<u64> = found.iter().map(|(file_id, _)| *file_id).collect();
     let mended = build_missing(engine, part, &damaged, &[], Cores::All)?;
-    let fates: Vec<Fate> =
-        damaged.iter().map(|&file_id| mended.as_ref().map_or(Fate::Kept, |mended| mended.fate(file_id))).collect();
+    let fates: Vec<GraphFate> =
+        damaged.iter().map(|&file_id| mended.as_ref().map_or(GraphFate::Kept, |mended| mended.fate(file_id))).collect();
     let installed = mended.map_or(Ok(false), |mended| mended.install(engine))?;
     for ((_, error), fate) in found.iter().zip(fates) {
         match fate {
-            Fate::Rebuilt if installed => report.repaired.push(format!("rebuilt: {error}")),
-            Fate::Dropped if installed => report.repaired.push(format!("dropped: {error}")),
+            GraphFate::Rebuilt if installed => report.repaired.push(format!("rebuilt: {error}")),
+            GraphFate::Dropped if installed => report.repaired.push(format!("dropped: {error}")),
             _ => report.problems.push(error.to_string()),
         }
     }

@@ -30,12 +30,12 @@ const HEAD_BYTES: usize = 8;
 pub(crate) const EXTENSION_BYTES_MAX: usize = 64 << 20;
 
 /// The number of a kind.
-pub(crate) type Kind = u16;
+pub(crate) type ExtensionKind = u16;
 
 /// One extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extension<'a> {
-    pub kind: Kind,
+    pub kind: ExtensionKind,
     pub must_understand: bool,
     pub bytes: &'a [u8],
 }
@@ -63,13 +63,13 @@ impl Extensions {
     }
 
     /// The bytes of one kind.
-    pub fn get(&self, kind: Kind) -> Option<&[u8]> {
+    pub fn get(&self, kind: ExtensionKind) -> Option<&[u8]> {
         self.iter().find(|extension| extension.kind == kind).map(|extension| extension.bytes)
     }
 
     /// The same with one more; it takes the place of one of its kind.
     #[must_use]
-    pub fn with(&self, kind: Kind, must_understand: bool, bytes: &[u8]) -> Self {
+    pub fn with(&self, kind: ExtensionKind, must_understand: bool, bytes: &[u8]) -> Self {
         let added = Extension { kind, must_understand, bytes };
         let (below, above): (Vec<_>, Vec<_>) =
             self.iter().filter(|there| there.kind != kind).partition(|there| there.kind < kind);
@@ -80,7 +80,7 @@ impl Extensions {
 
     /// Those that `kept` says yes to.
     #[must_use]
-    pub fn filtered(&self, kept: impl Fn(Kind) -> bool) -> Self {
+    pub fn filtered(&self, kept: impl Fn(ExtensionKind) -> bool) -> Self {
         let mut out = Writer::new();
         self.iter().filter(|there| kept(there.kind)).for_each(|extension| encode(&mut out, &extension));
         Self { encoded: out.into_vec().into() }
@@ -102,7 +102,7 @@ impl Extensions {
     }
 
     /// The kinds, each with whether it must be understood.
-    pub fn kinds(&self) -> impl Iterator<Item = (Kind, bool)> + '_ {
+    pub fn kinds(&self) -> impl Iterator<Item = (ExtensionKind, bool)> + '_ {
         self.iter().map(|extension| (extension.kind, extension.must_understand))
     }
 }
@@ -110,8 +110,8 @@ impl Extensions {
 /// The error for the first kind that must be understood and is none of `known`, if there is one.
 pub(crate) fn refuse_unknown(
     carrier: impl std::fmt::Display,
-    kinds: impl IntoIterator<Item = (Kind, bool)>,
-    known: &[Kind],
+    kinds: impl IntoIterator<Item = (ExtensionKind, bool)>,
+    known: &[ExtensionKind],
 ) -> Result<(), Error> {
     match kinds.into_iter().find(|(kind, must_understand)| *must_understand && !known.contains(kind)) {
         None => Ok(()),

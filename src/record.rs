@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::extensions::{Extensions, Kind};
+use crate::extensions::{ExtensionKind, Extensions};
 use crate::types::{Condition, FieldVector, Interval, Namespace, Version};
 
 /// Log sequence number: one per operation, the one order of all writes. 0 is before every write.
@@ -50,13 +50,13 @@ pub(crate) fn operation_hash(secret: [u64; 2], id: &str) -> u128 {
 /// | 2 | may ignore | group: what the item is a part of, such as a conversation, UTF-8 |
 /// | 3 | must understand | vectors of other spaces than the current one, in the form of the vectors of a Put (`wal/operations.rs`) |
 pub(crate) mod row_extensions {
-    use super::Kind;
+    use super::ExtensionKind;
 
-    pub const CONTEXT: Kind = 1;
-    pub const GROUP: Kind = 2;
-    pub const OTHER_VECTORS: Kind = 3;
+    pub const CONTEXT: ExtensionKind = 1;
+    pub const GROUP: ExtensionKind = 2;
+    pub const OTHER_VECTORS: ExtensionKind = 3;
     /// Those that this version knows, and so may find in a row.
-    pub const KNOWN: [Kind; 3] = [CONTEXT, GROUP, OTHER_VECTORS];
+    pub const KNOWN: [ExtensionKind; 3] = [CONTEXT, GROUP, OTHER_VECTORS];
 }
 
 /// One version of one item, complete.
@@ -216,7 +216,7 @@ impl Write {
 
 /// What a write did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
+pub(crate) enum WriteOutcome {
     Put(Version),
     /// Whether there was something to delete.
     Deleted(bool),

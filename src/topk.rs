@@ -14,7 +14,7 @@ use crate::sync::{AtomicU32, Ordering as Memory};
 
 /// Where a row lives: the number that the search gave its part, and the row's ordinal there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RowAddress {
     pub part: u32,
     pub row: u32,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Scored {
     /// Larger is better; never NaN.
     pub score: f32,
     pub lsn: u64,
-    pub place: Place,
+    pub place: RowAddress,
 }
 
 impl Ord for Scored {
@@ -41,7 +41,7 @@ pub(crate) struct Listed {
     /// Microseconds since 1970 UTC.
     pub updated_at: i64,
     pub lsn: u64,
-    pub place: Place,
+    pub place: RowAddress,
 }
 
 impl Ord for Listed {
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn scored(score: f32, lsn: u64) -> Scored {
-        Scored { score, lsn, place: Place { part: 0, row: lsn as u32 } }
+        Scored { score, lsn, place: RowAddress { part: 0, row: lsn as u32 } }
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn the_order_is_score_then_lsn_and_time_then_lsn() {
         assert!(scored(1.0, 1) > scored(0.5, 2) && scored(1.0, 2) > scored(1.0, 1) && scored(0.0, 1) > scored(-0.0, 2));
-        let listed = |updated_at, lsn| Listed { updated_at, lsn, place: Place { part: 0, row: 0 } };
+        let listed = |updated_at, lsn| Listed { updated_at, lsn, place: RowAddress { part: 0, row: 0 } };
         assert!(listed(2, 1) > listed(1, 2) && listed(1, 2) > listed(1, 1) && listed(1, 1) == listed(1, 1));
     }
 

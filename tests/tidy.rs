@@ -6,7 +6,7 @@
 //! * Code is judged as tokens, with comments, strings and `#[cfg(test)]` items taken out where a rule is about shipped code.
 //! * The tables below are the rules; to change a rule is to change its table in the same commit as the code that needs it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -14,10 +14,12 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["error", "types", "codec", "extensions", "record", "json", "sync", "topk", "tuning"],
     &["storage", "distance", "quant", "filter"],
-    &["wal", "query", "graph"],
+    &["wal", "graph", "memtable"],
     &["file_names", "segment", "manifest"],
-    &["compact"],
-    &["shard", "commit"],
+    &["search", "compact"],
+    &["shard"],
+    &["engine"],
+    &["commit"],
     &["worker", "check"],
     &["store"],
     &["testing", "lib"],
@@ -29,9 +31,10 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/storage/directory.rs",
     "src/storage/disk.rs",
     "src/storage/forks.rs",
+    "src/storage/lock.rs",
     "src/segment/derived/graph.rs",
     "src/memtable/append_only.rs",
-    "src/graph/walk.rs",
+    "src/graph/search.rs",
     "src/graph/mod.rs",
 ];
 
@@ -276,6 +279,113 @@ fn root_modules_named(tokens: &[Token], module: &[&str]) -> Vec<(usize, String)>
         at += (2 * climbs).max(1);
     }
     named
+}
+
+/// The paths of modules and items that `tokens` of the file `module` name by `crate` or `super`, each with its line.
+fn paths_named(tokens: &[Token], module: &[&str]) -> Vec<(usize, Vec<String>)> {
+    let (mut named, mut inline_ends) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < tokens.len() {
+        inline_ends.retain(|end| *end > at);
+        if tokens[at].text == "mod" && tokens.get(at + 2).is_some_and(|token| token.text == "{") {
+            inline_ends.push(item_end(tokens, at));
+        }
+        let climbs = (0..).take_while(|n| texts(tokens, at + 2 * n, &["super", "::"])).count();
+        if texts(tokens, at, &["crate", "::"]) {
+            expand(tokens, at + 2, &[], &mut named);
+        } else if climbs > inline_ends.len() {
+            let kept = (module.len() + inline_ends.len()).saturating_sub(climbs);
+            let base: Vec<String> = module.iter().take(kept).map(|&name| name.to_owned()).collect();
+            expand(tokens, at + 2 * climbs, &base, &mut named);
+        }
+        at += (2 * climbs).max(1);
+    }
+    named
+}
+
+/// Adds the path that goes on at `at`, or each of a group `{a::b, c}`; returns where it ends.
+fn expand(tokens: &[Token], at: usize, base: &[String], named: &mut Vec<(usize, Vec<String>)>) -> usize {
+    let Some(first) = tokens.get(at) else { return at };
+    if first.text != "{" {
+        let path = [base, &[first.text.clone()]].concat();
+        if texts(tokens, at + 1, &["::"]) {
+            return expand(tokens, at + 2, &path, named);
+        }
+        named.push((first.line, path));
+        return at + 1;
+    }
+    let (end, mut at) = (item_end(tokens, at), at + 1);
+    while at < end {
+        let is_name = is_word(tokens[at].text.as_bytes()[0]) && tokens[at].text != "as";
+        at = if is_name { expand(tokens, at, base, named) } else { at + 1 };
+        // A name behind `as` is none of a path.
+        at += if texts(tokens, at, &["as"]) { 2 } else { 0 };
+    }
+    end + 1
+}
+
+/// Files of the library that reach themselves by what they import. A folder's file may name those in it, as it declares them.
+fn check_circles(sources: &[Source]) -> Vec<Finding> {
+    let modules: Vec<Vec<&str>> = sources.iter().map(Source::module).collect();
+    let imports = |index: usize| -> BTreeSet<usize> {
+        let named = paths_named(&sources[index].shipped, &modules[index]);
+        let file_of = |path: &[String]| {
+            (1..=path.len()).rev().find_map(|length| modules.iter().position(|module| *module == path[..length]))
+        };
+        named.iter().filter_map(|(_, path)| file_of(path)).filter(|&other| other != index).collect()
+    };
+    let edges: Vec<BTreeSet<usize>> = (0..sources.len()).map(imports).collect();
+    let reached = |from: usize| {
+        let (mut seen, mut waiting) = (BTreeSet::new(), vec![from]);
+        while let Some(file) = waiting.pop() {
+            waiting.extend(edges[file].iter().filter(|&&next| seen.insert(next)));
+        }
+        seen
+    };
+    let is_in_circle = |index: &usize| reached(*index).contains(index);
+    (0..sources.len())
+        .filter(is_in_circle)
+        .map(|index| {
+            let around = edges[index].iter().filter(|&&next| reached(next).contains(&index));
+            let around: Vec<&str> = around.map(|&next| sources[next].path.as_str()).collect();
+            let remedy = format!("the file imports itself through {}: move what both need down", around.join(", "));
+            finding(&sources[index].path, 1, remedy)
+        })
+        .collect()
+}
+
+/// Types of the library with the name of another one.
+fn check_type_names(sources: &[Source]) -> Vec<Finding> {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for source in sources {
+        let mut depth = 0;
+        for (at, token) in source.shipped.iter().enumerate() {
+            match token.text.as_str() {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                "struct" | "enum" | "trait" | "type" | "union" if depth == 0 => {
+                    let Some(name) = source.shipped.get(at + 1) else { continue };
+                    if let Some(other) = seen.insert(&name.text, &source.path) {
+                        let remedy = format!("{other} has a type `{}` too: give one of them its own name", name.text);
+                        findings.push(finding(&source.path, name.line, remedy));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    findings
+}
+
+/// A module is a file or a folder with a `mod.rs`, never a file beside a folder.
+fn check_module_files(paths: &[String]) -> Vec<Finding> {
+    let beside_folder = |path: &&String| {
+        let folder = path.trim_end_matches(".rs").to_owned() + "/";
+        path.ends_with(".rs") && path.starts_with("src/") && paths.iter().any(|other| other.starts_with(&folder))
+    };
+    let move_it = |path: &String| finding(path, 1, "move the file to mod.rs in the folder of its name");
+    paths.iter().filter(beside_folder).map(move_it).collect()
 }
 
 /// The first name of the path at `at`, or of each path in the group `{a::b, c}` there.
@@ -549,6 +659,23 @@ fn modules_import_only_what_lies_below() {
 }
 
 #[test]
+fn no_file_imports_itself_through_others() {
+    let library: Vec<Source> = sources().into_iter().filter(Source::is_library).collect();
+    assert_tidy(check_circles(&library));
+}
+
+#[test]
+fn each_type_has_a_name_of_its_own() {
+    let library: Vec<Source> = sources().into_iter().filter(Source::is_library).collect();
+    assert_tidy(check_type_names(&library));
+}
+
+#[test]
+fn a_module_is_a_file_or_a_folder() {
+    assert_tidy(check_module_files(&files()));
+}
+
+#[test]
 fn files_and_functions_are_short() {
     assert_tidy(sources().iter().flat_map(check_sizes));
 }
@@ -623,6 +750,43 @@ mod self_tests {
         assert_eq!(layers("src/error.rs", "/// See [`crate::store`].\nconst A: &str = \"crate::store\";"), [0usize; 0]);
         let tests = "#[cfg(test)]\nmod tests {\n    use crate::store::Store;\n}\nuse crate::wal::X;\n#[cfg(test)]\nuse crate::wal;";
         assert_eq!(layers("src/error.rs", tests), [5]);
+    }
+
+    #[test]
+    fn circles_can_fail() {
+        let files = |texts: &[(&str, &str)]| -> Vec<String> {
+            let sources: Vec<Source> = texts.iter().map(|(path, text)| Source::new(path, text)).collect();
+            check_circles(&sources).into_iter().map(|found| found.path).collect()
+        };
+        let (a, b, c) = ("src/wal/a.rs", "src/wal/b.rs", "src/store/mod.rs");
+        let through =
+            [(a, "use crate::wal::b::{X, Y as Z};"), (b, "use crate::{store::{Q, R}};"), (c, "use crate::wal::a::P;")];
+        assert_eq!(files(&through), [a, b, c]);
+        assert_eq!(files(&[(a, "use super::b::X;"), (b, "fn f() { super::a::f() }")]), [a, b]);
+        assert_eq!(
+            files(&[(a, "use super::b::X;"), (b, "mod tests { use super::X; }\n#[cfg(test)]\nuse super::a::Y;")]),
+            [""; 0]
+        );
+        assert_eq!(
+            files(&[(c, "mod read;\npub use read::X;"), ("src/store/read.rs", "use crate::store::Y;")]),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn type_names_and_module_files_can_fail() {
+        let names = |texts: &[(&str, &str)]| {
+            let sources: Vec<Source> = texts.iter().map(|(path, text)| Source::new(path, text)).collect();
+            lines(check_type_names(&sources))
+        };
+        let first = ("src/wal/a.rs", "pub struct Place;\nimpl X for Y { type Output = u8; }");
+        assert_eq!(names(&[first, ("src/wal/b.rs", "\nenum Place { A }\nimpl X for Z { type Output = u8; }")]), [2]);
+        assert_eq!(names(&[first, ("src/wal/b.rs", "#[cfg(test)]\nstruct Place;")]), [0usize; 0]);
+        let paths = |paths: &[&str]| {
+            let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+            check_module_files(&paths).len()
+        };
+        assert_eq!(paths(&["src/wal.rs", "src/wal/frame.rs"]) + paths(&["src/wal/mod.rs", "src/wal/frame.rs"]), 1);
     }
 
     #[test]

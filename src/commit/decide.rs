@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use crate::engine::clock::Reading;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Lsn, Operation, PutWrite, Record, VersionTimes, Write, Written};
+use crate::record::{Lsn, Operation, PutWrite, Record, VersionTimes, Write, WriteOutcome};
 use crate::types::{Condition, NEVER, Namespace, Version};
 
 /// The operation to log, if any, and the writer's result.
 #[derive(Debug)]
 pub(crate) struct Decision {
     pub operation: Option<Operation>,
-    pub result: Written,
+    pub result: WriteOutcome,
 }
 
 const MINUTE: i64 = 60 * 1_000_000;
@@ -71,44 +71,44 @@ pub(crate) fn decide(write: &Write, newest: Option<&VersionTimes>, times: &mut T
         Write::Put(put) => {
             check(put.condition, current, &put.namespace, &put.key)?;
             let record = complete(put, times_of(put, newest, times));
-            let result = Written::Put(Version(lsn));
+            let result = WriteOutcome::Put(Version(lsn));
             Ok(Decision { operation: Some(Operation::Put(Arc::new(record))), result })
         }
         Write::Delete { namespace, key, condition } => {
             check(*condition, current, namespace, key)?;
             if newest.is_none() {
-                return nothing(Written::Deleted(false));
+                return nothing(WriteOutcome::Deleted(false));
             }
             let operation = Some(Operation::Delete { namespace: namespace.clone(), key: key.clone() });
-            Ok(Decision { operation, result: Written::Deleted(current.is_some()) })
+            Ok(Decision { operation, result: WriteOutcome::Deleted(current.is_some()) })
         }
         Write::DeleteRange(interval) => {
             let operation = Some(Operation::DeleteRange { interval: interval.clone() });
-            Ok(Decision { operation, result: Written::Other })
+            Ok(Decision { operation, result: WriteOutcome::Other })
         }
         Write::Touch { namespace, key, version } => {
             let Some(current) = current.filter(|current| current.lsn == *version && current.ttl > 0) else {
-                return nothing(Written::Other);
+                return nothing(WriteOutcome::Other);
             };
             let expires_at = times.query_time.saturating_add(current.ttl);
             if !worth_a_touch(current.ttl, expires_at.saturating_sub(current.expires_at)) {
-                return nothing(Written::Other);
+                return nothing(WriteOutcome::Other);
             }
             let (namespace, key, version) = (namespace.clone(), key.clone(), *version);
             let operation = Some(Operation::Touch { namespace, key, version, expires_at });
-            Ok(Decision { operation, result: Written::Other })
+            Ok(Decision { operation, result: WriteOutcome::Other })
         }
         Write::Expire { namespace, key } => {
             let has_expired = |newest: &VersionTimes| times.removal_time.is_some_and(|time| newest.expires_at <= time);
             if !newest.is_some_and(has_expired) {
-                return nothing(Written::Deleted(false));
+                return nothing(WriteOutcome::Deleted(false));
             }
             let operation = Some(Operation::Delete { namespace: namespace.clone(), key: key.clone() });
-            Ok(Decision { operation, result: Written::Deleted(true) })
+            Ok(Decision { operation, result: WriteOutcome::Deleted(true) })
         }
         Write::Check { namespace, key, condition } => {
             check(*condition, current, namespace, key)?;
-            nothing(Written::Other)
+            nothing(WriteOutcome::Other)
         }
     }
 }
@@ -167,13 +167,13 @@ fn complete(put: &PutWrite, times: ItemTimes) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::clock::Verdict;
+    use crate::engine::clock::ClockVerdict;
     use crate::extensions::Extensions;
     use crate::record::SpaceId;
     use std::time::Duration;
 
     fn at(now: i64) -> Reading {
-        let (monotonic, verdict) = (Duration::ZERO, Verdict::Trusted);
+        let (monotonic, verdict) = (Duration::ZERO, ClockVerdict::Trusted);
         Reading { wall: now, monotonic, query_time: now, frame_clock: now, verdict }
     }
 
@@ -181,7 +181,7 @@ mod tests {
     fn an_item_is_removed_only_if_it_has_expired_by_a_clock_that_is_trusted() {
         let expire = Write::Expire { namespace: Namespace::new(["a"]).unwrap(), key: "k".into() };
         let current = VersionTimes { lsn: 3, created_at: 1, updated_at: 2, expires_at: 50, ttl: 10 };
-        let ahead = Verdict::Ahead { by: 1, agreed: 2, grace: 3 };
+        let ahead = ClockVerdict::Ahead { by: 1, agreed: 2, grace: 3 };
         for (now, newest, removed) in [
             (at(49), Some(&current), false),
             (at(50), Some(&current), true),
@@ -191,7 +191,7 @@ mod tests {
             let mut times = Times::default();
             times.begin(&now);
             let decision = decide(&expire, newest, &mut times, 9).unwrap();
-            assert_eq!(decision.result, Written::Deleted(removed), "{now:?}");
+            assert_eq!(decision.result, WriteOutcome::Deleted(removed), "{now:?}");
             assert_eq!(decision.operation.is_some(), removed, "{now:?}");
         }
     }
@@ -246,7 +246,7 @@ mod tests {
             times.begin(&at(100));
             let outcome = decide(&put(condition), newest, &mut times, 9).map(|decision| decision.result);
             match outcome {
-                Ok(result) => assert!(holds && result == Written::Put(Version(9)), "{condition:?} {newest:?}"),
+                Ok(result) => assert!(holds && result == WriteOutcome::Put(Version(9)), "{condition:?} {newest:?}"),
                 Err(error) => assert!(!holds && error.kind() == ErrorKind::ConditionFailed, "{condition:?}"),
             }
         }

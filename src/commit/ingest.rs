@@ -157,7 +157,7 @@ struct File {
 }
 
 /// What the read view says of each row of the order.
-struct Found {
+struct Lookup {
     times: Vec<VersionTimes>,
     /// Place in the order, and the version replaced.
     replaced: Vec<(usize, Part, u32)>,
@@ -219,11 +219,11 @@ impl Files {
     }
 
     /// Looks for older versions, and gives each row its times, in the order of the lines.
-    fn look_up(&self, view: &ReadView, times: &mut Times) -> Result<Found> {
+    fn look_up(&self, view: &ReadView, times: &mut Times) -> Result<Lookup> {
         let mut by_line: Vec<u32> = (0..self.rows()).collect();
         by_line.sort_unstable_by_key(|&place| self.order[place as usize]);
         let none = VersionTimes { lsn: 0, created_at: 0, updated_at: 0, expires_at: 0, ttl: 0 };
-        let mut found = Found { times: vec![none; self.order.len()], replaced: Vec::new() };
+        let mut found = Lookup { times: vec![none; self.order.len()], replaced: Vec::new() };
         for (lsn, &place) in (0..).zip(&by_line) {
             let put = &self.rows[self.order[place as usize] as usize];
             let namespace = put.namespace.encoded();
@@ -243,7 +243,7 @@ impl Files {
     }
 
     /// Writes, syncs and opens the file of a range of the order.
-    fn write(&mut self, engine: &Engine, (range, extent): (Range<usize>, Extent), found: &Found) -> Result<()> {
+    fn write(&mut self, engine: &Engine, (range, extent): (Range<usize>, Extent), found: &Lookup) -> Result<()> {
         let file_id = self.outputs.segment();
         let info = self.write_rows(engine, file_id, range.clone(), &found.times)?;
         let entry = SegmentEntry::new(&info, extent);

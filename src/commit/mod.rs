@@ -26,7 +26,7 @@ use crate::engine::operation_ids::{Applied, OperationId};
 use crate::engine::space::{JobKind, Purpose};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extensions::Extensions;
-use crate::record::{Lsn, Operation, VersionTimes, Write, Written};
+use crate::record::{Lsn, Operation, VersionTimes, Write, WriteOutcome};
 use crate::shard::ingest::Logged;
 use crate::sync::{Condvar, Mutex, Ordering};
 use crate::types::{Durability, Namespace, Version};
@@ -97,7 +97,7 @@ impl Group {
 struct Joined {
     group: Arc<Group>,
     leads: bool,
-    written: Vec<Written>,
+    written: Vec<WriteOutcome>,
 }
 
 /// What a caller wants written.
@@ -113,7 +113,7 @@ struct Intent<'a> {
 enum Joining {
     /// Nothing is written, be it that nothing has to or that a condition failed. What that was decided by is published when
     /// the group is.
-    Nothing(Result<Vec<Written>>, Option<Arc<Group>>),
+    Nothing(Result<Vec<WriteOutcome>>, Option<Arc<Group>>),
     Joined(Joined),
     /// The log needs a file with room for this many more bytes first.
     NeedsFile(u64),
@@ -130,12 +130,12 @@ impl Pipeline {
     }
 
     /// Writes all or nothing, and returns when it is as durable as the store's mode says and every reader sees it.
-    pub fn write(&self, writes: &[Write]) -> Result<Vec<Written>> {
+    pub fn write(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>> {
         self.write_once(writes, None)
     }
 
     /// The same, unless a batch with this id was written already.
-    pub fn write_once(&self, writes: &[Write], id: Option<OperationId>) -> Result<Vec<Written>> {
+    pub fn write_once(&self, writes: &[Write], id: Option<OperationId>) -> Result<Vec<WriteOutcome>> {
         self.engine.check_writable()?;
         self.wait_at_the_door(writes)?;
         self.engine.prefetch_keys(writes);
@@ -143,7 +143,7 @@ impl Pipeline {
     }
 
     /// Joins a group, whatever files that takes, and waits for it.
-    fn commit(&self, mut intent: Intent<'_>, purpose: Purpose) -> Result<Vec<Written>> {
+    fn commit(&self, mut intent: Intent<'_>, purpose: Purpose) -> Result<Vec<WriteOutcome>> {
         let is_empty = intent.writes.is_empty() && intent.files.is_none();
         let mut may_wait = !is_empty && purpose == Purpose::Log && !self.engine.tuning.inline_background;
         loop {
@@ -305,12 +305,12 @@ impl Pipeline {
     }
 
     /// What an intent whose name was written before comes to. The caller holds the commit lock.
-    fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<Written>>> {
+    fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<WriteOutcome>>> {
         let Some(id) = intent.id else { return Ok(None) };
         let lsn = self.engine.operation_ids.find(id)?;
         // A group that failed has entered its ids as well, but it has poisoned the engine before anything else.
         self.engine.check_poisoned()?;
-        Ok(lsn.map(|lsn| vec![Written::Repeated(Version(lsn)); intent.writes.len()]))
+        Ok(lsn.map(|lsn| vec![WriteOutcome::Repeated(Version(lsn)); intent.writes.len()]))
     }
 
     /// Writes, syncs, applies and publishes the open group, and tells its members.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::commit::decide::{Decision, Times, decide};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::record::{Lsn, Operation, VersionTimes, Write, Written};
+use crate::record::{Lsn, Operation, VersionTimes, Write, WriteOutcome};
 use crate::shard::ingest::{ConflictSet, Ingested, Logged};
 use crate::sync::Ordering;
 use crate::types::{Interval, Namespace};
@@ -53,7 +53,7 @@ impl PendingWrites {
         writes: &[Write],
         times: &mut Times,
         first_lsn: Lsn,
-    ) -> Result<(Vec<Operation>, Vec<Written>)> {
+    ) -> Result<(Vec<Operation>, Vec<WriteOutcome>)> {
         let (mut operations, mut written) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));
         for write in writes {
             if let Write::DeleteRange(interval) = write {

@@ -48,7 +48,7 @@ impl DeadAllowed {
 
 /// What becomes of a blob file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum BlobFate {
     /// Nothing in it lives.
     Dropped,
     /// What lives in it moves to the output's own file.
@@ -62,15 +62,15 @@ pub(crate) enum Fate {
 /// What is deader than `allowed` is rewritten. Of more than `files_max` others the smallest are gathered, and with them each next
 /// one that is smaller than what is gathered so far: what a value lies in mostly doubles when it is copied, so that this happens
 /// a few times only.
-pub(crate) fn decide(files: &[BlobStats], allowed: DeadAllowed, files_max: usize) -> Vec<Fate> {
+pub(crate) fn decide(files: &[BlobStats], allowed: DeadAllowed, files_max: usize) -> Vec<BlobFate> {
     let fate = |file: &BlobStats| match file.live_bytes {
-        0 => Fate::Dropped,
-        _ if file.unreadable => Fate::Kept,
-        live if allowed.keeps(live, file.bytes.saturating_sub(live)) => Fate::Kept,
-        _ => Fate::Rewritten,
+        0 => BlobFate::Dropped,
+        _ if file.unreadable => BlobFate::Kept,
+        live if allowed.keeps(live, file.bytes.saturating_sub(live)) => BlobFate::Kept,
+        _ => BlobFate::Rewritten,
     };
-    let mut fates: Vec<Fate> = files.iter().map(fate).collect();
-    let movable = |&index: &usize| fates[index] == Fate::Kept && !files[index].unreadable;
+    let mut fates: Vec<BlobFate> = files.iter().map(fate).collect();
+    let movable = |&index: &usize| fates[index] == BlobFate::Kept && !files[index].unreadable;
     let mut kept: Vec<usize> = (0..files.len()).filter(movable).collect();
     if kept.len() <= files_max.max(1) {
         return fates;
@@ -84,13 +84,13 @@ pub(crate) fn decide(files: &[BlobStats], allowed: DeadAllowed, files_max: usize
             break;
         }
         gathered = gathered.saturating_add(files[index].live_bytes);
-        fates[index] = Fate::Rewritten;
+        fates[index] = BlobFate::Rewritten;
     }
     fates
 }
 
 /// A blob file of an input.
-struct Candidate<'a> {
+struct BlobCandidate<'a> {
     input: usize,
     /// In the input's list, from 1.
     number: u32,
@@ -122,13 +122,13 @@ impl BlobPlan {
             for (number, live_bytes) in (1..).zip(live) {
                 let blob = &segment.blobs()?[number as usize - 1];
                 stats.push(BlobStats { bytes: blob.file.value_bytes, live_bytes, unreadable: false });
-                files.push(Candidate { input, number, blob });
+                files.push(BlobCandidate { input, number, blob });
             }
         }
         let fates = loop {
             let fates = decide(&stats, allowed, files_max);
             let mut all_readable = true;
-            for (index, file) in files.iter().enumerate().filter(|(index, _)| fates[*index] == Fate::Rewritten) {
+            for (index, file) in files.iter().enumerate().filter(|(index, _)| fates[*index] == BlobFate::Rewritten) {
                 let (segment, tombstones) = inputs[file.input];
                 let lives = |row| go_on().map(|()| !tombstones.is_deleted_at(row, base));
                 stats[index].unreadable = !segment.can_read_blob(file.number, lives)?;
@@ -140,12 +140,12 @@ impl BlobPlan {
         };
         let mut plan = Self { numbers: vec![Vec::new(); inputs.len()], ..Self::default() };
         for ((file, stats), fate) in files.into_iter().zip(stats).zip(fates) {
-            if fate == Fate::Kept {
+            if fate == BlobFate::Kept {
                 plan.kept.push(Arc::clone(file.blob));
             } else {
                 plan.rewritten_bytes = plan.rewritten_bytes.saturating_add(stats.live_bytes);
             }
-            plan.numbers[file.input].push((fate == Fate::Kept).then_some(plan.kept.len() as u32));
+            plan.numbers[file.input].push((fate == BlobFate::Kept).then_some(plan.kept.len() as u32));
         }
         Ok(plan)
     }
@@ -178,9 +178,9 @@ impl BlobPlan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Fate::{Dropped, Kept, Rewritten};
+    use BlobFate::{Dropped, Kept, Rewritten};
 
-    fn fates(files: &[(u64, u64)], files_max: usize) -> Vec<Fate> {
+    fn fates(files: &[(u64, u64)], files_max: usize) -> Vec<BlobFate> {
         let stats = |&(bytes, live_bytes)| BlobStats { bytes, live_bytes, unreadable: false };
         decide(&files.iter().map(stats).collect::<Vec<_>>(), DeadAllowed::Half, files_max)
     }

@@ -26,7 +26,7 @@ const GRAPHS_OF_A_ROW: usize = 2;
 
 /// What `excess` knows of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GraphFacts {
+pub(crate) struct BuildFacts {
     pub rows: Range<u32>,
     pub origin: Origin,
     /// It is built only now and for a reason, so that it had no time to save anything.
@@ -35,7 +35,7 @@ pub(crate) struct GraphFacts {
     pub bytes: u64,
 }
 
-impl GraphFacts {
+impl BuildFacts {
     /// One that is built now. That a namespace is large is no reason against what others have earned before.
     pub fn of_new(wanted: &Wanted, bytes: u64) -> Self {
         let Wanted { ref rows, origin, .. } = *wanted;
@@ -88,9 +88,9 @@ pub(crate) fn due(mut wanted: Vec<Wanted>, there: &[Range<u32>]) -> Vec<Wanted> 
 }
 
 /// Of the graphs to build, each with its bytes, those that would not have to go at once beside graphs for `there`.
-pub(crate) fn lasting(mut wanted: Vec<(Wanted, u64)>, there: &[GraphFacts]) -> Vec<Wanted> {
-    let new = wanted.iter().map(|(wanted, bytes)| GraphFacts::of_new(wanted, *bytes));
-    let facts: Vec<GraphFacts> = there.iter().cloned().chain(new).collect();
+pub(crate) fn lasting(mut wanted: Vec<(Wanted, u64)>, there: &[BuildFacts]) -> Vec<Wanted> {
+    let new = wanted.iter().map(|(wanted, bytes)| BuildFacts::of_new(wanted, *bytes));
+    let facts: Vec<BuildFacts> = there.iter().cloned().chain(new).collect();
     let going = excess(&facts);
     for position in going.into_iter().rev().filter_map(|position| position.checked_sub(there.len())) {
         wanted.remove(position);
@@ -100,12 +100,12 @@ pub(crate) fn lasting(mut wanted: Vec<(Wanted, u64)>, there: &[GraphFacts]) -> V
 
 /// The positions of the graphs that must go so that no row lies in more than two: what nobody asked for before what somebody
 /// did, then what is old before what is new, then the one that saved least for its size.
-pub(crate) fn excess(graphs: &[GraphFacts]) -> Vec<usize> {
+pub(crate) fn excess(graphs: &[BuildFacts]) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..graphs.len()).collect();
     let mut going = Vec::new();
     while let Some(crowd) = crowd(graphs, &kept) {
         let worth = |position: usize| {
-            let GraphFacts { is_new, origin, saved_ns, bytes, ref rows } = graphs[position];
+            let BuildFacts { is_new, origin, saved_ns, bytes, ref rows } = graphs[position];
             let per_byte = u128::from(saved_ns) * (1 << 32) / u128::from(bytes.max(1));
             (origin == Origin::Requested, is_new, per_byte, rows.len())
         };
@@ -118,7 +118,7 @@ pub(crate) fn excess(graphs: &[GraphFacts]) -> Vec<usize> {
 }
 
 /// More graphs than may be over one row, if there are.
-fn crowd(graphs: &[GraphFacts], kept: &[usize]) -> Option<Vec<usize>> {
+fn crowd(graphs: &[BuildFacts], kept: &[usize]) -> Option<Vec<usize>> {
     let over = |row: u32| kept.iter().copied().filter(|&at| graphs[at].rows.contains(&row)).collect::<Vec<_>>();
     kept.iter().map(|&at| over(graphs[at].rows.start)).find(|over| over.len() > GRAPHS_OF_A_ROW)
 }
@@ -138,7 +138,7 @@ pub(crate) fn bytes_estimate(vectors: usize) -> u64 {
 }
 
 /// Rows that were somewhere else before: a segment, and which row of the new one each of its rows became.
-pub(crate) struct Source<'a> {
+pub(crate) struct GraphSource<'a> {
     pub segment: &'a Segment,
     /// `u32::MAX` for a row that is gone.
     pub became: &'a [u32],
@@ -163,7 +163,7 @@ impl Builder<'_> {
         &self,
         segment: &Segment,
         wanted: &[Wanted],
-        sources: &[Source<'_>],
+        sources: &[GraphSource<'_>],
     ) -> Result<Vec<Arc<SegmentGraph>>> {
         let mut graphs = Vec::new();
         for wanted in wanted {
@@ -176,7 +176,7 @@ impl Builder<'_> {
         &self,
         segment: &Segment,
         wanted: &Wanted,
-        sources: &[Source<'_>],
+        sources: &[GraphSource<'_>],
         file_id: u64,
     ) -> Result<Option<Arc<SegmentGraph>>> {
         let vectors = vectors_of(segment, &wanted.rows)?;
@@ -200,7 +200,7 @@ impl Builder<'_> {
         segment: &Segment,
         wanted: &Wanted,
         vectors: Range<u32>,
-        sources: &[Source<'_>],
+        sources: &[GraphSource<'_>],
     ) -> Result<(Built, Description)> {
         let started = self.clock.monotonic();
         let parameters = Parameters::default();
@@ -235,7 +235,7 @@ fn same_rows(segment: &Segment, wanted: &Wanted) -> Option<(Built, Description)>
 
 /// The graphs of `source` whose nodes live on among the vectors of `rows` of `segment`, the first of which is `first`: those
 /// with most such nodes, no two of them over one row.
-fn reuse_of<'a>(source: &Source<'a>, segment: &Segment, rows: &Range<u32>, first: u32) -> Result<Vec<Reuse<'a>>> {
+fn reuse_of<'a>(source: &GraphSource<'a>, segment: &Segment, rows: &Range<u32>, first: u32) -> Result<Vec<Reuse<'a>>> {
     let mut found: Vec<(usize, &'a SegmentGraph, Vec<u32>)> = Vec::new();
     for graph in source.segment.graphs() {
         // One that is damaged is built anew.
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn no_row_lies_in_three_graphs_and_the_least_useful_goes() {
         let facts =
-            |rows: Range<u32>, origin, is_new, saved_ns| GraphFacts { rows, origin, is_new, saved_ns, bytes: 100 };
+            |rows: Range<u32>, origin, is_new, saved_ns| BuildFacts { rows, origin, is_new, saved_ns, bytes: 100 };
         let (earned, asked) = (Origin::Earned, Origin::Requested);
         let table = [
             (vec![], vec![]),
@@ -346,14 +346,14 @@ mod tests {
         for (graphs, expected) in table {
             assert_eq!(excess(&graphs), expected, "asked for: {graphs:?}");
         }
-        let wide = GraphFacts { bytes: 1_000, ..facts(0..9, earned, false, 50) };
+        let wide = BuildFacts { bytes: 1_000, ..facts(0..9, earned, false, 50) };
         assert_eq!(excess(&[wide, facts(0..8, earned, false, 9), facts(0..7, earned, false, 9)]), [0], "per byte");
     }
 
     #[test]
     fn what_would_go_at_once_is_not_built() {
         use Origin::{Automatic, Earned, Requested};
-        let there = |rows: Range<u32>, origin, saved_ns| GraphFacts { rows, origin, is_new: false, saved_ns, bytes: 9 };
+        let there = |rows: Range<u32>, origin, saved_ns| BuildFacts { rows, origin, is_new: false, saved_ns, bytes: 9 };
         let build = |rows: Range<u32>, origin| wanted(rows, ScopeKind::Namespace, 2, origin);
         let asked = [there(0..9, Requested, 0), there(0..5, Requested, 0)];
         let mixed = [there(0..9, Requested, 0), there(0..5, Earned, 3)];

@@ -40,7 +40,7 @@ pub(crate) enum LogFact {
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum OpenVerdict {
     /// There is no store yet: create one.
     Create,
     Open,
@@ -65,55 +65,55 @@ pub(crate) enum Reach {
 const SALVAGE: &str = "or write what can be read into a new store (`vecmem salvage DIR TARGET`, `Store::salvage`)";
 
 /// The one table.
-pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> Verdict {
+pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> OpenVerdict {
     use ManifestFact as M;
     match (manifest, log, reach) {
-        (M::None, LogFact::Empty, _) => Verdict::Create,
-        (M::None, ..) => Verdict::Refuse(
+        (M::None, LogFact::Empty, _) => OpenVerdict::Create,
+        (M::None, ..) => OpenVerdict::Refuse(
             ErrorKind::Corrupt,
             format!(
                 "there is a log with writes but no manifest; restore the manifest from a copy of the directory, {SALVAGE}"
             ),
         ),
-        (M::Damaged { why }, ..) => Verdict::Refuse(
+        (M::Damaged { why }, ..) => OpenVerdict::Refuse(
             ErrorKind::Corrupt,
             format!("no manifest is whole: {why}; restore one from a copy, {SALVAGE}"),
         ),
-        (_, LogFact::Corrupt { file, offset, why }, _) => Verdict::Refuse(
+        (_, LogFact::Corrupt { file, offset, why }, _) => OpenVerdict::Refuse(
             ErrorKind::Corrupt,
             format!(
                 "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file, {SALVAGE}"
             ),
         ),
-        (M::Fallback { why, .. }, _, Reach::Misses { .. }) => Verdict::Refuse(
+        (M::Fallback { why, .. }, _, Reach::Misses { .. }) => OpenVerdict::Refuse(
             ErrorKind::Corrupt,
             format!(
                 "the newest manifest is damaged ({why}) and the log does not cover what came after the one before; restore the files, {SALVAGE}"
             ),
         ),
-        (M::Newest(_), _, Reach::Misses { file, offset }) => Verdict::Refuse(
+        (M::Newest(_), _, Reach::Misses { file, offset }) => OpenVerdict::Refuse(
             ErrorKind::Corrupt,
             format!(
                 "{file} at offset {offset}: writes are missing here that the manifest knows of: log files were removed, cut off \
                  or overwritten. Restore them, {SALVAGE}"
             ),
         ),
-        (_, LogFact::Torn, Reach::Covers) => Verdict::OpenWithoutTail,
-        (_, LogFact::Empty | LogFact::Whole, Reach::Covers) => Verdict::Open,
+        (_, LogFact::Torn, Reach::Covers) => OpenVerdict::OpenWithoutTail,
+        (_, LogFact::Empty | LogFact::Whole, Reach::Covers) => OpenVerdict::Open,
     }
 }
 
 /// Everything that is known before anything is done.
-pub(crate) struct Facts {
+pub(crate) struct StoreFacts {
     pub manifest: ManifestFact,
     pub log: Option<LogFacts>,
     pub log_fact: LogFact,
     pub newest_file_id: u64,
 }
 
-impl Facts {
+impl StoreFacts {
     /// Looks the facts up in the table.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> OpenVerdict {
         let reach = match (&self.manifest, &self.log) {
             (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }, Some(log)) => {
                 reach_of(manifest, log)
@@ -137,7 +137,7 @@ fn reach_of(manifest: &Manifest, log: &LogFacts) -> Reach {
 }
 
 /// Reads manifests and log headers and checksums; changes nothing.
-pub(crate) fn gather(storage: &dyn Storage) -> Result<Facts> {
+pub(crate) fn gather(storage: &dyn Storage) -> Result<StoreFacts> {
     let files = storage.list()?;
     let named = files.iter().filter_map(|(name, _)| parse_name(name));
     let newest_file_id = named
@@ -157,7 +157,7 @@ pub(crate) fn gather(storage: &dyn Storage) -> Result<Facts> {
         ManifestFact::Damaged { .. } => (None, LogFact::Empty),
         ManifestFact::None => (None, if has_writes(&files) { LogFact::Whole } else { LogFact::Empty }),
     };
-    Ok(Facts { manifest, log, log_fact, newest_file_id })
+    Ok(StoreFacts { manifest, log, log_fact, newest_file_id })
 }
 
 fn log_fact(facts: &LogFacts) -> LogFact {
@@ -215,8 +215,8 @@ mod tests {
         let corrupt = || LogFact::Corrupt { file: "wal".into(), offset: 7, why: "bad".into() };
         let fallback = || ManifestFact::Fallback { manifest: manifest(), why: "bad".into() };
         let misses = Reach::Misses { file: "wal".into(), offset: 7 };
-        let refused = |verdict: Verdict| matches!(verdict, Verdict::Refuse(ErrorKind::Corrupt, _));
-        assert_eq!(verdict(&ManifestFact::None, &LogFact::Empty, &Reach::Covers), Verdict::Create);
+        let refused = |verdict: OpenVerdict| matches!(verdict, OpenVerdict::Refuse(ErrorKind::Corrupt, _));
+        assert_eq!(verdict(&ManifestFact::None, &LogFact::Empty, &Reach::Covers), OpenVerdict::Create);
         for log in [LogFact::Whole, LogFact::Torn, corrupt()] {
             assert!(refused(verdict(&ManifestFact::None, &log, &Reach::Covers)), "{log:?}");
         }
@@ -226,9 +226,9 @@ mod tests {
             assert!(refused(verdict(&ManifestFact::Newest(manifest()), &log, &misses)), "{log:?}");
         }
         for found in [fallback(), ManifestFact::Newest(manifest())] {
-            assert_eq!(verdict(&found, &LogFact::Empty, &Reach::Covers), Verdict::Open);
-            assert_eq!(verdict(&found, &LogFact::Whole, &Reach::Covers), Verdict::Open);
-            assert_eq!(verdict(&found, &LogFact::Torn, &Reach::Covers), Verdict::OpenWithoutTail);
+            assert_eq!(verdict(&found, &LogFact::Empty, &Reach::Covers), OpenVerdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Whole, &Reach::Covers), OpenVerdict::Open);
+            assert_eq!(verdict(&found, &LogFact::Torn, &Reach::Covers), OpenVerdict::OpenWithoutTail);
             assert!(refused(verdict(&found, &corrupt(), &Reach::Covers)));
         }
     }

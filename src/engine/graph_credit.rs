@@ -15,7 +15,7 @@ use crate::types::Interval;
 
 /// Some rows of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Place {
+struct CreditPlace {
     file_id: u64,
     start: u32,
     end: u32,
@@ -30,16 +30,16 @@ struct ScopeCredit {
 }
 
 #[derive(Default)]
-struct Table {
-    accounts: HashMap<Place, ScopeCredit>,
+struct CreditTable {
+    accounts: HashMap<CreditPlace, ScopeCredit>,
     uses: u64,
     /// Accounts that have reached their cost.
-    due: Vec<Place>,
+    due: Vec<CreditPlace>,
 }
 
 /// The accounts of a store.
 pub(crate) struct GraphCredit {
-    table: Mutex<Table>,
+    table: Mutex<CreditTable>,
     capacity: usize,
 }
 
@@ -63,13 +63,13 @@ impl Scanned {
 
 impl GraphCredit {
     pub fn new(capacity: usize) -> Self {
-        Self { table: Mutex::new(Table::default()), capacity: capacity.max(1) }
+        Self { table: Mutex::new(CreditTable::default()), capacity: capacity.max(1) }
     }
 
     /// Adds what was not saved; whether a graph is due by now that was not before.
     pub fn add(&self, scanned: &Scanned) -> bool {
         let Scanned { file_id, ref rows, scope, saved_ns, cost_ns } = *scanned;
-        let place = Place { file_id, start: rows.start, end: rows.end };
+        let place = CreditPlace { file_id, start: rows.start, end: rows.end };
         let mut table = self.table.lock();
         table.uses += 1;
         let used = table.uses;
@@ -105,7 +105,7 @@ impl GraphCredit {
             let gone = there.get(&place.file_id);
             gone.is_some_and(|gone| gone.is_empty() || place.end <= gone.start || gone.end <= place.start)
         });
-        let Table { accounts, due, .. } = &mut *table;
+        let CreditTable { accounts, due, .. } = &mut *table;
         due.retain(|place| accounts.contains_key(place));
     }
 
@@ -118,7 +118,7 @@ impl GraphCredit {
                 continue;
             }
             if let Some(ScopeCredit { scope, saved_ns, cost_ns, .. }) = table.accounts.remove(&place) {
-                let Place { file_id, start, end } = place;
+                let CreditPlace { file_id, start, end } = place;
                 return Some(Scanned { file_id, rows: start..end, scope, saved_ns, cost_ns });
             }
         }

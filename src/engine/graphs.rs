@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::compact::graphs::{
-    Builder, GraphFacts, Source, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
+    BuildFacts, Builder, GraphSource, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
     vectors_of,
 };
 use crate::engine::Engine;
@@ -108,7 +108,7 @@ pub(crate) fn of_merge(
     if wanted.is_empty() {
         return Ok(Arc::clone(output));
     }
-    let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(Source { segment: part.segment()?, became }));
+    let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(GraphSource { segment: part.segment()?, became }));
     let sources = sources.collect::<Result<Vec<_>>>()?;
     let go_on = || engine.check_writable();
     let built = check_room(outputs, segment, &wanted).and_then(|()| {
@@ -166,7 +166,7 @@ fn wanted_of_merge(
         let saved = saved.iter().filter(|(rows, _)| *rows == wanted.rows).map(|(_, saved)| saved);
         let bytes = bytes_estimate(vectors_of(output, &wanted.rows)?.len());
         let (rows, origin) = (wanted.rows.clone(), wanted.origin);
-        Ok(GraphFacts { rows, origin, is_new: false, saved_ns: saved.sum(), bytes })
+        Ok(BuildFacts { rows, origin, is_new: false, saved_ns: saved.sum(), bytes })
     });
     let going = excess(&facts.collect::<Result<Vec<_>>>()?);
     for position in going.into_iter().rev() {
@@ -199,16 +199,16 @@ fn lacking(part: &SegmentPart, damaged: &[u64], more: &[Wanted], tuning: &Tuning
     wanted.extend_from_slice(more);
     let wanted = due(wanted, &rows);
     let beside = there.into_iter().filter(|graph| wanted.iter().all(|wanted| wanted.rows != graph.rows()));
-    let beside: Vec<GraphFacts> = beside.map(|graph| facts(graph)).collect();
+    let beside: Vec<BuildFacts> = beside.map(|graph| facts(graph)).collect();
     let bytes = |wanted: Wanted| Ok((bytes_estimate(vectors_of(segment, &wanted.rows)?.len()), wanted));
     let wanted = wanted.into_iter().map(|wanted| bytes(wanted).map(|(bytes, wanted)| (wanted, bytes)));
     Ok(lasting(wanted.collect::<Result<_>>()?, &beside))
 }
 
 /// What counts of a graph that is there.
-fn facts(graph: &SegmentGraph) -> GraphFacts {
+fn facts(graph: &SegmentGraph) -> BuildFacts {
     let (rows, origin) = (graph.rows(), graph.origin());
-    GraphFacts { rows, origin, is_new: false, saved_ns: graph.saved_ns(), bytes: graph.bytes() }
+    BuildFacts { rows, origin, is_new: false, saved_ns: graph.saved_ns(), bytes: graph.bytes() }
 }
 
 /// Graphs that were built for a part, and what it becomes with them.
@@ -223,7 +223,7 @@ pub(crate) struct Rebuilt {
 
 /// What becomes of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum GraphFate {
     Kept,
     /// One of the same rows is in its place.
     Rebuilt,
@@ -255,7 +255,7 @@ pub(crate) fn build_missing(
         false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),
     };
     let became: Vec<u32> = (0..segment.rows()).collect();
-    let sources = [Source { segment, became: &became }];
+    let sources = [GraphSource { segment, became: &became }];
     let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
     let new = match built {
         Err(error) if error.kind() == ErrorKind::Busy && !is_there() => return Ok(None),
@@ -302,9 +302,9 @@ fn chosen(
     let mut graphs: Vec<Arc<SegmentGraph>> = old.cloned().collect();
     let first_new = graphs.len();
     graphs.extend(built);
-    let facts: Vec<GraphFacts> = (graphs.iter().enumerate())
+    let facts: Vec<BuildFacts> = (graphs.iter().enumerate())
         .map(|(position, graph)| match position >= first_new {
-            true => GraphFacts::of_new(&graph.description().wanted(), graph.bytes()),
+            true => BuildFacts::of_new(&graph.description().wanted(), graph.bytes()),
             false => facts(graph),
         })
         .collect();
@@ -342,13 +342,13 @@ impl Rebuilt {
     }
 
     /// What becomes of a graph of the part.
-    pub fn fate(&self, file_id: u64) -> Fate {
+    pub fn fate(&self, file_id: u64) -> GraphFate {
         if self.entry.derived.iter().any(|derived| derived.kind == FileKind::GRAPH && derived.file_id == file_id) {
-            return Fate::Kept;
+            return GraphFate::Kept;
         }
         let rows = self.part.entry.graph_terms(file_id).map(|terms| terms.rows);
         let mut new = self.segment.graphs().iter().filter(|graph| self.built.contains(&graph.file_id()));
-        if new.any(|graph| Some(graph.rows()) == rows) { Fate::Rebuilt } else { Fate::Dropped }
+        if new.any(|graph| Some(graph.rows()) == rows) { GraphFate::Rebuilt } else { GraphFate::Dropped }
     }
 
     /// How many graphs were built, their nodes, and their bytes.

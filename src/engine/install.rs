@@ -37,7 +37,7 @@ pub(crate) enum Input {
 }
 
 /// A finished job: `inputs` are replaced by `output`.
-pub(crate) struct Finished {
+pub(crate) struct CompletedJob {
     pub shard: usize,
     /// The LSN as of which the output holds what lived in the inputs.
     pub base: Lsn,
@@ -49,7 +49,7 @@ pub(crate) struct Finished {
 }
 
 /// Installs a finished job.
-pub(crate) fn install(engine: &Arc<Engine>, finished: &Finished) -> Result<()> {
+pub(crate) fn install(engine: &Arc<Engine>, finished: &CompletedJob) -> Result<()> {
     let mut installed = engine.installing.lock();
     let applying = engine.applying.lock();
     let view = engine.view.get();
@@ -119,7 +119,7 @@ fn commit(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>) -> Re
 }
 
 /// Gives the output what happened to its rows in the inputs since the base.
-fn carry_over(finished: &Finished) {
+fn carry_over(finished: &CompletedJob) {
     let Some(output) = &finished.output else { return };
     for (input, rows) in finished.inputs.iter().zip(&finished.rows) {
         let target = |row: u32| rows.get(row as usize).copied().filter(|&target| target != u32::MAX);
@@ -157,7 +157,7 @@ fn carry_over(finished: &Finished) {
 }
 
 /// The view after the install.
-fn swapped(view: &ReadView, finished: &Finished) -> ReadView {
+fn swapped(view: &ReadView, finished: &CompletedJob) -> ReadView {
     let mut shard = Shard::clone(&view.shards[finished.shard]);
     let position = shard.segments.iter().position(|part| is_input(finished, part)).unwrap_or(shard.segments.len());
     shard.segments.retain(|part| !is_input(finished, part));
@@ -180,7 +180,7 @@ fn is_there(shard: &Shard, input: &Input) -> bool {
     }
 }
 
-fn is_input(finished: &Finished, part: &SharedSegment) -> bool {
+fn is_input(finished: &CompletedJob, part: &SharedSegment) -> bool {
     finished.inputs.iter().any(|input| matches!(input, Input::Segment(other) if Arc::ptr_eq(other, part)))
 }
 
@@ -224,7 +224,7 @@ pub(crate) fn write_and_commit(
     installed: &mut MutexGuard<'_, Installed>,
     view: &ReadView,
     changed: &[Changed],
-    finished: Option<&Finished>,
+    finished: Option<&CompletedJob>,
 ) -> Result<()> {
     let mut outputs = OutputFiles::new(engine);
     let committed = try_commit(engine, installed, view, changed, finished, &mut outputs);
@@ -242,7 +242,7 @@ fn try_commit(
     installed: &mut MutexGuard<'_, Installed>,
     view: &ReadView,
     changed: &[Changed],
-    finished: Option<&Finished>,
+    finished: Option<&CompletedJob>,
     outputs: &mut OutputFiles,
 ) -> Result<()> {
     let (storage, store_id) = (&*engine.storage, engine.identity.keys.store_id);
@@ -250,7 +250,7 @@ fn try_commit(
     let saved = engine.operation_ids.save(storage, store_id, view.read_lsn, || outputs.side(kind.as_str()))?;
     engine.sync_log(view.read_lsn)?;
     let generation = installed.manifest.generation + 1;
-    let mut written = Written { generation, ..Written::default() };
+    let mut written = WrittenFiles { generation, ..WrittenFiles::default() };
     for Changed { part, has_tombstones, missed } in changed {
         let (file_id, rows) = (part.entry.file_id, part.entry.rows);
         if *has_tombstones {
@@ -334,7 +334,7 @@ fn make_newest(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>, 
 }
 
 /// Everything of the shard at or below is in segments and tombstones once this view's manifest is written.
-fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, index: usize, finished: Option<&Finished>) -> Lsn {
+fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, index: usize, finished: Option<&CompletedJob>) -> Lsn {
     if shard.memtable.is_empty() && shard.frozen.is_empty() {
         return read_lsn;
     }
@@ -346,13 +346,13 @@ fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, index: usize, finish
 
 /// What one commit has written beside segments, by the segments' ids.
 #[derive(Default)]
-struct Written {
+struct WrittenFiles {
     generation: u64,
     tombstones: HashSet<u64>,
     missed: HashMap<u64, DerivedFile>,
 }
 
-fn entry_of(part: &SharedSegment, before: &[SegmentEntry], written: &Written) -> SegmentEntry {
+fn entry_of(part: &SharedSegment, before: &[SegmentEntry], written: &WrittenFiles) -> SegmentEntry {
     let mut entry = part.entry.clone();
     let known = before.iter().find(|known| known.file_id == entry.file_id);
     entry.tombstone_generation = if written.tombstones.contains(&entry.file_id) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
 use crate::storage::Storage;
-use crate::wal::{self, Frame, LogFacts, LogWriter, Prepared, Syncer};
+use crate::wal::{self, Frame, LogFacts, LogWriter, PreparedFile, Syncer};
 
 /// The log of an open store.
 pub(crate) struct Log {
@@ -49,7 +49,7 @@ impl Log {
     }
 
     /// Takes a prepared file: the first one starts the log, others wait. Tells whether it started.
-    pub fn add_file(&mut self, storage: &dyn Storage, file: Prepared, generation: u64) -> Result<bool> {
+    pub fn add_file(&mut self, storage: &dyn Storage, file: PreparedFile, generation: u64) -> Result<bool> {
         if let Some(writer) = &mut self.writer {
             writer.add_spare(file);
             return Ok(false);
@@ -67,7 +67,7 @@ impl Log {
     }
 
     /// Goes on in `next`, whatever room there is elsewhere, and starts the log if nothing has. No space may be claimed that is not written.
-    pub fn turn_to(&mut self, storage: &dyn Storage, next: Prepared, generation: u64) -> Result<()> {
+    pub fn turn_to(&mut self, storage: &dyn Storage, next: PreparedFile, generation: u64) -> Result<()> {
         let Some(writer) = &mut self.writer else { return self.add_file(storage, next, generation).map(drop) };
         writer.set_manifest_generation(generation);
         writer.turn_to(next)?;

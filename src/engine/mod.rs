@@ -48,7 +48,7 @@ use crate::wal::{self, Syncer};
 
 /// What never changes while a store is open.
 #[derive(Clone)]
-pub(crate) struct Identity {
+pub(crate) struct EngineIdentity {
     pub keys: StoreIdentity,
     pub path: Option<PathBuf>,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Engine {
     pub clock: StoreClock,
     pub tuning: Tuning,
     pub durability: Durability,
-    pub identity: Identity,
+    pub identity: EngineIdentity,
     pub view: Published<ReadView>,
     pub older_views: OlderViews,
     /// The apply lock.
@@ -143,8 +143,8 @@ impl Signal {
 }
 
 /// What an engine starts with: the outcome of a recovery.
-pub(crate) struct Start {
-    pub identity: Identity,
+pub(crate) struct EngineStart {
+    pub identity: EngineIdentity,
     pub view: ReadView,
     pub log: Log,
     pub installed: Installed,
@@ -160,7 +160,7 @@ impl Engine {
         clock: StoreClock,
         tuning: Tuning,
         durability: Durability,
-        start: Start,
+        start: EngineStart,
     ) -> Self {
         let accounts = GraphCredit::new(tuning.earn_accounts);
         Self {

@@ -63,11 +63,11 @@ impl Applied {
 /// The batches of clients that were applied lately.
 #[derive(Default)]
 pub(crate) struct OperationIds {
-    table: Mutex<Table>,
+    table: Mutex<IdTable>,
 }
 
 #[derive(Default)]
-struct Table {
+struct IdTable {
     by_id: HashMap<OperationId, Lsn>,
     /// By LSN.
     order: VecDeque<Applied>,
@@ -97,7 +97,7 @@ impl OperationIds {
     /// What the files of a manifest say. If one is damaged, batches with an id are refused from now on: nobody could tell a repeated one
     /// from a new one.
     pub fn open(storage: &dyn Storage, store_id: u64, files: &[SideEntry]) -> Result<Self> {
-        let mut table = Table { files: files.to_vec(), ..Table::default() };
+        let mut table = IdTable { files: files.to_vec(), ..IdTable::default() };
         for entry in files {
             let file = SideFile { store_id, file_id: entry.file_id, kind: entry.kind.as_str() };
             let content = file.read(storage);
@@ -183,7 +183,7 @@ impl OperationIds {
     }
 }
 
-impl Table {
+impl IdTable {
     fn note(&mut self, applied: Applied) {
         if self.by_id.contains_key(&applied.id) {
             return;

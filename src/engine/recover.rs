@@ -8,10 +8,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::engine::facts::{Facts, ManifestFact, log_time_of};
+use crate::engine::facts::{ManifestFact, StoreFacts, log_time_of};
 use crate::engine::log::Log;
 use crate::engine::operation_ids::{Applied, OperationIds};
-use crate::engine::{Identity, Installed, Start};
+use crate::engine::{EngineIdentity, EngineStart, Installed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::manifest::{ClockState, Ids, Manifest};
@@ -26,14 +26,18 @@ use crate::types::VectorSpace;
 use crate::wal::{self, LogFacts, OPERATION_ID};
 
 /// Recovers a store whose verdict was to open it. Returns what the engine starts with.
-pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std::path::PathBuf>) -> Result<Start> {
+pub(crate) fn recover(
+    storage: &Arc<dyn Storage>,
+    facts: StoreFacts,
+    path: Option<std::path::PathBuf>,
+) -> Result<EngineStart> {
     let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = facts.manifest else {
         return Err(Error::new(ErrorKind::Corrupt, "there is no whole manifest to recover from"));
     };
     let (space_id, space) = manifest.current_space().unzip();
     let (store_id, secret) = (manifest.store_id, manifest.secret);
     let keys = StoreIdentity { store_id, secret, space, space_id: space_id.unwrap_or_default() };
-    let identity = Identity { keys, path };
+    let identity = EngineIdentity { keys, path };
     let next_file_id = manifest.next_file_id.max(facts.newest_file_id + 1);
     let shards: Vec<Arc<Shard>> = (0..manifest.shards.len())
         .map(|index| {
@@ -59,7 +63,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, facts: Facts, path: Option<std
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
     let installed = Installed { previous_files, settings: manifest.settings.clone(), manifest };
-    Ok(Start { identity, view, log, installed, next_file_id, clock, operation_ids })
+    Ok(EngineStart { identity, view, log, installed, next_file_id, clock, operation_ids })
 }
 
 /// What the store knows of the time: the manifest's word, and what the log adds to it.
@@ -177,7 +181,7 @@ pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, split_ke
 ///
 /// Nothing but the manifest knows of it: what was written before has no vectors. Both manifests that are kept have it then, for the log
 /// may soon hold vectors that a fall back behind it could not replay.
-pub(crate) fn add_space(storage: &dyn Storage, facts: &Facts, space: VectorSpace) -> Result<bool> {
+pub(crate) fn add_space(storage: &dyn Storage, facts: &StoreFacts, space: VectorSpace) -> Result<bool> {
     let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = &facts.manifest else {
         return Ok(false);
     };

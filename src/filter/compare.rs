@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 
 use super::ast::{Literal, Range};
-use crate::json::{Number, Raw, Reader};
+use crate::json::{JsonReader, Number, Raw};
 
 /// One question about one value.
 #[derive(Clone, Debug)]
@@ -112,14 +112,14 @@ impl Operand {
             (Self::Null, Raw::Null) => Some(true),
             (Self::Bool(wanted), Raw::Bool(value)) => Some(*wanted == value),
             (Self::Number(_), Raw::Number(_)) => Some(self.order_of(value) == Some(Ordering::Equal)),
-            (Self::Array(wanted), Raw::Array(bytes)) => equals_array(wanted, &mut Reader::new(bytes)),
-            (Self::Object(wanted), Raw::Object(bytes)) => equals_object(wanted, &mut Reader::new(bytes)),
+            (Self::Array(wanted), Raw::Array(bytes)) => equals_array(wanted, &mut JsonReader::new(bytes)),
+            (Self::Object(wanted), Raw::Object(bytes)) => equals_object(wanted, &mut JsonReader::new(bytes)),
             _ => Some(false),
         }
     }
 
     /// [`equals`](Self::equals) for the value at the reader, which is stepped over if it is equal.
-    fn equals_next(&self, reader: &mut Reader<'_>) -> Option<bool> {
+    fn equals_next(&self, reader: &mut JsonReader<'_>) -> Option<bool> {
         let value = reader.value()?;
         match (self, value) {
             (Self::Array(wanted), Raw::Array(_)) => equals_array(wanted, reader),
@@ -133,7 +133,7 @@ impl Operand {
         match (self, value) {
             (Self::String(part), Raw::Text(text)) => Some(text.decode()?.contains(&**part)),
             (_, Raw::Array(bytes)) => {
-                let mut reader = Reader::new(bytes);
+                let mut reader = JsonReader::new(bytes);
                 let mut more = reader.enter()?;
                 while more {
                     let element = reader.value()?;
@@ -152,7 +152,7 @@ impl Operand {
     }
 }
 
-fn equals_array(wanted: &[Operand], reader: &mut Reader<'_>) -> Option<bool> {
+fn equals_array(wanted: &[Operand], reader: &mut JsonReader<'_>) -> Option<bool> {
     let mut wanted = wanted.iter();
     let mut more = reader.enter()?;
     while more {
@@ -164,7 +164,7 @@ fn equals_array(wanted: &[Operand], reader: &mut Reader<'_>) -> Option<bool> {
     Some(wanted.next().is_none())
 }
 
-fn equals_object(wanted: &[(Box<str>, Operand)], reader: &mut Reader<'_>) -> Option<bool> {
+fn equals_object(wanted: &[(Box<str>, Operand)], reader: &mut JsonReader<'_>) -> Option<bool> {
     let mut equal = 0;
     let mut more = reader.enter()?;
     while more {

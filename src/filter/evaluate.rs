@@ -15,7 +15,7 @@ use super::FILTER_NODES_MAX;
 use super::ast::Filter;
 use super::compare::{Operand, Test};
 use crate::error::Result;
-use crate::json::{Raw, Reader};
+use crate::json::{JsonReader, Raw};
 
 /// Junctions or places up to which the state of a row is this small; nearly every filter is.
 const SMALL: usize = 32;
@@ -26,8 +26,8 @@ const TRIED_KEYS_MAX: usize = 8;
 
 /// A filter made ready to run over many values, from any number of threads at once. See [`Filter::prepare`].
 #[derive(Clone, Debug)]
-pub struct Prepared {
-    root: Place,
+pub struct PreparedFilter {
+    root: PathNode,
     places: usize,
     junctions: Vec<Junction>,
     /// Open parts of each junction before a row is read.
@@ -42,8 +42,8 @@ impl Filter {
     /// # Errors
     ///
     /// [`Limit::FilterNodes`] or [`Limit::Depth`] if the filter is too large or nests too deep.
-    pub fn prepare(&self) -> Result<Prepared> {
-        Prepared::new(self)
+    pub fn prepare(&self) -> Result<PreparedFilter> {
+        PreparedFilter::new(self)
     }
 }
 
@@ -64,14 +64,14 @@ struct Above {
 
 /// A spot in the values that the filter looks at.
 #[derive(Clone, Debug, Default)]
-struct Place {
+struct PathNode {
     index: u16,
     tests: Vec<(Test, Above)>,
     /// What is wanted in an object here, sorted by key.
-    wanted: Vec<(Box<[u8]>, Place)>,
+    wanted: Vec<(Box<[u8]>, PathNode)>,
 }
 
-impl Prepared {
+impl PreparedFilter {
     pub(super) fn new(filter: &Filter) -> Result<Self> {
         filter.check()?;
         let whole = Above { junction: 0, negated: false };
@@ -81,7 +81,7 @@ impl Prepared {
             open: vec![1],
             constants: Vec::new(),
         };
-        let mut root = Place::default();
+        let mut root = PathNode::default();
         compiler.compile(filter, &mut root, whole);
         let Compiler { places, junctions, open, constants } = compiler;
         debug_assert!(junctions.len().max(places) <= LARGE);
@@ -133,7 +133,7 @@ impl Prepared {
         let open = &mut open[..self.open.len()];
         open.copy_from_slice(&self.open);
         let mut row = Row { junctions: &self.junctions, open, seen, result: None };
-        let mut reader = Reader::new(value);
+        let mut reader = JsonReader::new(value);
         if !matches!(reader.value(), Some(Raw::Object(_))) {
             return None;
         }
@@ -152,7 +152,7 @@ struct Compiler {
 
 impl Compiler {
     /// Adds `filter`, as a predicate on `place`, to what reports to `above`.
-    fn compile(&mut self, filter: &Filter, place: &mut Place, above: Above) {
+    fn compile(&mut self, filter: &Filter, place: &mut PathNode, above: Above) {
         let test = match filter {
             Filter::Not(inner) => {
                 return self.compile(inner, place, Above { negated: !above.negated, ..above });
@@ -174,7 +174,7 @@ impl Compiler {
         place.tests.push((test, above));
     }
 
-    fn compile_list(&mut self, filters: &[Filter], decisive: bool, place: &mut Place, above: Above) {
+    fn compile_list(&mut self, filters: &[Filter], decisive: bool, place: &mut PathNode, above: Above) {
         match filters {
             [] => self.constants.push((above, !decisive)),
             [filter] => self.compile(filter, place, above),
@@ -186,7 +186,7 @@ impl Compiler {
     }
 
     /// For a dotted key: (the literal field exists, and passes) or (it does not, and the path passes).
-    fn compile_field(&mut self, key: &str, test: &Filter, place: &mut Place, above: Above) {
+    fn compile_field(&mut self, key: &str, test: &Filter, place: &mut PathNode, above: Above) {
         if !key.contains('.') {
             let field = self.place(place, key);
             return self.compile(test, field, above);
@@ -210,10 +210,10 @@ impl Compiler {
         Above { junction, negated: false }
     }
 
-    fn place<'p>(&mut self, place: &'p mut Place, key: &str) -> &'p mut Place {
+    fn place<'p>(&mut self, place: &'p mut PathNode, key: &str) -> &'p mut PathNode {
         let found = place.wanted.binary_search_by(|(wanted, _)| (**wanted).cmp(key.as_bytes()));
         let at = found.unwrap_or_else(|at| {
-            let new = Place { index: self.places as u16, ..Place::default() };
+            let new = PathNode { index: self.places as u16, ..PathNode::default() };
             self.places += 1;
             place.wanted.insert(at, (key.as_bytes().into(), new));
             at
@@ -257,7 +257,7 @@ impl Row<'_> {
     }
 
     /// Runs what the filter asks at `place` on the value at the reader, and steps over it. `None` if nothing more must be read.
-    fn visit(&mut self, place: &Place, reader: &mut Reader<'_>) -> Option<()> {
+    fn visit(&mut self, place: &PathNode, reader: &mut JsonReader<'_>) -> Option<()> {
         let value = reader.value()?;
         for (test, above) in &place.tests {
             if self.open[usize::from(above.junction)] > 0 {
@@ -279,7 +279,7 @@ impl Row<'_> {
     }
 
     /// Walks over the object at the reader.
-    fn walk(&mut self, place: &Place, reader: &mut Reader<'_>) -> Option<()> {
+    fn walk(&mut self, place: &PathNode, reader: &mut JsonReader<'_>) -> Option<()> {
         let mut more = reader.enter()?;
         while more {
             let key = reader.key()?;
@@ -302,7 +302,7 @@ impl Row<'_> {
     }
 
     /// Reports for every wanted key that has not been seen that it is missing. `None` if the result is then known.
-    fn miss_wanted(&mut self, place: &Place) -> Option<()> {
+    fn miss_wanted(&mut self, place: &PathNode) -> Option<()> {
         for (_, field) in &place.wanted {
             if !self.seen[usize::from(field.index)] {
                 field.tests.iter().for_each(|(test, above)| self.report(*above, test.holds_for_missing()));

@@ -1,6 +1,6 @@
 //! Filters: which items a read wants, said about their values.
 //!
-//! Three steps: a [`Filter`] is built or parsed (`parse`), compiled once into a [`Prepared`] filter, and run over the bytes of each value
+//! Three steps: a [`Filter`] is built or parsed (`parse`), compiled once into a [`PreparedFilter`] filter, and run over the bytes of each value
 //! (`evaluate`, with the tests of `compare`).
 //!
 //! Invariants:
@@ -21,7 +21,7 @@ mod evaluate;
 mod parse;
 
 pub use ast::{Filter, Literal, Range};
-pub use evaluate::Prepared;
+pub use evaluate::PreparedFilter;
 
 /// Nodes of one filter: see [`Filter`] for what counts.
 pub const FILTER_NODES_MAX: usize = 1_024;

@@ -10,7 +10,7 @@ use std::fmt;
 use super::FILTER_NODES_MAX;
 use super::ast::{Filter, Literal, Range, too_deep, too_many_nodes};
 use crate::error::{Error, Result};
-use crate::json::{JSON_DEPTH_MAX, Number, Raw, Reader, validate_object};
+use crate::json::{JSON_DEPTH_MAX, JsonReader, Number, Raw, validate_object};
 
 /// JSON values that a filter is read from: a node of a filter takes at most three to write, so more than this is over the limit of nodes too.
 const VALUES_MAX: usize = 4 * FILTER_NODES_MAX;
@@ -38,7 +38,7 @@ impl Filter {
     pub fn from_json_str(text: &str) -> Result<Self> {
         validate_object(text.as_bytes(), JSON_DEPTH_MAX).map_err(|error| error.context("filter"))?;
         let mut values = 0;
-        let literal = read(&mut Reader::new(text.as_bytes()), &mut values)?;
+        let literal = read(&mut JsonReader::new(text.as_bytes()), &mut values)?;
         Self::from_literal(&literal.ok_or_else(|| Error::invalid("filter: not valid JSON"))?)
     }
 
@@ -62,14 +62,14 @@ impl Filter {
         if values > VALUES_MAX {
             return Err(too_many_nodes(values));
         }
-        let filter = whole(literal, &Place { parent: None, name: Name::Root })?;
+        let filter = whole(literal, &ParsePlace { parent: None, name: Name::Root })?;
         filter.check()?;
         Ok(filter)
     }
 }
 
 /// The value at the reader, up to [`VALUES_MAX`] values; `None` if it is not JSON.
-fn read(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<Literal>> {
+fn read(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option<Literal>> {
     count(values)?;
     let Some(raw) = reader.value() else { return Ok(None) };
     Ok(match raw {
@@ -85,7 +85,7 @@ fn read(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<Literal>> 
     })
 }
 
-fn read_array(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<Vec<Literal>>> {
+fn read_array(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option<Vec<Literal>>> {
     let mut elements = Vec::new();
     let mut more = reader.enter();
     while more == Some(true) {
@@ -96,7 +96,7 @@ fn read_array(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<Vec<
     Ok(more.map(|_| elements))
 }
 
-fn read_object(reader: &mut Reader<'_>, values: &mut usize) -> Result<Option<BTreeMap<String, Literal>>> {
+fn read_object(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option<BTreeMap<String, Literal>>> {
     let mut members = BTreeMap::new();
     let mut more = reader.enter();
     while more == Some(true) {
@@ -141,8 +141,8 @@ fn count(values: &mut usize) -> Result<()> {
 
 /// Where in the filter something stands.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    parent: Option<&'a Place<'a>>,
+struct ParsePlace<'a> {
+    parent: Option<&'a ParsePlace<'a>>,
     name: Name<'a>,
 }
 
@@ -153,13 +153,13 @@ enum Name<'a> {
     Index(usize),
 }
 
-impl<'a> Place<'a> {
-    fn key(&'a self, key: &'a str) -> Place<'a> {
-        Place { parent: Some(self), name: Name::Key(key) }
+impl<'a> ParsePlace<'a> {
+    fn key(&'a self, key: &'a str) -> ParsePlace<'a> {
+        ParsePlace { parent: Some(self), name: Name::Key(key) }
     }
 
-    fn index(&'a self, index: usize) -> Place<'a> {
-        Place { parent: Some(self), name: Name::Index(index) }
+    fn index(&'a self, index: usize) -> ParsePlace<'a> {
+        ParsePlace { parent: Some(self), name: Name::Index(index) }
     }
 
     fn error(&self, message: impl fmt::Display) -> Error {
@@ -171,7 +171,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for ParsePlace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(parent) = self.parent {
             parent.fmt(f)?;
@@ -195,7 +195,7 @@ fn shown(key: &str) -> String {
 }
 
 /// A whole filter: fields, and `$and`, `$or`, `$not` over whole filters.
-fn whole(literal: &Literal, place: &Place<'_>) -> Result<Filter> {
+fn whole(literal: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     let Literal::Object(entries) = literal else { return Err(place.error("a filter must be a JSON object")) };
     let mut parts = Vec::with_capacity(entries.len());
     for (key, operand) in entries {
@@ -211,7 +211,7 @@ fn whole(literal: &Literal, place: &Place<'_>) -> Result<Filter> {
 }
 
 /// A field's key and what stands under it.
-fn field(key: &str, operand: &Literal, place: &Place<'_>) -> Result<Filter> {
+fn field(key: &str, operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     if key.contains(|character: char| character.is_control() || matches!(character, '\'' | '"' | '(' | ')')) {
         let message =
             format!("Invalid filter key {}: it holds a quote, a parenthesis or a control character", shown(key));
@@ -221,7 +221,7 @@ fn field(key: &str, operand: &Literal, place: &Place<'_>) -> Result<Filter> {
 }
 
 /// What stands under a field's key: a literal, operators, or the keys of a nested object.
-fn test(operand: &Literal, place: &Place<'_>) -> Result<Filter> {
+fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     let Literal::Object(entries) = operand else { return Ok(Filter::Equal(operand.clone())) };
     let mut parts = Vec::new();
     let mut fields = Vec::new();
@@ -244,7 +244,7 @@ fn test(operand: &Literal, place: &Place<'_>) -> Result<Filter> {
     Ok(all(parts))
 }
 
-fn comparison(operator: &str, operand: &Literal, place: &Place<'_>, inner: &Place<'_>) -> Result<Filter> {
+fn comparison(operator: &str, operand: &Literal, place: &ParsePlace<'_>, inner: &ParsePlace<'_>) -> Result<Filter> {
     let range = |range| match operand {
         Literal::Integer(_) | Literal::Float(_) | Literal::String(_) => Ok(Filter::Range(range, operand.clone())),
         _ => Err(inner.error("expects a number or a string")),
@@ -275,8 +275,8 @@ fn comparison(operator: &str, operand: &Literal, place: &Place<'_>, inner: &Plac
 /// The operand of `$and` or `$or`.
 fn list(
     operand: &Literal,
-    place: &Place<'_>,
-    element: fn(&Literal, &Place<'_>) -> Result<Filter>,
+    place: &ParsePlace<'_>,
+    element: fn(&Literal, &ParsePlace<'_>) -> Result<Filter>,
 ) -> Result<Vec<Filter>> {
     let Literal::Array(elements) = operand else { return Err(place.error("expects a list")) };
     elements.iter().enumerate().map(|(index, operand)| element(operand, &place.index(index))).collect()

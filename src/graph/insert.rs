@@ -6,7 +6,7 @@
 //! * A row holds at most `m0` (or `m`) links in the end; in between it may overflow by half, which saves most prunings.
 
 use super::pool::ordered;
-use super::search::{Level, QueryCode, Scratch, SearchStats, descend, distances_of, search_level, with_scratch};
+use super::search::{GraphScratch, Level, QueryCode, SearchStats, descend, distances_of, search_level, with_scratch};
 use super::select::{Link, query_of, select};
 use super::{Parameters, Points, Upper};
 use crate::distance::{CodeKernel, Kernels, Work};
@@ -142,7 +142,7 @@ impl Inserter<'_> {
 
 /// Finds the links of a new node.
 struct Find<'a, 's> {
-    scratch: &'s mut Scratch,
+    scratch: &'s mut GraphScratch,
     inserter: &'a Inserter<'a>,
     links: &'s Links,
     node: u32,

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * What was reachable stays so: where no slot is free, the new node takes the place of a link and itself leads on to what was there.
 
-use super::search::{QueryCode, Scratch, Search, with_scratch};
+use super::search::{BeamSearch, GraphScratch, QueryCode, with_scratch};
 use super::select::query_of;
 use super::{Built, Graph, Parameters, Points};
 use crate::distance::Kernels;
@@ -75,10 +75,10 @@ fn nearest(points: &Points<'_>, parameters: &Parameters, built: &Built, node: u3
     let Ok(graph) = Graph::shape(points.len() as u32, parameters, &built.links, &built.upper) else {
         return Vec::new();
     };
-    with_scratch(|scratch: &mut Scratch| {
+    with_scratch(|scratch: &mut GraphScratch| {
         let mut code = std::mem::take(&mut scratch.code);
         let beam = QueryCode { ef: EF, ..query_of(points, node, &mut code) };
-        Kernels::get().run(Search { graph, points: *points, beam, scratch });
+        Kernels::get().run(BeamSearch { graph, points: *points, beam, scratch });
         scratch.code = code;
         scratch.pool.iter().map(|(_, node)| node).collect()
     })

@@ -65,7 +65,7 @@ pub(crate) fn search(
     with_scratch(|scratch| {
         let (code, ef, without, budget) = (ask.query.code(), ask.ef, ask.without, ask.budget);
         let beam = QueryCode { code, ranking, ef, without, budget };
-        let stats = Kernels::get().run(Search { graph, points: *points, beam, scratch });
+        let stats = Kernels::get().run(BeamSearch { graph, points: *points, beam, scratch });
         found.extend(
             scratch.pool.iter().map(|(distance, node)| Candidate { node, estimate: ranking.estimate(distance) }),
         );
@@ -86,7 +86,7 @@ pub(super) struct QueryCode<'a> {
 
 /// What a thread keeps from search to search.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct GraphScratch {
     /// The epoch in which each node was last seen.
     seen: Vec<u8>,
     epoch: u8,
@@ -97,7 +97,7 @@ pub(super) struct Scratch {
     pub code: Vec<u8>,
 }
 
-impl Scratch {
+impl GraphScratch {
     /// Makes all of `nodes` unseen.
     fn begin(&mut self, nodes: usize, beam: &QueryCode<'_>) {
         if self.seen.len() < nodes {
@@ -116,11 +116,11 @@ impl Scratch {
 }
 
 thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCH: Cell<Option<Box<GraphScratch>>> = const { Cell::new(None) };
 }
 
 /// Lends the thread's scratch.
-pub(super) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+pub(super) fn with_scratch<T>(work: impl FnOnce(&mut GraphScratch) -> T) -> T {
     // Taken, not borrowed: a search inside a search, should there ever be one, makes its own.
     let mut scratch = SCRATCH.take().unwrap_or_default();
     let result = work(&mut scratch);
@@ -129,14 +129,14 @@ pub(super) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
 }
 
 /// The search of a whole graph; what it finds is in the scratch's pool.
-pub(super) struct Search<'a, 's> {
+pub(super) struct BeamSearch<'a, 's> {
     pub graph: Graph<'a>,
     pub points: Points<'a>,
     pub beam: QueryCode<'a>,
-    pub scratch: &'s mut Scratch,
+    pub scratch: &'s mut GraphScratch,
 }
 
-impl Work for Search<'_, '_> {
+impl Work for BeamSearch<'_, '_> {
     type Output = SearchStats;
 
     #[inline(always)]
@@ -157,11 +157,11 @@ pub(super) fn descend<K: CodeKernel>(
     upper: &Upper<'_>,
     points: &Points<'_>,
     beam: &QueryCode<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut GraphScratch,
     stats: &mut SearchStats,
 ) {
     scratch.begin(points.len(), beam);
-    let Scratch { seen, epoch, fresh, distances, pool, .. } = scratch;
+    let GraphScratch { seen, epoch, fresh, distances, pool, .. } = scratch;
     let epoch = *epoch;
     let top = upper.counts.last().map_or(0, |&count| count as usize);
     fresh.resize(fresh.len().max(upper.m), 0);
@@ -227,12 +227,12 @@ pub(super) fn search_level<K: CodeKernel>(
     level: &Level<'_>,
     points: &Points<'_>,
     beam: &QueryCode<'_>,
-    scratch: &mut Scratch,
+    scratch: &mut GraphScratch,
     stats: &mut SearchStats,
 ) {
     assert!(level.links.len() >= points.len() * level.degree && beam.code.len() <= points.stride);
     assert!(scratch.seen.len() >= points.len());
-    let Scratch { seen, epoch, fresh, distances, pool, .. } = scratch;
+    let GraphScratch { seen, epoch, fresh, distances, pool, .. } = scratch;
     let epoch = *epoch;
     fresh.resize(fresh.len().max(BEAM_WIDTH * level.degree), 0);
     distances.resize(distances.len().max(BEAM_WIDTH * level.degree), 0);

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * [`validate_value`] accepts exactly the texts of RFC 8259 that nest no deeper than allowed and repeat no key; [`validate_object`] those
 //!   of them whose root is an object.
-//! * `Reader` copies nothing and builds no tree. It trusts that its bytes were validated only for its answers, never for its safety:
+//! * `JsonReader` copies nothing and builds no tree. It trusts that its bytes were validated only for its answers, never for its safety:
 //!   on other bytes it reports `None`, and never panics or loops.
 //! * Strings are compared as what they say, not as how they are escaped.
 
@@ -13,7 +13,7 @@ mod text;
 mod validate;
 
 pub(crate) use number::Number;
-pub(crate) use read::{Raw, Reader};
+pub(crate) use read::{JsonReader, Raw};
 pub use validate::{validate_object, validate_value};
 
 /// Levels of objects and arrays that a value or a filter may nest; the root is the first.

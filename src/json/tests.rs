@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::{JSON_DEPTH_MAX, Number, Reader, validate_object, validate_value};
+use super::{JSON_DEPTH_MAX, JsonReader, Number, validate_object, validate_value};
 use crate::error::{ErrorKind, Limit};
 
 /// JSON in which no object has a key twice: the oracle for what serde_json itself lets pass.
@@ -143,7 +143,7 @@ fn accepts_what_serde_json_accepts() {
         }
         // Safety on bytes that were not validated, from every position.
         for at in 0..bytes.len() {
-            let mut reader = Reader::at(&bytes, at);
+            let mut reader = JsonReader::at(&bytes, at);
             while reader.skip().is_some() && reader.more().is_some() {}
         }
     }

@@ -52,20 +52,20 @@ impl<'a> Text<'a> {
     }
 
     /// The decoded bytes, one at a time.
-    pub(super) fn bytes(&self) -> Decoded<'a> {
-        Decoded { raw: self.raw, pending: 0, pending_bytes: 0 }
+    pub(super) fn bytes(&self) -> DecodedText<'a> {
+        DecodedText { raw: self.raw, pending: 0, pending_bytes: 0 }
     }
 }
 
 /// The bytes that a JSON string stands for.
-pub(super) struct Decoded<'a> {
+pub(super) struct DecodedText<'a> {
     raw: &'a [u8],
     /// The rest of a decoded character, its next byte lowest.
     pending: u32,
     pending_bytes: u8,
 }
 
-impl Iterator for Decoded<'_> {
+impl Iterator for DecodedText<'_> {
     type Item = u8;
 
     fn next(&mut self) -> Option<u8> {

@@ -6,7 +6,7 @@
 //!   about as much as the text has, twice that while the list moves.
 //! * Repeated keys are found by sorting, so the worst object (even one made to collide) costs O(bytes * log keys).
 
-use super::read::Reader;
+use super::read::JsonReader;
 use super::text::{Text, validate_text};
 use crate::error::{Error, Limit, Result};
 
@@ -52,7 +52,7 @@ fn fault(at: usize, what: &str) -> Error {
 }
 
 /// An object or array whose end has not been read.
-struct Frame {
+struct Nesting {
     is_object: bool,
     /// Where its keys begin in the list of keys.
     first_key: usize,
@@ -62,7 +62,7 @@ struct Validator<'a> {
     bytes: &'a [u8],
     at: usize,
     max_depth: usize,
-    open: Vec<Frame>,
+    open: Vec<Nesting>,
     /// Of each key of the open objects: a 32-bit hash above its 32-bit offset.
     keys: Vec<u64>,
 }
@@ -140,7 +140,7 @@ impl Validator<'_> {
             let what = format!("levels of the JSON object, at byte {}", self.at);
             return Err(Error::limit(Limit::Depth, what, self.open.len() + 1, self.max_depth));
         }
-        self.open.push(Frame { is_object, first_key: self.keys.len() });
+        self.open.push(Nesting { is_object, first_key: self.keys.len() });
         self.at += 1;
         Ok(())
     }
@@ -228,7 +228,7 @@ fn find_repeated(bytes: &[u8], keys: &mut [u64]) -> Option<usize> {
     }
     keys.sort_unstable();
     // Validated when it was read, so the text is always there; a missing one would only sort first.
-    let text = |key: u64| Reader::at(bytes, key as u32 as usize).text();
+    let text = |key: u64| JsonReader::at(bytes, key as u32 as usize).text();
     let compare = |a: u64, b: u64| match (text(a), text(b)) {
         (Some(a), Some(b)) => a.compare_text(b),
         (a, b) => a.is_some().cmp(&b.is_some()),

@@ -28,17 +28,17 @@ use super::spaces::{Spaces, decode_first_spaces, decode_spaces, encode_spaces};
 use super::{ClockState, FILE_BYTES_MAX, Manifest, NUMBERS_MAX, ShardEntry};
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::error::Result;
-use crate::extensions::{Extensions, Kind, refuse_unknown};
+use crate::extensions::{ExtensionKind, Extensions, refuse_unknown};
 
-const IDENTITY: Kind = 1;
-const SPACES: Kind = 2;
-const LOG: Kind = 3;
-const SETTINGS: Kind = 4;
-const SHARDS: Kind = 5;
-const SIDE_FILES: Kind = 6;
-const CLOCK: Kind = 7;
+const IDENTITY: ExtensionKind = 1;
+const SPACES: ExtensionKind = 2;
+const LOG: ExtensionKind = 3;
+const SETTINGS: ExtensionKind = 4;
+const SHARDS: ExtensionKind = 5;
+const SIDE_FILES: ExtensionKind = 6;
+const CLOCK: ExtensionKind = 7;
 
-const KNOWN: [Kind; 7] = [IDENTITY, SPACES, LOG, SETTINGS, SHARDS, SIDE_FILES, CLOCK];
+const KNOWN: [ExtensionKind; 7] = [IDENTITY, SPACES, LOG, SETTINGS, SHARDS, SIDE_FILES, CLOCK];
 
 /// The body of `manifest`.
 pub(super) fn encode_body(manifest: &Manifest) -> Vec<u8> {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::Prepared;
+use crate::filter::PreparedFilter;
 use crate::record::Lsn;
 use crate::search::part::PartColumns;
 use crate::storage::Clock;
@@ -20,7 +20,7 @@ pub(crate) struct Conditions<'a> {
     pub read_lsn: Lsn,
     /// Microseconds since 1970 UTC; `i64::MIN` to see expired rows too.
     pub now: i64,
-    pub filter: Option<&'a Prepared>,
+    pub filter: Option<&'a PreparedFilter>,
     /// Under `partial`: a row whose value is damaged is refused and noted here, instead of failing the read.
     pub skipped: Option<&'a AtomicBool>,
     /// The clock and the moment of it when the caller stops waiting.

@@ -9,18 +9,14 @@
 
 use std::cell::Cell;
 use std::collections::BinaryHeap;
-use std::ops::Range;
 
-use crate::distance::{Kernels, score, score4};
 use crate::error::Result;
-use crate::quant::{CodeMeta, PreparedQuery};
-use crate::search::conditions::Conditions;
-use crate::search::graph_plan::GraphSearches;
+use crate::quant::{CodeMeta};
+use crate::search::context::{SearchContext};
 use crate::search::part::{PartColumns, Rows, Run};
 pub(crate) use crate::search::plan::PartReport;
-use crate::search::plan::{Costs, Facts, Path, Plan, plan, sample_rows};
-use crate::topk::{Place, Scored, SharedThreshold, TopK, from_ordered_bits, ordered_bits};
-use crate::types::Metric;
+use crate::search::plan::{Costs, Path, Plan, PlanFacts, plan, sample_rows};
+use crate::topk::{RowAddress, Scored, TopK, from_ordered_bits, ordered_bits};
 
 /// Rows of the first block: few, because all of them are candidates until there is a threshold.
 const FIRST_BLOCK_ROWS: usize = 256;
@@ -28,56 +24,6 @@ const FIRST_BLOCK_ROWS: usize = 256;
 const BLOCK_ROWS: usize = 2_048;
 /// Vectors at which a block ends early: items may have thousands.
 const BLOCK_VECTORS: usize = 4_096;
-
-/// A query vector in the forms that flat search and re-rank need; made once for a search of any number of parts.
-pub(crate) struct QueryVector<'a> {
-    pub(crate) vector: &'a [f32],
-    pub(crate) prepared: PreparedQuery,
-    kernels: Kernels,
-}
-
-impl<'a> QueryVector<'a> {
-    /// Prepares `vector`, which passed the door.
-    pub fn new(vector: &'a [f32], metric: Metric) -> Self {
-        let kernels = Kernels::get();
-        Self { vector, prepared: PreparedQuery::new(kernels, vector, metric), kernels }
-    }
-
-    /// The exact score of an item with the vectors `vectors` of `part`, of which there is at least one.
-    fn score_item<P: PartColumns>(&self, part: &P, vectors: Range<u32>) -> Result<f32> {
-        let mut best = f32::NEG_INFINITY;
-        for number in vectors {
-            let (vector, inverse_norm) = (part.vector(number)?, part.inverse_norm(number));
-            let metric = self.prepared.metric();
-            let score = score(metric, self.kernels, self.vector, self.prepared.inverse_norm(), vector, inverse_norm);
-            // The order of results, in which -0 is below +0; `f32::max` may return either.
-            best = if score.total_cmp(&best).is_gt() { score } else { best };
-        }
-        Ok(best)
-    }
-
-    /// The exact scores of four vectors.
-    fn score_vectors<P: PartColumns>(&self, part: &P, numbers: [u32; 4]) -> Result<[f32; 4]> {
-        let [a, b, c, d] = numbers;
-        let vectors = [part.vector(a)?, part.vector(b)?, part.vector(c)?, part.vector(d)?];
-        let inverse_norms = numbers.map(|number| part.inverse_norm(number));
-        let (metric, inverse_norm) = (self.prepared.metric(), self.prepared.inverse_norm());
-        Ok(score4(metric, self.kernels, self.vector, inverse_norm, vectors, inverse_norms))
-    }
-}
-
-/// One search: what every part is asked.
-#[derive(Clone, Copy)]
-pub(crate) struct SearchContext<'a> {
-    pub query_vector: &'a QueryVector<'a>,
-    pub conditions: Conditions<'a>,
-    /// Starts at the caller's `min_score`; shared by all parts and threads.
-    pub threshold: &'a SharedThreshold,
-    /// The most rows that a plan samples.
-    pub filter_sample: usize,
-    /// How graphs are searched; `None` forbids it.
-    pub graph_searches: Option<GraphSearches>,
-}
 
 /// Searches `rows` of `part`, which the caller numbers `number`, and adds what it finds to `top`.
 pub(crate) fn search<P: PartColumns>(
@@ -117,7 +63,7 @@ pub(crate) fn plan_by_sample<P: PartColumns>(
     }
     let has_filter = context.conditions.filter.is_some();
     let sample = (sampled > 0).then_some((seen, passed));
-    let facts = Facts { rows: rows.len(), limit, has_filter, sample, sampled };
+    let facts = PlanFacts { rows: rows.len(), limit, has_filter, sample, sampled };
     Ok(plan(&facts, &Costs::of_dims(context.query_vector.vector.len())))
 }
 
@@ -144,12 +90,12 @@ pub(crate) fn flat_search<P: PartColumns>(
 }
 
 thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCH: Cell<Option<Box<FlatScratch>>> = const { Cell::new(None) };
 }
 
 /// The arrays of one block, kept from search to search.
 #[derive(Default)]
-struct Scratch {
+struct FlatScratch {
     /// The block's rows, unless they are a run.
     rows: Vec<u32>,
     /// Their vectors, in the order of the rows, and the end of each row's.
@@ -175,7 +121,7 @@ pub(crate) struct FlatSearch<'a, P> {
 }
 
 impl<'a, P: PartColumns> FlatSearch<'a, P> {
-    fn run(&mut self, rows: &Rows, scratch: &mut Scratch) -> Result<()> {
+    fn run(&mut self, rows: &Rows, scratch: &mut FlatScratch) -> Result<()> {
         let (mut start, mut block_rows) = (0, FIRST_BLOCK_ROWS);
         while start < rows.len() {
             self.context.conditions.check_deadline()?;
@@ -241,8 +187,8 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 
     /// Bounds of the rows of a block whose codes lie one behind the other.
-    fn bound_run(&mut self, run: Run, block: &Rows, scratch: &mut Scratch) {
-        let Scratch { ends, raw, vector_bounds, bounds, .. } = scratch;
+    fn bound_run(&mut self, run: Run, block: &Rows, scratch: &mut FlatScratch) {
+        let FlatScratch { ends, raw, vector_bounds, bounds, .. } = scratch;
         let (kernels, prepared, vectors) =
             (self.context.query_vector.kernels, &self.context.query_vector.prepared, run.metas.len());
         self.report.scanned += vectors;
@@ -273,7 +219,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 
     /// Collects the block's rows to look at, and their vectors; how many rows of the block that took.
-    fn gather(&mut self, block: &Rows, scratch: &mut Scratch) -> Result<usize> {
+    fn gather(&mut self, block: &Rows, scratch: &mut FlatScratch) -> Result<usize> {
         scratch.rows.clear();
         scratch.vectors.clear();
         scratch.ends.clear();
@@ -293,8 +239,8 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 
     /// Bounds of the rows gathered.
-    fn bound_gathered(&mut self, scratch: &mut Scratch) {
-        let Scratch { rows, vectors, ends, raw, metas, vector_bounds, bounds, .. } = scratch;
+    fn bound_gathered(&mut self, scratch: &mut FlatScratch) {
+        let FlatScratch { rows, vectors, ends, raw, metas, vector_bounds, bounds, .. } = scratch;
         let (part, kernels, prepared) =
             (self.part, self.context.query_vector.kernels, &self.context.query_vector.prepared);
         self.report.scanned += vectors.len();
@@ -316,7 +262,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 
     /// Scores the rows whose bounds reach the threshold, most promising first, until none does.
-    fn rerank(&mut self, scratch: &mut Scratch, rows: &Rows) -> Result<()> {
+    fn rerank(&mut self, scratch: &mut FlatScratch, rows: &Rows) -> Result<()> {
         let (threshold, conditions) = (self.context.threshold.get(), &self.context.conditions);
         let sees_all = self.filter_first || self.part.sees_all(rows, conditions.read_lsn, conditions.now);
         let mut keys = std::mem::take(&mut scratch.heap).into_vec();
@@ -376,7 +322,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         if score < self.context.threshold.get() {
             return Ok(());
         }
-        let scored = Scored { score, lsn: self.part.lsn(row), place: Place { part: self.number, row } };
+        let scored = Scored { score, lsn: self.part.lsn(row), place: RowAddress { part: self.number, row } };
         if !self.top.would_keep(&scored) {
             return Ok(());
         }

@@ -15,7 +15,8 @@ use crate::distance::Kernels;
 use crate::error::Result;
 use crate::graph::{self, Candidate, Graph, Points};
 use crate::search::conditions::Conditions;
-use crate::search::flat::{FlatSearch, PartReport, SearchContext, plan_by_sample};
+use crate::search::context::SearchContext;
+use crate::search::flat::{FlatSearch, PartReport, plan_by_sample};
 use crate::search::graph_plan::{
     GraphFacts, GraphPlan, GraphSearches, Progress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
 };
@@ -158,18 +159,18 @@ pub(crate) fn graph_search(
 }
 
 thread_local! {
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    static SCRATCH: Cell<Option<Box<RescoreScratch>>> = const { Cell::new(None) };
 }
 
 /// What a thread keeps from search to search.
 #[derive(Default)]
-struct Scratch {
+struct RescoreScratch {
     found: Vec<Candidate>,
     /// Rows that were looked at.
     seen: HashSet<u32, BuildHasherDefault<RowHasher>>,
 }
 
-impl Scratch {
+impl RescoreScratch {
     fn end(&mut self) {
         self.seen.clear();
         self.seen.shrink_to(SEEN_MAX);
@@ -231,7 +232,7 @@ impl<'a> RunningSearch<'a> {
     }
 
     /// One graph search that keeps `ef` candidates, whose rows are scored; whether it came to its end.
-    fn step(&mut self, ef: usize, scratch: &mut Scratch) -> Result<bool> {
+    fn step(&mut self, ef: usize, scratch: &mut RescoreScratch) -> Result<bool> {
         self.flat.context.conditions.check_deadline()?;
         let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
         let query = &self.flat.context.query_vector.prepared;
@@ -243,7 +244,7 @@ impl<'a> RunningSearch<'a> {
         Ok(!stats.exhausted_budget)
     }
 
-    fn begin(&mut self, share: f64, scratch: &mut Scratch) -> Result<Option<FirstPass>> {
+    fn begin(&mut self, share: f64, scratch: &mut RescoreScratch) -> Result<Option<FirstPass>> {
         let ended = self.step(first_ef(self.job.how.ef, share), scratch)?;
         let reach = match scratch.found.last() {
             Some(last) if ended && scratch.found.len() < self.job.nodes => self.bound(last),
@@ -254,7 +255,7 @@ impl<'a> RunningSearch<'a> {
         Ok(Some(FirstPass { rows, kept: self.flat.report.kept, spent_ns: self.spent_ns(), reach }))
     }
 
-    fn run(&mut self, begun: Option<&FirstPass>, scratch: &mut Scratch) -> Result<SearchEnd> {
+    fn run(&mut self, begun: Option<&FirstPass>, scratch: &mut RescoreScratch) -> Result<SearchEnd> {
         if let Some(begun) = begun {
             scratch.seen.extend(&begun.rows);
             (self.examined, self.kept_before, self.spent_before_ns) = (begun.rows.len(), begun.kept, begun.spent_ns);

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::search::conditions::Conditions;
 use crate::search::part::{PartColumns, Rows, SegmentView};
-use crate::topk::{Listed, Newest, Place};
+use crate::topk::{Listed, Newest, RowAddress};
 use crate::types::Interval;
 
 /// Most rows of the sample that suggests bands.
@@ -27,7 +27,7 @@ const BLOCK_ROWS: usize = 4_096;
 
 /// Which rows a listing is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ListKind {
     All,
     /// Those that no vector search finds, to follow the scored ones.
     WithoutVectors,
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 /// What a listing is after.
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'a> {
-    pub kind: Kind,
+    pub kind: ListKind,
     /// Only rows that come after this one in listing order.
     pub below: Option<Listed>,
     pub conditions: &'a Conditions<'a>,
@@ -55,7 +55,7 @@ pub(crate) fn newest<P: PartColumns>(
     }
     part.ensure_times(rows)?;
     part.ensure_rows(rows)?;
-    if sought.kind == Kind::WithoutVectors {
+    if sought.kind == ListKind::WithoutVectors {
         part.ensure_vectors(rows)?;
     }
     // Rows are visited in bands of time, newest first, whose limits a sample suggests: whatever order the rows are in, few enter
@@ -104,11 +104,11 @@ fn visit_band<P: PartColumns>(
             if updated_at < oldest || updated_at > latest {
                 continue;
             }
-            let listed = Listed { updated_at, lsn: part.lsn(row), place: Place { part: number, row } };
+            let listed = Listed { updated_at, lsn: part.lsn(row), place: RowAddress { part: number, row } };
             if below.is_some_and(|below| listed >= below) || !newest.would_keep(&listed) {
                 continue;
             }
-            let of_kind = kind == Kind::All || part.row_vectors(row).is_empty();
+            let of_kind = kind == ListKind::All || part.row_vectors(row).is_empty();
             if of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
                 newest.push(listed);
                 oldest = newest.worst().map_or(oldest, |worst| oldest.max(worst.updated_at));
@@ -138,7 +138,7 @@ pub(crate) fn count<P: PartColumns>(part: &P, rows: &Rows, conditions: &Conditio
 
 /// What a page of key order covers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Page<'a> {
+pub(crate) struct ListPage<'a> {
     pub interval: &'a Interval,
     /// Only keys that start so.
     pub key_prefix: &'a str,
@@ -160,7 +160,7 @@ pub(crate) struct Keyed<'a> {
 /// The rows of a page that satisfy the conditions, in key order, from a part in memory.
 pub(crate) fn page_of_memtable<'a>(
     memtable: &'a Memtable,
-    page: &Page,
+    page: &ListPage,
     conditions: &Conditions,
 ) -> Result<Vec<Keyed<'a>>> {
     let mut found: Vec<Keyed<'a>> = Vec::new();
@@ -192,7 +192,7 @@ pub(crate) fn page_of_memtable<'a>(
 /// The same from a segment.
 pub(crate) fn page_of_segment<'a>(
     part: &SegmentView<'a>,
-    page: &Page,
+    page: &ListPage,
     conditions: &Conditions,
 ) -> Result<Vec<Keyed<'a>>> {
     let segment = part.segment();

@@ -42,7 +42,7 @@ impl Costs {
 
 /// What is known of a part before the search.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Facts {
+pub(crate) struct PlanFacts {
     /// Rows in the interval.
     pub rows: usize,
     /// Results asked for.
@@ -121,7 +121,7 @@ pub(crate) fn sample_rows(rows: usize, has_filter: bool, sample_max: usize) -> u
 }
 
 /// Decides.
-pub(crate) fn plan(facts: &Facts, costs: &Costs) -> Plan {
+pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
     let rows = facts.rows as f64;
     if !facts.has_filter {
         let cost = rows * costs.flat_ns + rows.min(facts.limit as f64) * costs.rerank_ns;
@@ -182,7 +182,7 @@ mod tests {
             (10_000, 0, true, Some((256, 1)), ScoreFirst),
         ];
         for (rows, limit, has_filter, sample, expected) in table {
-            let plan = plan(&Facts { rows, limit, has_filter, sample, sampled: 256 }, &costs);
+            let plan = plan(&PlanFacts { rows, limit, has_filter, sample, sampled: 256 }, &costs);
             assert_eq!(plan.path, expected, "{rows} {limit} {sample:?}: {plan:?}");
             assert!(plan.score_first_ns >= 0.0 && plan.filter_first_ns >= 0.0, "{plan:?}");
             assert!(
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn estimates_follow_the_sample() {
-        let facts = Facts { rows: 10_000, limit: 10, has_filter: true, sample: Some((128, 64)), sampled: 256 };
+        let facts = PlanFacts { rows: 10_000, limit: 10, has_filter: true, sample: Some((128, 64)), sampled: 256 };
         let plan = plan(&facts, &Costs::of_dims(384));
         assert_eq!((plan.live, plan.pass_rate), (5_000.0, Some(0.5)));
     }

@@ -7,14 +7,15 @@ use crate::distance::inverse_norm;
 use crate::distance::{Kernels, score};
 use crate::error::Result;
 use crate::error::{Error, ErrorKind};
-use crate::filter::{Filter, Prepared};
+use crate::filter::{Filter, PreparedFilter};
 use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
 use crate::quant::{encode, stride};
 use crate::record::{ALIVE, Lsn, Record};
 use crate::search::conditions::Conditions;
+use crate::search::context::{QueryVector, SearchContext};
 use crate::search::flat::*;
-use crate::search::listing::{Keyed, Kind, Page, Sought, count, newest, page_of_memtable, page_of_segment};
+use crate::search::listing::{Keyed, ListKind, ListPage, Sought, count, newest, page_of_memtable, page_of_segment};
 use crate::search::part::SegmentView;
 use crate::search::part::{PartColumns, Rows, Run};
 use crate::search::plan::Path;
@@ -27,7 +28,7 @@ use crate::segment::truth::writer::{SegmentWriter, Totals};
 use crate::storage::Clock;
 use crate::storage::sim::SimStorage;
 use crate::topk::{Listed, Newest};
-use crate::topk::{Place, Scored, SharedThreshold, TopK};
+use crate::topk::{RowAddress, Scored, SharedThreshold, TopK};
 use crate::types::Metric;
 use crate::types::{FieldVector, Interval, NEVER, Namespace, Scope, VectorSpace};
 
@@ -289,7 +290,7 @@ fn oracle(
             && sees
             && min_score.is_none_or(|least| score >= least)
         {
-            scored.push(Scored { score, lsn: row.lsn, place: Place { part: 0, row: number as u32 } });
+            scored.push(Scored { score, lsn: row.lsn, place: RowAddress { part: 0, row: number as u32 } });
         }
     }
     scored.sort_by(|a, b| b.cmp(a));
@@ -301,7 +302,7 @@ fn answer(scored: Vec<Scored>) -> SearchResult {
     scored.into_iter().map(|scored| (scored.score.to_bits(), scored.lsn)).collect()
 }
 
-fn conditions(filter: Option<&Prepared>) -> Conditions<'_> {
+fn conditions(filter: Option<&PreparedFilter>) -> Conditions<'_> {
     Conditions { read_lsn: VISIBLE, now: NOW, filter, skipped: None, deadline: None }
 }
 
@@ -310,7 +311,7 @@ fn check(
     random: &mut Random,
     part: &Fixture,
     query_vector: &QueryVector,
-    filter: Option<&Prepared>,
+    filter: Option<&PreparedFilter>,
     limit: usize,
     note: &str,
 ) {
@@ -501,11 +502,11 @@ fn listings_and_counts_agree_with_a_sort() {
         let parts = parts(&part, 2, Metric::Dot);
         for limit in [0, 1, 10, 100, usize::MAX] {
             let chosen = (random.below(2) == 0).then_some(&filter);
-            let kind = if random.below(2) == 0 { Kind::All } else { Kind::WithoutVectors };
+            let kind = if random.below(2) == 0 { ListKind::All } else { ListKind::WithoutVectors };
             let conditions = conditions(chosen);
             let wanted = |&row: &u32| conditions.sees(&part, row) && conditions.wants(&part, row).unwrap();
             let matching: Vec<u32> = (0..part.rows.len() as u32).filter(wanted).collect();
-            let of_kind = matching.iter().filter(|&&row| kind == Kind::All || part.row_vectors(row).is_empty());
+            let of_kind = matching.iter().filter(|&&row| kind == ListKind::All || part.row_vectors(row).is_empty());
             let mut expected: Vec<(i64, Lsn)> = of_kind.map(|&row| (part.updated_at(row), part.lsn(row))).collect();
             expected.sort_by(|a, b| b.cmp(a));
             expected.truncate(limit);
@@ -520,7 +521,7 @@ fn listings_and_counts_agree_with_a_sort() {
 }
 
 struct Listing<'a> {
-    kind: Kind,
+    kind: ListKind,
     limit: usize,
     conditions: Conditions<'a>,
     expected: &'a [(i64, Lsn)],
@@ -570,7 +571,7 @@ fn pages_in_key_order_agree_with_a_sort() {
             let (after_namespace, after_key) = (namespace(random.below(4)), random.below(200).to_string());
             let after = (random.below(2) == 0).then(|| (after_namespace.encoded(), after_key.as_str()));
             let limit = [0, 1, 7, usize::MAX][random.below(4)];
-            let page = Page { interval: &interval, key_prefix, after, limit };
+            let page = ListPage { interval: &interval, key_prefix, after, limit };
             let mut expected: Vec<(Namespace, String)> = (0..rows as u32)
                 .filter(|&row| conditions.sees(&part, row) && conditions.wants(&part, row).unwrap())
                 .map(|row| &part.rows[row as usize])

@@ -51,14 +51,14 @@ const CRC_AT: usize = HEADER_BYTES - 4;
 
 /// Which file of which store: what its checksums are bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct FileIdentity {
     pub magic: [u8; 8],
     pub version: u32,
     pub store_id: u64,
     pub file_id: u64,
 }
 
-impl Identity {
+impl FileIdentity {
     fn seed(&self) -> u64 {
         seed(&[u64::from_le_bytes(self.magic), self.store_id, self.file_id])
     }
@@ -70,7 +70,7 @@ fn block_crc(file_seed: u64, block: usize, bytes: &[u8]) -> u32 {
 
 /// A finished file: what pins its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Finished {
+pub(crate) struct FinishedFile {
     pub length: u64,
     pub header_crc: u32,
 }
@@ -83,7 +83,7 @@ struct OpenBlock {
 
 /// Writes a file whose body arrives from several places at once; memory holds only the blocks that are not full yet.
 pub(crate) struct BlockWriter {
-    identity: Identity,
+    identity: FileIdentity,
     file_seed: u64,
     file: Box<dyn StorageFile>,
     open: Vec<OpenBlock>,
@@ -94,7 +94,7 @@ pub(crate) struct BlockWriter {
 }
 
 impl BlockWriter {
-    pub fn create(storage: &dyn Storage, name: &str, identity: Identity) -> Result<Self> {
+    pub fn create(storage: &dyn Storage, name: &str, identity: FileIdentity) -> Result<Self> {
         let file = storage.create(name)?;
         let (open, spare, crcs) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Self { identity, file_seed: identity.seed(), file, open, spare, crcs, unsynced: 0 })
@@ -145,7 +145,7 @@ impl BlockWriter {
     }
 
     /// Ends the body at `body_end`, writes table and header, and syncs the file.
-    pub fn finish(mut self, body_end: u64, fields: &[u8]) -> Result<Finished> {
+    pub fn finish(mut self, body_end: u64, fields: &[u8]) -> Result<FinishedFile> {
         let body = body_end as usize - HEADER_BYTES;
         let short = body % BLOCK_BYTES;
         if let Some(position) =
@@ -168,13 +168,13 @@ impl BlockWriter {
         header.u32(header_crc);
         self.file.write_at(0, header.as_slice())?;
         self.file.sync_all()?;
-        Ok(Finished { length, header_crc })
+        Ok(FinishedFile { length, header_crc })
     }
 }
 
 /// Makes any bytes a file whose checksums hold: the first 4 KiB become its header, the rest its body. For tests that want to
 /// get past the checksums, as an attacker would.
-pub(crate) fn forge(mut bytes: Vec<u8>, identity: Identity) -> (Vec<u8>, Finished) {
+pub(crate) fn forge(mut bytes: Vec<u8>, identity: FileIdentity) -> (Vec<u8>, FinishedFile) {
     bytes.resize(bytes.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
     let (file_seed, body_end) = (identity.seed(), bytes.len());
     let crcs = bytes[HEADER_BYTES..].chunks(BLOCK_BYTES).enumerate();
@@ -186,11 +186,11 @@ pub(crate) fn forge(mut bytes: Vec<u8>, identity: Identity) -> (Vec<u8>, Finishe
     let header_crc = salted_crc32c(file_seed, header.as_slice());
     header.u32(header_crc);
     bytes[..HEADER_BYTES].copy_from_slice(header.as_slice());
-    (bytes, Finished { length, header_crc })
+    (bytes, FinishedFile { length, header_crc })
 }
 
 /// The header up to its fields.
-fn header(identity: Identity, length: u64, body_end: u64, table_crc: u32) -> Writer {
+fn header(identity: FileIdentity, length: u64, body_end: u64, table_crc: u32) -> Writer {
     let mut header = Writer::new();
     header.bytes(&identity.magic);
     header.u32(identity.version);
@@ -223,18 +223,18 @@ pub(crate) struct CheckedMap {
 
 impl CheckedMap {
     /// Maps `name` and checks its header and table. A file that is not what `identity` says is `Corrupt`.
-    pub fn open(storage: &dyn Storage, name: String, identity: Identity) -> Result<Self> {
+    pub fn open(storage: &dyn Storage, name: String, identity: FileIdentity) -> Result<Self> {
         let map = storage.map(&name)?;
         Self::of_map(map, name, identity)
     }
 
     /// The same for a file that searches read all over.
-    pub fn open_hot(storage: &dyn Storage, name: String, identity: Identity) -> Result<Self> {
+    pub fn open_hot(storage: &dyn Storage, name: String, identity: FileIdentity) -> Result<Self> {
         let map = storage.map_hot(&name)?;
         Self::of_map(map, name, identity)
     }
 
-    fn of_map(map: Map, name: String, identity: Identity) -> Result<Self> {
+    fn of_map(map: Map, name: String, identity: FileIdentity) -> Result<Self> {
         let corrupt = |offset: usize, what: &str| Error::corrupt(&name, offset as u64, what);
         if map.len() < HEADER_BYTES {
             return Err(corrupt(map.len(), "the file ends inside its header"));

@@ -4,7 +4,7 @@ use crate::filter::Filter;
 use crate::segment::Segment;
 use crate::segment::blob::file::{BlobFile, identity};
 use crate::segment::blob::packed::Unpacker;
-use crate::segment::blocks::{ALIGNMENT, CheckedMap, FIELDS_AT, Finished, HEADER_BYTES, forge};
+use crate::segment::blocks::{ALIGNMENT, CheckedMap, FIELDS_AT, FinishedFile, HEADER_BYTES, forge};
 use crate::segment::tombstones::file::TombstoneFile;
 use crate::segment::truth::layout::{Header, Section, StoreIdentity, blob_name, truth_name};
 use crate::segment::truth::reader::SegmentFiles;
@@ -40,13 +40,13 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
 }
 
 /// Makes the list of blob files in a truth file, whose checksums are to be made yet, name what was forged under these ids.
-pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<Finished>) {
+pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<FinishedFile>) {
     let Some(fields) = truth.get(FIELDS_AT..HEADER_BYTES) else { return };
     let Ok(header) = Header::decode(fields, truth.len()) else { return };
     let list = &mut truth[header.section(Section::BlobFiles)];
     for entry in list.chunks_exact_mut(size_of::<BlobFile>()).take(BLOBS_MAX) {
         let file: BlobFile = bytemuck::pod_read_unaligned(entry);
-        if let Some(Finished { length, header_crc }) = forged(file.file_id) {
+        if let Some(FinishedFile { length, header_crc }) = forged(file.file_id) {
             entry.copy_from_slice(bytemuck::bytes_of(&BlobFile { length, header_crc, ..file }));
         }
     }

@@ -11,7 +11,7 @@ use crate::shard::part::SegmentPart;
 use crate::types::Namespace;
 
 /// Where a known text was found: namespace, key, the vector's number among those of its item, and the hash.
-pub(crate) type Known<'a> = (Namespace, &'a str, u32, TextHash);
+pub(crate) type KnownText<'a> = (Namespace, &'a str, u32, TextHash);
 
 impl PartRef<'_> {
     /// The vector numbered `vector` of a row, if it embeds the text of that hash.
@@ -32,7 +32,7 @@ impl PartRef<'_> {
     }
 
     /// Passes on what is known of rows that a view of `read_lsn` shows, until `each` wants no more; tells whether it does.
-    pub fn each_known(&self, read_lsn: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> Result<bool> {
+    pub fn each_known(&self, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> Result<bool> {
         match self {
             Self::Memtable(memtable) => Ok(each_known_in_memory(memtable, read_lsn, each)),
             Self::Segment(part) => each_known_sealed(part, read_lsn, each),
@@ -40,7 +40,7 @@ impl PartRef<'_> {
     }
 }
 
-fn each_known_in_memory(memtable: &Memtable, read_lsn: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> bool {
+fn each_known_in_memory(memtable: &Memtable, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> bool {
     let rows = (0..memtable.len() as u32).rev().map(|row| memtable.row(row)).filter(|row| row.is_visible(read_lsn));
     for row in rows {
         let record = &row.record;
@@ -53,7 +53,7 @@ fn each_known_in_memory(memtable: &Memtable, read_lsn: Lsn, each: &mut dyn FnMut
     true
 }
 
-fn each_known_sealed(part: &SegmentPart, read_lsn: Lsn, each: &mut dyn FnMut(Known<'_>) -> bool) -> Result<bool> {
+fn each_known_sealed(part: &SegmentPart, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> Result<bool> {
     let segment = part.segment()?;
     for (vector, &hash) in (0..).zip(segment.text_hashes()?).filter(|(_, hash)| **hash != 0) {
         let row = segment.vector_row(vector)?;

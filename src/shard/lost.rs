@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
 use crate::segment::side_file::SideFile;
 use crate::segment::tombstones::Touch;
-use crate::shard::missed::{Fate, Missed};
+use crate::shard::missed::{Missed, MissedFate};
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::shard::part_ref::PartRef;
 use crate::storage::Storage;
@@ -46,7 +46,7 @@ impl SegmentPart {
     }
 
     /// What the part missed about one version of a key.
-    pub fn missed_of(&self, namespace: &[u8], key: &str, lsn: Lsn) -> Fate {
+    pub fn missed_of(&self, namespace: &[u8], key: &str, lsn: Lsn) -> MissedFate {
         self.missed.fate(namespace, key, lsn)
     }
 

@@ -23,7 +23,7 @@ use crate::wal::{decode_operations, encode_operation};
 /// The operations that one part missed.
 #[derive(Default)]
 pub(crate) struct Missed {
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptOperation>,
     /// Something was kept since the file was last written.
     dirty: AtomicBool,
     /// Files that hold more of them and could not be read when the store was opened: they stay beside what is kept now.
@@ -31,7 +31,7 @@ pub(crate) struct Missed {
 }
 
 #[derive(Default)]
-struct Kept {
+struct KeptOperation {
     keys: BTreeMap<(Namespace, Box<str>), OfKey>,
     ranges: Vec<(Lsn, Interval)>,
 }
@@ -45,7 +45,7 @@ struct OfKey {
 
 /// What becomes of one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fate {
+pub(crate) struct MissedFate {
     pub is_deleted: bool,
     /// A touch moved its expiry there.
     pub expires_at: Option<i64>,
@@ -110,18 +110,18 @@ impl Missed {
     }
 
     /// What is done to the version `lsn` of a key.
-    pub fn fate(&self, namespace: &[u8], key: &str, lsn: Lsn) -> Fate {
+    pub fn fate(&self, namespace: &[u8], key: &str, lsn: Lsn) -> MissedFate {
         let kept = self.kept.lock();
         let in_range = kept.ranges.iter().any(|(by, interval)| *by > lsn && interval.contains(namespace));
         let of_key = kept.keys.get(&(Namespace::from_encoded(namespace), Box::from(key)));
         let is_deleted = in_range || of_key.is_some_and(|of_key| of_key.deleted_by > lsn);
         let touch = of_key.and_then(|of_key| of_key.touch).filter(|touch| touch.version == lsn);
-        Fate { is_deleted, expires_at: touch.map(|touch| touch.expires_at) }
+        MissedFate { is_deleted, expires_at: touch.map(|touch| touch.expires_at) }
     }
 
     /// The part has got all of them.
     pub fn clear(&self) {
-        *self.kept.lock() = Kept::default();
+        *self.kept.lock() = KeptOperation::default();
         self.dirty.store(false, Ordering::Relaxed);
     }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(again.operations(), expected);
         assert!(!again.take_dirty() && !again.is_empty());
         let fate = |key, lsn| {
-            let Fate { is_deleted, expires_at } = again.fate(Namespace::new(["a"]).unwrap().encoded(), key, lsn);
+            let MissedFate { is_deleted, expires_at } = again.fate(Namespace::new(["a"]).unwrap().encoded(), key, lsn);
             (is_deleted, expires_at)
         };
         assert_eq!((fate("k", 4), fate("k", 8), fate("k", 9)), ((true, None), (false, None), (false, None)));

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, Limit, Result};
-use crate::record::{Write, Written, operation_hash};
+use crate::record::{Write, WriteOutcome, operation_hash};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::store::write::{Put, bytes_of, delete};
 use crate::types::{Condition, Namespace, Version, limits, system_namespace};
@@ -28,7 +28,7 @@ pub enum WriteResult {
 }
 
 #[derive(Clone, Debug)]
-enum Entry {
+enum BatchEntry {
     Put(Box<Put>),
     Delete { namespace: Namespace, key: String, condition: Condition },
 }
@@ -36,7 +36,7 @@ enum Entry {
 /// Operations that happen together or not at all, across namespaces.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    entries: Vec<Entry>,
+    entries: Vec<BatchEntry>,
     marks: Vec<(String, String)>,
     operation_id: Option<String>,
 }
@@ -49,7 +49,7 @@ impl Batch {
 
     /// Adds a put.
     pub fn put(&mut self, put: Put) -> &mut Self {
-        self.entries.push(Entry::Put(Box::new(put)));
+        self.entries.push(BatchEntry::Put(Box::new(put)));
         self
     }
 
@@ -60,7 +60,7 @@ impl Batch {
 
     /// Adds a delete that fails the batch unless `condition` holds.
     pub fn delete_if(&mut self, namespace: &Namespace, key: &str, condition: Condition) -> &mut Self {
-        self.entries.push(Entry::Delete { namespace: namespace.clone(), key: key.to_owned(), condition });
+        self.entries.push(BatchEntry::Delete { namespace: namespace.clone(), key: key.to_owned(), condition });
         self
     }
 
@@ -127,7 +127,7 @@ impl Batch {
     }
 }
 
-impl Entry {
+impl BatchEntry {
     fn into_write(self, keys: &StoreIdentity) -> Result<Write> {
         match self {
             Self::Put(put) => put.into_write(keys),
@@ -170,12 +170,12 @@ fn condition_of(write: Write) -> Option<Write> {
 }
 
 /// What a batch reports for each of its operations.
-pub(super) fn results(written: &[Written], positions: &[Option<usize>]) -> Vec<WriteResult> {
+pub(super) fn results(written: &[WriteOutcome], positions: &[Option<usize>]) -> Vec<WriteResult> {
     let result = |position: &Option<usize>| match position.and_then(|at| written.get(at)) {
-        Some(Written::Put(version)) => WriteResult::Put(*version),
-        Some(Written::Deleted(found)) => WriteResult::Deleted(*found),
-        Some(Written::Repeated(version)) => WriteResult::Repeated(*version),
-        Some(Written::Other) | None => WriteResult::Superseded,
+        Some(WriteOutcome::Put(version)) => WriteResult::Put(*version),
+        Some(WriteOutcome::Deleted(found)) => WriteResult::Deleted(*found),
+        Some(WriteOutcome::Repeated(version)) => WriteResult::Repeated(*version),
+        Some(WriteOutcome::Other) | None => WriteResult::Superseded,
     };
     positions.iter().map(result).collect()
 }

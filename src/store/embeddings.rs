@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use crate::error::{ErrorKind, Result};
 use crate::record::{TextHash, Write, text_hash};
 use crate::shard::ReadView;
-use crate::shard::embeddings::Known;
+use crate::shard::embeddings::KnownText;
 use crate::store::Store;
 use crate::store::read::TextPlace;
 use crate::store::snapshot::Moment;
@@ -113,7 +113,7 @@ impl Places {
         let room = self.half.saturating_sub(self.older.len());
         let (newer, older) = (&self.newer, &mut self.older);
         let most = older.len() + room;
-        let mut each = |(namespace, key, vector, hash): Known<'_>| {
+        let mut each = |(namespace, key, vector, hash): KnownText<'_>| {
             let is_short = namespace.encoded().len() + key.len() <= ADDRESS_BYTES_MAX;
             if is_short && !newer.contains_key(&hash) && older.len() < most {
                 older.entry(hash).or_insert_with(|| TextPlace { namespace, key: key.into(), vector });

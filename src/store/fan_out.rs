@@ -8,8 +8,9 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::filter::Prepared;
-use crate::search::flat::{PartReport, QueryVector, SearchContext, flat_search, plan_part, search};
+use crate::filter::PreparedFilter;
+use crate::search::context::{QueryVector, SearchContext};
+use crate::search::flat::{PartReport, flat_search, plan_part, search};
 use crate::search::graph::{FirstPass, GraphSearchJob, PartPlan, SearchEnd, begin, graph_search, plan_graph_searches};
 use crate::search::graph_plan::{Accuracy, GraphSearches};
 use crate::search::part::Rows;
@@ -19,15 +20,15 @@ use crate::storage::forks::PerProcess;
 use crate::store::earn::credit_flat_search;
 use crate::store::query::{PartExplain, Query, SearchResult};
 use crate::store::read::with_part;
-use crate::store::read::{Portion, PortionRows, Reader};
+use crate::store::read::{Portion, PortionRows, ReadContext};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::topk::{SharedThreshold, TopK};
 
 /// The `wanted` best rows by score.
 pub(super) fn scored(
-    reader: &Reader<'_>,
+    reader: &ReadContext<'_>,
     query: &Query,
-    filter: Option<&Prepared>,
+    filter: Option<&PreparedFilter>,
     portions: &[Portion<'_>],
     wanted: usize,
     answer: &mut SearchResult,
@@ -46,7 +47,7 @@ pub(super) fn scored(
     };
     let reports = if query.explain { portions.iter().map(|_| None).collect() } else { Vec::new() };
     let top = TopK::new(wanted);
-    let mut search = Search { reader, query, context: &context, portions, top, reports, incomplete: false };
+    let mut search = FanOut { reader, query, context: &context, portions, top, reports, incomplete: false };
     search.run()?;
     answer.incomplete |= search.incomplete;
     let reports = portions.iter().zip(&search.reports);
@@ -55,7 +56,7 @@ pub(super) fn scored(
 }
 
 /// How the query lets graphs be searched.
-fn graph_searches(reader: &Reader<'_>, query: &Query) -> Option<GraphSearches> {
+fn graph_searches(reader: &ReadContext<'_>, query: &Query) -> Option<GraphSearches> {
     let flat_weight = f64::from(reader.engine.tuning.flat_weight.max(1));
     match query.ef_search {
         _ if query.exact => None,
@@ -85,8 +86,8 @@ struct GraphJob {
 type Share = (TopK, Vec<(usize, Result<PartReport>)>);
 
 /// A search under way.
-struct Search<'a> {
-    reader: &'a Reader<'a>,
+struct FanOut<'a> {
+    reader: &'a ReadContext<'a>,
     query: &'a Query,
     context: &'a SearchContext<'a>,
     portions: &'a [Portion<'a>],
@@ -96,7 +97,7 @@ struct Search<'a> {
     incomplete: bool,
 }
 
-impl Search<'_> {
+impl FanOut<'_> {
     fn run(&mut self) -> Result<()> {
         let has_graphs = |portion: &Portion| portion.part.segment().is_some_and(|segment| !segment.graphs().is_empty());
         if self.context.graph_searches.is_some() && self.portions.iter().any(has_graphs) {

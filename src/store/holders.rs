@@ -86,12 +86,12 @@ pub(super) struct Holders {
 }
 
 /// When a cell was made, and its number.
-type Place = (Instant, u64);
+type HolderPlace = (Instant, u64);
 
 #[derive(Default)]
 struct Registry {
     /// Those with a read view in them, the oldest first.
-    cells: BTreeMap<Place, Arc<Cell>>,
+    cells: BTreeMap<HolderPlace, Arc<Cell>>,
     made: u64,
     /// read views with a lower number find no cell any more.
     oldest_view: u64,
@@ -112,7 +112,7 @@ struct Cell {
 /// One snapshot, cursor or listing. Clones of it, and the cursors of one walk, share one holder.
 pub(super) struct Holder {
     holders: Arc<Holders>,
-    place: Place,
+    place: HolderPlace,
     cell: Arc<Cell>,
 }
 
@@ -189,11 +189,11 @@ impl Holders {
             (registry, is_over) = self.changed.wait_until(registry, deadline);
         }
         registry.oldest_view = registry.oldest_view.max(number);
-        let older: Vec<Place> = registry.older(number).map(|(place, _)| *place).collect();
+        let older: Vec<HolderPlace> = registry.older(number).map(|(place, _)| *place).collect();
         let ended = older.into_iter().filter_map(|place| registry.cells.remove_entry(&place));
-        let ended: Vec<(Place, Arc<Cell>)> = ended.collect();
+        let ended: Vec<(HolderPlace, Arc<Cell>)> = ended.collect();
         drop(registry);
-        let report = |((since, _), cell): &(Place, Arc<Cell>)| EndedHolder {
+        let report = |((since, _), cell): &(HolderPlace, Arc<Cell>)| EndedHolder {
             kind: cell.kind,
             age_seconds: since.elapsed().as_secs_f64(),
             visible_lsn: cell.read_lsn,
@@ -220,7 +220,7 @@ impl Holders {
 }
 
 impl Registry {
-    fn older(&self, number: u64) -> impl Iterator<Item = (&Place, &Arc<Cell>)> {
+    fn older(&self, number: u64) -> impl Iterator<Item = (&HolderPlace, &Arc<Cell>)> {
         self.cells.iter().filter(move |(_, cell)| cell.number < number)
     }
 }

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::search::listing::{Keyed, Page, count};
+use crate::search::listing::{Keyed, ListPage, count};
 use crate::shard::PartRef;
 use crate::store::holders::{Holder, HolderKind, Holders};
 use crate::store::query::{IterateQuery, NamespaceQuery};
 use crate::store::read::with_part;
-use crate::store::read::{Reader, SharedView};
+use crate::store::read::{ReadContext, SharedView};
 use crate::types::{Interval, Item, Scope, decode_labels, encode_labels};
 
 /// A place in a walk, and the snapshot it walks.
@@ -49,7 +49,7 @@ pub struct IteratePage {
 
 /// The next page of a walk.
 pub(super) fn iterate(
-    reader: &Reader<'_>,
+    reader: &ReadContext<'_>,
     view: &SharedView,
     holders: &Arc<Holders>,
     query: &IterateQuery,
@@ -63,7 +63,7 @@ pub(super) fn iterate(
     let limit = query.limit.max(1);
     let start = after.map(|after| (after.after.0.as_slice(), after.after.1.as_str()));
     let page =
-        Page { interval: &interval, key_prefix: &query.key_prefix, after: start, limit: limit.saturating_add(1) };
+        ListPage { interval: &interval, key_prefix: &query.key_prefix, after: start, limit: limit.saturating_add(1) };
     let mut found: Vec<(Keyed<'_>, PartRef<'_>)> = Vec::new();
     for shard in reader.view.shards_in(&interval) {
         for part in shard.parts() {
@@ -97,7 +97,7 @@ pub(super) fn iterate(
 }
 
 /// The labels of the live namespaces that match, cut, sorted and paged.
-pub(super) fn list_namespaces(reader: &Reader<'_>, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
+pub(super) fn list_namespaces(reader: &ReadContext<'_>, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
     let mut interval = Scope::Store.interval();
     let prefix = encode_labels(query.literal_prefix()).unwrap_or_default();
     if !prefix.is_empty() {
@@ -127,7 +127,7 @@ pub(super) fn list_namespaces(reader: &Reader<'_>, query: &NamespaceQuery) -> Re
 }
 
 /// How many items a scope shows.
-pub(super) fn count_items(reader: &Reader<'_>, interval: &Interval, incomplete: &mut bool) -> Result<u64> {
+pub(super) fn count_items(reader: &ReadContext<'_>, interval: &Interval, incomplete: &mut bool) -> Result<u64> {
     let mut total = 0;
     for portion in reader.portions(interval, incomplete)? {
         let counted = with_part!(portion.part, part => count(part, &portion.rows(), &reader.conditions(None)));

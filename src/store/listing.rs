@@ -7,15 +7,15 @@
 //! * A chunk is found in one pass, by what its rows come after: rows that were in a chunk before are not looked at again.
 
 use crate::error::{Error, Result};
-use crate::filter::Prepared;
-use crate::search::listing::{Kind, Sought, newest};
+use crate::filter::PreparedFilter;
+use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::{PartRef, ReadView};
 use crate::store::query::{Query, SearchResult};
 use crate::store::read::with_part;
-use crate::store::read::{Portion, PortionRows, Reader};
+use crate::store::read::{Portion, PortionRows, ReadContext};
 use crate::store::snapshot::{Moment, Snapshot};
 use crate::sync::Mutex;
-use crate::topk::{Listed, Newest, Place};
+use crate::topk::{Listed, Newest, RowAddress};
 use crate::types::Hit;
 
 /// How much larger each chunk is than the one before: who asks for a second page is likely to ask for many.
@@ -28,15 +28,15 @@ const CHUNK_GROWTH: usize = 16;
 pub struct Listing {
     snapshot: Snapshot,
     query: Query,
-    filter: Option<Prepared>,
-    portions: Vec<Kept>,
-    found: Mutex<Found>,
+    filter: Option<PreparedFilter>,
+    portions: Vec<KeptPage>,
+    found: Mutex<FoundItem>,
 }
 
 /// What has been found so far.
-struct Found {
+struct FoundItem {
     /// Where each chunk begins, as far as that is known: never empty.
-    starts: Vec<Start>,
+    starts: Vec<ListingStart>,
     /// The number of the chunk that is kept.
     chunk: Option<usize>,
     /// Its rows, in order.
@@ -48,7 +48,7 @@ struct Found {
 }
 
 #[derive(Clone, Copy)]
-struct Start {
+struct ListingStart {
     /// Of its first row in the list.
     offset: usize,
     /// The last row of the chunk before.
@@ -56,7 +56,7 @@ struct Start {
 }
 
 /// A portion whose part is found in the read view again, so that the read view's holder is all that keeps it.
-struct Kept {
+struct KeptPage {
     place: (usize, usize),
     rows: PortionRows,
 }
@@ -85,10 +85,10 @@ impl Listing {
         let mut incomplete = false;
         let portions = snapshot.read(|moment| {
             let portions = moment.reader(&query.options)?.portions(&query.scope.interval(), &mut incomplete)?;
-            Ok(portions.into_iter().map(|Portion { place, rows, .. }| Kept { place, rows }).collect())
+            Ok(portions.into_iter().map(|Portion { place, rows, .. }| KeptPage { place, rows }).collect())
         })?;
-        let starts = vec![Start { offset: 0, below: None }];
-        let found = Mutex::new(Found { starts, chunk: None, places: Vec::new(), length: None, incomplete });
+        let starts = vec![ListingStart { offset: 0, below: None }];
+        let found = Mutex::new(FoundItem { starts, chunk: None, places: Vec::new(), length: None, incomplete });
         Ok(Self { snapshot, query, filter, portions, found })
     }
 
@@ -129,7 +129,7 @@ impl Listing {
 
     /// The parts of the portions, in the read view that the portions were found in.
     fn parts<'v>(&self, view: &'v ReadView) -> Result<Vec<PartRef<'v>>> {
-        let part = |portion: &Kept| {
+        let part = |portion: &KeptPage| {
             let (shard, part) = portion.place;
             view.shards.get(shard).and_then(|shard| shard.parts().nth(part))
         };
@@ -140,11 +140,11 @@ impl Listing {
     /// The places from `at` up to `end` that lie in one chunk, and whether damage was passed over; none where the list has ended.
     fn places(
         &self,
-        reader: &Reader<'_>,
+        reader: &ReadContext<'_>,
         parts: &[PartRef<'_>],
         at: usize,
         end: usize,
-    ) -> Result<(Vec<((), Place)>, bool)> {
+    ) -> Result<(Vec<((), RowAddress)>, bool)> {
         let found = &mut *self.found.lock();
         loop {
             if found.length.is_some_and(|length| at >= length) {
@@ -163,13 +163,13 @@ impl Listing {
     /// Finds a chunk, which begins before `end`, in one pass over the scope. Of the newest chunk, this says where the next one begins, or where the list ends.
     fn find(
         &self,
-        reader: &Reader<'_>,
+        reader: &ReadContext<'_>,
         parts: &[PartRef<'_>],
-        found: &mut Found,
+        found: &mut FoundItem,
         chunk: usize,
         end: usize,
     ) -> Result<()> {
-        let Start { offset, below } = found.starts[chunk];
+        let ListingStart { offset, below } = found.starts[chunk];
         let next = found.starts.get(chunk + 1).copied();
         let before = chunk.checked_sub(1).map_or(0, |before| offset - found.starts[before].offset);
         let size = match next {
@@ -179,7 +179,7 @@ impl Listing {
             }
         };
         let mut listed = Newest::new(size);
-        let sought = Sought { kind: Kind::All, below, conditions: &reader.conditions(self.filter.as_ref()) };
+        let sought = Sought { kind: ListKind::All, below, conditions: &reader.conditions(self.filter.as_ref()) };
         for (number, (portion, part)) in self.portions.iter().zip(parts).enumerate() {
             let rows = portion.rows.rows();
             let outcome = with_part!(*part, part => newest(part, number as u32, &rows, &sought, &mut listed));
@@ -191,7 +191,7 @@ impl Listing {
         match found.places.last() {
             _ if next.is_some() => {}
             Some(&last) if found.places.len() == size => {
-                found.starts.push(Start { offset: offset + size, below: Some(last) });
+                found.starts.push(ListingStart { offset: offset + size, below: Some(last) });
             }
             _ => found.length = Some(offset + found.places.len()),
         }

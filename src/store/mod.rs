@@ -36,7 +36,7 @@ use crate::engine::Engine;
 use crate::engine::install::{change_settings, checkpoint_without_reserve, record_end};
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Write, Written};
+use crate::record::{Write, WriteOutcome};
 use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, system_namespace};
@@ -106,7 +106,7 @@ impl Store {
     pub fn put(&self, put: Put) -> Result<Version> {
         let written = self.write(vec![write::put(put, &self.handle.engine.identity.keys)?])?;
         match written.first() {
-            Some(Written::Put(version)) => Ok(*version),
+            Some(WriteOutcome::Put(version)) => Ok(*version),
             _ => Err(Error::invalid("the put was not written")),
         }
     }
@@ -137,7 +137,7 @@ impl Store {
     /// Deletes one item if `condition` holds, else fails with `ConditionFailed`.
     pub fn delete_if(&self, namespace: &Namespace, key: &str, condition: Condition) -> Result<bool> {
         let written = self.write(vec![write::delete(namespace, key, condition)?])?;
-        Ok(written.first() == Some(&Written::Deleted(true)))
+        Ok(written.first() == Some(&WriteOutcome::Deleted(true)))
     }
 
     /// Writes all operations or none, visible all at once. Results come in the order of the operations.
@@ -166,11 +166,11 @@ impl Store {
         self.write(vec![Write::DeleteRange(scope.interval())]).map(drop)
     }
 
-    fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>> {
+    fn write(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>> {
         self.write_once(writes, None)
     }
 
-    fn write_once(&self, writes: Vec<Write>, id: Option<OperationId>) -> Result<Vec<Written>> {
+    fn write_once(&self, writes: Vec<Write>, id: Option<OperationId>) -> Result<Vec<WriteOutcome>> {
         let _call = self.handle.calls.read();
         let written = self.handle.pipeline.write_once(&writes, id);
         if written.is_ok() {

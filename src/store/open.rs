@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use crate::commit::Pipeline;
 use crate::engine::Engine;
 use crate::engine::clock::StoreClock;
-use crate::engine::facts::{Verdict, gather};
+use crate::engine::facts::{OpenVerdict, gather};
 use crate::engine::recover::{add_space, create, recover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, parse_name};
@@ -29,11 +29,11 @@ use crate::types::{Durability, VectorSpace};
 use crate::worker::Worker;
 
 /// Where the handle of one directory is; locked by whoever opens it.
-type Place = Arc<Mutex<Weak<Handle>>>;
+type OpenPlace = Arc<Mutex<Weak<Handle>>>;
 
 /// The place of the directory with this (device, inode).
-fn place_of(key: (u64, u64)) -> Place {
-    static PLACES: PerProcess<Mutex<HashMap<(u64, u64), Place>>> = PerProcess::new();
+fn place_of(key: (u64, u64)) -> OpenPlace {
+    static PLACES: PerProcess<Mutex<HashMap<(u64, u64), OpenPlace>>> = PerProcess::new();
     let mut places = PLACES.get_or_set(Mutex::default()).lock();
     // A place that nobody else holds cannot be locked, nor taken meanwhile: it goes with its handle.
     places.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
@@ -144,21 +144,21 @@ fn start(
 ) -> Result<Store> {
     let mut facts = gather(&*storage)?;
     match facts.verdict() {
-        Verdict::Refuse(kind, why) => {
+        OpenVerdict::Refuse(kind, why) => {
             return Err(Error::new(kind, why).context(storage.describe()));
         }
-        Verdict::Create if !options.create => {
+        OpenVerdict::Create if !options.create => {
             return Err(Error::new(
                 ErrorKind::NotAStore,
                 format!("{} holds no vecmem store; create one, or give another path", storage.describe()),
             ));
         }
-        Verdict::Create => {
+        OpenVerdict::Create => {
             let split_keys: Vec<Vec<u8>> = options.split_keys.iter().map(|cut| cut.encoded().to_vec()).collect();
             create(&*storage, options.space, &split_keys)?;
             facts = gather(&*storage)?;
         }
-        Verdict::Open | Verdict::OpenWithoutTail => {
+        OpenVerdict::Open | OpenVerdict::OpenWithoutTail => {
             if let Some(space) = options.space
                 && add_space(&*storage, &facts, space)?
             {

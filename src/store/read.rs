@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
-use crate::filter::Prepared;
+use crate::filter::PreparedFilter;
 use crate::record::TextHash;
 use crate::search::conditions::Conditions;
 use crate::search::part::Rows;
 use crate::shard::{PartRef, ReadView};
 use crate::store::query::{Address, ReadOptions};
 use crate::sync::{AtomicBool, Ordering};
-use crate::topk::Place;
+use crate::topk::RowAddress;
 use crate::types::{Interval, Item, Namespace};
 
 /// Rows of an interval up to which all of them are fetched before they are looked at.
@@ -55,7 +55,7 @@ macro_rules! with_part {
 pub(super) use with_part;
 
 /// A read under way.
-pub(super) struct Reader<'a> {
+pub(super) struct ReadContext<'a> {
     pub engine: &'a Engine,
     pub view: &'a ReadView,
     /// What has expired by then is gone; `i64::MIN` shows it.
@@ -103,7 +103,7 @@ impl Portion<'_> {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ReadContext<'a> {
     /// A read at the time `now`: the store's [`query_time`](crate::engine::clock::StoreClock::query_time), or a snapshot's.
     pub fn new(engine: &'a Engine, view: &'a ReadView, now: i64, options: &ReadOptions) -> Self {
         let now = if options.include_expired { i64::MIN } else { now };
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What a row must satisfy.
-    pub fn conditions<'f>(&'f self, filter: Option<&'f Prepared>) -> Conditions<'f> {
+    pub fn conditions<'f>(&'f self, filter: Option<&'f PreparedFilter>) -> Conditions<'f> {
         let deadline = self.deadline.map(|at| (self.engine.clock.machine(), at));
         let skipped = self.partial.then_some(&self.skipped);
         Conditions { read_lsn: self.view.read_lsn, now: self.now, filter, skipped, deadline }
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
     pub fn items<'p, T: Copy>(
         &self,
         part: impl Fn(u32) -> PartRef<'p>,
-        places: &[(T, Place)],
+        places: &[(T, RowAddress)],
         namespace: Option<&Namespace>,
         mut each: impl FnMut(T, Result<Item>) -> Result<()>,
     ) -> Result<()> {

@@ -42,15 +42,15 @@ pub struct SalvageReport {
 }
 
 /// The newest version of a key so far.
-struct Newest {
+struct NewestRow {
     lsn: Lsn,
-    source: Source,
+    source: SalvageSource,
     is_deleted: bool,
     /// A touch moved its expiry there.
     expires_at: Option<i64>,
 }
 
-enum Source {
+enum SalvageSource {
     Row { segment: usize, row: u32 },
     Logged(Arc<Record>),
 }
@@ -58,11 +58,11 @@ enum Source {
 type Key = (Vec<u8>, Box<str>);
 
 /// What is to be written, of what a directory holds.
-struct Found<'a> {
+struct FoundRow<'a> {
     wreck: Wreck<'a>,
-    newest: BTreeMap<Key, Newest>,
+    newest: BTreeMap<Key, NewestRow>,
     /// Versions of unknown LSN.
-    unplaced: BTreeMap<Key, Newest>,
+    unplaced: BTreeMap<Key, NewestRow>,
 }
 
 impl Store {
@@ -101,14 +101,14 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
         wreck.read_stray_missed(&read, &mut remains)?;
     }
     remains.operations.sort_by_key(|(lsn, _)| *lsn);
-    let mut found = Found { wreck, newest: BTreeMap::new(), unplaced: BTreeMap::new() };
+    let mut found = FoundRow { wreck, newest: BTreeMap::new(), unplaced: BTreeMap::new() };
     found.read_segments();
     remains.operations.into_iter().for_each(|(lsn, operation)| found.apply(lsn, operation));
     found.place_the_rest();
     found.write(into)
 }
 
-impl Found<'_> {
+impl FoundRow<'_> {
     /// Enters every row of every segment.
     fn read_segments(&mut self) {
         for (index, Opened { segment, tombstones, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
@@ -121,7 +121,8 @@ impl Found<'_> {
                 let lsn = stored.times.lsn;
                 let is_deleted = tombstones.is_deleted_at(row, Lsn::MAX - 1);
                 let expires_at = Some(tombstones.expires_at(row, stored.times.expires_at));
-                let found = Newest { lsn, source: Source::Row { segment: index, row }, is_deleted, expires_at };
+                let found =
+                    NewestRow { lsn, source: SalvageSource::Row { segment: index, row }, is_deleted, expires_at };
                 enter(versions, (stored.namespace.to_vec(), stored.key.into()), found);
             }
         }
@@ -133,7 +134,8 @@ impl Found<'_> {
         match operation {
             Operation::Put(record) => {
                 let key = of_key(&record.namespace, &record.key);
-                let found = Newest { lsn, source: Source::Logged(record), is_deleted: false, expires_at: None };
+                let found =
+                    NewestRow { lsn, source: SalvageSource::Logged(record), is_deleted: false, expires_at: None };
                 enter(&mut self.newest, key, found);
             }
             Operation::Delete { namespace, key } => {
@@ -197,19 +199,19 @@ impl Found<'_> {
             return Some(space);
         }
         let dims = self.newest.values().find_map(|newest| match &newest.source {
-            Source::Logged(record) => record.vectors.first().map(|vector| vector.values.len()),
-            Source::Row { .. } => None,
+            SalvageSource::Logged(record) => record.vectors.first().map(|vector| vector.values.len()),
+            SalvageSource::Row { .. } => None,
         })?;
         self.wreck.report.notes.push("no file says which metric the vectors have: the new store has cosine".into());
         Some(VectorSpace { dims, metric: Metric::Cosine })
     }
 
     /// The put that writes a version again.
-    fn put_of(&self, newest: &Newest, space: Option<VectorSpace>) -> Result<Put> {
+    fn put_of(&self, newest: &NewestRow, space: Option<VectorSpace>) -> Result<Put> {
         let read;
         let record = match &newest.source {
-            Source::Logged(record) => record.as_ref(),
-            Source::Row { segment, row } => {
+            SalvageSource::Logged(record) => record.as_ref(),
+            SalvageSource::Row { segment, row } => {
                 read = self.wreck.segments[*segment].segment.record(*row)?;
                 &read
             }
@@ -238,7 +240,7 @@ impl Found<'_> {
 }
 
 /// Keeps the newer of two versions; of one that is in two files, what either knows of its end.
-fn enter(newest: &mut BTreeMap<Key, Newest>, key: Key, found: Newest) {
+fn enter(newest: &mut BTreeMap<Key, NewestRow>, key: Key, found: NewestRow) {
     match newest.get_mut(&key) {
         Some(there) if there.lsn > found.lsn => {}
         Some(there) if there.lsn == found.lsn => {

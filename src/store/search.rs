@@ -8,17 +8,17 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
-use crate::search::listing::{Kind, Sought, newest};
+use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::PartRef;
 use crate::store::fan_out::scored;
 use crate::store::query::{Query, SearchResult};
-use crate::store::read::{Reader, with_part};
+use crate::store::read::{ReadContext, with_part};
 use crate::store::write::check_vector;
-use crate::topk::{Newest, Place, ordered_bits};
+use crate::topk::{Newest, RowAddress, ordered_bits};
 use crate::types::{Hit, Namespace, VectorSpace};
 
 /// Answers a query from one read view.
-pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<SearchResult> {
+pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchResult> {
     check(reader.engine.identity.keys.space, query)?;
     let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
     let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };
@@ -28,12 +28,12 @@ pub(super) fn search(reader: &Reader<'_>, query: &Query) -> Result<SearchResult>
     let interval = query.scope.interval();
     let portions = reader.portions(&interval, &mut answer.incomplete)?;
     let wanted = query.limit.saturating_add(query.offset);
-    let mut places: Vec<(Option<f32>, Place)> = Vec::new();
+    let mut places: Vec<(Option<f32>, RowAddress)> = Vec::new();
     if query.vector.is_some() {
         let scored = scored(reader, query, filter.as_ref(), &portions, wanted, &mut answer)?;
         places.extend(scored.into_sorted().into_iter().map(|scored| (Some(scored.score), scored.place)));
     }
-    let kind = if query.vector.is_some() { Kind::WithoutVectors } else { Kind::All };
+    let kind = if query.vector.is_some() { ListKind::WithoutVectors } else { ListKind::All };
     if places.len() < wanted && (query.include_unscored || query.vector.is_none()) {
         let mut listed = Newest::new(wanted - places.len());
         let sought = Sought { kind, below: None, conditions: &reader.conditions(filter.as_ref()) };
@@ -77,7 +77,7 @@ fn check(space: Option<VectorSpace>, query: &Query) -> Result<()> {
 
 /// Searches by the vectors of a stored item: each other item's best score with any of them.
 pub(super) fn search_by_item(
-    reader: &Reader<'_>,
+    reader: &ReadContext<'_>,
     namespace: &Namespace,
     key: &str,
     query: Query,

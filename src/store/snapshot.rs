@@ -14,7 +14,7 @@ use crate::record::TextHash;
 use crate::store::holders::{Holder, HolderKind};
 use crate::store::iterate::{Cursor, IteratePage, count_items, iterate, list_namespaces};
 use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
-use crate::store::read::{Reader, SharedView, TextPlace};
+use crate::store::read::{ReadContext, SharedView, TextPlace};
 use crate::store::{Handle, Store, search};
 use crate::types::{Item, NEVER, Namespace, Scope};
 
@@ -200,10 +200,10 @@ impl<'a> Moment<'a> {
     }
 
     /// One read of the moment.
-    pub fn reader(&self, options: &ReadOptions) -> Result<Reader<'a>> {
+    pub fn reader(&self, options: &ReadOptions) -> Result<ReadContext<'a>> {
         let engine = &*self.handle.engine;
         engine.check_usable()?;
-        Ok(Reader::new(engine, self.view, self.time, options))
+        Ok(ReadContext::new(engine, self.view, self.time, options))
     }
 
     pub fn refresh_hits(&self, options: &ReadOptions, answer: &SearchResult) {

@@ -8,7 +8,7 @@ use crate::shard::part::BlobBytes;
 use crate::store::holders::Holders;
 use crate::store::iterate::count_items;
 use crate::store::query::ReadOptions;
-use crate::store::read::Reader;
+use crate::store::read::ReadContext;
 use crate::store::seconds_since;
 use crate::sync::Ordering;
 use crate::types::Scope;
@@ -95,7 +95,7 @@ pub struct Stats {
 pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
     let view = engine.view.get();
     let options = ReadOptions { partial: true, ..ReadOptions::default() };
-    let reader = Reader::new(engine, &view, engine.clock.query_time(), &options);
+    let reader = ReadContext::new(engine, &view, engine.clock.query_time(), &options);
     let (open_cursors, oldest) = holders.summary();
     let counters = &engine.counters;
     let now = engine.clock.reading();

@@ -19,7 +19,7 @@ use crate::shard::lost::read_missed;
 use crate::storage::Storage;
 use crate::store::SalvageReport;
 use crate::types::is_encoded_namespace;
-use crate::wal::{Remains, file_id, store_id_of};
+use crate::wal::{LogRemains, file_id, store_id_of};
 
 /// A segment that could be opened.
 pub(super) struct Opened {
@@ -29,7 +29,7 @@ pub(super) struct Opened {
 }
 
 /// What is known of a segment beside its own file.
-pub(super) struct Known {
+pub(super) struct KnownFile {
     pub file_id: u64,
     pub lsn_base: Lsn,
     pub tombstone_generation: u64,
@@ -95,9 +95,9 @@ impl<'a> Wreck<'a> {
     }
 
     /// The segments to read: those of the manifest and of imports in the log; if the newest manifest is not there, all.
-    pub fn known_segments(&mut self, remains: &Remains) -> Result<Vec<Known>> {
-        let mut known: Vec<Known> = Vec::new();
-        let of_entry = |entry: &SegmentEntry| Known {
+    pub fn known_segments(&mut self, remains: &LogRemains) -> Result<Vec<KnownFile>> {
+        let mut known: Vec<KnownFile> = Vec::new();
+        let of_entry = |entry: &SegmentEntry| KnownFile {
             file_id: entry.file_id,
             lsn_base: entry.lsn_base,
             tombstone_generation: entry.tombstone_generation,
@@ -126,7 +126,7 @@ impl<'a> Wreck<'a> {
                     *newest = generation.max(*newest);
                 }
             }
-            known.extend(files.into_iter().map(|file_id| Known {
+            known.extend(files.into_iter().map(|file_id| KnownFile {
                 file_id,
                 lsn_base: 0,
                 tombstone_generation: tombstones.get(&file_id).copied().unwrap_or(0),
@@ -139,7 +139,7 @@ impl<'a> Wreck<'a> {
         Ok(known)
     }
 
-    pub fn open_segment(&mut self, known: &Known, remains: &mut Remains) -> Result<()> {
+    pub fn open_segment(&mut self, known: &KnownFile, remains: &mut LogRemains) -> Result<()> {
         let segment = match open_bare(self.storage, self.keys, known.file_id, known.lsn_base) {
             Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
             Err(error) => {
@@ -178,7 +178,7 @@ impl<'a> Wreck<'a> {
     }
 
     /// Reads what a damaged segment missed.
-    pub fn read_missed(&mut self, file_id: u64, remains: &mut Remains) {
+    pub fn read_missed(&mut self, file_id: u64, remains: &mut LogRemains) {
         match read_missed(self.storage, self.keys.store_id, file_id) {
             Ok(operations) => remains.operations.extend(operations),
             Err(error) => {
@@ -189,7 +189,7 @@ impl<'a> Wreck<'a> {
     }
 
     /// Reads what segments missed that only a manifest which is gone could name.
-    pub fn read_stray_missed(&mut self, read: &HashSet<u64>, remains: &mut Remains) -> Result<()> {
+    pub fn read_stray_missed(&mut self, read: &HashSet<u64>, remains: &mut LogRemains) -> Result<()> {
         for (name, _) in self.storage.list()? {
             let is_missed = name.ends_with(&format!(".{}", FileKind::MISSED.as_str()));
             if let Some(FileName::Segment(file_id)) = parse_name(&name).filter(|_| is_missed)

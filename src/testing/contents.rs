@@ -48,7 +48,7 @@ pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
     let (space_id, space) = manifest.current_space().unzip();
     let (store_id, secret) = (manifest.store_id, manifest.secret);
     let keys = StoreIdentity { store_id, secret, space, space_id: space_id.unwrap_or_default() };
-    let mut reading = Reading { storage, manifest, keys, used: HashMap::new(), out: Vec::new() };
+    let mut reading = ContentReader { storage, manifest, keys, used: HashMap::new(), out: Vec::new() };
     let mut blobs = Vec::new();
     for name in &names {
         match parse_name(name) {
@@ -72,7 +72,7 @@ pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
 }
 
 /// The directory that is read, and what was found so far.
-struct Reading<'a> {
+struct ContentReader<'a> {
     storage: &'a dyn Storage,
     manifest: Manifest,
     keys: StoreIdentity,
@@ -81,7 +81,7 @@ struct Reading<'a> {
     out: Vec<Content>,
 }
 
-impl Reading<'_> {
+impl ContentReader<'_> {
     fn push(&mut self, file: &str, (kind, what): (&str, &'static str), key: &str, bytes: &[u8]) {
         self.out.push(Content {
             file: file.to_owned(),

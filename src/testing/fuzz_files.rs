@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::filter::Filter;
 use crate::manifest::{Manifest, SideEntry};
-use crate::segment::blocks::{Finished, Identity, forge};
+use crate::segment::blocks::{FileIdentity, FinishedFile, forge};
 use crate::segment::fuzz;
 use crate::segment::side_file::SideFile;
 use crate::segment::tombstones::file::TombstoneFile;
@@ -26,7 +26,7 @@ const DIMS: usize = 3;
 const START: i64 = 1_700_000_000_000_000;
 
 /// A file of a store: its name and its bytes.
-type File = (String, Vec<u8>);
+type FuzzFile = (String, Vec<u8>);
 
 /// Opens `bytes` as a manifest: as they are, then as the body of one whose checksum holds, then as the manifest of a store.
 pub fn fuzz_manifest(bytes: &[u8]) {
@@ -99,7 +99,7 @@ fn fuzz_side_files(bytes: &[u8]) {
 /// A store with segments of seals and imports, blob files, a graph, tombstones, touches, and rows and an import in the log.
 /// Always the same.
 fn good_store() -> SimStorage {
-    static FILES: OnceLock<Vec<File>> = OnceLock::new();
+    static FILES: OnceLock<Vec<FuzzFile>> = OnceLock::new();
     let files = FILES.get_or_init(|| match write_good_store() {
         Ok(files) => files,
         Err(error) => unreachable!("nothing fails on this disk: {error}"),
@@ -109,7 +109,7 @@ fn good_store() -> SimStorage {
     storage
 }
 
-fn write_good_store() -> Result<Vec<File>> {
+fn write_good_store() -> Result<Vec<FuzzFile>> {
     let (storage, clock) = (SimStorage::new(1), SimClock::new(START));
     let store = open(&storage, &clock)?;
     for number in 0..70_u8 {
@@ -158,7 +158,7 @@ fn newest_manifest(storage: &SimStorage) -> Option<Manifest> {
 fn damage(storage: &SimStorage, bytes: &[u8]) {
     let Some(mut manifest) = newest_manifest(storage) else { return };
     let names: Vec<String> = manifest.files().collect();
-    let mut files: Vec<File> =
+    let mut files: Vec<FuzzFile> =
         names.into_iter().filter_map(|name| Some((name.clone(), body_of(&name, storage.read_file(&name)?)))).collect();
     let mut reader = Reader::new(bytes);
     while let Ok([file, low, high, value]) = reader.array() {
@@ -181,7 +181,7 @@ fn damage(storage: &SimStorage, bytes: &[u8]) {
             if parse_name(name) == Some(FileName::Segment(entry.file_id)) {
                 fuzz::pin_blobs(content, |file_id| {
                     let blob = entry.blobs.iter().find(|blob| blob.file_id == file_id)?;
-                    Some(Finished { length: blob.length, header_crc: blob.header_crc })
+                    Some(FinishedFile { length: blob.length, header_crc: blob.header_crc })
                 });
                 let (forged, finished) = forge(content.clone(), identity_of(content));
                 storage.write_file(name, &forged);
@@ -217,7 +217,7 @@ fn body_of(name: &str, mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// Whose file it was before it was damaged: the magic and ids are not the attacker's to choose.
-fn identity_of(bytes: &[u8]) -> Identity {
+fn identity_of(bytes: &[u8]) -> FileIdentity {
     let truth = crate::segment::truth::layout::StoreIdentity {
         store_id: 0,
         secret: [0, 0],
@@ -227,7 +227,7 @@ fn identity_of(bytes: &[u8]) -> Identity {
     .truth(0);
     let mut magic = truth.magic;
     magic.copy_from_slice(&bytes[..8]);
-    Identity { magic, store_id: number_at(bytes, 16), file_id: number_at(bytes, 24), ..truth }
+    FileIdentity { magic, store_id: number_at(bytes, 16), file_id: number_at(bytes, 24), ..truth }
 }
 
 fn number_at(bytes: &[u8], at: usize) -> u64 {

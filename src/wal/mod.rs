@@ -97,10 +97,10 @@ pub(crate) use operations::{
     encode_files, encode_operation,
 };
 pub(crate) use replay::{KnownTime, LogFacts, Tail, inspect, inspect_after, visit};
-pub(crate) use salvage::{Remains, read_remains, store_id_of};
+pub(crate) use salvage::{LogRemains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for};
 pub(crate) use syncer::Syncer;
-pub(crate) use writer::{LogFile, LogWriter, Prepared, make_durable, mark_doubt, prepare};
+pub(crate) use writer::{LogFile, LogWriter, PreparedFile, make_durable, mark_doubt, prepare};
 
 use crate::record::Lsn;
 

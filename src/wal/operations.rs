@@ -44,7 +44,7 @@ use std::sync::Arc;
 use super::frame::FrameKind;
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::error::Result;
-use crate::extensions::{EXTENSION_BYTES_MAX, Extensions, Kind, refuse_unknown};
+use crate::extensions::{EXTENSION_BYTES_MAX, ExtensionKind, Extensions, refuse_unknown};
 use crate::record::{Operation, Record, SpaceId, TextHash, row_extensions};
 use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
 
@@ -67,7 +67,7 @@ pub(crate) const HAS_EXTENSIONS: u8 = 1;
 pub(crate) const HAS_NAMED_FILES: u8 = 2;
 
 /// Kinds of extensions of a frame.
-pub(crate) const OPERATION_ID: Kind = 1;
+pub(crate) const OPERATION_ID: ExtensionKind = 1;
 
 /// Appends one operation.
 pub(crate) fn encode_operation(out: &mut Vec<u8>, operation: &Operation) {

@@ -17,16 +17,16 @@ use crate::storage::Storage;
 
 /// What was found.
 #[derive(Default)]
-pub(crate) struct Remains {
+pub(crate) struct LogRemains {
     /// In the order of their LSNs.
     pub operations: Vec<(Lsn, Operation)>,
-    pub imports: Vec<Import>,
+    pub imports: Vec<LoggedImport>,
     /// Where something is no whole frame, or a frame that this version does not know; and files that could not be read.
     pub damage: Vec<String>,
 }
 
 /// The files that one frame of an import names.
-pub(crate) struct Import {
+pub(crate) struct LoggedImport {
     pub first_lsn: Lsn,
     /// What names each file: bytes of the layer above.
     pub files: Vec<Vec<u8>>,
@@ -41,11 +41,11 @@ pub(crate) fn store_id_of(storage: &dyn Storage, id: u64) -> Option<u64> {
 }
 
 /// Reads every whole frame of the log of `store_id`.
-pub(crate) fn read_remains(storage: &dyn Storage, store_id: u64) -> Result<Remains> {
+pub(crate) fn read_remains(storage: &dyn Storage, store_id: u64) -> Result<LogRemains> {
     let mut ids: Vec<u64> = storage.list()?.iter().filter_map(|(name, _)| file_id(name)).collect();
     ids.sort_unstable();
     let headers: Vec<FileHeader> = ids.iter().filter_map(|&id| header(storage, store_id, id)).collect();
-    let mut remains = Remains::default();
+    let mut remains = LogRemains::default();
     for id in ids {
         let successor = headers.iter().find(|header| header.predecessor.file == id);
         if let Err(error) =
@@ -73,7 +73,7 @@ fn read_file(
     store_id: u64,
     id: u64,
     accepted_end: Option<u64>,
-    remains: &mut Remains,
+    remains: &mut LogRemains,
 ) -> Result<()> {
     let mut window = Window::open(storage, id)?;
     let (salt, end) = (seed(&[store_id, id]), accepted_end.unwrap_or(window.length));
@@ -103,7 +103,7 @@ fn read_file(
                 remains.operations.extend((first_operation..).zip(body.operations));
                 if header.kind == FrameKind::Ingest {
                     let (first_lsn, has_named_files) = (header.first_lsn, body.has_named_files);
-                    remains.imports.push(Import { first_lsn, files: body.files, has_named_files });
+                    remains.imports.push(LoggedImport { first_lsn, files: body.files, has_named_files });
                 }
             }
             Err(error) => remains.damage.push(error.to_string()),

@@ -25,7 +25,7 @@ pub(crate) enum Claim {
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum FilePlace {
     /// To the current file.
     Current,
     /// To a spare, which is current from now on; the `skipped` ones before it are too small and are given up.
@@ -71,14 +71,14 @@ impl Space {
     }
 
     /// As [`Space::claim`], and says where.
-    pub(super) fn place(&mut self, frame_bytes: u64) -> Option<Place> {
+    pub(super) fn place(&mut self, frame_bytes: u64) -> Option<FilePlace> {
         if frame_bytes <= self.free {
             self.free -= frame_bytes;
-            return Some(Place::Current);
+            return Some(FilePlace::Current);
         }
         let skipped = self.spares.iter().position(|&capacity| frame_bytes <= capacity)?;
         self.free = self.spares[skipped] - frame_bytes;
         self.spares.drain(..=skipped);
-        Some(Place::Spare { skipped })
+        Some(FilePlace::Spare { skipped })
     }
 }

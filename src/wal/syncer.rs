@@ -20,21 +20,21 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 /// Shared by whoever writes the log and whoever syncs beside writers. Nothing else is locked while its locks are held.
 #[derive(Debug, Default)]
 pub(crate) struct Syncer {
-    log: Verdict,
-    names: Verdict,
-    written: Mutex<Option<Written>>,
+    log: SyncVerdict,
+    names: SyncVerdict,
+    written: Mutex<Option<WrittenThrough>>,
     /// What syncs beside writers have made durable.
     synced: AtomicU64,
 }
 
 /// How far the log is written: a sync of the file makes everything up to the LSN durable, for the files before it are.
 #[derive(Clone)]
-struct Written {
+struct WrittenThrough {
     file: Arc<dyn StorageFile>,
     lsn: Lsn,
 }
 
-impl fmt::Debug for Written {
+impl fmt::Debug for WrittenThrough {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "written through {}", self.lsn)
     }
@@ -53,7 +53,7 @@ impl Syncer {
 
     /// Frames up to the LSN were written; those of files before this one are durable.
     pub fn note_written(&self, file: Arc<dyn StorageFile>, lsn: Lsn) {
-        *self.written.lock() = Some(Written { file, lsn });
+        *self.written.lock() = Some(WrittenThrough { file, lsn });
     }
 
     /// Everything written so far is durable. The file is let go of, so that it is gone from the disk once it is removed.
@@ -65,7 +65,7 @@ impl Syncer {
     pub fn sync_written(&self) -> Result<()> {
         self.log.decide(|| {
             let written = self.written.lock().clone();
-            let Some(Written { file, lsn }) = written.filter(|written| written.lsn > self.synced()) else {
+            let Some(WrittenThrough { file, lsn }) = written.filter(|written| written.lsn > self.synced()) else {
                 return Ok(());
             };
             file.sync_data()?;
@@ -92,11 +92,11 @@ impl Syncer {
 
 /// Lets one sync run at a time, and none after one that failed.
 #[derive(Debug, Default)]
-struct Verdict {
+struct SyncVerdict {
     failure: Mutex<Option<Error>>,
 }
 
-impl Verdict {
+impl SyncVerdict {
     fn decide(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut failure = self.failure.lock();
         if let Some(error) = &*failure {

@@ -80,7 +80,7 @@ fn frame(first_lsn: u64, operations: &[Operation]) -> Frame {
 }
 
 /// A prepared file whose name is durable, too.
-fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prepared> {
+fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<PreparedFile> {
     let prepared = super::prepare(storage, id, bytes)?;
     storage.sync_dir().map(|()| prepared)
 }

@@ -15,7 +15,7 @@ const WINDOW_BYTES: u64 = 1 << 20;
 const ZEROS: [u8; FRAME_ALIGNMENT as usize] = [0; FRAME_ALIGNMENT as usize];
 
 /// What is found behind a bad frame.
-pub(super) struct Remains {
+pub(super) struct WindowRemains {
     /// The highest durable LSN of a frame header.
     pub durable_lsn: Lsn,
     /// End of what is not zero.
@@ -93,8 +93,8 @@ impl Window {
     }
 
     /// Tries every place for a frame from `offset` on. Headers are enough: what they say holds even if their body is torn.
-    pub fn search_frames(&mut self, salt: u64, offset: u64) -> Result<Remains> {
-        let mut remains = Remains { durable_lsn: 0, end: offset };
+    pub fn search_frames(&mut self, salt: u64, offset: u64) -> Result<WindowRemains> {
+        let mut remains = WindowRemains { durable_lsn: 0, end: offset };
         let mut next = Some(offset);
         while let Some(offset) = next {
             let left = self.length - offset;

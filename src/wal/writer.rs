@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::frame::{Frame, FrameHeader, FrameKind, frame_bytes};
 use super::header::FileHeader;
-use super::space::{Place, Space, file_bytes_for};
+use super::space::{FilePlace, Space, file_bytes_for};
 use super::syncer::Syncer;
 use super::{
     DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name,
@@ -27,13 +27,13 @@ const DIRECT_BYTES: usize = 1 << 20;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// A log file whose bytes are durable, that has not been used. Its name is durable once the directory has been synced.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedFile {
     id: u64,
     file: Arc<dyn StorageFile>,
     bytes: u64,
 }
 
-impl Prepared {
+impl PreparedFile {
     /// Its length, for [`Space::add_spare`].
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -41,7 +41,7 @@ impl Prepared {
 }
 
 /// Makes the file `id` of at least `bytes`; the caller syncs the directory. On a full disk nothing stays behind.
-pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prepared> {
+pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<PreparedFile> {
     let name = file_name(id);
     let bytes =
         bytes.max(file_bytes_for(0)).checked_next_multiple_of(HEADER_BYTES).filter(|&bytes| bytes <= FILE_BYTES_MAX);
@@ -52,7 +52,7 @@ pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prep
     };
     let file = storage.create(&name)?;
     match fill_with_zeros(&*file, bytes) {
-        Ok(()) => Ok(Prepared { id, file: Arc::from(file), bytes }),
+        Ok(()) => Ok(PreparedFile { id, file: Arc::from(file), bytes }),
         Err(error) => {
             // The first error is the one to report; a file that stays is unused, and removed at the next open.
             let _ = storage.remove(&name);
@@ -86,12 +86,12 @@ pub(crate) struct LogWriter {
     syncer: Arc<Syncer>,
     store_id: u64,
     manifest_generation: u64,
-    current: Prepared,
+    current: PreparedFile,
     salt: u64,
     /// End of the current file and of the log; the predecessor of the next file.
     end: Predecessor,
     space: Space,
-    spares: VecDeque<Prepared>,
+    spares: VecDeque<PreparedFile>,
     skipped: Vec<u64>,
     files: Vec<LogFile>,
     /// Frames to be written at `pending_at` of the current file.
@@ -107,7 +107,7 @@ impl LogWriter {
         storage: &dyn Storage,
         syncer: Arc<Syncer>,
         store_id: u64,
-        first: Prepared,
+        first: PreparedFile,
         facts: Option<&LogFacts>,
         manifest_generation: u64,
     ) -> Result<Self> {
@@ -141,7 +141,7 @@ impl LogWriter {
     }
 
     /// One more file, used after those there are.
-    pub fn add_spare(&mut self, spare: Prepared) {
+    pub fn add_spare(&mut self, spare: PreparedFile) {
         self.space.add_spare(spare.bytes);
         self.spares.push_back(spare);
     }
@@ -157,7 +157,7 @@ impl LogWriter {
     }
 
     /// Goes on in `next`, whatever room there is elsewhere: spares are given up. No space may be claimed that is not written.
-    pub fn turn_to(&mut self, next: Prepared) -> Result<()> {
+    pub fn turn_to(&mut self, next: PreparedFile) -> Result<()> {
         self.guard(|writer| {
             writer.space = Space::of_new_file(next.bytes);
             writer.spares.push_back(next);
@@ -267,8 +267,8 @@ impl LogWriter {
             )));
         }
         match self.space.place(frame_bytes(frame.body.len())) {
-            Some(Place::Current) => {}
-            Some(Place::Spare { skipped }) => self.rotate(skipped)?,
+            Some(FilePlace::Current) => {}
+            Some(FilePlace::Spare { skipped }) => self.rotate(skipped)?,
             None => return Err(Error::invalid("no log file was prepared for a frame; claim its space first")),
         }
         self.append(frame, durable_lsn)
@@ -331,7 +331,7 @@ impl LogWriter {
 
     /// Writes the header of the current file, which nothing was written to, as the successor of what was written so far.
     fn start_file(&mut self) -> Result<()> {
-        let Prepared { id, bytes, .. } = self.current;
+        let PreparedFile { id, bytes, .. } = self.current;
         let (store_id, manifest_generation) = (self.store_id, self.manifest_generation);
         let header =
             FileHeader { store_id, file_id: id, file_bytes: bytes, manifest_generation, predecessor: self.end };

@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use super::Worker;
 use crate::compact::flush::DROPPED;
-use crate::engine::install::{Finished, Input, checkpoint};
+use crate::engine::install::{CompletedJob, Input, checkpoint};
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, Result};
 use crate::record::{Lsn, Record};
 use crate::segment::Segment;
 use crate::segment::truth::layout::truth_name;
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
-use crate::shard::missed::Fate;
+use crate::shard::missed::MissedFate;
 use crate::shard::part::SharedSegment;
 use crate::types::decode_labels;
 
@@ -118,7 +118,7 @@ impl Worker {
         report.kept += became.iter().filter(|&&row| row != DROPPED).count() as u64;
         let output = output.map(|info| self.open(shard, &info, &[])).transpose()?;
         let inputs = vec![Input::Segment(part.clone())];
-        self.install(&Finished { shard, base, inputs, rows: vec![became], output }, outputs)?;
+        self.install(&CompletedJob { shard, base, inputs, rows: vec![became], output }, outputs)?;
         Ok(report)
     }
 
@@ -149,9 +149,10 @@ impl Worker {
         for row in (0..segment.rows()).filter(|&row| !part.tombstones.is_deleted_at(row, base)) {
             self.engine.check_writable()?;
             let named = segment.row(row);
-            let fate = named
-                .as_ref()
-                .map_or_else(|_| Fate::default(), |named| part.missed_of(named.namespace, named.key, named.times.lsn));
+            let fate = named.as_ref().map_or_else(
+                |_| MissedFate::default(),
+                |named| part.missed_of(named.namespace, named.key, named.times.lsn),
+            );
             if fate.is_deleted {
                 continue;
             }

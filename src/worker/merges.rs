@@ -11,7 +11,7 @@ use super::Worker;
 use crate::compact::blobs::{BlobPlan, DeadAllowed};
 use crate::compact::{Choice, SegmentStats, choose, merge};
 use crate::engine::graphs::{Cores, of_merge};
-use crate::engine::install::{Finished, Input, checkpoint, install};
+use crate::engine::install::{CompletedJob, Input, checkpoint, install};
 use crate::engine::space::JobKind;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{ErrorKind, Result};
@@ -122,7 +122,7 @@ impl Worker {
         };
         let written = output.as_ref().map_or(0, |part| part.entry.bytes() + new_blobs(part));
         let inputs = inputs.iter().map(|part| Input::Segment(Arc::clone(part))).collect();
-        self.install(&Finished { shard, base, inputs, rows, output }, outputs)?;
+        self.install(&CompletedJob { shard, base, inputs, rows, output }, outputs)?;
         self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
         Ok(written)
     }
@@ -145,7 +145,7 @@ impl Worker {
     }
 
     /// Installs a finished job, whose files are the store's from then on.
-    pub(super) fn install(&self, finished: &Finished, mut outputs: OutputFiles) -> Result<()> {
+    pub(super) fn install(&self, finished: &CompletedJob, mut outputs: OutputFiles) -> Result<()> {
         install(&self.engine, finished)?;
         outputs.installed();
         Ok(())

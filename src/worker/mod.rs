@@ -34,7 +34,7 @@ use crate::compact::blobs::DeadAllowed;
 use crate::compact::flush;
 use crate::engine::Engine;
 use crate::engine::graphs::Cores;
-use crate::engine::install::{Finished, Input, checkpoint};
+use crate::engine::install::{CompletedJob, Input, checkpoint};
 use crate::engine::replace::replace_codes;
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{JobKind, Purpose, written_bytes};
@@ -232,7 +232,7 @@ impl Worker {
         let (info, rows) = flush::write(&self.output(outputs.segment()), &oldest.memtable, view.read_lsn)?;
         let output = info.map(|info| self.open(shard, &info, &[])).transpose()?;
         let inputs = vec![Input::Memtable(Arc::clone(&oldest.memtable), oldest.through)];
-        self.install(&Finished { shard, base: view.read_lsn, inputs, rows: vec![rows], output }, outputs)?;
+        self.install(&CompletedJob { shard, base: view.read_lsn, inputs, rows: vec![rows], output }, outputs)?;
         self.engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(true)
     }

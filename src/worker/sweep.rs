@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Worker;
 use crate::engine::install::{checkpoint, checkpoint_without_reserve};
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Write, Written};
+use crate::record::{Write, WriteOutcome};
 use crate::sync::Ordering;
 use crate::types::Scope;
 
@@ -98,7 +98,7 @@ impl Worker {
             }
             other => other?,
         };
-        Ok(written.iter().filter(|written| **written == Written::Deleted(true)).count() as u64)
+        Ok(written.iter().filter(|written| **written == WriteOutcome::Deleted(true)).count() as u64)
     }
 
     /// Up to `limit` items that have expired by `now`.

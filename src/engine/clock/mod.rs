@@ -44,12 +44,12 @@ pub(crate) struct Reading {
     pub query_time: i64,
     /// What frames of this moment say.
     pub frame_clock: i64,
-    pub verdict: Verdict,
+    pub verdict: ClockVerdict,
 }
 
 /// What the store makes of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum ClockVerdict {
     Trusted,
     /// It is ahead of the expected time by `by` microseconds, and has agreed with the monotonic clock for `agreed` of `grace`.
     Ahead {
@@ -65,7 +65,7 @@ pub(crate) enum Verdict {
     },
 }
 
-impl Verdict {
+impl ClockVerdict {
     /// By how much the wall clock is ahead, less than nothing where it is behind, for stats.
     pub fn ahead_seconds(&self) -> Option<f64> {
         match *self {
@@ -80,17 +80,17 @@ impl Reading {
     /// What has expired by then may be removed; `None` for nothing.
     pub fn removal_time(&self) -> Option<i64> {
         match self.verdict {
-            Verdict::Trusted => Some(self.query_time),
-            Verdict::Ahead { .. } | Verdict::Behind { .. } => None,
+            ClockVerdict::Trusted => Some(self.query_time),
+            ClockVerdict::Ahead { .. } | ClockVerdict::Behind { .. } => None,
         }
     }
 
     /// The same, or why nothing may be removed and what to do about it.
     pub fn check_removal(&self) -> Result<i64> {
         let (what, by, agreed, grace) = match self.verdict {
-            Verdict::Trusted => return Ok(self.query_time),
-            Verdict::Ahead { by, agreed, grace } => ("ahead of", by, agreed, grace),
-            Verdict::Behind { by, agreed, grace } => ("behind", by, agreed, grace),
+            ClockVerdict::Trusted => return Ok(self.query_time),
+            ClockVerdict::Ahead { by, agreed, grace } => ("ahead of", by, agreed, grace),
+            ClockVerdict::Behind { by, agreed, grace } => ("behind", by, agreed, grace),
         };
         let (by, agreed, grace) = (span(by.unsigned_abs()), span(agreed), span(grace));
         Err(Error::new(
@@ -106,11 +106,11 @@ impl Reading {
     /// The verdict in a few words, for stats.
     pub fn describe(&self) -> String {
         match self.verdict {
-            Verdict::Trusted => "ok".to_owned(),
-            Verdict::Ahead { by, agreed, grace } => {
+            ClockVerdict::Trusted => "ok".to_owned(),
+            ClockVerdict::Ahead { by, agreed, grace } => {
                 format!("{} ahead, agreed for {} of {}", span(by.unsigned_abs()), span(agreed), span(grace))
             }
-            Verdict::Behind { by, agreed, grace } => format!(
+            ClockVerdict::Behind { by, agreed, grace } => format!(
                 "log time is {} ahead of the wall clock, which has agreed for {} of {}; accept_clock sets it right",
                 span(by.unsigned_abs()),
                 span(agreed),
@@ -232,9 +232,9 @@ impl Course {
         let query_time = wall.max(self.log_time.unwrap_or(i64::MIN));
         let (agreed, grace) = (self.agreed(), micros(grace) as u64);
         let (frame_clock, verdict) = match self.far_off(wall, monotonic) {
-            None => (wall, Verdict::Trusted),
-            Some((_, by)) if by < 0 => (wall, Verdict::Behind { by: by.saturating_neg(), agreed, grace }),
-            Some((expected, by)) => (expected, Verdict::Ahead { by, agreed, grace }),
+            None => (wall, ClockVerdict::Trusted),
+            Some((_, by)) if by < 0 => (wall, ClockVerdict::Behind { by: by.saturating_neg(), agreed, grace }),
+            Some((expected, by)) => (expected, ClockVerdict::Ahead { by, agreed, grace }),
         };
         Reading { wall, monotonic, query_time, frame_clock, verdict }
     }
@@ -250,10 +250,10 @@ pub(crate) struct StoreClock {
     grace: Duration,
     /// As in the course, the earliest time for none: reads need no more of it, and take no lock.
     log_time: AtomicI64,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptClock>,
 }
 
-struct Kept {
+struct KeptClock {
     course: Course,
     /// The agreement that the newest manifest knows of.
     saved_agreement: u64,
@@ -265,7 +265,7 @@ impl StoreClock {
     pub fn new(machine: Arc<dyn Clock>, grace: Duration, recovered: Option<ClockState>) -> Self {
         let course = Course::begin(recovered, machine.monotonic());
         let (saved_agreement, log_time) = (course.agreed(), AtomicI64::new(i64::MIN));
-        let kept = Mutex::new(Kept { course, saved_agreement, unsaved_log_time: false });
+        let kept = Mutex::new(KeptClock { course, saved_agreement, unsaved_log_time: false });
         let clock = Self { machine, grace, log_time, kept };
         clock.reading();
         clock
@@ -294,7 +294,7 @@ impl StoreClock {
         self.show(&kept);
     }
 
-    fn show(&self, kept: &Kept) {
+    fn show(&self, kept: &KeptClock) {
         self.log_time.store(kept.course.log_time.unwrap_or(i64::MIN), Ordering::Relaxed);
     }
 

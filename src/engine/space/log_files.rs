@@ -16,7 +16,7 @@ use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Ordering;
 use crate::tuning::Tuning;
-use crate::wal::{self, Prepared};
+use crate::wal::{self, PreparedFile};
 
 /// A log file that was filled within this time is followed by one of twice its size; after the longer time by a small one.
 const FILLED_FAST: Duration = Duration::from_secs(1);
@@ -76,7 +76,11 @@ impl Engine {
     }
 
     /// A log file of the smallest regular size that takes frames of `bytes`, which goes unless the log takes it.
-    pub fn prepare_small_log_file(self: &Arc<Self>, bytes: u64, purpose: Purpose) -> Result<(OutputFiles, Prepared)> {
+    pub fn prepare_small_log_file(
+        self: &Arc<Self>,
+        bytes: u64,
+        purpose: Purpose,
+    ) -> Result<(OutputFiles, PreparedFile)> {
         let mut outputs = OutputFiles::new(self);
         let need = LogNeed { bytes, purpose, unwritten: 0 };
         let prepared = self.prepare(self.tuning.log_file_min_bytes, need, &mut outputs)?;
@@ -86,7 +90,7 @@ impl Engine {
     }
 
     /// The largest file that there is room for, up to the `regular` size.
-    fn prepare(&self, regular: u64, need: LogNeed, outputs: &mut OutputFiles) -> Result<Prepared> {
+    fn prepare(&self, regular: u64, need: LogNeed, outputs: &mut OutputFiles) -> Result<PreparedFile> {
         let smallest = wal::file_bytes_for(need.bytes);
         let mut prepare = |size| {
             let prepared = wal::prepare(&*self.storage, outputs.log(), size);

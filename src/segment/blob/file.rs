@@ -33,9 +33,9 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::codec::Writer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::Prepared;
+use crate::filter::PreparedFilter;
 use crate::segment::blob::packed::{BLOCK_BYTES, Unpacker, pack, unpack};
-use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
+use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::truth::layout::{StoreIdentity, blob_name};
 use crate::storage::Storage;
 use crate::sync::{AtomicBool, Ordering};
@@ -110,8 +110,8 @@ impl ValuePlace {
 }
 
 /// What the checksums of a blob file are bound to.
-pub(crate) fn identity(store_id: u64, file_id: u64) -> Identity {
-    Identity { magic: *MAGIC, version: VERSION, store_id, file_id }
+pub(crate) fn identity(store_id: u64, file_id: u64) -> FileIdentity {
+    FileIdentity { magic: *MAGIC, version: VERSION, store_id, file_id }
 }
 
 /// Writes a blob file, value by value.
@@ -225,7 +225,7 @@ impl Blob {
     }
 
     /// Whether a filter wants the value at `place`, of which no more is unpacked than that takes, about.
-    pub fn matches(&self, place: &ValuePlace, filter: &Prepared) -> Result<bool> {
+    pub fn matches(&self, place: &ValuePlace, filter: &PreparedFilter) -> Result<bool> {
         if place.codec != CODEC_LZ4 {
             return Ok(filter.matches(&self.value(place)?));
         }
@@ -255,7 +255,11 @@ impl Blob {
 }
 
 /// Asks the filter about a beginning of the value that is twice as long each time, until it needs no more.
-fn matches_packed(stored: &[u8], filter: &Prepared, beginning: &mut Vec<u8>) -> std::result::Result<bool, String> {
+fn matches_packed(
+    stored: &[u8],
+    filter: &PreparedFilter,
+    beginning: &mut Vec<u8>,
+) -> std::result::Result<bool, String> {
     let (mut unpacker, mut enough) = (Unpacker::new(stored)?, BLOCK_BYTES);
     while !unpacker.is_complete() {
         unpacker.next_block(beginning)?;

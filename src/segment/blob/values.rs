@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::Prepared;
+use crate::filter::PreparedFilter;
 use crate::segment::blob::file::{Blob, BlobFile, ValuePlace};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::truth::layout::{Section, StoreIdentity, blob_name};
@@ -44,7 +44,7 @@ impl UnreadValue<'_> {
 
     /// Whether the filter wants it.
     #[inline]
-    pub fn matches(&self, filter: &Prepared) -> Result<bool> {
+    pub fn matches(&self, filter: &PreparedFilter) -> Result<bool> {
         match self {
             Self::Small(bytes) => Ok(filter.matches(bytes)),
             Self::Large(blob, place) => blob.matches(place, filter),

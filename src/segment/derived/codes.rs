@@ -30,7 +30,7 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::distance::Kernels;
 use crate::error::{Error, Result};
 use crate::quant::{self, CodeMeta};
-use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
+use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::truth::layout::{StoreIdentity, codes_name};
 use crate::storage::Storage;
 
@@ -57,8 +57,8 @@ pub(crate) struct TruthId {
     pub header_crc: u32,
 }
 
-fn identity(store_id: u64, file_id: u64) -> Identity {
-    Identity { magic: *MAGIC, version: VERSION, store_id, file_id }
+fn identity(store_id: u64, file_id: u64) -> FileIdentity {
+    FileIdentity { magic: *MAGIC, version: VERSION, store_id, file_id }
 }
 
 /// A code that was made before, with its meta.

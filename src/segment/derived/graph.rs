@@ -44,7 +44,7 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::calibration::Calibration;
 use crate::graph::{Built, Graph, Parameters};
-use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, HEADER_BYTES, Identity};
+use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::derived::codes::{CODES_ENCODING, Codes, DerivedFile, TruthId};
 use crate::segment::derived::graph_scope::{GraphScope, Origin, Wanted};
 use crate::segment::truth::layout::{Section, StoreIdentity, graph_name};
@@ -60,8 +60,8 @@ const KIND_GRAPH: u16 = 2;
 /// What a manifest says of a graph file's form: another one makes it outdated.
 pub(crate) const GRAPH_FORM: u16 = 1;
 
-pub(crate) fn identity(store_id: u64, file_id: u64) -> Identity {
-    Identity { magic: *MAGIC, version: VERSION, store_id, file_id }
+pub(crate) fn identity(store_id: u64, file_id: u64) -> FileIdentity {
+    FileIdentity { magic: *MAGIC, version: VERSION, store_id, file_id }
 }
 
 /// What the header says of a graph.

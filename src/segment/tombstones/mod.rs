@@ -19,14 +19,14 @@ const PAGE_ROWS: u32 = 512;
 /// No expiry: [`Tombstones::touch`] keeps it out of the column.
 const UNTOUCHED: u64 = i64::MIN as u64;
 
-type Page = Box<[AtomicU64]>;
+type TombstonePage = Box<[AtomicU64]>;
 
 /// A number per row, most of which are the default.
 #[derive(Debug)]
 pub(crate) struct SparseColumn {
     default: u64,
     rows: u32,
-    pages: Box<[OnceLock<Page>]>,
+    pages: Box<[OnceLock<TombstonePage>]>,
     /// What all rows of a page have that is not allocated: a range kill writes one number for 512 rows.
     uniform: Box<[AtomicU64]>,
 }
@@ -73,7 +73,7 @@ impl SparseColumn {
         self.touched_pages(range).next().is_none()
     }
 
-    fn page(&self, index: usize) -> &Page {
+    fn page(&self, index: usize) -> &TombstonePage {
         self.pages[index].get_or_init(|| {
             let value = self.uniform[index].load(Ordering::Relaxed);
             (0..PAGE_ROWS).map(|_| AtomicU64::new(value)).collect()

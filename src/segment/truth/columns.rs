@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::extensions::Kind;
+use crate::extensions::ExtensionKind;
 use crate::record::{SpaceId, TextHash};
 use crate::segment::blob::file::{BlobFile, ValuePlace};
 use crate::segment::key_table::{self, hash_key, hash_namespace};
@@ -17,12 +17,12 @@ use crate::segment::truth::layout::{Counts, Section};
 
 /// Byte strings, one behind the other.
 #[derive(Debug)]
-pub(crate) struct Names {
+pub(crate) struct NameColumn {
     offsets: Vec<u64>,
     bytes: Vec<u8>,
 }
 
-impl Names {
+impl NameColumn {
     fn new() -> Self {
         Self { offsets: vec![0], bytes: Vec::new() }
     }
@@ -64,9 +64,9 @@ pub(crate) struct Columns {
     value_source: Vec<u32>,
     first_vector: Vec<u32>,
     path_list: Vec<u32>,
-    keys: Names,
+    keys: NameColumn,
     key_hash: Vec<u64>,
-    pub namespaces: Names,
+    pub namespaces: NameColumn,
     namespace_hash: Vec<u64>,
     /// Without the last entry of its section, the number of rows.
     namespace_first_row: Vec<u32>,
@@ -74,9 +74,9 @@ pub(crate) struct Columns {
     vector_path: Vec<u32>,
     inverse_norm: Vec<f32>,
     text_hash: Vec<TextHash>,
-    extensions: Names,
-    extension_kinds: BTreeSet<(Kind, bool)>,
-    paths: Names,
+    extensions: NameColumn,
+    extension_kinds: BTreeSet<(ExtensionKind, bool)>,
+    paths: NameColumn,
     path_numbers: HashMap<Box<str>, u32>,
     path_list_start: Vec<u32>,
     path_list_entry: Vec<u32>,
@@ -99,18 +99,18 @@ impl Columns {
             value_source: Vec::new(),
             first_vector: vec![0],
             path_list: Vec::new(),
-            keys: Names::new(),
+            keys: NameColumn::new(),
             key_hash: Vec::new(),
-            namespaces: Names::new(),
+            namespaces: NameColumn::new(),
             namespace_hash: Vec::new(),
             namespace_first_row: Vec::new(),
             vector_row: Vec::new(),
             vector_path: Vec::new(),
             inverse_norm: Vec::new(),
             text_hash: Vec::new(),
-            extensions: Names::new(),
+            extensions: NameColumn::new(),
             extension_kinds: BTreeSet::new(),
-            paths: Names::new(),
+            paths: NameColumn::new(),
             path_numbers: HashMap::new(),
             path_list_start: vec![0],
             path_list_entry: Vec::new(),

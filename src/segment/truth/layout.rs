@@ -79,7 +79,7 @@ use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::segment_name;
 use crate::record::{ALIVE, Lsn, SpaceId};
-use crate::segment::blocks::{ALIGNMENT, HEADER_BYTES, Identity};
+use crate::segment::blocks::{ALIGNMENT, FileIdentity, HEADER_BYTES};
 use crate::segment::key_table::bucket_count;
 use crate::types::{Metric, VectorSpace, limits};
 
@@ -105,8 +105,8 @@ pub(crate) struct StoreIdentity {
 
 impl StoreIdentity {
     /// What the checksums of a truth file are bound to.
-    pub fn truth(&self, file_id: u64) -> Identity {
-        Identity { magic: *MAGIC, version: VERSION, store_id: self.store_id, file_id }
+    pub fn truth(&self, file_id: u64) -> FileIdentity {
+        FileIdentity { magic: *MAGIC, version: VERSION, store_id: self.store_id, file_id }
     }
 }
 

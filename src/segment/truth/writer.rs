@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Record, VersionTimes};
 use crate::segment::Segment;
 use crate::segment::blob::file::{BlobFile, BlobWriter, ValuePlace};
-use crate::segment::blocks::{ALIGNMENT, BlockWriter, Finished, HEADER_BYTES};
+use crate::segment::blocks::{ALIGNMENT, BlockWriter, FinishedFile, HEADER_BYTES};
 use crate::segment::derived::codes::{Code, CodesWriter, DerivedFile, TruthId};
 use crate::segment::truth::columns::Columns;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
@@ -233,7 +233,7 @@ impl SegmentWriter {
         let values_end = self.values_at + self.totals.value_bytes;
         self.header.set_section(Section::Values, self.values_at as usize..values_end as usize);
         let body_end = self.write_columns(values_end)?;
-        let Finished { length, header_crc } = self.body.finish(body_end, &self.header.encode())?;
+        let FinishedFile { length, header_crc } = self.body.finish(body_end, &self.header.encode())?;
         let truth = TruthId { file_id: self.file_id, header_crc };
         let codes = self.codes.map(|codes| codes.finish(truth)).transpose()?;
         Ok(SegmentInfo {

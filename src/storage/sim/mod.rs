@@ -31,7 +31,7 @@ pub use fault::{Fault, FaultKind, SimOperation};
 use file::SimFile;
 use image::Random;
 pub use image::{Image, Loss};
-use state::{Bytes, Disk, Entry, FileId, FileState};
+use state::{Bytes, DirectoryEntry, Disk, FileId, FileState};
 
 /// A simulated directory; clones are the same one.
 #[derive(Clone)]
@@ -264,7 +264,7 @@ impl Storage for SimStorage {
         let id = inner.disk.next_file;
         inner.disk.next_file += 1;
         inner.disk.files.insert(id, Arc::default());
-        inner.disk.change(Entry::Create { name: name.to_owned(), file: id });
+        inner.disk.change(DirectoryEntry::Create { name: name.to_owned(), file: id });
         Ok(self.handle(&mut inner, name, id))
     }
 
@@ -294,7 +294,7 @@ impl Storage for SimStorage {
         let mut inner = self.inner.lock();
         inner.begin_whole(SimOperation::Rename, &format!("{from} {to}"))?;
         let file = inner.find(from, SimOperation::Rename)?;
-        inner.disk.change(Entry::Rename { to: to.to_owned(), file });
+        inner.disk.change(DirectoryEntry::Rename { to: to.to_owned(), file });
         Ok(())
     }
 
@@ -303,7 +303,7 @@ impl Storage for SimStorage {
         let mut inner = self.inner.lock();
         inner.begin_whole(SimOperation::Remove, name)?;
         let file = inner.find(name, SimOperation::Remove)?;
-        inner.disk.change(Entry::Remove { name: name.to_owned(), file });
+        inner.disk.change(DirectoryEntry::Remove { name: name.to_owned(), file });
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 const PAGE: usize = 4096;
 pub(super) type FileId = u64;
-type Names = BTreeMap<String, FileId>;
+type FileNames = BTreeMap<String, FileId>;
 
 /// The bytes of a file, in pages that copies share; absent pages are zeros.
 #[derive(Clone, Default)]
@@ -143,15 +143,15 @@ impl FileState {
 
 /// A change of the directory that no sync has covered yet.
 #[derive(Clone)]
-pub(super) enum Entry {
+pub(super) enum DirectoryEntry {
     Create { name: String, file: FileId },
     Rename { to: String, file: FileId },
     Remove { name: String, file: FileId },
 }
 
-impl Entry {
+impl DirectoryEntry {
     /// Applies the change to names that may lack some of the changes before it.
-    pub fn apply(&self, names: &mut Names) {
+    pub fn apply(&self, names: &mut FileNames) {
         match self {
             // A name that is still taken shows that what freed it was lost; then this came too late to survive.
             Self::Create { name, file } => {
@@ -175,9 +175,9 @@ impl Entry {
 #[derive(Clone, Default)]
 pub(super) struct Disk {
     pub files: BTreeMap<FileId, Arc<FileState>>,
-    pub names: Arc<Names>,
-    pub durable_names: Arc<Names>,
-    pub pending: Vec<Entry>,
+    pub names: Arc<FileNames>,
+    pub durable_names: Arc<FileNames>,
+    pub pending: Vec<DirectoryEntry>,
     pub next_file: FileId,
 }
 
@@ -192,14 +192,14 @@ impl Disk {
     }
 
     /// A disk of which everything is durable.
-    pub fn settled(names: Names, mut contents: impl FnMut(FileId) -> Bytes) -> Self {
+    pub fn settled(names: FileNames, mut contents: impl FnMut(FileId) -> Bytes) -> Self {
         let files = names.values().map(|&file| (file, Arc::new(FileState::settled(contents(file))))).collect();
         let next_file = names.values().max().map_or(0, |last| last + 1);
         let names = Arc::new(names);
         Self { files, durable_names: Arc::clone(&names), names, pending: Vec::new(), next_file }
     }
 
-    pub fn change(&mut self, entry: Entry) {
+    pub fn change(&mut self, entry: DirectoryEntry) {
         entry.apply(Arc::make_mut(&mut self.names));
         self.pending.push(entry);
     }
@@ -208,7 +208,7 @@ impl Disk {
         let names = Arc::make_mut(&mut self.durable_names);
         for entry in self.pending.drain(..) {
             // Only one file has the name by now, even if the removal of another one was lost in a failed sync.
-            if let Entry::Create { name, .. } = &entry {
+            if let DirectoryEntry::Create { name, .. } = &entry {
                 names.remove(name);
             }
             entry.apply(names);
@@ -224,7 +224,9 @@ impl Disk {
         let mut reachable: std::collections::BTreeSet<FileId> = self.names.values().copied().collect();
         reachable.extend(self.durable_names.values());
         reachable.extend(self.pending.iter().map(|entry| match entry {
-            Entry::Create { file, .. } | Entry::Rename { file, .. } | Entry::Remove { file, .. } => file,
+            DirectoryEntry::Create { file, .. }
+            | DirectoryEntry::Rename { file, .. }
+            | DirectoryEntry::Remove { file, .. } => file,
         }));
         self.files.retain(|id, _| reachable.contains(id) || kept(*id));
     }

@@ -1,6 +1,6 @@
 //! What a store must be after it was closed, killed, lost power or met a disk that fails.
 
-use super::{Input, World, everything, open, text};
+use super::{FuzzInput, World, everything, open, text};
 use crate::error::{ErrorKind, Result};
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation};
 use crate::types::{Durability, Version};
@@ -37,7 +37,7 @@ impl World {
 
     /// A put while the disk fails somewhere: it is acknowledged, or nothing of it is there, or its fate is unknown until the
     /// store is opened again.
-    pub(super) fn put_with_a_fault(&mut self, input: &mut Input<'_>) -> Result<()> {
+    pub(super) fn put_with_a_fault(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         self.store.sync()?;
         self.note(true);
         let kind = [FaultKind::Io, FaultKind::Full, FaultKind::Short][usize::from(input.byte() % 3)];

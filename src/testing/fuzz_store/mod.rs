@@ -27,11 +27,11 @@ const STEPS_MAX: usize = 1_000;
 /// States that a crash may leave under `Manual`; a flush comes at the latest when there are more.
 const STATES_MAX: usize = 100;
 
-type Address = (Namespace, String);
+type ItemAddress = (Namespace, String);
 
 /// A put, and what the item must then be.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct WantedItem {
     put: Put,
     value: String,
     vectors: Vec<(&'static str, [f32; DIMS])>,
@@ -39,7 +39,7 @@ struct Wanted {
     ttl: Option<i64>,
 }
 
-type Model = BTreeMap<Address, Rc<Item>>;
+type Model = BTreeMap<ItemAddress, Rc<Item>>;
 
 /// Does the operations that `bytes` say, and panics when the store is not what it must be.
 pub fn fuzz_store_operations(bytes: &[u8]) {
@@ -48,7 +48,7 @@ pub fn fuzz_store_operations(bytes: &[u8]) {
         Ok(world) => world,
         Err(error) => panic!("a new store does not open: {error}"),
     };
-    let mut input = Input(Reader::new(rest));
+    let mut input = FuzzInput(Reader::new(rest));
     for _ in 0..STEPS_MAX {
         let Some(operation) = input.next() else { break };
         if let Err(error) = world.step(operation, &mut input) {
@@ -62,9 +62,9 @@ pub fn fuzz_store_operations(bytes: &[u8]) {
 }
 
 /// Bytes that run out as zeros.
-struct Input<'a>(Reader<'a>);
+struct FuzzInput<'a>(Reader<'a>);
 
-impl Input<'_> {
+impl FuzzInput<'_> {
     fn next(&mut self) -> Option<u8> {
         self.0.u8().ok()
     }
@@ -107,7 +107,7 @@ impl World {
         Ok(Self { storage, clock, options, store, model, states, namespaces, writes: 0 })
     }
 
-    fn step(&mut self, operation: u8, input: &mut Input<'_>) -> Result<()> {
+    fn step(&mut self, operation: u8, input: &mut FuzzInput<'_>) -> Result<()> {
         match operation % 32 {
             0..=11 => self.put(input)?,
             12..=14 => self.delete(input)?,
@@ -148,7 +148,7 @@ impl World {
         self.states.push(self.model.clone());
     }
 
-    fn address(&self, input: &mut Input<'_>) -> Address {
+    fn address(&self, input: &mut FuzzInput<'_>) -> ItemAddress {
         let byte = input.byte();
         (self.namespaces[usize::from(byte % 4)].clone(), ["", "k", "key", "\0"][usize::from(byte / 4 % 4)].to_owned())
     }
@@ -158,12 +158,12 @@ impl World {
         self.clock.now()
     }
 
-    fn living(&self, address: &Address) -> Option<&Rc<Item>> {
+    fn living(&self, address: &ItemAddress) -> Option<&Rc<Item>> {
         self.model.get(address).filter(|item| item.expires_at.unwrap_or(NEVER) > self.now())
     }
 
     /// A put, and whether its condition holds.
-    fn make_put(&mut self, address: &Address, input: &mut Input<'_>) -> (Wanted, bool) {
+    fn make_put(&mut self, address: &ItemAddress, input: &mut FuzzInput<'_>) -> (WantedItem, bool) {
         let shape = input.byte();
         let mut wanted = self.plain_put(address);
         for field in ["", "x"].into_iter().take(usize::from(shape % 3)) {
@@ -186,14 +186,14 @@ impl World {
         (wanted, holds)
     }
 
-    fn plain_put(&mut self, address: &Address) -> Wanted {
+    fn plain_put(&mut self, address: &ItemAddress) -> WantedItem {
         self.writes += 1;
         let value = format!("{{\"write\": {}}}", self.writes);
         let put = Put::new(&address.0, address.1.clone(), value.clone());
-        Wanted { put, value, vectors: Vec::new(), ttl: None }
+        WantedItem { put, value, vectors: Vec::new(), ttl: None }
     }
 
-    fn put(&mut self, input: &mut Input<'_>) -> Result<()> {
+    fn put(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let address = self.address(input);
         let (wanted, allowed) = self.make_put(&address, input);
         match self.store.put(wanted.put.clone()) {
@@ -207,7 +207,7 @@ impl World {
     }
 
     /// Puts what the engine made of `put` into the model.
-    fn take_over(&mut self, address: Address, wanted: &Wanted, version: Version) -> Result<()> {
+    fn take_over(&mut self, address: ItemAddress, wanted: &WantedItem, version: Version) -> Result<()> {
         let Some(item) = self.store.get_with(&address.0, &address.1, &everything())? else {
             panic!("{address:?} is not there after its put")
         };
@@ -223,7 +223,7 @@ impl World {
         Ok(())
     }
 
-    fn delete(&mut self, input: &mut Input<'_>) -> Result<()> {
+    fn delete(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let address = self.address(input);
         let there = self.living(&address).is_some();
         assert_eq!(self.store.delete(&address.0, &address.1)?, there, "{address:?}");
@@ -231,9 +231,9 @@ impl World {
         Ok(())
     }
 
-    fn batch(&mut self, input: &mut Input<'_>) -> Result<()> {
+    fn batch(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let (mut batch, mut allowed) = (Batch::new(), true);
-        let mut operations: Vec<(Address, Option<Wanted>)> = Vec::new();
+        let mut operations: Vec<(ItemAddress, Option<WantedItem>)> = Vec::new();
         for _ in 0..input.byte() % 6 {
             let address = self.address(input);
             if input.byte().is_multiple_of(3) {
@@ -269,8 +269,8 @@ impl World {
     }
 
     /// Puts in one go; from four on as files.
-    fn import(&mut self, input: &mut Input<'_>) -> Result<()> {
-        let mut items: Vec<(Address, Wanted)> = Vec::new();
+    fn import(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
+        let mut items: Vec<(ItemAddress, WantedItem)> = Vec::new();
         for _ in 0..input.byte() % 12 {
             let address = self.address(input);
             let (mut wanted, _) = self.make_put(&address, input);
@@ -287,13 +287,13 @@ impl World {
         Ok(())
     }
 
-    fn scope(&self, input: &mut Input<'_>) -> Scope {
+    fn scope(&self, input: &mut FuzzInput<'_>) -> Scope {
         let byte = input.byte();
         let namespace = self.namespaces[usize::from(byte % 4)].clone();
         if byte & 4 == 0 { Scope::Namespace(namespace) } else { Scope::Prefix(namespace) }
     }
 
-    fn delete_range(&mut self, input: &mut Input<'_>) -> Result<()> {
+    fn delete_range(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let scope = self.scope(input);
         self.store.delete_range(&scope)?;
         self.model.retain(|(namespace, _), _| !covers(&scope, namespace));
@@ -301,7 +301,7 @@ impl World {
     }
 
     /// A read that refreshes, and the flush that writes what it asked for.
-    fn refresh(&mut self, input: &mut Input<'_>) -> Result<()> {
+    fn refresh(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let scope = self.scope(input);
         let options = ReadOptions { refresh_ttl: true, ..ReadOptions::default() };
         self.store.list(&Query::new(scope.clone()).limit(usize::MAX).options(options))?;

@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use super::{Input, World, covers, text};
+use super::{FuzzInput, World, covers, text};
 use crate::error::Result;
 use crate::store::query::{IterateQuery, NamespaceQuery, Query, ReadOptions};
 use crate::types::Item;
 
 impl World {
     /// One search, one listing and one walk, against the model.
-    pub(super) fn search(&mut self, input: &mut Input<'_>) -> Result<()> {
+    pub(super) fn search(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let scope = self.scope(input);
         let vector = [f32::from(input.byte() % 8), f32::from(input.byte() % 8) - 4.0];
         let limit = usize::from(input.byte() % 8);

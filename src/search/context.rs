@@ -1,0 +1,61 @@
+//! What every part is asked by one search: the query vector in the forms that searches need, conditions, and a threshold.
+
+use crate::distance::{Kernels, score, score4};
+use crate::error::Result;
+use crate::quant::{PreparedQuery};
+use crate::search::conditions::Conditions;
+use crate::search::graph_plan::GraphSearches;
+use crate::search::part::{PartColumns};
+use crate::topk::{SharedThreshold};
+use crate::types::Metric;
+use std::ops::Range;
+
+/// A query vector in the forms that flat search and re-rank need; made once for a search of any number of parts.
+pub(crate) struct QueryVector<'a> {
+    pub(crate) vector: &'a [f32],
+    pub(crate) prepared: PreparedQuery,
+    pub(super) kernels: Kernels,
+}
+
+impl<'a> QueryVector<'a> {
+    /// Prepares `vector`, which passed the door.
+    pub fn new(vector: &'a [f32], metric: Metric) -> Self {
+        let kernels = Kernels::get();
+        Self { vector, prepared: PreparedQuery::new(kernels, vector, metric), kernels }
+    }
+
+    /// The exact score of an item with the vectors `vectors` of `part`, of which there is at least one.
+    pub(super) fn score_item<P: PartColumns>(&self, part: &P, vectors: Range<u32>) -> Result<f32> {
+        let mut best = f32::NEG_INFINITY;
+        for number in vectors {
+            let (vector, inverse_norm) = (part.vector(number)?, part.inverse_norm(number));
+            let metric = self.prepared.metric();
+            let score = score(metric, self.kernels, self.vector, self.prepared.inverse_norm(), vector, inverse_norm);
+            // The order of results, in which -0 is below +0; `f32::max` may return either.
+            best = if score.total_cmp(&best).is_gt() { score } else { best };
+        }
+        Ok(best)
+    }
+
+    /// The exact scores of four vectors.
+    pub(super) fn score_vectors<P: PartColumns>(&self, part: &P, numbers: [u32; 4]) -> Result<[f32; 4]> {
+        let [a, b, c, d] = numbers;
+        let vectors = [part.vector(a)?, part.vector(b)?, part.vector(c)?, part.vector(d)?];
+        let inverse_norms = numbers.map(|number| part.inverse_norm(number));
+        let (metric, inverse_norm) = (self.prepared.metric(), self.prepared.inverse_norm());
+        Ok(score4(metric, self.kernels, self.vector, inverse_norm, vectors, inverse_norms))
+    }
+}
+
+/// One search: what every part is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct SearchContext<'a> {
+    pub query_vector: &'a QueryVector<'a>,
+    pub conditions: Conditions<'a>,
+    /// Starts at the caller's `min_score`; shared by all parts and threads.
+    pub threshold: &'a SharedThreshold,
+    /// The most rows that a plan samples.
+    pub filter_sample: usize,
+    /// How graphs are searched; `None` forbids it.
+    pub graph_searches: Option<GraphSearches>,
+}
