@@ -6,6 +6,7 @@
 //! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the operation.
 
 use std::hash::Hasher;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -59,23 +60,15 @@ pub(crate) mod row_extensions {
     pub const KNOWN: [ExtensionKind; 3] = [CONTEXT, GROUP, OTHER_VECTORS];
 }
 
-/// One version of one item, complete.
+/// What a put says of an item. It never changes: the put, the log and the memtable share it from the check on.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Record {
+pub(crate) struct ItemContent {
     pub namespace: Namespace,
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// The JSON object, byte for byte as given.
     pub value: Box<str>,
-    /// Microseconds since 1970 UTC.
-    pub created_at: i64,
-    /// Microseconds since 1970 UTC.
-    pub updated_at: i64,
-    /// Microseconds since 1970 UTC; `NEVER` for an item that stays.
-    pub expires_at: i64,
     /// Own time to live in microseconds; 0 for none.
     pub ttl: i64,
-    /// Format flags, 0 today.
-    pub flags: u32,
     /// The field paths the caller asked to have embedded; empty for "as configured".
     pub index_paths: Vec<Arc<str>>,
     /// All of one dimension; empty for an item that no vector search finds.
@@ -85,6 +78,35 @@ pub(crate) struct Record {
     /// Of all vectors.
     pub space: SpaceId,
     pub extensions: Extensions,
+}
+
+/// One version of one item, complete. It reads as its content.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    pub content: Arc<ItemContent>,
+    /// Microseconds since 1970 UTC.
+    pub created_at: i64,
+    /// Microseconds since 1970 UTC.
+    pub updated_at: i64,
+    /// Microseconds since 1970 UTC; `NEVER` for an item that stays.
+    pub expires_at: i64,
+    /// Format flags, 0 today.
+    pub flags: u32,
+}
+
+impl Deref for Record {
+    type Target = ItemContent;
+
+    fn deref(&self) -> &ItemContent {
+        &self.content
+    }
+}
+
+#[cfg(test)]
+impl std::ops::DerefMut for Record {
+    fn deref_mut(&mut self) -> &mut ItemContent {
+        Arc::make_mut(&mut self.content)
+    }
 }
 
 impl Record {
@@ -99,7 +121,7 @@ impl Record {
 
 impl Operation {
     /// The key that the operation concerns, if it is one.
-    pub fn address(&self) -> Option<(&Namespace, &str)> {
+    pub fn address(&self) -> Option<(&Namespace, &Arc<str>)> {
         match self {
             Self::Put(record) => Some((&record.namespace, &record.key)),
             Self::Delete { namespace, key } | Self::Touch { namespace, key, .. } => Some((namespace, key)),
@@ -114,11 +136,11 @@ pub(crate) enum Operation {
     /// A new version, which deletes the key's older ones.
     Put(Arc<Record>),
     /// Deletes the key's versions.
-    Delete { namespace: Namespace, key: Box<str> },
+    Delete { namespace: Namespace, key: Arc<str> },
     /// Deletes every version in an interval of namespaces.
     DeleteRange { interval: Interval },
     /// Moves the expiry of one version, if it still lives.
-    Touch { namespace: Namespace, key: Box<str>, version: Lsn, expires_at: i64 },
+    Touch { namespace: Namespace, key: Arc<str>, version: Lsn, expires_at: i64 },
 }
 
 /// The numbers of one version.
@@ -146,58 +168,55 @@ impl VersionTimes {
 /// A write that has passed the door: complete but for what the newest state decides.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
-    Put(PutWrite),
+    Put(CheckedPut),
     Delete {
         namespace: Namespace,
-        key: Box<str>,
+        key: Arc<str>,
         condition: Condition,
     },
     DeleteRange(Interval),
     /// Pushes the expiry back by the item's own time to live, if it is still this version.
     Touch {
         namespace: Namespace,
-        key: Box<str>,
+        key: Arc<str>,
         version: Lsn,
     },
     /// Deletes an item that is expired by now, if the clock allows that anything is removed.
     Expire {
         namespace: Namespace,
-        key: Box<str>,
+        key: Arc<str>,
     },
     /// Writes nothing: the condition of a write that a later one of the same batch replaced.
     Check {
         namespace: Namespace,
-        key: Box<str>,
+        key: Arc<str>,
         condition: Condition,
     },
 }
 
-/// A put that has passed the door.
+/// A put that was checked. It reads as its content.
 #[derive(Clone, Debug)]
-pub(crate) struct PutWrite {
-    pub namespace: Namespace,
-    pub key: Box<str>,
-    pub value: Box<str>,
-    pub vectors: Vec<FieldVector>,
-    pub index_paths: Vec<Arc<str>>,
-    /// Microseconds; 0 for none.
-    pub ttl: i64,
+pub(crate) struct CheckedPut {
+    pub content: Arc<ItemContent>,
     /// Given by an import; else the time to live decides.
     pub expires_at: Option<i64>,
     pub condition: Condition,
     /// Given by an import; else the clock decides.
     pub created_at: Option<i64>,
     pub updated_at: Option<i64>,
-    /// What each vector embeds; empty where none is known.
-    pub text_hashes: Vec<TextHash>,
-    /// Of all vectors.
-    pub space: SpaceId,
-    pub extensions: Extensions,
+}
+
+impl Deref for CheckedPut {
+    type Target = ItemContent;
+
+    fn deref(&self) -> &ItemContent {
+        &self.content
+    }
 }
 
 impl Write {
     /// The key the write concerns, if it is one.
-    pub fn address(&self) -> Option<(&Namespace, &str)> {
+    pub fn address(&self) -> Option<(&Namespace, &Arc<str>)> {
         match self {
             Self::Put(put) => Some((&put.namespace, &put.key)),
             Self::Delete { namespace, key, .. }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::engine::clock::Reading;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Lsn, Operation, PutWrite, Record, VersionTimes, Write, WriteOutcome};
+use crate::record::{CheckedPut, Lsn, Operation, Record, VersionTimes, Write, WriteOutcome};
 use crate::types::{Condition, NEVER, Namespace, Version};
 
 /// The operation to log, if any, and the writer's result.
@@ -134,7 +134,7 @@ pub(crate) struct ItemTimes {
 }
 
 /// The times of what a put writes where `newest` is the key's newest living version.
-pub(crate) fn times_of(put: &PutWrite, newest: Option<&VersionTimes>, times: &mut Times) -> ItemTimes {
+pub(crate) fn times_of(put: &CheckedPut, newest: Option<&VersionTimes>, times: &mut Times) -> ItemTimes {
     let current = newest.filter(|current| current.expires_at > times.query_time);
     let clock_given = put.updated_at.is_none().then(|| times.next_update(newest.map(|replaced| replaced.updated_at)));
     let updated_at = clock_given.or(put.updated_at).unwrap_or(times.clock);
@@ -145,23 +145,9 @@ pub(crate) fn times_of(put: &PutWrite, newest: Option<&VersionTimes>, times: &mu
     ItemTimes { created_at, updated_at, expires_at }
 }
 
-fn complete(put: &PutWrite, times: ItemTimes) -> Record {
+fn complete(put: &CheckedPut, times: ItemTimes) -> Record {
     let ItemTimes { created_at, updated_at, expires_at } = times;
-    Record {
-        namespace: put.namespace.clone(),
-        key: put.key.clone(),
-        value: put.value.clone(),
-        created_at,
-        updated_at,
-        expires_at,
-        ttl: put.ttl,
-        flags: 0,
-        index_paths: put.index_paths.clone(),
-        vectors: put.vectors.clone(),
-        text_hashes: put.text_hashes.clone(),
-        space: put.space,
-        extensions: put.extensions.clone(),
-    }
+    Record { content: Arc::clone(&put.content), created_at, updated_at, expires_at, flags: 0 }
 }
 
 #[cfg(test)]
@@ -169,7 +155,7 @@ mod tests {
     use super::*;
     use crate::engine::clock::ClockVerdict;
     use crate::extensions::Extensions;
-    use crate::record::SpaceId;
+    use crate::record::{ItemContent, SpaceId};
     use std::time::Duration;
 
     fn at(now: i64) -> Reading {
@@ -201,20 +187,22 @@ mod tests {
         let (key, value) = ("k".into(), "{}".into());
         let (vectors, index_paths) = (Vec::new(), Vec::new());
         let times = (None, None);
-        Write::Put(PutWrite {
-            namespace,
-            key,
-            value,
-            vectors,
-            index_paths,
-            ttl: 10,
+        Write::Put(CheckedPut {
+            content: Arc::new(ItemContent {
+                namespace,
+                key,
+                value,
+                vectors,
+                index_paths,
+                ttl: 10,
+                text_hashes: Vec::new(),
+                space: SpaceId::default(),
+                extensions: Extensions::default(),
+            }),
             expires_at: None,
             condition,
             created_at: times.0,
             updated_at: times.1,
-            text_hashes: Vec::new(),
-            space: SpaceId::default(),
-            extensions: Extensions::default(),
         })
     }
 

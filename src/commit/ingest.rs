@@ -22,7 +22,7 @@ use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
 use crate::manifest::SegmentEntry;
-use crate::record::{ALIVE, Lsn, PutWrite, VersionTimes, Write};
+use crate::record::{ALIVE, CheckedPut, Lsn, VersionTimes, Write};
 use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
@@ -40,12 +40,12 @@ const BURST_ROWS: usize = 1_024;
 
 impl Pipeline {
     /// Puts all rows or none, through segment files. `before_commit` is called when the files are written.
-    pub fn ingest(&self, rows: Vec<PutWrite>, before_commit: &mut dyn FnMut()) -> Result<()> {
+    pub fn ingest(&self, rows: Vec<CheckedPut>, before_commit: &mut dyn FnMut()) -> Result<()> {
         self.engine.check_writable()?;
         self.wait_for_room()?;
         let outputs = OutputFiles::new(&self.engine);
         let mut files = Files { order: order_of(&rows), rows, files: Vec::new(), outputs };
-        let row_bytes = |row: &PutWrite| {
+        let row_bytes = |row: &CheckedPut| {
             let vectors = row.vectors.iter().map(|vector| 5 * vector.values.len() + ROW_BYTES);
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
         };
@@ -139,7 +139,7 @@ impl Drop for WatchGuard<'_> {
 
 /// The rows of an import, and the files that wait for their frame.
 pub(super) struct Files {
-    rows: Vec<PutWrite>,
+    rows: Vec<CheckedPut>,
     /// Places in `rows`, in (namespace, key) order, each key once.
     order: Vec<u32>,
     files: Vec<File>,
@@ -163,7 +163,7 @@ struct Lookup {
     replaced: Vec<(usize, Part, u32)>,
 }
 
-fn order_of(rows: &[PutWrite]) -> Vec<u32> {
+fn order_of(rows: &[CheckedPut]) -> Vec<u32> {
     let address = |line: u32| {
         let row = &rows[line as usize];
         (row.namespace.encoded(), row.key.as_bytes())

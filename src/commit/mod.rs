@@ -31,8 +31,8 @@ use crate::shard::ingest::Logged;
 use crate::sync::{Condvar, Mutex, Ordering};
 use crate::types::{Durability, Namespace, Version};
 use crate::wal::{
-    Claim, Frame, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions, encode_files,
-    encode_operation, frame_bytes,
+    Claim, Frame, FrameBody, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions,
+    encode_files, encode_shared, frame_bytes,
 };
 
 use ingest::Files;
@@ -360,16 +360,16 @@ fn frame_of(
     files: Option<&Files>,
     id: Option<OperationId>,
 ) -> Option<Frame> {
-    let (mut body, mut flags) = (Vec::new(), 0);
+    let (mut body, mut flags) = (FrameBody::default(), 0);
     if let Some(id) = id {
         let applied = Applied { id, lsn: 0, time: clock };
-        encode_extensions(&mut body, &Extensions::default().with(OPERATION_ID, true, &applied.encode()));
+        encode_extensions(body.bytes(), &Extensions::default().with(OPERATION_ID, true, &applied.encode()));
         flags |= HAS_EXTENSIONS;
     }
     if let Some(files) = files {
-        encode_files(&mut body, files.rows(), &files.entries(first_lsn));
+        encode_files(body.bytes(), files.rows(), &files.entries(first_lsn));
     }
-    operations.iter().for_each(|operation| encode_operation(&mut body, operation));
+    operations.iter().for_each(|operation| encode_shared(&mut body, operation));
     let kind = if files.is_some() { FrameKind::Ingest } else { FrameKind::Batch };
     flags |= if files.is_some() { HAS_NAMED_FILES } else { 0 };
     let count = operations.len() as u32 + files.map_or(0, |files| files.rows());

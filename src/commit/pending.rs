@@ -22,7 +22,7 @@ pub(crate) struct PendingWrites {
     pub times: Times,
     /// Taken off the queue, for the next group to carry.
     pub touches: Vec<Write>,
-    pending: HashMap<(Namespace, Box<str>), PendingWrite>,
+    pending: HashMap<(Namespace, Arc<str>), PendingWrite>,
     pending_ranges: Vec<(Lsn, Interval)>,
     pending_ingests: Vec<Arc<Ingested>>,
     /// For the import that is being prepared.
@@ -129,7 +129,7 @@ impl PendingWrites {
             }
             match (operation.address(), operation) {
                 (Some((namespace, key)), _) => {
-                    self.pending.insert((namespace.clone(), key.into()), PendingWrite { lsn, current });
+                    self.pending.insert((namespace.clone(), Arc::clone(key)), PendingWrite { lsn, current });
                 }
                 (None, Operation::DeleteRange { interval }) => self.pending_ranges.push((lsn, interval.clone())),
                 (None, _) => {}
@@ -171,7 +171,7 @@ impl PendingWrites {
                     self.pending_ranges.retain(|(pending, _)| *pending != lsn);
                     continue;
                 };
-                let address = (namespace.clone(), key.into());
+                let address = (namespace.clone(), Arc::clone(key));
                 if self.pending.get(&address).is_some_and(|pending| pending.lsn == lsn) {
                     self.pending.remove(&address);
                 }

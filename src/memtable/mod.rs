@@ -85,7 +85,7 @@ struct NamespaceRows {
     /// All of them, in LSN order.
     rows: Vec<u32>,
     /// The newest version of each key.
-    newest: BTreeMap<Box<str>, u32>,
+    newest: BTreeMap<Arc<str>, u32>,
 }
 
 /// A part in memory; see the module.
@@ -186,7 +186,7 @@ impl Memtable {
         listed.rows.push(row);
         match listed.newest.get_mut(&*record.key) {
             Some(newest) => *newest = row,
-            None => drop(listed.newest.insert(record.key.clone(), row)),
+            None => drop(listed.newest.insert(Arc::clone(&record.key), row)),
         }
         Ok(row)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::memtable::*;
+use crate::record::ItemContent;
 use crate::types::{FieldVector, Metric, NEVER, Scope};
 
 const SPACE: VectorSpace = VectorSpace { dims: 3, metric: Metric::Cosine };
@@ -10,19 +11,21 @@ const SPACE: VectorSpace = VectorSpace { dims: 3, metric: Metric::Cosine };
 fn record(namespace: &Namespace, key: &str, vectors: usize) -> Arc<Record> {
     let vector = |number: usize| FieldVector { path: "".into(), values: [1.0, number as f32, key.len() as f32].into() };
     Arc::new(Record {
-        namespace: namespace.clone(),
-        key: key.into(),
-        value: "{}".into(),
+        content: Arc::new(ItemContent {
+            namespace: namespace.clone(),
+            key: key.into(),
+            value: "{}".into(),
+            ttl: 0,
+            index_paths: Vec::new(),
+            vectors: (0..vectors).map(vector).collect(),
+            text_hashes: Vec::new(),
+            space: Default::default(),
+            extensions: Default::default(),
+        }),
         created_at: 1,
         updated_at: 2,
         expires_at: NEVER,
-        ttl: 0,
         flags: 0,
-        index_paths: Vec::new(),
-        vectors: (0..vectors).map(vector).collect(),
-        text_hashes: Vec::new(),
-        space: Default::default(),
-        extensions: Default::default(),
     })
 }
 

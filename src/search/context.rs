@@ -2,11 +2,11 @@
 
 use crate::distance::{Kernels, score, score4};
 use crate::error::Result;
-use crate::quant::{PreparedQuery};
+use crate::quant::PreparedQuery;
 use crate::search::conditions::Conditions;
 use crate::search::graph_plan::GraphSearches;
-use crate::search::part::{PartColumns};
-use crate::topk::{SharedThreshold};
+use crate::search::part::PartColumns;
+use crate::topk::SharedThreshold;
 use crate::types::Metric;
 use std::ops::Range;
 

@@ -11,8 +11,8 @@ use std::cell::Cell;
 use std::collections::BinaryHeap;
 
 use crate::error::Result;
-use crate::quant::{CodeMeta};
-use crate::search::context::{SearchContext};
+use crate::quant::CodeMeta;
+use crate::search::context::SearchContext;
 use crate::search::part::{PartColumns, Rows, Run};
 pub(crate) use crate::search::plan::PartReport;
 use crate::search::plan::{Costs, Path, Plan, PlanFacts, plan, sample_rows};

@@ -11,7 +11,7 @@ use crate::filter::{Filter, PreparedFilter};
 use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
 use crate::quant::{encode, stride};
-use crate::record::{ALIVE, Lsn, Record};
+use crate::record::{ALIVE, ItemContent, Lsn, Record};
 use crate::search::conditions::Conditions;
 use crate::search::context::{QueryVector, SearchContext};
 use crate::search::flat::*;
@@ -202,19 +202,21 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
     for row in &order {
         let field = |vector: u32| FieldVector { path: "".into(), values: part.vectors[vector as usize].clone().into() };
         let record = Record {
-            namespace: namespace(row.namespace),
-            key: row.lsn.to_string().into(),
-            value: row.value.clone().into(),
+            content: Arc::new(ItemContent {
+                namespace: namespace(row.namespace),
+                key: row.lsn.to_string().into(),
+                value: row.value.clone().into(),
+                ttl: 0,
+                index_paths: Vec::new(),
+                vectors: row.vectors.clone().map(field).collect(),
+                text_hashes: Vec::new(),
+                space: Default::default(),
+                extensions: Default::default(),
+            }),
             created_at: 0,
             updated_at: row.updated_at,
             expires_at: if row.touched { NOW - 1 } else { row.expires_at },
-            ttl: 0,
             flags: 0,
-            index_paths: Vec::new(),
-            vectors: row.vectors.clone().map(field).collect(),
-            text_hashes: Vec::new(),
-            space: Default::default(),
-            extensions: Default::default(),
         };
         memtable.append(Arc::new(record), row.lsn).unwrap();
     }

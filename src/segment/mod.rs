@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::Points;
-use crate::record::{Lsn, Record};
+use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::blob::file::{Blob, ValuePlace};
 use crate::segment::blob::values::{Blobs, KnownBlobs, UnreadValue};
 use crate::segment::derived::codes::{Codes, DerivedFile};
@@ -85,19 +85,21 @@ impl Segment {
     pub fn record(&self, row: u32) -> Result<Record> {
         let stored = self.row(row)?;
         Ok(Record {
-            namespace: Namespace::from_encoded(stored.namespace),
-            key: stored.key.into(),
-            value: self.value(row)?.into(),
+            content: Arc::new(ItemContent {
+                namespace: Namespace::from_encoded(stored.namespace),
+                key: stored.key.into(),
+                value: self.value(row)?.into(),
+                ttl: stored.times.ttl,
+                index_paths: self.index_paths(row)?,
+                vectors: self.field_vectors(row)?,
+                text_hashes: self.row_text_hashes(row)?,
+                space: self.header.space_id,
+                extensions: self.extensions(row)?,
+            }),
             created_at: stored.times.created_at,
             updated_at: stored.times.updated_at,
             expires_at: stored.times.expires_at,
-            ttl: stored.times.ttl,
             flags: stored.flags,
-            index_paths: self.index_paths(row)?,
-            vectors: self.field_vectors(row)?,
-            text_hashes: self.row_text_hashes(row)?,
-            space: self.header.space_id,
-            extensions: self.extensions(row)?,
         })
     }
 

@@ -10,7 +10,7 @@ use super::fuzz::{fuzz_dead_file, fuzz_segment_open, read_some};
 use crate::distance::Kernels;
 use crate::error::{ErrorKind, Result};
 use crate::quant;
-use crate::record::Record;
+use crate::record::{ItemContent, Record};
 use crate::segment::Segment;
 use crate::segment::blob::file::BlobFile;
 use crate::segment::blob::values::KnownBlobs;
@@ -52,22 +52,28 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
         };
         let more = [0, 0, 0, 20, 200][random.below(5) as usize];
         let record = Record {
-            namespace: namespace.clone(),
-            key: key.as_str().into(),
-            value: format!("{{\"text\":{:?},\"more\":\"{}\"}}", random.text(40), "ab".repeat(more)).into(),
+            content: Arc::new(ItemContent {
+                namespace: namespace.clone(),
+                key: key.as_str().into(),
+                value: format!("{{\"text\":{:?},\"more\":\"{}\"}}", random.text(40), "ab".repeat(more)).into(),
+                ttl: random.below(3) as i64,
+                index_paths: (0..random.below(3))
+                    .map(|_| Arc::from(["text", "title"][random.below(2) as usize]))
+                    .collect(),
+                vectors: (0..vectors).map(|_| vector(random)).collect(),
+                text_hashes: (0..if more == 20 { vectors } else { 0 })
+                    .map(|number| number as u128 + (1 << 90))
+                    .collect(),
+                space: Default::default(),
+                extensions: match random.below(4) {
+                    0 => crate::extensions::Extensions::default().with(1, false, key.as_bytes()),
+                    _ => Default::default(),
+                },
+            }),
             created_at: random.below(1 << 30) as i64 - 5,
             updated_at: random.below(1 << 30) as i64,
             expires_at: if random.below(4) == 0 { random.below(1 << 30) as i64 } else { NEVER },
-            ttl: random.below(3) as i64,
             flags: 0,
-            index_paths: (0..random.below(3)).map(|_| Arc::from(["text", "title"][random.below(2) as usize])).collect(),
-            vectors: (0..vectors).map(|_| vector(random)).collect(),
-            text_hashes: (0..if more == 20 { vectors } else { 0 }).map(|number| number as u128 + (1 << 90)).collect(),
-            space: Default::default(),
-            extensions: match random.below(4) {
-                0 => crate::extensions::Extensions::default().with(1, false, key.as_bytes()),
-                _ => Default::default(),
-            },
         };
         let lsn = 1 + random.below(1 << 40);
         model.insert((namespace.encoded().to_vec(), key), (lsn, record));

@@ -12,6 +12,7 @@
 //! that order, in the form of the log (`wal/operations.rs`). A put is kept as the delete of the versions before it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::record::{Lsn, Operation};
@@ -32,7 +33,7 @@ pub(crate) struct Missed {
 
 #[derive(Default)]
 struct KeptOperation {
-    keys: BTreeMap<(Namespace, Box<str>), OfKey>,
+    keys: BTreeMap<(Namespace, Arc<str>), OfKey>,
     ranges: Vec<(Lsn, Interval)>,
 }
 
@@ -70,7 +71,7 @@ impl Missed {
                 }
             }
             (_, Some((namespace, key))) => {
-                let of_key = kept.keys.entry((namespace.clone(), key.into())).or_default();
+                let of_key = kept.keys.entry((namespace.clone(), Arc::clone(key))).or_default();
                 match *operation {
                     Operation::Touch { version, expires_at, .. } => {
                         if of_key.touch.is_none_or(|touch| touch.lsn < lsn) {
@@ -113,7 +114,7 @@ impl Missed {
     pub fn fate(&self, namespace: &[u8], key: &str, lsn: Lsn) -> MissedFate {
         let kept = self.kept.lock();
         let in_range = kept.ranges.iter().any(|(by, interval)| *by > lsn && interval.contains(namespace));
-        let of_key = kept.keys.get(&(Namespace::from_encoded(namespace), Box::from(key)));
+        let of_key = kept.keys.get(&(Namespace::from_encoded(namespace), Arc::from(key)));
         let is_deleted = in_range || of_key.is_some_and(|of_key| of_key.deleted_by > lsn);
         let touch = of_key.and_then(|of_key| of_key.touch).filter(|touch| touch.version == lsn);
         MissedFate { is_deleted, expires_at: touch.map(|touch| touch.expires_at) }

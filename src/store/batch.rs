@@ -5,6 +5,7 @@
 //!   state before the batch.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, Limit, Result};
@@ -138,17 +139,18 @@ impl BatchEntry {
 
 /// Turns every write that a later one replaces into the test of its condition, or drops it; where each one went.
 pub(super) fn last_of_each_key(writes: &mut Vec<Write>) -> Vec<Option<usize>> {
-    let mut last: HashMap<(Namespace, Box<str>), usize> = HashMap::with_capacity(writes.len());
+    let mut last: HashMap<(Namespace, Arc<str>), usize> = HashMap::with_capacity(writes.len());
     for (index, write) in writes.iter().enumerate() {
         if let Some((namespace, key)) = write.address() {
-            last.insert((namespace.clone(), key.into()), index);
+            last.insert((namespace.clone(), Arc::clone(key)), index);
         }
     }
     let mut positions = Vec::with_capacity(writes.len());
     let mut kept = Vec::with_capacity(writes.len());
     for (index, write) in std::mem::take(writes).into_iter().enumerate() {
-        let is_last =
-            write.address().is_none_or(|(namespace, key)| last.get(&(namespace.clone(), key.into())) == Some(&index));
+        let is_last = write
+            .address()
+            .is_none_or(|(namespace, key)| last.get(&(namespace.clone(), Arc::clone(key))) == Some(&index));
         positions.push(is_last.then_some(kept.len()));
         if is_last {
             kept.push(write);
@@ -162,7 +164,7 @@ pub(super) fn last_of_each_key(writes: &mut Vec<Write>) -> Vec<Option<usize>> {
 
 fn condition_of(write: Write) -> Option<Write> {
     let (namespace, key, condition) = match write {
-        Write::Put(put) => (put.namespace, put.key, put.condition),
+        Write::Put(put) => (put.namespace.clone(), put.key.clone(), put.condition),
         Write::Delete { namespace, key, condition } => (namespace, key, condition),
         _ => return None,
     };

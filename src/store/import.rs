@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{PutWrite, Write};
+use crate::record::{CheckedPut, Write};
 use crate::store::batch::last_of_each_key;
 use crate::store::write::{self, Put, bytes_of};
 use crate::store::{Store, system_namespace};
@@ -109,7 +109,7 @@ impl<'a> ImportOptions<'a> {
 /// Puts that have passed the door, and where the source stands behind them.
 #[derive(Default)]
 struct Chunk {
-    rows: Vec<PutWrite>,
+    rows: Vec<CheckedPut>,
     bytes: usize,
     progress: ImportProgress,
 }
@@ -220,7 +220,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
         Ok(chunk)
     }
 
-    fn at_the_door(&self, put: Put) -> Result<(PutWrite, usize)> {
+    fn at_the_door(&self, put: Put) -> Result<(CheckedPut, usize)> {
         let write = write::put(put, &self.store.handle.engine.identity.keys)?;
         let bytes = bytes_of(&write);
         match write {

@@ -29,7 +29,7 @@ const ITEMS_AHEAD: usize = 8;
 #[derive(Clone)]
 pub(super) struct TextPlace {
     pub namespace: Namespace,
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// The vector's number among those of its item.
     pub vector: u32,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Limit, Result};
 use crate::extensions::Extensions;
 use crate::json::validate_object;
-use crate::record::{PutWrite, TextHash, Write, text_hash};
+use crate::record::{CheckedPut, ItemContent, TextHash, Write, text_hash};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::types::{Condition, FieldVector, Namespace, VectorSpace, limits};
 
@@ -140,7 +140,7 @@ impl Put {
 
     pub(super) fn into_write(self, keys: &StoreIdentity) -> Result<Write> {
         let place = format!("{:?} in {}", self.key.chars().take(64).collect::<String>(), self.namespace);
-        let checked = || -> Result<PutWrite> {
+        let checked = || -> Result<CheckedPut> {
             check_key(&self.key)?;
             if self.json.len() > limits::VALUE_BYTES {
                 return Err(Error::limit(
@@ -162,20 +162,22 @@ impl Put {
                 Ok(FieldVector { path: path.into(), values: values.into() })
             });
             let index_paths = self.index_paths.iter().map(|path| check_path(path).map(|()| Arc::from(path.as_str())));
-            Ok(PutWrite {
-                vectors: vectors.collect::<Result<_>>()?,
-                index_paths: index_paths.collect::<Result<_>>()?,
-                namespace: self.namespace,
-                key: self.key.into(),
-                value: self.json.into(),
-                ttl: ttl_micros(self.ttl)?,
+            Ok(CheckedPut {
+                content: Arc::new(ItemContent {
+                    vectors: vectors.collect::<Result<_>>()?,
+                    index_paths: index_paths.collect::<Result<_>>()?,
+                    namespace: self.namespace,
+                    key: self.key.into(),
+                    value: self.json.into(),
+                    ttl: ttl_micros(self.ttl)?,
+                    text_hashes,
+                    space: keys.space_id,
+                    extensions: self.extensions,
+                }),
                 expires_at: self.expires_at,
                 condition: self.condition,
                 created_at: check_instant("created_at", self.created_at)?,
                 updated_at: check_instant("updated_at", self.updated_at)?,
-                text_hashes,
-                space: keys.space_id,
-                extensions: self.extensions,
             })
         };
         checked().map(Write::Put).map_err(|error| error.context(place))

@@ -5,6 +5,7 @@
 //! * Nothing in a frame depends on the frames around it, so that reading can begin again after a bad one.
 
 use super::FRAME_ALIGNMENT;
+use super::body::FrameBody;
 use crate::codec::{Reader, Writer, salted_crc32c, seed};
 use crate::record::Lsn;
 
@@ -56,7 +57,7 @@ pub(crate) struct Frame {
     pub clock: i64,
     /// How the body is to be read: see `operations.rs`.
     pub flags: u8,
-    pub body: Vec<u8>,
+    pub body: FrameBody,
 }
 
 /// A frame's header, as read.
@@ -95,7 +96,7 @@ impl FrameHeader {
     /// Appends the header of `frame`, to be written at `offset` of the file with `salt`, and says what it says.
     pub(super) fn encode(frame: &Frame, salt: u64, offset: u64, durable_lsn: Lsn, out: &mut Vec<u8>) -> Self {
         let start = out.len();
-        let body_crc = body_crc(salt, frame.first_lsn, &frame.body);
+        let body_crc = frame.body.salted_crc(body_seed(salt, frame.first_lsn));
         let mut writer = Writer::after(std::mem::take(out));
         writer.count(frame.body.len());
         writer.u8(frame.kind.to_byte());
@@ -148,7 +149,11 @@ impl FrameHeader {
 
 /// The checksum of a body.
 pub(super) fn body_crc(salt: u64, first_lsn: Lsn, body: &[u8]) -> u32 {
-    salted_crc32c(seed(&[salt, first_lsn]), body)
+    salted_crc32c(body_seed(salt, first_lsn), body)
+}
+
+fn body_seed(salt: u64, first_lsn: Lsn) -> u64 {
+    seed(&[salt, first_lsn])
 }
 
 /// Bytes that a frame with this body takes in a file.

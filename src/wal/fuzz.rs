@@ -73,10 +73,11 @@ fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
         let body = reader.bytes((length as usize).min(reader.remaining())).ok()?.to_vec();
         let first_lsn = next_lsn + u64::from(lsn_step / 250);
         next_lsn = first_lsn + u64::from(count);
-        let frame = Frame { kind, first_lsn, count: u32::from(count), clock: 5, flags: lsn_step % 4, body };
+        let frame =
+            Frame { kind, first_lsn, count: u32::from(count), clock: 5, flags: lsn_step % 4, body: body.into() };
         let offset = file.len() as u64;
         FrameHeader::encode(&frame, seed(&[STORE, 1]), offset, first_lsn - 1, &mut file);
-        file.extend_from_slice(&frame.body);
+        frame.body.pieces().for_each(|piece| file.extend_from_slice(piece));
         file.resize(file.len().next_multiple_of(64), 0);
     }
     file.resize(file_bytes as usize, 0);
@@ -110,7 +111,8 @@ fn write_two_files(storage: &SimStorage) -> Result<Vec<Operation>> {
         let operation = Operation::Delete { namespace: namespace.clone(), key };
         let mut body = Vec::new();
         encode_operation(&mut body, &operation);
-        let frame = Frame { kind: FrameKind::Batch, first_lsn: number + 1, count: 1, clock: 9, flags: 0, body };
+        let frame =
+            Frame { kind: FrameKind::Batch, first_lsn: number + 1, count: 1, clock: 9, flags: 0, body: body.into() };
         writer.write(&[frame], number)?;
         writer.sync()?;
         written.push(operation);

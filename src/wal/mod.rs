@@ -77,6 +77,7 @@
 //! until a power loss takes it away. So whoever sees it fail leaves an empty file `wal-doubt`, and the next writer writes those frames
 //! again, in their place and with the same bytes, before it goes on.
 
+mod body;
 mod frame;
 pub mod fuzz;
 mod header;
@@ -91,10 +92,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use body::FrameBody;
 pub(crate) use frame::{Frame, FrameKind, frame_bytes};
 pub(crate) use operations::{
     Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_body, decode_operations, encode_extensions,
-    encode_files, encode_operation,
+    encode_files, encode_operation, encode_shared,
 };
 pub(crate) use replay::{KnownTime, LogFacts, Tail, inspect, inspect_after, visit};
 pub(crate) use salvage::{LogRemains, read_remains, store_id_of};

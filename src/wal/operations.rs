@@ -41,11 +41,12 @@
 
 use std::sync::Arc;
 
+use super::body::FrameBody;
 use super::frame::FrameKind;
 use crate::codec::{Decoded, Malformed, Reader, Writer};
 use crate::error::Result;
 use crate::extensions::{EXTENSION_BYTES_MAX, ExtensionKind, Extensions, refuse_unknown};
-use crate::record::{Operation, Record, SpaceId, TextHash, row_extensions};
+use crate::record::{ItemContent, Operation, Record, SpaceId, TextHash, row_extensions};
 use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
 
 const PUT: u8 = 1;
@@ -95,11 +96,32 @@ pub(crate) fn encode_operation(out: &mut Vec<u8>, operation: &Operation) {
     *out = writer.into_vec();
 }
 
+/// The same as a part of a frame, which shares a large value with the operation.
+pub(crate) fn encode_shared(body: &mut FrameBody, operation: &Operation) {
+    let Operation::Put(record) = operation else { return encode_operation(body.bytes(), operation) };
+    let mut writer = Writer::after(std::mem::take(body.bytes()));
+    encode_before_value(&mut writer, record);
+    *body.bytes() = writer.into_vec();
+    body.push_value(&record.content);
+    let mut writer = Writer::after(std::mem::take(body.bytes()));
+    encode_after_value(&mut writer, record);
+    *body.bytes() = writer.into_vec();
+}
+
 fn encode_put(writer: &mut Writer, record: &Record) {
+    encode_before_value(writer, record);
+    writer.bytes(record.value.as_bytes());
+    encode_after_value(writer, record);
+}
+
+fn encode_before_value(writer: &mut Writer, record: &Record) {
     writer.u8(PUT);
     writer.prefixed(record.namespace.encoded());
     writer.prefixed(record.key.as_bytes());
-    writer.prefixed(record.value.as_bytes());
+    writer.count(record.value.len());
+}
+
+fn encode_after_value(writer: &mut Writer, record: &Record) {
     writer.i64(record.created_at);
     writer.i64(record.updated_at);
     writer.i64(record.expires_at);
@@ -260,8 +282,8 @@ impl Decoder<'_> {
         Ok(namespace)
     }
 
-    fn key(&mut self) -> Decoded<Box<str>> {
-        self.reader.text(limits::KEY_BYTES).map(Box::from)
+    fn key(&mut self) -> Decoded<Arc<str>> {
+        self.reader.text(limits::KEY_BYTES).map(Arc::from)
     }
 
     fn path(&mut self) -> Decoded<Arc<str>> {
@@ -318,19 +340,21 @@ impl Decoder<'_> {
             _ => self.extensions()?,
         };
         Ok(Record {
-            namespace,
-            key,
-            value,
+            content: Arc::new(ItemContent {
+                namespace,
+                key,
+                value,
+                ttl,
+                index_paths,
+                vectors,
+                text_hashes,
+                space,
+                extensions,
+            }),
             created_at,
             updated_at,
             expires_at,
-            ttl,
             flags: 0,
-            index_paths,
-            vectors,
-            text_hashes,
-            space,
-            extensions,
         })
     }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::codec::seed;
 use crate::error::{ErrorKind, Result};
 use crate::extensions::Extensions;
-use crate::record::{Operation, Record, SpaceId};
+use crate::record::{ItemContent, Operation, Record, SpaceId};
 use crate::storage::Storage;
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation, SimStorage};
 use crate::types::{FieldVector, Interval, NEVER, Namespace, limits, system_namespace};
@@ -36,31 +36,36 @@ fn delete(key: impl ToString) -> Operation {
 fn one_of_each() -> Vec<Operation> {
     let vector = |path: &str, values: &[f32]| FieldVector { path: path.into(), values: values.into() };
     let full = Record {
-        namespace: namespace(&["users", "a\0b", "é/."]),
-        key: "k\0\n".into(),
-        value: r#"{"text":"ü"}"#.into(),
+        content: Arc::new(ItemContent {
+            namespace: namespace(&["users", "a\0b", "é/."]),
+            key: "k\0\n".into(),
+            value: r#"{"text":"ü"}"#.into(),
+            ttl: 5,
+            index_paths: vec!["text".into(), "notes.0".into()],
+            vectors: vec![vector("text", &[1.0, -0.0, 1e-40]), vector("", &[0.5, f32::MAX, f32::MIN])],
+            text_hashes: vec![0, 1 << 127 | 5],
+            space: SpaceId(3),
+            extensions: Extensions::default().with(1, false, b"context").with(900, false, b""),
+        }),
         created_at: -1,
         updated_at: 1 << 50,
         expires_at: 77,
-        ttl: 5,
         flags: 0,
-        index_paths: vec!["text".into(), "notes.0".into()],
-        vectors: vec![vector("text", &[1.0, -0.0, 1e-40]), vector("", &[0.5, f32::MAX, f32::MIN])],
-        text_hashes: vec![0, 1 << 127 | 5],
-        space: SpaceId(3),
-        extensions: Extensions::default().with(1, false, b"context").with(900, false, b""),
     };
     let namespace = system_namespace("cache");
     let bare = Record {
-        namespace: namespace.clone(),
-        key: "".into(),
-        value: "{}".into(),
+        content: Arc::new(ItemContent {
+            namespace: namespace.clone(),
+            key: "".into(),
+            value: "{}".into(),
+            index_paths: Vec::new(),
+            vectors: Vec::new(),
+            text_hashes: Vec::new(),
+            space: SpaceId::default(),
+            extensions: Extensions::default(),
+            ..ItemContent::clone(&full.content)
+        }),
         expires_at: NEVER,
-        index_paths: Vec::new(),
-        vectors: Vec::new(),
-        text_hashes: Vec::new(),
-        space: SpaceId::default(),
-        extensions: Extensions::default(),
         ..full.clone()
     };
     vec![
@@ -76,7 +81,7 @@ fn frame(first_lsn: u64, operations: &[Operation]) -> Frame {
     let mut body = Vec::new();
     operations.iter().for_each(|operation| encode_operation(&mut body, operation));
     let clock = 1000 + first_lsn as i64;
-    Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags: 0, body }
+    Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags: 0, body: body.into() }
 }
 
 /// A prepared file whose name is durable, too.
@@ -119,19 +124,21 @@ fn read(storage: &dyn Storage) -> Result<(LogFacts, Vec<Operation>)> {
 #[test]
 fn the_bytes_of_a_put_with_everything_are_fixed() {
     let put = |extensions, vectors: Vec<FieldVector>, text_hashes| Record {
-        namespace: namespace(&["n"]),
-        key: "k".into(),
-        value: "{}".into(),
+        content: Arc::new(ItemContent {
+            namespace: namespace(&["n"]),
+            key: "k".into(),
+            value: "{}".into(),
+            ttl: 4,
+            index_paths: vec!["t".into()],
+            vectors,
+            text_hashes,
+            space: SpaceId(7),
+            extensions,
+        }),
         created_at: 1,
         updated_at: 2,
         expires_at: 3,
-        ttl: 4,
         flags: 0,
-        index_paths: vec!["t".into()],
-        vectors,
-        text_hashes,
-        space: SpaceId(7),
-        extensions,
     };
     let encoded = |record: Record| {
         let mut bytes = Vec::new();
@@ -180,7 +187,7 @@ fn extensions_of_a_frame_come_first_and_unknown_ones_are_judged() {
 #[test]
 fn every_operation_round_trips() {
     let operations = one_of_each();
-    let body = frame(1, &operations).body;
+    let body = frame(1, &operations).body.to_vec();
     assert_eq!(decode_operations(&body, operations.len() as u32).unwrap(), operations);
     assert!(decode_operations(&body, operations.len() as u32 - 1).is_err());
     assert!(decode_operations(&body, u32::MAX).is_err());
@@ -195,7 +202,7 @@ fn operations_beyond_the_limits_are_refused() {
         let Operation::Put(record) = &one_of_each()[0] else { unreachable!() };
         let mut record = (**record).clone();
         change(&mut record);
-        decode_operations(&frame(1, &[Operation::Put(Arc::new(record))]).body, 1).is_ok()
+        decode_operations(&frame(1, &[Operation::Put(Arc::new(record))]).body.to_vec(), 1).is_ok()
     };
     assert!(record(&|_| {}));
     assert!(record(&|record| record.key = "k".repeat(limits::KEY_BYTES).into()));
@@ -240,21 +247,21 @@ fn ingest(first_lsn: u64) -> (Frame, Body) {
     let mut bytes = Vec::new();
     encode_files(&mut bytes, body.rows, &body.files);
     body.operations.iter().for_each(|operation| encode_operation(&mut bytes, operation));
-    (Frame { kind: FrameKind::Ingest, first_lsn, count: 4, clock: 5, flags: 0, body: bytes }, body)
+    (Frame { kind: FrameKind::Ingest, first_lsn, count: 4, clock: 5, flags: 0, body: bytes.into() }, body)
 }
 
 #[test]
 fn the_bytes_of_an_import_are_the_documented_ones_and_any_others_are_refused() {
     let (frame, body) = ingest(1);
-    let hex: String = frame.body.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = frame.body.to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = ["03000000 02000000 03000000 070809 00000000", "02 02000000 6100 03000000 6b6579"];
     assert_eq!(hex, expected.concat().replace(' ', ""));
-    assert_eq!(decode_body(FrameKind::Ingest, 0, &frame.body, 4).unwrap(), body);
+    assert_eq!(decode_body(FrameKind::Ingest, 0, &frame.body.to_vec(), 4).unwrap(), body);
     for count in [0, 2, 3, 5, u32::MAX] {
-        assert!(decode_body(FrameKind::Ingest, 0, &frame.body, count).is_err(), "{count} LSNs");
+        assert!(decode_body(FrameKind::Ingest, 0, &frame.body.to_vec(), count).is_err(), "{count} LSNs");
     }
     for length in 0..frame.body.len() {
-        assert!(decode_body(FrameKind::Ingest, 0, &frame.body[..length], 4).is_err(), "{length} bytes");
+        assert!(decode_body(FrameKind::Ingest, 0, &frame.body.to_vec()[..length], 4).is_err(), "{length} bytes");
     }
     let mut nothing = Vec::new();
     encode_files(&mut nothing, 0, &[]);
@@ -514,7 +521,10 @@ fn a_large_body_is_written_from_where_it_is() {
     let storage = SimStorage::new(9);
     let value: Box<str> = "v".repeat(3 << 20).into();
     let Operation::Put(record) = one_of_each().remove(1) else { unreachable!() };
-    let large = Operation::Put(Arc::new(Record { value, ..(*record).clone() }));
+    let large = Operation::Put(Arc::new(Record {
+        content: Arc::new(ItemContent { value, ..ItemContent::clone(&record.content) }),
+        ..(*record).clone()
+    }));
     let frames = [frame(1, &[delete(1)]), frame(2, &[large]), frame(3, &[delete(2)])];
     let mut writer = started(&storage, 1, 4 << 20);
     writer.write(&frames, 0).unwrap();
@@ -714,7 +724,7 @@ fn arbitrary_bytes_are_read_without_a_panic() {
         let mut bytes = vec![round as u8];
         match random.below(4) {
             0 => bytes.extend_from_slice(&good[..random.below(good.len() as u64) as usize]),
-            1 => bytes.extend(frame(1, &one_of_each()).body),
+            1 => bytes.extend(frame(1, &one_of_each()).body.to_vec()),
             _ => bytes.extend((0..random.below(600)).map(|_| random.below(256) as u8)),
         }
         for _ in 0..random.below(6) {

@@ -9,20 +9,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::body::SHARED_BYTES;
 use super::frame::{Frame, FrameHeader, FrameKind, frame_bytes};
 use super::header::FileHeader;
 use super::space::{FilePlace, Space, file_bytes_for};
 use super::syncer::Syncer;
-use super::{
-    DOUBT_NAME, FILE_BYTES_MAX, FRAME_ALIGNMENT, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name,
-};
+use super::{DOUBT_NAME, FILE_BYTES_MAX, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name};
 use crate::codec::seed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
 use crate::storage::{Storage, StorageFile};
 
 /// Bodies from this size are written from where they are, not copied together with their neighbours.
-const DIRECT_BYTES: usize = 1 << 20;
+const DIRECT_BYTES: usize = SHARED_BYTES;
+/// Bytes of small frames at which they are written.
+const PENDING_BYTES: usize = 4 << 20;
 /// Bytes written at once when a file is filled with zeros or copied.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -276,23 +277,25 @@ impl LogWriter {
 
     fn append(&mut self, frame: &Frame, durable_lsn: Lsn) -> Result<()> {
         let header = FrameHeader::encode(frame, self.salt, self.end.end, durable_lsn, &mut self.pending);
-        if frame.body.len() < DIRECT_BYTES {
-            self.pending.extend_from_slice(&frame.body);
-            self.pending.resize(self.pending.len().next_multiple_of(FRAME_ALIGNMENT as usize), 0);
-        } else {
-            let body_at = self.pending_at + self.pending.len() as u64;
+        for piece in frame.body.pieces() {
+            if piece.len() < DIRECT_BYTES {
+                self.pending.extend_from_slice(piece);
+                continue;
+            }
+            let piece_at = self.pending_at + self.pending.len() as u64;
             self.write_pending()?;
-            self.current.file.write_at(body_at, &frame.body)?;
-            self.pending_at = self.end.end + header.frame_bytes();
+            self.current.file.write_at(piece_at, piece)?;
+            self.pending_at = piece_at + piece.len() as u64;
         }
         self.end.end += header.frame_bytes();
+        self.pending.resize((self.end.end - self.pending_at) as usize, 0);
         self.end.last_lsn = header.last_lsn();
         self.end.chain = header.extend(self.end.chain);
         self.end.clock = header.clock;
         if let Some(file) = self.files.last_mut() {
             file.last_lsn = self.end.last_lsn;
         }
-        if self.pending.len() >= 4 * DIRECT_BYTES { self.write_pending() } else { Ok(()) }
+        if self.pending.len() >= PENDING_BYTES { self.write_pending() } else { Ok(()) }
     }
 
     fn write_pending(&mut self) -> Result<()> {
@@ -326,7 +329,14 @@ impl LogWriter {
     /// The frame behind the last one of a file, which names the file that follows.
     fn closed(&self, successor: u64) -> Frame {
         let (first_lsn, clock) = (self.end.last_lsn + 1, self.end.clock);
-        Frame { kind: FrameKind::Closed, first_lsn, count: 0, clock, flags: 0, body: successor.to_le_bytes().to_vec() }
+        Frame {
+            kind: FrameKind::Closed,
+            first_lsn,
+            count: 0,
+            clock,
+            flags: 0,
+            body: successor.to_le_bytes().to_vec().into(),
+        }
     }
 
     /// Writes the header of the current file, which nothing was written to, as the successor of what was written so far.

@@ -1,9 +1,11 @@
 //! Graph files: what is written is read, and what is damaged is named and not searched.
 
+use std::sync::Arc;
+
 use crate::error::ErrorKind;
 use crate::graph::Parameters;
 use crate::graph::calibration::Calibration;
-use crate::record::Record;
+use crate::record::{ItemContent, Record};
 use crate::segment::Segment;
 use crate::segment::blocks::HEADER_BYTES;
 use crate::segment::derived::codes::DerivedFile;
@@ -40,19 +42,21 @@ fn write_segment(storage: &SimStorage, file_id: u64) -> SegmentInfo {
             values: (0..DIMS).map(|at| ((row as usize * 31 + number * 7 + at * 13) % 17) as f32 - 8.0).collect(),
         };
         let record = Record {
-            namespace: Namespace::new([["a", "b"][row as usize / 30], "x"]).unwrap(),
-            key: format!("{row:03}").into(),
-            value: "{}".into(),
+            content: Arc::new(ItemContent {
+                namespace: Namespace::new([["a", "b"][row as usize / 30], "x"]).unwrap(),
+                key: format!("{row:03}").into(),
+                value: "{}".into(),
+                ttl: 0,
+                index_paths: Vec::new(),
+                vectors: (0..vectors(row)).map(vector).collect(),
+                text_hashes: Vec::new(),
+                space: Default::default(),
+                extensions: Default::default(),
+            }),
             created_at: 1,
             updated_at: 1,
             expires_at: NEVER,
-            ttl: 0,
             flags: 0,
-            index_paths: Vec::new(),
-            vectors: (0..vectors(row)).map(vector).collect(),
-            text_hashes: Vec::new(),
-            space: Default::default(),
-            extensions: Default::default(),
         };
         writer.push_record(&record, u64::from(row) + 1, &[]).unwrap();
     }

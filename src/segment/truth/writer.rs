@@ -276,7 +276,8 @@ impl SegmentWriter {
                 text_hash,
             })
             .collect();
-        let Record { created_at, updated_at, expires_at, ttl, flags, .. } = *record;
+        let Record { created_at, updated_at, expires_at, flags, .. } = *record;
+        let ttl = record.ttl;
         self.push(&RowInput {
             namespace: record.namespace.encoded(),
             key: &record.key,
