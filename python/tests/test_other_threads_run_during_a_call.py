@@ -21,7 +21,7 @@ CALLS: dict[str, Callable[[Engine], Any]] = {
     "delete": lambda engine: engine.delete(("b",), "1"),
     "count": lambda engine: engine.count(("a",)),
     "snapshot": lambda engine: engine.snapshot(),
-    "scan": lambda engine: next(engine.iterate(("a",))),
+    "iterate": lambda engine: next(engine.iterate(("a",))),
     "flush": lambda engine: engine.flush(),
     "stats": lambda engine: engine.stats(),
 }
@@ -38,7 +38,7 @@ def no_forced_switch() -> Iterator[None]:
 
 KEEPERS: dict[str, Callable[[Engine], Any]] = {
     "snapshot": lambda engine: engine.snapshot(),
-    "scan": lambda engine: engine.iterate(("a",)),
+    "iterate": lambda engine: engine.iterate(("a",)),
     "listing": lambda engine: engine.listing(("a",)),
 }
 

@@ -5,8 +5,8 @@
 //!   place moves no row.
 //! * Of all places for a bound the shortest is taken. So it holds at most the beginning of a living label that tells two neighbours
 //!   apart, and nothing of one that is gone.
-//! * The extent of a segment lies in its shard, and between the segments that its rows lie between. Its ends hold at most the
-//!   beginnings of its own first and last namespace, so they go with the segment.
+//! * The extent of a segment lies in its shard, and between the segments that its rows lie between. Its ends are beginnings of its own
+//!   first and last namespace, as short as they can be told apart, so they go with the segment.
 //! * A replay puts each file of an import where its manifest says, whole. So from the moment when an import has cut its files until they
 //!   are in the read view, their rows count as those of their shards, and the bounds by which they were cut are committed before their frame.
 
@@ -99,17 +99,19 @@ fn separator(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The shortest ends around the namespaces from `first` to `last`, which lie in the interval, that leave out it and all that lies beside.
+/// Each is longer than what the two have in common, so that a segment which cannot be read hides little beside its own.
 fn short_extent<'a>(
     (first, last): (&[u8], &[u8]),
     inside: &Interval,
     others: impl Iterator<Item = &'a Extent> + Clone,
 ) -> Extent {
+    let common = first.iter().zip(last).take_while(|(a, b)| a == b).count();
     let below = others.clone().map(|other| other.upper.as_slice()).filter(|upper| *upper < first).max();
     let above = others.map(|other| other.lower.as_slice()).filter(|lower| *lower > last).min();
     let above = above.map_or(inside.high.as_slice(), |above| above.min(&inside.high));
-    let mut lowers = beginnings(first).filter(|lower| *lower >= inside.low.as_slice());
+    let mut lowers = beginnings(first).filter(|lower| lower.len() > common && *lower >= inside.low.as_slice());
     let lower = lowers.find(|lower| below.is_none_or(|below| *lower > below));
-    let upper = raised_beginnings(last).find(|upper| upper.as_slice() < above);
+    let upper = raised_beginnings(last).find(|upper| upper.len() > common && upper.as_slice() < above);
     Extent { lower: lower.unwrap_or(first).to_vec(), upper: upper.unwrap_or_else(|| last.to_vec()) }
 }
 
@@ -153,12 +155,14 @@ mod tests {
         let shard = Interval { low: b"users\0b".to_vec(), high: b"users\0f".to_vec() };
         let beside = [extent("a\0", "users\0ad"), extent("users\0c", "users\0d"), extent("users\0eve\0x\0", "z")];
         let table = [
-            (("secret\0", "secret\0"), &all, &beside[..0], extent("", "t")),
-            (("users\0bob\0", "users\0eve\0"), &all, &beside[..0], extent("", "v")),
+            (("secret\0", "secret\0"), &all, &beside[..0], extent("secret\0", "secret\0")),
+            (("secret\0", "secret\0deep\0"), &all, &beside[..0], extent("secret\0", "secret\0e")),
+            (("alice\0", "bob\0"), &all, &beside[..0], extent("a", "c")),
+            (("users\0bob\0", "users\0eve\0"), &all, &beside[..0], extent("users\0b", "users\0f")),
             (("users\0bob\0", "users\0eve\0"), &shard, &beside[..0], extent("users\0b", "users\0ew")),
-            (("users\0bob\0", "users\0bob\0"), &all, &beside, extent("users\0b", "users\0bp")),
-            (("users\0ada\0", "users\0zoe\0"), &all, &beside, extent("users\0ada", "v")),
-            (("users\0eve\0", "users\0eve\0"), &all, &beside, extent("users\0e", "users\0eve\0")),
+            (("users\0bob\0", "users\0bud\0"), &all, &beside, extent("users\0bo", "users\0bv")),
+            (("users\0ada\0", "users\0zoe\0"), &all, &beside, extent("users\0ada", "users\0{")),
+            (("users\0eve\0", "users\0eve\0"), &all, &beside, extent("users\0eve\0", "users\0eve\0")),
         ];
         for ((first, last), inside, others, expected) in table {
             let found = short_extent((first.as_bytes(), last.as_bytes()), inside, others.iter());

@@ -1,5 +1,5 @@
-//! A manifest holds of the namespaces of living items only the beginnings that tell segments and shards apart, and reads find every item
-//! by them: on a simulated disk, and on a real one with default tuning.
+//! A manifest holds of the namespaces of living items only the beginnings that tell apart segments, the ends of one segment, and shards; reads
+//! find every item by them: on a simulated disk, and on a real one with default tuning.
 
 use std::path::Path;
 
@@ -43,7 +43,8 @@ fn no_namespace_is_whole(context: &str, store: &Store, files: impl Fn() -> Files
         write_segments(store);
         look(&canaries, &format!("segment {round}"));
     }
-    let imported = [Canary::new("group", 100), Canary::new("another group", 101)];
+    let imported = [("group", 100), ("another group", 101), ("another group", 102)];
+    let imported = imported.map(|(group, place)| Canary::new(group, place));
     let fillers = (0..FILLERS).map(|number| Put::new(&namespace(["fillers"]), number.to_string(), "{}"));
     store.import(imported.iter().map(Canary::put).chain(fillers).map(Ok), ImportOptions::new()).unwrap();
     write_segments(store);
@@ -60,9 +61,9 @@ fn write_segments(store: &Store) {
     store.purge(&Scope::Namespace(namespace(["nobody"]))).unwrap();
 }
 
-/// Where no namespace of an item lies.
+/// Where no namespace of an item lies, before all of one group.
 fn cut() -> Namespace {
-    namespace(["group", "M"])
+    namespace(["group"])
 }
 
 #[test]

@@ -31,11 +31,11 @@ fn two_nested_scopes_keep_their_graphs_over_a_large_namespace() {
     fill(&store, &small, 0, 20);
     fill(&store, &other, 0, 20);
     store.compact().unwrap();
-    assert_eq!(paths(&store, &Scope::from(&large)), ["walk"], "it is large");
+    assert_eq!(paths(&store, &Scope::from(&large)), ["graph"], "it is large");
     let asked = [Scope::prefix(["a"]).unwrap(), Scope::Store];
     asked.iter().for_each(|scope| assert_eq!(store.build_graph(scope).unwrap().graphs, 1));
     let both = |store: &Store, when: &str| {
-        asked.iter().for_each(|scope| assert_eq!(paths(store, scope), ["walk"], "{when}"));
+        asked.iter().for_each(|scope| assert_eq!(paths(store, scope), ["graph"], "{when}"));
         assert_eq!(store.stats().unwrap().graphs, 2, "{when}");
     };
     both(&store, "built");
@@ -80,7 +80,7 @@ fn one_whose_file_is_lost_is_built_again_on_the_same_terms() {
             }
             let store = crate::common::reopened(&storage, &clock, options(u32::MAX));
             let prefix = Scope::prefix(["a"]).unwrap();
-            assert_eq!(paths(&store, &prefix), ["scan"]);
+            assert_eq!(paths(&store, &prefix), ["flat"]);
             let damage = store.stats().unwrap().damage;
             assert!(damage.len() == 1 && damage[0].contains(&graph), "{damage:?}");
             if is_repaired {
@@ -91,11 +91,11 @@ fn one_whose_file_is_lost_is_built_again_on_the_same_terms() {
                 fill(&store, &namespace(["a", "z"]), 0, 30);
                 store.compact().unwrap();
             }
-            assert_eq!(paths(&store, &prefix), ["walk"], "missing {is_missing}, repaired {is_repaired}");
+            assert_eq!(paths(&store, &prefix), ["graph"], "missing {is_missing}, repaired {is_repaired}");
             assert_eq!(store.stats().unwrap().damage, Vec::<String>::new());
             store.close().unwrap();
             let store = crate::common::reopened(&storage, &clock, options(u32::MAX));
-            assert_eq!(paths(&store, &prefix), ["walk"]);
+            assert_eq!(paths(&store, &prefix), ["graph"]);
         }
     }
 }
@@ -111,6 +111,6 @@ fn one_that_is_asked_for_over_damaged_codes_is_built_from_new_ones() {
     let store = crate::common::reopened(&storage, &clock, options(u32::MAX));
     let built = store.build_graph(&Scope::Store).unwrap();
     assert_eq!((built.graphs, built.nodes), (1, 60));
-    assert_eq!(paths(&store, &Scope::Store), ["walk"]);
+    assert_eq!(paths(&store, &Scope::Store), ["graph"]);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }

@@ -61,7 +61,7 @@ fn a_wider_scope_walks_the_graphs_inside_it_and_scans_the_rest() {
         let query = Query::new(Scope::Store).vector(clusters.point(0)).explain(true);
         let answer = store.search(&query.clone().ef_search(100)).unwrap();
         assert_eq!(walks(&answer), 2);
-        assert_eq!((answer.explain[0].path.as_str(), answer.explain[0].scanned), ("walk, then scan", 300));
+        assert_eq!((answer.explain[0].path.as_str(), answer.explain[0].scanned), ("graph, then flat", 300));
         assert_eq!(keys(&answer), keys(&store.search(&query.exact(true)).unwrap()));
     }
 }

@@ -37,9 +37,9 @@ fn a_large_namespace_has_a_graph_when_its_merge_is_installed() {
     let stats = store.stats().unwrap();
     assert_eq!((stats.segments, stats.graphs, stats.graph_nodes), (1, 1, 100));
     assert!(stats.graph_bytes > 0 && stats.derived_bytes > stats.graph_bytes && stats.damage.is_empty());
-    assert_eq!(paths(&store, &Scope::from(&large)), ["walk"]);
-    assert_eq!(paths(&store, &Scope::from(&small)), ["scan"]);
-    assert_eq!(paths(&store, &Scope::Store), ["walk, then scan"]);
+    assert_eq!(paths(&store, &Scope::from(&large)), ["graph"]);
+    assert_eq!(paths(&store, &Scope::from(&small)), ["flat"]);
+    assert_eq!(paths(&store, &Scope::Store), ["graph, then flat"]);
 }
 
 #[test]
@@ -50,19 +50,19 @@ fn what_was_asked_for_outlives_merges_and_reopening() {
     fill(&store, &b, 0, 60);
     store.compact().unwrap();
     let prefix = Scope::prefix(["a"]).unwrap();
-    assert_eq!(paths(&store, &prefix), ["scan"]);
+    assert_eq!(paths(&store, &prefix), ["flat"]);
     let built = store.build_graph(&prefix).unwrap();
     assert_eq!((built.graphs, built.nodes), (1, 120));
-    assert_eq!(paths(&store, &prefix), ["walk"]);
-    assert_eq!(paths(&store, &Scope::from(&a)), ["scan"], "a graph is never walked for less than its scope");
+    assert_eq!(paths(&store, &prefix), ["graph"]);
+    assert_eq!(paths(&store, &Scope::from(&a)), ["flat"], "a graph is never walked for less than its scope");
     assert_eq!(store.build_graph(&prefix).unwrap(), GraphBuild::default(), "it is there");
     fill(&store, &b, 30, 90);
     store.delete_range(&Scope::from(&a)).unwrap();
     store.compact().unwrap();
-    assert_eq!((store.stats().unwrap().graph_nodes, paths(&store, &prefix)), (120, vec!["walk".to_owned()]));
+    assert_eq!((store.stats().unwrap().graph_nodes, paths(&store, &prefix)), (120, vec!["graph".to_owned()]));
     store.close().unwrap();
     let store = crate::common::reopened(&storage, &clock, options(u32::MAX, u32::MAX));
-    assert_eq!(paths(&store, &prefix), ["walk"]);
+    assert_eq!(paths(&store, &prefix), ["graph"]);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }
 
@@ -80,7 +80,7 @@ fn scans_earn_a_graph_and_merges_keep_it_only_if_it_earned_its_cost_again() {
     store.run_background();
     assert_eq!(store.stats().unwrap().graph_builds, 0, "small scopes and exact searches earn nothing");
     let mut scans = 0;
-    while paths(&store, &Scope::from(&a)) == ["scan"] {
+    while paths(&store, &Scope::from(&a)) == ["flat"] {
         store.run_background();
         scans += 1;
         assert!(scans < 10_000, "no graph was earned");
@@ -106,8 +106,8 @@ fn a_prefix_and_the_store_can_both_have_what_they_ask_for_but_no_row_lies_in_thr
     store.build_graph(&Scope::Store).unwrap();
     // The two namespaces of the prefix lie in its graph and the store's; the third one in its own and the store's.
     assert_eq!(store.stats().unwrap().graphs, 3);
-    assert_eq!((paths(&store, &prefix), paths(&store, &Scope::Store)), (vec!["walk".into()], vec!["walk".into()]));
-    assert_eq!(paths(&store, &Scope::from(&homes[2])), ["walk"]);
+    assert_eq!((paths(&store, &prefix), paths(&store, &Scope::Store)), (vec!["graph".into()], vec!["graph".into()]));
+    assert_eq!(paths(&store, &Scope::from(&homes[2])), ["graph"]);
     store.compact().unwrap();
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }
@@ -148,7 +148,7 @@ fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
         assert_eq!((stats.segments, stats.graphs), (1, 2), "create {create}");
         assert!((1..=merges_max).contains(&stats.merges), "create {create}: {} merges", stats.merges);
         for scope in [Scope::Store, Scope::from(&large)] {
-            assert_eq!(paths(&store, &scope), ["walk"], "create {create}, {scope:?}");
+            assert_eq!(paths(&store, &scope), ["graph"], "create {create}, {scope:?}");
         }
         assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
     }

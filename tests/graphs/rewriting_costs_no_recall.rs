@@ -32,7 +32,7 @@ fn recall(store: &Store, home: &Namespace, seed: u64) -> f64 {
         let query = Query::new(home).vector(point(&mut random)).limit(10);
         let exact = store.search(&query.clone().exact(true)).unwrap();
         let walked = store.search(&query.ef_search(EFFORT).explain(true)).unwrap();
-        assert!(walked.explain.iter().all(|part| part.path == "walk"), "{:?}", walked.explain);
+        assert!(walked.explain.iter().all(|part| part.path == "graph"), "{:?}", walked.explain);
         let right = keys(&exact);
         found += keys(&walked).iter().filter(|key| right.contains(*key)).count();
     }

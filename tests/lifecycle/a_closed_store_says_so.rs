@@ -22,7 +22,7 @@ fn outcomes(store: &Store) -> Vec<(&'static str, Result<()>)> {
         ("search_many", store.search_many(&[]).map(drop)),
         ("search_like", store.search_by_item(&home, "k", Query::new(&home)).map(drop)),
         ("list", store.list(&Query::new(&home)).map(drop)),
-        ("scan", store.iterate(&IterateQuery::new(&home), None).map(drop)),
+        ("iterate", store.iterate(&IterateQuery::new(&home), None).map(drop)),
         ("list_namespaces", store.list_namespaces(&NamespaceQuery::default()).map(drop)),
         ("count", store.count(&Scope::Store, &options).map(drop)),
         ("stats", store.stats().map(drop)),

@@ -44,7 +44,7 @@ def filled() -> Iterator[vecmem.Store]:
         engine.compact()
         assert engine.build_graph(NOTES)["nodes"] == ITEMS
         parts = engine.search(NOTES, vector_of("asked"), include_unscored=True, limit=SIZE, explain=True).explain
-        assert [part["path"] for part in parts] == ["walk"]
+        assert [part["path"] for part in parts] == ["graph"]
         yield store
 
 
