@@ -1,4 +1,4 @@
-//! Graphs: building one, walking it with and without a filter, and a merge that builds on the graphs of its inputs. Seeded
+//! Graphs: building one, searching it with and without a filter, and a merge that builds on the graphs of its inputs. Seeded
 //! data in clusters; run with `cargo bench --bench graph`.
 
 mod common;

@@ -1,4 +1,4 @@
-//! Merging eight segments into one, and sealing what is in memory. Seeded data; run with `cargo bench --bench merge`.
+//! Merging eight segments into one, and flushing what is in memory. Seeded data; run with `cargo bench --bench merge`.
 
 mod common;
 

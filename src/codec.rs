@@ -3,10 +3,10 @@
 //! Invariants:
 //! * [`Reader`] is total: any bytes give a value or a [`Malformed`], never a panic, and no length or count is believed
 //!   before it is compared with the bytes left, so decoding allocates in proportion to the input.
-//! * A checksum is bound to where its bytes belong: it starts from a [`seed`] of store, file and position, so bytes from
-//!   another store, file or place do not verify.
-//! * CRC-32C (Castagnoli) finds every error of up to 32 bits in a row; it stops rot, not an attacker, so whoever decodes
-//!   checked bytes still checks ranges.
+//! * A checksum is bound to where its bytes belong: it starts from a [`seed`] of store, file and position, so bytes
+//!   from another store, file or place do not verify.
+//! * CRC-32C (Castagnoli) finds every error of up to 32 bits in a row; it stops rot, not an attacker, so whoever
+//!   decodes checked bytes still checks ranges.
 
 use std::fmt;
 
@@ -117,7 +117,8 @@ impl<'a> Reader<'a> {
         Ok(chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect())
     }
 
-    /// A u32 count of things that take at least `bytes_each`: at most `maximum`, and no more than the bytes left can hold.
+    /// A u32 count of things that take at least `bytes_each`: at most `maximum`, and no more than the bytes left can
+    /// hold.
     pub fn count(&mut self, bytes_each: usize, maximum: usize) -> Decoded<usize> {
         let at = self.position;
         let count = self.u32()? as usize;

@@ -1,11 +1,12 @@
-//! Extensions: what a frame, a row or a manifest carries beside its fixed fields, so that later versions of vecmem need no other
-//! format.
+//! Extensions: what a frame, a row or a manifest carries beside its fixed fields, so that later versions of vecmem need
+//! no other format.
 //!
 //! Invariants:
 //! * Kinds rise strictly, so equal extensions have equal bytes, and each kind stands there once.
-//! * A kind that this version does not know is kept and copied as it is if it may be ignored. One that must be understood is
-//!   refused before anything is done with its carrier.
-//! * A value of this type has passed [`Extensions::decode`] or was made by [`Extensions::with`]: iterating needs no checks.
+//! * A kind that this version does not know is kept and copied as it is if it may be ignored. One that must be
+//!   understood is refused before anything is done with its carrier.
+//! * A value of this type has passed [`Extensions::decode`] or was made by [`Extensions::with`]: iterating needs no
+//!   checks.
 //!
 //! # Format
 //!

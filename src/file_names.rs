@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! * A name is read back only if it is exactly what the engine would write; no other file is ever opened or removed.
-//! * Every file of a segment, and every file beside it that a manifest names, is `seg-{file id}.{kind}`, whatever the kind: one that
-//!   this version does not know belongs to the store all the same. It stays while a manifest names it, and goes when none does.
+//! * Every file of a segment, and every file beside it that a manifest names, is `seg-{file id}.{kind}`, whatever the
+//!   kind: one that this version does not know belongs to the store all the same. It stays while a manifest names it,
+//!   and goes when none does.
 
 /// A manifest on its way to its own name.
 pub(crate) const TEMPORARY: &str = "manifest.tmp";

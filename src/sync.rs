@@ -1,10 +1,10 @@
 //! Locks and atomics of the engine, and the one cell through which readers see new state.
 //!
-//! Everything above takes its primitives from here: one place to exchange them, for a model checker for example.
-
-//! Locks are those of the standard library, without poisoning: what a panic must not leave behind is poisoned by whoever unwinds. They
-//! keep all their state in themselves. Locks that park threads in a table of the process do not, and a forked child that opens a store
-//! would find its parent's threads in that table.
+//! All modules above take their primitives from here: one place to exchange them, for a model checker for example.
+//!
+//! Locks are those of the standard library, with its poisoning ignored: a thread that unwinds poisons the store
+//! instead. They keep all their state in themselves. Locks that park threads in a table of the process do not: a forked
+//! child that opens a store would find its parent's threads in that table.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};

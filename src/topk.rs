@@ -1,11 +1,11 @@
 //! The best few of many, by one total order, and the score below which nothing can matter any more.
 //!
 //! Invariants:
-//! * There is one order of results, [`Scored`]: score descending, then LSN descending. It does not depend on threads, parts or
-//!   the order of arrival, so any split of the work gives the same list.
+//! * There is one order of results, [`Scored`]: score descending, then LSN descending. It does not depend on threads,
+//!   parts or the order of arrival, so any split of the work gives the same list.
 //! * Nothing is allocated by the caller's limit: a [`Best`] grows with what it is given and never past its limit.
-//! * A [`SharedThreshold`] only rises, and only to a score that `limit` rows reach: a row *strictly* below it is in no result,
-//!   a row equal to it may be.
+//! * A [`SharedThreshold`] only rises, and only to a score that `limit` rows reach: a row *strictly* below it is in no
+//!   result, a row equal to it may be.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

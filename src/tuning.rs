@@ -1,23 +1,24 @@
-//! Every threshold of the engine in one place; tests shrink them so that 50 items seal, merge and rotate.
+//! Every threshold of the engine in one place; tests shrink them so that 50 items flush, merge and rotate the log.
 
 use std::time::Duration;
 
 /// The thresholds; [`Tuning::default`] is what production runs with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuning {
-    /// Vectors (or rows) at which the memtable is sealed.
+    /// Vectors (or rows) at which the memtable is frozen and flushed.
     pub memtable_rows: usize,
-    /// Bytes at which the memtable is sealed.
+    /// Bytes at which the memtable is frozen and flushed.
     pub memtable_bytes: usize,
-    /// Sealing parts beyond which writers wait at the door.
+    /// Frozen memtables of a shard beyond which writers wait.
     pub frozen_memtables: usize,
     /// How long they wait before `Busy`.
     pub busy_timeout: Duration,
     /// Size of the first log files; they double while they fill quickly and the store grows.
     pub log_file_min_bytes: u64,
-    /// Largest ordinary log file. None is larger than a quarter of the store, so an idle store holds at most half its size as log.
+    /// Largest ordinary log file. None is larger than a quarter of the store, so an idle store holds at most half its
+    /// size as log.
     pub log_file_max_bytes: u64,
-    /// Bytes of log past which the shard that holds it back is sealed.
+    /// Bytes of log past which the shard that holds it back is flushed.
     pub log_total_bytes: u64,
     /// Sizes within this ratio merge together.
     pub merge_ratio: u64,
@@ -45,7 +46,8 @@ pub struct Tuning {
     pub earn_accounts: usize,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,
-    /// How many times its estimated cost a flat search counts for beside a graph search: above 1, graphs are searched where it does not pay.
+    /// How many times its estimated cost a flat search counts for beside a graph search: above 1, graphs are searched
+    /// where it does not pay.
     pub flat_weight: u32,
     /// Rows of one unit of a parallel flat search.
     pub flat_unit_rows: u32,
@@ -105,7 +107,7 @@ impl Default for Tuning {
 }
 
 impl Tuning {
-    /// Small enough that a few dozen items seal, merge and rotate the log.
+    /// Small enough that a few dozen items flush, merge and rotate the log.
     pub fn tiny() -> Self {
         Self {
             memtable_rows: 24,

@@ -49,7 +49,7 @@ const DOORS: &[(&str, &[&str])] = &[
 const FILE_LINES_MAX: usize = 400;
 const PYTHON_LINES_MAX: usize = 350;
 const FUNCTION_LINES_MAX: usize = 70;
-const ARCHITECTURE_LINES_MAX: usize = 250;
+const ARCHITECTURE_LINES_MAX: usize = 300;
 
 /// Put together from halves, so that this file passes its own test.
 const MARKERS: &[&str] =
@@ -307,7 +307,7 @@ fn paths_named(tokens: &[Token], module: &[&str]) -> Vec<(usize, Vec<String>)> {
 fn expand(tokens: &[Token], at: usize, base: &[String], named: &mut Vec<(usize, Vec<String>)>) -> usize {
     let Some(first) = tokens.get(at) else { return at };
     if first.text != "{" {
-        let path = [base, &[first.text.clone()]].concat();
+        let path = [base, std::slice::from_ref(&first.text)].concat();
         if texts(tokens, at + 1, &["::"]) {
             return expand(tokens, at + 2, &path, named);
         }
@@ -712,8 +712,11 @@ fn nothing_is_left_over() {
 
 #[test]
 fn architecture_names_what_exists() {
-    assert!(root().join("ARCHITECTURE.md").exists(), "ARCHITECTURE.md is missing: write it (at most 250 lines)");
-    let exists = |path: &str| root().join(path).exists() || root().join("src").join(path).exists();
+    assert!(root().join("ARCHITECTURE.md").exists(), "ARCHITECTURE.md is missing: write it (at most 300 lines)");
+    // Sources are named below `src`, tests without the folder and the ending.
+    let test = |path: &str| root().join("tests").join(format!("{path}.rs"));
+    let exists =
+        |path: &str| root().join(path).exists() || root().join("src").join(path).exists() || test(path).exists();
     assert_tidy(check_architecture(&read("ARCHITECTURE.md"), exists));
 }
 
@@ -848,7 +851,7 @@ mod self_tests {
     fn architecture_can_fail() {
         let text = "see `src/lib.rs` and `wal/gone.rs`, `Store`, `cargo run a/b`\n```\n`no/path`\n```\n`NOTES.md`\n";
         assert_eq!(lines(check_architecture(text, |path| path == "src/lib.rs")), [1, 5]);
-        assert_eq!(lines(check_architecture(&"x\n".repeat(251), |_| true)), [251]);
+        assert_eq!(lines(check_architecture(&"x\n".repeat(301), |_| true)), [301]);
     }
 
     #[test]

@@ -182,7 +182,7 @@ pub fn options() -> Options {
     Options::with_vectors(DIMS, Metric::Cosine)
 }
 
-/// Nothing merges by itself, and the active part takes `rows`.
+/// Nothing merges by itself, and the memtable takes `rows`.
 pub fn unmerged(rows: usize) -> Tuning {
     let tuning = Tuning::default();
     Tuning { memtable_rows: rows, memtable_bytes: 1 << 30, merge_ratio: 1 << 40, segments_max: 1 << 20, ..tuning }

@@ -16,7 +16,7 @@ fn raw_bytes(rows: &Rows) -> f64 {
     rows.rows.iter().map(|row| (4 * row.vector.len() + row.json.len()) as f64).sum()
 }
 
-/// Waits until seals and merges have come to rest.
+/// Waits until flushes and merges have come to rest.
 fn at_rest(store: &Store) {
     let mut last = (0, 0, Instant::now());
     loop {

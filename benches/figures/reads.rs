@@ -87,7 +87,7 @@ pub fn namespaces(table: &mut Table) {
     table.row("heap of the open store per namespace", "<= 8 B", &format!("{each:.1} B ({} KB)", heap / 1_000), &data());
 }
 
-/// The same in 8 segments and a full active part.
+/// The same in 8 segments and a full memtable.
 pub fn segments(table: &mut Table) {
     let directory = directory();
     let total = EACH * namespaces_count();

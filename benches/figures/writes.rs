@@ -139,7 +139,7 @@ pub fn put_while_merging(table: &mut Table) {
     row("durable put, p99 / p50, while a merge runs", "<= 5x", &merging, &data);
 }
 
-/// One dead row makes the engine rewrite a segment, so another one is killed whenever a merge has ended.
+/// One dead row makes the engine rewrite a segment, so another one is deleted whenever a merge has ended.
 fn while_merging(path: &Path, supply: &Supply, bare: &mut BareLog) -> (u64, Latencies) {
     let tuning = vecmem::Tuning { dead_percent: 0, ..unmerged(1 << 20) };
     let store = open(path, options().tuning(tuning));

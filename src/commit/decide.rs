@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn conditions_hold_or_fail_as_the_table_says() {
         let living = VersionTimes { lsn: 3, created_at: 1, updated_at: 2, expires_at: NEVER, ttl: 0 };
-        let expired = VersionTimes { expires_at: 50, ..living.clone() };
+        let expired = VersionTimes { expires_at: 50, ..living };
         let (right, wrong) = (Condition::IfVersion(Version(3)), Condition::IfVersion(Version(4)));
         let table = [
             (Condition::Always, None, true),

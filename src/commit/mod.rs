@@ -1,15 +1,14 @@
-//! The commit pipeline: put, delete, batch, conditional put, range delete, touch and sweep all pass through here.
+//! The commit pipeline: puts, deletes, batches, range deletes, touches, sweeps and imports all pass through here.
 //!
-//! A writer resolves its operations under the commit lock, joins the open group, and either leads it or waits. The leader
-//! writes and syncs its group while the next one fills, applies it, and publishes the read view; then all of the group return.
-//!
-//! Invariants:
-//! * All waiting happens at the door, holding nothing. Under the commit lock nobody touches the disk.
-//! * Space in prepared log files is claimed before LSNs are taken, so after that a group succeeds or the writer is poisoned.
+//! A writer resolves its operations under the commit lock and joins the open group. The writer that opened the group
+//! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
+//! Reading order: `pending`, `decide` (pure), `log_room` (prepared log files), `ingest` (imports). Invariants:
+//! * A writer waits for room before it takes a lock. Under the commit lock no thread touches the disk.
+//! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
 //! * Groups are applied in LSN order: a leader takes the apply lock before it lets go of the log.
 //! * A pending entry leaves only after its group's read view is published, and only if no later write replaced it.
-//! * An import writes and syncs its files before it takes a lock; what is written meanwhile is noted and looked at again.
-//! * If a leader unwinds, the writer is poisoned and every member of its group gets the error.
+//! * An import writes and syncs its files before it takes a lock; a key written meanwhile is looked up again.
+//! * If a leader unwinds, the store is poisoned and every member of its group gets the error.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 pub(crate) mod decide;
@@ -383,7 +382,7 @@ impl CommitState {
     }
 }
 
-/// Fences the writer and releases the group if its leader unwinds.
+/// Poisons the store and releases the group if its leader unwinds.
 struct LeaderGuard<'a> {
     engine: &'a Engine,
     group: &'a Group,

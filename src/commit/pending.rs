@@ -114,7 +114,7 @@ impl PendingWrites {
         }
         match (ingested, pending) {
             (Some(current), _) => Ok(Some(current)),
-            (None, Some(pending)) => Ok(pending.current.clone()),
+            (None, Some(pending)) => Ok(pending.current),
             (None, None) => engine.current(namespace, key),
         }
     }

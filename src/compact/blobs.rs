@@ -1,13 +1,14 @@
-//! What becomes of large values in a merge: the output refers to blob files of the inputs, or gets values of its own.
+//! Large values in a merge: the output refers to blob files of the inputs, or gets copies in its own file.
 //!
 //! Invariants:
 //! * `decide` is pure: the same numbers give the same fates.
-//! * A blob file that stays is at least half alive, so blob files take at most twice what lives in them once merges have caught
-//!   up, and a value that lives is rewritten only when as many bytes beside it have died, or to gather small files.
-//! * A merge that allows nothing dead leaves no byte of a dead value: that is what a caller who compacts has asked for.
+//! * A blob file that stays is at least half alive, so blob files take at most twice what lives in them once merges
+//!   have caught up, and a value that lives is rewritten only when as many bytes beside it have died, or to gather
+//!   small files.
+//! * A merge that allows nothing dead leaves no byte of a dead value, as `compact` promises.
 //! * Values that are rewritten are copied as they are stored.
-//! * A file with a living value that cannot be read stays as it is: damage holds up no merge, and loses nothing that a restored file
-//!   would bring back. Where no row lives, nothing is read.
+//! * A file with a living value that cannot be read stays as it is: damage holds up no merge, and loses nothing that a
+//!   restored file would bring back. Where no row lives, nothing is read.
 
 use std::sync::Arc;
 
@@ -18,22 +19,22 @@ use crate::segment::blob::file::{Blob, ValuePlace};
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::ValueInput;
 
-/// What `decide` knows of a blob file.
+/// The numbers of a blob file for `decide`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlobStats {
     /// Of the values in it.
     pub bytes: u64,
     pub live_bytes: u64,
-    /// A value that lives cannot be read from it.
+    /// A living value in it cannot be read.
     pub unreadable: bool,
 }
 
-/// How much of a blob file may be dead without that it is rewritten.
+/// How much of a blob file may be dead before it is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadAllowed {
-    /// What the background does: nothing is copied more often than it pays.
+    /// Half: for the background, so that copies pay.
     Half,
-    /// What a caller asks for who wants what is deleted to be gone.
+    /// Nothing: for calls that erase.
     Nothing,
 }
 
@@ -46,12 +47,12 @@ impl DeadAllowed {
     }
 }
 
-/// What becomes of a blob file.
+/// The fate of a blob file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlobFate {
-    /// Nothing in it lives.
+    /// No value in it is alive: it goes.
     Dropped,
-    /// What lives in it moves to the output's own file.
+    /// Its living values are copied to the output's own file.
     Rewritten,
     /// The output refers to it.
     Kept,
@@ -59,9 +60,9 @@ pub(crate) enum BlobFate {
 
 /// The fates of the blob files of a merge's inputs.
 ///
-/// What is deader than `allowed` is rewritten. Of more than `files_max` others the smallest are gathered, and with them each next
-/// one that is smaller than what is gathered so far: what a value lies in mostly doubles when it is copied, so that this happens
-/// a few times only.
+/// A file with more dead bytes than `allowed` is rewritten. If more than `files_max` others remain, the smallest are
+/// gathered into one, together with each next file that is smaller than those gathered so far. So a copied value
+/// usually ends in a file of twice the size, and is copied a few times only.
 pub(crate) fn decide(files: &[BlobStats], allowed: DeadAllowed, files_max: usize) -> Vec<BlobFate> {
     let fate = |file: &BlobStats| match file.live_bytes {
         0 => BlobFate::Dropped,
@@ -76,7 +77,7 @@ pub(crate) fn decide(files: &[BlobStats], allowed: DeadAllowed, files_max: usize
         return fates;
     }
     kept.sort_by_key(|&index| (files[index].live_bytes, index));
-    // What is gathered is a file again.
+    // The gathered values make one file again.
     let too_many = kept.len() + 1 - files_max;
     let mut gathered: u64 = 0;
     for (position, index) in kept.into_iter().enumerate() {
@@ -108,8 +109,8 @@ pub(crate) struct BlobPlan {
 }
 
 impl BlobPlan {
-    /// The plan for what lives at `base`. What is to be rewritten is read once, so that what cannot be is known; `go_on` is asked
-    /// before each value.
+    /// The plan for the values that are alive at `base`. Values to be copied are read once, to find those that cannot
+    /// be; `go_on` is called before each.
     pub fn new(
         inputs: &[(&Segment, &Tombstones)],
         base: Lsn,
@@ -155,14 +156,14 @@ impl BlobPlan {
         &self.kept
     }
 
-    /// Where a value that lies in a blob file of input `input` lies as seen from the output, if it stays.
+    /// The place, as seen from the output, of a value in a blob file of input `input`, if the file stays.
     pub fn kept(&self, input: usize, place: &ValuePlace) -> Option<ValuePlace> {
         let number = (place.file as usize).checked_sub(1)?;
         let file = (*self.numbers.get(input)?.get(number)?)?;
         Some(ValuePlace { file, ..*place })
     }
 
-    /// What the output gets as the value of a row of input `input`.
+    /// The value that the output gets for a row of input `input`.
     pub fn value<'a>(&self, input: usize, segment: &'a Segment, row: u32) -> Result<ValueInput<'a>> {
         let place = segment.value_place(row)?;
         if place.is_inline() {

@@ -1,4 +1,4 @@
-//! Writes a memtable as a segment: what lives at the base LSN, in (namespace, key) order.
+//! Writes a memtable as a segment: the rows that are alive at the base LSN, in (namespace, key) order.
 
 use crate::error::Result;
 use crate::memtable::Memtable;
@@ -7,26 +7,27 @@ use crate::segment::truth::layout::StoreIdentity;
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::storage::Storage;
 
-/// Where an output goes.
+/// Where and how an output is written.
 pub(crate) struct Output<'a> {
     pub storage: &'a dyn Storage,
     pub keys: StoreIdentity,
     pub file_id: u64,
     /// Bytes from which a value goes to a blob file.
     pub blob_value_bytes: usize,
-    /// Asked before each row, for a row may be large: an error ends the job.
+    /// Called before each row, since a row may be large. An error ends the job.
     pub go_on: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
-/// A row that is in no output.
+/// Stands for the row of the output if there is none.
 pub(crate) const DROPPED: u32 = u32::MAX;
 
-/// Bytes of the rows that a segment of the part would hold.
+/// Bytes of the rows that a segment of the memtable would hold.
 pub(crate) fn living_bytes(memtable: &Memtable, base: Lsn) -> u64 {
     memtable.ordered_rows(base).into_iter().map(|row| memtable.row_bytes(row) as u64).sum()
 }
 
-/// Writes the segment (none if nothing lives), and tells which row of it each row of the part became. The caller owns its files.
+/// Writes the segment (none if no row is alive), and returns for each row of the memtable its row in the segment. The
+/// caller owns the files.
 pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Result<(Option<SegmentInfo>, Vec<u32>)> {
     let mut became = vec![DROPPED; memtable.len()];
     let rows = memtable.ordered_rows(base);

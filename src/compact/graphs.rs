@@ -1,12 +1,12 @@
-//! Which scopes of a segment are to have a graph, decided from numbers alone, and how one is built.
+//! Which scopes of a segment have a graph, decided from numbers alone, and how one is built.
 //!
-//! A namespace that is large enough has one. Any other scope has one because somebody asked for it, or because flat searches of it
-//! would have been cheaper by what the build costs. Merges keep those that were asked for, and earned ones that have earned
-//! their cost again.
+//! A large namespace has a graph. Any other scope has one if a caller asked for it, or earned it: a graph would have
+//! saved its flat searches as much as the build costs. A merge builds requested graphs again, and earned ones that have
+//! earned their cost again.
 //!
 //! Invariants:
 //! * `due`, `is_kept` and `excess` are pure. No row is left in more than two graphs of its segment.
-//! * A graph is verified before it is handed on, so that no search flat searches in between.
+//! * A graph is verified before it is handed on, so that no flat search is needed in between.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -21,22 +21,22 @@ use crate::segment::derived::graph_scope::{GraphScope, Origin, ScopeKind, Wanted
 use crate::segment::truth::layout::StoreIdentity;
 use crate::storage::{Clock, Storage};
 
-/// Graphs that a row may lie in.
+/// The most graphs that may cover a row.
 const GRAPHS_OF_A_ROW: usize = 2;
 
-/// What `excess` knows of a graph.
+/// The numbers of a graph for `excess`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BuildFacts {
     pub rows: Range<u32>,
     pub origin: Origin,
-    /// It is built only now and for a reason, so that it had no time to save anything.
+    /// It is being built now on request or because it was earned, so it had no time to save anything yet.
     pub is_new: bool,
     pub saved_ns: u64,
     pub bytes: u64,
 }
 
 impl BuildFacts {
-    /// One that is built now. That a namespace is large is no reason against what others have earned before.
+    /// A graph that is being built now. A large namespace alone does not outweigh what other graphs have earned.
     pub fn of_new(wanted: &Wanted, bytes: u64) -> Self {
         let Wanted { ref rows, origin, .. } = *wanted;
         Self { rows: rows.clone(), origin, is_new: origin != Origin::Automatic, saved_ns: 0, bytes }
@@ -69,7 +69,7 @@ pub(crate) fn vectors_of(segment: &Segment, rows: &Range<u32>) -> Result<Range<u
     Ok(start..end.max(start))
 }
 
-/// Whether a merge builds a graph again for the scope that this one has; a large namespace gets its own in any case.
+/// Whether a merge builds this graph again. (A large namespace gets its own in any case.)
 pub(crate) fn is_kept(origin: Origin, saved_ns: u64, build_ns: u64) -> bool {
     match origin {
         Origin::Automatic => false,
@@ -87,7 +87,7 @@ pub(crate) fn due(mut wanted: Vec<Wanted>, there: &[Range<u32>]) -> Vec<Wanted> 
     wanted
 }
 
-/// Of the graphs to build, each with its bytes, those that would not have to go at once beside graphs for `there`.
+/// Those graphs of `wanted`, each with its bytes, that would not have to go at once beside the graphs `there`.
 pub(crate) fn lasting(mut wanted: Vec<(Wanted, u64)>, there: &[BuildFacts]) -> Vec<Wanted> {
     let new = wanted.iter().map(|(wanted, bytes)| BuildFacts::of_new(wanted, *bytes));
     let facts: Vec<BuildFacts> = there.iter().cloned().chain(new).collect();
@@ -98,8 +98,8 @@ pub(crate) fn lasting(mut wanted: Vec<(Wanted, u64)>, there: &[BuildFacts]) -> V
     wanted.into_iter().map(|(wanted, _)| wanted).collect()
 }
 
-/// The positions of the graphs that must go so that no row lies in more than two: what nobody asked for before what somebody
-/// did, then what is old before what is new, then the one that saved least for its size.
+/// The positions of the graphs that must go so that no row lies in more than two. Graphs that no caller asked for go
+/// first, then old ones before new ones, then the one that saved least for its size.
 pub(crate) fn excess(graphs: &[BuildFacts]) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..graphs.len()).collect();
     let mut going = Vec::new();
@@ -123,42 +123,42 @@ fn crowd(graphs: &[BuildFacts], kept: &[usize]) -> Option<Vec<usize>> {
     kept.iter().map(|&at| over(graphs[at].rows.start)).find(|over| over.len() > GRAPHS_OF_A_ROW)
 }
 
-/// About what a graph of so many vectors costs to build, in nanoseconds of one core.
+/// Roughly the cost of building a graph of `vectors`, in nanoseconds of one core.
 pub(crate) fn build_estimate_ns(vectors: usize, dims: usize) -> u64 {
     // Measured: 384 dimensions, 14 thousand to 230 thousand vectors.
     let each = (800.0 + 9.0 * dims as f64) * (vectors.max(2) as f64).ln();
     (vectors as f64 * each) as u64
 }
 
-/// About how many bytes a graph of so many vectors takes.
+/// Roughly the bytes of a graph of `vectors`.
 pub(crate) fn bytes_estimate(vectors: usize) -> u64 {
     let Parameters { m, m0, .. } = Parameters::default();
     let upper = u64::from(m + 1) / u64::from(m.max(2) - 1);
     vectors as u64 * 4 * (u64::from(m0) + upper + 1) + (64 << 10)
 }
 
-/// Rows that were somewhere else before: a segment, and which row of the new one each of its rows became.
+/// An input of a merge: a segment, and for each of its rows the row in the output.
 pub(crate) struct GraphSource<'a> {
     pub segment: &'a Segment,
     /// `u32::MAX` for a row that is gone.
     pub became: &'a [u32],
 }
 
-/// What a build needs beside the segment.
+/// Everything that a build needs beside the segment.
 pub(crate) struct Builder<'a> {
     pub storage: &'a dyn Storage,
     pub clock: &'a dyn Clock,
     pub keys: StoreIdentity,
     pub pool: &'a rayon::ThreadPool,
-    /// Asked now and then: an error ends the job.
+    /// Called now and then; an error ends the job.
     pub go_on: &'a (dyn Fn() -> Result<()> + Sync),
     /// The caller owns the files.
     pub new_file_id: &'a dyn Fn() -> u64,
 }
 
 impl Builder<'_> {
-    /// Builds, writes, opens and verifies graphs of `segment`; the caller syncs the directory. Where the segment has no whole
-    /// codes there are none to be had.
+    /// Builds, writes, opens and verifies graphs of `segment`; the caller syncs the directory. Where the segment has no
+    /// whole codes there are none to be had.
     pub fn graphs(
         &self,
         segment: &Segment,
@@ -184,7 +184,7 @@ impl Builder<'_> {
             return Ok(None);
         }
         let (built, description) = match same_rows(segment, wanted) {
-            // It is there already, under another name.
+            // The same rows have a graph already, for another reason.
             Some((built, description)) => (built, description),
             None => self.build(segment, wanted, vectors, sources)?,
         };
@@ -233,8 +233,8 @@ fn same_rows(segment: &Segment, wanted: &Wanted) -> Option<(Built, Description)>
     Some((graph.built(), Description { scope, origin, ..graph.description().clone() }))
 }
 
-/// The graphs of `source` whose nodes live on among the vectors of `rows` of `segment`, the first of which is `first`: those
-/// with most such nodes, no two of them over one row.
+/// The graphs of `source` whose nodes live on among the vectors of `rows` of `segment`, the first of which is `first`:
+/// those with most such nodes, no two of them over one row.
 fn reuse_of<'a>(source: &GraphSource<'a>, segment: &Segment, rows: &Range<u32>, first: u32) -> Result<Vec<Reuse<'a>>> {
     let mut found: Vec<(usize, &'a SegmentGraph, Vec<u32>)> = Vec::new();
     for graph in source.segment.graphs() {

@@ -1,5 +1,5 @@
-//! Writes what lives in some segments as one: a merge by (namespace, key) in one pass, codes copied, large values left where
-//! they lie.
+//! Writes the living rows of several segments as one, by (namespace, key) in one pass. Codes are copied; large values
+//! stay where they are.
 
 use std::ops::Range;
 
@@ -11,12 +11,13 @@ use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 
-/// Of the code of a vector, beside its dimensions.
+/// Bytes of the code of a vector, beside one a dimension.
 const VECTOR_BYTES: u64 = 64;
 /// Headers and paddings of a segment's files.
 const SEGMENT_BYTES: u64 = 4 << 10;
 
-/// Writes the segment (none if nothing lives), and tells which row of it each row of each input became. The caller owns its files.
+/// Writes the segment (none if no row is alive), and returns for each row of each input its row in the segment. The
+/// caller owns the files.
 pub(crate) fn write(
     output: &Output<'_>,
     inputs: &[(&Segment, &Tombstones)],
@@ -32,7 +33,7 @@ pub(crate) fn write(
     Ok((Some(written), became))
 }
 
-/// About how many bytes the output takes: the values that live and are written, and of all else the share that lives.
+/// Roughly the bytes of the output: the living values that are written, and the living share of everything else.
 /// `lengths` are those of the inputs' truth files.
 pub(crate) fn living_bytes(
     inputs: &[(&Segment, &Tombstones)],

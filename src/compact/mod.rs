@@ -1,9 +1,15 @@
-//! What to merge next, decided from numbers alone; `flush` and `merge` write the outputs.
+//! What to merge next, decided from numbers alone, and the writers of the outputs.
+//!
+//! Reading order:
+//! * `choose` here: which segments merge (pure).
+//! * `flush`: a memtable becomes a segment. `merge`: several segments become one.
+//! * `blobs`: which blob files the output keeps (pure), and how values are copied.
+//! * `graphs`: which scopes of the output have a graph (pure), and how one is built.
 //!
 //! Invariants:
 //! * `choose` is pure: the same stats give the same choice.
-//! * Inputs are fixed when a job begins. What dies in them meanwhile is carried over by the install.
-//! * Every version that lives at the base LSN is in the output, expired or not: only the sweep removes expired items.
+//! * Inputs are fixed when a job begins. The install carries over what is deleted in them meanwhile.
+//! * The output holds every version that lives at the base LSN, expired or not: only the sweep removes expired items.
 
 pub(crate) mod blobs;
 pub(crate) mod flush;
@@ -12,13 +18,13 @@ pub(crate) mod merge;
 
 use crate::tuning::Tuning;
 
-/// What `choose` knows of a segment.
+/// The numbers of a segment for `choose`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentStats {
     pub bytes: u64,
     pub rows: u64,
     pub dead_rows: u64,
-    /// Of the values in its blob files, which a merge need not rewrite.
+    /// Bytes of the values in its blob files, which a merge need not rewrite.
     pub blob_bytes: u64,
     pub dead_blob_bytes: u64,
     /// No merge may take it: it cannot be read, or the log still names it.
@@ -31,8 +37,8 @@ impl SegmentStats {
         (u128::from(self.bytes) * u128::from(live) / u128::from(self.rows.max(1))) as u64
     }
 
-    /// Too many of the rows have died; or more than half of what lies in blob files, and that is worth a merge, since it is
-    /// as large a share of all that the segment holds.
+    /// Whether too many rows are deleted; or more than half of the bytes in blob files are dead, and these are as large
+    /// a share of the whole segment as too many rows would be.
     fn is_mostly_dead(&self, tuning: &Tuning) -> bool {
         let exceeds = |dead: u64, all: u128| u128::from(dead) * 100 > all * u128::from(tuning.dead_percent);
         let is_half_dead = u128::from(self.dead_blob_bytes) * 2 > u128::from(self.blob_bytes);
@@ -45,7 +51,7 @@ impl SegmentStats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Nothing,
-    /// Drop the segment: no row of it lives.
+    /// Drop the segment: no row of it is alive.
     Drop(usize),
     /// Rewrite these as one, given by their positions, in order.
     Merge(Vec<usize>),
@@ -54,8 +60,8 @@ pub(crate) enum Choice {
 /// The next job for a shard whose segments are `segments`.
 ///
 /// Size-tiered: a run of at least `merge_ratio` segments of the same tier (live bytes within the ratio) merges. Past
-/// `segments_max` the smallest ones merge in any case; a segment with too many dead rows, or too much dead in its blob files,
-/// is rewritten alone. Blob files do not count as size: a merge leaves them where they are (`blobs.rs`).
+/// `segments_max` the smallest ones merge in any case; a segment with too many dead rows, or too much dead in its blob
+/// files, is rewritten alone. Blob files do not count as size: a merge leaves them where they are (`blobs.rs`).
 pub(crate) fn choose(segments: &[SegmentStats], tuning: &Tuning) -> Choice {
     if let Some(empty) = segments.iter().position(|segment| !segment.excluded && segment.dead_rows >= segment.rows) {
         return Choice::Drop(empty);

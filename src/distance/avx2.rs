@@ -2,7 +2,8 @@
 //!
 //! Invariant: only entered through [`TABLE`], which [`super::Kernels`] hands out when the CPU has AVX2.
 //!
-//! `VPMADDUBSW` would need half the instructions, but it saturates at `i16`, and 2 * 255 * 127 does not fit: the sums would not be exact.
+//! `VPMADDUBSW` would need half the instructions, but it saturates at `i16`, and 2 * 255 * 127 does not fit: the sums
+//! would not be exact.
 
 use core::arch::x86_64::*;
 

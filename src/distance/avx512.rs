@@ -1,6 +1,8 @@
-//! The operations of [`Simd`] for AVX-512 with VNNI: 512-bit vectors, 64 code products and their sums in one `VPDPBUSD`.
+//! The operations of [`Simd`] for AVX-512 with VNNI: 512-bit vectors, 64 code products and their sums in one
+//! `VPDPBUSD`.
 //!
-//! Invariant: only entered through [`TABLE`], which [`super::Kernels`] hands out when the CPU has AVX-512 F, BW and VNNI.
+//! Invariant: only entered through [`TABLE`], which [`super::Kernels`] hands out when the CPU has AVX-512 F, BW and
+//! VNNI.
 
 use core::arch::x86_64::*;
 
@@ -31,8 +33,8 @@ impl Simd for Avx512Vnni {
     #[inline(always)]
     unsafe fn floats_load_tail(from: *const f32, count: usize) -> Self::Floats {
         let mask = (1_u32 << count) - 1;
-        // SAFETY: AVX-512 and `count < 32` readable floats are the caller's obligation; lanes outside the mask are not accessed, so the second
-        // half may lie outside the slice (hence the wrapping pointer).
+        // SAFETY: AVX-512 and `count < 32` readable floats are the caller's obligation; lanes outside the mask are not
+        // accessed, so the second half may lie outside the slice (hence the wrapping pointer).
         unsafe {
             [
                 _mm512_maskz_loadu_ps(mask as __mmask16, from),
@@ -89,7 +91,8 @@ impl Simd for Avx512Vnni {
 
     #[inline(always)]
     unsafe fn bytes_load_tail(from: *const u8, count: usize) -> Self::Bytes {
-        // SAFETY: AVX-512 and `count < 64` readable bytes are the caller's obligation; bytes outside the mask are not accessed.
+        // SAFETY: AVX-512 and `count < 64` readable bytes are the caller's obligation; bytes outside the mask are not
+        // accessed.
         unsafe { _mm512_maskz_loadu_epi8((1_u64 << count) - 1, from.cast()) }
     }
 
@@ -115,7 +118,8 @@ impl Simd for Avx512Vnni {
     unsafe fn sums_total4(sums: [Self::Sums; 4]) -> [i32; 4] {
         // SAFETY: AVX-512 is the caller's obligation.
         unsafe {
-            // A 4x4 transposition within each 128 bits, adding on the way: lane i of each quarter then belongs to sum i.
+            // A 4x4 transposition within each 128 bits, adding on the way: lane i of each quarter then belongs to sum
+            // i.
             let [a, b, c, d] = sums;
             let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
             let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));

@@ -1,10 +1,13 @@
 //! The kernels, written once over [`Simd`]; the file of an instruction set supplies the dozen operations they need.
 //!
 //! Invariants:
-//! * Nothing here branches on the instruction set: every set runs the same additions in the same order, so `f32` results are equal bit for
-//!   bit (the order is stated in [`super`]) and integer results are equal because the arithmetic is exact modulo 2^32.
-//! * No load touches a byte outside the slices it was given: whole blocks, then one tail of which only the valid part is read.
-//! * All is `inline(always)`, because `target_feature` does not cross a call: the code must end up inside the shells of [`shells`].
+//! * Nothing here branches on the instruction set: every set runs the same additions in the same order, so `f32`
+//!   results are equal bit for bit (the order is stated in [`super`]) and integer results are equal because the
+//!   arithmetic is exact modulo 2^32.
+//! * No load touches a byte outside the slices it was given: whole blocks, then one tail of which only the valid part
+//!   is read.
+//! * All is `inline(always)`, because `target_feature` does not cross a call: the code must end up inside the shells of
+//!   [`shells`].
 
 use super::quantize::Quantized;
 
@@ -12,14 +15,16 @@ use super::quantize::Quantized;
 pub(super) const FLOAT_LANES: usize = 32;
 /// Bytes of one block of codes.
 pub(super) const CODE_BLOCK: usize = 64;
-/// How far ahead of the scan codes are prefetched. 0, 1, 2 and 4 KiB were measured at 384-d: in L2 4 KiB gains 10 %, beyond it the scan is
-/// bound by memory bandwidth and all are alike. Eight rows at a time instead of four gained 10 % in L2 and nothing beyond.
+/// How far ahead of the scan codes are prefetched. 0, 1, 2 and 4 KiB were measured at 384-d: in L2 4 KiB gains 10 %,
+/// beyond it the scan is bound by memory bandwidth and all are alike. Eight rows at a time instead of four gained 10 %
+/// in L2 and nothing beyond.
 const PREFETCH_BYTES: usize = 4096;
 
 /// The operations an instruction set supplies.
 ///
 /// # Safety
-/// Every method may only be called on a CPU that has the implementor's instruction set; loads need their bytes to be readable.
+/// Every method may only be called on a CPU that has the implementor's instruction set; loads need their bytes to be
+/// readable.
 pub(super) trait Simd {
     /// 32 lanes of `f32`.
     type Floats: Copy;
@@ -71,8 +76,8 @@ pub(super) unsafe fn floats_rows<S: Simd, const ROWS: usize, const L2: bool>(
     rows: [&[f32]; ROWS],
 ) -> [f32; ROWS] {
     let whole = query.len() / FLOAT_LANES * FLOAT_LANES;
-    // SAFETY: the caller vouches for the CPU. `at` steps through whole blocks below `whole <= len`, and the tail reads `len - whole` floats, so
-    // every load stays inside `query` and, as they are equally long, inside each row.
+    // SAFETY: the caller vouches for the CPU. `at` steps through whole blocks below `whole <= len`, and the tail reads
+    // `len - whole` floats, so every load stays inside `query` and, as they are equally long, inside each row.
     unsafe {
         let mut sums = [S::floats_zero(); ROWS];
         let mut at = 0;
@@ -124,7 +129,8 @@ pub(super) unsafe fn floats_rows4<S: Simd, const L2: bool>(query: &[f32], rows: 
 #[inline(always)]
 unsafe fn codes_rows<S: Simd, const ROWS: usize>(query: &[u8], codes: [*const i8; ROWS]) -> [S::Sums; ROWS] {
     let whole = query.len() / CODE_BLOCK * CODE_BLOCK;
-    // SAFETY: the caller vouches for the CPU and for `query.len()` bytes at each pointer; blocks end at or below `whole`, the tail at the length.
+    // SAFETY: the caller vouches for the CPU and for `query.len()` bytes at each pointer; blocks end at or below
+    // `whole`, the tail at the length.
     unsafe {
         let mut sums = [S::sums_zero(); ROWS];
         let mut at = 0;
@@ -178,8 +184,9 @@ pub(super) unsafe fn codes_many<S: Simd>(query: &[u8], codes: &[i8], stride: usi
         for line in (0..4 * stride).step_by(CODE_BLOCK) {
             prefetch(from.wrapping_add(PREFETCH_BYTES + line));
         }
-        // SAFETY: this group's four codes lie inside `codes` by the caller's obligation, `query.len() <= stride` bytes are read of each; the
-        // pointer then moves on to the next group or, at most, to the end of what the caller vouches for.
+        // SAFETY: this group's four codes lie inside `codes` by the caller's obligation, `query.len() <= stride` bytes
+        // are read of each; the pointer then moves on to the next group or, at most, to the end of what the caller
+        // vouches for.
         unsafe {
             let rows = [from, from.add(stride), from.add(2 * stride), from.add(3 * stride)];
             *group = S::sums_total4(codes_rows::<S, 4>(query, rows));
@@ -202,8 +209,8 @@ pub(super) unsafe fn codes_many<S: Simd>(query: &[u8], codes: &[i8], stride: usi
 #[inline(always)]
 pub(super) unsafe fn codes_signed<S: Simd>(a: &[i8], b: &[i8]) -> i32 {
     let whole = a.len() / CODE_BLOCK * CODE_BLOCK;
-    // SAFETY: the caller vouches for the CPU and equal lengths; blocks end at or below `whole`, the tail at the length. Behind the tail `b` is
-    // zero, so what the flipped zeros of `a` multiply adds nothing.
+    // SAFETY: the caller vouches for the CPU and equal lengths; blocks end at or below `whole`, the tail at the length.
+    // Behind the tail `b` is zero, so what the flipped zeros of `a` multiply adds nothing.
     unsafe {
         let flip = S::bytes_splat(0x80);
         let mut shifted = S::sums_zero();
@@ -264,8 +271,8 @@ impl<S: Simd> CodeKernel for S {
     }
 }
 
-/// Work that is written once over [`CodeKernel`] and compiled for each instruction set. Mark `run` as `inline(always)`, and
-/// what it calls in its loops: features do not cross a call.
+/// Work that is written once over [`CodeKernel`] and compiled for each instruction set. Mark `run` as `inline(always)`,
+/// and what it calls in its loops: features do not cross a call.
 pub(crate) trait Work {
     /// What comes of it.
     type Output;
@@ -273,7 +280,8 @@ pub(crate) trait Work {
     fn run<K: CodeKernel>(self) -> Self::Output;
 }
 
-/// The kernels of one instruction set, as pointers. Each needs that set on the CPU and slices of the lengths its generic form asks for.
+/// The kernels of one instruction set, as pointers. Each needs that set on the CPU and slices of the lengths its
+/// generic form asks for.
 pub(super) struct Table {
     pub(super) dot: unsafe fn(&[f32], &[f32]) -> f32,
     pub(super) dot4: unsafe fn(&[f32], [&[f32]; 4]) -> [f32; 4],

@@ -1,11 +1,19 @@
-//! Distance kernels: dot products and squared distances of `f32` vectors, integer dot products of codes, resolved once for the CPU.
+//! Distance kernels: dot products and squared distances of `f32` vectors, and integer dot products of codes. The
+//! instruction set is resolved once for the CPU.
+//!
+//! Reading order:
+//! * `kernel`: each kernel, written once over the operations of `Simd`.
+//! * `portable`, `avx2`, `avx512`: these operations for each instruction set.
+//! * `quantize`: rounding a vector to a code.
+//! * `score`: the score that callers see.
 //!
 //! Invariants:
 //! * A [`Kernels`] value exists only for an instruction set that the CPU has, so calling it is safe.
-//! * `f32` results do not depend on the instruction set nor on the form (single or batch of 4): equal vectors have equal scores, bit for bit,
-//!   on every machine. The order of summation is fixed: 32 lanes start at +0; term i is added to lane i mod 32, in order, each product
-//!   rounded before its addition (no fused multiply-add: without the instruction it costs a library call per term); then lane j takes lane
-//!   j+16, then j+8, j+4, j+2, j+1, and lane 0 is the result. A tail counts as padded with zeros.
+//! * `f32` results depend neither on the instruction set nor on the form (one row or four): equal vectors have equal
+//!   scores, bit for bit, on every machine. The order of summation is fixed. 32 lanes start at +0. Term i is added to
+//!   lane i mod 32, in order, each product rounded before its addition (no fused multiply-add: where the CPU lacks the
+//!   instruction it costs a library call per term). Then lane j takes lane j+16, then j+8, j+4, j+2, j+1, and lane 0 is
+//!   the result. A tail counts as padded with zeros.
 //! * Integer results are exact modulo 2^32, which is exact for every length up to 65,536.
 //! * Slices of unequal length are a bug of the caller and panic; nothing is ever read outside a slice.
 
@@ -66,8 +74,8 @@ impl std::fmt::Debug for Kernels {
 }
 
 impl Kernels {
-    /// The best kernels for this CPU, resolved at the first call. `VECMEM_ISA` = `portable`, `avx2` or `avx512` asks for others; a name that
-    /// is unknown or that the CPU lacks is ignored, as [`Kernels::isa`] then shows.
+    /// The best kernels for this CPU, resolved at the first call. `VECMEM_ISA` = `portable`, `avx2` or `avx512` asks
+    /// for others; a name that is unknown or that the CPU lacks is ignored, as [`Kernels::isa`] then shows.
     pub fn get() -> Kernels {
         static RESOLVED: OnceLock<Kernels> = OnceLock::new();
         *RESOLVED.get_or_init(|| {
@@ -132,7 +140,8 @@ impl Kernels {
         unsafe { (self.table.l2_squared4)(query, rows) }
     }
 
-    /// The sum of `query[i] * code[i]`, the query unsigned (its value + 128), the code signed: 128 * the code's sum is still to be taken off.
+    /// The sum of `query[i] * code[i]`, the query unsigned (its value + 128), the code signed: 128 * the code's sum is
+    /// still to be taken off.
     pub fn dot_codes(self, query: &[u8], code: &[i8]) -> i32 {
         assert_eq!(query.len(), code.len(), "codes of one space have one length");
         // SAFETY: `self` exists, so the CPU has the instruction set; the lengths are equal.
@@ -146,8 +155,9 @@ impl Kernels {
         unsafe { (self.table.dot_codes4)(query, codes) }
     }
 
-    /// The scan: `out[i]` = [`Kernels::dot_codes`] of `query` and the code at `i * stride` of `codes`, which holds exactly `out.len()` codes.
-    /// `query` may be shorter than the stride; fastest are a whole number of 64-byte lines each.
+    /// The scan: `out[i]` = [`Kernels::dot_codes`] of `query` and the code at `i * stride` of `codes`, which holds
+    /// exactly `out.len()` codes. `query` may be shorter than the stride; fastest are a whole number of 64-byte lines
+    /// each.
     pub fn dot_codes_many(self, query: &[u8], codes: &[i8], stride: usize, out: &mut [i32]) {
         assert!(query.len() <= stride, "a code is as long as its stride");
         assert_eq!(out.len().checked_mul(stride), Some(codes.len()), "one result for each code");

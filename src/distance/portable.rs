@@ -1,4 +1,5 @@
-//! The operations of [`Simd`] on plain arrays, for any CPU; the compiler turns them into whatever vectors the target has.
+//! The operations of [`Simd`] on plain arrays, for any CPU; the compiler turns them into whatever vectors the target
+//! has.
 //!
 //! Invariant: this is the reference: the other instruction sets must give the same bits.
 

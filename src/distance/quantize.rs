@@ -1,11 +1,14 @@
-//! Rounding a vector to one signed byte a dimension, with what the rounding lost. Plain loops over lanes, compiled once for each instruction
-//! set by [`super::kernel::shells`].
+//! Rounding a vector to one signed byte a dimension, with what the rounding lost. Plain loops over lanes, compiled once
+//! for each instruction set by [`super::kernel::shells`].
 //!
-//! Invariant: every operation is IEEE arithmetic in an order that the source fixes, so all instruction sets give the same bits.
+//! Invariant: every operation is IEEE arithmetic in an order that the source fixes, so all instruction sets give the
+//! same bits.
 
-/// Below this largest component (2^-110) a vector becomes zeros: its scale, or one over it, would leave the normal `f32`.
+/// Below this largest component (2^-110) a vector becomes zeros: its scale, or one over it, would leave the normal
+/// `f32`.
 const SMALLEST_MAX: f32 = 1.0 / (1_u128 << 110) as f32;
-/// 1.5 * 2^23: added to a small float it leaves the nearest integer (ties to even) in the low bits, on every machine alike.
+/// 1.5 * 2^23: added to a small float it leaves the nearest integer (ties to even) in the low bits, on every machine
+/// alike.
 const ROUNDER: f32 = 12_582_912.0;
 /// Independent sums, for the compiler to keep in vectors.
 const LANES: usize = 16;
@@ -54,7 +57,8 @@ pub(super) fn quantize(vector: &[f32], code: &mut [i8]) -> Quantized {
     Quantized { scale, sum: sums.iter().sum(), norm_squared, residual_squared: squares.iter().sum() }
 }
 
-/// The code of one component and the square of its error: `scale * value` is exact in `f64`, the difference correct to 2^-53.
+/// The code of one component and the square of its error: `scale * value` is exact in `f64`, the difference correct to
+/// 2^-53.
 #[inline(always)]
 fn round(x: f32, inverse: f32, scale: f32) -> (i32, f64) {
     let shifted = x * inverse + ROUNDER;

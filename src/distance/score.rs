@@ -1,10 +1,11 @@
 //! The score that callers see, from full-precision vectors: larger is better in every metric.
 //!
 //! Invariants:
-//! * A score is a function of the two vectors alone (fixed order of summation, see [`super`]): equal vectors have equal scores, bit for bit.
+//! * A score is a function of the two vectors alone (fixed order of summation, see [`super`]): equal vectors have equal
+//!   scores, bit for bit.
 //! * Never NaN for finite vectors whose squared norm is at most 1e37, which the door checks.
-//! * Under cosine a vector whose norm is below [`ZERO_NORM`] counts as zero and scores 0: the products of two such vectors leave the range of
-//!   `f32`, and their quotient would be noise.
+//! * Under cosine a vector whose norm is below [`ZERO_NORM`] counts as zero and scores 0: the products of two such
+//!   vectors leave the range of `f32`, and their quotient would be noise.
 
 use super::Kernels;
 use super::quantize::largest_and_norm_squared;
@@ -23,7 +24,8 @@ pub fn inverse_norm(norm: f32) -> f32 {
     if norm < ZERO_NORM { 0.0 } else { 1.0 / norm }
 }
 
-/// The score of `vector` for `query`. The inverse norms are [`inverse_norm`] of the [`norm`] of each; only cosine reads them.
+/// The score of `vector` for `query`. The inverse norms are [`inverse_norm`] of the [`norm`] of each; only cosine reads
+/// them.
 pub fn score(
     metric: Metric,
     kernels: Kernels,

@@ -1,8 +1,8 @@
-//! What is known of a directory before anything is done, and the one table that decides what to do.
+//! The facts of a directory before an open changes anything, and the one table that decides what the open does.
 //!
 //! Invariants:
 //! * Gathering changes nothing: it reads manifests, and headers and checksums of the log.
-//! * What cannot be told from damage is never truncated: it is refused, naming file and offset.
+//! * An end of the log that may be damage is never truncated: the open is refused, naming file and offset.
 
 use crate::error::{ErrorKind, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
@@ -38,7 +38,7 @@ pub(crate) enum LogFact {
     },
 }
 
-/// What to do.
+/// What an open does.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum OpenVerdict {
     /// There is no store yet: create one.
@@ -49,22 +49,22 @@ pub(crate) enum OpenVerdict {
     Refuse(ErrorKind, String),
 }
 
-/// Whether the log begins at or before what every shard's segments reflect, and ends at or after what the manifest says was
-/// written.
+/// Whether the log begins at or before what every shard's segments reflect, and ends at or after what the manifest says
+/// was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     Covers,
-    /// It does not, as this place shows.
+    /// It does not; writes are missing at this place.
     Misses {
         file: String,
         offset: u64,
     },
 }
 
-/// The way out where no copy is at hand.
+/// The advice where there is no copy to restore.
 const SALVAGE: &str = "or write what can be read into a new store (`vecmem salvage DIR TARGET`, `Store::salvage`)";
 
-/// The one table.
+/// The table of decisions.
 pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> OpenVerdict {
     use ManifestFact as M;
     match (manifest, log, reach) {
@@ -103,7 +103,7 @@ pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> 
     }
 }
 
-/// Everything that is known before anything is done.
+/// Everything that an open knows before it changes anything.
 pub(crate) struct StoreFacts {
     pub manifest: ManifestFact,
     pub log: Option<LogFacts>,
@@ -171,7 +171,7 @@ fn log_fact(facts: &LogFacts) -> LogFact {
     }
 }
 
-/// Without a manifest, whether anything in the directory could be a write somebody was told of.
+/// Without a manifest: whether any file of the directory could hold an acknowledged write.
 fn has_writes(files: &[(String, u64)]) -> bool {
     files.iter().any(|(name, _)| matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_))))
 }
@@ -186,7 +186,7 @@ fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<Manif
         match decoded {
             Ok(manifest) if age == 0 => return Ok(ManifestFact::Newest(manifest)),
             Ok(manifest) => return Ok(ManifestFact::Fallback { manifest, why }),
-            // To go back behind a manifest that is whole would lose what it names.
+            // To fall back behind a whole manifest would lose the files that it names.
             Err(error) if error.kind() == ErrorKind::NewerFormat || error.is_unread() => return Err(error),
             Err(error) => why = error.to_string(),
         }

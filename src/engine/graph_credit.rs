@@ -1,9 +1,11 @@
-//! Scopes that earn a graph: what graph searches would have saved over the flat searches of each, up to what a build costs.
+//! Scopes that earn a graph: what graph searches would have saved over the flat searches of each, up to what a build
+//! costs.
 //!
 //! Invariants:
-//! * A fixed number of accounts; the one that was least recently used makes room. Only flat searches of many vectors come here, so
-//!   that the lock costs them nothing that counts, and small ones never see it.
-//! * An account is of the rows of one segment. What becomes of the segment, the account never knows: it is forgotten in time.
+//! * The number of accounts is fixed; the least recently used one makes room. Only flat searches of many vectors are
+//!   counted, so the lock costs little beside them, and small searches never take it.
+//! * An account belongs to some rows of one segment. It is not told when the segment goes; it is dropped when it is the
+//!   least recently used.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -33,7 +35,7 @@ struct ScopeCredit {
 struct CreditTable {
     accounts: HashMap<CreditPlace, ScopeCredit>,
     uses: u64,
-    /// Accounts that have reached their cost.
+    /// Accounts that have earned the cost of their graph.
     due: Vec<CreditPlace>,
 }
 
@@ -43,14 +45,14 @@ pub(crate) struct GraphCredit {
     capacity: usize,
 }
 
-/// A flat search that a graph search would have been cheaper than, or several of the same rows.
+/// One or several flat searches of the same rows, each of which a graph search would have been cheaper than.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanned {
     pub file_id: u64,
     pub rows: Range<u32>,
     pub scope: GraphScope,
     pub saved_ns: u64,
-    /// What a graph would cost.
+    /// The cost of building a graph.
     pub cost_ns: u64,
 }
 
@@ -66,7 +68,7 @@ impl GraphCredit {
         Self { table: Mutex::new(CreditTable::default()), capacity: capacity.max(1) }
     }
 
-    /// Adds what was not saved; whether a graph is due by now that was not before.
+    /// Adds what a graph would have saved. Returns whether this made a graph due.
     pub fn add(&self, scanned: &Scanned) -> bool {
         let Scanned { file_id, ref rows, scope, saved_ns, cost_ns } = *scanned;
         let place = CreditPlace { file_id, start: rows.start, end: rows.end };
@@ -87,7 +89,7 @@ impl GraphCredit {
         is_due
     }
 
-    /// Closes the accounts of rows in an interval, and those of segments that the read view has not.
+    /// Closes the accounts of rows in an interval, and of segments that the read view does not have.
     pub fn forget(&self, view: &ReadView, interval: &Interval) {
         let mut there: HashMap<u64, Range<u32>> = HashMap::new();
         for part in view.shards.iter().flat_map(|shard| &shard.segments) {
@@ -109,7 +111,7 @@ impl GraphCredit {
         due.retain(|place| accounts.contains_key(place));
     }
 
-    /// An account that has reached its cost; it begins anew, should the build fail.
+    /// Takes an account that has earned the cost of its graph. It starts from zero, in case the build fails.
     pub fn take_due(&self) -> Option<Scanned> {
         let mut table = self.table.lock();
         while let Some(place) = table.due.pop() {
@@ -125,7 +127,8 @@ impl GraphCredit {
         None
     }
 
-    /// Puts back what was taken, where nothing could be built for now: it is due again when half its cost was saved again.
+    /// Puts back what was taken, where nothing could be built for now: it is due again when half its cost was saved
+    /// again.
     pub fn put_back(&self, due: Scanned) {
         let saved_ns = due.saved_ns.min(due.cost_ns / 2);
         self.add(&Scanned { saved_ns, ..due });

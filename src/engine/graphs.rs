@@ -1,9 +1,10 @@
-//! The graphs of parts: which ones a part lacks, and building them, for a merge or beside a segment that is there already.
+//! The graphs of parts: which ones a part lacks, and building them, for a merge or beside a segment that is there
+//! already.
 //!
 //! Invariants:
 //! * A build holds no lock. One for a segment that a merge takes away meanwhile ends at once, and its files go.
-//! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all, like any other
-//!   thread. A forked child has threads of its own.
+//! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all, like
+//!   any other thread. A forked child has threads of its own.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -30,12 +31,12 @@ use crate::storage::forks::PerProcess;
 use crate::sync::Ordering;
 use crate::tuning::Tuning;
 
-/// How much of the machine a build may take.
+/// How many cores a build uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cores {
     /// In the background.
     Half,
-    /// Somebody waits.
+    /// A caller waits for the build.
     All,
 }
 
@@ -66,7 +67,7 @@ fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
     }
 }
 
-/// Calls `step` with what builds need.
+/// Calls `step` with a builder of graphs.
 fn with_builder<T>(
     engine: &Engine,
     outputs: &mut OutputFiles,
@@ -86,11 +87,11 @@ fn with_builder<T>(
     })
 }
 
-/// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs, whose rows
-/// became `rows`. Where there is no room for them, the output keeps in mind which ones they are.
+/// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs,
+/// whose rows became `rows`. Where there is no room for them, the output keeps in mind which ones they are.
 ///
-/// In the background, what is due where no input has a graph is left to the graph thread: its rows were scanned before, and segments
-/// would pile up behind a merge that waits. So it is with all that is due where merges are behind.
+/// In the background, what is due where no input has a graph is left to the graph thread: its rows were scanned before,
+/// and segments would pile up behind a merge that waits. So it is with all that is due where merges are behind.
 pub(crate) fn of_merge(
     engine: &Engine,
     (output, outputs): (&SharedSegment, &mut OutputFiles),
@@ -135,7 +136,8 @@ fn count(engine: &Engine, graphs: usize) {
     engine.counters.graph_builds.fetch_add(graphs as u64, Ordering::Relaxed);
 }
 
-/// The graphs that a merge's output is to have, no more than two over one row; and the rows of which inputs have graphs.
+/// The graphs that a merge's output is to have, no more than two over one row; and the rows of which inputs have
+/// graphs.
 fn wanted_of_merge(
     output: &Segment,
     inputs: &[SharedSegment],
@@ -154,7 +156,8 @@ fn wanted_of_merge(
             let rows = output.interval(&scope.interval(first))?;
             let vectors = vectors_of(output, &rows)?.len();
             let worth = vectors > 0 && (origin == Origin::Requested || vectors >= tuning.earn_rows as usize);
-            // A clock may have stood still, or the machine may have been idle: what a build costs in general counts too.
+            // A clock may have stood still, or the machine may have been idle: what a build costs in general counts
+            // too.
             if worth && is_kept(origin, saved_ns, build_ns.max(build_estimate_ns(vectors, output.dims()))) {
                 wanted.push(Wanted { rows: rows.clone(), scope, origin });
             }
@@ -180,8 +183,8 @@ pub(crate) fn damaged(segment: &Segment) -> Vec<u64> {
     segment.graphs().iter().filter(|graph| graph.problem().is_some()).map(|graph| graph.file_id()).collect()
 }
 
-/// The graphs that a part lacks: large namespaces, those in the place of damaged ones, and `more`. What would be one too many
-/// over a row, and weighs less than those that are there, is not among them.
+/// The graphs that a part lacks: large namespaces, those in the place of damaged ones, and `more`. What would be one
+/// too many over a row, and weighs less than those that are there, is not among them.
 fn lacking(part: &SegmentPart, damaged: &[u64], more: &[Wanted], tuning: &Tuning) -> Result<Vec<Wanted>> {
     let segment = part.segment()?;
     let mut wanted = automatic(segment, tuning.graph_rows)?;
@@ -205,13 +208,13 @@ fn lacking(part: &SegmentPart, damaged: &[u64], more: &[Wanted], tuning: &Tuning
     Ok(lasting(wanted.collect::<Result<_>>()?, &beside))
 }
 
-/// What counts of a graph that is there.
+/// The facts of an existing graph that decisions need.
 fn facts(graph: &SegmentGraph) -> BuildFacts {
     let (rows, origin) = (graph.rows(), graph.origin());
     BuildFacts { rows, origin, is_new: false, saved_ns: graph.saved_ns(), bytes: graph.bytes() }
 }
 
-/// Graphs that were built for a part, and what it becomes with them.
+/// Graphs that were built for a part, and the part with them.
 pub(crate) struct Rebuilt {
     part: SharedSegment,
     entry: SegmentEntry,
@@ -221,18 +224,18 @@ pub(crate) struct Rebuilt {
     outputs: OutputFiles,
 }
 
-/// What becomes of a graph.
+/// What happens to a graph of the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GraphFate {
     Kept,
-    /// One of the same rows is in its place.
+    /// A new graph of the same rows replaces it.
     Rebuilt,
-    /// Nobody asked for it, and others are worth more.
+    /// It goes: nobody asked for it, and other graphs over its rows are worth more.
     Dropped,
 }
 
-/// Builds what the part lacks, and `more`, in the place of damaged graphs. `None` if there is nothing to do, or nothing can be
-/// done for want of codes, which come first. Nobody sees any of it before [`Rebuilt::install`].
+/// Builds what the part lacks, and `more`, in the place of damaged graphs. `None` if there is nothing to do, or nothing
+/// can be done for want of codes, which come first. Nobody sees any of it before [`Rebuilt::install`].
 pub(crate) fn build_missing(
     engine: &Arc<Engine>,
     part: &SharedSegment,
@@ -262,7 +265,7 @@ pub(crate) fn build_missing(
         other => other?,
     };
     let (graphs, gone) = chosen(segment, damaged, new.clone());
-    // What was built for nothing must not lie about.
+    // Graphs that are not wanted leave no files.
     outputs.discard_graphs(gone.iter().map(|graph| graph.file_id()));
     let is_new = |graph: &&Arc<SegmentGraph>| new.iter().any(|new| Arc::ptr_eq(new, graph));
     let built: Vec<u64> = graphs.iter().filter(is_new).map(|graph| graph.file_id()).collect();
@@ -272,7 +275,8 @@ pub(crate) fn build_missing(
     Ok(Some(Rebuilt { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs, unopened), built, outputs }))
 }
 
-/// Whether all codes are well from which these graphs would be built; what is found of them is in the segment's problems.
+/// Whether all codes are well from which these graphs would be built; what is found of them is in the segment's
+/// problems.
 pub(crate) fn has_codes(segment: &Segment, wanted: &[Wanted]) -> Result<bool> {
     for wanted in wanted {
         if segment.points(vectors_of(segment, &wanted.rows)?).is_none() {
@@ -282,7 +286,7 @@ pub(crate) fn has_codes(segment: &Segment, wanted: &[Wanted]) -> Result<bool> {
     Ok(segment.codes_problem().is_none())
 }
 
-/// The graph files that did not open and may be whole, beside `graphs`.
+/// The graph files that could not be opened this time, and may be whole. They stay beside `graphs`.
 fn unread(part: &SegmentPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -> Vec<Unopened> {
     let stays = |unopened: &&Unopened| {
         let terms = part.entry.graph_terms(unopened.file_id);
@@ -321,8 +325,8 @@ fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[Wanted]) -
     outputs.ask_for_space(Purpose::Merge, needed, "building graphs")
 }
 
-/// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms that
-/// only a newer version knows.
+/// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms
+/// that only a newer version knows.
 fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Unopened]) -> SegmentEntry {
     let mut entry = entry.clone();
     let stays = |file_id: u64| unopened.iter().any(|unopened| unopened.file_id == file_id);
@@ -336,12 +340,12 @@ fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Un
 }
 
 impl Rebuilt {
-    /// Makes it current; whether the part was still there.
+    /// Makes the part with its new graphs current. Returns false if a merge took the part away meanwhile.
     pub fn install(self, engine: &Arc<Engine>) -> Result<bool> {
         replace(engine, &self.part, self.entry, self.segment, self.outputs)
     }
 
-    /// What becomes of a graph of the part.
+    /// What happens to this graph of the part.
     pub fn fate(&self, file_id: u64) -> GraphFate {
         if self.entry.derived.iter().any(|derived| derived.kind == FileKind::GRAPH && derived.file_id == file_id) {
             return GraphFate::Kept;

@@ -1,14 +1,14 @@
-//! Makes a finished seal or merge current: the same steps for both.
+//! Makes a finished flush or merge current: the same steps for both.
 //!
-//! Under the apply lock, collect which input rows died or were touched after the base and give them to the output; write
-//! every changed tombstone file; commit the manifest without the lock; take the lock again, carry over what happened
-//! meanwhile, and swap.
+//! 1. Under the apply lock: give the output the deletes and touches of input rows since the base.
+//! 2. Without the lock: write every changed tombstone file, and commit the manifest.
+//! 3. Under the apply lock again: give the output what happened meanwhile, and swap the read view.
 //!
 //! Invariants:
-//! * Installs run one at a time, from collect to swap (the `installing` lock); a shard's seals install in LSN order.
-//! * Before a manifest is written, the log is synced through everything it reflects, in every mode.
-//! * A manifest with checkpoint c for a shard names tombstones that hold every death and touch at or below c.
-//! * Files go last: when neither of the two newest manifests names them.
+//! * Installs run one at a time, under the `installing` lock. Flushes of a shard install in LSN order.
+//! * Before a manifest is written, the log is synced through every LSN that it reflects, in every durability.
+//! * A manifest with checkpoint c for a shard names tombstones that hold every delete and touch at or below c.
+//! * A file is removed last, when neither of the two newest manifests names it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,9 +29,10 @@ use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, Shard};
 use crate::sync::{MutexGuard, Ordering};
 
-/// What goes out.
+/// A part that a finished job replaces.
 pub(crate) enum Input {
-    /// The oldest frozen memtable of the shard, and the LSN through which the shard's older parts now hold everything.
+    /// The oldest frozen memtable of the shard, and its last LSN: the shard's segments hold everything through it
+    /// afterwards.
     Memtable(Arc<Memtable>, Lsn),
     Segment(SharedSegment),
 }
@@ -39,12 +40,12 @@ pub(crate) enum Input {
 /// A finished job: `inputs` are replaced by `output`.
 pub(crate) struct CompletedJob {
     pub shard: usize,
-    /// The LSN as of which the output holds what lived in the inputs.
+    /// The output holds the rows of the inputs that were alive at this LSN.
     pub base: Lsn,
     pub inputs: Vec<Input>,
     /// For each input, the row of the output that each of its rows became; `u32::MAX` for none.
     pub rows: Vec<Vec<u32>>,
-    /// `None` when nothing lived.
+    /// `None` if no row was alive.
     pub output: Option<SharedSegment>,
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn checkpoint(engine: &Arc<Engine>) -> Result<()> {
     engine.with_reserve(|| commit(engine, &mut installed))
 }
 
-/// The same for what is not worth the reserve, such as what the clock has learned.
+/// The same without the reserve, for what is not worth it, such as the state of the clock.
 pub(crate) fn checkpoint_without_reserve(engine: &Arc<Engine>) -> Result<()> {
     commit(engine, &mut engine.installing.lock())
 }
@@ -104,7 +105,7 @@ pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Setting
         return Err(error);
     }
     drop(engine.settings.set(Arc::new(installed.settings.clone())));
-    // Should the newest generation be damaged one day, the one before has them too. They are durable without it.
+    // A second generation, so that the settings survive damage of the newest one. They are durable without it.
     let _ = commit(engine, &mut installed);
     Ok(())
 }
@@ -118,7 +119,7 @@ fn commit(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>) -> Re
     write_and_commit(engine, installed, &view, &changed, None)
 }
 
-/// Gives the output what happened to its rows in the inputs since the base.
+/// Gives the output the deletes and touches of its rows in the inputs since the base.
 fn carry_over(finished: &CompletedJob) {
     let Some(output) = &finished.output else { return };
     for (input, rows) in finished.inputs.iter().zip(&finished.rows) {
@@ -156,7 +157,7 @@ fn carry_over(finished: &CompletedJob) {
     }
 }
 
-/// The view after the install.
+/// The read view after the install.
 fn swapped(view: &ReadView, finished: &CompletedJob) -> ReadView {
     let mut shard = Shard::clone(&view.shards[finished.shard]);
     let position = shard.segments.iter().position(|part| is_input(finished, part)).unwrap_or(shard.segments.len());
@@ -184,21 +185,21 @@ fn is_input(finished: &CompletedJob, part: &SharedSegment) -> bool {
     finished.inputs.iter().any(|input| matches!(input, Input::Segment(other) if Arc::ptr_eq(other, part)))
 }
 
-/// A part whose tombstones, or what it missed, changed since they were last written.
+/// A part whose tombstones or missed operations changed since they were last written.
 pub(crate) struct Changed {
     part: SharedSegment,
     has_tombstones: bool,
-    /// The content of a new file of what it missed.
+    /// The content of a new file of missed operations.
     missed: Option<Vec<u8>>,
 }
 
-/// The parts that changed. The caller holds the apply lock: what the files will hold is bounded by the LSN of the view, so it can be
-/// written without it.
+/// The parts that changed. The caller holds the apply lock: what the files will hold is bounded by the LSN of the view,
+/// so it can be written without it.
 pub(crate) fn changed_parts(view: &ReadView) -> Vec<Changed> {
     let parts = view.shards.iter().flat_map(|shard| &shard.segments);
     let changed = parts.map(|part| Changed {
         part: Arc::clone(part),
-        // What did not open does not know its tombstones: what is on the disk of them stays.
+        // A segment that did not open does not know its tombstones, so their file stays as it is.
         has_tombstones: part.opened().is_some() && part.take_dirty(),
         missed: part.missed.take_dirty().then(|| part.missed.encode()),
     });
@@ -206,7 +207,7 @@ pub(crate) fn changed_parts(view: &ReadView) -> Vec<Changed> {
 }
 
 impl Changed {
-    /// It is still to be written.
+    /// Marks the part as changed again, after a failure to write it.
     fn set_dirty(&self) {
         if self.has_tombstones {
             self.part.set_dirty();
@@ -217,8 +218,8 @@ impl Changed {
     }
 }
 
-/// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the tombstones
-/// are still to be written, and no file of the attempt stays.
+/// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the
+/// tombstones are still to be written, and no file of the attempt stays.
 pub(crate) fn write_and_commit(
     engine: &Arc<Engine>,
     installed: &mut MutexGuard<'_, Installed>,
@@ -298,9 +299,10 @@ fn try_commit(
     Ok(())
 }
 
-/// Commits a manifest that knows the end of the log, so that an open misses what somebody has cut off or overwritten.
-/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the newest manifest knows the
-/// end already: of a store that was closed and only read since. What a killed process has left is recorded by whoever closes next.
+/// Commits a manifest that knows the end of the log, so that the next open misses what was cut off or overwritten.
+/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the newest
+/// manifest knows the end already: of a store that was closed and only read since. What a killed process has left is
+/// recorded by whoever closes next.
 pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
     let mut installed = engine.installing.lock();
     let read_lsn = engine.view.get().read_lsn;
@@ -315,7 +317,7 @@ pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
     make_newest(engine, &mut installed, next)
 }
 
-/// Writes a manifest and gives it its name; what it reflects is durable already.
+/// Writes a manifest and renames it. The log that it reflects is durable already.
 fn make_newest(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>, mut next: Manifest) -> Result<()> {
     let generation = next.generation;
     let clock = engine.clock.state();
@@ -323,7 +325,7 @@ fn make_newest(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>, 
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,
-        // Whether the name changed is as unknown as after a failed sync.
+        // After a failed rename nobody knows which name the disk has, as after a failed sync.
         _ => engine.poison(&error),
     })?;
     engine.sync_dir()?;
@@ -344,7 +346,7 @@ fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, index: usize, finish
         .fold(before, Lsn::max)
 }
 
-/// What one commit has written beside segments, by the segments' ids.
+/// The files that one commit has written for segments, by the segments' ids.
 #[derive(Default)]
 struct WrittenFiles {
     generation: u64,
@@ -382,13 +384,14 @@ fn remove_obsolete(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installe
             parse_name(name),
             Some(FileName::Segment(_) | FileName::Manifest(_) | FileName::Log(_))
         ));
-        // What cannot be removed now is an orphan, and the next open removes it.
+        // A file that cannot be removed now is an orphan, and the next open removes it.
         let _ = engine.storage.remove(name);
     }
     Ok(())
 }
 
-/// Commits the bounds of the read view if the newest manifest has others: a commit that failed left them behind, or is under way.
+/// Commits the bounds of the read view if the newest manifest has others: a commit that failed left them behind, or is
+/// under way.
 pub(crate) fn commit_bounds(engine: &Arc<Engine>) -> Result<()> {
     let view = engine.view.get();
     let lows = view.shards.iter().map(|shard| &shard.interval.low);

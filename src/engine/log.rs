@@ -1,4 +1,4 @@
-//! The store's end of the log: when it is started, what is synced, and which files nobody needs any more.
+//! The log of an open store: when it is started, what is synced, and which files are not needed any more.
 //!
 //! Invariants:
 //! * The log is started with the first write after an open, never by the open itself: reading a store changes nothing.
@@ -16,7 +16,7 @@ use crate::wal::{self, Frame, LogFacts, LogWriter, PreparedFile, Syncer};
 pub(crate) struct Log {
     syncer: Arc<Syncer>,
     store_id: u64,
-    /// What was found at the open; `None` for a new store.
+    /// The log as the open found it; `None` for a new store.
     facts: Option<LogFacts>,
     writer: Option<LogWriter>,
     written: Lsn,
@@ -25,14 +25,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Goes on after what a replay found.
+    /// A log that continues after the one that a replay found.
     pub fn new(store_id: u64, facts: Option<LogFacts>) -> Self {
         let written = facts.as_ref().map_or(0, |facts| facts.last_lsn);
         let synced = facts.as_ref().map_or(0, |facts| facts.durable_lsn);
         Self { syncer: Arc::default(), store_id, facts, writer: None, written, synced, newest_clock: 0 }
     }
 
-    /// Through which every sync of the log goes, and of the directory.
+    /// The syncer of the log and of the directory.
     pub fn syncer(&self) -> Arc<Syncer> {
         Arc::clone(&self.syncer)
     }
@@ -42,8 +42,8 @@ impl Log {
         self.writer.is_some()
     }
 
-    /// Whether a sync failed before the open and nothing has been written since: then what is there may never have become
-    /// durable, nor may the manifest.
+    /// Whether a sync failed before the open and nothing has been written since: then what is there may never have
+    /// become durable, nor may the manifest.
     pub fn is_in_doubt(&self) -> bool {
         self.writer.is_none() && self.facts.as_ref().is_some_and(LogFacts::is_in_doubt)
     }
@@ -56,17 +56,18 @@ impl Log {
         }
         self.writer =
             Some(LogWriter::create(storage, self.syncer(), self.store_id, file, self.facts.as_ref(), generation)?);
-        // Whatever was found at the open is durable now, for certain.
+        // The log that the open found is durable now.
         self.synced = self.written;
         Ok(true)
     }
 
-    /// Bytes of the files that frames are or will be written to; nothing before the first write.
+    /// Bytes of the files that frames are or will be written to; 0 before the first write.
     pub fn prepared_bytes(&self) -> u64 {
         self.writer.as_ref().map_or(0, LogWriter::prepared_bytes)
     }
 
-    /// Goes on in `next`, whatever room there is elsewhere, and starts the log if nothing has. No space may be claimed that is not written.
+    /// Goes on in `next`, whatever room there is elsewhere, and starts the log if nothing has. No space may be claimed
+    /// that is not written.
     pub fn turn_to(&mut self, storage: &dyn Storage, next: PreparedFile, generation: u64) -> Result<()> {
         let Some(writer) = &mut self.writer else { return self.add_file(storage, next, generation).map(drop) };
         writer.set_manifest_generation(generation);
@@ -113,7 +114,7 @@ impl Log {
         }
         match (&mut self.writer, &self.facts) {
             (Some(writer), _) => writer.sync()?,
-            // What was found at the open may be in the page cache only.
+            // The log that the open found may be in the page cache only.
             (None, Some(facts)) => wal::make_durable(storage, &self.syncer, facts)?,
             (None, None) => {}
         }
@@ -122,7 +123,7 @@ impl Log {
         Ok(())
     }
 
-    /// Bytes of the log's files, prepared ones that wait apart.
+    /// Bytes of the log's files, without prepared ones that wait.
     pub fn bytes(&self) -> u64 {
         match (&self.writer, &self.facts) {
             (Some(writer), _) => writer.files().iter().map(|file| file.bytes).sum(),
@@ -131,7 +132,7 @@ impl Log {
         }
     }
 
-    /// Bytes of the files that nobody needs once everything written is in segments.
+    /// Bytes of the files that can go once everything written is in segments.
     pub fn freed_by_checkpoint(&self) -> u64 {
         let Some(writer) = &self.writer else { return 0 };
         let files = writer.files();
@@ -142,7 +143,8 @@ impl Log {
     pub fn close(&mut self, storage: &dyn Storage) -> Result<Vec<u64>> {
         match self.writer.take() {
             Some(writer) => writer.close(self.newest_clock, self.synced == self.written),
-            // What another process wrote and did not live to sync has been shown, so it must not vanish now.
+            // A process that was killed may have left frames unsynced. Readers have seen them, so they must not vanish
+            // now.
             None => self.sync_through(storage, Lsn::MAX).map(|()| Vec::new()),
         }
     }

@@ -1,9 +1,8 @@
-//! The state that live writes, installs and background jobs share, and the order in which its locks are taken.
+//! The state that live writes, installs and background jobs share.
 //!
-//! Invariants:
-//! * Lock order: importing, preparing, installing, that of whoever changes the reserve (`src/engine/space/reserve.rs`), log, commit state, applying;
-//!   those of the syncer come after all others. None is held while
-//!   waiting for another thread's work, save importing: an import holds it until the leader of its group has written.
+//! Reading order: `facts`, `recover` (an open), `log`, `install`, `replace` (a job's files become current), `graphs`,
+//! `graph_credit`, `operation_ids`, `older_views`, `clock`, `space`. Invariants:
+//! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `applying`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, or sync of the directory, poisons the engine for good; so does a failed apply.
 

@@ -1,8 +1,8 @@
 //! Which read views that newer ones have replaced are still in use.
 //!
 //! Invariants:
-//! * A read view that nobody uses when it is replaced is never noted: nobody can take it afterwards. So a write pays for a note only
-//!   where a read overlaps it.
+//! * A read view that nobody uses when it is replaced is never noted: nobody can take it afterwards. So a write pays
+//!   for a note only where a read overlaps it.
 //! * The notes keep no read view alive.
 
 use std::sync::{Arc, Weak};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::shard::ReadView;
 use crate::sync::Mutex;
 
-/// Notes beyond which those of read views that are gone are removed.
+/// From this many notes on, notes of read views that are gone are removed.
 const NOTES_MIN: usize = 64;
 
 /// The replaced read views that were in use when they were replaced.
@@ -38,7 +38,7 @@ impl OlderViews {
             notes.views.retain(|view| view.strong_count() > 0);
             notes.limit = (2 * notes.views.len()).max(NOTES_MIN);
         }
-        // The last user may have gone meanwhile; what a read view keeps is not freed under the lock.
+        // This may be the last use of the read view, whose parts must not be freed under the lock.
         drop(notes);
         drop(replaced);
     }

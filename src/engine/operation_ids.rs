@@ -1,15 +1,17 @@
-//! Operation ids: which batches of clients were applied already, so that one whose acknowledgement was lost can be sent again.
+//! Operation ids: which batches of clients were applied already, so that one whose acknowledgement was lost can be sent
+//! again.
 //!
 //! Invariants:
-//! * The ids of a frame are in the log before its batch is visible, and in a side file before a checkpoint lets go of that log. So an id
-//!   is known until it is forgotten by rule: after [`IDS_MAX`] later ones, or a day.
+//! * The ids of a frame are in the log before its batch is visible, and in a side file before a checkpoint lets go of
+//!   that log. So an id is known until it is forgotten by rule: after [`IDS_MAX`] later ones, or a day.
 //! * Ids are kept as hashes under the store's secret; they say nothing of what was written.
-//! * The table is changed under the commit lock, in the order of LSNs. Files of earlier ids are never changed, only replaced by one.
+//! * The table is changed under the commit lock, in the order of LSNs. Files of earlier ids are never changed, only
+//!   replaced by one.
 //!
 //! # Format
 //!
-//! The content of a side file of kind `operations` (`segment/side_file.rs`), form 1: number u32, then for each, by LSN: id 16 bytes,
-//! last LSN of the batch u64, time i64 microseconds since 1970 UTC.
+//! The content of a side file of kind `operations` (`segment/side_file.rs`), form 1: number u32, then for each, by LSN:
+//! id 16 bytes, last LSN of the batch u64, time i64 microseconds since 1970 UTC.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -21,11 +23,11 @@ use crate::segment::side_file::SideFile;
 use crate::storage::Storage;
 use crate::sync::Mutex;
 
-/// Ids that are remembered at most.
+/// The largest number of ids that are remembered.
 const IDS_MAX: usize = 1_000_000;
 /// Microseconds after which an id is forgotten.
 const REMEMBERED_MICROS: i64 = 24 * 3_600 * 1_000_000;
-/// Files beyond which a checkpoint writes one in the place of all.
+/// With more files than this a checkpoint writes one in place of all.
 const FILES_MAX: usize = 8;
 const ENTRY_BYTES: usize = 32;
 
@@ -74,11 +76,11 @@ struct IdTable {
     /// The files that hold those up to `saved`, as the newest manifest names them.
     files: Vec<SideEntry>,
     saved: Lsn,
-    /// Why nobody knows which batches were applied: a file is damaged.
+    /// Why it is not known which batches were applied: a file is damaged.
     damage: Option<String>,
 }
 
-/// What a manifest that is about to be written names.
+/// The files that a manifest under way will name.
 pub(crate) struct Saved {
     pub files: Vec<SideEntry>,
     through: Lsn,
@@ -94,8 +96,8 @@ impl Saved {
 }
 
 impl OperationIds {
-    /// What the files of a manifest say. If one is damaged, batches with an id are refused from now on: nobody could tell a repeated one
-    /// from a new one.
+    /// What the files of a manifest say. If one is damaged, batches with an id are refused from now on: nobody could
+    /// tell a repeated one from a new one.
     pub fn open(storage: &dyn Storage, store_id: u64, files: &[SideEntry]) -> Result<Self> {
         let mut table = IdTable { files: files.to_vec(), ..IdTable::default() };
         for entry in files {
@@ -146,8 +148,8 @@ impl OperationIds {
         self.table.lock().note(applied);
     }
 
-    /// Writes what no file has yet of the batches through `read_lsn`. Whoever commits a manifest with these files says so
-    /// ([`OperationIds::set_saved`]).
+    /// Writes what no file has yet of the batches through `read_lsn`. Whoever commits a manifest with these files says
+    /// so ([`OperationIds::set_saved`]).
     pub fn save(
         &self,
         storage: &dyn Storage,

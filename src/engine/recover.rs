@@ -1,9 +1,9 @@
-//! Opening a store: the act, once the facts are gathered and the table (`facts.rs`) says that it may be opened.
+//! Opening a store, after the facts were gathered and the table in `facts.rs` has decided that it may be opened.
 //!
 //! Invariants:
 //! * Nothing is written before the decision; a crash during recovery is a crash like any other.
-//! * Open costs the log tail, never the data: segments are mapped, not read.
-//! * Orphans of our own name patterns go last; files of strangers are left alone.
+//! * The time of an open depends on the log after the checkpoints, not on the data: segments are mapped, not read.
+//! * Orphans whose names are ours are removed last; all other files are left alone.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub(crate) fn recover(
     }
     let clock = clock_of(&manifest, facts.log.as_ref());
     let previous_files = files_of_previous(&**storage, &manifest)?;
-    // What an import has written may be named by the log alone yet.
+    // Segments of an import may be named only by the log so far.
     let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
     let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
@@ -66,7 +66,7 @@ pub(crate) fn recover(
     Ok(EngineStart { identity, view, log, installed, next_file_id, clock, operation_ids })
 }
 
-/// What the store knows of the time: the manifest's word, and what the log adds to it.
+/// The state of the clock: that of the manifest, advanced by the log.
 fn clock_of(manifest: &Manifest, log: Option<&LogFacts>) -> Option<ClockState> {
     let log_time = log.and_then(|log| log.log_time).or(log_time_of(manifest))?;
     let (agreed_micros, wall) = manifest.clock.map_or((0, i64::MIN), |clock| (clock.agreed_micros, clock.wall));
@@ -100,7 +100,8 @@ fn replay(
     })
 }
 
-/// Fails if a vector is of another space than the current one: this version adds no others, and so knows no use for them.
+/// Fails if a vector is of another space than the current one: this version adds no others, and so knows no use for
+/// them.
 fn check_spaces(operations: &[Operation], keys: &StoreIdentity) -> Result<()> {
     let is_other = |operation: &Operation| match operation {
         Operation::Put(record) => !record.vectors.is_empty() && record.space != keys.space_id,
@@ -113,7 +114,8 @@ fn check_spaces(operations: &[Operation], keys: &StoreIdentity) -> Result<()> {
     Err(Error::new(ErrorKind::NewerFormat, why))
 }
 
-/// A part whose damage hides what an operation would kill serves nothing from now on; everything else goes on.
+/// Applies the operations of a frame around damage: a part whose damage hides what an operation would delete is lost,
+/// and serves nothing from now on. Everything else goes on.
 fn apply_around_damage(view: &ReadView, logged: &Logged, covered: impl Fn(usize) -> Lsn + Copy) -> Result<()> {
     for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
         while let Err(error) = apply_operation(view, lsn, operation, covered) {
@@ -141,7 +143,7 @@ fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<S
     Ok(previous.files().chain(logs).collect())
 }
 
-/// Removes files of ours that nothing names: leftovers of jobs that a crash cut short.
+/// Removes files of ours that nothing names: a crash has cut their jobs short.
 fn remove_orphans(
     storage: &dyn Storage,
     manifest: &Manifest,
@@ -158,7 +160,7 @@ fn remove_orphans(
             Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
         };
         if orphan {
-            // A directory that cannot be written to keeps them; they harm nobody.
+            // In a directory that cannot be written to they stay, and do no harm.
             let _ = storage.remove(&name);
         }
     }
@@ -179,8 +181,8 @@ pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, split_ke
 
 /// Gives a vector space to a store that may be opened and has none; tells whether that was so.
 ///
-/// Nothing but the manifest knows of it: what was written before has no vectors. Both manifests that are kept have it then, for the log
-/// may soon hold vectors that a fall back behind it could not replay.
+/// Nothing but the manifest knows of it: what was written before has no vectors. Both manifests that are kept have it
+/// then, for the log may soon hold vectors that a fall back behind it could not replay.
 pub(crate) fn add_space(storage: &dyn Storage, facts: &StoreFacts, space: VectorSpace) -> Result<bool> {
     let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = &facts.manifest else {
         return Ok(false);

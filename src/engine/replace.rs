@@ -1,9 +1,10 @@
-//! Makes derived files current that were built for a segment which is there already: rebuilt codes, new graphs.
+//! Makes new derived files of an existing segment current: rebuilt codes, new graphs.
 //!
 //! Invariants:
-//! * The truth file stays, and so do its tombstones: the part before and the part after share both, and what they are lost for,
-//!   so nothing that happens meanwhile must be carried over.
-//! * If a merge has taken the segment away meanwhile, or anything fails, nothing has changed; the caller owns the new files.
+//! * The old and the new part share the truth file, its tombstones and the mark that they are lost. So no delete that
+//!   happens meanwhile has to be carried over.
+//! * If a merge has taken the segment away meanwhile, or anything fails, nothing has changed; the caller owns the new
+//!   files.
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ use crate::segment::truth::writer::rebuild_codes;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, Shard};
 
-/// Builds the codes of a segment anew from its vectors, and makes them current. Whether the part was still there: a merge
-/// may have replaced it.
+/// Rebuilds the codes of a segment from its vectors, and makes them current. Returns false if a merge took the part
+/// away meanwhile.
 pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedSegment) -> Result<bool> {
     let (storage, keys) = (&*engine.storage, &engine.identity.keys);
     let (segment, mut outputs) = (part.segment()?, OutputFiles::new(engine));
@@ -34,8 +35,8 @@ pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedSegment) -> Resul
     replace(engine, part, entry, segment, outputs)
 }
 
-/// Makes `segment`, which is that of `part` beside other derived files, current; the manifest names these by `entry`.
-/// Whether the part was still there.
+/// Makes `segment` current, which is the segment of `part` with other derived files; `entry` names them for the
+/// manifest. Returns false if a merge took the part away meanwhile.
 pub(crate) fn replace(
     engine: &Arc<Engine>,
     part: &SharedSegment,
@@ -79,7 +80,7 @@ fn try_replace(engine: &Arc<Engine>, part: &SharedSegment, entry: &SegmentEntry,
     Ok(true)
 }
 
-/// The view with `next` in the place of `part`.
+/// The read view with `next` in the place of `part`.
 fn swapped(view: &ReadView, part: &SharedSegment, next: &SharedSegment) -> ReadView {
     let mut after = ReadView::clone(view);
     for index in 0..view.shards.len() {

@@ -2,11 +2,11 @@
 //!
 //! A filter is compiled into two structures. The *places* form a tree in the shape of the values: a place has the tests on the value there and
 //! the keys that the filter wants below it. The *junctions* are the conjunctions and disjunctions: each knows the one above it and how
-//! many parts are open. A row is one walk over its bytes: wanted keys are looked up, tests run on the raw tokens, results go up the junctions,
-//! and the walk ends when the topmost one is decided.
+//! many parts are open. A row is one pass over its bytes: wanted keys are looked up, tests run on the raw tokens, results go up the junctions,
+//! and the pass ends when the topmost one is decided.
 //!
 //! Invariants:
-//! * Bytes are read in order, and unwanted ones only skipped. (A test on an array or object reads it before the walk goes through it.)
+//! * Bytes are read in order, and unwanted ones only skipped. (A test on an array or object reads it before the pass goes through it.)
 //! * Each test reports at most once for a row: when its place is reached, or when the object that could have held it has ended.
 //! * A decided junction ignores what its other parts report.
 //! * Recursion goes as deep as the filter, which is bounded, never as deep as the value.
@@ -278,7 +278,7 @@ impl Row<'_> {
         }
     }
 
-    /// Walks over the object at the reader.
+    /// Passes over the object at the reader.
     fn walk(&mut self, place: &PathNode, reader: &mut JsonReader<'_>) -> Option<()> {
         let mut more = reader.enter()?;
         while more {

@@ -1,7 +1,10 @@
 //! Filters: which items a read wants, said about their values.
 //!
-//! Three steps: a [`Filter`] is built or parsed (`parse`), compiled once into a [`PreparedFilter`] filter, and run over the bytes of each value
-//! (`evaluate`, with the tests of `compare`).
+//! Reading order:
+//! * `ast`: a [`Filter`] as a tree, and the functions that build one.
+//! * `parse`: from JSON to a filter, with errors that name the place.
+//! * `evaluate`: a filter is compiled once into a [`Prepared`] one, and run over the bytes of each value.
+//! * `compare`: one test of one value.
 //!
 //! Invariants:
 //! * A filter that was parsed or prepared has at most [`FILTER_NODES_MAX`] nodes, so its cost per row is bounded.
@@ -10,10 +13,11 @@
 //!
 //! What a filter means where JSON leaves it open:
 //! * A missing field and an explicit null are the same in comparisons; only [`Filter::exists`] tells them apart.
-//! * A boolean never equals a number. Numbers compare by what they are worth: `5` equals `5.0`, integers of 64 bits are exact,
+//! * A boolean never equals a number. Numbers compare by value: `5` equals `5.0`, integers of 64 bits are exact, all
 //!   others are doubles. NaN equals nothing.
 //! * Ranges compare a number with a number and a string with a string (by code point); anything else does not match.
-//! * A dotted key `a.b` is the field of exactly that name if the object has one, else the field `b` of the object in `a`.
+//! * A dotted key `a.b` is the field of exactly that name if the object has one, else the field `b` of the object in
+//!   `a`.
 
 mod ast;
 mod compare;

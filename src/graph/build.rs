@@ -1,12 +1,12 @@
 //! The build of a graph: level by level from the top, each in batches that are searched in parallel.
 //!
-//! A level's first nodes are those of the level above, with the links they have there. The others come in batches: each node of a
-//! batch looks for its neighbours in the graph as it was before the batch, then all links back are added, target by target. In the
-//! end the first nodes look for their neighbours anew, because theirs were chosen among few.
+//! A level's first nodes are those of the level above, with the links they have there. The others come in batches: each
+//! node of a batch looks for its neighbours in the graph as it was before the batch, then all links back are added,
+//! target by target. In the end the first nodes look for their neighbours anew, because theirs were chosen among few.
 //!
 //! Invariants:
-//! * Batches depend on counts alone, a node's links on the graph before its batch, and a target's on what is linked to it, in the
-//!   order of the nodes. So the graph is the same for any number of threads.
+//! * Batches depend on counts alone, a node's links on the graph before its batch, and a target's on what is linked to
+//!   it, in the order of the nodes. So the graph is the same for any number of threads.
 //! * A row holds at most `m0` (or `m`) links in the end; in between it may overflow by half, which saves most prunings.
 
 use super::insert::{Inserter, Links};
@@ -22,7 +22,8 @@ const BATCH_PERCENT: usize = 2;
 /// But this many are always welcome, once as many are there.
 const BATCH_MIN: usize = 64;
 
-/// Builds the graph of `points`. Nodes that `reuse` knows keep the links they have there, as far as those lead to nodes that live.
+/// Builds the graph of `points`. Nodes that `reuse` knows keep the links they have there, as far as those lead to nodes
+/// that live.
 ///
 /// `go_on` is asked between batches; its error ends the build.
 pub(crate) fn build(
@@ -98,7 +99,8 @@ fn flatten(counts: &[usize], order: &[u32], rows: &[Vec<u32>]) -> Vec<u32> {
     upper
 }
 
-/// Builds one level and returns its rows. `order` has all nodes of the level; the first ones are `first`, the nodes of the level above.
+/// Builds one level and returns its rows. `order` has all nodes of the level; the first ones are `first`, the nodes of
+/// the level above.
 fn build_level(
     points: &Points<'_>,
     parameters: &Parameters,

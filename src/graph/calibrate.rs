@@ -1,5 +1,5 @@
-//! Fits the efforts of a [`Calibration`]: stored vectors ask a new graph, and the smallest ef that finds enough of what a scan finds is
-//! the one.
+//! Fits the efforts of a [`Calibration`]: stored vectors ask a new graph, and the smallest ef that finds enough of what
+//! a scan finds is the one.
 //!
 //! Invariants:
 //! * The same graph and vectors give the same table, at any number of threads.
@@ -28,13 +28,15 @@ const RERANKED: usize = 160;
 const STEP: f32 = 1.3;
 /// No ef is tried above this one.
 const EF_MAX: usize = 4_096;
-/// The recall at which the search for an ef aims is this much of what is missing, since the samples are not the queries to come.
+/// The recall at which the search for an ef aims is this much of what is missing, since the samples are not the queries
+/// to come.
 const MISSING_SHARE: f32 = 0.85;
 
 /// The vectors that a graph is over, by node.
 pub(crate) type VectorOf<'a> = &'a (dyn Fn(u32) -> Result<&'a [f32]> + Sync);
 
-/// Fits the table of a graph over `points`, whose full vectors `vector_of` gives. `go_on` is asked now and then; its error ends it.
+/// Fits the table of a graph over `points`, whose full vectors `vector_of` gives. `go_on` is asked now and then; its
+/// error ends it.
 pub(crate) fn calibrate(
     graph: Graph<'_>,
     points: &Points<'_>,
@@ -131,7 +133,8 @@ struct Sample {
 }
 
 impl Sample {
-    /// Whether all right answers are known: among hundreds of equal vectors any are right, and a list of some tells nothing.
+    /// Whether all right answers are known: among hundreds of equal vectors any are right, and a list of some tells
+    /// nothing.
     fn is_decided(&self) -> bool {
         self.right.iter().all(|(count, right)| *count == right.len() || right.len() < RERANKED)
     }

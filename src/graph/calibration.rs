@@ -1,12 +1,13 @@
-//! How much effort a search needs for a recall: a table that is fitted when a graph is built, and what lies between its entries.
+//! Which ef a search needs for a recall: a table that is fitted when a graph is built, and what lies between its
+//! entries.
 //!
 //! Invariants:
-//! * More recall or more results never ask for less effort, and never for less than the number of results, whatever the
-//!   table's numbers are: they may come from a file.
+//! * More recall or more results never ask for a smaller ef, and never for one below the number of results, whatever
+//!   the table's numbers are: they may come from a file.
 
-/// Recalls of the table of efforts.
+/// Recalls of the table.
 pub(crate) const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
-/// Numbers of results of the table of efforts.
+/// Numbers of results of the table.
 pub(crate) const RESULTS: [usize; 2] = [10, 100];
 
 /// How large ef must be for a recall, by the number of results: fitted when the graph was built.
@@ -17,8 +18,8 @@ pub(crate) struct Calibration {
 }
 
 impl Calibration {
-    /// The ef for `recall` of `k` results, at least `k`: between the table's entries by the logarithms of what is missing and
-    /// of k, beyond them in proportion to k.
+    /// The ef for `recall` of `k` results, at least `k`: between the table's entries by the logarithms of what is
+    /// missing and of k, beyond them in proportion to k.
     pub fn ef(&self, recall: f32, k: usize) -> usize {
         let missing = |recall: f32| (1.0 - recall).max(1e-4).ln();
         let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;

@@ -1,8 +1,8 @@
 //! One level of a graph while it is built: its links, and how nodes get and lose them.
 //!
 //! Invariants:
-//! * A node's links depend on the graph before its batch, and a target's on what is linked to it, in the order of the nodes. So the graph is
-//!   the same for any number of threads.
+//! * A node's links depend on the graph before its batch, and a target's on what is linked to it, in the order of the
+//!   nodes. So the graph is the same for any number of threads.
 //! * A row holds at most `m0` (or `m`) links in the end; in between it may overflow by half, which saves most prunings.
 
 use super::pool::ordered;
@@ -65,7 +65,8 @@ pub(super) struct Inserter<'a> {
 }
 
 impl Inserter<'_> {
-    /// Gives `seeded`, which are some of the `first` nodes, the links of the level above, or of all pairs where that has none.
+    /// Gives `seeded`, which are some of the `first` nodes, the links of the level above, or of all pairs where that
+    /// has none.
     pub fn seed(&self, first: &[u32], seeded: &[u32], links: &mut Links) {
         let upper = &self.upper;
         let is_seeded: std::collections::HashSet<u32> = seeded.iter().copied().collect();
@@ -171,8 +172,8 @@ impl Work for Find<'_, '_> {
     }
 }
 
-/// Chooses at most `most` links of a node among `known` ones and `others` whose distances are still to be found; all of them, nearest
-/// first, if `most` is [`usize::MAX`].
+/// Chooses at most `most` links of a node among `known` ones and `others` whose distances are still to be found; all of
+/// them, nearest first, if `most` is [`usize::MAX`].
 pub(super) struct Prune<'a> {
     pub inserter: &'a Inserter<'a>,
     pub node: u32,

@@ -1,19 +1,27 @@
 //! A hierarchical navigable small world (HNSW) graph over the codes of some vectors: flat arrays of node numbers.
 //!
-//! After Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable small world
-//! graphs" (arXiv 1603.09320), with their names; the neighbour rule is that of their algorithm 4 with the `alpha` of Subramanya et al.,
-//! "DiskANN" (NeurIPS 2019); the batches of the build are those of Manohar et al., "ParlayANN" (PPoPP 2024).
+//! After Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable
+//! small world graphs" (arXiv 1603.09320), with their names; the neighbour rule is that of their algorithm 4 with the
+//! `alpha` of Subramanya et al., "DiskANN" (NeurIPS 2019); the batches of the build are those of Manohar et al.,
+//! "ParlayANN" (PPoPP 2024).
+//!
+//! Reading order:
+//! * `search`, `pool`: a beam of the nearest candidates, in a sorted array.
+//! * `build`, `insert`, `select`: level by level, in batches; links of one level; which candidates become neighbours.
+//! * `repair`, `reuse`: links to what nothing reaches; links taken over from an old graph.
+//! * `calibration`, `calibrate`: the table recall -> ef, and how it is fitted.
 //!
 //! Invariants:
 //! * Knows nothing of files, rows, tombstones or filters: numbers in, numbers out.
-//! * A [`Graph`] exists only if every number in its arrays was compared with its bounds. That is what the search's loop relies on.
+//! * A [`Graph`] exists only if every number in its arrays was compared with its bounds. That is what the search's loop
+//!   relies on.
 //! * Every node can be reached from every other one that is in an upper level; the build sees to it.
 //!
 //! # The arrays
 //!
-//! Nodes are 0..n. A random order of them, by the seed, decides the levels: level l holds the first `c(l)` nodes of that order, about
-//! n / m^l of them, as if every node had drawn its level from the paper's distribution. The highest level has at most a few dozen nodes,
-//! which a search scans; it has no links.
+//! Nodes are 0..n. A random order of them, by the seed, decides the levels: level l holds the first `c(l)` nodes of
+//! that order, about n / m^l of them, as if every node had drawn its level from the paper's distribution. The highest
+//! level has at most a few dozen nodes, which a search scans; it has no links.
 //!
 //! ```text
 //! links                  n rows of m0: the neighbours of each node in level 0, then its own number as padding
@@ -67,7 +75,8 @@ pub(crate) struct Parameters {
     pub m0: u32,
     /// Candidates among which a new node finds its links.
     pub ef_construction: u32,
-    /// A candidate is dropped if a chosen one is nearer to it than the node is, by this factor: above 1, longer links stay.
+    /// A candidate is dropped if a chosen one is nearer to it than the node is, by this factor: above 1, longer links
+    /// stay.
     pub alpha: f32,
     /// Decides the order of insertion.
     pub seed: u64,

@@ -4,7 +4,8 @@
 //! * Entries are ascending by (distance, node), whatever the order they came in; each is there once.
 //! * Everything before the cursor has been expanded.
 
-/// One entry as a number: the distance in an order-keeping form, the node, and in the lowest bit whether it was expanded.
+/// One entry as a number: the distance in an order-keeping form, the node, and in the lowest bit whether it was
+/// expanded.
 #[derive(Default)]
 pub(super) struct Pool {
     entries: Vec<u64>,

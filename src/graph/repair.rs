@@ -1,7 +1,8 @@
 //! Makes every node reachable from the first one of the order, by links in free slots of nodes that are near.
 //!
 //! Invariants:
-//! * What was reachable stays so: where no slot is free, the new node takes the place of a link and itself leads on to what was there.
+//! * What was reachable stays so: where no slot is free, the new node takes the place of a link and itself leads on to
+//!   what was there.
 
 use super::search::{BeamSearch, GraphScratch, QueryCode, with_scratch};
 use super::select::query_of;

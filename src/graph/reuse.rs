@@ -1,9 +1,10 @@
 //! What a new graph takes over from an old one: the links of nodes that live on, healed around those that do not.
 //!
 //! Invariants:
-//! * One old graph is taken over, the one with most nodes that live on; the nodes of others are inserted like new ones, for nothing
-//!   links them with the first.
-//! * A graph that has lost too much is not taken over: what is healed in place of many dead nodes is worth less than a new build.
+//! * One old graph is taken over, the one with most nodes that live on; the nodes of others are inserted like new ones,
+//!   for nothing links them with the first.
+//! * A graph that has lost too much is not taken over: what is healed in place of many dead nodes is worth less than a
+//!   new build.
 
 use rayon::prelude::*;
 
@@ -31,7 +32,8 @@ impl Reuse<'_> {
         self.became.iter().filter(|&&node| node != NO_NODE).count()
     }
 
-    /// The links that an old node has in the new graph: to what lives of its neighbours, and to what lives around the dead ones.
+    /// The links that an old node has in the new graph: to what lives of its neighbours, and to what lives around the
+    /// dead ones.
     fn healed(&self, old: u32) -> (Vec<u32>, bool) {
         let own = self.became[old as usize];
         let mut near: Vec<u32> = Vec::new();

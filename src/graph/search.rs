@@ -1,9 +1,11 @@
 //! The search of a graph: a beam of the nearest candidates, expanded nearest first (the paper's algorithms 2 and 5).
 //!
 //! Invariants:
-//! * The loop reads links and codes without bounds checks: a [`Graph`] has had all its numbers compared with its bounds, and
-//!   [`Points`] hold one code and one meta for each node. Both are compared with each other before the loop.
-//! * Nothing is allocated, locked or called through a pointer in the loop; the thread's scratch grows with the largest graph it saw.
+//! * The loop reads links and codes without bounds checks: a [`Graph`] has had all its numbers compared with its
+//!   bounds, and [`Points`] hold one code and one meta for each node. Both are compared with each other before the
+//!   loop.
+//! * Nothing is allocated, locked or called through a pointer in the loop; the thread's scratch grows with the largest
+//!   graph it saw.
 //! * The result is a function of graph, points and question, whatever was asked on this thread before.
 
 use std::cell::Cell;
@@ -150,8 +152,8 @@ impl Work for BeamSearch<'_, '_> {
     }
 }
 
-/// From the highest level down to level 1, greedily. Begins a new search of `scratch`: what was compared is seen, and the best of it is in
-/// the pool, from where [`search_level`] goes on.
+/// From the highest level down to level 1, greedily. Begins a new search of `scratch`: what was compared is seen, and
+/// the best of it is in the pool, from where [`search_level`] goes on.
 #[inline(always)]
 pub(super) fn descend<K: CodeKernel>(
     upper: &Upper<'_>,
@@ -242,12 +244,13 @@ pub(super) fn search_level<K: CodeKernel>(
             let Some(node) = pool.expand_next() else { break };
             stats.expanded += 1;
             let start = node as usize * level.degree;
-            // SAFETY: nodes in the pool come from the checked order and checked links, all below the number of points; the assertion above
-            // says that as many rows exist.
+            // SAFETY: nodes in the pool come from the checked order and checked links, all below the number of points;
+            // the assertion above says that as many rows exist.
             let row = unsafe { level.links.get_unchecked(start..start + level.degree) };
             for &neighbour in row {
-                // SAFETY: links were compared with the number of points, and `seen` is at least as long; each of at most `BEAM_WIDTH` rows adds at
-                // most `degree` to `count`, and `fresh` has room for `BEAM_WIDTH * degree`.
+                // SAFETY: links were compared with the number of points, and `seen` is at least as long; each of at
+                // most `BEAM_WIDTH` rows adds at most `degree` to `count`, and `fresh` has room for `BEAM_WIDTH *
+                // degree`.
                 unsafe {
                     let last_seen = seen.get_unchecked_mut(neighbour as usize);
                     *fresh.get_unchecked_mut(count) = neighbour;
@@ -286,8 +289,9 @@ impl Level<'_> {
     }
 }
 
-/// Candidates that are expanded together: the codes of one's neighbours arrive while the other's are compared. At the end of a search nearly
-/// all candidates have been expanded, so that looking at the second before knowing the first costs little.
+/// Candidates that are expanded together: the codes of one's neighbours arrive while the other's are compared. At the
+/// end of a search nearly all candidates have been expanded, so that looking at the second before knowing the first
+/// costs little.
 const BEAM_WIDTH: usize = 2;
 
 /// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
@@ -315,8 +319,8 @@ pub(super) fn distances_of<K: CodeKernel>(
         for &node in &nodes[ahead..(ahead + 4).min(nodes.len())] {
             points.prefetch(node);
         }
-        // SAFETY: the assertions above: every node is one of the points, each of which has a code of `stride` bytes, no shorter than the
-        // query's, and a meta.
+        // SAFETY: the assertions above: every node is one of the points, each of which has a code of `stride` bytes, no
+        // shorter than the query's, and a meta.
         let (raw, metas) = unsafe {
             let raw = K::dot4(beam.code, group.map(|node| codes.add(node as usize * stride)));
             (raw, group.map(|node| *metas.add(node as usize)))

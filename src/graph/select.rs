@@ -15,8 +15,8 @@ pub(super) type Link = (u32, u32);
 
 /// Chooses at most `most` of `candidates`, ascending by distance, in `chosen`; `code` is room for a query.
 ///
-/// A candidate is left out if one that was chosen before is nearer to it, times `alpha`, than the node itself: the node reaches it
-/// through that one.
+/// A candidate is left out if one that was chosen before is nearer to it, times `alpha`, than the node itself: the node
+/// reaches it through that one.
 #[inline(always)]
 pub(super) fn select<K: CodeKernel>(
     points: &Points<'_>,

@@ -1,10 +1,15 @@
-//! JSON as bytes: the check at the door, and reading in place what has passed it.
+//! JSON as bytes: the validation of what enters, and reading in place of what was validated.
+//!
+//! Reading order:
+//! * `validate`: whether bytes are a JSON object that the store accepts.
+//! * `read`: a forward reader that enters or skips containers.
+//! * `text`, `number`: comparing strings and numbers without copying them.
 //!
 //! Invariants:
-//! * [`validate_value`] accepts exactly the texts of RFC 8259 that nest no deeper than allowed and repeat no key; [`validate_object`] those
-//!   of them whose root is an object.
-//! * `JsonReader` copies nothing and builds no tree. It trusts that its bytes were validated only for its answers, never for its safety:
-//!   on other bytes it reports `None`, and never panics or loops.
+//! * [`validate_value`] accepts exactly the texts of RFC 8259 that nest no deeper than allowed and repeat no key;
+//!   [`validate_object`] accepts those of them whose root is an object.
+//! * `Reader` copies nothing and builds no tree. Its answers rely on validated bytes, its safety does not: on other
+//!   bytes it reports `None`, and never panics or loops.
 //! * Strings are compared as what they say, not as how they are escaped.
 
 mod number;

@@ -65,7 +65,8 @@ fn compare_mixed(integer: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
     }
-    // Saturates for huge doubles, beyond every exact integer; where it does not, the whole part converts without rounding.
+    // Saturates for huge doubles, beyond every exact integer; where it does not, the whole part converts without
+    // rounding.
     let whole = float.trunc() as i128;
     Some(integer.cmp(&whole).then_with(|| 0.0f64.total_cmp(&(float.fract() + 0.0))))
 }

@@ -75,7 +75,8 @@ impl<'a> JsonReader<'a> {
         self.escaped_text(start, end)
     }
 
-    /// The rest of a string that starts at `start` and has its first escape (or a byte that no string may hold) at `at`.
+    /// The rest of a string that starts at `start` and has its first escape (or a byte that no string may hold) at
+    /// `at`.
     fn escaped_text(&mut self, start: usize, mut at: usize) -> Option<Text<'a>> {
         loop {
             match self.bytes.get(at)? {
@@ -89,7 +90,8 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// The value here. Scalars are stepped over; an array or object is not: enter it with [`enter`](Self::enter) or [`skip`](Self::skip) it.
+    /// The value here. Scalars are stepped over; an array or object is not: enter it with [`enter`](Self::enter) or
+    /// [`skip`](Self::skip) it.
     #[inline(always)]
     pub(crate) fn value(&mut self) -> Option<Raw<'a>> {
         match self.peek()? {

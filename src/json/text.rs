@@ -88,7 +88,8 @@ impl Iterator for DecodedText<'_> {
     }
 }
 
-/// The character of the escape that `bytes` starts with (at its backslash), and the bytes it takes; `None` if it is not one.
+/// The character of the escape that `bytes` starts with (at its backslash), and the bytes it takes; `None` if it is not
+/// one.
 pub(super) fn decode_escape(bytes: &[u8]) -> Option<(char, usize)> {
     let simple = match bytes.get(1)? {
         b'"' => '"',
@@ -125,7 +126,8 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
 }
 
-/// The end of the string whose content starts at `start` (where its closing quote is); the error is where and why it is not a string.
+/// The end of the string whose content starts at `start` (where its closing quote is); the error is where and why it is
+/// not a string.
 pub(super) fn validate_text(bytes: &[u8], start: usize) -> Result<(usize, Text<'_>), (usize, &'static str)> {
     let mut at = start;
     let mut escaped = false;
@@ -172,8 +174,8 @@ fn is_special(byte: u8) -> bool {
 
 /// The high bit of the first special byte of `word`, its lowest byte first, and perhaps of bytes above it.
 ///
-/// Subtracting one from each byte (32 for the controls) borrows into the high bit of those that are too small. A borrow can mark a byte
-/// above the first hit by mistake, never one below it.
+/// Subtracting one from each byte (32 for the controls) borrows into the high bit of those that are too small. A borrow
+/// can mark a byte above the first hit by mistake, never one below it.
 #[inline]
 fn special_bytes(word: u64) -> u64 {
     let quote = word ^ (ONES * u64::from(b'"'));

@@ -2,16 +2,16 @@
 //!
 //! Invariants:
 //! * No recursion: open containers are a list of at most `max_depth` frames.
-//! * Each key of the open objects costs 8 bytes (half of a hash, and where it stands), kept in one list that grows by a quarter at a time:
-//!   about as much as the text has, twice that while the list moves.
+//! * Each key of the open objects costs 8 bytes (half of a hash, and where it stands), kept in one list that grows by a
+//!   quarter at a time: about as much as the text has, twice that while the list moves.
 //! * Repeated keys are found by sorting, so the worst object (even one made to collide) costs O(bytes * log keys).
 
 use super::read::JsonReader;
 use super::text::{Text, validate_text};
 use crate::error::{Error, Limit, Result};
 
-/// Checks that `bytes` are one JSON object as RFC 8259 defines it, in UTF-8, nested at most `max_depth` levels (the root is the first),
-/// with no key twice in any object.
+/// Checks that `bytes` are one JSON object as RFC 8259 defines it, in UTF-8, nested at most `max_depth` levels (the
+/// root is the first), with no key twice in any object.
 ///
 /// Keys are compared by what they say, so `"a"` and `"\u0061"` are the same. Numbers may have any size.
 ///

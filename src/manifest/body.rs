@@ -1,7 +1,8 @@
 //! The body of a manifest: sections, each an extension (`extensions.rs`), so that later versions can add their own.
 //!
 //! Invariants:
-//! * Every section that this version writes must be understood. One that it does not know and may ignore is kept, byte for byte.
+//! * Every section that this version writes must be understood. One that it does not know and may ignore is kept, byte
+//!   for byte.
 //! * Decoding is total, and what was decoded encodes to the same bytes.
 //!
 //! # Format
@@ -18,9 +19,9 @@
 //! | 6 | files of the store as a whole: number u32, then these, in the form of files beside a segment; absent if there is none |
 //! | 7 | clock: log time i64 in microseconds since 1970 UTC, agreement so far u64 in microseconds, wall clock when it was saved i64 (`engine/clock/mod.rs`); absent before the first write |
 //!
-//! Format version 1 had one sequence without sections: secret; number of vector spaces u32 (0 or 1), for it id u16, dimensions u32,
-//! metric u16, name `text`; next file id, first log file, newest LSN; settings `bytes` without versions; shards as above, whose files
-//! beside a segment have their kind as a number.
+//! Format version 1 had one sequence without sections: secret; number of vector spaces u32 (0 or 1), for it id u16,
+//! dimensions u32, metric u16, name `text`; next file id, first log file, newest LSN; settings `bytes` without
+//! versions; shards as above, whose files beside a segment have their kind as a number.
 
 use super::entry::{EntryForm, decode_segment, decode_sides, encode_segment, encode_sides};
 use super::settings::Settings;

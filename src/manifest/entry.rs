@@ -1,17 +1,18 @@
 //! What a manifest says of one segment: its truth file, its tombstones, and the files beside it.
 //!
 //! Invariants:
-//! * The files beside a segment are one list. Those of kinds that this version does not know stay named, so that a newer version finds
-//!   them again; if such a file must be understood, the store is not opened.
+//! * The files beside a segment are one list. Those of kinds that this version does not know stay named, so that a
+//!   newer version finds them again; if such a file must be understood, the store is not opened.
 //! * The terms of a graph stand here as well as in its file, so that they outlive the file.
 //! * No entry holds a namespace whole where its beginning tells the segment from its neighbours (`shard/bounds.rs`).
 //!
 //! # Format
 //!
-//! `text` and `bytes` are a u32 length and that many bytes. A segment: file id u64, file length u64, header CRC u32, rows u32, vectors
-//! u32, base that the LSNs in the file are counted from u64 (0 for absolute ones; else the first LSN of the frame of the import that
-//! wrote the file), newest LSN u64, generation of its tombstones u64 (0 for none), `bytes` at or below the encoded namespace of its
-//! first row, `bytes` at or above that of its last row, the files beside it: number u32, for each its kind `text`, version u16, flags u16, file id u64, length u64, details `bytes`.
+//! `text` and `bytes` are a u32 length and that many bytes. A segment: file id u64, file length u64, header CRC u32,
+//! rows u32, vectors u32, base that the LSNs in the file are counted from u64 (0 for absolute ones; else the first LSN
+//! of the frame of the import that wrote the file), newest LSN u64, generation of its tombstones u64 (0 for none),
+//! `bytes` at or below the encoded namespace of its first row, `bytes` at or above that of its last row, the files
+//! beside it: number u32, for each its kind `text`, version u16, flags u16, file id u64, length u64, details `bytes`.
 //!
 //! | KIND | FLAGS | DETAILS |
 //! |---|---|---|
@@ -22,9 +23,9 @@
 //!
 //! Of the store as a whole: `operations`, flag 1, without details (`engine/operation_ids.rs`).
 //!
-//! Flag 1: the file cannot be rebuilt, and a reader that does not know its kind must not read the segment. A file lies at
-//! `seg-{file id, 16 hexadecimal digits}.{kind}`. In manifests of format version 1, and log files of that version, the kind is a
-//! number u16 (1 codes, 2 graph, 3 blob) and there are no flags.
+//! Flag 1: the file cannot be rebuilt, and a reader that does not know its kind must not read the segment. A file lies
+//! at `seg-{file id, 16 hexadecimal digits}.{kind}`. In manifests of format version 1, and log files of that version,
+//! the kind is a number u16 (1 codes, 2 graph, 3 blob) and there are no flags.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -143,7 +144,8 @@ impl SideEntry {
         segment_name(self.file_id, self.kind.as_str())
     }
 
-    /// Fails if the store that `manifest` describes cannot be read without this file, whose kind or form nobody here knows.
+    /// Fails if the store that `manifest` describes cannot be read without this file, whose kind or form nobody here
+    /// knows.
     pub fn check_ignorable(&self, manifest: &str) -> Result<()> {
         if !self.must_understand {
             return Ok(());

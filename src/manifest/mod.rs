@@ -1,5 +1,7 @@
 //! The manifest: the one file that says which files make up the store. A value with pure `with_*` transitions.
 //!
+//! Reading order: the file here, `body` (its sections), `entry` (one segment), `spaces`, `settings`.
+//!
 //! Invariants:
 //! * A generation is written whole under a temporary name, synced, renamed to `manifest-{generation:016x}`, and the
 //!   directory synced; only then does anything it made obsolete go. The two newest generations are kept.
@@ -59,7 +61,8 @@ pub(crate) struct Manifest {
     pub previous_crc: u32,
     /// Keys the hashes of names and keys, so that nobody outside can make them collide.
     pub secret: [u64; 2],
-    /// A copy of the store that goes its own way has another one: what one incarnation said of LSNs means nothing to another.
+    /// A copy of the store that goes its own way has another one: what one incarnation said of LSNs means nothing to
+    /// another.
     pub incarnation: u64,
     pub spaces: Spaces,
     pub next_file_id: u64,
@@ -82,7 +85,8 @@ pub(crate) struct Manifest {
 pub(crate) struct ClockState {
     /// The newest clock that was believed, microseconds since 1970 UTC.
     pub log_time: i64,
-    /// How long a wall clock that is far ahead of it, or far behind, has agreed with the monotonic clock, over all opens.
+    /// How long a wall clock that is far ahead of it, or far behind, has agreed with the monotonic clock, over all
+    /// opens.
     pub agreed_micros: u64,
     /// The wall clock at the last look.
     pub wall: i64,
@@ -179,9 +183,9 @@ impl Manifest {
         segments.flat_map(SegmentEntry::file_names).chain(self.side_files.iter().map(SideEntry::name))
     }
 
-    /// Writes this generation under a temporary name. It is the newest one once it is published, and survives a power loss
-    /// once the directory is synced; a failure of that sync is final like any other, for nobody knows which generation is the
-    /// newest then.
+    /// Writes this generation under a temporary name. It is the newest one once it is published, and survives a power
+    /// loss once the directory is synced; a failure of that sync is final like any other, for nobody knows which
+    /// generation is the newest then.
     pub fn write(&self, storage: &dyn Storage) -> Result<()> {
         let bytes = self.encode();
         if storage.list()?.iter().any(|(name, _)| name == TEMPORARY) {

@@ -6,9 +6,10 @@
 //!
 //! # Format
 //!
-//! Nothing where there is none; else, little endian, their number u32, and for each its name (a u32 length and that many bytes),
-//! the version of its form u16 (0 for documents of applications; vecmem raises that of its own when their meaning changes), and its
-//! JSON (a u32 length and that many bytes). In manifests of format version 1 there are no versions.
+//! Nothing where there is none; else, little endian, their number u32, and for each its name (a u32 length and that
+//! many bytes), the version of its form u16 (0 for documents of applications; vecmem raises that of its own when their
+//! meaning changes), and its JSON (a u32 length and that many bytes). In manifests of format version 1 there are no
+//! versions.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -1,5 +1,5 @@
-//! The vector spaces of a store: the one that searches use, those that are being built beside it, and retired ones that files may
-//! still name.
+//! The vector spaces of a store: the one that searches use, those that are being built beside it, and retired ones that
+//! files may still name.
 //!
 //! Invariants:
 //! * Ids rise strictly and are never used again, so the id that a vector carries says for ever what it means.
@@ -7,8 +7,9 @@
 //!
 //! # Format
 //!
-//! Id of the next space u16; number u32, at most 16; then for each: id u16, state u16 (1 building, 2 current, 3 retired), dimensions u32, metric u16 (0 cosine,
-//! 1 dot, 2 L2), name `text`, details `bytes`: what the owner of the space keeps with it, empty so far.
+//! Id of the next space u16; number u32, at most 16; then for each: id u16, state u16 (1 building, 2 current, 3
+//! retired), dimensions u32, metric u16 (0 cosine, 1 dot, 2 L2), name `text`, details `bytes`: what the owner of the
+//! space keeps with it, empty so far.
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::record::SpaceId;

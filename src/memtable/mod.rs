@@ -1,11 +1,14 @@
 //! The memtable: the newest rows, in memory, rebuilt from the log; one writer, any number of readers.
 //!
+//! Reading order: `append_only` (arrays that grow while others read them), then the memtable here.
+//!
 //! Invariants:
-//! * Rows are appended in LSN order and never move; what changes of a row is its death, its expiry and nothing else. The
-//!   writer is whoever holds the apply lock.
+//! * Rows are appended in LSN order and never move. A row changes only when it is deleted or its expiry moves. The
+//!   writer is the thread that holds the apply lock.
 //! * A row is complete before the map names it. The map is locked to copy out row numbers, never while scoring.
-//! * The versions of a key form a chain from the newest to the oldest, dead ones included, so that every view finds its own.
-//! * A vector's code and the facts about it are computed when the row is appended and are equal to what the seal will write.
+//! * The versions of a key form a chain from the newest to the oldest, deleted ones included, so that every read view
+//!   finds its own.
+//! * A vector's code and its facts are computed when the row is appended, and equal those that the flush will write.
 
 pub(crate) mod append_only;
 

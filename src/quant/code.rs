@@ -1,7 +1,8 @@
 //! Codes: a vector as one signed byte a dimension, and the facts that bound what the bytes lost.
 //!
 //! Invariants:
-//! * Code and meta are a function of the vector alone, the same on every machine: no neighbour, no codebook, no instruction set has a say.
+//! * Code and meta are a function of the vector alone, the same on every machine: no neighbour, no codebook, no
+//!   instruction set has a say.
 //! * `residual` is never below the true error, || x - scale * code ||, so a bound made from it is a bound.
 //! * Bytes of a code behind the dimensions are zero.
 //!
@@ -45,7 +46,8 @@ pub const fn stride(dims: usize) -> usize {
     dims.next_multiple_of(LINE)
 }
 
-/// Writes the code of `vector` (finite, squared norm at most 1e37) into `code`, which is [`stride`] bytes long, and returns its meta.
+/// Writes the code of `vector` (finite, squared norm at most 1e37) into `code`, which is [`stride`] bytes long, and
+/// returns its meta.
 pub fn encode(kernels: Kernels, vector: &[f32], code: &mut [i8]) -> CodeMeta {
     assert_eq!(code.len(), stride(vector.len()), "a code is as long as its stride");
     let (code, padding) = code.split_at_mut(vector.len());
@@ -59,7 +61,8 @@ pub fn encode(kernels: Kernels, vector: &[f32], code: &mut [i8]) -> CodeMeta {
     }
 }
 
-/// An `f32` above `value` even if `value` came out 1e-9 of itself too low, which covers the `f64` rounding of a million terms.
+/// An `f32` above `value` even if `value` came out 1e-9 of itself too low, which covers the `f64` rounding of a million
+/// terms.
 pub(super) fn round_up(value: f64) -> f32 {
     let value = value * (1.0 + 1e-9);
     let nearest = value as f32;

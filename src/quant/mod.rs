@@ -1,10 +1,12 @@
 //! Search on codes: estimates of a score, and upper bounds that prove which rows need their full vector.
 //!
+//! Reading order: the bounds here, then `code` (a vector as one signed byte a dimension).
+//!
 //! Invariants:
-//! * `upper_bound(raw, meta)` is never below the score that [`crate::distance::score`] computes for the same two vectors, whatever the
-//!   metric, its `f32` rounding included. So a search that re-ranks in full precision every row whose bound reaches the k-th best score has
-//!   the exact answer.
-//! * A bound is never NaN for vectors that the door accepts.
+//! * `upper_bound(raw, meta)` is never below the score that [`crate::distance::score`] computes for the same two
+//!   vectors, whatever the metric, its `f32` rounding included. So a search is exact if it re-ranks in full precision
+//!   every row whose bound reaches the k-th best score.
+//! * A bound is never NaN for vectors that were validated.
 //!
 //! With q = t*b + f (query: scale, code, error) and x = s*c + e (row), and |.| the Euclidean norm:
 //!
@@ -12,9 +14,10 @@
 //! q.x = t*s*(b.c) + (t*b).e + f.x   <=   t*s*(b.c) + |t*b| * residual(x) + residual(q) * |x|
 //! ```
 //!
-//! Rounding, with u = 2^-24: the kernel adds each product to its lane in at most n/32 + 1 steps and folds 5 times, so its dot product is
-//! within (n/32 + 8) * u * |q| * |x| of the true one; the few operations here and in the score are within 64u of magnitudes that are at most
-//! |q| * |x| (or |q|^2 + |x|^2), and what underflows is below an absolute term. All three are added on the query's side, once.
+//! Rounding, with u = 2^-24: the kernel adds each product to its lane in at most n/32 + 1 steps and folds 5 times, so
+//! its dot product is within (n/32 + 8) * u * |q| * |x| of the true one. The few operations here and in the score are
+//! within 64u of magnitudes that are at most |q| * |x| (or |q|^2 + |x|^2). What underflows is below an absolute term.
+//! All three are added on the query's side, once.
 
 mod code;
 
@@ -61,7 +64,8 @@ impl PreparedQuery {
         let code_norm = f64::from(kernels.dot_i8(&signed, &signed)).sqrt();
         let norm = f64::from(meta.norm);
         let summation = (vector.len() / 32 + 8) as f64 * U;
-        // Under cosine everything is said for the query of norm 1, so that nothing underflows; a zero query scores 0 with every row.
+        // Under cosine everything is said for the query of norm 1, so that nothing underflows; a zero query scores 0
+        // with every row.
         let unit = match metric {
             Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
             Metric::Cosine => 1.0 / norm,
@@ -132,8 +136,8 @@ impl PreparedQuery {
         }
     }
 
-    /// [`PreparedQuery::upper_bound`] from the row's estimate. The rounding of the estimate itself is not covered: for answers that are
-    /// approximate in any case.
+    /// [`PreparedQuery::upper_bound`] from the row's estimate. The rounding of the estimate itself is not covered: for
+    /// answers that are approximate in any case.
     pub(crate) fn bound_of_estimate(&self, estimate: f32, meta: &CodeMeta) -> f32 {
         let error = self.per_residual * meta.residual + (self.per_norm * meta.norm + self.constant);
         match self.metric {
@@ -144,7 +148,7 @@ impl PreparedQuery {
         }
     }
 
-    /// The order in which a walk looks at codes.
+    /// The order in which a graph search looks at codes.
     pub(crate) fn ranking(&self) -> Ranking {
         Ranking { metric: self.metric, step: self.step, norm_squared: self.norm_squared }
     }
@@ -173,7 +177,8 @@ impl PreparedQuery {
     }
 }
 
-/// Ranks codes by how far they are from one code: what the walk of a graph and its build compare. No bound, just an order.
+/// Ranks codes by how far they are from one code: what a graph search and the build of a graph compare. No bound, just
+/// an order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranking {
     metric: Metric,

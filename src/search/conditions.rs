@@ -1,8 +1,8 @@
-//! What a row must satisfy to be in an answer, and what becomes of one that nobody can tell of.
+//! Conditions on rows, the cheapest first: visibility, expiry, filter. What happens to a row that cannot be judged.
 //!
 //! Invariants:
-//! * The filter, the dearest test, is asked by its own method, and only where its answer depends on the value is that read.
-//! * Damage of a value fails the read, or under `partial` leaves the row out and is noted.
+//! * The filter costs the most, so it has a method of its own. The value is read only if the filter needs it.
+//! * A damaged value fails the read. Under `partial` the row is left out, and that is recorded.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use crate::sync::{AtomicBool, Ordering};
 /// What a row must satisfy to be in an answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Conditions<'a> {
-    /// LSN of the view.
+    /// The `read_lsn` of the read view.
     pub read_lsn: Lsn,
     /// Microseconds since 1970 UTC; `i64::MIN` to see expired rows too.
     pub now: i64,
     pub filter: Option<&'a PreparedFilter>,
-    /// Under `partial`: a row whose value is damaged is refused and noted here, instead of failing the read.
+    /// Under `partial`: set when a row with a damaged value was left out. Without it, such a row fails the read.
     pub skipped: Option<&'a AtomicBool>,
-    /// The clock and the moment of it when the caller stops waiting.
+    /// A clock, and the time on it at which the caller stops waiting.
     pub deadline: Option<(&'a dyn Clock, Duration)>,
 }
 
 impl Conditions<'_> {
-    /// Whether the view sees `row`, the filter apart.
+    /// Whether the read view shows `row`; the filter is not asked.
     #[inline]
     pub fn sees<P: PartColumns>(&self, part: &P, row: u32) -> bool {
         part.sees(row, self.read_lsn, self.now)

@@ -1,10 +1,11 @@
-//! Approximate search of the rows that a graph covers: graph search, score in full what the graph search found, graph search further or flat search if that is too little.
+//! Approximate search of the rows that a graph covers. The graph is searched and its candidates are scored in full. If
+//! that brings too little, the graph is searched further, or its rows get a flat search.
 //!
 //! Invariants:
 //! * A row is offered to the result at most once, however many vectors it has and however often its graph is searched.
-//! * Scores are exact, by the same code as a flat search's; only which rows are scored is approximate.
-//! * Graph searches of one search run one after the other, so an answer depends on the read view and the query alone.
-//! * After `SearchEnd::FlatSearch` the result holds no row of the graph: a flat search of them adds each once.
+//! * Scores are exact, computed by the code of a flat search; only the choice of the scored rows is approximate.
+//! * One search uses its graphs one after the other, so an answer depends on the read view and the query alone.
+//! * After `SearchEnd::FlatSearch` the result holds no row of the graph, so a flat search adds each row once.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -27,9 +28,9 @@ use crate::topk::TopK;
 
 /// Vectors that are fetched ahead of the one that is scored.
 const AHEAD: usize = 8;
-/// One in so many rows of a full sample tells enough of a filter for a graph search, which finds out more by itself.
+/// A graph search takes a sample smaller by this factor: it learns more about the filter as it goes.
 const SAMPLE_SHARE: usize = 4;
-/// Rows that a thread remembers room for from search to search.
+/// A thread keeps memory for at most this many rows from search to search.
 const SEEN_MAX: usize = 4_096;
 
 /// A graph search to be made.
@@ -41,7 +42,7 @@ pub(crate) struct GraphSearchJob {
     pub how: GraphPlan,
 }
 
-/// How a portion is searched: some graphs are searched, the other rows are scanned as `plan` says.
+/// How the rows of one part are searched: some by graphs, the others by a flat search as `plan` says.
 pub(crate) struct PartPlan {
     pub graph_searches: Vec<GraphSearchJob>,
     pub flat: Vec<Range<u32>>,
@@ -86,27 +87,28 @@ pub(crate) fn plan_graph_searches(
     Ok(Some(PartPlan { graph_searches: jobs, flat, plan }))
 }
 
-/// How the graph searches of a graph ended.
+/// How the searches of one graph ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SearchEnd {
     /// With what they found.
     Found,
-    /// The rows of the graph must be scanned.
+    /// The rows of the graph need a flat search.
     FlatSearch,
 }
 
-/// What the first, short graph search of one graph among several left.
+/// The outcome of the first, short search of one graph among several.
 pub(crate) struct FirstPass {
     /// Rows that were looked at, and how many of them became results.
     rows: Vec<u32>,
     kept: usize,
     spent_ns: f64,
-    /// About the most that a row which was not found can score.
+    /// Roughly the highest score that a row may have which was not found.
     reach: f32,
 }
 
-/// Graph searches a graph that holds `share` of all rows of the search just far enough to find its share of the answer, and adds what it finds to
-/// `top`. Whether that was enough is known when all graphs have been begun: [`graph search`] then goes on.
+/// Searches a graph, which holds `share` of all rows of the search, just far enough to find its share of the answer,
+/// and adds the results to `top`. Whether that was enough is known after all graphs had their first search;
+/// [`graph_search`] then continues.
 pub(crate) fn begin(
     part: &SegmentView,
     number: u32,
@@ -129,8 +131,8 @@ pub(crate) fn begin(
     begun.map(|begun| (report, begun))
 }
 
-/// Graph searches a graph of `part`, which the caller numbers `number`, and adds what it finds to `top`. A graph that was begun is searched again
-/// only if rows that were not found there could be in the result.
+/// Searches a graph of `part`, which the caller numbers `number`, and adds the results to `top`. A graph that had its
+/// first search is searched again only if rows that it did not find could be in the result.
 pub(crate) fn graph_search(
     part: &SegmentView,
     number: u32,
@@ -162,7 +164,7 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<RescoreScratch>>> = const { Cell::new(None) };
 }
 
-/// What a thread keeps from search to search.
+/// Memory that a thread keeps from search to search.
 #[derive(Default)]
 struct RescoreScratch {
     found: Vec<Candidate>,
@@ -196,7 +198,7 @@ impl Hasher for RowHasher {
     }
 }
 
-/// The graph searches of one graph.
+/// The searches of one graph, under way.
 struct RunningSearch<'a> {
     flat: FlatSearch<'a, SegmentView<'a>>,
     graph: &'a SegmentGraph,
@@ -207,7 +209,7 @@ struct RunningSearch<'a> {
     costs: Costs,
     /// Rows looked at.
     examined: usize,
-    /// What an earlier, shorter graph search brought and cost.
+    /// The results and cost of an earlier, shorter search.
     kept_before: usize,
     spent_before_ns: f64,
 }
@@ -231,7 +233,7 @@ impl<'a> RunningSearch<'a> {
         Some(Self { flat, graph, links, points, job, graph_searches, costs, examined, kept_before, spent_before_ns })
     }
 
-    /// One graph search that keeps `ef` candidates, whose rows are scored; whether it came to its end.
+    /// Searches once with `ef` candidates and scores their rows. Returns whether the search came to its end.
     fn step(&mut self, ef: usize, scratch: &mut RescoreScratch) -> Result<bool> {
         self.flat.context.conditions.check_deadline()?;
         let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
@@ -309,13 +311,13 @@ impl<'a> RunningSearch<'a> {
         bound(self.flat.part, self.flat.context, self.graph.vectors().start, candidate)
     }
 
-    /// Scores the rows of the candidates, best first, that were not looked at before and could be in the result.
+    /// Scores, best first, the rows of candidates that were not scored before and could be in the result.
     fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<u32, BuildHasherDefault<RowHasher>>) -> Result<()> {
         let (part, context, vectors) = (self.flat.part, self.flat.context, self.graph.vectors());
         let row_of = &part.segment().vector_row_column()[vectors.start as usize..];
         let Conditions { read_lsn, now, .. } = context.conditions;
         let sees_all = part.sees_all(&Rows::Range(self.graph.rows()), read_lsn, now);
-        // First the row's number, then, as that tells where it lies, what a score needs of it.
+        // Prefetched in two steps: the row's number, and, once it is known where the row lies, its vectors.
         let number = |index: usize| {
             if let Some(candidate) = found.get(index) {
                 Kernels::prefetch(&raw const row_of[candidate.node as usize]);
@@ -359,7 +361,7 @@ impl<'a> RunningSearch<'a> {
     }
 }
 
-/// The most that the score of a candidate can be.
+/// The highest score that a candidate can have.
 fn bound(part: &SegmentView, context: &SearchContext, first: u32, candidate: &Candidate) -> f32 {
     context.query_vector.prepared.bound_of_estimate(candidate.estimate, &part.meta(first + candidate.node))
 }

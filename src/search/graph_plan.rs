@@ -1,13 +1,17 @@
-//! Which graphs of a part to graph search and how far, as pure decisions from counts, costs and calibrations, so that tables can test them.
+//! Which graphs of a part to search, and how far: pure decisions from counts, costs and calibrations, which tables
+//! test.
 //!
-//! A graph search keeps the ef best nodes it finds. Filters and tombstones are not in its loop: where only a share of the rows can be in the answer,
-//! ef grows by that share, and a graph search that brought too little goes again with a larger one. All graph searches of a graph together may cost what a
-//! flat search of its rows would; then the flat search is made. That is what keeps *exactly k* true.
+//! A graph search keeps the ef best nodes that it finds. It knows nothing of filters and tombstones. Where only a share
+//! of the rows can be in the answer, ef grows accordingly. A search that brought too little is repeated with a
+//! larger ef. All searches of a graph together may cost as much as a flat search of its rows; after that the flat
+//! search runs, so *exactly k* stays true.
 //!
 //! Invariants:
-//! * A graph is searched only for an interval that holds all its rows: no search sees a row, or a link, of a namespace outside its scope.
-//! * The graphs chosen for one interval have no row in common, and with the gaps between them they make up the interval.
-//! * What is decided depends on the query and on the parts as they are (their tombstones, and which graphs are ready), never on threads.
+//! * A graph is searched only for an interval that holds all its rows: no search sees a row, or a link, of a namespace
+//!   outside its scope.
+//! * The graphs chosen for one interval share no row. Together with the gaps between them they make up the interval.
+//! * A decision depends on the query, the tombstones of the parts, and which graphs are ready. It never depends on
+//!   threads.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -15,17 +19,17 @@ use std::ops::Range;
 use crate::graph::calibration::Calibration;
 use crate::search::plan::Costs;
 
-/// How far a caller wants graph searches to look.
+/// How accurate a caller wants graph searches to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Accuracy {
-    /// As far as it takes for this recall.
+    /// The ef that this recall needs.
     Recall(f32),
     /// This ef, where every row can be in the answer.
     Fixed(usize),
 }
 
 impl Accuracy {
-    /// The ef for `limit` results which are found among the best `candidates`.
+    /// The ef for `limit` results that lie among the best `candidates`.
     pub fn ef(self, calibration: &Calibration, candidates: usize, limit: usize) -> usize {
         match self {
             Self::Recall(recall) => calibration.ef(recall, candidates),
@@ -37,15 +41,16 @@ impl Accuracy {
     }
 }
 
-/// How a search graph searches graphs.
+/// How a search uses graphs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct GraphSearches {
     pub accuracy: Accuracy,
-    /// How many times its estimated cost a flat search counts for.
+    /// The factor by which the estimated cost of a flat search is multiplied.
     pub flat_weight: f64,
 }
 
-/// The numbers, in `graphs`, of those to use for `interval`: disjoint and wholly inside, the largest first. `graphs` are their rows.
+/// The positions in `graphs` of those to use for `interval`: disjoint and wholly inside, the largest first. `graphs`
+/// holds the rows of each graph.
 pub(crate) fn cover(interval: &Range<u32>, graphs: &[Range<u32>]) -> Vec<usize> {
     let inside = |rows: &Range<u32>| !rows.is_empty() && interval.start <= rows.start && rows.end <= interval.end;
     let mut numbers: Vec<usize> = (0..graphs.len()).filter(|&number| inside(&graphs[number])).collect();
@@ -60,7 +65,7 @@ pub(crate) fn cover(interval: &Range<u32>, graphs: &[Range<u32>]) -> Vec<usize> 
     chosen
 }
 
-/// What `covered` leaves of `interval`, in order. Those are disjoint and inside.
+/// The gaps that `covered`, disjoint ranges inside of `interval`, leaves in it, in order.
 pub(crate) fn gaps(interval: &Range<u32>, mut covered: Vec<Range<u32>>) -> Vec<Range<u32>> {
     covered.sort_by_key(|rows| rows.start);
     covered.push(interval.end..interval.end);
@@ -83,9 +88,9 @@ pub(crate) struct GraphFacts {
     /// Results asked for.
     pub limit: usize,
     pub has_filter: bool,
-    /// The share of the rows that live and pass the filter, as far as is known.
+    /// The estimated share of the rows that are alive and pass the filter.
     pub share: f64,
-    /// What a flat search of the rows would cost.
+    /// The cost of a flat search of the rows.
     pub flat_ns: f64,
 }
 
@@ -94,25 +99,27 @@ pub(crate) struct GraphFacts {
 pub(crate) struct GraphPlan {
     /// Candidates of the first graph search.
     pub ef: usize,
-    /// What all graph searches together may cost.
+    /// The most that all searches of the graph may cost together.
     pub budget_ns: f64,
 }
 
-/// Distances that a graph search computes: it looks at the neighbours of about `ef` nodes, and the more of them, the more of their neighbours it
-/// knows. Fitted to 70,137 sentence embeddings of 384 dimensions, ef from 10 to 1,600, which it meets within a tenth.
+/// The number of distances that a graph search computes. It expands about `ef` nodes, and with a larger ef more of
+/// their neighbours were visited before. Fitted to 70,137 sentence embeddings of 384 dimensions, for ef from 10 to
+/// 1,600; the error is at most a tenth.
 pub(crate) fn visits(ef: usize, nodes: usize) -> f64 {
     (VISITS_AT_LEAST + VISITS_PER_EF * (ef as f64).powf(VISITS_POWER)).min(nodes as f64)
 }
 
-/// The way from the entry to the neighbourhood of the query.
+/// Distances on the way from the entry to the neighbourhood of the query.
 const VISITS_AT_LEAST: f64 = 150.0;
 const VISITS_PER_EF: f64 = 17.0;
 const VISITS_POWER: f64 = 0.827;
 
-/// No graph search keeps more candidates: they are a sorted array, and what inserting costs beyond this was not measured.
+/// No graph search keeps more candidates. They are a sorted array, and the cost of insertion beyond this was not
+/// measured.
 const EF_MAX: usize = 4_096;
 
-/// Whether, and how, to graph search a graph; `None` where a flat search costs less.
+/// How to search a graph; `None` where a flat search costs less.
 pub(crate) fn plan_graph_search(
     facts: &GraphFacts,
     graph_searches: &GraphSearches,
@@ -133,21 +140,22 @@ pub(crate) fn plan_graph_search(
     (cost < budget_ns).then_some(GraphPlan { ef, budget_ns })
 }
 
-/// The ef of the first graph search of a graph that holds `share` of the rows of a search that is worth `ef`: what falls to it of the best `ef`
-/// rows if they are spread by chance, and three standard deviations.
+/// The ef of the first search of one graph among several. `ef` is what one graph over all rows would need; this graph
+/// holds `share` of them. If the best `ef` rows are spread by chance, the graph holds at most this many: mean plus
+/// three standard deviations.
 pub(crate) fn first_ef(ef: usize, share: f64) -> usize {
     let share = share.clamp(0.0, 1.0);
     let expected = ef as f64 * share;
     ((expected + 3.0 * (expected * (1.0 - share)).sqrt()).ceil() as usize).clamp(1, ef.max(1))
 }
 
-/// How many of the best candidates hold `limit` results, if only that share of them can be results.
+/// How many of the best candidates are needed for `limit` results, if only `share` of them can be results.
 fn candidates(limit: usize, share: f64) -> usize {
     // The conversion ends at the largest usize.
     (limit as f64 / share.max(f64::MIN_POSITIVE)).ceil() as usize
 }
 
-/// How the graph searches of a graph stand.
+/// The searches of one graph so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Progress {
     /// Of the last graph search.
@@ -157,13 +165,13 @@ pub(crate) struct Progress {
     /// Rows that all graph searches looked at, and how many of them became results.
     pub examined: usize,
     pub kept: usize,
-    /// Candidates of the last graph search that rank with the results or before.
+    /// Candidates of the last search that rank no lower than the last result.
     pub within: usize,
-    /// The last graph search found candidates that rank behind all results: what it did not find does, too.
+    /// The last search found candidates that rank behind all results. So does every row that it did not find.
     pub reaches_below: bool,
     /// Every node was found.
     pub complete: bool,
-    /// What all graph searches cost.
+    /// The cost of all searches.
     pub spent_ns: f64,
 }
 
@@ -171,13 +179,13 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
     Enough,
-    /// Walk again, keeping that many candidates.
+    /// Search again, keeping that many candidates.
     GraphSearch(usize),
-    /// Scan the rows of the graph.
+    /// Make a flat search of the graph's rows.
     FlatSearch,
 }
 
-/// How many times larger than the last ef a better one must be to graph search again for it.
+/// A search is repeated only for an ef that is larger than the last one by this factor.
 const WORTH_ANOTHER_SEARCH: f64 = 1.5;
 
 /// Decides what follows a graph search.
@@ -193,7 +201,7 @@ pub(crate) fn next_step(
         return Step::Enough;
     }
     let wanted = if progress.kept >= limit || progress.reaches_below {
-        // The results were as many of the best `within` as they are; that is the number of results the graph search should have been made for.
+        // The k results are spread over the best `within` candidates, so the search needed the ef of `within` results.
         let wanted = graph_searches.accuracy.ef(calibration, progress.within, limit);
         if (wanted as f64) < ef as f64 * WORTH_ANOTHER_SEARCH || ef >= nodes {
             return Step::Enough;
@@ -202,7 +210,7 @@ pub(crate) fn next_step(
     } else if ef >= nodes {
         return Step::FlatSearch;
     } else {
-        // One more that is a result and one that is not: what was seen proves neither 0 nor 1.
+        // As if one more had been a result and one had not: what was seen proves neither a share of 0 nor of 1.
         let share = (progress.kept + 1) as f64 / (progress.examined + 2) as f64;
         graph_searches.accuracy.ef(calibration, candidates(limit, share).min(nodes), limit).max(ef.saturating_mul(2))
     };
@@ -310,7 +318,7 @@ mod tests {
         let table = [
             (good, Enough),
             (Progress { reaches_below: false, ..good }, Enough),
-            // Ten were kept, but they are spread over the best eighty: the graph search was made for ten.
+            // Ten results are spread over the best eighty, but the ef was that of ten.
             (Progress { within: 80, ..good }, GraphSearch(97)),
             // Nothing else can be in the result.
             (Progress { kept: 3, within: 3, ..good }, Enough),

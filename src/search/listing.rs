@@ -1,9 +1,10 @@
 //! Reads of one part that need no vector: the newest rows, rows in key order, and counts.
 //!
 //! Invariants:
-//! * Listing order is (`updated_at` descending, LSN descending), one order for all parts; key order is (encoded namespace, key).
-//! * The filter, the dearest test, is asked last, and by [`newest`] only about rows that would enter the result.
-//! * Nothing is allocated by the caller's limit.
+//! * Listing order is (`updated_at` descending, LSN descending), one order for all parts; key order is (encoded
+//!   namespace, key).
+//! * The filter costs the most and is asked last. [`newest`] asks it only about rows that would enter the result.
+//! * No allocation grows with the caller's limit, only with the rows found.
 
 use std::ops::RangeInclusive;
 
@@ -14,26 +15,26 @@ use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::topk::{Listed, Newest, RowAddress};
 use crate::types::Interval;
 
-/// Most rows of the sample that suggests bands.
+/// The sample that suggests bands has at most this many rows.
 const SAMPLE_ROWS_MAX: usize = 512;
-/// Rows for each row of the sample, at least: short listings need none.
+/// A listing has at least this many rows for each sampled one; a shorter one takes no sample.
 const ROWS_PER_SAMPLE: usize = 4;
-/// Rows of the sample in the first band beyond those that the limit asks for.
+/// Sampled rows in the first band beyond those that the limit needs.
 const FIRST_BAND_EXCESS: usize = 4;
-/// How much further each band reaches than the one before.
+/// The factor by which each band is longer than the one before.
 const BAND_GROWTH: usize = 8;
-/// Rows between two looks at the clock.
+/// Rows between two checks of the deadline.
 const BLOCK_ROWS: usize = 4_096;
 
 /// Which rows a listing is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListKind {
     All,
-    /// Those that no vector search finds, to follow the scored ones.
+    /// Rows without vectors, which follow the scored ones.
     WithoutVectors,
 }
 
-/// What a listing is after.
+/// The parameters of a listing.
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'a> {
     pub kind: ListKind,
@@ -58,8 +59,9 @@ pub(crate) fn newest<P: PartColumns>(
     if sought.kind == ListKind::WithoutVectors {
         part.ensure_vectors(rows)?;
     }
-    // Rows are visited in bands of time, newest first, whose limits a sample suggests: whatever order the rows are in, few enter
-    // the heap only to be pushed out again, and once it is full of a band's rows, all older bands are too old.
+    // Rows are visited in bands of time, newest first, whose limits a sample suggests: whatever order the rows are in,
+    // few enter the heap only to be pushed out again, and once it is full of a band's rows, all older bands are too
+    // old.
     let mut before = sought.below.map_or(i64::MAX, |below| below.updated_at);
     let step = (rows.len() / SAMPLE_ROWS_MAX).max(ROWS_PER_SAMPLE);
     let mut sample = sample_times(part, rows, step);
@@ -93,7 +95,7 @@ fn visit_band<P: PartColumns>(
     band: RangeInclusive<i64>,
     newest: &mut Newest,
 ) -> Result<()> {
-    // Locals: the loop is not to look through references at what never changes in it.
+    // Locals, so that the loop does not read through references what never changes in it.
     let Sought { kind, below, conditions } = *sought;
     let (mut oldest, latest) = band.into_inner();
     for start in (0..rows.len()).step_by(BLOCK_ROWS).rev() {
@@ -144,11 +146,11 @@ pub(crate) struct ListPage<'a> {
     pub key_prefix: &'a str,
     /// The pair of encoded namespace and key after which the page starts.
     pub after: Option<(&'a [u8], &'a str)>,
-    /// Rows at most.
+    /// The largest number of rows.
     pub limit: usize,
 }
 
-/// One row of a page; rows of several parts merge by (namespace, key), which no two of them share in one view.
+/// One row of a page. Rows of several parts merge by (namespace, key); no two visible rows have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Keyed<'a> {
     /// Encoded.
@@ -157,7 +159,7 @@ pub(crate) struct Keyed<'a> {
     pub row: u32,
 }
 
-/// The rows of a page that satisfy the conditions, in key order, from a part in memory.
+/// The rows of a page that satisfy the conditions, in key order, from a memtable.
 pub(crate) fn page_of_memtable<'a>(
     memtable: &'a Memtable,
     page: &ListPage,

@@ -1,7 +1,13 @@
 //! How one part of a shard answers a read: a memtable and a segment alike.
 //!
-//! Reading order: `part` (the columns of a part), `conditions` (which rows count), `context` (what is asked), `plan` (flat search or graph search), `flat`, `graph_plan`
-//! and `graph`, `listing` (rows in key order).
+//! Reading order:
+//! * `part`: the columns that a read needs of a part.
+//! * `conditions`: which rows count: visible, not expired, passing the filter.
+//! * `context`: the query, as all parts of one search share it.
+//! * `plan`: filter before scoring, or after (pure).
+//! * `flat`: exact search by codes, bounds and full vectors.
+//! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them.
+//! * `listing`: the newest rows, rows in key order, and counts.
 
 pub(crate) mod conditions;
 pub(crate) mod context;

@@ -1,9 +1,9 @@
-//! What a search and a listing ask of a part, so that both are written once for parts in memory and parts on disk.
+//! The interface between a read and a part, so that searches and listings are written once for memtables and segments.
 //!
 //! Invariants:
-//! * The methods that a loop calls per row cannot fail: `ensure_rows` has checked what they read before the loop.
+//! * Methods that a loop calls for each row cannot fail: the `ensure_` methods check what they read before the loop.
 //! * A row's vectors have consecutive numbers; numbers rise with the rows.
-//! * Numbers read from a file are compared with its counts before the loop, too: no file makes an index go astray.
+//! * Numbers from a file are compared with its counts before the loop too, so no file leads to an index out of bounds.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ use crate::segment::truth::layout::Section;
 pub(crate) enum Rows<'a> {
     /// Consecutive ones: an interval of a segment.
     Range(Range<u32>),
-    /// Single ones, in any order: those of a part in memory.
+    /// Single ones, in any order: rows of a memtable.
     List(&'a [u32]),
 }
 
@@ -67,7 +67,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Codes that lie one behind the other.
+/// Adjacent codes.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub codes: &'a [i8],
@@ -76,7 +76,7 @@ pub(crate) struct Run<'a> {
     pub one_each: bool,
 }
 
-/// One part of a shard: a segment with its tombstones, or rows in memory.
+/// One part of a shard: a segment with its tombstones, or a memtable.
 pub(crate) trait PartColumns {
     /// Checks what a loop over these rows reads of their LSNs and expiries.
     fn ensure_rows(&self, rows: &Rows) -> Result<()>;
@@ -87,13 +87,14 @@ pub(crate) trait PartColumns {
     /// Checks what a loop over these rows reads of the numbers and norms of their vectors.
     fn ensure_vectors(&self, rows: &Rows) -> Result<()>;
 
-    /// Checks the codes of these rows, after `ensure_vectors`; whether they can be used.
+    /// Checks the codes of these rows, after `ensure_vectors`. Returns whether the codes can be used.
     fn ensure_codes(&self, rows: &Rows) -> bool;
 
-    /// Whether a view of `read_lsn` at time `now` certainly sees every one of these rows.
+    /// Whether every one of these rows is certainly visible at `read_lsn` and not expired at `now`. May say no where it
+    /// is.
     fn sees_all(&self, rows: &Rows, read_lsn: Lsn, now: i64) -> bool;
 
-    /// Whether a view of `read_lsn` at time `now` sees the row.
+    /// Whether the row is visible at `read_lsn` and not expired at `now`.
     fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool;
 
     /// LSN of the row.
@@ -108,7 +109,7 @@ pub(crate) trait PartColumns {
     /// The numbers of the row's vectors.
     fn row_vectors(&self, row: u32) -> Range<u32>;
 
-    /// The codes of these rows, if they lie one behind the other. Only if codes can be used.
+    /// The codes of these rows, if they are adjacent. Only if codes can be used.
     fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>>;
 
     /// The code of a vector, one stride long. Only if codes can be used.
@@ -165,12 +166,12 @@ impl<'a> SegmentView<'a> {
         self.segment
     }
 
-    /// The share of the segment's rows that did not die.
+    /// The share of the segment's rows that were not deleted.
     pub fn live_share(&self) -> f64 {
         1.0 - (self.tombstones.dead_rows() as f64 / f64::from(self.segment.rows().max(1))).min(1.0)
     }
 
-    /// Begins to fetch what the exact score of a row takes, of which `vector` is one.
+    /// Prefetches the memory that the exact score of a row reads. `vector` is one of the row's vectors.
     #[inline]
     pub fn prefetch_score(&self, row: u32, vector: u32) {
         self.segment.prefetch_vector(vector);
@@ -197,7 +198,7 @@ impl PartColumns for SegmentView<'_> {
     fn ensure_vectors(&self, rows: &Rows) -> Result<()> {
         let span = rows.span();
         self.segment.ensure_rows(span.start..span.end.saturating_add(1), &[Section::FirstVector])?;
-        // The checksum says that these are the bytes written, not that they make sense.
+        // A right checksum proves which bytes were written, not that they make sense.
         let bounds = self.bounds_of_vectors(&span);
         let (first, end) = (bounds[0], bounds[bounds.len() - 1]);
         if !bounds.is_sorted() || end > self.segment.vectors() {
@@ -227,7 +228,7 @@ impl PartColumns for SegmentView<'_> {
 
     #[inline]
     fn lsn(&self, row: u32) -> Lsn {
-        // What a damaged file makes of the sum is seen by nobody.
+        // In a damaged file the sum may wrap; nothing reads it then.
         self.lsns[row as usize].saturating_add(self.lsn_base)
     }
 
@@ -250,7 +251,7 @@ impl PartColumns for SegmentView<'_> {
         let Rows::Range(range) = rows else { return None };
         let bounds = self.bounds_of_vectors(range);
         let (first, end) = (bounds[0] as usize, bounds[bounds.len() - 1] as usize);
-        // All are looked at, none ends the loop: the compiler makes vectors of it.
+        // No early exit, so that the compiler vectorises the loop.
         let one_each = bounds.iter().zip(bounds[0]..).fold(true, |all, (&bound, expected)| all & (bound == expected));
         let codes = &self.codes[first * self.stride..end * self.stride];
         Some(Run { codes, metas: &self.metas[first..end], one_each })

@@ -1,8 +1,9 @@
-//! Which way to search one part, a pure decision from counts and costs so that a table can test it, and what came of it.
+//! How to search one part: a pure decision from counts and costs, which a table can test. And the report of a search.
 //!
 //! Both ways give the same rows; they differ in what they look at first:
-//! * **score first**: score all codes, re-rank the promising rows, ask the filter only about rows that would enter the result.
-//!   A row that the filter refuses costs a re-rank and an evaluation, and `limit / pass rate` rows have to be tried.
+//! * **score first**: score all codes, re-rank the promising rows, ask the filter only about rows that would enter the
+//!   result. A row that the filter refuses costs a re-rank and an evaluation, and `limit / pass rate` rows have to be
+//!   tried.
 //! * **filter first**: evaluate the filter on every live row, score those that pass.
 //!
 //! Invariant: without a filter the plan is always score first, and nothing is sampled.
@@ -14,7 +15,7 @@ pub(crate) enum Path {
     FilterFirst,
 }
 
-/// What single steps cost, in nanoseconds.
+/// The costs of single steps, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Costs {
     /// One code of a flat search.
@@ -28,7 +29,8 @@ pub(crate) struct Costs {
 }
 
 impl Costs {
-    /// The costs for vectors of `dims`: measured with AVX-512 and 384 dimensions, where codes and vectors scale and filters do not.
+    /// The costs for vectors of `dims`. They were measured with AVX-512 and 384 dimensions; those of codes and vectors
+    /// scale with the dimensions, that of a filter does not.
     pub fn of_dims(dims: usize) -> Self {
         let dims = dims as f64;
         Self {
@@ -66,7 +68,7 @@ pub(crate) struct Plan {
     pub filter_first_ns: f64,
 }
 
-/// What a search did in one part, which `explain` sets beside the plan.
+/// What a search did in one part; `explain` shows it beside the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartReport {
     pub plan: Plan,
@@ -82,7 +84,7 @@ pub(crate) struct PartReport {
     pub filtered: usize,
     /// Rows that entered the result, if only for a while.
     pub kept: usize,
-    /// Graph searches of graphs.
+    /// Searches of graphs, repeated ones included.
     pub graph_searches: usize,
     /// Nodes that graph searches computed a distance to.
     pub visited: usize,
@@ -108,7 +110,8 @@ impl PartReport {
     }
 }
 
-/// Rows of an interval that are worth a sample, for each sampled row: below, the wrong choice costs less than the sample.
+/// An interval is sampled if it has this many rows for each sampled one. Below, the wrong choice costs less than the
+/// sample.
 const ROWS_PER_SAMPLE: usize = 16;
 /// Pass rate where nothing was sampled.
 const GUESSED_PASS_RATE: f64 = 0.5;
@@ -129,7 +132,7 @@ pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
         return Plan { path: Path::ScoreFirst, live: rows, pass_rate: None, score_first_ns, filter_first_ns };
     }
     let (live, pass_rate) = match facts.sample {
-        // One more row that passes and one that does not: a sample proves neither 0 nor 1.
+        // As if one more row had passed and one had not: a sample proves neither a rate of 0 nor of 1.
         Some((seen, passed)) => {
             (rows * seen as f64 / facts.sampled.max(1) as f64, Some((passed as f64 + 1.0) / (seen as f64 + 2.0)))
         }
@@ -137,7 +140,7 @@ pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
     };
     let passing = live * pass_rate.unwrap_or(GUESSED_PASS_RATE);
     let wanted = facts.limit as f64;
-    // Among all live rows, those that pass are thinned out: that many more must be tried for each result.
+    // A result needs a row that passes, so 1 / pass rate rows are tried for each.
     let tried = entries(wanted / pass_rate.unwrap_or(GUESSED_PASS_RATE), live);
     let score_first_ns = live * costs.flat_ns + tried * costs.filter_ns + reranks(tried, live) * costs.rerank_ns;
     let kept = entries(wanted, passing);

@@ -1,12 +1,12 @@
 //! Files in checked blocks: the frame that truth and derived files share.
 //!
 //! Invariants:
-//! * Every byte of a file lies under a CRC-32C that is seeded with (magic, store id, file id, block number): bytes that rot,
-//!   move, or come from another file do not verify.
-//! * The header is written last, so a file that was not finished has none; its CRC covers the table's CRC and so, in two
-//!   steps, every byte of the file. Whoever knows the header CRC knows the file.
-//! * A reader checks a block the first time it needs it, before its loop, and never again. What passed is still not trusted:
-//!   ranges are compared with the file by whoever reads them.
+//! * Every byte of a file lies under a CRC-32C that is seeded with (magic, store id, file id, block number): bytes that
+//!   rot, move, or come from another file do not verify.
+//! * The header is written last, so an unfinished file has none. Its CRC covers the CRC of the table, and so every byte
+//!   of the file: the header CRC identifies the content.
+//! * A reader checks a block when it first needs it, before its loop, and never again. Checked bytes are still not
+//!   trusted: the code that reads a range compares it with the file.
 //!
 //! # Format
 //!
@@ -40,16 +40,17 @@ use crate::sync::{AtomicU64, Ordering};
 pub(crate) const HEADER_BYTES: usize = 4 << 10;
 /// Bytes under one checksum.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
-/// Blocks after which a file is synced while it is written: the log's syncs wait behind that much, not behind a whole segment.
+/// While a file is written, it is synced after each so many blocks, so that a sync of the log never waits behind a
+/// whole segment.
 const SYNC_BLOCKS: usize = 512;
-/// What every section is aligned to.
+/// The alignment of every section.
 pub(crate) const ALIGNMENT: usize = 64;
 
 /// Where the fields of the file kind begin.
 pub(crate) const FIELDS_AT: usize = 64;
 const CRC_AT: usize = HEADER_BYTES - 4;
 
-/// Which file of which store: what its checksums are bound to.
+/// The file and the store that the checksums of a file are bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     pub magic: [u8; 8],
@@ -68,7 +69,7 @@ fn block_crc(file_seed: u64, block: usize, bytes: &[u8]) -> u32 {
     salted_crc32c(seed(&[file_seed, block as u64]), bytes)
 }
 
-/// A finished file: what pins its content.
+/// A finished file, with the CRC that identifies its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FinishedFile {
     pub length: u64,
@@ -81,7 +82,7 @@ struct OpenBlock {
     bytes: Box<[u8]>,
 }
 
-/// Writes a file whose body arrives from several places at once; memory holds only the blocks that are not full yet.
+/// Writes a file whose sections grow at the same time. Memory holds only blocks that are not full yet.
 pub(crate) struct BlockWriter {
     identity: FileIdentity,
     file_seed: u64,
@@ -172,7 +173,7 @@ impl BlockWriter {
     }
 }
 
-/// Makes any bytes a file whose checksums hold: the first 4 KiB become its header, the rest its body. For tests that want to
+/// Makes a file with right checksums of any bytes: the first 4 KiB become its header, the rest its body. For tests that
 /// get past the checksums, as an attacker would.
 pub(crate) fn forge(mut bytes: Vec<u8>, identity: FileIdentity) -> (Vec<u8>, FinishedFile) {
     bytes.resize(bytes.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
@@ -295,19 +296,19 @@ impl CheckedMap {
         &self.map[FIELDS_AT..CRC_AT]
     }
 
-    /// The whole file. Of the body, only what was ensured is known to be as written.
+    /// The whole file. Only the blocks that were ensured are known to be as written.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.map
     }
 
-    /// The error for bytes at `offset` that are not what they should be.
+    /// The error for wrong bytes at `offset`.
     #[cold]
     pub fn damaged(&self, offset: usize, what: impl std::fmt::Display) -> Error {
         Error::corrupt(&self.name, offset as u64, what).with_kind(ErrorKind::Damaged)
     }
 
-    /// Checks the blocks of a range of the file that nobody needed before. Call it before a loop, not inside.
+    /// Checks those blocks of a range of the file that were not checked yet. Call it before a loop, not inside.
     #[inline]
     pub fn ensure(&self, range: Range<usize>) -> Result<()> {
         if range.start >= range.end {
@@ -328,7 +329,7 @@ impl CheckedMap {
         Ok(())
     }
 
-    /// Reads and checks every block, also those that passed before; what fails.
+    /// Reads and checks every block again, and returns what fails.
     pub fn check_all(&self) -> Vec<Error> {
         let blocks = (self.body_end - HEADER_BYTES).div_ceil(BLOCK_BYTES);
         (0..blocks).filter_map(|block| self.check_blocks(block / 64, 1 << (block % 64)).err()).collect()

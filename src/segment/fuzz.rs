@@ -39,7 +39,8 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     }
 }
 
-/// Makes the list of blob files in a truth file, whose checksums are to be made yet, name what was forged under these ids.
+/// Makes the list of blob files in a truth file, whose checksums are to be made yet, name what was forged under these
+/// ids.
 pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<FinishedFile>) {
     let Some(fields) = truth.get(FIELDS_AT..HEADER_BYTES) else { return };
     let Ok(header) = Header::decode(fields, truth.len()) else { return };

@@ -1,8 +1,9 @@
-//! A hash table of names in a file: says "absent" from one cache line.
+//! A hash table of names in a file. One cache line is enough to tell that a name is absent.
 //!
 //! Invariants:
-//! * Every name is in the bucket of its hash, or that bucket is marked as overflowing and the name is in the spill list.
-//! * The hash is SipHash-1-3 under a secret of the store, so whoever chooses names cannot choose buckets.
+//! * Every name is in the bucket of its hash, or that bucket is marked as overflowing and the name is in the spill
+//!   list.
+//! * The hash is SipHash-1-3 under a secret of the store, so a client that chooses names cannot choose buckets.
 //!
 //! # Format
 //!
@@ -29,7 +30,7 @@ pub(crate) const BUCKET_BYTES: usize = size_of::<Bucket>();
 
 const SLOTS: usize = 10;
 const NAMES_PER_BUCKET: usize = 8;
-/// More names of one 64-bit hash than there ever are, so that a hostile file does not make each lookup read all of it.
+/// More names than ever share a 64-bit hash. The limit keeps a hostile file from making each lookup read all of it.
 const EQUAL_HASHES_MAX: usize = 4_096;
 
 /// Up to ten names.
@@ -52,7 +53,7 @@ pub(crate) struct SpillEntry {
     zero: u32,
 }
 
-/// The hash of a key in a namespace; the length keeps the two apart.
+/// The hash of a namespace and a key. The length of the namespace is hashed too, so that the two cannot be confused.
 #[inline]
 pub(crate) fn hash_key(secret: [u64; 2], namespace: &[u8], key: &str) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(secret[0], secret[1]);
@@ -62,7 +63,7 @@ pub(crate) fn hash_key(secret: [u64; 2], namespace: &[u8], key: &str) -> u64 {
     hasher.finish()
 }
 
-/// The hash of a namespace, under another key than those of keys.
+/// The hash of a namespace, under a secret other than that of keys.
 #[inline]
 pub(crate) fn hash_namespace(secret: [u64; 2], namespace: &[u8]) -> u64 {
     SipHasher13::new_with_keys(!secret[0], secret[1]).hash(namespace)
@@ -78,7 +79,7 @@ fn bucket_of(hash: u64, buckets: usize) -> usize {
     (((hash >> 32) * buckets as u64) >> 32) as usize
 }
 
-/// The table of the names whose hashes these are: row `i` is the one with `hashes[i]`.
+/// Builds the table of names from their hashes: row `i` has `hashes[i]`.
 pub(crate) fn build(hashes: &[u64]) -> (Vec<Bucket>, Vec<SpillEntry>) {
     let mut buckets = vec![Bucket::default(); bucket_count(hashes.len())];
     let mut spill = Vec::new();
@@ -112,7 +113,8 @@ impl KeyTable<'_> {
         bucket_of(hash, self.buckets.len())
     }
 
-    /// The row with this hash for which `is_it`. `ensure_bucket(i)` and `ensure_spill` come before the bytes are looked at.
+    /// The row with this hash for which `is_it` holds. `ensure_bucket(i)` and `ensure_spill` are called before the
+    /// bytes are read.
     #[inline]
     pub fn find(
         &self,

@@ -1,7 +1,12 @@
 //! Segments: immutable files of rows, sorted by (namespace, key), and the files beside them.
 //!
-//! Reading order: `blocks` (checked blocks, the body of every file), `truth/` (what cannot be recomputed), `blob/` (large values),
-//! `tombstones/` (which rows have died), `derived/` (what can be rebuilt: codes and graphs), `side_file` (small files of one body).
+//! Reading order:
+//! * `blocks`: files in checked blocks, the frame of truth, blob and derived files.
+//! * `truth`: the rows, which nothing else holds. `key_table`: the hash table of names in it.
+//! * `blob`: large values.
+//! * `tombstones`: which rows were deleted since.
+//! * `derived`: codes and graphs, which can be rebuilt.
+//! * `side_file`: small files of one body. `verify`: every byte and every relation, for `check`.
 
 pub(crate) mod blob;
 pub(crate) mod blocks;
@@ -33,7 +38,7 @@ use crate::segment::truth::reader::{SegmentFiles, Truth};
 use crate::storage::Storage;
 use crate::types::Namespace;
 
-/// An open segment: its truth file, as which it reads, and the files beside it.
+/// An open segment: its truth file, whose reads it offers, and the files beside it.
 pub(crate) struct Segment {
     truth: Truth,
     blobs: Arc<Blobs>,
@@ -55,7 +60,7 @@ impl Segment {
         Self::open_knowing(storage, keys, (files, &KnownBlobs::default()))
     }
 
-    /// The same, with what is known of its blob files.
+    /// The same, with the blob files that are known or open already.
     pub fn open_knowing(
         storage: &dyn Storage,
         keys: &StoreIdentity,
@@ -70,12 +75,12 @@ impl Segment {
         Ok(Self { truth, blobs, derived })
     }
 
-    /// The same segment beside other derived files; the other maps are shared.
+    /// The same segment with other derived files. All other maps are shared.
     fn with_derived(&self, derived: Derived) -> Self {
         Self { truth: self.truth.clone(), blobs: Arc::clone(&self.blobs), derived }
     }
 
-    /// The same segment with LSNs counted from `base`: an import gets them last.
+    /// The same segment with LSNs relative to `base`: the segment of an import is written before its LSNs are known.
     #[must_use]
     pub fn counted_from(self, base: Lsn) -> Self {
         Self { truth: self.truth.counted_from(base), ..self }
@@ -108,7 +113,7 @@ impl Segment {
         self.blobs.value(&self.truth, row)
     }
 
-    /// The row's value for a filter, which reads no more of it than it needs.
+    /// The row's value for a filter. Only the beginning that the filter needs is unpacked.
     #[inline]
     pub fn unread_value(&self, row: u32) -> Result<UnreadValue<'_>> {
         self.blobs.unread_value(&self.truth, row)
@@ -129,18 +134,18 @@ impl Segment {
         self.blobs.files()
     }
 
-    /// Bytes in each blob file of the values of rows that live; nothing where no such row has one, so that damage of what nobody
-    /// needs does no harm.
+    /// Bytes in each blob file of the values of living rows. Without such a row nothing is read, so damage of an unused
+    /// list does no harm.
     pub fn live_blob_bytes(&self, lives: impl Fn(u32) -> bool) -> Result<Vec<u64>> {
         self.blobs.live_bytes(&self.truth, lives)
     }
 
-    /// Whether the values of rows that live can be read from blob file `number`; the file is marked if one is damaged.
+    /// Whether the values of living rows can be read from blob file `number`. If one is damaged, the file is marked.
     pub fn can_read_blob(&self, number: u32, lives: impl Fn(u32) -> Result<bool>) -> Result<bool> {
         self.blobs.can_read(&self.truth, number, lives)
     }
 
-    /// Why blob files of the segment cannot be read, as far as is known.
+    /// The known reasons why blob files of the segment cannot be read.
     pub fn blob_problems(&self) -> Vec<String> {
         self.blobs.problems()
     }
@@ -151,23 +156,23 @@ impl Segment {
         self.derived.codes(vectors)
     }
 
-    /// Why codes must be rebuilt; `None` if they are well as far as is known.
+    /// Why codes must be rebuilt; `None` if no damage of them is known.
     pub fn codes_problem(&self) -> Option<&str> {
         self.derived.codes_problem()
     }
 
-    /// The same segment with rebuilt codes, which are checked whole. Maps are shared.
+    /// The same segment with rebuilt codes, which are checked whole. All other maps are shared.
     pub fn with_codes(&self, storage: &dyn Storage, keys: &StoreIdentity, codes: DerivedFile) -> Result<Self> {
         Ok(self.with_derived(self.derived.with_new_codes(storage, keys, &self.truth, codes)?))
     }
 
-    /// The segment with the graphs that open among `files`; the others are named in the problems.
+    /// The segment with those graphs of `files` that can be opened; the problems name the others.
     pub fn open_graphs(self, storage: &dyn Storage, keys: &StoreIdentity, files: &[DerivedFile]) -> Self {
         let derived = self.derived.with_graph_files(storage, keys, &self.truth, files);
         Self { derived, ..self }
     }
 
-    /// The same segment with these graphs, and these that did not open. Maps are shared.
+    /// The same segment with these graphs, and these files that could not be opened. Maps are shared.
     pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<Unopened>) -> Self {
         self.with_derived(self.derived.with_graphs(graphs, unopened))
     }
@@ -178,22 +183,22 @@ impl Segment {
         self.derived.graphs()
     }
 
-    /// The graph files that did not open.
+    /// The graph files that could not be opened.
     pub fn unopened_graphs(&self) -> &[Unopened] {
         self.derived.unopened_graphs()
     }
 
-    /// Why graphs of the segment are not searched, as far as is known.
+    /// The known reasons why graphs of the segment are not searched.
     pub fn graph_problems(&self) -> Vec<String> {
         self.derived.graph_problems()
     }
 
-    /// Verifies a graph of the segment before its first graph search; a second call tells what the first one found.
+    /// Verifies a graph of the segment, before its first search. A second call returns the outcome of the first.
     pub fn verify_graph(&self, graph: &SegmentGraph) -> Result<()> {
         graph.verify(&self.truth, self.codes(graph.vectors()))
     }
 
-    /// The codes of these vectors as a graph takes them, if they can be used.
+    /// The codes of these vectors in the form that a graph search reads, if they can be used.
     #[inline]
     pub fn points(&self, vectors: Range<u32>) -> Option<Points<'_>> {
         let (space, codes) = (self.header().space?, self.codes(vectors.clone())?);

@@ -1,8 +1,8 @@
 //! Side files: small files that a manifest names beside segments, or for the store as a whole, read whole at open.
 //!
 //! Invariants:
-//! * A file is written once, whole, and synced; the caller syncs the directory. Nothing of it is believed before its checksum, which is
-//!   bound to store, file and kind.
+//! * A file is written once, whole, and synced; the caller syncs the directory. A reader checks its checksum, which is
+//!   bound to store, file and kind, before it uses anything else.
 //!
 //! # Format
 //!
@@ -32,7 +32,7 @@ const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 64;
 const KIND_BYTES: usize = 16;
 
-/// Which side file of which store.
+/// The store, the id and the kind of a side file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SideFile<'a> {
     pub store_id: u64,

@@ -1,8 +1,8 @@
-//! Whether a segment is what its format says, in every byte and every relation: for `check`, and for tests.
+//! Verification of a whole segment against its format, every byte and every relation: for `check`, and for tests.
 //!
 //! Invariants:
-//! * Nothing here is needed to read safely; it finds what a reader would only find by reading everything, and what a reader
-//!   cannot see, such as a key that its hash table lost.
+//! * Safe reads need nothing of this. Verification finds damage that a reader would meet only by reading everything,
+//!   and damage that no reader can see, such as a key that is missing in the hash table.
 
 use crate::distance::{Kernels, inverse_norm, norm};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,8 +20,8 @@ struct Next {
 }
 
 impl Segment {
-    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each value
-    /// that is none.
+    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each
+    /// value that is none.
     pub fn verify_blobs(&self) -> Vec<Error> {
         self.blobs.verify(self)
     }
@@ -35,7 +35,8 @@ impl Segment {
         problems
     }
 
-    /// What is wrong with the truth file: each block that fails its checksum, or else the first relation that does not hold.
+    /// What is wrong with the truth file: each block that fails its checksum, or else the first relation that does not
+    /// hold.
     pub fn verify_truth(&self) -> Vec<Error> {
         let mut problems = self.file.check_all();
         if problems.is_empty() {
@@ -46,8 +47,8 @@ impl Segment {
         problems
     }
 
-    /// What is wrong with the codes: missing, each block that fails its checksum, or else, seen from whole truth, the first code
-    /// that is not its vector's.
+    /// What is wrong with the codes: missing, each block that fails its checksum, or else, seen from whole truth, the
+    /// first code that is not its vector's.
     pub fn verify_derived(&self, truth_is_whole: bool) -> Vec<Error> {
         let Some(codes) = self.derived.all_codes() else {
             let missing = |why| Error::new(ErrorKind::Damaged, format!("{} has no codes: {why}", self.file.name()));
@@ -60,8 +61,8 @@ impl Segment {
         problems
     }
 
-    /// What is wrong with the graphs, and which of them it is: those that did not open, each block that fails its checksum, or
-    /// else the first number or relation that does not hold.
+    /// What is wrong with the graphs, and which of them it is: those that did not open, each block that fails its
+    /// checksum, or else the first number or relation that does not hold.
     pub fn verify_graphs(&self) -> Vec<(u64, Error)> {
         let unopened = self
             .unopened_graphs()

@@ -1,7 +1,8 @@
 //! Applies frames to read views: what live writes and replay share.
 //!
 //! Invariants:
-//! * `apply` compares LSNs: it never deletes a version that is newer than its operation, and applying twice changes nothing.
+//! * `apply` compares LSNs: it never deletes a version that is newer than its operation, and applying twice changes
+//!   nothing.
 //! * Of one key, at most one version lives afterwards, in whichever part.
 
 use std::sync::Arc;

@@ -1,29 +1,29 @@
-//! Where shards meet and where segments lie, said with no more of the namespaces beside than it takes.
+//! Bounds between shards and extents of segments, which hold no more of the namespaces beside them than they must.
 //!
 //! Invariants:
-//! * A bound lies above every namespace of the shard before it and at or below every one of its own shard, so to move it to another such
-//!   place moves no row.
-//! * Of all places for a bound the shortest is taken. So it holds at most the beginning of a living label that tells two neighbours
-//!   apart, and nothing of one that is gone.
-//! * The extent of a segment lies in its shard, and between the segments that its rows lie between. Its ends are beginnings of its own
-//!   first and last namespace, as short as they can be told apart, so they go with the segment.
-//! * A replay puts each file of an import where its manifest says, whole. So from the moment when an import has cut its files until they
-//!   are in the read view, their rows count as those of their shards, and the bounds by which they were cut are committed before their frame.
+//! * A bound lies above every namespace of the shard before it, and at or below every one of its own shard. Another
+//!   bound with this property moves no row.
+//! * The shortest possible bound is taken. So it holds at most the beginning of a living label that tells two
+//!   neighbours apart, and nothing of a deleted one.
+//! * The extent of a segment lies in its shard, and overlaps no segment that its rows do not overlap. Its ends are
+//!   beginnings of its own first and last namespace, as short as they can be told apart, so they go with the segment.
+//! * A replay puts each file of an import whole into one shard. So the bounds by which an import has cut its files are
+//!   committed before its frame, and until the files are in the read view, no bound moves between their rows.
 
 use crate::shard::view::{ReadView, Shard};
 use crate::types::{Extent, Interval};
 
-/// What an import has under way, and an erasure leaves alone.
+/// The files of the import that is under way. An erasure leaves them alone.
 #[derive(Default)]
 pub(crate) struct Importing {
-    /// Where each file lies.
+    /// The extent of each file.
     pub extents: Vec<Extent>,
-    /// Its files, once they are written: no job owns them between their frame and the read view.
+    /// The names of the files, once they are written: between their frame and the read view no job owns them.
     pub names: Vec<String>,
 }
 
 impl ReadView {
-    /// The same view with the shortest bounds between its shards; `None` if it has them.
+    /// The same read view with the shortest bounds between its shards; `None` if it has them already.
     pub fn with_short_bounds(&self, importing: &Importing) -> Option<Self> {
         let mut extents: Vec<Option<Extent>> = self.shards.iter().map(|shard| shard.extent()).collect();
         for imported in &importing.extents {
@@ -46,7 +46,7 @@ impl ReadView {
 }
 
 impl Shard {
-    /// Where the rows of all parts lie; `None` if there are none.
+    /// The extent of the rows of all parts; `None` if there are none.
     fn extent(&self) -> Option<Extent> {
         let of_segments = self.segments.iter().map(|part| part.entry.extent.clone());
         let in_memory = std::iter::once(&self.memtable).chain(self.frozen.iter().map(|frozen| &frozen.memtable));
@@ -57,13 +57,13 @@ impl Shard {
         of_segments.chain(of_memory).reduce(Extent::and)
     }
 
-    /// How a segment of the shard names where its rows lie, of which these are the first and the last namespace.
+    /// The extent of a segment of the shard, whose first and last namespace these are.
     pub fn extent_of(&self, first: &[u8], last: &[u8]) -> Extent {
         short_extent((first, last), &self.interval, self.segments.iter().map(|part| &part.entry.extent))
     }
 }
 
-/// The shortest lows for shards of these extents, which `lows` separate now.
+/// The shortest lower bounds for shards with these extents; `lows` are the present ones.
 fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let end = Interval::everything().high;
     let mut short: Vec<Vec<u8>> = vec![Vec::new()];
@@ -84,8 +84,8 @@ fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
     short
 }
 
-/// The first short bytes above `below` that leave room below `upper`, for any number of bounds: no namespace has two zeros in a row, so
-/// what has zeros behind it stays below.
+/// The first short bytes above `below` that leave room below `upper`, for any number of bounds: no namespace has two
+/// zeros in a row, so what has zeros behind it stays below.
 fn just_above(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
     let longer = [1, 0].map(|byte| [below, &[byte]].concat());
     let leaves_room =
@@ -98,8 +98,9 @@ fn separator(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
     beginnings(upper).find(|beginning| *beginning > below).map(<[u8]>::to_vec)
 }
 
-/// The shortest ends around the namespaces from `first` to `last`, which lie in the interval, that leave out it and all that lies beside.
-/// Each is longer than what the two have in common, so that a segment which cannot be read hides little beside its own.
+/// The shortest ends around the namespaces from `first` to `last`, which lie in the interval, that leave out it and all
+/// that lies beside. Each end is longer than what `first` and `last` have in common, so that a segment which cannot be
+/// read hides little beside its own.
 fn short_extent<'a>(
     (first, last): (&[u8], &[u8]),
     inside: &Interval,
@@ -115,12 +116,12 @@ fn short_extent<'a>(
     Extent { lower: lower.unwrap_or(first).to_vec(), upper: upper.unwrap_or_else(|| last.to_vec()) }
 }
 
-/// The beginnings of some bytes, the shortest first, which is empty, themselves last.
+/// All prefixes of some bytes, from the empty one to the whole.
 fn beginnings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     (0..=bytes.len()).map(|length| &bytes[..length])
 }
 
-/// Short bytes above others: their beginnings with the last byte raised, the shortest first.
+/// Short bytes above others: their prefixes with the last byte raised, the shortest first.
 fn raised_beginnings(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     (0..bytes.len()).filter(|&at| bytes[at] < 0xFF).map(|at| [&bytes[..at], &[bytes[at] + 1]].concat())
 }

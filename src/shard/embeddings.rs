@@ -1,4 +1,4 @@
-//! The texts that vectors embed, of one part: which are known, and the vector of one.
+//! The texts that the vectors of one part embed: which are known, and the vector of one.
 //!
 //! Invariants:
 //! * A text is known by its hash, which lies beside the vector in the row of the item and so lives and dies with it.
@@ -31,7 +31,8 @@ impl PartRef<'_> {
         }
     }
 
-    /// Passes on what is known of rows that a view of `read_lsn` shows, until `each` wants no more; tells whether it does.
+    /// Calls `each` for the known texts of rows that are visible at `read_lsn`, until it returns false. Returns its
+    /// last answer.
     pub fn each_known(&self, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> Result<bool> {
         match self {
             Self::Memtable(memtable) => Ok(each_known_in_memory(memtable, read_lsn, each)),

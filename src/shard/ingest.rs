@@ -2,11 +2,12 @@
 //!
 //! Invariants:
 //! * Rows have the first LSNs of their frame. Each deletes the older versions of its key, wherever they are.
-//! * What a live import knows of older versions is a hint: where a merge took the part away or a key was written meanwhile, the
-//!   key is looked up. A replay looks up every key. Both come out the same.
-//! * Applying again changes nothing: a file that is there already, since a manifest names it, is not added twice.
-//! * A part whose damage hides what a row would kill serves nothing from now on and keeps what it missed; everything else goes on. But while the log
-//!   names a file, it must be whole: without its rows, what they replace would come back.
+//! * A live import has looked up older versions before, as hints. If a merge took the part away or the key was written
+//!   meanwhile, the key is looked up again. A replay looks up every key. Both have the same outcome.
+//! * Applying a frame again changes nothing: a file that a manifest names already is not added twice.
+//! * A part whose damage hides what a row would delete serves nothing from now on, and keeps what it missed. Everything
+//!   else goes on. But while the log names a file, it must be whole: without its rows, what they replace would come
+//!   back.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::storage::Storage;
 use crate::types::{Interval, Namespace};
 use crate::wal::Body;
 
-/// What one frame does: the rows of files first, then operations.
+/// The content of one frame: rows of files first, then operations.
 pub(crate) struct Logged {
     pub first_lsn: Lsn,
     pub ingested: Option<Arc<Ingested>>,
@@ -55,7 +56,7 @@ pub(crate) struct IngestedFile {
     pub older: Older,
 }
 
-/// What is known of the older versions of a file's keys.
+/// The hints about older versions of a file's keys.
 pub(crate) enum Older {
     /// Nothing.
     Unknown,
@@ -74,7 +75,7 @@ pub(crate) struct Replaced {
     pub at: u32,
 }
 
-/// A part, kept.
+/// A part, shared.
 #[derive(Clone)]
 pub(crate) enum Part {
     Memtable(Arc<Memtable>),
@@ -97,7 +98,7 @@ impl Part {
     }
 }
 
-/// Tells parts apart. One that only got other derived files is the same: it shares its tombstones with the part it was.
+/// The identity of a part. A part that only got other derived files keeps it: it shares the tombstones.
 fn address(part: PartRef<'_>) -> usize {
     match part {
         PartRef::Memtable(memtable) => Arc::as_ptr(memtable) as usize,
@@ -105,13 +106,14 @@ fn address(part: PartRef<'_>) -> usize {
     }
 }
 
-/// The parts of a shard, each to be found by what tells it apart.
+/// The parts of a shard by their identity.
 fn by_address(shard: &Shard) -> HashMap<usize, PartRef<'_>> {
     shard.parts().map(|part| (address(part), part)).collect()
 }
 
-/// Looks again, outside all locks, for versions whose part is gone. What is found is a hint as before: a key that was written
-/// meanwhile is looked at again in any case, and what is not found stays as it is, to be looked up when it is applied.
+/// Looks again, outside all locks, for versions whose part is gone. The results are hints as before: a key that was
+/// written meanwhile is looked up again in any case, and a version that is not found now is looked up when the frame is
+/// applied.
 pub(crate) fn follow<'a>(replaced: &mut [Replaced], shard: &Shard, address_of: impl Fn(u32) -> (&'a [u8], &'a str)) {
     let there = by_address(shard);
     for replaced in replaced.iter_mut().filter(|replaced| !there.contains_key(&address(replaced.part.part()))) {
@@ -124,7 +126,7 @@ pub(crate) fn follow<'a>(replaced: &mut [Replaced], shard: &Shard, address_of: i
 }
 
 impl Ingested {
-    /// Opens what a frame of the log names.
+    /// Opens the files that a frame of the log names.
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, first_lsn: Lsn, body: &Body) -> Result<Option<Arc<Self>>> {
         if body.files.is_empty() {
             return Ok(None);
@@ -152,7 +154,7 @@ impl Ingested {
         Ok(Some(Arc::new(Self { rows: body.rows, files })))
     }
 
-    /// The state that a row of the files gives its key.
+    /// The newest state of a key, if a row of the files has it.
     pub fn find(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         for file in &self.files {
             let part = PartRef::Segment(&file.part);
@@ -207,7 +209,7 @@ fn delete_older(shard: &Shard, part: &SharedSegment, older: &Older) -> Result<()
             let mut rows = unsure_rows.clone();
             for replaced in replaced.iter().filter(|replaced| !unsure_rows.contains(&replaced.row)) {
                 match there.get(&address(replaced.part.part())) {
-                    // The part that is there now writes the death down.
+                    // The part that is there now saves the tombstone.
                     Some(part) => part.delete(replaced.at, segment.lsn(replaced.row)?),
                     None => drop(rows.insert(replaced.row)),
                 }
@@ -220,7 +222,7 @@ fn delete_older(shard: &Shard, part: &SharedSegment, older: &Older) -> Result<()
     }
 }
 
-/// Deletes the version of a key that a row of `part` replaces; the row is born dead where a newer version is known.
+/// Deletes the version of a key that a row of `part` replaces. If a newer version exists, the row itself is deleted.
 fn delete_other_version(shard: &Shard, part: &SharedSegment, row: u32, namespace: &[u8], key: &str) -> Result<()> {
     let lsn = part.segment()?.lsn(row)?;
     let replaces = shard.segments.iter().filter(|other| other.is_lost() && other.may_hold(namespace));
@@ -247,12 +249,12 @@ fn delete_other_version(shard: &Shard, part: &SharedSegment, row: u32, namespace
     Ok(())
 }
 
-/// What a row of a file does to the older versions of its key.
+/// The effect of a row of a file on the older versions of its key.
 fn deletion(namespace: &[u8], key: &str) -> Operation {
     Operation::Delete { namespace: Namespace::from_encoded(namespace), key: key.into() }
 }
 
-/// What was written since a moment: what an import under way has to look at again.
+/// The keys and ranges that were written since an import began: it has to look them up again.
 #[derive(Default)]
 pub(crate) struct ConflictSet {
     keys: HashSet<(Namespace, Box<str>)>,

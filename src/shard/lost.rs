@@ -1,9 +1,10 @@
-//! Parts that serve nothing any more, since damage hid from an operation what it concerned; and how that state ends.
+//! Lost parts: damage has hidden from an operation the rows that it concerned, so they serve nothing. And how that
+//! ends.
 //!
 //! Invariants:
-//! * A lost part keeps every operation that concerns it (`missed.rs`) until it gets them: when the store is opened with a file that can be
-//!   read again, or when whoever gives up the damaged rows rewrites the others.
-//! * Tombstones that a part got before it was lost are its own and are written down like those of any other.
+//! * A lost part keeps every operation that concerns it (`missed.rs`) until they are applied to it: when the store is
+//!   opened with a readable file again, or when `accept_loss` rewrites its readable rows.
+//! * Tombstones from before the part was lost are saved like those of any other part.
 
 use std::sync::Arc;
 
@@ -17,14 +18,14 @@ use crate::shard::part_ref::PartRef;
 use crate::storage::Storage;
 
 impl SegmentPart {
-    /// From now on the part serves nothing.
+    /// Makes the part lost: it serves nothing from now on.
     pub fn lose(&self, why: &Error) {
         let remedy =
             "restore the file and open the store again, or give up its damaged rows (`vecmem check --accept-loss`)";
         let _ = self.lost.set(format!("a write could not be replayed into it ({why}); {remedy}"));
     }
 
-    /// Whether an operation finds its target hidden behind damage, and the part is not lost yet.
+    /// Whether damage hides the rows that the operation concerns, and the part is not lost yet.
     pub fn hides(self: &Arc<Self>, operation: &Operation) -> bool {
         let outcome = match operation {
             Operation::DeleteRange { interval } => self.rows_in(interval).map(drop),
@@ -45,19 +46,20 @@ impl SegmentPart {
         }
     }
 
-    /// What the part missed about one version of a key.
+    /// The missed operations on one version of a key.
     pub fn missed_of(&self, namespace: &[u8], key: &str, lsn: Lsn) -> MissedFate {
         self.missed.fate(namespace, key, lsn)
     }
 
-    /// Gives the part the operations that it missed, and forgets them. The caller is the only one who has it, or holds the apply lock.
+    /// Applies the missed operations to the part, and forgets them. The caller holds the apply lock, or is the only
+    /// user of the part.
     fn catch_up(self: &Arc<Self>, missed: &Missed) -> Result<()> {
         let operations = missed.operations();
         operations.iter().try_for_each(|(lsn, operation)| give(self, *lsn, operation))
     }
 }
 
-/// Opens what a part of a manifest missed, if it missed something: it gets it now, or goes on being lost.
+/// Opens the missed operations of a part in a manifest, if it has any. They are applied now, or the part stays lost.
 pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: SegmentPart) -> Result<SharedSegment> {
     if part.entry.missed.is_empty() {
         return Ok(Arc::new(part));
@@ -67,7 +69,7 @@ pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: Segmen
         match read_missed(storage, store_id, file.file_id) {
             Ok(operations) => operations.iter().for_each(|(lsn, operation)| missed.keep(*lsn, operation)),
             Err(error) if error.is_unread() || error.kind() == ErrorKind::NewerFormat => return Err(error),
-            // Without them the part would show what was deleted.
+            // Without them the part would show deleted rows.
             Err(error) => {
                 missed.unread.push(file);
                 part = part.unreadable(error);
@@ -86,14 +88,14 @@ pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: Segmen
     Ok(part)
 }
 
-/// The operations in one file of them.
+/// The operations in one file of missed operations.
 pub(crate) fn read_missed(storage: &dyn Storage, store_id: u64, file_id: u64) -> Result<Vec<(Lsn, Operation)>> {
     let file = SideFile { store_id, file_id, kind: "missed" };
     let missed = Missed::decode(&file.read(storage)?).map_err(|malformed| malformed.in_file(file.name(), 0))?;
     Ok(missed.operations())
 }
 
-/// Does to a part what an operation of this LSN does to the rows that it holds. Again it changes nothing.
+/// Applies an operation with this LSN to the rows of a part. A second time changes nothing.
 pub(crate) fn give(part: &SharedSegment, lsn: Lsn, operation: &Operation) -> Result<()> {
     let part = PartRef::Segment(part);
     let Some((namespace, key)) = operation.address() else {
@@ -112,7 +114,7 @@ pub(crate) fn give(part: &SharedSegment, lsn: Lsn, operation: &Operation) -> Res
 }
 
 impl SegmentPart {
-    /// The same part, which nothing can be read from.
+    /// The same part, unreadable.
     fn unreadable(self, error: Error) -> Self {
         let entry = self.entry.clone();
         Self::new(entry, Err(error.with_kind(ErrorKind::Damaged)), crate::segment::tombstones::Tombstones::new(0))

@@ -1,15 +1,18 @@
-//! What a damaged segment missed: operations that concerned it while nothing could be looked up in it.
+//! Missed operations: those that concerned a damaged segment while no key could be looked up in it.
 //!
 //! Invariants:
-//! * An operation that a part cannot take is here before the read view with it is published, and in a file that the manifest names before a
-//!   checkpoint passes it. So the log need not be kept for a damaged part, and a restored file catches up when it is opened.
-//! * Of a key the newest delete is kept, and the newest touch above it: memory and file grow with what was concerned, not with time.
+//! * An operation that a part cannot take is kept here before its read view is published, and in a file that the
+//!   manifest names before a checkpoint passes it. So the log need not be kept for a damaged part, and a restored file
+//!   catches up when it is opened.
+//! * Of each key the newest delete is kept, and the newest touch above it. So memory and file grow with the number of
+//!   keys, not with time.
 //! * Keeping an operation twice, or giving it to a part twice, changes nothing.
 //!
 //! # Format
 //!
-//! The content of a side file of kind `missed` (`segment/side_file.rs`), form 1: number u32, for each its LSN u64; then the operations in
-//! that order, in the form of the log (`wal/operations.rs`). A put is kept as the delete of the versions before it.
+//! The content of a side file of kind `missed` (`segment/side_file.rs`), form 1: number u32, for each its LSN u64; then
+//! the operations in that order, in the form of the log (`wal/operations.rs`). A put is kept as the delete of the
+//! versions before it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,14 +40,14 @@ struct KeptOperation {
     ranges: Vec<(Lsn, Interval)>,
 }
 
-/// What happened to a key; 0 and `None` for nothing.
+/// The missed operations on a key; 0 and `None` if there are none.
 #[derive(Default)]
 struct OfKey {
     deleted_by: Lsn,
     touch: Option<Touched>,
 }
 
-/// What becomes of one version.
+/// The effect on one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MissedFate {
     pub is_deleted: bool,
@@ -110,7 +113,7 @@ impl Missed {
         operations
     }
 
-    /// What is done to the version `lsn` of a key.
+    /// The effect of the missed operations on the version `lsn` of a key.
     pub fn fate(&self, namespace: &[u8], key: &str, lsn: Lsn) -> MissedFate {
         let kept = self.kept.lock();
         let in_range = kept.ranges.iter().any(|(by, interval)| *by > lsn && interval.contains(namespace));
@@ -120,13 +123,13 @@ impl Missed {
         MissedFate { is_deleted, expires_at: touch.map(|touch| touch.expires_at) }
     }
 
-    /// The part has got all of them.
+    /// Forgets all: they were applied to the part.
     pub fn clear(&self) {
         *self.kept.lock() = KeptOperation::default();
         self.dirty.store(false, Ordering::Relaxed);
     }
 
-    /// Whether something was kept since this was last asked; asking forgets.
+    /// Whether an operation was kept since the last call; the call resets that.
     pub fn take_dirty(&self) -> bool {
         self.dirty.swap(false, Ordering::Relaxed)
     }
@@ -160,7 +163,7 @@ impl Missed {
         Ok(missed)
     }
 
-    /// The files of an entry once what is kept was written to `written`, or what they were before.
+    /// The files of an entry: those of before, or, after a write, `written` in their place.
     pub fn files(&self, written: Option<DerivedFile>, before: &[DerivedFile]) -> Vec<DerivedFile> {
         match written {
             Some(file) => self.unread.iter().copied().chain([file]).collect(),

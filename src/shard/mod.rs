@@ -1,8 +1,14 @@
-//! What a reader sees: read views, shards and their parts, and `apply`, the one function that live writes and replay share.
+//! What a reader sees: read views, shards and their parts, and `apply`, the one function that live writes and replay
+//! share.
 //!
-//! Reading order: `view` (read views and shards), `part` (one segment with its tombstones), `part_ref` (a memtable or a segment under one
-//! interface), `apply`, `ingest` (files of imports), `lost` and `missed` (parts that serve nothing any more), `weight`, `upkeep`,
-//! `bounds`, `embeddings`.
+//! Reading order:
+//! * `view`: read views and shards.
+//! * `part`: one segment with its tombstones. `part_ref`: a memtable or a segment, under one interface.
+//! * `apply`: what an operation does to a read view. `ingest`: what the files of an import do.
+//! * `lost`: parts that serve nothing because of damage. `missed`: the operations that they missed.
+//! * `open`: opens the parts that a manifest names.
+//! * `weight`, `upkeep`: what a merge would free, and what the background still has to do.
+//! * `bounds`: where shards meet. `embeddings`: texts that vectors embed.
 
 pub(crate) mod apply;
 pub(crate) mod bounds;

@@ -9,8 +9,8 @@ use crate::shard::lost::open_missed;
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::storage::Storage;
 
-/// Opens a segment with its tombstones and what it missed. A damaged or missing one takes its place all the same, and says so when it
-/// is read; one that could not be read this time, or only by a newer version, fails the open.
+/// Opens a segment with its tombstones and what it missed. A damaged or missing one takes its place all the same, and
+/// says so when it is read; one that could not be read this time, or only by a newer version, fails the open.
 pub(crate) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreIdentity) -> Result<SharedSegment> {
     open_missed(storage, keys.store_id, open_with_tombstones(storage, entry, keys)?)
 }

@@ -1,8 +1,9 @@
-//! One segment of a shard, with its tombstones and what it missed.
+//! One segment of a shard, with its tombstones and its missed operations.
 //!
 //! Invariants:
-//! * A segment whose file is damaged stays in its shard: what it held must fail as `Damaged`, never read as absent.
-//! * A part that missed a death (its key table was damaged when the log was replayed) serves nothing any more.
+//! * A segment whose file is damaged stays in its shard: reads of its rows fail as `Damaged`, they never find them
+//!   absent.
+//! * A part that missed a delete (its key table was damaged when the log was replayed) is lost and serves nothing.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -23,21 +24,21 @@ use crate::types::Interval;
 pub(crate) struct BlobBytes {
     pub all: u64,
     pub dead: u64,
-    /// Of these, beside a living value that cannot be read: no merge frees them.
+    /// Dead bytes beside a living value that cannot be read: no merge frees them.
     pub stuck: u64,
 }
 
 /// A segment with its tombstones, as long as any read view needs it.
 pub(crate) struct SegmentPart {
     pub entry: SegmentEntry,
-    /// Shared with the part that this one becomes when its derived files change.
+    /// Shared with the part that replaces this one when its derived files change.
     pub tombstones: Arc<Tombstones>,
     segment: Result<Segment>,
-    /// Why the part serves nothing although its file opened; shared like the tombstones, whose lack it is.
+    /// Why the part is lost although its file opened; shared like the tombstones.
     pub(super) lost: Arc<OnceLock<String>>,
-    /// What it missed since it was lost; shared like that.
+    /// The operations that it missed since it was lost; shared like the tombstones.
     pub missed: Arc<Missed>,
-    /// Tombstones and touches since the tombstones were last written down.
+    /// Whether there are deletes or touches since the tombstones were last written.
     dirty: AtomicBool,
     /// A merge met damage in it.
     pub(super) unmergeable: AtomicBool,
@@ -45,9 +46,9 @@ pub(crate) struct SegmentPart {
     pub(super) rebuilt: AtomicBool,
     /// The background has looked for graphs that it lacks.
     pub(super) looked: AtomicBool,
-    /// Graphs that the merge which wrote it found no room for.
+    /// Graphs for which the merge that wrote the part found no room.
     put_off: OnceLock<Vec<Wanted>>,
-    /// The last count of its blobs, and the number of dead rows that it was made with.
+    /// The last count of its blob bytes, and the number of deleted rows at that time.
     pub(super) blob_count: Mutex<Option<(u64, BlobBytes)>>,
 }
 
@@ -82,22 +83,22 @@ impl SegmentPart {
         }
     }
 
-    /// The segment if its file opened, even where the part serves nothing: for whoever saves what can be read.
+    /// The segment if its file opened, even if the part is lost: for `accept_loss` and salvage.
     pub fn opened(&self) -> Option<&Segment> {
         self.segment.as_ref().ok()
     }
 
-    /// Graphs that the merge which wrote the part found no room for, and that are built as soon as there is.
+    /// Graphs for which the merge that wrote the part found no room. They are built once there is room.
     pub fn put_off(&self) -> &[Wanted] {
         self.put_off.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Keeps them in mind.
+    /// Sets these graphs.
     pub fn put_off_graphs(&self, wanted: Vec<Wanted>) {
         let _ = self.put_off.set(wanted);
     }
 
-    /// The rows of the part in an interval, with what their LSNs are counted from and these.
+    /// The rows inside `interval`, the LSN that theirs are relative to, and the column of their LSNs.
     pub fn rows_in(&self, interval: &Interval) -> Result<(Range<u32>, Lsn, &[Lsn])> {
         if !self.covers(interval) {
             return Ok((0..0, 0, &[]));
@@ -116,7 +117,7 @@ impl SegmentPart {
         self.entry.extent.contains(namespace)
     }
 
-    /// A merge that met damage does not try the damaged input again.
+    /// Keeps merges from the part if it is damaged, after a merge has met damage.
     pub fn refuse_merges_if_damaged(&self) {
         if self.segment().map_or(true, |segment| !segment.verify_truth().is_empty()) {
             self.unmergeable.store(true, Ordering::Relaxed);
@@ -128,7 +129,7 @@ impl SegmentPart {
         self.unmergeable.load(Ordering::Relaxed)
     }
 
-    /// Whether tombstones changed since this was last asked; asking forgets.
+    /// Whether tombstones changed since the last call; the call resets that.
     pub fn take_dirty(&self) -> bool {
         self.dirty.swap(false, Ordering::Relaxed)
     }
@@ -139,7 +140,7 @@ impl SegmentPart {
 }
 
 impl SegmentPart {
-    /// Whether the part serves nothing any more.
+    /// Whether the part is lost and serves nothing.
     pub fn is_lost(&self) -> bool {
         self.lost.get().is_some()
     }

@@ -20,18 +20,18 @@ use crate::shard::part::SegmentPart;
 /// One part of a shard.
 #[derive(Clone, Copy)]
 pub(crate) enum PartRef<'a> {
-    /// One that takes writes, or is frozen.
+    /// A memtable, taking writes or frozen.
     Memtable(&'a Arc<Memtable>),
     Segment(&'a Arc<SegmentPart>),
 }
 
 impl PartRef<'_> {
-    /// Whether the part serves nothing any more.
+    /// Whether the part is lost and serves nothing.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Segment(part) if part.is_lost())
     }
 
-    /// The newest row of a key, dead or alive.
+    /// The newest row of a key, deleted or alive.
     pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.newest(namespace, key)),
@@ -54,7 +54,7 @@ impl PartRef<'_> {
         }
     }
 
-    /// What a write of the key needs to know of the row.
+    /// The state of the row that a write of its key needs.
     pub fn current(&self, row: u32) -> Result<VersionTimes> {
         match self {
             Self::Memtable(memtable) => {
@@ -126,7 +126,7 @@ impl PartRef<'_> {
         }
     }
 
-    /// What the row carries beside its fixed fields.
+    /// The extensions of the row.
     pub fn extensions(&self, row: u32) -> Result<Extensions> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.row(row).record.extensions.clone()),
@@ -243,7 +243,7 @@ impl<'a> PartRef<'a> {
         Ok(live)
     }
 
-    /// Adds deletes of up to `limit` items that a view of `read_lsn` shows but that have expired by `now`.
+    /// Adds deletes of up to `limit` items that are visible at `read_lsn` and have expired by `now`.
     pub fn expired(&self, read_lsn: Lsn, now: i64, limit: usize, writes: &mut Vec<Write>) -> Result<()> {
         let expire = |namespace: &Namespace, key: &str| Write::Expire { namespace: namespace.clone(), key: key.into() };
         match *self {

@@ -1,6 +1,7 @@
-//! What the background has still to do about a segment: rebuilds, graphs, tombstones to write down.
+//! The work that the background still has to do for a segment: rebuilds, graphs, tombstones to write.
 //!
-//! Invariant: a part that takes the place of another one with the same rows takes over its tombstones, and what it is lost for.
+//! Invariant: a part that takes the place of another one with the same rows takes over its tombstones, and what it is
+//! lost for.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::shard::part::SegmentPart;
 use crate::sync::Ordering;
 
 impl SegmentPart {
-    /// The same rows and tombstones beside other derived files.
+    /// A part with the same rows and tombstones, and other derived files.
     pub fn beside(&self, entry: SegmentEntry, segment: Segment) -> Self {
         let lacks = |wanted: &&Wanted| segment.graphs().iter().all(|graph| graph.rows() != wanted.rows);
         let put_off: Vec<Wanted> = self.put_off().iter().filter(lacks).cloned().collect();
@@ -24,30 +25,30 @@ impl SegmentPart {
         next
     }
 
-    /// Tombstones that `other`, which shares them, has to write are now this part's to write.
+    /// Takes over from `other`, which shares the tombstones, that they have to be written.
     pub fn take_dirty_from(&self, other: &Self) {
         if other.take_dirty() {
             self.set_dirty();
         }
     }
 
-    /// Whether nobody has looked yet for graphs that the part lacks; asking counts as looking.
+    /// Whether the part must still be checked for missing graphs. The call counts as the check.
     pub fn take_look(&self) -> bool {
         self.segment().is_ok() && !self.looked.swap(true, Ordering::Relaxed)
     }
 
-    /// The look came to nothing and must be taken again.
+    /// The check has failed and must be repeated.
     pub fn look_again(&self) {
         self.looked.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a derived file is missing or damaged and nobody has tried to rebuild it yet; asking counts as trying.
+    /// Whether a derived file is missing or damaged, and was not rebuilt yet. The call counts as the attempt.
     pub fn take_rebuild(&self) -> bool {
         let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
         self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)
     }
 
-    /// What failed for want of anything but readable vectors is tried again.
+    /// Allows another attempt, unless the last one failed because the vectors cannot be read.
     pub fn rebuild_again_unless_damaged(&self, error: &Error) {
         if error.kind() != ErrorKind::Damaged {
             self.rebuilt.store(false, Ordering::Relaxed);

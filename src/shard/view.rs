@@ -1,11 +1,12 @@
 //! Shards and read views: what a reader sees.
 //!
 //! Invariants:
-//! * A read view is never changed. Its parts are shared with newer ones and only grow: rows are appended with higher LSNs and
-//!   tombstones carry the LSN of their cause, so a reader of a read view sees exactly the versions with
-//!   `lsn <= read_lsn < deleted_lsn`, whatever is written meanwhile.
-//! * Of one key, at most one version lives, in whichever part: merges may move a version behind parts with older ones.
-//! * `apply` compares LSNs: it never deletes a version that is newer than its operation, and applying twice changes nothing.
+//! * A read view is never changed. Its parts are shared with newer ones and only grow: rows are appended with higher
+//!   LSNs and tombstones carry the LSN of their cause, so a reader of a read view sees exactly the versions with `lsn
+//!   <= read_lsn < deleted_lsn`, whatever is written meanwhile.
+//! * At most one version of a key is alive, in any part: merges may move a version behind parts with older ones.
+//! * `apply` compares LSNs: it never deletes a version that is newer than its operation, and applying twice changes
+//!   nothing.
 //! * Segments and memtables never belong to two shards; shards partition the order of namespaces.
 
 use std::sync::Arc;
@@ -34,25 +35,25 @@ pub(crate) struct Shard {
     pub interval: Interval,
     /// Takes the writes.
     pub memtable: Arc<Memtable>,
-    /// Being written to segments, oldest first.
+    /// Memtables that wait for their flush, oldest first.
     pub frozen: Vec<FrozenMemtable>,
     /// Oldest first.
     pub segments: Vec<Arc<SegmentPart>>,
 }
 
-/// A former memtable on its way to the disk.
+/// A memtable that takes no more rows and waits for its flush.
 #[derive(Clone)]
 pub(crate) struct FrozenMemtable {
     pub memtable: Arc<Memtable>,
-    /// Every operation of the shard at or below is in this part, or in an older one.
+    /// Every operation of the shard at or below this LSN is in this part or an older one.
     pub through: Lsn,
 }
 
-/// What a lookup does about a part that serves nothing any more.
+/// What a lookup does with a lost part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     Fails,
-    /// For `apply`: the door, or the replay, has dealt with it.
+    /// Skip it: for `apply`, since the commit or the replay has handled it.
     Skipped,
 }
 
@@ -67,14 +68,14 @@ impl ReadView {
         self.shards.partition_point(|shard| shard.interval.low.as_slice() <= namespace).saturating_sub(1)
     }
 
-    /// The newest version of a key that lives in the newest state.
+    /// The living version of a key in the newest state.
     pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         let shard = &self.shards[self.shard_of(namespace.encoded())];
         let Some((part, row)) = shard.newest(namespace.encoded(), key, Lost::Fails)? else { return Ok(None) };
         (part.deleted_lsn(row)? == ALIVE).then(|| part.current(row)).transpose()
     }
 
-    /// That every part can say which of its rows lie in an interval, so that a range delete of it will succeed.
+    /// Fails unless every part can tell its rows in an interval, so that a range delete of it will succeed.
     pub fn check_range(&self, interval: &Interval) -> Result<()> {
         for part in self.shards_in(interval).flat_map(|shard| shard.segments.iter()) {
             part.rows_in(interval)?;
@@ -82,12 +83,12 @@ impl ReadView {
         Ok(())
     }
 
-    /// Whether this very part is in it.
+    /// Whether the read view holds this very part.
     pub fn has_segment(&self, part: &SharedSegment) -> bool {
         self.shards.iter().flat_map(|shard| &shard.segments).any(|there| Arc::ptr_eq(there, part))
     }
 
-    /// The same view with one shard replaced.
+    /// The same read view with one shard replaced.
     pub fn with_shard(&self, index: usize, shard: Shard) -> Self {
         let mut shards: Vec<_> = self.shards.to_vec();
         shards[index] = Arc::new(shard);
@@ -103,7 +104,7 @@ impl Shard {
         std::iter::once(PartRef::Memtable(&self.memtable)).chain(frozen).chain(segments)
     }
 
-    /// The version of a key that lives; if none does, the newest dead one.
+    /// The living version of a key; without one, the newest deleted one.
     pub fn newest(&self, namespace: &[u8], key: &str, lost: Lost) -> Result<Option<(PartRef<'_>, u32)>> {
         let mut newest_dead = None;
         for part in self.parts() {
@@ -132,7 +133,7 @@ impl Shard {
         Ok(None)
     }
 
-    /// The same shard with a empty memtable; the full one is on its way to the disk.
+    /// The same shard with an empty memtable; the one before is frozen.
     pub fn with_memtable_frozen(&self, fresh: Arc<Memtable>, through: Lsn) -> Self {
         let mut next = self.clone();
         next.frozen.push(FrozenMemtable { memtable: std::mem::replace(&mut next.memtable, fresh), through });

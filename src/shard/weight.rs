@@ -1,8 +1,8 @@
-//! What a merge of a segment would cost and free, in numbers.
+//! The cost and gain of a merge of a segment, in numbers.
 //!
 //! Invariants:
-//! * Dead bytes of blob files are counted from the rows that live: again when rows have died since, never while somebody waits
-//!   for a write.
+//! * Dead bytes of blob files follow from the living rows. They are counted again after deletes, never on the way of a
+//!   write.
 
 use crate::compact::SegmentStats;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +11,7 @@ use crate::segment::truth::layout::blob_name;
 use crate::shard::part::{BlobBytes, SegmentPart};
 
 impl SegmentPart {
-    /// The values in the part's blob files; nothing where it cannot be read.
+    /// The bytes of values in the part's blob files; 0 if it cannot be read.
     pub fn blob_bytes(&self) -> BlobBytes {
         let dead_rows = self.tombstones.dead_rows();
         let mut last = self.blob_count.lock();
@@ -43,7 +43,7 @@ impl SegmentPart {
         Ok(bytes)
     }
 
-    /// Fails where values that died stay in a blob file, since one that lives beside them cannot be read.
+    /// Fails if dead values stay in a blob file because a living one beside them cannot be read.
     pub fn check_stuck(&self) -> Result<()> {
         if self.blob_bytes().stuck == 0 {
             return Ok(());
@@ -54,12 +54,12 @@ impl SegmentPart {
         Err(Error::new(ErrorKind::Damaged, format!("{} {why}", names.join(", "))))
     }
 
-    /// Fails where damage keeps what was deleted: in the part, and its key in the file of what the part missed.
+    /// Fails if damage keeps deleted rows in the part, and their keys in its file of missed operations.
     pub fn check_missed(&self) -> Result<()> {
         if self.missed.is_empty() { Ok(()) } else { self.segment().map(drop) }
     }
 
-    /// What the choice of merges knows of it.
+    /// The numbers for the choice of merges.
     pub fn stats(&self) -> SegmentStats {
         let BlobBytes { all, dead, stuck } = self.blob_bytes();
         SegmentStats {

@@ -1,7 +1,9 @@
-//! What the system tells about a directory that is open: its entries and its file system, both asked through a descriptor.
+//! What the system tells about a directory that is open: its entries and its file system, both asked through a
+//! descriptor.
 //!
 //! Invariants:
-//! * No path is resolved here, so the answers are about the directory that was opened, wherever it has been moved since.
+//! * No path is resolved here, so the answers are about the directory that was opened, wherever it has been moved
+//!   since.
 //! * A listing reads through a descriptor of its own: two threads that list at once do not share a position.
 //! * A symbolic link is reported as a link, never as what it points to.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
@@ -61,8 +63,8 @@ pub(super) fn regular_files(directory: &File) -> io::Result<Vec<(String, u64)>> 
 fn regular_length(directory: &File, name: &CStr) -> io::Result<Option<u64>> {
     let mut about = std::mem::MaybeUninit::<libc::stat>::uninit();
     let flags = libc::AT_SYMLINK_NOFOLLOW;
-    // SAFETY: the borrowed descriptor is open during the call, `name` is NUL-terminated, and `about` is writable memory of
-    // the right type.
+    // SAFETY: the borrowed descriptor is open during the call, `name` is NUL-terminated, and `about` is writable memory
+    // of the right type.
     retry(|| unsafe { libc::fstatat(directory.as_raw_fd(), name.as_ptr(), about.as_mut_ptr(), flags) })?;
     // SAFETY: `fstatat` has returned success, so it has filled the structure.
     let about = unsafe { about.assume_init() };
@@ -96,8 +98,8 @@ impl Stream {
             let error = io::Error::last_os_error();
             return if error.raw_os_error() == Some(0) { Ok(None) } else { Err(error) };
         }
-        // SAFETY: `readdir` returned an entry whose name is NUL-terminated and stays as it is until the next call on this
-        // stream, which needs `&mut self` and so ends the borrow.
+        // SAFETY: `readdir` returned an entry whose name is NUL-terminated and stays as it is until the next call on
+        // this stream, which needs `&mut self` and so ends the borrow.
         Ok(Some(unsafe { CStr::from_ptr((*entry).d_name.as_ptr()) }))
     }
 }

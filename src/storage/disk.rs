@@ -1,8 +1,8 @@
 //! The real disk: one directory, held by descriptor, so that it stays the same one when it is renamed while open.
 //!
 //! Invariants:
-//! * Every name is resolved relative to the directory's descriptor and never through a symbolic link; what is not a regular
-//!   file is refused, not read.
+//! * Every name is resolved relative to the directory's descriptor and never through a symbolic link; what is not a
+//!   regular file is refused, not read.
 //! * The directory is created 0700 and files 0600, whatever the umask allows; no descriptor survives an `exec`.
 //! * Interrupted and short reads and writes are continued here; nothing above sees them. A failed sync is reported once
 //!   and never repeated.
@@ -89,7 +89,8 @@ impl DiskStorage {
         let name = c_name(name)?;
         let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC;
         let mode: libc::c_uint = 0o600;
-        // SAFETY: the directory descriptor is open for as long as `self` lives, and `name` is a NUL-terminated string that outlives the call.
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `name` is a NUL-terminated string
+        // that outlives the call.
         let fd = retry(|| unsafe { libc::openat(self.directory.as_raw_fd(), name.as_ptr(), flags, mode) })?;
         // SAFETY: `openat` has just returned this descriptor, so it is open and nobody else owns it.
         Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
@@ -98,7 +99,8 @@ impl DiskStorage {
     /// Fails when the directory's permissions or its file system allow no new files.
     pub(super) fn check_writable(&self) -> Result<()> {
         let this: &CStr = c".";
-        // SAFETY: the directory descriptor is open for as long as `self` lives, and `this` is a NUL-terminated constant.
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `this` is a NUL-terminated
+        // constant.
         let result = retry(|| unsafe { libc::faccessat(self.directory.as_raw_fd(), this.as_ptr(), libc::W_OK, 0) });
         result.map(drop).map_err(|error| Error::io(self.describe(), "write to the directory", error))
     }
@@ -165,8 +167,9 @@ impl Storage for DiskStorage {
         if length == 0 || self.read_mode == ReadMode::Heap {
             return Ok(Map::Heap(self.read_whole(name, &file, length)?));
         }
-        // SAFETY: the engine never writes to a file once it is mapped (contract of `Storage`), files are 0600 in a 0700 directory,
-        // and whoever may fear a foreign truncation reads with `ReadMode::Heap`; so the bytes do not change under the map.
+        // SAFETY: the engine never writes to a file once it is mapped (contract of `Storage`), files are 0600 in a 0700
+        // directory, and whoever may fear a foreign truncation reads with `ReadMode::Heap`; so the bytes do not change
+        // under the map.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map(&file) };
         Ok(Map::Mapped(map.map_err(|error| Error::io(self.full_name(name), "map", error))?))
     }
@@ -192,7 +195,8 @@ impl Storage for DiskStorage {
         let fail = |error| Error::io(self.full_name(from), format_args!("rename to {to}"), error);
         let (old, new) = (c_name(from).map_err(fail)?, c_name(to).map_err(fail)?);
         let fd = self.directory.as_raw_fd();
-        // SAFETY: the directory descriptor is open for as long as `self` lives, and both names are NUL-terminated strings that outlive the call.
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and both names are NUL-terminated
+        // strings that outlive the call.
         retry(|| unsafe { libc::renameat(fd, old.as_ptr(), fd, new.as_ptr()) }).map(drop).map_err(fail)
     }
 
@@ -200,7 +204,8 @@ impl Storage for DiskStorage {
         check_name(name)?;
         let fail = |error| Error::io(self.full_name(name), "remove", error);
         let old = c_name(name).map_err(fail)?;
-        // SAFETY: the directory descriptor is open for as long as `self` lives, and `old` is a NUL-terminated string that outlives the call.
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `old` is a NUL-terminated string
+        // that outlives the call.
         retry(|| unsafe { libc::unlinkat(self.directory.as_raw_fd(), old.as_ptr(), 0) }).map(drop).map_err(fail)
     }
 
@@ -221,7 +226,8 @@ impl Storage for DiskStorage {
 
     fn free_bytes(&self) -> Result<u64> {
         let mut about = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-        // SAFETY: the directory descriptor is open for as long as `self` lives, and `about` is writable memory of the right type.
+        // SAFETY: the directory descriptor is open for as long as `self` lives, and `about` is writable memory of the
+        // right type.
         retry(|| unsafe { libc::fstatvfs(self.directory.as_raw_fd(), about.as_mut_ptr()) })
             .map_err(|error| Error::io(self.describe(), "ask for the free space of", error))?;
         // SAFETY: `fstatvfs` has returned success, so it has filled the structure.

@@ -1,12 +1,14 @@
 //! What a forked child must do about descriptors and threads that it shares with its parent.
 //!
 //! Invariants:
-//! * A lock belongs to the open file, which a forked child shares. The child closes its copies before `fork` returns in it,
-//!   so a child neither keeps the lock when the parent is gone nor gives it up while the parent works.
-//! * Between opening a file and entering its descriptor in the table no fork has begun: otherwise it is closed and opened again, before
-//!   it is locked. So no child has a copy that the table does not know.
-//! * The fork handlers touch atomics and call close(2), nothing else: in the child of a process with threads no more is allowed.
-//! * What has threads is made anew in a child, which waits for nothing that a thread of the parent was doing when it forked.
+//! * A lock belongs to the open file, which a forked child shares. The child closes its copies before `fork` returns in
+//!   it, so a child neither keeps the lock when the parent is gone nor gives it up while the parent works.
+//! * Between opening a file and entering its descriptor in the table no fork has begun: otherwise it is closed and
+//!   opened again, before it is locked. So no child has a copy that the table does not know.
+//! * The fork handlers touch atomics and call close(2), nothing else: in the child of a process with threads no more is
+//!   allowed.
+//! * What has threads is made anew in a child, which waits for nothing that a thread of the parent was doing when it
+//!   forked.
 //! * A child never closes a descriptor by a number that may have a new meaning.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
@@ -37,8 +39,9 @@ pub fn fork_generation() -> u64 {
     FORK_GENERATION.load(Ordering::Relaxed)
 }
 
-/// A value that a forked child must not share with its parent, whose threads it does not have: one for each process, made when
-/// it is first needed and never dropped. No lock, since a child would wait for ever for one that was held during the fork.
+/// A value that a forked child must not share with its parent, whose threads it does not have: one for each process,
+/// made when it is first needed and never dropped. No lock, since a child would wait for ever for one that was held
+/// during the fork.
 pub(crate) struct PerProcess<T: 'static> {
     newest: AtomicPtr<Made<T>>,
 }
@@ -55,8 +58,8 @@ impl<T: Send + Sync> PerProcess<T> {
 
     /// The value of this process, if there is one yet.
     pub fn get(&'static self) -> Option<&'static T> {
-        // SAFETY: the pointer is null or was leaked from a box by `get_or_set`, so it is aligned and valid for ever; nobody
-        // changes what it points to, and the acquiring load sees it whole.
+        // SAFETY: the pointer is null or was leaked from a box by `get_or_set`, so it is aligned and valid for ever;
+        // nobody changes what it points to, and the acquiring load sees it whole.
         let made = unsafe { self.newest.load(Ordering::Acquire).as_ref() }?;
         (made.generation == fork_generation()).then_some(&made.value)
     }
@@ -72,8 +75,8 @@ impl<T: Send + Sync> PerProcess<T> {
             // SAFETY: `mine` comes from a box that is never freed from here on, so it is valid for ever.
             Ok(_) => unsafe { &(*mine).value },
             Err(there) => {
-                // SAFETY: `mine` comes from a box and was not published, so it is ours alone; `there` was published by another
-                // thread of this process, so it is valid for ever.
+                // SAFETY: `mine` comes from a box and was not published, so it is ours alone; `there` was published by
+                // another thread of this process, so it is valid for ever.
                 unsafe {
                     drop(Box::from_raw(mine));
                     &(*there).value
@@ -87,7 +90,8 @@ impl<T: Send + Sync> PerProcess<T> {
 pub(super) fn watch_forks() -> Result<()> {
     static REGISTERED: OnceLock<i32> = OnceLock::new();
     let code = *REGISTERED.get_or_init(|| {
-        // SAFETY: the handlers are functions that live as long as the program, take nothing, and call only what is allowed after a fork.
+        // SAFETY: the handlers are functions that live as long as the program, take nothing, and call only what is
+        // allowed after a fork.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) }
     });
     if code == 0 { Ok(()) } else { Err(Error::io("the process", "watch forks of", io::Error::from_raw_os_error(code))) }
@@ -108,8 +112,8 @@ extern "C" fn after_fork_in_child() {
     for slot in &DESCRIPTORS {
         let descriptor = slot.swap(EMPTY, Ordering::SeqCst);
         if descriptor != EMPTY {
-            // SAFETY: the table holds only descriptors that a `DirectoryLock` of the parent owns; the child's copy has no other
-            // user, because its guard sees the new generation and no longer touches the number.
+            // SAFETY: the table holds only descriptors that a `DirectoryLock` of the parent owns; the child's copy has
+            // no other user, because its guard sees the new generation and no longer touches the number.
             unsafe { libc::close(descriptor) };
         }
     }

@@ -1,9 +1,9 @@
-//! One writer process per directory: kernel locks on the directory itself and on the file `LOCK` in it, and what a forked
-//! child must do about them.
+//! One writer process per directory: kernel locks on the directory itself and on the file `LOCK` in it, and what a
+//! forked child must do about them.
 //!
-//! The directory is what counts: nobody can remove it while it is in use, and one that is renamed keeps its lock. `LOCK` is
-//! locked besides because earlier builds look at nothing else. The file holds the decimal process id of the last holder, for messages only; the lock is the kernel's, so it ends with
-//! its process and is never stale.
+//! The directory is what counts: nobody can remove it while it is in use, and one that is renamed keeps its lock.
+//! `LOCK` is locked besides because earlier builds look at nothing else. The file holds the decimal process id of the
+//! last holder, for messages only; the lock is the kernel's, so it ends with its process and is never stale.
 //!
 //! Invariants:
 //! * The directory's lock has a descriptor of its own: files are found through another one, which a child may keep.
@@ -29,8 +29,8 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// The right to write to a directory, until dropped.
 ///
-/// It is held on the directory itself, which nobody can remove while files in it are open, and on the file `LOCK`, which
-/// earlier builds look at. Fields drop in this order, so the directory is free last.
+/// It is held on the directory itself, which nobody can remove while files in it are open, and on the file `LOCK`,
+/// which earlier builds look at. Fields drop in this order, so the directory is free last.
 #[derive(Debug)]
 #[allow(dead_code, reason = "the fields are there to be dropped")]
 pub struct DirectoryLock {
@@ -41,8 +41,8 @@ pub struct DirectoryLock {
 impl DiskStorage {
     /// Takes the lock of the directory, waiting at most `timeout` for another process to give it up.
     ///
-    /// The directory comes first, for everybody: so nobody waits for one lock while holding the other, save for an earlier
-    /// build that has `LOCK` alone.
+    /// The directory comes first, for everybody: so nobody waits for one lock while holding the other, save for an
+    /// earlier build that has `LOCK` alone.
     pub fn lock(&self, timeout: Duration) -> Result<DirectoryLock> {
         self.check_writable()?;
         let begun = Instant::now();
@@ -97,7 +97,8 @@ impl DiskStorage {
     }
 
     fn locked(&self) -> Error {
-        // The file may be gone, or another thing may have its name by now; nothing is created for the sake of a message.
+        // The file may be gone, or another thing may have its name by now; nothing is created for the sake of a
+        // message.
         let file = self.open_at(LOCK, libc::O_RDONLY | libc::O_NONBLOCK);
         let mut bytes = [0; 16];
         let length = file.and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);
@@ -220,8 +221,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let storage = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap();
         let (mut ready, mut end) = ([0; 2], [0; 2]);
-        // SAFETY: the forked processes call only `lock` (which needs no lock of another thread but the allocator's, which
-        // the C library keeps usable), system calls and `_exit`.
+        // SAFETY: the forked processes call only `lock` (which needs no lock of another thread but the allocator's,
+        // which the C library keeps usable), system calls and `_exit`.
         unsafe {
             assert_eq!(libc::pipe(ready.as_mut_ptr()) | libc::pipe(end.as_mut_ptr()), 0);
             let holder = libc::fork();

@@ -1,12 +1,17 @@
 //! The only door to the disk, the clock and randomness: small traits that tests reimplement.
 //!
+//! Reading order: the traits here; `disk` and `directory` (the real disk), `lock` (one process), `forks`; `sim` (the
+//! disk of tests).
+//!
 //! Durability contract (what the simulator enforces and the engine may rely on, nothing more):
 //! * Bytes written are readable at once by this process, but survive a power loss only after `sync_data` (bytes of the
-//!   prepared length) or `sync_all` (length too) of that file has returned. Unsynced bytes may survive in part and in any order.
+//!   prepared length) or `sync_all` (length too) of that file has returned. Unsynced bytes may survive in part and in
+//!   any order.
 //! * A created, renamed or removed *name* survives only after `sync_dir`; a file's bytes and its name are independent.
 //! * A failed sync is final: the bytes it covered may be gone whatever a later sync says. Nobody retries.
 //! * A mapped file is never written again, so a map never changes under its reader.
-//! * An error of kind `SystemLimit` means that nothing was done: only what needs a new descriptor, map or memory fails so.
+//! * An error of kind `SystemLimit` means that nothing was done: only an operation that needs a new descriptor, map or
+//!   memory fails so.
 //! * Names are flat: no separators, no `..`; a store owns one directory and knows no other.
 
 mod directory;
@@ -49,7 +54,8 @@ fn check_name(name: &str) -> Result<()> {
     if flat { Ok(()) } else { Err(Error::invalid(format!("{name:?} is not the name of a file in a store"))) }
 }
 
-/// Only what needs a new descriptor or map can fail at a limit with nothing done; of anything else the outcome is unknown.
+/// Only what needs a new descriptor or map can fail at a limit with nothing done; of anything else the outcome is
+/// unknown.
 fn done_in_part(error: Error) -> Error {
     if error.kind() == ErrorKind::SystemLimit { error.with_kind(ErrorKind::Io) } else { error }
 }

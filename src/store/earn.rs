@@ -1,8 +1,9 @@
-//! What flat searches earn: each one of many vectors that a graph search would have been cheaper for counts towards a graph of its scope.
+//! Credit of flat searches: each one of many vectors counts towards a graph of its scope, if a graph search would have
+//! been cheaper.
 //!
 //! Invariants:
-//! * Scans of small scopes cost a comparison here and nothing else, and never cause a graph.
-//! * What is counted follows from counts and costs, never from a clock.
+//! * A flat search of a small scope costs one comparison here, and never causes a graph.
+//! * Credit follows from counts and estimated costs, never from a clock.
 
 use crate::compact::graphs::{build_estimate_ns, vectors_of};
 use crate::engine::Engine;
@@ -14,7 +15,7 @@ use crate::shard::PartRef;
 use crate::store::query::Query;
 use crate::store::read::{Portion, PortionRows};
 
-/// Candidates that a graph search keeps for each result, as a guess; the table of a graph that is not there cannot be asked.
+/// A guess of the candidates that a graph search keeps for each result: a graph that does not exist has no table.
 const EF_PER_RESULT: usize = 4;
 /// Candidates for each result that passes a filter, as a guess.
 const TRIED_PER_PASSED: usize = 4;
@@ -35,7 +36,7 @@ pub(super) fn credit_flat_search(
     if most < engine.tuning.earn_rows as usize {
         return;
     }
-    // Damage shows itself to whoever reads on.
+    // Damage fails the search itself.
     let Ok(vectors) = vectors_of(segment, rows).map(|vectors| vectors.len()) else { return };
     let has_graph = segment.graphs().iter().any(|graph| graph.rows() == *rows);
     if has_graph || vectors < engine.tuning.earn_rows as usize {

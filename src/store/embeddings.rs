@@ -1,14 +1,15 @@
 //! Embeddings that the store holds already, found by text: so that nobody embeds a text twice.
 //!
-//! The hash of a text lies beside its vector, in the row of the item: it dies with the item, whichever way that goes, and moves with it
-//! through log, segments and merges. Here is only a map from hashes to where they were last seen.
+//! The hash of a text lies beside its vector, in the row of the item: it dies with the item, whichever way that goes,
+//! and moves with it through log, segments and merges. Here is only a map from hashes to where they were last seen.
 //!
 //! Invariants:
 //! * The map may be wrong, an answer never is: the row that it leads to must be visible, unexpired and hold the hash.
-//! * It holds about `Tuning::known_embeddings` hashes; those that were not asked for longest go first. An open begins with none, and
-//!   the first question looks through what the store holds, in the order of its parts, until half of the room is taken.
-//! * A text has one place, that of the item that was written last. Once that item is gone the text is unknown, also where another item
-//!   embeds it: it is embedded once more, and known again.
+//! * It holds about `Tuning::known_embeddings` hashes; those that were not asked for longest go first. An open begins
+//!   with none, and the first question looks through what the store holds, in the order of its parts, until half of the
+//!   room is taken.
+//! * A text has one place, that of the item that was written last. Once that item is gone the text is unknown, also
+//!   where another item embeds it: it is embedded once more, and known again.
 
 use std::collections::HashMap;
 
@@ -30,7 +31,8 @@ pub(super) struct Embeddings {
     places: Mutex<Places>,
 }
 
-/// Two maps of half the size: what is written or found goes to the newer one; once that is full, it takes the place of the older one.
+/// Two maps of half the size: what is written or found goes to the newer one; once that is full, it takes the place of
+/// the older one.
 struct Places {
     newer: HashMap<TextHash, TextPlace>,
     older: HashMap<TextHash, TextPlace>,
@@ -134,9 +136,10 @@ impl Places {
 }
 
 impl Store {
-    /// The embeddings that `model` made of `texts`, where an item holds one that was put with [`Put::embedded`](crate::Put::embedded):
-    /// bit for bit the item's vector. `None` is no promise that there is none: about 65,536 texts are kept in mind, after an open half as
-    /// many, and each with the item that was last put with it.
+    /// The embeddings that `model` made of `texts`, where an item holds one that was put with
+    /// [`Put::embedded`](crate::Put::embedded): bit for bit the item's vector. `None` is no promise that there is none:
+    /// about 65,536 texts are kept in mind, after an open half as many, and each with the item that was last put with
+    /// it.
     pub fn known_embeddings(&self, model: &str, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
         self.handle.engine.check_usable()?;
         let view = self.handle.engine.view.get();

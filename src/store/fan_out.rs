@@ -1,9 +1,10 @@
-//! The best rows by score over all parts of a scope: graphs are searched, the rest is scanned, on several threads where that pays.
+//! The best rows by score over all parts of a scope. Graphs are searched first; the other rows get a flat search, on
+//! several threads if that pays.
 //!
 //! Invariants:
-//! * Graph searches come first, one after the other, the largest graph first: what they find depends on the read view and the query alone. Scans
-//!   are exact, so their order and their threads change nothing.
-//! * What graph searches leave short is scanned, and no row is counted twice.
+//! * Graph searches come first, one after the other, the largest graph first, so their results depend on the read view
+//!   and the query alone. Flat searches are exact, so their order and their threads change nothing.
+//! * Rows that graph searches leave short get a flat search, and no row is counted twice.
 
 use std::ops::Range;
 
@@ -66,7 +67,7 @@ fn graph_searches(reader: &ReadContext<'_>, query: &Query) -> Option<GraphSearch
     }
 }
 
-/// Rows of a portion to be scanned.
+/// Rows of a portion for a flat search.
 struct FlatJob {
     portion: usize,
     start: usize,
@@ -82,7 +83,7 @@ struct GraphJob {
     begun: Option<FirstPass>,
 }
 
-/// What one thread found: its best rows, and what it did in which portion.
+/// The work of one thread: its best rows, and its reports by portion.
 type Share = (TopK, Vec<(usize, Result<PartReport>)>);
 
 /// A search under way.
@@ -119,14 +120,14 @@ impl FanOut<'_> {
         Ok(())
     }
 
-    /// Counts a flat search towards a graph that would have spared it.
+    /// Counts a flat search towards a graph that would have been cheaper.
     fn credit_flat_search(&self, portion: &Portion<'_>, rows: usize) {
         if let Some(graph_searches) = &self.context.graph_searches {
             credit_flat_search(self.reader.engine, self.query, graph_searches, portion, rows, self.top.limit());
         }
     }
 
-    /// Keeps what was done in a portion; under `partial`, damage is noted and passed over.
+    /// Adds the report of a portion. Under `partial`, damage is noted and passed over.
     fn note(&mut self, portion: usize, outcome: Result<PartReport>) -> Result<()> {
         let Some(report) = self.reader.tolerate(outcome, &mut self.incomplete)? else { return Ok(()) };
         match self.reports.get_mut(portion) {
@@ -141,7 +142,7 @@ impl FanOut<'_> {
         rows as u64 >= self.reader.engine.tuning.parallel_flat_rows && search_pool().is_some()
     }
 
-    /// Graph searches the graphs that are worth it, then flat searches what they do not cover or did not bring.
+    /// Searches the graphs that pay, then makes flat searches of the rows that they do not cover or did not find.
     fn graph_then_flat(&mut self) -> Result<()> {
         let (mut graph_searches, mut flat) = (Vec::new(), Vec::new());
         for number in 0..self.portions.len() {
@@ -199,7 +200,7 @@ impl FanOut<'_> {
         Ok(())
     }
 
-    /// The first, short graph search of one graph among several.
+    /// The first, short search of one graph among several.
     fn begin(&mut self, graph_search: &GraphJob, share: f64) -> Result<Option<FirstPass>> {
         let GraphJob { portion: number, job, plan, .. } = graph_search;
         let PartRef::Segment(sealed) = self.portions[*number].part else { return Ok(None) };
@@ -242,7 +243,7 @@ impl FanOut<'_> {
         FlatJob { portion, start: (rows.start - first) as usize, end: (rows.end - first) as usize, plan }
     }
 
-    /// Scans, alone or with the search pool's help.
+    /// Makes the flat searches, alone or with the help of the search pool.
     fn flat_search(&mut self, flat: Vec<FlatJob>) -> Result<()> {
         if self.is_shared(flat.iter().map(|flat| flat.end - flat.start).sum()) {
             return self.flat_in_parallel(&flat);
@@ -254,7 +255,7 @@ impl FanOut<'_> {
         Ok(())
     }
 
-    /// Pieces of the flat searches are taken by whoever is free, the caller included.
+    /// The caller and the threads of the pool each take the next piece until none is left.
     fn flat_in_parallel(&mut self, flat: &[FlatJob]) -> Result<()> {
         let unit = self.reader.engine.tuning.flat_unit_rows.max(1) as usize;
         let mut pieces = Vec::new();

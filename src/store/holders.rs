@@ -1,12 +1,13 @@
 //! Who keeps a read view for longer than a call: snapshots, cursors and listings, and how a purge ends them.
 //!
 //! Invariants:
-//! * A read view that outlives a call lies in the cell of a holder, and every cell with a read view in it is registered. An emptied cell
-//!   stays empty.
+//! * A read view that outlives a call lies in the cell of a holder, and every cell with a read view in it is
+//!   registered. An emptied cell stays empty.
 //! * A read takes the read view out of the cell, so a read under way ends on what it began with.
-//! * Once an end has emptied the cells, an older read view finds no cell any more: a holder that is made of one is empty from the start.
-//! * An end waits without a lock, and no read view is dropped under one. A forked child takes no lock of this module: its reads fail
-//!   before, and a holder that goes there leaves the registry alone.
+//! * Once an end has emptied the cells, an older read view finds no cell any more: a holder that is made of one is
+//!   empty from the start.
+//! * An end waits without a lock, and no read view is dropped under one. A forked child takes no lock of this module:
+//!   its reads fail before, and a holder that goes there leaves the registry alone.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(1 << 32);
 pub enum HolderKind {
     /// A [`Snapshot`](crate::Snapshot).
     Snapshot,
-    /// A [`Cursor`](crate::Cursor) of a walk.
+    /// A [`Cursor`](crate::Cursor) of an iteration.
     Cursor,
     /// A [`Listing`](crate::Listing).
     Listing,
@@ -109,7 +110,7 @@ struct Cell {
     is_gone: AtomicBool,
 }
 
-/// One snapshot, cursor or listing. Clones of it, and the cursors of one walk, share one holder.
+/// One snapshot, cursor or listing. Clones of it, and the cursors of one iteration, share one holder.
 pub(super) struct Holder {
     holders: Arc<Holders>,
     place: HolderPlace,
@@ -167,8 +168,8 @@ impl Holders {
         self.ends.load(Ordering::Acquire)
     }
 
-    /// Waits until every holder of a read view before the one numbered `number` has gone, for at most `grace`, and empties the others.
-    /// A close ends the wait.
+    /// Waits until every holder of a read view before the one numbered `number` has gone, for at most `grace`, and
+    /// empties the others. A close ends the wait.
     pub fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
         self.ends.fetch_add(1, Ordering::AcqRel);
         let began = Instant::now();
@@ -268,13 +269,14 @@ impl Drop for Holder {
 }
 
 impl Store {
-    /// How many purges have begun since the open. Whoever keeps keys or values that were read before lets go of them when it changes.
+    /// How many purges have begun since the open. Whoever keeps keys or values that were read before lets go of them
+    /// when it changes.
     pub fn purge_epoch(&self) -> u64 {
         self.handle.holders.ends()
     }
 
-    /// Ends every snapshot, cursor and listing of a moment before now, after waiting for them for `grace`, and unmaps what they kept:
-    /// what a purge does at its end.
+    /// Ends every snapshot, cursor and listing of a moment before now, after waiting for them for `grace`, and unmaps
+    /// what they kept: what a purge does at its end.
     #[doc(hidden)]
     pub fn end_snapshots_before_now(&self, grace: Duration) -> Result<HoldersReport> {
         self.handle.engine.check_usable()?;
@@ -293,7 +295,8 @@ impl Handle {
         self.engine.set_background_error(None);
     }
 
-    /// Ends what keeps a read view before the one numbered `number`. No lock is held: a close comes through, and writes go on.
+    /// Ends what keeps a read view before the one numbered `number`. No lock is held: a close comes through, and writes
+    /// go on.
     pub(super) fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
         let mut report = self.holders.end_before(number, grace);
         report.still_held = self.still_held(number);

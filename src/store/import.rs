@@ -1,7 +1,8 @@
 //! Bulk import: many puts in chunks, each of which is one atomic step that also says how far the import is.
 //!
 //! Invariants:
-//! * A chunk is all or nothing; what an import that ended early has done is a first part of its lines, and the mark tells which.
+//! * A chunk is all or nothing; what an import that ended early has done is a first part of its lines, and the mark
+//!   tells which.
 //! * Every item passes the same door as a put, before anything of its chunk is written.
 //! * Memory holds one chunk, which is bounded by rows and by bytes.
 
@@ -61,15 +62,16 @@ impl<'a> ImportOptions<'a> {
         Self::default()
     }
 
-    /// A name that stands for the bytes of the source, such as a hash. Each chunk keeps the progress under it, and a later
-    /// import of the same source passes over what is done.
+    /// A name that stands for the bytes of the source, such as a hash. Each chunk keeps the progress under it, and a
+    /// later import of the same source passes over what is done.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The items begin behind this much of the source, whatever the mark says; the default [`ImportProgress`] begins again.
+    /// The items begin behind this much of the source, whatever the mark says; the default [`ImportProgress`] begins
+    /// again.
     #[must_use]
     pub fn continue_after(mut self, progress: ImportProgress) -> Self {
         self.progress = Some(progress);
@@ -128,12 +130,12 @@ struct Import<'s, 'a, I> {
 }
 
 impl Store {
-    /// Puts many items, much faster than [`put`](Self::put) and [`batch`](Self::batch): large chunks are written as files of
-    /// their own, each shown at once and as durable as the store's mode says.
+    /// Puts many items, much faster than [`put`](Self::put) and [`batch`](Self::batch): large chunks are written as
+    /// files of their own, each shown at once and as durable as the store's mode says.
     ///
-    /// An item that is an error of kind `InvalidInput` or `Limit` is bad, like one that a put would refuse; any other error ends
-    /// the import. Conditions are refused. Of several items with one key the last one counts. Whatever ends an import, whole
-    /// chunks are in, and nothing of the others.
+    /// An item that is an error of kind `InvalidInput` or `Limit` is bad, like one that a put would refuse; any other
+    /// error ends the import. Conditions are refused. Of several items with one key the last one counts. Whatever ends
+    /// an import, whole chunks are in, and nothing of the others.
     ///
     /// ```
     /// use vecmem::{ImportOptions, Metric, Namespace, Options, Put, Store};

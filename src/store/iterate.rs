@@ -1,8 +1,10 @@
-//! Walks: key order over a snapshot, the namespaces of a store, and counts.
+//! Iteration in key order over a snapshot, the namespaces of a store, and counts.
 //!
 //! Invariants:
-//! * A cursor keeps its read view, unless a purge has ended it, so a walk neither misses nor repeats an item, whatever is written meanwhile.
-//! * A namespace is listed when at least one of its items is visible and, if asked, unexpired. The engine's own area never is.
+//! * A cursor keeps its read view, unless a purge has ended it, so an iteration neither misses nor repeats an item,
+//!   whatever is written meanwhile.
+//! * A namespace is listed when at least one of its items is visible and, if asked, unexpired. The engine's own area
+//!   never is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::store::read::with_part;
 use crate::store::read::{ReadContext, SharedView};
 use crate::types::{Interval, Item, Scope, decode_labels, encode_labels};
 
-/// A place in a walk, and the snapshot it walks.
+/// A place in an iteration, and the snapshot that it shows.
 #[derive(Clone)]
 pub struct Cursor {
     pub(super) holder: Arc<Holder>,
@@ -30,13 +32,13 @@ impl std::fmt::Debug for Cursor {
 }
 
 impl Cursor {
-    /// Whether a purge has ended the walk, so that the next page fails with `SnapshotGone`.
+    /// Whether a purge has ended the iteration, so that the next page fails with `SnapshotGone`.
     pub fn is_gone(&self) -> bool {
         self.holder.is_gone()
     }
 }
 
-/// One page of a walk.
+/// One page of an iteration.
 #[derive(Clone, Debug)]
 pub struct IteratePage {
     /// Items in (namespace, key) order.
@@ -47,7 +49,7 @@ pub struct IteratePage {
     pub incomplete: bool,
 }
 
-/// The next page of a walk.
+/// The next page of an iteration.
 pub(super) fn iterate(
     reader: &ReadContext<'_>,
     view: &SharedView,

@@ -1,10 +1,11 @@
 //! A listing in pages: one list, as of one moment, found chunk by chunk.
 //!
 //! Invariants:
-//! * Every page is a slice of one list: the matching rows of a snapshot, newest update first. Nothing that is written, or expires,
-//!   while pages are asked for moves a row.
-//! * One chunk of places is kept at a time, of at most `Tuning::listing_chunk_rows`; of the chunks before it, where each begins.
-//! * A chunk is found in one pass, by what its rows come after: rows that were in a chunk before are not looked at again.
+//! * Every page is a slice of one list: the matching rows of a snapshot, newest update first. Nothing that is written,
+//!   or expires, while pages are asked for moves a row.
+//! * One chunk of rows is kept at a time, of at most `Tuning::listing_chunk_rows`; of earlier chunks only their
+//!   beginnings.
+//! * A chunk is found in one pass, by the row that it comes after: rows of earlier chunks are passed over.
 
 use crate::error::{Error, Result};
 use crate::filter::PreparedFilter;
@@ -18,13 +19,15 @@ use crate::sync::Mutex;
 use crate::topk::{Listed, Newest, RowAddress};
 use crate::types::Hit;
 
-/// How much larger each chunk is than the one before: who asks for a second page is likely to ask for many.
+/// The factor by which each chunk is larger than the one before: a caller who asks for a second page is likely to go
+/// on.
 const CHUNK_GROWTH: usize = 16;
 
 /// The items of a scope, newest update first, in pages that are slices of one list. Made by [`Snapshot::listing`].
 ///
-/// Pages that follow each other cost little more than what they return. A page far ahead costs a pass over the scope for each 16,384
-/// items between, a page further back one pass. Any number of threads may ask at once. It keeps what a [`Snapshot`] keeps.
+/// Pages that follow each other cost little more than what they return. A page far ahead costs a pass over the scope
+/// for each 16,384 items between, a page further back one pass. Any number of threads may ask at once. It keeps what a
+/// [`Snapshot`] keeps.
 pub struct Listing {
     snapshot: Snapshot,
     query: Query,
@@ -33,7 +36,7 @@ pub struct Listing {
     found: Mutex<FoundItem>,
 }
 
-/// What has been found so far.
+/// The state between pages.
 struct FoundItem {
     /// Where each chunk begins, as far as that is known: never empty.
     starts: Vec<ListingStart>,
@@ -55,7 +58,7 @@ struct ListingStart {
     below: Option<Listed>,
 }
 
-/// A portion whose part is found in the read view again, so that the read view's holder is all that keeps it.
+/// A portion by the number of its part, so that only the holder of the read view keeps the part alive.
 struct KeptPage {
     place: (usize, usize),
     rows: PortionRows,
@@ -68,8 +71,8 @@ impl std::fmt::Debug for Listing {
 }
 
 impl Snapshot {
-    /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector in it is an
-    /// error.
+    /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector
+    /// in it is an error.
     pub fn listing(&self, query: Query) -> Result<Listing> {
         Listing::new(self, query)
     }
@@ -94,8 +97,8 @@ impl Listing {
 
     /// The items `offset` to `offset + limit` of the list: fewer, or none, where it ends.
     ///
-    /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found so far is
-    /// kept, and the same page may be asked for again. `SnapshotGone` once a purge has ended the listing.
+    /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found
+    /// so far is kept, and the same page may be asked for again. `SnapshotGone` once a purge has ended the listing.
     pub fn page(&self, offset: usize, limit: usize) -> Result<SearchResult> {
         self.snapshot.read(|moment| self.page_of(moment, offset, limit))
     }
@@ -137,7 +140,8 @@ impl Listing {
         parts.ok_or_else(|| Error::invalid("a listing was read in another moment than its own; make a new one"))
     }
 
-    /// The places from `at` up to `end` that lie in one chunk, and whether damage was passed over; none where the list has ended.
+    /// The places from `at` up to `end` that lie in one chunk, and whether damage was passed over; none where the list
+    /// has ended.
     fn places(
         &self,
         reader: &ReadContext<'_>,
@@ -160,7 +164,8 @@ impl Listing {
         }
     }
 
-    /// Finds a chunk, which begins before `end`, in one pass over the scope. Of the newest chunk, this says where the next one begins, or where the list ends.
+    /// Finds a chunk, which begins before `end`, in one pass over the scope. Of the newest chunk, this says where the
+    /// next one begins, or where the list ends.
     fn find(
         &self,
         reader: &ReadContext<'_>,

@@ -25,10 +25,12 @@ impl Store {
         self.handle.pipeline.sync()
     }
 
-    /// Writes what is in memory to segments, so that an open replays no log, and implies [`Store::sync`]. Writes of other threads go on
-    /// meanwhile; theirs may stay in memory. The background does the same whenever a memtable is full.
+    /// Writes what is in memory to segments, so that an open replays no log, and implies [`Store::sync`]. Writes of
+    /// other threads go on meanwhile; theirs may stay in memory. The background does the same whenever a memtable is
+    /// full.
     ///
-    /// Errors: those of [`Store::sync`]; `DiskFull` where there is no room for the segments: what is in memory stays in the log.
+    /// Errors: those of [`Store::sync`]; `DiskFull` where there is no room for the segments: what is in memory stays in
+    /// the log.
     pub fn flush(&self) -> Result<()> {
         self.sync()?;
         let _call = self.handle.calls.read();
@@ -36,12 +38,14 @@ impl Store {
         self.handle.worker.flush_all()
     }
 
-    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no file of the store
-    /// holds a byte of what was deleted or replaced before the call: of no value, key, label or vector, nor of anything derived. Blocks of
-    /// the device are not overwritten, and snapshots and cursors of others may still show it, from files without a name. Expired items are
-    /// removed first, unless the wall clock is ahead, see [`Store::accept_clock`]; the report says what was left, and why.
+    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no
+    /// file of the store holds a byte of what was deleted or replaced before the call: of no value, key, label or
+    /// vector, nor of anything derived. Blocks of the device are not overwritten, and snapshots and cursors of others
+    /// may still show it, from files without a name. Expired items are removed first, unless the wall clock is ahead,
+    /// see [`Store::accept_clock`]; the report says what was left, and why.
     ///
-    /// Errors: `Damaged` where something could not be read and so is left as it was, with all else done; `DiskFull`, `Fenced`, `Closed`.
+    /// Errors: `Damaged` where something could not be read and so is left as it was, with all else done; `DiskFull`,
+    /// `Poisoned`, `Closed`.
     pub fn compact(&self) -> Result<CompactReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -52,10 +56,11 @@ impl Store {
         Ok(report)
     }
 
-    /// Builds a graph of `scope` at once, on all cores, for each segment that has vectors in it: searches of exactly this scope,
-    /// and of wider ones, walk it. Merges keep it, and it is built again if its file is lost. No item lies in more than two graphs:
-    /// a third one takes the place of one that nobody asked for, or else of the one that saved least. What is still in memory has no part in it; [`Store::compact`] comes first
-    /// where one graph is to hold everything.
+    /// Builds a graph of `scope` at once, on all cores, for each segment that has vectors in it: searches of exactly
+    /// this scope, and of wider ones, use it. Merges keep it, and it is built again if its file is lost. No item lies
+    /// in more than two graphs: a third one takes the place of one that nobody asked for, or else of the one that saved
+    /// least. What is still in memory has no part in it; [`Store::compact`] comes first where one graph is to hold
+    /// everything.
     pub fn build_graph(&self, scope: &Scope) -> Result<GraphBuild> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -70,11 +75,12 @@ impl Store {
         check::check(&self.handle.engine, repair)
     }
 
-    /// Ends damage that nothing mends: rewrites each damaged segment without the rows that cannot be read, and lists these. What can be
-    /// read is kept, and the operations that the segment missed while it could not be read are done. Restoring the damaged file from a copy
-    /// loses nothing and comes first; see the advice of [`Store::check`].
+    /// Ends damage that nothing mends: rewrites each damaged segment without the rows that cannot be read, and lists
+    /// these. What can be read is kept, and the operations that the segment missed while it could not be read are done.
+    /// Restoring the damaged file from a copy loses nothing and comes first; see the advice of [`Store::check`].
     ///
-    /// Errors: `DiskFull`, `Fenced`, `Closed`, `Io`, where nothing was given up; else the report lists them as problems.
+    /// Errors: `DiskFull`, `Poisoned`, `Closed`, `Io`, where nothing was given up; else the report lists them as
+    /// problems.
     pub fn accept_loss(&self) -> Result<LossReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -83,8 +89,10 @@ impl Store {
 
     /// Removes expired items now; returns how many.
     ///
-    /// Errors: `Busy` where the wall clock is more than a day ahead of the last write and the time that has passed since, or behind. It, or the
-    /// clock of that write, may be wrong, so nothing is removed until it has agreed with the monotonic clock for [`Options::clock_grace`](crate::Options::clock_grace), or [`Store::accept_clock`] is called.
+    /// Errors: `Busy` where the wall clock is more than a day ahead of the last write and the time that has passed
+    /// since, or behind. It, or the clock of that write, may be wrong, so nothing is removed until it has agreed with
+    /// the monotonic clock for [`Options::clock_grace`](crate::Options::clock_grace), or [`Store::accept_clock`] is
+    /// called.
     pub fn sweep(&self) -> Result<u64> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -95,11 +103,11 @@ impl Store {
         swept
     }
 
-    /// Says that the wall clock is right, be it far ahead of the last write or behind it: what has expired by it may be removed at once.
-    /// That survives a power loss when this returns.
+    /// Says that the wall clock is right, be it far ahead of the last write or behind it: what has expired by it may be
+    /// removed at once. That survives a power loss when this returns.
     ///
-    /// A store whose last write was long ago, or that was last written to under a wrong clock, cannot tell which clock was wrong. Errors:
-    /// `DiskFull`, `Fenced`, `Closed`, `Io`; the clock is accepted until the close then.
+    /// A store whose last write was long ago, or that was last written to under a wrong clock, cannot tell which clock
+    /// was wrong. Errors: `DiskFull`, `Poisoned`, `Closed`, `Io`; the clock is accepted until the close then.
     pub fn accept_clock(&self) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;

@@ -1,10 +1,18 @@
 //! The store: opening and closing, the public calls, and the registry that makes a second open return the same store.
 //!
+//! Reading order:
+//! * `options`, `open`; then the public calls here.
+//! * `write`, `batch`, `import`: what a write must satisfy, and how it gets to the commit pipeline.
+//! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their answers. `earn`.
+//! * `snapshot`, `iterate`, `listing`, `embeddings`: reads of one moment, in pages or by text. `holders`: who keeps a
+//!   view.
+//! * `maintenance`, `stats`, `purge`; `wreck` and `salvage`: what can be read of a directory that does not open.
+//!
 //! Invariants:
 //! * One engine per directory and process, found by (device, inode); the last handle that goes closes it.
 //! * Every call checks first that the store is open and that this is the process that opened it.
-//! * Calls that change files hold `Handle::calls` for reading and no other lock of this module; a close waits for them, so
-//!   that nothing touches a directory that has been let go.
+//! * Calls that change files hold `Handle::calls` for reading and no other lock of this module. A close waits for them,
+//!   so no call touches a directory that was let go.
 
 mod batch;
 mod earn;
@@ -91,8 +99,8 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store in the directory `path`, or creates it (unless the options forbid that).
     ///
-    /// A second open in the same process returns the same store. Errors: `NotAStore`, `Locked` (another process has it),
-    /// `OptionsDiffer`, `Corrupt`, `NewerFormat`, `ReadOnly`, `Io`.
+    /// A second open in the same process returns the same store. Errors: `NotAStore`, `Locked` (another process has
+    /// it), `OptionsDiffer`, `Corrupt`, `NewerFormat`, `ReadOnly`, `Io`.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         open::open(path.as_ref(), options)
     }
@@ -102,7 +110,7 @@ impl Store {
         open::temporary(options)
     }
 
-    /// Writes one item. Errors: `InvalidInput`, `Limit`, `ConditionFailed`, `Busy`, `DiskFull`, `Fenced`, `Damaged`.
+    /// Writes one item. Errors: `InvalidInput`, `Limit`, `ConditionFailed`, `Busy`, `DiskFull`, `Poisoned`, `Damaged`.
     pub fn put(&self, put: Put) -> Result<Version> {
         let written = self.write(vec![write::put(put, &self.handle.engine.identity.keys)?])?;
         match written.first() {
@@ -223,7 +231,8 @@ impl Store {
         self.now(|moment| moment.search_by_item(namespace, key, query))
     }
 
-    /// The scope's items, newest update first; a vector in the query is an error. For page after page, see [`Snapshot::listing`].
+    /// The scope's items, newest update first; a vector in the query is an error. For page after page, see
+    /// [`Snapshot::listing`].
     pub fn list(&self, query: &Query) -> Result<SearchResult> {
         self.now(|moment| moment.list(query))
     }
@@ -258,19 +267,22 @@ impl Store {
         Ok(self.handle.engine.settings.get().get(name).map(str::to_owned))
     }
 
-    /// Keeps a JSON document that belongs to the store as a whole, like how an application wants its items indexed; `None` removes it.
-    /// It survives a power loss when this returns, in every durability, and is no item: in no read, and outside of batches.
+    /// Keeps a JSON document that belongs to the store as a whole, like how an application wants its items indexed;
+    /// `None` removes it. It survives a power loss when this returns, in every durability, and is no item: in no read,
+    /// and outside of batches.
     ///
-    /// At most [`limits::SETTINGS`](crate::limits::SETTINGS), each of [`limits::SETTING_BYTES`](crate::limits::SETTING_BYTES).
-    /// Errors: `InvalidInput`, `Limit`, `DiskFull`, `Fenced`, `Io`; nothing has changed then, or, when poisoned, nobody knows.
+    /// At most [`limits::SETTINGS`](crate::limits::SETTINGS), each of
+    /// [`limits::SETTING_BYTES`](crate::limits::SETTING_BYTES). Errors: `InvalidInput`, `Limit`, `DiskFull`, `Poisoned`,
+    /// `Io`; nothing has changed then, or, when poisoned, nobody knows.
     pub fn set_setting(&self, name: &str, json: Option<&str>) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
         change_settings(&self.handle.engine, |settings| settings.with(name, json))
     }
 
-    /// Syncs and closes the store, for all clones: later calls fail with `Closed`. Returns once that is done, also where another
-    /// thread is closing it; a store that was written to notes where its log ends, so that the next open misses what is cut off.
+    /// Syncs and closes the store, for all clones: later calls fail with `Closed`. Returns once that is done, also
+    /// where another thread is closing it; a store that was written to notes where its log ends, so that the next open
+    /// misses what is cut off.
     pub fn close(&self) -> Result<()> {
         self.handle.close()
     }

@@ -1,10 +1,9 @@
 //! Opening: lock, recover, start the background; and the registry of stores that are open in this process.
 //!
 //! Invariants:
-//! * The directory is locked before a file in it is read, and until the last handle is gone.
-//! * The registry never keeps a store open: it holds weak references, and one that died is opened anew. A forked child begins
-//!   with an empty one.
-//! * Who waits for a directory, or recovers it, keeps nobody from opening another one.
+//! * The directory is locked before a file in it is read, and stays locked until the last handle is gone.
+//! * The registry never keeps a store open: it holds weak references. A forked child begins with an empty registry.
+//! * Waiting for one directory, or recovering it, never blocks the open of another one.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,26 +27,26 @@ use crate::sync::{Mutex, RwLock};
 use crate::types::{Durability, VectorSpace};
 use crate::worker::Worker;
 
-/// Where the handle of one directory is; locked by whoever opens it.
+/// The place of the handle of one directory, locked while the directory is being opened.
 type OpenPlace = Arc<Mutex<Weak<Handle>>>;
 
 /// The place of the directory with this (device, inode).
 fn place_of(key: (u64, u64)) -> OpenPlace {
     static PLACES: PerProcess<Mutex<HashMap<(u64, u64), OpenPlace>>> = PerProcess::new();
     let mut places = PLACES.get_or_set(Mutex::default()).lock();
-    // A place that nobody else holds cannot be locked, nor taken meanwhile: it goes with its handle.
+    // A place without other users is not locked, and cannot be taken meanwhile: it is removed if its handle is gone.
     places.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
     Arc::clone(places.entry(key).or_default())
 }
 
-/// What a handle lets go of when it closes.
+/// The lock and the directory that a handle releases when it closes.
 pub(super) struct Guards {
     lock: Mutex<Option<DirectoryLock>>,
     temporary: Option<PathBuf>,
 }
 
 impl Guards {
-    /// Lets go of the lock, and of the directory if it is temporary.
+    /// Releases the lock, and removes the directory if it is temporary.
     pub fn release(&self) {
         drop(self.lock.lock().take());
         if let Some(path) = &self.temporary {
@@ -66,9 +65,10 @@ pub(crate) fn open_directory_with(path: &Path, clock: Arc<dyn Clock>, options: O
     options.check()?;
     let storage = DiskStorage::open(path, options.create, options.read_mode)?.with_hot(options.hot);
     let place = place_of(storage.identity());
-    // Locked until the store is in it, so that two threads cannot both open the directory; other directories do not wait.
+    // Locked until the store is in it, so that two threads cannot both open the directory; other directories do not
+    // wait.
     let mut place = place.lock();
-    // One that is closed serves nobody.
+    // A closed store is opened anew.
     if let Some(handle) = place.upgrade().filter(|handle| handle.engine.check_usable().is_ok()) {
         let found = handle.engine.identity.keys.space;
         if !handle.options.serves(&options, found) {
@@ -95,7 +95,8 @@ fn described(space: Option<VectorSpace>) -> String {
     space.map_or("no vectors".to_owned(), |space| format!("vectors of {} dimensions, {:?}", space.dims, space.metric))
 }
 
-/// That the directory is a store, or one may be made of it: before anything is written to it, the lock included.
+/// Fails unless the directory is a store, or may become one. Called before anything is written to it, the lock
+/// included.
 fn refuse_strangers(storage: &DiskStorage, create: bool) -> Result<()> {
     let names: Vec<String> = storage.list()?.into_iter().map(|(name, _)| name).collect();
     // Of a store whose manifests are gone, the open says what helps.
@@ -186,7 +187,7 @@ fn start(
     if !options.tuning.inline_background
         && let Err(error) = worker.start()
     {
-        // Those that did start must be gone before the directory is let go.
+        // The threads that did start must end before the directory is released.
         engine.mark_closed();
         worker.join();
         return Err(error);

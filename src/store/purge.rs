@@ -43,7 +43,8 @@ impl PurgeOptions {
         self
     }
 
-    /// Whether items of the scope that live stay: only what was deleted, replaced or has expired before is erased then. Default: false.
+    /// Whether items of the scope that live stay: only what was deleted, replaced or has expired before is erased then.
+    /// Default: false.
     #[must_use]
     pub fn keep_living(mut self, keeps: bool) -> Self {
         self.keeps_living = keeps;
@@ -63,7 +64,8 @@ pub struct PurgeReceipt {
     pub lsn: u64,
     /// Expired items, of the whole store, that were removed first.
     pub swept: u64,
-    /// Items that have expired by the wall clock and are still in files, since the clock is not believed; see `expired_left_why`.
+    /// Items that have expired by the wall clock and are still in files, since the clock is not believed; see
+    /// `expired_left_why`.
     pub expired_left: u64,
     /// Why they were left, and what to do about it.
     pub expired_left_why: Option<String>,
@@ -80,18 +82,20 @@ pub struct PurgeReceipt {
 }
 
 impl Store {
-    /// Deletes every item of a namespace or a prefix and erases it: afterwards no file of the store holds a byte of their values, keys,
-    /// labels, vectors or anything derived from them, nor of what was deleted, replaced or has expired there before. Snapshots, cursors and
-    /// listings from before end with `SnapshotGone` after a grace; the receipt says what was removed, and what still holds a removed file.
+    /// Deletes every item of a namespace or a prefix and erases it: afterwards no file of the store holds a byte of
+    /// their values, keys, labels, vectors or anything derived from them, nor of what was deleted, replaced or has
+    /// expired there before. Snapshots, cursors and listings from before end with `SnapshotGone` after a grace; the
+    /// receipt says what was removed, and what still holds a removed file.
     ///
-    /// Only segments that hold something of the scope are rewritten. Overwriting blocks of the device is not promised, and copies of the
-    /// directory are out of reach. Other writers go on; what they write to the scope meanwhile stays.
+    /// Only segments that hold something of the scope are rewritten. Overwriting blocks of the device is not promised,
+    /// and copies of the directory are out of reach. Other writers go on; what they write to the scope meanwhile stays.
     ///
     /// A graph that is being built is waited for.
     ///
-    /// Errors: `InvalidInput` for the whole store ([`Store::delete_everything`] and [`Store::compact`] do that), `Damaged` where a segment of
-    /// the scope cannot be read (see [`Store::accept_loss`]), `DiskFull`, `Busy`, `Fenced`, `Closed`. The delete comes first: where it fails
-    /// nothing is deleted, and after an error behind it everything is. [`Store::count`] tells which, and the purge can be repeated.
+    /// Errors: `InvalidInput` for the whole store ([`Store::delete_everything`] and [`Store::compact`] do that),
+    /// `Damaged` where a segment of the scope cannot be read (see [`Store::accept_loss`]), `DiskFull`, `Busy`,
+    /// `Poisoned`, `Closed`. The delete comes first: where it fails nothing is deleted, and after an error behind it
+    /// everything is. [`Store::count`] tells which, and the purge can be repeated.
     pub fn purge(&self, scope: &Scope) -> Result<PurgeReceipt> {
         self.purge_with(scope, &PurgeOptions::default())
     }

@@ -22,7 +22,7 @@ use crate::types::{Interval, Item, Namespace};
 
 /// Rows of an interval up to which all of them are fetched before they are looked at.
 const FEW_ROWS: usize = 16;
-/// How many items before its own an item's value is fetched.
+/// An item's value is prefetched this many items ahead.
 const ITEMS_AHEAD: usize = 8;
 
 /// Where a text was last seen.
@@ -34,7 +34,7 @@ pub(super) struct TextPlace {
     pub vector: u32,
 }
 
-/// Calls `$body` with `$part` as the concrete part behind an [`PartRef`].
+/// Calls `$body` with `$part` as the concrete part behind a [`PartRef`].
 macro_rules! with_part {
     ($any:expr, $part:ident => $body:expr) => {
         match $any {
@@ -58,12 +58,12 @@ pub(super) use with_part;
 pub(super) struct ReadContext<'a> {
     pub engine: &'a Engine,
     pub view: &'a ReadView,
-    /// What has expired by then is gone; `i64::MIN` shows it.
+    /// Items that have expired by this time are hidden; `i64::MIN` shows all.
     pub now: i64,
     pub partial: bool,
     include_vectors: bool,
     deadline: Option<Duration>,
-    /// Under `partial`: some row was left out, since the filter could not be asked about it.
+    /// Under `partial`: set when a row was left out because its value could not be read for the filter.
     skipped: AtomicBool,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Portion<'a> {
     pub rows: PortionRows,
 }
 
-/// Rows of a segment lie together, those of a part in memory anywhere.
+/// The rows of a portion: a range of a segment, or any rows of a memtable.
 pub(super) enum PortionRows {
     Range(Range<u32>),
     List(Vec<u32>),
@@ -104,7 +104,8 @@ impl Portion<'_> {
 }
 
 impl<'a> ReadContext<'a> {
-    /// A read at the time `now`: the store's [`query_time`](crate::engine::clock::StoreClock::query_time), or a snapshot's.
+    /// A read at the time `now`: the store's [`query_time`](crate::engine::clock::StoreClock::query_time), or a
+    /// snapshot's.
     pub fn new(engine: &'a Engine, view: &'a ReadView, now: i64, options: &ReadOptions) -> Self {
         let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
@@ -124,7 +125,7 @@ impl<'a> ReadContext<'a> {
         Conditions { read_lsn: self.view.read_lsn, now: self.now, filter, skipped, deadline }
     }
 
-    /// Whether rows were left out, since the filter could not be asked about them; asking forgets.
+    /// Whether rows were left out because their values could not be read. The call resets that.
     pub fn take_skipped(&self) -> bool {
         self.skipped.swap(false, Ordering::Relaxed)
     }
@@ -177,7 +178,7 @@ impl<'a> ReadContext<'a> {
         Ok(portions)
     }
 
-    /// Where many segments are asked for one namespace, their tables are fetched at the same time.
+    /// Prefetches the tables of all segments, if many are asked for one namespace.
     fn prefetch_namespace(&self, interval: &Interval) {
         let Some(namespace) = interval.namespace() else { return };
         let sealed = self.view.shards[self.view.shard_of(namespace)].segments.iter();
@@ -212,8 +213,8 @@ impl<'a> ReadContext<'a> {
         addresses.iter().map(|address| self.get(&address.namespace, &address.key)).collect()
     }
 
-    /// The items at `places`, in order, with what goes with each; `part` knows the parts by number. What items are made of is
-    /// fetched some items ahead: first the columns, then, as these tell where it lies, the value.
+    /// The items at `places`, in order, each with its companion; `part` gives a part by number. Memory is prefetched
+    /// some items ahead: first the columns, then the value, whose place the columns tell.
     pub fn items<'p, T: Copy>(
         &self,
         part: impl Fn(u32) -> PartRef<'p>,

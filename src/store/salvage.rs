@@ -2,10 +2,12 @@
 //!
 //! Invariants:
 //! * The directory that is read is not changed, but for the lock that keeps writers out.
-//! * Of a key the version with the highest LSN counts, from whichever file; it is left out if any file says that it was deleted.
-//! * A row whose LSN nobody knows, of an import that neither a manifest nor the log names, counts only where no other version lives.
-//! * What cannot be read is listed as far as it can be named. Where a file that names deletions is damaged, items that had been deleted
-//!   may come back; the report says so.
+//! * Of a key the version with the highest LSN counts, from whichever file; it is left out if any file says that it was
+//!   deleted.
+//! * A row whose LSN nobody knows, of an import that neither a manifest nor the log names, counts only where no other
+//!   version lives.
+//! * What cannot be read is listed as far as it can be named. Where a file that names deletions is damaged, items that
+//!   had been deleted may come back; the report says so.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,11 +68,13 @@ struct FoundRow<'a> {
 }
 
 impl Store {
-    /// Writes everything that can be read of the directory `from` into a new store in the directory `into`, which must be empty or not be
-    /// there. `from` need not open: manifests or log files may be damaged or gone. Nothing in it is changed.
+    /// Writes everything that can be read of the directory `from` into a new store in the directory `into`, which must
+    /// be empty or not be there. `from` need not open: manifests or log files may be damaged or gone. Nothing in it is
+    /// changed.
     ///
-    /// Versions of items, import marks and what is known of embedded texts begin anew; settings come along where a manifest can be read.
-    /// Errors: `NotAStore` where there is nothing of a store, `Locked`, `InvalidInput` where `into` is not empty, and those of an import.
+    /// Versions of items, import marks and what is known of embedded texts begin anew; settings come along where a
+    /// manifest can be read. Errors: `NotAStore` where there is nothing of a store, `Locked`, `InvalidInput` where
+    /// `into` is not empty, and those of an import.
     pub fn salvage(from: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport> {
         let (from, into) = (from.as_ref(), into.as_ref());
         let storage = DiskStorage::open(from, false, ReadMode::Map)?;
@@ -157,7 +161,8 @@ impl FoundRow<'_> {
         }
     }
 
-    /// Takes versions of unknown LSN where no other lives: whether what deleted another was older or newer, nobody knows.
+    /// Takes versions of unknown LSN where no other lives: whether what deleted another was older or newer, nobody
+    /// knows.
     fn place_the_rest(&mut self) {
         for (key, found) in std::mem::take(&mut self.unplaced) {
             if !found.is_deleted && self.newest.get(&key).is_none_or(|known| known.is_deleted) {

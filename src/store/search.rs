@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! * Exactly `limit` items come back if that many match: every path is exact, or finished by an exact one.
-//! * The order is (score descending, LSN descending), then the tail in listing order: one list for limit and offset.
+//! * The order is (score descending, LSN descending), then unscored items in listing order: one list for limit and
+//!   offset.
 //! * Threads change how long a search takes, never its answer.
 
 use std::collections::HashSet;

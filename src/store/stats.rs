@@ -58,11 +58,11 @@ pub struct Stats {
     pub checkpoint_lsn: u64,
     /// Generation of the manifest.
     pub manifest_generation: u64,
-    /// Snapshots, listings and cursors of walks that are held, those that a purge has ended apart.
+    /// Snapshots, listings and cursors that are held, without those that a purge has ended.
     pub open_cursors: u64,
     /// Age of the oldest one, in seconds.
     pub oldest_cursor_seconds: Option<f64>,
-    /// Parts sealed, merges done, log files prepared, items swept, touches dropped since the open.
+    /// Flushes and merges done, log files prepared, items swept, touches dropped since the open.
     pub flushes: u64,
     /// Merges since the open.
     pub merges: u64,
@@ -82,8 +82,9 @@ pub struct Stats {
     pub waiting: Vec<String>,
     /// Why background work last failed; it is tried again.
     pub background_error: Option<String>,
-    /// What the store makes of the wall clock: `ok`, or how far it is ahead of the last write and the time that has passed since, and for
-    /// how long it has agreed with the monotonic clock; or how far log time is ahead of it. Nothing is removed while that is so.
+    /// What the store makes of the wall clock: `ok`, or how far it is ahead of the last write and the time that has
+    /// passed since, and for how long it has agreed with the monotonic clock; or how far log time is ahead of it.
+    /// Nothing is removed while that is so.
     pub clock: String,
     /// By how much, if it is ahead; less than nothing where log time is ahead of it.
     pub clock_ahead_seconds: Option<f64>,

@@ -1,7 +1,8 @@
 //! What the files of a directory hold, decoded: for tests that look for bytes which must be in none of them.
 //!
 //! Invariants:
-//! * Every file is decoded by its kind; one of a kind that is unknown here is an error, so that no later kind is forgotten.
+//! * Every file is decoded by its kind; one of a kind that is unknown here is an error, so that no later kind is
+//!   forgotten.
 //! * Rows are told whether they live or not, and so are bytes of blob files that no row refers to.
 
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! The filter language, read directly from JSON, as plainly as it can be written: the oracle of the filter's tests and of
-//! its fuzz body. It is asked only about filters that the parser accepts, and panics on others.
+//! The filter language, read directly from JSON, as plainly as it can be written: the oracle of the filter's tests and
+//! of its fuzz body. It is asked only about filters that the parser accepts, and panics on others.
 
 use std::cmp::Ordering;
 

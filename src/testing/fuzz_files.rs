@@ -28,7 +28,8 @@ const START: i64 = 1_700_000_000_000_000;
 /// A file of a store: its name and its bytes.
 type FuzzFile = (String, Vec<u8>);
 
-/// Opens `bytes` as a manifest: as they are, then as the body of one whose checksum holds, then as the manifest of a store.
+/// Opens `bytes` as a manifest: as they are, then as the body of one whose checksum holds, then as the manifest of a
+/// store.
 pub fn fuzz_manifest(bytes: &[u8]) {
     let name = manifest_name(1);
     let _ = Manifest::decode(&name, bytes, 1);
@@ -96,8 +97,8 @@ fn fuzz_side_files(bytes: &[u8]) {
     let _ = OperationIds::open(&storage, 1, &[SideEntry::operations(2, 0)]);
 }
 
-/// A store with segments of seals and imports, blob files, a graph, tombstones, touches, and rows and an import in the log.
-/// Always the same.
+/// A store with segments of flushes and imports, blob files, a graph, tombstones, touches, and rows and an import in
+/// the log. Always the same.
 fn good_store() -> SimStorage {
     static FILES: OnceLock<Vec<FuzzFile>> = OnceLock::new();
     let files = FILES.get_or_init(|| match write_good_store() {
@@ -262,7 +263,7 @@ fn read_everything(store: &Store, options: ReadOptions) {
         }
         let _ = store.count(&scope, &options);
         let (walk, mut cursor) = (IterateQuery::new(scope).limit(7).options(options.clone()), None);
-        // Where the order of a file is damaged, a walk may come by the same place again.
+        // Where the order of a file is damaged, an iteration may come by the same place again.
         for _ in 0..50 {
             cursor = store.iterate(&walk, cursor.as_ref()).ok().and_then(|page| page.next);
             if cursor.is_none() {

@@ -10,8 +10,8 @@ use crate::types::limits;
 /// Beginnings of a value that are tried at most.
 const BEGINNINGS_MAX: usize = 1_000;
 
-/// Parses what stands before the first line feed as a filter, and asks it about what stands behind: it ends, and agrees with
-/// the plain reading of the language.
+/// Parses what stands before the first line feed as a filter, and asks it about what stands behind: it ends, and agrees
+/// with the plain reading of the language.
 pub fn fuzz_filter(bytes: &[u8]) {
     let (filter, value) = match bytes.iter().position(|&byte| byte == b'\n') {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),

@@ -1,5 +1,8 @@
-//! For tests, benchmarks and fuzzing of the crate itself: simulated disks and clocks, and the bodies of the fuzz targets.
-//! Nothing here is part of the public interface.
+//! For tests, benchmarks and fuzzing of the crate itself: simulated disks and clocks, and the bodies of the fuzz
+//! targets. Nothing here is part of the public interface.
+//!
+//! Reading order: `contents` (every file of a directory, decoded), `filter_oracle`, then the bodies `fuzz_filter`,
+//! `fuzz_files`, `fuzz_store`.
 //!
 //! Invariant of the fuzz bodies: they panic only if the engine breaks a promise, whatever the bytes.
 

@@ -1,9 +1,11 @@
 //! The words of the data model: namespaces, scopes, vector spaces, items, and the limits of each.
 //!
+//! Reading order: `Namespace` and `Scope` here, then `interval` (ranges of encoded namespaces).
+//!
 //! Invariants:
 //! * A [`Namespace`] holds its *encoded* form: each label with `00` written as `00 FF`, ended by `00`, so byte order is
 //!   tuple order and the interval of a prefix `P` is `[enc(P), enc(P) ++ FF)`. Nothing else in the crate parses it.
-//! * Values of these types have passed the door: whoever holds one need not check its limits again.
+//! * Values of these types were validated when they were made: a holder need not check their limits again.
 
 mod interval;
 
@@ -42,8 +44,8 @@ pub mod limits {
     pub const SETTING_NAME_BYTES: usize = 1 << 10;
     /// Bytes of one setting.
     pub const SETTING_BYTES: usize = 64 << 10;
-    /// The latest instant that an item may be given, in microseconds since 1970 UTC: the last one of the year 9999, where the calendars
-    /// of most languages end. Later versions of the item still have room to rise.
+    /// The latest instant that an item may be given, in microseconds since 1970 UTC: the last one of the year 9999,
+    /// where the calendars of most languages end. Later versions of the item still have room to rise.
     pub const INSTANT: i64 = 253_402_300_799_999_999;
     /// A vector whose squared norm is larger is refused, so that no score overflows.
     pub const SQUARED_NORM: f64 = 1e37;

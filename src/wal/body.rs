@@ -1,7 +1,8 @@
 //! The body of a frame that is to be written: bytes of its own, and large values where their items have them.
 //!
 //! Invariants:
-//! * A large value is not copied into a body: the body shares the item that holds it. So a frame is cheap to make under a lock.
+//! * A large value is not copied into a body: the body shares the item that holds it. So a frame is cheap to make under
+//!   a lock.
 //! * The pieces of a body, one after the other, are the bytes that a reader of the log finds.
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The fuzz body of the log: any bytes as files, as frames with right checksums, as operations, as damage to a good log.
+//! The fuzz body of the log: any bytes as files, as frames with right checksums, as operations, as damage to a good
+//! log.
 //!
 //! Invariant: it panics only if reading panics, or makes up a history that is not the beginning of the one written.
 

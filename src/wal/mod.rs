@@ -1,11 +1,14 @@
 //! The write-ahead log: what is acknowledged is here before it is anywhere else.
 //!
+//! Reading order: `frame`, `header`, `body`, `operations` (bytes); `space`, `writer`, `syncer` (writing); `window`,
+//! `replay`, `salvage` (reading).
+//!
 //! Invariants:
 //! * Files are prepared with real zeros, written once from front to back, and never used again, so what is not zero was
 //!   written by the file's one writer.
 //! * A frame is all or nothing; LSNs are contiguous from frame to frame and file to file.
-//! * A bad frame is a torn tail (nothing acknowledged is lost) unless something later proves that it was durable once: then
-//!   it is corruption, and never cut off silently.
+//! * A bad frame is a torn tail (nothing acknowledged is lost) unless something later proves that it was durable once:
+//!   then it is corruption, and never cut off silently.
 //! * Reading changes nothing. After a tail that was not closed, the log goes on in a new file.
 //!
 //! # A log file, `wal-{id: 16 hexadecimal digits}.log`
@@ -49,33 +52,33 @@
 //! 48            body, then zeros (never read) up to a multiple of 64
 //! ```
 //!
-//! salt = seed(store id, file id); chain = seed(chain so far, header CRC << 32 | body CRC), starting at 0: a frame does not
-//! verify in another store, file or place, and a file does not fit behind another predecessor.
+//! salt = seed(store id, file id); chain = seed(chain so far, header CRC << 32 | body CRC), starting at 0: a frame does
+//! not verify in another store, file or place, and a file does not fit behind another predecessor.
 //!
-//! Files of format version 1 have no flags. A file begins a format: every open goes on in a new one, so a version of vecmem that does
-//! not know the format refuses the file and never takes its frames for a torn tail.
+//! Files of format version 1 have no flags. A file begins a format: every open goes on in a new one, so a version of
+//! vecmem that does not know the format refuses the file and never takes its frames for a torn tail.
 //!
-//! A Batch holds operations, an Ingest segment files and then operations (see `operations.rs`); the files of an Ingest are durable
-//! before it is written. The body of Closed is a u64: 0 when the store was closed, else the id of
-//! the file that the log goes on in. 64 bytes at the end of every file are kept for it. The latter is written once the header
-//! of that file is durable and lies behind the accepted end which that one names; so it is read only if that file has been
+//! A Batch holds operations, an Ingest segment files and then operations (see `operations.rs`); the files of an Ingest
+//! are durable before it is written. The body of Closed is a u64: 0 when the store was closed, else the id of the file
+//! that the log goes on in. 64 bytes at the end of every file are kept for it. The latter is written once the header of
+//! that file is durable and lies behind the accepted end which that one names; so it is read only if that file has been
 //! lost, and then says so.
 //!
 //! # Reading
 //!
-//! * No copy of the header is valid and only zeros follow: nothing was ever written here, the file is unused. Any other file
-//!   without a header, of another store, or of another length than its header says: corrupt.
-//! * A file with a successor is read to the accepted end which that one names, and must arrive there with the LSN and chain
-//!   named. The last file is read until zeros that reach its end (clean), or a bad frame.
+//! * No copy of the header is valid and only zeros follow: nothing was ever written here, the file is unused. Any other
+//!   file without a header, of another store, or of another length than its header says: corrupt.
+//! * A file with a successor is read to the accepted end which that one names, and must arrive there with the LSN and
+//!   chain named. The last file is read until zeros that reach its end (clean), or a bad frame.
 //! * The length of a body is believed once the header's CRC is right and no more than the bytes left.
-//! * After a bad frame every multiple of 64 to the end of the file is tried: a frame header whose durable LSN covers the bad
-//!   frame makes it corruption. Otherwise the tail is torn, and the log ends before it.
+//! * After a bad frame every multiple of 64 to the end of the file is tried: a frame header whose durable LSN covers
+//!   the bad frame makes it corruption. Otherwise the tail is torn, and the log ends before it.
 //!
 //! # After a failed sync
 //!
-//! What the sync covered may be in memory only, and a later sync would not write it. Reading the log again would believe it
-//! until a power loss takes it away. So whoever sees it fail leaves an empty file `wal-doubt`, and the next writer writes those frames
-//! again, in their place and with the same bytes, before it goes on.
+//! What the sync covered may be in memory only, and a later sync would not write it. Reading the log again would
+//! believe it until a power loss takes it away. So whoever sees it fail leaves an empty file `wal-doubt`, and the next
+//! writer writes those frames again, in their place and with the same bytes, before it goes on.
 
 mod body;
 mod frame;
@@ -116,13 +119,15 @@ const CLOSED_BYTES: u64 = 64;
 /// No log file is longer: twice the largest batch and then some.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
-/// There from a failed sync until the next writer. It need not outlive a power loss: then memory is gone, and doubt with it.
+/// There from a failed sync until the next writer. It need not outlive a power loss: then memory is gone, and doubt
+/// with it.
 const DOUBT_NAME: &str = "wal-doubt";
 
 /// A frame clock that is further ahead of log time does not raise it, in microseconds.
 pub(crate) const CLOCK_LEAP_MAX: i64 = 24 * 3_600 * 1_000_000;
 
-/// Log time after a frame with this clock. Builds before log time wrote whatever the wall clock said: a leap is not believed.
+/// Log time after a frame with this clock. Builds before log time wrote whatever the wall clock said: a leap is not
+/// believed.
 fn log_time_after(log_time: Option<i64>, clock: i64) -> i64 {
     let Some(log_time) = log_time else { return clock };
     let leaps = clock.saturating_sub(log_time) > CLOCK_LEAP_MAX;

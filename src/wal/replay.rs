@@ -101,7 +101,8 @@ pub(crate) struct KnownTime {
     pub through: Lsn,
 }
 
-/// The same where log time is known up to somewhere in these files: only later frames raise it, for somebody may have set it back.
+/// The same where log time is known up to somewhere in these files: only later frames raise it, for somebody may have
+/// set it back.
 pub(crate) fn inspect_after(
     storage: &dyn Storage,
     store_id: u64,

@@ -1,8 +1,8 @@
 //! Reading what is left of a log that cannot be trusted as a whole: every whole frame, whatever lies between.
 //!
 //! Invariants:
-//! * A frame is taken only if its checksums are right for this store, file and place, and never behind the accepted end that a later
-//!   file names: what lies there was void before anything was damaged.
+//! * A frame is taken only if its checksums are right for this store, file and place, and never behind the accepted end
+//!   that a later file names: what lies there was void before anything was damaged.
 //! * Nothing is written. Memory holds the operations that were found.
 
 use super::frame::FrameKind;

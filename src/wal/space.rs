@@ -1,8 +1,9 @@
 //! Where frames go: the one rule that the door uses to claim space and the writer uses to place frames.
 //!
 //! Invariants:
-//! * The same frames in the same order with the same spares get the same places, however claims and new spares interleave:
-//!   a spare added later never changes where an earlier claim went. So claim in the order in which frames are written.
+//! * The same frames in the same order with the same spares get the same places, however claims and new spares
+//!   interleave: a spare added later never changes where an earlier claim went. So claim in the order in which frames
+//!   are written.
 //! * After every claim the 64 bytes of a Closed frame are still free in every file.
 
 use std::collections::VecDeque;

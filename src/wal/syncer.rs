@@ -1,12 +1,14 @@
 //! The one way to make the log and the names of a directory durable.
 //!
-//! Linux reports a write-back error once per open file. Whoever syncs the same file a moment later is told that all is well,
-//! although the bytes are gone. So syncs run one at a time, and the first failure is what every later caller gets.
+//! Linux reports a write-back error once per open file. Whoever syncs the same file a moment later is told that all is
+//! well, although the bytes are gone. So syncs run one at a time, and the first failure is what every later caller
+//! gets.
 //!
 //! Invariants:
 //! * Every sync of a log file in use goes through here, and every sync of the directory of an open store.
 //! * Syncs of log files do not overlap: whoever asks while one runs waits for it and sees its outcome.
-//! * The first failure is final: later calls fail in the same words and ask the system nothing. The same holds for names.
+//! * The first failure is final: later calls fail in the same words and ask the system nothing. The same holds for
+//!   names.
 //! * Preparing a file stays outside: nothing waits for it, and its error is that of a file that nobody has written to.
 
 use std::fmt;
@@ -56,7 +58,8 @@ impl Syncer {
         *self.written.lock() = Some(WrittenThrough { file, lsn });
     }
 
-    /// Everything written so far is durable. The file is let go of, so that it is gone from the disk once it is removed.
+    /// Everything written so far is durable. The file is let go of, so that it is gone from the disk once it is
+    /// removed.
     pub fn note_all_synced(&self) {
         *self.written.lock() = None;
     }

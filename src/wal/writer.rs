@@ -1,8 +1,8 @@
 //! Preparing log files and writing frames to them.
 //!
 //! Invariants:
-//! * A header is written only when everything its predecessor's accepted end covers is durable, and frames only behind a
-//!   durable header.
+//! * A header is written only when everything its predecessor's accepted end covers is durable, and frames only behind
+//!   a durable header.
 //! * Every sync of a file in use goes through the [`Syncer`] that the writer was created with.
 //! * After an error nothing more is written: what the failed call left on disk is unknown until the log is read again.
 
@@ -102,8 +102,8 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Goes on, in `first`, with the log that `facts` describes (`None` for a new store). Everything they accepted is durable
-    /// when this returns.
+    /// Goes on, in `first`, with the log that `facts` describes (`None` for a new store). Everything they accepted is
+    /// durable when this returns.
     pub fn create(
         storage: &dyn Storage,
         syncer: Arc<Syncer>,
@@ -157,7 +157,8 @@ impl LogWriter {
         self.end.end > HEADERS_BYTES
     }
 
-    /// Goes on in `next`, whatever room there is elsewhere: spares are given up. No space may be claimed that is not written.
+    /// Goes on in `next`, whatever room there is elsewhere: spares are given up. No space may be claimed that is not
+    /// written.
     pub fn turn_to(&mut self, next: PreparedFile) -> Result<()> {
         self.guard(|writer| {
             writer.space = Space::of_new_file(next.bytes);
@@ -188,7 +189,8 @@ impl LogWriter {
         self.guard(|writer| writer.sync_current())
     }
 
-    /// Ends the log; `synced` tells that every frame so far is durable. Returns the ids of the spares, which can be removed.
+    /// Ends the log; `synced` tells that every frame so far is durable. Returns the ids of the spares, which can be
+    /// removed.
     pub fn close(mut self, clock: i64, synced: bool) -> Result<Vec<u64>> {
         self.guard(|writer| {
             if !synced {
@@ -229,7 +231,8 @@ impl LogWriter {
         used.chain(spares).chain(self.skipped.iter().copied())
     }
 
-    /// Forgets the files before `first_needed`, and the spares that were too small: the caller removes what is returned.
+    /// Forgets the files before `first_needed`, and the spares that were too small: the caller removes what is
+    /// returned.
     pub fn release_before(&mut self, first_needed: u64) -> Vec<u64> {
         let current = self.end.file;
         let mut ids = std::mem::take(&mut self.skipped);
@@ -339,7 +342,8 @@ impl LogWriter {
         }
     }
 
-    /// Writes the header of the current file, which nothing was written to, as the successor of what was written so far.
+    /// Writes the header of the current file, which nothing was written to, as the successor of what was written so
+    /// far.
     fn start_file(&mut self) -> Result<()> {
         let PreparedFile { id, bytes, .. } = self.current;
         let (store_id, manifest_generation) = (self.store_id, self.manifest_generation);
@@ -356,7 +360,8 @@ impl LogWriter {
 
 /// To be called when a write or sync of the log has failed. Best effort, in a process that is already in trouble.
 pub(crate) fn mark_doubt(storage: &dyn Storage) {
-    // Without the mark a power loss after the next open may be refused as corruption, never accepted as shorter history.
+    // Without the mark a power loss after the next open may be refused as corruption, never accepted as shorter
+    // history.
     let _ = storage.create(DOUBT_NAME);
 }
 

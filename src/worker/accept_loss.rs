@@ -1,9 +1,9 @@
-//! Giving up what is damaged for good: segments are rewritten without the rows that cannot be read, and each of these is listed.
+//! Accepting loss: damaged segments are rewritten without the rows that cannot be read, and each of these is listed.
 //!
 //! Invariants:
-//! * A row that can be read, value and vectors included, is kept. What the segment missed since it was lost is done to it.
-//! * Where the tombstones of a segment are gone, nobody knows which of its rows were deleted: all are given up, for what was deleted must
-//!   not come back.
+//! * A row that can be read, value and vectors included, is kept. The operations that the segment missed are applied to
+//!   it.
+//! * If the tombstones of a segment cannot be read, all its rows are given up: a deleted row must not come back.
 //! * Nothing else changes: a segment without damage stays as it is.
 
 use serde::Serialize;
@@ -27,11 +27,11 @@ use crate::types::decode_labels;
 pub struct LossReport {
     /// Files of segments that were replaced, or dropped where nothing could be read.
     pub segments: Vec<String>,
-    /// Rows of these that live on.
+    /// Rows of these that were kept.
     pub kept: u64,
     /// Rows that are gone, as far as they could be named.
     pub lost: Vec<LostItem>,
-    /// Rows that are gone and could not be named. Where a file could not be opened at all, ones that had been deleted count as well.
+    /// Rows that are gone and could not be named. For a file that could not be opened at all, deleted rows count too.
     pub unnamed: u64,
     /// Ids of earlier operations are gone: one that is sent again now is applied again.
     pub operation_ids: bool,
@@ -67,7 +67,7 @@ impl LossReport {
 }
 
 impl Worker {
-    /// Rewrites what is damaged without its damaged rows, and lists these.
+    /// Rewrites damaged segments without their damaged rows, and lists these.
     pub fn accept_loss(&self) -> Result<LossReport> {
         let _one_at_a_time = self.merging.lock();
         let (mut report, mut failed) = (LossReport::default(), Vec::new());
@@ -88,10 +88,10 @@ impl Worker {
         report.operation_ids = self.engine.operation_ids.give_up();
         let has_given_up = report.operation_ids || !report.segments.is_empty();
         if has_given_up {
-            // The second one lets go of the files that the first one no longer names.
+            // The second manifest lets go of the files that the first one no longer names.
             failed.extend((0..2).find_map(|_| checkpoint(&self.engine).err()));
         }
-        // The list of what is gone is not lost over what failed beside it.
+        // A failure beside it does not hide the list of what is gone.
         report.problems = failed.iter().map(Error::to_string).collect();
         match failed.into_iter().next() {
             Some(error) if !has_given_up => Err(error),
@@ -143,7 +143,7 @@ impl Worker {
         writer.finish().map(Some)
     }
 
-    /// Reads every row that lives, and notes which of them cannot be.
+    /// Reads every living row, and notes which cannot be read.
     fn sort_rows(&self, part: &SharedSegment, segment: &Segment, base: Lsn, report: &mut LossReport) -> Result<Sorted> {
         let mut sorted = Sorted { kept: Vec::new(), totals: Totals::new(self.engine.tuning.blob_value_bytes) };
         for row in (0..segment.rows()).filter(|&row| !part.tombstones.is_deleted_at(row, base)) {
@@ -190,7 +190,7 @@ fn lost(namespace: &[u8], key: &str, why: String) -> LostItem {
     LostItem { namespace: decode_labels(namespace), key: key.to_owned(), why }
 }
 
-/// Whether something in the part cannot be read that no rebuild brings back.
+/// Whether the part has damage that no rebuild repairs.
 fn is_damaged(part: &SharedSegment) -> bool {
     part.segment().map_or(true, |segment| !segment.verify_truth().is_empty() || !segment.verify_blobs().is_empty())
 }

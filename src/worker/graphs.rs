@@ -31,7 +31,7 @@ impl Worker {
         self.run(super::LOOK_ROUND, next);
     }
 
-    /// Checks the graphs that nobody has checked since the open, so that they can be walked.
+    /// Checks the graphs that nobody has checked since the open, so that searches can use them.
     pub fn verify_graphs(&self) {
         while self.verify_next() {}
     }
@@ -50,7 +50,7 @@ impl Worker {
         false
     }
 
-    /// Verifies a graph, or else builds what one part lacks; whether there was anything to do.
+    /// Verifies a graph, or else builds the missing graphs of one part. Returns whether there was anything to do.
     pub(super) fn graphs_next(&self, cores: Cores) -> Result<bool> {
         let _one_at_a_time = self.building.lock();
         if self.verify_next() {
@@ -61,7 +61,7 @@ impl Worker {
         if let Some(due) = self.engine.accounts.take_due() {
             if let Some(part) = parts.find(|part| part.entry.file_id == due.file_id) {
                 let mended = self.build_missing(part, &[part.put_off(), &[due.wanted()]].concat(), cores);
-                // What it has earned is lost only with a graph, or where damage allows none.
+                // The credit is spent if a graph was built, or if damage allows none.
                 if mended.as_ref().map_or_else(|error| error.kind() != ErrorKind::Damaged, |built| !built) {
                     self.engine.accounts.put_back(due);
                 }
@@ -80,7 +80,7 @@ impl Worker {
             if error.kind() != ErrorKind::DiskFull {
                 break;
             }
-            // Those behind it may need less room.
+            // The next parts may need less room.
         }
         waiting.iter().for_each(|part| part.look_again());
         outcome
@@ -101,7 +101,7 @@ impl Worker {
         }
     }
 
-    /// Builds without a lock, and installs while nothing is merged; whether there was anything that could be built.
+    /// Builds without a lock, and installs while no merge runs. Returns whether a graph was installed.
     fn build_missing(&self, part: &SharedSegment, more: &[Wanted], cores: Cores) -> Result<bool> {
         let damaged = damaged(part.segment()?);
         let Some(mended) = build_missing(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
@@ -115,7 +115,7 @@ impl Worker {
         let mut report = GraphBuild::default();
         let interval = scope.interval();
         let mut is_complete = false;
-        // Where merges took segments away meanwhile, theirs are looked at in turn.
+        // If merges took segments away meanwhile, their outputs are visited in turn.
         while !is_complete {
             is_complete = true;
             let view = self.engine.view.get();
@@ -128,7 +128,7 @@ impl Worker {
         Ok(GraphBuild { seconds: took.as_secs_f64(), ..report })
     }
 
-    /// Builds the graph of one part, if it lacks it; whether the part is still there.
+    /// Builds the graph of one part, if it is missing. Returns whether the part is still there.
     fn build_requested(
         &self,
         part: &SharedSegment,
@@ -146,7 +146,7 @@ impl Worker {
         let Some(wanted) = requested(part, GraphScope::of(scope), rows)? else { return Ok(true) };
         let wanted = [wanted];
         if !has_codes(segment, &wanted)? {
-            // They come first, and make another part of it.
+            // Codes come first; they make another part of it.
             let _quiet = self.pause_merges();
             return replace_codes(&self.engine, part).map(|_| false);
         }

@@ -1,10 +1,11 @@
-//! Keeping house: the clock, expired items, room in the log and for deletes, checkpoints, and the unmapping of retired segments.
+//! Maintenance: the clock, expired items, room in the log and for deletes, checkpoints, and the unmapping of retired
+//! segments.
 //!
 //! Invariants:
-//! * Nothing here waits for a merge or for a graph, so that a long build holds up none of it.
-//! * A sweep that the clock does not allow holds up nothing else.
-//! * What is written here waits after a failure like every other job: flushes with those of the flush thread, what frees log for a write
-//!   apart, since it often has nothing to do, and all else as one job.
+//! * Maintenance waits for no merge and no graph, so a long build does not hold it up.
+//! * A sweep that the clock does not allow holds up no other step.
+//! * Each step that writes waits after a failure, like every job. Flushes wait together with those of the flush thread.
+//!   Freeing log for a write waits on its own, since it often has nothing to do. All other steps wait as one job.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,24 +18,25 @@ use crate::error::Result;
 use crate::record::Lsn;
 
 impl Worker {
-    /// One round; `swept` is when the last sweep began, `idle` since when there has been no write, and which one was the last.
+    /// One round; `swept` is when the last sweep began, `idle` since when there has been no write, and which one was
+    /// the last.
     pub(super) fn maintain(&self, swept: &mut Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
         self.unmap_retired();
         self.relieve();
         let now = self.engine.clock.monotonic();
-        // Agreement is counted whether or not anything may be written.
+        // The agreement of the clocks is counted even if nothing may be written.
         self.engine.clock.reading();
         let expired = self.sweep_if_due(now, swept);
         let idles = self.has_idled(now, idle);
         let files = self.engine.attempt(JobKind::Checkpoint, || self.keep_files(idles));
-        // Without a reserve deletes may fail one day, which is no reason to stop anything now; stats say why it waits.
+        // A missing reserve stops nothing now; only deletes on a full disk may fail later. The stats say why it waits.
         let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
         files.and(expired)
     }
 
-    /// One job, so that what succeeds does not end the wait of what failed.
+    /// One job, so that a step that succeeds does not end the wait of a step that failed.
     fn keep_files(&self, idles: bool) -> Result<()> {
-        // What is idle lets go of files first: the others may need their space.
+        // An idle store lets go of files first: the other steps may need their space.
         let settled = if idles { self.settle() } else { Ok(()) };
         let clock = self.keep_clock();
         settled.and(clock).and(self.adopt_imports()).and(self.relieve_log())
@@ -52,7 +54,7 @@ impl Worker {
         }
     }
 
-    /// Commits a manifest behind imports where that takes no seal, so that an open need not look up every key of theirs.
+    /// Commits a manifest behind imports if that takes no flush, so that an open need not look up each of their keys.
     pub(super) fn adopt_imports(&self) -> Result<()> {
         let view = self.engine.view.get();
         let is_due = |index: usize| {
@@ -75,7 +77,8 @@ impl Worker {
         });
     }
 
-    /// Where a write found no room for log, what is in memory is flushed if that frees log. Whoever waits goes on then.
+    /// If a write found no room for log, flushes what is in memory, provided that frees log. Then waiting writes
+    /// continue.
     pub(super) fn relieve(&self) {
         if self.engine.space.wants_relief() {
             let frees_log = self.engine.log.lock().freed_by_checkpoint() > 0;
@@ -89,7 +92,7 @@ impl Worker {
         }
     }
 
-    /// Past its cap, log is freed by sealing the shard that holds it back, however small its memtable is.
+    /// If the log is longer than its cap, flushes the shards that hold it back, however small their memtables are.
     pub(super) fn relieve_log(&self) -> Result<()> {
         if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
             return Ok(());
@@ -101,8 +104,8 @@ impl Worker {
         self.advance(|index| holds_back[index])
     }
 
-    /// An idle store keeps no log to replay, and no files that only the manifest before the newest one names. These go first,
-    /// since a full disk has room for a manifest when it has none for a flush.
+    /// Leaves an idle store without log to replay, and without files that only the second newest manifest names. Those
+    /// go first, since a full disk may have room for a manifest but not for a flush.
     fn settle(&self) -> Result<()> {
         let let_go = self.let_go();
         let flushed = self.checkpoint_if_behind();
@@ -127,7 +130,7 @@ impl Worker {
         self.advance(|_| true)
     }
 
-    /// Seals the chosen shards and commits twice, so that the log before what they hold now can go.
+    /// Flushes the chosen shards and commits twice, so that the log of the flushed rows can go.
     fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
         let view = self.engine.view.get();
         let is_behind = self.engine.installing.lock().manifest.checkpoint() < view.read_lsn;

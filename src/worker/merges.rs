@@ -1,9 +1,10 @@
 //! Merges, and the installs of all finished jobs.
 //!
 //! Invariants:
-//! * One merge at a time. An output is installed with its graphs; without them where there is no room for them, and the
-//!   background builds them later.
-//! * A merge needs room for what lives in its inputs. One that has no room, or fails, holds up no smaller one and no other shard.
+//! * One merge at a time. An output is installed with its graphs. If there is no room for these, it is installed
+//!   without them, and the background builds them later.
+//! * A merge needs room for the living rows of its inputs. A merge that has no room, or fails, holds up no smaller one
+//!   and no other shard.
 
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ impl Worker {
         failed
     }
 
-    /// Does the most pressing merge of a shard. Where there is no room for it, its largest input is left out of the next choice.
+    /// Does the most pressing merge of a shard. If there is no room for it, the next choice leaves out its largest
+    /// input.
     fn merge_next_of(&self, index: usize) -> Result<bool> {
         let view = self.engine.view.get();
         let shard = &view.shards[index];
@@ -66,7 +68,7 @@ impl Worker {
         }
     }
 
-    /// The segments of a shard that an import wrote and that a replay would still ask for by name: they are in no merge.
+    /// The segments of a shard that an import wrote and that the log still names. No merge takes them.
     pub(super) fn young(&self, view: &ReadView, shard: usize) -> Vec<SharedSegment> {
         let mut ingested = view.shards[shard].segments.iter().filter(|part| part.entry.is_ingested()).peekable();
         if ingested.peek().is_none() {
@@ -76,9 +78,9 @@ impl Worker {
         ingested.filter(|part| part.entry.newest_lsn > checkpoint).cloned().collect()
     }
 
-    /// Commits a manifest by which a replay of the shard begins behind its imports, so that they can merge.
+    /// Moves the checkpoint of the shard past its imports, so that they can be merged.
     pub(super) fn adopt(&self, shard: usize) -> Result<()> {
-        // Where a writer fills the empty memtable before the checkpoint, the second round seals it.
+        // Where a writer fills the empty memtable before the checkpoint, the second round flushes it.
         for _ in 0..2 {
             let view = self.engine.view.get();
             if self.young(&view, shard).is_empty() {
@@ -90,7 +92,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes one segment of `inputs`, in a hurry or not; returns the bytes of its files.
+    /// Makes one segment of `inputs`, and returns the bytes of its files.
     pub(super) fn merge(
         &self,
         shard: usize,
@@ -127,7 +129,7 @@ impl Worker {
         Ok(written)
     }
 
-    /// The output with its graphs, or without where there is no room for them.
+    /// The output with its graphs, or without them if there is no room.
     fn with_graphs(
         &self,
         (output, outputs): (SharedSegment, &mut OutputFiles),

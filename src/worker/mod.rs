@@ -1,17 +1,19 @@
-//! Background jobs: sealing, merging, checkpoints, the sweep of expired items, log files prepared ahead, the syncs of
+//! Background jobs: flushes, merges, checkpoints, the sweep of expired items, log files prepared ahead, the syncs of
 //! `Durability::Periodic`, and unmapping.
 //!
 //! Each job is one function that does one step and tells whether there was anything to do. Threads call them in loops;
-//! under `inline_background` the writing thread calls them itself, which is what makes simulations deterministic.
+//! under `inline_background` the writing thread calls them itself, which makes simulations deterministic. Reading
+//! order: the loops here; `merges`, `graphs`, `maintenance`, `sweep`; `purge` and `accept_loss`, which callers ask for.
 //!
 //! Invariants:
-//! * One seal and one merge at a time. A seal never waits for a merge, so writers wait for the disk only. Keeping house waits
-//!   for neither merges nor graphs.
-//! * A job that fails changes nothing: its files go (`src/engine/space/output_files.rs`), its reason is in the stats, and it is tried again
-//!   later (`src/engine/space/mod.rs` says when).
-//! * Under `Durability::Periodic` a thread of its own syncs the log and does nothing else, so that a sync begins on time whatever
-//!   else takes long.
-//! * Background threads run at low priority, the one that syncs apart, and end at once when the store is closed or poisoned.
+//! * One flush and one merge at a time. A flush never waits for a merge, so writers wait for the disk only. Maintenance
+//!   waits for neither merges nor graphs.
+//! * A job that fails changes nothing: its files go (`engine/space/output_files.rs`), its reason is in the stats, and
+//!   it is tried again later (`engine/space/mod.rs` says when).
+//! * Under `Durability::Periodic` a thread of its own syncs the log and does nothing else, so that a sync begins on
+//!   time whatever else takes long.
+//! * Background threads run at low priority, the one that syncs apart, and end at once when the store is closed or
+//!   poisoned.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 mod accept_loss;
@@ -54,14 +56,14 @@ const RETRY: Duration = Duration::from_millis(200);
 const SYNC_THREAD: &str = "vecmem-sync";
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
-/// What one background thread does until the store is closed.
+/// The loop of one background thread, until the store is closed.
 type Job = fn(&Worker);
 
 /// The background of one open store.
 pub(crate) struct Worker {
     engine: Arc<Engine>,
     pipeline: Arc<Pipeline>,
-    /// Held for the whole of a seal, a merge.
+    /// Held for the whole of a flush, and of a merge.
     frozen: Mutex<()>,
     merging: Mutex<()>,
     /// Held while a graph is verified or built in the background; before `merging`, where both are.
@@ -70,7 +72,7 @@ pub(crate) struct Worker {
     sync_every: Duration,
     /// The monotonic clock at the open: sweeps are counted from it, whenever their thread gets to run.
     opened_at: Duration,
-    /// `None` where only the caller sweeps.
+    /// `None` if only the caller sweeps.
     sweep_every: Option<Duration>,
 }
 
@@ -86,8 +88,8 @@ impl Worker {
         Arc::new(Self { engine, pipeline, frozen, merging, building, threads, sync_every, opened_at, sweep_every })
     }
 
-    /// Starts the threads: one seals, one merges, one builds graphs, one keeps house, one looks after the log, and one syncs it
-    /// where writers do not.
+    /// Starts the threads: one flushes, one merges, one builds graphs, one does maintenance, one looks after the log,
+    /// and one syncs it if writers do not.
     pub fn start(self: &Arc<Self>) -> Result<()> {
         let jobs: [(&str, Job); 6] = [
             (SYNC_THREAD, Self::sync_loop),
@@ -159,11 +161,11 @@ impl Worker {
         });
     }
 
-    /// Begins a sync every `sync_every`, counted from the beginning of the one before: a write waits that long at most until
-    /// its sync begins, or until a longer one has ended.
+    /// Begins a sync every `sync_every`, counted from the beginning of the one before: a write waits that long at most
+    /// until its sync begins, or until a longer one has ended.
     fn sync_loop(&self) {
         let mut guard = ThreadGuard { engine: &self.engine, finished: false };
-        // What a process that was killed wrote and did not live to sync; the store is poisoned by a failure.
+        // Makes durable what a killed process wrote and did not sync. A failure poisons the store.
         let _ = self.engine.sync_found();
         let mut due = Instant::now();
         loop {
@@ -173,7 +175,7 @@ impl Worker {
             }
             let now = Instant::now();
             if now < due {
-                // Other events than a close or a fence end the wait as well; then it goes on.
+                // Events other than a close or a poisoning end the wait as well; then it goes on.
                 self.engine.signal.wait_after(events, due);
                 continue;
             }
@@ -207,7 +209,7 @@ impl Worker {
         guard.finished = true;
     }
 
-    /// Rebuilds a derived file that is missing or damaged; each is tried once, and again after what may pass.
+    /// Rebuilds a derived file that is missing or damaged. Each is tried once, and again if the failure may pass.
     fn rebuild_next(&self) -> Result<bool> {
         let _one_at_a_time = self.merging.lock();
         let view = self.engine.view.get();
@@ -219,7 +221,7 @@ impl Worker {
         }
     }
 
-    /// Writes the oldest waiting part to a segment.
+    /// Writes the oldest frozen memtable to a segment.
     pub fn flush_next(&self) -> Result<bool> {
         let _one_at_a_time = self.frozen.lock();
         let view = self.engine.view.get();
@@ -248,7 +250,7 @@ impl Worker {
         flush::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(|| self.engine.check_writable()) }
     }
 
-    /// Opens an output in a shard, which may keep blob files of its inputs: these are open.
+    /// Opens an output in a shard. `kept` are the blob files of its inputs that it keeps; they are open already.
     fn open(&self, shard: usize, info: &SegmentInfo, kept: &[Arc<Blob>]) -> Result<SharedSegment> {
         let extent = self.engine.view.get().shards[shard].extent_of(&info.first_namespace, &info.last_namespace);
         let entry = SegmentEntry::new(info, extent);
@@ -257,12 +259,13 @@ impl Worker {
         Ok(Arc::new(SegmentPart::new(entry, Ok(segment), tombstones)))
     }
 
-    /// Seals every memtable that holds something, and waits until all of it is in segments.
+    /// Freezes and flushes every memtable that holds something, and waits until all of it is in segments.
     pub fn flush_all(&self) -> Result<()> {
         self.flush_shards(|_| true, || self.flush_next()).map(drop)
     }
 
-    /// Seals the chosen shards by calls of `flush_next`, which may put it off; whether all of it is in segments.
+    /// Flushes the chosen shards by calls of `flush_next`, which may put it off. Returns whether all rows are in
+    /// segments.
     fn flush_shards(
         &self,
         chosen: impl Fn(usize) -> bool,
@@ -279,7 +282,7 @@ impl Worker {
         let stalled = self.engine.is_still_stalled(&view);
         self.engine.publish(view, stalled);
         drop(applying);
-        // Writers may go on filling parts meanwhile; those are not waited for.
+        // Writers may fill more memtables meanwhile; those are not waited for.
         let waits = |view: &ReadView| {
             let mut frozen = view.shards.iter().flat_map(|shard| &shard.frozen);
             frozen.any(|frozen| frozen.through <= target)
@@ -292,9 +295,10 @@ impl Worker {
         Ok(true)
     }
 
-    /// Every shard one segment without dead rows and with its graphs, no log to replay, obsolete files gone, so that no file holds
-    /// a value that was deleted or replaced. Damage in one shard holds up no other, and is told in the end. What can be let go
-    /// of goes before graphs are built, and also where something else fails. What has expired is removed first, if the clock allows.
+    /// Leaves each shard one segment without deleted rows and with its graphs, no log to replay, and no obsolete file,
+    /// so that no file holds a deleted or replaced value. Expired items are removed first, if the clock allows. Damage
+    /// in one shard holds up no other, and is reported in the end. Obsolete files go before graphs are built, and also
+    /// if another step fails.
     pub fn compact(&self) -> Result<CompactReport> {
         let report = self.sweep_first()?;
         self.rewrite_and_let_go(Self::merge_everything)?;
@@ -318,7 +322,7 @@ impl Worker {
         failed
     }
 
-    /// One segment of a shard, that holds nothing dead.
+    /// Makes one segment of a shard, without deleted rows.
     fn merge_shard(&self, index: usize) -> Result<()> {
         self.adopt(index)?;
         let view = self.engine.view.get();
@@ -331,7 +335,7 @@ impl Worker {
         merged.and(parts.try_for_each(|part| part.check_missed().and_then(|()| part.check_stuck())))
     }
 
-    /// Makes one segment of those that can be read, without what is dead; the first damage is told when that is done.
+    /// Makes one segment of those that can be read, without deleted rows. Then the first damage is reported.
     fn merge_readable(&self, index: usize, mut segments: Vec<SharedSegment>, base: Lsn) -> Result<()> {
         let damage = segments.iter().try_for_each(|part| part.segment().map(drop));
         segments.retain(|part| part.segment().is_ok());

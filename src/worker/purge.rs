@@ -1,14 +1,15 @@
-//! Erasing: no file keeps a byte of what was deleted, in the whole store or in what concerns a scope.
+//! Erasing: afterwards no file holds a byte of deleted items, in the whole store or of one scope.
 //!
-//! The log goes on in a new file first, so that what was logged before can go as soon as segments hold it. Then memory is written to
-//! segments, segments that hold something dead are rewritten, and manifests are committed until nothing needs the old files. Last, what
-//! the directory holds beside is removed, and the removals are made durable.
+//! 1. The log turns to a new file, so that the files before can go once segments hold their rows.
+//! 2. Memtables are flushed, and segments with deleted rows are rewritten.
+//! 3. Manifests are committed until neither of the two newest needs an old file.
+//! 4. Stray files are removed, and the directory is synced.
 //!
 //! Invariants:
-//! * What was deleted, replaced or swept before an erasure began is in no file of the store when it has returned without an error, and a
-//!   power loss brings no such file back.
-//! * A segment that a replay would ask for by name is left alone: an import wrote it after the erasure began.
-//! * Writes go on meanwhile; what they delete is the next erasure's.
+//! * When an erasure has returned without an error, no file of the store holds an item that was deleted, replaced or
+//!   swept before it began, and a power loss brings no such file back.
+//! * A segment that the log names is left alone: an import wrote it after the erasure began.
+//! * Writes go on meanwhile; items that they delete are left to the next erasure.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::types::Interval;
 
-/// Rounds of flushing and checkpoints after which other writers are too fast.
+/// Rounds of flushes and checkpoints before the erasure gives up against faster writers.
 const ROUNDS_MAX: usize = 16;
 
 /// The files that an erasure let go of, and what it wrote.
@@ -35,12 +36,12 @@ pub(crate) struct Erased {
 }
 
 impl Worker {
-    /// Leaves no byte of what is dead in `interval` in any file.
+    /// Erases the deleted items of `interval` from all files.
     pub fn erase(&self, interval: &Interval) -> Result<Erased> {
         let mut before = self.file_names()?;
         let mut erased = Erased::default();
         self.rewrite_and_let_go(|worker| {
-            // What was flushed just now may be rewritten too.
+            // Files of the flush just now may be rewritten too.
             before.append(&mut worker.file_names()?);
             worker.rewrite_holders(interval, &mut erased)
         })?;
@@ -57,13 +58,14 @@ impl Worker {
         Ok(self.engine.storage.list()?.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Writes what is in memory to segments, rewrites what holds something dead, and lets go of all that is not needed then. What fails holds up
-    /// nothing behind it, which may be what frees the space that was missing, and is told in the end.
+    /// Flushes memory, rewrites segments with deleted rows, and lets go of all files that are not needed then. A step
+    /// that fails does not stop the next ones, since these may free the space that it lacked. The first error is
+    /// returned in the end.
     pub(super) fn rewrite_and_let_go(&self, rewrite: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let left = self.leave_log_behind();
         let rewritten = rewrite(self);
         let settled = self.settle_log().or_else(|error| {
-            // What was replaced is named by older manifests only.
+            // Only older manifests name the replaced files.
             checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(Err(error))
         });
         let freed = settled.and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
@@ -72,7 +74,7 @@ impl Worker {
         left.and(rewritten).and(freed)
     }
 
-    /// Turns to a new log file, and writes what is in memory to segments, so that the files before can go.
+    /// Turns the log to a new file, and flushes memory, so that the log files before can go.
     fn leave_log_behind(&self) -> Result<()> {
         self.pipeline.rotate_log()?;
         self.flush_all()
@@ -96,7 +98,7 @@ impl Worker {
         ))
     }
 
-    /// Rewrites every segment that holds something dead of the interval, and no other.
+    /// Rewrites every segment with deleted rows of the interval, and no other.
     fn rewrite_holders(&self, interval: &Interval, erased: &mut Erased) -> Result<()> {
         let _one_at_a_time = self.merging.lock();
         let mut failed = Ok(());
@@ -134,7 +136,7 @@ impl Worker {
         failed.and(concerned.try_for_each(|part| part.check_stuck()))
     }
 
-    /// Rewrites a segment if it holds something dead of the interval; returns the bytes written.
+    /// Rewrites a segment if it has deleted rows of the interval, and returns the bytes written.
     fn rewrite_holder(&self, index: usize, part: &SharedSegment, interval: &Interval) -> Result<Option<u64>> {
         loop {
             let view = self.engine.view.get();
@@ -152,10 +154,10 @@ impl Worker {
         }
     }
 
-    /// Removes every file of ours that nothing needs: what could not be removed when its time came, and what failed jobs left behind. The
-    /// caller has committed two manifests since the log began in its file. Then makes all removals so far durable.
+    /// Removes every file of ours that nothing needs: files that could not be removed before, and leftovers of failed
+    /// jobs. Then makes all removals so far durable. The caller has committed two manifests since the log turned.
     fn remove_strays(&self) -> Result<()> {
-        // A graph that is being built may be of vectors that are gone; its job finds out when it is done.
+        // Waits for a graph that is being built: it may be of deleted vectors, which its job finds out only at the end.
         drop(self.building.lock());
         let engine = &self.engine;
         let installed = engine.installing.lock();
@@ -196,7 +198,7 @@ impl Worker {
         if is_there { Err(error.context(what)) } else { Ok(()) }
     }
 
-    /// Gives shards bounds that name nothing that is gone.
+    /// Gives shards the shortest bounds, which hold no deleted label.
     fn shorten_bounds(&self) -> Result<()> {
         let applying = self.engine.applying.lock();
         let view = self.engine.view.get().with_short_bounds(&self.engine.importing.lock());
@@ -209,7 +211,8 @@ impl Worker {
     }
 }
 
-/// Whether a part holds a dead row of the interval. Of values that died in a blob file nobody knows whose they were.
+/// Whether a part has deleted rows of the interval. Dead values in a blob file count for every interval, since it is
+/// not known whose they were.
 fn holds_dead(part: &SharedSegment, interval: &Interval) -> Result<bool> {
     if part.blob_bytes().dead > 0 {
         return Ok(true);

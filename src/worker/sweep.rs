@@ -1,8 +1,8 @@
-//! Removing what has expired, by ordinary deletes, and keeping what the store knows of its clock.
+//! The sweep, which removes expired items by ordinary deletes, and the state of the clock in manifests.
 //!
 //! Invariants:
 //! * Nothing is listed or deleted while the wall clock is ahead: each batch decides by the clock of its own commit.
-//! * A manifest keeps what the clock learned where no frame does; a failure to write it only delays removal.
+//! * A manifest keeps the state of the clock if no frame does. A failure to write it only delays removal.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) struct Sweep {
 }
 
 impl Worker {
-    /// Deletes items that have expired; returns how many. What is damaged keeps its expired items; all others go.
+    /// Deletes expired items, and returns how many. Expired items in damaged parts stay.
     pub fn sweep(&self) -> Result<u64> {
         let Sweep { swept, stopped } = self.sweep_through()?;
         match stopped {
@@ -44,7 +44,7 @@ impl Worker {
         }
     }
 
-    /// The same for a compaction, which goes on where the clock, damage or a full disk holds the sweep up.
+    /// The same for a compaction, which continues if the clock, damage or a full disk stops the sweep.
     pub fn sweep_first(&self) -> Result<CompactReport> {
         let Sweep { swept, stopped } = self.sweep_through()?;
         let why = match stopped {
@@ -76,14 +76,14 @@ impl Worker {
             self.relieve();
             let is_stuck = full && deleted == 0;
             if is_stuck || !full {
-                // Where the clock jumped before the commit, nothing was deleted: that is no success.
+                // If the clock jumped before the commit, nothing was deleted: that is no success.
                 let clock = self.engine.clock.reading().check_removal().map(drop);
                 return Ok(Sweep { swept, stopped: clock.and(damage) });
             }
         }
     }
 
-    /// Deletes what is still expired; where one item is damaged, all others.
+    /// Deletes those items that are still expired. If one is damaged, the others are deleted one by one.
     fn delete(&self, expired: &[Write], damage: &mut Result<()>) -> Result<u64> {
         if expired.is_empty() {
             return Ok(0);
@@ -111,7 +111,7 @@ impl Worker {
                     break;
                 }
                 match part.expired(view.read_lsn, now, limit - writes.len(), &mut writes) {
-                    // What is damaged keeps its expired items; the others go.
+                    // Expired items of a damaged part stay; the others go.
                     Err(error) if error.kind() == ErrorKind::Damaged => note(damage, error),
                     other => other?,
                 }
@@ -127,18 +127,18 @@ impl Worker {
         }
         *swept = now;
         self.sweep()?;
-        // The reason why an earlier one was refused is gone.
+        // The reason why an earlier sweep was refused is gone.
         self.engine.set_background_error(None);
         Ok(())
     }
 
-    /// Looks at the clock, so that its agreement is counted though nobody writes, and keeps what that led to.
+    /// Reads the clock, so that its agreement is counted without writes, and saves its state if that is due.
     pub fn keep_clock(&self) -> Result<()> {
         self.engine.clock.reading();
         if self.engine.clock.is_unsaved() { checkpoint_without_reserve(&self.engine) } else { Ok(()) }
     }
 
-    /// Takes the wall clock for right, durably.
+    /// Accepts the wall clock as right, durably.
     pub fn accept_clock(&self) -> Result<()> {
         self.engine.clock.accept();
         checkpoint(&self.engine)

@@ -43,7 +43,7 @@ fn no_namespace_is_whole(context: &str, store: &Store, files: impl Fn() -> Files
         write_segments(store);
         look(&canaries, &format!("segment {round}"));
     }
-    let imported = [("group", 100), ("another group", 101), ("another group", 102)];
+    let imported = [("group", 99), ("group", 100), ("another group", 101), ("another group", 102)];
     let imported = imported.map(|(group, place)| Canary::new(group, place));
     let fillers = (0..FILLERS).map(|number| Put::new(&namespace(["fillers"]), number.to_string(), "{}"));
     store.import(imported.iter().map(Canary::put).chain(fillers).map(Ok), ImportOptions::new()).unwrap();

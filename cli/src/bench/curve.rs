@@ -3,7 +3,7 @@
 //! Invariants:
 //! * Nothing is extrapolated: past the highest recall there is no answer, below the lowest the cheapest ef's.
 
-/// Efforts at which everybody is measured, in order; the first is raised to k.
+/// Values of ef at which every engine is measured, in order; the first is raised to k.
 pub const EF_VALUES: [usize; 14] = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
 /// A recall that rises by less from one ef to the next has stopped rising.
 const RISING: f64 = 0.0005;

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! * Vectors are made before the clock starts.
-//! * Processor time and bytes are those of the whole process up to the close: log, seals, merges and graphs included.
+//! * Processor time and bytes are those of the whole process up to the close: log, flushes, merges and graphs included.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

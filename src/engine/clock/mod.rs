@@ -1,7 +1,8 @@
 //! The one clock of a store: what is hidden, what may be removed, and what frames say the time is.
 //!
-//! Four times play a part. The *wall clock* is what the machine believes. The *monotonic clock* only measures spans. *Log time* is the
-//! newest frame clock that was trusted. The *expected time* is log time plus the monotonic time since it was noted.
+//! Four times play a part. The *wall clock* is what the machine believes. The *monotonic clock* only measures spans.
+//! *Log time* is the newest frame clock that was trusted. The *expected time* is log time plus the monotonic time since
+//! it was noted.
 //!
 //! | wall clock | reads hide by | a frame says | a sweep removes by |
 //! |---|---|---|---|
@@ -9,13 +10,17 @@
 //! | further ahead | the same, so a correction shows everything again | the expected time | nothing |
 //! | more than a day behind the expected time | log time, which may be what is wrong | the wall clock | nothing |
 //!
-//! A wall clock that is ahead or behind is believed once it has agreed with the monotonic clock for the grace, or when somebody says that
-//! it is right; log time is the wall clock from then on, be that earlier or later. Agreement adds up over opens. A store without a frame has no log time, and trusts every clock.
+//! A wall clock that is ahead or behind is believed once it has agreed with the monotonic clock for the grace, or when
+//! somebody says that it is right; log time is the wall clock from then on, be that earlier or later. Agreement adds up
+//! over opens. A store without a frame has no log time, and trusts every clock.
+//!
+//! Reading order: the table here, then `Course`, a value that decides, then `StoreClock`, which keeps it.
 //!
 //! Invariants:
-//! * Nothing else asks the machine for the time of day. A batch, a read and a round of a sweep take one [`Reading`] each.
-//! * An open believes no clock at its first look, whatever earlier opens have seen, and takes over nothing where the wall clock has
-//!   gone back since.
+//! * Nothing else asks the machine for the time of day. A batch, a read and a round of a sweep take one [`Reading`]
+//!   each.
+//! * An open believes no clock at its first look, whatever earlier opens have seen, and takes over nothing where the
+//!   wall clock has gone back since.
 //! * No frame raises log time by more than a day over the expected time. Log time that is too low only delays removal.
 //! * Decisions are those of [`Course`], a value without a lock or a clock in it.
 
@@ -51,7 +56,8 @@ pub(crate) struct Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockVerdict {
     Trusted,
-    /// It is ahead of the expected time by `by` microseconds, and has agreed with the monotonic clock for `agreed` of `grace`.
+    /// It is ahead of the expected time by `by` microseconds, and has agreed with the monotonic clock for `agreed` of
+    /// `grace`.
     Ahead {
         by: i64,
         agreed: u64,
@@ -183,8 +189,9 @@ impl Course {
         self.deviation(wall, monotonic).filter(|(_, by)| by.unsigned_abs() > CLOCK_LEAP_MAX.unsigned_abs())
     }
 
-    /// What counts of the agreement that earlier opens have seen, at a first look that finds the wall clock so far ahead: how long
-    /// the store was closed is unknown, so the clock may be later by anything, but not earlier. The last part is this open's to see.
+    /// What counts of the agreement that earlier opens have seen, at a first look that finds the wall clock so far
+    /// ahead: how long the store was closed is unknown, so the clock may be later by anything, but not earlier. The
+    /// last part is this open's to see.
     fn taken_over(&self, wall: i64, by: i64, grace: Duration) -> u64 {
         let was_behind = self.log_time.is_some_and(|log_time| self.seen_wall < log_time);
         if wall < self.seen_wall || was_behind != (by < 0) {
@@ -329,7 +336,8 @@ impl StoreClock {
         kept.unsaved_log_time || now < saved || now - saved >= part
     }
 
-    /// Whether a wall clock that is ahead has agreed for longer than any manifest knows: for a close, so that short opens add up.
+    /// Whether a wall clock that is ahead has agreed for longer than any manifest knows: for a close, so that short
+    /// opens add up.
     pub fn has_unsaved_agreement(&self) -> bool {
         let kept = self.kept.lock();
         kept.unsaved_log_time || kept.course.agreed() != kept.saved_agreement

@@ -106,7 +106,8 @@ fn the_grace_sums_over_opens_and_a_right_clock_in_between_ends_it() {
     assert_eq!((opens, believed.log_time.unwrap()), (6, START + YEAR + 6 * DAY + HOUR / 6));
     let right = Course::begin(state(HOUR as u64 / 2, START), Duration::ZERO).observed(START, Duration::ZERO, GRACE);
     assert_eq!(right.agreed(), 0);
-    // An hour and more was seen by others; what is seen at the open, and where the clock has gone back or is off the other way.
+    // An hour and more was seen by others; what is seen at the open, and where the clock has gone back or is off the
+    // other way.
     let most = HOUR as u64 - HOUR as u64 / SAVED_PARTS;
     for (seen_wall, wall, agreed) in [
         (START + YEAR, START + YEAR, most),

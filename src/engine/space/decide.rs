@@ -1,34 +1,34 @@
-//! What may be written, and how large the reserve should be: pure decisions.
+//! Pure decisions: whether bytes may be written, how large the reserve should be, how long a failed job waits.
 
 use std::time::Duration;
 
 use crate::shard::view::{ReadView, Shard};
 
-/// A failed job waits this long at first, and at most so long where space lacks, or anything else.
+/// A failed job waits `DELAY` at first, and at most `SPACE_DELAY_MAX` for space or `DELAY_MAX` after any other failure.
 const DELAY: Duration = Duration::from_millis(200);
 const SPACE_DELAY_MAX: Duration = Duration::from_secs(60);
 const DELAY_MAX: Duration = Duration::from_secs(5);
 /// Free space that has grown by this much is worth a new try.
 pub(super) const NOTICEABLE_BYTES: u64 = 256 << 10;
-/// What a flush adds to the bytes in memory: headers, columns, key tables.
+/// A flush writes this much more than the bytes in memory: headers, columns, key tables.
 pub(super) const FLUSH_BYTES: u64 = 8 << 10;
-/// Puts leave a twentieth of the store to merges, and at most this.
+/// Puts leave a twentieth of the store free for merges, and at most this.
 pub(super) const MERGES_BYTES: u64 = 32 << 20;
 /// The smallest log file.
 pub(super) const DELETES_BYTES: u64 = 12 << 10;
-/// What a manifest takes without segments, with each segment, and what tombstones take for each dead row.
+/// Bytes of a manifest without segments, for each segment, and of tombstones for each deleted row.
 pub(super) const MANIFEST_BYTES: u64 = 4 << 10;
 pub(super) const MANIFEST_SEGMENT_BYTES: u64 = 256;
 pub(super) const TOMBSTONE_BYTES: u64 = 12;
 
-/// What space is for, the highest priority first.
+/// The purposes of space, the highest priority first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Purpose {
     /// Log of deletes.
     FreeingLog,
     /// Log of the removal of what has expired.
     ExpiringLog,
-    /// What is in memory becomes a segment.
+    /// A flush of memtables.
     Flush,
     /// A merge, a graph, codes.
     Merge,
@@ -37,7 +37,7 @@ pub(crate) enum Purpose {
     Reserve,
 }
 
-/// What will be needed whatever comes, in bytes.
+/// Bytes that will be needed in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outlook {
     /// The next manifest and its tombstones.
@@ -46,12 +46,12 @@ pub(crate) struct Outlook {
     pub flush: u64,
     /// A log file for deletes, where the reserve does not hold it.
     pub deletes: u64,
-    /// What merges need to go on, and with them the way in which space comes back.
+    /// Room for merges: without them no deleted row gives its space back.
     pub merges: u64,
 }
 
 impl Outlook {
-    /// What must stay free beside something for `purpose`.
+    /// The bytes that a grant for `purpose` must leave free.
     fn kept_free(&self, purpose: Purpose) -> u64 {
         let Self { manifest, flush, deletes, merges } = *self;
         match purpose {
@@ -67,7 +67,7 @@ impl Outlook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Granted,
-    /// So many bytes must stay free beside it, and that is not so.
+    /// Beside the grant, `kept_free` bytes would have to stay free, and there are fewer.
     Refused {
         kept_free: u64,
     },
@@ -83,19 +83,19 @@ pub(crate) fn admit(purpose: Purpose, needed: u64, free: u64, outlook: &Outlook)
     }
 }
 
-/// The size that the reserve should have: a tenth of the store and at most `most`, but no more than half of what nobody needs.
-/// `None` where what is `there` is near enough.
+/// The size that the reserve should have: a tenth of the store and at most `most`, but no more than half of the space
+/// that nothing else needs. `None` if the present size, `there`, is near enough.
 pub(crate) fn reserve_size(store: u64, most: u64, there: u64, free: u64, outlook: &Outlook) -> Option<u64> {
     let spare = free.saturating_add(there).saturating_sub(outlook.kept_free(Purpose::Reserve)) / 2;
     let wanted = (store / 10).min(most);
     let possible = wanted.min(spare) & !0xfff;
     let grows = possible > there.saturating_add(there / 4);
-    // It stays where others took the space beside it: that is what it is for.
+    // It does not shrink because free space does: that is when it is needed.
     let shrinks = wanted < there / 2;
     if grows || shrinks { Some(if grows { possible } else { wanted & !0xfff }) } else { None }
 }
 
-/// How long a job waits that has failed so often in a row.
+/// How long a job waits after `failures` in a row.
 pub(super) fn delay(failures: u32, lacks_space: bool) -> Duration {
     let most = if lacks_space { SPACE_DELAY_MAX } else { DELAY_MAX };
     DELAY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(most)
@@ -106,7 +106,7 @@ pub(super) fn has_grown(then: Option<u64>, now: u64) -> bool {
     then.is_some_and(|then| now >= then.saturating_add(NOTICEABLE_BYTES))
 }
 
-/// About what rows of so many bytes take in `segments` new segments.
+/// Roughly the bytes of `segments` new segments with rows of `rows` bytes.
 pub(crate) fn written_bytes(rows: u64, segments: usize) -> u64 {
     rows.saturating_add(rows / 8).saturating_add(FLUSH_BYTES * segments as u64)
 }
@@ -118,7 +118,7 @@ pub(crate) fn segment_bytes(view: &ReadView) -> u64 {
     bytes.fold(0, u64::saturating_add)
 }
 
-/// Bytes of what is not in segments yet.
+/// Bytes of rows that are not in segments yet.
 pub(super) fn memory_bytes(view: &ReadView) -> u64 {
     let frozen = |shard: &Shard| shard.frozen.iter().map(|frozen| frozen.memtable.bytes()).sum::<usize>();
     view.shards.iter().map(|shard| (shard.memtable.bytes() + frozen(shard)) as u64).sum()

@@ -1,9 +1,9 @@
-//! Space that was granted to jobs and that they have not written yet: whoever asks meanwhile does not get it too.
+//! Space that was granted to jobs and not written yet: no other job is granted it.
 //!
 //! Invariants:
 //! * A grant ends with the job ([`Grant`] is dropped), or before, when its files are written.
 //! * What a job has written is no longer free, so only the rest of its grant counts. [`outstanding`] is pure.
-//! * A question is answered and its grant noted under one lock, so two jobs cannot be given the same bytes.
+//! * A request is decided and its grant noted under one lock, so two jobs cannot get the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Given {
     grants: BTreeMap<u64, Granted>,
 }
 
-/// So many bytes for these files.
+/// A number of bytes for these files.
 struct Granted {
     bytes: u64,
     names: Vec<String>,

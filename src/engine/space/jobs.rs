@@ -1,4 +1,4 @@
-//! What is known of the reserve and of log files, and which jobs of the background wait, and for what.
+//! The state of the disk space: the reserve, the sizes of log files, and which background jobs wait for what.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::engine::space::grants::Grants;
 use crate::error::{Error, ErrorKind};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
-/// Nobody has looked for the reserve, or somebody failed to change it.
+/// The size of the reserve is not known: it was not looked up yet, or a change of it failed.
 pub(crate) const UNKNOWN: u64 = u64::MAX;
 
 /// A job of the background.
@@ -18,9 +18,9 @@ pub(crate) enum JobKind {
     Flush,
     /// Of the shard with this number.
     Merge(usize),
-    /// What the house commits: the clock, imports, files that can go.
+    /// Manifests that maintenance commits: for the clock, for imports, to let files go.
     Checkpoint,
-    /// What frees log for writes that wait for it.
+    /// A flush that frees log for writes that wait.
     Relief,
     Codes,
     Graphs,
@@ -47,17 +47,17 @@ impl fmt::Display for JobKind {
 pub(super) struct Wait {
     pub failures: u32,
     pub until: Instant,
-    /// Free bytes when it failed, if space was what lacked.
+    /// Free bytes when it failed, if it failed for want of space.
     pub free: Option<u64>,
     pub why: Error,
 }
 
-/// What is known of the reserve and of log files, and which jobs wait.
+/// The state of the disk space.
 pub(crate) struct DiskSpace {
     pub(super) waits: Mutex<BTreeMap<JobKind, Wait>>,
-    /// Held by whoever changes the reserve, while it is written and synced; nobody else waits for that.
+    /// Held while the reserve is written and synced. Only changes of the reserve wait for it.
     pub(crate) changing_reserve: Mutex<()>,
-    /// Bytes of the reserve; `UNKNOWN` before somebody has looked.
+    /// Bytes of the reserve; `UNKNOWN` before it was looked up.
     pub(crate) reserve: AtomicU64,
     pub(crate) log_files: Mutex<LogFiles>,
     pub(crate) grants: Arc<Grants>,
@@ -90,7 +90,7 @@ impl DiskSpace {
         why.filter(|why| matches!(why.kind(), ErrorKind::DiskFull | ErrorKind::SystemLimit)).map(Error::duplicate)
     }
 
-    /// A flush would free log that a write waits for; tells the house.
+    /// Asks the maintenance thread for a flush that frees log, which a write waits for.
     pub fn ask_for_relief(&self) {
         self.relief.store(true, Ordering::Release);
     }
@@ -99,7 +99,7 @@ impl DiskSpace {
         self.relief.load(Ordering::Acquire)
     }
 
-    /// The house has done what it could.
+    /// The maintenance thread has done what it could.
     pub fn end_relief(&self) {
         self.relief.store(false, Ordering::Release);
     }

@@ -1,5 +1,5 @@
-//! Which log files there are before they are written to: how large they are, what they may take, and when a smaller one replaces
-//! what waits.
+//! Which log files there are before they are written to: how large they are, what they may take, and when a smaller one
+//! replaces what waits.
 //!
 //! Invariants:
 //! * [`log_file_size`] is pure. Sizes double only while files fill quickly, and are small again when the store is.
@@ -18,7 +18,8 @@ use crate::sync::Ordering;
 use crate::tuning::Tuning;
 use crate::wal::{self, PreparedFile};
 
-/// A log file that was filled within this time is followed by one of twice its size; after the longer time by a small one.
+/// A log file that was filled within this time is followed by one of twice its size; after the longer time by a small
+/// one.
 const FILLED_FAST: Duration = Duration::from_secs(1);
 const FILLED_SLOWLY: Duration = Duration::from_secs(10);
 
@@ -56,8 +57,8 @@ pub(crate) struct LogNeed {
 }
 
 impl Engine {
-    /// Prepares a log file that takes a frame, and hands it to the log. Returns its size, and whether the log was started with it.
-    /// On a full disk the file is a smaller one, and a write that frees space may use the reserve.
+    /// Prepares a log file that takes a frame, and hands it to the log. Returns its size, and whether the log was
+    /// started with it. On a full disk the file is a smaller one, and a write that frees space may use the reserve.
     pub fn prepare_log_file(self: &Arc<Self>, need: LogNeed) -> Result<(u64, bool)> {
         let regular = self.next_log_size();
         let mut outputs = OutputFiles::new(self);

@@ -1,11 +1,13 @@
-//! The files that a job makes: they go with the job, unless they were installed or a frame names them.
+//! The files that a job makes. They are removed with the job, unless they were installed or a frame names them.
 //!
 //! Invariants:
 //! * A file is owned from before it is created until [`OutputFiles::installed`]. Every early return between removes it.
-//! * Poisoning keeps the files: the manifest or a frame may name them. So do a panic and a fork, after which too little is known.
-//! * The space that the job was granted and has not written yet is nobody else's (`src/engine/space/grants.rs`).
+//! * Poisoning keeps the files: the manifest or a frame may name them. So do a panic and a fork, after which too little
+//!   is known.
+//! * No other job gets the space that the job was granted and has not written yet (`engine/space/grants.rs`).
 //! * A file that cannot be removed is an orphan, and the next erasure or open removes it.
-//! * The engine knows the names of all that are owned (`Engine::making`), so that an erasure can tell them from orphans.
+//! * The engine knows the names of all that are owned (`Engine::making`), so that an erasure can tell them from
+//!   orphans.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::wal;
 pub(crate) struct OutputFiles {
     engine: Arc<Engine>,
     names: Vec<String>,
-    /// The space for what is to be written next.
+    /// The grant for the files that are written next.
     grant: Option<Grant>,
 }
 
@@ -32,7 +34,8 @@ impl OutputFiles {
         Self { engine: Arc::clone(engine), names: Vec::new(), grant: None }
     }
 
-    /// Asks for space for what the job writes next, in the place of what it was granted before, which is written.
+    /// Asks for the space of the files that the job writes next. Its grant replaces the one before, whose files are
+    /// written.
     pub fn ask_for_space(&mut self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
         self.grant = None;
         self.grant = Some(self.engine.grant_space(purpose, needed, &self.names, what)?);
@@ -46,7 +49,7 @@ impl OutputFiles {
         Ok(())
     }
 
-    /// What was asked for is written.
+    /// Ends the grant: its files are written.
     pub fn written(&mut self) {
         self.grant = None;
     }

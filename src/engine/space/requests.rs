@@ -15,7 +15,7 @@ use crate::engine::space::jobs::{JobKind, Wait};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Engine {
-    /// Bytes that can be written. Where the system does not say, nothing is held up.
+    /// Free bytes on the disk. Unlimited if the system does not tell, so that nothing is refused.
     pub fn free_bytes(&self) -> u64 {
         self.storage.free_bytes().unwrap_or(u64::MAX)
     }
@@ -41,12 +41,13 @@ impl Engine {
         Outlook { manifest, flush, deletes, merges }
     }
 
-    /// Fails, as a full disk, if `what` may not have `needed` bytes for `purpose` now.
+    /// Fails with `DiskFull` if `what` may not have `needed` bytes for `purpose` now.
     pub fn ask_for_space(&self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
         self.admit_beside(&self.space.grants.given.lock(), purpose, needed, what)
     }
 
-    /// The same for a job that goes on to write files, `names` among them: nobody else is given these bytes until it ends.
+    /// The same for a job that goes on to write files, `names` among them: nobody else is given these bytes until it
+    /// ends.
     pub(crate) fn grant_space(
         self: &Arc<Self>,
         purpose: Purpose,
@@ -61,7 +62,7 @@ impl Engine {
 
     fn admit_beside(&self, given: &Given, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
         let mut free = self.free_bytes();
-        // Merges and imports have left room for what matters more, which need not wait for them.
+        // Requests of higher priority ignore grants: merges and imports have left room for them.
         if purpose >= Purpose::Merge && needed > 0 {
             free = free.saturating_sub(given.outstanding(|| self.storage.list().unwrap_or_default()));
         }
@@ -77,7 +78,8 @@ impl Engine {
         }
     }
 
-    /// The same for a merge. One that frees at least what it takes may have the reserve for it: deletes alone bring no space back.
+    /// The same for a merge. One that frees at least what it takes may have the reserve for it: deletes alone bring no
+    /// space back.
     pub(crate) fn grant_merge(self: &Arc<Self>, needed: u64, inputs: u64, names: &[String]) -> Result<Option<Grant>> {
         let refused = match self.grant_space(Purpose::Merge, needed, names, "a merge") {
             Err(error) if error.kind() == ErrorKind::DiskFull && needed <= inputs / 2 => error,
@@ -85,12 +87,12 @@ impl Engine {
         };
         let free = self.free_bytes().saturating_add(self.reserve_bytes());
         let fits = admit(Purpose::Flush, needed, free, &self.outlook()) == Admission::Granted;
-        // What is noted of the reserve's space keeps puts from it.
+        // The grant is noted before the reserve is released, so that no put takes its space.
         let grant = fits.then(|| self.space.grants.given.lock().note(&self.space.grants, needed, names));
         if fits && self.release_reserve()? { Ok(grant) } else { Err(refused) }
     }
 
-    /// Does a background job, unless it failed of late; remembers how it went.
+    /// Does a background job, unless it failed recently, and remembers the outcome.
     pub fn attempt<T: Default>(&self, job: JobKind, act: impl FnOnce() -> Result<T>) -> Result<T> {
         if !self.may_try(job) {
             return Ok(T::default());
@@ -110,7 +112,8 @@ impl Engine {
         outcome
     }
 
-    /// Whether a job has not failed of late, or things have changed.
+    /// Whether a job may be tried: it has not failed recently, its delay is over, or there is noticeably more free
+    /// space.
     pub fn may_try(&self, job: JobKind) -> bool {
         let waits = self.space.waits.lock();
         waits.get(&job).is_none_or(|wait| {

@@ -2,15 +2,15 @@
 //!
 //! Invariants:
 //! * A blob file is written whole and synced before the segment that names it is finished, and never changes.
-//! * Of the segments of a read view one at most refers to it: the one it was written with, or the merge that took over that one's
-//!   rows. So what lives of it is counted from the rows of one segment.
+//! * At most one segment of a read view refers to it: the one it was written with, or the output of a merge that took
+//!   over those rows. So its living bytes are counted from the rows of one segment.
 //! * Damage fails the values in the damaged blocks, nothing else.
-//! * What is allocated for a value is bounded by the bytes that are there, never by a number in them alone.
+//! * The memory for a value is bounded by the bytes in the file, never by a number in them alone.
 //!
 //! # Format
 //!
-//! `seg-{file id, 16 hex digits}.blob` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of the
-//! header) with magic `VECMEMBL` and format version 1. Little endian.
+//! `seg-{file id, 16 hex digits}.blob` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of
+//! the header) with magic `VECMEMBL` and format version 1. Little endian.
 //!
 //! ```text
 //! OFFSET  SIZE  MEANING
@@ -24,7 +24,7 @@
 //! 1       lz4: compressed block by block (`packed.rs`); used where it saves an eighth at least
 //! ```
 //!
-//! Which value lies where, and in which form, is said by the columns of the segment (`layout.rs`).
+//! The columns of the segment say where each value lies, and in which form (`layout.rs`).
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -46,11 +46,11 @@ const VERSION: u32 = 1;
 /// The form of blob files: another one is not opened.
 pub(crate) const BLOB_FORM: u16 = 1;
 
-/// The value's bytes as they are.
+/// The value's bytes, not compressed.
 pub(crate) const CODEC_RAW: u8 = 0;
 /// In compressed blocks.
 pub(crate) const CODEC_LZ4: u8 = 1;
-/// Memory that a thread keeps for the next value that a filter is asked about.
+/// Memory that a thread keeps for the next value that a filter reads.
 const SCRATCH_BYTES: usize = 4 << 20;
 
 thread_local! {
@@ -65,7 +65,7 @@ pub(crate) struct BlobFile {
     pub length: u64,
     /// Bytes of all values in it, as stored.
     pub value_bytes: u64,
-    /// Pins every byte of the file.
+    /// The header CRC, which identifies the content of the file.
     pub header_crc: u32,
     /// 0.
     pub reserved: u32,
@@ -90,7 +90,7 @@ impl ValuePlace {
         Self { file: 0, codec: CODEC_RAW, offset, length }
     }
 
-    /// What the columns of the segment say.
+    /// The place that the columns of the segment give.
     #[inline]
     pub fn of_columns(source: u32, offset: u64, length: u32) -> Self {
         Self { file: source >> 8, codec: source as u8, offset, length }
@@ -109,7 +109,7 @@ impl ValuePlace {
     }
 }
 
-/// What the checksums of a blob file are bound to.
+/// The identity that the checksums of a blob file are bound to.
 pub(crate) fn identity(store_id: u64, file_id: u64) -> FileIdentity {
     FileIdentity { magic: *MAGIC, version: VERSION, store_id, file_id }
 }
@@ -129,7 +129,8 @@ impl BlobWriter {
         Ok(Self { file, file_id, at: HEADER_BYTES as u64, values: 0, packed: Vec::new() })
     }
 
-    /// Writes the next value, compressed where that pays; where it lies in the file, which is number `file` of its segment's.
+    /// Writes the next value, compressed if that pays, and returns its place. The file has number `file` in its
+    /// segment.
     pub fn push(&mut self, file: u32, value: &[u8]) -> Result<ValuePlace> {
         let mut packed = std::mem::take(&mut self.packed);
         let place = match pack(value, &mut packed) {
@@ -165,16 +166,17 @@ impl BlobWriter {
     }
 }
 
-/// A blob file, mapped, or why it cannot be read. Segments that take it over from one another share it.
+/// A blob file, mapped, or the reason why it cannot be read. A segment that takes it over shares the map.
 pub(crate) struct Blob {
     pub file: BlobFile,
     map: Result<CheckedMap>,
-    /// The last merge that wanted to rewrite it met damage in a value that lives.
+    /// The last merge that tried to rewrite it met damage in a living value.
     unreadable: AtomicBool,
 }
 
 impl Blob {
-    /// Opens the file. What is damaged or missing fails when it is read; only what the system would not read fails now.
+    /// Opens the file. Damage and a missing file fail later, when a value is read. Only an error of the system fails
+    /// now.
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, file: BlobFile) -> Result<Self> {
         let map = CheckedMap::open(storage, blob_name(file.file_id), identity(keys.store_id, file.file_id));
         let map = match map {
@@ -192,7 +194,7 @@ impl Blob {
         self.map.as_ref().err().map(ToString::to_string)
     }
 
-    /// A merge has found out whether what lives in it can be read.
+    /// Notes whether a merge could read the living values in it.
     pub fn set_unreadable(&self, unreadable: bool) {
         self.unreadable.store(unreadable, Ordering::Relaxed);
     }
@@ -224,7 +226,7 @@ impl Blob {
         }
     }
 
-    /// Whether a filter wants the value at `place`, of which no more is unpacked than that takes, about.
+    /// Whether a filter wants the value at `place`. Roughly the beginning that decides it is unpacked, not more.
     pub fn matches(&self, place: &ValuePlace, filter: &PreparedFilter) -> Result<bool> {
         if place.codec != CODEC_LZ4 {
             return Ok(filter.matches(&self.value(place)?));
@@ -239,7 +241,7 @@ impl Blob {
         matched.map_err(|why| self.damaged(place, why))
     }
 
-    /// The error for a value that is not what it should be.
+    /// The error for a wrong value.
     #[cold]
     pub fn damaged(&self, place: &ValuePlace, what: impl std::fmt::Display) -> Error {
         self.map().map_or_else(|error| error, |map| map.damaged(place.offset as usize, what))
@@ -254,7 +256,7 @@ impl Blob {
     }
 }
 
-/// Asks the filter about a beginning of the value that is twice as long each time, until it needs no more.
+/// Gives the filter a beginning of the value, twice as long each time, until the filter is decided.
 fn matches_packed(
     stored: &[u8],
     filter: &PreparedFilter,

@@ -1,7 +1,8 @@
-//! Large values, compressed: block by block, so that who needs only the beginning of a value unpacks no more of it.
+//! Large values, compressed block by block, so that a filter which needs only the beginning of a value unpacks only
+//! that.
 //!
 //! Invariants:
-//! * What is allocated for a value is bounded by the bytes that are there, never by a number in them alone.
+//! * The memory for a value is bounded by the stored bytes, never by a number in them alone.
 //!
 //! # Format
 //!
@@ -17,7 +18,7 @@ use crate::types::limits;
 
 /// Bytes of a value in one block.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
-/// LZ4 makes at most that many bytes of one.
+/// One stored byte unpacks to at most this many.
 const LZ4_EXPANSION: usize = 255;
 
 /// The value compressed, if that saves an eighth at least. `packed` is scratch.
@@ -34,7 +35,7 @@ pub(crate) fn pack<'a>(value: &[u8], packed: &'a mut Vec<u8>) -> Option<&'a [u8]
     (8 * packed.len() <= 7 * value.len()).then_some(packed)
 }
 
-/// The value that `pack` made `stored` of; why not, if it did not.
+/// The value that `pack` made `stored` of, or why `stored` is wrong.
 pub(crate) fn unpack(stored: &[u8]) -> Result<Vec<u8>, String> {
     let mut unpacker = Unpacker::new(stored)?;
     let mut value = Vec::with_capacity(unpacker.missing);

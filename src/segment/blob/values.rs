@@ -1,10 +1,9 @@
-//! The values of a segment: small ones in its truth file, large ones in blob files, which one list of the truth file
-//! names.
+//! The values of a segment: small ones in its truth file, large ones in blob files that a list in the truth file names.
 //!
 //! Invariants:
 //! * A small value is read in place; one in a blob file touches that file only, and only when it is asked for.
-//! * A blob file that is damaged or missing fails the values that lie in it, a damaged list those that lie in any. A list is damaged
-//!   too if it names a file twice, or other files than the manifest does.
+//! * A damaged or missing blob file fails the values in it; a damaged list fails all values in blob files. A list
+//!   counts as damaged, too, if it names a file twice, or other files than the manifest does.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -21,13 +20,13 @@ use crate::storage::Storage;
 
 /// The blob files of a segment.
 pub(crate) struct Blobs {
-    /// By their number less 1, or why nobody knows them.
+    /// Indexed by number less 1; or the reason why they are not known.
     files: Result<Box<[Arc<Blob>]>>,
     /// The rows whose values lie in one, in order.
     rows: OnceLock<Box<[u32]>>,
 }
 
-/// A value that a filter is to be asked about.
+/// A value for a filter to read.
 pub(crate) enum UnreadValue<'a> {
     /// Its bytes.
     Small(&'a [u8]),
@@ -36,7 +35,7 @@ pub(crate) enum UnreadValue<'a> {
 }
 
 impl UnreadValue<'_> {
-    /// Whether to read it takes long enough for a look at the clock.
+    /// Whether reading it may take so long that the deadline is checked first.
     #[inline]
     pub fn is_large(&self) -> bool {
         matches!(self, Self::Large(..))
@@ -52,17 +51,17 @@ impl UnreadValue<'_> {
     }
 }
 
-/// What an open knows of a segment's blob files beforehand.
+/// What is known of a segment's blob files before an open.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct KnownBlobs<'a> {
     /// Those that the manifest names, in its order, where there is a manifest.
     pub named: Option<&'a [BlobFile]>,
-    /// Open already: they are neither opened nor checked again.
+    /// Files that are open already: they are neither opened nor checked again.
     pub opened: &'a [Arc<Blob>],
 }
 
 impl KnownBlobs<'_> {
-    /// The list that `truth` has, if it can be true.
+    /// The list in `truth`, if it agrees with the manifest.
     fn listed<'t>(&self, truth: &'t CheckedMap, list: Range<usize>) -> Result<&'t [BlobFile]> {
         truth.ensure(list.clone())?;
         let listed: &[BlobFile] = bytemuck::cast_slice(&truth.bytes()[list.clone()]);
@@ -110,7 +109,7 @@ impl Blobs {
         text.map_or_else(|| Err(self.blob_of(truth, row, &place)?.damaged(&place, "text is not UTF-8")), Ok)
     }
 
-    /// The row's value for a filter, which reads no more of it than it needs.
+    /// The row's value for a filter. Only the beginning that the filter needs is unpacked.
     #[inline]
     pub fn unread_value<'a>(&'a self, truth: &'a Truth, row: u32) -> Result<UnreadValue<'a>> {
         let place = truth.value_place(row)?;
@@ -151,8 +150,8 @@ impl Blobs {
         Ok(self.rows.get_or_init(|| rows))
     }
 
-    /// Bytes in each blob file of the values of rows that live; nothing where no such row has one, so that damage of what nobody
-    /// needs does no harm.
+    /// Bytes in each blob file of the values of living rows. Without such a row nothing is read, so damage of an unused
+    /// list does no harm.
     pub fn live_bytes(&self, truth: &Truth, lives: impl Fn(u32) -> bool) -> Result<Vec<u64>> {
         if !(0..truth.rows()).any(&lives) {
             return Ok(Vec::new());
@@ -171,7 +170,7 @@ impl Blobs {
         Ok(live)
     }
 
-    /// Whether the values of rows that live can be read from blob file `number`; the file is marked if one is damaged.
+    /// Whether the values of living rows can be read from blob file `number`. If one is damaged, the file is marked.
     pub fn can_read(&self, truth: &Truth, number: u32, lives: impl Fn(u32) -> Result<bool>) -> Result<bool> {
         for &row in self.rows(truth)? {
             let place = truth.value_place(row)?;
@@ -193,7 +192,7 @@ impl Blobs {
         Ok(true)
     }
 
-    /// Why blob files of the segment cannot be read, as far as is known.
+    /// The known reasons why blob files of the segment cannot be read.
     pub fn problems(&self) -> Vec<String> {
         match self.files() {
             Ok(blobs) => blobs.iter().filter_map(|blob| blob.problem()).collect(),
@@ -201,8 +200,8 @@ impl Blobs {
         }
     }
 
-    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each value
-    /// that is none.
+    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each
+    /// value that is none.
     pub fn verify(&self, truth: &Truth) -> Vec<Error> {
         let blobs = match self.files() {
             Ok(blobs) => blobs,

@@ -1,14 +1,14 @@
-//! The codes of a segment: a derived file, which is nothing but its truth file seen through `quant`.
+//! The codes of a segment: a derived file that `quant` makes of the vectors in the truth file, and of nothing else.
 //!
 //! Invariants:
 //! * The code of a vector is a function of that vector alone, so merges copy codes and a rebuild gives the same bytes.
-//! * A codes file names the truth file, by id and by header CRC, that it was made from. Missing, damaged, outdated or made
-//!   from another file: the segment is searched without it, and says why.
+//! * A codes file names the truth file that it was made from, by id and header CRC. If it is missing, damaged, outdated
+//!   or made from another file, the segment is searched without it, and says why.
 //!
 //! # Format
 //!
-//! `seg-{file id, 16 hex digits}.codes` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of the
-//! header) with magic `VECMEMCO` and format version 1. Little endian.
+//! `seg-{file id, 16 hex digits}.codes` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes
+//! of the header) with magic `VECMEMCO` and format version 1. Little endian.
 //!
 //! ```text
 //! OFFSET  SIZE         MEANING
@@ -40,7 +40,7 @@ const META_BYTES: usize = size_of::<CodeMeta>();
 
 /// What the header says that the file is.
 const KIND_CODES: u16 = 1;
-/// The encoding of codes: another one makes files outdated.
+/// The encoding of codes; a file with another one is outdated.
 pub(crate) const CODES_ENCODING: u16 = 1;
 
 /// A derived file, as a manifest names it.
@@ -61,7 +61,7 @@ fn identity(store_id: u64, file_id: u64) -> FileIdentity {
     FileIdentity { magic: *MAGIC, version: VERSION, store_id, file_id }
 }
 
-/// A code that was made before, with its meta.
+/// A ready code, with its meta.
 pub(crate) type Code<'a> = (&'a [i8], CodeMeta);
 
 /// Writes a codes file, vector by vector.
@@ -208,7 +208,7 @@ impl Codes {
         self.file.check_all()
     }
 
-    /// The error for a vector whose code is not what its vector gives.
+    /// The error for a code that does not follow from its vector.
     pub fn wrong_code(&self, vector: u32) -> Error {
         self.file.damaged(
             HEADER_BYTES + vector as usize * self.stride,

@@ -1,16 +1,17 @@
-//! A graph over some rows of a segment: a derived file, mapped, whose every number is compared with its bounds before it is searched.
+//! A graph over some rows of a segment: a derived file, mapped. Each number in it is compared with its bounds before a
+//! search.
 //!
 //! Invariants:
-//! * A graph file names the truth file, by id and by header CRC, and the encoding of the codes that it was built from. Codes
-//!   are a function of the vectors, so codes that were rebuilt keep a graph valid.
-//! * [`SegmentGraph::searchable`] gives a graph only after [`SegmentGraph::verify`] has found everything as it should be: both
-//!   files' checksums, every number of the graph, and which vectors its rows have. Until then, and if it has not, the rows are
-//!   scanned.
+//! * A graph file names the truth file, by id and by header CRC, and the encoding of the codes that it was built from.
+//!   Codes are a function of the vectors, so codes that were rebuilt keep a graph valid.
+//! * [`SegmentGraph::searchable`] gives a graph only after [`SegmentGraph::verify`] has found it right: the checksums
+//!   of both files, every number of the graph, and the vectors of its rows. Until then, and after a failure, the rows
+//!   get a flat search.
 //!
 //! # Format
 //!
-//! `seg-{file id, 16 hex digits}.graph` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of the
-//! header) with magic `VECMEMGR` and format version 1. Little endian.
+//! `seg-{file id, 16 hex digits}.graph` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes
+//! of the header) with magic `VECMEMGR` and format version 1. Little endian.
 //!
 //! ```text
 //! OFFSET  SIZE   MEANING
@@ -57,7 +58,7 @@ const VERSION: u32 = 1;
 
 /// What the header says that the file is.
 const KIND_GRAPH: u16 = 2;
-/// What a manifest says of a graph file's form: another one makes it outdated.
+/// The form of a graph file in a manifest; a file of another form is outdated.
 pub(crate) const GRAPH_FORM: u16 = 1;
 
 pub(crate) fn identity(store_id: u64, file_id: u64) -> FileIdentity {
@@ -103,7 +104,7 @@ impl Description {
     }
 }
 
-/// A header as it was read: of which truth file, and how many links and numbers of upper levels there are.
+/// A header as it was read: its truth file, and the numbers of links and of entries of upper levels.
 struct Fields {
     truth: TruthId,
     description: Description,
@@ -136,7 +137,7 @@ fn decode(fields: &[u8]) -> Decoded<Fields> {
     Ok(Fields { truth, description, links, upper })
 }
 
-/// Writes a graph of the segment `truth` stands for, and syncs the file; the caller syncs the directory.
+/// Writes a graph of the segment that `truth` identifies, and syncs the file. The caller syncs the directory.
 pub(crate) fn write(
     storage: &dyn Storage,
     keys: &StoreIdentity,
@@ -164,19 +165,20 @@ pub(crate) struct SegmentGraph {
     description: Description,
     links: Range<usize>,
     upper: Range<usize>,
-    /// What verification found; `Some(None)` if all is well.
+    /// The outcome of verification; `Some(None)` if the graph is right.
     verified: OnceLock<Option<Error>>,
-    /// What graph searches saved over flat searches, in nanoseconds.
+    /// Nanoseconds that graph searches saved compared with flat searches.
     saved_ns: Counter,
 }
 
-/// A number that every graph search adds to, in a cache line of its own: what lies beside it is read by all.
+/// A counter that every graph search adds to. It has a cache line of its own, so that it does not slow reads of its
+/// neighbours.
 #[derive(Default)]
 #[repr(align(64))]
 struct Counter(AtomicU64);
 
 impl SegmentGraph {
-    /// Opens a graph of `segment`: reads the header and the table of checksums, nothing of the body.
+    /// Opens a graph of `segment`. Reads the header and the table of checksums, nothing of the body.
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, file_id: u64, truth_file: &Truth) -> Result<Self> {
         let file = CheckedMap::open_hot(storage, graph_name(file_id), identity(keys.store_id, file_id))?;
         let corrupt = |what: &str| Error::corrupt(file.name(), 64, what);
@@ -241,8 +243,9 @@ impl SegmentGraph {
         self.file.bytes().len() as u64
     }
 
-    /// Checks the file, the codes it graph searches, which vectors its rows have, and every number in it, once; later calls return
-    /// what the first one found. `segment` is the one it was opened for, whatever its derived files are by now.
+    /// Checks the file, the codes it graph searches, which vectors its rows have, and every number in it, once; later
+    /// calls return what the first one found. `segment` is the one it was opened for, whatever its derived files are by
+    /// now.
     pub fn verify(&self, truth: &Truth, codes: Option<&Codes>) -> Result<()> {
         match self.verified.get_or_init(|| self.examine(truth, codes).err()) {
             None => Ok(()),

@@ -1,9 +1,9 @@
-//! The scope of a graph and why it was built: the words that a graph file keeps, so that a merge knows what to build again,
-//! and that a manifest keeps, so that a graph whose file is gone is built again on the same terms.
+//! The scope of a graph, and why it was built. A graph file keeps both, so that a merge knows what to build again. The
+//! manifest keeps them too, so that a graph whose file is lost is built again on the same terms.
 //!
 //! Invariants:
-//! * A scope is an interval of namespaces that begins with the labels of its first row, so those of a row and a number of
-//!   bytes say it all.
+//! * A scope is an interval of namespaces that share a prefix with its first row. So that row and a number of bytes
+//!   determine it.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -16,13 +16,13 @@ use crate::types::{Interval, Scope};
 pub(crate) enum Origin {
     /// The namespace is large.
     Automatic = 1,
-    /// Scans would have been faster with it.
+    /// Its flat searches would have been cheaper with it.
     Earned,
     /// Somebody asked for it.
     Requested,
 }
 
-/// What a scope is called.
+/// The kind of a scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScopeKind {
     Namespace = 1,
@@ -30,7 +30,7 @@ pub(crate) enum ScopeKind {
     Store,
 }
 
-/// The rows of a segment that are to have a graph, or have one, and why.
+/// Rows of a segment that have a graph or should have one, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub rows: Range<u32>,
@@ -74,7 +74,7 @@ pub(crate) struct GraphScope {
 }
 
 impl GraphScope {
-    /// The words for a scope.
+    /// The description of a scope.
     pub fn of(scope: &Scope) -> Self {
         match scope {
             Scope::Namespace(namespace) => Self { kind: ScopeKind::Namespace, bytes: namespace.encoded().len() as u32 },

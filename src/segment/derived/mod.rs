@@ -1,9 +1,15 @@
 //! The derived files of an open segment: codes and graphs, and why some of them are not used.
 //!
+//! Reading order:
+//! * `codes`: the vectors as codes, made from the truth file alone.
+//! * `graph`: the format of a graph file, whose numbers are compared with their bounds before a search.
+//! * `graph_scope`: the scope of a graph, and why it was built.
+//!
 //! Invariants:
-//! * What is missing, damaged, or made from another file is left out here and named in `problems`; it never fails an open.
-//! * Graphs lie in order of their rows. A segment whose codes are exchanged keeps its graphs: the new codes are checked
-//!   whole before, so a graph that was verified stays walkable.
+//! * A missing or damaged file, or one made from another file, is left out here and named in `problems`. It never fails
+//!   an open.
+//! * Graphs lie in order of their rows. A segment whose codes are replaced keeps its graphs: the new codes are checked
+//!   whole before, so a verified graph stays searchable.
 
 pub(crate) mod codes;
 pub(crate) mod graph;
@@ -36,7 +42,8 @@ pub(crate) struct Derived {
 pub(crate) struct Unopened {
     pub file_id: u64,
     pub why: String,
-    /// It is missing or damaged. Otherwise it is of a newer version, or the system would not read it: it may well be whole.
+    /// It is missing or damaged. Otherwise it is of a newer version, or the system would not read it: it may well be
+    /// whole.
     pub is_damaged: bool,
 }
 

@@ -1,11 +1,11 @@
-//! The tombstones of a segment on disk: which rows are dead and which expiries moved, as of one LSN.
+//! The tombstones of a segment on disk: which rows are deleted and which expiries moved, as of one LSN.
 //!
 //! Invariants:
 //! * A file is written once, whole, under a new generation, and read whole at open; it is small.
 //! * Decoding is total: any bytes give tombstones of rows that the segment has, or `Corrupt`, and allocate at most in
 //!   proportion to the bytes and rows.
-//! * It holds every death at or below its base. A touch above the base is saved as of the base: the log has it still, and
-//!   does it again.
+//! * It holds every deletion at or below its base. A touch above the base is saved as of the base: the log still has
+//!   it, and a replay repeats it.
 //!
 //! # Format
 //!
@@ -41,10 +41,10 @@ use crate::storage::Storage;
 const MAGIC: &[u8; 8] = b"VECMEMDE";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 64;
-/// Where the fields begin that `forge` leaves alone.
+/// The offset of the fields that `forge` does not set.
 const BITMAP_LENGTH_AT: usize = 52;
 
-/// Which tombstones: generation `generation` of segment `file_id`, which has `rows`.
+/// The identity of a tombstone file: generation `generation` of segment `file_id`, which has `rows`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TombstoneFile {
     pub store_id: u64,

@@ -1,10 +1,13 @@
-//! What happened to the rows of a segment after it was written: tombstones, and expiries that a touch moved.
+//! Tombstones: which rows of a segment were deleted after it was written, and which expiries a touch moved.
+//!
+//! Reading order: the pages in memory here, then `file` (the format on disk).
 //!
 //! Invariants:
-//! * One writer at a time (whoever holds the apply lock), any number of readers without a lock. A reader that got its
-//!   `read_lsn` from a published view sees every death at or below it; of later ones it sees any part, and ignores them.
-//! * The first death of a row is its death: it never changes and is never taken back.
-//! * Rows that nothing happened to cost 1/20 byte; pages of 512 rows are allocated when the first of them changes alone.
+//! * One writer at a time (the thread that holds the apply lock), any number of readers without a lock. A reader that
+//!   has its `read_lsn` from a published view sees every deletion at or below it. It may see some later ones, and
+//!   ignores them.
+//! * The first deletion of a row counts: it never changes and is never taken back.
+//! * A row that nothing happened to costs 1/20 byte. Pages of 512 rows are allocated when one of their rows changes.
 
 pub(crate) mod file;
 
@@ -27,7 +30,7 @@ pub(crate) struct SparseColumn {
     default: u64,
     rows: u32,
     pages: Box<[OnceLock<TombstonePage>]>,
-    /// What all rows of a page have that is not allocated: a range kill writes one number for 512 rows.
+    /// The value of all rows of a page that is not allocated: a range delete writes one number for 512 rows.
     uniform: Box<[AtomicU64]>,
 }
 
@@ -67,7 +70,7 @@ impl SparseColumn {
             .filter(|&(_, value)| value != self.default)
     }
 
-    /// Whether all of `range` is certainly the default, at the cost of a look at its pages.
+    /// Whether all of `range` certainly has the default. Reads one number a page.
     #[inline]
     pub fn is_untouched(&self, range: Range<u32>) -> bool {
         self.touched_pages(range).next().is_none()
@@ -88,7 +91,7 @@ impl SparseColumn {
         (range.start / PAGE_ROWS) as usize..end.div_ceil(PAGE_ROWS) as usize
     }
 
-    /// The pages of `range` that may hold something else than the default.
+    /// The pages of `range` that may hold other values than the default.
     #[inline]
     fn touched_pages(&self, range: Range<u32>) -> impl Iterator<Item = usize> + '_ {
         let is_touched = |&index: &usize| {
@@ -119,7 +122,7 @@ pub(crate) struct Tombstones {
     rows: u32,
     deleted_lsn: SparseColumn,
     dead_rows: AtomicU64,
-    /// All that readers look at: the two columns of a touch do not change at the same instant.
+    /// Readers use this column alone: the two columns of a touch do not change at the same instant.
     touched_expiry: SparseColumn,
     touch_lsn: SparseColumn,
     touched_rows: AtomicU64,
@@ -138,7 +141,7 @@ impl Tombstones {
         }
     }
 
-    /// Deletes `row` as of `lsn` if it lives; whether it did. Writer only.
+    /// Deletes `row` as of `lsn` if it is alive, and returns whether it was. Writer only.
     pub fn delete(&self, row: u32, lsn: Lsn) -> bool {
         let kills = row < self.rows && self.deleted_lsn.get(row) == ALIVE;
         if kills {
@@ -148,7 +151,8 @@ impl Tombstones {
         kills
     }
 
-    /// Deletes what lives in `range` and was written before `lsn`, as of `lsn`; how many those were. Writer only.
+    /// Deletes the living rows of `range` that were written before `lsn`, as of `lsn`, and returns their number. Writer
+    /// only.
     pub fn delete_range(&self, range: Range<u32>, lsn: Lsn, row_lsn: impl Fn(u32) -> Lsn) -> u32 {
         let mut killed = 0;
         for index in self.deleted_lsn.page_range(&range) {
@@ -180,25 +184,25 @@ impl Tombstones {
         killed
     }
 
-    /// The LSN that killed `row`; `ALIVE` if none did.
+    /// The LSN that deleted `row`; `ALIVE` if none did.
     #[inline]
     pub fn deleted_lsn(&self, row: u32) -> Lsn {
         self.deleted_lsn.get(row)
     }
 
-    /// Whether a view of `read_lsn` sees `row` dead.
+    /// Whether `row` is deleted at `read_lsn`.
     #[inline]
     pub fn is_deleted_at(&self, row: u32, read_lsn: Lsn) -> bool {
         self.deleted_lsn.get(row) <= read_lsn
     }
 
-    /// Whether certainly no row of `range` is dead in any view.
+    /// Whether certainly no row of `range` is deleted in any read view.
     #[inline]
     pub fn none_dead_in(&self, range: Range<u32>) -> bool {
         self.dead_rows.load(Ordering::Relaxed) == 0 || self.deleted_lsn.is_untouched(range)
     }
 
-    /// Rows that died, whatever the view.
+    /// The number of deleted rows, whatever their LSNs.
     pub fn dead_rows(&self) -> u64 {
         self.dead_rows.load(Ordering::Relaxed)
     }
@@ -208,12 +212,12 @@ impl Tombstones {
         self.touched_rows.load(Ordering::Relaxed)
     }
 
-    /// The rows that died at or below `lsn`, in order.
+    /// The rows that were deleted at or below `lsn`, in order.
     pub fn died_up_to(&self, lsn: Lsn) -> impl Iterator<Item = u32> + '_ {
         self.deleted_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead <= lsn).map(|(row, _)| row)
     }
 
-    /// The rows that died after `lsn`, in order, each with the LSN of its death.
+    /// The rows that were deleted after `lsn`, in order, each with its `deleted_lsn`.
     pub fn died_after(&self, lsn: Lsn) -> impl Iterator<Item = (u32, Lsn)> + '_ {
         self.deleted_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead > lsn)
     }

@@ -1,7 +1,7 @@
-//! What a segment writer keeps in memory until the end: columns, keys, names, hashes and the list of blob files.
+//! The sections that a segment writer keeps in memory until the end: columns, keys, names, hashes, list of blob files.
 //!
 //! Invariants:
-//! * One entry a row, vector, namespace, path or path list, as `layout.rs` says of each section.
+//! * A section has one entry for each row, vector, namespace, path or path list, as `layout.rs` says.
 //! * Paths and path lists are numbered in the order of their first use.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +15,7 @@ use crate::segment::key_table::{self, hash_key, hash_namespace};
 use crate::segment::truth::input::RowInput;
 use crate::segment::truth::layout::{Counts, Section};
 
-/// Byte strings, one behind the other.
+/// Adjacent byte strings.
 #[derive(Debug)]
 pub(crate) struct NameColumn {
     offsets: Vec<u64>,

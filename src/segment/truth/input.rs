@@ -1,4 +1,4 @@
-//! What is written to a segment, row by row, borrowed from wherever it lies.
+//! One row that is written to a segment, borrowed from a memtable, an import or another segment.
 
 use crate::extensions::Extensions;
 use crate::record::{TextHash, VersionTimes};
@@ -9,9 +9,9 @@ use std::sync::Arc;
 /// The value of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ValueInput<'a> {
-    /// As it was given: the totals' threshold says where it goes.
+    /// As it was given. The threshold of the totals decides whether it goes to the blob file.
     Text(&'a str),
-    /// As it lies in a blob file that this segment does not keep: it is copied.
+    /// As stored in a blob file that this segment does not keep: it is copied.
     Stored { bytes: &'a [u8], codec: u8 },
     /// It stays in a blob file that this segment keeps.
     Kept(ValuePlace),

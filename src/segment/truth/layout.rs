@@ -1,16 +1,17 @@
-//! The truth file of a segment: what cannot be recomputed of the rows it holds.
+//! The truth file of a segment: everything of its rows that cannot be recomputed.
 //!
 //! Invariants:
-//! * Rows are sorted by (encoded namespace, key) and there is one row for each pair, so a namespace, and every prefix of
-//!   namespaces, is one interval of rows.
-//! * Every section's length follows from the counts in the header where it can; a header that decodes has sections that lie
-//!   in the body, are aligned, and have those lengths.
+//! * Rows are sorted by (encoded namespace, key) and there is one row for each pair, so a namespace, and every prefix
+//!   of namespaces, is one interval of rows.
+//! * The counts in the header determine the length of every section, where they can. If a header decodes, its sections
+//!   lie in the body, are aligned, and have those lengths.
 //! * A reader ignores sections it does not know, and refuses values in forms it does not know.
 //!
 //! # Format
 //!
-//! `seg-{file id, 16 hex digits}.truth` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes of the
-//! header) with magic `VECMEMTR` and format version 2. Little endian. Files of version 1 have no sections from 33 on.
+//! `seg-{file id, 16 hex digits}.truth` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes
+//! of the header) with magic `VECMEMTR` and format version 2. Little endian. Files of version 1 have no sections from
+//! 33 on.
 //!
 //! ```text
 //! OFFSET  SIZE  MEANING (n rows, v vectors, s namespaces, p paths, l path lists)
@@ -96,7 +97,7 @@ const RELATIVE_LSNS: u16 = 1;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct StoreIdentity {
     pub store_id: u64,
-    /// Keys the hashes of names, so that nobody outside can make them collide.
+    /// The secret of the hashes of names, so that no client can make them collide.
     pub secret: [u64; 2],
     pub space: Option<VectorSpace>,
     /// Of that space; 0 where there is none.
@@ -104,7 +105,7 @@ pub(crate) struct StoreIdentity {
 }
 
 impl StoreIdentity {
-    /// What the checksums of a truth file are bound to.
+    /// The identity that the checksums of a truth file are bound to.
     pub fn truth(&self, file_id: u64) -> FileIdentity {
         FileIdentity { magic: *MAGIC, version: VERSION, store_id: self.store_id, file_id }
     }
@@ -205,7 +206,7 @@ pub(crate) struct Counts {
 pub(crate) struct Header {
     pub space: Option<VectorSpace>,
     pub space_id: SpaceId,
-    /// The file's LSNs are counted from one that the manifest names.
+    /// The file's LSNs are relative to one that the manifest names.
     pub has_relative_lsns: bool,
     pub counts: Counts,
     pub row_vectors_max: u32,
@@ -237,7 +238,8 @@ impl Header {
         self.sections[section as usize - 1].clone()
     }
 
-    /// Fails if the file's vectors are not of the current space: this version builds no other, and so knows no use for them.
+    /// Fails if the file's vectors are not of the current space: this version builds no other, and so knows no use for
+    /// them.
     pub fn check_space(&self, keys: &StoreIdentity) -> Result<()> {
         if keys.space.is_some() && self.space_id != keys.space_id {
             let why = "it has vectors of a vector space that is not the current one; upgrade vecmem to open this store";
@@ -254,7 +256,7 @@ impl Header {
         self.sections[section as usize - 1] = range;
     }
 
-    /// The length in bytes that the counts demand of a kind; `None` where they leave it open.
+    /// The length in bytes that the counts determine for a kind; `None` if they do not.
     fn length(&self, kind: u32) -> Option<u64> {
         let Counts { rows, vectors, namespaces, paths, path_lists } = self.counts;
         let [rows, vectors, namespaces] = [rows, vectors, namespaces].map(u64::from);

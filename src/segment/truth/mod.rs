@@ -1,6 +1,10 @@
 //! Truth files: everything of the rows that cannot be recomputed.
 //!
-//! Reading order: `layout` (the bytes), `input`, `columns` and `writer` (how they are written), `reader` (the open file), `rows` (one row of it).
+//! Reading order:
+//! * `layout`: the format.
+//! * `input`: one row to be written, borrowed from wherever it lies.
+//! * `columns`, `writer`: how a file is written in one pass.
+//! * `reader`: an open file, mapped. `rows`: columns for loops, and single rows.
 
 pub(crate) mod columns;
 pub(crate) mod input;

@@ -1,10 +1,10 @@
 //! The truth file of a segment, mapped, read in place.
 //!
 //! Invariants:
-//! * No accessor panics or reads outside the file, whatever the bytes: what fails a checksum, or passes and makes no sense,
-//!   is `Damaged` with file and offset.
-//! * An accessor that returns a `Result` has checked what it returns. The plain column slices have not: call an `ensure`
-//!   for what a loop will touch before the loop.
+//! * No accessor panics or reads outside the file, whatever the bytes. Bytes that fail a checksum, or make no sense,
+//!   are `Damaged` with file and offset.
+//! * An accessor that returns a `Result` checks what it returns. Plain column slices are not checked: call an `ensure`
+//!   for the rows of a loop before the loop.
 //! * Opening reads the header and its checksum table, and of the body the list of kinds of extensions, if any.
 
 use std::ops::Range;
@@ -23,11 +23,11 @@ use crate::storage::Storage;
 use crate::types::Interval;
 
 const LINE_BYTES: usize = 64;
-/// Lines of a value that are fetched ahead: a longer one takes its time anyway.
+/// Cache lines of a value that are prefetched: for a longer one the rest of the time dominates.
 const VALUE_LINES: usize = 6;
-/// Bytes of a vector that are fetched ahead: the processor follows a longer one by itself.
+/// Bytes of a vector that are prefetched: the processor continues by itself.
 const VECTOR_BYTES: usize = 2 << 10;
-/// What an item is made of, its namespace and vectors apart, and the bytes of one element.
+/// The sections that make up an item, without its namespace and vectors, and the bytes of one element.
 const ITEM_COLUMNS: [(Section, usize); 9] = [
     (Section::Lsn, 8),
     (Section::CreatedAt, 8),
@@ -40,15 +40,15 @@ const ITEM_COLUMNS: [(Section, usize); 9] = [
     (Section::KeyOffset, 8),
 ];
 
-/// What must be known of a segment to open it.
+/// The facts that an open of a segment needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentFiles {
     pub file_id: u64,
     pub length: u64,
-    /// Pins every byte of the truth file.
+    /// The header CRC, which identifies the content of the truth file.
     pub header_crc: u32,
     pub codes: Option<DerivedFile>,
-    /// What the LSNs in the file are counted from; 0 for absolute ones.
+    /// The LSN that those in the file are relative to; 0 if they are absolute.
     pub lsn_base: Lsn,
 }
 
@@ -72,7 +72,7 @@ impl Truth {
         if file.header_crc() != files.header_crc || file.bytes().len() as u64 != files.length {
             return Err(Error::corrupt(file.name(), 0, "this is not the file that the manifest names"));
         }
-        // Written before the store had one, so without vectors: nothing in the file depends on it.
+        // The file is older than the store's vector space, so it has no vectors and nothing in it depends on the space.
         if header.space.is_none() {
             (header.space, header.space_id) = (keys.space, keys.space_id);
         }
@@ -89,13 +89,13 @@ impl Truth {
         TruthId { file_id: self.file_id, header_crc: self.file.header_crc() }
     }
 
-    /// What the LSNs in the file are counted from.
+    /// The LSN that those in the file are relative to.
     #[inline]
     pub fn lsn_base(&self) -> Lsn {
         self.lsn_base
     }
 
-    /// The same segment with LSNs counted from `base`: an import gets them last.
+    /// The same segment with LSNs relative to `base`: the segment of an import is written before its LSNs are known.
     #[must_use]
     pub fn counted_from(self, base: Lsn) -> Self {
         Self { lsn_base: base, ..self }
@@ -106,7 +106,7 @@ impl Truth {
         &self.header
     }
 
-    /// Rows, dead ones included.
+    /// Rows, deleted ones included.
     #[inline]
     pub fn rows(&self) -> u32 {
         self.header.counts.rows
@@ -252,19 +252,19 @@ impl Truth {
         Ok(first.start..last.end.max(first.start))
     }
 
-    /// Begins to fetch what [`find_namespace`](Self::find_namespace) looks at first.
+    /// Prefetches the bucket that [`find_namespace`](Self::find_namespace) reads first.
     pub fn prefetch_namespace(&self, namespace: &[u8]) {
         self.prefetch_bucket(Section::NamespaceBuckets, hash_namespace(self.secret, namespace));
     }
 
-    /// Begins to fetch the columns of a row that is about to be read as an item.
+    /// Prefetches the columns of a row that is about to be read as an item.
     pub fn prefetch_row(&self, row: u32) {
         for (section, bytes) in ITEM_COLUMNS {
             self.prefetch(section, row as usize * bytes);
         }
     }
 
-    /// Begins to fetch a row's vector, where its number can be guessed; the processor fetches the rest of it by itself.
+    /// Prefetches a row's vector, if its number can be guessed; the processor continues by itself.
     pub fn prefetch_vector_of(&self, row: u32) {
         if self.vectors() != self.rows() {
             return;
@@ -274,7 +274,7 @@ impl Truth {
         self.prefetch(Section::Vectors, start + LINE_BYTES);
     }
 
-    /// Begins to fetch a vector.
+    /// Prefetches a vector.
     #[inline]
     pub fn prefetch_vector(&self, vector: u32) {
         let bytes = 4 * self.dims();
@@ -282,7 +282,7 @@ impl Truth {
         (0..bytes.min(VECTOR_BYTES)).step_by(LINE_BYTES).for_each(|at| self.prefetch(Section::Vectors, start + at));
     }
 
-    /// Begins to fetch the first lines of a row's value, and its key.
+    /// Prefetches the first lines of a row's value, and its key.
     pub fn prefetch_value(&self, row: u32) {
         let at = |section, bytes| {
             let start = self.header.section(section).start + row as usize * bytes;
@@ -291,7 +291,7 @@ impl Truth {
                 .get(start..start + 8)
                 .map_or(0, |bytes| bytemuck::pod_read_unaligned::<u64>(bytes) as usize)
         };
-        // Offsets not yet checked lead astray at worst: a prefetch outside the section is not done.
+        // Offsets that are not checked yet may be wrong; a prefetch outside the section is left out.
         let value = at(Section::ValueOffset, 8);
         self.prefetch(Section::KeyBytes, at(Section::KeyOffset, 8));
         (0..VALUE_LINES).for_each(|line| self.prefetch(Section::Values, value.saturating_add(line * LINE_BYTES)));
@@ -302,7 +302,7 @@ impl Truth {
         self.prefetch(buckets, table.bucket(hash) * BUCKET_BYTES);
     }
 
-    /// Asks for the cache line at `offset` of a section, if there is one.
+    /// Prefetches the cache line at `offset` of a section, if there is one.
     #[inline]
     fn prefetch(&self, section: Section, offset: usize) {
         let whole = self.header.section(section);

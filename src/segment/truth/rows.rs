@@ -1,6 +1,6 @@
 //! The rows of a truth file: columns for loops, and single rows for winners, lookups and copies.
 //!
-//! Invariants: those of [`sealed`](crate::segment::truth::reader).
+//! Invariants: those of [`reader`](crate::segment::truth::reader).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -142,13 +142,13 @@ impl Truth {
             .ok_or_else(|| self.file.damaged(0, format!("there is no vector {vector}")))
     }
 
-    /// What [`crate::distance::score`] takes as the vector's inverse norm.
+    /// The vector's inverse norm, for [`crate::distance::score`].
     #[inline]
     pub fn inverse_norm(&self, vector: u32) -> Result<f32> {
         self.cell(Section::InverseNorm, vector as usize)
     }
 
-    /// What one vector embeds, as a hash.
+    /// The hash of the text that one vector embeds.
     #[inline]
     pub fn text_hash(&self, vector: u32) -> Result<TextHash> {
         if self.header.section(Section::TextHash).is_empty() {
@@ -157,7 +157,7 @@ impl Truth {
         self.cell(Section::TextHash, vector as usize)
     }
 
-    /// The same of all vectors; empty where nothing is known of any.
+    /// The same of all vectors; empty if no text is known.
     pub fn text_hashes(&self) -> Result<&[TextHash]> {
         self.file.ensure(self.header.section(Section::TextHash))?;
         Ok(self.column(Section::TextHash))
@@ -201,7 +201,7 @@ impl Truth {
         Ok(if hashes.iter().all(|&hash| hash == 0) { Vec::new() } else { hashes })
     }
 
-    /// What the row carries beside its fixed fields.
+    /// The extensions of the row.
     pub fn extensions(&self, row: u32) -> Result<Extensions> {
         let offsets = self.header.section(Section::ExtensionOffset);
         if offsets.is_empty() {
@@ -218,7 +218,7 @@ impl Truth {
 
     /// Fails if rows have extensions that this version must understand and does not know.
     pub(crate) fn refuse_unknown_extensions(&self) -> Result<()> {
-        // Where the list is damaged, each row is asked when it is read.
+        // If the list is damaged, each row is checked when it is read.
         let Ok(()) = self.file.ensure(self.header.section(Section::ExtensionKind)) else { return Ok(()) };
         let kinds = self.column::<[u16; 2]>(Section::ExtensionKind).iter().map(|&[kind, flag]| (kind, flag != 0));
         refuse_unknown(self.file.name(), kinds, &row_extensions::KNOWN)

@@ -1,10 +1,10 @@
 //! Writes a segment: truth file, blob file and codes in one pass over sorted rows.
 //!
 //! Invariants:
-//! * Memory holds names, keys and 100 bytes a row; vectors, values and codes stream to places that the totals fix, large
-//!   values to the end of their blob file.
-//! * Nothing is readable before [`SegmentWriter::finish`] has returned: the header comes last, then the sync. The caller
-//!   syncs the directory, and owns the files of a writer that failed.
+//! * Memory holds names, keys and 100 bytes a row. Vectors, values and codes stream to offsets that the totals
+//!   determine; large values are appended to their blob file.
+//! * Nothing is readable before [`SegmentWriter::finish`] has returned: the header comes last, then the sync. The
+//!   caller syncs the directory, and owns the files of a writer that failed.
 //! * The same rows in the same order give the same bytes.
 
 use crate::distance::inverse_norm;
@@ -20,7 +20,7 @@ use crate::segment::truth::layout::{Counts, Header, Section, StoreIdentity, trut
 use crate::segment::truth::reader::SegmentFiles;
 use crate::storage::Storage;
 
-/// What the rows of a segment will add up to, known before the first one is written.
+/// The totals over all rows of a segment, known before the first row is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub rows: u64,
@@ -50,7 +50,7 @@ impl Totals {
         }
     }
 
-    /// Adds a row whose value lies in a blob file of another segment: is it copied to the new one?
+    /// Adds a row whose value lies in a blob file of another segment, and is copied to the new one if `is_copied`.
     pub fn add_large(&mut self, vectors: usize, is_copied: bool) {
         self.rows += 1;
         self.vectors += vectors as u64;
@@ -70,7 +70,7 @@ impl Totals {
     }
 }
 
-/// A finished segment: what opens it, and what a manifest and a merge want to know of it.
+/// A finished segment: the facts that an open, a manifest and a merge need.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SegmentInfo {
     pub files: SegmentFiles,
@@ -143,7 +143,7 @@ impl SegmentWriter {
         self
     }
 
-    /// The same for a segment whose LSNs will be counted from one that nobody knows yet.
+    /// The same for a segment whose LSNs are relative to one that is not known yet.
     #[must_use]
     pub fn with_relative_lsns(mut self) -> Self {
         self.header.has_relative_lsns = true;
@@ -199,7 +199,7 @@ impl SegmentWriter {
         }
     }
 
-    /// That the row may come next.
+    /// Fails unless the row may come next.
     fn check_next(&self, row: &RowInput<'_>) -> Result<()> {
         let mut after = self.written;
         after.add_row(row);
@@ -290,8 +290,7 @@ impl SegmentWriter {
         })
     }
 
-    /// Copies a row of another segment, codes included, with the expiry that touches have left it and its value as `value`
-    /// says.
+    /// Copies a row of another segment with its codes, its present expiry, and the value that `value` names.
     pub fn push_copy(&mut self, segment: &Segment, row: u32, expires_at: i64, value: ValueInput<'_>) -> Result<u32> {
         let numbers = segment.row_vectors(row)?;
         let codes = segment.codes(numbers.clone());
@@ -315,7 +314,7 @@ impl SegmentWriter {
     }
 }
 
-/// Builds the codes of a segment again, under a new file id; the caller syncs the directory.
+/// Rebuilds the codes of a segment, under a new file id. The caller syncs the directory.
 pub(crate) fn rebuild_codes(
     storage: &dyn Storage,
     keys: &StoreIdentity,

@@ -83,7 +83,8 @@ impl fmt::Display for SimOperation {
 /// How it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// An input or output error; nothing is done. A sync loses what it covered: it stays visible and never becomes durable.
+    /// An input or output error; nothing is done. A sync loses what it covered: it stays visible and never becomes
+    /// durable.
     Io,
     /// The disk is full; nothing is done. A sync loses what it covered.
     Full,

@@ -1,7 +1,8 @@
 //! What a simulated disk looks like to whoever comes after a crash.
 //!
 //! Invariants:
-//! * What a completed sync covered is in every survivor; of the rest, each change on its own may be there, gone or in pieces.
+//! * What a completed sync covered is in every survivor; of the rest, each change on its own may be there, gone or in
+//!   pieces.
 //! * The same image, loss and seed give the same survivor.
 
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ pub enum Loss {
     None,
     /// Power was lost, and with it all that no sync covered.
     AllUnsynced,
-    /// Power was lost in the middle: every unsynced change of bytes, lengths and names survives on its own, whole, in part or not at all.
+    /// Power was lost in the middle: every unsynced change of bytes, lengths and names survives on its own, whole, in
+    /// part or not at all.
     Torn,
 }
 

@@ -1,7 +1,10 @@
 //! A disk in memory that loses, tears and refuses exactly what the contract of [`Storage`] allows, from a seed.
 //!
-//! For tests. It is as strict as the contract and so stricter than a real disk: `sync_data` makes no length durable, and
-//! writing to a file that was mapped panics, because maps must never change.
+//! Reading order: `state` (files and names), `file`, `fault` (which operation fails), `image` (what a crash leaves),
+//! `clock`.
+//!
+//! For tests. It is as strict as the contract and so stricter than a real disk: `sync_data` makes no length durable,
+//! and writing to a file that was mapped panics, because maps must never change.
 //!
 //! Invariants:
 //! * The same calls on the same seed have the same results.

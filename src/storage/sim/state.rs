@@ -1,8 +1,9 @@
-//! What a simulated disk knows: for every file the bytes that are visible and those that are durable, for the directory the same.
+//! What a simulated disk knows: for every file the bytes that are visible and those that are durable, for the directory
+//! the same.
 //!
 //! Invariants:
-//! * `read_lsn` = `durable` with the unsynced changes applied in order, except after a failed sync, which forgets the changes
-//!   and keeps what is visible: exactly what a page cache does.
+//! * `read_lsn` = `durable` with the unsynced changes applied in order, except after a failed sync, which forgets the
+//!   changes and keeps what is visible: exactly what a page cache does.
 //! * Everything is shared by reference count until it is written, so keeping thousands of images of a disk is cheap.
 
 use std::collections::BTreeMap;

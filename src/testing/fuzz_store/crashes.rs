@@ -35,8 +35,8 @@ impl World {
         Ok(())
     }
 
-    /// A put while the disk fails somewhere: it is acknowledged, or nothing of it is there, or its fate is unknown until the
-    /// store is opened again.
+    /// A put while the disk fails somewhere: it is acknowledged, or nothing of it is there, or its fate is unknown
+    /// until the store is opened again.
     pub(super) fn put_with_a_fault(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         self.store.sync()?;
         self.note(true);

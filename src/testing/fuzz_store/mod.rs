@@ -1,10 +1,12 @@
 //! The fuzz body of whole stores: any bytes as operations on a simulated disk, compared throughout with a map.
 //!
+//! Reading order: the operations here, `reads` (what they must return), `crashes` (what a crash must leave).
+//!
 //! Invariants:
-//! * The model is a map from address to item. What only the engine can know of an item (its version, its times) is read back
-//!   right after the write, checked as far as it is promised, and from then on must not change.
-//! * Under `Sync` a crash takes nothing that was acknowledged. Under `Manual` it leaves the state after some write since the
-//!   last flush.
+//! * The model is a map from address to item. The engine alone knows an item's version and times: they are read back
+//!   right after the write, checked as far as they are promised, and must not change from then on.
+//! * Under `Sync` a crash takes nothing that was acknowledged. Under `Manual` it leaves the state after some write
+//!   since the last sync.
 
 mod crashes;
 mod reads;

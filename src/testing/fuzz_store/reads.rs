@@ -8,7 +8,7 @@ use crate::store::query::{IterateQuery, NamespaceQuery, Query, ReadOptions};
 use crate::types::Item;
 
 impl World {
-    /// One search, one listing and one walk, against the model.
+    /// One search, one listing and one iteration, against the model.
     pub(super) fn search(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let scope = self.scope(input);
         let vector = [f32::from(input.byte() % 8), f32::from(input.byte() % 8) - 4.0];
