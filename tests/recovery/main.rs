@@ -10,6 +10,7 @@ mod a_crash_in_recovery;
 mod a_failed_sync_is_everybodys;
 mod a_power_loss_at_every_sync;
 mod a_store_of_the_first_format_opens;
+mod a_store_of_the_second_format_opens;
 mod io_errors;
 mod reopening_keeps_everything;
 mod syncs_go_on_while_a_log_file_is_prepared;

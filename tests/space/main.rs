@@ -5,7 +5,6 @@ mod common;
 
 mod a_checkpoint_that_fails_waits_longer_each_time;
 mod a_failed_commit_leaves_no_file;
-mod a_full_disk_is_not_written_full_again;
 mod a_job_that_fails_waits_longer_each_time;
 mod a_merge_needs_room_for_what_lives;
 mod deletes_beside_everything_else_on_a_full_disk_end;

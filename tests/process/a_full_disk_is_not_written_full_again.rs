@@ -1,9 +1,12 @@
 //! The background of an idle store leaves a full disk alone: it asks for free bytes, and what has no room waits.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 use std::time::{Duration, Instant};
 
-use crate::common::tmpfs::Tmpfs;
-use crate::common::{namespace, simulated, tiny_without_vectors};
+use common::tmpfs::Tmpfs;
+use common::{namespace, simulated, tiny_without_vectors};
 use vecmem::{Options, Put, Store};
 
 /// Longer than an idle store waits with its checkpoint.
