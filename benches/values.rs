@@ -86,7 +86,7 @@ impl Way {
             assert_eq!(item.value.len(), values[number].len());
         });
         self.get.push(seconds(got.median()));
-        let none = Query::new(&namespace).limit(values.len()).filter(Filter::equal("kind", "letter"));
+        let none = Query::new(&namespace).limit(values.len()).filter(Filter::eq("kind", "letter"));
         let filtered = times(20, || assert!(store.list(&none).expect("the listing is read").hits.is_empty()));
         self.filter.push(seconds(filtered.median()) / values.len() as f64);
         let before = files(directory.path());

@@ -1,9 +1,8 @@
-//! Whole-store invariants: every checksum, order and table of every file, and a text dump to compare stores by.
+//! Whole-store invariants: every checksum, order and table of every file.
 //!
 //! Invariants:
 //! * A check changes nothing. A repair rebuilds derived files from their truth files and touches nothing else.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,11 +11,9 @@ use crate::engine::Engine;
 use crate::engine::graphs::{Cores, GraphFate, build_missing};
 use crate::engine::replace::replace_codes;
 use crate::error::Result;
-use crate::extensions::Extensions;
 use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::shard::{PartRef, ReadView};
-use crate::types::{Interval, Item};
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -169,31 +166,4 @@ fn each_row(part: PartRef<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> 
         }
     }
     Ok(())
-}
-
-/// Every visible item with all its columns, the engine's own area included, in (namespace, key) order.
-pub(crate) fn text_dump(view: &ReadView) -> Result<String> {
-    let everything = Interval::everything();
-    let mut items: Vec<(Item, Extensions)> = Vec::new();
-    for part in view.shards.iter().flat_map(|shard| shard.parts()) {
-        let mut rows = Vec::new();
-        match part {
-            PartRef::Memtable(memtable) => memtable.rows_in(&everything, &mut rows),
-            PartRef::Segment(sealed) => rows.extend(0..sealed.segment()?.rows()),
-        }
-        for row in rows {
-            if part.lsn(row)? <= view.read_lsn && view.read_lsn < part.deleted_lsn(row)? {
-                items.push((part.item(row, None, true)?, part.extensions(row)?));
-            }
-        }
-    }
-    items.sort_by(|(a, _), (b, _)| (a.namespace.encoded(), &a.key).cmp(&(b.namespace.encoded(), &b.key)));
-    let mut text = String::new();
-    for (item, extensions) in items {
-        let _ = writeln!(text, "{item:?}");
-        for extension in extensions.iter() {
-            let _ = writeln!(text, "  {extension:?}");
-        }
-    }
-    Ok(text)
 }

@@ -231,6 +231,7 @@ impl Writer {
     }
 
     /// Puts another number at `offset`, where one is already.
+    #[cfg(feature = "testing")]
     pub fn set_u32(&mut self, offset: usize, value: u32) {
         self.bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
     }

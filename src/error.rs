@@ -196,6 +196,42 @@ impl fmt::Display for Error {
     }
 }
 
+/// For callers whose own errors are those of `std::io`: the kind is the nearest one, and the error is inside.
+///
+/// ```
+/// use vecmem::{ErrorKind, Options, Store};
+///
+/// fn open() -> std::io::Result<Store> {
+///     Ok(Store::open("/nothing/there", Options::new().create(false))?)
+/// }
+/// let error = open().unwrap_err();
+/// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+/// assert!(error.downcast::<vecmem::Error>().is_ok());
+/// ```
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        use std::io::ErrorKind as Os;
+        let cause = error.source.as_ref().and_then(|source| source.downcast_ref::<Self>());
+        let kind = match (error.kind, cause) {
+            (_, Some(cause)) => cause.kind(),
+            (ErrorKind::InvalidInput | ErrorKind::Limit(_) | ErrorKind::OptionsDiffer, _) => Os::InvalidInput,
+            (ErrorKind::ConditionFailed, _) => Os::AlreadyExists,
+            (ErrorKind::Busy, _) => Os::WouldBlock,
+            (ErrorKind::DiskFull, _) => Os::StorageFull,
+            (ErrorKind::SystemLimit, _) => Os::OutOfMemory,
+            (ErrorKind::Locked, _) => Os::ResourceBusy,
+            (ErrorKind::NotAStore, _) => Os::NotFound,
+            (ErrorKind::NewerFormat, _) => Os::Unsupported,
+            (ErrorKind::Corrupt | ErrorKind::Damaged, _) => Os::InvalidData,
+            (ErrorKind::DeadlineExceeded, _) => Os::TimedOut,
+            (ErrorKind::ReadOnly, _) => Os::ReadOnlyFilesystem,
+            (ErrorKind::Closed | ErrorKind::Forked | ErrorKind::SnapshotGone, _) => Os::NotConnected,
+            (ErrorKind::Poisoned | ErrorKind::Io, _) => Os::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)

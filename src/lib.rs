@@ -17,7 +17,7 @@
 //! let query = Query::new(&facts).vector([1.0, 0.0, 0.0]).limit(1);
 //! assert_eq!(store.search(&query)?[0].item.key, "tea");
 //!
-//! let of_all_users = Query::new(Scope::prefix(["users"])?).filter(Filter::from_json_str(r#"{"kind": "fact"}"#)?);
+//! let of_all_users = Query::new(Scope::prefix(["users"])?).filter(Filter::eq("kind", "fact"));
 //! assert_eq!(store.search(&of_all_users)?.len(), 1);
 //! # Ok(())
 //! # }
@@ -32,7 +32,12 @@
 //! pages, newest first. What belongs to a store as a whole is a setting ([`Store::set_setting`]). A text that some item embeds need not
 //! be embedded again ([`Put::embedded`], [`Store::known_embeddings`]).
 //!
-//! Scores are larger for more similar items in every [`Metric`]; times are microseconds since 1970 UTC; sizes have
+//! `examples/` in the repository has programs to begin with. With the feature `tracing`, opens, flushes, merges, graph builds,
+//! stalls, slow searches ([`Options::slow_search`]) and errors are events of the target `vecmem`. The feature `testing` is for
+//! the crate's own tests and benches; no promise covers what it adds.
+//!
+//! Scores are larger for more similar items in every [`Metric`]; times are microseconds since 1970 UTC (items have them as
+//! [`SystemTime`](std::time::SystemTime) too: [`Item::created`]); sizes have
 //! [`limits`]. `ARCHITECTURE.md` in the repository tells how it works.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
@@ -42,6 +47,7 @@ compile_error!("vecmem runs on Linux (tested) and other Unix systems; Windows is
 
 mod codec;
 mod error;
+mod events;
 mod extensions;
 mod json;
 mod record;
@@ -50,11 +56,15 @@ mod topk;
 mod tuning;
 mod types;
 
-#[doc(hidden)]
+#[cfg(feature = "testing")]
 pub mod distance;
+#[cfg(not(feature = "testing"))]
+mod distance;
 pub mod filter;
-#[doc(hidden)]
+#[cfg(feature = "testing")]
 pub mod quant;
+#[cfg(not(feature = "testing"))]
+mod quant;
 mod storage;
 
 mod graph;
@@ -78,7 +88,7 @@ mod check;
 mod worker;
 
 mod store;
-#[doc(hidden)]
+#[cfg(feature = "testing")]
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Limit, Result};
@@ -89,8 +99,8 @@ pub use store::query::{
 };
 pub use store::{
     Batch, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, HolderKind, HoldersReport, ImportOptions,
-    ImportProgress, ImportReport, IteratePage, Listing, LossReport, LostItem, Options, PurgeOptions, PurgeReceipt, Put,
-    SalvageReport, Snapshot, Stats, StillHeld, Store, WriteResult,
+    ImportProgress, ImportReport, IntoJson, Items, IteratePage, Listing, LossReport, LostItem, Options, PurgeOptions,
+    PurgeReceipt, Put, SalvageReport, Snapshot, Stats, StillHeld, Store, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

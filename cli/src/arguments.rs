@@ -98,7 +98,7 @@ pub fn open(directory: &Path) -> Result<Store> {
 
 /// `a/b/c` or a JSON array of labels.
 pub fn namespace(text: &str) -> Result<Namespace> {
-    Ok(Namespace::parse(text)?)
+    Ok(text.parse()?)
 }
 
 /// What `--graph` names: `*` is the store, `a/b/` a prefix, `a/b` a namespace.

@@ -1,4 +1,4 @@
-//! What a write does, given the newest state of its key: pure decisions, no state of their own.
+//! The outcome of a write, given the newest state of its key: pure decisions, without state of their own.
 //!
 //! Invariants:
 //! * A condition is tested against the state before the batch; a failed one fails the whole batch.
@@ -22,8 +22,8 @@ pub(crate) struct Decision {
 const MINUTE: i64 = 60 * 1_000_000;
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
-/// Whether pushing an item's expiry back by `gained` microseconds is worth a write: from a hundredth of its time to live on, so that
-/// busy readers cost few writes. One below a minute, whose hundredth is what one read takes, moves with every read.
+/// Whether moving an item's expiry by `gained` microseconds is worth a write: from a hundredth of its time to live on,
+/// so that busy readers cost few writes. A time to live below a minute moves with every read.
 pub(crate) fn worth_a_touch(ttl: i64, gained: i64) -> bool {
     let least = if ttl < MINUTE { 1 } else { ttl / 100 };
     gained >= least
@@ -49,7 +49,7 @@ impl Times {
         }
     }
 
-    /// Sets the next `count` times aside, for whoever has a copy from before.
+    /// Skips the next `count` times: an import uses them through a copy from before.
     pub fn skip(&mut self, count: usize) {
         if count > 0 {
             self.last = self.clock.max(self.last.saturating_add(1)).saturating_add(count as i64 - 1);
@@ -133,7 +133,7 @@ pub(crate) struct ItemTimes {
     pub expires_at: i64,
 }
 
-/// The times of what a put writes where `newest` is the key's newest living version.
+/// The times of a put, where `newest` is the key's newest living version.
 pub(crate) fn times_of(put: &CheckedPut, newest: Option<&VersionTimes>, times: &mut Times) -> ItemTimes {
     let current = newest.filter(|current| current.expires_at > times.query_time);
     let clock_given = put.updated_at.is_none().then(|| times.next_update(newest.map(|replaced| replaced.updated_at)));

@@ -1,12 +1,14 @@
 //! Bulk import: many puts as segment files that one frame commits.
 //!
-//! The files are written and synced outside all locks but that of imports. Which older versions their rows replace, and what
-//! they keep of them, comes from a read view; under the commit lock only keys that were written since are looked at again.
+//! The files are written and synced under no lock but that of imports. A read view tells which older versions their
+//! rows replace, and which `created_at` they keep. Under the commit lock only keys that were written since are looked
+//! up again.
 //!
 //! Invariants:
-//! * A frame is written only when its files and their names are durable. Files that no frame can name are removed, those that
-//!   one may name never: they are given up before the frame is joined to a group.
-//! * A key written since the read view is put again, behind the files in the same frame, so that what it keeps is right.
+//! * A frame is written only when its files and their names are durable. Files that no frame can name are removed.
+//!   Files that a frame may name are never removed: their ownership ends before the frame joins a group.
+//! * A key written since the read view is put again in the same frame, behind the files, so that its `created_at` is
+//!   right.
 //! * A bound of shards never moves between the rows of a file that is under way (`shard/bounds.rs`).
 //! * Rows have LSNs in the order of the lines; of several lines with one key the last one counts.
 
@@ -33,9 +35,9 @@ use crate::shard::part::SegmentPart;
 use crate::shard::{Lost, ReadView};
 use crate::types::Extent;
 
-/// About what a row, or a vector, takes beside what was given.
+/// Roughly the bytes of a row, or of a vector, beside its content.
 const ROW_BYTES: usize = 64;
-/// Rows between two questions whether the store is still open.
+/// Rows between two checks whether the store is still open.
 const BURST_ROWS: usize = 1_024;
 
 impl Pipeline {
@@ -75,13 +77,13 @@ impl Pipeline {
         files.follow(&self.engine.view.get());
         let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, Purpose::Log);
         if files.files.is_empty() {
-            // They were handed over, so the times are those of a frame, whatever came of it.
+            // The files were handed over, so a frame may have used the times.
             watch.set_aside = None;
         }
         committed.map(drop)
     }
 
-    /// Begins to note what is written, and sets times aside for the rows that come without.
+    /// Begins to note the keys that others write, and sets times aside for rows without a given time.
     fn begin_watch(&self, files: &Files) -> (Times, WatchGuard<'_>) {
         let clock_given = files.order.iter().filter(|&&line| files.rows[line as usize].updated_at.is_none()).count();
         let mut state = self.state.lock();
@@ -95,7 +97,7 @@ impl Pipeline {
     }
 }
 
-/// Announces what an import has under way to erasures, as long as it lives.
+/// Announces the files of an import to erasures, as long as it lives.
 struct UnderWay<'a> {
     engine: &'a Engine,
 }
@@ -123,7 +125,7 @@ impl Drop for UnderWay<'_> {
 /// Ends the watch, whatever happens.
 struct WatchGuard<'a> {
     pipeline: &'a Pipeline,
-    /// The clock of the store without and with the times set aside, to be given back if nobody writes with them.
+    /// The times of the store without and with those set aside, so that they can be given back if no frame used them.
     set_aside: Option<(Times, Times)>,
 }
 
@@ -156,7 +158,7 @@ struct File {
     unsure: BTreeSet<u32>,
 }
 
-/// What the read view says of each row of the order.
+/// The results of the look-ups in the read view, for each row of the order.
 struct Lookup {
     times: Vec<VersionTimes>,
     /// Place in the order, and the version replaced.
@@ -180,12 +182,12 @@ impl Files {
         self.order.len() as u32
     }
 
-    /// How the frame that begins at `first_lsn` names the files.
+    /// The entries by which the frame that begins at `first_lsn` names the files.
     pub fn entries(&self, first_lsn: Lsn) -> Vec<Vec<u8>> {
         self.files.iter().map(|file| file.entry.clone().counted_from(first_lsn).encode()).collect()
     }
 
-    /// Hands the files over to the frame that begins at `first_lsn`; from now on nobody removes them.
+    /// Hands the files over to the frame that begins at `first_lsn`. From now on no failure removes them.
     pub fn take(&mut self, first_lsn: Lsn) -> Arc<Ingested> {
         self.outputs.installed();
         let files = std::mem::take(&mut self.files).into_iter().map(|file| {
@@ -211,7 +213,7 @@ impl Files {
         ranges
     }
 
-    /// Where the namespaces of a range lie, all of them in one shard.
+    /// The extent of the namespaces of a range, all of them in one shard.
     fn extent(&self, range: &Range<usize>, view: &ReadView) -> Extent {
         let namespace = |at: usize| self.rows[self.order[at] as usize].namespace.encoded();
         let (first, last) = (namespace(range.start), namespace(range.end - 1));
@@ -295,7 +297,7 @@ impl Files {
         writer.finish()
     }
 
-    /// Looks again for the older versions that have moved to another part since, so that nobody does it under a lock.
+    /// Looks again for older versions that a merge has moved since, so that it is not done under a lock.
     fn follow(&mut self, view: &ReadView) {
         for file in &mut self.files {
             let own = &self.order[file.range.clone()];
@@ -307,7 +309,8 @@ impl Files {
         }
     }
 
-    /// The puts of keys that were written since the read view, in the order of the lines; what the read view said of them no longer holds.
+    /// The puts of keys that were written since the read view, in the order of the lines. The look-ups of these are
+    /// void.
     pub fn look_again(&mut self, watch: Option<&ConflictSet>) -> Vec<Write> {
         let Some(watch) = watch.filter(|watch| !watch.is_empty()) else { return Vec::new() };
         let (rows, order) = (&self.rows, &self.order);

@@ -30,8 +30,8 @@ impl Pipeline {
         }
     }
 
-    /// Where the log's files are too large for the store that is left, it goes on in a small one. Tells whether it does: a checkpoint
-    /// lets go of the others.
+    /// Turns the log to a small file if its files are too large for the store. Returns whether it did: then a
+    /// checkpoint lets go of the others.
     pub fn shrink_log(&self) -> Result<bool> {
         let _one_at_a_time = self.preparing.lock();
         let most = 2 * self.engine.idle_log_bytes();
@@ -41,8 +41,8 @@ impl Pipeline {
         self.turn_log(Purpose::Log).map(|()| true)
     }
 
-    /// Lets the log go on in a new file, so that everything that was logged so far lies in files that a checkpoint lets go of. Nothing
-    /// is done where it lies in none.
+    /// Turns the log to a new file, so that all frames so far lie in files that a checkpoint lets go of. Does nothing
+    /// if there are no frames.
     pub fn rotate_log(&self) -> Result<()> {
         let _one_at_a_time = self.preparing.lock();
         if !self.engine.log.lock().has_frames() {
@@ -54,7 +54,7 @@ impl Pipeline {
         self.turn_log(Purpose::FreeingLog)
     }
 
-    /// Goes on in a small log file. The caller is the one who prepares files.
+    /// Turns the log to a small file. The caller holds `preparing`.
     fn turn_log(&self, purpose: Purpose) -> Result<()> {
         let mut bytes = 0;
         loop {
@@ -62,7 +62,7 @@ impl Pipeline {
             let mut log = self.engine.log.lock();
             self.engine.check_poisoned()?;
             let mut state = self.state.lock();
-            // The frames of an open group have claimed places in the files there are; they move along.
+            // The frames of the open group have claimed places in the old files; they move along.
             let frames = state.open.iter().flat_map(|open| &open.frames);
             let moved: Vec<u64> = frames.map(|frame| frame_bytes(frame.body.len())).collect();
             let mut space = Space::of_new_file(file.bytes());
@@ -71,7 +71,7 @@ impl Pipeline {
                 continue;
             }
             state.space = Some(space);
-            // Whoever leads a group writes under the log's lock, and so after this.
+            // A leader writes under the log's lock, and so after this.
             drop(state);
             outputs.installed();
             let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
@@ -80,7 +80,7 @@ impl Pipeline {
         }
     }
 
-    /// Waits until the background has freed what log it can; holds nothing.
+    /// Waits, without a lock, until the background has freed as much log as it can.
     pub(super) fn wait_for_relief(&self) -> Result<()> {
         let deadline = Instant::now() + self.engine.tuning.busy_timeout;
         self.engine.signal.raise();
@@ -95,14 +95,14 @@ impl Pipeline {
 
     /// Prepares a log file with room for `bytes`, and tells first the log, then the model of its space.
     ///
-    /// `seen` is how many files the caller knew of: one more by now, and it tries again with that.
+    /// `seen` is the number of files that the caller knew. If there are more by now, it tries again with those.
     pub(super) fn prepare_file(&self, bytes: u64, purpose: Purpose, seen: u64) -> Result<()> {
         let _one_at_a_time = self.preparing.lock();
         let added = self.engine.counters.log_files.load(Ordering::Relaxed);
         if added != seen {
             return Ok(());
         }
-        // The newest manifest may be in memory only, like the frames that the log is about to write again.
+        // After a failed sync the newest manifest may be in memory only, like the frames that the log writes again.
         if self.engine.log.lock().is_in_doubt() {
             checkpoint(&self.engine)?;
         }

@@ -41,7 +41,7 @@ pub(crate) struct Pipeline {
     engine: Arc<Engine>,
     state: Mutex<CommitState>,
     preparing: Mutex<()>,
-    /// One import at a time, from the view it is prepared from to the one that shows it.
+    /// One import at a time, from the read view that it starts from to the one that shows it.
     importing: Mutex<()>,
     touches: crossbeam_channel::Receiver<Write>,
     touch_sender: crossbeam_channel::Sender<Write>,
@@ -52,7 +52,7 @@ struct CommitState {
     /// Room in the log; none before the first write.
     space: Option<Space>,
     open: Option<OpenGroup>,
-    /// The youngest group there was: who answers from what is pending waits for it.
+    /// The newest group. A writer whose answer depends on pending writes waits for it.
     newest_group: Option<Arc<Group>>,
 }
 
@@ -92,14 +92,14 @@ impl Group {
     }
 }
 
-/// A membership in a group: where it waits, whether it leads, and what its writes will have done.
+/// A writer's membership in a group: whether it leads, and the outcome of its writes.
 struct Joined {
     group: Arc<Group>,
     leads: bool,
     written: Vec<WriteOutcome>,
 }
 
-/// What a caller wants written.
+/// The writes of one caller.
 struct Intent<'a> {
     writes: &'a [Write],
     /// Of an import, ahead of the writes.
@@ -108,10 +108,10 @@ struct Intent<'a> {
     id: Option<OperationId>,
 }
 
-/// What came of trying to join a group.
+/// The outcome of joining a group.
 enum Joining {
-    /// Nothing is written, be it that nothing has to or that a condition failed. What that was decided by is published when
-    /// the group is.
+    /// No frame is needed: nothing to write, or a condition failed. The decision may rest on pending writes, so the
+    /// caller waits for this group before it answers.
     Nothing(Result<Vec<WriteOutcome>>, Option<Arc<Group>>),
     Joined(Joined),
     /// The log needs a file with room for this many more bytes first.
@@ -154,7 +154,7 @@ impl Pipeline {
                 }
                 Joining::NeedsFile(bytes) => {
                     match self.prepare_file(bytes, purpose, seen) {
-                        // A flush may free log; once it has had its chance, there is room or there is none.
+                        // A flush may free log. After it there is room, or the write fails.
                         Err(error) if may_wait && error.kind() == ErrorKind::DiskFull => {
                             may_wait = false;
                             self.wait_for_relief()?;
@@ -187,12 +187,12 @@ impl Pipeline {
 
     /// Writes the touches that no group has taken along yet.
     pub fn flush_touches(&self) -> Result<()> {
-        // Those that a failed group left behind wait in the state, not in the queue.
+        // Touches that a failed group left behind wait in the state, not in the queue.
         let waiting = !self.touches.is_empty() || !self.state.lock().unpublished.touches.is_empty();
         if waiting { self.write(&[]).map(drop) } else { Ok(()) }
     }
 
-    /// Where there is no room for touches, reads go on without them.
+    /// Drops the waiting touches, since there is no room for them in the log.
     fn drop_touches(&self) {
         let dropped = std::mem::take(&mut self.state.lock().unpublished.touches).len();
         self.engine.counters.touches_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
@@ -204,7 +204,7 @@ impl Pipeline {
         self.engine.sync_log(Lsn::MAX)
     }
 
-    /// Waits until the parts of the shards concerned have room; operations that free space do not wait.
+    /// Waits while the store is stalled. Operations that free space do not wait.
     fn wait_at_the_door(&self, writes: &[Write]) -> Result<()> {
         if writes.iter().all(Write::frees_space) { Ok(()) } else { self.wait_for_room() }
     }
@@ -230,8 +230,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Resolves the writes against the newest state and puts their frame into the open group; the touches that wait go along,
-    /// in a frame of their own.
+    /// Resolves the writes against the newest state and puts their frame into the open group; the touches that wait go
+    /// along, in a frame of their own.
     fn join(&self, intent: &mut Intent<'_>) -> Result<Joining> {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -303,11 +303,11 @@ impl Pipeline {
         Ok(Joining::Joined(Joined { group, leads, written }))
     }
 
-    /// What an intent whose name was written before comes to. The caller holds the commit lock.
+    /// The answer to an intent with an operation id that was applied before. The caller holds the commit lock.
     fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<WriteOutcome>>> {
         let Some(id) = intent.id else { return Ok(None) };
         let lsn = self.engine.operation_ids.find(id)?;
-        // A group that failed has entered its ids as well, but it has poisoned the engine before anything else.
+        // A failed group has noted its ids as well, but it has poisoned the engine first.
         self.engine.check_poisoned()?;
         Ok(lsn.map(|lsn| vec![WriteOutcome::Repeated(Version(lsn)); intent.writes.len()]))
     }
@@ -326,7 +326,7 @@ impl Pipeline {
         let result = match logged {
             Err(error) => Err(self.engine.poison(&error)),
             Ok(()) => {
-                // Before a manifest can reflect the frames: what it keeps of log time counts them.
+                // Noted before a manifest can reflect the frames, since the log time in a manifest counts them.
                 let (clock, monotonic) = group.newest;
                 self.engine.clock.note_frame(clock, monotonic);
                 let applying = self.engine.applying.lock();
@@ -342,7 +342,7 @@ impl Pipeline {
     }
 }
 
-/// What the log of these writes is for.
+/// The purpose of the log of these writes.
 fn log_purpose(writes: &[Write]) -> Purpose {
     match () {
         () if writes.is_empty() || !writes.iter().all(Write::frees_space) => Purpose::Log,

@@ -1,8 +1,8 @@
-//! What is decided but not published: the newest state of keys whose group is under way, and what writes make of it.
+//! Pending writes: decided, not published. The newest state of keys whose group is under way, and the decisions on it.
 //!
 //! Invariants:
 //! * An entry leaves only after its group's read view is published, and only if no later write replaced it.
-//! * A touch that cannot be looked up is dropped and counted; it never fails anybody's write.
+//! * A touch that cannot be looked up is dropped and counted; it never fails the write of another caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::shard::ingest::{ConflictSet, Ingested, Logged};
 use crate::sync::Ordering;
 use crate::types::{Interval, Namespace};
 
-/// Decided, not published. Lives under the commit lock.
+/// Writes that are decided and not published. Guarded by the commit lock.
 #[derive(Default)]
 pub(crate) struct PendingWrites {
     pub next_lsn: Lsn,
     pub times: Times,
-    /// Taken off the queue, for the next group to carry.
+    /// Touches that were taken off the queue, for the next group.
     pub touches: Vec<Write>,
     pending: HashMap<(Namespace, Arc<str>), PendingWrite>,
     pending_ranges: Vec<(Lsn, Interval)>,
@@ -29,7 +29,7 @@ pub(crate) struct PendingWrites {
     watch: Option<ConflictSet>,
 }
 
-/// What a write under way makes of its key.
+/// The state of a key after a pending write.
 struct PendingWrite {
     lsn: Lsn,
     current: Option<VersionTimes>,
@@ -71,7 +71,8 @@ impl PendingWrites {
         Ok((operations, written))
     }
 
-    /// The touches that still apply, each with its item as it will be. One that cannot be looked up is dropped and counted.
+    /// The touches that still apply, each with its item as it will be. One that cannot be looked up is dropped and
+    /// counted.
     pub fn resolve_touches(&mut self, engine: &Engine, times: &mut Times) -> Vec<(Operation, VersionTimes)> {
         let (mut resolved, mut kept) = (Vec::new(), Vec::new());
         for touch in std::mem::take(&mut self.touches) {
@@ -97,7 +98,7 @@ impl PendingWrites {
         resolved
     }
 
-    /// The newest state of a key: what is pending, else what is published.
+    /// The newest state of a key: the pending one, else the published one.
     fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
         let mut since = pending.map_or(0, |pending| pending.lsn);
@@ -119,7 +120,7 @@ impl PendingWrites {
         }
     }
 
-    /// Takes LSNs for operations, and remembers what they make of their keys until they are published.
+    /// Takes LSNs for operations, and keeps the new states of their keys until they are published.
     pub fn note(&mut self, operations: &[Operation], newest: impl Iterator<Item = Option<VersionTimes>>) {
         for (operation, current) in operations.iter().zip(newest) {
             let lsn = self.next_lsn;
@@ -143,7 +144,7 @@ impl PendingWrites {
         self.pending_ingests.push(Arc::clone(ingested));
     }
 
-    /// From now on notes what is written, until [`PendingWrites::end_watch`]. What is not published yet counts as written.
+    /// Notes from now on which keys are written, until [`PendingWrites::end_watch`]. Pending writes count as well.
     pub fn begin_watch(&mut self) {
         let mut watch = ConflictSet::default();
         self.pending.keys().for_each(|(namespace, key)| watch.note_key(namespace, key));
@@ -151,7 +152,7 @@ impl PendingWrites {
         self.watch = Some(watch);
     }
 
-    /// What was written since [`PendingWrites::begin_watch`].
+    /// The keys that were written since [`PendingWrites::begin_watch`].
     pub fn watch(&self) -> Option<&ConflictSet> {
         self.watch.as_ref()
     }

@@ -108,6 +108,7 @@ impl Kernels {
     }
 
     /// The instruction set in use.
+    #[cfg(feature = "testing")]
     pub fn isa(self) -> Isa {
         self.isa
     }

@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::compact::graphs::{
     BuildFacts, Builder, GraphSource, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
@@ -19,6 +20,7 @@ use crate::engine::replace::replace;
 use crate::engine::space::Purpose;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::Segment;
 use crate::segment::derived::Unopened;
@@ -119,7 +121,7 @@ pub(crate) fn of_merge(
         output.put_off_graphs(wanted);
     }
     let graphs = built?;
-    count(engine, graphs.len());
+    count(engine, &graphs);
     let entry = entry_with(&output.entry, &graphs, &[]);
     Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs, Vec::new()))))
 }
@@ -132,8 +134,11 @@ fn is_behind(engine: &Engine, inputs: &[SharedSegment]) -> bool {
     shard.is_some_and(|shard| shard.segments.len() + 1 > engine.tuning.segments_max + inputs.len())
 }
 
-fn count(engine: &Engine, graphs: usize) {
-    engine.counters.graph_builds.fetch_add(graphs as u64, Ordering::Relaxed);
+fn count(engine: &Engine, graphs: &[Arc<SegmentGraph>]) {
+    engine.counters.graph_builds.fetch_add(graphs.len() as u64, Ordering::Relaxed);
+    for graph in graphs {
+        events::graph_built(graph.vectors().len(), graph.bytes(), Duration::from_nanos(graph.build_ns()));
+    }
 }
 
 /// The graphs that a merge's output is to have, no more than two over one row; and the rows of which inputs have
@@ -268,8 +273,9 @@ pub(crate) fn build_missing(
     // Graphs that are not wanted leave no files.
     outputs.discard_graphs(gone.iter().map(|graph| graph.file_id()));
     let is_new = |graph: &&Arc<SegmentGraph>| new.iter().any(|new| Arc::ptr_eq(new, graph));
-    let built: Vec<u64> = graphs.iter().filter(is_new).map(|graph| graph.file_id()).collect();
-    count(engine, built.len());
+    let kept: Vec<Arc<SegmentGraph>> = graphs.iter().filter(is_new).cloned().collect();
+    let built = kept.iter().map(|graph| graph.file_id()).collect();
+    count(engine, &kept);
     let unopened = unread(part, segment, &graphs);
     let entry = entry_with(&part.entry, &graphs, &unopened);
     Ok(Some(Rebuilt { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs, unopened), built, outputs }))

@@ -30,6 +30,7 @@ use crate::engine::older_views::OlderViews;
 use crate::engine::operation_ids::OperationIds;
 use crate::engine::space::DiskSpace;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 use crate::manifest::{ClockState, Manifest, SegmentEntry, Settings};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, VersionTimes, Write};
@@ -38,8 +39,7 @@ use crate::shard::bounds::Importing;
 use crate::shard::ingest::Logged;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, apply};
-use crate::storage::Storage;
-use crate::storage::forks;
+use crate::storage::{Storage, forks};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
@@ -239,6 +239,7 @@ impl Engine {
         drop(poison);
         if first {
             wal::mark_doubt(&*self.storage);
+            events::poisoned(cause);
         }
         self.signal.raise();
         Error::new(ErrorKind::Poisoned, why)
@@ -313,7 +314,7 @@ impl Engine {
 
     /// Shows readers a new read view. The caller holds the apply lock.
     pub fn publish(&self, view: ReadView, stalled: bool) {
-        self.stalled.store(stalled, Ordering::Release);
+        events::stall_changed(self.stalled.swap(stalled, Ordering::AcqRel), stalled);
         let number = self.view.get().number + 1;
         self.older_views.note(self.view.set(Arc::new(ReadView { number, ..view })));
     }
@@ -340,10 +341,8 @@ impl Engine {
 
     /// Under the apply lock, after an install: whether writers must still wait.
     pub fn is_still_stalled(&self, view: &ReadView) -> bool {
-        let stalled = |shard: &crate::shard::Shard| {
-            self.is_full(&shard.memtable) && shard.frozen.len() >= self.tuning.frozen_memtables
-        };
-        view.shards.iter().any(|shard| stalled(shard))
+        let frozen_max = self.tuning.frozen_memtables;
+        view.shards.iter().any(|shard| self.is_full(&shard.memtable) && shard.frozen.len() >= frozen_max)
     }
 
     /// Waits for the next install; false when the deadline passed.
@@ -389,6 +388,7 @@ impl Engine {
 
     /// Remembers why a background job failed, for stats and for writers that time out; `None` clears it.
     pub fn set_background_error(&self, error: Option<&Error>) {
+        error.into_iter().for_each(events::job_failed);
         *self.background_error.lock() = error.map(ToString::to_string);
     }
 

@@ -19,12 +19,21 @@ const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 /// A filter has at most 1,024 nodes: each key, each comparison and each `and`, `or`, `not` or nested object counts one, as does each value in
 /// a list or object that is compared with; what stands under a dotted key counts twice.
 ///
-/// ```
-/// use vecmem::filter::Filter;
+/// The functions have the names of the operators: [`eq`](Self::eq) is `$eq`, and [`in_`](Self::in_) is `$in`.
+/// `Filter::eq` is the function that builds a filter; two filters are compared with `==`.
 ///
-/// let filter = Filter::equal("speaker", "USER").and(Filter::at_least("turn", 3));
-/// assert!(filter.matches(br#"{"speaker": "USER", "turn": 6}"#));
-/// assert!(!filter.matches(br#"{"speaker": "USER"}"#));
+/// ```
+/// use vecmem::Filter;
+///
+/// let filter = Filter::gte("turn", 3).and(Filter::in_("topic", ["tea", "cats"]).not());
+/// assert!(filter.matches(br#"{"turn": 6, "topic": "rain"}"#));
+/// assert!(!filter.matches(br#"{"turn": 6, "topic": "tea"}"#));
+/// assert!(!filter.matches(br#"{"topic": "rain"}"#));
+///
+/// // The same, in the language that programs send each other.
+/// let parsed = Filter::from_json_str(r#"{"turn": {"$gte": 3}, "topic": {"$nin": ["tea", "cats"]}}"#)?;
+/// assert!(parsed.matches(br#"{"turn": 6, "topic": "rain"}"#));
+/// # Ok::<(), vecmem::Error>(())
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
@@ -99,57 +108,62 @@ impl Filter {
         Self::Field { key: key.into(), test: Box::new(test) }
     }
 
-    /// The value under `key` is an object for which `filter` holds: `inside("user", equal("name", "Ada"))`.
+    /// The value under `key` is an object for which `filter` holds: `inside("user", eq("name", "Ada"))`.
     pub fn inside(key: impl Into<String>, filter: Filter) -> Self {
         Self::field(key, Self::Object(Box::new(filter)))
     }
 
-    /// `key` equals `literal`.
-    pub fn equal(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
+    /// `$eq`: `key` equals `literal`.
+    pub fn eq(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
         Self::field(key, Self::Equal(literal.into()))
     }
 
-    /// `key` is anything else than `literal`; missing counts as null.
-    pub fn not_equal(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
-        Self::equal(key, literal).negate()
+    /// `$ne`: `key` is anything else than `literal`; missing counts as null.
+    pub fn ne(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
+        Self::field(key, Self::Equal(literal.into()).not())
     }
 
-    /// `key` is greater than `bound`.
-    pub fn greater(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+    /// `$gt`: `key` is greater than `bound`.
+    pub fn gt(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
         Self::field(key, Self::Range(Range::Greater, bound.into()))
     }
 
-    /// `key` is `bound` or greater.
-    pub fn at_least(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+    /// `$gte`: `key` is `bound` or greater.
+    pub fn gte(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
         Self::field(key, Self::Range(Range::GreaterOrEqual, bound.into()))
     }
 
-    /// `key` is less than `bound`.
-    pub fn less(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+    /// `$lt`: `key` is less than `bound`.
+    pub fn lt(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
         Self::field(key, Self::Range(Range::Less, bound.into()))
     }
 
-    /// `key` is `bound` or less.
-    pub fn at_most(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
+    /// `$lte`: `key` is `bound` or less.
+    pub fn lte(key: impl Into<String>, bound: impl Into<Literal>) -> Self {
         Self::field(key, Self::Range(Range::LessOrEqual, bound.into()))
     }
 
-    /// `key` equals one of `literals`.
-    pub fn one_of<L: Into<Literal>>(key: impl Into<String>, literals: impl IntoIterator<Item = L>) -> Self {
+    /// `$in`: `key` equals one of `literals`.
+    pub fn in_<L: Into<Literal>>(key: impl Into<String>, literals: impl IntoIterator<Item = L>) -> Self {
         Self::field(key, Self::In(literals.into_iter().map(Into::into).collect()))
     }
 
-    /// There is a `key`, be it null.
+    /// `$nin`: `key` equals none of `literals`; missing counts as null.
+    pub fn nin<L: Into<Literal>>(key: impl Into<String>, literals: impl IntoIterator<Item = L>) -> Self {
+        Self::field(key, Self::In(literals.into_iter().map(Into::into).collect()).not())
+    }
+
+    /// `$exists`: there is a `key`, be it null.
     pub fn exists(key: impl Into<String>) -> Self {
         Self::field(key, Self::Exists)
     }
 
-    /// `key` is an array that holds `literal`, or a string that has the string `literal` as a part.
+    /// `$contains`: `key` is an array that holds `literal`, or a string that has the string `literal` as a part.
     pub fn contains(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
         Self::field(key, Self::Contains(literal.into()))
     }
 
-    /// Both hold.
+    /// `$and`: both hold.
     #[must_use]
     pub fn and(self, other: Filter) -> Self {
         match self {
@@ -161,7 +175,7 @@ impl Filter {
         }
     }
 
-    /// At least one of the two holds.
+    /// `$or`: at least one of the two holds.
     #[must_use]
     pub fn or(self, other: Filter) -> Self {
         match self {
@@ -173,9 +187,10 @@ impl Filter {
         }
     }
 
-    /// It does not hold.
+    /// `$not`: it does not hold. The operator `!` says the same.
     #[must_use]
-    pub fn negate(self) -> Self {
+    #[allow(clippy::should_implement_trait, reason = "the trait is implemented; without its import the name works too")]
+    pub fn not(self) -> Self {
         Self::Not(Box::new(self))
     }
 
@@ -211,6 +226,14 @@ impl Filter {
             Self::In(literals) => count_all(literals.iter(), levels),
             Self::Exists => Ok(1),
         }
+    }
+}
+
+impl std::ops::Not for Filter {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        Self::Not(Box::new(self))
     }
 }
 
@@ -258,6 +281,18 @@ macro_rules! literal_from_integer {
     )*};
 }
 literal_from_integer!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+impl From<usize> for Literal {
+    fn from(value: usize) -> Self {
+        Self::Integer(value as i128)
+    }
+}
+
+impl From<f32> for Literal {
+    fn from(value: f32) -> Self {
+        Self::Float(f64::from(value))
+    }
+}
 
 impl From<f64> for Literal {
     fn from(value: f64) -> Self {

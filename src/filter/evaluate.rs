@@ -41,7 +41,8 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// [`Limit::FilterNodes`] or [`Limit::Depth`] if the filter is too large or nests too deep.
+    /// [`Limit::FilterNodes`](crate::Limit::FilterNodes) if the filter is too large, [`Limit::Depth`](crate::Limit::Depth)
+    /// if it nests too deep.
     pub fn prepare(&self) -> Result<PreparedFilter> {
         PreparedFilter::new(self)
     }

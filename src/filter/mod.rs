@@ -3,7 +3,7 @@
 //! Reading order:
 //! * `ast`: a [`Filter`] as a tree, and the functions that build one.
 //! * `parse`: from JSON to a filter, with errors that name the place.
-//! * `evaluate`: a filter is compiled once into a [`Prepared`] one, and run over the bytes of each value.
+//! * `evaluate`: a filter is compiled once into a [`PreparedFilter`], and run over the bytes of each value.
 //! * `compare`: one test of one value.
 //!
 //! Invariants:

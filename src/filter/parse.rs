@@ -202,7 +202,7 @@ fn whole(literal: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
         parts.push(match key.as_str() {
             "$and" => Filter::All(list(operand, &place.key(key), whole)?),
             "$or" => Filter::Any(list(operand, &place.key(key), whole)?),
-            "$not" => whole(operand, &place.key(key))?.negate(),
+            "$not" => whole(operand, &place.key(key))?.not(),
             operator if operator.starts_with('$') => return Err(place.unsupported(operator)),
             _ => field(key, operand, place)?,
         });
@@ -231,7 +231,7 @@ fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
         match key.as_str() {
             "$and" => parts.push(Filter::All(list(operand, &inner, test)?)),
             "$or" => parts.push(Filter::Any(list(operand, &inner, test)?)),
-            "$not" => parts.push(test(operand, &inner)?.negate()),
+            "$not" => parts.push(test(operand, &inner)?.not()),
             operator if operator.starts_with('$') => parts.push(comparison(operator, operand, place, &inner)?),
             // A comparison says that the field is a value, a plain key that it is an object.
             plain if compares => return Err(place.unsupported(plain)),
@@ -255,17 +255,17 @@ fn comparison(operator: &str, operand: &Literal, place: &ParsePlace<'_>, inner: 
     };
     match operator {
         "$eq" => Ok(Filter::Equal(operand.clone())),
-        "$ne" => Ok(Filter::Equal(operand.clone()).negate()),
+        "$ne" => Ok(Filter::Equal(operand.clone()).not()),
         "$gt" => range(Range::Greater),
         "$gte" => range(Range::GreaterOrEqual),
         "$lt" => range(Range::Less),
         "$lte" => range(Range::LessOrEqual),
         "$in" => literals(),
-        "$nin" => Ok(literals()?.negate()),
+        "$nin" => Ok(literals()?.not()),
         "$contains" => Ok(Filter::Contains(operand.clone())),
         "$exists" => match operand {
             Literal::Bool(true) => Ok(Filter::Exists),
-            Literal::Bool(false) => Ok(Filter::Exists.negate()),
+            Literal::Bool(false) => Ok(Filter::Exists.not()),
             _ => Err(inner.error("expects true or false")),
         },
         _ => Err(place.unsupported(operator)),

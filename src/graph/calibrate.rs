@@ -1,9 +1,9 @@
-//! Fits the efforts of a [`Calibration`]: stored vectors ask a new graph, and the smallest ef that finds enough of what
-//! a scan finds is the one.
+//! Fits the table of a [`Calibration`]: stored vectors are searched in a new graph. For each recall the table gets the
+//! smallest ef that finds enough of the nearest vectors, which a scan of all codes has found before.
 //!
 //! Invariants:
 //! * The same graph and vectors give the same table, at any number of threads.
-//! * A vector that asks is left out itself, of the search and of the truth.
+//! * A sample vector is left out of its own results and of the truth.
 //! * It costs a small share of the build: both scan in proportion to (samples) x (nodes), and samples are at most 400.
 
 use rayon::prelude::*;
@@ -14,12 +14,12 @@ use crate::graph::calibration::{Calibration, RECALLS, RESULTS};
 use crate::graph::{BeamParameters, Candidate, Graph, Points, search};
 use crate::quant::PreparedQuery;
 
-/// Vectors that ask, at most, and at least where there are as many.
+/// The most sample vectors, and the fewest, where there are as many.
 const SAMPLES_MAX: usize = 400;
 const SAMPLES_MIN: usize = 32;
-/// Nodes for each vector that asks.
+/// Nodes for each sample vector.
 const NODES_PER_SAMPLE: usize = 100;
-/// Vectors that ask together while a block of codes is in the cache.
+/// Sample vectors that are compared together while a block of codes is in the cache.
 const GROUP: usize = 16;
 const BLOCK: usize = 512;
 /// Nodes that are scored in full to find the best of them by the scan of their codes.

@@ -147,7 +147,8 @@ impl Memtable {
         bytes_of(&self.row(row).record, self.space.map_or(0, |space| space.dims))
     }
 
-    /// Appends a version and makes it its key's newest. Its older versions stay alive until [`delete`](Self::kill)ed. Writer only.
+    /// Appends a version and makes it its key's newest. Its older versions stay alive until [deleted](Self::delete).
+    /// Writer only.
     pub fn append(&self, record: Arc<Record>, lsn: Lsn) -> Result<u32> {
         let dims = self.space.map_or(0, |space| space.dims);
         if let Some(vector) = record.vectors.iter().find(|vector| dims == 0 || vector.values.len() != dims) {
@@ -251,8 +252,8 @@ impl Memtable {
         found
     }
 
-    /// The rows that a view of `read_lsn` sees in the interval, in the order of (namespace, key): at most `limit` of those behind
-    /// the pair `after` whose keys start with `key_prefix`.
+    /// The rows that a view of `read_lsn` sees in the interval, in the order of (namespace, key): at most `limit` of
+    /// those behind the pair `after` whose keys start with `key_prefix`.
     pub fn rows_by_key(
         &self,
         interval: &Interval,

@@ -106,6 +106,7 @@ impl PreparedQuery {
     }
 
     /// The most that the row's exact score can be, from the raw integer dot product of the codes.
+    #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "the searches take whole slices"))]
     pub fn upper_bound(&self, raw: i32, meta: &CodeMeta) -> f32 {
         match self.metric {
             Metric::Cosine => self.upper_cosine(raw, meta),

@@ -355,8 +355,8 @@ fn check(
 
 #[test]
 fn every_path_gives_the_exact_answer() {
-    let filter = Filter::less("n", 20).prepare().unwrap();
-    let nothing = Filter::less("n", -1).prepare().unwrap();
+    let filter = Filter::lt("n", 20).prepare().unwrap();
+    let nothing = Filter::lt("n", -1).prepare().unwrap();
     for seed in 0..24_u64 {
         println!("seed {seed}");
         let mut random = Random(seed);
@@ -489,7 +489,7 @@ fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
 
 #[test]
 fn listings_and_counts_agree_with_a_sort() {
-    let filter = Filter::less("n", 50).prepare().unwrap();
+    let filter = Filter::lt("n", 50).prepare().unwrap();
     for seed in 0..30_u64 {
         println!("seed {seed}");
         let mut random = Random(seed);
@@ -555,7 +555,7 @@ impl Listing<'_> {
 
 #[test]
 fn pages_in_key_order_agree_with_a_sort() {
-    let filter = Filter::less("n", 50).prepare().unwrap();
+    let filter = Filter::lt("n", 50).prepare().unwrap();
     for seed in 0..20_u64 {
         println!("seed {seed}");
         let mut random = Random(seed);

@@ -175,6 +175,7 @@ impl BlockWriter {
 
 /// Makes a file with right checksums of any bytes: the first 4 KiB become its header, the rest its body. For tests that
 /// get past the checksums, as an attacker would.
+#[cfg(feature = "testing")]
 pub(crate) fn forge(mut bytes: Vec<u8>, identity: FileIdentity) -> (Vec<u8>, FinishedFile) {
     bytes.resize(bytes.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
     let (file_seed, body_end) = (identity.seed(), bytes.len());

@@ -55,7 +55,7 @@ pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<
 
 /// Reads the first and last rows in every way there is; whatever comes back is fine.
 pub(super) fn read_some(segment: &Segment) {
-    let Ok(probe) = Filter::equal("n", 7).prepare() else { return };
+    let Ok(probe) = Filter::eq("n", 7).prepare() else { return };
     let rows = segment.rows();
     for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)) {
         let _ = (segment.record(row), segment.times(row), segment.value(row));

@@ -11,6 +11,7 @@
 pub(crate) mod blob;
 pub(crate) mod blocks;
 pub(crate) mod derived;
+#[cfg(feature = "testing")]
 pub(crate) mod fuzz;
 pub(crate) mod key_table;
 pub(crate) mod side_file;

@@ -27,6 +27,7 @@ impl Segment {
     }
 
     /// What is wrong with the segment, its blob files and its derived files.
+    #[cfg(feature = "testing")]
     pub fn verify(&self) -> Vec<Error> {
         let mut problems = self.verify_truth();
         problems.extend(self.verify_derived(problems.is_empty()));

@@ -6,7 +6,7 @@
 //! * The shortest possible bound is taken. So it holds at most the beginning of a living label that tells two
 //!   neighbours apart, and nothing of a deleted one.
 //! * The extent of a segment lies in its shard, and overlaps no segment that its rows do not overlap. Its ends are
-//!   beginnings of its own first and last namespace, as short as they can be told apart, so they go with the segment.
+//!   beginnings of its own first and last namespace, just long enough to tell them apart, so they go with the segment.
 //! * A replay puts each file of an import whole into one shard. So the bounds by which an import has cut its files are
 //!   committed before its frame, and until the files are in the read view, no bound moves between their rows.
 
@@ -98,9 +98,9 @@ fn separator(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
     beginnings(upper).find(|beginning| *beginning > below).map(<[u8]>::to_vec)
 }
 
-/// The shortest ends around the namespaces from `first` to `last`, which lie in the interval, that leave out it and all
-/// that lies beside. Each end is longer than what `first` and `last` have in common, so that a segment which cannot be
-/// read hides little beside its own.
+/// The shortest ends around the namespaces from `first` to `last`, which lie in the interval, that leave out everything
+/// beside. Each end is longer than what the two namespaces have in common, so that a segment which cannot be read hides
+/// little beside its own rows.
 fn short_extent<'a>(
     (first, last): (&[u8], &[u8]),
     inside: &Interval,

@@ -165,7 +165,7 @@ impl Ingested {
         Ok(None)
     }
 
-    /// Adds the files to the shards that have not got them yet; see [`apply`](crate::shard::apply).
+    /// Adds the files to the shards that have not got them yet; see [`apply`](crate::shard::apply()).
     pub fn apply(&self, view: &mut ReadView, covered: impl Fn(usize) -> Lsn) -> Result<()> {
         for file in &self.files {
             let entry = &file.part.entry;

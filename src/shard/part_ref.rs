@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Result;
+#[cfg(feature = "testing")]
 use crate::extensions::Extensions;
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, VersionTimes, Write};
@@ -127,6 +128,7 @@ impl PartRef<'_> {
     }
 
     /// The extensions of the row.
+    #[cfg(feature = "testing")]
     pub fn extensions(&self, row: u32) -> Result<Extensions> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.row(row).record.extensions.clone()),

@@ -18,6 +18,7 @@ mod directory;
 pub mod disk;
 pub mod forks;
 pub mod lock;
+#[cfg(feature = "testing")]
 pub mod sim;
 #[cfg(test)]
 mod tests;
@@ -172,6 +173,7 @@ pub struct AlignedBytes {
 
 impl AlignedBytes {
     /// `length` zeros.
+    #[cfg(feature = "testing")]
     pub fn zeroed(length: usize) -> Self {
         Self { lines: vec![Line([0; 64]); length.div_ceil(64)], length }
     }

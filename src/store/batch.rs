@@ -35,6 +35,25 @@ enum BatchEntry {
 }
 
 /// Operations that happen together or not at all, across namespaces.
+///
+/// ```
+/// use vecmem::{Batch, Condition, ErrorKind, Namespace, Options, Put, Store};
+///
+/// let store = Store::temporary(Options::new())?;
+/// let (inbox, done) = (Namespace::new(["inbox"])?, Namespace::new(["done"])?);
+/// let version = store.put(Put::new(&inbox, "letter", r#"{"from": "Bob"}"#))?;
+///
+/// // Moves the letter, if nobody has touched it meanwhile.
+/// let mut batch = Batch::new();
+/// batch.put(Put::new(&done, "letter", r#"{"from": "Bob"}"#).condition(Condition::IfAbsent));
+/// batch.delete_if(&inbox, "letter", Condition::IfVersion(version));
+/// store.batch(batch.clone())?;
+/// assert!(store.get(&inbox, "letter")?.is_none() && store.get(&done, "letter")?.is_some());
+///
+/// // Sent again: the conditions do not hold any more, so nothing is written.
+/// assert_eq!(store.batch(batch).unwrap_err().kind(), ErrorKind::ConditionFailed);
+/// # Ok::<(), vecmem::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     entries: Vec<BatchEntry>,

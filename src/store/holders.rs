@@ -274,16 +274,6 @@ impl Store {
     pub fn purge_epoch(&self) -> u64 {
         self.handle.holders.ends()
     }
-
-    /// Ends every snapshot, cursor and listing of a moment before now, after waiting for them for `grace`, and unmaps
-    /// what they kept: what a purge does at its end.
-    #[doc(hidden)]
-    pub fn end_snapshots_before_now(&self, grace: Duration) -> Result<HoldersReport> {
-        self.handle.engine.check_usable()?;
-        let number = self.handle.engine.view.get().number;
-        self.handle.forget(&Interval::everything());
-        Ok(self.handle.end_before(number, grace))
-    }
 }
 
 impl Handle {

@@ -100,7 +100,7 @@ impl<'a> ImportOptions<'a> {
     }
 
     /// Called when the files of a chunk are written and their frame is not: for tests of what is written meanwhile.
-    #[doc(hidden)]
+    #[cfg(feature = "testing")]
     #[must_use]
     pub fn before_commit(mut self, hook: impl FnMut() + 'a) -> Self {
         self.before_commit = Some(Box::new(hook));

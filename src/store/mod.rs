@@ -18,9 +18,13 @@ mod batch;
 mod earn;
 mod embeddings;
 mod fan_out;
+#[cfg(feature = "testing")]
+mod for_tests;
 mod holders;
 mod import;
+mod items;
 mod iterate;
+mod json_value;
 mod listing;
 mod maintenance;
 mod open;
@@ -30,6 +34,7 @@ pub(crate) mod query;
 mod read;
 mod salvage;
 mod search;
+mod serialize;
 mod snapshot;
 mod stats;
 mod wreck;
@@ -55,8 +60,11 @@ pub use crate::worker::{CompactReport, GraphBuild, LossReport, LostItem};
 pub use batch::{Batch, WriteResult};
 pub use holders::{EndedHolder, HolderKind, HoldersReport, StillHeld};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
+pub use items::Items;
 pub use iterate::{Cursor, IteratePage};
+pub use json_value::IntoJson;
 pub use listing::Listing;
+#[cfg(feature = "testing")]
 pub(crate) use open::{open_directory_with, open_with};
 pub use options::Options;
 pub use purge::{PurgeOptions, PurgeReceipt};
@@ -70,6 +78,27 @@ use holders::Holders;
 use snapshot::Moment;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
+///
+/// ```
+/// use vecmem::{Metric, Namespace, Options, Put, Query, Scope, Store};
+///
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let path = directory.path().join("memories");
+/// let store = Store::open(&path, Options::with_vectors(3, Metric::Cosine))?;
+/// let facts = Namespace::new(["users", "ada", "facts"])?;
+/// store.put(Put::new(&facts, "tea", r#"{"text": "drinks green tea"}"#).vector([0.9, 0.1, 0.0]))?;
+///
+/// let tea = store.get(&facts, "tea")?.expect("the item was put");
+/// assert_eq!(&*tea.value, r#"{"text": "drinks green tea"}"#);
+/// let best = store.search(&Query::new(&facts).vector([1.0, 0.0, 0.0]).limit(1))?;
+/// assert_eq!(best[0].item.key, "tea");
+/// for item in store.items(Scope::prefix(["users"])?) {
+///     println!("{}", item?.key);
+/// }
+/// assert!(store.delete(&facts, "tea")?);
+/// store.close()?;
+/// # Ok::<(), vecmem::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Store {
     handle: Arc<Handle>,
@@ -117,24 +146,6 @@ impl Store {
             Some(WriteOutcome::Put(version)) => Ok(*version),
             _ => Err(Error::invalid("the put was not written")),
         }
-    }
-
-    /// Writes `value` as JSON, with an optional embedding of `dims` numbers.
-    pub fn put_as<T: serde::Serialize>(
-        &self,
-        namespace: &Namespace,
-        key: &str,
-        value: &T,
-        vector: Option<&[f32]>,
-    ) -> Result<Version> {
-        let json = serde_json::to_string(value).map_err(|error| {
-            Error::invalid(format!("the value of {key:?} in {namespace} cannot be written as JSON: {error}"))
-        })?;
-        let put = Put::new(namespace, key, json);
-        self.put(match vector {
-            Some(vector) => put.vector(vector),
-            None => put,
-        })
     }
 
     /// Deletes one item; tells whether there was one.
@@ -226,7 +237,7 @@ impl Store {
         self.now(|moment| moment.search_many(queries))
     }
 
-    /// Searches by the vectors of a stored item, which is left out itself. An item without vectors is like nothing.
+    /// Searches by the vectors of a stored item, which is left out itself. If it has no vectors, the answer is empty.
     pub fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
         self.now(|moment| moment.search_by_item(namespace, key, query))
     }
@@ -295,20 +306,6 @@ impl Store {
     /// The dimensions and metric of the store's vectors, if it keeps any.
     pub fn vector_space(&self) -> Option<VectorSpace> {
         self.handle.engine.identity.keys.space
-    }
-
-    /// Every item of the store as text, in order: for tests that compare stores.
-    #[doc(hidden)]
-    pub fn text_dump(&self) -> Result<String> {
-        self.handle.engine.check_usable()?;
-        crate::check::text_dump(&self.handle.engine.view.get())
-    }
-
-    /// Runs what is due in the background on this thread, for tests with `inline_background`.
-    #[doc(hidden)]
-    pub fn run_background(&self) {
-        let _call = self.handle.calls.read();
-        self.handle.worker.run_inline();
     }
 }
 

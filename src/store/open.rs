@@ -12,9 +12,10 @@ use std::sync::{Arc, Weak};
 use crate::commit::Pipeline;
 use crate::engine::Engine;
 use crate::engine::clock::StoreClock;
-use crate::engine::facts::{OpenVerdict, gather};
+use crate::engine::facts::{OpenVerdict, StoreFacts, gather};
 use crate::engine::recover::{add_space, create, recover};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 use crate::file_names::{FileName, parse_name};
 use crate::storage::disk::{DiskStorage, SystemClock};
 use crate::storage::forks::PerProcess;
@@ -62,6 +63,10 @@ pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
 
 /// The same with any clock: for tests.
 pub(crate) fn open_directory_with(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
+    open_or_find(path, clock, options).inspect_err(|error| events::open_failed(path, error))
+}
+
+fn open_or_find(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
     options.check()?;
     let storage = DiskStorage::open(path, options.create, options.read_mode)?.with_hot(options.hot);
     let place = place_of(storage.identity());
@@ -129,10 +134,32 @@ pub(super) fn temporary(options: Options) -> Result<Store> {
 }
 
 /// Opens a store on any storage, with any clock: for simulations.
+#[cfg(feature = "testing")]
 pub(crate) fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
     options.check()?;
     let guards = Guards { lock: Mutex::new(None), temporary: None };
     start(storage, clock, options, None, guards)
+}
+
+/// What is known of the store before its recovery, and whether this open created it. A new vector space is added here.
+fn facts_or_created(storage: &dyn Storage, options: &Options) -> Result<(StoreFacts, bool)> {
+    let facts = gather(storage)?;
+    match facts.verdict() {
+        OpenVerdict::Refuse(kind, why) => Err(Error::new(kind, why).context(storage.describe())),
+        OpenVerdict::Create if !options.create => Err(Error::new(
+            ErrorKind::NotAStore,
+            format!("{} holds no vecmem store; create one, or give another path", storage.describe()),
+        )),
+        OpenVerdict::Create => {
+            let split_keys: Vec<Vec<u8>> = options.split_keys.iter().map(|cut| cut.encoded().to_vec()).collect();
+            create(storage, options.space, &split_keys)?;
+            Ok((gather(storage)?, true))
+        }
+        OpenVerdict::Open | OpenVerdict::OpenWithoutTail => match options.space {
+            Some(space) if add_space(storage, &facts, space)? => Ok((gather(storage)?, false)),
+            _ => Ok((facts, false)),
+        },
+    }
 }
 
 /// Recovers or creates the store, and starts its background.
@@ -143,30 +170,9 @@ fn start(
     path: Option<PathBuf>,
     guards: Guards,
 ) -> Result<Store> {
-    let mut facts = gather(&*storage)?;
-    match facts.verdict() {
-        OpenVerdict::Refuse(kind, why) => {
-            return Err(Error::new(kind, why).context(storage.describe()));
-        }
-        OpenVerdict::Create if !options.create => {
-            return Err(Error::new(
-                ErrorKind::NotAStore,
-                format!("{} holds no vecmem store; create one, or give another path", storage.describe()),
-            ));
-        }
-        OpenVerdict::Create => {
-            let split_keys: Vec<Vec<u8>> = options.split_keys.iter().map(|cut| cut.encoded().to_vec()).collect();
-            create(&*storage, options.space, &split_keys)?;
-            facts = gather(&*storage)?;
-        }
-        OpenVerdict::Open | OpenVerdict::OpenWithoutTail => {
-            if let Some(space) = options.space
-                && add_space(&*storage, &facts, space)?
-            {
-                facts = gather(&*storage)?;
-            }
-        }
-    }
+    let started = clock.monotonic();
+    let (facts, created) = facts_or_created(&*storage, &options)?;
+    let log_files = facts.log.as_ref().map_or(0, |log| log.files.len());
     let recovered = recover(&storage, facts, path)?;
     let found = recovered.identity.keys.space;
     if options.space.is_some() && options.space != found {
@@ -177,6 +183,10 @@ fn start(
         ));
     }
     let last_lsn = recovered.view.read_lsn;
+    if !created {
+        let path = recovered.identity.path.as_deref();
+        events::recovered(path, log_files, last_lsn, clock.monotonic().saturating_sub(started));
+    }
     let clock = StoreClock::new(clock, options.grace(), recovered.clock);
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
     let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));
@@ -192,6 +202,9 @@ fn start(
         worker.join();
         return Err(error);
     }
+    let segments = engine.view.get().shards.iter().map(|shard| shard.segments.len()).sum();
+    let took = engine.clock.monotonic().saturating_sub(started);
+    events::opened(engine.identity.path.as_deref(), created, segments, took);
     Ok(Store {
         handle: Arc::new(Handle {
             embeddings: Embeddings::new(options.tuning.known_embeddings),

@@ -9,6 +9,7 @@ use crate::types::{Durability, Metric, Namespace, VectorSpace, limits};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const CLOCK_GRACE: Duration = Duration::from_secs(3_600);
+const SLOW_SEARCH: Duration = Duration::from_millis(100);
 
 /// Options of [`Store::open`](crate::Store::open); the defaults are the safe ones.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,7 @@ pub struct Options {
     pub(crate) read_mode: ReadMode,
     pub(crate) hot: CodeResidency,
     pub(crate) lock_timeout: Duration,
+    pub(crate) slow_search: Duration,
     pub(crate) tuning: Tuning,
     pub(crate) split_keys: Vec<Namespace>,
 }
@@ -48,6 +50,7 @@ impl Options {
             read_mode: ReadMode::Map,
             hot: CodeResidency::PageCache,
             lock_timeout: Duration::from_secs(5),
+            slow_search: SLOW_SEARCH,
             tuning: Tuning::default(),
             split_keys: Vec::new(),
         }
@@ -120,6 +123,13 @@ impl Options {
         self
     }
 
+    /// With the feature `tracing`: a search that takes at least this long is an event of level `WARN`. Default: 100 ms.
+    #[must_use]
+    pub fn slow_search(mut self, took: Duration) -> Self {
+        self.slow_search = took;
+        self
+    }
+
     /// The engine's thresholds, for tests and benchmarks.
     #[must_use]
     pub fn tuning(mut self, tuning: Tuning) -> Self {
@@ -127,7 +137,8 @@ impl Options {
         self
     }
 
-    /// When the store is created: cut it into shards before each of these namespaces. For tests.
+    /// When the store is created: cut it into shards before each of these namespaces.
+    #[cfg(feature = "testing")]
     #[must_use]
     pub fn split_keys(mut self, split_keys: impl IntoIterator<Item = Namespace>) -> Self {
         self.split_keys = split_keys.into_iter().collect();

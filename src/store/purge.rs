@@ -81,6 +81,13 @@ pub struct PurgeReceipt {
     pub seconds: f64,
 }
 
+impl PurgeReceipt {
+    /// How long the purge took.
+    pub fn took(&self) -> Duration {
+        Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
+    }
+}
+
 impl Store {
     /// Deletes every item of a namespace or a prefix and erases it: afterwards no file of the store holds a byte of
     /// their values, keys, labels, vectors or anything derived from them, nor of what was deleted, replaced or has

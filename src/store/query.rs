@@ -7,6 +7,8 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::filter::Filter;
 use crate::types::{Hit, Namespace, Scope};
 
@@ -33,6 +35,27 @@ pub struct ReadOptions {
 ///
 /// With a vector the answer is ordered by score (larger is better; ties: the newer write first). Without one it is the
 /// listing of the scope: newest update first.
+///
+/// ```
+/// use vecmem::{Filter, Metric, Namespace, Options, Put, Query, Scope, Store};
+///
+/// let store = Store::temporary(Options::with_vectors(2, Metric::Cosine))?;
+/// for (user, key, kind, vector) in [("ada", "tea", "taste", [0.9, 0.1]), ("bob", "cat", "fact", [0.2, 0.8])] {
+///     let facts = Namespace::new(["users", user])?;
+///     store.put(Put::new(&facts, key, format!(r#"{{"kind": "{kind}"}}"#)).vector(vector))?;
+/// }
+///
+/// // The best of everything below `users`, if it is a fact and similar enough.
+/// let query = Query::new(Scope::prefix(["users"])?).vector([1.0, 0.0]).limit(3).min_score(0.1);
+/// let facts = store.search(&query.clone().filter(Filter::eq("kind", "fact")))?;
+/// assert_eq!(facts.iter().map(|hit| hit.item.key.as_str()).collect::<Vec<_>>(), ["cat"]);
+///
+/// // An answer is a slice of hits, and can be written as JSON.
+/// let answer = store.search(&query)?;
+/// assert!(answer.len() == 2 && answer[0].score > answer[1].score);
+/// assert_eq!(serde_json::to_value(&answer).unwrap()["hits"][0]["item"]["key"], "tea");
+/// # Ok::<(), vecmem::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Query {
     pub(crate) scope: Scope,
@@ -151,7 +174,7 @@ impl Query {
 }
 
 /// The answer to a [`Query`]: hits, best first. Behaves like a slice of [`Hit`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SearchResult {
     /// The hits, in order.
     pub hits: Vec<Hit>,
@@ -179,7 +202,7 @@ impl IntoIterator for SearchResult {
 }
 
 /// What one part of the store did for a query.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PartExplain {
     /// `memtable`, `frozen` or `segment <id>`.
     pub part: String,
@@ -190,7 +213,7 @@ pub struct PartExplain {
     pub rows: u64,
     /// Rows whose codes were scored.
     pub scanned: u64,
-    /// Graph searches of graphs, repeated ones included.
+    /// Searches of graphs, repeated ones included.
     pub graph_searches: u64,
     /// Nodes that graph searches computed a distance to.
     pub visited: u64,
@@ -204,7 +227,7 @@ pub struct PartExplain {
     pub pass_rate: Option<f64>,
 }
 
-/// A graph search in key order: one page of a snapshot.
+/// An iteration in (namespace, key) order: its scope, and the size of its pages.
 #[derive(Clone, Debug)]
 pub struct IterateQuery {
     pub(crate) scope: Scope,
@@ -214,7 +237,7 @@ pub struct IterateQuery {
 }
 
 impl IterateQuery {
-    /// Graph searches `scope` in (namespace, key) order, 100 items a page.
+    /// Iterates over `scope` in (namespace, key) order, 100 items a page.
     pub fn new(scope: impl Into<Scope>) -> Self {
         Self { scope: scope.into(), key_prefix: String::new(), limit: 100, options: ReadOptions::default() }
     }
@@ -238,6 +261,18 @@ impl IterateQuery {
     pub fn options(mut self, options: ReadOptions) -> Self {
         self.options = options;
         self
+    }
+}
+
+impl From<Scope> for IterateQuery {
+    fn from(scope: Scope) -> Self {
+        Self::new(scope)
+    }
+}
+
+impl From<&Namespace> for IterateQuery {
+    fn from(namespace: &Namespace) -> Self {
+        Self::new(namespace)
     }
 }
 

@@ -7,9 +7,11 @@
 //! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile stays so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::commit::decide::worth_a_touch;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 use crate::record::TextHash;
 use crate::store::holders::{Holder, HolderKind};
 use crate::store::iterate::{Cursor, IteratePage, count_items, iterate, list_namespaces};
@@ -24,6 +26,24 @@ use crate::types::{Item, NEVER, Namespace, Scope};
 /// `expires_at` may be later than it was. A snapshot keeps the store open like a clone of [`Store`], and the files and memory of what
 /// it sees: let go of it when done. After [`Store::close`] its reads fail with `Closed`. A purge ends it after a grace: a read under way
 /// then ends as it began, later ones fail with `SnapshotGone`.
+///
+/// ```
+/// use vecmem::{Namespace, Options, Put, ReadOptions, Scope, Store};
+///
+/// let store = Store::temporary(Options::new())?;
+/// let notes = Namespace::new(["notes"])?;
+/// store.put(Put::new(&notes, "a", r#"{"n": 1}"#))?;
+///
+/// let before = store.snapshot()?;
+/// store.put(Put::new(&notes, "b", r#"{"n": 2}"#))?;
+/// store.delete(&notes, "a")?;
+///
+/// // All reads of the snapshot show the same moment.
+/// assert_eq!(before.count(&Scope::Store, &ReadOptions::default())?, 1);
+/// let keys: Vec<String> = before.items(&notes).map(|item| Ok(item?.key)).collect::<vecmem::Result<_>>()?;
+/// assert_eq!(keys, ["a"]);
+/// # Ok::<(), vecmem::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Snapshot {
     store: Store,
@@ -110,7 +130,7 @@ impl Snapshot {
         self.read(|moment| moment.list(query))
     }
 
-    /// As [`Store::iteration`], but every page is of this snapshot; a cursor says where it begins.
+    /// As [`Store::iterate`], but every page is of this snapshot; a cursor says where it begins.
     pub fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
         self.read(|moment| moment.iterate(query, after))
     }
@@ -145,22 +165,28 @@ impl<'a> Moment<'a> {
     }
 
     pub fn search(&self, query: &Query) -> Result<SearchResult> {
+        let started = self.search_started();
         let answer = search::search(&self.reader(&query.options)?, query)?;
+        self.search_ended(started, 1, answer.len());
         self.refresh_hits(&query.options, &answer);
         Ok(answer)
     }
 
     pub fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
         self.handle.engine.check_usable()?;
+        let started = self.search_started();
         let answer = |query: &Query| search::search(&self.reader(&query.options)?, query);
         let answers = queries.iter().map(answer).collect::<Result<Vec<SearchResult>>>()?;
+        self.search_ended(started, queries.len(), answers.iter().map(|answer| answer.len()).sum());
         queries.iter().zip(&answers).for_each(|(query, answer)| self.refresh_hits(&query.options, answer));
         Ok(answers)
     }
 
     pub fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
         let options = query.options.clone();
+        let started = self.search_started();
         let answer = search::search_by_item(&self.reader(&options)?, namespace, key, query)?;
+        self.search_ended(started, 1, answer.len());
         self.refresh_hits(&options, &answer);
         Ok(answer)
     }
@@ -204,6 +230,20 @@ impl<'a> Moment<'a> {
         let engine = &*self.handle.engine;
         engine.check_usable()?;
         Ok(ReadContext::new(engine, self.view, self.time, options))
+    }
+
+    /// The time before a search, where slow searches are events.
+    fn search_started(&self) -> Option<Duration> {
+        events::ENABLED.then(|| self.handle.engine.clock.monotonic())
+    }
+
+    /// After one search, or several of one call: tells of it if it was slow.
+    fn search_ended(&self, started: Option<Duration>, queries: usize, hits: usize) {
+        let Some(started) = started else { return };
+        let took = self.handle.engine.clock.monotonic().saturating_sub(started);
+        if took >= self.handle.options.slow_search {
+            events::slow_search(queries, hits, took);
+        }
     }
 
     pub fn refresh_hits(&self, options: &ReadOptions, answer: &SearchResult) {

@@ -5,16 +5,46 @@
 //!   without duplicate keys.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Limit, Result};
 use crate::extensions::Extensions;
 use crate::json::validate_object;
 use crate::record::{CheckedPut, ItemContent, TextHash, Write, text_hash};
 use crate::segment::truth::layout::StoreIdentity;
-use crate::types::{Condition, FieldVector, Namespace, VectorSpace, limits};
+use crate::store::json_value::IntoJson;
+use crate::types::{Condition, FieldVector, Namespace, VectorSpace, limits, micros};
 
-/// A put under construction: namespace, key and JSON, then what else the item has.
+/// A put under construction: namespace, key and value, then what else the item has.
+///
+/// ```
+/// use std::time::Duration;
+/// use serde::Serialize;
+/// use serde_json::json;
+/// use vecmem::{Condition, Metric, Namespace, Options, Put, Store};
+///
+/// #[derive(Serialize)]
+/// struct Fact<'a> {
+///     text: &'a str,
+/// }
+///
+/// let store = Store::temporary(Options::with_vectors(2, Metric::Cosine))?;
+/// let facts = Namespace::new(["users", "ada", "facts"])?;
+/// let hour = Duration::from_secs(3_600);
+///
+/// // The value: JSON text, a `serde_json::Value`, or whatever `serde` can write as a JSON object.
+/// store.put(Put::new(&facts, "tea", r#"{"text": "drinks green tea"}"#).vector([0.9, 0.1]))?;
+/// store.put(Put::new(&facts, "cat", json!({"text": "has a cat"})).vector([0.0, 1.0]).ttl(hour))?;
+/// let version = store.put(Put::of(&facts, "rain", &Fact { text: "likes rain" })?.ttl(hour))?;
+///
+/// // Only if nobody has written the item meanwhile.
+/// let unchanged = Condition::IfVersion(version);
+/// store.put(Put::of(&facts, "rain", &Fact { text: "loves rain" })?.condition(unchanged))?;
+/// assert!(store.put(Put::new(&facts, "rain", "{}").condition(unchanged)).is_err());
+/// # Ok::<(), vecmem::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Put {
     namespace: Namespace,
@@ -32,12 +62,13 @@ pub struct Put {
 }
 
 impl Put {
-    /// Puts the JSON object `json` under `key`; replaces what was there, vectors included.
-    pub fn new(namespace: &Namespace, key: impl Into<String>, json: impl Into<String>) -> Self {
+    /// Puts a value under `key`; replaces what was there, vectors included. The value is a JSON object, as text or as a
+    /// [`serde_json::Value`]; for other types see [`of`](Self::of).
+    pub fn new(namespace: &Namespace, key: impl Into<String>, value: impl IntoJson) -> Self {
         Self {
             namespace: namespace.clone(),
             key: key.into(),
-            json: json.into(),
+            json: value.into_json(),
             vectors: Vec::new(),
             ttl: None,
             expires_at: None,
@@ -47,6 +78,20 @@ impl Put {
             index_paths: Vec::new(),
             embedded: None,
             extensions: Extensions::default(),
+        }
+    }
+
+    /// Puts whatever `serde` writes as a JSON object, such as a struct or a map, under `key`.
+    ///
+    /// Errors: `InvalidInput` where `value` cannot be written as JSON. The store refuses a value that is no object.
+    pub fn of<T: Serialize + ?Sized>(namespace: &Namespace, key: impl Into<String>, value: &T) -> Result<Self> {
+        let key = key.into();
+        match serde_json::to_string(value) {
+            Ok(json) => Ok(Self::new(namespace, key, json)),
+            Err(error) => Err(Error::invalid(format!(
+                "the value of {:?} in {namespace} cannot be written as JSON: {error}",
+                key.chars().take(64).collect::<String>()
+            ))),
         }
     }
 
@@ -83,6 +128,12 @@ impl Put {
         self
     }
 
+    /// [`expires_at`](Self::expires_at) as an instant.
+    #[must_use]
+    pub fn expires(self, at: SystemTime) -> Self {
+        self.expires_at(micros(at))
+    }
+
     /// What must hold for the put to happen.
     #[must_use]
     pub fn condition(mut self, condition: Condition) -> Self {
@@ -104,6 +155,18 @@ impl Put {
         self
     }
 
+    /// [`created_at`](Self::created_at) as an instant.
+    #[must_use]
+    pub fn created(self, at: SystemTime) -> Self {
+        self.created_at(micros(at))
+    }
+
+    /// [`updated_at`](Self::updated_at) as an instant.
+    #[must_use]
+    pub fn updated(self, at: SystemTime) -> Self {
+        self.updated_at(micros(at))
+    }
+
     /// The field paths that were chosen for embedding, kept beside the item.
     #[must_use]
     pub fn index_paths<'a>(mut self, paths: impl IntoIterator<Item = &'a str>) -> Self {
@@ -119,10 +182,17 @@ impl Put {
         self
     }
 
-    /// Something that a later version keeps with the item; one that does not know the kind refuses it or carries it along. For tests.
-    #[doc(hidden)]
+    /// Something that a later version keeps with the item; a version that does not know the kind refuses it or carries
+    /// it along.
+    #[cfg(feature = "testing")]
     #[must_use]
-    pub fn extension(mut self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
+    pub fn extension(self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
+        self.with_extension(kind, must_understand, bytes)
+    }
+
+    /// The same, for a salvage, which carries along what it does not know.
+    #[must_use]
+    pub(super) fn with_extension(mut self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
         self.extensions = self.extensions.with(kind, must_understand, bytes);
         self
     }

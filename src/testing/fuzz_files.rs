@@ -257,7 +257,7 @@ fn read_everything(store: &Store, options: ReadOptions) {
     let scopes = [Some(Scope::Store), Scope::prefix(["b"]).ok(), Scope::prefix(["a", "x"]).ok()];
     for scope in scopes.into_iter().flatten() {
         let query = Query::new(scope.clone()).limit(50).options(options.clone());
-        let filtered = query.clone().filter(Filter::at_least("n", 30));
+        let filtered = query.clone().filter(Filter::gte("n", 30));
         for query in [query, filtered] {
             let _ = (store.list(&query), store.search(&query.clone().vector([1.0, 0.0, 2.0]).include_unscored(true)));
         }

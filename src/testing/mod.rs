@@ -1,5 +1,5 @@
 //! For tests, benchmarks and fuzzing of the crate itself: simulated disks and clocks, and the bodies of the fuzz
-//! targets. Nothing here is part of the public interface.
+//! targets. Only the feature `testing` has it: nothing here is part of the public interface.
 //!
 //! Reading order: `contents` (every file of a directory, decoded), `filter_oracle`, then the bodies `fuzz_filter`,
 //! `fuzz_files`, `fuzz_store`.

@@ -8,13 +8,21 @@
 //! * Values of these types were validated when they were made: a holder need not check their limits again.
 
 mod interval;
+mod item;
+mod metric;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Limit, Result};
 
 pub(crate) use interval::{Extent, Interval};
+pub(crate) use item::micros;
+pub use item::{FieldVector, Hit, Item, Version};
+pub use metric::{Metric, VectorSpace};
 
 /// The documented limits; going over one is [`ErrorKind::Limit`](crate::ErrorKind::Limit).
 pub mod limits {
@@ -54,42 +62,6 @@ pub mod limits {
 /// "Never", for a point in time in microseconds.
 pub(crate) const NEVER: i64 = i64::MAX;
 
-/// How similarity is measured; in every metric a larger score is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// `a·b / (|a| |b|)`, from -1 to 1; a zero vector scores 0.
-    Cosine,
-    /// `a·b`.
-    Dot,
-    /// `-|a - b|`, at most 0.
-    L2,
-}
-
-impl Metric {
-    /// How files of every kind name it.
-    pub(crate) fn code(self) -> u16 {
-        match self {
-            Self::Cosine => 0,
-            Self::Dot => 1,
-            Self::L2 => 2,
-        }
-    }
-
-    /// The metric that a file names; `None` for one of a newer version, or damage.
-    pub(crate) fn of_code(code: u16) -> Option<Self> {
-        [Self::Cosine, Self::Dot, Self::L2].into_iter().find(|metric| metric.code() == code)
-    }
-}
-
-/// The dimensions and metric that every vector of a store shares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct VectorSpace {
-    /// Numbers in one vector, 1 to 16,384.
-    pub dims: usize,
-    /// How two vectors compare.
-    pub metric: Metric,
-}
-
 /// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Durability {
@@ -103,6 +75,24 @@ pub enum Durability {
 }
 
 /// An ordered, non-empty tuple of labels, e.g. `("users", "ada", "facts")`. Cheap to clone.
+///
+/// As text, a namespace is its labels joined by slashes: `users/ada/facts`. If a label holds a slash or begins with `[`,
+/// the text is a JSON array of the labels instead: `["docs","a/b"]`. There is no other escape.
+/// [`Display`](fmt::Display) writes this text, and [`FromStr`] reads it back as the same namespace. For `serde`, a
+/// namespace is the sequence of its labels.
+///
+/// ```
+/// use vecmem::Namespace;
+///
+/// let facts: Namespace = "users/ada/facts".parse()?;
+/// assert_eq!(facts, Namespace::new(["users", "ada", "facts"])?);
+/// assert_eq!(facts.to_string(), "users/ada/facts");
+///
+/// let docs = Namespace::new(["docs", "a/b"])?;
+/// assert_eq!(docs.to_string(), r#"["docs","a/b"]"#);
+/// assert_eq!(docs.to_string().parse::<Namespace>()?, docs);
+/// # Ok::<(), vecmem::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Namespace {
     encoded: Arc<[u8]>,
@@ -116,11 +106,6 @@ impl Namespace {
             return Err(Error::invalid("a namespace needs at least one label"));
         }
         Ok(Self { encoded: encoded.into() })
-    }
-
-    /// Parses the way people write namespaces: `a/b/c`, or a JSON array when a label holds a slash.
-    pub fn parse(text: &str) -> Result<Self> {
-        Self::new(parse_labels(text)?)
     }
 
     /// The namespace whose encoded form was read from a file of the store.
@@ -149,6 +134,21 @@ impl fmt::Display for Namespace {
     }
 }
 
+impl FromStr for Namespace {
+    type Err = Error;
+
+    /// Reads `a/b/c`, or a JSON array of labels. Every label must be within the limits of [`Namespace::new`].
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(parse_labels(text)?)
+    }
+}
+
+impl Serialize for Namespace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.labels())
+    }
+}
+
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.labels())
@@ -156,7 +156,7 @@ impl fmt::Debug for Namespace {
 }
 
 /// The labels of `a/b/c` or of a JSON array of strings.
-pub(crate) fn parse_labels(text: &str) -> Result<Vec<String>> {
+fn parse_labels(text: &str) -> Result<Vec<String>> {
     if text.starts_with('[') {
         return serde_json::from_str(text)
             .map_err(|error| Error::invalid(format!("namespace {text:?} is not a JSON array of strings: {error}")));
@@ -290,31 +290,6 @@ impl From<&Namespace> for Scope {
     }
 }
 
-/// One embedding of an item, tagged with the field it embeds (`""` when there is only one).
-#[derive(Clone, Debug, PartialEq)]
-pub struct FieldVector {
-    /// The field path, e.g. `text` or `notes.0`.
-    pub path: Arc<str>,
-    /// `dims` finite numbers.
-    pub values: Box<[f32]>,
-}
-
-/// The version of an item: changes with every write of it, opaque, comparable for equality only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Version(pub(crate) u64);
-
-impl Version {
-    /// The number behind the version, for a caller that must carry it through text.
-    pub fn to_u64(self) -> u64 {
-        self.0
-    }
-
-    /// The version that [`to_u64`](Self::to_u64) gave.
-    pub fn from_u64(number: u64) -> Self {
-        Self(number)
-    }
-}
-
 /// What must hold for a write to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Condition {
@@ -325,45 +300,4 @@ pub enum Condition {
     IfAbsent,
     /// Only if the key's item has this version.
     IfVersion(Version),
-}
-
-/// A stored memory, as a read returns it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// Where it lives.
-    pub namespace: Namespace,
-    /// Its key, unique in the namespace.
-    pub key: String,
-    /// The JSON object, byte for byte as given.
-    pub value: Box<str>,
-    /// Microseconds since 1970 UTC; kept when the item is replaced.
-    pub created_at: i64,
-    /// Microseconds since 1970 UTC; strictly rising with each write of the item.
-    pub updated_at: i64,
-    /// The item's own time to live, in microseconds.
-    pub ttl: Option<i64>,
-    /// Microseconds since 1970 UTC after which the item is gone.
-    pub expires_at: Option<i64>,
-    /// Changes with every write of the item.
-    pub version: Version,
-    /// The embeddings, when `include_vectors` asked for them.
-    pub vectors: Vec<FieldVector>,
-}
-
-impl Item {
-    /// The value as a Rust type.
-    pub fn value_as<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.value).map_err(|error| {
-            Error::invalid(format!("the value of {}/{:?} is not of that type: {error}", self.namespace, self.key))
-        })
-    }
-}
-
-/// One result of a search: an item and how similar it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Hit {
-    /// Larger is better, in every metric; `None` for an item without vectors (`tail`) or a search without one.
-    pub score: Option<f32>,
-    /// The item.
-    pub item: Item,
 }

@@ -82,6 +82,7 @@
 
 mod body;
 mod frame;
+#[cfg(feature = "testing")]
 pub mod fuzz;
 mod header;
 mod operations;
@@ -95,13 +96,15 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::{operations::decode_body, replay::inspect};
 pub(crate) use body::FrameBody;
 pub(crate) use frame::{Frame, FrameKind, frame_bytes};
 pub(crate) use operations::{
-    Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_body, decode_operations, encode_extensions,
-    encode_files, encode_operation, encode_shared,
+    Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_operations, encode_extensions, encode_files,
+    encode_operation, encode_shared,
 };
-pub(crate) use replay::{KnownTime, LogFacts, Tail, inspect, inspect_after, visit};
+pub(crate) use replay::{KnownTime, LogFacts, Tail, inspect_after, visit};
 pub(crate) use salvage::{LogRemains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for};
 pub(crate) use syncer::Syncer;

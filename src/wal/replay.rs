@@ -25,9 +25,9 @@ pub(crate) enum Tail {
     Closed,
     /// Zeros follow the last frame.
     Clean,
-    /// Something follows that is no whole frame and was never known to be durable: void.
+    /// The last frame is followed by bytes that are no whole frame, and were never known to be durable: they are void.
     Torn { file: u64, offset: u64, lost_bytes: u64 },
-    /// Something that was durable is damaged or missing. What comes before is in the facts.
+    /// A durable frame is damaged or missing. The facts cover the frames before it.
     Corrupt { file: u64, offset: u64, why: String },
 }
 
@@ -90,6 +90,7 @@ impl LogFacts {
 }
 
 /// Reads what the log says about itself, from the file `first_file_id` on; 0 for the very first, if there is any yet.
+#[cfg(feature = "testing")]
 pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) -> Result<LogFacts> {
     inspect_after(storage, store_id, first_file_id, None)
 }
@@ -101,8 +102,8 @@ pub(crate) struct KnownTime {
     pub through: Lsn,
 }
 
-/// The same where log time is known up to somewhere in these files: only later frames raise it, for somebody may have
-/// set it back.
+/// The same, where log time is known up to some frame of these files. Only later frames raise it, since it may have
+/// been set back.
 pub(crate) fn inspect_after(
     storage: &dyn Storage,
     store_id: u64,

@@ -1,4 +1,4 @@
-//! Reading what is left of a log that cannot be trusted as a whole: every whole frame, whatever lies between.
+//! Reading a log that cannot be trusted as a whole: every whole frame, whatever lies between.
 //!
 //! Invariants:
 //! * A frame is taken only if its checksums are right for this store, file and place, and never behind the accepted end
@@ -21,7 +21,8 @@ pub(crate) struct LogRemains {
     /// In the order of their LSNs.
     pub operations: Vec<(Lsn, Operation)>,
     pub imports: Vec<LoggedImport>,
-    /// Where something is no whole frame, or a frame that this version does not know; and files that could not be read.
+    /// The places of bytes that are no whole frame, or a frame unknown to this version; and files that could not be
+    /// read.
     pub damage: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Where frames go: the one rule that the door uses to claim space and the writer uses to place frames.
+//! The place of each frame: one rule, by which the commit pipeline claims space and the writer places frames.
 //!
 //! Invariants:
 //! * The same frames in the same order with the same spares get the same places, however claims and new spares
@@ -20,7 +20,7 @@ pub(crate) fn file_bytes_for(frame_bytes: u64) -> u64 {
 pub(crate) enum Claim {
     /// The frame has its place.
     Fits,
-    /// Nothing was claimed: it takes one more file, of at least so many bytes.
+    /// Nothing was claimed: the frame needs one more file, of at least this many bytes.
     NeedsFile(u64),
 }
 

@@ -1,12 +1,11 @@
 //! The one way to make the log and the names of a directory durable.
 //!
-//! Linux reports a write-back error once per open file. Whoever syncs the same file a moment later is told that all is
-//! well, although the bytes are gone. So syncs run one at a time, and the first failure is what every later caller
-//! gets.
+//! Linux reports a write-back error once per open file. The next sync of the same file succeeds, although the bytes are
+//! gone. So syncs run one at a time, and every later caller gets the first failure.
 //!
 //! Invariants:
 //! * Every sync of a log file in use goes through here, and every sync of the directory of an open store.
-//! * Syncs of log files do not overlap: whoever asks while one runs waits for it and sees its outcome.
+//! * Syncs of log files do not overlap: a caller that asks while one runs waits for it and sees its failure.
 //! * The first failure is final: later calls fail in the same words and ask the system nothing. The same holds for
 //!   names.
 //! * Preparing a file stays outside: nothing waits for it, and its error is that of a file that nobody has written to.
@@ -19,13 +18,13 @@ use crate::record::Lsn;
 use crate::storage::{Storage, StorageFile};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
-/// Shared by whoever writes the log and whoever syncs beside writers. Nothing else is locked while its locks are held.
+/// Shared by the writer of the log and the thread that syncs beside it. No other lock is taken under its locks.
 #[derive(Debug, Default)]
 pub(crate) struct Syncer {
     log: SyncVerdict,
     names: SyncVerdict,
     written: Mutex<Option<WrittenThrough>>,
-    /// What syncs beside writers have made durable.
+    /// The LSN through which syncs beside writers have made the log durable.
     synced: AtomicU64,
 }
 

@@ -25,6 +25,13 @@ pub struct GraphBuild {
     pub seconds: f64,
 }
 
+impl GraphBuild {
+    /// How long the build took.
+    pub fn took(&self) -> Duration {
+        Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
+    }
+}
+
 impl Worker {
     pub(super) fn graph_loop(&self) {
         let next = |worker: &Self| worker.engine.attempt(JobKind::Graphs, || worker.graphs_next(Cores::Half));

@@ -16,6 +16,7 @@ use crate::engine::install::{CompletedJob, Input, checkpoint, install};
 use crate::engine::space::JobKind;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{ErrorKind, Result};
+use crate::events;
 use crate::record::Lsn;
 use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
@@ -100,6 +101,7 @@ impl Worker {
         base: Lsn,
         (cores, allowed): (Cores, DeadAllowed),
     ) -> Result<u64> {
+        let started = self.engine.clock.monotonic();
         let sources: Vec<(&Segment, &Tombstones)> =
             inputs.iter().map(|part| Ok((part.segment()?, &*part.tombstones))).collect::<Result<_>>()?;
         let go_on = || self.engine.check_writable();
@@ -123,9 +125,11 @@ impl Worker {
             own.map(|blob| blob.length).sum()
         };
         let written = output.as_ref().map_or(0, |part| part.entry.bytes() + new_blobs(part));
+        let (input_count, rows_left) = (inputs.len(), output.as_ref().map_or(0, |part| part.entry.rows.into()));
         let inputs = inputs.iter().map(|part| Input::Segment(Arc::clone(part))).collect();
         self.install(&CompletedJob { shard, base, inputs, rows, output }, outputs)?;
         self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
+        events::merged(shard, input_count, rows_left, self.engine.clock.monotonic().saturating_sub(started));
         Ok(written)
     }
 

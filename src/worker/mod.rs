@@ -41,6 +41,7 @@ use crate::engine::replace::replace_codes;
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{JobKind, Purpose, written_bytes};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events;
 use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::segment::blob::file::Blob;
@@ -227,15 +228,19 @@ impl Worker {
         let view = self.engine.view.get();
         let waiting = view.shards.iter().enumerate().filter_map(|(index, shard)| Some((index, shard.frozen.first()?)));
         let Some((shard, oldest)) = waiting.min_by_key(|(_, frozen)| frozen.through) else { return Ok(false) };
+        let started = self.engine.clock.monotonic();
         let living = flush::living_bytes(&oldest.memtable, view.read_lsn);
         let needed = if living > 0 { written_bytes(living, 1) } else { 0 };
         let mut outputs = OutputFiles::new(&self.engine);
         outputs.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
         let (info, rows) = flush::write(&self.output(outputs.segment()), &oldest.memtable, view.read_lsn)?;
         let output = info.map(|info| self.open(shard, &info, &[])).transpose()?;
+        let (segment_rows, segment_bytes) =
+            output.as_ref().map_or((0, 0), |part| (part.entry.rows.into(), part.entry.bytes()));
         let inputs = vec![Input::Memtable(Arc::clone(&oldest.memtable), oldest.through)];
         self.install(&CompletedJob { shard, base: view.read_lsn, inputs, rows: vec![rows], output }, outputs)?;
         self.engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        events::flushed(shard, segment_rows, segment_bytes, self.engine.clock.monotonic().saturating_sub(started));
         Ok(true)
     }
 

@@ -102,12 +102,12 @@ struct Test {
 fn a_filter(generator: &mut Generator) -> Test {
     let bound = 1 + generator.random.below(2_000) as u64;
     let tag = *generator.random.pick(&TAGS);
-    let equal = Filter::equal("tag", tag);
+    let equal = Filter::eq("tag", tag);
     match generator.random.below(3) {
         0 => Test { filter: equal, passes: Box::new(move |_, found| found == tag) },
-        1 => Test { filter: Filter::at_least("n", bound as i64), passes: Box::new(move |number, _| number >= bound) },
+        1 => Test { filter: Filter::gte("n", bound as i64), passes: Box::new(move |number, _| number >= bound) },
         _ => Test {
-            filter: Filter::less("n", bound as i64).and(equal.negate()),
+            filter: Filter::lt("n", bound as i64).and(equal.not()),
             passes: Box::new(move |number, found| number < bound && found != tag),
         },
     }

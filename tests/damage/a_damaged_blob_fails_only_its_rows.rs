@@ -83,7 +83,7 @@ fn only_these_fail(store: &Store, damaged: &[usize], blob: &str) {
     assert!(answer.incomplete && answer.hits.len() == whole, "{}", answer.hits.len());
     let listed = store.list(&Query::new(&namespace).limit(100).options(partial.clone())).unwrap();
     assert!(listed.incomplete && listed.hits.len() == whole);
-    let filtered = Query::new(&namespace).filter(Filter::at_least("row", 0)).limit(100);
+    let filtered = Query::new(&namespace).filter(Filter::gte("row", 0)).limit(100);
     assert_eq!(store.list(&filtered).unwrap_err().kind(), ErrorKind::Damaged);
     for query in [filtered.clone(), filtered.vector([0.0, 1.0]).exact(true)] {
         let answer = store.search(&query.options(partial.clone())).unwrap();

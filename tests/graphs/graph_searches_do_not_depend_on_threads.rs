@@ -23,7 +23,7 @@ fn walks_do_not_depend_on_threads() {
     let queries: Vec<Query> = (0..60)
         .map(|number| {
             let query = Query::new(Scope::Store).vector(clusters.point(number % 8)).limit(1 + number).recall(0.9);
-            if number % 3 == 0 { query.filter(Filter::less("tenth", 1 + number as i64 % 4)) } else { query }
+            if number % 3 == 0 { query.filter(Filter::lt("tenth", 1 + number as i64 % 4)) } else { query }
         })
         .collect();
     let ask =

@@ -45,7 +45,7 @@ fn under_filters_of_every_pass_rate() {
         for passing in [0, 1, 5, 9, 10, 11, 100, 1_000, 1_999, 2_000] {
             let mut same = 0.0;
             for cluster in 0..CLUSTERS {
-                let query = query(clusters.point(cluster)).filter(Filter::less("n", passing));
+                let query = query(clusters.point(cluster)).filter(Filter::lt("n", passing));
                 same += compare(&store, &query) / CLUSTERS as f64;
                 compare(&store, &query.clone().limit(1_000));
                 compare(&store, &query.limit(usize::MAX));
@@ -62,9 +62,9 @@ fn under_filters_that_pass_only_what_is_far_or_only_what_is_near() {
     for cluster in 0..CLUSTERS {
         let query = query(clusters.point(cluster));
         let other = (cluster as i64 + 5) % CLUSTERS as i64;
-        far += compare(&store, &query.clone().filter(Filter::equal("cluster", other))) / CLUSTERS as f64;
-        near += compare(&store, &query.clone().filter(Filter::equal("cluster", cluster as i64))) / CLUSTERS as f64;
-        compare(&store, &query.filter(Filter::not_equal("cluster", cluster as i64)).limit(500));
+        far += compare(&store, &query.clone().filter(Filter::eq("cluster", other))) / CLUSTERS as f64;
+        near += compare(&store, &query.clone().filter(Filter::eq("cluster", cluster as i64))) / CLUSTERS as f64;
+        compare(&store, &query.filter(Filter::ne("cluster", cluster as i64)).limit(500));
     }
     assert!(far >= 0.9 && near >= 0.95, "{far} {near}");
 }
@@ -108,7 +108,7 @@ fn with_offset_min_score_tail_and_items_outside_the_graph() {
         let (tail, exact) = (store.search(&tail).unwrap(), store.search(&tail.exact(true)).unwrap());
         assert_eq!((keys(&tail), tail.len()), (keys(&exact), ITEMS + 60));
         let with_tail = store
-            .search(&query.limit(25).include_unscored(true).filter(Filter::less("n", 7).or(Filter::everything())))
+            .search(&query.limit(25).include_unscored(true).filter(Filter::lt("n", 7).or(Filter::everything())))
             .unwrap();
         assert_eq!(with_tail.len(), 25);
     }

@@ -47,7 +47,7 @@ fn twins(seed: u64, shards: bool) -> [(Store, SimStorage, SimClock); 2] {
 fn everything(store: &Store) -> (String, Vec<Vec<String>>) {
     let reads = [Query::new(Scope::Store), Query::new(Scope::prefix(["a"]).unwrap()), Query::new(&namespace(["n"]))];
     let reads = reads.into_iter().flat_map(|query| {
-        let filtered = query.clone().filter(Filter::at_least("n", 50));
+        let filtered = query.clone().filter(Filter::gte("n", 50));
         let near = query.clone().vector([1.0, -2.0, 3.0, 0.5]).limit(15).exact(true);
         [query.limit(100), filtered.limit(100), near]
     });

@@ -7,4 +7,5 @@ mod a_closed_store_says_so;
 mod a_locked_directory_keeps_nobody_from_others;
 mod a_second_close_waits_for_the_first;
 mod a_temporary_store_leaves_nothing;
+mod errors_become_those_of_std_io;
 mod one_directory_is_one_store;

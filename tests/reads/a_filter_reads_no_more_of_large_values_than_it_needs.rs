@@ -69,7 +69,7 @@ fn the_answer_is_that_of_a_plain_reading() {
     let store = filled();
     for field in ["front", "back"] {
         for at_least in [0, 13, VALUES as i64] {
-            let filter = Filter::at_least(field, at_least);
+            let filter = Filter::gte(field, at_least);
             let expected: Vec<String> =
                 (at_least as usize..VALUES).rev().map(|number| format!("{number:02}")).collect();
             let query = Query::new(Scope::Store).limit(100);
@@ -82,11 +82,11 @@ fn the_answer_is_that_of_a_plain_reading() {
     }
     for number in 0..VALUES {
         for (filter, holds) in [
-            (Filter::equal("missing", number as i64), false),
+            (Filter::eq("missing", number as i64), false),
             (Filter::contains("list", number as i64), true),
-            (Filter::at_least("long", 10_000_000_i64), true),
+            (Filter::gte("long", 10_000_000_i64), true),
         ] {
-            let filter = Filter::equal("front", number as i64).and(filter);
+            let filter = Filter::eq("front", number as i64).and(filter);
             let found = store.list(&Query::new(Scope::Store).limit(100).filter(filter)).unwrap();
             assert_eq!(found.hits.len(), usize::from(holds), "{number}");
         }
@@ -96,7 +96,7 @@ fn the_answer_is_that_of_a_plain_reading() {
 #[test]
 fn a_deadline_is_kept_between_large_values() {
     let store = filled();
-    let query = Query::new(Scope::Store).limit(VALUES).filter(Filter::equal("back", -1_i64));
+    let query = Query::new(Scope::Store).limit(VALUES).filter(Filter::eq("back", -1_i64));
     for query in [query.clone(), query.vector([0.0, 1.0]).exact(true)] {
         let late = store.search(&query.clone().options(within(VALUES as u64 / 2))).unwrap_err();
         assert_eq!(late.kind(), ErrorKind::DeadlineExceeded);

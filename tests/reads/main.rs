@@ -9,5 +9,8 @@ mod a_listing_is_one_list_in_pages;
 mod a_snapshot_never_changes;
 mod a_text_is_embedded_once;
 mod an_iteration_is_stable_under_writes;
+mod answers_are_written_by_serde_as_they_are;
+mod items_are_iterated_as_of_one_moment;
 mod many_reads_see_one_moment;
 mod namespaces_are_listed_by_pattern;
+mod times_are_instants_for_people;

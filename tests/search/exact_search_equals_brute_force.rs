@@ -83,8 +83,8 @@ impl World {
             _ => Scope::Store,
         };
         let filter = match self.random.below(4) {
-            0 => Some(Filter::equal("colour", "red")),
-            1 => Some(Filter::at_least("n", 18).and(Filter::not_equal("colour", "blue"))),
+            0 => Some(Filter::eq("colour", "red")),
+            1 => Some(Filter::gte("n", 18).and(Filter::ne("colour", "blue"))),
             _ => None,
         };
         let vector = if self.random.chance(5) { vec![0.0; DIMS] } else { self.random.vector(DIMS) };

@@ -4,4 +4,5 @@
 mod common;
 
 mod exact_search_equals_brute_force;
+mod filters_are_built_with_the_names_of_the_operators;
 mod search_by_item_uses_the_items_own_vectors;

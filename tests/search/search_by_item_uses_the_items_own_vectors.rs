@@ -36,7 +36,7 @@ fn search_like_uses_the_items_own_vectors() {
             assert_eq!(scores, expected.iter().skip(offset).take(limit).map(|row| row.0).collect::<Vec<_>>());
         }
     }
-    let filtered = Query::new(Scope::Store).filter(Filter::less("n", 10));
+    let filtered = Query::new(Scope::Store).filter(Filter::lt("n", 10));
     let answer = store.search_by_item(&home, "5", filtered).unwrap();
     assert!(!answer.is_empty() && answer.iter().all(|hit| hit.item.key.len() == 1 && hit.item.key != "5"));
     let error = store.search_by_item(&home, "missing", Query::new(&home)).unwrap_err();

@@ -98,10 +98,10 @@ fn names() {
             "4096",
         ),
         case("many labels", labels(limits::LABELS + 1), ErrorKind::Limit(Limit::Labels), "64"),
-        case("nothing to parse", Namespace::parse(""), INVALID, "empty"),
-        case("two slashes", Namespace::parse("a//b"), INVALID, "label 2"),
-        case("not an array", Namespace::parse("[\"a\""), INVALID, "JSON array"),
-        case("not strings", Namespace::parse("[1]"), INVALID, "strings"),
+        case("nothing to parse", "".parse::<Namespace>(), INVALID, "empty"),
+        case("two slashes", "a//b".parse::<Namespace>(), INVALID, "label 2"),
+        case("not an array", "[\"a\"".parse::<Namespace>(), INVALID, "JSON array"),
+        case("not strings", "[1]".parse::<Namespace>(), INVALID, "strings"),
         case("no prefix", Scope::prefix::<&str>([]), INVALID, "ask for the whole store"),
         case("a long key", store.put(numbered(&home, key.clone(), 1)), ErrorKind::Limit(Limit::KeyBytes), "1048576"),
         case("a long key to delete", store.delete(&home, &key), ErrorKind::Limit(Limit::KeyBytes), "key"),
@@ -156,7 +156,7 @@ fn filters_and_queries() {
     let parse = Filter::from_json_str;
     let nodes = format!("{{\"$or\":[{}]}}", vec!["{\"a\":1}"; limits::FILTER_NODES].join(","));
     let deep = format!("{}{{}}{}", "{\"$not\":".repeat(100_000), "}".repeat(100_000));
-    let built = (0..limits::FILTER_NODES).fold(Filter::equal("a", 1), |filter, _| filter.or(Filter::equal("a", 1)));
+    let built = (0..limits::FILTER_NODES).fold(Filter::eq("a", 1), |filter, _| filter.or(Filter::eq("a", 1)));
     let query = || Query::new(&home).vector([1.0, 0.0, 0.0]);
     let deadline = ReadOptions { deadline: Some(Duration::ZERO), ..ReadOptions::default() };
     assert_refused([

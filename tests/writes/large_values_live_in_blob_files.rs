@@ -112,7 +112,7 @@ fn all_reads(store: &Store, model: &BTreeMap<String, String>) {
         assert!(found == expected(wanted), "{} of {} items", found.len(), expected(wanted).len());
     };
     let query = Query::new(scope.clone()).limit(1_000);
-    let late = query.clone().filter(Filter::at_least("n", 60));
+    let late = query.clone().filter(Filter::gte("n", 60));
     check(store.list(&query).unwrap().hits.iter().map(|hit| &hit.item).collect(), &|_| true);
     check(store.list(&late).unwrap().hits.iter().map(|hit| &hit.item).collect(), &|n| n >= 60);
     let search = late.vector([1.0, 2.0]);

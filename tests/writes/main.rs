@@ -7,6 +7,7 @@ mod crash;
 
 mod a_batch_is_all_or_nothing;
 mod a_failed_condition_writes_nothing;
+mod a_put_takes_whatever_becomes_json;
 mod a_range_delete_reaches_what_is_flushed_and_merged;
 mod a_repeated_operation_is_applied_once;
 mod a_vector_space_can_come_later;
@@ -15,6 +16,7 @@ mod batches_are_never_seen_half;
 mod extensions_of_items_survive_everything;
 mod large_values_live_in_blob_files;
 mod model;
+mod namespaces_and_metrics_are_read_back_from_their_text;
 mod prefixes_are_tuples_not_strings;
 mod settings_belong_to_the_store;
 mod the_engines_own_area_is_invisible;

@@ -47,7 +47,7 @@ fn keys_and_labels_may_be_any_text_and_never_meet() {
     assert!(store.stats().unwrap().segments > 0, "some of it lies in segments");
     let mut number = 0;
     for space in &spaces {
-        assert_eq!(&Namespace::parse(&space.to_string()).unwrap(), space, "what is shown can be read back");
+        assert_eq!(&space.to_string().parse::<Namespace>().unwrap(), space, "what is shown can be read back");
         for key in texts {
             number += 1;
             let item = store.get(space, key).unwrap().unwrap();
@@ -66,9 +66,9 @@ fn typed_values_go_in_and_out() {
     }
     let (store, _, _) = simulated(tiny(2, Metric::Cosine));
     let (home, fact) = (namespace(["facts"]), Fact { text: "likes \"tea\"".into(), weight: 0.25 });
-    store.put_as(&home, "tea", &fact, Some(&[1.0, 0.0])).unwrap();
+    store.put(Put::of(&home, "tea", &fact).unwrap().vector([1.0, 0.0])).unwrap();
     let item = store.get(&home, "tea").unwrap().unwrap();
     assert_eq!(item.value_as::<Fact>().unwrap(), fact);
     assert!(item.value_as::<Vec<u8>>().is_err());
-    assert!(store.put_as(&home, "tea", &"not an object", None).is_err());
+    assert!(store.put(Put::of(&home, "tea", "not an object").unwrap()).is_err());
 }

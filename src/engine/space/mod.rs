@@ -5,8 +5,8 @@
 //! leaves room for what comes before it.
 //!
 //! Invariants:
-//! * [`admit`] and [`reserve_size`] are pure. Free bytes are asked for before a file is created, so no job writes
-//!   the disk full to learn that it is full.
+//! * [`admit`](decide::admit) and [`reserve_size`](decide::reserve_size) are pure. Free bytes are asked for before a
+//!   file is created, so no job writes the disk full to learn that it is full.
 //! * A write that needs new log is refused while what is in memory could not be flushed any more, and nothing of it is
 //!   written.
 //! * Only a log file for deletes, a commit of a manifest, and a merge that frees at least what it takes may take the

@@ -42,6 +42,7 @@ const MAGIC: &[u8; 8] = b"VECMEMDE";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 64;
 /// The offset of the fields that `forge` does not set.
+#[cfg(feature = "testing")]
 const BITMAP_LENGTH_AT: usize = 52;
 
 /// The identity of a tombstone file: generation `generation` of segment `file_id`, which has `rows`.
@@ -104,6 +105,7 @@ impl TombstoneFile {
     }
 
     /// Makes any bytes a file whose ids and checksum hold. For tests that want to get past them, as an attacker would.
+    #[cfg(feature = "testing")]
     pub fn forge(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         let Ok(honest) = self.encode(7, &RoaringBitmap::new(), &[]) else { return bytes };
         bytes.resize(bytes.len().max(HEADER_BYTES), 0);

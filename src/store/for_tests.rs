@@ -1,0 +1,60 @@
+//! What only tests ask of a store: its contents as text, a step of the background, the end of snapshots.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::extensions::Extensions;
+use crate::shard::{PartRef, ReadView};
+use crate::store::{HoldersReport, Store};
+use crate::types::{Interval, Item};
+
+impl Store {
+    /// Every item of the store as text, in order: for tests that compare stores.
+    pub fn text_dump(&self) -> Result<String> {
+        self.handle.engine.check_usable()?;
+        text_dump(&self.handle.engine.view.get())
+    }
+
+    /// Runs what is due in the background on this thread, for tests with `inline_background`.
+    pub fn run_background(&self) {
+        let _call = self.handle.calls.read();
+        self.handle.worker.run_inline();
+    }
+
+    /// Ends every snapshot, cursor and listing of a moment before now, after waiting for them for `grace`, and unmaps
+    /// what they kept: what a purge does at its end.
+    pub fn end_snapshots_before_now(&self, grace: Duration) -> Result<HoldersReport> {
+        self.handle.engine.check_usable()?;
+        let number = self.handle.engine.view.get().number;
+        self.handle.forget(&Interval::everything());
+        Ok(self.handle.end_before(number, grace))
+    }
+}
+
+/// Every visible item with all its columns, the engine's own area included, in (namespace, key) order.
+fn text_dump(view: &ReadView) -> Result<String> {
+    let everything = Interval::everything();
+    let mut items: Vec<(Item, Extensions)> = Vec::new();
+    for part in view.shards.iter().flat_map(|shard| shard.parts()) {
+        let mut rows = Vec::new();
+        match part {
+            PartRef::Memtable(memtable) => memtable.rows_in(&everything, &mut rows),
+            PartRef::Segment(sealed) => rows.extend(0..sealed.segment()?.rows()),
+        }
+        for row in rows {
+            if part.lsn(row)? <= view.read_lsn && view.read_lsn < part.deleted_lsn(row)? {
+                items.push((part.item(row, None, true)?, part.extensions(row)?));
+            }
+        }
+    }
+    items.sort_by(|(a, _), (b, _)| (a.namespace.encoded(), &a.key).cmp(&(b.namespace.encoded(), &b.key)));
+    let mut text = String::new();
+    for (item, extensions) in items {
+        let _ = writeln!(text, "{item:?}");
+        for extension in extensions.iter() {
+            let _ = writeln!(text, "  {extension:?}");
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,116 @@
+//! An iterator over the items of a scope, made of the pages of an iteration.
+//!
+//! Invariants:
+//! * Every item is read from one snapshot. It is taken by the call that makes the iterator.
+//! * After an error, and after the last item, the iterator ends and lets go of the snapshot.
+
+use std::iter::FusedIterator;
+
+use crate::error::{Error, Result};
+use crate::store::iterate::Cursor;
+use crate::store::query::IterateQuery;
+use crate::store::{Snapshot, Store};
+use crate::types::Item;
+
+/// The items of a scope in (namespace, key) order, as of one moment. Made by [`Store::items`] and [`Snapshot::items`].
+///
+/// It reads one page at a time, of [`IterateQuery::limit`] items. Until it ends or is dropped, it keeps what a
+/// [`Snapshot`] keeps.
+#[derive(Debug)]
+pub struct Items {
+    query: IterateQuery,
+    page: std::vec::IntoIter<Item>,
+    source: Source,
+    incomplete: bool,
+}
+
+/// Where the next page comes from.
+#[derive(Debug)]
+enum Source {
+    Snapshot(Snapshot, Option<Cursor>),
+    /// The snapshot could not be taken.
+    Failed(Error),
+    Ended,
+}
+
+impl Store {
+    /// The items of a scope in (namespace, key) order, as of now. A `&Namespace` or a [`Scope`](crate::Scope) is a query.
+    ///
+    /// The first error ends the iterator; errors are those of [`iterate`](Self::iterate).
+    ///
+    /// ```
+    /// use vecmem::{IterateQuery, Namespace, Options, Put, Scope, Store};
+    ///
+    /// let store = Store::temporary(Options::new())?;
+    /// let notes = Namespace::new(["notes"])?;
+    /// for key in ["b", "a", "c"] {
+    ///     store.put(Put::new(&notes, key, "{}"))?;
+    /// }
+    /// for item in store.items(&notes) {
+    ///     let item = item?;
+    ///     println!("{} {}", item.key, item.value);
+    /// }
+    /// let all = IterateQuery::new(Scope::Store).key_prefix("b").limit(1_000);
+    /// assert_eq!(store.items(all).count(), 1);
+    /// # Ok::<(), vecmem::Error>(())
+    /// ```
+    pub fn items(&self, query: impl Into<IterateQuery>) -> Items {
+        Items::new(self.snapshot(), query.into())
+    }
+}
+
+impl Snapshot {
+    /// As [`Store::items`], of the moment of this snapshot.
+    pub fn items(&self, query: impl Into<IterateQuery>) -> Items {
+        Items::new(Ok(self.clone()), query.into())
+    }
+}
+
+impl Items {
+    fn new(snapshot: Result<Snapshot>, query: IterateQuery) -> Self {
+        let source = snapshot.map_or_else(Source::Failed, |snapshot| Source::Snapshot(snapshot, None));
+        Self { query, page: Vec::new().into_iter(), source, incomplete: false }
+    }
+
+    /// Whether some part was damaged and skipped so far. Only
+    /// [`ReadOptions::partial`](crate::ReadOptions::partial) skips one.
+    pub fn incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// Reads the next page; false where the iteration has ended.
+    fn read_page(&mut self) -> Result<bool> {
+        let (snapshot, after) = match std::mem::replace(&mut self.source, Source::Ended) {
+            Source::Snapshot(snapshot, after) => (snapshot, after),
+            Source::Failed(error) => return Err(error),
+            Source::Ended => return Ok(false),
+        };
+        let page = snapshot.iterate(&self.query, after.as_ref())?;
+        self.incomplete |= page.incomplete;
+        self.page = page.items.into_iter();
+        if page.next.is_some() {
+            self.source = Source::Snapshot(snapshot, page.next);
+        }
+        Ok(true)
+    }
+}
+
+impl Iterator for Items {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Result<Item>> {
+        loop {
+            if let Some(item) = self.page.next() {
+                return Some(Ok(item));
+            }
+            match self.read_page() {
+                // A page may be empty, where all of it was damaged.
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl FusedIterator for Items {}
