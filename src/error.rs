@@ -55,6 +55,8 @@ pub enum ErrorKind {
     SnapshotGone,
     /// The caller's deadline passed before the answer was complete.
     DeadlineExceeded,
+    /// Another thread has ended the call, see [`Interrupt`](crate::Interrupt). What the call had installed stays.
+    Interrupted,
     /// The store or its directory is read-only.
     ReadOnly,
 }
@@ -226,7 +228,8 @@ impl From<Error> for std::io::Error {
             (ErrorKind::DeadlineExceeded, _) => Os::TimedOut,
             (ErrorKind::ReadOnly, _) => Os::ReadOnlyFilesystem,
             (ErrorKind::Closed | ErrorKind::Forked | ErrorKind::SnapshotGone, _) => Os::NotConnected,
-            (ErrorKind::Poisoned | ErrorKind::Io, _) => Os::Other,
+            // Not `Interrupted`, at which callers of `std::io` try again.
+            (ErrorKind::Interrupted | ErrorKind::Poisoned | ErrorKind::Io, _) => Os::Other,
         };
         Self::new(kind, error)
     }

@@ -49,6 +49,7 @@ mod codec;
 mod error;
 mod events;
 mod extensions;
+mod interrupt;
 mod json;
 mod record;
 mod sync;
@@ -93,6 +94,7 @@ pub mod testing;
 
 pub use error::{Error, ErrorKind, Limit, Result};
 pub use filter::Filter;
+pub use interrupt::{Interrupt, Progress, Stage};
 pub use storage::{CodeResidency, ReadMode};
 pub use store::query::{
     Address, IterateQuery, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, SearchResult,

@@ -6,7 +6,7 @@
 //! instead. They keep all their state in themselves. Locks that park threads in a table of the process do not: a forked
 //! child that opens a store would find its parent's threads in that table.
 
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 pub(crate) use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
 use std::sync::{Arc, PoisonError};

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyInt, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDateTime, PyDelta, PyDict, PyInt, PyMapping, PyString, PyTuple, PyTzInfo};
 use vecmem::{Namespace, Scope, limits};
 
 use crate::errors::{from_engine, invalid_input, invalid_value};
@@ -94,8 +94,20 @@ pub(crate) fn count(value: &Bound<'_, PyAny>, name: &str) -> PyResult<usize> {
     Ok(usize::MAX)
 }
 
-/// An int of 64 bits, such as a time in microseconds.
+/// An instant: a `datetime` with a time zone, or an int of 64 bits, which is microseconds since 1970 UTC.
 pub(crate) fn instant(value: &Bound<'_, PyAny>, name: &str) -> PyResult<i64> {
+    if let Ok(time) = value.cast::<PyDateTime>() {
+        let py = value.py();
+        if time.getattr("tzinfo")?.is_none() {
+            return Err(invalid_input(
+                py,
+                format!("{name} has no time zone; write datetime.now(timezone.utc), or .astimezone() for local time"),
+            ));
+        }
+        let utc = PyTzInfo::utc(py)?;
+        let epoch = PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, Some(&utc))?;
+        return micros(&time.sub(epoch)?);
+    }
     integer(value, name)?.extract().map_err(|_| {
         invalid_input(value.py(), format!("{name} must be a number of microseconds since 1970 that fits 64 bits"))
     })
@@ -140,9 +152,19 @@ pub(crate) fn truth(value: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
     value.extract().map_err(refused)
 }
 
-/// A time span in seconds.
+/// The microseconds of a `timedelta`, exactly.
+fn micros(span: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let part = |name: &str| span.getattr(name)?.extract::<i64>();
+    // Between two dates of Python's calendar, so this fits.
+    Ok((part("days")? * 86_400 + part("seconds")?) * 1_000_000 + part("microseconds")?)
+}
+
+/// A time span: a `timedelta`, or a number of seconds.
 pub(crate) fn seconds(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Duration> {
-    let seconds = float(value, name)?;
+    let seconds = match value.cast::<PyDelta>() {
+        Ok(span) => span.call_method0("total_seconds")?.extract()?,
+        Err(_) => float(value, name)?,
+    };
     if seconds < 0.0 {
         return Err(invalid_input(value.py(), format!("{name} must be 0 seconds or more")));
     }

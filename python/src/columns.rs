@@ -8,26 +8,28 @@
 use numpy::ndarray::Array2;
 use numpy::{Element, PyArray1, ToPyArray};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use vecmem::{Hit, SearchResult};
 
+use crate::items::dict_of;
 use crate::json;
 use crate::queries::part_explain;
 
-/// The answer to one query or to several, by columns.
+#[doc = include_str!("docs/Columns.txt")]
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Columns {
     answers: Vec<SearchResult>,
     is_one: bool,
+    metric: Option<&'static str>,
 }
 
 impl Columns {
-    pub(crate) fn of_one(answer: SearchResult) -> Self {
-        Self { answers: vec![answer], is_one: true }
+    pub(crate) fn of_one(answer: SearchResult, metric: Option<&'static str>) -> Self {
+        Self { answers: vec![answer], is_one: true, metric }
     }
 
-    pub(crate) fn of_many(answers: Vec<SearchResult>) -> Self {
-        Self { answers, is_one: false }
+    pub(crate) fn of_many(answers: Vec<SearchResult>, metric: Option<&'static str>) -> Self {
+        Self { answers, is_one: false, metric }
     }
 
     fn array<'py, T: Element + Copy>(
@@ -132,6 +134,34 @@ impl Columns {
             answer.explain.iter().map(|part| Ok(part_explain(py, part)?.into_any())).collect::<PyResult<Vec<_>>>()
         };
         self.answers.iter().map(parts).collect()
+    }
+
+    /// By what scores compare: "cosine", "dot" or "l2"; `None` for a list.
+    #[getter]
+    fn metric(&self) -> Option<&'static str> {
+        self.metric
+    }
+
+    #[doc = include_str!("docs/Columns.to_dicts.txt")]
+    fn to_dicts<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let mut dicts = Vec::new();
+        for (number, answer) in self.answers.iter().enumerate() {
+            for hit in answer.iter() {
+                let dict = dict_of(py, &hit.item, Some(hit.score))?;
+                if !self.is_one {
+                    dict.set_item("query", number)?;
+                }
+                dicts.push(dict);
+            }
+        }
+        Ok(dicts)
+    }
+
+    fn __repr__(&self) -> String {
+        let metric = self.metric.map_or_else(String::new, |metric| format!(", metric='{metric}'"));
+        let incomplete = if self.incomplete() { ", incomplete=True" } else { "" };
+        let queries = if self.is_one { String::new() } else { format!("queries={}, ", self.answers.len()) };
+        format!("Columns({queries}count={}{metric}{incomplete})", self.__len__())
     }
 
     /// Hits of all queries together.

@@ -5,29 +5,26 @@ use std::path::PathBuf;
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use vecmem::{Batch, Namespace, Scope};
+use vecmem::{Address, Batch, Namespace, Scope};
 
 use crate::arguments::{count, labels, namespace, scope, text};
 use crate::call::detached;
 use crate::errors::from_engine;
 use crate::handle::Handle;
 use crate::imports::Wishes;
-use crate::reader::Reader;
+use crate::reader::{Reader, address};
 use crate::snapshot::Snapshot;
 use crate::upkeep::to_dict;
-use crate::{imports, opening, upkeep, writes};
+use crate::{imports, opening, update, upkeep, watch, writes};
 
-/// An embedded, durable vector memory: one directory of items with JSON values and vectors.
-///
-/// Safe to use from any number of threads. `path=None` is a private temporary store, removed when it is closed or the
-/// interpreter exits. `dims` and `metric` say what vectors a new store keeps; an existing one keeps its own.
+#[doc = include_str!("docs/Engine.txt")]
 #[pyclass(frozen, extends = Reader, weakref, module = "vecmem")]
 pub(crate) struct Engine;
 
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, clock_grace=3600.0, lock_timeout=5.0, read_mode=\"map\")")]
+    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, clock_grace=3600.0, lock_timeout=5.0, read_mode=\"map\", code_residency=\"page-cache\")")]
     fn new(
         py: Python<'_>,
         path: Option<&Bound<'_, PyAny>>,
@@ -38,8 +35,7 @@ impl Engine {
         Ok(PyClassInitializer::from(Reader::of_engine(handle)).add_subclass(Self))
     }
 
-    /// Writes one item and returns its version. `value` is a mapping that JSON can say exactly; vectors are float32 arrays or
-    /// whatever `numpy.asarray` turns into such.
+    #[doc = include_str!("docs/Engine.put.txt")]
     #[pyo3(signature = (namespace, key, value, **options), text_signature = "($self, namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None, model=None, texts=None)")]
     fn put(
         slf: &Bound<'_, Self>,
@@ -53,18 +49,12 @@ impl Engine {
         Ok(detached(slf.py(), || store.put(put))?.to_u64())
     }
 
-    /// Writes several items at once, all or none: `Put` objects, or dicts with the arguments of `put`. Returns a version for each,
-    /// `None` where a later one has the same key.
+    #[doc = include_str!("docs/Engine.put_many.txt")]
     fn put_many<'py>(slf: &Bound<'py, Self>, items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         write(slf, writes::batch(items, true)?)
     }
 
-    /// Does several `Put` and `Delete` at once, all or none. Returns a version for each put, a bool for each delete, `None` where a
-    /// later operation has the same key.
-    ///
-    /// With an `operation_id`, a name of 1 to 4,096 bytes, a batch whose acknowledgement was lost can be sent again: if one of that
-    /// name was applied, now or before a crash, nothing is written, and `None` is returned instead of a list. Names are remembered for
-    /// a million batches or a day, whichever ends first.
+    #[doc = include_str!("docs/Engine.write.txt")]
     #[pyo3(signature = (operations, *, operation_id=None))]
     fn write<'py>(
         slf: &Bound<'py, Self>,
@@ -78,9 +68,7 @@ impl Engine {
         write(slf, batch)
     }
 
-    /// Puts many items, much faster than `put_many`: large chunks become files of their own, each all or nothing. `items` is an iterable of
-    /// `Put` objects or dicts with the arguments of `put`. With a `source`, a name that stands for the items, a later import of the
-    /// same source passes over what is done. With `skip_bad`, items that a put would refuse are left out and described.
+    #[doc = include_str!("docs/Engine.import_items.txt")]
     #[pyo3(signature = (items, *, source=None, chunk_rows=None, skip_bad=false, on_progress=None))]
     fn import_items<'py>(
         slf: &Bound<'py, Self>,
@@ -88,15 +76,15 @@ impl Engine {
         source: Option<&Bound<'py, PyAny>>,
         chunk_rows: Option<&Bound<'py, PyAny>>,
         skip_bad: bool,
-        on_progress: Option<Py<PyAny>>,
+        on_progress: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let source = source.map(|source| text(source, "source")).transpose()?;
         let chunk_rows = chunk_rows.map(|rows| count(rows, "chunk_rows")).transpose()?;
         let store = slf.as_super().get().store(slf.py())?;
-        imports::import(&store, items, &Wishes { source, chunk_rows, skip_bad, on_progress })
+        imports::import(&store, items, Wishes { source, chunk_rows, skip_bad, on_progress })
     }
 
-    /// Deletes one item; returns whether there was one.
+    #[doc = include_str!("docs/Engine.delete.txt")]
     #[pyo3(signature = (namespace, key, *, if_version=None))]
     fn delete(
         slf: &Bound<'_, Self>,
@@ -110,7 +98,33 @@ impl Engine {
         detached(slf.py(), || store.delete_if(&namespace, &key, condition))
     }
 
-    /// Deletes every item of a namespace and, with `below`, of all namespaces that begin with its labels.
+    #[doc = include_str!("docs/Engine.delete_many.txt")]
+    fn delete_many<'py>(slf: &Bound<'py, Self>, addresses: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let mut batch = Batch::new();
+        for pair in addresses.try_iter()? {
+            let Address { namespace, key } = address(&pair?)?;
+            batch.delete(&namespace, &key);
+        }
+        write(slf, batch)
+    }
+
+    #[doc = include_str!("docs/Engine.update.txt")]
+    #[pyo3(signature = (namespace, key, patch, *, create=false, **options), text_signature = "($self, namespace, key, patch, *, create=False, vector=None, vectors=None, ttl=None, if_version=None, updated_at=None, index_paths=None, model=None, texts=None)")]
+    fn update(
+        slf: &Bound<'_, Self>,
+        namespace: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        patch: &Bound<'_, PyAny>,
+        create: bool,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Option<u64>> {
+        let store = slf.as_super().get().store(slf.py())?;
+        let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
+        let version = update::update(&store, (&namespace, &key), patch, create, options)?;
+        Ok(version.map(vecmem::Version::to_u64))
+    }
+
+    #[doc = include_str!("docs/Engine.delete_namespace.txt")]
     #[pyo3(signature = (namespace, *, below=true))]
     fn delete_namespace(slf: &Bound<'_, Self>, namespace: &Bound<'_, PyAny>, below: bool) -> PyResult<()> {
         let namespace =
@@ -120,74 +134,74 @@ impl Engine {
         detached(slf.py(), || store.delete_range(&scope))
     }
 
-    /// Deletes every item of a namespace and, with `below`, of all namespaces that begin with its labels, and leaves no byte of them in
-    /// any file of the store, nor of what was deleted, replaced or has expired there before. With `keep_living`, only the latter.
-    /// Snapshots, listings and scans from before raise `SnapshotGoneError` after `grace` seconds. Returns the receipt.
-    #[pyo3(signature = (namespace, *, below=true, keep_living=false, grace=None), text_signature = "($self, namespace, *, below=True, keep_living=False, grace=5.0)")]
+    #[doc = include_str!("docs/Engine.purge.txt")]
+    #[pyo3(signature = (namespace, *, below=true, keep_living=false, grace=None, on_progress=None), text_signature = "($self, namespace, *, below=True, keep_living=False, grace=5.0, on_progress=None)")]
     fn purge<'py>(
         slf: &Bound<'py, Self>,
         namespace: &Bound<'py, PyAny>,
         below: bool,
         keep_living: bool,
         grace: Option<&Bound<'py, PyAny>>,
+        on_progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
-        upkeep::purge(&store, namespace, below, keep_living, grace)
+        upkeep::purge(&store, namespace, below, keep_living, grace, on_progress)
     }
 
-    /// Deletes every item of the store.
+    #[doc = include_str!("docs/Engine.delete_everything.txt")]
     fn delete_everything(slf: &Bound<'_, Self>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.delete_everything())
     }
 
-    /// What the store holds and does, in numbers.
+    #[doc = include_str!("docs/Engine.stats.txt")]
     fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
         let stats = detached(slf.py(), || store.stats())?;
         to_dict(slf.py(), &stats)
     }
 
-    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged. With `accept_loss`, rewrites
-    /// damaged segments without the items that cannot be read first, and lists these under `loss`: restoring the damaged file from a
-    /// copy loses nothing and comes before that. What helps is in the report under `advice`.
+    #[doc = include_str!("docs/Engine.check.txt")]
     #[pyo3(signature = (*, repair=false, accept_loss=false))]
     fn check<'py>(slf: &Bound<'py, Self>, repair: bool, accept_loss: bool) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
         upkeep::check(slf.py(), &store, repair, accept_loss)
     }
 
-    /// Returns once everything written so far survives a power loss.
+    #[doc = include_str!("docs/Engine.sync.txt")]
     fn sync(slf: &Bound<'_, Self>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.sync())
     }
 
-    /// Writes what is in memory to segments, so that an open replays no log, and implies `sync`.
-    fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+    #[doc = include_str!("docs/Engine.flush.txt")]
+    #[pyo3(signature = (*, on_progress=None))]
+    fn flush(slf: &Bound<'_, Self>, on_progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
-        detached(slf.py(), || store.flush())
+        watch::upkeep(slf.py(), on_progress, move |_| store.flush())
     }
 
-    /// Removes what has expired and rewrites every part of the store without what is dead. Says what was left, and why.
-    fn compact<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    #[doc = include_str!("docs/Engine.compact.txt")]
+    #[pyo3(signature = (*, on_progress=None))]
+    fn compact<'py>(slf: &Bound<'py, Self>, on_progress: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
-        let report = detached(slf.py(), || store.compact())?;
+        let report = watch::upkeep(slf.py(), on_progress, move |_| store.compact())?;
         to_dict(slf.py(), &report)
     }
 
-    /// Builds a graph of a scope at once, on all cores: searches of exactly this scope, and of wider ones, walk it.
-    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false))]
+    #[doc = include_str!("docs/Engine.build_graph.txt")]
+    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, on_progress=None))]
     fn build_graph<'py>(
         slf: &Bound<'py, Self>,
         namespace: Option<&Bound<'py, PyAny>>,
         prefix: Option<&Bound<'py, PyAny>>,
         everything: bool,
+        on_progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
         let scope = scope(py, namespace, prefix, everything)?;
         let store = slf.as_super().get().store(py)?;
-        let built = detached(py, || store.build_graph(&scope))?;
+        let built = watch::upkeep(py, on_progress, move |_| store.build_graph(&scope))?;
         let dict = PyDict::new(py);
         dict.set_item("graphs", built.graphs)?;
         dict.set_item("nodes", built.nodes)?;
@@ -196,26 +210,27 @@ impl Engine {
         Ok(dict)
     }
 
-    /// Removes expired items now; returns how many.
+    #[doc = include_str!("docs/Engine.sweep.txt")]
     fn sweep(slf: &Bound<'_, Self>) -> PyResult<u64> {
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.sweep())
     }
 
-    /// Says that the wall clock is right, however far it is from the last write: what has expired by it may be removed at once.
+    #[doc = include_str!("docs/Engine.accept_clock.txt")]
     fn accept_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.accept_clock())
     }
 
-    /// One moment of the store: any number of reads of it, whatever is written meanwhile.
+    #[doc = include_str!("docs/Engine.snapshot.txt")]
     fn snapshot(slf: &Bound<'_, Self>) -> PyResult<Py<Snapshot>> {
         let store = slf.as_super().get().store(slf.py())?;
         let snapshot = detached(slf.py(), || store.snapshot())?;
-        Snapshot::create(slf.py(), snapshot)
+        let metric = store.vector_space().map(|space| opening::metric_name(space.metric));
+        Snapshot::create(slf.py(), snapshot, metric)
     }
 
-    /// The embeddings that `model` made of `texts`, where an item holds one that was put with that `model` and text; `None` elsewhere.
+    #[doc = include_str!("docs/Engine.known_embeddings.txt")]
     fn known_embeddings<'py>(
         slf: &Bound<'py, Self>,
         model: &Bound<'py, PyAny>,
@@ -229,14 +244,14 @@ impl Engine {
         PyList::new(py, known.into_iter().map(|vector| vector.map(|vector| PyArray1::from_vec(py, vector))))
     }
 
-    /// The JSON document that `set_setting` kept under `name`, or `None`.
+    #[doc = include_str!("docs/Engine.setting.txt")]
     fn setting(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         let name = text(name, "name")?;
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.setting(&name))
     }
 
-    /// Keeps a JSON document that belongs to the store as a whole; `None` removes it. It survives a power loss when this returns.
+    #[doc = include_str!("docs/Engine.set_setting.txt")]
     fn set_setting(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, json: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let name = text(name, "name")?;
         let json = json.map(|json| text(json, "json")).transpose()?;
@@ -244,7 +259,7 @@ impl Engine {
         detached(slf.py(), || store.set_setting(&name, json.as_deref()))
     }
 
-    /// Closes the engine; the store is synced and closed with the last engine on it. Closing again does nothing.
+    #[doc = include_str!("docs/Engine.close.txt")]
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.as_super().get().close(slf.py())
     }
@@ -284,10 +299,15 @@ impl Engine {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        match slf.as_super().get().store(slf.py()) {
-            Ok(store) => format!("Engine({:?})", store.path().unwrap_or(std::path::Path::new(""))),
-            Err(_) => "Engine(closed)".into(),
-        }
+        let reader = slf.as_super().get();
+        let Ok(store) = reader.store(slf.py()) else { return "Engine(closed)".into() };
+        let path = store.path().map_or_else(String::new, |path| format!("'{}'", path.display()));
+        let space = store.vector_space().map_or_else(String::new, |space| {
+            format!(", dims={}, metric='{}'", space.dims, opening::metric_name(space.metric))
+        });
+        // Damage, for instance, is no reason not to show what it is.
+        let count = reader.__len__(slf.py()).map_or_else(|_| String::new(), |count| format!(", count={count}"));
+        format!("Engine({path}{space}{count})")
     }
 }
 

@@ -19,7 +19,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Busy => "BusyError",
         ErrorKind::DiskFull => "DiskFullError",
         ErrorKind::SystemLimit => "SystemLimitError",
-        ErrorKind::Poisoned => "FencedError",
+        ErrorKind::Poisoned => "PoisonedError",
         ErrorKind::Locked => "LockedError",
         ErrorKind::OptionsDiffer => "OptionsDifferError",
         ErrorKind::NotAStore => "NotAStoreError",

@@ -5,50 +5,102 @@
 //! * A `Filter` has passed every check that a read would make of its dict.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
 use vecmem::filter::Literal;
 use vecmem::limits;
 
 use crate::arguments::text;
 use crate::errors::{from_engine, invalid_input, invalid_value};
-use crate::json::kind;
+use crate::json::{Scalar, kind, numpy_scalar};
 
 /// Levels and values of a filter are counted here only so far that reading one is bounded; the engine counts exactly.
 const FILTER_VALUES_MAX: usize = 8 * limits::FILTER_NODES;
 
-/// Conditions on values, checked once, for any number of reads: they take it wherever they take the dict it is made of.
+#[doc = include_str!("docs/Filter.txt")]
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Filter {
     filter: vecmem::Filter,
+    /// What it was made of.
+    conditions: Literal,
 }
 
 #[pymethods]
 impl Filter {
     #[new]
     fn new(conditions: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self { filter: filter(conditions)? })
+        if let Ok(checked) = conditions.cast_exact::<Self>() {
+            let Self { filter, conditions } = checked.get();
+            return Ok(Self { filter: filter.clone(), conditions: conditions.clone() });
+        }
+        let (filter, conditions) = parse(conditions)?;
+        Ok(Self { filter, conditions })
     }
 
-    /// As the engine reads it: equal for dicts of equal members in any order.
-    fn __repr__(&self) -> String {
-        format!("Filter({:?})", self.filter)
+    /// The dict that the filter was made of, new each time; its keys are sorted.
+    #[getter]
+    fn conditions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        object(py, &self.conditions)
+    }
+
+    /// Equal for dicts of equal members in any order.
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("Filter({})", object(py, &self.conditions)?.repr()?.to_string_lossy()))
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> Option<bool> {
+        other.cast_exact::<Self>().ok().map(|other| self.filter == other.get().filter)
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", self.filter).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyType>, (Bound<'py, PyAny>,))> {
+        Ok((slf.get_type(), (slf.get().conditions(slf.py())?,)))
     }
 }
 
 /// A filter argument: a dict, or one that has been checked.
 pub(crate) fn filter(value: &Bound<'_, PyAny>) -> PyResult<vecmem::Filter> {
-    let py = value.py();
-    if let Ok(checked) = value.cast_exact::<Filter>() {
-        return Ok(checked.get().filter.clone());
+    match value.cast_exact::<Filter>() {
+        Ok(checked) => Ok(checked.get().filter.clone()),
+        Err(_) => parse(value).map(|(filter, _)| filter),
     }
+}
+
+fn parse(value: &Bound<'_, PyAny>) -> PyResult<(vecmem::Filter, Literal)> {
+    let py = value.py();
     if value.cast::<PyMapping>().is_err() {
         return Err(invalid_value(py, format!("filter must be a dict, not {}", kind(value))));
     }
     let literal = literal(value, limits::DEPTH, &mut 0)?;
-    vecmem::Filter::from_literal(&literal).map_err(|error| from_engine(py, &error))
+    let filter = vecmem::Filter::from_literal(&literal).map_err(|error| from_engine(py, &error))?;
+    Ok((filter, literal))
+}
+
+/// A literal as Python writes it.
+fn object<'py>(py: Python<'py>, literal: &Literal) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match literal {
+        Literal::Null => py.None().into_bound(py),
+        Literal::Bool(truth) => PyBool::new(py, *truth).to_owned().into_any(),
+        Literal::Integer(integer) => integer.into_pyobject(py)?.into_any(),
+        Literal::Float(float) => PyFloat::new(py, *float).into_any(),
+        Literal::String(text) => PyString::new(py, text).into_any(),
+        Literal::Array(elements) => {
+            let elements = elements.iter().map(|element| object(py, element)).collect::<PyResult<Vec<_>>>()?;
+            PyList::new(py, elements)?.into_any()
+        }
+        Literal::Object(members) => {
+            let dict = PyDict::new(py);
+            members.iter().try_for_each(|(key, member)| dict.set_item(key, object(py, member)?))?;
+            dict.into_any()
+        }
+    })
 }
 
 fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyResult<Literal> {
@@ -78,8 +130,12 @@ fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyRes
             members.insert(text(&key, "a key of the filter")?, literal(&member, levels - 1, values)?);
         }
         Ok(Literal::Object(members))
-    } else if let Some(number) = numpy_number(value)? {
-        Ok(number)
+    } else if let Some(scalar) = numpy_scalar(value) {
+        Ok(match scalar {
+            Scalar::Bool(truth) => Literal::Bool(truth),
+            Scalar::Integer(integer) => integer.extract().map_or_else(|_| huge(&integer), Literal::Integer),
+            Scalar::Float(float) => Literal::Float(float),
+        })
     } else if let Ok(index) = value.call_method0("__index__") {
         literal(&index, levels, values)
     } else {
@@ -92,18 +148,4 @@ fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyRes
 fn huge(integer: &Bound<'_, PyInt>) -> Literal {
     let beyond = if integer.lt(0).unwrap_or(false) { f64::NEG_INFINITY } else { f64::INFINITY };
     Literal::Float(integer.extract().unwrap_or(beyond))
-}
-
-/// A bool or float of numpy, which is no Python one; its ints have an `__index__`, like those of others.
-fn numpy_number(value: &Bound<'_, PyAny>) -> PyResult<Option<Literal>> {
-    static BOOL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static FLOATING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = value.py();
-    if value.is_instance(BOOL.import(py, "numpy", "bool_")?)? {
-        return value.is_truthy().map(|truth| Some(Literal::Bool(truth)));
-    }
-    if value.is_instance(FLOATING.import(py, "numpy", "floating")?)? {
-        return value.extract().map(|float| Some(Literal::Float(float)));
-    }
-    Ok(None)
 }

@@ -17,7 +17,7 @@ use vecmem::{ErrorKind, Store};
 
 use crate::call::detached;
 use crate::errors;
-use crate::opening::Opening;
+use crate::opening::{Opening, metric_name};
 
 /// The longest that an open waits for another process before it looks for signals.
 const TURN: Duration = Duration::from_millis(100);
@@ -99,6 +99,11 @@ impl Handle {
             return Err(errors::closed(py, "the engine has been closed; open it again"));
         }
         Ok(&self.store)
+    }
+
+    /// By what the vectors of the store compare; `None` if it keeps none.
+    pub(crate) fn metric(&self) -> Option<&'static str> {
+        self.store.vector_space().map(|space| metric_name(space.metric))
     }
 
     /// Gives up this part; returns the store if nobody else has one.

@@ -4,11 +4,13 @@
 //! * What is written comes back equal and of the same type: nothing is changed silently. A tuple would come back as a list, so
 //!   it is refused; so is everything that JSON cannot say. The error names the place of the first such thing.
 //! * Subclasses of `bool`, `int`, `float`, `str`, `list` and `dict` are written as what they hold.
+//! * Scalars of numpy are written as the bool, int or float that they hold; nothing else is converted.
 //! * No Python code runs while a value is written, so it cannot change meanwhile.
 
 use jiter::{PythonParse, StringCacheMode};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 use vecmem::limits;
 
@@ -88,6 +90,15 @@ fn write(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, depth: usize) -> Written {
         return write_list(out, list, depth + 1);
     } else if value.is_instance_of::<PyTuple>() {
         return Err(Problem::new("a tuple would come back as a list; make it a list"));
+    } else if let Some(scalar) = numpy_scalar(value) {
+        return match scalar {
+            Scalar::Bool(truth) => {
+                out.extend_from_slice(if truth { b"true" } else { b"false" });
+                Ok(())
+            }
+            Scalar::Integer(integer) => write_integer(out, &integer),
+            Scalar::Float(float) => write_float(out, float),
+        };
     } else {
         return Err(Problem::new(format!(
             "{} is not JSON; use dict, list, str, int, float, bool or None",
@@ -95,6 +106,40 @@ fn write(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, depth: usize) -> Written {
         )));
     }
     Ok(())
+}
+
+/// What a scalar of numpy holds that is no Python number itself.
+pub(crate) enum Scalar<'py> {
+    Bool(bool),
+    Integer(Bound<'py, PyInt>),
+    Float(f64),
+}
+
+/// The content of a scalar of numpy; `None` for anything else.
+pub(crate) fn numpy_scalar<'py>(value: &Bound<'py, PyAny>) -> Option<Scalar<'py>> {
+    static BOOL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static INTEGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static SPAN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static FLOATING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    let is_a = |class: &'static PyOnceLock<Py<PyAny>>, name| {
+        class.import(py, "numpy", name).and_then(|class| value.is_instance(class)).unwrap_or(false)
+    };
+    if is_a(&BOOL, "bool_") {
+        return value.is_truthy().ok().map(Scalar::Bool);
+    }
+    if is_a(&INTEGER, "integer") {
+        // A span of time is an integer to numpy.
+        if is_a(&SPAN, "timedelta64") {
+            return None;
+        }
+        let number = value.call_method0(intern!(py, "item")).ok()?;
+        return number.cast_into::<PyInt>().ok().map(Scalar::Integer);
+    }
+    if is_a(&FLOATING, "floating") {
+        return value.extract().ok().map(Scalar::Float);
+    }
+    None
 }
 
 fn write_dict(out: &mut Vec<u8>, dict: &Bound<'_, PyDict>, depth: usize) -> Written {

@@ -4,6 +4,7 @@
 //! * No unsafe code. Python is touched only while attached, the engine only while detached (`call.rs`).
 //! * Everything public here is re-exported by the package `vecmem`, and described in `_vecmem.pyi`.
 #![deny(unsafe_code)]
+#![allow(clippy::doc_lazy_continuation, reason = "what `help` shows is a docstring of Python, and no Markdown")]
 
 mod arguments;
 mod call;
@@ -14,17 +15,19 @@ mod filters;
 mod handle;
 mod imports;
 mod items;
+mod iterate;
 mod json;
 mod langgraph;
 mod listing;
 mod opening;
 mod queries;
 mod reader;
-mod scan;
 mod snapshot;
 mod timing;
+mod update;
 mod upkeep;
 mod vectors;
+mod watch;
 mod writes;
 
 use pyo3::prelude::*;
@@ -42,7 +45,7 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<items::Item>()?;
     module.add_class::<items::Hit>()?;
     module.add_class::<columns::Columns>()?;
-    module.add_class::<scan::Scan>()?;
+    module.add_class::<iterate::ItemIterator>()?;
     module.add_class::<filters::Filter>()?;
     module.add_class::<writes::Put>()?;
     module.add_class::<writes::Delete>()?;
@@ -53,6 +56,8 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("_LABEL_BYTES", limits::LABEL_BYTES)?;
     module.add("_SQUARED_NORM", limits::SQUARED_NORM)?;
     module.add("_VECTORS_PER_ITEM", limits::VECTORS_PER_ITEM)?;
+    module.add_function(wrap_pyfunction!(items::restore, module)?)?;
+    module.add_function(wrap_pyfunction!(update::merged, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::salvage, module)?)?;

@@ -9,7 +9,7 @@ use crate::arguments::count;
 use crate::call::{Kept, detached};
 use crate::queries::rows;
 
-/// The items of a scope, newest update first, in pages that fit each other. It keeps what a snapshot keeps.
+#[doc = include_str!("docs/Listing.txt")]
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Listing {
     listing: Kept<vecmem::Listing>,
@@ -23,7 +23,7 @@ impl Listing {
 
 #[pymethods]
 impl Listing {
-    /// The items from `offset` on, at most `limit`. Pages that follow each other cost little more than what they return.
+    #[doc = include_str!("docs/Listing.page.txt")]
     #[pyo3(signature = (offset=None, limit=None), text_signature = "($self, offset=0, limit=100)")]
     fn page<'py>(
         &self,
@@ -33,6 +33,6 @@ impl Listing {
     ) -> PyResult<Bound<'py, PyAny>> {
         let offset = offset.map_or(Ok(0), |offset| count(offset, "offset"))?;
         let limit = limit.map_or(Ok(100), |limit| count(limit, "limit"))?;
-        rows(py, detached(py, || self.listing.page(offset, limit))?)
+        rows(py, detached(py, || self.listing.page(offset, limit))?, None)
     }
 }

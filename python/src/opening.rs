@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use vecmem::{Durability, Metric, Options, ReadMode};
+use vecmem::{CodeResidency, Durability, Metric, Options, ReadMode};
 
 use crate::arguments::{count, each_option, seconds, text, truth};
 use crate::errors::{invalid_input, invalid_value};
@@ -15,6 +15,8 @@ use crate::json::kind;
 const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("dot", Metric::Dot), ("l2", Metric::L2)];
 const DURABILITIES: [(&str, Durability); 3] =
     [("sync", Durability::Sync), ("periodic", Durability::Periodic), ("manual", Durability::Manual)];
+const RESIDENCIES: [(&str, CodeResidency); 2] =
+    [("page-cache", CodeResidency::PageCache), ("huge-pages", CodeResidency::HugePages)];
 const READ_MODES: [(&str, ReadMode); 2] = [("map", ReadMode::Map), ("heap", ReadMode::Heap)];
 
 /// The longest that an open waits for another process, a sweep for the next one, or a clock to be believed: some 34 years.
@@ -23,7 +25,21 @@ const WAIT_MAX: Duration = Duration::from_secs(1 << 30);
 /// The path of a store; `name` is the argument's.
 pub(crate) fn path(path: &Bound<'_, PyAny>, name: &str) -> PyResult<PathBuf> {
     let refused = |_| invalid_value(path.py(), format!("{name} must be a str or os.PathLike, not {}", kind(path)));
-    path.extract().map_err(refused)
+    let found: PathBuf = path.extract().map_err(refused)?;
+    let text = found.to_string_lossy();
+    if text.contains("://") {
+        return Err(invalid_input(
+            path.py(),
+            format!("{name} is a directory, not a URL: write the path alone instead of {text:?}"),
+        ));
+    }
+    if text.starts_with('~') {
+        return Err(invalid_input(
+            path.py(),
+            format!("nothing expands the ~ of {text:?}: write os.path.expanduser({text:?}), or \"./~\" for that name"),
+        ));
+    }
+    Ok(found)
 }
 
 /// How long an open waits for another process if it is not told.
@@ -66,6 +82,7 @@ pub(crate) fn opening(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyRe
                 changed
             }
             "read_mode" => changed.read_mode(one_of(value, name, &READ_MODES)?),
+            "code_residency" => changed.code_residency(one_of(value, name, &RESIDENCIES)?),
             _ => return Err(PyTypeError::new_err(format!("Engine() got an unexpected keyword argument '{name}'"))),
         };
         Ok(())

@@ -133,19 +133,29 @@ impl Ask {
     }
 
     /// One answer, as it was asked for.
-    pub(crate) fn answer<'py>(&self, py: Python<'py>, answer: SearchResult) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn answer<'py>(
+        &self,
+        py: Python<'py>,
+        answer: SearchResult,
+        metric: Option<&'static str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if self.columns {
-            return Ok(Bound::new(py, Columns::of_one(answer))?.into_any());
+            return Ok(Bound::new(py, Columns::of_one(answer, metric))?.into_any());
         }
-        rows(py, answer)
+        rows(py, answer, metric)
     }
 
     /// Several answers, as they were asked for.
-    pub(crate) fn answers<'py>(&self, py: Python<'py>, answers: Vec<SearchResult>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn answers<'py>(
+        &self,
+        py: Python<'py>,
+        answers: Vec<SearchResult>,
+        metric: Option<&'static str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if self.columns {
-            return Ok(Bound::new(py, Columns::of_many(answers))?.into_any());
+            return Ok(Bound::new(py, Columns::of_many(answers, metric))?.into_any());
         }
-        let lists = answers.into_iter().map(|answer| rows(py, answer)).collect::<PyResult<Vec<_>>>()?;
+        let lists = answers.into_iter().map(|answer| rows(py, answer, metric)).collect::<PyResult<Vec<_>>>()?;
         Ok(PyList::new(py, lists)?.into_any())
     }
 }
@@ -160,11 +170,18 @@ fn unexpected(call: Call, name: &str) -> PyErr {
 }
 
 /// A `vecmem.SearchResult`: a list of hits that also says whether something was left out, and what each part did.
-pub(crate) fn rows(py: Python<'_>, answer: SearchResult) -> PyResult<Bound<'_, PyAny>> {
-    static ANSWER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+pub(crate) fn rows<'py>(
+    py: Python<'py>,
+    answer: SearchResult,
+    metric: Option<&'static str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    static RESULT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let SearchResult { hits, incomplete, explain } = answer;
     let hits = hits.into_iter().map(|hit| Hit::create(py, hit)).collect::<PyResult<Vec<_>>>()?;
-    let rows = ANSWER.import(py, "vecmem.answers", "Answer")?.call1((PyList::new(py, hits)?,))?;
+    let rows = RESULT.import(py, "vecmem.results", "SearchResult")?.call1((PyList::new(py, hits)?,))?;
+    if let Some(metric) = metric {
+        rows.setattr("metric", metric)?;
+    }
     if incomplete {
         rows.setattr("incomplete", true)?;
     }

@@ -4,26 +4,36 @@
 //! * Each call answers from one moment: that of the call for an engine, its own for a snapshot.
 //! * A call that has begun keeps what it reads alive, whoever closes the engine or the snapshot meanwhile.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use vecmem::{Address, LabelPattern, Namespace, NamespaceQuery, ReadOptions, Snapshot, Store};
+use vecmem::{
+    Address, Error, ErrorKind, Interrupt, LabelPattern, Namespace, NamespaceQuery, Query, ReadOptions, Scope,
+    SearchResult, Snapshot, Store,
+};
 
 use crate::arguments::{count, labels, namespace, scope, text};
 use crate::call::{Kept, detached};
 use crate::errors::{closed, invalid_input, invalid_value};
 use crate::handle::Handle;
 use crate::items::Item;
+use crate::iterate::ItemIterator;
 use crate::listing::Listing;
 use crate::queries::{Ask, Call, deadline};
-use crate::scan::Scan;
 use crate::vectors::{vector, vectors};
+use crate::watch::watched;
+
+/// So many queries are answered on the thread of the call: starting another one would take as long.
+const FEW_QUERIES: usize = 4;
 
 /// The reads that an engine and a snapshot share.
 #[pyclass(frozen, subclass, weakref, module = "vecmem")]
 pub(crate) struct Reader {
     source: Source,
+    /// Of a snapshot: the metric of its store.
+    metric: Option<&'static str>,
 }
 
 /// What a reader reads.
@@ -52,11 +62,11 @@ pub(crate) use read;
 
 impl Reader {
     pub(crate) fn of_engine(handle: Handle) -> Self {
-        Self { source: Source::Engine(handle) }
+        Self { source: Source::Engine(handle), metric: None }
     }
 
-    pub(crate) fn of_snapshot(snapshot: Snapshot) -> Self {
-        Self { source: Source::Snapshot(Kept::new(Mutex::new(Some(snapshot)))) }
+    pub(crate) fn of_snapshot(snapshot: Snapshot, metric: Option<&'static str>) -> Self {
+        Self { source: Source::Snapshot(Kept::new(Mutex::new(Some(snapshot)))), metric }
     }
 
     /// The store of an engine that is open.
@@ -74,6 +84,14 @@ impl Reader {
                 let snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 snapshot.map(Moment::Kept).ok_or_else(|| closed(py, "the snapshot has been closed; take another one"))
             }
+        }
+    }
+
+    /// By what the vectors of the store compare.
+    fn metric(&self) -> Option<&'static str> {
+        match &self.source {
+            Source::Engine(handle) => handle.metric(),
+            Source::Snapshot(_) => self.metric,
         }
     }
 
@@ -118,7 +136,7 @@ fn read_options(
 
 #[pymethods]
 impl Reader {
-    /// The item under `key`, or `None`.
+    #[doc = include_str!("docs/Reader.get.txt")]
     #[pyo3(signature = (namespace, key, *, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn get(
@@ -138,7 +156,7 @@ impl Reader {
         item.map(|item| Py::new(py, Item::new(item))).transpose()
     }
 
-    /// The items under several `(namespace, key)` pairs, as of one moment, in order; `None` where there is none.
+    #[doc = include_str!("docs/Reader.get_many.txt")]
     #[pyo3(signature = (addresses, *, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn get_many<'py>(
@@ -159,7 +177,7 @@ impl Reader {
         PyList::new(py, items.into_iter().map(object).collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// The best items of a scope by similarity to `vector`; without one, its newest.
+    #[doc = include_str!("docs/Reader.search.txt")]
     #[pyo3(signature = (namespace=None, vector=None, **options), text_signature = "($self, namespace=None, vector=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search<'py>(
         &self,
@@ -174,27 +192,32 @@ impl Reader {
         }
         let moment = self.moment(py)?;
         let answer = detached(py, || read!(&moment, reads => reads.search(&ask.query)))?;
-        ask.answer(py, answer)
+        ask.answer(py, answer, vector.and_then(|_| self.metric()))
     }
 
-    /// The best items of a scope for each of several vectors, an array of (n, dims), as of one moment.
-    #[pyo3(signature = (vectors, namespace=None, **options), text_signature = "($self, vectors, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    #[doc = include_str!("docs/Reader.search_many.txt")]
+    #[pyo3(signature = (vectors, namespace=None, *, on_progress=None, **options), text_signature = "($self, vectors, namespace=None, *, on_progress=None, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search_many<'py>(
         &self,
         py: Python<'py>,
         vectors: &Bound<'py, PyAny>,
         namespace: Option<&Bound<'py, PyAny>>,
+        on_progress: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let ask = Ask::new(py, Call::Ranking("search_many"), namespace, options)?;
         let queries: Vec<_> =
             self::vectors(vectors)?.into_iter().map(|vector| ask.query.clone().vector(vector)).collect();
         let moment = self.moment(py)?;
-        let answers = detached(py, || read!(&moment, reads => reads.search_many(&queries)))?;
-        ask.answers(py, answers)
+        let answers = if queries.len() <= FEW_QUERIES && on_progress.is_none() {
+            detached(py, || read!(&moment, reads => reads.search_many(&queries)))?
+        } else {
+            many_answers(py, moment, queries, on_progress)?
+        };
+        ask.answers(py, answers, self.metric())
     }
 
-    /// The items of a scope that are most similar to the item under `key`, without that item. By default its namespace is searched.
+    #[doc = include_str!("docs/Reader.search_by_item.txt")]
     #[pyo3(signature = (namespace, key, *, within=None, **options), text_signature = "($self, namespace, key, *, within=None, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search_by_item<'py>(
         &self,
@@ -207,15 +230,15 @@ impl Reader {
         let elsewhere = |name: &str| options.map_or(Ok(false), |options| options.contains(name));
         let scope =
             if within.is_some() || elsewhere("prefix")? || elsewhere("everything")? { within } else { Some(namespace) };
-        let ask = Ask::new(py, Call::Ranking("search_like"), scope, options)?;
+        let ask = Ask::new(py, Call::Ranking("search_by_item"), scope, options)?;
         let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
         let moment = self.moment(py)?;
         let answer =
             detached(py, || read!(&moment, reads => reads.search_by_item(&namespace, &key, ask.query.clone())))?;
-        ask.answer(py, answer)
+        ask.answer(py, answer, self.metric())
     }
 
-    /// The items of a scope, newest update first.
+    #[doc = include_str!("docs/Reader.list.txt")]
     #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn list<'py>(
         &self,
@@ -226,10 +249,10 @@ impl Reader {
         let ask = Ask::new(py, Call::List, namespace, options)?;
         let moment = self.moment(py)?;
         let answer = detached(py, || read!(&moment, reads => reads.list(&ask.query)))?;
-        ask.answer(py, answer)
+        ask.answer(py, answer, None)
     }
 
-    /// The items of a scope, newest update first, for pages that are slices of one list as of one moment.
+    #[doc = include_str!("docs/Reader.listing.txt")]
     #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None)")]
     fn listing<'py>(
         &self,
@@ -246,7 +269,7 @@ impl Reader {
         Ok(Listing::new(listing))
     }
 
-    /// An iterator over the items of a scope in (namespace, key) order, as of one moment. `limit` is of all items; `None` for no limit.
+    #[doc = include_str!("docs/Reader.iterate.txt")]
     #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, key_prefix=None, limit=None, include_vectors=false, include_expired=false, partial=false))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn iterate<'py>(
@@ -260,16 +283,15 @@ impl Reader {
         include_vectors: bool,
         include_expired: bool,
         partial: bool,
-    ) -> PyResult<Scan> {
+    ) -> PyResult<ItemIterator> {
         let scope = scope(py, namespace, prefix, everything)?;
         let key_prefix = key_prefix.map_or(Ok(String::new()), |prefix| text(prefix, "key_prefix"))?;
         let limit = limit.map_or(Ok(usize::MAX), |limit| count(limit, "limit"))?;
         let options = read_options(include_vectors, include_expired, false, partial, None)?;
-        Scan::begin(py, self.moment(py)?, scope, key_prefix, limit, options)
+        ItemIterator::begin(py, self.moment(py)?, scope, key_prefix, limit, options)
     }
 
-    /// The namespaces that hold at least one item, as tuples in tuple order. In `prefix` and `suffix`, `"*"` is any one label;
-    /// `max_depth` cuts namespaces to so many labels.
+    #[doc = include_str!("docs/Reader.list_namespaces.txt")]
     #[pyo3(signature = (prefix=None, suffix=None, *, max_depth=None, limit=None, offset=None, include_expired=false))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn list_namespaces<'py>(
@@ -298,7 +320,7 @@ impl Reader {
         PyList::new(py, found.iter().map(|labels| PyTuple::new(py, labels)).collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// How many items a scope holds.
+    #[doc = include_str!("docs/Reader.count.txt")]
     #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, include_expired=false))]
     fn count(
         &self,
@@ -313,9 +335,57 @@ impl Reader {
         let moment = self.moment(py)?;
         detached(py, || read!(&moment, reads => reads.count(&scope, &options)))
     }
+
+    pub(crate) fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.count(py, None, None, true, false)? as usize)
+    }
+
+    /// An empty store is one.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __contains__(&self, py: Python<'_>, pair: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Address { namespace, key } = address(pair)?;
+        Ok(self.read_one(py, &namespace, &key, &ReadOptions::default())?.is_some())
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<ItemIterator> {
+        ItemIterator::begin(py, self.moment(py)?, Scope::Store, String::new(), usize::MAX, ReadOptions::default())
+    }
 }
 
-fn address(pair: &Bound<'_, PyAny>) -> PyResult<Address> {
+/// Answers many queries as of one moment; `on_progress` is called with how many are answered, and how many there are.
+fn many_answers(
+    py: Python<'_>,
+    moment: Moment,
+    queries: Vec<Query>,
+    on_progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Vec<SearchResult>> {
+    let (total, done) = (queries.len(), Arc::new(AtomicUsize::new(0)));
+    let answered = Arc::clone(&done);
+    let work = move |interrupt: &Interrupt| {
+        let snapshot = match moment {
+            Moment::Newest(store) => store.snapshot()?,
+            Moment::Kept(snapshot) => snapshot,
+        };
+        let answer = |query: &Query| {
+            if interrupt.is_requested() {
+                return Err(Error::new(ErrorKind::Interrupted, "the search was interrupted"));
+            }
+            let answer = snapshot.search(query);
+            answered.fetch_add(1, Ordering::Relaxed);
+            answer
+        };
+        queries.iter().map(answer).collect()
+    };
+    watched(py, work, |_| match on_progress {
+        Some(on_progress) => on_progress.call1((done.load(Ordering::Relaxed), total)).map(drop),
+        None => Ok(()),
+    })
+}
+
+pub(crate) fn address(pair: &Bound<'_, PyAny>) -> PyResult<Address> {
     let (namespace, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
         pair.extract().map_err(|_| invalid_value(pair.py(), "addresses must be (namespace, key) pairs"))?;
     Ok(Address { namespace: self::namespace(&namespace)?, key: text(&key, "key")? })

@@ -4,21 +4,32 @@ use pyo3::prelude::*;
 
 use crate::reader::Reader;
 
-/// One moment of a store. It keeps the files and memory of what it sees: close it, or let it be collected, when done.
+#[doc = include_str!("docs/Snapshot.txt")]
 #[pyclass(frozen, extends = Reader, weakref, module = "vecmem")]
 pub(crate) struct Snapshot;
 
 impl Snapshot {
-    pub(crate) fn create(py: Python<'_>, snapshot: vecmem::Snapshot) -> PyResult<Py<Self>> {
-        Py::new(py, PyClassInitializer::from(Reader::of_snapshot(snapshot)).add_subclass(Self))
+    pub(crate) fn create(
+        py: Python<'_>,
+        snapshot: vecmem::Snapshot,
+        metric: Option<&'static str>,
+    ) -> PyResult<Py<Self>> {
+        Py::new(py, PyClassInitializer::from(Reader::of_snapshot(snapshot, metric)).add_subclass(Self))
     }
 }
 
 #[pymethods]
 impl Snapshot {
-    /// Lets go of what the snapshot keeps; later reads of it fail. Closing again does nothing.
+    #[doc = include_str!("docs/Snapshot.close.txt")]
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.as_super().get().close(slf.py())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        match slf.as_super().get().__len__(slf.py()) {
+            Ok(count) => format!("Snapshot(count={count})"),
+            Err(_) => "Snapshot(closed)".into(),
+        }
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -10,7 +10,7 @@ use vecmem::{PurgeOptions, Scope, Store};
 use crate::arguments::{namespace, seconds};
 use crate::call::detached;
 use crate::errors::invalid_value;
-use crate::{json, opening};
+use crate::{json, opening, watch};
 
 /// A report of the engine as a dict.
 pub(crate) fn to_dict<'py>(py: Python<'py>, report: &impl serde::Serialize) -> PyResult<Bound<'py, PyAny>> {
@@ -43,6 +43,7 @@ pub(crate) fn purge<'py>(
     below: bool,
     keep_living: bool,
     grace: Option<&Bound<'py, PyAny>>,
+    on_progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (py, home) = (labels.py(), namespace(labels)?);
     let scope = if below { Scope::Prefix(home) } else { Scope::Namespace(home) };
@@ -50,13 +51,12 @@ pub(crate) fn purge<'py>(
     if let Some(grace) = grace {
         options = options.grace(seconds(grace, "grace")?);
     }
-    let receipt = detached(py, || store.purge_with(&scope, &options))?;
+    let store = store.clone();
+    let receipt = watch::upkeep(py, on_progress, move |_| store.purge_with(&scope, &options))?;
     to_dict(py, &receipt)
 }
 
-/// Writes everything that can be read of the directory `path` into a new store in the directory `into`, which must be empty or not
-/// be there. `path` need not open as a store: manifests or log files may be damaged or gone. Nothing in it is changed. Says what was
-/// saved, what is lost, and what may be otherwise than it was.
+#[doc = include_str!("docs/salvage.txt")]
 #[pyfunction]
 pub(crate) fn salvage<'py>(path: &Bound<'py, PyAny>, into: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let (py, from, into) = (path.py(), opening::path(path, "path")?, opening::path(into, "into")?);

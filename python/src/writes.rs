@@ -15,7 +15,7 @@ use crate::errors::{invalid_input, invalid_value};
 use crate::json::{kind, read, write_object};
 use crate::vectors::vector;
 
-/// A put for `Engine.write` and `Engine.put_many`; it takes the arguments of `Engine.put`, and is checked when it is made.
+#[doc = include_str!("docs/Put.txt")]
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Put {
     put: vecmem::Put,
@@ -46,7 +46,7 @@ impl Put {
         read(py, self.put.json())
     }
 
-    /// The same put with `vectors`, (path, vector) pairs, besides those it has; `model` and `texts` as in `Engine.put`, of all of them.
+    #[doc = include_str!("docs/Put.with_vectors.txt")]
     #[pyo3(signature = (vectors, *, model=None, texts=None))]
     fn with_vectors(
         &self,
@@ -63,7 +63,7 @@ impl Put {
     }
 }
 
-/// A delete for `Engine.write`.
+#[doc = include_str!("docs/Delete.txt")]
 #[pyclass(frozen, weakref, module = "vecmem")]
 pub(crate) struct Delete {
     namespace: Namespace,
@@ -99,25 +99,17 @@ pub(crate) fn put(
 ) -> PyResult<vecmem::Put> {
     let json = write_object(value, "value")?;
     let put = vecmem::Put::new(&self::namespace(namespace)?, text(key, "key")?, json);
-    let Some(options) = options else { return Ok(put) };
-    let mut given = Given::default();
-    each_option(Some(options), |name, value| {
-        if !given.set(name, value)? {
-            return Err(PyTypeError::new_err(format!("a put got an unexpected keyword argument '{name}'")));
-        }
-        Ok(())
-    })?;
-    given.applied_to(put, options.py())
+    Given::of(options)?.applied_to(put, namespace.py())
 }
 
 /// The options of a put.
 #[derive(Default)]
-struct Given {
+pub(crate) struct Given {
     vector: Option<Vec<f32>>,
     vectors: Option<Vec<(String, Vec<f32>)>>,
-    ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     if_absent: bool,
-    if_version: Option<Version>,
+    pub(crate) if_version: Option<Version>,
     created_at: Option<i64>,
     updated_at: Option<i64>,
     index_paths: Vec<String>,
@@ -126,6 +118,23 @@ struct Given {
 }
 
 impl Given {
+    /// From keyword arguments.
+    pub(crate) fn of(options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let mut given = Self::default();
+        each_option(options, |name, value| {
+            if !given.set(name, value)? {
+                return Err(PyTypeError::new_err(format!("a put got an unexpected keyword argument '{name}'")));
+            }
+            Ok(())
+        })?;
+        Ok(given)
+    }
+
+    /// Whether there is any vector among them.
+    pub(crate) fn has_vectors(&self) -> bool {
+        self.vector.is_some() || self.vectors.is_some()
+    }
+
     /// Takes one option; false if there is none of that name.
     fn set(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         match name {
@@ -144,7 +153,7 @@ impl Given {
         Ok(true)
     }
 
-    fn applied_to(self, mut put: vecmem::Put, py: Python<'_>) -> PyResult<vecmem::Put> {
+    pub(crate) fn applied_to(self, mut put: vecmem::Put, py: Python<'_>) -> PyResult<vecmem::Put> {
         put = match (self.vector, self.vectors) {
             (Some(_), Some(_)) => return Err(invalid_input(py, "give at most one of vector and vectors")),
             (Some(vector), None) => put.vector(vector),

@@ -92,7 +92,7 @@ BAD: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
     (lambda e: Engine(dims=HUGE), LimitError, "dimensions of the vector space"),
     (lambda e: Engine(dims=3, metric="euclid"), InvalidInputError, "metric must be one of cosine, dot, l2"),
     (lambda e: Engine(metric="dot"), InvalidInputError, "give dims too"),
-    (lambda e: Engine(durability="maybe"), InvalidInputError, "durability must be one of sync, os, bulk"),
+    (lambda e: Engine(durability="maybe"), InvalidInputError, "durability must be one of sync, periodic, manual"),
     (lambda e: Engine(5), InvalidValueError, "path must be a str or os.PathLike, not an int"),
 ]  # fmt: skip
 

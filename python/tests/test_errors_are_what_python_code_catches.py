@@ -18,7 +18,7 @@ ALSO = {
     "BusyError": (TimeoutError,),
     "DiskFullError": (OSError,),
     "SystemLimitError": (OSError,),
-    "FencedError": (OSError,),
+    "PoisonedError": (OSError,),
     "LockedError": (BlockingIOError,),
     "OptionsDifferError": (ValueError,),
     "NotAStoreError": (FileNotFoundError, ValueError),

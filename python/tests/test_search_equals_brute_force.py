@@ -71,7 +71,12 @@ def test_many_and_columns_are_the_same_rows(random: Random) -> None:
         fill(engine, numbers, 100)
         engine.put(("users", "user 1"), "no vector", {"n": -1})
         queries = numbers.normal(size=(7, DIMS)).astype(numpy.float32)
-        scope: dict[str, Any] = {"prefix": ("users",), "limit": 200, "include_unscored": True, "filter": {"n": {"$lt": 20}}}
+        scope: dict[str, Any] = {
+            "prefix": ("users",),
+            "limit": 200,
+            "include_unscored": True,
+            "filter": {"n": {"$lt": 20}},
+        }
         rows = [engine.search(vector=query, **scope) for query in queries]
         many = engine.search_many(queries, **scope)
         assert [[hit.key for hit in hits] for hits in many] == [[hit.key for hit in hits] for hits in rows]

@@ -10,12 +10,16 @@ import pytest
 import vecmem
 from vecmem import _vecmem, reports
 
-STUB = ast.parse((Path(vecmem.__file__).parent / "_vecmem.pyi").read_text())
-CLASSES = {node.name: node for node in STUB.body if isinstance(node, ast.ClassDef)}
+PACKAGE = Path(vecmem.__file__).parent
+STUB = ast.parse((PACKAGE / "_vecmem.pyi").read_text())
+OPTIONS = ast.parse((PACKAGE / "options.py").read_text())
+CLASSES = {node.name: node for node in [*STUB.body, *OPTIONS.body] if isinstance(node, ast.ClassDef)}
 AT_RUNTIME = [name for name, value in vars(_vecmem).items() if isinstance(value, type)]
 
 # What every class has at runtime, or what the interpreter adds to one with such a method.
 IMPLIED = {"__doc__", "__module__", "__weakref__", "__dict__", "__repr__", "__abstractmethods__", "__weaklistoffset__"}
+# A class that says what is equal has all comparisons.
+IMPLIED |= {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 
 
 def options_of(name: str) -> set[str]:
@@ -51,7 +55,8 @@ def functions_of(node: ast.ClassDef) -> list[ast.FunctionDef]:
 def test_all_classes_are_there() -> None:
     typed_dicts = {name for name in CLASSES if name not in AT_RUNTIME}
     assert typed_dicts == {
-        "PutOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions", "SearchOptions",
+        "PutOptions", "UpdateOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions",
+        "SearchOptions",
     }  # fmt: skip
     assert set(AT_RUNTIME) <= set(CLASSES)
 

@@ -29,7 +29,7 @@ started.wait()
 """,
     "a scan and a snapshot": "kept = (engine.iterate(everything=True), engine.snapshot())",
     "deleted": "del engine",
-    "two engines": "other = vecmem.Engine(sys.argv[1], dims=3, durability='bulk'); engine.close()",
+    "two engines": "other = vecmem.Engine(sys.argv[1], dims=3, durability='manual'); engine.close()",
 }
 
 PROGRAM = """

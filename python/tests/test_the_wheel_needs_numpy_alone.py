@@ -24,6 +24,9 @@ with vecmem.Engine(sys.argv[1], dims=2) as engine:
 with vecmem.Engine(sys.argv[1]) as engine:
     [hit] = engine.search(("a",), [1.0, 0.0])
     assert (hit.key, hit.value, hit.score) == ("k", {"n": 2**80}, 1.0)
+assert not {"Store", "migrate"} & {*dir(vecmem), *vecmem.__all__}
+exec("from vecmem import *", names := {})
+assert names["Engine"] is vecmem.Engine and all(hasattr(vecmem, name) for name in dir(vecmem))
 try:
     vecmem.Store
 except ImportError as error:

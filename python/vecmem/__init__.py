@@ -6,6 +6,7 @@ of the dicts that upkeep returns.
 ``Store`` is a LangGraph ``BaseStore`` on it, and ``migrate`` copies another store into one; these two need LangGraph.
 """
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from vecmem._vecmem import (
@@ -15,14 +16,13 @@ from vecmem._vecmem import (
     Filter,
     Hit,
     Item,
+    ItemIterator,
     Listing,
     Put,
-    Scan,
     Snapshot,
     __version__,
     salvage,
 )
-from vecmem.answers import Answer
 from vecmem.errors import (
     BusyError,
     ClosedError,
@@ -31,7 +31,6 @@ from vecmem.errors import (
     DamagedError,
     DeadlineExceededError,
     DiskFullError,
-    FencedError,
     ForkedError,
     InvalidInputError,
     InvalidValueError,
@@ -42,19 +41,20 @@ from vecmem.errors import (
     NotAStoreError,
     OptionsDifferError,
     PanicError,
+    PoisonedError,
     ReadOnlyError,
     SnapshotGoneError,
     SystemLimitError,
     VecmemError,
 )
 from vecmem.labels import escape_label, unescape_label
+from vecmem.results import SearchResult
 
 if TYPE_CHECKING:
     from vecmem.migration import migrate as migrate
     from vecmem.store import Store as Store
 
 __all__ = [
-    "Answer",
     "BusyError",
     "ClosedError",
     "Columns",
@@ -65,7 +65,6 @@ __all__ = [
     "Delete",
     "DiskFullError",
     "Engine",
-    "FencedError",
     "Filter",
     "ForkedError",
     "Hit",
@@ -73,6 +72,7 @@ __all__ = [
     "InvalidValueError",
     "IoError",
     "Item",
+    "ItemIterator",
     "LimitError",
     "Listing",
     "LockedError",
@@ -80,9 +80,10 @@ __all__ = [
     "NotAStoreError",
     "OptionsDifferError",
     "PanicError",
+    "PoisonedError",
     "Put",
     "ReadOnlyError",
-    "Scan",
+    "SearchResult",
     "Snapshot",
     "SnapshotGoneError",
     "SystemLimitError",
@@ -93,8 +94,20 @@ __all__ = [
     "unescape_label",
 ]
 
-# What needs LangGraph is imported when it is first asked for, and is not part of `from vecmem import *`.
+# What needs LangGraph is imported when it is first asked for. Where LangGraph is installed, it is shown by `dir` and
+# part of `from vecmem import *`; elsewhere asking for it says what to install.
 _NEEDS_LANGGRAPH = {"Store": "vecmem.store", "migrate": "vecmem.migration"}
+
+
+def _has_langgraph() -> bool:
+    try:
+        return find_spec("langgraph.store.base") is not None
+    except ImportError:  # of the package above it
+        return False
+
+
+if _has_langgraph():
+    __all__ = sorted([*__all__, *_NEEDS_LANGGRAPH])
 
 
 def __getattr__(name: str) -> Any:
@@ -110,3 +123,7 @@ def __getattr__(name: str) -> Any:
         raise
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,20 +1,35 @@
 """Types of the extension module ``vecmem._vecmem``; the package ``vecmem`` re-exports its classes.
 
 Invariant: ``tests/test_stubs_match_the_extension.py`` compares every signature here with the one at runtime.
-Durations are float seconds, instants int microseconds since 1970 UTC.
+Durations are seconds or a timedelta, instants microseconds since 1970 UTC or a datetime with a time zone. What each
+call does stands in its docstring at run time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict, final, overload
+from typing import Any, Literal, TypeAlias, final, overload
 
 from numpy import float32, int64, uint64
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Unpack
 
-from vecmem.answers import Answer
+from vecmem.options import (
+    Durability,
+    Labels,
+    ListingOptions,
+    ListOptions,
+    Metric,
+    OnProgress,
+    PutArguments,
+    PutOptions,
+    ReadOptions,
+    SearchOptions,
+    Span,
+    UpdateOptions,
+)
 from vecmem.reports import CheckReport, CompactReport, GraphBuild, ImportReport, PurgeReceipt, SalvageReport
+from vecmem.results import SearchResult
 
 __version__: str
 
@@ -26,65 +41,8 @@ _LABEL_BYTES: int
 _SQUARED_NORM: float
 _VECTORS_PER_ITEM: int
 
-Labels: TypeAlias = Sequence[str]
-Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 # ``list`` is a method of some classes below.
 ListOf: TypeAlias = list
-Durability: TypeAlias = Literal["sync", "periodic", "manual"]
-
-class PutOptions(TypedDict, total=False):
-    """What a put may be given besides namespace, key and value."""
-
-    vector: ArrayLike | None
-    vectors: Sequence[tuple[str, ArrayLike]] | None
-    ttl: float | None
-    if_absent: bool
-    if_version: int | None
-    created_at: int | None
-    updated_at: int | None
-    index_paths: Sequence[str] | None
-    model: str | None
-    texts: Sequence[str] | None
-
-class _PutRequired(TypedDict):
-    namespace: Labels
-    key: str
-    value: Mapping[str, Any]
-
-class PutArguments(_PutRequired, PutOptions):
-    """The arguments of ``Engine.put`` as a dict."""
-
-class ReadOptions(TypedDict, total=False):
-    """What every read may be asked for; ``deadline`` is in seconds from now."""
-
-    include_vectors: bool
-    include_expired: bool
-    refresh_ttl: bool
-    partial: bool
-    deadline: float | None
-
-class ListingOptions(ReadOptions, total=False):
-    """Which items a read may be asked for: a scope other than a namespace, and a filter."""
-
-    prefix: Labels | None
-    everything: bool
-    filter: Filter | Mapping[str, Any] | None
-
-class ListOptions(ListingOptions, total=False):
-    """What a list may be asked for besides: limit and offset."""
-
-    limit: int
-    offset: int
-    explain: bool
-
-class SearchOptions(ListOptions, total=False):
-    """What a search may be asked for: a listing's options, and those of the ranking."""
-
-    min_score: float | None
-    include_unscored: bool
-    exact: bool
-    recall: float
-    ef_search: int | None
 
 class Item:
     """A stored memory, as a read returned it."""
@@ -109,6 +67,10 @@ class Item:
     def version(self) -> int: ...
     @property
     def vectors(self) -> list[tuple[str, NDArray[float32]]]: ...
+    def to_dict(self) -> dict[str, Any]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class Hit(Item):
@@ -143,26 +105,34 @@ class Columns:
     def incomplete(self) -> bool: ...
     @property
     def explain(self) -> list[list[dict[str, Any]]]: ...
+    @property
+    def metric(self) -> Metric | None: ...
+    def to_dicts(self) -> list[dict[str, Any]]: ...
     def __len__(self) -> int: ...
 
 @final
-class Scan(Iterator[Item]):
+class ItemIterator(Iterator[Item]):
     """A walk in (namespace, key) order over one moment of the store."""
 
-    def __iter__(self) -> Scan: ...
+    def __iter__(self) -> ItemIterator: ...
     def __next__(self) -> Item: ...
 
 @final
 class Listing:
     """The items of a scope, newest update first, in pages that are slices of one list."""
 
-    def page(self, offset: int = 0, limit: int = 100) -> Answer: ...
+    def page(self, offset: int = 0, limit: int = 100) -> SearchResult: ...
 
 @final
 class Filter:
     """Conditions on values, checked once, for any number of reads."""
 
     def __new__(cls, conditions: Filter | Mapping[str, Any]) -> Filter: ...
+    @property
+    def conditions(self) -> dict[str, Any]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class Put:
@@ -202,7 +172,7 @@ class Reader:
         *,
         columns: Literal[False] = False,
         **options: Unpack[SearchOptions],
-    ) -> Answer: ...
+    ) -> SearchResult: ...
     @overload
     def search(
         self,
@@ -218,15 +188,17 @@ class Reader:
         vectors: ArrayLike,
         namespace: Labels | None = None,
         *,
+        on_progress: Callable[[int, int], object] | None = None,
         columns: Literal[False] = False,
         **options: Unpack[SearchOptions],
-    ) -> ListOf[Answer]: ...
+    ) -> ListOf[SearchResult]: ...
     @overload
     def search_many(
         self,
         vectors: ArrayLike,
         namespace: Labels | None = None,
         *,
+        on_progress: Callable[[int, int], object] | None = None,
         columns: Literal[True],
         **options: Unpack[SearchOptions],
     ) -> Columns: ...
@@ -239,7 +211,7 @@ class Reader:
         within: Labels | None = None,
         columns: Literal[False] = False,
         **options: Unpack[SearchOptions],
-    ) -> Answer: ...
+    ) -> SearchResult: ...
     @overload
     def search_by_item(
         self,
@@ -253,7 +225,7 @@ class Reader:
     @overload
     def list(
         self, namespace: Labels | None = None, *, columns: Literal[False] = False, **options: Unpack[ListOptions]
-    ) -> Answer: ...
+    ) -> SearchResult: ...
     @overload
     def list(
         self, namespace: Labels | None = None, *, columns: Literal[True], **options: Unpack[ListOptions]
@@ -270,7 +242,7 @@ class Reader:
         include_vectors: bool = False,
         include_expired: bool = False,
         partial: bool = False,
-    ) -> Scan: ...
+    ) -> ItemIterator: ...
     def list_namespaces(
         self,
         prefix: Labels | None = None,
@@ -289,6 +261,10 @@ class Reader:
         everything: bool = False,
         include_expired: bool = False,
     ) -> int: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    def __contains__(self, address: tuple[Labels, str], /) -> bool: ...
+    def __iter__(self) -> ItemIterator: ...
 
 @final
 class Snapshot(Reader):
@@ -300,13 +276,7 @@ class Snapshot(Reader):
 
 @final
 class Engine(Reader):
-    """An embedded, durable vector memory: one directory of items with JSON values and vectors.
-
-    ``path=None`` is a private temporary store. Times are in seconds: with ``durability="periodic"``, a sync of the log begins
-    at most ``sync_every`` after a write was acknowledged; ``sweep_every`` says how often expired items are removed
-    (``None``: only by ``sweep``), ``clock_grace`` how long a clock that is a day ahead must agree until it removes any,
-    ``lock_timeout`` how long to wait for another process.
-    """
+    """An embedded, durable vector memory: one directory of items with JSON values and vectors."""
 
     def __new__(
         cls,
@@ -316,11 +286,12 @@ class Engine(Reader):
         metric: Metric = "cosine",
         durability: Durability = "sync",
         create: bool = True,
-        sync_every: float = 0.1,
-        sweep_every: float | None = 60.0,
-        clock_grace: float = 3600.0,
-        lock_timeout: float = 5.0,
+        sync_every: Span = 0.1,
+        sweep_every: Span | None = 60.0,
+        clock_grace: Span = 3600.0,
+        lock_timeout: Span = 5.0,
         read_mode: Literal["map", "heap"] = "map",
+        code_residency: Literal["page-cache", "huge-pages"] = "page-cache",
     ) -> Engine: ...
     @property
     def path(self) -> Path | None: ...
@@ -350,19 +321,40 @@ class Engine(Reader):
         on_progress: Callable[[int, int, int], object] | None = None,
     ) -> ImportReport: ...
     def delete(self, namespace: Labels, key: str, *, if_version: int | None = None) -> bool: ...
+    def delete_many(self, addresses: Iterable[tuple[Labels, str]]) -> ListOf[bool | None]: ...
+    def update(
+        self,
+        namespace: Labels,
+        key: str,
+        patch: Mapping[str, Any],
+        *,
+        create: bool = False,
+        **options: Unpack[UpdateOptions],
+    ) -> int | None: ...
     def delete_namespace(self, namespace: Labels, *, below: bool = True) -> None: ...
     def delete_everything(self) -> None: ...
     def purge(
-        self, namespace: Labels, *, below: bool = True, keep_living: bool = False, grace: float = 5.0
+        self,
+        namespace: Labels,
+        *,
+        below: bool = True,
+        keep_living: bool = False,
+        grace: Span = 5.0,
+        on_progress: OnProgress | None = None,
     ) -> PurgeReceipt: ...
     def snapshot(self) -> Snapshot: ...
     def stats(self) -> dict[str, Any]: ...
     def check(self, *, repair: bool = False, accept_loss: bool = False) -> CheckReport: ...
     def sync(self) -> None: ...
-    def flush(self) -> None: ...
-    def compact(self) -> CompactReport: ...
+    def flush(self, *, on_progress: OnProgress | None = None) -> None: ...
+    def compact(self, *, on_progress: OnProgress | None = None) -> CompactReport: ...
     def build_graph(
-        self, namespace: Labels | None = None, *, prefix: Labels | None = None, everything: bool = False
+        self,
+        namespace: Labels | None = None,
+        *,
+        prefix: Labels | None = None,
+        everything: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> GraphBuild: ...
     def sweep(self) -> int: ...
     def accept_clock(self) -> None: ...
@@ -374,6 +366,10 @@ class Engine(Reader):
     def __exit__(self, *exception: object) -> None: ...
 
 def salvage(path: str | PathLike[str], into: str | PathLike[str]) -> SalvageReport: ...
+def _item(
+    fields: tuple[Any, ...], vectors: list[tuple[str, ArrayLike]], hit: tuple[float | None] | None, /
+) -> Item: ...
+def _merged(value: dict[str, Any], patch: Mapping[str, Any], /) -> dict[str, Any]: ...
 def _get_item(
     reader: Reader, namespace: tuple[str, ...], key: str, include_expired: bool, refresh_ttl: bool, /
 ) -> Any: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class _Closes(Protocol):
@@ -31,6 +31,15 @@ class Connection(Generic[S]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._opened.pop().close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Says what to write, where somebody takes this for the store."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"from_conn_string returns a context manager, and the store is what it gives: write "
+            f"`with Store.from_conn_string(path) as store: store.{name}(...)`, or `store = Store(path)`"
+        )
 
     async def __aenter__(self) -> S:
         return await asyncio.to_thread(self.__enter__)

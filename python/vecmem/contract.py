@@ -19,6 +19,7 @@ import itertools
 import operator
 import reprlib
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy
@@ -34,6 +35,7 @@ from langgraph.store.base import (
 
 from ._vecmem import _BATCH_OPERATIONS, _KEY_BYTES, _LABEL_BYTES, _LABELS, Filter
 from .errors import InvalidInputError, InvalidValueError, LimitError
+from .labels import escape_label
 
 COUNT_MAX = 2**62
 """Larger limits and offsets mean the same: more than any store holds."""
@@ -126,7 +128,8 @@ def _check_labels(found: tuple[Any, ...]) -> None:
             raise InvalidNamespaceError(_not_a_label(label, found))
         if "." in label:
             raise InvalidNamespaceError(
-                f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain periods ('.')."
+                f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain periods ('.'). "
+                f"{period_hint(label)}"
             )
         if "\x00" in label:
             raise InvalidNamespaceError(
@@ -138,6 +141,14 @@ def _check_labels(found: tuple[Any, ...]) -> None:
         check_text("a label of a namespace", label, _LABEL_BYTES)
     if len(found) > _LABELS:
         raise LimitError(f"a namespace may have {_LABELS} labels, and this one has more")
+
+
+def period_hint(label: str) -> str:
+    """What to write instead of a label with a period."""
+    try:
+        return f"Write vecmem.escape_label({shown(label)}), which is {shown(escape_label(label))}."
+    except InvalidInputError:  # half of a surrogate pair, too
+        return f"Write vecmem.escape_label({shown(label)})."
 
 
 # The same few namespaces come again and again; those that are refused are not remembered.
@@ -188,11 +199,13 @@ def count(name: str, number: Any) -> int:
 
 
 def minutes(name: str, time: Any) -> float | None:
-    """A time to live or an interval, if there is one: above 0."""
+    """A time to live or an interval, if there is one: above 0; a ``timedelta`` or a number of minutes."""
     if time is None:
         return None
+    if isinstance(time, timedelta):
+        time = time / timedelta(minutes=1)
     if isinstance(time, bool) or not isinstance(time, (int, float, numpy.integer, numpy.floating)):
-        raise InvalidValueError(f"{name} must be a number of minutes or None, but got {shown(time)}")
+        raise InvalidValueError(f"{name} must be a number of minutes, a timedelta or None, but got {shown(time)}")
     if not 0 < time <= MINUTES_MAX:  # nor is NaN
         raise InvalidInputError(f"{name} must be above 0 and at most {MINUTES_MAX:.0f} minutes, but got {shown(time)}")
     return float(time)

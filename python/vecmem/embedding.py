@@ -26,6 +26,7 @@ from . import loop
 from ._vecmem import _LABEL_BYTES, _SQUARED_NORM, _vector
 from .contract import check_text, shown
 from .errors import InvalidInputError, InvalidValueError
+from .index_checks import check_embed, check_keys, check_path
 
 METRICS = {"cosine": "cosine", "l2": "l2", "inner_product": "dot"}
 """``distance_type`` of the index configuration, and the engine's word for it."""
@@ -63,7 +64,8 @@ class Embedder:
     """The index configuration of a store, checked.
 
     ``index`` is LangGraph's ``IndexConfig`` with these extras: ``distance_type`` (``cosine``, ``l2`` or
-    ``inner_product``), ``model`` (a name under which vectors are cached) and ``index_rules``. Other keys are ignored.
+    ``inner_product``), ``model`` (a name under which vectors are cached) and ``index_rules``. Keys of LangGraph's other
+    stores that have no meaning here are passed over; any other key is an error.
     """
 
     def __init__(self, index: Mapping[str, Any]) -> None:
@@ -71,6 +73,7 @@ class Embedder:
             raise InvalidValueError(
                 f"index must be a dict such as {{'dims': 384, 'embed': ...}}, not {type(index).__name__}"
             )
+        check_keys(index)
         dims = index.get("dims")
         if isinstance(dims, bool) or not isinstance(dims, int) or dims < 1:
             raise InvalidValueError(
@@ -83,10 +86,13 @@ class Embedder:
             )
         self.dims: int = dims
         self.metric = METRICS[metric]
+        check_embed(index.get("embed"))
         self.embeddings = _serving_both(ensure_embeddings(index.get("embed")))
         self.model = _model_name(index, self.embeddings)
         fields = index.get("fields")
         self.fields = self.paths(["$"] if fields is None else fields)
+        for path in fields or ():
+            check_path("index['fields']", path)
 
     @staticmethod
     def paths(paths: Any) -> list[Path]:

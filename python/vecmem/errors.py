@@ -55,10 +55,10 @@ class SystemLimitError(VecmemError, OSError):
     kind = "system_limit"
 
 
-class FencedError(VecmemError, OSError):
+class PoisonedError(VecmemError, OSError):
     """A sync or write failed, so the fate of the last writes is unknown. Open the store again to read the truth."""
 
-    kind = "fenced"
+    kind = "poisoned"
 
 
 class LockedError(VecmemError, BlockingIOError):

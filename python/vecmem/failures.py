@@ -13,16 +13,19 @@ import contextlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Literal
 
-from langgraph.store.base import NOT_PROVIDED, BaseStore, NotProvided, Op, PutOp
+from langgraph.store.base import NOT_PROVIDED, NotProvided, Op, PutOp
+
+from .hints import HintedStore
 
 logger = logging.getLogger("vecmem")
 
 _LOGGED = "_vecmem_logged"
 
 
-class LoggedWrites(BaseStore):
+class LoggedWrites(HintedStore):
     """A store whose single writes are ``BaseStore``'s, and are logged where they fail off the main thread."""
 
     def put(
@@ -32,11 +35,11 @@ class LoggedWrites(BaseStore):
         value: Mapping[str, Any],
         index: Literal[False] | list[str] | None = None,
         *,
-        ttl: float | None | NotProvided = NOT_PROVIDED,
+        ttl: float | timedelta | None | NotProvided = NOT_PROVIDED,
     ) -> None:
-        """Stores an item, or replaces it; ``ttl`` in minutes."""
+        """Stores an item, or replaces it; ``ttl`` is a ``timedelta`` or a number of minutes."""
         try:
-            super().put(namespace, key, value, index, ttl=ttl)
+            super().put(namespace, key, value, index, ttl=_minutes(ttl))
         except Exception as error:
             log_off_main_thread(1, error)
             raise
@@ -56,11 +59,11 @@ class LoggedWrites(BaseStore):
         value: Mapping[str, Any],
         index: Literal[False] | list[str] | None = None,
         *,
-        ttl: float | None | NotProvided = NOT_PROVIDED,
+        ttl: float | timedelta | None | NotProvided = NOT_PROVIDED,
     ) -> None:
         """``put``, without blocking the event loop."""
         try:
-            await super().aput(namespace, key, value, index, ttl=ttl)
+            await super().aput(namespace, key, value, index, ttl=_minutes(ttl))
         except Exception as error:
             log_off_main_thread(1, error)
             raise
@@ -72,6 +75,10 @@ class LoggedWrites(BaseStore):
         except Exception as error:
             log_off_main_thread(1, error)
             raise
+
+
+def _minutes(ttl: float | timedelta | None | NotProvided) -> float | None | NotProvided:
+    return ttl / timedelta(minutes=1) if isinstance(ttl, timedelta) else ttl
 
 
 def writes_of(ops: Sequence[Op]) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 
 from .contract import shown
 from .errors import InvalidInputError, InvalidValueError
+from .index_checks import check_path
 
 DEFAULT_RULES: list[dict[str, Any]] = [{"encoding": ["base64"], "index": False}]
 """The rules of a store that was told none: files that Deep Agents marks as binary are not embedded."""
@@ -56,11 +57,12 @@ class IndexRule:
         return rule
 
 
-def parse_rules(rules: Sequence[Mapping[str, Any]]) -> tuple[IndexRule, ...]:
-    """Checks ``rules``; errors name the rule and the key."""
+def parse_rules(rules: Sequence[Mapping[str, Any]], *, kept: bool = False) -> tuple[IndexRule, ...]:
+    """Checks ``rules``; errors name the rule and the key. Rules that a store has ``kept`` may have paths that match
+    nothing."""
     if isinstance(rules, (str, bytes, Mapping)) or not isinstance(rules, Sequence):
         raise InvalidValueError(f"index_rules must be a list of rules, but got {type(rules).__name__}")
-    return tuple(_parse(f"index_rules[{place}]", rule) for place, rule in enumerate(rules))
+    return tuple(_parse(f"index_rules[{place}]", rule, kept) for place, rule in enumerate(rules))
 
 
 def dump_rules(rules: Sequence[IndexRule]) -> str:
@@ -68,7 +70,7 @@ def dump_rules(rules: Sequence[IndexRule]) -> str:
     return json.dumps([rule.as_dict() for rule in rules])
 
 
-def _parse(place: str, rule: Any) -> IndexRule:
+def _parse(place: str, rule: Any, kept: bool) -> IndexRule:
     if not isinstance(rule, Mapping):
         raise InvalidValueError(f"{place} must be a dict, but got {type(rule).__name__}")
     if unknown := [key for key in rule if key not in _KEYS]:
@@ -84,11 +86,14 @@ def _parse(place: str, rule: Any) -> IndexRule:
         raise InvalidInputError(
             f"{place}['index'] must be False or name at least one field path, but got {shown(index)}"
         )
+    paths = () if index is False else _texts(f"{place}['index']", index)
+    for path in () if kept else paths:
+        check_path(f"{place}['index']", path)
     return IndexRule(
         prefix=_texts(f"{place}['prefix']", rule.get("prefix") or ()),
         larger_than=larger_than,
         encoding=None if encoding is None else _texts(f"{place}['encoding']", encoding),
-        paths=() if index is False else _texts(f"{place}['index']", index),
+        paths=paths,
     )
 
 

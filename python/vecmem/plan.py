@@ -83,7 +83,7 @@ def read_alone(core: Core, op: Op, include_expired: bool) -> list[Result] | None
 class Plan:
     """A checked batch. ``texts`` is what must be embedded before ``run``."""
 
-    __slots__ = ("_core", "_include_expired", "_known", "_owner", "_reads", "_size", "_writes", "texts")
+    __slots__ = ("_addresses", "_core", "_include_expired", "_known", "_owner", "_reads", "_size", "_writes", "texts")
 
     def __init__(
         self,
@@ -111,6 +111,7 @@ class Plan:
                 puts.pop((op.namespace, op.key), None)
                 puts[op.namespace, op.key] = (op, times[place] if times else None)
         self._writes = [self._write(op, its_times) for op, its_times in puts.values()]
+        self._addresses = list(puts)
         self.texts = self._texts() if core.embedder else _NOTHING
 
     def run(self, vectors: Vectors | None = None) -> list[Result]:
@@ -126,6 +127,21 @@ class Plan:
             finally:
                 self._core.pages.forget(self._owner)
         return results
+
+    def update(self, vectors: Vectors | None, patch: Mapping[str, Any], version: int) -> None:
+        """Applies ``patch`` to the item of the plan's one put, whose value is the merged one, if it has ``version``."""
+        [write] = self._writes
+        [(namespace, key)] = self._addresses
+        documents = self._known | vectors.documents if vectors else self._known
+        options: dict[str, Any] = {}
+        if self._core.embedder is not None:
+            options["vectors"] = [(name, documents[text]) for name, text in write.texts]
+            if self._core.embedder.model and write.texts:
+                options |= {"model": self._core.embedder.model, "texts": [text for _, text in write.texts]}
+        try:
+            self._core.engine.update(namespace, key, patch, if_version=version, **options)
+        finally:
+            self._core.pages.forget(self._owner)
 
     def _read(self, results: list[Result], queries: dict[str, Array]) -> None:
         core, include_expired = self._core, self._include_expired

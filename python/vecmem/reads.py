@@ -82,6 +82,12 @@ def to_micros(time: datetime) -> int:
     return (time.replace(tzinfo=time.tzinfo or timezone.utc) - _EPOCH) // timedelta(microseconds=1)
 
 
+def to_item(item: Any) -> Item:
+    """LangGraph's item of the engine's."""
+    created_at, updated_at = (_EPOCH + timedelta(microseconds=time) for time in (item.created_at, item.updated_at))
+    return Item(value=item.value, key=item.key, namespace=item.namespace, created_at=created_at, updated_at=updated_at)
+
+
 def _page(
     source: Any, op: Search, vector: Array | None, asked: dict[str, Any], pages: Pages
 ) -> list[SearchItem] | None:

@@ -70,7 +70,8 @@ class CompactReport(TypedDict):
 
 
 class EndedHolder(TypedDict):
-    """A snapshot, listing or iteration that a purge has ended: ``kind`` is ``"snapshot"``, ``"listing"`` or ``"cursor"``."""
+    """A snapshot, listing or iteration that a purge has ended: ``kind`` is ``"snapshot"``, ``"listing"`` or
+    ``"cursor"``."""
 
     kind: str
     age_seconds: float

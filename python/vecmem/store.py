@@ -26,6 +26,7 @@ from typing_extensions import Self
 
 from . import contract
 from ._vecmem import Engine
+from .collection import Collection
 from .connection import Connection
 from .embedding import Embedder, Vectors
 from .errors import InvalidInputError, InvalidValueError
@@ -42,7 +43,7 @@ RULES_SETTING = "index_rules"
 T = TypeVar("T")
 
 
-class Store(Upkeep, LoggedWrites):
+class Store(Collection, Upkeep, LoggedWrites):
     """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
 
     Args:
@@ -51,10 +52,11 @@ class Store(Upkeep, LoggedWrites):
             (``"cosine"``, ``"l2"`` or ``"inner_product"``), ``model`` (the embedding model's name, under which vectors
             of known texts are reused; by default that of the embeddings object, if it has one) and ``index_rules`` (see
             the property). Without it nothing is embedded, and searches list.
-        ttl: LangGraph's ``TTLConfig``; times in minutes, fractions allowed. The store reads it with every call.
+        ttl: LangGraph's ``TTLConfig``; times in minutes, fractions allowed, or a ``timedelta``. The store reads it
+            with every call.
         durability: ``"sync"``: a write that returned survives a power loss. ``"periodic"``: it survives the end of the
-            process. ``"manual"``: it is safe after ``flush()`` or ``close()``. A store without a path is always
-            ``"manual"``.
+            process. ``"manual"``: it is safe after ``sync()``, ``flush()`` or ``close()``. A store without a path is
+            always ``"manual"``.
 
     Raises:
         vecmem.VecmemError: The store cannot be opened; the class says why.
@@ -79,7 +81,7 @@ class Store(Upkeep, LoggedWrites):
         space: dict[str, Any] = {"dims": embedder.dims, "metric": embedder.metric} if embedder else {}
         engine = Engine(path, durability="manual" if path is None else durability, sweep_every=None, **space)
         kept = engine.setting(RULES_SETTING)
-        self._core = Core(engine, embedder, parse_rules(DEFAULT_RULES if kept is None else json.loads(kept)))
+        self._core = Core(engine, embedder, parse_rules(DEFAULT_RULES if kept is None else json.loads(kept), kept=True))
         self._threads = Threads()
         self._sweeper = Sweeper(self, type(self).sweep_ttl, Store._sweep_interval)
         if given_rules not in (None, self._core.rules):
@@ -103,6 +105,8 @@ class Store(Upkeep, LoggedWrites):
             raise InvalidInputError(
                 f"a vecmem store is a directory, so its connection string is a path, not {conn_string!r}"
             )
+        if isinstance(conn_string, str) and conn_string.startswith("~"):
+            raise InvalidInputError(f"nothing expands the ~: write os.path.expanduser({conn_string!r})")
         path = None if conn_string == ":memory:" else conn_string
         return Connection(functools.partial(cls, path, index=index, ttl=ttl, durability=durability))
 

@@ -7,11 +7,15 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
+
+from langgraph.store.base import Op
 
 from . import contract
 from .errors import InvalidInputError
+from .options import OnProgress
 from .plan import Core
 
 
@@ -20,8 +24,8 @@ class Upkeep:
 
     _core: Core
 
-    def _include_expired(self) -> bool:
-        raise NotImplementedError
+    _include_expired: Callable[[], bool]
+    _off_loop: Callable[[Sequence[Op], Callable[[], Any]], Awaitable[Any]]
 
     def delete_namespace(self, prefix: Sequence[str]) -> None:
         """Deletes every item of the namespace ``prefix`` and of all below it, at once, however many there are."""
@@ -31,17 +35,39 @@ class Upkeep:
         finally:
             self._core.pages.forget(None)
 
-    def purge(self, prefix: Sequence[str], *, keep_living: bool = False, grace: float = 5.0) -> dict[str, Any]:
+    async def adelete_namespace(self, prefix: Sequence[str]) -> None:
+        """``delete_namespace``, without blocking the event loop."""
+        await self._off_loop((), lambda: self.delete_namespace(prefix))
+
+    def purge(
+        self,
+        prefix: Sequence[str],
+        *,
+        keep_living: bool = False,
+        grace: float | timedelta = 5.0,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
         """Deletes every item of the namespace ``prefix`` and of all below it, and leaves no byte of them in any file of
         the store, nor of what was deleted, replaced or has expired there before; with ``keep_living``, only the latter.
 
-        Lists that others page through begin anew after ``grace`` seconds. Returns the receipt: what was removed up to
-        where, which files were unlinked, and what is still held open. Blocks of the device are not overwritten.
+        Lists that others page through begin anew after ``grace``, seconds or a ``timedelta``. ``on_progress`` and
+        Ctrl-C are as in ``compact``. Returns the receipt: what was removed up to where, which files were unlinked, and
+        what is still held open. Blocks of the device are not overwritten.
         """
         found = _some_labels("purge", prefix)
         # The purge need not wait for what the store itself keeps.
         with self._core.purging():
-            return dict(self._core.engine.purge(found, below=True, keep_living=keep_living, grace=grace))
+            engine = self._core.engine
+            return dict(engine.purge(found, below=True, keep_living=keep_living, grace=grace, on_progress=on_progress))
+
+    async def apurge(
+        self, prefix: Sequence[str], *, keep_living: bool = False, grace: float | timedelta = 5.0
+    ) -> dict[str, Any]:
+        """``purge``, without blocking the event loop."""
+        receipt: dict[str, Any] = await self._off_loop(
+            (), lambda: self.purge(prefix, keep_living=keep_living, grace=grace)
+        )
+        return receipt
 
     def count(self, prefix: Sequence[str] = ()) -> int:
         """How many items there are below ``prefix``, those of the namespace itself included; by default in the whole
@@ -49,6 +75,11 @@ class Upkeep:
         found = contract.labels(prefix)
         scope = {"prefix": found} if found else {"everything": True}
         return self._core.engine.count(include_expired=self._include_expired(), **scope)
+
+    async def acount(self, prefix: Sequence[str] = ()) -> int:
+        """``count``, without blocking the event loop."""
+        found: int = await self._off_loop((), lambda: self.count(prefix))
+        return found
 
     def stats(self) -> dict[str, Any]:
         """What the store holds and does, for people and monitoring."""
@@ -69,16 +100,33 @@ class Upkeep:
         self._core.pages.expire()
         self._core.engine.sync()
 
-    def flush(self) -> None:
-        """Writes what is in memory to segments, so that an open replays no log, and implies ``sync()``."""
-        self._core.pages.expire()
-        self._core.engine.flush()
+    def flush(self, *, on_progress: OnProgress | None = None) -> None:
+        """Writes what is in memory to segments, so that an open replays no log, and implies ``sync()``.
 
-    def compact(self) -> dict[str, Any]:
-        """Gives back the space of what is deleted, replaced or expired, now; says which expired items are left, and
-        why."""
+        ``on_progress`` and Ctrl-C are as in ``compact``.
+        """
         self._core.pages.expire()
-        return dict(self._core.engine.compact())
+        self._core.engine.flush(on_progress=on_progress)
+
+    async def aflush(self) -> None:
+        """``flush``, without blocking the event loop."""
+        await self._off_loop((), self.flush)
+
+    def compact(self, *, on_progress: OnProgress | None = None) -> dict[str, Any]:
+        """Gives back the space of what is deleted, replaced or expired, now; says which expired items are left, and
+        why.
+
+        ``on_progress(stage, done, total)`` is called at least twice a second and once at the end: ``stage`` is
+        ``"waiting"``, ``"flush"``, ``"merge"`` or ``"graph"``, ``done`` and ``total`` count its steps; ``total`` may be
+        ``None``. An exception of it, or Ctrl-C, ends the call within 0.2 seconds; what is done stays.
+        """
+        self._core.pages.expire()
+        return dict(self._core.engine.compact(on_progress=on_progress))
+
+    async def acompact(self) -> dict[str, Any]:
+        """``compact``, without blocking the event loop."""
+        report: dict[str, Any] = await self._off_loop((), self.compact)
+        return report
 
     def accept_clock(self) -> None:
         """Says that the wall clock is right, though it is far ahead of the last write, so that sweeps follow it."""

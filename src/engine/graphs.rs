@@ -21,6 +21,7 @@ use crate::engine::space::Purpose;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
+use crate::interrupt::Stage;
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::Segment;
 use crate::segment::derived::Unopened;
@@ -113,7 +114,7 @@ pub(crate) fn of_merge(
     }
     let sources = inputs.iter().zip(rows).map(|(part, became)| Ok(GraphSource { segment: part.segment()?, became }));
     let sources = sources.collect::<Result<Vec<_>>>()?;
-    let go_on = || engine.check_writable();
+    let go_on = engine.steps(Stage::Graph, 0);
     let built = check_room(outputs, segment, &wanted).and_then(|()| {
         with_builder(engine, outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources))
     });
@@ -258,8 +259,9 @@ pub(crate) fn build_missing(
     let mut outputs = OutputFiles::new(engine);
     check_room(&mut outputs, segment, &wanted)?;
     let is_there = || engine.view.get().has_segment(part);
+    let next_step = engine.steps(Stage::Graph, 0);
     let go_on = || match is_there() {
-        true => engine.check_writable(),
+        true => next_step(),
         false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),
     };
     let became: Vec<u32> = (0..segment.rows()).collect();

@@ -17,6 +17,7 @@ pub(crate) mod operation_ids;
 pub(crate) mod recover;
 pub(crate) mod replace;
 pub(crate) mod space;
+mod steps;
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;

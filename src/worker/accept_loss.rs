@@ -13,6 +13,7 @@ use crate::compact::flush::DROPPED;
 use crate::engine::install::{CompletedJob, Input, checkpoint};
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, Result};
+use crate::interrupt::Stage;
 use crate::record::{Lsn, Record};
 use crate::segment::Segment;
 use crate::segment::truth::layout::truth_name;
@@ -133,7 +134,7 @@ impl Worker {
         if sorted.kept.is_empty() {
             return Ok(None);
         }
-        let output = self.output(file_id);
+        let output = self.output(file_id, (Stage::Merge, 0));
         let mut writer = SegmentWriter::create(output.storage, &output.keys, file_id, sorted.totals)?;
         for &(row, expires_at) in &sorted.kept {
             (output.go_on)()?;

@@ -17,6 +17,7 @@ use crate::engine::space::JobKind;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{ErrorKind, Result};
 use crate::events;
+use crate::interrupt::Stage;
 use crate::record::Lsn;
 use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
@@ -104,14 +105,16 @@ impl Worker {
         let started = self.engine.clock.monotonic();
         let sources: Vec<(&Segment, &Tombstones)> =
             inputs.iter().map(|part| Ok((part.segment()?, &*part.tombstones))).collect::<Result<_>>()?;
-        let go_on = || self.engine.check_writable();
+        let input_rows = inputs.iter().map(|part| u64::from(part.entry.rows)).sum();
+        let go_on = self.engine.steps(Stage::Merge, 0);
         let files_max = self.engine.tuning.blob_files;
         let mut outputs = OutputFiles::new(&self.engine);
         let merged = BlobPlan::new(&sources, base, (allowed, files_max), &go_on).and_then(|blobs| {
             let needed = merge::living_bytes(&sources, inputs.iter().map(|part| part.entry.length), base, &blobs)?;
             let input_bytes = inputs.iter().map(|part| part.entry.bytes() + part.blob_bytes().dead).sum();
             outputs.ask_for_merge(needed, input_bytes)?;
-            let (info, rows) = merge::write(&self.output(outputs.segment()), &sources, base, &blobs)?;
+            let (info, rows) =
+                merge::write(&self.output(outputs.segment(), (Stage::Merge, input_rows)), &sources, base, &blobs)?;
             Ok((info, rows, blobs))
         });
         if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {

@@ -42,6 +42,7 @@ use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{JobKind, Purpose, written_bytes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
+use crate::interrupt::Stage;
 use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::segment::blob::file::Blob;
@@ -233,7 +234,11 @@ impl Worker {
         let needed = if living > 0 { written_bytes(living, 1) } else { 0 };
         let mut outputs = OutputFiles::new(&self.engine);
         outputs.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
-        let (info, rows) = flush::write(&self.output(outputs.segment()), &oldest.memtable, view.read_lsn)?;
+        let (info, rows) = {
+            let rows = oldest.memtable.len() as u64;
+            let output = self.output(outputs.segment(), (Stage::Flush, rows));
+            flush::write(&output, &oldest.memtable, view.read_lsn)?
+        };
         let output = info.map(|info| self.open(shard, &info, &[])).transpose()?;
         let (segment_rows, segment_bytes) =
             output.as_ref().map_or((0, 0), |part| (part.entry.rows.into(), part.entry.bytes()));
@@ -249,10 +254,11 @@ impl Worker {
         self.merging.lock()
     }
 
-    fn output(&self, file_id: u64) -> flush::Output<'_> {
+    /// Where a job writes a segment of at most so many rows.
+    fn output(&self, file_id: u64, (stage, rows): (Stage, u64)) -> flush::Output<'_> {
         let (storage, keys) = (&*self.engine.storage, self.engine.identity.keys);
         let blob_value_bytes = self.engine.tuning.blob_value_bytes;
-        flush::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(|| self.engine.check_writable()) }
+        flush::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(self.engine.steps(stage, rows)) }
     }
 
     /// Opens an output in a shard. `kept` are the blob files of its inputs that it keeps; they are open already.

@@ -181,7 +181,7 @@ WRONG_INDEX: list[tuple[Any, str]] = [
     ({"embed": vector_of}, r"index\['dims'\]"),
     ({"dims": "384", "embed": vector_of}, r"index\['dims'\]"),
     ({"dims": 0, "embed": vector_of}, r"index\['dims'\]"),
-    ({"dims": DIMS}, "embed must be provided"),
+    ({"dims": DIMS}, "index has no 'embed'"),
     ({"dims": DIMS, "embed": vector_of, "distance_type": "hamming"}, "must be one of cosine, l2, inner_product"),
     ({"dims": DIMS, "embed": vector_of, "fields": "text"}, "list of field paths"),
 ]

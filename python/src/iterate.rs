@@ -19,9 +19,9 @@ use crate::reader::{Moment, read};
 /// Items fetched at once.
 const PAGE: usize = 256;
 
-/// An iterator over items.
+#[doc = include_str!("docs/ItemIterator.txt")]
 #[pyclass(frozen, weakref, module = "vecmem")]
-pub(crate) struct Scan {
+pub(crate) struct ItemIterator {
     moment: Kept<Moment>,
     query: IterateQuery,
     /// Threads that share the iterator each get other items.
@@ -35,7 +35,7 @@ struct Place {
     left: usize,
 }
 
-impl Scan {
+impl ItemIterator {
     /// Fetches the first page, so that the walk's moment is that of the call.
     pub(crate) fn begin(
         py: Python<'_>,
@@ -86,7 +86,7 @@ impl Scan {
 }
 
 #[pymethods]
-impl Scan {
+impl ItemIterator {
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
         slf
     }

@@ -1,0 +1,169 @@
+//! Ends a long call from another thread, and says how far it is: compactions, builds of graphs, flushes and purges.
+//!
+//! Invariants:
+//! * An interrupt concerns calls of the thread that [`Interrupt::around`] runs on, and no background job.
+//! * A call that was interrupted fails with [`ErrorKind::Interrupted`] at its next step; what it had installed stays, and
+//!   the files of an unfinished step are removed.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+/// What a long call is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// No step has begun: the call looks what there is to do, or waits for a background job.
+    #[default]
+    Waiting,
+    /// Rows in memory are written to a segment; a step is a row.
+    Flush,
+    /// Segments are merged; a step is a row.
+    Merge,
+    /// A graph is built; a step is a batch of vectors.
+    Graph,
+}
+
+const STAGES: [Stage; 4] = [Stage::Waiting, Stage::Flush, Stage::Merge, Stage::Graph];
+
+/// How far a long call is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// What the call is doing now.
+    pub stage: Stage,
+    /// Steps of the stage that are done.
+    pub done: u64,
+    /// Steps that the stage has at most, where that is known.
+    pub total: Option<u64>,
+}
+
+/// A handle by which another thread follows a long call and ends it. Clones are the same handle.
+///
+/// ```
+/// use vecmem::{ErrorKind, Interrupt, Namespace, Options, Put, Store};
+///
+/// # fn main() -> vecmem::Result<()> {
+/// let store = Store::temporary(Options::new())?;
+/// store.put(Put::new(&Namespace::new(["notes"])?, "tea", "{}"))?;
+///
+/// let interrupt = Interrupt::new();
+/// interrupt.request();
+/// let error = interrupt.around(|| store.flush()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Interrupted);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    requested: AtomicBool,
+    /// A place in `STAGES`.
+    stage: AtomicU8,
+    done: AtomicU64,
+    /// 0 if unknown.
+    total: AtomicU64,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Interrupt>> = const { RefCell::new(None) };
+}
+
+impl Interrupt {
+    /// An interrupt that nobody has requested.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the call at its next step.
+    pub fn request(&self) {
+        self.0.requested.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody has requested the end.
+    pub fn is_requested(&self) -> bool {
+        self.0.requested.load(Ordering::Acquire)
+    }
+
+    /// How far the call is.
+    pub fn progress(&self) -> Progress {
+        let total = self.0.total.load(Ordering::Relaxed);
+        Progress {
+            stage: STAGES[usize::from(self.0.stage.load(Ordering::Relaxed)) % STAGES.len()],
+            done: self.0.done.load(Ordering::Relaxed),
+            total: (total > 0).then_some(total),
+        }
+    }
+
+    /// Runs `call`, whose long jobs heed this interrupt.
+    pub fn around<T>(&self, call: impl FnOnce() -> T) -> T {
+        struct Restored(Option<Interrupt>);
+        impl Drop for Restored {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restored = Restored(CURRENT.replace(Some(self.clone())));
+        call()
+    }
+}
+
+/// The steps of one stage of a job: each asks whether the job may go on. Made on the thread of the call, used from any.
+#[derive(Debug)]
+pub(crate) struct Steps(Option<Interrupt>);
+
+impl Steps {
+    /// Begins a stage of `total` steps, 0 if nobody knows.
+    pub fn begin(stage: Stage, total: u64) -> Self {
+        let current = CURRENT.with_borrow(Clone::clone);
+        if let Some(Interrupt(state)) = &current {
+            state.stage.store(stage as u8, Ordering::Relaxed);
+            state.done.store(0, Ordering::Relaxed);
+            state.total.store(total, Ordering::Relaxed);
+        }
+        Self(current)
+    }
+
+    /// Counts a step, unless the call was interrupted.
+    pub fn next(&self) -> Result<()> {
+        let Some(interrupt) = &self.0 else { return Ok(()) };
+        if interrupt.is_requested() {
+            return Err(Error::new(ErrorKind::Interrupted, "the call was interrupted; what it had installed stays"));
+        }
+        interrupt.0.done.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_counted_until_the_interrupt() {
+        let interrupt = Interrupt::new();
+        interrupt.around(|| {
+            let steps = Steps::begin(Stage::Merge, 3);
+            steps.next().unwrap();
+            steps.next().unwrap();
+            assert_eq!(interrupt.progress(), Progress { stage: Stage::Merge, done: 2, total: Some(3) });
+            interrupt.request();
+            assert_eq!(steps.next().unwrap_err().kind(), ErrorKind::Interrupted);
+            assert_eq!(interrupt.progress().done, 2);
+        });
+    }
+
+    #[test]
+    fn only_the_calls_inside_are_concerned() {
+        let interrupt = Interrupt::new();
+        interrupt.request();
+        interrupt.around(|| assert!(Steps::begin(Stage::Flush, 0).next().is_err()));
+        Steps::begin(Stage::Flush, 0).next().unwrap();
+        let other = interrupt.around(|| std::thread::spawn(|| Steps::begin(Stage::Flush, 0).next().is_ok()));
+        assert!(other.join().unwrap(), "a background job is not the call's");
+    }
+}
