@@ -1,4 +1,5 @@
-//! Every figure the design promises, measured in one run: goal, measured value, data. `cargo bench --bench figures [-- NAME..]`.
+//! Every figure the design promises, measured in one run: goal, measured value, data. `cargo bench --bench figures [--
+//! NAME..]`.
 //!
 //! Invariants:
 //! * Nothing is asserted: a figure is reported, with the load of the machine beside it, and a person judges.

@@ -1,5 +1,5 @@
-//! Graphs: building one, searching it with and without a filter, and a merge that builds on the graphs of its inputs. Seeded
-//! data in clusters; run with `cargo bench --bench graph`.
+//! Graphs: building one, searching it with and without a filter, and a merge that builds on the graphs of its inputs.
+//! Seeded data in clusters; run with `cargo bench --bench graph`.
 
 mod common;
 

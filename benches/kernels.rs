@@ -1,4 +1,5 @@
-//! Kernels against simsimd: `f32` dot products, the scan of codes, encoding, bounds. Seeded data; run with `cargo bench --bench kernels`.
+//! Kernels against simsimd: `f32` dot products, the scan of codes, encoding, bounds. Seeded data; run with `cargo bench
+//! --bench kernels`.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use simsimd::SpatialSimilarity;

@@ -1,5 +1,6 @@
-//! What it costs to purge one namespace of 1,000 items among 1,000,000: bytes written, segments rewritten, and seconds. Seeded data; run with
-//! `cargo bench --bench purge`. Each store is filled by import and left to its background until it is quiet.
+//! What it costs to purge one namespace of 1,000 items among 1,000,000: bytes written, segments rewritten, and seconds.
+//! Seeded data; run with `cargo bench --bench purge`. Each store is filled by import and left to its background until
+//! it is quiet.
 //!
 //! `VECMEM_PURGE_ROWS` sets the number of items; without `--bench` it is small.
 

@@ -1,4 +1,5 @@
-//! Puts per durability mode with 1, 4 and 16 threads, and a bare log on the same disk. Run with `cargo bench --bench put`.
+//! Puts per durability mode with 1, 4 and 16 threads, and a bare log on the same disk. Run with `cargo bench --bench
+//! put`.
 //!
 //! Times are per put: all threads together have done `iterations` of them. Ratios that were measured alternately are in
 //! `figures`.

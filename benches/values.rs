@@ -1,5 +1,5 @@
-//! Values of 5 MB: put, flushed, got, filtered and merged, in blob files and, as a ratio in the same run, in the segments themselves. Seeded
-//! data; run with `cargo bench --bench values`.
+//! Values of 5 MB: put, flushed, got, filtered and merged, in blob files and, as a ratio in the same run, in the
+//! segments themselves. Seeded data; run with `cargo bench --bench values`.
 //!
 //! Bytes written by a merge are those of the files that were not there before it.
 

@@ -20,7 +20,8 @@ use crate::shard::{PartRef, ReadView};
 pub struct CheckReport {
     /// Damage that is still there; empty means that the store is whole.
     pub problems: Vec<String>,
-    /// What the repair rebuilt, and damaged graphs that it dropped: nobody had asked for them, and others are worth more.
+    /// What the repair rebuilt, and damaged graphs that it dropped: nobody had asked for them, and others are worth
+    /// more.
     pub repaired: Vec<String>,
     /// Segments read.
     pub segments: u64,
@@ -119,7 +120,8 @@ fn repair_graphs(engine: &Arc<Engine>, part: &SharedSegment, report: &mut CheckR
     Ok(())
 }
 
-/// That every row lies where a read looks for it, and that no key has two versions that a reader of this read view sees.
+/// That every row lies where a read looks for it, and that no key has two versions that a reader of this read view
+/// sees.
 fn check_rows(view: &ReadView) -> Vec<String> {
     let mut problems = Vec::new();
     for shard in view.shards.iter() {

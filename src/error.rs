@@ -1,13 +1,15 @@
 //! One error type for the whole engine: a kind a caller can act on, and a sentence a person can act on.
 //!
 //! Invariants:
-//! * There is one [`ErrorKind`] for each thing a caller would do differently; two failures with the same remedy share one.
-//! * The message names the thing (file, offset, namespace, limit) and says what to do; it never quotes a value or a vector.
+//! * There is one [`ErrorKind`] for each thing a caller would do differently; two failures with the same remedy share
+//!   one.
+//! * The message names the thing (file, offset, namespace, limit) and says what to do; it never quotes a value or a
+//!   vector.
 
 use std::fmt;
 
-/// Too many open files in the system, in this process: the standard library has no stable names for them, and the numbers are
-/// the same on every Unix.
+/// Too many open files in the system, in this process: the standard library has no stable names for them, and the
+/// numbers are the same on every Unix.
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
@@ -22,16 +24,18 @@ pub enum ErrorKind {
     InvalidInput,
     /// An argument is larger than a documented limit. Split it or make it smaller.
     Limit(Limit),
-    /// A conditional write found another state than it asked for; nothing of its batch was written. Read again and decide.
+    /// A conditional write found another state than it asked for; nothing of its batch was written. Read again and
+    /// decide.
     ConditionFailed,
     /// Writers outrun the disk and the wait at the door timed out; nothing was written. Try again later.
     Busy,
     /// The disk is full; nothing was written. Reads and deletes still work. Free space and try again.
     DiskFull,
-    /// The system has no more open files, maps or memory to give; nothing was written. The message names the limit. Raise it, or
-    /// close what else is open, and try again.
+    /// The system has no more open files, maps or memory to give; nothing was written. The message names the limit.
+    /// Raise it, or close what else is open, and try again.
     SystemLimit,
-    /// A sync or write failed, so the fate of the last writes is unknown and the store accepts no more. Reopen it to read the truth.
+    /// A sync or write failed, so the fate of the last writes is unknown and the store accepts no more. Reopen it to
+    /// read the truth.
     Poisoned,
     /// Another process has the store open. The message names it.
     Locked,
@@ -41,7 +45,8 @@ pub enum ErrorKind {
     NotAStore,
     /// The store was written by a newer version of vecmem. Upgrade.
     NewerFormat,
-    /// The store's files contradict each other or are damaged, and opening would lose or invent data. Restore or repair.
+    /// The store's files contradict each other or are damaged, and opening would lose or invent data. Restore or
+    /// repair.
     Corrupt,
     /// The answer needs a damaged part of a file. Other scopes still work; `partial` skips the damage.
     Damaged,
@@ -122,8 +127,8 @@ impl Error {
         Self::new(ErrorKind::Corrupt, format!("{file} at offset {offset}: {what}"))
     }
 
-    /// An operating system error on `file` while doing `what`; a full disk, a read-only one and a limit of the system get their
-    /// own kinds.
+    /// An operating system error on `file` while doing `what`; a full disk, a read-only one and a limit of the system
+    /// get their own kinds.
     pub fn io(file: impl fmt::Display, what: impl fmt::Display, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Os;
         let limit = system_limit(&source);

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! * An interrupt concerns calls of the thread that [`Interrupt::around`] runs on, and no background job.
-//! * A call that was interrupted fails with [`ErrorKind::Interrupted`] at its next step; what it had installed stays, and
+//! * A call that was interrupted fails with [`ErrorKind::Interrupted`] at its next step; what it had installed stays,
+//!   and
 //!   the files of an unfinished step are removed.
 
 use std::cell::RefCell;

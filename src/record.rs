@@ -1,9 +1,12 @@
-//! What is written: writes as they come, and, once nothing is left to decide, complete versions of items and complete operations.
+//! What is written: writes as they come, and, once nothing is left to decide, complete versions of items and complete
+//! operations.
 //!
 //! Invariants:
 //! * An [`Operation`] needs no other state to be applied or replayed: conditions are tested, timestamps and LSNs given.
-//! * A text is known by a hash under the store's secret: what it says cannot be told, or chosen to collide, from outside.
-//! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the operation.
+//! * A text is known by a hash under the store's secret: what it says cannot be told, or chosen to collide, from
+//!   outside.
+//! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the
+//!   operation.
 
 use std::hash::Hasher;
 use std::ops::Deref;
@@ -239,7 +242,8 @@ pub(crate) enum WriteOutcome {
     Put(Version),
     /// Whether there was something to delete.
     Deleted(bool),
-    /// Nothing, for its batch was written before, under the same operation id; the version that this gave its last operation.
+    /// Nothing, for its batch was written before, under the same operation id; the version that this gave its last
+    /// operation.
     Repeated(Version),
     /// Done, or nothing to do.
     Other,

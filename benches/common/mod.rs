@@ -2,9 +2,11 @@
 //!
 //! Invariants:
 //! * The same seed gives the same rows, vectors and order of access on every run.
-//! * `VECMEM_DIALOGUES` names a directory with `vectors.f16.npy` and `items.jsonl.gz` (row i of one is line i of the other,
-//!   `{"namespace": [..], "key": "..", "value": {..}}`). Without it, clustered vectors with made-up JSON stand in.
-//! * Stores lie in `VECMEM_BENCH_DIR`, or else where temporary files do: figures of durable writes are those of that disk.
+//! * `VECMEM_DIALOGUES` names a directory with `vectors.f16.npy` and `items.jsonl.gz` (row i of one is line i of the
+//!   other, `{"namespace": [..], "key": "..", "value": {..}}`). Without it, clustered vectors with made-up JSON stand
+//!   in.
+//! * Stores lie in `VECMEM_BENCH_DIR`, or else where temporary files do: figures of durable writes are those of that
+//!   disk.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::path::{Path, PathBuf};

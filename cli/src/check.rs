@@ -1,5 +1,5 @@
-//! Damage: `check` names it and says what helps, `check --accept-loss` gives up what cannot be read, `salvage` saves the rest of a
-//! directory that does not open.
+//! Damage: `check` names it and says what helps, `check --accept-loss` gives up what cannot be read, `salvage` saves
+//! the rest of a directory that does not open.
 //!
 //! Invariants:
 //! * Whatever is lost is listed, item by item as far as it can be named, and counted where it cannot.

@@ -1,8 +1,9 @@
-//! The crash of the demo: a child process that writes until it is killed, and the check that nothing it acknowledged is lost.
+//! The crash of the demo: a child process that writes until it is killed, and the check that nothing it acknowledged is
+//! lost.
 //!
 //! Invariants:
-//! * The child reports a write only after the store has acknowledged it, one line of the pipe each; a line is shorter than what a
-//!   pipe takes in one piece, so a killed child leaves no half line.
+//! * The child reports a write only after the store has acknowledged it, one line of the pipe each; a line is shorter
+//!   than what a pipe takes in one piece, so a killed child leaves no half line.
 //! * The child writes one item after the other, so at most one write is not reported when it dies.
 
 use std::io::{self, BufRead, BufReader, Write};

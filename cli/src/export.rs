@@ -99,7 +99,7 @@ impl Export {
         self.finish_matrix()?;
         self.warn(written);
         let Written { items, incomplete } = written;
-        let json = json!({"items": items, "file": self.file.display().to_string(), "degraded": incomplete});
+        let json = json!({"items": items, "file": self.file.display().to_string(), "incomplete": incomplete});
         output.print(&json, || format!("exported {} items to {}", output::count(items), self.file.display()))
     }
 
@@ -171,8 +171,8 @@ fn write_items(store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>
     Ok(written)
 }
 
-/// Writes one line and returns the vector that stands for it in the matrix. An item that has not exactly one plain vector keeps
-/// its vectors in the line even beside a matrix, and has a row of zeros there.
+/// Writes one line and returns the vector that stands for it in the matrix. An item that has not exactly one plain
+/// vector keeps its vectors in the line even beside a matrix, and has a row of zeros there.
 fn write_line<'a>(out: &mut impl Write, item: &'a Item, has_matrix: bool) -> Result<Option<&'a [f32]>> {
     let plain = match item.vectors.as_slice() {
         [vector] if vector.path.is_empty() => Some(&*vector.values),

@@ -1,8 +1,8 @@
 //! `import`: lines of JSON, with their vectors, into a store.
 //!
 //! Invariants:
-//! * Each chunk is one atomic write that also says how many lines are done, so a run that was killed is resumed after the last
-//!   chunk that got in, and no line is missed or put twice.
+//! * Each chunk is one atomic write that also says how many lines are done, so a run that was killed is resumed after
+//!   the last chunk that got in, and no line is missed or put twice.
 
 use std::path::PathBuf;
 use std::time::Instant;

@@ -5,13 +5,15 @@
 //!  "ttl_seconds": 3600, "created_at": 1700000000000000, "updated_at": 1700000000000000}
 //! ```
 //!
-//! `namespace`, `key` and `value` are required; times are microseconds since 1970 UTC. An item with vectors of several fields has
-//! `"vectors": [{"path": "text", "values": [0.1, 0.2]}]` instead of `"vector"`, an empty list for none. A null counts as absent.
+//! `namespace`, `key` and `value` are required; times are microseconds since 1970 UTC. An item with vectors of several
+//! fields has `"vectors": [{"path": "text", "values": [0.1, 0.2]}]` instead of `"vector"`, an empty list for none. A
+//! null counts as absent.
 //!
 //! Invariants:
-//! * A line is refused whole, with the column (in bytes, from 1) of what is wrong; an unknown name is refused too, since a
-//!   misspelt `vector` would lose data silently.
-//! * The value's bytes are kept as they stand; the store decides whether they are a legal value (depth, duplicate keys).
+//! * A line is refused whole, with the column (in bytes, from 1) of what is wrong; an unknown name is refused too,
+//!   since a misspelt `vector` would lose data silently.
+//! * The value's bytes are kept as they stand; the store decides whether they are a legal value (depth, duplicate
+//!   keys).
 //! * Heap use is at most about twice the length of the line.
 
 use std::fmt;

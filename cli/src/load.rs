@@ -184,8 +184,8 @@ impl Items<'_> {
 }
 
 impl Shared {
-    /// Where the bad line handed over last is bad. The store does not tell value and vectors apart, so the value is tried alone,
-    /// on a store that is thrown away.
+    /// Where the bad line handed over last is bad. The store does not tell value and vectors apart, so the value is
+    /// tried alone, on a store that is thrown away.
     fn name_bad(&mut self, store: &Store, error: &Error) -> LineError {
         if let Some(refused) = self.refused.take() {
             return refused;

@@ -1,4 +1,5 @@
-//! Matrices in `.npy` files (numpy's format, versions 1 to 3), row by row: reading f16, f32 and f64, i32 and i64, writing f32.
+//! Matrices in `.npy` files (numpy's format, versions 1 to 3), row by row: reading f16, f32 and f64, i32 and i64,
+//! writing f32.
 //!
 //! ```text
 //! OFFSET  SIZE  MEANING
@@ -11,7 +12,8 @@
 //!
 //! Invariants:
 //! * At most one row is in memory; nothing is allocated by what the header claims.
-//! * The length of the file is compared with the header when it is opened: a truncated one is refused before a row is read.
+//! * The length of the file is compared with the header when it is opened: a truncated one is refused before a row is
+//!   read.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};

@@ -1,8 +1,10 @@
 //! How results look: for people, and as JSON for programs.
 //!
 //! Invariants:
-//! * JSON output is one object, or one object a line; line feeds inside a stored value become spaces, nothing else of it changes.
-//! * What a stored text contains cannot move the cursor of a terminal: names with control characters are shown as JSON strings.
+//! * JSON output is one object, or one object a line; line feeds inside a stored value become spaces, nothing else of
+//!   it changes.
+//! * What a stored text contains cannot move the cursor of a terminal: names with control characters are shown as JSON
+//!   strings.
 
 use std::borrow::Cow;
 use std::io::{self, Write};

@@ -84,12 +84,13 @@ impl Search {
             eprintln!("warning: a damaged part was left out, see `vecmem check {}`", self.dir.display());
         }
         let hits = answer.iter().map(|hit| ItemJson::new(&hit.item, hit.score)).collect::<Result<Vec<_>>>()?;
-        let mut json = json!({"degraded": answer.incomplete, "seconds": took.as_secs_f64()});
+        let mut json = json!({"incomplete": answer.incomplete, "seconds": took.as_secs_f64()});
         if self.explain {
             json["explain"] = answer.explain.iter().map(explain_json).collect();
         }
         if output.json {
-            // Written by hand around the hits: their values must stay byte for byte, which a tree of values would not keep.
+            // Written by hand around the hits: their values must stay byte for byte, which a tree of values would not
+            // keep.
             let rest = json.to_string();
             let hits = serde_json::to_string(&hits)?;
             return output.print(

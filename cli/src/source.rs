@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! * Row i of the matrix belongs to line i, bad lines counted; a line that spells out its vectors keeps its own.
-//! * A block has at most [`BLOCK_LINES`] lines and little more than [`BLOCK_BYTES`], so memory does not grow with the file.
+//! * A block has at most [`BLOCK_LINES`] lines and little more than [`BLOCK_BYTES`], so memory does not grow with the
+//!   file.
 //! * The identity of a source is its content, not its name: only the very same bytes are resumed.
 
 use std::fs::File;

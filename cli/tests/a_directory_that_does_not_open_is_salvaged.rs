@@ -1,4 +1,5 @@
-//! A store whose manifests are gone is opened by no command; each names `salvage`, and that writes all items into a new store.
+//! A store whose manifests are gone is opened by no command; each names `salvage`, and that writes all items into a new
+//! store.
 
 mod common;
 

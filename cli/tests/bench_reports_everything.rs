@@ -1,4 +1,5 @@
-//! `bench` runs end to end on made-up and on given vectors, says everything in one JSON object, and names what is wrong.
+//! `bench` runs end to end on made-up and on given vectors, says everything in one JSON object, and names what is
+//! wrong.
 
 mod common;
 

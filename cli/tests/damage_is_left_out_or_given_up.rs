@@ -1,5 +1,5 @@
-//! Of a store with a damaged segment, `--partial` gives what can be read and says that something is missing, `check` says what helps, and
-//! `check --accept-loss` lists what is lost and ends the damage.
+//! Of a store with a damaged segment, `--partial` gives what can be read and says that something is missing, `check`
+//! says what helps, and `check --accept-loss` lists what is lost and ends the damage.
 
 mod common;
 
@@ -51,7 +51,7 @@ fn partial_reads_say_what_is_missing() {
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let rest = keys_of(&fs::read_to_string(&target).unwrap());
     assert!(rest.is_subset(&keys) && !rest.is_empty() && rest.len() < keys.len(), "{} of {}", rest.len(), keys.len());
-    assert_eq!((&said["items"], &said["degraded"]), (&rest.len().into(), &true.into()));
+    assert_eq!((&said["items"], &said["incomplete"]), (&rest.len().into(), &true.into()));
     assert!(
         warning.contains("warning: ") && warning.contains("damaged") && warning.contains("vecmem check"),
         "{warning}"
@@ -61,7 +61,7 @@ fn partial_reads_say_what_is_missing() {
     assert!(fails(&all).contains(".truth"));
     let output = command(&[&all[..], &["--partial", "--json"]].concat()).output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&answer["degraded"], output.status.success()), (&true.into(), true));
+    assert_eq!((&answer["incomplete"], output.status.success()), (&true.into(), true));
     assert_eq!(answer["hits"].as_array().unwrap().len(), rest.len());
     assert!(text(&output.stderr).contains("a damaged part was left out"));
 }

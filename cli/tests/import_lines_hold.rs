@@ -1,5 +1,5 @@
-//! Whatever the bytes of a line, reading it ends with an item or with an error inside the line, and what was understood can be
-//! put: the seeded twin of the fuzz target.
+//! Whatever the bytes of a line, reading it ends with an item or with an error inside the line, and what was understood
+//! can be put: the seeded twin of the fuzz target.
 
 mod common;
 #[path = "../src/lines.rs"]

@@ -48,8 +48,8 @@ fn three_kills_and_a_rerun_equal_an_uninterrupted_import() {
     assert!(again.starts_with("nothing to do"), "{again}");
 }
 
-/// Kills an import three times, each after two more batches; how many lines were surely done at the last one. `None` when the
-/// import was over before the third kill, because this process was not given the time.
+/// Kills an import three times, each after two more batches; how many lines were surely done at the last one. `None`
+/// when the import was over before the third kill, because this process was not given the time.
 fn killed_three_times(store: &str, items: &str, vectors: &str) -> Option<u64> {
     let _ = fs::remove_dir_all(store);
     let mut resumed_after = 0;

@@ -1,5 +1,5 @@
-//! `purge` without `--yes` counts and does nothing; with it no file of the directory holds a byte of the scope, and the receipt says what
-//! was removed.
+//! `purge` without `--yes` counts and does nothing; with it no file of the directory holds a byte of the scope, and the
+//! receipt says what was removed.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! `search --json` is one object with the hits in order, values as they were given; scopes, filters and rows of a matrix work.
+//! `search --json` is one object with the hits in order, values as they were given; scopes, filters and rows of a
+//! matrix work.
 
 mod common;
 

@@ -1,8 +1,8 @@
 //! Arguments of calls: namespaces, keys, numbers, times. Everything an argument can be wrong in is said here.
 //!
 //! Invariants:
-//! * A wrong argument is an `InvalidValueError` (wrong type) or an `InvalidInputError` (right type, impossible content) that names the
-//!   argument; never an `OverflowError` from the depths, and never a crash.
+//! * A wrong argument is an `InvalidValueError` (wrong type) or an `InvalidInputError` (right type, impossible content)
+//!   that names the argument; never an `OverflowError` from the depths, and never a crash.
 //! * Numbers beyond what the engine counts in mean "all there is".
 
 use std::time::Duration;

@@ -20,8 +20,9 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, step: impl FnOnce() -> vecmem::R
     }
 }
 
-/// Something of the engine that a Python object keeps. It may be the last to keep files and memory of a moment, so it is let go of
-/// detached. A forked child lets go of nothing of its parent's: that could wait for a thread that it does not have.
+/// Something of the engine that a Python object keeps. It may be the last to keep files and memory of a moment, so it
+/// is let go of detached. A forked child lets go of nothing of its parent's: that could wait for a thread that it does
+/// not have.
 pub(crate) struct Kept<T: Send> {
     value: Option<T>,
     process: u32,

@@ -1,7 +1,8 @@
 //! Answers as columns: numpy arrays and lists instead of one object per hit.
 //!
 //! Invariants:
-//! * The answer to one query has arrays of shape (k,); that to n queries has arrays of (n, k), where k is the longest answer's
+//! * The answer to one query has arrays of shape (k,); that to n queries has arrays of (n, k), where k is the longest
+//!   answer's
 //!   length: beyond `counts[i]`, scores are NaN and numbers are 0. Lists have the same shape without padding.
 //! * Arrays and lists are made when they are asked for, new each time.
 

@@ -1,7 +1,8 @@
 //! From the engine's errors to the classes of `vecmem.errors`.
 //!
 //! Invariants:
-//! * The classes live in Python, where they can be subclassed, pickled and documented; here each kind names its class once.
+//! * The classes live in Python, where they can be subclassed, pickled and documented; here each kind names its class
+//!   once.
 //! * Whatever goes wrong inside the extension is an exception below `VecmemError`, a panic included.
 
 use std::any::Any;

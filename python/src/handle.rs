@@ -1,10 +1,10 @@
 //! Open stores: who has which one open in this process, and how they end.
 //!
 //! Invariants:
-//! * Engines on one directory share one store of the library; it is closed when the last of them is closed or collected, or at the
-//!   exit of the interpreter, whichever comes first.
-//! * `OPEN` is only locked by threads attached to the interpreter, which never detach meanwhile. Since `os.fork` is called attached,
-//!   a forked child never finds it locked.
+//! * Engines on one directory share one store of the library; it is closed when the last of them is closed or
+//!   collected, or at the exit of the interpreter, whichever comes first.
+//! * `OPEN` is only locked by threads attached to the interpreter, which never detach meanwhile. Since `os.fork` is
+//!   called attached, a forked child never finds it locked.
 //! * A forked child closes nothing of its parent's.
 
 use std::path::{Path, PathBuf};
@@ -136,7 +136,8 @@ impl Drop for Handle {
     }
 }
 
-/// Closes what is still open, so that nothing acknowledged is lost and no temporary directory stays. Called at the exit.
+/// Closes what is still open, so that nothing acknowledged is lost and no temporary directory stays. Called at the
+/// exit.
 #[pyfunction]
 #[pyo3(name = "_close_all")]
 pub(crate) fn close_all(py: Python<'_>) -> PyResult<()> {

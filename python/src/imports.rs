@@ -1,8 +1,10 @@
 //! Bulk imports: a Python iterable is read on the calling thread, and what it gave is written on another one.
 //!
 //! Invariants:
-//! * The iterable and the callback are called on the thread of the call, which looks for signals at least after each few hundred
-//!   items. An exception of theirs ends the import and reaches the caller unchanged; whole chunks that were written before stay.
+//! * The iterable and the callback are called on the thread of the call, which looks for signals at least after each
+//!   few hundred
+//!   items. An exception of theirs ends the import and reaches the caller unchanged; whole chunks that were written
+//! before stay.
 //! * After each chunk the engine waits until the callback was told, so that an exception of it ends the import there.
 
 use std::collections::VecDeque;

@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! * The whole walk sees one moment; it holds one page of items at a time.
-//! * Once a purge has ended the walk, the items fetched before are let go of too, save those of its last page: nothing says of which
-//!   moment they are.
+//! * Once a purge has ended the walk, the items fetched before are let go of too, save those of its last page: nothing
+//!   says of which moment they are.
 //! * A forked child goes on with the items fetched before, and never waits for a thread that it does not have.
 
 use std::collections::VecDeque;

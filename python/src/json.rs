@@ -1,7 +1,8 @@
 //! Values: from Python objects to JSON text, strictly, and back.
 //!
 //! Invariants:
-//! * What is written comes back equal and of the same type: nothing is changed silently. A tuple would come back as a list, so
+//! * What is written comes back equal and of the same type: nothing is changed silently. A tuple would come back as a
+//!   list, so
 //!   it is refused; so is everything that JSON cannot say. The error names the place of the first such thing.
 //! * Subclasses of `bool`, `int`, `float`, `str`, `list` and `dict` are written as what they hold.
 //! * Scalars of numpy are written as the bool, int or float that they hold; nothing else is converted.
@@ -205,7 +206,8 @@ fn write_float(out: &mut Vec<u8>, float: f64) -> Written {
     if !float.is_finite() {
         return Err(Problem::new(format!("the float {float} is not JSON; use None or a str")));
     }
-    // The shortest text that reads back as this float, and always with a point or an exponent, so that it stays a float.
+    // The shortest text that reads back as this float, and always with a point or an exponent, so that it stays a
+    // float.
     out.extend_from_slice(format!("{float:?}").as_bytes());
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! LangGraph's items, made of the engine's. Making them is half the time of a read, so it is done here and not in Python.
+//! LangGraph's items, made of the engine's. Making them is half the time of a read, so it is done here and not in
+//! Python.
 //!
 //! Invariants:
-//! * What is made equals what the constructors of LangGraph's classes would make. They are passed by while the classes have exactly the
-//!   fields known here, and called otherwise.
+//! * What is made equals what the constructors of LangGraph's classes would make. They are passed by while the classes
+//!   have exactly the fields known here, and called otherwise.
 //! * Times are `datetime`s in UTC; one outside Python's calendar becomes its first or its last moment.
 
 use pyo3::prelude::*;
@@ -109,7 +110,8 @@ pub(crate) fn get_item<'py>(
     classes.make(classes.item.bind(py), &Fields::new(&item, key, namespace, None)?).map(Some)
 }
 
-/// A `langgraph.store.base.SearchItem` for each `Hit` of a list. Items of one namespace that follow each other share its tuple.
+/// A `langgraph.store.base.SearchItem` for each `Hit` of a list. Items of one namespace that follow each other share
+/// its tuple.
 #[pyfunction]
 #[pyo3(name = "_search_items", signature = (hits, /))]
 pub(crate) fn search_items<'py>(py: Python<'py>, hits: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
@@ -146,8 +148,8 @@ fn datetime(py: Python<'_>, micros: i64) -> PyResult<Bound<'_, PyAny>> {
 
 /// The Gregorian date that many days after 1970-01-01: (year, month, day).
 ///
-/// Years are counted from March here, so that the leap day is the last of its year, and in eras of 400 years, which are all
-/// equally long.
+/// Years are counted from March here, so that the leap day is the last of its year, and in eras of 400 years, which are
+/// all equally long.
 fn date(days: i64) -> (i32, u8, u8) {
     const DAYS_AN_ERA: i64 = 146_097;
     const MARCH_OF_YEAR_0: i64 = 719_468;

@@ -19,7 +19,8 @@ const RESIDENCIES: [(&str, CodeResidency); 2] =
     [("page-cache", CodeResidency::PageCache), ("huge-pages", CodeResidency::HugePages)];
 const READ_MODES: [(&str, ReadMode); 2] = [("map", ReadMode::Map), ("heap", ReadMode::Heap)];
 
-/// The longest that an open waits for another process, a sweep for the next one, or a clock to be believed: some 34 years.
+/// The longest that an open waits for another process, a sweep for the next one, or a clock to be believed: some 34
+/// years.
 const WAIT_MAX: Duration = Duration::from_secs(1 << 30);
 
 /// The path of a store; `name` is the argument's.

@@ -1,4 +1,5 @@
-//! Upkeep of a store as a whole, as Python calls it: check, accepted loss, purge, salvage; and reports of the engine as dicts.
+//! Upkeep of a store as a whole, as Python calls it: check, accepted loss, purge, salvage; and reports of the engine as
+//! dicts.
 //!
 //! Invariants:
 //! * A report is given to Python whole: each field of the engine's report is a key, under the same name.

@@ -1,8 +1,8 @@
 //! Vectors: from arrays and sequences to `f32`.
 //!
 //! Invariants:
-//! * A C-contiguous float32 array is copied once, straight from its memory; lists of floats likewise; everything else goes through
-//!   `numpy.asarray`. Nothing of Python is touched once the engine runs.
+//! * A C-contiguous float32 array is copied once, straight from its memory; lists of floats likewise; everything else
+//!   goes through `numpy.asarray`. Nothing of Python is touched once the engine runs.
 //! * Dimensions and finiteness are the engine's to check; here is only the shape.
 
 use numpy::{PyArray1, PyArray2, PyArrayDescrMethods, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods, dtype};

@@ -1,9 +1,12 @@
-//! Long calls: the engine works on a thread of its own, while the calling thread looks for signals and tells how far the call is.
+//! Long calls: the engine works on a thread of its own, while the calling thread looks for signals and tells how far
+//! the call is.
 //!
 //! Invariants:
-//! * Ctrl-C, or an exception of `on_progress`, ends the call within `TURN` and `GRACE`: the engine is asked to stop, and if it is
+//! * Ctrl-C, or an exception of `on_progress`, ends the call within `TURN` and `GRACE`: the engine is asked to stop,
+//!   and if it is
 //!   amid a step that cannot be left, its thread ends by itself after that step.
-//! * `on_progress` is called on the calling thread, at least every `TELL_EVERY`, and once more when the call has succeeded.
+//! * `on_progress` is called on the calling thread, at least every `TELL_EVERY`, and once more when the call has
+//!   succeeded.
 //! * The engine's thread never touches Python.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -146,7 +149,8 @@ pub(crate) fn watched<T: Send + 'static>(
     run().map_err(|error| job.stop(py, error))
 }
 
-/// The same of a job of upkeep: `on_progress` is called with its stage, the steps that are done, and all steps or `None`.
+/// The same of a job of upkeep: `on_progress` is called with its stage, the steps that are done, and all steps or
+/// `None`.
 pub(crate) fn upkeep<T: Send + 'static>(
     py: Python<'_>,
     on_progress: Option<&Bound<'_, PyAny>>,

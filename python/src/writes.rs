@@ -1,7 +1,8 @@
 //! Writes: puts and deletes as Python says them, and batches of them.
 //!
 //! Invariants:
-//! * Everything Python is converted before the engine is called, so a refused operation has written nothing of its batch.
+//! * Everything Python is converted before the engine is called, so a refused operation has written nothing of its
+//!   batch.
 
 use std::time::Duration;
 
@@ -262,8 +263,8 @@ fn put_of_dict(arguments: &Bound<'_, PyDict>, index: usize) -> PyResult<vecmem::
     put(&namespace, &key, &value, Some(&options))
 }
 
-/// For each operation: the version of a put, whether a delete found something, or `None` if a later operation of the batch
-/// wrote the same key. `None` for all of them if the batch was applied before.
+/// For each operation: the version of a put, whether a delete found something, or `None` if a later operation of the
+/// batch wrote the same key. `None` for all of them if the batch was applied before.
 pub(crate) fn results<'py>(py: Python<'py>, results: &[WriteResult]) -> PyResult<Bound<'py, PyAny>> {
     let list = PyList::empty(py);
     for result in results {

@@ -136,7 +136,7 @@ impl Pipeline {
     /// The same, unless a batch with this id was written already.
     pub fn write_once(&self, writes: &[Write], id: Option<OperationId>) -> Result<Vec<WriteOutcome>> {
         self.engine.check_writable()?;
-        self.wait_at_the_door(writes)?;
+        self.wait_for_capacity(writes)?;
         self.engine.prefetch_keys(writes);
         self.commit(Intent { writes, files: None, id }, log_purpose(writes))
     }
@@ -205,7 +205,7 @@ impl Pipeline {
     }
 
     /// Waits while the store is stalled. Operations that free space do not wait.
-    fn wait_at_the_door(&self, writes: &[Write]) -> Result<()> {
+    fn wait_for_capacity(&self, writes: &[Write]) -> Result<()> {
         if writes.iter().all(Write::frees_space) { Ok(()) } else { self.wait_for_room() }
     }
 
@@ -223,7 +223,7 @@ impl Pipeline {
                 let last = self.engine.background_error().map_or_else(String::new, |error| format!(" ({error})"));
                 return Err(Error::new(
                     ErrorKind::Busy,
-                    format!("sealing cannot keep up with writes; nothing was written, try again later{last}"),
+                    format!("flushes cannot keep up with writes; nothing was written, try again later{last}"),
                 ));
             }
         }

@@ -1,7 +1,8 @@
 //! The filter as a tree, and the functions that build one.
 //!
 //! Invariants:
-//! * Every [`Filter`] is a predicate on one place: the value there, or its absence. At the root that place is the item's whole value.
+//! * Every [`Filter`] is a predicate on one place: the value there, or its absence. At the root that place is the
+//!   item's whole value.
 //! * [`Filter::check`] bounds nodes and levels before anything recurses through the tree without counting.
 
 use std::collections::BTreeMap;
@@ -15,9 +16,10 @@ const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 
 /// What an item's value must be like.
 ///
-/// Build one with the functions below, or read one from JSON with [`Filter::from_json_str`] or [`Filter::parse`], which document the language.
-/// A filter has at most 1,024 nodes: each key, each comparison and each `and`, `or`, `not` or nested object counts one, as does each value in
-/// a list or object that is compared with; what stands under a dotted key counts twice.
+/// Build one with the functions below, or read one from JSON with [`Filter::from_json_str`] or [`Filter::parse`], which
+/// document the language. A filter has at most 1,024 nodes: each key, each comparison and each `and`, `or`, `not` or
+/// nested object counts one, as does each value in a list or object that is compared with; what stands under a dotted
+/// key counts twice.
 ///
 /// The functions have the names of the operators: [`eq`](Self::eq) is `$eq`, and [`in_`](Self::in_) is `$in`.
 /// `Filter::eq` is the function that builds a filter; two filters are compared with `==`.
@@ -194,8 +196,9 @@ impl Filter {
         Self::Not(Box::new(self))
     }
 
-    /// Whether the filter holds for a value, given as the bytes of a JSON object. For more than one value use [`prepare`](Self::prepare).
-    /// Bytes that are not a JSON object match nothing, and so does a filter over the limits.
+    /// Whether the filter holds for a value, given as the bytes of a JSON object. For more than one value use
+    /// [`prepare`](Self::prepare). Bytes that are not a JSON object match nothing, and so does a filter over the
+    /// limits.
     pub fn matches(&self, value: &[u8]) -> bool {
         self.prepare().is_ok_and(|prepared| prepared.matches(value))
     }

@@ -1,13 +1,16 @@
 //! Running a filter over the bytes of values.
 //!
-//! A filter is compiled into two structures. The *places* form a tree in the shape of the values: a place has the tests on the value there and
-//! the keys that the filter wants below it. The *junctions* are the conjunctions and disjunctions: each knows the one above it and how
-//! many parts are open. A row is one pass over its bytes: wanted keys are looked up, tests run on the raw tokens, results go up the junctions,
-//! and the pass ends when the topmost one is decided.
+//! A filter is compiled into two structures. The *places* form a tree in the shape of the values: a place has the tests
+//! on the value there and the keys that the filter wants below it. The *junctions* are the conjunctions and
+//! disjunctions: each knows the one above it and how many parts are open. A row is one pass over its bytes: wanted keys
+//! are looked up, tests run on the raw tokens, results go up the junctions, and the pass ends when the topmost one is
+//! decided.
 //!
 //! Invariants:
-//! * Bytes are read in order, and unwanted ones only skipped. (A test on an array or object reads it before the pass goes through it.)
-//! * Each test reports at most once for a row: when its place is reached, or when the object that could have held it has ended.
+//! * Bytes are read in order, and unwanted ones only skipped. (A test on an array or object reads it before the pass
+//!   goes through it.)
+//! * Each test reports at most once for a row: when its place is reached, or when the object that could have held it
+//!   has ended.
 //! * A decided junction ignores what its other parts report.
 //! * Recursion goes as deep as the filter, which is bounded, never as deep as the value.
 
@@ -19,7 +22,8 @@ use crate::json::{JsonReader, Raw};
 
 /// Junctions or places up to which the state of a row is this small; nearly every filter is.
 const SMALL: usize = 32;
-/// Every node makes at most one junction and at most one place; the root is one more of each. (A dotted key has nodes for its copies.)
+/// Every node makes at most one junction and at most one place; the root is one more of each. (A dotted key has nodes
+/// for its copies.)
 const LARGE: usize = FILTER_NODES_MAX + 1;
 /// Wanted keys of one object up to which they are tried one by one.
 const TRIED_KEYS_MAX: usize = 8;
@@ -41,8 +45,8 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// [`Limit::FilterNodes`](crate::Limit::FilterNodes) if the filter is too large, [`Limit::Depth`](crate::Limit::Depth)
-    /// if it nests too deep.
+    /// [`Limit::FilterNodes`](crate::Limit::FilterNodes) if the filter is too large,
+    /// [`Limit::Depth`](crate::Limit::Depth) if it nests too deep.
     pub fn prepare(&self) -> Result<PreparedFilter> {
         PreparedFilter::new(self)
     }
@@ -127,8 +131,8 @@ impl PreparedFilter {
         }
     }
 
-    /// `open` and `seen` are scratch at least as long as the junctions and the places. `None` where the bytes end before it is
-    /// decided, or are not JSON.
+    /// `open` and `seen` are scratch at least as long as the junctions and the places. `None` where the bytes end
+    /// before it is decided, or are not JSON.
     #[inline]
     fn run(&self, value: &[u8], open: &mut [u16], seen: &mut [bool]) -> Option<bool> {
         let open = &mut open[..self.open.len()];
@@ -257,7 +261,8 @@ impl Row<'_> {
         }
     }
 
-    /// Runs what the filter asks at `place` on the value at the reader, and steps over it. `None` if nothing more must be read.
+    /// Runs what the filter asks at `place` on the value at the reader, and steps over it. `None` if nothing more must
+    /// be read.
     fn visit(&mut self, place: &PathNode, reader: &mut JsonReader<'_>) -> Option<()> {
         let value = reader.value()?;
         for (test, above) in &place.tests {

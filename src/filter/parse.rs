@@ -12,7 +12,8 @@ use super::ast::{Filter, Literal, Range, too_deep, too_many_nodes};
 use crate::error::{Error, Result};
 use crate::json::{JSON_DEPTH_MAX, JsonReader, Number, Raw, validate_object};
 
-/// JSON values that a filter is read from: a node of a filter takes at most three to write, so more than this is over the limit of nodes too.
+/// JSON values that a filter is read from: a node of a filter takes at most three to write, so more than this is over
+/// the limit of nodes too.
 const VALUES_MAX: usize = 4 * FILTER_NODES_MAX;
 
 const OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $contains, $and, $or, $not";
@@ -20,21 +21,22 @@ const OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $co
 impl Filter {
     /// Reads a filter from JSON text.
     ///
-    /// A filter is an object; all of its keys must hold, and an empty one matches everything. Under a field's key stands
+    /// A filter is an object; all of its keys must hold, and an empty one matches everything. Under a field's key
+    /// stands
     ///
     /// * a string, number, boolean, null or list: the field must be equal to it;
-    /// * an object of operators, all of which must hold: `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte` compare; `$in` and `$nin` take a list;
-    ///   `$exists` takes a boolean; `$contains` finds an element in an array or a part in a string; `$not` negates what may stand in its place,
-    ///   `$and` and `$or` join a list of that;
+    /// * an object of operators, all of which must hold: `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte` compare; `$in` and
+    ///   `$nin` take a list; `$exists` takes a boolean; `$contains` finds an element in an array or a part in a string;
+    ///   `$not` negates what may stand in its place, `$and` and `$or` join a list of that;
     /// * any other object: the field must be an object, and each key of the filter must hold in it (it may have more).
     ///
-    /// `$and`, `$or` and `$not` may also stand beside the fields' keys, over whole filters. A key with dots is the field of exactly that name if
-    /// there is one, else a path.
+    /// `$and`, `$or` and `$not` may also stand beside the fields' keys, over whole filters. A key with dots is the
+    /// field of exactly that name if there is one, else a path.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) naming the place; [`Limit::FilterNodes`](crate::error::Limit::FilterNodes),
-    /// [`Limit::Depth`](crate::error::Limit::Depth).
+    /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) naming the place;
+    /// [`Limit::FilterNodes`](crate::error::Limit::FilterNodes), [`Limit::Depth`](crate::error::Limit::Depth).
     pub fn from_json_str(text: &str) -> Result<Self> {
         validate_object(text.as_bytes(), JSON_DEPTH_MAX).map_err(|error| error.context("filter"))?;
         let mut values = 0;

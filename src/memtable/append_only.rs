@@ -1,14 +1,14 @@
 //! Arrays that one thread appends to while any number of others read them without a lock.
 //!
 //! Invariants:
-//! * An element never moves and never changes once its index is published (elements that change do so through atomics of
-//!   their own), so a reader may keep a reference for as long as it keeps the array.
-//! * `length` counts rows that are completely written. It is stored with release after the write and loaded with acquire
-//!   before the read: a row below a length that was read is initialised.
-//! * Chunk `c` holds `FIRST << c` rows and starts at row `FIRST * (2^c - 1)`, so the table of chunks is a small fixed array. A
-//!   row lies in one chunk: its elements are contiguous. Chunks start at multiples of 64 bytes.
-//! * Appending takes a lock of its own. Nobody waits for it (the caller has one writer at a time anyway); it makes a second
-//!   writer harmless instead of undefined.
+//! * An element never moves and never changes once its index is published (elements that change do so through atomics
+//!   of their own), so a reader may keep a reference for as long as it keeps the array.
+//! * `length` counts rows that are completely written. It is stored with release after the write and loaded with
+//!   acquire before the read: a row below a length that was read is initialised.
+//! * Chunk `c` holds `FIRST << c` rows and starts at row `FIRST * (2^c - 1)`, so the table of chunks is a small fixed
+//!   array. A row lies in one chunk: its elements are contiguous. Chunks start at multiples of 64 bytes.
+//! * Appending takes a lock of its own. Nobody waits for it (the caller has one writer at a time anyway); it makes a
+//!   second writer harmless instead of undefined.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -33,8 +33,8 @@ pub(crate) struct AppendOnly<T> {
     owns: PhantomData<T>,
 }
 
-// SAFETY: readers on several threads get `&T` and the last owner drops `T` wherever it is, hence `T: Send + Sync`; the raw
-// pointers own their chunks, and writers exclude each other by `writer`.
+// SAFETY: readers on several threads get `&T` and the last owner drops `T` wherever it is, hence `T: Send + Sync`; the
+// raw pointers own their chunks, and writers exclude each other by `writer`.
 unsafe impl<T: Send + Sync> Sync for AppendOnly<T> {}
 // SAFETY: the chunks and their elements belong to this value alone.
 unsafe impl<T: Send> Send for AppendOnly<T> {}
@@ -61,8 +61,8 @@ impl<T> AppendOnly<T> {
         self.length.load(Ordering::Acquire)
     }
 
-    /// Appends one element to an array of single elements and returns its index; `None` when the array is full (2^32 rows)
-    /// or its rows are wider.
+    /// Appends one element to an array of single elements and returns its index; `None` when the array is full (2^32
+    /// rows) or its rows are wider.
     pub fn push(&self, value: T) -> Option<u32> {
         if self.width != 1 {
             return None;
@@ -88,8 +88,8 @@ impl<T> AppendOnly<T> {
         let (chunk, offset) = locate(index);
         let start = self.chunks[chunk].load(Ordering::Acquire);
         // SAFETY: `index` is below a length loaded with acquire, so chunk and row were written before; the chunk holds
-        // `offset + 1` rows of `width` elements at least, is never moved or freed while `self` is borrowed, and its written
-        // elements are never written again.
+        // `offset + 1` rows of `width` elements at least, is never moved or freed while `self` is borrowed, and its
+        // written elements are never written again.
         unsafe { std::slice::from_raw_parts(start.add(offset * self.width), self.width) }
     }
 
@@ -156,8 +156,8 @@ impl<T> Drop for AppendOnly<T> {
             }
             let rows = left.min(FIRST << chunk);
             left -= rows;
-            // SAFETY: the first `rows` rows of this chunk are initialised, dropped once (here) and not seen again, as `self`
-            // is going away; then the chunk is freed with the layout it was allocated with.
+            // SAFETY: the first `rows` rows of this chunk are initialised, dropped once (here) and not seen again, as
+            // `self` is going away; then the chunk is freed with the layout it was allocated with.
             unsafe {
                 ptr::slice_from_raw_parts_mut(start, rows * self.width).drop_in_place();
                 if let Some(layout) = self.layout(chunk) {

@@ -1,4 +1,5 @@
-//! What every part is asked by one search: the query vector in the forms that searches need, conditions, and a threshold.
+//! What every part is asked by one search: the query vector in the forms that searches need, conditions, and a
+//! threshold.
 
 use crate::distance::{Kernels, score, score4};
 use crate::error::Result;

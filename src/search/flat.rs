@@ -1,11 +1,14 @@
-//! Exact search of one part by a flat search: small codes are scanned, and every row that could be in the result is scored in full precision.
+//! Exact search of one part by a flat search: small codes are scanned, and every row that could be in the result is
+//! scored in full precision.
 //!
 //! Invariants:
-//! * The answer is the exact one. A row is left out only if an upper bound of its score, or its score, is strictly below a score that
-//!   `limit` other rows of the search reach (or below the caller's `min_score`), or if conditions refuse it.
+//! * The answer is the exact one. A row is left out only if an upper bound of its score, or its score, is strictly
+//!   below a score that `limit` other rows of the search reach (or below the caller's `min_score`), or if conditions
+//!   refuse it.
 //! * A row's score is the best of all its vectors', each computed by the one kernel with the one order of summation.
 //! * Rows of a block are re-ranked in descending order of their bounds, so the threshold rises as early as it can.
-//! * Memory is bounded by a block, never by the interval or the caller's limit, and reused by the next search of the thread.
+//! * Memory is bounded by a block, never by the interval or the caller's limit, and reused by the next search of the
+//!   thread.
 
 use std::cell::Cell;
 use std::collections::BinaryHeap;
@@ -67,7 +70,8 @@ pub(crate) fn plan_by_sample<P: PartColumns>(
     Ok(plan(&facts, &Costs::of_dims(context.query_vector.vector.len())))
 }
 
-/// Searches `rows` of `part` as `plan` says. Pieces of one part may be scanned on several threads, each with a `top` of its own.
+/// Searches `rows` of `part` as `plan` says. Pieces of one part may be scanned on several threads, each with a `top` of
+/// its own.
 pub(crate) fn flat_search<P: PartColumns>(
     part: &P,
     number: u32,

@@ -19,7 +19,7 @@ use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
 use crate::search::flat::{FlatSearch, PartReport, plan_by_sample};
 use crate::search::graph_plan::{
-    GraphFacts, GraphPlan, GraphSearches, Progress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
+    GraphFacts, GraphPlan, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
 };
 use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::search::plan::{Costs, Plan};
@@ -291,10 +291,10 @@ impl<'a> RunningSearch<'a> {
             + asked as f64 * costs.filter_ns
     }
 
-    fn progress(&self, ef: usize, found: &[Candidate]) -> Progress {
+    fn progress(&self, ef: usize, found: &[Candidate]) -> SearchProgress {
         let threshold = self.flat.context.threshold.get();
         let last = found.last();
-        Progress {
+        SearchProgress {
             ef,
             nodes: self.job.nodes,
             limit: self.flat.top.limit(),

@@ -157,7 +157,7 @@ fn candidates(limit: usize, share: f64) -> usize {
 
 /// The searches of one graph so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Progress {
+pub(crate) struct SearchProgress {
     /// Of the last graph search.
     pub ef: usize,
     pub nodes: usize,
@@ -190,13 +190,13 @@ const WORTH_ANOTHER_SEARCH: f64 = 1.5;
 
 /// Decides what follows a graph search.
 pub(crate) fn next_step(
-    progress: &Progress,
+    progress: &SearchProgress,
     plan: &GraphPlan,
     graph_searches: &GraphSearches,
     calibration: &Calibration,
     costs: &Costs,
 ) -> Step {
-    let Progress { ef, nodes, limit, .. } = *progress;
+    let SearchProgress { ef, nodes, limit, .. } = *progress;
     if progress.complete {
         return Step::Enough;
     }
@@ -304,7 +304,7 @@ mod tests {
         use Step::{Enough, FlatSearch, GraphSearch};
         let costs = Costs::of_dims(384);
         let plan = GraphPlan { ef: 27, budget_ns: 700_000.0 };
-        let good = Progress {
+        let good = SearchProgress {
             ef: 27,
             nodes: 70_000,
             limit: 10,
@@ -317,23 +317,23 @@ mod tests {
         };
         let table = [
             (good, Enough),
-            (Progress { reaches_below: false, ..good }, Enough),
+            (SearchProgress { reaches_below: false, ..good }, Enough),
             // Ten results are spread over the best eighty, but the ef was that of ten.
-            (Progress { within: 80, ..good }, GraphSearch(97)),
+            (SearchProgress { within: 80, ..good }, GraphSearch(97)),
             // Nothing else can be in the result.
-            (Progress { kept: 3, within: 3, ..good }, Enough),
+            (SearchProgress { kept: 3, within: 3, ..good }, Enough),
             // Too few: as many as the share that was seen asks for, and at least twice as many.
-            (Progress { kept: 3, reaches_below: false, examined: 27, ..good }, GraphSearch(91)),
-            (Progress { kept: 9, reaches_below: false, examined: 9, ..good }, GraphSearch(54)),
-            (Progress { kept: 0, reaches_below: false, examined: 27, ..good }, GraphSearch(319)),
+            (SearchProgress { kept: 3, reaches_below: false, examined: 27, ..good }, GraphSearch(91)),
+            (SearchProgress { kept: 9, reaches_below: false, examined: 9, ..good }, GraphSearch(54)),
+            (SearchProgress { kept: 0, reaches_below: false, examined: 27, ..good }, GraphSearch(319)),
             // Every node was found, or would have been.
-            (Progress { kept: 3, reaches_below: false, complete: true, ..good }, Enough),
-            (Progress { kept: 3, reaches_below: false, ef: 70_000, ..good }, FlatSearch),
+            (SearchProgress { kept: 3, reaches_below: false, complete: true, ..good }, Enough),
+            (SearchProgress { kept: 3, reaches_below: false, ef: 70_000, ..good }, FlatSearch),
             // The next graph search would cost more than is left.
-            (Progress { kept: 3, reaches_below: false, spent_ns: 690_000.0, ..good }, FlatSearch),
-            (Progress { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, ..good }, FlatSearch),
+            (SearchProgress { kept: 3, reaches_below: false, spent_ns: 690_000.0, ..good }, FlatSearch),
+            (SearchProgress { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, ..good }, FlatSearch),
             (
-                Progress { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, spent_ns: -1e12, ..good },
+                SearchProgress { kept: 0, reaches_below: false, examined: 2_000, ef: 2_000, spent_ns: -1e12, ..good },
                 FlatSearch,
             ),
         ];

@@ -1,4 +1,5 @@
-//! The search against a brute-force oracle: every metric, both kinds of part, every way through the code, identical lists.
+//! The search against a brute-force oracle: every metric, both kinds of part, every way through the code, identical
+//! lists.
 
 use std::ops::Range;
 use std::sync::Arc;

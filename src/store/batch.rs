@@ -1,8 +1,8 @@
 //! Batches: operations that happen together or not at all.
 //!
 //! Invariants:
-//! * Of several operations of a batch on one key, the last one is written; the conditions of all are tested, against the
-//!   state before the batch.
+//! * Of several operations of a batch on one key, the last one is written; the conditions of all are tested, against
+//!   the state before the batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub enum WriteResult {
     Deleted(bool),
     /// A later operation of the batch wrote the same key.
     Superseded,
-    /// The batch was applied before, under the same [`Batch::operation_id`], and was not applied again. The version is that of its last
-    /// operation.
+    /// The batch was applied before, under the same [`Batch::operation_id`], and was not applied again. The version is
+    /// that of its last operation.
     Repeated(Version),
 }
 
@@ -90,9 +90,10 @@ impl Batch {
         self
     }
 
-    /// A name that the caller gives this batch, 1 to 4,096 bytes, so that it can be sent again where its acknowledgement was lost: a
-    /// batch of a name that was applied is not applied again, and says so ([`WriteResult::Repeated`]). Names are remembered, across
-    /// crashes and reopens, for a million batches or a day, whichever ends first. A batch that changed nothing is not remembered.
+    /// A name that the caller gives this batch, 1 to 4,096 bytes, so that it can be sent again where its
+    /// acknowledgement was lost: a batch of a name that was applied is not applied again, and says so
+    /// ([`WriteResult::Repeated`]). Names are remembered, across crashes and reopens, for a million batches or a day,
+    /// whichever ends first. A batch that changed nothing is not remembered.
     pub fn operation_id(&mut self, id: &str) -> &mut Self {
         self.operation_id = Some(id.to_owned());
         self

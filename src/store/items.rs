@@ -34,7 +34,8 @@ enum Source {
 }
 
 impl Store {
-    /// The items of a scope in (namespace, key) order, as of now. A `&Namespace` or a [`Scope`](crate::Scope) is a query.
+    /// The items of a scope in (namespace, key) order, as of now. A `&Namespace` or a [`Scope`](crate::Scope) is a
+    /// query.
     ///
     /// The first error ends the iterator; errors are those of [`iterate`](Self::iterate).
     ///

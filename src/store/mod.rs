@@ -283,8 +283,8 @@ impl Store {
     /// and outside of batches.
     ///
     /// At most [`limits::SETTINGS`](crate::limits::SETTINGS), each of
-    /// [`limits::SETTING_BYTES`](crate::limits::SETTING_BYTES). Errors: `InvalidInput`, `Limit`, `DiskFull`, `Poisoned`,
-    /// `Io`; nothing has changed then, or, when poisoned, nobody knows.
+    /// [`limits::SETTING_BYTES`](crate::limits::SETTING_BYTES). Errors: `InvalidInput`, `Limit`, `DiskFull`,
+    /// `Poisoned`, `Io`; nothing has changed then, or, when poisoned, nobody knows.
     pub fn set_setting(&self, name: &str, json: Option<&str>) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;

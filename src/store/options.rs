@@ -37,8 +37,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// No vector space asked for: an existing store keeps its own, a new one is a durable JSON key-value store until it is opened
-    /// with one.
+    /// No vector space asked for: an existing store keeps its own, a new one is a durable JSON key-value store until it
+    /// is opened with one.
     pub fn new() -> Self {
         Self {
             space: None,
@@ -56,8 +56,8 @@ impl Options {
         }
     }
 
-    /// Vectors of `dims` numbers (1 to 16,384), compared by `metric`. An existing store must have the same; one that was created
-    /// without any gets them when it is opened.
+    /// Vectors of `dims` numbers (1 to 16,384), compared by `metric`. An existing store must have the same; one that
+    /// was created without any gets them when it is opened.
     pub fn with_vectors(dims: usize, metric: Metric) -> Self {
         Self { space: Some(VectorSpace { dims, metric }), ..Self::new() }
     }
@@ -76,8 +76,8 @@ impl Options {
         self
     }
 
-    /// Under [`Durability::Periodic`]: how long an acknowledged write waits at most until its sync begins, at least 1 ms. A power loss may
-    /// take the writes of this time and of one sync. Default: 100 ms.
+    /// Under [`Durability::Periodic`]: how long an acknowledged write waits at most until its sync begins, at least 1
+    /// ms. A power loss may take the writes of this time and of one sync. Default: 100 ms.
     #[must_use]
     pub fn sync_every(mut self, period: Duration) -> Self {
         self.sync_every = period.max(Duration::from_millis(1));
@@ -85,17 +85,18 @@ impl Options {
     }
 
     /// How often expired items are removed in the background, to the second; `None` for never, so that only
-    /// [`Store::sweep`](crate::Store::sweep) removes them. They are in no result either way. Default: every 60 s, or, where the store
-    /// is open in this process already, as it is.
+    /// [`Store::sweep`](crate::Store::sweep) removes them. They are in no result either way. Default: every 60 s, or,
+    /// where the store is open in this process already, as it is.
     #[must_use]
     pub fn sweep_every(mut self, period: Option<Duration>) -> Self {
         self.sweep_every = Some(period);
         self
     }
 
-    /// How long a wall clock that is more than a day ahead of the last write, and the time that has passed since, must agree with the
-    /// monotonic clock, over all opens, until it is believed. Until then it hides expired items but removes none; see
-    /// [`Store::accept_clock`](crate::Store::accept_clock). Default: 1 h, or, where the store is open in this process already, as it is.
+    /// How long a wall clock that is more than a day ahead of the last write, and the time that has passed since, must
+    /// agree with the monotonic clock, over all opens, until it is believed. Until then it hides expired items but
+    /// removes none; see [`Store::accept_clock`](crate::Store::accept_clock). Default: 1 h, or, where the store is open
+    /// in this process already, as it is.
     #[must_use]
     pub fn clock_grace(mut self, span: Duration) -> Self {
         self.clock_grace = Some(span);

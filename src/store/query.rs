@@ -26,8 +26,8 @@ pub struct ReadOptions {
     pub partial: bool,
     /// Give up with `DeadlineExceeded` after this long.
     pub deadline: Option<Duration>,
-    /// Push the expiry of the returned items back by their own time to live, where that gains at least a hundredth of it (or
-    /// anything, of a time to live below a minute).
+    /// Push the expiry of the returned items back by their own time to live, where that gains at least a hundredth of
+    /// it (or anything, of a time to live below a minute).
     pub refresh_ttl: bool,
 }
 
@@ -112,15 +112,16 @@ impl Query {
         self
     }
 
-    /// Skip the first `offset` items of the one total order. Where graphs are searched, each query finds its own approximate list: pages that
-    /// fit each other are slices of one larger answer, or of [`exact`](Self::exact) ones.
+    /// Skip the first `offset` items of the one total order. Where graphs are searched, each query finds its own
+    /// approximate list: pages that fit each other are slices of one larger answer, or of [`exact`](Self::exact) ones.
     #[must_use]
     pub fn offset(mut self, offset: usize) -> Self {
         self.offset = offset;
         self
     }
 
-    /// Cut everything that scores lower. Where graphs are searched, this cuts the approximate list: what a graph search misses is missing.
+    /// Cut everything that scores lower. Where graphs are searched, this cuts the approximate list: what a graph search
+    /// misses is missing.
     #[must_use]
     pub fn min_score(mut self, score: f32) -> Self {
         self.min_score = Some(score);
@@ -136,8 +137,8 @@ impl Query {
 
     /// The share of the true best items that the answer should hold on average, above 0 and at most 1; by default 0.98.
     ///
-    /// It matters where a graph covers the scope: each one knows from its build how far a graph search must look for a recall. All
-    /// other scopes, and any scope at recall 1, are searched exactly.
+    /// It matters where a graph covers the scope: each one knows from its build how far a graph search must look for a
+    /// recall. All other scopes, and any scope at recall 1, are searched exactly.
     #[must_use]
     pub fn recall(mut self, recall: f32) -> Self {
         self.recall = recall;
@@ -206,8 +207,8 @@ impl IntoIterator for SearchResult {
 pub struct PartExplain {
     /// `memtable`, `frozen` or `segment <id>`.
     pub part: String,
-    /// The path taken: `flat`, `filter, then flat`, `graph`, or `graph, then flat` where a part of the rows has no graph or a graph search
-    /// was given up.
+    /// The path taken: `flat`, `filter, then flat`, `graph`, or `graph, then flat` where a part of the rows has no
+    /// graph or a graph search was given up.
     pub path: String,
     /// Rows of the part in the scope.
     pub rows: u64,

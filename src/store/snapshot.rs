@@ -1,10 +1,12 @@
 //! One moment of a store, and every read of it; the reads of a [`Store`] are those of its newest moment.
 //!
 //! Invariants:
-//! * A snapshot shows one read view at one time: neither writes nor the passing of time change which items it shows. Touches, which parts
-//!   share with newer read views, only put off the expiry of what has not expired, so they hide and show nothing.
+//! * A snapshot shows one read view at one time: neither writes nor the passing of time change which items it shows.
+//!   Touches, which parts share with newer read views, only put off the expiry of what has not expired, so they hide
+//!   and show nothing.
 //! * A read of the store borrows what it needs; only a snapshot that somebody keeps owns it.
-//! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile stays so.
+//! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile
+//!   stays so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +22,13 @@ use crate::store::read::{ReadContext, SharedView, TextPlace};
 use crate::store::{Handle, Store, search};
 use crate::types::{Item, NEVER, Namespace, Scope};
 
-/// One moment of a store: what was written, and what had expired. Cheap to take and to clone, used from any number of threads.
+/// One moment of a store: what was written, and what had expired. Cheap to take and to clone, used from any number of
+/// threads.
 ///
-/// Reads are those of [`Store`], and see what it held at that moment, whatever is written, deleted or expires later; only an item's
-/// `expires_at` may be later than it was. A snapshot keeps the store open like a clone of [`Store`], and the files and memory of what
-/// it sees: let go of it when done. After [`Store::close`] its reads fail with `Closed`. A purge ends it after a grace: a read under way
-/// then ends as it began, later ones fail with `SnapshotGone`.
+/// Reads are those of [`Store`], and see what it held at that moment, whatever is written, deleted or expires later;
+/// only an item's `expires_at` may be later than it was. A snapshot keeps the store open like a clone of [`Store`], and
+/// the files and memory of what it sees: let go of it when done. After [`Store::close`] its reads fail with `Closed`. A
+/// purge ends it after a grace: a read under way then ends as it began, later ones fail with `SnapshotGone`.
 ///
 /// ```
 /// use vecmem::{Namespace, Options, Put, ReadOptions, Scope, Store};

@@ -1,8 +1,8 @@
 //! The door for writes: everything is checked here, outside any lock, and a refused write has written nothing.
 //!
 //! Invariants:
-//! * Vectors have the store's dimensions, finite numbers and a squared norm of at most 1e37; values are whole JSON objects
-//!   without duplicate keys.
+//! * Vectors have the store's dimensions, finite numbers and a squared norm of at most 1e37; values are whole JSON
+//!   objects without duplicate keys.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -120,8 +120,8 @@ impl Put {
         self
     }
 
-    /// When the item is gone, in microseconds since 1970 UTC, for imports; else its time to live decides, if it has one. A read that
-    /// refreshes still goes by the time to live.
+    /// When the item is gone, in microseconds since 1970 UTC, for imports; else its time to live decides, if it has
+    /// one. A read that refreshes still goes by the time to live.
     #[must_use]
     pub fn expires_at(mut self, micros: i64) -> Self {
         self.expires_at = Some(micros);
@@ -174,8 +174,9 @@ impl Put {
         self
     }
 
-    /// What the vectors are embeddings of: one text each, in their order, made by `model`. As long as this version of the item lives,
-    /// [`Store::known_embeddings`](crate::Store::known_embeddings) knows them. Of a text, only a hash is kept.
+    /// What the vectors are embeddings of: one text each, in their order, made by `model`. As long as this version of
+    /// the item lives, [`Store::known_embeddings`](crate::Store::known_embeddings) knows them. Of a text, only a hash
+    /// is kept.
     #[must_use]
     pub fn embedded<'a>(mut self, model: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
         self.embedded = Some((model.to_owned(), texts.into_iter().map(str::to_owned).collect()));

@@ -76,8 +76,8 @@ pub enum Durability {
 
 /// An ordered, non-empty tuple of labels, e.g. `("users", "ada", "facts")`. Cheap to clone.
 ///
-/// As text, a namespace is its labels joined by slashes: `users/ada/facts`. If a label holds a slash or begins with `[`,
-/// the text is a JSON array of the labels instead: `["docs","a/b"]`. There is no other escape.
+/// As text, a namespace is its labels joined by slashes: `users/ada/facts`. If a label holds a slash or begins with
+/// `[`, the text is a JSON array of the labels instead: `["docs","a/b"]`. There is no other escape.
 /// [`Display`](fmt::Display) writes this text, and [`FromStr`] reads it back as the same namespace. For `serde`, a
 /// namespace is the sequence of its labels.
 ///

@@ -95,10 +95,10 @@ impl Worker {
     pub fn start(self: &Arc<Self>) -> Result<()> {
         let jobs: [(&str, Job); 6] = [
             (SYNC_THREAD, Self::sync_loop),
-            ("vecmem-seal", Self::flush_loop),
+            ("vecmem-flush", Self::flush_loop),
             ("vecmem-merge", Self::merge_loop),
             ("vecmem-graphs", Self::graph_loop),
-            ("vecmem-house", Self::house_loop),
+            ("vecmem-maintain", Self::maintenance_loop),
             ("vecmem-log", Self::log_loop),
         ];
         let syncs = self.engine.durability == Durability::Periodic;
@@ -151,7 +151,7 @@ impl Worker {
         });
     }
 
-    fn house_loop(&self) {
+    fn maintenance_loop(&self) {
         let (mut swept, mut idle) = (self.opened_at, None);
         self.run(LOOK_ROUND, |worker| worker.maintain(&mut swept, &mut idle).map(|()| false));
     }

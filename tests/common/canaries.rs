@@ -1,5 +1,5 @@
-//! Items whose every byte can be recognised, and a search for these bytes in all files of a directory: as they lie there, and as each
-//! decoder reads them.
+//! Items whose every byte can be recognised, and a search for these bytes in all files of a directory: as they lie
+//! there, and as each decoder reads them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

@@ -32,8 +32,8 @@ impl Clusters {
         point
     }
 
-    /// Items `0..count` of a namespace, one batch: `{"n": number, "cluster": number % clusters, "tenth": number % 10}`, each with `vectors`
-    /// points of its cluster.
+    /// Items `0..count` of a namespace, one batch: `{"n": number, "cluster": number % clusters, "tenth": number % 10}`,
+    /// each with `vectors` points of its cluster.
     pub fn fill(&mut self, store: &Store, namespace: &Namespace, count: usize, vectors: usize) {
         let mut batch = Batch::new();
         for number in 0..count {

@@ -1,5 +1,5 @@
-//! A directory that a test looks into and damages behind the store's back: simulated, with tiny parts and the background on the
-//! writing thread, or on a real disk, with default tuning.
+//! A directory that a test looks into and damages behind the store's back: simulated, with tiny parts and the
+//! background on the writing thread, or on a real disk, with default tuning.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A storage over another one that records what is done to it, and fails when a test orders it, in the words of the simulated disk.
+//! A storage over another one that records what is done to it, and fails when a test orders it, in the words of the
+//! simulated disk.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};

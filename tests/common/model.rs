@@ -114,8 +114,8 @@ impl Model {
     }
 }
 
-/// That `answer` is the page `[offset, offset + limit)` of `expected`. Scores may differ by rounding, and where they do not
-/// differ by more, rows may change places; everything else is exact.
+/// That `answer` is the page `[offset, offset + limit)` of `expected`. Scores may differ by rounding, and where they do
+/// not differ by more, rows may change places; everything else is exact.
 pub fn assert_page(answer: &SearchResult, expected: &[Expected], offset: usize, limit: usize, context: &str) {
     let page: Vec<&Expected> = expected.iter().skip(offset).take(limit).collect();
     assert_eq!(answer.len(), page.len(), "{context}: {:?}\nexpected {page:?}", answer.hits);

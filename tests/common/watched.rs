@@ -1,5 +1,5 @@
-//! A storage that records what is done to log files, and holds one operation up until the test lets it go. One that is let go
-//! with a failure fails alone: the next one succeeds, as Linux has it.
+//! A storage that records what is done to log files, and holds one operation up until the test lets it go. One that is
+//! let go with a failure fails alone: the next one succeeds, as Linux has it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};

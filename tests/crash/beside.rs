@@ -1,8 +1,8 @@
 //! Imports with other writes between the look at what they replace and their commit: for the store and for the model.
 //!
 //! Invariants:
-//! * A row keeps of an older version what was there when the import began to look; a key that was written since is put again
-//!   behind the rows, by the rules of an ordinary put.
+//! * A row keeps of an older version what was there when the import began to look; a key that was written since is put
+//!   again behind the rows, by the rules of an ordinary put.
 
 use std::collections::BTreeSet;
 

@@ -58,7 +58,8 @@ pub fn settings(store: &Store) -> Result<BTreeMap<String, String>, String> {
     Ok(found)
 }
 
-/// Everything: items, single reads, listings, namespaces, exact searches with and without filters, and the store's own check.
+/// Everything: items, single reads, listings, namespaces, exact searches with and without filters, and the store's own
+/// check.
 pub fn same_answers(store: &Store, model: &Model, clock: &SimClock, seed: u64) -> Result<(), String> {
     readings(store, model, clock, seed).into_iter().collect::<Result<(), String>>()?;
     let report = store.check(false).map_err(text)?;
@@ -167,7 +168,8 @@ fn listings(store: &Store, model: &Model, clock: &SimClock) -> Result<(), String
     Ok(())
 }
 
-/// The exact search against a scan of the model with the same kernel: same items, same order, same scores to the last bit.
+/// The exact search against a scan of the model with the same kernel: same items, same order, same scores to the last
+/// bit.
 fn search(
     store: &Store,
     model: &Model,

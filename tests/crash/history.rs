@@ -25,7 +25,8 @@ pub fn open(storage: &SimStorage, clock: &SimClock, options: &Options) -> vecmem
     open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options.clone())
 }
 
-/// Does `count` drawn operations on a new store, and records the disk before each sync, with the operations acknowledged.
+/// Does `count` drawn operations on a new store, and records the disk before each sync, with the operations
+/// acknowledged.
 pub fn record(seed: u64, count: usize, keys: usize, options: &Options) -> History {
     record_drawn(seed, count, Generator::new(seed, keys), options)
 }
@@ -63,8 +64,8 @@ pub fn do_both(store: &Store, clock: &SimClock, model: &mut Model, operation: &O
     Ok(())
 }
 
-/// What a recovered store must hold, and after how many operations it did, by its log sequence number; the last if several
-/// share it. Touches that an operation carried along may be there without it.
+/// What a recovered store must hold, and after how many operations it did, by its log sequence number; the last if
+/// several share it. Touches that an operation carried along may be there without it.
 pub fn state_found(history: &History, store: &Store, last: usize) -> Result<(usize, Model), String> {
     let lsn = store.stats().map_err(|error| error.to_string())?.visible_lsn;
     for number in (0..=last).rev().filter(|&number| history.models[number].lsn <= lsn) {

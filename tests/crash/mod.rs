@@ -1,4 +1,5 @@
-//! What the recovery and model tests share: seeded randomness, a model of the store, operations on both, and a full comparison.
+//! What the recovery and model tests share: seeded randomness, a model of the store, operations on both, and a full
+//! comparison.
 //!
 //! Invariants:
 //! * Everything follows from a seed, which every failure prints.
@@ -23,8 +24,8 @@ pub const DIMS: usize = 8;
 /// Where the simulated clock starts, in microseconds since 1970 UTC.
 pub const START: i64 = 1_700_000_000_000_000;
 
-/// Background work on the writing thread, thresholds that a few dozen items reach, and sweeps of one batch each, so that
-/// every operation is one frame.
+/// Background work on the writing thread, thresholds that a few dozen items reach, and sweeps of one batch each, so
+/// that every operation is one frame.
 pub fn tuning() -> Tuning {
     Tuning { graph_rows: 6, sweep_batch: 10_000, busy_timeout: Duration::ZERO, ..Tuning::tiny() }
 }

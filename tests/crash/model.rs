@@ -1,9 +1,9 @@
-//! What a store must be: a map from (namespace, key) to item, with versions, times and expiry computed from the documented
-//! rules. Cheap to clone, so a test keeps the state after every operation.
+//! What a store must be: a map from (namespace, key) to item, with versions, times and expiry computed from the
+//! documented rules. Cheap to clone, so a test keeps the state after every operation.
 //!
 //! Invariants:
-//! * Versions are log sequence numbers, one for each operation that changes something. Touches that wait are written first, in
-//!   a frame of their own.
+//! * Versions are log sequence numbers, one for each operation that changes something. Touches that wait are written
+//!   first, in a frame of their own.
 //! * A failed condition changes nothing.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,8 @@ pub struct Model {
     touches: Vec<(Key, Version)>,
 }
 
-/// The rows of an import under way: each with its time if the clock gives it, and the item it replaces, as of the beginning.
+/// The rows of an import under way: each with its time if the clock gives it, and the item it replaces, as of the
+/// beginning.
 pub struct Rows {
     rows: Vec<(PutChange, Option<i64>, Option<Arc<Item>>)>,
     mark: Option<(String, String)>,

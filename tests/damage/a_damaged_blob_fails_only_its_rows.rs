@@ -1,6 +1,6 @@
-//! A damaged or missing blob file fails only the rows whose values lie in what is damaged, by name: lookups without the value,
-//! other rows, deletes and merges go on, a partial read leaves it out and says so, and the file restored
-//! heals the store.
+//! A damaged or missing blob file fails only the rows whose values lie in what is damaged, by name: lookups without the
+//! value, other rows, deletes and merges go on, a partial read leaves it out and says so, and the file restored heals
+//! the store.
 
 use std::sync::Arc;
 
@@ -123,7 +123,8 @@ fn a_missing_file_fails_its_values_and_heals_when_it_comes_back() {
     let large: Vec<usize> = (0..ROWS).filter(|&row| is_large(row)).collect();
     only_these_fail(&store, &large, &blob);
     assert!(store.stats().unwrap().damage.iter().any(|damage| damage.contains(&blob)));
-    // A merge keeps what it cannot read, so nothing is given up that may come back; what came with it is not gone, and this is told.
+    // A merge keeps what it cannot read, so nothing is given up that may come back; what came with it is not gone, and
+    // this is told.
     store.delete(&namespace(), &key(1)).unwrap();
     store.delete(&namespace(), &key(4)).unwrap();
     not_all_is_gone(&store, &blob);

@@ -1,5 +1,5 @@
-//! A segment that damage hides an operation from fails its own reads and nothing else: the log of the store goes on being freed, and a file
-//! that is put back has missed nothing, however long that took.
+//! A segment that damage hides an operation from fails its own reads and nothing else: the log of the store goes on
+//! being freed, and a file that is put back has missed nothing, however long that took.
 
 use std::path::Path;
 

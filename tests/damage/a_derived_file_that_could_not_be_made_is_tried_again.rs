@@ -1,5 +1,5 @@
-//! Codes that were damaged and a graph that is due are made in the background while the store is open, also where the first try failed for
-//! another reason than damage.
+//! Codes that were damaged and a graph that is due are made in the background while the store is open, also where the
+//! first try failed for another reason than damage.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

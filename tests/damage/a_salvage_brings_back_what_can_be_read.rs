@@ -1,5 +1,6 @@
-//! A salvage writes everything that can be read of a directory into a new store: of a whole store that is all of it, of one without a
-//! manifest or without a log what the other files hold, and of a damaged one the newest versions that are whole, the others listed.
+//! A salvage writes everything that can be read of a directory into a new store: of a whole store that is all of it, of
+//! one without a manifest or without a log what the other files hold, and of a damaged one the newest versions that are
+//! whole, the others listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,8 +29,8 @@ fn items(store: &Store) -> BTreeMap<(String, String), Item> {
     store.iterate(&query, None).unwrap().items.into_iter().map(of).collect()
 }
 
-/// A store with everything in it: segments of seals, merges and imports, blob files, tombstones, refreshed expiries, a log that goes on
-/// behind the last checkpoint; and what it holds.
+/// A store with everything in it: segments of seals, merges and imports, blob files, tombstones, refreshed expiries, a
+/// log that goes on behind the last checkpoint; and what it holds.
 fn prepared() -> (SimStorage, BTreeMap<(String, String), Item>, Vec<String>) {
     let (store, storage, clock) = simulated(tiny(3, Metric::L2));
     let mut random = Random::new(4);
@@ -136,7 +137,8 @@ fn an_import_that_nothing_names_comes_back_where_no_other_version_lives() {
     storage.names().iter().filter(|name| gone(name)).for_each(|name| copy.remove_file(name));
     let (found, report, ..) = salvaged(&copy);
     assert_eq!(found.len(), 50);
-    // Tombstones say of those that the import replaced that they are gone: rows of unknown age are in nobody's way, and nobody in theirs.
+    // Tombstones say of those that the import replaced that they are gone: rows of unknown age are in nobody's way, and
+    // nobody in theirs.
     for ((_, key), item) in &found {
         let number: u64 = key.parse().unwrap();
         let known = if number < 30 { number } else { 100 + number };

@@ -1,5 +1,6 @@
-//! A damaged byte anywhere is named or harmless: the store refuses to open and says which file, or the reads that need the
-//! byte fail as damaged and say which file, or every answer is unchanged. Never less, never something else, never a panic.
+//! A damaged byte anywhere is named or harmless: the store refuses to open and says which file, or the reads that need
+//! the byte fail as damaged and say which file, or every answer is unchanged. Never less, never something else, never a
+//! panic.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,8 +48,8 @@ impl Closed {
         }
         store.close().unwrap();
         drop(store);
-        // Nothing is lost but what is damaged: a power loss may also take the mark that names the next log file, and then nobody
-        // could tell that this one is missing.
+        // Nothing is lost but what is damaged: a power loss may also take the mark that names the next log file, and
+        // then nobody could tell that this one is missing.
         let storage = storage.crash(Loss::None, 0);
         let seen = storage.crash(Loss::None, 0);
         seen.record_trace();
@@ -285,7 +286,8 @@ fn a_damaged_namespace_does_not_take_others_down() {
     let whole: Vec<_> = (0..4).map(|at| store.search(&query(at)).unwrap().hits).collect();
     let truth = storage.names().into_iter().find(|name| name.ends_with(".truth")).unwrap();
     drop(store);
-    // Vectors come first in the file, in order: this one is in the last namespace, in a block without anything of the first two.
+    // Vectors come first in the file, in order: this one is in the last namespace, in a block without anything of the
+    // first two.
     let vector_of_row = |row: u64| 4096 + row * 4 * 64;
     storage.flip_bit(&truth, 8 * vector_of_row(950) + 3);
     let store = open_wide(&storage, &clock);

@@ -1,5 +1,5 @@
-//! `accept_loss` ends damage: every row that can be read is kept as it was, every other one is listed or counted, nothing that was deleted
-//! comes back, and the store is whole afterwards.
+//! `accept_loss` ends damage: every row that can be read is kept as it was, every other one is listed or counted,
+//! nothing that was deleted comes back, and the store is whole afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The keys of operations that a damaged segment missed lie in a file until the damage is given up; after that and an erasure no file has
-//! them, nor what was in the segment.
+//! The keys of operations that a damaged segment missed lie in a file until the damage is given up; after that and an
+//! erasure no file has them, nor what was in the segment.
 
 use crate::common::canaries::{Canary, Needles, options};
 use crate::common::directory::Directory;

@@ -1,5 +1,5 @@
-//! A purge that a power loss, a full disk or a file that cannot be removed cuts short leaves its items deleted or as they were, and done
-//! again it leaves nothing; one that has returned stays done, whatever becomes of the power.
+//! A purge that a power loss, a full disk or a file that cannot be removed cuts short leaves its items deleted or as
+//! they were, and done again it leaves nothing; one that has returned stays done, whatever becomes of the power.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Writers of other namespaces, imports among them, hold up no purge, and what they write meanwhile is lost by none; afterwards nothing of
-//! the scope is in any file.
+//! Writers of other namespaces, imports among them, hold up no purge, and what they write meanwhile is lost by none;
+//! afterwards nothing of the scope is in any file.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

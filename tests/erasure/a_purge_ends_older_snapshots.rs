@@ -1,5 +1,6 @@
-//! What a purge ends: snapshots, cursors and listings of a moment before it fail with `SnapshotGone` once a grace is over. Reads under
-//! way end as they began, newer holders go on, and nothing keeps the files that the purge has replaced.
+//! What a purge ends: snapshots, cursors and listings of a moment before it fail with `SnapshotGone` once a grace is
+//! over. Reads under way end as they began, newer holders go on, and nothing keeps the files that the purge has
+//! replaced.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};

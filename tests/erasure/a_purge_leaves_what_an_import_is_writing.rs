@@ -1,4 +1,5 @@
-//! A purge beside an import whose files are being written, and which nothing names yet, neither waits for it nor removes what it has written.
+//! A purge beside an import whose files are being written, and which nothing names yet, neither waits for it nor
+//! removes what it has written.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -12,7 +13,8 @@ use vecmem::{ImportOptions, Metric, Options, PurgeOptions, Put, ReadOptions, Sco
 const DIMS: usize = 4;
 const ROWS: u64 = 30;
 
-/// Two shards, so that one file of the import is whole while the other is written. Values of 150 bytes lie in blob files.
+/// Two shards, so that one file of the import is whole while the other is written. Values of 150 bytes lie in blob
+/// files.
 fn options() -> Options {
     tiny(DIMS, Metric::Dot).split_keys([namespace(["m"])])
 }

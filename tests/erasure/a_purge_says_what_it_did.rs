@@ -1,5 +1,5 @@
-//! The receipt of a purge is true: every file that it names was there and is gone, what it ended is ended, what still holds a removed file
-//! is named; and a purge of nothing, or the same one again, does no harm.
+//! The receipt of a purge is true: every file that it names was there and is gone, what it ended is ended, what still
+//! holds a removed file is named; and a purge of nothing, or the same one again, does no harm.
 
 use std::collections::BTreeSet;
 use std::path::Path;

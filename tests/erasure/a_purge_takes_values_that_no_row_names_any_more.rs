@@ -1,5 +1,5 @@
-//! A merge of the background leaves values that died in a blob file that is mostly alive, and no row says any more whose they were. A purge
-//! of their scope takes them all the same.
+//! A merge of the background leaves values that died in a blob file that is mostly alive, and no row says any more
+//! whose they were. A purge of their scope takes them all the same.
 
 use crate::common::canaries::{Canary, LARGE, Needles, decoded_of, files_of_simulated, options};
 use crate::common::{namespace, reopened, simulated};

@@ -1,5 +1,5 @@
-//! A purge rewrites the segments that hold something of its scope and no other, on a real disk with default tuning; bounds of shards that
-//! name what is gone are replaced.
+//! A purge rewrites the segments that hold something of its scope and no other, on a real disk with default tuning;
+//! bounds of shards that name what is gone are replaced.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;

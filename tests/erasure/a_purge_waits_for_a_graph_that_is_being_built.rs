@@ -1,5 +1,5 @@
-//! A graph that is being built while its vectors are purged: the purge waits for it, removes nothing that it still writes, and leaves nothing
-//! of what it has written.
+//! A graph that is being built while its vectors are purged: the purge waits for it, removes nothing that it still
+//! writes, and leaves nothing of what it has written.
 
 use std::sync::Arc;
 use std::sync::mpsc;

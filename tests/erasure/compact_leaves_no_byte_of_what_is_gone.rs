@@ -1,5 +1,5 @@
-//! After `compact` no file of the store holds a byte of a value that was deleted, replaced or swept: a marked text in each value is
-//! looked for in all of them, the log and its spare files included.
+//! After `compact` no file of the store holds a byte of a value that was deleted, replaced or swept: a marked text in
+//! each value is looked for in all of them, the log and its spare files included.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A manifest holds of the namespaces of living items only the beginnings that tell apart segments, the ends of one segment, and shards; reads
-//! find every item by them: on a simulated disk, and on a real one with default tuning.
+//! A manifest holds of the namespaces of living items only the beginnings that tell apart segments, the ends of one
+//! segment, and shards; reads find every item by them: on a simulated disk, and on a real one with default tuning.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! After `compact`, and after `purge` for its scope, no file of a real directory with default tuning holds a byte of what was deleted,
-//! replaced or has expired: of no value, key, namespace, path, vector, code, hash or extension, raw or decoded, however it was written,
-//! wherever it lay, and however it went.
+//! After `compact`, and after `purge` for its scope, no file of a real directory with default tuning holds a byte of
+//! what was deleted, replaced or has expired: of no value, key, namespace, path, vector, code, hash or extension, raw
+//! or decoded, however it was written, wherever it lay, and however it went.
 
 use std::path::Path;
 use std::time::Duration;
@@ -222,7 +222,8 @@ fn scene(directory: &Path, durability: Durability, between: Between) -> (Scene, 
     (scene, needles, path)
 }
 
-/// That nothing of the needles is in any file, while the store is open and when it is closed; and that the living are whole.
+/// That nothing of the needles is in any file, while the store is open and when it is closed; and that the living are
+/// whole.
 fn assert_erased(scene: &mut Scene, needles: &Needles, path: &Path, context: &str) {
     assert_eq!(needles.in_files(&files_of(path)), Vec::<String>::new(), "{context}");
     assert_eq!(scene.store.check(false).unwrap().problems, Vec::<String>::new(), "{context}");

@@ -1,5 +1,5 @@
-//! A purge and a compaction erase items of an import whose files a replay would still ask for by name: the checkpoint that lets the files go
-//! comes first.
+//! A purge and a compaction erase items of an import whose files a replay would still ask for by name: the checkpoint
+//! that lets the files go comes first.
 
 use crate::common::canaries::{Canary, Needles, decoded_of, files_of_simulated, options};
 use crate::common::{namespace, reopened, simulated};

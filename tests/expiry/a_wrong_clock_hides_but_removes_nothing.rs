@@ -1,5 +1,6 @@
-//! A wall clock that is far ahead hides what has expired by it, and shows it again when it is corrected; nothing is removed by it until
-//! it has agreed with the time that passes for the grace, or was accepted. What is written under it moves no expiry of others.
+//! A wall clock that is far ahead hides what has expired by it, and shows it again when it is corrected; nothing is
+//! removed by it until it has agreed with the time that passes for the grace, or was accepted. What is written under it
+//! moves no expiry of others.
 
 use std::path::Path;
 use std::sync::Arc;

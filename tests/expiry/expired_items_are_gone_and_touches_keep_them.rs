@@ -1,5 +1,5 @@
-//! An item with a time to live is gone from every read when it is over, refreshed by reads that ask for it, and removed by
-//! the sweep alone, which stops when the clock has jumped.
+//! An item with a time to live is gone from every read when it is over, refreshed by reads that ask for it, and removed
+//! by the sweep alone, which stops when the clock has jumped.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Whatever the wall clock does before an open, between writes, inside a batch and during a sweep: a model says what is shown, what is
-//! hidden and what is removed.
+//! Whatever the wall clock does before an open, between writes, inside a batch and during a sweep: a model says what is
+//! shown, what is hidden and what is removed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,8 @@ struct Model {
     items: BTreeMap<String, Option<i64>>,
     log_time: i64,
     noted_at: i64,
-    /// Of a wall clock that is ahead or behind: its distance from the monotonic clock, when it was last seen, for how long it has agreed.
+    /// Of a wall clock that is ahead or behind: its distance from the monotonic clock, when it was last seen, for how
+    /// long it has agreed.
     ahead: Option<(i64, i64, i64)>,
     grace: i64,
 }

@@ -1,5 +1,5 @@
-//! The background removes expired items as often as the options say, never if they say so, and whoever opens an open store and asks for
-//! something else is told.
+//! The background removes expired items as often as the options say, never if they say so, and whoever opens an open
+//! store and asks for something else is told.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

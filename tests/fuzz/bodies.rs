@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets over the kept seeds, their mutations and seeded random bytes, none of which may panic or
-//! hold more heap at its peak than twice its input plus 16 MiB.
+//! The bodies of the fuzz targets over the kept seeds, their mutations and seeded random bytes, none of which may panic
+//! or hold more heap at its peak than twice its input plus 16 MiB.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
@@ -19,7 +19,8 @@ fn grew(bytes: usize) {
     PEAK.fetch_max(held, Ordering::Relaxed);
 }
 
-// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract; counting allocates nothing.
+// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract; counting allocates
+// nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grew(layout.size());

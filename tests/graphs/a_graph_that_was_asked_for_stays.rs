@@ -1,4 +1,5 @@
-//! A graph that somebody asked for gives way to none that nobody did, and comes back on the same terms if its file is lost.
+//! A graph that somebody asked for gives way to none that nobody did, and comes back on the same terms if its file is
+//! lost.
 
 use crate::common::{Random, namespace, numbered, simulated, tiny};
 use vecmem::{Metric, Namespace, Options, Query, Scope, Store, Tuning};

@@ -1,4 +1,5 @@
-//! A search through graphs gives the same answer however many threads help, whoever else searches, and again after a reopen.
+//! A search through graphs gives the same answer however many threads help, whoever else searches, and again after a
+//! reopen.
 
 use crate::common::clusters::Clusters;
 use crate::common::{namespace, reopened, simulated, tiny};

@@ -1,4 +1,5 @@
-//! Searches through graphs return exactly as many items as match, up to the limit: under any filter, any deaths, any limit.
+//! Searches through graphs return exactly as many items as match, up to the limit: under any filter, any deaths, any
+//! limit.
 
 use crate::common::clusters::Clusters;
 use crate::common::{keys, namespace, simulated, tiny};

@@ -1,4 +1,5 @@
-//! A graph is walked only for a scope that holds all its rows: nobody's search sees, or is shaped by, what others stored.
+//! A graph is walked only for a scope that holds all its rows: nobody's search sees, or is shaped by, what others
+//! stored.
 
 use crate::common::clusters::Clusters;
 use crate::common::{keys, namespace, simulated, tiny};

@@ -1,5 +1,5 @@
-//! Graphs are built for large namespaces by themselves, for other scopes when scans have earned them or somebody asks, and
-//! merges keep what was asked for. Seeded.
+//! Graphs are built for large namespaces by themselves, for other scopes when scans have earned them or somebody asks,
+//! and merges keep what was asked for. Seeded.
 
 use crate::common::{Random, namespace, numbered, simulated, tiny};
 use vecmem::testing::{Fault, FaultKind, SimOperation};
@@ -131,7 +131,8 @@ fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
             break;
         }
         storage.clear_faults();
-        // A flush that fails holds up no merge: the next compaction then merges once more, with what is flushed by then.
+        // A flush that fails holds up no merge: the next compaction then merges once more, with what is flushed by
+        // then.
         let merges_max = if outcome.is_ok() { 1 } else { 2 };
         match outcome {
             Ok(_) => {

@@ -1,5 +1,6 @@
 //! Half of the items deleted and put again, ten times over: after a compaction, walks find as much as they did in the
-//! beginning, at the same effort, although each merge builds on the graphs before it. Seeded; recall depends on no clock.
+//! beginning, at the same effort, although each merge builds on the graphs before it. Seeded; recall depends on no
+//! clock.
 
 use crate::common::{Random, keys, namespace, simulated, tiny};
 use vecmem::{Batch, Metric, Namespace, Put, Query, Store, Tuning};

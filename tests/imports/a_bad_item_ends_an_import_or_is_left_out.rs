@@ -1,5 +1,5 @@
-//! An item that a put would refuse ends an import before anything of its chunk is written, named by its number; or it is left
-//! out, if the caller says so.
+//! An item that a put would refuse ends an import before anything of its chunk is written, named by its number; or it
+//! is left out, if the caller says so.
 
 use crate::common::{namespace, numbered, simulated, tiny};
 use vecmem::{

@@ -1,5 +1,5 @@
-//! While the log names a file of an import, it must be whole: without its rows, what they replace would come back. So the open
-//! is refused, naming the file, and goes on where it was once the file is restored.
+//! While the log names a file of an import, it must be whole: without its rows, what they replace would come back. So
+//! the open is refused, naming the file, and goes on where it was once the file is restored.
 
 use std::sync::Arc;
 

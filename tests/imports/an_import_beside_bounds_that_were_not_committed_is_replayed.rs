@@ -1,5 +1,6 @@
-//! A purge that shortens the bounds of shards and cannot commit them leaves them to whoever comes next. An import beside it or behind it is
-//! replayed all the same after a power loss at any sync: each row lies in its shard and is found. Seeded.
+//! A purge that shortens the bounds of shards and cannot commit them leaves them to whoever comes next. An import
+//! beside it or behind it is replayed all the same after a power loss at any sync: each row lies in its shard and is
+//! found. Seeded.
 
 use crate::common::{namespace, numbered, reopened, simulated, tiny_without_vectors};
 use vecmem::testing::{Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage};
@@ -96,8 +97,8 @@ fn assert_survived(images: &[Image], clock: &SimClock, context: &str) -> usize {
     replayed
 }
 
-/// Runs purges of which each fails at another commit, until one fails at none. `scene` is told at which, and how to run the purge, and returns
-/// how many imports were refused and which one must be there.
+/// Runs purges of which each fails at another commit, until one fails at none. `scene` is told at which, and how to run
+/// the purge, and returns how many imports were refused and which one must be there.
 fn with_each_failure(name: &str, scene: impl Fn(&Store, &SimStorage, &mut dyn FnMut()) -> (usize, u64)) {
     let (mut left_behind, mut replayed, mut refused) = (0, 0, 0);
     for after in 0.. {

@@ -1,5 +1,6 @@
-//! An import leaves what a batch of the same puts in the same order would, to the last version and time: over items that are
-//! there already, expired ones among them, with keys that come twice, and however it is cut into chunks and shards.
+//! An import leaves what a batch of the same puts in the same order would, to the last version and time: over items
+//! that are there already, expired ones among them, with keys that come twice, and however it is cut into chunks and
+//! shards.
 
 use std::time::Duration;
 

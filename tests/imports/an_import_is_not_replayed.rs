@@ -1,5 +1,5 @@
-//! Once the background has had its turn, no open looks up the keys of an import again: the manifest holds what it did, also to
-//! parts that got other derived files meanwhile.
+//! Once the background has had its turn, no open looks up the keys of an import again: the manifest holds what it did,
+//! also to parts that got other derived files meanwhile.
 
 use crate::common::{Random, namespace, numbered, reopened, simulated, tiny};
 use vecmem::{ImportOptions, Metric, Namespace, Options, Put, Result, Scope, Store, Tuning};

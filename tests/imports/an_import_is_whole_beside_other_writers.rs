@@ -1,5 +1,5 @@
-//! Imports beside threads that put, delete and compact the same keys: each key ends with its newest version, chunks are seen
-//! whole or not at all, and no key ever has two versions.
+//! Imports beside threads that put, delete and compact the same keys: each key ends with its newest version, chunks are
+//! seen whole or not at all, and no key ever has two versions.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -1,4 +1,5 @@
-//! An import that ends early has put whole chunks, its mark says which, and a second run of the same source does the rest.
+//! An import that ends early has put whole chunks, its mark says which, and a second run of the same source does the
+//! rest.
 
 use crate::common::{START, namespace, numbered, reopened, simulated, tiny_without_vectors};
 use vecmem::testing::{Loss, SimClock, SimStorage};

@@ -1,4 +1,5 @@
-//! Codes and bounds: whatever the vectors, a bound is never below the exact score, and a code does not depend on the machine.
+//! Codes and bounds: whatever the vectors, a bound is never below the exact score, and a code does not depend on the
+//! machine.
 
 use vecmem::distance::{Isa, Kernels, Metric, inverse_norm, norm, score, score4};
 use vecmem::quant::{CodeMeta, PreparedQuery, encode, stride};

@@ -1,5 +1,5 @@
-//! Two threads that close a store at once both return when it is closed, not before: what either of them does next finds the
-//! log synced, and both are told if that failed.
+//! Two threads that close a store at once both return when it is closed, not before: what either of them does next
+//! finds the log synced, and both are told if that failed.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Where the system cannot lock a directory, as on some network file systems, a store there does not open: the error names
-//! the file system and says what to do, and nothing is left behind. A filter of system calls plays that file system.
+//! Where the system cannot lock a directory, as on some network file systems, a store there does not open: the error
+//! names the file system and says what to do, and nothing is left behind. A filter of system calls plays that file
+//! system.
 #![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]
@@ -10,7 +11,8 @@ use std::path::Path;
 use common::process::{place, say, start, wait_for};
 use vecmem::{Options, Store};
 
-/// From now on `flock` fails in this process, as it does for a directory on NFS; false where the system allows no filter.
+/// From now on `flock` fails in this process, as it does for a directory on NFS; false where the system allows no
+/// filter.
 fn refuse_flock() -> bool {
     let (load, jump, back) = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, libc::BPF_JMP | libc::BPF_JEQ, libc::BPF_RET);
     let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };

@@ -1,4 +1,5 @@
-//! A forked child that opens a store builds graphs and shares long scans as its parent did, whose threads it does not have.
+//! A forked child that opens a store builds graphs and shares long scans as its parent did, whose threads it does not
+//! have.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -44,8 +45,8 @@ fn a_forked_child_has_its_own_threads() {
     };
     let place = Path::new(&place);
     work(&place.join("parent"));
-    // SAFETY: the pools of the parent are idle and no other thread is at work, so no lock is held and the child may use the heap;
-    // it leaves by `_exit`.
+    // SAFETY: the pools of the parent are idle and no other thread is at work, so no lock is held and the child may use
+    // the heap; it leaves by `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
         // SAFETY: it takes a number, and ends the process where nobody catches the signal.

@@ -1,5 +1,5 @@
-//! A child that is forked while the parent's threads take and drop snapshots reads and drops the ones it inherited without waiting for
-//! those threads, which it does not have.
+//! A child that is forked while the parent's threads take and drop snapshots reads and drops the ones it inherited
+//! without waiting for those threads, which it does not have.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -46,7 +46,8 @@ fn a_forked_child_lets_go_of_snapshots() {
             let snapshot = store.snapshot().unwrap();
             let listing = snapshot.listing(Query::new(&home)).unwrap();
             let cursor = store.iterate(&IterateQuery::new(Scope::Store).limit(2), None).unwrap().next.unwrap();
-            // SAFETY: the C library keeps the heap whole over a fork, and the child touches no other lock; it leaves by `_exit`.
+            // SAFETY: the C library keeps the heap whole over a fork, and the child touches no other lock; it leaves by
+            // `_exit`.
             let child = unsafe { libc::fork() };
             if child == 0 {
                 // SAFETY: it takes a number, and ends the process where nobody catches the signal.

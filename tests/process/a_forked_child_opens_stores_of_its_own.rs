@@ -1,4 +1,5 @@
-//! A child forked while the parent's stores are open, with threads that wait in their locks, opens, writes and closes stores of its own.
+//! A child forked while the parent's stores are open, with threads that wait in their locks, opens, writes and closes
+//! stores of its own.
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -38,7 +39,8 @@ fn a_forked_child_opens_stores_of_its_own() {
     let place = Path::new(&place);
     let parents: Vec<Store> = (0..3).map(|number| work(&place.join(format!("parent {number}")))).collect();
     for number in 0..CHILDREN {
-        // SAFETY: no other thread of this process is inside the heap or a lock of the program's own: the stores' threads wait.
+        // SAFETY: no other thread of this process is inside the heap or a lock of the program's own: the stores'
+        // threads wait.
         let child = unsafe { libc::fork() };
         if child == 0 {
             // SAFETY: it takes a number, and ends the process where nobody catches the signal.

@@ -1,5 +1,5 @@
-//! Too many open files, too many maps: an error that names the limit. Nothing is left behind, nothing is fenced, and when the limit
-//! is no longer reached the store goes on.
+//! Too many open files, too many maps: an error that names the limit. Nothing is left behind, nothing is fenced, and
+//! when the limit is no longer reached the store goes on.
 
 #[path = "../common/mod.rs"]
 mod common;

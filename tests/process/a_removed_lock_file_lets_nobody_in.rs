@@ -1,5 +1,6 @@
-//! What keeps a second process out is the directory itself: removing the file `LOCK`, or putting another in its place, changes
-//! nothing, and every acknowledged write is there in the end. An earlier build, which locks the file alone, is kept out too.
+//! What keeps a second process out is the directory itself: removing the file `LOCK`, or putting another in its place,
+//! changes nothing, and every acknowledged write is there in the end. An earlier build, which locks the file alone, is
+//! kept out too.
 
 #[path = "../common/mod.rs"]
 mod common;

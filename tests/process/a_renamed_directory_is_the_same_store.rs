@@ -1,5 +1,5 @@
-//! A directory that is renamed while its store is open goes on as before: writing, sealing, merging, closing. By its new name
-//! the same process finds the same store, and another one finds it locked.
+//! A directory that is renamed while its store is open goes on as before: writing, sealing, merging, closing. By its
+//! new name the same process finds the same store, and another one finds it locked.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! With the feature `tracing`, the engine tells of opens, recoveries, flushes, merges, graph builds, stalls, slow searches
-//! and errors. No event holds a value or a vector.
+//! With the feature `tracing`, the engine tells of opens, recoveries, flushes, merges, graph builds, stalls, slow
+//! searches and errors. No event holds a value or a vector.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Every kernel of every instruction set this CPU has, against one-line oracles, for every length from 0 to 2050: between pages that fault when
-//! touched, at every alignment, bit for bit.
+//! Every kernel of every instruction set this CPU has, against one-line oracles, for every length from 0 to 2050:
+//! between pages that fault when touched, at every alignment, bit for bit.
 
 use vecmem::distance::{Isa, Kernels};
 
@@ -78,8 +78,8 @@ impl Guarded {
         let size = std::mem::size_of_val(values);
         assert!(size <= self.pages * PAGE);
         let offset = if at_end { (self.pages + 1) * PAGE - size } else { PAGE };
-        // SAFETY: the destination lies between the guards, is aligned for T (pages are, and the size is a multiple of T's), was never
-        // handed out mutably, and lives as long as `self` is borrowed.
+        // SAFETY: the destination lies between the guards, is aligned for T (pages are, and the size is a multiple of
+        // T's), was never handed out mutably, and lives as long as `self` is borrowed.
         unsafe {
             let to = self.map.add(offset).cast::<T>();
             std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());

@@ -1,5 +1,6 @@
-//! Under `Periodic` a write is synced a while after it was acknowledged. If its process dies before, the next one that opens the store does
-//! it, though nobody writes or closes; and whoever writes does it before anything of his own is logged.
+//! Under `Periodic` a write is synced a while after it was acknowledged. If its process dies before, the next one that
+//! opens the store does it, though nobody writes or closes; and whoever writes does it before anything of his own is
+//! logged.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -60,8 +61,8 @@ fn log_with(directory: &Path, text: &str) -> String {
     holders.next().expect("a log file with what was written").0
 }
 
-/// A directory with the writes of a process that was killed, a storage that records what is done to it, and the log file that
-/// the last of the writes is in.
+/// A directory with the writes of a process that was killed, a storage that records what is done to it, and the log
+/// file that the last of the writes is in.
 fn killed(test: &str) -> (TempDir, Faulty, String) {
     let directory = tempfile::tempdir().unwrap();
     let mut child = process::start(test, directory.path());

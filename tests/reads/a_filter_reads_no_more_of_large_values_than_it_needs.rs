@@ -1,5 +1,5 @@
-//! A filter over large values gives the answer of a plain reading wherever in the value it is decided, in compressed values and in
-//! others, and the deadline ends a read between two of them. So it does where large values are returned.
+//! A filter over large values gives the answer of a plain reading wherever in the value it is decided, in compressed
+//! values and in others, and the deadline ends a read between two of them. So it does where large values are returned.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The pages of a listing are slices of one list: that of its snapshot, whatever their size and order, and whatever is put, deleted,
-//! range-deleted, sealed, merged or expires between them.
+//! The pages of a listing are slices of one list: that of its snapshot, whatever their size and order, and whatever is
+//! put, deleted, range-deleted, sealed, merged or expires between them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

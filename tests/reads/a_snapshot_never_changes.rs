@@ -1,4 +1,5 @@
-//! A snapshot answers every read as it did when it was taken, whatever is written, deleted, sealed, merged or expires later.
+//! A snapshot answers every read as it did when it was taken, whatever is written, deleted, sealed, merged or expires
+//! later.
 
 use std::time::Duration;
 

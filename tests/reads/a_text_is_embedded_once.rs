@@ -1,5 +1,6 @@
-//! A store that was told which texts an item's vectors embed knows these embeddings for as long as that version of the item lives, and
-//! no longer: whether it is replaced, deleted, range-deleted or expires; through merges, imports and reopening.
+//! A store that was told which texts an item's vectors embed knows these embeddings for as long as that version of the
+//! item lives, and no longer: whether it is replaced, deleted, range-deleted or expires; through merges, imports and
+//! reopening.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! A walk in key order shows the snapshot of its first page, each item once, whatever is written, sealed or merged meanwhile.
+//! A walk in key order shows the snapshot of its first page, each item once, whatever is written, sealed or merged
+//! meanwhile.
 
 use crate::common::{Random, namespace, numbered, simulated, tiny_without_vectors};
 use vecmem::{Item, IterateQuery, Namespace, Scope, Store};

@@ -1,4 +1,5 @@
-//! `get_many` and `search_many` answer in the order asked, each from one snapshot: writers in between are seen by all or none.
+//! `get_many` and `search_many` answer in the order asked, each from one snapshot: writers in between are seen by all
+//! or none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

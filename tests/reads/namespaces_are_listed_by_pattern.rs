@@ -1,4 +1,5 @@
-//! `list_namespaces` gives the labels of namespaces that hold a live item, in tuple order, by prefix and suffix patterns.
+//! `list_namespaces` gives the labels of namespaces that hold a live item, in tuple order, by prefix and suffix
+//! patterns.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A store that was closed knows how far its log went: whatever is overwritten, cut off or taken away at the end of it is named
-//! by the next open, and an empty log is no empty store. A store that was only read is left as it was.
+//! A store that was closed knows how far its log went: whatever is overwritten, cut off or taken away at the end of it
+//! is named by the next open, and an empty log is no empty store. A store that was only read is left as it was.
 
 use std::collections::BTreeMap;
 use std::path::Path;

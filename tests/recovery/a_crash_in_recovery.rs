@@ -1,5 +1,5 @@
-//! A crash during recovery is a crash like any other: recover, crash, recover, write, crash, with no checkpoint between, and
-//! at every length to which the last frame can be torn.
+//! A crash during recovery is a crash like any other: recover, crash, recover, write, crash, with no checkpoint
+//! between, and at every length to which the last frame can be torn.
 
 use crate::crash::compare::{same_items, settings};
 use crate::crash::history::{do_both, open, record, state_found};

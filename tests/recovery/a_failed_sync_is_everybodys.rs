@@ -1,5 +1,5 @@
-//! While one sync runs, whoever needs one waits for it, and a failure is theirs too: the system reports a write-back error once
-//! per open file, so a second sync that were asked at the same moment would say that all is well.
+//! While one sync runs, whoever needs one waits for it, and a failure is theirs too: the system reports a write-back
+//! error once per open file, so a second sync that were asked at the same moment would say that all is well.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! A crash at every sync of a long run loses nothing that was acknowledged, shows nothing by half, and leaves a store that
-//! goes on as if nothing had happened.
+//! A crash at every sync of a long run loses nothing that was acknowledged, shows nothing by half, and leaves a store
+//! that goes on as if nothing had happened.
 //!
-//! One run of 2,000 operations of every kind; the disk is kept before each sync takes effect. Each of these disks loses all
-//! that was unsynced, or tears it at random, and is opened again: the state must be that after some number of operations
-//! which the durability promises. Then come 20 more writes and a second crash.
+//! One run of 2,000 operations of every kind; the disk is kept before each sync takes effect. Each of these disks loses
+//! all that was unsynced, or tears it at random, and is opened again: the state must be that after some number of
+//! operations which the durability promises. Then come 20 more writes and a second crash.
 
 use std::time::{Duration, Instant};
 
@@ -147,8 +147,8 @@ fn power_loss_at_every_sync_with_two_shards() {
     sweep.check(3, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
 }
 
-/// Seals and merges run beside the writer, so what died in their inputs meanwhile has to be carried over. Which disks there
-/// are is another matter each time.
+/// Seals and merges run beside the writer, so what died in their inputs meanwhile has to be carried over. Which disks
+/// there are is another matter each time.
 #[test]
 fn power_loss_at_every_sync_beside_background_threads() {
     let hour = Duration::from_secs(3_600);

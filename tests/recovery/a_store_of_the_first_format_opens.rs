@@ -1,5 +1,5 @@
-//! A store that commit 8025b5b has written opens with every item in it, closed or killed, goes on in the present format, and is then the
-//! same store. `tests/fixtures/make_8025b5b.rs` has made the files.
+//! A store that commit 8025b5b has written opens with every item in it, closed or killed, goes on in the present
+//! format, and is then the same store. `tests/fixtures/make_8025b5b.rs` has made the files.
 
 use std::path::Path;
 use std::time::Duration;

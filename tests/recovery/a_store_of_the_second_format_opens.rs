@@ -1,5 +1,5 @@
-//! A store of format revision 2 opens with every item in it, closed or killed, with every kind of file that there is, and is the same
-//! store when it was written on and compacted. `tests/fixtures/make_2.rs` has made the files.
+//! A store of format revision 2 opens with every item in it, closed or killed, with every kind of file that there is,
+//! and is the same store when it was written on and compacted. `tests/fixtures/make_2.rs` has made the files.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Every operation on the disk fails once, in turn, alone or for good: each call then answers as documented or with a typed
-//! error, nothing panics, a failed sync of the log is final, and a reopened store holds every acknowledged write.
+//! Every operation on the disk fails once, in turn, alone or for good: each call then answers as documented or with a
+//! typed error, nothing panics, a failed sync of the log is final, and a reopened store holds every acknowledged write.
 
 use std::time::Instant;
 
@@ -107,8 +107,8 @@ impl Run {
 
     /// What a reopened store may hold.
     ///
-    /// A sync that failed leaves a mark for the next writer. Where even that failed, and no power loss came first, a later one
-    /// may be refused as corruption.
+    /// A sync that failed leaves a mark for the next writer. Where even that failed, and no power loss came first, a
+    /// later one may be refused as corruption.
     fn reopens(&self, storage: &SimStorage) -> Result<(), String> {
         let unmarked = self.fenced && !storage.names().contains(&"wal-doubt".to_owned());
         let store = open(storage, &self.clock, &small_options()).map_err(|error| format!("does not open: {error}"))?;

@@ -1,5 +1,5 @@
-//! Under `Durability::Periodic` the syncs of the log wait for nothing but each other: while the next log file is filled and synced, or
-//! a large write is under way, however long that takes, what is acknowledged is synced.
+//! Under `Durability::Periodic` the syncs of the log wait for nothing but each other: while the next log file is filled
+//! and synced, or a large write is under way, however long that takes, what is acknowledged is synced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ fn is_synced(events: &[Event]) -> bool {
 fn syncs_go_on_while_a_log_file_is_prepared() {
     on_both_disks(|disk, storage| {
         let (storage, watch) = watched(storage);
-        // A checkpoint of an idle store would sync the log as well. In files of one size two hold all that is written here, so nobody but
-        // the background prepares the third.
+        // A checkpoint of an idle store would sync the log as well. In files of one size two hold all that is written
+        // here, so nobody but the background prepares the third.
         let sizes = Tuning { log_file_min_bytes: 1 << 20, log_file_max_bytes: 1 << 20, ..Tuning::default() };
         let tuning = Tuning { idle_checkpoint: 60 * LIMIT, ..sizes };
         let options =

@@ -1,5 +1,5 @@
-//! Deletes of rows in segments reach the disk with the next manifest that can be committed, whatever failed before and whatever was
-//! under way meanwhile: then the log that holds them may go.
+//! Deletes of rows in segments reach the disk with the next manifest that can be committed, whatever failed before and
+//! whatever was under way meanwhile: then the log that holds them may go.
 
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ fn delete(store: &Store, keys: &[u64]) {
     keys.iter().for_each(|key| assert!(store.delete(&namespace(["a"]), &key.to_string()).unwrap(), "{key}"));
 }
 
-/// Loses the power at once, and loses it behind further commits that need no log any more: what was deleted is gone either way.
+/// Loses the power at once, and loses it behind further commits that need no log any more: what was deleted is gone
+/// either way.
 fn assert_gone(store: Store, storage: &SimStorage, clock: &SimClock, keys: &[u64], context: &str) {
     assert_gone_in(&storage.crash(Loss::AllUnsynced, 0), clock, keys, &format!("{context}, at once"));
     // A call that commits a manifest and does nothing else to segments.

@@ -1,5 +1,5 @@
-//! The checkpoint behind an import has no flush before it whose wait would hold it back. One that cannot be written is tried less and less
-//! often by itself, and done when it can be.
+//! The checkpoint behind an import has no flush before it whose wait would hold it back. One that cannot be written is
+//! tried less and less often by itself, and done when it can be.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! A manifest that cannot be committed leaves nothing of what was written for it: no file of operation ids, none of what a lost
-//! segment missed, no tombstones.
+//! A manifest that cannot be committed leaves nothing of what was written for it: no file of operation ids, none of
+//! what a lost segment missed, no tombstones.
 
 use crate::common::directory::Directory;
 use crate::common::{namespace, numbered};

@@ -1,5 +1,5 @@
-//! What the background cannot do, it tries less and less often, also where nobody has called for a while: a sticky error costs
-//! no disk its life.
+//! What the background cannot do, it tries less and less often, also where nobody has called for a while: a sticky
+//! error costs no disk its life.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -64,8 +64,8 @@ fn tries(storage: &Faulty) -> Vec<Instant> {
     begins.map(|begun| begun.at).collect()
 }
 
-/// The flush thread and the house may try at the same time. Whoever has failed waits, so after two tries at the latest a wait has
-/// passed that was counted from the first of them: a slow machine makes that time longer only.
+/// The flush thread and the house may try at the same time. Whoever has failed waits, so after two tries at the latest
+/// a wait has passed that was counted from the first of them: a slow machine makes that time longer only.
 fn assert_that_waits_grow(path: &Path, kind: FaultKind, operations: &'static [SimOperation]) {
     const FIRST_WAIT: Duration = Duration::from_millis(200);
     let storage = Faulty::new(Arc::new(DiskStorage::open(path, true, ReadMode::Map).unwrap()));

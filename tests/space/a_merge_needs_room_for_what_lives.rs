@@ -1,4 +1,5 @@
-//! A merge needs room for what lives in its inputs, not for what is dead; one that cannot be done holds up no other shard.
+//! A merge needs room for what lives in its inputs, not for what is dead; one that cannot be done holds up no other
+//! shard.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! On a full disk deletes, flushes, merges, imports, graphs, settings and the reserve that comes and goes hold each other up for no longer than
-//! each takes: no two of them wait for each other. Seeded.
+//! On a full disk deletes, flushes, merges, imports, graphs, settings and the reserve that comes and goes hold each
+//! other up for no longer than each takes: no two of them wait for each other. Seeded.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

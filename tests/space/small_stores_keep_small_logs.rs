@@ -16,7 +16,8 @@ fn bytes(path: &Path) -> u64 {
     std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// Bytes on the disk after so many rounds of puts, each of about 2.4 MB, and a compaction; in the mode of durability that is the default.
+/// Bytes on the disk after so many rounds of puts, each of about 2.4 MB, and a compaction; in the mode of durability
+/// that is the default.
 fn after_rounds(rounds: u64) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");

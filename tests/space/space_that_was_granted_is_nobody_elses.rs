@@ -1,5 +1,5 @@
-//! An import that was given room and has not written yet keeps it: a put that needs log, or a graph, gets room beside it or none. What the
-//! import has written counts once, and what it does not write is theirs when it has ended.
+//! An import that was given room and has not written yet keeps it: a put that needs log, or a graph, gets room beside
+//! it or none. What the import has written counts once, and what it does not write is theirs when it has ended.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! On a full disk the space that a merge freed is one manifest away. That manifest is committed though what is in memory cannot be
-//! flushed and though the log cannot be made smaller.
+//! On a full disk the space that a merge freed is one manifest away. That manifest is committed though what is in
+//! memory cannot be flushed and though the log cannot be made smaller.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

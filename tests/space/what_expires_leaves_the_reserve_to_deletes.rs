@@ -1,5 +1,5 @@
-//! A sweep in the background frees space only later. On a full disk it does not take the reserve, which deletes that somebody asks for
-//! need.
+//! A sweep in the background frees space only later. On a full disk it does not take the reserve, which deletes that
+//! somebody asks for need.
 
 use std::time::{Duration, Instant};
 

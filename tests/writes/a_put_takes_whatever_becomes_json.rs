@@ -1,5 +1,5 @@
-//! A put takes JSON as text, a tree of `serde_json`, or any type that `serde` writes; each has vectors, time to live and
-//! condition.
+//! A put takes JSON as text, a tree of `serde_json`, or any type that `serde` writes; each has vectors, time to live
+//! and condition.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! `delete_range` kills everything older in its scope at once, wherever it lies: active, sealing, being merged or merged.
+//! `delete_range` kills everything older in its scope at once, wherever it lies: active, sealing, being merged or
+//! merged.
 
 use crate::common::{Random, namespace, numbered, reopened, simulated, tiny, tiny_without_vectors};
 use vecmem::{ErrorKind, Metric, Options, Query, ReadOptions, Scope, Store, Tuning};

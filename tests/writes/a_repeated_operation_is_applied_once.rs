@@ -1,5 +1,5 @@
-//! A batch that carries an operation id is applied once, however often it is sent: at once, by several threads, after a crash, and after
-//! checkpoints have let go of the log that first held it.
+//! A batch that carries an operation id is applied once, however often it is sent: at once, by several threads, after a
+//! crash, and after checkpoints have let go of the log that first held it.
 
 use crate::common::{namespace, numbered, reopened, simulated, tiny_without_vectors};
 use vecmem::testing::Loss;

@@ -1,5 +1,5 @@
-//! A store that was created without vectors gets them when it is opened with a vector space: at once or not at all, whatever crashes;
-//! what it holds stays, and merges with what comes.
+//! A store that was created without vectors gets them when it is opened with a vector space: at once or not at all,
+//! whatever crashes; what it holds stays, and merges with what comes.
 
 use crate::common::{assert_unchanged, keys, namespace, numbered, reopened, simulated, tiny, tiny_without_vectors};
 use vecmem::testing::{Fault, FaultKind, Loss, SimClock, SimOperation, SimStorage, open_with};

@@ -1,5 +1,5 @@
-//! Readers never see one half of a batch: its two keys lie in two shards, four threads write and four read, while parts are
-//! sealed and merged. Bounded by counts: at least 200,000 reads, 20 seals and 10 merges.
+//! Readers never see one half of a batch: its two keys lie in two shards, four threads write and four read, while parts
+//! are sealed and merged. Bounded by counts: at least 200,000 reads, 20 seals and 10 merges.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! What a later version keeps with an item, in kinds that this one does not know but may ignore, stays with it: in the log, in memory,
-//! in segments, in imports, through merges and reopens. A kind that must be understood and is not known is refused at the open.
+//! What a later version keeps with an item, in kinds that this one does not know but may ignore, stays with it: in the
+//! log, in memory, in segments, in imports, through merges and reopens. A kind that must be understood and is not known
+//! is refused at the open.
 
 use crate::common::{namespace, numbered, reopened, simulated, tiny};
 use vecmem::testing::{Loss, open_with};

@@ -1,5 +1,6 @@
-//! Values of 64 KiB and more lie in blob files of their own, compressed when that pays, and are rewritten by the background only when
-//! half of a file is dead; every read finds them, from memory, from segments, after merges, imports and reopening.
+//! Values of 64 KiB and more lie in blob files of their own, compressed when that pays, and are rewritten by the
+//! background only when half of a file is dead; every read finds them, from memory, from segments, after merges,
+//! imports and reopening.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

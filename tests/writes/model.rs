@@ -1,5 +1,5 @@
-//! Random operations, clean reopens and crashes against the model: every answer is the model's, and so is everything that can
-//! be read, all the time.
+//! Random operations, clean reopens and crashes against the model: every answer is the model's, and so is everything
+//! that can be read, all the time.
 //!
 //! `VECMEM_MODEL_SEEDS=from..to` runs other seeds than those of every run.
 

@@ -1,4 +1,5 @@
-//! A setting is durable when the call returns, survives merges, reopening and the loss of the newest manifest, and is nobody's item.
+//! A setting is durable when the call returns, survives merges, reopening and the loss of the newest manifest, and is
+//! nobody's item.
 
 use crate::common::{namespace, numbered, reopened, simulated, tiny};
 use vecmem::testing::{Fault, FaultKind, Loss, SimOperation};

@@ -1,4 +1,5 @@
-//! What the engine keeps for itself (import marks) is written with its batch and shows in no public read, list or count.
+//! What the engine keeps for itself (import marks) is written with its batch and shows in no public read, list or
+//! count.
 
 use crate::common::{namespace, numbered, reopened, simulated, tiny};
 use vecmem::{Batch, ErrorKind, IterateQuery, Metric, NamespaceQuery, Query, ReadOptions, Scope};

@@ -1,7 +1,8 @@
 //! The baseline: `hnsw_rs` on the same vectors, measured by the same rules, in a process of its own.
 //!
 //! Invariants:
-//! * Its parameters are the usual ones (M = 16, ef_construction = 200), its distances those of `simsimd`, its build uses all cores.
+//! * Its parameters are the usual ones (M = 16, ef_construction = 200), its distances those of `simsimd`, its build
+//!   uses all cores.
 //! * Under cosine it gets normalised vectors, so that a distance is one dot product.
 
 use std::path::PathBuf;

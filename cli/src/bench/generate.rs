@@ -1,4 +1,5 @@
-//! Made-up vectors that a graph finds neither trivial nor hopeless: clusters of clusters on curved sheets of few dimensions.
+//! Made-up vectors that a graph finds neither trivial nor hopeless: clusters of clusters on curved sheets of few
+//! dimensions.
 //!
 //! What a vector is made of, by weight in its squared length:
 //! * the centre of one of 64 topics; a few topics hold most of the vectors;
@@ -6,12 +7,13 @@
 //!   directions that matter less and less, the vector's own place in the leaf;
 //! * noise in all dimensions.
 //!
-//! So the neighbours of a vector lie in its leaf and its leaf's neighbours, in some dozens of directions, whatever the number
-//! of dimensions. An ordinary graph (M = 16) of 50,000 such vectors of 128 dimensions finds 84 % of the 10 nearest at ef
-//! 10, 95 % at 24 and 99 % at 48.
+//! So the neighbours of a vector lie in its leaf and its leaf's neighbours, in some dozens of directions, whatever the
+//! number of dimensions. An ordinary graph (M = 16) of 50,000 such vectors of 128 dimensions finds 84 % of the 10
+//! nearest at ef 10, 95 % at 24 and 99 % at 48.
 //!
 //! Invariants:
-//! * Vector `i` of a seed is a function of (seed, dimensions, `i`) alone: any range, on any number of threads, on any machine.
+//! * Vector `i` of a seed is a function of (seed, dimensions, `i`) alone: any range, on any number of threads, on any
+//!   machine.
 //! * Only additions and multiplications of f32 in a fixed order: no function whose last bit a platform chooses.
 
 use std::ops::Range;

@@ -1,7 +1,8 @@
 //! Searches while the same namespace takes writes: what a writer beside them costs, and how long they ever stall.
 //!
 //! Invariants:
-//! * The store runs with the thresholds of production: memtables are flushed, segments merged and graphs built meanwhile.
+//! * The store runs with the thresholds of production: memtables are flushed, segments merged and graphs built
+//!   meanwhile.
 //! * The writer keeps to its timetable: what it falls behind it makes up for, and the report says what it reached.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! `bench`: how fast searches are at which recall, on anybody's vectors, and what they cost; beside a baseline if wanted.
+//! `bench`: how fast searches are at which recall, on anybody's vectors, and what they cost; beside a baseline if
+//! wanted.
 //!
 //! Invariants:
 //! * Everything is asked through `Store::search`, and the stored bytes of each winner are read.

@@ -1,8 +1,8 @@
 //! The same vectors in several segments with a graph each, as merges leave them for a while, against one segment.
 //!
 //! Invariants:
-//! * Both stores are asked the same questions at the same ef, one after the other. Parts find more with it, so the speeds are
-//!   compared at equal recall, too.
+//! * Both stores are asked the same questions at the same ef, one after the other. Parts find more with it, so the
+//!   speeds are compared at equal recall, too.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What the kernel says about this process: memory, processor time, bytes written. Linux only; elsewhere nothing is known.
+//! What the kernel says about this process: memory, processor time, bytes written. Linux only; elsewhere nothing is
+//! known.
 //!
 //! Invariants:
 //! * The parsers are pure and skip what they do not understand.
@@ -42,7 +43,8 @@ pub fn anonymous() -> u64 {
     field(&status, "RssAnon:").unwrap_or(0) * 1024
 }
 
-/// The memory of this process, which had `anonymous_before`, and what of the files in `directory` is mapped and resident.
+/// The memory of this process, which had `anonymous_before`, and what of the files in `directory` is mapped and
+/// resident.
 pub fn memory(anonymous_before: u64, directory: &Path) -> Memory {
     let directory = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
     let maps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();

@@ -62,7 +62,8 @@ impl Layout {
         options.tuning(self.tuning()).code_residency(self.codes.into())
     }
 
-    /// Searches stay on one thread, and graphs are built only when the benchmark says so, which is when it looks at the clock.
+    /// Searches stay on one thread, and graphs are built only when the benchmark says so, which is when it looks at the
+    /// clock.
     pub fn tuning(&self) -> Tuning {
         Tuning { parallel_flat_rows: u64::MAX, graph_rows: u32::MAX, earn_rows: u32::MAX, ..Tuning::default() }
     }
@@ -167,7 +168,8 @@ pub fn graph_searches(store: &Store, question: &Query) -> Result<usize> {
     Ok(answer.explain.iter().filter(|part| part.graph_searches > 0).count())
 }
 
-/// Waits until the background has checked the graphs, so that a question searches as many as it did before the store was reopened.
+/// Waits until the background has checked the graphs, so that a question searches as many as it did before the store
+/// was reopened.
 pub fn wait_for_graphs(store: &Store, question: &Query, wanted: usize) -> Result<()> {
     let start = Instant::now();
     while graph_searches(store, question)? < wanted {

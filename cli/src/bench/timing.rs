@@ -37,7 +37,8 @@ impl Run {
     }
 }
 
-/// Asks `ask(0..queries)` round and round from `first`, for `seconds` and at least once; `took` hears how long each took.
+/// Asks `ask(0..queries)` round and round from `first`, for `seconds` and at least once; `took` hears how long each
+/// took.
 pub fn run(
     seconds: f64,
     first: usize,
