@@ -103,13 +103,15 @@ pub enum Limit {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    /// The file and the offset in it.
+    location: Option<Box<(String, u64)>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` with a message that names the thing and says what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), location: None, source: None }
     }
 
     /// An argument that can never be accepted.
@@ -124,7 +126,9 @@ impl Error {
 
     /// A file whose bytes are damaged at `offset`.
     pub fn corrupt(file: impl fmt::Display, offset: u64, what: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Corrupt, format!("{file} at offset {offset}: {what}"))
+        let file = file.to_string();
+        let message = format!("{file} at offset {offset}: {what}");
+        Self { location: Some(Box::new((file, offset))), ..Self::new(ErrorKind::Corrupt, message) }
     }
 
     /// An operating system error on `file` while doing `what`; a full disk, a read-only one and a limit of the system
@@ -143,12 +147,19 @@ impl Error {
             ErrorKind::ReadOnly => "; give this user access to it",
             _ => limit.unwrap_or_default(),
         };
-        Self { kind, message: format!("cannot {what} {file}: {source}{remedy}"), source: Some(Box::new(source)) }
+        let message = format!("cannot {what} {file}: {source}{remedy}");
+        Self { source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
     /// What the caller can act on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Where damage lies: the name of a file of the store, and an offset in it, in bytes. `None` for errors about no
+    /// place of one file.
+    pub fn location(&self) -> Option<(&str, u64)> {
+        self.location.as_deref().map(|(file, offset)| (file.as_str(), *offset))
     }
 
     /// Whether the system would not read a file that is there: this says nothing about its bytes, and may pass.
@@ -175,7 +186,7 @@ impl Error {
     /// A copy for another waiter of the same failure; the cause stays with the first.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self::new(self.kind, self.message.clone())
+        Self { location: self.location.clone(), ..Self::new(self.kind, self.message.clone()) }
     }
 }
 

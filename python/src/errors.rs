@@ -57,7 +57,13 @@ pub(crate) fn is_vecmem_error(py: Python<'_>, error: &PyErr) -> bool {
 
 /// The exception for an error of the engine.
 pub(crate) fn from_engine(py: Python<'_>, error: &Error) -> PyErr {
-    raise(py, class_of(error.kind()), error.to_string())
+    let raised = raise(py, class_of(error.kind()), error.to_string());
+    if let Some((file, offset)) = error.location() {
+        let exception = raised.value(py);
+        // Without them the message says where the damage is.
+        let _ = exception.setattr("file", file).and_then(|()| exception.setattr("offset", offset));
+    }
+    raised
 }
 
 /// An argument of the right type that can never be accepted.

@@ -8,9 +8,14 @@ from typing import ClassVar
 
 
 class VecmemError(Exception):
-    """Anything that vecmem refuses or fails to do."""
+    """Anything that vecmem refuses or fails to do.
+
+    Where damage is what failed, ``file`` is the name of the damaged file and ``offset`` the place in it, in bytes.
+    """
 
     kind: ClassVar[str] = "other"
+    file: str | None = None
+    offset: int | None = None
 
 
 class InvalidInputError(VecmemError, ValueError):

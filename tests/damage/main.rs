@@ -10,6 +10,7 @@ mod a_damaged_segment_holds_up_no_log;
 mod a_derived_file_that_could_not_be_made_is_tried_again;
 mod a_salvage_brings_back_what_can_be_read;
 mod damage_is_named;
+mod errors_say_where_the_damage_is;
 mod lost_rows_are_listed_when_they_are_given_up;
 mod repair_beside_merges;
 mod what_a_damaged_segment_missed_is_erased;
