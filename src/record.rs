@@ -230,7 +230,7 @@ impl Write {
         }
     }
 
-    /// Whether the write is let through when the disk is full or sealing lags behind.
+    /// Whether the write is let through when the disk is full or flushes lag behind.
     pub fn frees_space(&self) -> bool {
         !matches!(self, Self::Put(_))
     }

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn deaths_agree_with_a_map() {
+    fn tombstones_agree_with_a_map() {
         for rows in [0, 1, 511, 512, 513, 3_000] {
             let seed = u64::from(rows) + 7;
             println!("seed {seed}");
