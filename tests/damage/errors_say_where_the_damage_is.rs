@@ -1,5 +1,5 @@
-//! An error about damaged bytes names their file and their place in it as data, not only in its text: on a simulated disk,
-//! and on a real one with default tuning.
+//! An error about damaged bytes names their file and their place in it as data, not only in its text: on a simulated
+//! disk, and on a real one with default tuning.
 
 use crate::common::{namespace, numbered, reopened, simulated, tiny_without_vectors};
 use vecmem::testing::SimStorage;
