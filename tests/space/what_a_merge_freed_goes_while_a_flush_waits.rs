@@ -128,7 +128,7 @@ fn in_a_compaction_on_a_real_disk_with_default_tuning() {
     let error = store.compact().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
     assert!(real_segment_bytes(&path) < 30 << 20, "{error}: {:#?}", store.stats().unwrap());
-    // The space is there when the house has unmapped what no reader needs.
+    // The compaction has unmapped what nobody reads; what a thread of the background looks at just then goes next.
     let since = Instant::now();
     while disk.free() < 40 << 20 {
         assert!(since.elapsed() < Duration::from_secs(30), "{} bytes are free", disk.free());
