@@ -66,7 +66,7 @@ pub(crate) struct Worker {
     engine: Arc<Engine>,
     pipeline: Arc<Pipeline>,
     /// Held for the whole of a flush, and of a merge.
-    frozen: Mutex<()>,
+    flush_lock: Mutex<()>,
     merging: Mutex<()>,
     /// Held while a graph is verified or built in the background; before `merging`, where both are.
     building: Mutex<()>,
@@ -85,9 +85,9 @@ impl Worker {
         sync_every: Duration,
         sweep_every: Option<Duration>,
     ) -> Arc<Self> {
-        let (frozen, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
+        let (flush_lock, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
         let (threads, opened_at) = (Mutex::new(Vec::new()), engine.clock.monotonic());
-        Arc::new(Self { engine, pipeline, frozen, merging, building, threads, sync_every, opened_at, sweep_every })
+        Arc::new(Self { engine, pipeline, flush_lock, merging, building, threads, sync_every, opened_at, sweep_every })
     }
 
     /// Starts the threads: one flushes, one merges, one builds graphs, one does maintenance, one looks after the log,
@@ -225,7 +225,7 @@ impl Worker {
 
     /// Writes the oldest frozen memtable to a segment.
     pub fn flush_next(&self) -> Result<bool> {
-        let _one_at_a_time = self.frozen.lock();
+        let _one_at_a_time = self.flush_lock.lock();
         let view = self.engine.view.get();
         let waiting = view.shards.iter().enumerate().filter_map(|(index, shard)| Some((index, shard.frozen.first()?)));
         let Some((shard, oldest)) = waiting.min_by_key(|(_, frozen)| frozen.through) else { return Ok(false) };

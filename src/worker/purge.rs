@@ -200,12 +200,14 @@ impl Worker {
 
     /// Gives shards the shortest bounds, which hold no deleted label.
     fn shorten_bounds(&self) -> Result<()> {
+        // A flush or merge under way has computed the extent of its segment by the bounds that there are.
+        let jobs_wait = (self.merging.lock(), self.flush_lock.lock());
         let applying = self.engine.applying.lock();
         let view = self.engine.view.get().with_short_bounds(&self.engine.importing.lock());
         let Some(view) = view else { return Ok(()) };
         let stalled = self.engine.is_still_stalled(&view);
         self.engine.publish(view, stalled);
-        drop(applying);
+        drop((applying, jobs_wait));
         checkpoint(&self.engine)?;
         checkpoint(&self.engine)
     }
