@@ -1,8 +1,8 @@
 //! Little-endian encoding and bounded decoding of everything the engine puts on disk, and its checksums.
 //!
 //! Invariants:
-//! * [`Reader`] is total: any bytes give a value or a [`Malformed`], never a panic, and no length or count is believed
-//!   before it is compared with the bytes left, so decoding allocates in proportion to the input.
+//! * [`Reader`] is total: any bytes give a value or a [`FormatError`], never a panic, and no length or count is
+//!   believed before it is compared with the bytes left, so decoding allocates in proportion to the input.
 //! * A checksum is bound to where its bytes belong: it starts from a [`seed`] of store, file and position, so bytes
 //!   from another store, file or place do not verify.
 //! * CRC-32C (Castagnoli) finds every error of up to 32 bits in a row; it stops rot, not an attacker, so whoever
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 
 /// Bytes that are not what their format says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed {
+pub(crate) struct FormatError {
     /// Offset of the offending bytes, from the first byte the reader was given.
     pub offset: usize,
     pub what: &'static str,
@@ -23,7 +23,7 @@ pub(crate) struct Malformed {
 /// What a newer version of the format has put where this one has nothing.
 const NEWER: &str = "something that only a newer version of vecmem writes";
 
-impl Malformed {
+impl FormatError {
     /// A flag that this version does not know, and without which the bytes cannot be read.
     pub fn newer(offset: usize) -> Self {
         Self { offset, what: NEWER }
@@ -37,7 +37,7 @@ impl Malformed {
 }
 
 /// The result of decoding.
-pub(crate) type Decoded<T> = Result<T, Malformed>;
+pub(crate) type Decoded<T> = Result<T, FormatError>;
 
 /// Takes values off the front of a slice.
 #[derive(Clone, Debug)]
@@ -62,8 +62,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The failure `what` at the current position.
-    pub fn malformed(&self, what: &'static str) -> Malformed {
-        Malformed { offset: self.position, what }
+    pub fn malformed(&self, what: &'static str) -> FormatError {
+        FormatError { offset: self.position, what }
     }
 
     /// The next `length` bytes.
@@ -123,10 +123,10 @@ impl<'a> Reader<'a> {
         let at = self.position;
         let count = self.u32()? as usize;
         if count > maximum {
-            return Err(Malformed { offset: at, what: "a count exceeds its limit" });
+            return Err(FormatError { offset: at, what: "a count exceeds its limit" });
         }
         if count.checked_mul(bytes_each).is_none_or(|needed| needed > self.remaining()) {
-            return Err(Malformed { offset: at, what: "a count exceeds the bytes left" });
+            return Err(FormatError { offset: at, what: "a count exceeds the bytes left" });
         }
         Ok(count)
     }
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     /// A u32 length of at most `maximum`, then that many bytes of UTF-8.
     pub fn text(&mut self, maximum: usize) -> Decoded<&'a str> {
         let bytes = self.prefixed(maximum)?;
-        std::str::from_utf8(bytes).map_err(|error| Malformed {
+        std::str::from_utf8(bytes).map_err(|error| FormatError {
             offset: self.position - bytes.len() + error.valid_up_to(),
             what: "text is not UTF-8",
         })
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         let at = self.position;
         match self.bytes(length)?.iter().position(|&byte| byte != 0) {
             None => Ok(()),
-            Some(index) => Err(Malformed { offset: at + index, what: "padding is not zero" }),
+            Some(index) => Err(FormatError { offset: at + index, what: "padding is not zero" }),
         }
     }
 
@@ -303,7 +303,7 @@ mod tests {
         assert!(Reader::new(&bytes).count(usize::MAX, usize::MAX).is_err());
         assert_eq!(
             Reader::new(&[2, 0, 0, 0, b'a', 0xFF]).text(9),
-            Err(Malformed { offset: 5, what: "text is not UTF-8" })
+            Err(FormatError { offset: 5, what: "text is not UTF-8" })
         );
         assert_eq!(Reader::new(&[2, 0, 0, 0, 1, 1]).prefixed(1).unwrap_err().offset, 0);
     }

@@ -19,7 +19,7 @@
 //! 4     length, then that many bytes
 //! ```
 
-use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::error::{Error, ErrorKind};
 
 /// A flag: a reader that does not know the kind refuses what carries it.
@@ -95,7 +95,7 @@ impl Extensions {
             let at = reader.position();
             let Some(extension) = next(&mut reader)? else { break };
             if above.is_some_and(|last| last >= extension.kind) {
-                return Err(Malformed { offset: at, what: "extensions are out of order" });
+                return Err(FormatError { offset: at, what: "extensions are out of order" });
             }
             above = Some(extension.kind);
         }
@@ -140,7 +140,7 @@ fn next<'a>(reader: &mut Reader<'a>) -> Decoded<Option<Extension<'a>>> {
     }
     let (kind, flags) = (reader.u16()?, reader.u16()?);
     if flags & !MUST_UNDERSTAND != 0 {
-        return Err(Malformed::newer(reader.position()));
+        return Err(FormatError::newer(reader.position()));
     }
     let bytes = reader.prefixed(usize::MAX)?;
     Ok(Some(Extension { kind, must_understand: flags == MUST_UNDERSTAND, bytes }))

@@ -77,11 +77,11 @@ impl Condvar {
 
 /// A value that is replaced whole: readers take the newest with one lock held for one reference count.
 #[derive(Debug)]
-pub(crate) struct Published<T> {
+pub(crate) struct Latest<T> {
     newest: RwLock<Arc<T>>,
 }
 
-impl<T> Published<T> {
+impl<T> Latest<T> {
     pub fn new(value: Arc<T>) -> Self {
         Self { newest: RwLock::new(value) }
     }

@@ -1,8 +1,8 @@
 //! The best few of many, by one total order, and the score below which nothing can matter any more.
 //!
 //! Invariants:
-//! * There is one order of results, [`Scored`]: score descending, then LSN descending. It does not depend on threads,
-//!   parts or the order of arrival, so any split of the work gives the same list.
+//! * There is one order of results, [`ScoredRow`]: score descending, then LSN descending. It does not depend on
+//!   threads, parts or the order of arrival, so any split of the work gives the same list.
 //! * Nothing is allocated by the caller's limit: a [`Best`] grows with what it is given and never past its limit.
 //! * A [`SharedThreshold`] only rises, and only to a score that `limit` rows reach: a row *strictly* below it is in no
 //!   result, a row equal to it may be.
@@ -21,14 +21,14 @@ pub(crate) struct RowAddress {
 
 /// A row and its score; the greater one is the better one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scored {
+pub(crate) struct ScoredRow {
     /// Larger is better; never NaN.
     pub score: f32,
     pub lsn: u64,
     pub place: RowAddress,
 }
 
-impl Ord for Scored {
+impl Ord for ScoredRow {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.score.total_cmp(&other.score).then(self.lsn.cmp(&other.lsn))
@@ -37,14 +37,14 @@ impl Ord for Scored {
 
 /// A row of a listing; the greater one is the newer one.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Listed {
+pub(crate) struct ListedRow {
     /// Microseconds since 1970 UTC.
     pub updated_at: i64,
     pub lsn: u64,
     pub place: RowAddress,
 }
 
-impl Ord for Listed {
+impl Ord for ListedRow {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         (self.updated_at, self.lsn).cmp(&(other.updated_at, other.lsn))
@@ -69,7 +69,7 @@ macro_rules! compare_by_order {
         impl Eq for $name {}
     )*};
 }
-compare_by_order!(Scored, Listed);
+compare_by_order!(ScoredRow, ListedRow);
 
 /// The greatest `limit` of the values pushed.
 #[derive(Clone, Debug)]
@@ -133,10 +133,10 @@ impl<T: Ord + Copy> Best<T> {
 }
 
 /// The `limit` best rows of a search.
-pub(crate) type TopK = Best<Scored>;
+pub(crate) type TopK = Best<ScoredRow>;
 
 /// The `limit` newest rows of a listing.
-pub(crate) type Newest = Best<Listed>;
+pub(crate) type Newest = Best<ListedRow>;
 
 /// The score that a row must reach, shared by all parts and threads of one search.
 #[derive(Debug)]
@@ -181,8 +181,8 @@ pub(crate) fn from_ordered_bits(ordered: u32) -> f32 {
 mod tests {
     use super::*;
 
-    fn scored(score: f32, lsn: u64) -> Scored {
-        Scored { score, lsn, place: RowAddress { part: 0, row: lsn as u32 } }
+    fn scored(score: f32, lsn: u64) -> ScoredRow {
+        ScoredRow { score, lsn, place: RowAddress { part: 0, row: lsn as u32 } }
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
             state >> 33
         };
         for limit in [0, 1, 10, 99, 100, 1_000] {
-            let values: Vec<Scored> = (0..100).map(|lsn| scored((next() % 7) as f32 - 3.0, lsn)).collect();
+            let values: Vec<ScoredRow> = (0..100).map(|lsn| scored((next() % 7) as f32 - 3.0, lsn)).collect();
             let mut expected = values.clone();
             expected.sort_by(|a, b| b.cmp(a));
             expected.truncate(limit);
@@ -207,7 +207,7 @@ mod tests {
             }
             even.merge(odd);
             assert_eq!(even.worst().is_some(), limit > 0 && limit <= 100);
-            let lsns = |list: &[Scored]| list.iter().map(|value| value.lsn).collect::<Vec<_>>();
+            let lsns = |list: &[ScoredRow]| list.iter().map(|value| value.lsn).collect::<Vec<_>>();
             assert_eq!(lsns(&even.into_sorted()), lsns(&expected), "limit {limit}");
         }
     }
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn the_order_is_score_then_lsn_and_time_then_lsn() {
         assert!(scored(1.0, 1) > scored(0.5, 2) && scored(1.0, 2) > scored(1.0, 1) && scored(0.0, 1) > scored(-0.0, 2));
-        let listed = |updated_at, lsn| Listed { updated_at, lsn, place: RowAddress { part: 0, row: 0 } };
+        let listed = |updated_at, lsn| ListedRow { updated_at, lsn, place: RowAddress { part: 0, row: 0 } };
         assert!(listed(2, 1) > listed(1, 2) && listed(1, 2) > listed(1, 1) && listed(1, 1) == listed(1, 1));
     }
 

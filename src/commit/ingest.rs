@@ -29,8 +29,8 @@ use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
-use crate::shard::bounds::Importing;
-use crate::shard::ingest::{ConflictSet, Ingested, IngestedFile, Older, Part, Replaced, follow};
+use crate::shard::bounds::ImportFiles;
+use crate::shard::ingest::{ConflictSet, IngestedFile, IngestedFiles, Older, Part, ReplacedVersion, follow};
 use crate::shard::part::SegmentPart;
 use crate::shard::{Lost, ReadView};
 use crate::types::Extent;
@@ -52,13 +52,13 @@ impl Pipeline {
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
         };
         let needed = written_bytes(files.rows.iter().map(row_bytes).sum(), 1);
-        let _one_at_a_time = self.importing.lock();
+        let _one_at_a_time = self.import_lock.lock();
         // Not before: another import may have written meanwhile.
         files.outputs.ask_for_space(Purpose::Log, needed, "an import")?;
         let (mut times, mut watch) = self.begin_watch(&files);
         let under_way = UnderWay::new(&self.engine);
         let (view, ranges) = {
-            let _bounds_stay = self.engine.applying.lock();
+            let _bounds_stay = self.engine.apply_lock.lock();
             let view = self.engine.view.get();
             let ranges = files.ranges(&view);
             let extents: Vec<Extent> = ranges.iter().map(|range| files.extent(range, &view)).collect();
@@ -108,17 +108,17 @@ impl<'a> UnderWay<'a> {
     }
 
     fn announce(&self, extents: Vec<Extent>) {
-        self.engine.importing.lock().extents = extents;
+        self.engine.import_files.lock().extents = extents;
     }
 
     fn announce_names(&self, names: Vec<String>) {
-        self.engine.importing.lock().names = names;
+        self.engine.import_files.lock().names = names;
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        *self.engine.importing.lock() = Importing::default();
+        *self.engine.import_files.lock() = ImportFiles::default();
     }
 }
 
@@ -154,7 +154,7 @@ struct File {
     range: Range<usize>,
     entry: SegmentEntry,
     segment: Segment,
-    replaced: Vec<Replaced>,
+    replaced: Vec<ReplacedVersion>,
     unsure: BTreeSet<u32>,
 }
 
@@ -188,7 +188,7 @@ impl Files {
     }
 
     /// Hands the files over to the frame that begins at `first_lsn`. From now on no failure removes them.
-    pub fn take(&mut self, first_lsn: Lsn) -> Arc<Ingested> {
+    pub fn take(&mut self, first_lsn: Lsn) -> Arc<IngestedFiles> {
         self.outputs.installed();
         let files = std::mem::take(&mut self.files).into_iter().map(|file| {
             let entry = file.entry.counted_from(first_lsn);
@@ -197,7 +197,7 @@ impl Files {
             let unsure = file.unsure.into_iter().collect();
             IngestedFile { part, older: Older::Known { replaced: file.replaced, unsure } }
         });
-        Arc::new(Ingested { rows: self.order.len() as u32, files: files.collect() })
+        Arc::new(IngestedFiles { rows: self.order.len() as u32, files: files.collect() })
     }
 
     /// The part of the order that belongs to each shard, if any does.
@@ -252,7 +252,7 @@ impl Files {
         let segment = entry.open(&*engine.storage, &engine.identity.keys)?;
         let replaced = found.replaced.iter().filter(|(place, ..)| range.contains(place));
         let replaced = replaced
-            .map(|(place, part, at)| Replaced { row: (place - range.start) as u32, part: part.clone(), at: *at })
+            .map(|(place, part, at)| ReplacedVersion { row: (place - range.start) as u32, part: part.clone(), at: *at })
             .collect();
         self.files.push(File { range, entry, segment, replaced, unsure: BTreeSet::new() });
         Ok(())

@@ -33,7 +33,7 @@ impl Pipeline {
     /// Turns the log to a small file if its files are too large for the store. Returns whether it did: then a
     /// checkpoint lets go of the others.
     pub fn shrink_log(&self) -> Result<bool> {
-        let _one_at_a_time = self.preparing.lock();
+        let _one_at_a_time = self.log_file_lock.lock();
         let most = 2 * self.engine.idle_log_bytes();
         if self.engine.log.lock().prepared_bytes() <= most {
             return Ok(false);
@@ -44,7 +44,7 @@ impl Pipeline {
     /// Turns the log to a new file, so that all frames so far lie in files that a checkpoint lets go of. Does nothing
     /// if there are no frames.
     pub fn rotate_log(&self) -> Result<()> {
-        let _one_at_a_time = self.preparing.lock();
+        let _one_at_a_time = self.log_file_lock.lock();
         if !self.engine.log.lock().has_frames() {
             return Ok(());
         }
@@ -54,7 +54,7 @@ impl Pipeline {
         self.turn_log(Purpose::FreeingLog)
     }
 
-    /// Turns the log to a small file. The caller holds `preparing`.
+    /// Turns the log to a small file. The caller holds `log_file_lock`.
     fn turn_log(&self, purpose: Purpose) -> Result<()> {
         let mut bytes = 0;
         loop {
@@ -97,7 +97,7 @@ impl Pipeline {
     ///
     /// `seen` is the number of files that the caller knew. If there are more by now, it tries again with those.
     pub(super) fn prepare_file(&self, bytes: u64, purpose: Purpose, seen: u64) -> Result<()> {
-        let _one_at_a_time = self.preparing.lock();
+        let _one_at_a_time = self.log_file_lock.lock();
         let added = self.engine.counters.log_files.load(Ordering::Relaxed);
         if added != seen {
             return Ok(());

@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 
 use crate::commit::pending::PendingWrites;
 use crate::engine::Engine;
-use crate::engine::operation_ids::{Applied, OperationId};
+use crate::engine::operation_ids::{AppliedBatch, OperationId};
 use crate::engine::space::{JobKind, Purpose};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extensions::Extensions;
 use crate::record::{Lsn, Operation, VersionTimes, Write, WriteOutcome};
-use crate::shard::ingest::Logged;
+use crate::shard::ingest::LoggedFrame;
 use crate::sync::{Condvar, Mutex, Ordering};
 use crate::types::{Durability, Namespace, Version};
 use crate::wal::{
@@ -40,9 +40,9 @@ use ingest::Files;
 pub(crate) struct Pipeline {
     engine: Arc<Engine>,
     state: Mutex<CommitState>,
-    preparing: Mutex<()>,
+    log_file_lock: Mutex<()>,
     /// One import at a time, from the read view that it starts from to the one that shows it.
-    importing: Mutex<()>,
+    import_lock: Mutex<()>,
     touches: crossbeam_channel::Receiver<Write>,
     touch_sender: crossbeam_channel::Sender<Write>,
 }
@@ -59,7 +59,7 @@ struct CommitState {
 struct OpenGroup {
     members: Arc<Group>,
     frames: Vec<Frame>,
-    logged: Vec<Logged>,
+    logged: Vec<LoggedFrame>,
     /// The newest clock of its frames, and the monotonic clock then.
     newest: (i64, Duration),
 }
@@ -124,8 +124,8 @@ impl Pipeline {
         let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
         let state =
             CommitState { unpublished: PendingWrites::after(last_lsn), space: None, open: None, newest_group: None };
-        let (preparing, importing) = (Mutex::new(()), Mutex::new(()));
-        Self { engine, state: Mutex::new(state), preparing, importing, touches, touch_sender }
+        let (log_file_lock, import_lock) = (Mutex::new(()), Mutex::new(()));
+        Self { engine, state: Mutex::new(state), log_file_lock, import_lock, touches, touch_sender }
     }
 
     /// Writes all or nothing, and returns when it is as durable as the store's mode says and every reader sees it.
@@ -233,8 +233,7 @@ impl Pipeline {
     /// Resolves the writes against the newest state and puts their frame into the open group; the touches that wait go
     /// along, in a frame of their own.
     fn join(&self, intent: &mut Intent<'_>) -> Result<Joining> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
+        let state = &mut *self.state.lock();
         if let Some(repeated) = self.repeated(intent)? {
             return Ok(Joining::Nothing(Ok(repeated), state.undecided()));
         }
@@ -283,7 +282,8 @@ impl Pipeline {
         });
         state.unpublished.note(&operations, newest);
         if let Some(id) = id.filter(|_| !operations.is_empty()) {
-            self.engine.operation_ids.note(Applied { id, lsn: state.unpublished.next_lsn - 1, time: now.frame_clock });
+            let lsn = state.unpublished.next_lsn - 1;
+            self.engine.operation_ids.note(AppliedBatch { id, lsn, time: now.frame_clock });
         }
         let leads = state.open.is_none();
         let open = state.open.get_or_insert_with(|| OpenGroup {
@@ -295,7 +295,7 @@ impl Pipeline {
         open.newest = open.newest.max((now.frame_clock, now.monotonic));
         for (frame, (ingested, operations)) in frames.into_iter().zip([(None, touches), (ingested, operations)]) {
             let Some(frame) = frame else { continue };
-            open.logged.push(Logged { first_lsn: frame.first_lsn, ingested, operations });
+            open.logged.push(LoggedFrame { first_lsn: frame.first_lsn, ingested, operations });
             open.frames.push(frame);
         }
         let group = Arc::clone(&open.members);
@@ -329,10 +329,10 @@ impl Pipeline {
                 // Noted before a manifest can reflect the frames, since the log time in a manifest counts them.
                 let (clock, monotonic) = group.newest;
                 self.engine.clock.note_frame(clock, monotonic);
-                let applying = self.engine.applying.lock();
+                let apply_lock = self.engine.apply_lock.lock();
                 drop(log);
-                let applied = self.engine.apply_group(&applying, &group.logged);
-                drop(applying);
+                let applied = self.engine.apply_group(&apply_lock, &group.logged);
+                drop(apply_lock);
                 applied.map_err(|error| self.engine.poison(&error))
             }
         };
@@ -361,7 +361,7 @@ fn frame_of(
 ) -> Option<Frame> {
     let (mut body, mut flags) = (FrameBody::default(), 0);
     if let Some(id) = id {
-        let applied = Applied { id, lsn: 0, time: clock };
+        let applied = AppliedBatch { id, lsn: 0, time: clock };
         encode_extensions(body.bytes(), &Extensions::default().with(OPERATION_ID, true, &applied.encode()));
         flags |= HAS_EXTENSIONS;
     }

@@ -11,7 +11,7 @@ use crate::commit::decide::{Decision, Times, decide};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::record::{Lsn, Operation, VersionTimes, Write, WriteOutcome};
-use crate::shard::ingest::{ConflictSet, Ingested, Logged};
+use crate::shard::ingest::{ConflictSet, IngestedFiles, LoggedFrame};
 use crate::sync::Ordering;
 use crate::types::{Interval, Namespace};
 
@@ -24,7 +24,7 @@ pub(crate) struct PendingWrites {
     pub touches: Vec<Write>,
     pending: HashMap<(Namespace, Arc<str>), PendingWrite>,
     pending_ranges: Vec<(Lsn, Interval)>,
-    pending_ingests: Vec<Arc<Ingested>>,
+    pending_ingests: Vec<Arc<IngestedFiles>>,
     /// For the import that is being prepared.
     watch: Option<ConflictSet>,
 }
@@ -139,7 +139,7 @@ impl PendingWrites {
     }
 
     /// Takes LSNs for the rows of an import, and remembers them until they are published.
-    pub fn note_ingested(&mut self, ingested: &Arc<Ingested>) {
+    pub fn note_ingested(&mut self, ingested: &Arc<IngestedFiles>) {
         self.next_lsn += Lsn::from(ingested.rows);
         self.pending_ingests.push(Arc::clone(ingested));
     }
@@ -162,7 +162,7 @@ impl PendingWrites {
     }
 
     /// Drops the entries of a published group that nothing later has replaced.
-    pub fn forget(&mut self, frames: &[Logged]) {
+    pub fn forget(&mut self, frames: &[LoggedFrame]) {
         for logged in frames {
             if let Some(ingested) = &logged.ingested {
                 self.pending_ingests.retain(|pending| !Arc::ptr_eq(pending, ingested));

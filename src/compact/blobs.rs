@@ -31,14 +31,14 @@ pub(crate) struct BlobStats {
 
 /// How much of a blob file may be dead before it is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DeadAllowed {
+pub(crate) enum DeadLimit {
     /// Half: for the background, so that copies pay.
     Half,
     /// Nothing: for calls that erase.
     Nothing,
 }
 
-impl DeadAllowed {
+impl DeadLimit {
     fn keeps(self, live_bytes: u64, dead_bytes: u64) -> bool {
         match self {
             Self::Half => dead_bytes <= live_bytes,
@@ -63,7 +63,7 @@ pub(crate) enum BlobFate {
 /// A file with more dead bytes than `allowed` is rewritten. If more than `files_max` others remain, the smallest are
 /// gathered into one, together with each next file that is smaller than those gathered so far. So a copied value
 /// usually ends in a file of twice the size, and is copied a few times only.
-pub(crate) fn decide(files: &[BlobStats], allowed: DeadAllowed, files_max: usize) -> Vec<BlobFate> {
+pub(crate) fn decide(files: &[BlobStats], allowed: DeadLimit, files_max: usize) -> Vec<BlobFate> {
     let fate = |file: &BlobStats| match file.live_bytes {
         0 => BlobFate::Dropped,
         _ if file.unreadable => BlobFate::Kept,
@@ -114,7 +114,7 @@ impl BlobPlan {
     pub fn new(
         inputs: &[(&Segment, &Tombstones)],
         base: Lsn,
-        (allowed, files_max): (DeadAllowed, usize),
+        (allowed, files_max): (DeadLimit, usize),
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let (mut files, mut stats) = (Vec::new(), Vec::new());
@@ -183,7 +183,7 @@ mod tests {
 
     fn fates(files: &[(u64, u64)], files_max: usize) -> Vec<BlobFate> {
         let stats = |&(bytes, live_bytes)| BlobStats { bytes, live_bytes, unreadable: false };
-        decide(&files.iter().map(stats).collect::<Vec<_>>(), DeadAllowed::Half, files_max)
+        decide(&files.iter().map(stats).collect::<Vec<_>>(), DeadLimit::Half, files_max)
     }
 
     #[test]
@@ -208,9 +208,9 @@ mod tests {
             live_bytes,
             unreadable: false,
         });
-        assert_eq!(decide(&files, DeadAllowed::Nothing, 4), [Kept, Rewritten, Dropped]);
+        assert_eq!(decide(&files, DeadLimit::Nothing, 4), [Kept, Rewritten, Dropped]);
         let unreadable = files.map(|file| BlobStats { unreadable: true, ..file });
-        assert_eq!(decide(&unreadable, DeadAllowed::Nothing, 1), [Kept, Kept, Dropped]);
+        assert_eq!(decide(&unreadable, DeadLimit::Nothing, 1), [Kept, Kept, Dropped]);
     }
 
     #[test]

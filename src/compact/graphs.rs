@@ -17,7 +17,7 @@ use crate::graph::calibrate::calibrate;
 use crate::graph::{Built, Graph, NO_NODE, Parameters, Reuse, build};
 use crate::segment::Segment;
 use crate::segment::derived::graph::{Description, SegmentGraph, write};
-use crate::segment::derived::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
+use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin, ScopeKind};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::storage::{Clock, Storage};
 
@@ -37,14 +37,14 @@ pub(crate) struct BuildFacts {
 
 impl BuildFacts {
     /// A graph that is being built now. A large namespace alone does not outweigh what other graphs have earned.
-    pub fn of_new(wanted: &Wanted, bytes: u64) -> Self {
-        let Wanted { ref rows, origin, .. } = *wanted;
+    pub fn of_new(wanted: &GraphRange, bytes: u64) -> Self {
+        let GraphRange { ref rows, origin, .. } = *wanted;
         Self { rows: rows.clone(), origin, is_new: origin != Origin::Automatic, saved_ns: 0, bytes }
     }
 }
 
 /// The namespaces that are large enough for a graph: at least `threshold` vectors.
-pub(crate) fn automatic(segment: &Segment, threshold: u32) -> Result<Vec<Wanted>> {
+pub(crate) fn automatic(segment: &Segment, threshold: u32) -> Result<Vec<GraphRange>> {
     let mut wanted = Vec::new();
     if segment.vectors() < threshold.max(1) {
         return Ok(wanted);
@@ -54,7 +54,7 @@ pub(crate) fn automatic(segment: &Segment, threshold: u32) -> Result<Vec<Wanted>
         if vectors_of(segment, &rows)?.len() >= threshold.max(1) as usize {
             let bytes = segment.namespace(number)?.len() as u32;
             let scope = GraphScope { kind: ScopeKind::Namespace, bytes };
-            wanted.push(Wanted { rows, scope, origin: Origin::Automatic });
+            wanted.push(GraphRange { rows, scope, origin: Origin::Automatic });
         }
     }
     Ok(wanted)
@@ -79,16 +79,16 @@ pub(crate) fn is_kept(origin: Origin, saved_ns: u64, build_ns: u64) -> bool {
 }
 
 /// The graphs to build where graphs for `there` exist: one for each interval of rows, for the weightiest reason.
-pub(crate) fn due(mut wanted: Vec<Wanted>, there: &[Range<u32>]) -> Vec<Wanted> {
+pub(crate) fn due(mut wanted: Vec<GraphRange>, there: &[Range<u32>]) -> Vec<GraphRange> {
     wanted.retain(|wanted| !wanted.rows.is_empty() && !there.contains(&wanted.rows));
-    let weight = |wanted: &Wanted| Reverse((wanted.origin, wanted.scope.breadth()));
+    let weight = |wanted: &GraphRange| Reverse((wanted.origin, wanted.scope.breadth()));
     wanted.sort_by_key(|wanted| (wanted.rows.start, wanted.rows.end, weight(wanted)));
     wanted.dedup_by(|later, first| later.rows == first.rows);
     wanted
 }
 
 /// Those graphs of `wanted`, each with its bytes, that would not have to go at once beside the graphs `there`.
-pub(crate) fn lasting(mut wanted: Vec<(Wanted, u64)>, there: &[BuildFacts]) -> Vec<Wanted> {
+pub(crate) fn lasting(mut wanted: Vec<(GraphRange, u64)>, there: &[BuildFacts]) -> Vec<GraphRange> {
     let new = wanted.iter().map(|(wanted, bytes)| BuildFacts::of_new(wanted, *bytes));
     let facts: Vec<BuildFacts> = there.iter().cloned().chain(new).collect();
     let going = excess(&facts);
@@ -162,7 +162,7 @@ impl Builder<'_> {
     pub fn graphs(
         &self,
         segment: &Segment,
-        wanted: &[Wanted],
+        wanted: &[GraphRange],
         sources: &[GraphSource<'_>],
     ) -> Result<Vec<Arc<SegmentGraph>>> {
         let mut graphs = Vec::new();
@@ -175,7 +175,7 @@ impl Builder<'_> {
     fn graph(
         &self,
         segment: &Segment,
-        wanted: &Wanted,
+        wanted: &GraphRange,
         sources: &[GraphSource<'_>],
         file_id: u64,
     ) -> Result<Option<Arc<SegmentGraph>>> {
@@ -198,13 +198,13 @@ impl Builder<'_> {
     fn build(
         &self,
         segment: &Segment,
-        wanted: &Wanted,
+        wanted: &GraphRange,
         vectors: Range<u32>,
         sources: &[GraphSource<'_>],
     ) -> Result<(Built, Description)> {
         let started = self.clock.monotonic();
         let parameters = Parameters::default();
-        let Wanted { rows, scope, origin } = wanted.clone();
+        let GraphRange { rows, scope, origin } = wanted.clone();
         let Some(points) = segment.points(vectors.clone()) else {
             return Err(Error::invalid("a graph is built from codes, and there are none"));
         };
@@ -227,9 +227,9 @@ impl Builder<'_> {
 }
 
 /// The graph of the same rows that the segment has for another reason, described anew.
-fn same_rows(segment: &Segment, wanted: &Wanted) -> Option<(Built, Description)> {
+fn same_rows(segment: &Segment, wanted: &GraphRange) -> Option<(Built, Description)> {
     let graph = segment.graphs().iter().find(|graph| graph.rows() == wanted.rows && graph.searchable().is_some())?;
-    let Wanted { scope, origin, .. } = *wanted;
+    let GraphRange { scope, origin, .. } = *wanted;
     Some((graph.built(), Description { scope, origin, ..graph.description().clone() }))
 }
 
@@ -278,8 +278,8 @@ fn reuse_of<'a>(source: &GraphSource<'a>, segment: &Segment, rows: &Range<u32>, 
 mod tests {
     use super::*;
 
-    fn wanted(rows: Range<u32>, kind: ScopeKind, bytes: u32, origin: Origin) -> Wanted {
-        Wanted { rows, scope: GraphScope { kind, bytes }, origin }
+    fn wanted(rows: Range<u32>, kind: ScopeKind, bytes: u32, origin: Origin) -> GraphRange {
+        GraphRange { rows, scope: GraphScope { kind, bytes }, origin }
     }
 
     #[test]

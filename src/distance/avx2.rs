@@ -8,7 +8,7 @@
 use core::arch::x86_64::*;
 
 use super::kernel::{self, CODE_BLOCK, FLOAT_LANES, Simd};
-use super::quantize::{self, Quantized};
+use super::quantize::{self, QuantizedStats};
 
 /// 256-bit vectors.
 struct Avx2;

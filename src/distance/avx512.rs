@@ -7,7 +7,7 @@
 use core::arch::x86_64::*;
 
 use super::kernel::{self, Simd};
-use super::quantize::{self, Quantized};
+use super::quantize::{self, QuantizedStats};
 
 /// 512-bit vectors.
 struct Avx512Vnni;

@@ -9,7 +9,7 @@
 //! * All is `inline(always)`, because `target_feature` does not cross a call: the code must end up inside the shells of
 //!   [`shells`].
 
-use super::quantize::Quantized;
+use super::quantize::QuantizedStats;
 
 /// Lanes of one block of `f32` (part of the fixed order of summation).
 pub(super) const FLOAT_LANES: usize = 32;
@@ -291,7 +291,7 @@ pub(super) struct Table {
     pub(super) dot_codes4: unsafe fn(&[u8], [&[i8]; 4]) -> [i32; 4],
     pub(super) dot_codes_many: unsafe fn(&[u8], &[i8], usize, &mut [i32]),
     pub(super) dot_i8: unsafe fn(&[i8], &[i8]) -> i32,
-    pub(super) quantize: unsafe fn(&[f32], &mut [i8]) -> Quantized,
+    pub(super) quantize: unsafe fn(&[f32], &mut [i8]) -> QuantizedStats,
 }
 
 /// Stamps the shells of an instruction set: each kernel compiled with its target features, collected in a [`Table`].
@@ -307,7 +307,7 @@ macro_rules! shells {
             dot_codes_many(query: &[u8], codes: &[i8], stride: usize, out: &mut [i32]) -> () =
                 kernel::codes_many::<$simd>(query, codes, stride, out);
             dot_i8(a: &[i8], b: &[i8]) -> i32 = kernel::codes_signed::<$simd>(a, b);
-            quantize(vector: &[f32], code: &mut [i8]) -> Quantized = quantize::quantize(vector, code);
+            quantize(vector: &[f32], code: &mut [i8]) -> QuantizedStats = quantize::quantize(vector, code);
         }
     };
     (@each $simd:ty, $features:tt, $($name:ident $args:tt -> $result:ty = $body:expr;)*) => {

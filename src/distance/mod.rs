@@ -31,7 +31,7 @@ use std::sync::OnceLock;
 
 pub use crate::types::Metric;
 pub(crate) use kernel::{CodeKernel, Work};
-pub use quantize::Quantized;
+pub use quantize::QuantizedStats;
 pub use score::{ZERO_NORM, inverse_norm, norm, score, score4};
 
 /// An instruction set that the kernels are written for.
@@ -194,7 +194,7 @@ impl Kernels {
     }
 
     /// Rounds `vector` (finite, squared norm at most 1e37) to `code`, which is as long; says what was lost.
-    pub fn quantize(self, vector: &[f32], code: &mut [i8]) -> Quantized {
+    pub fn quantize(self, vector: &[f32], code: &mut [i8]) -> QuantizedStats {
         assert_eq!(vector.len(), code.len(), "a code has one byte for each dimension");
         // SAFETY: `self` exists, so the CPU has the instruction set; the function is otherwise safe.
         unsafe { (self.table.quantize)(vector, code) }

@@ -4,7 +4,7 @@
 //! Invariant: this is the reference: the other instruction sets must give the same bits.
 
 use super::kernel::{self, CODE_BLOCK, FLOAT_LANES, Simd};
-use super::quantize::{self, Quantized};
+use super::quantize::{self, QuantizedStats};
 
 /// Arrays and loops.
 struct Portable;

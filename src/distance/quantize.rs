@@ -15,7 +15,7 @@ const LANES: usize = 16;
 
 /// What [`super::Kernels::quantize`] found out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quantized {
+pub struct QuantizedStats {
     /// The vector is about `scale` times the code: max |x| / 127, or 0 with a code of zeros if max |x| is below 2^-110.
     pub scale: f32,
     /// Sum of the code.
@@ -28,11 +28,11 @@ pub struct Quantized {
 
 /// Writes round(x / scale), in -127..=127, for each component of `vector` to `code`, which is as long.
 #[inline(always)]
-pub(super) fn quantize(vector: &[f32], code: &mut [i8]) -> Quantized {
+pub(super) fn quantize(vector: &[f32], code: &mut [i8]) -> QuantizedStats {
     let (largest, norm_squared) = largest_and_norm_squared(vector);
     if largest < SMALLEST_MAX {
         code.fill(0);
-        return Quantized { scale: 0.0, sum: 0, norm_squared, residual_squared: norm_squared };
+        return QuantizedStats { scale: 0.0, sum: 0, norm_squared, residual_squared: norm_squared };
     }
     let scale = largest / 127.0;
     let inverse = 127.0 / largest;
@@ -54,7 +54,7 @@ pub(super) fn quantize(vector: &[f32], code: &mut [i8]) -> Quantized {
         sums[lane] += value;
         squares[lane] += square;
     }
-    Quantized { scale, sum: sums.iter().sum(), norm_squared, residual_squared: squares.iter().sum() }
+    QuantizedStats { scale, sum: sums.iter().sum(), norm_squared, residual_squared: squares.iter().sum() }
 }
 
 /// The code of one component and the square of its error: `scale * value` is exact in `f64`, the difference correct to

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::segment::derived::graph_scope::{GraphScope, Origin, Wanted};
+use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
 use crate::shard::ReadView;
 use crate::sync::Mutex;
 use crate::types::Interval;
@@ -47,7 +47,7 @@ pub(crate) struct GraphCredit {
 
 /// One or several flat searches of the same rows, each of which a graph search would have been cheaper than.
 #[derive(Clone, Debug)]
-pub(crate) struct Scanned {
+pub(crate) struct GraphSaving {
     pub file_id: u64,
     pub rows: Range<u32>,
     pub scope: GraphScope,
@@ -56,10 +56,10 @@ pub(crate) struct Scanned {
     pub cost_ns: u64,
 }
 
-impl Scanned {
+impl GraphSaving {
     /// The graph that has been earned.
-    pub fn wanted(&self) -> Wanted {
-        Wanted { rows: self.rows.clone(), scope: self.scope, origin: Origin::Earned }
+    pub fn wanted(&self) -> GraphRange {
+        GraphRange { rows: self.rows.clone(), scope: self.scope, origin: Origin::Earned }
     }
 }
 
@@ -69,8 +69,8 @@ impl GraphCredit {
     }
 
     /// Adds what a graph would have saved. Returns whether this made a graph due.
-    pub fn add(&self, scanned: &Scanned) -> bool {
-        let Scanned { file_id, ref rows, scope, saved_ns, cost_ns } = *scanned;
+    pub fn add(&self, scanned: &GraphSaving) -> bool {
+        let GraphSaving { file_id, ref rows, scope, saved_ns, cost_ns } = *scanned;
         let place = CreditPlace { file_id, start: rows.start, end: rows.end };
         let mut table = self.table.lock();
         table.uses += 1;
@@ -112,7 +112,7 @@ impl GraphCredit {
     }
 
     /// Takes an account that has earned the cost of its graph. It starts from zero, in case the build fails.
-    pub fn take_due(&self) -> Option<Scanned> {
+    pub fn take_due(&self) -> Option<GraphSaving> {
         let mut table = self.table.lock();
         while let Some(place) = table.due.pop() {
             // It may have made room meanwhile, and have been opened again, or a graph may cost more by now.
@@ -121,7 +121,7 @@ impl GraphCredit {
             }
             if let Some(ScopeCredit { scope, saved_ns, cost_ns, .. }) = table.accounts.remove(&place) {
                 let CreditPlace { file_id, start, end } = place;
-                return Some(Scanned { file_id, rows: start..end, scope, saved_ns, cost_ns });
+                return Some(GraphSaving { file_id, rows: start..end, scope, saved_ns, cost_ns });
             }
         }
         None
@@ -129,9 +129,9 @@ impl GraphCredit {
 
     /// Puts back what was taken, where nothing could be built for now: it is due again when half its cost was saved
     /// again.
-    pub fn put_back(&self, due: Scanned) {
+    pub fn put_back(&self, due: GraphSaving) {
         let saved_ns = due.saved_ns.min(due.cost_ns / 2);
-        self.add(&Scanned { saved_ns, ..due });
+        self.add(&GraphSaving { saved_ns, ..due });
     }
 }
 
@@ -140,9 +140,9 @@ mod tests {
     use super::*;
     use crate::segment::derived::graph_scope::ScopeKind;
 
-    fn flat_search(file_id: u64, saved_ns: u64) -> Scanned {
+    fn flat_search(file_id: u64, saved_ns: u64) -> GraphSaving {
         let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
-        Scanned { file_id, rows: 5..9, scope, saved_ns, cost_ns: 100 }
+        GraphSaving { file_id, rows: 5..9, scope, saved_ns, cost_ns: 100 }
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
     fn accounts_of_rows_that_are_forgotten_or_of_segments_that_are_gone_are_closed() {
         let accounts = GraphCredit::new(8);
         for (file_id, start, end) in [(1, 0, 4), (1, 4, 9), (1, 8, 12), (1, 12, 20), (2, 0, 9), (3, 0, 9)] {
-            assert!(accounts.add(&Scanned { rows: start..end, ..flat_search(file_id, 200) }));
+            assert!(accounts.add(&GraphSaving { rows: start..end, ..flat_search(file_id, 200) }));
         }
         accounts.keep_apart_from(&HashMap::from([(1, 4..12), (3, 7..7)]));
         let left: Vec<_> = std::iter::from_fn(|| accounts.take_due()).map(|due| (due.file_id, due.rows)).collect();

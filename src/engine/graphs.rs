@@ -24,10 +24,10 @@ use crate::events;
 use crate::interrupt::Stage;
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::Segment;
-use crate::segment::derived::Unopened;
+use crate::segment::derived::UnopenedGraph;
 use crate::segment::derived::codes::DerivedFile;
 use crate::segment::derived::graph::{GRAPH_FORM, SegmentGraph};
-use crate::segment::derived::graph_scope::{GraphScope, Origin, Wanted};
+use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::storage::disk;
 use crate::storage::forks::PerProcess;
@@ -106,7 +106,7 @@ pub(crate) fn of_merge(
     let (mut wanted, had) = wanted_of_merge(segment, inputs, &engine.tuning)?;
     if cores == Cores::Half {
         let is_behind = is_behind(engine, inputs);
-        let is_kept = |wanted: &Wanted| !is_behind && had.contains(&wanted.rows);
+        let is_kept = |wanted: &GraphRange| !is_behind && had.contains(&wanted.rows);
         wanted.retain(|wanted| wanted.origin != Origin::Automatic || is_kept(wanted));
     }
     if wanted.is_empty() {
@@ -148,7 +148,7 @@ fn wanted_of_merge(
     output: &Segment,
     inputs: &[SharedSegment],
     tuning: &Tuning,
-) -> Result<(Vec<Wanted>, Vec<Range<u32>>)> {
+) -> Result<(Vec<GraphRange>, Vec<Range<u32>>)> {
     let mut wanted = automatic(output, tuning.graph_rows)?;
     let mut saved: Vec<(Range<u32>, u64)> = Vec::new();
     for part in inputs {
@@ -157,7 +157,7 @@ fn wanted_of_merge(
             segment.graphs().iter().map(|graph| (graph.description().wanted(), graph.saved_ns(), graph.build_ns()));
         let unopened = segment.unopened_graphs().iter().filter_map(|graph| part.entry.graph_terms(graph.file_id));
         for (before, saved_ns, build_ns) in open.chain(unopened.map(|before| (before, 0, 0))) {
-            let Wanted { rows, scope, origin } = before;
+            let GraphRange { rows, scope, origin } = before;
             let first = segment.namespace(segment.namespace_of(rows.start)?)?;
             let rows = output.interval(&scope.interval(first))?;
             let vectors = vectors_of(output, &rows)?.len();
@@ -165,7 +165,7 @@ fn wanted_of_merge(
             // A clock may have stood still, or the machine may have been idle: what a build costs in general counts
             // too.
             if worth && is_kept(origin, saved_ns, build_ns.max(build_estimate_ns(vectors, output.dims()))) {
-                wanted.push(Wanted { rows: rows.clone(), scope, origin });
+                wanted.push(GraphRange { rows: rows.clone(), scope, origin });
             }
             saved.push((rows, saved_ns));
         }
@@ -191,12 +191,12 @@ pub(crate) fn damaged(segment: &Segment) -> Vec<u64> {
 
 /// The graphs that a part lacks: large namespaces, those in the place of damaged ones, and `more`. What would be one
 /// too many over a row, and weighs less than those that are there, is not among them.
-fn lacking(part: &SegmentPart, damaged: &[u64], more: &[Wanted], tuning: &Tuning) -> Result<Vec<Wanted>> {
+fn lacking(part: &SegmentPart, damaged: &[u64], more: &[GraphRange], tuning: &Tuning) -> Result<Vec<GraphRange>> {
     let segment = part.segment()?;
     let mut wanted = automatic(segment, tuning.graph_rows)?;
     let (gone, there): (Vec<_>, Vec<_>) = segment.graphs().iter().partition(|graph| damaged.contains(&graph.file_id()));
     let (lost, unread): (Vec<_>, Vec<_>) = segment.unopened_graphs().iter().partition(|graph| graph.is_damaged);
-    let terms_of = |unopened: Vec<&Unopened>| -> Vec<Wanted> {
+    let terms_of = |unopened: Vec<&UnopenedGraph>| -> Vec<GraphRange> {
         unopened.iter().filter_map(|graph| part.entry.graph_terms(graph.file_id)).collect()
     };
     let again = gone.iter().map(|graph| graph.description().wanted()).chain(terms_of(lost));
@@ -209,7 +209,7 @@ fn lacking(part: &SegmentPart, damaged: &[u64], more: &[Wanted], tuning: &Tuning
     let wanted = due(wanted, &rows);
     let beside = there.into_iter().filter(|graph| wanted.iter().all(|wanted| wanted.rows != graph.rows()));
     let beside: Vec<BuildFacts> = beside.map(|graph| facts(graph)).collect();
-    let bytes = |wanted: Wanted| Ok((bytes_estimate(vectors_of(segment, &wanted.rows)?.len()), wanted));
+    let bytes = |wanted: GraphRange| Ok((bytes_estimate(vectors_of(segment, &wanted.rows)?.len()), wanted));
     let wanted = wanted.into_iter().map(|wanted| bytes(wanted).map(|(bytes, wanted)| (wanted, bytes)));
     Ok(lasting(wanted.collect::<Result<_>>()?, &beside))
 }
@@ -246,7 +246,7 @@ pub(crate) fn build_missing(
     engine: &Arc<Engine>,
     part: &SharedSegment,
     damaged: &[u64],
-    more: &[Wanted],
+    more: &[GraphRange],
     cores: Cores,
 ) -> Result<Option<Rebuilt>> {
     let segment = part.segment()?;
@@ -285,7 +285,7 @@ pub(crate) fn build_missing(
 
 /// Whether all codes are well from which these graphs would be built; what is found of them is in the segment's
 /// problems.
-pub(crate) fn has_codes(segment: &Segment, wanted: &[Wanted]) -> Result<bool> {
+pub(crate) fn has_codes(segment: &Segment, wanted: &[GraphRange]) -> Result<bool> {
     for wanted in wanted {
         if segment.points(vectors_of(segment, &wanted.rows)?).is_none() {
             return Ok(false);
@@ -295,8 +295,8 @@ pub(crate) fn has_codes(segment: &Segment, wanted: &[Wanted]) -> Result<bool> {
 }
 
 /// The graph files that could not be opened this time, and may be whole. They stay beside `graphs`.
-fn unread(part: &SegmentPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -> Vec<Unopened> {
-    let stays = |unopened: &&Unopened| {
+fn unread(part: &SegmentPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -> Vec<UnopenedGraph> {
+    let stays = |unopened: &&UnopenedGraph| {
         let terms = part.entry.graph_terms(unopened.file_id);
         !unopened.is_damaged && terms.is_none_or(|terms| graphs.iter().all(|graph| graph.rows() != terms.rows))
     };
@@ -325,7 +325,7 @@ fn chosen(
 }
 
 /// A build waits until there is room for what it writes.
-fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[Wanted]) -> Result<()> {
+fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[GraphRange]) -> Result<()> {
     let mut needed = 0;
     for wanted in wanted {
         needed += bytes_estimate(vectors_of(segment, &wanted.rows)?.len());
@@ -335,7 +335,7 @@ fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[Wanted]) -
 
 /// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms
 /// that only a newer version knows.
-fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[Unopened]) -> SegmentEntry {
+fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[UnopenedGraph]) -> SegmentEntry {
     let mut entry = entry.clone();
     let stays = |file_id: u64| unopened.iter().any(|unopened| unopened.file_id == file_id);
     entry
@@ -373,7 +373,7 @@ impl Rebuilt {
 }
 
 /// The graph that `scope` asks for in a part, unless it is there; `None` where the part has no vectors in the scope.
-pub(crate) fn requested(part: &SegmentPart, scope: GraphScope, rows: Range<u32>) -> Result<Option<Wanted>> {
+pub(crate) fn requested(part: &SegmentPart, scope: GraphScope, rows: Range<u32>) -> Result<Option<GraphRange>> {
     let segment = part.segment()?;
     let is_it = |graph: &SegmentGraph| {
         let description = graph.description();
@@ -383,5 +383,5 @@ pub(crate) fn requested(part: &SegmentPart, scope: GraphScope, rows: Range<u32>)
     if vectors_of(segment, &rows)?.is_empty() || segment.graphs().iter().any(|graph| is_it(graph)) {
         return Ok(None);
     }
-    Ok(Some(Wanted { rows, scope, origin: Origin::Requested }))
+    Ok(Some(GraphRange { rows, scope, origin: Origin::Requested }))
 }

@@ -5,7 +5,7 @@
 //! 3. Under the apply lock again: give the output what happened meanwhile, and swap the read view.
 //!
 //! Invariants:
-//! * Installs run one at a time, under the `installing` lock. Flushes of a shard install in LSN order.
+//! * Installs run one at a time, under the `manifest_state` lock. Flushes of a shard install in LSN order.
 //! * Before a manifest is written, the log is synced through every LSN that it reflects, in every durability.
 //! * A manifest with checkpoint c for a shard names tombstones that hold every delete and touch at or below c.
 //! * A file is removed last, when neither of the two newest manifests names it.
@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::engine::space::output_files::OutputFiles;
-use crate::engine::{Engine, Installed};
+use crate::engine::{Engine, ManifestState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::manifest::{FileKind, Manifest, SegmentEntry, Settings};
@@ -27,7 +27,7 @@ use crate::segment::tombstones::file::TombstoneFile;
 use crate::shard::lost::give;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, Shard};
-use crate::sync::{MutexGuard, Ordering};
+use crate::sync::Ordering;
 
 /// A part that a finished job replaces.
 pub(crate) enum Input {
@@ -51,8 +51,8 @@ pub(crate) struct CompletedJob {
 
 /// Installs a finished job.
 pub(crate) fn install(engine: &Arc<Engine>, finished: &CompletedJob) -> Result<()> {
-    let mut installed = engine.installing.lock();
-    let applying = engine.applying.lock();
+    let mut installed = engine.manifest_state.lock();
+    let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
     if !finished.inputs.iter().all(|input| is_there(&view.shards[finished.shard], input)) {
         let why = "a part was replaced by a repair while it was merged; the merge is done again later";
@@ -61,16 +61,16 @@ pub(crate) fn install(engine: &Arc<Engine>, finished: &CompletedJob) -> Result<(
     carry_over(finished);
     let after = swapped(&view, finished);
     let changed = changed_parts(&after);
-    drop(applying);
+    drop(apply_lock);
 
     engine.with_reserve(|| write_and_commit(engine, &mut installed, &after, &changed, Some(finished)))?;
 
-    let applying = engine.applying.lock();
+    let apply_lock = engine.apply_lock.lock();
     carry_over(finished);
     let view = swapped(&engine.view.get(), finished);
     let stalled = engine.is_still_stalled(&view);
     engine.publish(view, stalled);
-    drop(applying);
+    drop(apply_lock);
     let retired = finished.inputs.iter().filter_map(|input| match input {
         Input::Segment(part) => Some(Arc::clone(part)),
         Input::Memtable(..) => None,
@@ -83,18 +83,18 @@ pub(crate) fn install(engine: &Arc<Engine>, finished: &CompletedJob) -> Result<(
 
 /// Commits a manifest that reflects everything applied in shards whose memtable is empty, so that old log can go.
 pub(crate) fn checkpoint(engine: &Arc<Engine>) -> Result<()> {
-    let mut installed = engine.installing.lock();
+    let mut installed = engine.manifest_state.lock();
     engine.with_reserve(|| commit(engine, &mut installed))
 }
 
 /// The same without the reserve, for what is not worth it, such as the state of the clock.
 pub(crate) fn checkpoint_without_reserve(engine: &Arc<Engine>) -> Result<()> {
-    commit(engine, &mut engine.installing.lock())
+    commit(engine, &mut engine.manifest_state.lock())
 }
 
 /// Changes the settings; they survive a power loss when this returns.
 pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Settings) -> Result<Settings>) -> Result<()> {
-    let mut installed = engine.installing.lock();
+    let mut installed = engine.manifest_state.lock();
     let changed = change(&installed.settings)?;
     if changed == installed.settings {
         return Ok(());
@@ -111,11 +111,11 @@ pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Setting
 }
 
 /// Commits a manifest of everything that is applied.
-fn commit(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>) -> Result<()> {
-    let applying = engine.applying.lock();
+fn commit(engine: &Arc<Engine>, installed: &mut ManifestState) -> Result<()> {
+    let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
     let changed = changed_parts(&view);
-    drop(applying);
+    drop(apply_lock);
     write_and_commit(engine, installed, &view, &changed, None)
 }
 
@@ -186,7 +186,7 @@ fn is_input(finished: &CompletedJob, part: &SharedSegment) -> bool {
 }
 
 /// A part whose tombstones or missed operations changed since they were last written.
-pub(crate) struct Changed {
+pub(crate) struct ChangedPart {
     part: SharedSegment,
     has_tombstones: bool,
     /// The content of a new file of missed operations.
@@ -195,9 +195,9 @@ pub(crate) struct Changed {
 
 /// The parts that changed. The caller holds the apply lock: what the files will hold is bounded by the LSN of the view,
 /// so it can be written without it.
-pub(crate) fn changed_parts(view: &ReadView) -> Vec<Changed> {
+pub(crate) fn changed_parts(view: &ReadView) -> Vec<ChangedPart> {
     let parts = view.shards.iter().flat_map(|shard| &shard.segments);
-    let changed = parts.map(|part| Changed {
+    let changed = parts.map(|part| ChangedPart {
         part: Arc::clone(part),
         // A segment that did not open does not know its tombstones, so their file stays as it is.
         has_tombstones: part.opened().is_some() && part.take_dirty(),
@@ -206,7 +206,7 @@ pub(crate) fn changed_parts(view: &ReadView) -> Vec<Changed> {
     changed.filter(|changed| changed.has_tombstones || changed.missed.is_some()).collect()
 }
 
-impl Changed {
+impl ChangedPart {
     /// Marks the part as changed again, after a failure to write it.
     fn set_dirty(&self) {
         if self.has_tombstones {
@@ -222,9 +222,9 @@ impl Changed {
 /// tombstones are still to be written, and no file of the attempt stays.
 pub(crate) fn write_and_commit(
     engine: &Arc<Engine>,
-    installed: &mut MutexGuard<'_, Installed>,
+    installed: &mut ManifestState,
     view: &ReadView,
-    changed: &[Changed],
+    changed: &[ChangedPart],
     finished: Option<&CompletedJob>,
 ) -> Result<()> {
     let mut outputs = OutputFiles::new(engine);
@@ -233,16 +233,16 @@ pub(crate) fn write_and_commit(
         outputs.installed();
     }
     if committed.is_err() {
-        changed.iter().for_each(Changed::set_dirty);
+        changed.iter().for_each(ChangedPart::set_dirty);
     }
     committed
 }
 
 fn try_commit(
     engine: &Arc<Engine>,
-    installed: &mut MutexGuard<'_, Installed>,
+    installed: &mut ManifestState,
     view: &ReadView,
-    changed: &[Changed],
+    changed: &[ChangedPart],
     finished: Option<&CompletedJob>,
     outputs: &mut OutputFiles,
 ) -> Result<()> {
@@ -252,7 +252,7 @@ fn try_commit(
     engine.sync_log(view.read_lsn)?;
     let generation = installed.manifest.generation + 1;
     let mut written = WrittenFiles { generation, ..WrittenFiles::default() };
-    for Changed { part, has_tombstones, missed } in changed {
+    for ChangedPart { part, has_tombstones, missed } in changed {
         let (file_id, rows) = (part.entry.file_id, part.entry.rows);
         if *has_tombstones {
             let file = TombstoneFile { store_id, file_id, generation, rows };
@@ -304,7 +304,7 @@ fn try_commit(
 /// manifest knows the end already: of a store that was closed and only read since. What a killed process has left is
 /// recorded by whoever closes next.
 pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
-    let mut installed = engine.installing.lock();
+    let mut installed = engine.manifest_state.lock();
     let read_lsn = engine.view.get().read_lsn;
     let has_new_files = installed.manifest.first_log == 0 && engine.log.lock().is_started();
     if installed.manifest.reflected == read_lsn && !has_new_files {
@@ -318,7 +318,7 @@ pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
 }
 
 /// Writes a manifest and renames it. The log that it reflects is durable already.
-fn make_newest(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>, mut next: Manifest) -> Result<()> {
+fn make_newest(engine: &Arc<Engine>, installed: &mut ManifestState, mut next: Manifest) -> Result<()> {
     let generation = next.generation;
     let clock = engine.clock.state();
     next.clock = clock;
@@ -368,7 +368,7 @@ fn entry_of(part: &SharedSegment, before: &[SegmentEntry], written: &WrittenFile
 }
 
 /// Removes files that neither of the two newest manifests names, and log files that neither needs.
-fn remove_obsolete(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installed>, previous: &Manifest) -> Result<()> {
+fn remove_obsolete(engine: &Arc<Engine>, installed: &mut ManifestState, previous: &Manifest) -> Result<()> {
     let needed: HashSet<String> = installed.manifest.files().chain(previous.files()).collect();
     let oldest_log = installed.manifest.first_log.min(previous.first_log);
     let mut obsolete: Vec<String> = std::mem::take(&mut installed.previous_files);
@@ -395,6 +395,6 @@ fn remove_obsolete(engine: &Arc<Engine>, installed: &mut MutexGuard<'_, Installe
 pub(crate) fn commit_bounds(engine: &Arc<Engine>) -> Result<()> {
     let view = engine.view.get();
     let lows = view.shards.iter().map(|shard| &shard.interval.low);
-    let is_committed = lows.eq(engine.installing.lock().manifest.shards.iter().map(|entry| &entry.low));
+    let is_committed = lows.eq(engine.manifest_state.lock().manifest.shards.iter().map(|entry| &entry.low));
     if is_committed { Ok(()) } else { checkpoint(engine) }
 }

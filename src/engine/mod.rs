@@ -3,7 +3,7 @@
 //! Reading order: `facts`, `recover` (an open), `log`, `install`, `replace` (a job's files become current), `graphs`,
 //! `graph_credit`, `operation_ids`, `older_views`, `clock`, `space`. Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
-//! * `view` is replaced only under `applying`; readers clone it and hold nothing.
+//! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, or sync of the directory, poisons the engine for good; so does a failed apply.
 
 pub(crate) mod clock;
@@ -36,12 +36,12 @@ use crate::manifest::{ClockState, Manifest, SegmentEntry, Settings};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, VersionTimes, Write};
 use crate::segment::truth::layout::StoreIdentity;
-use crate::shard::bounds::Importing;
-use crate::shard::ingest::Logged;
+use crate::shard::bounds::ImportFiles;
+use crate::shard::ingest::LoggedFrame;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, apply};
 use crate::storage::{Storage, forks};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Published};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Latest, Mutex, MutexGuard, Ordering};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
 use crate::wal::{self, Syncer};
@@ -65,7 +65,7 @@ pub(crate) struct Counters {
 }
 
 /// The newest manifests on disk.
-pub(crate) struct Installed {
+pub(crate) struct ManifestState {
     pub manifest: Manifest,
     /// Files of the previous generation, which stay until the next commit.
     pub previous_files: Vec<String>,
@@ -80,24 +80,24 @@ pub(crate) struct Engine {
     pub tuning: Tuning,
     pub durability: Durability,
     pub identity: EngineIdentity,
-    pub view: Published<ReadView>,
+    pub view: Latest<ReadView>,
     pub older_views: OlderViews,
     /// The apply lock.
-    pub applying: Mutex<()>,
+    pub apply_lock: Mutex<()>,
     pub log: Mutex<Log>,
     /// Makes the log and the directory durable, one sync at a time.
     syncer: Arc<Syncer>,
-    pub installing: Mutex<Installed>,
+    pub manifest_state: Mutex<ManifestState>,
     pub manifest_generation: AtomicU64,
     /// As the newest manifest has them.
-    pub settings: Published<Settings>,
+    pub settings: Latest<Settings>,
     pub next_file_id: AtomicU64,
     pub counters: Counters,
     /// Retired segments that an older read view may still read: the worker unmaps them, never a search.
     pub retired: Mutex<Vec<SharedSegment>>,
     /// Names of files that jobs are making.
-    pub making: Mutex<BTreeSet<String>>,
-    pub importing: Mutex<Importing>,
+    pub output_names: Mutex<BTreeSet<String>>,
+    pub import_files: Mutex<ImportFiles>,
     pub signal: Signal,
     /// Batches of clients that were applied lately.
     pub operation_ids: OperationIds,
@@ -147,7 +147,7 @@ pub(crate) struct EngineStart {
     pub identity: EngineIdentity,
     pub view: ReadView,
     pub log: Log,
-    pub installed: Installed,
+    pub installed: ManifestState,
     pub next_file_id: u64,
     /// None in a store that nothing was written to.
     pub clock: Option<ClockState>,
@@ -169,19 +169,19 @@ impl Engine {
             tuning,
             durability,
             identity: start.identity,
-            view: Published::new(Arc::new(start.view)),
+            view: Latest::new(Arc::new(start.view)),
             older_views: OlderViews::default(),
-            applying: Mutex::new(()),
+            apply_lock: Mutex::new(()),
             syncer: start.log.syncer(),
             log: Mutex::new(start.log),
             manifest_generation: AtomicU64::new(start.installed.manifest.generation),
-            settings: Published::new(Arc::new(start.installed.settings.clone())),
-            installing: Mutex::new(start.installed),
+            settings: Latest::new(Arc::new(start.installed.settings.clone())),
+            manifest_state: Mutex::new(start.installed),
             next_file_id: AtomicU64::new(start.next_file_id),
             counters: Counters::default(),
             retired: Mutex::new(Vec::new()),
-            making: Mutex::default(),
-            importing: Mutex::default(),
+            output_names: Mutex::default(),
+            import_files: Mutex::default(),
             signal: Signal::default(),
             operation_ids: start.operation_ids,
             accounts,
@@ -280,7 +280,7 @@ impl Engine {
     }
 
     /// Applies groups in LSN order and publishes the read view that shows them.
-    pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, frames: &[Logged]) -> Result<()> {
+    pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, frames: &[LoggedFrame]) -> Result<()> {
         let mut view = ReadView::clone(&self.view.get());
         for logged in frames {
             apply(&mut view, logged, |_| 0)?;

@@ -36,7 +36,7 @@ pub(crate) type OperationId = u128;
 
 /// A batch that was applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedBatch {
     pub id: OperationId,
     /// Its last LSN.
     pub lsn: Lsn,
@@ -44,7 +44,7 @@ pub(crate) struct Applied {
     pub time: i64,
 }
 
-impl Applied {
+impl AppliedBatch {
     /// The bytes of the frame's extension; the LSN is the frame's.
     pub fn encode(&self) -> [u8; 24] {
         let mut bytes = [0; 24];
@@ -72,7 +72,7 @@ pub(crate) struct OperationIds {
 struct IdTable {
     by_id: HashMap<OperationId, Lsn>,
     /// By LSN.
-    order: VecDeque<Applied>,
+    order: VecDeque<AppliedBatch>,
     /// The files that hold those up to `saved`, as the newest manifest names them.
     files: Vec<SideEntry>,
     saved: Lsn,
@@ -81,14 +81,14 @@ struct IdTable {
 }
 
 /// The files that a manifest under way will name.
-pub(crate) struct Saved {
+pub(crate) struct OperationIdFiles {
     pub files: Vec<SideEntry>,
     through: Lsn,
     /// The last of the files was written for it.
     is_new: bool,
 }
 
-impl Saved {
+impl OperationIdFiles {
     /// Whether a file was written for it.
     pub fn is_new(&self) -> bool {
         self.is_new
@@ -144,7 +144,7 @@ impl OperationIds {
     }
 
     /// Remembers a batch; one that is known, since a file had it before the log said it again, stays as it is.
-    pub fn note(&self, applied: Applied) {
+    pub fn note(&self, applied: AppliedBatch) {
         self.table.lock().note(applied);
     }
 
@@ -156,16 +156,17 @@ impl OperationIds {
         store_id: u64,
         read_lsn: Lsn,
         new_file_id: impl FnOnce() -> u64,
-    ) -> Result<Saved> {
+    ) -> Result<OperationIdFiles> {
         let table = self.table.lock();
         // Where a file cannot be read, it stays named until somebody gives it up.
         let is_gathering = table.files.len() >= FILES_MAX && table.damage.is_none();
         let first = table.order.partition_point(|applied| applied.lsn <= table.saved);
         let end = table.order.partition_point(|applied| applied.lsn <= read_lsn);
         if first >= end {
-            return Ok(Saved { files: table.files.clone(), through: table.saved, is_new: false });
+            return Ok(OperationIdFiles { files: table.files.clone(), through: table.saved, is_new: false });
         }
-        let entries: Vec<Applied> = table.order.range(if is_gathering { 0 } else { first }..end).copied().collect();
+        let entries: Vec<AppliedBatch> =
+            table.order.range(if is_gathering { 0 } else { first }..end).copied().collect();
         let mut files = if is_gathering { Vec::new() } else { table.files.clone() };
         // Writers note ids meanwhile.
         drop(table);
@@ -174,11 +175,11 @@ impl OperationIds {
         let kind = FileKind::OPERATIONS;
         let length = SideFile { store_id, file_id, kind: kind.as_str() }.write(storage, &content)?;
         files.push(SideEntry::operations(file_id, length));
-        Ok(Saved { files, through: read_lsn, is_new: true })
+        Ok(OperationIdFiles { files, through: read_lsn, is_new: true })
     }
 
     /// A manifest that names the files was committed.
-    pub fn set_saved(&self, saved: &Saved) {
+    pub fn set_saved(&self, saved: &OperationIdFiles) {
         let mut table = self.table.lock();
         table.files.clone_from(&saved.files);
         table.saved = saved.through;
@@ -186,13 +187,13 @@ impl OperationIds {
 }
 
 impl IdTable {
-    fn note(&mut self, applied: Applied) {
+    fn note(&mut self, applied: AppliedBatch) {
         if self.by_id.contains_key(&applied.id) {
             return;
         }
         self.by_id.insert(applied.id, applied.lsn);
         self.order.push_back(applied);
-        let is_old = |oldest: &Applied| oldest.time < applied.time.saturating_sub(REMEMBERED_MICROS);
+        let is_old = |oldest: &AppliedBatch| oldest.time < applied.time.saturating_sub(REMEMBERED_MICROS);
         while self.order.len() > IDS_MAX || self.order.front().is_some_and(is_old) {
             if let Some(forgotten) = self.order.pop_front() {
                 self.by_id.remove(&forgotten.id);
@@ -201,7 +202,7 @@ impl IdTable {
     }
 }
 
-fn encode<'a>(entries: impl Iterator<Item = &'a Applied> + Clone) -> Vec<u8> {
+fn encode<'a>(entries: impl Iterator<Item = &'a AppliedBatch> + Clone) -> Vec<u8> {
     let mut out = Writer::new();
     out.count(entries.clone().count());
     for applied in entries {
@@ -212,14 +213,14 @@ fn encode<'a>(entries: impl Iterator<Item = &'a Applied> + Clone) -> Vec<u8> {
     out.into_vec()
 }
 
-fn decode(content: &[u8]) -> Decoded<Vec<Applied>> {
+fn decode(content: &[u8]) -> Decoded<Vec<AppliedBatch>> {
     let mut reader = Reader::new(content);
     let count = reader.count(ENTRY_BYTES, IDS_MAX)?;
     let entry = |_| {
         let id = OperationId::from_le_bytes(reader.array()?);
-        Ok(Applied { id, lsn: reader.u64()?, time: reader.i64()? })
+        Ok(AppliedBatch { id, lsn: reader.u64()?, time: reader.i64()? })
     };
-    let entries = (0..count).map(entry).collect::<Decoded<Vec<Applied>>>()?;
+    let entries = (0..count).map(entry).collect::<Decoded<Vec<AppliedBatch>>>()?;
     reader.finish()?;
     Ok(entries)
 }
@@ -229,8 +230,8 @@ mod tests {
     use super::*;
     use crate::storage::sim::SimStorage;
 
-    fn applied(number: u64, time: i64) -> Applied {
-        Applied { id: u128::from(number) << 70 | 1, lsn: number, time }
+    fn applied(number: u64, time: i64) -> AppliedBatch {
+        AppliedBatch { id: u128::from(number) << 70 | 1, lsn: number, time }
     }
 
     #[test]
@@ -264,7 +265,7 @@ mod tests {
         ids.find(applied(number, 0).id).unwrap()
     }
 
-    fn segment_file(saved: &Saved) -> String {
+    fn segment_file(saved: &OperationIdFiles) -> String {
         saved.files[0].name()
     }
 
@@ -283,13 +284,13 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_entry_are_fixed() {
-        let one = Applied { id: 0x0102, lsn: 3, time: -1 };
+        let one = AppliedBatch { id: 0x0102, lsn: 3, time: -1 };
         assert_eq!(
             encode([&one].into_iter())[4..],
             [&[2, 1], &[0; 14][..], &[3, 0, 0, 0, 0, 0, 0, 0], &[0xFF; 8]].concat()
         );
         assert_eq!(decode(&encode([&one].into_iter())).unwrap(), [one]);
-        assert_eq!(Applied::decode(&one.encode(), 3), Ok(one));
-        assert!(Applied::decode(&one.encode()[..23], 3).is_err());
+        assert_eq!(AppliedBatch::decode(&one.encode(), 3), Ok(one));
+        assert!(AppliedBatch::decode(&one.encode()[..23], 3).is_err());
     }
 }

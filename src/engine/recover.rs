@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use crate::engine::facts::{ManifestFact, StoreFacts, log_time_of};
 use crate::engine::log::Log;
-use crate::engine::operation_ids::{Applied, OperationIds};
-use crate::engine::{EngineIdentity, EngineStart, Installed};
+use crate::engine::operation_ids::{AppliedBatch, OperationIds};
+use crate::engine::{EngineIdentity, EngineStart, ManifestState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
 use crate::manifest::{ClockState, Ids, Manifest};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, Operation};
 use crate::segment::truth::layout::StoreIdentity;
-use crate::shard::ingest::{Ingested, Logged};
+use crate::shard::ingest::{IngestedFiles, LoggedFrame};
 use crate::shard::open::{open_part, read};
 use crate::shard::{ReadView, Shard, apply, apply_operation};
 use crate::storage::Storage;
@@ -62,7 +62,7 @@ pub(crate) fn recover(
     let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
-    let installed = Installed { previous_files, settings: manifest.settings.clone(), manifest };
+    let installed = ManifestState { previous_files, settings: manifest.settings.clone(), manifest };
     Ok(EngineStart { identity, view, log, installed, next_file_id, clock, operation_ids })
 }
 
@@ -86,13 +86,13 @@ fn replay(
     let from = manifest.checkpoint() + 1;
     wal::visit(storage, manifest.store_id, log, from, &mut |header, body| {
         let first_lsn: Lsn = header.first_lsn;
-        let ingested = Ingested::open(storage, keys, first_lsn, &body)?;
+        let ingested = IngestedFiles::open(storage, keys, first_lsn, &body)?;
         check_spaces(&body.operations, keys)?;
         if let Some(bytes) = body.extensions.get(OPERATION_ID) {
-            let applied = Applied::decode(bytes, header.last_lsn());
+            let applied = AppliedBatch::decode(bytes, header.last_lsn());
             operation_ids.note(applied.map_err(|malformed| malformed.in_file("an operation id in the log", 0))?);
         }
-        let logged = Logged { first_lsn, ingested, operations: body.operations };
+        let logged = LoggedFrame { first_lsn, ingested, operations: body.operations };
         match apply(view, &logged, covered) {
             Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, &logged, covered),
             other => other,
@@ -116,7 +116,7 @@ fn check_spaces(operations: &[Operation], keys: &StoreIdentity) -> Result<()> {
 
 /// Applies the operations of a frame around damage: a part whose damage hides what an operation would delete is lost,
 /// and serves nothing from now on. Everything else goes on.
-fn apply_around_damage(view: &ReadView, logged: &Logged, covered: impl Fn(usize) -> Lsn + Copy) -> Result<()> {
+fn apply_around_damage(view: &ReadView, logged: &LoggedFrame, covered: impl Fn(usize) -> Lsn + Copy) -> Result<()> {
     for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
         while let Err(error) = apply_operation(view, lsn, operation, covered) {
             let lost = view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.hides(operation));

@@ -53,29 +53,29 @@ pub(crate) fn replace(
 
 fn try_replace(engine: &Arc<Engine>, part: &SharedSegment, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
     engine.sync_dir()?;
-    let mut installed = engine.installing.lock();
+    let mut installed = engine.manifest_state.lock();
     if !engine.view.get().has_segment(part) {
         return Ok(false);
     }
     let next = Arc::new(part.beside(entry.clone(), segment));
-    let applying = engine.applying.lock();
+    let apply_lock = engine.apply_lock.lock();
     if part.is_lost() {
         return Ok(false);
     }
     next.take_dirty_from(part);
     let after = swapped(&engine.view.get(), part, &next);
     let changed = changed_parts(&after);
-    drop(applying);
+    drop(apply_lock);
     if let Err(error) = write_and_commit(engine, &mut installed, &after, &changed, None) {
         part.take_dirty_from(&next);
         return Err(error);
     }
-    let applying = engine.applying.lock();
+    let apply_lock = engine.apply_lock.lock();
     next.take_dirty_from(part);
     let view = swapped(&engine.view.get(), part, &next);
     let stalled = engine.is_still_stalled(&view);
     engine.publish(view, stalled);
-    drop(applying);
+    drop(apply_lock);
     engine.retired.lock().push(Arc::clone(part));
     Ok(true)
 }

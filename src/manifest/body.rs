@@ -27,7 +27,7 @@ use super::entry::{EntryForm, decode_segment, decode_sides, encode_segment, enco
 use super::settings::Settings;
 use super::spaces::{Spaces, decode_first_spaces, decode_spaces, encode_spaces};
 use super::{ClockState, FILE_BYTES_MAX, Manifest, NUMBERS_MAX, ShardEntry};
-use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::error::Result;
 use crate::extensions::{ExtensionKind, Extensions, refuse_unknown};
 
@@ -75,7 +75,7 @@ pub(super) fn decode_body(name: &str, body: &[u8]) -> Decoded<Result<Manifest>> 
         return Ok(Err(error));
     }
     let section = |kind| {
-        let missing = Malformed { offset: 0, what: "a section of the manifest is missing" };
+        let missing = FormatError { offset: 0, what: "a section of the manifest is missing" };
         sections.get(kind).map(Reader::new).ok_or(missing)
     };
     let mut identity = section(IDENTITY)?;

@@ -39,7 +39,7 @@ use crate::segment::blob::file::{BLOB_FORM, Blob, BlobFile};
 use crate::segment::blob::values::KnownBlobs;
 use crate::segment::derived::codes::{CODES_ENCODING, DerivedFile};
 use crate::segment::derived::graph::GRAPH_FORM;
-use crate::segment::derived::graph_scope::Wanted;
+use crate::segment::derived::graph_scope::GraphRange;
 use crate::segment::truth::layout::{StoreIdentity, blob_name, tombstones_name, truth_name};
 use crate::segment::truth::reader::SegmentFiles;
 use crate::segment::truth::writer::SegmentInfo;
@@ -128,7 +128,7 @@ impl SideEntry {
         Self::derived(FileKind::CODES, CODES_ENCODING, file, Vec::new())
     }
 
-    pub fn graph(file: DerivedFile, wanted: &Wanted) -> Self {
+    pub fn graph(file: DerivedFile, wanted: &GraphRange) -> Self {
         let mut details = Writer::new();
         wanted.encode(&mut details);
         Self::derived(FileKind::GRAPH, GRAPH_FORM, file, details.into_vec())
@@ -224,11 +224,11 @@ impl SegmentEntry {
     }
 
     /// On which terms the graph `file_id` was built.
-    pub fn graph_terms(&self, file_id: u64) -> Option<Wanted> {
+    pub fn graph_terms(&self, file_id: u64) -> Option<GraphRange> {
         let graphs = self.derived.iter().filter(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM).is_some());
         let graph = graphs.into_iter().find(|graph| graph.file_id == file_id)?;
         let mut reader = Reader::new(&graph.details);
-        let wanted = Wanted::decode(&mut reader).ok().filter(|wanted| wanted.rows.end <= self.rows)?;
+        let wanted = GraphRange::decode(&mut reader).ok().filter(|wanted| wanted.rows.end <= self.rows)?;
         reader.finish().ok().map(|()| wanted)
     }
 

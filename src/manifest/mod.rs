@@ -219,7 +219,7 @@ impl Manifest {
 
     /// Reads a file of the name that `generation` has.
     pub fn decode(name: &str, bytes: &[u8], generation: u64) -> Result<Self> {
-        let malformed = |malformed: crate::codec::Malformed| malformed.in_file(name, 0);
+        let malformed = |malformed: crate::codec::FormatError| malformed.in_file(name, 0);
         let mut reader = Reader::new(bytes);
         if reader.bytes(8).map_err(malformed)? != MAGIC {
             return Err(Error::corrupt(name, 0, "this is not a manifest"));
@@ -266,7 +266,7 @@ mod tests {
     use crate::file_names::{FileName, parse_name};
     use crate::segment::blob::file::BlobFile;
     use crate::segment::derived::codes::DerivedFile;
-    use crate::segment::derived::graph_scope::{GraphScope, Origin, ScopeKind, Wanted};
+    use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin, ScopeKind};
     use crate::types::{Extent, Metric};
 
     fn side(kind: &str, must_understand: bool) -> SideEntry {
@@ -278,7 +278,8 @@ mod tests {
         let space = Some(VectorSpace { dims: 384, metric: Metric::Cosine });
         let file = |file_id| DerivedFile { file_id, length: 99 };
         let unknown = SideEntry { file_id: 10, length: 5, ..side("fields", false) };
-        let wanted = |origin| Wanted { rows: 1..3, scope: GraphScope { kind: ScopeKind::Prefix, bytes: 2 }, origin };
+        let wanted =
+            |origin| GraphRange { rows: 1..3, scope: GraphScope { kind: ScopeKind::Prefix, bytes: 2 }, origin };
         let graph = |file_id, origin| SideEntry::graph(file(file_id), &wanted(origin));
         let derived = vec![SideEntry::codes(file(7)), graph(8, Origin::Earned), graph(9, Origin::Requested), unknown];
         let segment = SegmentEntry {
@@ -323,7 +324,7 @@ mod tests {
         let manifest = example();
         let entry = &manifest.shards[0].segments[0];
         let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
-        assert_eq!(entry.graph_terms(8), Some(Wanted { rows: 1..3, scope, origin: Origin::Earned }));
+        assert_eq!(entry.graph_terms(8), Some(GraphRange { rows: 1..3, scope, origin: Origin::Earned }));
         assert_eq!(entry.graph_terms(9).map(|wanted| wanted.origin), Some(Origin::Requested));
         assert_eq!([7, 10, 11].map(|file_id| entry.graph_terms(file_id)), [None, None, None], "none of a graph");
         let mut shorter = entry.clone();

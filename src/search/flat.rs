@@ -19,7 +19,7 @@ use crate::search::context::SearchContext;
 use crate::search::part::{PartColumns, Rows, Run};
 pub(crate) use crate::search::plan::PartReport;
 use crate::search::plan::{Costs, Path, Plan, PlanFacts, plan, sample_rows};
-use crate::topk::{RowAddress, Scored, TopK, from_ordered_bits, ordered_bits};
+use crate::topk::{RowAddress, ScoredRow, TopK, from_ordered_bits, ordered_bits};
 
 /// Rows of the first block: few, because all of them are candidates until there is a threshold.
 const FIRST_BLOCK_ROWS: usize = 256;
@@ -326,7 +326,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         if score < self.context.threshold.get() {
             return Ok(());
         }
-        let scored = Scored { score, lsn: self.part.lsn(row), place: RowAddress { part: self.number, row } };
+        let scored = ScoredRow { score, lsn: self.part.lsn(row), place: RowAddress { part: self.number, row } };
         if !self.top.would_keep(&scored) {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::search::conditions::Conditions;
 use crate::search::part::{PartColumns, Rows, SegmentView};
-use crate::topk::{Listed, Newest, RowAddress};
+use crate::topk::{ListedRow, Newest, RowAddress};
 use crate::types::Interval;
 
 /// The sample that suggests bands has at most this many rows.
@@ -39,7 +39,7 @@ pub(crate) enum ListKind {
 pub(crate) struct Sought<'a> {
     pub kind: ListKind,
     /// Only rows that come after this one in listing order.
-    pub below: Option<Listed>,
+    pub below: Option<ListedRow>,
     pub conditions: &'a Conditions<'a>,
 }
 
@@ -106,7 +106,7 @@ fn visit_band<P: PartColumns>(
             if updated_at < oldest || updated_at > latest {
                 continue;
             }
-            let listed = Listed { updated_at, lsn: part.lsn(row), place: RowAddress { part: number, row } };
+            let listed = ListedRow { updated_at, lsn: part.lsn(row), place: RowAddress { part: number, row } };
             if below.is_some_and(|below| listed >= below) || !newest.would_keep(&listed) {
                 continue;
             }
@@ -152,7 +152,7 @@ pub(crate) struct ListPage<'a> {
 
 /// One row of a page. Rows of several parts merge by (namespace, key); no two visible rows have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Keyed<'a> {
+pub(crate) struct KeyedRow<'a> {
     /// Encoded.
     pub namespace: &'a [u8],
     pub key: &'a str,
@@ -164,8 +164,8 @@ pub(crate) fn page_of_memtable<'a>(
     memtable: &'a Memtable,
     page: &ListPage,
     conditions: &Conditions,
-) -> Result<Vec<Keyed<'a>>> {
-    let mut found: Vec<Keyed<'a>> = Vec::new();
+) -> Result<Vec<KeyedRow<'a>>> {
+    let mut found: Vec<KeyedRow<'a>> = Vec::new();
     let mut after = page.after;
     while found.len() < page.limit {
         conditions.check_deadline()?;
@@ -179,7 +179,7 @@ pub(crate) fn page_of_memtable<'a>(
         let Some(&last) = rows.last() else { break };
         let keyed = |row: u32| {
             let record = &memtable.row(row).record;
-            Keyed { namespace: record.namespace.encoded(), key: &record.key, row }
+            KeyedRow { namespace: record.namespace.encoded(), key: &record.key, row }
         };
         for row in rows {
             if found.len() < page.limit && conditions.sees(memtable, row) && conditions.wants(memtable, row)? {
@@ -196,7 +196,7 @@ pub(crate) fn page_of_segment<'a>(
     part: &SegmentView<'a>,
     page: &ListPage,
     conditions: &Conditions,
-) -> Result<Vec<Keyed<'a>>> {
+) -> Result<Vec<KeyedRow<'a>>> {
     let segment = part.segment();
     let mut found = Vec::new();
     for number in segment.namespaces_in(page.interval)? {
@@ -218,7 +218,7 @@ pub(crate) fn page_of_segment<'a>(
             }
             part.ensure_rows(&Rows::Range(row..row + 1))?;
             if after != Some(key) && conditions.sees(part, row) && conditions.wants(part, row)? {
-                found.push(Keyed { namespace, key, row });
+                found.push(KeyedRow { namespace, key, row });
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::record::{ALIVE, ItemContent, Lsn, Record};
 use crate::search::conditions::Conditions;
 use crate::search::context::{QueryVector, SearchContext};
 use crate::search::flat::*;
-use crate::search::listing::{Keyed, ListKind, ListPage, Sought, count, newest, page_of_memtable, page_of_segment};
+use crate::search::listing::{KeyedRow, ListKind, ListPage, Sought, count, newest, page_of_memtable, page_of_segment};
 use crate::search::part::SegmentView;
 use crate::search::part::{PartColumns, Rows, Run};
 use crate::search::plan::Path;
@@ -28,8 +28,8 @@ use crate::segment::truth::reader::SegmentFiles;
 use crate::segment::truth::writer::{SegmentWriter, Totals};
 use crate::storage::Clock;
 use crate::storage::sim::SimStorage;
-use crate::topk::{Listed, Newest};
-use crate::topk::{RowAddress, Scored, SharedThreshold, TopK};
+use crate::topk::{ListedRow, Newest};
+use crate::topk::{RowAddress, ScoredRow, SharedThreshold, TopK};
 use crate::types::Metric;
 use crate::types::{FieldVector, Interval, NEVER, Namespace, Scope, VectorSpace};
 
@@ -293,7 +293,7 @@ fn oracle(
             && sees
             && min_score.is_none_or(|least| score >= least)
         {
-            scored.push(Scored { score, lsn: row.lsn, place: RowAddress { part: 0, row: number as u32 } });
+            scored.push(ScoredRow { score, lsn: row.lsn, place: RowAddress { part: 0, row: number as u32 } });
         }
     }
     scored.sort_by(|a, b| b.cmp(a));
@@ -301,7 +301,7 @@ fn oracle(
     answer(scored)
 }
 
-fn answer(scored: Vec<Scored>) -> SearchResult {
+fn answer(scored: Vec<ScoredRow>) -> SearchResult {
     scored.into_iter().map(|scored| (scored.score.to_bits(), scored.lsn)).collect()
 }
 
@@ -532,7 +532,7 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    fn sought(&self, below: Option<Listed>) -> Sought<'_> {
+    fn sought(&self, below: Option<ListedRow>) -> Sought<'_> {
         Sought { kind: self.kind, below, conditions: &self.conditions }
     }
 
@@ -548,7 +548,7 @@ impl Listing<'_> {
             newest(part, 0, rows, &self.sought(Some(below)), &mut rest).unwrap();
             assert_eq!(rest.into_sorted(), listed[middle..], "the rest, below {below:?}");
         }
-        let found = listed.into_iter().map(|Listed { updated_at, lsn, .. }| (updated_at, lsn));
+        let found = listed.into_iter().map(|ListedRow { updated_at, lsn, .. }| (updated_at, lsn));
         assert_eq!(found.collect::<Vec<_>>(), self.expected, "limit {} {:?}", self.limit, self.kind);
         assert_eq!(count(part, rows, &self.conditions).unwrap(), self.matching as u64);
     }
@@ -584,7 +584,7 @@ fn pages_in_key_order_agree_with_a_sort() {
                 .collect();
             expected.sort();
             expected.truncate(limit);
-            let same = |found: Vec<Keyed>| {
+            let same = |found: Vec<KeyedRow>| {
                 let expected = expected.iter().map(|(namespace, key)| (namespace.encoded(), key.as_str()));
                 assert!(found.iter().map(|keyed| (keyed.namespace, keyed.key)).eq(expected), "seed {seed} {page:?}");
             };

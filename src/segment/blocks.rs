@@ -245,7 +245,7 @@ impl CheckedMap {
             return Err(corrupt(0, "the file does not begin with the magic of its kind"));
         }
         let mut reader = Reader::new(&map[8..HEADER_BYTES]);
-        let read = |error: crate::codec::Malformed| error.in_file(&name, 8);
+        let read = |error: crate::codec::FormatError| error.in_file(&name, 8);
         let (_version, needed) = (reader.u32().map_err(read)?, reader.u32().map_err(read)?);
         let (store_id, file_id) = (reader.u64().map_err(read)?, reader.u64().map_err(read)?);
         let (length, body_end) = (reader.u64().map_err(read)?, reader.u64().map_err(read)?);

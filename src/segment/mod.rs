@@ -33,7 +33,7 @@ use crate::segment::blob::file::{Blob, ValuePlace};
 use crate::segment::blob::values::{Blobs, KnownBlobs, UnreadValue};
 use crate::segment::derived::codes::{Codes, DerivedFile};
 use crate::segment::derived::graph::SegmentGraph;
-use crate::segment::derived::{Derived, Unopened};
+use crate::segment::derived::{Derived, UnopenedGraph};
 use crate::segment::truth::layout::{Section, StoreIdentity};
 use crate::segment::truth::reader::{SegmentFiles, Truth};
 use crate::storage::Storage;
@@ -174,7 +174,7 @@ impl Segment {
     }
 
     /// The same segment with these graphs, and these files that could not be opened. Maps are shared.
-    pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<Unopened>) -> Self {
+    pub fn with_graphs(&self, graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<UnopenedGraph>) -> Self {
         self.with_derived(self.derived.with_graphs(graphs, unopened))
     }
 
@@ -185,7 +185,7 @@ impl Segment {
     }
 
     /// The graph files that could not be opened.
-    pub fn unopened_graphs(&self) -> &[Unopened] {
+    pub fn unopened_graphs(&self) -> &[UnopenedGraph] {
         self.derived.unopened_graphs()
     }
 

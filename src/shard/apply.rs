@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::record::{Lsn, Operation};
 use crate::segment::tombstones::Touch;
-use crate::shard::ingest::Logged;
+use crate::shard::ingest::LoggedFrame;
 use crate::shard::view::{Lost, ReadView, Shard};
 
 impl Shard {
@@ -63,7 +63,7 @@ impl Shard {
 /// Applies a frame to every shard that has not got it yet.
 ///
 /// `covered` tells the LSN through which a shard holds everything already (its checkpoint, during a replay).
-pub(crate) fn apply(view: &mut ReadView, logged: &Logged, covered: impl Fn(usize) -> Lsn) -> Result<()> {
+pub(crate) fn apply(view: &mut ReadView, logged: &LoggedFrame, covered: impl Fn(usize) -> Lsn) -> Result<()> {
     if let Some(ingested) = &logged.ingested {
         ingested.apply(view, &covered)?;
     }

@@ -15,7 +15,7 @@ use crate::types::{Extent, Interval};
 
 /// The files of the import that is under way. An erasure leaves them alone.
 #[derive(Default)]
-pub(crate) struct Importing {
+pub(crate) struct ImportFiles {
     /// The extent of each file.
     pub extents: Vec<Extent>,
     /// The names of the files, once they are written: between their frame and the read view no job owns them.
@@ -24,9 +24,9 @@ pub(crate) struct Importing {
 
 impl ReadView {
     /// The same read view with the shortest bounds between its shards; `None` if it has them already.
-    pub fn with_short_bounds(&self, importing: &Importing) -> Option<Self> {
+    pub fn with_short_bounds(&self, imports: &ImportFiles) -> Option<Self> {
         let mut extents: Vec<Option<Extent>> = self.shards.iter().map(|shard| shard.extent()).collect();
-        for imported in &importing.extents {
+        for imported in &imports.extents {
             let extent = &mut extents[self.shard_of(&imported.lower)];
             *extent = Some(extent.take().into_iter().fold(imported.clone(), Extent::and));
         }

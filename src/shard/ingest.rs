@@ -26,13 +26,13 @@ use crate::types::{Interval, Namespace};
 use crate::wal::Body;
 
 /// The content of one frame: rows of files first, then operations.
-pub(crate) struct Logged {
+pub(crate) struct LoggedFrame {
     pub first_lsn: Lsn,
-    pub ingested: Option<Arc<Ingested>>,
+    pub ingested: Option<Arc<IngestedFiles>>,
     pub operations: Vec<Operation>,
 }
 
-impl Logged {
+impl LoggedFrame {
     /// LSN of the first operation.
     pub fn first_operation(&self) -> Lsn {
         self.first_lsn + self.ingested.as_ref().map_or(0, |ingested| Lsn::from(ingested.rows))
@@ -45,7 +45,7 @@ impl Logged {
 }
 
 /// The files of one frame.
-pub(crate) struct Ingested {
+pub(crate) struct IngestedFiles {
     pub rows: u32,
     pub files: Vec<IngestedFile>,
 }
@@ -62,14 +62,14 @@ pub(crate) enum Older {
     Unknown,
     Known {
         /// In the order of their rows.
-        replaced: Vec<Replaced>,
+        replaced: Vec<ReplacedVersion>,
         /// Rows whose keys were written since, in order.
         unsure: Vec<u32>,
     },
 }
 
 /// The version that a row of a file replaces.
-pub(crate) struct Replaced {
+pub(crate) struct ReplacedVersion {
     pub row: u32,
     pub part: Part,
     pub at: u32,
@@ -114,7 +114,11 @@ fn by_address(shard: &Shard) -> HashMap<usize, PartRef<'_>> {
 /// Looks again, outside all locks, for versions whose part is gone. The results are hints as before: a key that was
 /// written meanwhile is looked up again in any case, and a version that is not found now is looked up when the frame is
 /// applied.
-pub(crate) fn follow<'a>(replaced: &mut [Replaced], shard: &Shard, address_of: impl Fn(u32) -> (&'a [u8], &'a str)) {
+pub(crate) fn follow<'a>(
+    replaced: &mut [ReplacedVersion],
+    shard: &Shard,
+    address_of: impl Fn(u32) -> (&'a [u8], &'a str),
+) {
     let there = by_address(shard);
     for replaced in replaced.iter_mut().filter(|replaced| !there.contains_key(&address(replaced.part.part()))) {
         let (namespace, key) = address_of(replaced.row);
@@ -125,7 +129,7 @@ pub(crate) fn follow<'a>(replaced: &mut [Replaced], shard: &Shard, address_of: i
     }
 }
 
-impl Ingested {
+impl IngestedFiles {
     /// Opens the files that a frame of the log names.
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, first_lsn: Lsn, body: &Body) -> Result<Option<Arc<Self>>> {
         if body.files.is_empty() {

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation};
 use crate::segment::side_file::SideFile;
 use crate::segment::tombstones::Touch;
-use crate::shard::missed::{Missed, MissedFate};
+use crate::shard::missed::{MissedFate, MissedOperations};
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::shard::part_ref::PartRef;
 use crate::storage::Storage;
@@ -53,7 +53,7 @@ impl SegmentPart {
 
     /// Applies the missed operations to the part, and forgets them. The caller holds the apply lock, or is the only
     /// user of the part.
-    fn catch_up(self: &Arc<Self>, missed: &Missed) -> Result<()> {
+    fn catch_up(self: &Arc<Self>, missed: &MissedOperations) -> Result<()> {
         let operations = missed.operations();
         operations.iter().try_for_each(|(lsn, operation)| give(self, *lsn, operation))
     }
@@ -64,7 +64,7 @@ pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: Segmen
     if part.entry.missed.is_empty() {
         return Ok(Arc::new(part));
     }
-    let mut missed = Missed::default();
+    let mut missed = MissedOperations::default();
     for file in part.entry.missed.clone() {
         match read_missed(storage, store_id, file.file_id) {
             Ok(operations) => operations.iter().for_each(|(lsn, operation)| missed.keep(*lsn, operation)),
@@ -91,7 +91,8 @@ pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: Segmen
 /// The operations in one file of missed operations.
 pub(crate) fn read_missed(storage: &dyn Storage, store_id: u64, file_id: u64) -> Result<Vec<(Lsn, Operation)>> {
     let file = SideFile { store_id, file_id, kind: "missed" };
-    let missed = Missed::decode(&file.read(storage)?).map_err(|malformed| malformed.in_file(file.name(), 0))?;
+    let missed =
+        MissedOperations::decode(&file.read(storage)?).map_err(|malformed| malformed.in_file(file.name(), 0))?;
     Ok(missed.operations())
 }
 

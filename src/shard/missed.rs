@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::record::{Lsn, Operation};
 use crate::segment::derived::codes::DerivedFile;
 use crate::sync::{AtomicBool, Mutex, Ordering};
@@ -26,7 +26,7 @@ use crate::wal::{decode_operations, encode_operation};
 
 /// The operations that one part missed.
 #[derive(Default)]
-pub(crate) struct Missed {
+pub(crate) struct MissedOperations {
     kept: Mutex<KeptOperation>,
     /// Something was kept since the file was last written.
     dirty: AtomicBool,
@@ -44,7 +44,7 @@ struct KeptOperation {
 #[derive(Default)]
 struct OfKey {
     deleted_by: Lsn,
-    touch: Option<Touched>,
+    touch: Option<MissedTouch>,
 }
 
 /// The effect on one version.
@@ -56,13 +56,13 @@ pub(crate) struct MissedFate {
 }
 
 #[derive(Clone, Copy)]
-struct Touched {
+struct MissedTouch {
     version: Lsn,
     expires_at: i64,
     lsn: Lsn,
 }
 
-impl Missed {
+impl MissedOperations {
     /// Keeps an operation. The caller holds the apply lock, or is the only one there is.
     pub fn keep(&self, lsn: Lsn, operation: &Operation) {
         let mut kept = self.kept.lock();
@@ -78,7 +78,7 @@ impl Missed {
                 match *operation {
                     Operation::Touch { version, expires_at, .. } => {
                         if of_key.touch.is_none_or(|touch| touch.lsn < lsn) {
-                            of_key.touch = Some(Touched { version, expires_at, lsn });
+                            of_key.touch = Some(MissedTouch { version, expires_at, lsn });
                         }
                     }
                     _ => of_key.deleted_by = of_key.deleted_by.max(lsn),
@@ -103,7 +103,7 @@ impl Missed {
         let keys = kept.keys.iter().flat_map(|((namespace, key), of_key)| {
             let deleted = (of_key.deleted_by > 0)
                 .then(|| (of_key.deleted_by, Operation::Delete { namespace: namespace.clone(), key: key.clone() }));
-            let touched = of_key.touch.map(|Touched { version, expires_at, lsn }| {
+            let touched = of_key.touch.map(|MissedTouch { version, expires_at, lsn }| {
                 (lsn, Operation::Touch { namespace: namespace.clone(), key: key.clone(), version, expires_at })
             });
             deleted.into_iter().chain(touched)
@@ -156,7 +156,7 @@ impl Missed {
         let lsns = (0..count).map(|_| reader.u64()).collect::<Decoded<Vec<Lsn>>>()?;
         let at = reader.position();
         let operations = decode_operations(&content[at..], count as u32)
-            .map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })?;
+            .map_err(|malformed| FormatError { offset: at + malformed.offset, ..malformed })?;
         let missed = Self::default();
         lsns.iter().zip(&operations).for_each(|(&lsn, operation)| missed.keep(lsn, operation));
         missed.take_dirty();
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_newest_of_each_key_is_kept_and_read_back() {
-        let missed = Missed::default();
+        let missed = MissedOperations::default();
         let range = Operation::DeleteRange { interval: Interval::everything() };
         for round in 0..3 {
             missed.keep(3, &delete("k"));
@@ -201,7 +201,7 @@ mod tests {
         }
         let expected = vec![(5, delete("k")), (6, touch("l", 2)), (7, touch("k", 6)), (8, range)];
         assert_eq!(missed.operations(), expected);
-        let again = Missed::decode(&missed.encode()).unwrap();
+        let again = MissedOperations::decode(&missed.encode()).unwrap();
         assert_eq!(again.operations(), expected);
         assert!(!again.take_dirty() && !again.is_empty());
         let fate = |key, lsn| {
@@ -216,11 +216,12 @@ mod tests {
 
     #[test]
     fn bytes_that_are_none_are_refused() {
-        let missed = Missed::default();
+        let missed = MissedOperations::default();
         missed.keep(3, &delete("k"));
         missed.keep(9, &touch("m", 1));
         let bytes = missed.encode();
         assert_eq!(bytes[..20], [&[2, 0, 0, 0, 3][..], &[0; 7], &[9], &[0; 7]].concat());
-        (0..bytes.len()).for_each(|length| assert!(Missed::decode(&bytes[..length]).is_err(), "{length} bytes"));
+        (0..bytes.len())
+            .for_each(|length| assert!(MissedOperations::decode(&bytes[..length]).is_err(), "{length} bytes"));
     }
 }

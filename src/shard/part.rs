@@ -13,9 +13,9 @@ use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::search::part::SegmentView;
 use crate::segment::Segment;
-use crate::segment::derived::graph_scope::Wanted;
+use crate::segment::derived::graph_scope::GraphRange;
 use crate::segment::tombstones::Tombstones;
-use crate::shard::missed::Missed;
+use crate::shard::missed::MissedOperations;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::types::Interval;
 
@@ -37,7 +37,7 @@ pub(crate) struct SegmentPart {
     /// Why the part is lost although its file opened; shared like the tombstones.
     pub(super) lost: Arc<OnceLock<String>>,
     /// The operations that it missed since it was lost; shared like the tombstones.
-    pub missed: Arc<Missed>,
+    pub missed: Arc<MissedOperations>,
     /// Whether there are deletes or touches since the tombstones were last written.
     dirty: AtomicBool,
     /// A merge met damage in it.
@@ -47,7 +47,7 @@ pub(crate) struct SegmentPart {
     /// The background has looked for graphs that it lacks.
     pub(super) looked: AtomicBool,
     /// Graphs for which the merge that wrote the part found no room.
-    put_off: OnceLock<Vec<Wanted>>,
+    put_off: OnceLock<Vec<GraphRange>>,
     /// The last count of its blob bytes, and the number of deleted rows at that time.
     pub(super) blob_count: Mutex<Option<(u64, BlobBytes)>>,
 }
@@ -89,12 +89,12 @@ impl SegmentPart {
     }
 
     /// Graphs for which the merge that wrote the part found no room. They are built once there is room.
-    pub fn put_off(&self) -> &[Wanted] {
+    pub fn put_off(&self) -> &[GraphRange] {
         self.put_off.get().map_or(&[], Vec::as_slice)
     }
 
     /// Sets these graphs.
-    pub fn put_off_graphs(&self, wanted: Vec<Wanted>) {
+    pub fn put_off_graphs(&self, wanted: Vec<GraphRange>) {
         let _ = self.put_off.set(wanted);
     }
 

@@ -9,7 +9,7 @@ use crate::extensions::Extensions;
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, VersionTimes, Write};
 use crate::search::conditions::Conditions;
-use crate::search::listing::{Keyed, ListPage, page_of_memtable, page_of_segment};
+use crate::search::listing::{KeyedRow, ListPage, page_of_memtable, page_of_segment};
 use crate::search::part::{PartColumns, Rows};
 use crate::segment::Segment;
 use crate::segment::tombstones::Touch;
@@ -200,7 +200,7 @@ impl<'a> PartRef<'a> {
     }
 
     /// A page of key order.
-    pub fn page(&self, page: &ListPage<'_>, conditions: &Conditions<'_>) -> Result<Vec<Keyed<'a>>> {
+    pub fn page(&self, page: &ListPage<'_>, conditions: &Conditions<'_>) -> Result<Vec<KeyedRow<'a>>> {
         match *self {
             Self::Memtable(memtable) => page_of_memtable(memtable, page, conditions),
             Self::Segment(part) if part.covers(page.interval) => page_of_segment(&part.readable()?, page, conditions),

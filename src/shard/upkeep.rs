@@ -8,15 +8,15 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::SegmentEntry;
 use crate::segment::Segment;
-use crate::segment::derived::graph_scope::Wanted;
+use crate::segment::derived::graph_scope::GraphRange;
 use crate::shard::part::SegmentPart;
 use crate::sync::Ordering;
 
 impl SegmentPart {
     /// A part with the same rows and tombstones, and other derived files.
     pub fn beside(&self, entry: SegmentEntry, segment: Segment) -> Self {
-        let lacks = |wanted: &&Wanted| segment.graphs().iter().all(|graph| graph.rows() != wanted.rows);
-        let put_off: Vec<Wanted> = self.put_off().iter().filter(lacks).cloned().collect();
+        let lacks = |wanted: &&GraphRange| segment.graphs().iter().all(|graph| graph.rows() != wanted.rows);
+        let put_off: Vec<GraphRange> = self.put_off().iter().filter(lacks).cloned().collect();
         let mut next = Self::of(entry, Ok(segment), Arc::clone(&self.tombstones));
         next.put_off_graphs(put_off);
         next.lost = Arc::clone(&self.lost);

@@ -7,7 +7,7 @@
 
 use crate::compact::graphs::{build_estimate_ns, vectors_of};
 use crate::engine::Engine;
-use crate::engine::graph_credit::Scanned;
+use crate::engine::graph_credit::GraphSaving;
 use crate::search::graph_plan::{GraphSearches, visits};
 use crate::search::plan::Costs;
 use crate::segment::derived::graph_scope::GraphScope;
@@ -50,7 +50,7 @@ pub(super) fn credit_flat_search(
     if saved <= 0.0 {
         return;
     }
-    let scanned = Scanned {
+    let scanned = GraphSaving {
         file_id: part.entry.file_id,
         rows: rows.clone(),
         scope: GraphScope::of(&query.scope),

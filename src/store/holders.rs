@@ -22,7 +22,7 @@ use crate::shard::ReadView;
 use crate::storage::forks::fork_generation;
 use crate::store::read::SharedView;
 use crate::store::{Handle, Store};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, Published};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Latest, Mutex, Ordering};
 use crate::types::Interval;
 
 /// A wait without an end in sight, for a grace that no clock can add.
@@ -130,7 +130,7 @@ impl Default for Holders {
 
 impl Holders {
     /// A holder of the newest read view.
-    pub fn hold_newest(self: &Arc<Self>, newest: &Published<ReadView>, kind: HolderKind) -> Arc<Holder> {
+    pub fn hold_newest(self: &Arc<Self>, newest: &Latest<ReadView>, kind: HolderKind) -> Arc<Holder> {
         let mut registry = self.registry.lock();
         // Taken under the lock, so that no end comes between, which would find it older already.
         let view = newest.get();

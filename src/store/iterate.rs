@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::search::listing::{Keyed, ListPage, count};
+use crate::search::listing::{KeyedRow, ListPage, count};
 use crate::shard::PartRef;
 use crate::store::holders::{Holder, HolderKind, Holders};
 use crate::store::query::{IterateQuery, NamespaceQuery};
@@ -66,7 +66,7 @@ pub(super) fn iterate(
     let start = after.map(|after| (after.after.0.as_slice(), after.after.1.as_str()));
     let page =
         ListPage { interval: &interval, key_prefix: &query.key_prefix, after: start, limit: limit.saturating_add(1) };
-    let mut found: Vec<(Keyed<'_>, PartRef<'_>)> = Vec::new();
+    let mut found: Vec<(KeyedRow<'_>, PartRef<'_>)> = Vec::new();
     for shard in reader.view.shards_in(&interval) {
         for part in shard.parts() {
             let rows = part.page(&page, &reader.conditions(None));

@@ -16,7 +16,7 @@ use crate::store::read::with_part;
 use crate::store::read::{Portion, PortionRows, ReadContext};
 use crate::store::snapshot::{Moment, Snapshot};
 use crate::sync::Mutex;
-use crate::topk::{Listed, Newest, RowAddress};
+use crate::topk::{ListedRow, Newest, RowAddress};
 use crate::types::Hit;
 
 /// The factor by which each chunk is larger than the one before: a caller who asks for a second page is likely to go
@@ -43,7 +43,7 @@ struct FoundItem {
     /// The number of the chunk that is kept.
     chunk: Option<usize>,
     /// Its rows, in order.
-    places: Vec<Listed>,
+    places: Vec<ListedRow>,
     /// Of the whole list, once its end was found.
     length: Option<usize>,
     /// Some part was damaged and passed over.
@@ -55,7 +55,7 @@ struct ListingStart {
     /// Of its first row in the list.
     offset: usize,
     /// The last row of the chunk before.
-    below: Option<Listed>,
+    below: Option<ListedRow>,
 }
 
 /// A portion by the number of its part, so that only the holder of the read view keeps the part alive.

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Operation, Record};
 use crate::storage::disk::DiskStorage;
 use crate::storage::{ReadMode, Storage};
-use crate::store::wreck::{Opened, Wreck, is_of_users};
+use crate::store::wreck::{OpenedSegment, Wreck, is_of_users};
 use crate::store::{ImportOptions, Options, Put, Store};
 use crate::sync::Mutex;
 use crate::types::{Metric, NEVER, Namespace, VectorSpace, decode_labels};
@@ -115,7 +115,7 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
 impl FoundRow<'_> {
     /// Enters every row of every segment.
     fn read_segments(&mut self) {
-        for (index, Opened { segment, tombstones, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
+        for (index, OpenedSegment { segment, tombstones, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
             let versions = if *has_unknown_lsns { &mut self.unplaced } else { &mut self.newest };
             for row in 0..segment.rows() {
                 let Ok(stored) = segment.row(row) else {

@@ -22,7 +22,7 @@ use crate::types::is_encoded_namespace;
 use crate::wal::{LogRemains, file_id, store_id_of};
 
 /// A segment that could be opened.
-pub(super) struct Opened {
+pub(super) struct OpenedSegment {
     pub segment: Segment,
     pub tombstones: Tombstones,
     pub has_unknown_lsns: bool,
@@ -45,7 +45,7 @@ pub(super) struct Wreck<'a> {
     pub manifest: Option<Manifest>,
     /// Every later one is gone or damaged.
     pub is_manifest_older: bool,
-    pub segments: Vec<Opened>,
+    pub segments: Vec<OpenedSegment>,
     pub report: SalvageReport,
 }
 
@@ -173,7 +173,7 @@ impl<'a> Wreck<'a> {
             ));
         }
         known.missed.iter().for_each(|&file_id| self.read_missed(file_id, remains));
-        self.segments.push(Opened { segment, tombstones, has_unknown_lsns });
+        self.segments.push(OpenedSegment { segment, tombstones, has_unknown_lsns });
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::segment::side_file::SideFile;
 use crate::segment::tombstones::file::TombstoneFile;
 use crate::segment::truth::layout::{Header, StoreIdentity, blob_name, truth_name};
 use crate::segment::truth::reader::SegmentFiles;
-use crate::shard::missed::Missed;
+use crate::shard::missed::MissedOperations;
 use crate::storage::Storage;
 use crate::wal::read_remains;
 
@@ -171,7 +171,7 @@ impl ContentReader<'_> {
             }
             "missed" => {
                 let content = SideFile { store_id, file_id: id, kind }.read(self.storage)?;
-                let missed = Missed::decode(&content).map_err(|malformed| malformed.in_file(name, 0))?;
+                let missed = MissedOperations::decode(&content).map_err(|malformed| malformed.in_file(name, 0))?;
                 let operations = missed.operations();
                 operations.iter().for_each(|(_, operation)| self.operation((name, "missed"), operation));
                 Ok(())

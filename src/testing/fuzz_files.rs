@@ -15,7 +15,7 @@ use crate::segment::fuzz;
 use crate::segment::side_file::SideFile;
 use crate::segment::tombstones::file::TombstoneFile;
 use crate::segment::truth::layout::blob_name;
-use crate::shard::missed::Missed;
+use crate::shard::missed::MissedOperations;
 use crate::storage::sim::{SimClock, SimStorage};
 use crate::store::query::{IterateQuery, NamespaceQuery, Query, ReadOptions};
 use crate::store::{ImportOptions, Options, Put, Store};
@@ -88,8 +88,8 @@ fn fuzz_side_files(bytes: &[u8]) {
     let file = SideFile { store_id: 1, file_id: 2, kind: "missed" };
     let _ = file.decode(bytes);
     assert_eq!(file.decode(&file.encode(bytes)).ok().as_deref(), Some(bytes), "what was written can be read");
-    if let Ok(missed) = Missed::decode(bytes) {
-        let again = Missed::decode(&missed.encode()).map(|again| again.operations());
+    if let Ok(missed) = MissedOperations::decode(bytes) {
+        let again = MissedOperations::decode(&missed.encode()).map(|again| again.operations());
         assert_eq!(again.ok(), Some(missed.operations()), "what was read can be written");
     }
     let ids = SideFile { kind: "operations", ..file };

@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 use super::body::FrameBody;
 use super::frame::FrameKind;
-use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::error::Result;
 use crate::extensions::{EXTENSION_BYTES_MAX, ExtensionKind, Extensions, refuse_unknown};
 use crate::record::{ItemContent, Operation, Record, SpaceId, TextHash, row_extensions};
@@ -193,10 +193,10 @@ pub(crate) fn encode_files(out: &mut Vec<u8>, rows: u32, files: &[Vec<u8>]) {
 /// What a Batch or an Ingest holds, which takes `count` LSNs; nothing for any other kind.
 pub(crate) fn decode_body(kind: FrameKind, flags: u8, body: &[u8], count: u32) -> Decoded<Body> {
     if flags & !(HAS_EXTENSIONS | HAS_NAMED_FILES) != 0 {
-        return Err(Malformed::newer(0));
+        return Err(FormatError::newer(0));
     }
     if kind == FrameKind::Batch && count as usize > limits::BATCH_OPERATIONS {
-        return Err(Malformed { offset: 0, what: "more operations than a batch can have" });
+        return Err(FormatError { offset: 0, what: "more operations than a batch can have" });
     }
     let mut reader = Reader::new(body);
     let extensions = match flags & HAS_EXTENSIONS {
@@ -211,7 +211,7 @@ pub(crate) fn decode_body(kind: FrameKind, flags: u8, body: &[u8], count: u32) -
         FrameKind::Ingest => decode_ingest(&body[at..], count),
         FrameKind::Closed | FrameKind::Unknown(_) => Ok(Body::default()),
     };
-    let rest = rest.map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })?;
+    let rest = rest.map_err(|malformed| FormatError { offset: at + malformed.offset, ..malformed })?;
     Ok(Body { extensions, has_named_files: flags & HAS_NAMED_FILES != 0, ..rest })
 }
 
@@ -225,7 +225,7 @@ fn decode_ingest(body: &[u8], count: u32) -> Decoded<Body> {
     };
     let at = reader.position();
     let operations = decode_operations(&body[at..], operations)
-        .map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })?;
+        .map_err(|malformed| FormatError { offset: at + malformed.offset, ..malformed })?;
     Ok(Body { rows, files, operations, ..Body::default() })
 }
 
@@ -234,7 +234,7 @@ pub(crate) fn decode_operations(body: &[u8], count: u32) -> Decoded<Vec<Operatio
     let mut decoder = Decoder { reader: Reader::new(body), namespace: None, path: Arc::from("") };
     let count = count as usize;
     if count > body.len() / OPERATION_BYTES_MIN {
-        return Err(Malformed { offset: 0, what: "more operations than the frame can hold" });
+        return Err(FormatError { offset: 0, what: "more operations than the frame can hold" });
     }
     let mut operations = Vec::with_capacity(count);
     for _ in 0..count {
@@ -275,7 +275,7 @@ impl Decoder<'_> {
             return Ok(namespace.clone());
         }
         if !is_encoded_namespace(encoded) {
-            return Err(Malformed { offset: at, what: "not a namespace" });
+            return Err(FormatError { offset: at, what: "not a namespace" });
         }
         let namespace = Namespace::from_encoded(encoded);
         self.namespace = Some(namespace.clone());
@@ -299,7 +299,7 @@ impl Decoder<'_> {
         let low = self.reader.prefixed(NAMESPACE_BYTES_MAX)?.to_vec();
         let high = self.reader.prefixed(NAMESPACE_BYTES_MAX)?.to_vec();
         if low > high {
-            return Err(Malformed { offset: at, what: "an interval ends before it begins" });
+            return Err(FormatError { offset: at, what: "an interval ends before it begins" });
         }
         Ok(Interval { low, high })
     }
@@ -313,7 +313,7 @@ impl Decoder<'_> {
         let at = self.reader.position();
         let flags = self.reader.u32()?;
         if flags & !(HAS_TEXT_HASHES | HAS_ROW_EXTENSIONS) != 0 {
-            return Err(Malformed::newer(at));
+            return Err(FormatError::newer(at));
         }
         let paths = self.reader.count(4, usize::MAX)?;
         let index_paths = (0..paths).map(|_| self.path()).collect::<Decoded<_>>()?;
@@ -324,11 +324,11 @@ impl Decoder<'_> {
             let at = self.reader.position();
             let (of_space, vector) = self.vector()?;
             if !vectors.is_empty() && of_space != space {
-                return Err(Malformed { offset: at, what: "the vectors of an item are of several spaces" });
+                return Err(FormatError { offset: at, what: "the vectors of an item are of several spaces" });
             }
             space = of_space;
             if vectors.first().is_some_and(|first| first.values.len() != vector.values.len()) {
-                return Err(Malformed { offset: at, what: "the vectors of an item differ in dimension" });
+                return Err(FormatError { offset: at, what: "the vectors of an item differ in dimension" });
             }
             vectors.push(vector);
             if flags & HAS_TEXT_HASHES != 0 {
@@ -361,7 +361,7 @@ impl Decoder<'_> {
     fn extensions(&mut self) -> Decoded<Extensions> {
         let bytes = self.reader.prefixed(EXTENSION_BYTES_MAX)?;
         let at = self.reader.position() - bytes.len();
-        Extensions::decode(bytes).map_err(|malformed| Malformed { offset: at + malformed.offset, ..malformed })
+        Extensions::decode(bytes).map_err(|malformed| FormatError { offset: at + malformed.offset, ..malformed })
     }
 
     fn vector(&mut self) -> Decoded<(SpaceId, FieldVector)> {
@@ -373,7 +373,7 @@ impl Decoder<'_> {
         // Without an early exit the loop has no branch and runs on whole registers.
         let finite = values.iter().fold(true, |finite, value| finite & value.is_finite());
         if dimensions == 0 || !finite {
-            return Err(Malformed { offset: at, what: "a vector is empty or not finite" });
+            return Err(FormatError { offset: at, what: "a vector is empty or not finite" });
         }
         Ok((space, FieldVector { path, values }))
     }

@@ -52,7 +52,7 @@ pub struct LostItem {
 }
 
 /// The rows of a damaged segment.
-struct Sorted {
+struct KeptRows {
     /// Those that are kept, in order, with the expiry that they have now.
     kept: Vec<(u32, i64)>,
     totals: Totals,
@@ -70,7 +70,7 @@ impl LossReport {
 impl Worker {
     /// Rewrites damaged segments without their damaged rows, and lists these.
     pub fn accept_loss(&self) -> Result<LossReport> {
-        let _one_at_a_time = self.merging.lock();
+        let _one_at_a_time = self.merge_lock.lock();
         let (mut report, mut failed) = (LossReport::default(), Vec::new());
         for index in 0..self.engine.view.get().shards.len() {
             // The log may name an import's file until a checkpoint has passed it.
@@ -127,7 +127,7 @@ impl Worker {
     fn write_kept(
         &self,
         segment: &Segment,
-        sorted: &Sorted,
+        sorted: &KeptRows,
         file_id: u64,
         became: &mut [u32],
     ) -> Result<Option<SegmentInfo>> {
@@ -145,8 +145,14 @@ impl Worker {
     }
 
     /// Reads every living row, and notes which cannot be read.
-    fn sort_rows(&self, part: &SharedSegment, segment: &Segment, base: Lsn, report: &mut LossReport) -> Result<Sorted> {
-        let mut sorted = Sorted { kept: Vec::new(), totals: Totals::new(self.engine.tuning.blob_value_bytes) };
+    fn sort_rows(
+        &self,
+        part: &SharedSegment,
+        segment: &Segment,
+        base: Lsn,
+        report: &mut LossReport,
+    ) -> Result<KeptRows> {
+        let mut sorted = KeptRows { kept: Vec::new(), totals: Totals::new(self.engine.tuning.blob_value_bytes) };
         for row in (0..segment.rows()).filter(|&row| !part.tombstones.is_deleted_at(row, base)) {
             self.engine.check_writable()?;
             let named = segment.row(row);

@@ -8,7 +8,7 @@ use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, requested}
 use crate::engine::replace::replace_codes;
 use crate::engine::space::JobKind;
 use crate::error::{ErrorKind, Result};
-use crate::segment::derived::graph_scope::{GraphScope, Wanted};
+use crate::segment::derived::graph_scope::{GraphRange, GraphScope};
 use crate::shard::part::SharedSegment;
 use crate::types::{Interval, Scope};
 
@@ -59,7 +59,7 @@ impl Worker {
 
     /// Verifies a graph, or else builds the missing graphs of one part. Returns whether there was anything to do.
     pub(super) fn graphs_next(&self, cores: Cores) -> Result<bool> {
-        let _one_at_a_time = self.building.lock();
+        let _one_at_a_time = self.graph_lock.lock();
         if self.verify_next() {
             return Ok(true);
         }
@@ -109,7 +109,7 @@ impl Worker {
     }
 
     /// Builds without a lock, and installs while no merge runs. Returns whether a graph was installed.
-    fn build_missing(&self, part: &SharedSegment, more: &[Wanted], cores: Cores) -> Result<bool> {
+    fn build_missing(&self, part: &SharedSegment, more: &[GraphRange], cores: Cores) -> Result<bool> {
         let damaged = damaged(part.segment()?);
         let Some(mended) = build_missing(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
         let _quiet = self.pause_merges();
@@ -143,7 +143,7 @@ impl Worker {
         interval: &Interval,
         report: &mut GraphBuild,
     ) -> Result<bool> {
-        let _one_at_a_time = self.building.lock();
+        let _one_at_a_time = self.graph_lock.lock();
         if !self.engine.view.get().has_segment(part) {
             return Ok(false);
         }

@@ -97,7 +97,7 @@ impl Worker {
         if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
             return Ok(());
         }
-        let installed = self.engine.installing.lock();
+        let installed = self.engine.manifest_state.lock();
         let oldest = installed.manifest.checkpoint();
         let holds_back: Vec<bool> = installed.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect();
         drop(installed);
@@ -119,7 +119,7 @@ impl Worker {
     /// Commits a manifest if that lets go of files of the one before the newest.
     fn let_go(&self) -> Result<()> {
         let holds_back = {
-            let installed = self.engine.installing.lock();
+            let installed = self.engine.manifest_state.lock();
             let named: HashSet<String> = installed.manifest.files().collect();
             installed.previous_files.iter().any(|file| !named.contains(file))
         };
@@ -133,7 +133,7 @@ impl Worker {
     /// Flushes the chosen shards and commits twice, so that the log of the flushed rows can go.
     fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
         let view = self.engine.view.get();
-        let is_behind = self.engine.installing.lock().manifest.checkpoint() < view.read_lsn;
+        let is_behind = self.engine.manifest_state.lock().manifest.checkpoint() < view.read_lsn;
         if is_behind && self.engine.may_try(JobKind::Flush) {
             let flush = || self.engine.attempt(JobKind::Flush, || self.flush_next());
             if !self.flush_shards(chosen, flush)? {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::Worker;
-use crate::compact::blobs::{BlobPlan, DeadAllowed};
+use crate::compact::blobs::{BlobPlan, DeadLimit};
 use crate::compact::{Choice, SegmentStats, choose, merge};
 use crate::engine::graphs::{Cores, of_merge};
 use crate::engine::install::{CompletedJob, Input, checkpoint, install};
@@ -28,7 +28,7 @@ use crate::sync::Ordering;
 impl Worker {
     /// Does the most pressing merge of any shard that can be done now.
     pub fn merge_next(&self) -> Result<bool> {
-        let _one_at_a_time = self.merging.lock();
+        let _one_at_a_time = self.merge_lock.lock();
         let mut failed = Ok(false);
         for shard in 0..self.engine.view.get().shards.len() {
             match self.engine.attempt(JobKind::Merge(shard), || self.merge_next_of(shard)) {
@@ -58,7 +58,7 @@ impl Worker {
             let merged = if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
                 self.adopt(index)
             } else {
-                self.merge(index, &inputs, view.read_lsn, (Cores::Half, DeadAllowed::Half)).map(drop)
+                self.merge(index, &inputs, view.read_lsn, (Cores::Half, DeadLimit::Half)).map(drop)
             };
             match merged {
                 Ok(()) => return Ok(true),
@@ -76,7 +76,7 @@ impl Worker {
         if ingested.peek().is_none() {
             return Vec::new();
         }
-        let checkpoint = self.engine.installing.lock().manifest.shards[shard].checkpoint;
+        let checkpoint = self.engine.manifest_state.lock().manifest.shards[shard].checkpoint;
         ingested.filter(|part| part.entry.newest_lsn > checkpoint).cloned().collect()
     }
 
@@ -100,7 +100,7 @@ impl Worker {
         shard: usize,
         inputs: &[SharedSegment],
         base: Lsn,
-        (cores, allowed): (Cores, DeadAllowed),
+        (cores, allowed): (Cores, DeadLimit),
     ) -> Result<u64> {
         let started = self.engine.clock.monotonic();
         let sources: Vec<(&Segment, &Tombstones)> =

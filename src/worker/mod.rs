@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::commit::Pipeline;
-use crate::compact::blobs::DeadAllowed;
+use crate::compact::blobs::DeadLimit;
 use crate::compact::flush;
 use crate::engine::Engine;
 use crate::engine::graphs::Cores;
@@ -67,9 +67,9 @@ pub(crate) struct Worker {
     pipeline: Arc<Pipeline>,
     /// Held for the whole of a flush, and of a merge.
     flush_lock: Mutex<()>,
-    merging: Mutex<()>,
-    /// Held while a graph is verified or built in the background; before `merging`, where both are.
-    building: Mutex<()>,
+    merge_lock: Mutex<()>,
+    /// Held while a graph is verified or built in the background; before `merge_lock`, where both are.
+    graph_lock: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     sync_every: Duration,
     /// The monotonic clock at the open: sweeps are counted from it, whenever their thread gets to run.
@@ -85,9 +85,19 @@ impl Worker {
         sync_every: Duration,
         sweep_every: Option<Duration>,
     ) -> Arc<Self> {
-        let (flush_lock, merging, building) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
+        let (flush_lock, merge_lock, graph_lock) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
         let (threads, opened_at) = (Mutex::new(Vec::new()), engine.clock.monotonic());
-        Arc::new(Self { engine, pipeline, flush_lock, merging, building, threads, sync_every, opened_at, sweep_every })
+        Arc::new(Self {
+            engine,
+            pipeline,
+            flush_lock,
+            merge_lock,
+            graph_lock,
+            threads,
+            sync_every,
+            opened_at,
+            sweep_every,
+        })
     }
 
     /// Starts the threads: one flushes, one merges, one builds graphs, one does maintenance, one looks after the log,
@@ -213,7 +223,7 @@ impl Worker {
 
     /// Rebuilds a derived file that is missing or damaged. Each is tried once, and again if the failure may pass.
     fn rebuild_next(&self) -> Result<bool> {
-        let _one_at_a_time = self.merging.lock();
+        let _one_at_a_time = self.merge_lock.lock();
         let view = self.engine.view.get();
         match view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.take_rebuild()) {
             Some(part) => {
@@ -251,7 +261,7 @@ impl Worker {
 
     /// While the guard lives, no segment is merged or rebuilt.
     pub fn pause_merges(&self) -> MutexGuard<'_, ()> {
-        self.merging.lock()
+        self.merge_lock.lock()
     }
 
     /// Where a job writes a segment of at most so many rows.
@@ -282,7 +292,7 @@ impl Worker {
         chosen: impl Fn(usize) -> bool,
         mut flush_next: impl FnMut() -> Result<bool>,
     ) -> Result<bool> {
-        let applying = self.engine.applying.lock();
+        let apply_lock = self.engine.apply_lock.lock();
         let mut view = ReadView::clone(&self.engine.view.get());
         let target = view.read_lsn;
         for index in 0..view.shards.len() {
@@ -292,7 +302,7 @@ impl Worker {
         }
         let stalled = self.engine.is_still_stalled(&view);
         self.engine.publish(view, stalled);
-        drop(applying);
+        drop(apply_lock);
         // Writers may fill more memtables meanwhile; those are not waited for.
         let waits = |view: &ReadView| {
             let mut frozen = view.shards.iter().flat_map(|shard| &shard.frozen);
@@ -319,7 +329,7 @@ impl Worker {
     }
 
     fn merge_everything(&self) -> Result<()> {
-        let _one_at_a_time = self.merging.lock();
+        let _one_at_a_time = self.merge_lock.lock();
         let shards = self.engine.view.get().shards.len();
         let mut failed = Ok(());
         for index in 0..shards {
@@ -354,7 +364,7 @@ impl Worker {
         if segments.len() <= 1 && !segments.iter().any(holds_dead) {
             return damage;
         }
-        match self.merge(index, &segments, base, (Cores::All, DeadAllowed::Nothing)) {
+        match self.merge(index, &segments, base, (Cores::All, DeadLimit::Nothing)) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let before = segments.len();
                 segments.retain(|part| !part.is_unmergeable());

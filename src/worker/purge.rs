@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::Worker;
-use crate::compact::blobs::DeadAllowed;
+use crate::compact::blobs::DeadLimit;
 use crate::engine::graphs::Cores;
 use crate::engine::install::checkpoint;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,7 +29,7 @@ const ROUNDS_MAX: usize = 16;
 
 /// The files that an erasure let go of, and what it wrote.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Erased {
+pub(crate) struct ErasedFiles {
     pub segments_rewritten: u64,
     pub bytes_written: u64,
     pub files_unlinked: Vec<String>,
@@ -37,9 +37,9 @@ pub(crate) struct Erased {
 
 impl Worker {
     /// Erases the deleted items of `interval` from all files.
-    pub fn erase(&self, interval: &Interval) -> Result<Erased> {
+    pub fn erase(&self, interval: &Interval) -> Result<ErasedFiles> {
         let mut before = self.file_names()?;
-        let mut erased = Erased::default();
+        let mut erased = ErasedFiles::default();
         self.rewrite_and_let_go(|worker| {
             // Files of the flush just now may be rewritten too.
             before.append(&mut worker.file_names()?);
@@ -84,7 +84,7 @@ impl Worker {
     fn settle_log(&self) -> Result<()> {
         let rotated_at: Lsn = self.engine.log.lock().current_file_begins_after();
         for _ in 0..ROUNDS_MAX {
-            if self.engine.installing.lock().manifest.checkpoint() >= rotated_at {
+            if self.engine.manifest_state.lock().manifest.checkpoint() >= rotated_at {
                 checkpoint(&self.engine)?;
                 return checkpoint(&self.engine);
             }
@@ -99,8 +99,8 @@ impl Worker {
     }
 
     /// Rewrites every segment with deleted rows of the interval, and no other.
-    fn rewrite_holders(&self, interval: &Interval, erased: &mut Erased) -> Result<()> {
-        let _one_at_a_time = self.merging.lock();
+    fn rewrite_holders(&self, interval: &Interval, erased: &mut ErasedFiles) -> Result<()> {
+        let _one_at_a_time = self.merge_lock.lock();
         let mut failed = Ok(());
         for index in 0..self.engine.view.get().shards.len() {
             match self.rewrite_holders_of(index, interval, erased) {
@@ -114,7 +114,7 @@ impl Worker {
     }
 
     /// The same in one shard. Damage in one segment holds up no other.
-    fn rewrite_holders_of(&self, index: usize, interval: &Interval, erased: &mut Erased) -> Result<()> {
+    fn rewrite_holders_of(&self, index: usize, interval: &Interval, erased: &mut ErasedFiles) -> Result<()> {
         self.adopt(index)?;
         let view = self.engine.view.get();
         let young = self.young(&view, index);
@@ -147,7 +147,7 @@ impl Worker {
                 return Ok(None);
             }
             let inputs = std::slice::from_ref(now);
-            match self.merge(index, inputs, view.read_lsn, (Cores::All, DeadAllowed::Nothing)) {
+            match self.merge(index, inputs, view.read_lsn, (Cores::All, DeadLimit::Nothing)) {
                 Err(error) if error.kind() == ErrorKind::Busy && !self.engine.view.get().has_segment(now) => {}
                 outcome => return outcome.map(Some),
             }
@@ -158,13 +158,13 @@ impl Worker {
     /// jobs. Then makes all removals so far durable. The caller has committed two manifests since the log turned.
     fn remove_strays(&self) -> Result<()> {
         // Waits for a graph that is being built: it may be of deleted vectors, which its job finds out only at the end.
-        drop(self.building.lock());
+        drop(self.graph_lock.lock());
         let engine = &self.engine;
-        let installed = engine.installing.lock();
+        let installed = engine.manifest_state.lock();
         let listed = engine.storage.list()?;
         // In the order in which files change hands, so that none is missed on its way.
-        let mut needed: HashSet<String> = engine.making.lock().iter().cloned().collect();
-        needed.extend(engine.importing.lock().names.iter().cloned());
+        let mut needed: HashSet<String> = engine.output_names.lock().iter().cloned().collect();
+        needed.extend(engine.import_files.lock().names.iter().cloned());
         needed.extend(engine.log.lock().ids().into_iter().map(crate::wal::file_name));
         let view = engine.view.get();
         needed.extend(
@@ -201,13 +201,13 @@ impl Worker {
     /// Gives shards the shortest bounds, which hold no deleted label.
     fn shorten_bounds(&self) -> Result<()> {
         // A flush or merge under way has computed the extent of its segment by the bounds that there are.
-        let jobs_wait = (self.merging.lock(), self.flush_lock.lock());
-        let applying = self.engine.applying.lock();
-        let view = self.engine.view.get().with_short_bounds(&self.engine.importing.lock());
+        let jobs_wait = (self.merge_lock.lock(), self.flush_lock.lock());
+        let apply_lock = self.engine.apply_lock.lock();
+        let view = self.engine.view.get().with_short_bounds(&self.engine.import_files.lock());
         let Some(view) = view else { return Ok(()) };
         let stalled = self.engine.is_still_stalled(&view);
         self.engine.publish(view, stalled);
-        drop((applying, jobs_wait));
+        drop((apply_lock, jobs_wait));
         checkpoint(&self.engine)?;
         checkpoint(&self.engine)
     }

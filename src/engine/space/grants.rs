@@ -13,17 +13,17 @@ use crate::sync::Mutex;
 /// What jobs were granted, by the number of the grant.
 #[derive(Default)]
 pub(crate) struct Grants {
-    pub(crate) given: Mutex<Given>,
+    pub(crate) given: Mutex<GrantTable>,
 }
 
 #[derive(Default)]
-pub(crate) struct Given {
+pub(crate) struct GrantTable {
     next: u64,
-    grants: BTreeMap<u64, Granted>,
+    grants: BTreeMap<u64, GrantedBytes>,
 }
 
 /// A number of bytes for these files.
-struct Granted {
+struct GrantedBytes {
     bytes: u64,
     names: Vec<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Grant {
     number: u64,
 }
 
-impl Given {
+impl GrantTable {
     /// Bytes that were granted and that nobody has written yet, where the directory holds `files`.
     pub fn outstanding(&self, files: impl FnOnce() -> Vec<(String, u64)>) -> u64 {
         if self.grants.is_empty() {
@@ -46,7 +46,7 @@ impl Given {
 
     pub fn note(&mut self, grants: &Arc<Grants>, bytes: u64, names: &[String]) -> Grant {
         self.next += 1;
-        self.grants.insert(self.next, Granted { bytes, names: names.to_vec() });
+        self.grants.insert(self.next, GrantedBytes { bytes, names: names.to_vec() });
         Grant { grants: Arc::clone(grants), number: self.next }
     }
 }

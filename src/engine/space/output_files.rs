@@ -6,7 +6,7 @@
 //!   is known.
 //! * No other job gets the space that the job was granted and has not written yet (`engine/space/grants.rs`).
 //! * A file that cannot be removed is an orphan, and the next erasure or open removes it.
-//! * The engine knows the names of all that are owned (`Engine::making`), so that an erasure can tell them from
+//! * The engine knows the names of all that are owned (`Engine::output_names`), so that an erasure can tell them from
 //!   orphans.
 
 use std::fmt;
@@ -96,7 +96,7 @@ impl OutputFiles {
     pub fn installed(&mut self) {
         self.grant = None;
         let names = std::mem::take(&mut self.names);
-        self.engine.making.lock().retain(|name| !names.contains(name));
+        self.engine.output_names.lock().retain(|name| !names.contains(name));
     }
 
     fn own(&mut self, names: impl FnOnce(u64) -> Vec<String>) -> u64 {
@@ -107,7 +107,7 @@ impl OutputFiles {
 
     fn add(&mut self, names: Vec<String>) {
         self.grant.iter().for_each(|grant| grant.add_names(&names));
-        self.engine.making.lock().extend(names.iter().cloned());
+        self.engine.output_names.lock().extend(names.iter().cloned());
         self.names.extend(names);
     }
 
@@ -117,7 +117,7 @@ impl OutputFiles {
         }
         for name in &names {
             drop(self.engine.storage.remove(name));
-            self.engine.making.lock().remove(name);
+            self.engine.output_names.lock().remove(name);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::space::decide::{
     Admission, DELETES_BYTES, MANIFEST_BYTES, MANIFEST_SEGMENT_BYTES, MERGES_BYTES, Outlook, Purpose, TOMBSTONE_BYTES,
     admit, delay, has_grown, memory_bytes, segment_bytes, written_bytes,
 };
-use crate::engine::space::grants::{Given, Grant};
+use crate::engine::space::grants::{Grant, GrantTable};
 use crate::engine::space::jobs::{JobKind, Wait};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -60,7 +60,7 @@ impl Engine {
         Ok(given.note(&self.space.grants, needed, names))
     }
 
-    fn admit_beside(&self, given: &Given, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
+    fn admit_beside(&self, given: &GrantTable, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
         let mut free = self.free_bytes();
         // Requests of higher priority ignore grants: merges and imports have left room for them.
         if purpose >= Purpose::Merge && needed > 0 {

@@ -47,7 +47,7 @@ use crate::graph::calibration::Calibration;
 use crate::graph::{Built, Graph, Parameters};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::derived::codes::{CODES_ENCODING, Codes, DerivedFile, TruthId};
-use crate::segment::derived::graph_scope::{GraphScope, Origin, Wanted};
+use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
 use crate::segment::truth::layout::{Section, StoreIdentity, graph_name};
 use crate::segment::truth::reader::Truth;
 use crate::storage::Storage;
@@ -80,8 +80,8 @@ pub(crate) struct Description {
 
 impl Description {
     /// The terms on which the graph was built.
-    pub fn wanted(&self) -> Wanted {
-        Wanted { rows: self.rows.clone(), scope: self.scope, origin: self.origin }
+    pub fn wanted(&self) -> GraphRange {
+        GraphRange { rows: self.rows.clone(), scope: self.scope, origin: self.origin }
     }
 
     fn encode(&self, truth: TruthId, built: &Built) -> Vec<u8> {
@@ -117,7 +117,7 @@ fn decode(fields: &[u8]) -> Decoded<Fields> {
     if (reader.u16()?, reader.u16()?) != (KIND_GRAPH, CODES_ENCODING) {
         return Err(reader.malformed("the graph was built from codes in another encoding"));
     }
-    let Wanted { rows, scope, origin } = Wanted::decode(&mut reader)?;
+    let GraphRange { rows, scope, origin } = GraphRange::decode(&mut reader)?;
     let (first, nodes) = (reader.u32()?, reader.u32()?);
     let Some(end) = first.checked_add(nodes).filter(|_| nodes > 0) else {
         return Err(reader.malformed("the vectors are none"));

@@ -32,13 +32,13 @@ pub(crate) enum ScopeKind {
 
 /// Rows of a segment that have a graph or should have one, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct GraphRange {
     pub rows: Range<u32>,
     pub scope: GraphScope,
     pub origin: Origin,
 }
 
-impl Wanted {
+impl GraphRange {
     /// Origin u16, scope u16, bytes of the scope u32, first row u32, end of the rows u32.
     pub fn encode(&self, out: &mut Writer) {
         out.u16(self.origin as u16);

@@ -34,12 +34,12 @@ pub(crate) struct Derived {
     /// Why the codes, or some of them, are not used.
     codes_problem: OnceLock<String>,
     graphs: Vec<Arc<SegmentGraph>>,
-    unopened: Vec<Unopened>,
+    unopened: Vec<UnopenedGraph>,
 }
 
 /// A graph file that did not open.
 #[derive(Clone, Debug)]
-pub(crate) struct Unopened {
+pub(crate) struct UnopenedGraph {
     pub file_id: u64,
     pub why: String,
     /// It is missing or damaged. Otherwise it is of a newer version, or the system would not read it: it may well be
@@ -47,7 +47,7 @@ pub(crate) struct Unopened {
     pub is_damaged: bool,
 }
 
-impl Unopened {
+impl UnopenedGraph {
     fn new(file_id: u64, error: &Error) -> Self {
         let why = format!("{} is not used: {error}", graph_name(file_id));
         Self { file_id, why, is_damaged: error.kind() != ErrorKind::NewerFormat && !error.is_unread() }
@@ -61,7 +61,7 @@ impl Derived {
     }
 
     /// The same files with other graphs.
-    pub fn with_graphs(&self, mut graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<Unopened>) -> Self {
+    pub fn with_graphs(&self, mut graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<UnopenedGraph>) -> Self {
         graphs.sort_by_key(|graph| (graph.rows().start, graph.rows().end, graph.file_id()));
         Self { graphs, unopened, ..self.clone() }
     }
@@ -103,7 +103,7 @@ impl Derived {
             }
             match SegmentGraph::open(storage, keys, graph.file_id(), truth) {
                 Ok(graph) => graphs.push(Arc::new(graph)),
-                Err(error) => unopened.push(Unopened::new(graph.file_id(), &error)),
+                Err(error) => unopened.push(UnopenedGraph::new(graph.file_id(), &error)),
             }
         }
         Ok(Self { graphs, unopened, ..derived })
@@ -121,7 +121,7 @@ impl Derived {
         for file in files {
             match SegmentGraph::open(storage, keys, file.file_id, truth) {
                 Ok(graph) => graphs.push(Arc::new(graph)),
-                Err(error) => unopened.push(Unopened::new(file.file_id, &error)),
+                Err(error) => unopened.push(UnopenedGraph::new(file.file_id, &error)),
             }
         }
         self.with_graphs(graphs, unopened)
@@ -156,7 +156,7 @@ impl Derived {
     }
 
     /// The graph files that did not open.
-    pub fn unopened_graphs(&self) -> &[Unopened] {
+    pub fn unopened_graphs(&self) -> &[UnopenedGraph] {
         &self.unopened
     }
 

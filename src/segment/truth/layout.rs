@@ -76,7 +76,7 @@
 
 use std::ops::Range;
 
-use crate::codec::{Decoded, Malformed, Reader, Writer};
+use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::segment_name;
 use crate::record::{ALIVE, Lsn, SpaceId};
@@ -329,7 +329,7 @@ impl Header {
         header.space_id = SpaceId(reader.u16()?);
         let flags = reader.u16()?;
         if flags & !RELATIVE_LSNS != 0 {
-            return Err(Malformed::newer(reader.position()));
+            return Err(FormatError::newer(reader.position()));
         }
         header.has_relative_lsns = flags == RELATIVE_LSNS;
         for _ in 0..sections {
