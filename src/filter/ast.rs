@@ -1,8 +1,8 @@
 //! The filter as a tree, and the functions that build one.
 //!
 //! Invariants:
-//! * Every [`Filter`] is a predicate on one place: the value there, or its absence. At the root that place is the
-//!   item's whole value.
+//! * Every [`Filter`] is a predicate on one place in a value: the value there, or its absence. The place of the root is
+//!   the whole value.
 //! * [`Filter::check`] bounds nodes and levels before anything recurses through the tree without counting.
 
 use std::collections::BTreeMap;
@@ -14,12 +14,12 @@ use crate::json::JSON_DEPTH_MAX;
 /// Levels of a filter tree. Each level of JSON becomes at most three: a conjunction, a field, and the object in it.
 const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 
-/// What an item's value must be like.
+/// A predicate on the value of an item.
 ///
 /// Build one with the functions below, or read one from JSON with [`Filter::from_json_str`] or [`Filter::parse`], which
-/// document the language. A filter has at most 1,024 nodes: each key, each comparison and each `and`, `or`, `not` or
-/// nested object counts one, as does each value in a list or object that is compared with; what stands under a dotted
-/// key counts twice.
+/// document the language. A filter has at most 1,024 nodes. Each key, each comparison, each `and`, `or` and `not`, and
+/// each nested object is one node. So is each value in a list or object to compare with. Nodes under a dotted key count
+/// twice.
 ///
 /// The functions have the names of the operators: [`eq`](Self::eq) is `$eq`, and [`in_`](Self::in_) is `$in`.
 /// `Filter::eq` is the function that builds a filter; two filters are compared with `==`.
@@ -40,13 +40,13 @@ const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// Every one of them holds; an empty list always does.
+    /// All of them hold. An empty list holds for every value.
     All(Vec<Filter>),
-    /// At least one of them holds; an empty list never does.
+    /// At least one of them holds. An empty list holds for no value.
     Any(Vec<Filter>),
     /// It does not hold.
     Not(Box<Filter>),
-    /// `test` holds for the value under `key`, or for its absence (as it is absent from whatever is no object).
+    /// `test` holds for the value under `key`, or for its absence. A value that is no object has no keys.
     Field {
         /// A name, or a path with dots.
         key: String,
@@ -83,7 +83,7 @@ pub enum Range {
 /// A value to compare with: JSON, and beyond it the doubles that JSON cannot spell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
-    /// Null; in comparisons also what is missing.
+    /// Null. A missing value is equal to it too.
     Null,
     /// A boolean.
     Bool(bool),
@@ -241,7 +241,7 @@ impl std::ops::Not for Filter {
 }
 
 impl Literal {
-    /// How many values it holds, itself included.
+    /// Number of values in it, itself included.
     pub(super) fn count_values(&self, levels: usize) -> Result<usize> {
         match self {
             Self::Array(elements) => count_all(elements.iter(), deeper(levels)?),

@@ -1,7 +1,7 @@
 //! One test on one value, run on its bytes.
 //!
 //! Invariants:
-//! * Nothing is built and nothing allocated, but for a string with escapes in which a part is looked for.
+//! * A test allocates nothing. The one exception is a search in a string with escapes.
 //! * `None` means that the bytes are not JSON. A test may leave bytes unread once its answer is known.
 
 use std::cmp::Ordering;
@@ -20,7 +20,7 @@ pub(super) enum Test {
     Contains(Operand),
 }
 
-/// A literal as values are compared with it.
+/// A literal, prepared for comparisons.
 #[derive(Clone, Debug)]
 pub(super) enum Operand {
     Null,
@@ -96,7 +96,7 @@ impl Operand {
         }
     }
 
-    /// The order of a value relative to this, where they have one.
+    /// The order of a value relative to this literal. `None` if the two cannot be ordered.
     fn order_of(&self, value: Raw<'_>) -> Option<Ordering> {
         match (self, value) {
             (Self::String(bound), Raw::Text(text)) => Some(text.compare(bound.as_bytes())),
@@ -118,7 +118,7 @@ impl Operand {
         }
     }
 
-    /// [`equals`](Self::equals) for the value at the reader, which is stepped over if it is equal.
+    /// [`equals`](Self::equals) for the value at the reader. The reader steps over an equal value.
     fn equals_next(&self, reader: &mut JsonReader<'_>) -> Option<bool> {
         let value = reader.value()?;
         match (self, value) {
@@ -128,7 +128,7 @@ impl Operand {
         }
     }
 
-    /// Whether this is an element of the array, or a part of the string, that the value is.
+    /// Whether the value is an array with this element, or a string with this part.
     fn is_in(&self, value: Raw<'_>) -> Option<bool> {
         match (self, value) {
             (Self::String(part), Raw::Text(text)) => Some(text.decode()?.contains(&**part)),

@@ -2,15 +2,15 @@
 //!
 //! A filter is compiled into two structures. The *places* form a tree in the shape of the values: a place has the tests
 //! on the value there and the keys that the filter wants below it. The *junctions* are the conjunctions and
-//! disjunctions: each knows the one above it and how many parts are open. A row is one pass over its bytes: wanted keys
-//! are looked up, tests run on the raw tokens, results go up the junctions, and the pass ends when the topmost one is
-//! decided.
+//! disjunctions: each knows the junction above it and how many of its parts are open. One pass over the bytes of a
+//! value looks up wanted keys and runs tests on the raw tokens. Each result goes up the junctions. The pass ends when
+//! the topmost junction is decided.
 //!
 //! Invariants:
-//! * Bytes are read in order, and unwanted ones only skipped. (A test on an array or object reads it before the pass
+//! * The pass reads bytes in order and skips unwanted values. (A test on an array or object reads it before the pass
 //!   goes through it.)
-//! * Each test reports at most once for a row: when its place is reached, or when the object that could have held it
-//!   has ended.
+//! * Each test reports at most once per value: when the pass reaches its place, or at the end of the object that could
+//!   have held its place.
 //! * A decided junction ignores what its other parts report.
 //! * Recursion goes as deep as the filter, which is bounded, never as deep as the value.
 
@@ -20,12 +20,12 @@ use super::compare::{Operand, Test};
 use crate::error::Result;
 use crate::json::{JsonReader, Raw};
 
-/// Junctions or places up to which the state of a row is this small; nearly every filter is.
+/// Junctions or places up to which the state of a pass lies on the stack. Nearly every filter has fewer.
 const SMALL: usize = 32;
 /// Every node makes at most one junction and at most one place; the root is one more of each. (A dotted key has nodes
 /// for its copies.)
 const LARGE: usize = FILTER_NODES_MAX + 1;
-/// Wanted keys of one object up to which they are tried one by one.
+/// Up to so many wanted keys of one object are compared one by one.
 const TRIED_KEYS_MAX: usize = 8;
 
 /// A filter made ready to run over many values, from any number of threads at once. See [`Filter::prepare`].
@@ -36,12 +36,12 @@ pub struct PreparedFilter {
     junctions: Vec<Junction>,
     /// Open parts of each junction before a row is read.
     open: Vec<u16>,
-    /// The result, where it does not depend on the value.
+    /// The result, if it does not depend on the value.
     constant: Option<bool>,
 }
 
 impl Filter {
-    /// The filter made ready to run over many values.
+    /// Prepares the filter to run over many values.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Filter {
 #[derive(Clone, Debug)]
 struct Junction {
     above: Above,
-    /// What one part decides it to: false for a conjunction, true for a disjunction.
+    /// The result of one part that decides the junction: false for a conjunction, true for a disjunction.
     decisive: bool,
 }
 
@@ -72,7 +72,7 @@ struct Above {
 struct PathNode {
     index: u16,
     tests: Vec<(Test, Above)>,
-    /// What is wanted in an object here, sorted by key.
+    /// The wanted keys of an object here, sorted.
     wanted: Vec<(Box<[u8]>, PathNode)>,
 }
 
@@ -100,14 +100,14 @@ impl PreparedFilter {
         Ok(prepared)
     }
 
-    /// The result, where it does not depend on the value.
+    /// The result, if it does not depend on the value.
     #[inline]
     pub(crate) fn constant(&self) -> Option<bool> {
         self.constant
     }
 
-    /// Whether the filter holds for a value, given as the bytes of a JSON object. Bytes that are not one match nothing
-    /// (as far as they are read: a filter decided before the fault does not see it).
+    /// Whether the filter holds for a value, given as the bytes of a JSON object. Other bytes match nothing. A filter
+    /// that is decided before a fault in the bytes does not see the fault.
     pub fn matches(&self, value: &[u8]) -> bool {
         if let Some(result) = self.constant {
             return result;
@@ -115,9 +115,9 @@ impl PreparedFilter {
         self.result(value).unwrap_or(false)
     }
 
-    /// The result for a value of which these are the first bytes, if they decide it.
+    /// The result for a value that begins with these bytes, if they decide it.
     pub(crate) fn decided_by(&self, beginning: &[u8]) -> Option<bool> {
-        // Of all tokens only a number may seem to be whole where it is cut.
+        // A number is the only token that may look whole although it is cut.
         let end = beginning.iter().rposition(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))?;
         self.constant.or_else(|| self.result(&beginning[..=end]))
     }
@@ -131,8 +131,8 @@ impl PreparedFilter {
         }
     }
 
-    /// `open` and `seen` are scratch at least as long as the junctions and the places. `None` where the bytes end
-    /// before it is decided, or are not JSON.
+    /// `open` and `seen` are scratch at least as long as the junctions and the places. `None` if the bytes end before
+    /// the result is decided, or are not JSON.
     #[inline]
     fn run(&self, value: &[u8], open: &mut [u16], seen: &mut [bool]) -> Option<bool> {
         let open = &mut open[..self.open.len()];
@@ -156,7 +156,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Adds `filter`, as a predicate on `place`, to what reports to `above`.
+    /// Adds `filter`, a predicate on `place`. It reports to `above`.
     fn compile(&mut self, filter: &Filter, place: &mut PathNode, above: Above) {
         let test = match filter {
             Filter::Not(inner) => {
@@ -208,7 +208,7 @@ impl Compiler {
     }
 
     fn junction(&mut self, parts: usize, decisive: bool, above: Above) -> Above {
-        // The limit of nodes keeps both far below 65,536.
+        // The limit of nodes keeps both numbers far below 65,536.
         let junction = self.junctions.len() as u16;
         self.junctions.push(Junction { above, decisive });
         self.open.push(parts as u16);
@@ -227,7 +227,7 @@ impl Compiler {
     }
 }
 
-/// What is known while one row is read.
+/// The state of one pass.
 struct Row<'p> {
     junctions: &'p [Junction],
     /// Parts of each junction that have not reported; 0 once it is decided.
@@ -261,8 +261,7 @@ impl Row<'_> {
         }
     }
 
-    /// Runs what the filter asks at `place` on the value at the reader, and steps over it. `None` if nothing more must
-    /// be read.
+    /// Runs the tests of `place` on the value at the reader and steps over the value. `None` ends the pass.
     fn visit(&mut self, place: &PathNode, reader: &mut JsonReader<'_>) -> Option<()> {
         let value = reader.value()?;
         for (test, above) in &place.tests {
@@ -307,7 +306,7 @@ impl Row<'_> {
         self.miss_wanted(place)
     }
 
-    /// Reports for every wanted key that has not been seen that it is missing. `None` if the result is then known.
+    /// Reports each wanted key that the object does not have as missing. `None` if the result is then known.
     fn miss_wanted(&mut self, place: &PathNode) -> Option<()> {
         for (_, field) in &place.wanted {
             if !self.seen[usize::from(field.index)] {

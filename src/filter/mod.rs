@@ -1,4 +1,4 @@
-//! Filters: which items a read wants, said about their values.
+//! Filters: predicates on the values of items.
 //!
 //! Reading order:
 //! * `ast`: a [`Filter`] as a tree, and the functions that build one.

@@ -1,7 +1,7 @@
 //! From JSON to a filter, with errors that name the place.
 //!
 //! Invariants:
-//! * Input is turned into a bounded [`Literal`] first (nodes and levels counted), so everything after recurses safely.
+//! * Input becomes a [`Literal`] of bounded nodes and levels first, so later recursion is bounded.
 //! * An error's message starts with the place: `filter.price.$gt: ...`, `filter.$or[1].name: ...`.
 
 use std::collections::BTreeMap;
@@ -12,8 +12,7 @@ use super::ast::{Filter, Literal, Range, too_deep, too_many_nodes};
 use crate::error::{Error, Result};
 use crate::json::{JSON_DEPTH_MAX, JsonReader, Number, Raw, validate_object};
 
-/// JSON values that a filter is read from: a node of a filter takes at most three to write, so more than this is over
-/// the limit of nodes too.
+/// JSON values of one filter. A node takes at most three JSON values, so a filter with more has too many nodes.
 const VALUES_MAX: usize = 4 * FILTER_NODES_MAX;
 
 const OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $contains, $and, $or, $not";
@@ -21,8 +20,8 @@ const OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $co
 impl Filter {
     /// Reads a filter from JSON text.
     ///
-    /// A filter is an object; all of its keys must hold, and an empty one matches everything. Under a field's key
-    /// stands
+    /// A filter is an object. All of its keys must hold, and an empty filter matches every item. The value under a
+    /// field's key is
     ///
     /// * a string, number, boolean, null or list: the field must be equal to it;
     /// * an object of operators, all of which must hold: `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte` compare; `$in` and
@@ -110,7 +109,7 @@ fn read_object(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option
     Ok(more.map(|_| members))
 }
 
-/// The same as a literal, up to `levels` levels and [`VALUES_MAX`] values.
+/// A JSON value as a literal, up to `levels` levels and [`VALUES_MAX`] values.
 fn copy(value: &serde_json::Value, levels: usize, values: &mut usize) -> Result<Literal> {
     use serde_json::Value;
     count(values)?;
@@ -141,7 +140,7 @@ fn count(values: &mut usize) -> Result<()> {
     if *values > VALUES_MAX { Err(too_many_nodes(*values)) } else { Ok(()) }
 }
 
-/// Where in the filter something stands.
+/// A place in the filter, for messages.
 #[derive(Clone, Copy)]
 struct ParsePlace<'a> {
     parent: Option<&'a ParsePlace<'a>>,
@@ -186,7 +185,7 @@ impl fmt::Display for ParsePlace<'_> {
     }
 }
 
-/// A key as messages show it: no control characters, and not all of a long one.
+/// A key for messages: without control characters, and cut if it is long.
 fn shown(key: &str) -> String {
     const SHOWN_CHARACTERS_MAX: usize = 80;
     let mut text: String = key.chars().take(SHOWN_CHARACTERS_MAX).flat_map(char::escape_debug).collect();
@@ -212,7 +211,7 @@ fn whole(literal: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     Ok(all(parts))
 }
 
-/// A field's key and what stands under it.
+/// A field's key and the value under it.
 fn field(key: &str, operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     if key.contains(|character: char| character.is_control() || matches!(character, '\'' | '"' | '(' | ')')) {
         let message =
@@ -222,7 +221,7 @@ fn field(key: &str, operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter>
     Ok(Filter::field(key, test(operand, &place.key(key))?))
 }
 
-/// What stands under a field's key: a literal, operators, or the keys of a nested object.
+/// The value under a field's key: a literal, operators, or the keys of a nested object.
 fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     let Literal::Object(entries) = operand else { return Ok(Filter::Equal(operand.clone())) };
     let mut parts = Vec::new();
@@ -235,7 +234,7 @@ fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
             "$or" => parts.push(Filter::Any(list(operand, &inner, test)?)),
             "$not" => parts.push(test(operand, &inner)?.not()),
             operator if operator.starts_with('$') => parts.push(comparison(operator, operand, place, &inner)?),
-            // A comparison says that the field is a value, a plain key that it is an object.
+            // A comparison wants a value in the field, a plain key wants an object.
             plain if compares => return Err(place.unsupported(plain)),
             plain => fields.push(field(plain, operand, place)?),
         }
@@ -284,7 +283,7 @@ fn list(
     elements.iter().enumerate().map(|(index, operand)| element(operand, &place.index(index))).collect()
 }
 
-/// All of them, without a conjunction around a single one.
+/// The conjunction of the filters. A single filter stays as it is.
 fn all(mut filters: Vec<Filter>) -> Filter {
     match filters.len() {
         1 => filters.remove(0),

@@ -1,9 +1,7 @@
-//! What the system tells about a directory that is open: its entries and its file system, both asked through a
-//! descriptor.
+//! The entries and the file system of an open directory, asked through its descriptor.
 //!
 //! Invariants:
-//! * No path is resolved here, so the answers are about the directory that was opened, wherever it has been moved
-//!   since.
+//! * No path is resolved, so the answers are about the directory that was opened, even if it has been moved since.
 //! * A listing reads through a descriptor of its own: two threads that list at once do not share a position.
 //! * A symbolic link is reported as a link, never as what it points to.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
@@ -27,7 +25,7 @@ pub(super) fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<libc::c
     }
 }
 
-/// The name as the system wants it.
+/// The name as a NUL-terminated string.
 pub(super) fn c_name(name: &str) -> io::Result<CString> {
     CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }
@@ -46,7 +44,7 @@ pub(super) fn regular_files(directory: &File) -> io::Result<Vec<(String, u64)>> 
     let mut stream = Stream::open(directory)?;
     let mut files = Vec::new();
     while let Some(name) = stream.next()? {
-        // The engine has no name that is not UTF-8: a stranger's file.
+        // All names of the engine are UTF-8, so this file is not the engine's.
         let Ok(text) = name.to_str() else { continue };
         match regular_length(directory, name) {
             Ok(Some(length)) => files.push((text.to_owned(), length)),

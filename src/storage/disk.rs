@@ -1,8 +1,8 @@
 //! The real disk: one directory, held by descriptor, so that it stays the same one when it is renamed while open.
 //!
 //! Invariants:
-//! * Every name is resolved relative to the directory's descriptor and never through a symbolic link; what is not a
-//!   regular file is refused, not read.
+//! * Every name is resolved relative to the directory's descriptor and never through a symbolic link. Anything but a
+//!   regular file is refused.
 //! * The directory is created 0700 and files 0600, whatever the umask allows; no descriptor survives an `exec`.
 //! * Interrupted and short reads and writes are continued here; nothing above sees them. A failed sync is reported once
 //!   and never repeated.
@@ -32,7 +32,7 @@ pub struct DiskStorage {
     identity: (u64, u64),
     read_mode: ReadMode,
     hot: CodeResidency,
-    /// False for a private directory that nobody will look for after a crash.
+    /// False for a private, temporary directory: nobody opens it after a crash.
     syncs: bool,
 }
 
@@ -63,19 +63,19 @@ impl DiskStorage {
         })
     }
 
-    /// The same directory, whose hot files are read as `hot` says.
+    /// The same directory. `hot` says where codes and graphs lie in memory.
     #[must_use]
     pub fn with_hot(self, hot: CodeResidency) -> Self {
         Self { hot, ..self }
     }
 
-    /// The same directory, never synced: what is in it does not survive a power loss.
+    /// The same directory, never synced: its files do not survive a power loss.
     #[must_use]
     pub fn without_syncs(self) -> Self {
         Self { syncs: false, ..self }
     }
 
-    /// Device and inode: equal exactly for two ways to name one directory.
+    /// Device and inode: two paths to one directory have the same, and no other path has.
     pub fn identity(&self) -> (u64, u64) {
         self.identity
     }
@@ -177,11 +177,11 @@ impl Storage for DiskStorage {
     fn map_hot(&self, name: &str) -> Result<Map> {
         if self.hot == CodeResidency::HugePages {
             let (file, length) = self.open_regular(name, libc::O_RDONLY)?;
-            // A copy of less would waste most of its page.
+            // A copy of a smaller file would waste most of its huge page.
             if length < crate::storage::HUGE_PAGE as u64 {
                 return self.map(name);
             }
-            // Where there is no memory for a copy, the file itself serves.
+            // Without memory for a copy, the file is mapped.
             if let Ok(copy) = Map::in_huge_pages(length, |bytes| file.read_exact_at(bytes, 0)) {
                 return Ok(copy);
             }
@@ -250,7 +250,7 @@ struct DiskFile {
 impl DiskFile {
     fn fail<'a>(&'a self, what: &'a str) -> impl FnOnce(io::Error) -> Error + 'a {
         move |error| match error.raw_os_error() {
-            // What a write to a descriptor that was opened for reading only says.
+            // A write to a descriptor that was opened for reading only.
             Some(libc::EBADF) => Error::io(&self.name, what, error).with_kind(ErrorKind::ReadOnly),
             _ => done_in_part(Error::io(&self.name, what, error)),
         }
@@ -321,7 +321,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
     };
     match made {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        // Made by another process a moment ago: its name must be durable for us too.
+        // Another process made it a moment ago. Its name must be durable for this process too.
         _ => open_directory(parent)?.sync_all(),
     }
 }
@@ -332,7 +332,7 @@ fn random() -> u64 {
     if unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) } == 0 {
         return u64::from_ne_bytes(bytes);
     }
-    // A kernel without that call: the standard library's hasher keys come from whatever it has instead.
+    // A kernel without that call: the keys of the standard library's hasher come from another source.
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one((std::process::id(), SystemTime::now()))
 }
@@ -351,12 +351,12 @@ pub fn temporary_directory() -> Result<PathBuf> {
     Err(Error::new(ErrorKind::Io, format!("cannot find a free name in {}", parent.display())))
 }
 
-/// Removes a temporary directory and what is in it; what cannot be removed stays.
+/// Removes a temporary directory and its files, as far as the system lets it.
 pub fn remove_tree(path: &Path) {
     let _ = std::fs::remove_dir_all(path);
 }
 
-/// Lets the calling thread step back behind others, where the system can do that.
+/// Lowers the priority of the calling thread, if the system can.
 pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     // SAFETY: setpriority reads three integers and touches no memory; 0 is the calling thread on Linux.

@@ -1,14 +1,12 @@
-//! What a forked child must do about descriptors and threads that it shares with its parent.
+//! Descriptors and threads across `fork`: a child gives up the locks of its parent and makes its own threads.
 //!
 //! Invariants:
 //! * A lock belongs to the open file, which a forked child shares. The child closes its copies before `fork` returns in
 //!   it, so a child neither keeps the lock when the parent is gone nor gives it up while the parent works.
 //! * Between opening a file and entering its descriptor in the table no fork has begun: otherwise it is closed and
 //!   opened again, before it is locked. So no child has a copy that the table does not know.
-//! * The fork handlers touch atomics and call close(2), nothing else: in the child of a process with threads no more is
-//!   allowed.
-//! * What has threads is made anew in a child, which waits for nothing that a thread of the parent was doing when it
-//!   forked.
+//! * The fork handlers only touch atomics and call close(2): the child of a process with threads may do no more.
+//! * A value that has threads is made anew in a child. A child never waits for a thread of its parent.
 //! * A child never closes a descriptor by a number that may have a new meaning.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
@@ -24,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Stores that one process can have open at a time.
 const STORES: usize = 1024;
-/// Each of them holds its directory and the file in it.
+/// Each open store holds two descriptors: its directory and the file `LOCK` in it.
 const SLOTS: usize = 2 * STORES;
 const EMPTY: i32 = -1;
 
@@ -33,15 +31,14 @@ static FORKS_BEGUN: AtomicU64 = AtomicU64::new(0);
 static FORKS_DONE: AtomicU64 = AtomicU64::new(0);
 static DESCRIPTORS: [AtomicI32; SLOTS] = [const { AtomicI32::new(EMPTY) }; SLOTS];
 
-/// How many forks lie between this process and the one that first opened a store. Handles remember it and compare.
+/// Forks between this process and the one that first opened a store. Each handle remembers the number and compares.
 #[inline]
 pub fn fork_generation() -> u64 {
     FORK_GENERATION.load(Ordering::Relaxed)
 }
 
-/// A value that a forked child must not share with its parent, whose threads it does not have: one for each process,
-/// made when it is first needed and never dropped. No lock, since a child would wait for ever for one that was held
-/// during the fork.
+/// A value of one process, made when it is first needed and never dropped. A forked child makes its own, since it has
+/// none of its parent's threads. It has no lock: a child would wait for ever for a lock that was held during the fork.
 pub(crate) struct PerProcess<T: 'static> {
     newest: AtomicPtr<Made<T>>,
 }
@@ -107,7 +104,7 @@ extern "C" fn after_fork_in_parent() {
 
 extern "C" fn after_fork_in_child() {
     FORK_GENERATION.fetch_add(1, Ordering::SeqCst);
-    // Forks that other threads of the parent had begun are not going on here.
+    // A fork that another thread of the parent had begun does not go on in the child.
     FORKS_DONE.store(FORKS_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
     for slot in &DESCRIPTORS {
         let descriptor = slot.swap(EMPTY, Ordering::SeqCst);
@@ -127,7 +124,7 @@ pub(super) struct Held {
     generation: u64,
 }
 
-/// Opens a file and enters it in the table, again for as long as a fork comes between.
+/// Opens a file and enters it in the table. If a fork comes between the two, both are done again.
 pub(super) fn hold(open: impl Fn() -> Result<File>) -> Result<Held> {
     loop {
         let generation = fork_generation();
@@ -156,7 +153,7 @@ impl Drop for Held {
         if self.generation != fork_generation() {
             return;
         }
-        // Unlocking comes first: it frees the directory even while a child has a copy that it could not know of.
+        // Unlocking comes first: it frees the directory even if a child has a copy of the descriptor.
         let _ = self.file.unlock();
         DESCRIPTORS[self.slot].store(EMPTY, Ordering::SeqCst);
         // SAFETY: the file is dropped only here, in the drop of its only owner.

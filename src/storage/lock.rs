@@ -1,15 +1,15 @@
 //! One writer process per directory: kernel locks on the directory itself and on the file `LOCK` in it, and what a
 //! forked child must do about them.
 //!
-//! The directory is what counts: nobody can remove it while it is in use, and one that is renamed keeps its lock.
-//! `LOCK` is locked besides because earlier builds look at nothing else. The file holds the decimal process id of the
-//! last holder, for messages only; the lock is the kernel's, so it ends with its process and is never stale.
+//! The lock of the directory decides: a directory in use cannot be removed, and a renamed one keeps its lock. `LOCK` is
+//! locked too because earlier builds look only at that file. The file holds the process id of its last holder in
+//! decimal, for messages only. The kernel holds the locks, so a lock ends with its process and is never stale.
 //!
 //! Invariants:
 //! * The directory's lock has a descriptor of its own: files are found through another one, which a child may keep.
 //! * A child has neither lock (`forks.rs`).
-//! * A lock on the directory that the system refuses is an error that names the file system, never a store without it.
-//! * Nobody unlinks `LOCK`.
+//! * If the system refuses the lock of the directory, the open fails and names the file system.
+//! * The engine never unlinks `LOCK`.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::fs::{File, TryLockError};
@@ -29,8 +29,7 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// The right to write to a directory, until dropped.
 ///
-/// It is held on the directory itself, which nobody can remove while files in it are open, and on the file `LOCK`,
-/// which earlier builds look at. Fields drop in this order, so the directory is free last.
+/// Fields drop in this order, so the directory is free last.
 #[derive(Debug)]
 #[allow(dead_code, reason = "the fields are there to be dropped")]
 pub struct DirectoryLock {
@@ -41,8 +40,8 @@ pub struct DirectoryLock {
 impl DiskStorage {
     /// Takes the lock of the directory, waiting at most `timeout` for another process to give it up.
     ///
-    /// The directory comes first, for everybody: so nobody waits for one lock while holding the other, save for an
-    /// earlier build that has `LOCK` alone.
+    /// Every process locks the directory first. So a process that holds one lock waits for the other only if an earlier
+    /// build holds `LOCK` alone.
     pub fn lock(&self, timeout: Duration) -> Result<DirectoryLock> {
         self.check_writable()?;
         let begun = Instant::now();
@@ -91,14 +90,13 @@ impl DiskStorage {
         Error::io(format_args!("{}/{name}", self.describe()), "lock", error)
     }
 
-    /// Without a lock on the directory a second process could come in as soon as somebody removes `LOCK`.
+    /// Without a lock on the directory, a second process could open the store as soon as `LOCK` is removed.
     fn unlockable(&self, error: &io::Error) -> Error {
         unlockable(&self.describe(), &file_system(&self.directory), error)
     }
 
     fn locked(&self) -> Error {
-        // The file may be gone, or another thing may have its name by now; nothing is created for the sake of a
-        // message.
+        // The file may be gone, or its name may belong to another file. No file is created for a message.
         let file = self.open_at(LOCK, libc::O_RDONLY | libc::O_NONBLOCK);
         let mut bytes = [0; 16];
         let length = file.and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);
@@ -112,7 +110,7 @@ impl DiskStorage {
     }
 }
 
-/// What is said where the system cannot lock the directory itself.
+/// The message if the system cannot lock the directory itself.
 fn unlockable(path: &str, file_system: &str, error: &io::Error) -> Error {
     let message = format!(
         "cannot lock the directory {path}: {error}. It lies on {file_system}; without that lock nothing would keep a second \
@@ -183,7 +181,7 @@ mod tests {
         assert_eq!(fork_generation(), generation);
         let second = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap();
         assert_eq!(second.lock(Duration::ZERO).unwrap_err().kind(), ErrorKind::Locked, "the child must not unlock");
-        // As a child that came to be without `fork` would have it.
+        // As in a child that was made without `fork`.
         let stray = [&lock.file, &lock.directory].map(|held| held.file.try_clone().unwrap());
         drop(lock);
         second.lock(Duration::ZERO).unwrap();
@@ -203,7 +201,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let storage = DiskStorage::open(root.path(), false, ReadMode::Map).unwrap();
         let refused = || storage.lock(Duration::ZERO).map(drop).map_err(|error| error.kind());
-        // As an earlier build has it: the file alone.
+        // An earlier build locks the file alone.
         let file = hold(|| storage.open_lock()).unwrap();
         file.file.try_lock().unwrap();
         assert_eq!(refused(), Err(ErrorKind::Locked));

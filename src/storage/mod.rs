@@ -8,7 +8,7 @@
 //!   prepared length) or `sync_all` (length too) of that file has returned. Unsynced bytes may survive in part and in
 //!   any order.
 //! * A created, renamed or removed *name* survives only after `sync_dir`; a file's bytes and its name are independent.
-//! * A failed sync is final: the bytes it covered may be gone whatever a later sync says. Nobody retries.
+//! * A failed sync is final: the bytes that it covered may be lost even if a later sync succeeds. No code retries it.
 //! * A mapped file is never written again, so a map never changes under its reader.
 //! * An error of kind `SystemLimit` means that nothing was done: only an operation that needs a new descriptor, map or
 //!   memory fails so.
@@ -39,51 +39,51 @@ pub enum ReadMode {
     Heap,
 }
 
-/// Where the files lie that searches read all over: codes and graphs.
+/// Where codes and graphs lie in memory: searches read these files at random positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum CodeResidency {
-    /// In the page cache, as everything else: nothing is read before it is needed, and other processes share it.
+    /// In the page cache, like all other files: a page is read when it is needed, and processes share it.
     #[default]
     PageCache,
-    /// Copied into memory of this process, in huge pages where the system has them, when their segment is opened.
+    /// Copied into memory of this process when their segment is opened, in huge pages where the system has them.
     HugePages,
 }
 
-/// Refuses what is not a flat name, so that no name leads out of the directory.
+/// Refuses a name with a separator, `.` and `..`, so that no name leads out of the directory.
 fn check_name(name: &str) -> Result<()> {
     let flat = !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(['/', '\0']);
     if flat { Ok(()) } else { Err(Error::invalid(format!("{name:?} is not the name of a file in a store"))) }
 }
 
-/// Only what needs a new descriptor or map can fail at a limit with nothing done; of anything else the outcome is
-/// unknown.
+/// The error of an operation that needs no new descriptor or map. At a limit of the system, how much of it was done is
+/// unknown, so its kind is `Io`.
 fn done_in_part(error: Error) -> Error {
     if error.kind() == ErrorKind::SystemLimit { error.with_kind(ErrorKind::Io) } else { error }
 }
 
 /// One directory of files.
 pub trait Storage: Send + Sync + 'static {
-    /// Where it is, for messages.
+    /// The path of the directory, for messages.
     fn describe(&self) -> String;
-    /// Creates a new, empty file; an existing one is an error.
+    /// Creates an empty file. A file of this name is an error.
     fn create(&self, name: &str) -> Result<Box<dyn StorageFile>>;
     /// Opens an existing regular file for reading and writing (for reading only, when the store is opened so).
     fn open(&self, name: &str) -> Result<Box<dyn StorageFile>>;
     /// The whole file, unchanging, 64-byte aligned.
     fn map(&self, name: &str) -> Result<Map>;
-    /// The same for a file that searches read all over: [`CodeResidency`] says how.
+    /// The same for codes and graphs, which [`CodeResidency`] may copy into memory.
     fn map_hot(&self, name: &str) -> Result<Map> {
         self.map(name)
     }
     /// Renames, replacing the target.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
-    /// Removes a file; one that is not there is an error.
+    /// Removes a file. A missing file is an error.
     fn remove(&self, name: &str) -> Result<()>;
     /// Regular files with their lengths, sorted by name. Other things in the directory are not listed.
     fn list(&self) -> Result<Vec<(String, u64)>>;
     /// Makes creations, renames and removals so far durable.
     fn sync_dir(&self) -> Result<()>;
-    /// Bytes that can still be written, as far as is known.
+    /// Free bytes of the file system, as it reports them.
     fn free_bytes(&self) -> Result<u64>;
     /// A fresh unpredictable number.
     fn random(&self) -> u64;
@@ -94,19 +94,19 @@ pub trait Storage: Send + Sync + 'static {
 pub trait StorageFile: Send + Sync {
     /// Current length in bytes.
     fn len(&self) -> Result<u64>;
-    /// Reads exactly `buffer.len()` bytes at `offset`; fewer is an error.
+    /// Reads exactly `buffer.len()` bytes at `offset`. A file that ends before is an error.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
     /// Writes all of `bytes` at `offset`, extending the file if needed.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
-    /// Cuts or extends (with zeros) to `length`.
+    /// Cuts the file to `length`, or extends it with zeros.
     fn set_len(&self, length: u64) -> Result<()>;
-    /// Makes written bytes within the already durable length durable.
+    /// Makes written bytes durable, up to the length that is durable already.
     fn sync_data(&self) -> Result<()>;
-    /// Makes bytes and length durable.
+    /// Makes the written bytes and the length durable.
     fn sync_all(&self) -> Result<()>;
 }
 
-/// Time, for time to live and timestamps; the order of writes never depends on it.
+/// The machine's clocks, for times to live and timestamps. The order of writes never depends on them.
 pub trait Clock: Send + Sync + 'static {
     /// Microseconds since 1970 UTC, as the machine believes.
     fn now(&self) -> i64;
@@ -120,13 +120,13 @@ pub enum Map {
     Mapped(memmap2::Mmap),
     /// Read into memory.
     Heap(AlignedBytes),
-    /// Copied into pages of this process, from the first multiple of a huge page.
+    /// Copied into pages of this process. The copy begins at the boundary of a huge page.
     Pages {
-        /// The pages, one huge page longer than what lies in them.
+        /// The pages, one huge page longer than the copy.
         pages: memmap2::Mmap,
-        /// Where the bytes begin in them.
+        /// Offset of the copy in the pages.
         start: usize,
-        /// How many there are.
+        /// Bytes of the copy.
         length: usize,
     },
 }
@@ -144,11 +144,11 @@ impl Deref for Map {
     }
 }
 
-/// What huge pages begin at a multiple of.
+/// Size and alignment of a huge page in bytes.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 impl Map {
-    /// `length` bytes that `fill` writes, in huge pages where the system has them.
+    /// Allocates `length` bytes, in huge pages where the system has them, and lets `fill` write them.
     fn in_huge_pages(length: u64, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
         let length = usize::try_from(length).map_err(io::Error::other)?;
         let mut pages = memmap2::MmapMut::map_anon(length.saturating_add(HUGE_PAGE))?;
@@ -164,7 +164,7 @@ impl Map {
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// Bytes on the heap whose first one lies at a multiple of 64.
+/// Bytes on the heap, aligned to 64.
 #[derive(Default)]
 pub struct AlignedBytes {
     lines: Vec<Line>,
@@ -178,7 +178,7 @@ impl AlignedBytes {
         Self { lines: vec![Line([0; 64]); length.div_ceil(64)], length }
     }
 
-    /// `length` zeros, or an error where that much memory is not to be had.
+    /// `length` zeros, or an error if the system has not so much memory.
     pub fn try_zeroed(length: usize) -> Result<Self> {
         let mut lines = Vec::new();
         let count = length.div_ceil(64);
@@ -192,7 +192,7 @@ impl AlignedBytes {
         Ok(Self { lines, length })
     }
 
-    /// The bytes, to be filled.
+    /// The bytes, for writing.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.length]
     }

@@ -1,26 +1,26 @@
-//! The one clock of a store: what is hidden, what may be removed, and what frames say the time is.
+//! The one clock of a store: which items are hidden as expired, which may be removed, and the time that frames record.
 //!
-//! Four times play a part. The *wall clock* is what the machine believes. The *monotonic clock* only measures spans.
-//! *Log time* is the newest frame clock that was trusted. The *expected time* is log time plus the monotonic time since
-//! it was noted.
+//! There are four times. The *wall clock* is the machine's time of day. The *monotonic clock* only measures spans. *Log
+//! time* is the newest trusted time of a frame. The *expected time* is log time plus the monotonic time since log time
+//! was noted.
 //!
 //! | wall clock | reads hide by | a frame says | a sweep removes by |
 //! |---|---|---|---|
 //! | at most a day ahead of the expected time | the later of wall clock and log time | the wall clock | what reads hide by |
 //! | further ahead | the same, so a correction shows everything again | the expected time | nothing |
-//! | more than a day behind the expected time | log time, which may be what is wrong | the wall clock | nothing |
+//! | more than a day behind the expected time | log time, which may be the wrong one | the wall clock | nothing |
 //!
-//! A wall clock that is ahead or behind is believed once it has agreed with the monotonic clock for the grace, or when
-//! somebody says that it is right; log time is the wall clock from then on, be that earlier or later. Agreement adds up
-//! over opens. A store without a frame has no log time, and trusts every clock.
+//! A wall clock that is ahead or behind is trusted once it has agreed with the monotonic clock for the grace, or when a
+//! caller confirms it. Log time is then set to the wall clock, even to an earlier time. Agreement adds up over opens. A
+//! store without a frame has no log time and trusts every clock.
 //!
 //! Reading order: the table here, then `Course`, a value that decides, then `StoreClock`, which keeps it.
 //!
 //! Invariants:
 //! * Nothing else asks the machine for the time of day. A batch, a read and a round of a sweep take one [`Reading`]
 //!   each.
-//! * An open believes no clock at its first look, whatever earlier opens have seen, and takes over nothing where the
-//!   wall clock has gone back since.
+//! * An open trusts no jumped clock at its first observation. It discards the agreement of earlier opens if the wall
+//!   clock has gone back since.
 //! * No frame raises log time by more than a day over the expected time. Log time that is too low only delays removal.
 //! * Decisions are those of [`Course`], a value without a lock or a clock in it.
 
@@ -33,26 +33,26 @@ use crate::storage::Clock;
 use crate::sync::{AtomicI64, Mutex, Ordering};
 use crate::wal::CLOCK_LEAP_MAX;
 
-/// How far wall clock and monotonic clock may drift apart in the grace and still agree.
+/// Wall clock and monotonic clock agree if they drift apart by at most this much in the grace.
 const AGREEMENT: i64 = 60 * 1_000_000;
 
-/// Each of these parts of the grace that has passed is worth a manifest, so that opens add up.
+/// A manifest is written each time that one of so many parts of the grace has passed, so that opens add up.
 const SAVED_PARTS: u64 = 32;
 
-/// One moment, as everything that happens in it sees it.
+/// One observation of the clocks, and the times that follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     /// The machine's wall clock.
     pub wall: i64,
     pub monotonic: Duration,
-    /// What has expired by then is hidden.
+    /// Items that have expired by then are hidden.
     pub query_time: i64,
-    /// What frames of this moment say.
+    /// The time that frames record.
     pub frame_clock: i64,
     pub verdict: ClockVerdict,
 }
 
-/// What the store makes of the wall clock.
+/// The verdict about the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockVerdict {
     Trusted,
@@ -72,7 +72,7 @@ pub(crate) enum ClockVerdict {
 }
 
 impl ClockVerdict {
-    /// By how much the wall clock is ahead, less than nothing where it is behind, for stats.
+    /// Lead of the wall clock, negative if it is behind, for stats.
     pub fn ahead_seconds(&self) -> Option<f64> {
         match *self {
             Self::Trusted => None,
@@ -83,7 +83,7 @@ impl ClockVerdict {
 }
 
 impl Reading {
-    /// What has expired by then may be removed; `None` for nothing.
+    /// Items that have expired by then may be removed. `None`: no item may.
     pub fn removal_time(&self) -> Option<i64> {
         match self.verdict {
             ClockVerdict::Trusted => Some(self.query_time),
@@ -91,7 +91,7 @@ impl Reading {
         }
     }
 
-    /// The same, or why nothing may be removed and what to do about it.
+    /// The same. The error says why nothing may be removed, and what to do.
     pub fn check_removal(&self) -> Result<i64> {
         let (what, by, agreed, grace) = match self.verdict {
             ClockVerdict::Trusted => return Ok(self.query_time),
@@ -126,7 +126,7 @@ impl Reading {
     }
 }
 
-/// A span for people.
+/// A span of time for messages.
 fn span(micros: u64) -> String {
     let seconds = micros as f64 / 1e6;
     match seconds {
@@ -137,16 +137,16 @@ fn span(micros: u64) -> String {
     }
 }
 
-/// Log time and the state of a jump: what the next reading is judged by.
+/// Log time and the state of a jump. The next reading is judged by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Course {
     log_time: Option<i64>,
     /// The monotonic clock when log time was noted.
     noted_at: Duration,
     jump: Option<Jump>,
-    /// Agreement that earlier opens have seen, until the first observation of this one.
+    /// Agreement of earlier opens, until the first observation of this open.
     carried: u64,
-    /// The wall clock at the last observation, be it of an earlier open.
+    /// The wall clock at the last observation, of this open or an earlier one.
     seen_wall: i64,
 }
 
@@ -169,7 +169,7 @@ impl Course {
         Self { log_time, noted_at: monotonic, jump: None, carried, seen_wall }
     }
 
-    /// What a manifest keeps.
+    /// The state that a manifest keeps.
     pub fn state(&self) -> Option<ClockState> {
         self.log_time.map(|log_time| ClockState { log_time, agreed_micros: self.agreed(), wall: self.seen_wall })
     }
@@ -184,14 +184,14 @@ impl Course {
         Some((expected, wall.saturating_sub(expected)))
     }
 
-    /// The same, if it is more than a day either way.
+    /// The same, if the wall clock is more than a day ahead or behind.
     fn far_off(&self, wall: i64, monotonic: Duration) -> Option<(i64, i64)> {
         self.deviation(wall, monotonic).filter(|(_, by)| by.unsigned_abs() > CLOCK_LEAP_MAX.unsigned_abs())
     }
 
-    /// What counts of the agreement that earlier opens have seen, at a first look that finds the wall clock so far
-    /// ahead: how long the store was closed is unknown, so the clock may be later by anything, but not earlier. The
-    /// last part is this open's to see.
+    /// The share of earlier opens' agreement that counts at the first observation. How long the store was closed is
+    /// unknown, so the wall clock may be later by any amount, but not earlier. The last part of the grace is always
+    /// left to this open.
     fn taken_over(&self, wall: i64, by: i64, grace: Duration) -> u64 {
         let was_behind = self.log_time.is_some_and(|log_time| self.seen_wall < log_time);
         if wall < self.seen_wall || was_behind != (by < 0) {
@@ -201,7 +201,7 @@ impl Course {
         self.carried.min(grace - grace.div_ceil(SAVED_PARTS))
     }
 
-    /// After a look at both clocks: a jump begins, goes on, begins anew, is over, or is believed.
+    /// Takes an observation of both clocks: a jump begins, goes on, begins anew, ends, or is trusted.
     pub fn observed(&self, wall: i64, monotonic: Duration, grace: Duration) -> Self {
         let Some((_, by)) = self.far_off(wall, monotonic) else {
             return Self { jump: None, carried: 0, seen_wall: wall, ..*self };
@@ -221,12 +221,12 @@ impl Course {
         Self { jump: Some(jump), carried: 0, seen_wall: wall, ..*self }
     }
 
-    /// The wall clock is right: log time is what it says, be that earlier or later.
+    /// Trusts the wall clock: sets log time to it, even to an earlier time.
     pub fn accepted(&self, wall: i64, monotonic: Duration) -> Self {
         Self { log_time: Some(wall), noted_at: monotonic, jump: None, carried: 0, seen_wall: wall }
     }
 
-    /// After a frame with this clock, which a reading gave at `monotonic`.
+    /// Takes note of a frame with this clock, which a reading gave at `monotonic`.
     pub fn with_frame(&self, clock: i64, monotonic: Duration) -> Self {
         match self.log_time {
             Some(log_time) if clock <= log_time => *self,
@@ -234,7 +234,7 @@ impl Course {
         }
     }
 
-    /// What a moment is to everything that happens in it.
+    /// The reading of an observation.
     pub fn reading(&self, wall: i64, monotonic: Duration, grace: Duration) -> Reading {
         let query_time = wall.max(self.log_time.unwrap_or(i64::MIN));
         let (agreed, grace) = (self.agreed(), micros(grace) as u64);
@@ -255,16 +255,16 @@ fn micros(span: Duration) -> i64 {
 pub(crate) struct StoreClock {
     machine: Arc<dyn Clock>,
     grace: Duration,
-    /// As in the course, the earliest time for none: reads need no more of it, and take no lock.
+    /// Log time of the course, `i64::MIN` if there is none. Reads need only this, and take no lock.
     log_time: AtomicI64,
     kept: Mutex<KeptClock>,
 }
 
 struct KeptClock {
     course: Course,
-    /// The agreement that the newest manifest knows of.
+    /// The agreement in the newest manifest.
     saved_agreement: u64,
-    /// Log time was set without a frame, and no manifest knows of it.
+    /// Log time was set without a frame, and no manifest has it yet.
     unsaved_log_time: bool,
 }
 
@@ -278,7 +278,7 @@ impl StoreClock {
         clock
     }
 
-    /// The moment that is now. To take it is to observe the clocks.
+    /// Observes the clocks.
     pub fn reading(&self) -> Reading {
         let mut kept = self.kept.lock();
         let (wall, monotonic) = (self.machine.now(), self.machine.monotonic());
@@ -289,7 +289,7 @@ impl StoreClock {
         kept.course.reading(wall, monotonic, self.grace)
     }
 
-    /// The query time of [`StoreClock::reading`], for reads, which need nothing else.
+    /// The query time of [`StoreClock::reading`] alone, for reads.
     pub fn query_time(&self) -> i64 {
         self.machine.now().max(self.log_time.load(Ordering::Relaxed))
     }
@@ -305,7 +305,7 @@ impl StoreClock {
         self.log_time.store(kept.course.log_time.unwrap_or(i64::MIN), Ordering::Relaxed);
     }
 
-    /// Somebody says that the wall clock is right.
+    /// A caller has confirmed the wall clock.
     pub fn accept(&self) {
         let mut kept = self.kept.lock();
         kept.course = kept.course.accepted(self.machine.now(), self.machine.monotonic());
@@ -313,7 +313,7 @@ impl StoreClock {
         self.show(&kept);
     }
 
-    /// What the next manifest is to keep.
+    /// The state for the next manifest.
     pub fn state(&self) -> Option<ClockState> {
         self.kept.lock().course.state()
     }
@@ -322,13 +322,13 @@ impl StoreClock {
     pub fn note_saved(&self, state: Option<ClockState>) {
         let mut kept = self.kept.lock();
         kept.saved_agreement = state.map_or(0, |state| state.agreed_micros);
-        // The look of a later moment changes nothing that a manifest must have.
+        // A later observation changes nothing that a manifest must have.
         if state.map(|state| state.log_time) == kept.course.log_time {
             kept.unsaved_log_time = false;
         }
     }
 
-    /// Whether there is something that only a manifest can keep, and that is worth one.
+    /// Whether a manifest should be written for the state of the clock.
     pub fn is_unsaved(&self) -> bool {
         let kept = self.kept.lock();
         let (saved, now) = (kept.saved_agreement, kept.course.agreed());
@@ -336,8 +336,8 @@ impl StoreClock {
         kept.unsaved_log_time || now < saved || now - saved >= part
     }
 
-    /// Whether a wall clock that is ahead has agreed for longer than any manifest knows: for a close, so that short
-    /// opens add up.
+    /// Whether a wall clock that is ahead has agreed for longer than the newest manifest says. A close then writes a
+    /// manifest, so that short opens add up.
     pub fn has_unsaved_agreement(&self) -> bool {
         let kept = self.kept.lock();
         kept.unsaved_log_time || kept.course.agreed() != kept.saved_agreement
@@ -348,7 +348,7 @@ impl StoreClock {
         self.machine.monotonic()
     }
 
-    /// The machine's clocks, for what measures spans only.
+    /// The machine's clocks, for measuring spans only.
     pub fn machine(&self) -> &dyn Clock {
         &*self.machine
     }
