@@ -1,5 +1,6 @@
 //! Writes a memtable as a segment: the rows that are alive at the base LSN, in (namespace, key) order.
 
+use crate::compact::row_map::RowMap;
 use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::record::{Lsn, Record};
@@ -18,9 +19,6 @@ pub(crate) struct Output<'a> {
     pub go_on: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
-/// Stands for the row of the output if there is none.
-pub(crate) const DROPPED: u32 = u32::MAX;
-
 /// Bytes of the rows that a segment of the memtable would hold.
 pub(crate) fn living_bytes(memtable: &Memtable, base: Lsn) -> u64 {
     memtable.ordered_rows(base).into_iter().map(|row| memtable.row_bytes(row) as u64).sum()
@@ -28,8 +26,8 @@ pub(crate) fn living_bytes(memtable: &Memtable, base: Lsn) -> u64 {
 
 /// Writes the segment (none if no row is alive), and returns for each row of the memtable its row in the segment. The
 /// caller owns the files.
-pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Result<(Option<SegmentInfo>, Vec<u32>)> {
-    let mut became = vec![DROPPED; memtable.len()];
+pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Result<(Option<SegmentInfo>, RowMap)> {
+    let mut became = RowMap::new(memtable.len());
     let rows = memtable.ordered_rows(base);
     if rows.is_empty() {
         return Ok((None, became));
@@ -48,7 +46,7 @@ fn write_rows(
     memtable: &Memtable,
     rows: &[u32],
     totals: Totals,
-    became: &mut [u32],
+    became: &mut RowMap,
 ) -> Result<SegmentInfo> {
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
     for &number in rows {
@@ -61,9 +59,7 @@ fn write_rows(
         } else {
             writer.push_record(&Record { expires_at, ..Record::clone(&row.record) }, row.lsn, &codes)?
         };
-        if let Some(target) = became.get_mut(number as usize) {
-            *target = ordinal;
-        }
+        became.set(number, ordinal);
     }
     writer.finish()
 }

@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::compact::row_map::RowMap;
 use crate::error::{Error, Result};
 use crate::graph::calibrate::calibrate;
 use crate::graph::{Built, Graph, NO_NODE, Parameters, Reuse, build};
@@ -140,8 +141,7 @@ pub(crate) fn bytes_estimate(vectors: usize) -> u64 {
 /// An input of a merge: a segment, and for each of its rows the row in the output.
 pub(crate) struct GraphSource<'a> {
     pub segment: &'a Segment,
-    /// `u32::MAX` for a row that is gone.
-    pub became: &'a [u32],
+    pub became: &'a RowMap,
 }
 
 /// Everything that a build needs beside the segment.
@@ -245,7 +245,7 @@ fn reuse_of<'a>(source: &GraphSource<'a>, segment: &Segment, rows: &Range<u32>, 
         let mut became = vec![NO_NODE; graph.vectors().len()];
         let mut living = 0;
         for row in graph.rows() {
-            let Some(&target) = source.became.get(row as usize) else { continue };
+            let Some(target) = source.became.get(row) else { continue };
             if !rows.contains(&target) {
                 continue;
             }

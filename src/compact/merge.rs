@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use crate::compact::blobs::BlobPlan;
-use crate::compact::flush::{DROPPED, Output};
+use crate::compact::flush::Output;
+use crate::compact::row_map::RowMap;
 use crate::error::Result;
 use crate::record::Lsn;
 use crate::segment::Segment;
@@ -23,8 +24,8 @@ pub(crate) fn write(
     inputs: &[(&Segment, &Tombstones)],
     base: Lsn,
     blobs: &BlobPlan,
-) -> Result<(Option<SegmentInfo>, Vec<Vec<u32>>)> {
-    let mut became: Vec<Vec<u32>> = inputs.iter().map(|(segment, _)| vec![DROPPED; segment.rows() as usize]).collect();
+) -> Result<(Option<SegmentInfo>, Vec<RowMap>)> {
+    let mut became: Vec<RowMap> = inputs.iter().map(|(segment, _)| RowMap::new(segment.rows() as usize)).collect();
     let totals = totals(output, inputs, base, blobs)?;
     if totals.rows == 0 {
         return Ok((None, became));
@@ -84,7 +85,7 @@ fn write_rows(
     inputs: &[(&Segment, &Tombstones)],
     base: Lsn,
     (totals, blobs): (Totals, &BlobPlan),
-    became: &mut [Vec<u32>],
+    became: &mut [RowMap],
 ) -> Result<SegmentInfo> {
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
     writer = writer.keeping(blobs.files().iter().map(|blob| blob.file).collect());
@@ -99,7 +100,7 @@ fn write_rows(
         let stored = head.segment.times(head.row)?.expires_at;
         let expires_at = head.tombstones.expires_at(head.row, stored);
         let value = blobs.value(index, head.segment, head.row)?;
-        became[index][head.row as usize] = writer.push_copy(head.segment, head.row, expires_at, value)?;
+        became[index].set(head.row, writer.push_copy(head.segment, head.row, expires_at, value)?);
         heads[index] = head.next()?;
     }
     writer.finish()

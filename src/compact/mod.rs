@@ -2,7 +2,7 @@
 //!
 //! Reading order:
 //! * `choose` here: which segments merge (pure).
-//! * `flush`: a memtable becomes a segment. `merge`: several segments become one.
+//! * `flush`: a memtable becomes a segment. `merge`: several segments become one. `row_map`: what became of the rows.
 //! * `blobs`: which blob files the output keeps (pure), and how values are copied.
 //! * `graphs`: which scopes of the output have a graph (pure), and how one is built.
 //!
@@ -15,6 +15,7 @@ pub(crate) mod blobs;
 pub(crate) mod flush;
 pub(crate) mod graphs;
 pub(crate) mod merge;
+pub(crate) mod row_map;
 
 use crate::tuning::Tuning;
 

@@ -15,6 +15,7 @@ use crate::compact::graphs::{
     BuildFacts, Builder, GraphSource, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
     vectors_of,
 };
+use crate::compact::row_map::RowMap;
 use crate::engine::Engine;
 use crate::engine::replace::replace;
 use crate::engine::space::Purpose;
@@ -99,7 +100,7 @@ pub(crate) fn of_merge(
     engine: &Engine,
     (output, outputs): (&SharedSegment, &mut OutputFiles),
     inputs: &[SharedSegment],
-    rows: &[Vec<u32>],
+    rows: &[RowMap],
     cores: Cores,
 ) -> Result<SharedSegment> {
     let segment = output.segment()?;
@@ -264,7 +265,7 @@ pub(crate) fn build_missing(
         true => next_step(),
         false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),
     };
-    let became: Vec<u32> = (0..segment.rows()).collect();
+    let became = RowMap::identity(segment.rows());
     let sources = [GraphSource { segment, became: &became }];
     let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
     let new = match built {

@@ -1,17 +1,21 @@
 //! The state that live writes, installs and background jobs share.
 //!
-//! Reading order: `facts`, `recover` (an open), `log`, `install`, `replace` (a job's files become current), `graphs`,
-//! `graph_credit`, `operation_ids`, `older_views`, `clock`, `space`. Invariants:
+//! Reading order: `facts`, `recover` (an open), `log`, `manifest_state`, `generation` (a manifest is written),
+//! `install` (a job's files become current), `completed_job`, `replace`, `graphs`, `graph_credit`, `operation_ids`,
+//! `older_views`, `clock`, `space`. Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, or sync of the directory, poisons the engine for good; so does a failed apply.
 
 pub(crate) mod clock;
+pub(crate) mod completed_job;
 pub(crate) mod facts;
+mod generation;
 pub(crate) mod graph_credit;
 pub(crate) mod graphs;
 pub(crate) mod install;
 pub(crate) mod log;
+pub(crate) mod manifest_state;
 pub(crate) mod older_views;
 pub(crate) mod operation_ids;
 pub(crate) mod recover;
@@ -32,7 +36,7 @@ use crate::engine::operation_ids::OperationIds;
 use crate::engine::space::DiskSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
-use crate::manifest::{ClockState, Manifest, SegmentEntry, Settings};
+use crate::manifest::{ClockState, SegmentEntry, Settings};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, VersionTimes, Write};
 use crate::segment::truth::layout::StoreIdentity;
@@ -45,6 +49,8 @@ use crate::sync::{AtomicBool, AtomicU64, Condvar, Latest, Mutex, MutexGuard, Ord
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
 use crate::wal::{self, Syncer};
+
+use manifest_state::ManifestState;
 
 /// What never changes while a store is open.
 #[derive(Clone)]
@@ -64,15 +70,6 @@ pub(crate) struct Counters {
     pub log_files: AtomicU64,
 }
 
-/// The newest manifests on disk.
-pub(crate) struct ManifestState {
-    pub manifest: Manifest,
-    /// Files of the previous generation, which stay until the next commit.
-    pub previous_files: Vec<String>,
-    /// What the next generation holds.
-    pub settings: Settings,
-}
-
 /// An open store, below its public face.
 pub(crate) struct Engine {
     pub storage: Arc<dyn Storage>,
@@ -87,7 +84,7 @@ pub(crate) struct Engine {
     pub log: Mutex<Log>,
     /// Makes the log and the directory durable, one sync at a time.
     syncer: Arc<Syncer>,
-    pub manifest_state: Mutex<ManifestState>,
+    manifest_state: Mutex<ManifestState>,
     pub manifest_generation: AtomicU64,
     /// As the newest manifest has them.
     pub settings: Latest<Settings>,

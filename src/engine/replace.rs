@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::engine::install::{changed_parts, write_and_commit};
+use crate::engine::install::{ViewChange, install_change};
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
@@ -44,53 +44,53 @@ pub(crate) fn replace(
     segment: Segment,
     mut outputs: OutputFiles,
 ) -> Result<bool> {
-    let replaced = try_replace(engine, part, &entry, segment)?;
+    let replaced = install_change(engine, &Replacement { part, next: Arc::new(part.beside(entry, segment)) })?;
     if replaced {
         outputs.installed();
     }
     Ok(replaced)
 }
 
-fn try_replace(engine: &Arc<Engine>, part: &SharedSegment, entry: &SegmentEntry, segment: Segment) -> Result<bool> {
-    engine.sync_dir()?;
-    let mut installed = engine.manifest_state.lock();
-    if !engine.view.get().has_segment(part) {
-        return Ok(false);
-    }
-    let next = Arc::new(part.beside(entry.clone(), segment));
-    let apply_lock = engine.apply_lock.lock();
-    if part.is_lost() {
-        return Ok(false);
-    }
-    next.take_dirty_from(part);
-    let after = swapped(&engine.view.get(), part, &next);
-    let changed = changed_parts(&after);
-    drop(apply_lock);
-    if let Err(error) = write_and_commit(engine, &mut installed, &after, &changed, None) {
-        part.take_dirty_from(&next);
-        return Err(error);
-    }
-    let apply_lock = engine.apply_lock.lock();
-    next.take_dirty_from(part);
-    let view = swapped(&engine.view.get(), part, &next);
-    let stalled = engine.is_still_stalled(&view);
-    engine.publish(view, stalled);
-    drop(apply_lock);
-    engine.retired.lock().push(Arc::clone(part));
-    Ok(true)
+/// A segment with other derived files.
+struct Replacement<'a> {
+    part: &'a SharedSegment,
+    next: SharedSegment,
 }
 
-/// The read view with `next` in the place of `part`.
-fn swapped(view: &ReadView, part: &SharedSegment, next: &SharedSegment) -> ReadView {
-    let mut after = ReadView::clone(view);
-    for index in 0..view.shards.len() {
-        if view.shards[index].segments.iter().any(|there| Arc::ptr_eq(there, part)) {
-            let mut shard = Shard::clone(&view.shards[index]);
-            for there in shard.segments.iter_mut().filter(|there| Arc::ptr_eq(there, part)) {
-                *there = Arc::clone(next);
-            }
-            after = after.with_shard(index, shard);
-        }
+impl ViewChange for Replacement<'_> {
+    fn applies_to(&self, view: &ReadView) -> bool {
+        view.has_segment(self.part) && !self.part.is_lost()
     }
-    after
+
+    /// The two parts share their tombstones; only whether these have to be written is each part's own.
+    fn carry_over(&self) {
+        self.next.take_dirty_from(self.part);
+    }
+
+    fn apply(&self, view: &ReadView) -> ReadView {
+        let mut after = ReadView::clone(view);
+        for index in 0..view.shards.len() {
+            if view.shards[index].segments.iter().any(|there| Arc::ptr_eq(there, self.part)) {
+                let mut shard = Shard::clone(&view.shards[index]);
+                for there in shard.segments.iter_mut().filter(|there| Arc::ptr_eq(there, self.part)) {
+                    *there = Arc::clone(&self.next);
+                }
+                after = after.with_shard(index, shard);
+            }
+        }
+        after
+    }
+
+    fn undo(&self) {
+        self.part.take_dirty_from(&self.next);
+    }
+
+    fn retired(&self) -> Vec<SharedSegment> {
+        vec![Arc::clone(self.part)]
+    }
+
+    /// Reads do without derived files; deletes cannot do without the reserve.
+    fn may_use_reserve(&self) -> bool {
+        false
+    }
 }

@@ -120,7 +120,7 @@ pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
         clock_ahead_seconds: now.verdict.ahead_seconds(),
         manifest_generation: engine.manifest_generation.load(Ordering::Relaxed),
         damage: engine.operation_ids.damage().into_iter().collect(),
-        checkpoint_lsn: engine.manifest_state.lock().manifest.checkpoint(),
+        checkpoint_lsn: engine.oldest_checkpoint(),
         ..Stats::default()
     };
     for shard in view.shards.iter() {

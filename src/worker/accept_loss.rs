@@ -9,8 +9,9 @@
 use serde::Serialize;
 
 use super::Worker;
-use crate::compact::flush::DROPPED;
-use crate::engine::install::{CompletedJob, Input, checkpoint};
+use crate::compact::row_map::RowMap;
+use crate::engine::completed_job::{CompletedJob, Input};
+use crate::engine::install::checkpoint;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, Result};
 use crate::interrupt::Stage;
@@ -104,7 +105,7 @@ impl Worker {
         let base = self.engine.view.get().read_lsn;
         let mut report = LossReport::default();
         report.segments.push(truth_name(part.entry.file_id));
-        let mut became = vec![DROPPED; part.entry.rows as usize];
+        let mut became = RowMap::new(part.entry.rows as usize);
         let mut outputs = OutputFiles::new(&self.engine);
         let output = match part.opened() {
             Some(segment) => {
@@ -116,7 +117,7 @@ impl Worker {
                 None
             }
         };
-        report.kept += became.iter().filter(|&&row| row != DROPPED).count() as u64;
+        report.kept += became.kept();
         let output = output.map(|info| self.open(shard, &info, &[])).transpose()?;
         let inputs = vec![Input::Segment(part.clone())];
         self.install(&CompletedJob { shard, base, inputs, rows: vec![became], output }, outputs)?;
@@ -129,7 +130,7 @@ impl Worker {
         segment: &Segment,
         sorted: &KeptRows,
         file_id: u64,
-        became: &mut [u32],
+        became: &mut RowMap,
     ) -> Result<Option<SegmentInfo>> {
         if sorted.kept.is_empty() {
             return Ok(None);
@@ -139,7 +140,7 @@ impl Worker {
         for &(row, expires_at) in &sorted.kept {
             (output.go_on)()?;
             let record = Record { expires_at, ..segment.record(row)? };
-            became[row as usize] = writer.push_record(&record, segment.lsn(row)?, &[])?;
+            became.set(row, writer.push_record(&record, segment.lsn(row)?, &[])?);
         }
         writer.finish().map(Some)
     }

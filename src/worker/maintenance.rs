@@ -7,7 +7,6 @@
 //! * Each step that writes waits after a failure, like every job. Flushes wait together with those of the flush thread.
 //!   Freeing log for a write waits on its own, since it often has nothing to do. All other steps wait as one job.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,10 +96,7 @@ impl Worker {
         if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
             return Ok(());
         }
-        let installed = self.engine.manifest_state.lock();
-        let oldest = installed.manifest.checkpoint();
-        let holds_back: Vec<bool> = installed.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect();
-        drop(installed);
+        let holds_back = self.engine.holds_back_log();
         self.advance(|index| holds_back[index])
     }
 
@@ -118,12 +114,7 @@ impl Worker {
 
     /// Commits a manifest if that lets go of files of the one before the newest.
     fn let_go(&self) -> Result<()> {
-        let holds_back = {
-            let installed = self.engine.manifest_state.lock();
-            let named: HashSet<String> = installed.manifest.files().collect();
-            installed.previous_files.iter().any(|file| !named.contains(file))
-        };
-        if holds_back { checkpoint(&self.engine) } else { Ok(()) }
+        if self.engine.keeps_old_files() { checkpoint(&self.engine) } else { Ok(()) }
     }
 
     fn checkpoint_if_behind(&self) -> Result<()> {
@@ -133,7 +124,7 @@ impl Worker {
     /// Flushes the chosen shards and commits twice, so that the log of the flushed rows can go.
     fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
         let view = self.engine.view.get();
-        let is_behind = self.engine.manifest_state.lock().manifest.checkpoint() < view.read_lsn;
+        let is_behind = self.engine.oldest_checkpoint() < view.read_lsn;
         if is_behind && self.engine.may_try(JobKind::Flush) {
             let flush = || self.engine.attempt(JobKind::Flush, || self.flush_next());
             if !self.flush_shards(chosen, flush)? {

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use super::Worker;
 use crate::compact::blobs::{BlobPlan, DeadLimit};
+use crate::compact::row_map::RowMap;
 use crate::compact::{Choice, SegmentStats, choose, merge};
+use crate::engine::completed_job::{CompletedJob, Input, install};
 use crate::engine::graphs::{Cores, of_merge};
-use crate::engine::install::{CompletedJob, Input, checkpoint, install};
+use crate::engine::install::checkpoint;
 use crate::engine::space::JobKind;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{ErrorKind, Result};
@@ -76,7 +78,7 @@ impl Worker {
         if ingested.peek().is_none() {
             return Vec::new();
         }
-        let checkpoint = self.engine.manifest_state.lock().manifest.shards[shard].checkpoint;
+        let checkpoint = self.engine.checkpoint_of(shard);
         ingested.filter(|part| part.entry.newest_lsn > checkpoint).cloned().collect()
     }
 
@@ -141,7 +143,7 @@ impl Worker {
         &self,
         (output, outputs): (SharedSegment, &mut OutputFiles),
         inputs: &[SharedSegment],
-        rows: &[Vec<u32>],
+        rows: &[RowMap],
         cores: Cores,
     ) -> Result<SharedSegment> {
         match of_merge(&self.engine, (&output, outputs), inputs, rows, cores) {

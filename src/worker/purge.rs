@@ -84,7 +84,7 @@ impl Worker {
     fn settle_log(&self) -> Result<()> {
         let rotated_at: Lsn = self.engine.log.lock().current_file_begins_after();
         for _ in 0..ROUNDS_MAX {
-            if self.engine.manifest_state.lock().manifest.checkpoint() >= rotated_at {
+            if self.engine.oldest_checkpoint() >= rotated_at {
                 checkpoint(&self.engine)?;
                 return checkpoint(&self.engine);
             }
@@ -160,7 +160,7 @@ impl Worker {
         // Waits for a graph that is being built: it may be of deleted vectors, which its job finds out only at the end.
         drop(self.graph_lock.lock());
         let engine = &self.engine;
-        let installed = engine.manifest_state.lock();
+        let installed = engine.pause_installs();
         let listed = engine.storage.list()?;
         // In the order in which files change hands, so that none is missed on its way.
         let mut needed: HashSet<String> = engine.output_names.lock().iter().cloned().collect();
@@ -173,7 +173,7 @@ impl Worker {
                 .flat_map(|shard| &shard.segments)
                 .flat_map(|part| part.entry.file_names().collect::<Vec<_>>()),
         );
-        needed.extend(installed.manifest.files().chain(installed.previous_files.iter().cloned()));
+        needed.extend(installed.files());
         let newest = installed.manifest.generation;
         for (name, _) in listed {
             let is_stray = match parse_name(&name) {

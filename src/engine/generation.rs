@@ -1,0 +1,218 @@
+//! One generation: the tombstones and missed operations that changed, the manifest, and the removal of what two
+//! generations no longer need.
+//!
+//! Invariants:
+//! * The caller holds `manifest_state`, so generations are written one at a time.
+//! * Before a manifest is written, the log is synced through every LSN that it reflects, in every durability.
+//! * A manifest with checkpoint c for a shard names tombstones that hold every delete and touch at or below c.
+//! * A file is removed last, when neither of the two newest manifests names it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::engine::manifest_state::ManifestState;
+use crate::engine::space::output_files::OutputFiles;
+use crate::error::{ErrorKind, Result};
+use crate::file_names::{FileName, manifest_name, parse_name};
+use crate::manifest::{FileKind, Manifest, SegmentEntry};
+use crate::record::Lsn;
+use crate::segment::derived::codes::DerivedFile;
+use crate::segment::side_file::SideFile;
+use crate::segment::tombstones::file::TombstoneFile;
+use crate::shard::part::SharedSegment;
+use crate::shard::{ReadView, Shard};
+use crate::sync::Ordering;
+
+/// What a finished job brings into a generation, beside what changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JobResult {
+    /// The shard that the job flushed, and the LSN through which its segments hold everything then.
+    pub flushed: Option<(usize, Lsn)>,
+}
+
+/// A part whose tombstones or missed operations changed since they were last written.
+pub(super) struct ChangedPart {
+    part: SharedSegment,
+    has_tombstones: bool,
+    /// The content of a new file of missed operations.
+    missed: Option<Vec<u8>>,
+}
+
+/// The parts that changed. The caller holds the apply lock: what the files will hold is bounded by the LSN of the view,
+/// so it can be written without it.
+pub(super) fn changed_parts(view: &ReadView) -> Vec<ChangedPart> {
+    let parts = view.shards.iter().flat_map(|shard| &shard.segments);
+    let changed = parts.map(|part| ChangedPart {
+        part: Arc::clone(part),
+        // A segment that did not open does not know its tombstones, so their file stays as it is.
+        has_tombstones: part.opened().is_some() && part.take_dirty(),
+        missed: part.missed.take_dirty().then(|| part.missed.encode()),
+    });
+    changed.filter(|changed| changed.has_tombstones || changed.missed.is_some()).collect()
+}
+
+impl ChangedPart {
+    /// Marks the part as changed again, after a failure to write it.
+    fn set_dirty(&self) {
+        if self.has_tombstones {
+            self.part.set_dirty();
+        }
+        if self.missed.is_some() {
+            self.part.missed.set_dirty();
+        }
+    }
+}
+
+/// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the
+/// tombstones are still to be written, and no file of the attempt stays.
+pub(super) fn write_and_commit(
+    engine: &Arc<Engine>,
+    installed: &mut ManifestState,
+    view: &ReadView,
+    changed: &[ChangedPart],
+    job: Option<JobResult>,
+) -> Result<()> {
+    let mut outputs = OutputFiles::new(engine);
+    let committed = try_commit(engine, installed, view, changed, job, &mut outputs);
+    match &committed {
+        Ok(()) => outputs.installed(),
+        Err(_) => changed.iter().for_each(ChangedPart::set_dirty),
+    }
+    committed
+}
+
+fn try_commit(
+    engine: &Arc<Engine>,
+    installed: &mut ManifestState,
+    view: &ReadView,
+    changed: &[ChangedPart],
+    job: Option<JobResult>,
+    outputs: &mut OutputFiles,
+) -> Result<()> {
+    let (storage, store_id) = (&*engine.storage, engine.identity.keys.store_id);
+    let kind = FileKind::OPERATIONS;
+    let saved = engine.operation_ids.save(storage, store_id, view.read_lsn, || outputs.side(kind.as_str()))?;
+    engine.sync_log(view.read_lsn)?;
+    let generation = installed.manifest.generation + 1;
+    let mut written = WrittenFiles { generation, ..WrittenFiles::default() };
+    for ChangedPart { part, has_tombstones, missed } in changed {
+        let (file_id, rows) = (part.entry.file_id, part.entry.rows);
+        if *has_tombstones {
+            let file = TombstoneFile { store_id, file_id, generation, rows };
+            // Left over from an attempt at the same generation, if it could not be removed then.
+            let _ = engine.storage.remove(&file.name());
+            outputs.named(&file.name());
+            file.write(&*engine.storage, &part.tombstones, view.read_lsn)?;
+            written.tombstones.insert(file_id);
+        }
+        if let Some(content) = missed {
+            let kind = FileKind::MISSED;
+            let new_id = outputs.side(kind.as_str());
+            let length =
+                SideFile { store_id, file_id: new_id, kind: kind.as_str() }.write(&*engine.storage, content)?;
+            written.missed.insert(file_id, DerivedFile { file_id: new_id, length });
+        }
+    }
+    if !changed.is_empty() || job.is_some() || saved.is_new() {
+        engine.sync_dir()?;
+    }
+    let checkpoints: Vec<Lsn> = view
+        .shards
+        .iter()
+        .zip(&installed.manifest.shards)
+        .enumerate()
+        .map(|(index, (shard, entry))| {
+            let flushed = job.and_then(|job| job.flushed).filter(|&(flushed, _)| flushed == index);
+            checkpoint_of(shard, view.read_lsn, entry.checkpoint, flushed.map(|(_, through)| through))
+        })
+        .collect();
+    let reached = checkpoints.iter().copied().min().unwrap_or(0);
+    let first_log = engine.log.lock().first_needed(reached);
+    let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
+    let mut next = installed.manifest.with(next_file_id, first_log, view.read_lsn, |entries| {
+        for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
+            let before = std::mem::take(&mut entry.segments);
+            entry.checkpoint = checkpoint;
+            entry.low.clone_from(&shard.interval.low);
+            entry.segments = shard.segments.iter().map(|part| entry_of(part, &before, &written)).collect();
+        }
+    });
+    next.settings = installed.settings.clone();
+    next.side_files.retain(|side| !side.is_operations());
+    next.side_files.extend(saved.files.iter().cloned());
+    make_newest(engine, installed, next)?;
+    engine.operation_ids.set_saved(&saved);
+    Ok(())
+}
+
+/// Writes a manifest and renames it. The log that it reflects is durable already.
+pub(super) fn make_newest(engine: &Arc<Engine>, installed: &mut ManifestState, mut next: Manifest) -> Result<()> {
+    let generation = next.generation;
+    let clock = engine.clock.state();
+    next.clock = clock;
+    next.write(&*engine.storage)?;
+    next.publish(&*engine.storage).map_err(|error| match error.kind() {
+        ErrorKind::DiskFull => error,
+        // After a failed rename nobody knows which name the disk has, as after a failed sync.
+        _ => engine.poison(&error),
+    })?;
+    engine.sync_dir()?;
+    let previous = std::mem::replace(&mut installed.manifest, next);
+    engine.manifest_generation.store(generation, Ordering::Relaxed);
+    engine.clock.note_saved(clock);
+    remove_obsolete(engine, installed, &previous)
+}
+
+/// Everything of the shard at or below is in segments and tombstones once this view's manifest is written: `flushed` is
+/// what a flush adds to the checkpoint before.
+fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, flushed: Option<Lsn>) -> Lsn {
+    if shard.memtable.is_empty() && shard.frozen.is_empty() {
+        return read_lsn;
+    }
+    flushed.map_or(before, |through| before.max(through))
+}
+
+/// The files that one commit has written for segments, by the segments' ids.
+#[derive(Default)]
+struct WrittenFiles {
+    generation: u64,
+    tombstones: HashSet<u64>,
+    missed: HashMap<u64, DerivedFile>,
+}
+
+fn entry_of(part: &SharedSegment, before: &[SegmentEntry], written: &WrittenFiles) -> SegmentEntry {
+    let mut entry = part.entry.clone();
+    let known = before.iter().find(|known| known.file_id == entry.file_id);
+    entry.tombstone_generation = if written.tombstones.contains(&entry.file_id) {
+        written.generation
+    } else {
+        known.map_or(entry.tombstone_generation, |known| known.tombstone_generation)
+    };
+    let before = known.map_or(&entry.missed, |known| &known.missed);
+    entry.missed = part.missed.files(written.missed.get(&entry.file_id).copied(), before);
+    entry
+}
+
+/// Removes files that neither of the two newest manifests names, and log files that neither needs.
+fn remove_obsolete(engine: &Arc<Engine>, installed: &mut ManifestState, previous: &Manifest) -> Result<()> {
+    let needed: HashSet<String> = installed.manifest.files().chain(previous.files()).collect();
+    let oldest_log = installed.manifest.first_log.min(previous.first_log);
+    let mut obsolete: Vec<String> = std::mem::take(&mut installed.previous_files);
+    obsolete.retain(|name| !needed.contains(name));
+    installed.previous_files = previous.files().collect();
+    if previous.generation > 1 {
+        obsolete.push(manifest_name(previous.generation - 1));
+    }
+    let logs = engine.log.lock().forget_before(oldest_log);
+    obsolete.extend(logs.into_iter().map(crate::wal::file_name));
+    for name in &obsolete {
+        debug_assert!(matches!(
+            parse_name(name),
+            Some(FileName::Segment(_) | FileName::Manifest(_) | FileName::Log(_))
+        ));
+        // A file that cannot be removed now is an orphan, and the next open removes it.
+        let _ = engine.storage.remove(name);
+    }
+    Ok(())
+}
