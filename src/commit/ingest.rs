@@ -46,7 +46,7 @@ impl Pipeline {
         self.engine.check_writable()?;
         self.wait_for_room()?;
         let outputs = OutputFiles::new(&self.engine);
-        let mut files = Files { order: order_of(&rows), rows, files: Vec::new(), outputs };
+        let mut files = ImportSegments { order: order_of(&rows), rows, files: Vec::new(), outputs };
         let row_bytes = |row: &CheckedPut| {
             let vectors = row.vectors.iter().map(|vector| 5 * vector.values.len() + ROW_BYTES);
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
@@ -75,7 +75,7 @@ impl Pipeline {
         files.outputs.written();
         before_commit();
         files.follow(&self.engine.view.get());
-        let committed = self.commit(Intent { writes: &[], files: Some(&mut files), id: None }, Purpose::Log);
+        let committed = self.commit(Intent::Import(&mut files), Purpose::Log);
         if files.files.is_empty() {
             // The files were handed over, so a frame may have used the times.
             watch.set_aside = None;
@@ -84,7 +84,7 @@ impl Pipeline {
     }
 
     /// Begins to note the keys that others write, and sets times aside for rows without a given time.
-    fn begin_watch(&self, files: &Files) -> (Times, WatchGuard<'_>) {
+    fn begin_watch(&self, files: &ImportSegments) -> (Times, WatchGuard<'_>) {
         let clock_given = files.order.iter().filter(|&&line| files.rows[line as usize].updated_at.is_none()).count();
         let mut state = self.state.lock();
         state.unpublished.begin_watch();
@@ -140,7 +140,7 @@ impl Drop for WatchGuard<'_> {
 }
 
 /// The rows of an import, and the files that wait for their frame.
-pub(super) struct Files {
+pub(super) struct ImportSegments {
     rows: Vec<CheckedPut>,
     /// Places in `rows`, in (namespace, key) order, each key once.
     order: Vec<u32>,
@@ -155,7 +155,15 @@ struct File {
     entry: SegmentEntry,
     segment: Segment,
     replaced: Vec<ReplacedVersion>,
-    unsure: BTreeSet<u32>,
+}
+
+/// What others have written since the read view that the look-ups were made in.
+#[derive(Default)]
+pub(super) struct ImportConflicts {
+    /// The puts of the keys concerned, to be written again behind the files.
+    pub writes: Vec<Write>,
+    /// For each file, the rows of these keys.
+    pub unsure: Vec<BTreeSet<u32>>,
 }
 
 /// The results of the look-ups in the read view, for each row of the order.
@@ -176,7 +184,7 @@ fn order_of(rows: &[CheckedPut]) -> Vec<u32> {
     order
 }
 
-impl Files {
+impl ImportSegments {
     /// Rows of all files.
     pub fn rows(&self) -> u32 {
         self.order.len() as u32
@@ -188,13 +196,14 @@ impl Files {
     }
 
     /// Hands the files over to the frame that begins at `first_lsn`. From now on no failure removes them.
-    pub fn take(&mut self, first_lsn: Lsn) -> Arc<IngestedFiles> {
+    pub fn take(&mut self, first_lsn: Lsn, unsure: Vec<BTreeSet<u32>>) -> Arc<IngestedFiles> {
         self.outputs.installed();
-        let files = std::mem::take(&mut self.files).into_iter().map(|file| {
+        let unsure = unsure.into_iter().chain(std::iter::repeat(BTreeSet::new()));
+        let files = std::mem::take(&mut self.files).into_iter().zip(unsure).map(|(file, unsure)| {
             let entry = file.entry.counted_from(first_lsn);
             let tombstones = Tombstones::new(entry.rows);
             let part = Arc::new(SegmentPart::new(entry, Ok(file.segment.counted_from(first_lsn)), tombstones));
-            let unsure = file.unsure.into_iter().collect();
+            let unsure = unsure.into_iter().collect();
             IngestedFile { part, older: Older::Known { replaced: file.replaced, unsure } }
         });
         Arc::new(IngestedFiles { rows: self.order.len() as u32, files: files.collect() })
@@ -254,7 +263,7 @@ impl Files {
         let replaced = replaced
             .map(|(place, part, at)| ReplacedVersion { row: (place - range.start) as u32, part: part.clone(), at: *at })
             .collect();
-        self.files.push(File { range, entry, segment, replaced, unsure: BTreeSet::new() });
+        self.files.push(File { range, entry, segment, replaced });
         Ok(())
     }
 
@@ -311,11 +320,11 @@ impl Files {
 
     /// The puts of keys that were written since the read view, in the order of the lines. The look-ups of these are
     /// void.
-    pub fn look_again(&mut self, watch: Option<&ConflictSet>) -> Vec<Write> {
-        let Some(watch) = watch.filter(|watch| !watch.is_empty()) else { return Vec::new() };
+    pub fn conflicts(&self, watch: Option<&ConflictSet>) -> ImportConflicts {
+        let Some(watch) = watch.filter(|watch| !watch.is_empty()) else { return ImportConflicts::default() };
         let (rows, order) = (&self.rows, &self.order);
-        let mut again = BTreeSet::new();
-        for file in &mut self.files {
+        let (mut again, mut unsure) = (BTreeSet::new(), Vec::new());
+        for file in &self.files {
             let own = &order[file.range.clone()];
             let of_row = |row: u32| &rows[own[row as usize] as usize];
             let written = watch.keys().filter_map(|(namespace, key)| {
@@ -329,9 +338,11 @@ impl Files {
             // A range can only have deleted what was there.
             let erased = file.replaced.iter().map(|replaced| replaced.row);
             let erased = erased.filter(|&row| watch.has_range(&of_row(row).namespace));
-            file.unsure = written.chain(erased).collect();
-            again.extend(file.unsure.iter().map(|&row| own[row as usize]));
+            let of_file: BTreeSet<u32> = written.chain(erased).collect();
+            again.extend(of_file.iter().map(|&row| own[row as usize]));
+            unsure.push(of_file);
         }
-        again.into_iter().map(|line| Write::Put(rows[line as usize].clone())).collect()
+        let writes = again.into_iter().map(|line| Write::Put(rows[line as usize].clone())).collect();
+        ImportConflicts { writes, unsure }
     }
 }

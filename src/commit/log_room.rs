@@ -13,21 +13,84 @@ use crate::engine::space::log_files::LogNeed;
 use crate::engine::space::{JobKind, Purpose};
 use crate::error::Result;
 use crate::sync::Ordering;
-use crate::wal::{Claim, Space, frame_bytes};
+use crate::wal::{Claim, Frame, Space, frame_bytes};
+
+/// The room in the log as writers see it. Guarded by the commit lock.
+#[derive(Default)]
+pub(super) struct LogRoom {
+    /// None before the first write.
+    space: Option<Space>,
+    /// How many files have made room so far.
+    files: u64,
+}
+
+/// The answer to frames that ask for room. Nothing has changed yet.
+pub(super) enum Reservation {
+    /// The room that is left behind the frames.
+    Claimed(Space),
+    NeedsFile(RoomNeed),
+}
+
+/// Room that the log lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RoomNeed {
+    /// Bytes of a frame that fits nowhere.
+    bytes: u64,
+    /// The files when that was found. If there are more by now, the frame may fit.
+    files: u64,
+}
+
+impl LogRoom {
+    /// Places these frames behind those that have claimed room, in the order in which they are written.
+    pub fn reserve<'f>(&self, frames: impl Iterator<Item = &'f Frame>) -> Reservation {
+        let mut space = self.space.clone();
+        for frame in frames {
+            let bytes = frame_bytes(frame.body.len());
+            if space.as_mut().map(|space| space.claim(bytes)) != Some(Claim::Fits) {
+                return Reservation::NeedsFile(self.need(bytes));
+            }
+        }
+        space.map_or_else(|| Reservation::NeedsFile(self.need(0)), Reservation::Claimed)
+    }
+
+    /// Makes a reservation of now good.
+    pub fn take(&mut self, space: Space) {
+        self.space = Some(space);
+    }
+
+    fn need(&self, bytes: u64) -> RoomNeed {
+        RoomNeed { bytes, files: self.files }
+    }
+
+    /// A file was prepared: the next one of the log, or the one that starts it.
+    fn add_file(&mut self, bytes: u64, starts_log: bool) {
+        match self.space.as_mut() {
+            Some(space) if !starts_log => space.add_spare(bytes),
+            _ => self.space = Some(Space::of_new_file(bytes)),
+        }
+        self.files += 1;
+    }
+
+    /// The log has turned to a new file.
+    fn turn_to(&mut self, space: Space) {
+        self.space = Some(space);
+        self.files += 1;
+    }
+
+    fn free(&self) -> u64 {
+        self.space.as_ref().map_or(0, Space::free)
+    }
+}
 
 impl Pipeline {
     /// Log space is kept one file ahead, so that writers do not wait for zeros to be written.
     pub fn prepare_ahead(&self) -> Result<()> {
-        let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
-        let wanted = {
-            let state = self.state.lock();
-            state.space.as_ref().is_some_and(|space| space.spares() == 0)
+        let need = {
+            let room = &self.state.lock().room;
+            room.space.as_ref().is_some_and(|space| space.spares() == 0).then(|| room.need(0))
         };
-        if wanted {
-            self.engine.attempt(JobKind::LogAhead, || self.prepare_file(0, Purpose::Log, seen))
-        } else {
-            Ok(())
-        }
+        let Some(need) = need else { return Ok(()) };
+        self.engine.attempt(JobKind::LogAhead, || self.prepare_file(need, Purpose::Log))
     }
 
     /// Turns the log to a small file if its files are too large for the store. Returns whether it did: then a
@@ -70,7 +133,7 @@ impl Pipeline {
                 bytes = moved.iter().sum();
                 continue;
             }
-            state.space = Some(space);
+            state.room.turn_to(space);
             // A leader writes under the log's lock, and so after this.
             drop(state);
             outputs.installed();
@@ -93,26 +156,20 @@ impl Pipeline {
         }
     }
 
-    /// Prepares a log file with room for `bytes`, and tells first the log, then the model of its space.
-    ///
-    /// `seen` is the number of files that the caller knew. If there are more by now, it tries again with those.
-    pub(super) fn prepare_file(&self, bytes: u64, purpose: Purpose, seen: u64) -> Result<()> {
+    /// Prepares a log file with the room that is needed, and tells first the log, then the model of its space. Does
+    /// nothing if another file has made room since the need was found: the caller tries again with that one.
+    pub(super) fn prepare_file(&self, need: RoomNeed, purpose: Purpose) -> Result<()> {
         let _one_at_a_time = self.log_file_lock.lock();
-        let added = self.engine.counters.log_files.load(Ordering::Relaxed);
-        if added != seen {
+        if self.state.lock().room.files != need.files {
             return Ok(());
         }
         // After a failed sync the newest manifest may be in memory only, like the frames that the log writes again.
         if self.engine.log.lock().is_in_doubt() {
             checkpoint(&self.engine)?;
         }
-        let unwritten = self.state.lock().space.as_ref().map_or(0, Space::free);
-        let (size, started) = self.engine.prepare_log_file(LogNeed { bytes, purpose, unwritten })?;
-        let mut state = self.state.lock();
-        match state.space.as_mut() {
-            Some(space) if !started => space.add_spare(size),
-            _ => state.space = Some(Space::of_new_file(size)),
-        }
+        let unwritten = self.state.lock().room.free();
+        let (size, started) = self.engine.prepare_log_file(LogNeed { bytes: need.bytes, purpose, unwritten })?;
+        self.state.lock().room.add_file(size, started);
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A writer resolves its operations under the commit lock and joins the open group. The writer that opened the group
 //! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
-//! Reading order: `pending`, `decide` (pure), `log_room` (prepared log files), `ingest` (imports). Invariants:
+//! Reading order: `join` (resolve, reserve, enlist), `pending`, `decide` (pure), `log_room` (prepared log files),
+//! `ingest` (imports). Invariants:
 //! * A writer waits for room before it takes a lock. Under the commit lock no thread touches the disk.
 //! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
 //! * Groups are applied in LSN order: a leader takes the apply lock before it lets go of the log.
@@ -13,6 +14,7 @@
 
 pub(crate) mod decide;
 mod ingest;
+mod join;
 mod log_room;
 pub(crate) mod pending;
 
@@ -21,20 +23,18 @@ use std::time::{Duration, Instant};
 
 use crate::commit::pending::PendingWrites;
 use crate::engine::Engine;
-use crate::engine::operation_ids::{AppliedBatch, OperationId};
+use crate::engine::operation_ids::OperationId;
 use crate::engine::space::{JobKind, Purpose};
 use crate::error::{Error, ErrorKind, Result};
-use crate::extensions::Extensions;
-use crate::record::{Lsn, Operation, VersionTimes, Write, WriteOutcome};
+use crate::record::{Lsn, Write, WriteOutcome};
 use crate::shard::ingest::LoggedFrame;
 use crate::sync::{Condvar, Mutex, Ordering};
-use crate::types::{Durability, Namespace, Version};
-use crate::wal::{
-    Claim, Frame, FrameBody, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions,
-    encode_files, encode_shared, frame_bytes,
-};
+use crate::types::{Durability, Namespace};
+use crate::wal::Frame;
 
-use ingest::Files;
+use ingest::ImportSegments;
+use join::JoinOutcome;
+use log_room::LogRoom;
 
 /// The one way in for writes.
 pub(crate) struct Pipeline {
@@ -49,8 +49,7 @@ pub(crate) struct Pipeline {
 
 struct CommitState {
     unpublished: PendingWrites,
-    /// Room in the log; none before the first write.
-    space: Option<Space>,
+    room: LogRoom,
     open: Option<OpenGroup>,
     /// The newest group. A writer whose answer depends on pending writes waits for it.
     newest_group: Option<Arc<Group>>,
@@ -92,38 +91,29 @@ impl Group {
     }
 }
 
-/// A writer's membership in a group: whether it leads, and the outcome of its writes.
-struct Joined {
-    group: Arc<Group>,
-    leads: bool,
-    written: Vec<WriteOutcome>,
+/// What one caller asks for.
+enum Intent<'a> {
+    Batch {
+        writes: &'a [Write],
+        /// The client's name for it: a second batch of this name is not written.
+        id: Option<OperationId>,
+    },
+    Import(&'a mut ImportSegments),
 }
 
-/// The writes of one caller.
-struct Intent<'a> {
-    writes: &'a [Write],
-    /// Of an import, ahead of the writes.
-    files: Option<&'a mut Files>,
-    /// The client's name for it: a second batch of this name is not written.
-    id: Option<OperationId>,
-}
-
-/// The outcome of joining a group.
-enum Joining {
-    /// No frame is needed: nothing to write, or a condition failed. The decision may rest on pending writes, so the
-    /// caller waits for this group before it answers.
-    Nothing(Result<Vec<WriteOutcome>>, Option<Arc<Group>>),
-    Joined(Joined),
-    /// The log needs a file with room for this many more bytes first.
-    NeedsFile(u64),
+impl OpenGroup {
+    /// A group without frames yet.
+    fn at(newest: (i64, Duration)) -> Self {
+        Self { members: Group::new(), frames: Vec::new(), logged: Vec::new(), newest }
+    }
 }
 
 impl Pipeline {
     /// A pipeline that goes on after `last_lsn`, with the log space that is ready.
     pub fn new(engine: Arc<Engine>, last_lsn: Lsn) -> Self {
         let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
-        let state =
-            CommitState { unpublished: PendingWrites::after(last_lsn), space: None, open: None, newest_group: None };
+        let (unpublished, room) = (PendingWrites::after(last_lsn), LogRoom::default());
+        let state = CommitState { unpublished, room, open: None, newest_group: None };
         let (log_file_lock, import_lock) = (Mutex::new(()), Mutex::new(()));
         Self { engine, state: Mutex::new(state), log_file_lock, import_lock, touches, touch_sender }
     }
@@ -138,40 +128,37 @@ impl Pipeline {
         self.engine.check_writable()?;
         self.wait_for_capacity(writes)?;
         self.engine.prefetch_keys(writes);
-        self.commit(Intent { writes, files: None, id }, log_purpose(writes))
+        self.commit(Intent::Batch { writes, id }, log_purpose(writes))
     }
 
     /// Joins a group, whatever files that takes, and waits for it.
     fn commit(&self, mut intent: Intent<'_>, purpose: Purpose) -> Result<Vec<WriteOutcome>> {
-        let is_empty = intent.writes.is_empty() && intent.files.is_none();
+        let is_empty = matches!(intent, Intent::Batch { writes: [], .. });
         let mut may_wait = !is_empty && purpose == Purpose::Log && !self.engine.tuning.inline_background;
         loop {
-            let seen = self.engine.counters.log_files.load(Ordering::Relaxed);
             match self.join(&mut intent)? {
-                Joining::Nothing(answer, group) => {
+                JoinOutcome::Nothing(answer, group) => {
                     group.map_or(Ok(()), |group| group.wait())?;
                     return answer;
                 }
-                Joining::NeedsFile(bytes) => {
-                    match self.prepare_file(bytes, purpose, seen) {
-                        // A flush may free log. After it there is room, or the write fails.
-                        Err(error) if may_wait && error.kind() == ErrorKind::DiskFull => {
-                            may_wait = false;
-                            self.wait_for_relief()?;
-                        }
-                        Err(error) => {
-                            self.drop_touches();
-                            return Err(error);
-                        }
-                        Ok(()) => {}
+                JoinOutcome::NeedsFile(need) => match self.prepare_file(need, purpose) {
+                    // A flush may free log. After it there is room, or the write fails.
+                    Err(error) if may_wait && error.kind() == ErrorKind::DiskFull => {
+                        may_wait = false;
+                        self.wait_for_relief()?;
                     }
-                }
-                Joining::Joined(joined) => {
-                    if joined.leads {
+                    Err(error) => {
+                        self.drop_touches();
+                        return Err(error);
+                    }
+                    Ok(()) => {}
+                },
+                JoinOutcome::Member(ticket) => {
+                    if ticket.leads {
                         self.lead();
                     }
-                    joined.group.wait()?;
-                    return Ok(joined.written);
+                    ticket.group.wait()?;
+                    return Ok(ticket.outcomes);
                 }
             }
         }
@@ -230,88 +217,6 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Resolves the writes against the newest state and puts their frame into the open group; the touches that wait go
-    /// along, in a frame of their own.
-    fn join(&self, intent: &mut Intent<'_>) -> Result<Joining> {
-        let state = &mut *self.state.lock();
-        if let Some(repeated) = self.repeated(intent)? {
-            return Ok(Joining::Nothing(Ok(repeated), state.undecided()));
-        }
-        let Intent { writes, ref mut files, id } = *intent;
-        let mut files = files.as_deref_mut();
-        let mut times = state.unpublished.times.clone();
-        let now = self.engine.clock.reading();
-        times.begin(&now);
-        if state.open.is_none() {
-            let room = self.engine.tuning.touch_queue.saturating_sub(state.unpublished.touches.len());
-            state.unpublished.touches.extend(self.touches.try_iter().take(room));
-        }
-        let touches = state.unpublished.resolve_touches(&self.engine, &mut times);
-        let first_lsn = state.unpublished.next_lsn + touches.len() as Lsn;
-        let again = files.as_deref_mut().map(|files| files.look_again(state.unpublished.watch()));
-        let (writes, rows) = (again.as_deref().unwrap_or(writes), files.as_ref().map_or(0, |files| files.rows()));
-        let first_operation = first_lsn + Lsn::from(rows);
-        let (operations, written) = match state.unpublished.resolve(&self.engine, writes, &mut times, first_operation) {
-            Ok(resolved) => resolved,
-            Err(error) => return Ok(Joining::Nothing(Err(error), state.undecided())),
-        };
-        if operations.is_empty() && touches.is_empty() && files.is_none() {
-            return Ok(Joining::Nothing(Ok(written), state.undecided()));
-        }
-        let (touches, moved): (Vec<Operation>, Vec<VersionTimes>) = touches.into_iter().unzip();
-        let frames = [
-            frame_of(state.unpublished.next_lsn, now.frame_clock, &touches, None, None),
-            frame_of(first_lsn, now.frame_clock, &operations, files.as_deref(), id),
-        ];
-        let mut space = state.space.clone();
-        for frame in frames.iter().flatten() {
-            let needed = frame_bytes(frame.body.len());
-            match space.as_mut().map(|space| space.claim(needed)) {
-                Some(Claim::Fits) => {}
-                Some(Claim::NeedsFile(_)) | None => return Ok(Joining::NeedsFile(needed)),
-            }
-        }
-        (state.space, state.unpublished.times) = (space, times);
-        state.unpublished.touches.clear();
-        state.unpublished.note(&touches, moved.into_iter().map(Some));
-        let ingested = files.map(|files| files.take(first_lsn));
-        ingested.iter().for_each(|ingested| state.unpublished.note_ingested(ingested));
-        let newest = operations.iter().zip(first_operation..).map(|(operation, lsn)| match operation {
-            Operation::Put(record) => Some(VersionTimes::of_record(record, lsn)),
-            _ => None,
-        });
-        state.unpublished.note(&operations, newest);
-        if let Some(id) = id.filter(|_| !operations.is_empty()) {
-            let lsn = state.unpublished.next_lsn - 1;
-            self.engine.operation_ids.note(AppliedBatch { id, lsn, time: now.frame_clock });
-        }
-        let leads = state.open.is_none();
-        let open = state.open.get_or_insert_with(|| OpenGroup {
-            members: Group::new(),
-            frames: Vec::new(),
-            logged: Vec::new(),
-            newest: (now.frame_clock, now.monotonic),
-        });
-        open.newest = open.newest.max((now.frame_clock, now.monotonic));
-        for (frame, (ingested, operations)) in frames.into_iter().zip([(None, touches), (ingested, operations)]) {
-            let Some(frame) = frame else { continue };
-            open.logged.push(LoggedFrame { first_lsn: frame.first_lsn, ingested, operations });
-            open.frames.push(frame);
-        }
-        let group = Arc::clone(&open.members);
-        state.newest_group = Some(Arc::clone(&group));
-        Ok(Joining::Joined(Joined { group, leads, written }))
-    }
-
-    /// The answer to an intent with an operation id that was applied before. The caller holds the commit lock.
-    fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<WriteOutcome>>> {
-        let Some(id) = intent.id else { return Ok(None) };
-        let lsn = self.engine.operation_ids.find(id)?;
-        // A failed group has noted its ids as well, but it has poisoned the engine first.
-        self.engine.check_poisoned()?;
-        Ok(lsn.map(|lsn| vec![WriteOutcome::Repeated(Version(lsn)); intent.writes.len()]))
-    }
-
     /// Writes, syncs, applies and publishes the open group, and tells its members.
     fn lead(&self) {
         let mut log = self.engine.log.lock();
@@ -348,37 +253,6 @@ fn log_purpose(writes: &[Write]) -> Purpose {
         () if writes.is_empty() || !writes.iter().all(Write::frees_space) => Purpose::Log,
         () if writes.iter().any(|write| matches!(write, Write::Expire { .. })) => Purpose::ExpiringLog,
         () => Purpose::FreeingLog,
-    }
-}
-
-/// The frame of a batch, or of an import's files and what goes with them; none for nothing.
-fn frame_of(
-    first_lsn: Lsn,
-    clock: i64,
-    operations: &[Operation],
-    files: Option<&Files>,
-    id: Option<OperationId>,
-) -> Option<Frame> {
-    let (mut body, mut flags) = (FrameBody::default(), 0);
-    if let Some(id) = id {
-        let applied = AppliedBatch { id, lsn: 0, time: clock };
-        encode_extensions(body.bytes(), &Extensions::default().with(OPERATION_ID, true, &applied.encode()));
-        flags |= HAS_EXTENSIONS;
-    }
-    if let Some(files) = files {
-        encode_files(body.bytes(), files.rows(), &files.entries(first_lsn));
-    }
-    operations.iter().for_each(|operation| encode_shared(&mut body, operation));
-    let kind = if files.is_some() { FrameKind::Ingest } else { FrameKind::Batch };
-    flags |= if files.is_some() { HAS_NAMED_FILES } else { 0 };
-    let count = operations.len() as u32 + files.map_or(0, |files| files.rows());
-    (count > 0).then_some(Frame { kind, first_lsn, count, clock, flags, body })
-}
-
-impl CommitState {
-    /// The group after which everything that is pending now is published; none if nothing is.
-    fn undecided(&self) -> Option<Arc<Group>> {
-        if self.unpublished.is_empty() { None } else { self.newest_group.clone() }
     }
 }
 

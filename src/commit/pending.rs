@@ -29,6 +29,17 @@ pub(crate) struct PendingWrites {
     watch: Option<ConflictSet>,
 }
 
+/// What the waiting touches come to.
+#[derive(Debug, Default)]
+pub(crate) struct ResolvedTouches {
+    /// Those that still apply.
+    pub operations: Vec<Operation>,
+    /// Their items as they will be.
+    pub newest: Vec<VersionTimes>,
+    /// How many could not be looked up.
+    pub unreadable: u64,
+}
+
 /// The state of a key after a pending write.
 struct PendingWrite {
     lsn: Lsn,
@@ -71,14 +82,13 @@ impl PendingWrites {
         Ok((operations, written))
     }
 
-    /// The touches that still apply, each with its item as it will be. One that cannot be looked up is dropped and
-    /// counted.
-    pub fn resolve_touches(&mut self, engine: &Engine, times: &mut Times) -> Vec<(Operation, VersionTimes)> {
-        let (mut resolved, mut kept) = (Vec::new(), Vec::new());
-        for touch in std::mem::take(&mut self.touches) {
+    /// Decides which of the waiting touches still apply.
+    pub fn resolve_touches(&self, engine: &Engine, times: &mut Times) -> ResolvedTouches {
+        let mut resolved = ResolvedTouches::default();
+        for touch in &self.touches {
             let Some((namespace, key)) = touch.address() else { continue };
             let decided = self.newest(engine, namespace, key).and_then(|current| {
-                let operation = decide(&touch, current.as_ref(), times, 0)?.operation;
+                let operation = decide(touch, current.as_ref(), times, 0)?.operation;
                 Ok(operation.zip(current))
             });
             match decided {
@@ -87,15 +97,23 @@ impl PendingWrites {
                         Operation::Touch { expires_at, .. } => expires_at,
                         _ => current.expires_at,
                     };
-                    resolved.push((operation, VersionTimes { expires_at, ..current }));
-                    kept.push(touch);
+                    resolved.operations.push(operation);
+                    resolved.newest.push(VersionTimes { expires_at, ..current });
                 }
                 Ok(None) => {}
-                Err(_) => drop(engine.counters.touches_dropped.fetch_add(1, Ordering::Relaxed)),
+                Err(_) => resolved.unreadable += 1,
             }
         }
-        self.touches = kept;
         resolved
+    }
+
+    /// Drops the waiting touches, of which the group takes those that apply, and counts those that could not be looked
+    /// up.
+    pub fn settle_touches(&mut self, engine: &Engine, unreadable: u64) {
+        self.touches.clear();
+        if unreadable > 0 {
+            engine.counters.touches_dropped.fetch_add(unreadable, Ordering::Relaxed);
+        }
     }
 
     /// The newest state of a key: the pending one, else the published one.

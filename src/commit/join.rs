@@ -1,0 +1,293 @@
+//! How a caller's writes join the open group: `resolve` says what they come to, `reserve` claims room in the log for
+//! their frames, `enlist` puts the frames into the group and hands out a ticket.
+//!
+//! Invariants:
+//! * The three steps run under one hold of the commit lock. The first two change nothing, so a caller that has to
+//!   prepare a log file begins again as if it had not been there.
+//! * Claims are made in the order in which frames are written.
+//! * The touches that wait go along with the next group, in a frame of their own ahead of the writes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ingest::{ImportConflicts, ImportSegments};
+use super::log_room::{Reservation, RoomNeed};
+use super::{CommitState, Group, Intent, OpenGroup, Pipeline};
+use crate::commit::decide::Times;
+use crate::commit::pending::ResolvedTouches;
+use crate::engine::Engine;
+use crate::engine::operation_ids::{AppliedBatch, OperationId};
+use crate::error::Result;
+use crate::extensions::Extensions;
+use crate::record::{Lsn, Operation, VersionTimes, WriteOutcome};
+use crate::shard::ingest::LoggedFrame;
+use crate::types::Version;
+use crate::wal::{
+    Frame, FrameBody, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions, encode_files,
+    encode_shared,
+};
+
+/// The outcome of joining a group.
+pub(super) enum JoinOutcome {
+    /// No frame is needed: nothing to write, or a condition failed. The decision may rest on pending writes, so the
+    /// caller waits for this group before it answers.
+    Nothing(Result<Vec<WriteOutcome>>, Option<Arc<Group>>),
+    Member(Ticket),
+    /// The log needs a file first. Nothing has changed.
+    NeedsFile(RoomNeed),
+}
+
+/// A writer's membership in a group: whether it leads, and the outcomes of its writes once the group is through.
+pub(super) struct Ticket {
+    pub group: Arc<Group>,
+    pub leads: bool,
+    pub outcomes: Vec<WriteOutcome>,
+}
+
+/// What the writes of a caller come to, with the touches that go along.
+struct Resolution {
+    /// The write clock after them.
+    times: Times,
+    /// The clock of the frames, and the monotonic clock.
+    moment: (i64, Duration),
+    touches: ResolvedTouches,
+    operations: Vec<Operation>,
+    outcomes: Vec<WriteOutcome>,
+    /// The first LSN behind the touches: of the files of an import, else of the operations.
+    first_lsn: Lsn,
+    /// Of an import, for each file: the rows whose look-ups are void.
+    unsure: Vec<BTreeSet<u32>>,
+    /// The frame of the touches, and that of the writes.
+    frames: [Option<Frame>; 2],
+}
+
+impl Resolution {
+    fn is_empty(&self) -> bool {
+        self.frames.iter().all(Option::is_none)
+    }
+}
+
+impl Pipeline {
+    /// Resolves the writes against the newest state and puts their frame into the open group.
+    pub(super) fn join(&self, intent: &mut Intent<'_>) -> Result<JoinOutcome> {
+        let (engine, state) = (&*self.engine, &mut *self.state.lock());
+        if let Some(repeated) = self.repeated(intent)? {
+            return Ok(JoinOutcome::Nothing(Ok(repeated), state.undecided()));
+        }
+        self.take_touches(state);
+        let resolution = match state.resolve(engine, intent) {
+            Ok(resolution) => resolution,
+            Err(error) => return Ok(JoinOutcome::Nothing(Err(error), state.undecided())),
+        };
+        if resolution.is_empty() {
+            state.unpublished.settle_touches(engine, resolution.touches.unreadable);
+            return Ok(JoinOutcome::Nothing(Ok(resolution.outcomes), state.undecided()));
+        }
+        Ok(match state.reserve(&resolution) {
+            Reservation::Claimed(space) => JoinOutcome::Member(state.enlist(engine, intent, resolution, space)),
+            Reservation::NeedsFile(need) => JoinOutcome::NeedsFile(need),
+        })
+    }
+
+    /// The answer to a batch with an operation id that was applied before. The caller holds the commit lock.
+    fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<WriteOutcome>>> {
+        let Intent::Batch { writes, id: Some(id) } = intent else { return Ok(None) };
+        let lsn = self.engine.operation_ids.find(*id)?;
+        // A failed group has noted its ids as well, but it has poisoned the engine first.
+        self.engine.check_poisoned()?;
+        Ok(lsn.map(|lsn| vec![WriteOutcome::Repeated(Version(lsn)); writes.len()]))
+    }
+
+    /// Takes touches off the queue for a group that is about to open.
+    fn take_touches(&self, state: &mut CommitState) {
+        if state.open.is_none() {
+            let waiting = &mut state.unpublished.touches;
+            let room = self.engine.tuning.touch_queue.saturating_sub(waiting.len());
+            waiting.extend(self.touches.try_iter().take(room));
+        }
+    }
+}
+
+impl CommitState {
+    /// What the writes come to now, and their frames. Changes nothing.
+    fn resolve(&self, engine: &Engine, intent: &Intent<'_>) -> Result<Resolution> {
+        let (pending, now) = (&self.unpublished, engine.clock.reading());
+        let mut times = pending.times.clone();
+        times.begin(&now);
+        let touches = pending.resolve_touches(engine, &mut times);
+        let first_lsn = pending.next_lsn + touches.operations.len() as Lsn;
+        let clock = now.frame_clock;
+        let (operations, outcomes, unsure, frame) = match intent {
+            Intent::Batch { writes, id } => {
+                let (operations, outcomes) = pending.resolve(engine, writes, &mut times, first_lsn)?;
+                let frame = batch_frame(first_lsn, clock, &operations, *id);
+                (operations, outcomes, Vec::new(), frame)
+            }
+            Intent::Import(segments) => {
+                let ImportConflicts { writes, unsure } = segments.conflicts(pending.watch());
+                let first_operation = first_lsn + Lsn::from(segments.rows());
+                let (operations, outcomes) = pending.resolve(engine, &writes, &mut times, first_operation)?;
+                let frame = import_frame(first_lsn, clock, segments, &operations);
+                (operations, outcomes, unsure, Some(frame))
+            }
+        };
+        let touch_frame = batch_frame(pending.next_lsn, clock, &touches.operations, None);
+        let (moment, frames) = ((clock, now.monotonic), [touch_frame, frame]);
+        Ok(Resolution { times, moment, touches, operations, outcomes, first_lsn, unsure, frames })
+    }
+
+    /// The room in the log with the frames in it, or what it lacks. Changes nothing.
+    fn reserve(&self, resolution: &Resolution) -> Reservation {
+        self.room.reserve(resolution.frames.iter().flatten())
+    }
+
+    /// Takes the room and the LSNs, notes what is pending, and puts the frames into the open group.
+    fn enlist(&mut self, engine: &Engine, intent: &mut Intent<'_>, resolution: Resolution, space: Space) -> Ticket {
+        let Resolution { times, moment, touches, operations, outcomes, first_lsn, unsure, frames } = resolution;
+        let pending = &mut self.unpublished;
+        self.room.take(space);
+        pending.times = times;
+        pending.settle_touches(engine, touches.unreadable);
+        pending.note(&touches.operations, touches.newest.into_iter().map(Some));
+        let ingested = match intent {
+            Intent::Batch { .. } => None,
+            Intent::Import(segments) => Some(segments.take(first_lsn, unsure)),
+        };
+        ingested.iter().for_each(|ingested| pending.note_ingested(ingested));
+        let newest = operations.iter().zip(pending.next_lsn..).map(|(operation, lsn)| match operation {
+            Operation::Put(record) => Some(VersionTimes::of_record(record, lsn)),
+            _ => None,
+        });
+        pending.note(&operations, newest);
+        if let Intent::Batch { id: Some(id), .. } = *intent
+            && !operations.is_empty()
+        {
+            engine.operation_ids.note(AppliedBatch { id, lsn: pending.next_lsn - 1, time: moment.0 });
+        }
+        let leads = self.open.is_none();
+        let open = self.open.get_or_insert_with(|| OpenGroup::at(moment));
+        open.newest = open.newest.max(moment);
+        for (frame, (ingested, operations)) in
+            frames.into_iter().zip([(None, touches.operations), (ingested, operations)])
+        {
+            let Some(frame) = frame else { continue };
+            open.logged.push(LoggedFrame { first_lsn: frame.first_lsn, ingested, operations });
+            open.frames.push(frame);
+        }
+        let group = Arc::clone(&open.members);
+        self.newest_group = Some(Arc::clone(&group));
+        Ticket { group, leads, outcomes }
+    }
+
+    /// The group after which everything that is pending now is published; none if nothing is.
+    fn undecided(&self) -> Option<Arc<Group>> {
+        if self.unpublished.is_empty() { None } else { self.newest_group.clone() }
+    }
+}
+
+/// The frame of a batch; none for no operations.
+fn batch_frame(first_lsn: Lsn, clock: i64, operations: &[Operation], id: Option<OperationId>) -> Option<Frame> {
+    if operations.is_empty() {
+        return None;
+    }
+    let (mut body, mut flags) = (FrameBody::default(), 0);
+    if let Some(id) = id {
+        let applied = AppliedBatch { id, lsn: 0, time: clock };
+        encode_extensions(body.bytes(), &Extensions::default().with(OPERATION_ID, true, &applied.encode()));
+        flags |= HAS_EXTENSIONS;
+    }
+    operations.iter().for_each(|operation| encode_shared(&mut body, operation));
+    Some(Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags, body })
+}
+
+/// The frame of an import: its files, and the keys that it puts again behind them.
+fn import_frame(first_lsn: Lsn, clock: i64, segments: &ImportSegments, operations: &[Operation]) -> Frame {
+    let mut body = FrameBody::default();
+    encode_files(body.bytes(), segments.rows(), &segments.entries(first_lsn));
+    operations.iter().for_each(|operation| encode_shared(&mut body, operation));
+    let count = operations.len() as u32 + segments.rows();
+    Frame { kind: FrameKind::Ingest, first_lsn, count, clock, flags: HAS_NAMED_FILES, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::clock::StoreClock;
+    use crate::engine::facts::gather;
+    use crate::engine::recover::recover;
+    use crate::engine::space::Purpose;
+    use crate::record::Write;
+    use crate::storage::Storage;
+    use crate::storage::sim::{SimClock, SimStorage};
+    use crate::store::{Options, Put, open_with};
+    use crate::sync::Ordering;
+    use crate::tuning::Tuning;
+    use crate::types::{Durability, Namespace, Scope};
+
+    /// A pipeline on a store that holds one item with a time to live, half of which has passed, and its version.
+    fn pipeline(home: &Namespace) -> (Pipeline, Version) {
+        let (storage, clock) = (SimStorage::new(1), SimClock::new(1));
+        let options = Options::new().tuning(Tuning::tiny());
+        let store = open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options).unwrap();
+        let kept = store.put(Put::new(home, "kept", "{}").ttl(Duration::from_secs(100))).unwrap();
+        store.close().unwrap();
+        clock.advance(Duration::from_secs(50));
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let start = recover(&storage, gather(&*storage).unwrap(), None).unwrap();
+        let last_lsn = start.view.read_lsn;
+        let clock = StoreClock::new(Arc::new(clock), Duration::ZERO, start.clock);
+        let engine = Engine::new(storage, clock, Tuning::tiny(), Durability::Sync, start);
+        (Pipeline::new(Arc::new(engine), last_lsn), kept)
+    }
+
+    fn need_of(outcome: JoinOutcome) -> RoomNeed {
+        match outcome {
+            JoinOutcome::NeedsFile(need) => need,
+            JoinOutcome::Nothing(..) | JoinOutcome::Member(_) => panic!("a log without a file has no room"),
+        }
+    }
+
+    #[test]
+    fn what_finds_no_room_in_the_log_has_changed_nothing() {
+        let home = Namespace::new(["a"]).unwrap();
+        let (pipeline, kept) = pipeline(&home);
+        pipeline.touch_later(&home, "kept", kept.0);
+        let writes = [Write::DeleteRange(Scope::prefix(["b"]).unwrap().interval())];
+        let mut intent = Intent::Batch { writes: &writes, id: None };
+        let state = || {
+            let state = pipeline.state.lock();
+            let pending = &state.unpublished;
+            let times = pending.times.clone();
+            (pending.next_lsn, pending.touches.len(), times, pending.is_empty(), state.open.is_some())
+        };
+        let need = need_of(pipeline.join(&mut intent).unwrap());
+        let before = state();
+        assert_eq!((before.1, before.3, before.4), (1, true, false), "the touch waits, nothing is pending");
+        assert_eq!(need_of(pipeline.join(&mut intent).unwrap()), need);
+        assert_eq!(state(), before);
+
+        pipeline.prepare_file(need, Purpose::Log).unwrap();
+        let JoinOutcome::Member(ticket) = pipeline.join(&mut intent).unwrap() else { panic!("there is room") };
+        assert!(ticket.leads);
+        assert_eq!(ticket.outcomes.len(), 1);
+        let after = state();
+        assert_eq!((after.0, after.1, after.3), (before.0 + 2, 0, false), "the touch and the delete have LSNs");
+        let first: Vec<Lsn> =
+            pipeline.state.lock().open.iter().flat_map(|open| &open.frames).map(|frame| frame.first_lsn).collect();
+        assert_eq!(first, [before.0, before.0 + 1], "the touch goes ahead, in a frame of its own");
+    }
+
+    #[test]
+    fn room_that_another_file_has_made_is_not_made_twice() {
+        let (pipeline, _) = pipeline(&Namespace::new(["a"]).unwrap());
+        let writes = [Write::DeleteRange(Scope::prefix(["b"]).unwrap().interval())];
+        let mut intent = Intent::Batch { writes: &writes, id: None };
+        let needs = [(); 2].map(|()| need_of(pipeline.join(&mut intent).unwrap()));
+        for need in needs {
+            pipeline.prepare_file(need, Purpose::Log).unwrap();
+        }
+        assert_eq!(pipeline.engine.counters.log_files.load(Ordering::Relaxed), 1);
+        assert!(matches!(pipeline.join(&mut intent).unwrap(), JoinOutcome::Member(_)));
+    }
+}
