@@ -102,7 +102,7 @@ pub use store::query::{
 pub use store::{
     Batch, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, HolderKind, HoldersReport, ImportOptions,
     ImportProgress, ImportReport, IntoJson, Items, IteratePage, Listing, LossReport, LostItem, Options, PurgeOptions,
-    PurgeReceipt, Put, SalvageReport, Snapshot, Stats, StillHeld, Store, WriteResult,
+    PurgeReceipt, Put, Reads, SalvageReport, Snapshot, Stats, StillHeld, Store, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

@@ -14,7 +14,7 @@ use vecmem::{Cursor, IterateQuery, ReadOptions, Scope};
 
 use crate::call::{Kept, detached};
 use crate::items::Item;
-use crate::reader::{Moment, read};
+use crate::reader::Moment;
 
 /// Items fetched at once.
 const PAGE: usize = 256;
@@ -46,7 +46,7 @@ impl ItemIterator {
         options: ReadOptions,
     ) -> PyResult<Self> {
         let query = IterateQuery::new(scope).key_prefix(key_prefix).limit(PAGE).options(options);
-        let page = detached(py, || read!(&moment, reads => reads.iterate(&query, None)))?;
+        let page = detached(py, || moment.iterate(&query, None))?;
         let place = Place { page: page.items.into(), next: page.next, left: limit };
         Ok(Self { moment: Kept::new(moment), query, place: Mutex::new(place), process: std::process::id() })
     }
@@ -60,7 +60,7 @@ impl ItemIterator {
         }
         if self.process != std::process::id() {
             // A thread of the parent was at it when this child was forked. The library says what that means.
-            read!(&*self.moment, reads => reads.iterate(&self.query, None))?;
+            self.moment.iterate(&self.query, None)?;
         }
         Ok(self.place.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -77,7 +77,7 @@ impl ItemIterator {
         }
         while place.page.is_empty() {
             let Some(after) = &place.next else { return Ok(None) };
-            let page = read!(&*self.moment, reads => reads.iterate(&self.query, Some(after)))?;
+            let page = self.moment.iterate(&self.query, Some(after))?;
             (place.page, place.next) = (page.items.into(), page.next);
         }
         place.left -= 1;

@@ -4,13 +4,14 @@
 //! * Each call answers from one moment: that of the call for an engine, its own for a snapshot.
 //! * A call that has begun keeps what it reads alive, whoever closes the engine or the snapshot meanwhile.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use vecmem::{
-    Address, Error, ErrorKind, Interrupt, LabelPattern, Namespace, NamespaceQuery, Query, ReadOptions, Scope,
+    Address, Error, ErrorKind, Interrupt, LabelPattern, Namespace, NamespaceQuery, Query, ReadOptions, Reads, Scope,
     SearchResult, Snapshot, Store,
 };
 
@@ -43,22 +44,22 @@ enum Source {
     Snapshot(Kept<Mutex<Option<Snapshot>>>),
 }
 
-/// The same, for the length of a call.
+/// The same, for the length of a call. It has the reads of the library.
 pub(crate) enum Moment {
     Newest(Store),
     Kept(Snapshot),
 }
 
-/// Calls `$body` with `$reads` as the store or the snapshot of a moment: both have the same reads.
-macro_rules! read {
-    ($moment:expr, $reads:ident => $body:expr) => {
-        match $moment {
-            Moment::Newest($reads) => $body,
-            Moment::Kept($reads) => $body,
+impl Deref for Moment {
+    type Target = dyn Reads;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Newest(store) => store,
+            Self::Kept(snapshot) => snapshot,
         }
-    };
+    }
 }
-pub(crate) use read;
 
 impl Reader {
     pub(crate) fn of_engine(handle: Handle) -> Self {
@@ -118,7 +119,7 @@ impl Reader {
         options: &ReadOptions,
     ) -> PyResult<Option<vecmem::Item>> {
         let moment = self.moment(py)?;
-        detached(py, || read!(&moment, reads => reads.get_with(namespace, key, options)))
+        detached(py, || moment.get_with(namespace, key, options))
     }
 }
 
@@ -172,7 +173,7 @@ impl Reader {
         let addresses = addresses.try_iter()?.map(|pair| address(&pair?)).collect::<PyResult<Vec<_>>>()?;
         let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline)?;
         let moment = self.moment(py)?;
-        let items = detached(py, || read!(&moment, reads => reads.get_many(&addresses, &options)))?;
+        let items = detached(py, || moment.get_many(&addresses, &options))?;
         let object = |item: Option<vecmem::Item>| item.map(|item| Py::new(py, Item::new(item))).transpose();
         PyList::new(py, items.into_iter().map(object).collect::<PyResult<Vec<_>>>()?)
     }
@@ -191,7 +192,7 @@ impl Reader {
             ask.query = ask.query.vector(self::vector(vector)?);
         }
         let moment = self.moment(py)?;
-        let answer = detached(py, || read!(&moment, reads => reads.search(&ask.query)))?;
+        let answer = detached(py, || moment.search(&ask.query))?;
         ask.answer(py, answer, vector.and_then(|_| self.metric()))
     }
 
@@ -210,7 +211,7 @@ impl Reader {
             self::vectors(vectors)?.into_iter().map(|vector| ask.query.clone().vector(vector)).collect();
         let moment = self.moment(py)?;
         let answers = if queries.len() <= FEW_QUERIES && on_progress.is_none() {
-            detached(py, || read!(&moment, reads => reads.search_many(&queries)))?
+            detached(py, || moment.search_many(&queries))?
         } else {
             many_answers(py, moment, queries, on_progress)?
         };
@@ -233,8 +234,7 @@ impl Reader {
         let ask = Ask::new(py, Call::Ranking("search_by_item"), scope, options)?;
         let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
         let moment = self.moment(py)?;
-        let answer =
-            detached(py, || read!(&moment, reads => reads.search_by_item(&namespace, &key, ask.query.clone())))?;
+        let answer = detached(py, || moment.search_by_item(&namespace, &key, ask.query.clone()))?;
         ask.answer(py, answer, self.metric())
     }
 
@@ -248,7 +248,7 @@ impl Reader {
     ) -> PyResult<Bound<'py, PyAny>> {
         let ask = Ask::new(py, Call::List, namespace, options)?;
         let moment = self.moment(py)?;
-        let answer = detached(py, || read!(&moment, reads => reads.list(&ask.query)))?;
+        let answer = detached(py, || moment.list(&ask.query))?;
         ask.answer(py, answer, None)
     }
 
@@ -262,10 +262,7 @@ impl Reader {
     ) -> PyResult<Listing> {
         let ask = Ask::new(py, Call::Listing, namespace, options)?;
         let moment = self.moment(py)?;
-        let listing = detached(py, || match moment {
-            Moment::Newest(store) => store.snapshot()?.listing(ask.query),
-            Moment::Kept(snapshot) => snapshot.listing(ask.query),
-        })?;
+        let listing = detached(py, move || moment.snapshot()?.listing(ask.query))?;
         Ok(Listing::new(listing))
     }
 
@@ -316,7 +313,7 @@ impl Reader {
             return Err(invalid_input(py, "max_depth must be 1 or more"));
         }
         let moment = self.moment(py)?;
-        let found = detached(py, || read!(&moment, reads => reads.list_namespaces(&query)))?;
+        let found = detached(py, || moment.list_namespaces(&query))?;
         PyList::new(py, found.iter().map(|labels| PyTuple::new(py, labels)).collect::<PyResult<Vec<_>>>()?)
     }
 
@@ -333,7 +330,7 @@ impl Reader {
         let scope = scope(py, namespace, prefix, everything)?;
         let options = ReadOptions { include_expired, ..ReadOptions::default() };
         let moment = self.moment(py)?;
-        detached(py, || read!(&moment, reads => reads.count(&scope, &options)))
+        detached(py, || moment.count(&scope, &options))
     }
 
     pub(crate) fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
@@ -365,10 +362,7 @@ fn many_answers(
     let (total, done) = (queries.len(), Arc::new(AtomicUsize::new(0)));
     let answered = Arc::clone(&done);
     let work = move |interrupt: &Interrupt| {
-        let snapshot = match moment {
-            Moment::Newest(store) => store.snapshot()?,
-            Moment::Kept(snapshot) => snapshot,
-        };
+        let snapshot = moment.snapshot()?;
         let answer = |query: &Query| {
             if interrupt.is_requested() {
                 return Err(Error::new(ErrorKind::Interrupted, "the search was interrupted"));

@@ -19,7 +19,6 @@ use crate::shard::ReadView;
 use crate::shard::embeddings::KnownText;
 use crate::store::Store;
 use crate::store::read::TextPlace;
-use crate::store::snapshot::Moment;
 use crate::sync::Mutex;
 use crate::types::Interval;
 
@@ -142,11 +141,10 @@ impl Store {
     /// it.
     pub fn known_embeddings(&self, model: &str, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
         self.handle.engine.check_usable()?;
-        let view = self.handle.engine.view.get();
-        let moment = Moment::new(self, &view);
+        let moment = self.newest_moment();
         let secret = self.handle.engine.identity.keys.secret;
         let hashes: Vec<TextHash> = texts.iter().map(|text| text_hash(secret, model, text)).collect();
-        let places = self.handle.embeddings.find(&view, &hashes)?;
+        let places = self.handle.embeddings.find(&moment.view, &hashes)?;
         let vector = |(place, &hash): (Option<TextPlace>, &TextHash)| {
             place.map_or(Ok(None), |place| moment.embedding(&place, hash))
         };

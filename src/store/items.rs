@@ -9,10 +9,11 @@ use std::iter::FusedIterator;
 use crate::error::{Error, Result};
 use crate::store::iterate::Cursor;
 use crate::store::query::IterateQuery;
-use crate::store::{Snapshot, Store};
+use crate::store::snapshot::Snapshot;
 use crate::types::Item;
 
-/// The items of a scope in (namespace, key) order, as of one moment. Made by [`Store::items`] and [`Snapshot::items`].
+/// The items of a scope in (namespace, key) order, as of one moment. Made by [`Store::items`](crate::Store::items)
+/// and [`Snapshot::items`].
 ///
 /// It reads one page at a time, of [`IterateQuery::limit`] items. Until it ends or is dropped, it keeps what a
 /// [`Snapshot`] keeps.
@@ -33,42 +34,8 @@ enum Source {
     Ended,
 }
 
-impl Store {
-    /// The items of a scope in (namespace, key) order, as of now. A `&Namespace` or a [`Scope`](crate::Scope) is a
-    /// query.
-    ///
-    /// The first error ends the iterator; errors are those of [`iterate`](Self::iterate).
-    ///
-    /// ```
-    /// use vecmem::{IterateQuery, Namespace, Options, Put, Scope, Store};
-    ///
-    /// let store = Store::temporary(Options::new())?;
-    /// let notes = Namespace::new(["notes"])?;
-    /// for key in ["b", "a", "c"] {
-    ///     store.put(Put::new(&notes, key, "{}"))?;
-    /// }
-    /// for item in store.items(&notes) {
-    ///     let item = item?;
-    ///     println!("{} {}", item.key, item.value);
-    /// }
-    /// let all = IterateQuery::new(Scope::Store).key_prefix("b").limit(1_000);
-    /// assert_eq!(store.items(all).count(), 1);
-    /// # Ok::<(), vecmem::Error>(())
-    /// ```
-    pub fn items(&self, query: impl Into<IterateQuery>) -> Items {
-        Items::new(self.snapshot(), query.into())
-    }
-}
-
-impl Snapshot {
-    /// As [`Store::items`], of the moment of this snapshot.
-    pub fn items(&self, query: impl Into<IterateQuery>) -> Items {
-        Items::new(Ok(self.clone()), query.into())
-    }
-}
-
 impl Items {
-    fn new(snapshot: Result<Snapshot>, query: IterateQuery) -> Self {
+    pub(super) fn new(snapshot: Result<Snapshot>, query: IterateQuery) -> Self {
         let source = snapshot.map_or_else(Source::Failed, |snapshot| Source::Snapshot(snapshot, None));
         Self { query, page: Vec::new().into_iter(), source, incomplete: false }
     }

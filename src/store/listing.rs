@@ -11,10 +11,11 @@ use crate::error::{Error, Result};
 use crate::filter::PreparedFilter;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::{PartRef, ReadView};
+use crate::store::moment::Moment;
 use crate::store::query::{Query, SearchResult};
 use crate::store::read::with_part;
 use crate::store::read::{Portion, PortionRows, ReadContext};
-use crate::store::snapshot::{Moment, Snapshot};
+use crate::store::snapshot::Snapshot;
 use crate::sync::Mutex;
 use crate::topk::{ListedRow, Newest, RowAddress};
 use crate::types::Hit;
@@ -86,10 +87,10 @@ impl Listing {
         let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
         let snapshot = snapshot.for_a_listing()?;
         let mut incomplete = false;
-        let portions = snapshot.read(|moment| {
-            let portions = moment.reader(&query.options)?.portions(&query.scope.interval(), &mut incomplete)?;
-            Ok(portions.into_iter().map(|Portion { place, rows, .. }| KeptPage { place, rows }).collect())
-        })?;
+        let moment = snapshot.own_moment()?;
+        let portions = moment.reader(&query.options)?.portions(&query.scope.interval(), &mut incomplete)?;
+        let portions = portions.into_iter().map(|Portion { place, rows, .. }| KeptPage { place, rows }).collect();
+        drop(moment);
         let starts = vec![ListingStart { offset: 0, below: None }];
         let found = Mutex::new(FoundItem { starts, chunk: None, places: Vec::new(), length: None, incomplete });
         Ok(Self { snapshot, query, filter, portions, found })
@@ -100,10 +101,10 @@ impl Listing {
     /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found
     /// so far is kept, and the same page may be asked for again. `SnapshotGone` once a purge has ended the listing.
     pub fn page(&self, offset: usize, limit: usize) -> Result<SearchResult> {
-        self.snapshot.read(|moment| self.page_of(moment, offset, limit))
+        self.page_of(&self.snapshot.own_moment()?, offset, limit)
     }
 
-    fn page_of(&self, moment: Moment<'_>, offset: usize, limit: usize) -> Result<SearchResult> {
+    fn page_of(&self, moment: &Moment<'_>, offset: usize, limit: usize) -> Result<SearchResult> {
         let reader = moment.reader(&self.query.options)?;
         let parts = self.parts(reader.view)?;
         let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };

@@ -51,7 +51,7 @@ impl Store {
         self.handle.engine.check_writable()?;
         let mut report = self.handle.worker.compact()?;
         if report.expired_left_why.is_some() {
-            report.expired_left = self.now(|moment| moment.count_expired())?;
+            report.expired_left = self.newest_moment().count_expired()?;
         }
         Ok(report)
     }

@@ -4,8 +4,8 @@
 //! * `options`, `open`; then the public calls here.
 //! * `write`, `batch`, `import`: what a write must satisfy, and how it gets to the commit pipeline.
 //! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their answers. `earn`.
-//! * `snapshot`, `iterate`, `listing`, `embeddings`: reads of one moment, in pages or by text. `holders`: who keeps a
-//!   view.
+//! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `items`, `listing`,
+//!   `embeddings`: moments to keep, reads in pages or by text. `holders`: who keeps a view.
 //! * `maintenance`, `stats`, `purge`; `wreck` and `salvage`: what can be read of a directory that does not open.
 //!
 //! Invariants:
@@ -27,11 +27,13 @@ mod iterate;
 mod json_value;
 mod listing;
 mod maintenance;
+mod moment;
 mod open;
 mod options;
 mod purge;
 pub(crate) mod query;
 mod read;
+mod reads;
 mod salvage;
 mod search;
 mod serialize;
@@ -50,9 +52,8 @@ use crate::engine::install::{change_settings, checkpoint_without_reserve, record
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Write, WriteOutcome};
-use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
 use crate::sync::{Mutex, RwLock};
-use crate::types::{Condition, Item, Namespace, Scope, VectorSpace, Version, system_namespace};
+use crate::types::{Condition, Namespace, Scope, VectorSpace, Version, system_namespace};
 use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
@@ -68,6 +69,7 @@ pub use listing::Listing;
 pub(crate) use open::{open_directory_with, open_with};
 pub use options::Options;
 pub use purge::{PurgeOptions, PurgeReceipt};
+pub use reads::Reads;
 pub use salvage::SalvageReport;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
@@ -75,7 +77,7 @@ pub use write::Put;
 
 use embeddings::Embeddings;
 use holders::Holders;
-use snapshot::Moment;
+use moment::Moment;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
 ///
@@ -201,69 +203,9 @@ impl Store {
         written
     }
 
-    /// Reads the store as it is now.
-    fn now<T>(&self, read: impl FnOnce(Moment<'_>) -> Result<T>) -> Result<T> {
-        let view = self.handle.engine.view.get();
-        read(Moment::new(self, &view))
-    }
-
-    /// The store as it is now, for reads that belong together. See [`Snapshot`].
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::newest(self)
-    }
-
-    /// The item under `key`, unless it has expired.
-    pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
-        self.get_with(namespace, key, &ReadOptions::default())
-    }
-
-    /// The item under `key`, as the options say.
-    pub fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
-        self.now(|moment| moment.get(namespace, key, options))
-    }
-
-    /// Several items, as of one moment, in the order asked for.
-    pub fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
-        self.now(|moment| moment.get_many(addresses, options))
-    }
-
-    /// Answers a query: by similarity if it has a vector, else newest update first. See [`Query`].
-    pub fn search(&self, query: &Query) -> Result<SearchResult> {
-        self.now(|moment| moment.search(query))
-    }
-
-    /// Answers several queries, as of one moment, in order.
-    pub fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
-        self.now(|moment| moment.search_many(queries))
-    }
-
-    /// Searches by the vectors of a stored item, which is left out itself. If it has no vectors, the answer is empty.
-    pub fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
-        self.now(|moment| moment.search_by_item(namespace, key, query))
-    }
-
-    /// The scope's items, newest update first; a vector in the query is an error. For page after page, see
-    /// [`Snapshot::listing`].
-    pub fn list(&self, query: &Query) -> Result<SearchResult> {
-        self.now(|moment| moment.list(query))
-    }
-
-    /// One page of a walk in (namespace, key) order. The first page takes a snapshot, which `after` carries on.
-    pub fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
-        let Some(after) = after else { return self.now(|moment| moment.iterate(query, None)) };
-        self.handle.engine.check_usable()?;
-        let view = after.holder.view()?;
-        Moment::new(self, &view).iterate(query, Some(after))
-    }
-
-    /// The labels of namespaces that hold at least one item, in tuple order.
-    pub fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
-        self.now(|moment| moment.list_namespaces(query))
-    }
-
-    /// How many items a scope holds.
-    pub fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
-        self.now(|moment| moment.count(scope, options))
+    /// The moment of a read that begins now.
+    fn newest_moment(&self) -> Moment<'_> {
+        Moment::now(&self.handle, self.handle.engine.view.get())
     }
 
     /// The JSON that the last [`Batch::import_checkpoint`] of `source` kept.

@@ -135,7 +135,7 @@ impl Store {
         let lsn = engine.view.get().read_lsn;
         let erased = self.handle.worker.erase(&interval)?;
         let expired_left = match swept.expired_left_why {
-            Some(_) => self.now(|moment| moment.count_expired())?,
+            Some(_) => self.newest_moment().count_expired()?,
             None => 0,
         };
         self.handle.forget(&interval);

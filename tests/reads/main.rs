@@ -7,6 +7,7 @@ mod a_count_is_what_a_listing_holds;
 mod a_filter_reads_no_more_of_large_values_than_it_needs;
 mod a_listing_is_one_list_in_pages;
 mod a_snapshot_never_changes;
+mod a_store_and_a_snapshot_have_the_same_reads;
 mod a_text_is_embedded_once;
 mod an_iteration_is_stable_under_writes;
 mod answers_are_written_by_serde_as_they_are;

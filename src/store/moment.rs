@@ -1,0 +1,89 @@
+//! One moment of a store, for the length of one read.
+//!
+//! Invariants:
+//! * A moment is one read view at one time. It keeps the read view until the read ends.
+//! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile
+//!   stays so.
+
+use std::time::Duration;
+
+use crate::commit::decide::worth_a_touch;
+use crate::error::{ErrorKind, Result};
+use crate::events;
+use crate::record::TextHash;
+use crate::store::Handle;
+use crate::store::iterate::count_items;
+use crate::store::query::{ReadOptions, SearchResult};
+use crate::store::read::{ReadContext, SharedView, TextPlace};
+use crate::types::{Item, NEVER, Scope};
+
+/// A read view at a time, and the store that a read reports to.
+pub struct Moment<'a> {
+    pub(super) handle: &'a Handle,
+    pub(super) view: SharedView,
+    /// Microseconds since 1970 UTC; what has expired by then is gone.
+    pub(super) time: i64,
+}
+
+impl<'a> Moment<'a> {
+    /// A read view at the store's time now.
+    pub(super) fn now(handle: &'a Handle, view: SharedView) -> Self {
+        Self { handle, view, time: handle.engine.clock.query_time() }
+    }
+
+    /// One read of the moment.
+    pub(super) fn reader(&self, options: &ReadOptions) -> Result<ReadContext<'_>> {
+        let engine = &*self.handle.engine;
+        engine.check_usable()?;
+        Ok(ReadContext::new(engine, &self.view, self.time, options))
+    }
+
+    /// How many items are hidden and still there; those that cannot be read are not counted.
+    pub(super) fn count_expired(&self) -> Result<u64> {
+        let hidden = ReadOptions { partial: true, ..ReadOptions::default() };
+        let all = ReadOptions { include_expired: true, ..hidden.clone() };
+        let count = |options| count_items(&self.reader(options)?, &Scope::Store.interval(), &mut false);
+        Ok(count(&all)?.saturating_sub(count(&hidden)?))
+    }
+
+    /// The vector at a place, if it embeds the text of that hash. What is damaged embeds nothing.
+    pub(super) fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
+        match self.reader(&ReadOptions::default())?.embedding(place, hash) {
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+            found => found,
+        }
+    }
+
+    /// The time before a search, where slow searches are events.
+    pub(super) fn search_started(&self) -> Option<Duration> {
+        events::ENABLED.then(|| self.handle.engine.clock.monotonic())
+    }
+
+    /// After one search, or several of one call: tells of it if it was slow.
+    pub(super) fn search_ended(&self, started: Option<Duration>, queries: usize, hits: usize) {
+        let Some(started) = started else { return };
+        let took = self.handle.engine.clock.monotonic().saturating_sub(started);
+        if took >= self.handle.options.slow_search {
+            events::slow_search(queries, hits, took);
+        }
+    }
+
+    pub(super) fn refresh_hits(&self, options: &ReadOptions, answer: &SearchResult) {
+        self.refresh(options, answer.hits.iter().map(|hit| &hit.item));
+    }
+
+    /// Asks that the expiry of returned items be pushed back, if the read wanted that.
+    pub(super) fn refresh<'i>(&self, options: &ReadOptions, items: impl Iterator<Item = &'i Item>) {
+        if !options.refresh_ttl {
+            return;
+        }
+        let now = self.handle.engine.clock.query_time();
+        let due = |item: &&Item| {
+            let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
+            expires_at > now && worth_a_touch(ttl, now.saturating_add(ttl).saturating_sub(expires_at))
+        };
+        for item in items.filter(due) {
+            self.handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);
+        }
+    }
+}

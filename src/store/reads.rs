@@ -1,0 +1,277 @@
+//! Every read of a store and of a snapshot, each written once.
+//!
+//! Invariants:
+//! * A read asks for one moment and answers from it alone.
+//! * A store and a snapshot differ only in the moment that they give a read.
+
+use crate::error::{Error, Result};
+use crate::store::items::Items;
+use crate::store::iterate::{Cursor, IteratePage, count_items, iterate, list_namespaces};
+use crate::store::moment::Moment;
+use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
+use crate::store::snapshot::Snapshot;
+use crate::store::{Store, search};
+use crate::types::{Item, Namespace, Scope};
+
+/// What a read asks a store or a snapshot for. Other crates cannot name it, so [`Reads`] is theirs to call only.
+pub trait MomentSource {
+    /// The moment that one read is of; `after` is where an iteration goes on.
+    #[doc(hidden)]
+    fn moment(&self, after: Option<&Cursor>) -> Result<Moment<'_>>;
+
+    /// The moment to keep.
+    #[doc(hidden)]
+    fn held_moment(&self) -> Result<Snapshot>;
+}
+
+impl MomentSource for Store {
+    fn moment(&self, after: Option<&Cursor>) -> Result<Moment<'_>> {
+        let Some(after) = after else { return Ok(self.newest_moment()) };
+        self.handle.engine.check_usable()?;
+        Ok(Moment::now(&self.handle, after.holder.view()?))
+    }
+
+    fn held_moment(&self) -> Result<Snapshot> {
+        Snapshot::newest(self)
+    }
+}
+
+impl MomentSource for Snapshot {
+    fn moment(&self, _after: Option<&Cursor>) -> Result<Moment<'_>> {
+        self.own_moment()
+    }
+
+    fn held_moment(&self) -> Result<Snapshot> {
+        Ok(self.clone())
+    }
+}
+
+/// Defines the trait of reads. [`Store`] and [`Snapshot`] get each read as a method of their own too, with the same
+/// docs, so that nobody has to import the trait to read. The examples run once, as those of the trait.
+macro_rules! reads {
+    ($(#[$about:meta])* pub trait $reads:ident: $source:ident {$(
+        $(#[$docs:meta])*
+        fn $read:ident(&$self:ident $(, $name:ident: $type:ty)*) -> $answer:ty $(where Self: $bound:ident)? $body:block
+    )*}) => {
+        $(#[$about])*
+        pub trait $reads: $source + Send + Sync {$(
+            $(#[$docs])*
+            fn $read(&$self $(, $name: $type)*) -> $answer $(where Self: $bound)? $body
+        )*}
+
+        impl $reads for Store {}
+        impl $reads for Snapshot {}
+
+        impl Store {$(
+            $(#[cfg_attr(not(doctest), $docs)])*
+            pub fn $read(&self $(, $name: $type)*) -> $answer {
+                $reads::$read(self $(, $name)*)
+            }
+        )*}
+
+        impl Snapshot {$(
+            $(#[cfg_attr(not(doctest), $docs)])*
+            pub fn $read(&self $(, $name: $type)*) -> $answer {
+                $reads::$read(self $(, $name)*)
+            }
+        )*}
+    };
+}
+
+reads! {
+    /// The reads of a [`Store`], each of the moment of its call, and of a [`Snapshot`], all of one moment.
+    ///
+    /// Both types have these reads as methods of their own: a program imports the trait only where it takes either. No
+    /// other type implements it.
+    ///
+    /// Errors of every read: `Closed`, `Forked`, `Damaged` (not under [`ReadOptions::partial`]), `DeadlineExceeded`,
+    /// `Io`; of a snapshot also `SnapshotGone`.
+    ///
+    /// ```
+    /// use vecmem::{Namespace, Options, Put, ReadOptions, Reads, Scope, Store};
+    ///
+    /// /// The newest value of `key`, and how many items lie beside it.
+    /// fn glance(reads: &impl Reads, notes: &Namespace, key: &str) -> vecmem::Result<(String, u64)> {
+    ///     let value = reads.get(notes, key)?.map_or(String::new(), |item| item.value.to_string());
+    ///     Ok((value, reads.count(&Scope::from(notes), &ReadOptions::default())?))
+    /// }
+    ///
+    /// let store = Store::temporary(Options::new())?;
+    /// let notes = Namespace::new(["notes"])?;
+    /// store.put(Put::new(&notes, "a", "1"))?;
+    /// let before = store.snapshot()?;
+    /// store.put(Put::new(&notes, "a", "2"))?;
+    /// store.put(Put::new(&notes, "b", "3"))?;
+    ///
+    /// assert_eq!(glance(&store, &notes, "a")?, ("2".to_owned(), 2));
+    /// assert_eq!(glance(&before, &notes, "a")?, ("1".to_owned(), 1));
+    /// # Ok::<(), vecmem::Error>(())
+    /// ```
+    pub trait Reads: MomentSource {
+        /// The moment of these reads, to keep: of a store the one it is at now, of a snapshot its own. See
+        /// [`Snapshot`].
+        fn snapshot(&self) -> Result<Snapshot> {
+            self.held_moment()
+        }
+
+        /// The item under `key`, unless it has expired.
+        ///
+        /// ```
+        /// # use vecmem::{Namespace, Options, Put, Store};
+        /// # let store = Store::temporary(Options::new())?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// store.put(Put::new(&notes, "tea", r#"{"text": "green"}"#))?;
+        /// let tea = store.get(&notes, "tea")?.expect("the item was put");
+        /// assert_eq!(&*tea.value, r#"{"text": "green"}"#);
+        /// assert!(store.get(&notes, "coffee")?.is_none());
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
+            self.get_with(namespace, key, &ReadOptions::default())
+        }
+
+        /// The item under `key`, as the options say.
+        fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
+            let moment = self.moment(None)?;
+            let item = moment.reader(options)?.get(namespace, key)?;
+            moment.refresh(options, item.iter());
+            Ok(item)
+        }
+
+        /// Several items, as of one moment, in the order asked for.
+        ///
+        /// ```
+        /// # use vecmem::{Address, Namespace, Options, Put, ReadOptions, Store};
+        /// # let store = Store::temporary(Options::new())?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// store.put(Put::new(&notes, "b", "2"))?;
+        /// let addresses = ["a", "b"].map(|key| Address { namespace: notes.clone(), key: key.into() });
+        /// let items = store.get_many(&addresses, &ReadOptions::default())?;
+        /// assert!(items[0].is_none() && items[1].is_some());
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
+            let moment = self.moment(None)?;
+            let items = moment.reader(options)?.get_many(addresses)?;
+            moment.refresh(options, items.iter().flatten());
+            Ok(items)
+        }
+
+        /// Answers a query: by similarity if it has a vector, else newest update first. See [`Query`].
+        ///
+        /// ```
+        /// # use vecmem::{Filter, Metric, Namespace, Options, Put, Query, Store};
+        /// # let store = Store::temporary(Options::with_vectors(2, Metric::Cosine))?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// store.put(Put::new(&notes, "east", r#"{"far": true}"#).vector([1.0, 0.0]))?;
+        /// store.put(Put::new(&notes, "north", r#"{"far": false}"#).vector([0.0, 1.0]))?;
+        /// let near_east = Query::new(&notes).vector([0.9, 0.1]);
+        /// assert_eq!(store.search(&near_east)?[0].item.key, "east");
+        /// assert_eq!(store.search(&near_east.filter(Filter::eq("far", false)))?[0].item.key, "north");
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn search(&self, query: &Query) -> Result<SearchResult> {
+            let moment = self.moment(None)?;
+            let started = moment.search_started();
+            let answer = search::search(&moment.reader(&query.options)?, query)?;
+            moment.search_ended(started, 1, answer.len());
+            moment.refresh_hits(&query.options, &answer);
+            Ok(answer)
+        }
+
+        /// Answers several queries, as of one moment, in order.
+        fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
+            let moment = self.moment(None)?;
+            moment.handle.engine.check_usable()?;
+            let started = moment.search_started();
+            let answer = |query: &Query| search::search(&moment.reader(&query.options)?, query);
+            let answers = queries.iter().map(answer).collect::<Result<Vec<SearchResult>>>()?;
+            moment.search_ended(started, queries.len(), answers.iter().map(|answer| answer.len()).sum());
+            queries.iter().zip(&answers).for_each(|(query, answer)| moment.refresh_hits(&query.options, answer));
+            Ok(answers)
+        }
+
+        /// Searches by the vectors of a stored item, which is left out itself. If it has no vectors, the answer is
+        /// empty.
+        ///
+        /// ```
+        /// # use vecmem::{Metric, Namespace, Options, Put, Query, Store};
+        /// # let store = Store::temporary(Options::with_vectors(2, Metric::Cosine))?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// for (key, vector) in [("a", [1.0, 0.0]), ("b", [0.9, 0.1]), ("c", [0.0, 1.0])] {
+        ///     store.put(Put::new(&notes, key, "{}").vector(vector))?;
+        /// }
+        /// let like_a = store.search_by_item(&notes, "a", Query::new(&notes).limit(1))?;
+        /// assert_eq!(like_a[0].item.key, "b");
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
+            let moment = self.moment(None)?;
+            let options = query.options.clone();
+            let started = moment.search_started();
+            let answer = search::search_by_item(&moment.reader(&options)?, namespace, key, query)?;
+            moment.search_ended(started, 1, answer.len());
+            moment.refresh_hits(&options, &answer);
+            Ok(answer)
+        }
+
+        /// The scope's items, newest update first; a vector in the query is an error. For page after page, see
+        /// [`Snapshot::listing`].
+        fn list(&self, query: &Query) -> Result<SearchResult> {
+            if query.vector.is_some() {
+                return Err(Error::invalid("list takes no vector; use search"));
+            }
+            self.search(query)
+        }
+
+        /// The items of a scope in (namespace, key) order, as of now. A `&Namespace` or a [`Scope`] is a query.
+        ///
+        /// The first error ends the iterator; errors are those of [`iterate`](Self::iterate).
+        ///
+        /// ```
+        /// use vecmem::{IterateQuery, Namespace, Options, Put, Scope, Store};
+        ///
+        /// let store = Store::temporary(Options::new())?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// for key in ["b", "a", "c"] {
+        ///     store.put(Put::new(&notes, key, "{}"))?;
+        /// }
+        /// for item in store.items(&notes) {
+        ///     let item = item?;
+        ///     println!("{} {}", item.key, item.value);
+        /// }
+        /// let all = IterateQuery::new(Scope::Store).key_prefix("b").limit(1_000);
+        /// assert_eq!(store.items(all).count(), 1);
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn items(&self, query: impl Into<IterateQuery>) -> Items where Self: Sized {
+            Items::new(self.held_moment(), query.into())
+        }
+
+        /// One page of an iteration in (namespace, key) order. The first page of a store takes a snapshot, which
+        /// `after` carries on. Pages of a snapshot are of its own moment; there `after` says only where one begins.
+        fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
+            let moment = self.moment(after)?;
+            iterate(&moment.reader(&query.options)?, &moment.view, &moment.handle.holders, query, after)
+        }
+
+        /// The labels of namespaces that hold at least one item, in tuple order.
+        ///
+        /// ```
+        /// # use vecmem::{Namespace, NamespaceQuery, Options, Put, Store};
+        /// # let store = Store::temporary(Options::new())?;
+        /// store.put(Put::new(&Namespace::new(["users", "ada"])?, "tea", "{}"))?;
+        /// store.put(Put::new(&Namespace::new(["users", "bob"])?, "tea", "{}"))?;
+        /// assert_eq!(store.list_namespaces(&NamespaceQuery::default())?, [["users", "ada"], ["users", "bob"]]);
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn list_namespaces(&self, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
+            list_namespaces(&self.moment(None)?.reader(&query.options)?, query)
+        }
+
+        /// How many items a scope holds.
+        fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
+            count_items(&self.moment(None)?.reader(options)?, &scope.interval(), &mut false)
+        }
+    }
+}
