@@ -94,3 +94,78 @@ impl ViewChange for Replacement<'_> {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::clock::StoreClock;
+    use crate::engine::facts::gather;
+    use crate::engine::recover::recover;
+    use crate::error::ErrorKind;
+    use crate::storage::Storage;
+    use crate::storage::sim::{Fault, FaultKind, SimClock, SimOperation, SimStorage};
+    use crate::store::{Options, Put, open_with};
+    use crate::tuning::Tuning;
+    use crate::types::{Durability, Metric, Namespace};
+
+    /// An engine with one segment, a row of which was deleted since its tombstones were written.
+    fn engine() -> (Arc<Engine>, SimStorage, SharedSegment) {
+        let (storage, clock) = (SimStorage::new(1), SimClock::new(1));
+        let options = Options::with_vectors(2, Metric::Dot).tuning(Tuning::tiny());
+        let store = open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options).unwrap();
+        let home = Namespace::new(["a"]).unwrap();
+        for key in 0..60 {
+            store.put(Put::new(&home, key.to_string(), "{}").vector([1.0, 2.0])).unwrap();
+        }
+        store.compact().unwrap();
+        store.close().unwrap();
+        let disk: Arc<dyn Storage> = Arc::new(storage.clone());
+        let start = recover(&disk, gather(&*disk).unwrap(), None).unwrap();
+        let clock = StoreClock::new(Arc::new(clock), Duration::ZERO, start.clock);
+        let engine = Arc::new(Engine::new(disk, clock, Tuning::tiny(), Durability::Sync, start));
+        let view = engine.view.get();
+        let part = view.shards.iter().flat_map(|shard| &shard.segments).next().map(Arc::clone).unwrap();
+        assert!(part.tombstones.delete(0, view.read_lsn));
+        part.set_dirty();
+        (engine, storage, part)
+    }
+
+    fn has_tombstones(storage: &SimStorage) -> bool {
+        storage.names().iter().any(|name| name.ends_with(".dead"))
+    }
+
+    #[test]
+    fn a_replacement_that_fails_leaves_the_old_part_with_its_unwritten_tombstones() {
+        for operation in 0.. {
+            let (engine, storage, part) = engine();
+            storage.fail_after(operation, Fault::once(FaultKind::Full, SimOperation::GROWTH));
+            let outcome = replace_codes(&engine, &part);
+            let is_there = engine.view.get().has_segment(&part);
+            match outcome {
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
+                    assert!(is_there && engine.retired.lock().is_empty(), "operation {operation}");
+                    assert!(part.take_dirty(), "operation {operation}: the tombstones are still to be written");
+                }
+                Ok(replaced) => {
+                    assert!(replaced && !is_there && !storage.fault_struck());
+                    assert!(has_tombstones(&storage) && !part.take_dirty(), "the same generation writes them");
+                    assert!(operation > 2, "codes, tombstones and the manifest were struck");
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_gone_is_not_replaced() {
+        let (engine, _storage, part) = engine();
+        assert!(replace_codes(&engine, &part).unwrap());
+        let generation = engine.pause_installs().manifest.generation;
+        assert!(!replace_codes(&engine, &part).unwrap());
+        assert_eq!(engine.pause_installs().manifest.generation, generation);
+        assert_eq!(engine.retired.lock().len(), 1);
+    }
+}
