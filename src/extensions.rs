@@ -14,7 +14,7 @@
 //!
 //! ```text
 //! SIZE  MEANING
-//! 2     kind; kinds of frames, rows and manifests are numbered apart (`wal/operations.rs`, `record.rs`, `manifest/body.rs`)
+//! 2     kind; kinds of frames, rows and manifests are numbered apart (`wal/operations.rs`, `record/`, `manifest/body.rs`)
 //! 2     flags: 1 if a reader that does not know the kind must refuse the carrier, else 0 and such a reader may ignore it
 //! 4     length, then that many bytes
 //! ```

@@ -10,6 +10,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use crate::record::Lsn;
 use crate::sync::{AtomicU32, Ordering as Memory};
 
 /// Where a row lives: the number that the search gave its part, and the row's ordinal there.
@@ -24,7 +25,7 @@ pub(crate) struct RowAddress {
 pub(crate) struct ScoredRow {
     /// Larger is better; never NaN.
     pub score: f32,
-    pub lsn: u64,
+    pub lsn: Lsn,
     pub place: RowAddress,
 }
 
@@ -40,7 +41,7 @@ impl Ord for ScoredRow {
 pub(crate) struct ListedRow {
     /// Microseconds since 1970 UTC.
     pub updated_at: i64,
-    pub lsn: u64,
+    pub lsn: Lsn,
     pub place: RowAddress,
 }
 
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     fn scored(score: f32, lsn: u64) -> ScoredRow {
-        ScoredRow { score, lsn, place: RowAddress { part: 0, row: lsn as u32 } }
+        ScoredRow { score, lsn: Lsn::new(lsn), place: RowAddress { part: 0, row: lsn as u32 } }
     }
 
     #[test]
@@ -215,7 +216,8 @@ mod tests {
     #[test]
     fn the_order_is_score_then_lsn_and_time_then_lsn() {
         assert!(scored(1.0, 1) > scored(0.5, 2) && scored(1.0, 2) > scored(1.0, 1) && scored(0.0, 1) > scored(-0.0, 2));
-        let listed = |updated_at, lsn| ListedRow { updated_at, lsn, place: RowAddress { part: 0, row: 0 } };
+        let listed =
+            |updated_at, lsn| ListedRow { updated_at, lsn: Lsn::new(lsn), place: RowAddress { part: 0, row: 0 } };
         assert!(listed(2, 1) > listed(1, 2) && listed(1, 2) > listed(1, 1) && listed(1, 1) == listed(1, 1));
     }
 

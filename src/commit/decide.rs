@@ -71,7 +71,7 @@ pub(crate) fn decide(write: &Write, newest: Option<&VersionTimes>, times: &mut T
         Write::Put(put) => {
             check(put.condition, current, &put.namespace, &put.key)?;
             let record = complete(put, times_of(put, newest, times));
-            let result = WriteOutcome::Put(Version(lsn));
+            let result = WriteOutcome::Put(Version(lsn.get()));
             Ok(Decision { operation: Some(Operation::Put(Arc::new(record))), result })
         }
         Write::Delete { namespace, key, condition } => {
@@ -116,7 +116,7 @@ pub(crate) fn decide(write: &Write, newest: Option<&VersionTimes>, times: &mut T
 fn check(condition: Condition, current: Option<&VersionTimes>, namespace: &Namespace, key: &str) -> Result<()> {
     let found = match (condition, current) {
         (Condition::Always, _) | (Condition::IfAbsent, None) => return Ok(()),
-        (Condition::IfVersion(version), Some(current)) if current.lsn == version.0 => return Ok(()),
+        (Condition::IfVersion(version), Some(current)) if current.lsn.get() == version.0 => return Ok(()),
         (Condition::IfAbsent, Some(_)) => "it exists",
         (Condition::IfVersion(_), None) => "it does not exist",
         (Condition::IfVersion(_), Some(_)) => "it has been written since that version was read",
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn an_item_is_removed_only_if_it_has_expired_by_a_clock_that_is_trusted() {
         let expire = Write::Expire { namespace: Namespace::new(["a"]).unwrap(), key: "k".into() };
-        let current = VersionTimes { lsn: 3, created_at: 1, updated_at: 2, expires_at: 50, ttl: 10 };
+        let current = VersionTimes { lsn: Lsn::new(3), created_at: 1, updated_at: 2, expires_at: 50, ttl: 10 };
         let ahead = ClockVerdict::Ahead { by: 1, agreed: 2, grace: 3 };
         for (now, newest, removed) in [
             (at(49), Some(&current), false),
@@ -176,7 +176,7 @@ mod tests {
         ] {
             let mut times = Times::default();
             times.begin(&now);
-            let decision = decide(&expire, newest, &mut times, 9).unwrap();
+            let decision = decide(&expire, newest, &mut times, Lsn::new(9)).unwrap();
             assert_eq!(decision.result, WriteOutcome::Deleted(removed), "{now:?}");
             assert_eq!(decision.operation.is_some(), removed, "{now:?}");
         }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn decided(write: &Write, newest: Option<&VersionTimes>, times: &mut Times) -> Record {
-        match decide(write, newest, times, 7).unwrap().operation {
+        match decide(write, newest, times, Lsn::new(7)).unwrap().operation {
             Some(Operation::Put(record)) => (*record).clone(),
             other => panic!("{other:?}"),
         }
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn conditions_hold_or_fail_as_the_table_says() {
-        let living = VersionTimes { lsn: 3, created_at: 1, updated_at: 2, expires_at: NEVER, ttl: 0 };
+        let living = VersionTimes { lsn: Lsn::new(3), created_at: 1, updated_at: 2, expires_at: NEVER, ttl: 0 };
         let expired = VersionTimes { expires_at: 50, ..living };
         let (right, wrong) = (Condition::IfVersion(Version(3)), Condition::IfVersion(Version(4)));
         let table = [
@@ -232,7 +232,7 @@ mod tests {
         for (condition, newest, holds) in table {
             let mut times = Times::default();
             times.begin(&at(100));
-            let outcome = decide(&put(condition), newest, &mut times, 9).map(|decision| decision.result);
+            let outcome = decide(&put(condition), newest, &mut times, Lsn::new(9)).map(|decision| decision.result);
             match outcome {
                 Ok(result) => assert!(holds && result == WriteOutcome::Put(Version(9)), "{condition:?} {newest:?}"),
                 Err(error) => assert!(!holds && error.kind() == ErrorKind::ConditionFailed, "{condition:?}"),
@@ -246,7 +246,7 @@ mod tests {
         times.begin(&at(100));
         let first = decided(&put(Condition::Always), None, &mut times);
         assert_eq!((first.created_at, first.updated_at, first.expires_at), (100, 100, 110));
-        let replaced = VersionTimes::of_record(&first, 1);
+        let replaced = VersionTimes::of_record(&first, Lsn::new(1));
         times.begin(&Reading { query_time: 100, ..at(90) });
         let second = decided(&put(Condition::Always), Some(&replaced), &mut times);
         assert_eq!((second.created_at, second.updated_at), (100, 101));
@@ -258,12 +258,13 @@ mod tests {
     #[test]
     fn a_touch_moves_only_its_own_living_version_and_not_for_less_than_a_hundredth() {
         let namespace = Namespace::new(["a"]).unwrap();
-        let touch = |version| Write::Touch { namespace: namespace.clone(), key: "k".into(), version };
+        let touch =
+            |version| Write::Touch { namespace: namespace.clone(), key: "k".into(), version: Lsn::new(version) };
         let moved = |ttl: i64, write: &Write, now: i64| {
-            let current = VersionTimes { lsn: 3, created_at: 1, updated_at: 2, expires_at: ttl, ttl };
+            let current = VersionTimes { lsn: Lsn::new(3), created_at: 1, updated_at: 2, expires_at: ttl, ttl };
             let mut times = Times::default();
             times.begin(&at(now));
-            decide(write, Some(&current), &mut times, 9).unwrap().operation.is_some()
+            decide(write, Some(&current), &mut times, Lsn::new(9)).unwrap().operation.is_some()
         };
         let long = 100 * MINUTE;
         assert!(moved(long, &touch(3), MINUTE) && moved(long, &touch(3), long - 1));

@@ -233,9 +233,9 @@ impl ImportSegments {
     fn look_up(&self, view: &ReadView, times: &mut Times) -> Result<Lookup> {
         let mut by_line: Vec<u32> = (0..self.rows()).collect();
         by_line.sort_unstable_by_key(|&place| self.order[place as usize]);
-        let none = VersionTimes { lsn: 0, created_at: 0, updated_at: 0, expires_at: 0, ttl: 0 };
+        let none = VersionTimes { lsn: Lsn::ZERO, created_at: 0, updated_at: 0, expires_at: 0, ttl: 0 };
         let mut found = Lookup { times: vec![none; self.order.len()], replaced: Vec::new() };
-        for (lsn, &place) in (0..).zip(&by_line) {
+        for (lsn, &place) in Lsn::ZERO.sequence().zip(&by_line) {
             let put = &self.rows[self.order[place as usize] as usize];
             let namespace = put.namespace.encoded();
             let newest = match view.shards[view.shard_of(namespace)].newest(namespace, &put.key, Lost::Fails)? {

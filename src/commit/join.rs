@@ -96,7 +96,7 @@ impl Pipeline {
         let lsn = self.engine.operation_ids.find(*id)?;
         // A failed group has noted its ids as well, but it has poisoned the engine first.
         self.engine.check_poisoned()?;
-        Ok(lsn.map(|lsn| vec![WriteOutcome::Repeated(Version(lsn)); writes.len()]))
+        Ok(lsn.map(|lsn| vec![WriteOutcome::Repeated(Version(lsn.get())); writes.len()]))
     }
 
     /// Takes touches off the queue for a group that is about to open.
@@ -116,7 +116,7 @@ impl CommitState {
         let mut times = pending.times.clone();
         times.begin(&now);
         let touches = pending.resolve_touches(engine, &mut times);
-        let first_lsn = pending.next_lsn + touches.operations.len() as Lsn;
+        let first_lsn = pending.next_lsn + touches.operations.len() as u64;
         let clock = now.frame_clock;
         let (operations, outcomes, unsure, frame) = match intent {
             Intent::Batch { writes, id } => {
@@ -126,7 +126,7 @@ impl CommitState {
             }
             Intent::Import(segments) => {
                 let ImportConflicts { writes, unsure } = segments.conflicts(pending.watch());
-                let first_operation = first_lsn + Lsn::from(segments.rows());
+                let first_operation = first_lsn + u64::from(segments.rows());
                 let (operations, outcomes) = pending.resolve(engine, &writes, &mut times, first_operation)?;
                 let frame = import_frame(first_lsn, clock, segments, &operations);
                 (operations, outcomes, unsure, Some(frame))
@@ -155,7 +155,7 @@ impl CommitState {
             Intent::Import(segments) => Some(segments.take(first_lsn, unsure)),
         };
         ingested.iter().for_each(|ingested| pending.note_ingested(ingested));
-        let newest = operations.iter().zip(pending.next_lsn..).map(|(operation, lsn)| match operation {
+        let newest = operations.iter().zip(pending.next_lsn.sequence()).map(|(operation, lsn)| match operation {
             Operation::Put(record) => Some(VersionTimes::of_record(record, lsn)),
             _ => None,
         });
@@ -163,7 +163,7 @@ impl CommitState {
         if let Intent::Batch { id: Some(id), .. } = *intent
             && !operations.is_empty()
         {
-            engine.operation_ids.note(AppliedBatch { id, lsn: pending.next_lsn - 1, time: moment.0 });
+            engine.operation_ids.note(AppliedBatch { id, lsn: pending.next_lsn.previous(), time: moment.0 });
         }
         let leads = self.open.is_none();
         let open = self.open.get_or_insert_with(|| OpenGroup::at(moment));
@@ -193,7 +193,7 @@ fn batch_frame(first_lsn: Lsn, clock: i64, operations: &[Operation], id: Option<
     }
     let (mut body, mut flags) = (FrameBody::default(), 0);
     if let Some(id) = id {
-        let applied = AppliedBatch { id, lsn: 0, time: clock };
+        let applied = AppliedBatch { id, lsn: Lsn::ZERO, time: clock };
         encode_extensions(body.bytes(), &Extensions::default().with(OPERATION_ID, true, &applied.encode()));
         flags |= HAS_EXTENSIONS;
     }

@@ -49,7 +49,7 @@ struct PendingWrite {
 impl PendingWrites {
     /// Nothing yet, after everything up to `last_lsn`.
     pub fn after(last_lsn: Lsn) -> Self {
-        Self { next_lsn: last_lsn + 1, ..Self::default() }
+        Self { next_lsn: last_lsn.next(), ..Self::default() }
     }
 
     /// Whether readers see everything.
@@ -74,7 +74,7 @@ impl PendingWrites {
                 Some((namespace, key)) => self.newest(engine, namespace, key)?,
                 None => None,
             };
-            let lsn = first_lsn + operations.len() as Lsn;
+            let lsn = first_lsn + operations.len() as u64;
             let Decision { operation, result } = decide(write, current.as_ref(), times, lsn)?;
             operations.extend(operation);
             written.push(result);
@@ -88,7 +88,7 @@ impl PendingWrites {
         for touch in &self.touches {
             let Some((namespace, key)) = touch.address() else { continue };
             let decided = self.newest(engine, namespace, key).and_then(|current| {
-                let operation = decide(touch, current.as_ref(), times, 0)?.operation;
+                let operation = decide(touch, current.as_ref(), times, Lsn::ZERO)?.operation;
                 Ok(operation.zip(current))
             });
             match decided {
@@ -119,7 +119,7 @@ impl PendingWrites {
     /// The newest state of a key: the pending one, else the published one.
     fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
-        let mut since = pending.map_or(0, |pending| pending.lsn);
+        let mut since = pending.map_or(Lsn::ZERO, |pending| pending.lsn);
         let mut ingested = None;
         for pending in &self.pending_ingests {
             if let Some(current) = pending.find(namespace, key)?.filter(|current| current.lsn > since) {
@@ -142,7 +142,7 @@ impl PendingWrites {
     pub fn note(&mut self, operations: &[Operation], newest: impl Iterator<Item = Option<VersionTimes>>) {
         for (operation, current) in operations.iter().zip(newest) {
             let lsn = self.next_lsn;
-            self.next_lsn += 1;
+            self.next_lsn = lsn.next();
             if let Some(watch) = &mut self.watch {
                 watch.note(operation);
             }
@@ -158,7 +158,7 @@ impl PendingWrites {
 
     /// Takes LSNs for the rows of an import, and remembers them until they are published.
     pub fn note_ingested(&mut self, ingested: &Arc<IngestedFiles>) {
-        self.next_lsn += Lsn::from(ingested.rows);
+        self.next_lsn = self.next_lsn + u64::from(ingested.rows);
         self.pending_ingests.push(Arc::clone(ingested));
     }
 
@@ -185,7 +185,7 @@ impl PendingWrites {
             if let Some(ingested) = &logged.ingested {
                 self.pending_ingests.retain(|pending| !Arc::ptr_eq(pending, ingested));
             }
-            for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
+            for (lsn, operation) in logged.first_operation().sequence().zip(&logged.operations) {
                 let Some((namespace, key)) = operation.address() else {
                     self.pending_ranges.retain(|(pending, _)| *pending != lsn);
                     continue;
@@ -236,7 +236,7 @@ mod tests {
         let before = CHECKED.get();
         assert!(before > at_open, "the segment is checked before");
         let state = PendingWrites::after(last_lsn);
-        let (operations, _) = state.resolve(&engine, &writes, &mut Times::default(), last_lsn + 1).unwrap();
+        let (operations, _) = state.resolve(&engine, &writes, &mut Times::default(), last_lsn.next()).unwrap();
         assert_eq!((operations.len(), CHECKED.get()), (1, before), "and not once more under the lock");
     }
 }

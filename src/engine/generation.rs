@@ -127,7 +127,7 @@ fn try_commit(
             checkpoint_of(shard, view.read_lsn, entry.checkpoint, flushed.map(|(_, through)| through))
         })
         .collect();
-    let reached = checkpoints.iter().copied().min().unwrap_or(0);
+    let reached = checkpoints.iter().copied().min().unwrap_or_default();
     let first_log = engine.log.lock().first_needed(reached);
     let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
     let mut next = installed.manifest.with(next_file_id, first_log, view.read_lsn, |entries| {

@@ -27,8 +27,8 @@ pub(crate) struct Log {
 impl Log {
     /// A log that continues after the one that a replay found.
     pub fn new(store_id: u64, facts: Option<LogFacts>) -> Self {
-        let written = facts.as_ref().map_or(0, |facts| facts.last_lsn);
-        let synced = facts.as_ref().map_or(0, |facts| facts.durable_lsn);
+        let written = facts.as_ref().map_or(Lsn::ZERO, |facts| facts.last_lsn);
+        let synced = facts.as_ref().map_or(Lsn::ZERO, |facts| facts.durable_lsn);
         Self { syncer: Arc::default(), store_id, facts, writer: None, written, synced, newest_clock: 0 }
     }
 
@@ -89,7 +89,7 @@ impl Log {
     pub fn current_file_begins_after(&self) -> Lsn {
         match &self.files()[..] {
             [.., before, _] => before.1,
-            _ => 0,
+            _ => Lsn::ZERO,
         }
     }
 

@@ -280,7 +280,7 @@ impl Engine {
     pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, frames: &[LoggedFrame]) -> Result<()> {
         let mut view = ReadView::clone(&self.view.get());
         for logged in frames {
-            apply(&mut view, logged, |_| 0)?;
+            apply(&mut view, logged, |_| Lsn::ZERO)?;
             view.read_lsn = logged.last_lsn();
         }
         let mut stalled = false;

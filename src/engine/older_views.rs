@@ -54,9 +54,10 @@ impl OlderViews {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Lsn;
 
     fn view(number: u64) -> Arc<ReadView> {
-        Arc::new(ReadView { number, read_lsn: number, shards: Arc::new([]) })
+        Arc::new(ReadView { number, read_lsn: Lsn::new(number), shards: Arc::new([]) })
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl OperationIds {
                 Err(error) => table.damage = Some(error.to_string()),
             }
         }
-        table.saved = table.order.back().map_or(0, |last| last.lsn);
+        table.saved = table.order.back().map_or(Lsn::ZERO, |last| last.lsn);
         Ok(Self { table: Mutex::new(table) })
     }
 
@@ -138,7 +138,7 @@ impl OperationIds {
         let given_up = table.damage.take().is_some();
         if given_up {
             // What is left is written again, to one file.
-            (table.files, table.saved) = (Vec::new(), 0);
+            (table.files, table.saved) = (Vec::new(), Lsn::ZERO);
         }
         given_up
     }
@@ -207,7 +207,7 @@ fn encode<'a>(entries: impl Iterator<Item = &'a AppliedBatch> + Clone) -> Vec<u8
     out.count(entries.clone().count());
     for applied in entries {
         out.bytes(&applied.id.to_le_bytes());
-        out.u64(applied.lsn);
+        out.u64(applied.lsn.get());
         out.i64(applied.time);
     }
     out.into_vec()
@@ -218,7 +218,7 @@ fn decode(content: &[u8]) -> Decoded<Vec<AppliedBatch>> {
     let count = reader.count(ENTRY_BYTES, IDS_MAX)?;
     let entry = |_| {
         let id = OperationId::from_le_bytes(reader.array()?);
-        Ok(AppliedBatch { id, lsn: reader.u64()?, time: reader.i64()? })
+        Ok(AppliedBatch { id, lsn: Lsn::new(reader.u64()?), time: reader.i64()? })
     };
     let entries = (0..count).map(entry).collect::<Decoded<Vec<AppliedBatch>>>()?;
     reader.finish()?;
@@ -231,7 +231,7 @@ mod tests {
     use crate::storage::sim::SimStorage;
 
     fn applied(number: u64, time: i64) -> AppliedBatch {
-        AppliedBatch { id: u128::from(number) << 70 | 1, lsn: number, time }
+        AppliedBatch { id: u128::from(number) << 70 | 1, lsn: Lsn::new(number), time }
     }
 
     #[test]
@@ -242,16 +242,16 @@ mod tests {
         let new_file_id = || next.replace(next.get() + 1);
         for number in 1..=40 {
             ids.note(applied(number, 5));
-            let saved = ids.save(&storage, 7, number, new_file_id).unwrap();
+            let saved = ids.save(&storage, 7, Lsn::new(number), new_file_id).unwrap();
             assert!(saved.files.len() <= FILES_MAX);
             // What another commit writes before this one is known to have succeeded is written again.
             if number % 3 != 0 {
                 ids.set_saved(&saved);
             }
         }
-        let saved = ids.save(&storage, 7, 100, new_file_id).unwrap();
+        let saved = ids.save(&storage, 7, Lsn::new(100), new_file_id).unwrap();
         let again = OperationIds::open(&storage, 7, &saved.files).unwrap();
-        assert!((1..=40).all(|number| again.find(applied(number, 0).id).unwrap() == Some(number)));
+        assert!((1..=40).all(|number| again.find(applied(number, 0).id).unwrap() == Some(Lsn::new(number))));
         assert_eq!(again.find(77).unwrap(), None);
         let name = segment_file(&saved);
         storage.flip_bit(&name, 8 * 70);
@@ -261,8 +261,8 @@ mod tests {
         assert_eq!(damaged.find(77).unwrap(), None);
     }
 
-    fn found(ids: &OperationIds, number: u64) -> Option<Lsn> {
-        ids.find(applied(number, 0).id).unwrap()
+    fn found(ids: &OperationIds, number: u64) -> Option<u64> {
+        ids.find(applied(number, 0).id).unwrap().map(Lsn::get)
     }
 
     fn segment_file(saved: &OperationIdFiles) -> String {
@@ -284,13 +284,13 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_entry_are_fixed() {
-        let one = AppliedBatch { id: 0x0102, lsn: 3, time: -1 };
+        let one = AppliedBatch { id: 0x0102, lsn: Lsn::new(3), time: -1 };
         assert_eq!(
             encode([&one].into_iter())[4..],
             [&[2, 1], &[0; 14][..], &[3, 0, 0, 0, 0, 0, 0, 0], &[0xFF; 8]].concat()
         );
         assert_eq!(decode(&encode([&one].into_iter())).unwrap(), [one]);
-        assert_eq!(AppliedBatch::decode(&one.encode(), 3), Ok(one));
-        assert!(AppliedBatch::decode(&one.encode()[..23], 3).is_err());
+        assert_eq!(AppliedBatch::decode(&one.encode(), Lsn::new(3)), Ok(one));
+        assert!(AppliedBatch::decode(&one.encode()[..23], Lsn::new(3)).is_err());
     }
 }

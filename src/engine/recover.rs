@@ -83,7 +83,7 @@ fn replay(
     operation_ids: &OperationIds,
 ) -> Result<()> {
     let covered = |index: usize| manifest.shards[index].checkpoint;
-    let from = manifest.checkpoint() + 1;
+    let from = manifest.checkpoint().next();
     wal::visit(storage, manifest.store_id, log, from, &mut |header, body| {
         let first_lsn: Lsn = header.first_lsn;
         let ingested = IngestedFiles::open(storage, keys, first_lsn, &body)?;
@@ -117,7 +117,7 @@ fn check_spaces(operations: &[Operation], keys: &StoreIdentity) -> Result<()> {
 /// Applies the operations of a frame around damage: a part whose damage hides what an operation would delete is lost,
 /// and serves nothing from now on. Everything else goes on.
 fn apply_around_damage(view: &ReadView, logged: &LoggedFrame, covered: impl Fn(usize) -> Lsn + Copy) -> Result<()> {
-    for (lsn, operation) in (logged.first_operation()..).zip(&logged.operations) {
+    for (lsn, operation) in logged.first_operation().sequence().zip(&logged.operations) {
         while let Err(error) = apply_operation(view, lsn, operation, covered) {
             let lost = view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.hides(operation));
             match lost {

@@ -30,6 +30,7 @@ use super::{ClockState, FILE_BYTES_MAX, Manifest, NUMBERS_MAX, ShardEntry};
 use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::error::Result;
 use crate::extensions::{ExtensionKind, Extensions, refuse_unknown};
+use crate::record::Lsn;
 
 const IDENTITY: ExtensionKind = 1;
 const SPACES: ExtensionKind = 2;
@@ -51,7 +52,7 @@ pub(super) fn encode_body(manifest: &Manifest) -> Vec<u8> {
     };
     add(IDENTITY, &|out| manifest.secret.iter().chain([&manifest.incarnation]).for_each(|&number| out.u64(number)));
     add(SPACES, &|out| encode_spaces(out, &manifest.spaces));
-    let numbers = [manifest.next_file_id, manifest.first_log, manifest.reflected];
+    let numbers = [manifest.next_file_id, manifest.first_log, manifest.reflected.get()];
     add(LOG, &|out| numbers.iter().for_each(|&number| out.u64(number)));
     add(SETTINGS, &|out| out.bytes(&manifest.settings.encode()));
     add(SHARDS, &|out| encode_shards(out, &manifest.shards));
@@ -137,7 +138,7 @@ fn decode_numbers(reader: &mut Reader<'_>) -> Decoded<Manifest> {
         spaces: Spaces::default(),
         next_file_id,
         first_log,
-        reflected,
+        reflected: Lsn::new(reflected),
         settings: Settings::default(),
         side_files: Vec::new(),
         clock: None,
@@ -150,7 +151,7 @@ fn encode_shards(out: &mut Writer, shards: &[ShardEntry]) {
     out.count(shards.len());
     for shard in shards {
         out.prefixed(&shard.low);
-        out.u64(shard.checkpoint);
+        out.u64(shard.checkpoint.get());
         out.count(shard.segments.len());
         shard.segments.iter().for_each(|segment| encode_segment(out, segment));
     }
@@ -165,7 +166,7 @@ fn decode_shards(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<Vec<ShardE
         if !in_order {
             return Err(reader.malformed("the shards do not partition the namespaces"));
         }
-        let checkpoint = reader.u64()?;
+        let checkpoint = Lsn::new(reader.u64()?);
         let segments = reader.count(64, FILE_BYTES_MAX)?;
         let segments = (0..segments).map(|_| decode_segment(reader, form)).collect::<Decoded<_>>()?;
         shards.push(ShardEntry { low, checkpoint, segments });

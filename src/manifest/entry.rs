@@ -183,7 +183,7 @@ impl SegmentEntry {
             header_crc: info.files.header_crc,
             rows: info.counts.rows,
             vectors: info.counts.vectors,
-            lsn_base: 0,
+            lsn_base: Lsn::ZERO,
             newest_lsn: info.newest_lsn,
             tombstone_generation: 0,
             extent,
@@ -234,13 +234,13 @@ impl SegmentEntry {
 
     /// Whether an import wrote the segment: its LSNs are counted from the first one of its frame.
     pub fn is_ingested(&self) -> bool {
-        self.lsn_base > 0
+        self.lsn_base > Lsn::ZERO
     }
 
     /// The same segment with its LSNs, so far counted from 0, counted from `base`.
     #[must_use]
     pub fn counted_from(self, base: Lsn) -> Self {
-        Self { lsn_base: base, newest_lsn: self.newest_lsn + base, ..self }
+        Self { lsn_base: base, newest_lsn: base + self.newest_lsn.get(), ..self }
     }
 
     /// The bytes by which a manifest, and the frame of an import, name the segment.
@@ -279,8 +279,8 @@ pub(super) fn encode_segment(out: &mut Writer, segment: &SegmentEntry) {
     out.u32(segment.header_crc);
     out.u32(segment.rows);
     out.u32(segment.vectors);
-    out.u64(segment.lsn_base);
-    out.u64(segment.newest_lsn);
+    out.u64(segment.lsn_base.get());
+    out.u64(segment.newest_lsn.get());
     out.u64(segment.tombstone_generation);
     out.prefixed(&segment.extent.lower);
     out.prefixed(&segment.extent.upper);
@@ -345,7 +345,8 @@ fn decode_kind(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<FileKind> {
 pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SegmentEntry> {
     let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
     let (rows, vectors) = (reader.u32()?, reader.u32()?);
-    let (lsn_base, newest_lsn, tombstone_generation) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let (lsn_base, newest_lsn) = (Lsn::new(reader.u64()?), Lsn::new(reader.u64()?));
+    let tombstone_generation = reader.u64()?;
     let (lower, upper) = (reader.prefixed(FILE_BYTES_MAX)?.to_vec(), reader.prefixed(FILE_BYTES_MAX)?.to_vec());
     let (mut blobs, mut derived, mut missed) = (Vec::new(), Vec::new(), Vec::new());
     for side in decode_sides_of(reader, form)? {

@@ -117,7 +117,7 @@ impl Manifest {
         let lows = std::iter::once(Vec::new()).chain(split_keys.iter().cloned());
         let mut spaces = Spaces::default();
         space.into_iter().for_each(|space| spaces.add_current(space));
-        let shards = lows.map(|low| ShardEntry { low, checkpoint: 0, segments: Vec::new() }).collect();
+        let shards = lows.map(|low| ShardEntry { low, checkpoint: Lsn::ZERO, segments: Vec::new() }).collect();
         Self {
             store_id,
             generation: 1,
@@ -127,7 +127,7 @@ impl Manifest {
             spaces,
             next_file_id: 1,
             first_log: 0,
-            reflected: 0,
+            reflected: Lsn::ZERO,
             settings: Settings::default(),
             side_files: Vec::new(),
             others: Extensions::default(),
@@ -174,7 +174,7 @@ impl Manifest {
 
     /// The LSN through which every shard can do without the log.
     pub fn checkpoint(&self) -> Lsn {
-        self.shards.iter().map(|shard| shard.checkpoint).min().unwrap_or(0)
+        self.shards.iter().map(|shard| shard.checkpoint).min().unwrap_or_default()
     }
 
     /// Every file this generation names, apart from the log.
@@ -288,8 +288,8 @@ mod tests {
             header_crc: 5,
             rows: 3,
             vectors: 2,
-            lsn_base: 0,
-            newest_lsn: 9,
+            lsn_base: Lsn::ZERO,
+            newest_lsn: Lsn::new(9),
             tombstone_generation: 2,
             extent: Extent { lower: b"a\0".to_vec(), upper: b"b\0".to_vec() },
             blobs: [5, 7]
@@ -299,8 +299,8 @@ mod tests {
             missed: vec![file(12), file(13)],
         };
         let ids = Ids { store_id: 11, secret: [1, 2], incarnation: 5 };
-        let mut manifest = Manifest::new(ids, space, &[b"m\0".to_vec()]).with(8, 3, 9, |shards| {
-            shards[0].checkpoint = 9;
+        let mut manifest = Manifest::new(ids, space, &[b"m\0".to_vec()]).with(8, 3, Lsn::new(9), |shards| {
+            shards[0].checkpoint = Lsn::new(9);
             shards[0].segments.push(segment);
         });
         manifest.settings = manifest.settings.with("index", Some("{}")).unwrap();
@@ -358,7 +358,7 @@ mod tests {
         manifest.spaces = Spaces { entries, next_id: 12 };
         assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
         assert_eq!(manifest.current_space(), Some((SpaceId(3), VectorSpace { dims: 8, metric: Metric::Dot })));
-        let next = manifest.with(9, 3, 9, |_| {});
+        let next = manifest.with(9, 3, Lsn::new(9), |_| {});
         assert_eq!(next.spaces, manifest.spaces);
         let wrong = [
             vec![of(0, SpaceState::Current, 4), of(1, SpaceState::Current, 4)],

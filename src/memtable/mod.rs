@@ -21,8 +21,8 @@ use crate::distance::{Kernels, inverse_norm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::append_only::AppendOnly;
 use crate::quant::{CodeMeta, encode, stride};
-use crate::record::{ALIVE, Lsn, Record};
-use crate::sync::{AtomicI64, AtomicU64, AtomicUsize, Ordering, RwLock};
+use crate::record::{ALIVE, AtomicLsn, Lsn, Record};
+use crate::sync::{AtomicI64, AtomicUsize, Ordering, RwLock};
 use crate::types::{Interval, Namespace, VectorSpace};
 
 /// "No older version".
@@ -34,11 +34,11 @@ const ROW_BYTES: usize = 160;
 pub(crate) struct MemtableRow {
     pub record: Arc<Record>,
     pub lsn: Lsn,
-    deleted_lsn: AtomicU64,
+    deleted_lsn: AtomicLsn,
     /// The record's, or that of the last touch.
     expires_at: AtomicI64,
-    /// LSN of the last touch; 0 for none.
-    touch_lsn: AtomicU64,
+    /// LSN of the last touch; `Lsn::ZERO` for none.
+    touch_lsn: AtomicLsn,
     /// The record's; here because listings compare it for every row.
     pub updated_at: i64,
     /// Its vectors have consecutive numbers from here.
@@ -177,9 +177,9 @@ impl Memtable {
         let previous = listed.newest.get(&*record.key).copied();
         let row = MemtableRow {
             lsn,
-            deleted_lsn: AtomicU64::new(ALIVE),
+            deleted_lsn: AtomicLsn::new(ALIVE),
             expires_at: AtomicI64::new(record.expires_at),
-            touch_lsn: AtomicU64::new(0),
+            touch_lsn: AtomicLsn::new(Lsn::ZERO),
             updated_at: record.updated_at,
             first_vector,
             vectors: record.vectors.len() as u32,

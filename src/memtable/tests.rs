@@ -49,7 +49,7 @@ fn played(seed: u64) -> (Memtable, Vec<Version>, Lsn) {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % bound
     };
-    for lsn in 1..=400 {
+    for lsn in Lsn::new(1).sequence().take(400) {
         let (namespace, key) = (namespaces[next(5)].clone(), format!("k{}", next(12)));
         let delete = |versions: &mut Vec<Version>, dies: &dyn Fn(&Version) -> bool| {
             let dying = versions.iter_mut().filter(|version| version.deleted_lsn == ALIVE && dies(version));
@@ -79,7 +79,7 @@ fn played(seed: u64) -> (Memtable, Vec<Version>, Lsn) {
             }
         }
     }
-    (memtable, versions, 400)
+    (memtable, versions, Lsn::new(400))
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn every_view_sees_its_own_versions() {
     for seed in 0..5 {
         println!("seed {seed}");
         let (memtable, versions, last) = played(seed);
-        for read_lsn in [0, 1, 57, 200, last] {
+        for read_lsn in [0, 1, 57, 200, last.get()].map(Lsn::new) {
             let sees = |version: &&Version| version.lsn <= read_lsn && read_lsn < version.deleted_lsn;
             let ordered: BTreeMap<_, _> = versions
                 .iter()
@@ -157,19 +157,19 @@ fn vectors_and_their_codes_are_those_of_the_record() {
 fn the_newest_touch_counts_and_later_ones_are_carried_over() {
     let memtable = Memtable::new(None);
     let namespace = &namespaces()[0];
-    let rows = [1, 2, 3].map(|lsn| memtable.append(record(namespace, &lsn.to_string(), 0), lsn).unwrap());
-    assert!(memtable.touch(rows[0], 50, 4) && memtable.touch(rows[1], 60, 6));
-    assert!(!memtable.touch(rows[1], 55, 5));
+    let rows = [1, 2, 3].map(|lsn| memtable.append(record(namespace, &lsn.to_string(), 0), Lsn::new(lsn)).unwrap());
+    assert!(memtable.touch(rows[0], 50, Lsn::new(4)) && memtable.touch(rows[1], 60, Lsn::new(6)));
+    assert!(!memtable.touch(rows[1], 55, Lsn::new(5)));
     assert_eq!(rows.map(|row| memtable.row(row).expires_at()), [50, 60, NEVER]);
-    assert_eq!(memtable.touches_after(4), [(rows[1], 60, 6)]);
-    assert_eq!(memtable.touches_after(3), [(rows[0], 50, 4), (rows[1], 60, 6)]);
+    assert_eq!(memtable.touches_after(Lsn::new(4)), [(rows[1], 60, Lsn::new(6))]);
+    assert_eq!(memtable.touches_after(Lsn::new(3)), [(rows[0], 50, Lsn::new(4)), (rows[1], 60, Lsn::new(6))]);
 }
 
 #[test]
 fn a_vector_of_another_dimension_is_refused_and_leaves_no_row() {
     for (space, vectors) in [(None, 1), (Some(VectorSpace { dims: 4, ..SPACE }), 1)] {
         let memtable = Memtable::new(space);
-        let error = memtable.append(record(&namespaces()[0], "k", vectors), 1).unwrap_err();
+        let error = memtable.append(record(&namespaces()[0], "k", vectors), Lsn::new(1)).unwrap_err();
         assert_eq!((error.kind(), memtable.len(), memtable.vectors()), (ErrorKind::Corrupt, 0, 0));
     }
 }
@@ -180,8 +180,8 @@ fn readers_run_beside_the_writer() {
     let namespace = namespaces()[0].clone();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for lsn in 1..=3_000_u64 {
-                let key = (lsn % 10).to_string();
+            for lsn in Lsn::new(1).sequence().take(3_000) {
+                let key = (lsn.get() % 10).to_string();
                 let older = memtable.newest(namespace.encoded(), &key);
                 memtable.append(record(&namespace, &key, 1), lsn).unwrap();
                 if let Some(older) = older {

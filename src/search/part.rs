@@ -229,7 +229,7 @@ impl PartColumns for SegmentView<'_> {
     #[inline]
     fn lsn(&self, row: u32) -> Lsn {
         // In a damaged file the sum may wrap; nothing reads it then.
-        self.lsns[row as usize].saturating_add(self.lsn_base)
+        self.lsn_base.saturating_add(self.lsns[row as usize])
     }
 
     #[inline]

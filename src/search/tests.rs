@@ -139,7 +139,8 @@ struct Shape {
     has_codes: bool,
 }
 
-const VISIBLE: Lsn = 1 << 40;
+const VISIBLE: Lsn = Lsn::new(1 << 40);
+const AFTER: Lsn = Lsn::new(2 << 40);
 const NOW: i64 = 1_000;
 
 fn fixture(random: &mut Random, shape: Shape) -> Fixture {
@@ -151,7 +152,7 @@ fn fixture(random: &mut Random, shape: Shape) -> Fixture {
         has_codes: shape.has_codes,
         damaged_vector: None,
     };
-    let mut lsns: Vec<Lsn> = (1..=shape.rows as Lsn).collect();
+    let mut lsns: Vec<Lsn> = Lsn::new(1).sequence().take(shape.rows).collect();
     (1..lsns.len()).for_each(|i| lsns.swap(i, random.below(i + 1)));
     for lsn in lsns {
         let first = part.vectors.len() as u32;
@@ -170,8 +171,8 @@ fn fixture(random: &mut Random, shape: Shape) -> Fixture {
         }
         let mixed = |share: usize, random: &mut Random| shape.mixed && random.below(share) == 0;
         part.rows.push(FixtureRow {
-            lsn: if mixed(9, random) { VISIBLE + lsn } else { lsn },
-            deleted_lsn: if mixed(5, random) { VISIBLE - 5 + random.below(10) as Lsn } else { ALIVE },
+            lsn: if mixed(9, random) { VISIBLE + lsn.get() } else { lsn },
+            deleted_lsn: if mixed(5, random) { Lsn::new(VISIBLE.get() - 5 + random.below(10) as u64) } else { ALIVE },
             expires_at: if mixed(5, random) { NOW - 5 + random.below(10) as i64 } else { NEVER },
             touched: mixed(3, random),
             namespace: random.below(4),
@@ -231,8 +232,8 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
             tombstones.delete(sealed_row, row.deleted_lsn);
         }
         if row.touched {
-            memtable.touch(number, row.expires_at, 2 * VISIBLE);
-            tombstones.touch(Touch { row: sealed_row, expires_at: row.expires_at, lsn: 2 * VISIBLE });
+            memtable.touch(number, row.expires_at, AFTER);
+            tombstones.touch(Touch { row: sealed_row, expires_at: row.expires_at, lsn: AFTER });
         }
     }
     let mut list = Vec::new();
@@ -251,7 +252,7 @@ fn flush(memtable: &Memtable, space: Option<VectorSpace>, with_codes: bool) -> (
 
 fn write_segment(memtable: &Memtable, keys: &StoreIdentity) -> (SimStorage, SegmentFiles) {
     let storage = SimStorage::new(1);
-    let rows: Vec<_> = memtable.ordered_rows(ALIVE - 1).into_iter().map(|row| memtable.row(row)).collect();
+    let rows: Vec<_> = memtable.ordered_rows(Lsn::LAST).into_iter().map(|row| memtable.row(row)).collect();
     let mut totals = Totals::new(usize::MAX);
     rows.iter().for_each(|row| totals.add(row.record.vectors.len(), row.record.value.len()));
     let mut writer = SegmentWriter::create(&storage, keys, 9, totals).unwrap();

@@ -1,6 +1,7 @@
 //! Plain functions that fuzz targets and seeded tests share: any bytes, past the checksums, through every reader.
 
 use crate::filter::Filter;
+use crate::record::Lsn;
 use crate::segment::Segment;
 use crate::segment::blob::file::{BlobFile, identity};
 use crate::segment::blob::packed::Unpacker;
@@ -32,7 +33,7 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     let Ok(header) = Header::decode(file.fields(), file.body_end()) else { return };
     (keys.space, keys.space_id) = (header.space, header.space_id);
     let (length, header_crc) = (finished.length, finished.header_crc);
-    let files = SegmentFiles { file_id: 1, length, header_crc, codes: None, lsn_base: 0 };
+    let files = SegmentFiles { file_id: 1, length, header_crc, codes: None, lsn_base: Lsn::ZERO };
     if let Ok(segment) = Segment::open(&storage as &dyn Storage, &keys, &files) {
         read_some(&segment);
         segment.verify();

@@ -10,7 +10,7 @@ use super::fuzz::{fuzz_dead_file, fuzz_segment_open, read_some};
 use crate::distance::Kernels;
 use crate::error::{ErrorKind, Result};
 use crate::quant;
-use crate::record::{ItemContent, Record};
+use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::Segment;
 use crate::segment::blob::file::BlobFile;
 use crate::segment::blob::values::KnownBlobs;
@@ -38,7 +38,7 @@ impl Random {
 }
 
 /// Rows in the order of a segment, each with its LSN.
-type Model = BTreeMap<(Vec<u8>, String), (u64, Record)>;
+type Model = BTreeMap<(Vec<u8>, String), (Lsn, Record)>;
 
 fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
     let mut model = Model::new();
@@ -75,7 +75,7 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
             expires_at: if random.below(4) == 0 { random.below(1 << 30) as i64 } else { NEVER },
             flags: 0,
         };
-        let lsn = 1 + random.below(1 << 40);
+        let lsn = Lsn::new(1 + random.below(1 << 40));
         model.insert((namespace.encoded().to_vec(), key), (lsn, record));
     }
     model
@@ -100,7 +100,7 @@ fn write(storage: &SimStorage, keys: &StoreIdentity, file_id: u64, model: &Model
 }
 
 /// Everything a reader can learn from a segment, or the first error.
-fn contents(segment: &Segment) -> Result<Vec<(u64, Record)>> {
+fn contents(segment: &Segment) -> Result<Vec<(Lsn, Record)>> {
     (0..segment.rows()).map(|row| Ok((segment.lsn(row)?, segment.record(row)?))).collect()
 }
 
@@ -200,12 +200,15 @@ fn a_writer_refuses_what_does_not_fit() {
     rows.iter().for_each(|record| totals.add(record.vectors.len(), record.value.len()));
     let writer = |file_id, totals| SegmentWriter::create(&storage, &keys, file_id, totals).unwrap();
     let mut backwards = writer(1, totals);
-    backwards.push_record(rows[1], 1, &[]).unwrap();
-    assert!(backwards.push_record(rows[0], 2, &[]).is_err() && backwards.push_record(rows[1], 2, &[]).is_err());
+    backwards.push_record(rows[1], Lsn::new(1), &[]).unwrap();
+    assert!(
+        backwards.push_record(rows[0], Lsn::new(2), &[]).is_err()
+            && backwards.push_record(rows[1], Lsn::new(2), &[]).is_err()
+    );
     assert!(backwards.finish().is_err());
     let mut short = writer(2, Totals { value_bytes: totals.value_bytes - 1, ..totals });
-    short.push_record(rows[0], 1, &[]).unwrap();
-    assert!(short.push_record(rows[1], 2, &[]).is_err());
+    short.push_record(rows[0], Lsn::new(1), &[]).unwrap();
+    assert!(short.push_record(rows[1], Lsn::new(2), &[]).is_err());
     assert!(SegmentWriter::create(&storage, &keys, 3, Totals::new(usize::MAX)).is_err());
     assert!(SegmentWriter::create(&storage, &super::tests::keys(0), 4, Totals { vectors: 1, ..totals }).is_err());
 }
@@ -216,7 +219,7 @@ fn a_flipped_bit_is_noticed_or_harmless() {
     let storage = SimStorage::new(1);
     let model = random_model(&mut Random(11), 150, 5);
     let info = write(&storage, &keys, 1, &model);
-    let truth: Vec<(u64, Record)> = model.values().cloned().collect();
+    let truth: Vec<(Lsn, Record)> = model.values().cloned().collect();
     for name in [truth_name(1), codes_name(1), blob_name(1)] {
         let bits = 8 * storage.read_file(&name).unwrap().len() as u64;
         for bit in (0..bits).step_by(97) {
@@ -445,17 +448,22 @@ fn tombstones_round_trip_and_notice_damage() {
     let storage = SimStorage::new(1);
     let file = TombstoneFile { store_id: 5, file_id: 6, generation: 7, rows: 3_000 };
     let tombstones = Tombstones::new(3_000);
-    tombstones.delete_range(1_000..1_600, 40, |_| 1);
-    (0..3_000).step_by(17).for_each(|row| assert_eq!(tombstones.delete(row, 50), !(1_000..1_600).contains(&row)));
-    tombstones.delete(5, 99);
-    tombstones.touch(Touch { row: 7, expires_at: 1_234, lsn: 45 });
-    tombstones.touch(Touch { row: 8, expires_at: -1, lsn: 98 });
-    file.write(&storage, &tombstones, 60).unwrap();
+    tombstones.delete_range(1_000..1_600, Lsn::new(40), |_| Lsn::new(1));
+    (0..3_000)
+        .step_by(17)
+        .for_each(|row| assert_eq!(tombstones.delete(row, Lsn::new(50)), !(1_000..1_600).contains(&row)));
+    tombstones.delete(5, Lsn::new(99));
+    tombstones.touch(Touch { row: 7, expires_at: 1_234, lsn: Lsn::new(45) });
+    tombstones.touch(Touch { row: 8, expires_at: -1, lsn: Lsn::new(98) });
+    file.write(&storage, &tombstones, Lsn::new(60)).unwrap();
     let (read, base) = file.read(&storage).unwrap();
-    assert_eq!(base, 60);
-    assert!(read.died_up_to(60).eq(tombstones.died_up_to(60)) && read.dead_rows() == tombstones.dead_rows() - 1);
+    assert_eq!(base, Lsn::new(60));
+    assert!(
+        read.died_up_to(Lsn::new(60)).eq(tombstones.died_up_to(Lsn::new(60)))
+            && read.dead_rows() == tombstones.dead_rows() - 1
+    );
     assert_eq!((read.expires_at(7, 0), read.expires_at(8, 0), read.expires_at(9, 3)), (1_234, -1, 3));
-    assert_eq!(read.touches().map(|touch| touch.lsn).collect::<Vec<_>>(), [45, 60]);
+    assert_eq!(read.touches().map(|touch| touch.lsn.get()).collect::<Vec<_>>(), [45, 60]);
     let bytes = storage.read_file(&file.name()).unwrap();
     for bit in 0..8 * bytes.len() {
         let mut damaged = bytes.clone();
@@ -472,7 +480,7 @@ fn tombstones_round_trip_and_notice_damage() {
     }
     assert!(TombstoneFile { rows: 2_999, ..file }.decode(&bytes).is_err());
     let everything = RoaringBitmap::full();
-    let hostile = file.encode(60, &everything, &[]).unwrap();
+    let hostile = file.encode(Lsn::new(60), &everything, &[]).unwrap();
     assert_eq!(file.decode(&hostile).unwrap_err().kind(), ErrorKind::Corrupt, "four billion dead rows");
     let mut random = Random(18);
     println!("seed 18");

@@ -172,7 +172,7 @@ impl Segment {
     fn verify_bounds(&self) -> Result<()> {
         let lsns = self.lsns(0..self.rows())?;
         let (oldest, newest) = (lsns.iter().min(), lsns.iter().max());
-        if (oldest, newest) != (Some(&self.header.oldest_lsn), Some(&self.header.newest_lsn)) {
+        if (oldest, newest) != (Some(&self.header.oldest_lsn.get()), Some(&self.header.newest_lsn.get())) {
             return Err(self.wrong(Section::Lsn, "the LSNs are not within what the header says"));
         }
         self.ensure_rows(0..self.rows(), &[Section::ExpiresAt])?;

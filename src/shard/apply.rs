@@ -67,7 +67,7 @@ pub(crate) fn apply(view: &mut ReadView, logged: &LoggedFrame, covered: impl Fn(
     if let Some(ingested) = &logged.ingested {
         ingested.apply(view, &covered)?;
     }
-    let mut operations = (logged.first_operation()..).zip(&logged.operations);
+    let mut operations = logged.first_operation().sequence().zip(&logged.operations);
     operations.try_for_each(|(lsn, operation)| apply_operation(view, lsn, operation, &covered))
 }
 

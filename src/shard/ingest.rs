@@ -35,12 +35,12 @@ pub(crate) struct LoggedFrame {
 impl LoggedFrame {
     /// LSN of the first operation.
     pub fn first_operation(&self) -> Lsn {
-        self.first_lsn + self.ingested.as_ref().map_or(0, |ingested| Lsn::from(ingested.rows))
+        self.first_lsn + self.ingested.as_ref().map_or(0, |ingested| u64::from(ingested.rows))
     }
 
     /// The frame's last LSN.
     pub fn last_lsn(&self) -> Lsn {
-        self.first_operation() + self.operations.len() as Lsn - 1
+        (self.first_operation() + self.operations.len() as u64).previous()
     }
 }
 

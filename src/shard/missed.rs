@@ -101,7 +101,7 @@ impl MissedOperations {
         let ranges =
             kept.ranges.iter().map(|(lsn, interval)| (*lsn, Operation::DeleteRange { interval: interval.clone() }));
         let keys = kept.keys.iter().flat_map(|((namespace, key), of_key)| {
-            let deleted = (of_key.deleted_by > 0)
+            let deleted = (of_key.deleted_by > Lsn::ZERO)
                 .then(|| (of_key.deleted_by, Operation::Delete { namespace: namespace.clone(), key: key.clone() }));
             let touched = of_key.touch.map(|MissedTouch { version, expires_at, lsn }| {
                 (lsn, Operation::Touch { namespace: namespace.clone(), key: key.clone(), version, expires_at })
@@ -143,7 +143,7 @@ impl MissedOperations {
         let operations = self.operations();
         let mut out = Writer::new();
         out.count(operations.len());
-        operations.iter().for_each(|(lsn, _)| out.u64(*lsn));
+        operations.iter().for_each(|(lsn, _)| out.u64(lsn.get()));
         let mut bytes = out.into_vec();
         operations.iter().for_each(|(_, operation)| encode_operation(&mut bytes, operation));
         bytes
@@ -153,7 +153,7 @@ impl MissedOperations {
     pub fn decode(content: &[u8]) -> Decoded<Self> {
         let mut reader = Reader::new(content);
         let count = reader.count(8, usize::MAX)?;
-        let lsns = (0..count).map(|_| reader.u64()).collect::<Decoded<Vec<Lsn>>>()?;
+        let lsns = (0..count).map(|_| reader.u64().map(Lsn::new)).collect::<Decoded<Vec<Lsn>>>()?;
         let at = reader.position();
         let operations = decode_operations(&content[at..], count as u32)
             .map_err(|malformed| FormatError { offset: at + malformed.offset, ..malformed })?;
@@ -181,8 +181,17 @@ mod tests {
         Operation::Delete { namespace: Namespace::new(["a"]).unwrap(), key: key.into() }
     }
 
-    fn touch(key: &str, version: Lsn) -> Operation {
-        Operation::Touch { namespace: Namespace::new(["a"]).unwrap(), key: key.into(), version, expires_at: 50 }
+    fn touch(key: &str, version: u64) -> Operation {
+        Operation::Touch {
+            namespace: Namespace::new(["a"]).unwrap(),
+            key: key.into(),
+            version: Lsn::new(version),
+            expires_at: 50,
+        }
+    }
+
+    fn keep(missed: &MissedOperations, lsn: u64, operation: &Operation) {
+        missed.keep(Lsn::new(lsn), operation);
     }
 
     #[test]
@@ -190,22 +199,24 @@ mod tests {
         let missed = MissedOperations::default();
         let range = Operation::DeleteRange { interval: Interval::everything() };
         for round in 0..3 {
-            missed.keep(3, &delete("k"));
-            missed.keep(5, &delete("k"));
-            missed.keep(4, &delete("k"));
-            missed.keep(7, &touch("k", 6));
-            missed.keep(6, &touch("l", 2));
-            missed.keep(8, &range);
-            missed.keep(2, &range);
+            keep(&missed, 3, &delete("k"));
+            keep(&missed, 5, &delete("k"));
+            keep(&missed, 4, &delete("k"));
+            keep(&missed, 7, &touch("k", 6));
+            keep(&missed, 6, &touch("l", 2));
+            keep(&missed, 8, &range);
+            keep(&missed, 2, &range);
             assert!(missed.take_dirty(), "round {round}");
         }
-        let expected = vec![(5, delete("k")), (6, touch("l", 2)), (7, touch("k", 6)), (8, range)];
+        let expected = [(5, delete("k")), (6, touch("l", 2)), (7, touch("k", 6)), (8, range)];
+        let expected = expected.map(|(lsn, operation)| (Lsn::new(lsn), operation));
         assert_eq!(missed.operations(), expected);
         let again = MissedOperations::decode(&missed.encode()).unwrap();
         assert_eq!(again.operations(), expected);
         assert!(!again.take_dirty() && !again.is_empty());
         let fate = |key, lsn| {
-            let MissedFate { is_deleted, expires_at } = again.fate(Namespace::new(["a"]).unwrap().encoded(), key, lsn);
+            let MissedFate { is_deleted, expires_at } =
+                again.fate(Namespace::new(["a"]).unwrap().encoded(), key, Lsn::new(lsn));
             (is_deleted, expires_at)
         };
         assert_eq!((fate("k", 4), fate("k", 8), fate("k", 9)), ((true, None), (false, None), (false, None)));
@@ -217,8 +228,8 @@ mod tests {
     #[test]
     fn bytes_that_are_none_are_refused() {
         let missed = MissedOperations::default();
-        missed.keep(3, &delete("k"));
-        missed.keep(9, &touch("m", 1));
+        keep(&missed, 3, &delete("k"));
+        keep(&missed, 9, &touch("m", 1));
         let bytes = missed.encode();
         assert_eq!(bytes[..20], [&[2, 0, 0, 0, 3][..], &[0; 7], &[9], &[0; 7]].concat());
         (0..bytes.len())

@@ -99,9 +99,9 @@ impl SegmentPart {
     }
 
     /// The rows inside `interval`, the LSN that theirs are relative to, and the column of their LSNs.
-    pub fn rows_in(&self, interval: &Interval) -> Result<(Range<u32>, Lsn, &[Lsn])> {
+    pub fn rows_in(&self, interval: &Interval) -> Result<(Range<u32>, Lsn, &[u64])> {
         if !self.covers(interval) {
-            return Ok((0..0, 0, &[]));
+            return Ok((0..0, Lsn::ZERO, &[]));
         }
         let segment = self.segment()?;
         let rows = segment.interval(interval)?;

@@ -94,7 +94,7 @@ impl PartRef<'_> {
             }
             Self::Segment(part) => {
                 let (rows, base, lsns) = part.rows_in(interval)?;
-                let lsn_of = |row: u32| lsns[(row - rows.start) as usize].saturating_add(base);
+                let lsn_of = |row: u32| base.saturating_add(lsns[(row - rows.start) as usize]);
                 if part.tombstones.delete_range(rows.clone(), lsn, lsn_of) > 0 {
                     part.set_dirty();
                 }
@@ -188,7 +188,7 @@ fn item(
         updated_at,
         ttl: (ttl > 0).then_some(ttl),
         expires_at: (expires_at != NEVER).then_some(expires_at),
-        version: Version(lsn),
+        version: Version(lsn.get()),
         vectors,
     }
 }

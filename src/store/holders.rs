@@ -197,7 +197,7 @@ impl Holders {
         let report = |((since, _), cell): &(HolderPlace, Arc<Cell>)| EndedHolder {
             kind: cell.kind,
             age_seconds: since.elapsed().as_secs_f64(),
-            visible_lsn: cell.read_lsn,
+            visible_lsn: cell.read_lsn.get(),
         };
         let report = HoldersReport {
             waited_seconds: began.elapsed().as_secs_f64(),

@@ -27,7 +27,7 @@ pub struct Cursor {
 
 impl std::fmt::Debug for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cursor").field("visible", &self.holder.read_lsn()).finish_non_exhaustive()
+        f.debug_struct("Cursor").field("visible", &self.holder.read_lsn().get()).finish_non_exhaustive()
     }
 }
 

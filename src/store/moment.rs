@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::commit::decide::worth_a_touch;
 use crate::error::{ErrorKind, Result};
 use crate::events;
-use crate::record::TextHash;
+use crate::record::{Lsn, TextHash};
 use crate::store::Handle;
 use crate::store::iterate::count_items;
 use crate::store::query::{ReadOptions, SearchResult};
@@ -83,7 +83,7 @@ impl<'a> Moment<'a> {
             expires_at > now && worth_a_touch(ttl, now.saturating_add(ttl).saturating_sub(expires_at))
         };
         for item in items.filter(due) {
-            self.handle.pipeline.touch_later(&item.namespace, &item.key, item.version.0);
+            self.handle.pipeline.touch_later(&item.namespace, &item.key, Lsn::new(item.version.0));
         }
     }
 }

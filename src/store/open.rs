@@ -185,7 +185,7 @@ fn start(
     let last_lsn = recovered.view.read_lsn;
     if !created {
         let path = recovered.identity.path.as_deref();
-        events::recovered(path, log_files, last_lsn, clock.monotonic().saturating_sub(started));
+        events::recovered(path, log_files, last_lsn.get(), clock.monotonic().saturating_sub(started));
     }
     let clock = StoreClock::new(clock, options.grace(), recovered.clock);
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));

@@ -143,7 +143,7 @@ impl Store {
         Ok(PurgeReceipt {
             scope: name,
             items,
-            lsn,
+            lsn: lsn.get(),
             swept: swept.swept,
             expired_left,
             expired_left_why: swept.expired_left_why,

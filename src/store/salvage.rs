@@ -119,11 +119,11 @@ impl FoundRow<'_> {
             let versions = if *has_unknown_lsns { &mut self.unplaced } else { &mut self.newest };
             for row in 0..segment.rows() {
                 let Ok(stored) = segment.row(row) else {
-                    self.wreck.report.unnamed += u64::from(!tombstones.is_deleted_at(row, Lsn::MAX - 1));
+                    self.wreck.report.unnamed += u64::from(!tombstones.is_deleted_at(row, Lsn::LAST));
                     continue;
                 };
                 let lsn = stored.times.lsn;
-                let is_deleted = tombstones.is_deleted_at(row, Lsn::MAX - 1);
+                let is_deleted = tombstones.is_deleted_at(row, Lsn::LAST);
                 let expires_at = Some(tombstones.expires_at(row, stored.times.expires_at));
                 let found =
                     NewestRow { lsn, source: SalvageSource::Row { segment: index, row }, is_deleted, expires_at };

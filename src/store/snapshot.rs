@@ -49,7 +49,7 @@ pub struct Snapshot {
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot").field("visible", &self.holder.read_lsn()).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("visible", &self.holder.read_lsn().get()).finish_non_exhaustive()
     }
 }
 

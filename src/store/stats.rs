@@ -103,7 +103,7 @@ pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
     let mut stats = Stats {
         items: count_items(&reader, &Scope::Store.interval(), &mut false)?,
         shards: view.shards.len() as u64,
-        visible_lsn: view.read_lsn,
+        visible_lsn: view.read_lsn.get(),
         open_cursors: open_cursors as u64,
         oldest_cursor_seconds: oldest.map(seconds_since),
         flushes: counters.flushes.load(Ordering::Relaxed),
@@ -120,7 +120,7 @@ pub(super) fn stats(engine: &Engine, holders: &Holders) -> Result<Stats> {
         clock_ahead_seconds: now.verdict.ahead_seconds(),
         manifest_generation: engine.manifest_generation.load(Ordering::Relaxed),
         damage: engine.operation_ids.damage().into_iter().collect(),
-        checkpoint_lsn: engine.oldest_checkpoint(),
+        checkpoint_lsn: engine.oldest_checkpoint().get(),
         ..Stats::default()
     };
     for shard in view.shards.iter() {

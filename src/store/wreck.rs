@@ -128,7 +128,7 @@ impl<'a> Wreck<'a> {
             }
             known.extend(files.into_iter().map(|file_id| KnownFile {
                 file_id,
-                lsn_base: 0,
+                lsn_base: Lsn::ZERO,
                 tombstone_generation: tombstones.get(&file_id).copied().unwrap_or(0),
                 missed: Vec::new(),
                 is_stray: true,

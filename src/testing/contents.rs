@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::file_names::{FileName, manifest_generation, parse_name};
 use crate::manifest::{FileKind, Manifest, SegmentEntry};
-use crate::record::Operation;
+use crate::record::{Lsn, Operation};
 use crate::segment::Segment;
 use crate::segment::blocks::{CheckedMap, HEADER_BYTES};
 use crate::segment::derived::graph::SegmentGraph;
@@ -192,7 +192,7 @@ impl ContentReader<'_> {
         let file = CheckedMap::open(self.storage, truth_name(id), self.keys.truth(id))?;
         Header::decode(file.fields(), file.body_end()).map_err(|malformed| malformed.in_file(file.name(), 64))?;
         let (length, header_crc) = (file.bytes().len() as u64, file.header_crc());
-        let files = SegmentFiles { file_id: id, length, header_crc, codes: None, lsn_base: 0 };
+        let files = SegmentFiles { file_id: id, length, header_crc, codes: None, lsn_base: Lsn::ZERO };
         Segment::open(self.storage, &self.keys, &files)
     }
 

@@ -80,7 +80,7 @@ pub(crate) struct FrameHeader {
 impl FrameHeader {
     /// The frame's last LSN, or the one before the frame if it has none.
     pub fn last_lsn(&self) -> Lsn {
-        self.first_lsn + Lsn::from(self.count) - 1
+        (self.first_lsn + u64::from(self.count)).previous()
     }
 
     /// Bytes up to where the next frame can start.
@@ -102,11 +102,11 @@ impl FrameHeader {
         writer.u8(frame.kind.to_byte());
         writer.u8(frame.flags);
         writer.bytes(&[0; 2]);
-        writer.u64(frame.first_lsn);
+        writer.u64(frame.first_lsn.get());
         writer.u32(frame.count);
         writer.u32(body_crc);
         writer.i64(frame.clock);
-        writer.u64(durable_lsn);
+        writer.u64(durable_lsn.get());
         writer.u32(0);
         let header_crc = salted_crc32c(seed(&[salt, offset]), &writer.as_slice()[start..]);
         writer.u32(header_crc);
@@ -133,11 +133,11 @@ impl FrameHeader {
         let kind = FrameKind::from_byte(reader.u8().ok()?);
         let flags = reader.u8().ok()?;
         reader.zeros(2).ok()?;
-        let first_lsn = reader.u64().ok()?;
+        let first_lsn = Lsn::new(reader.u64().ok()?);
         let count = reader.u32().ok()?;
         let body_crc = reader.u32().ok()?;
         let clock = reader.i64().ok()?;
-        let durable_lsn = reader.u64().ok()?;
+        let durable_lsn = Lsn::new(reader.u64().ok()?);
         reader.zeros(4).ok()?;
         let header_crc = reader.u32().ok()?;
         let header = Self { kind, flags, first_lsn, count, clock, durable_lsn, body_bytes, body_crc, header_crc };
@@ -153,7 +153,7 @@ pub(super) fn body_crc(salt: u64, first_lsn: Lsn, body: &[u8]) -> u32 {
 }
 
 fn body_seed(salt: u64, first_lsn: Lsn) -> u64 {
-    seed(&[salt, first_lsn])
+    seed(&[salt, first_lsn.get()])
 }
 
 /// Bytes that a frame with this body takes in a file.

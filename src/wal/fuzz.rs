@@ -11,7 +11,7 @@ use super::{HEADERS_BYTES, LogWriter, Predecessor, Tail, decode_body, encode_fil
 use super::{inspect, prepare, visit};
 use crate::codec::{Reader, seed};
 use crate::error::Result;
-use crate::record::Operation;
+use crate::record::{Lsn, Operation};
 use crate::storage::sim::SimStorage;
 use crate::types::Namespace;
 
@@ -50,7 +50,7 @@ pub fn fuzz_replay(bytes: &[u8]) {
 fn history(storage: &SimStorage) -> Result<Option<Vec<Operation>>> {
     let facts = inspect(storage, STORE, 1)?;
     let mut operations = Vec::new();
-    visit(storage, STORE, &facts, 1, &mut |_, some| {
+    visit(storage, STORE, &facts, Lsn::new(1), &mut |_, some| {
         operations.extend(some.operations);
         Ok(())
     })?;
@@ -64,7 +64,7 @@ fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
     let header = FileHeader { store_id: STORE, file_id: 1, file_bytes, manifest_generation: 0, predecessor };
     let mut file = header.encode();
     let mut reader = Reader::new(bytes);
-    let mut next_lsn = 1;
+    let mut next_lsn = Lsn::new(1);
     while let (Ok([kind, count, lsn_step, length]), true) = (reader.array(), file.len() < file_bytes as usize) {
         let kind = match kind % 8 {
             7 => FrameKind::Closed,
@@ -77,7 +77,7 @@ fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
         let frame =
             Frame { kind, first_lsn, count: u32::from(count), clock: 5, flags: lsn_step % 4, body: body.into() };
         let offset = file.len() as u64;
-        FrameHeader::encode(&frame, seed(&[STORE, 1]), offset, first_lsn - 1, &mut file);
+        FrameHeader::encode(&frame, seed(&[STORE, 1]), offset, first_lsn.previous(), &mut file);
         frame.body.pieces().for_each(|piece| file.extend_from_slice(piece));
         file.resize(file.len().next_multiple_of(64), 0);
     }
@@ -110,11 +110,11 @@ fn write_two_files(storage: &SimStorage) -> Result<Vec<Operation>> {
     for number in 0..40_u64 {
         let key = format!("{number:0100}").into();
         let operation = Operation::Delete { namespace: namespace.clone(), key };
-        let mut body = Vec::new();
+        let (last, mut body) = (Lsn::new(number), Vec::new());
         encode_operation(&mut body, &operation);
         let frame =
-            Frame { kind: FrameKind::Batch, first_lsn: number + 1, count: 1, clock: 9, flags: 0, body: body.into() };
-        writer.write(&[frame], number)?;
+            Frame { kind: FrameKind::Batch, first_lsn: last.next(), count: 1, clock: 9, flags: 0, body: body.into() };
+        writer.write(&[frame], last)?;
         writer.sync()?;
         written.push(operation);
     }

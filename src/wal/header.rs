@@ -7,6 +7,7 @@
 use super::{HEADER_BYTES, HEADERS_BYTES, Predecessor, file_name};
 use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::Lsn;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"vecmWAL\0");
 const VERSION: u32 = 2;
@@ -47,7 +48,7 @@ impl FileHeader {
             block.u64(self.manifest_generation);
             block.u64(self.predecessor.file);
             block.u64(self.predecessor.end);
-            block.u64(self.predecessor.last_lsn);
+            block.u64(self.predecessor.last_lsn.get());
             block.u64(self.predecessor.chain);
             block.i64(self.predecessor.clock);
             block.pad_to(CRC_AT);
@@ -122,7 +123,7 @@ impl FileHeader {
             predecessor: Predecessor {
                 file: reader.u64()?,
                 end: reader.u64()?,
-                last_lsn: reader.u64()?,
+                last_lsn: Lsn::new(reader.u64()?),
                 chain: reader.u64()?,
                 clock: reader.i64()?,
             },

@@ -15,7 +15,7 @@
 //! 4             number of index paths, then each: 4 + n
 //! 4             number of vectors, then each: path (4 + n), space id (2, the same for all), dimensions (4), 4 x dimensions numbers,
 //!               hash of the text that it embeds (16, 0 for none; only with the flag)
-//! 4 + n         extensions of the row (`extensions.rs`, kinds in `record.rs`; only with the flag)
+//! 4 + n         extensions of the row (`extensions.rs`, kinds in `record/`; only with the flag)
 //!
 //! Delete:       namespace, key (each 4 + n)
 //! DeleteRange:  low, high: a half-open interval of encoded namespaces (each 4 + n)
@@ -46,7 +46,7 @@ use super::frame::FrameKind;
 use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::error::Result;
 use crate::extensions::{EXTENSION_BYTES_MAX, ExtensionKind, Extensions, refuse_unknown};
-use crate::record::{ItemContent, Operation, Record, SpaceId, TextHash, row_extensions};
+use crate::record::{ItemContent, Lsn, Operation, Record, SpaceId, TextHash, row_extensions};
 use crate::types::{FieldVector, Interval, Namespace, is_encoded_namespace, limits};
 
 const PUT: u8 = 1;
@@ -89,7 +89,7 @@ pub(crate) fn encode_operation(out: &mut Vec<u8>, operation: &Operation) {
             writer.u8(TOUCH);
             writer.prefixed(namespace.encoded());
             writer.prefixed(key.as_bytes());
-            writer.u64(*version);
+            writer.u64(version.get());
             writer.i64(*expires_at);
         }
     }
@@ -261,7 +261,7 @@ impl Decoder<'_> {
             TOUCH => Operation::Touch {
                 namespace: self.namespace()?,
                 key: self.key()?,
-                version: self.reader.u64()?,
+                version: Lsn::new(self.reader.u64()?),
                 expires_at: self.reader.i64()?,
             },
             _ => return Err(self.reader.malformed("unknown operation before this byte")),

@@ -110,18 +110,18 @@ pub(crate) fn inspect_after(
     first_file_id: u64,
     known: Option<KnownTime>,
 ) -> Result<LogFacts> {
-    let (log_time, timed) = (known.map(|known| known.log_time), known.map_or(0, |known| known.through));
+    let (log_time, timed) = (known.map(|known| known.log_time), known.map_or(Lsn::ZERO, |known| known.through));
     let listed = storage.list()?;
     let doubt = listed.iter().any(|(name, _)| name == DOUBT_NAME);
     let mut ids: Vec<u64> = listed.iter().filter_map(|(name, _)| file_id(name)).collect();
     ids.sort_unstable();
     let next_file_id = ids.last().map_or(1, |last| last + 1).max(first_file_id);
     let facts = LogFacts {
-        base_lsn: 0,
-        last_lsn: 0,
+        base_lsn: Lsn::ZERO,
+        last_lsn: Lsn::ZERO,
         newest_clock: 0,
         log_time,
-        durable_lsn: 0,
+        durable_lsn: Lsn::ZERO,
         files: Vec::new(),
         unused: Vec::new(),
         tail: Tail::Clean,
@@ -285,7 +285,7 @@ impl Inspection<'_> {
         self.facts.doubtful_from = 0;
         while limit.is_none_or(|limit| frames.end < limit) {
             let Some((header, body)) = window.frame(salt, frames.end)? else { break };
-            if frames.closed.is_some() || header.first_lsn != self.facts.last_lsn + 1 {
+            if frames.closed.is_some() || header.first_lsn != self.facts.last_lsn.next() {
                 return Ok(Err(corrupt(file, frames.end, "the frame is not the one that follows")));
             }
             match header.kind {

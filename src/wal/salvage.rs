@@ -100,8 +100,8 @@ fn read_file(
         let decoded = decoded.map_err(|malformed| malformed.in_file(&name, offset));
         match decoded.and_then(|body| body.check_known(&name).map(|()| body)) {
             Ok(body) => {
-                let first_operation = header.first_lsn + Lsn::from(body.rows);
-                remains.operations.extend((first_operation..).zip(body.operations));
+                let first_operation = header.first_lsn + u64::from(body.rows);
+                remains.operations.extend(first_operation.sequence().zip(body.operations));
                 if header.kind == FrameKind::Ingest {
                     let (first_lsn, has_named_files) = (header.first_lsn, body.has_named_files);
                     remains.imports.push(LoggedImport { first_lsn, files: body.files, has_named_files });

@@ -14,9 +14,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::record::Lsn;
+use crate::record::{AtomicLsn, Lsn};
 use crate::storage::{Storage, StorageFile};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::sync::{Mutex, Ordering};
 
 /// Shared by the writer of the log and the thread that syncs beside it. No other lock is taken under its locks.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Syncer {
     names: SyncVerdict,
     written: Mutex<Option<WrittenThrough>>,
     /// The LSN through which syncs beside writers have made the log durable.
-    synced: AtomicU64,
+    synced: AtomicLsn,
 }
 
 /// How far the log is written: a sync of the file makes everything up to the LSN durable, for the files before it are.
@@ -71,7 +71,7 @@ impl Syncer {
                 return Ok(());
             };
             file.sync_data()?;
-            self.synced.fetch_max(lsn, Ordering::Release);
+            self.synced.raise(lsn, Ordering::Release);
             Ok(())
         })
     }
@@ -83,7 +83,7 @@ impl Syncer {
 
     /// What was written through the LSN is durable by another sync.
     pub fn note_synced(&self, lsn: Lsn) {
-        self.synced.fetch_max(lsn, Ordering::Release);
+        self.synced.raise(lsn, Ordering::Release);
     }
 
     /// Makes the names in the directory durable.

@@ -9,7 +9,7 @@ use super::*;
 use crate::codec::seed;
 use crate::error::{ErrorKind, Result};
 use crate::extensions::Extensions;
-use crate::record::{ItemContent, Operation, Record, SpaceId};
+use crate::record::{ItemContent, Lsn, Operation, Record, SpaceId};
 use crate::storage::Storage;
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation, SimStorage};
 use crate::types::{FieldVector, Interval, NEVER, Namespace, limits, system_namespace};
@@ -73,7 +73,7 @@ fn one_of_each() -> Vec<Operation> {
         Operation::Put(Arc::new(bare)),
         Operation::Delete { namespace: namespace.clone(), key: "k".into() },
         Operation::DeleteRange { interval: Interval::everything() },
-        Operation::Touch { namespace, key: "t".into(), version: 9, expires_at: NEVER },
+        Operation::Touch { namespace, key: "t".into(), version: Lsn::new(9), expires_at: NEVER },
     ]
 }
 
@@ -81,7 +81,14 @@ fn frame(first_lsn: u64, operations: &[Operation]) -> Frame {
     let mut body = Vec::new();
     operations.iter().for_each(|operation| encode_operation(&mut body, operation));
     let clock = 1000 + first_lsn as i64;
-    Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags: 0, body: body.into() }
+    Frame {
+        kind: FrameKind::Batch,
+        first_lsn: Lsn::new(first_lsn),
+        count: operations.len() as u32,
+        clock,
+        flags: 0,
+        body: body.into(),
+    }
 }
 
 /// A prepared file whose name is durable, too.
@@ -104,16 +111,16 @@ fn reopened(storage: &dyn Storage) -> Result<LogWriter> {
 
 /// Writes a batch of one delete after `writer`'s last LSN.
 fn put_one(writer: &mut LogWriter, key: impl ToString, durable_lsn: u64) -> Result<()> {
-    writer.write(&[frame(writer.last_lsn() + 1, &[delete(key)])], durable_lsn)
+    writer.write(&[frame(writer.last_lsn().next().get(), &[delete(key)])], Lsn::new(durable_lsn))
 }
 
 fn read(storage: &dyn Storage) -> Result<(LogFacts, Vec<Operation>)> {
     let facts = inspect(storage, STORE, 0)?;
     let mut operations = Vec::new();
-    let mut next_lsn = facts.base_lsn + 1;
+    let mut next_lsn = facts.base_lsn.next();
     visit(storage, STORE, &facts, next_lsn, &mut |header, some| {
         assert_eq!(header.first_lsn, next_lsn);
-        next_lsn += u64::from(header.count);
+        next_lsn = next_lsn + u64::from(header.count);
         operations.extend(some.operations);
         Ok(())
     })?;
@@ -220,7 +227,7 @@ fn operations_beyond_the_limits_are_refused() {
 fn the_bytes_of_a_frame_are_the_documented_ones() {
     let storage = SimStorage::new(1);
     let mut writer = started(&storage, 1, 0);
-    writer.write(&[frame(1, &[delete("key")])], 0).unwrap();
+    writer.write(&[frame(1, &[delete("key")])], Lsn::ZERO).unwrap();
     let file = storage.read_file("wal-0000000000000001.log").unwrap();
     assert_eq!(file.len(), 12_288);
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -247,7 +254,17 @@ fn ingest(first_lsn: u64) -> (Frame, Body) {
     let mut bytes = Vec::new();
     encode_files(&mut bytes, body.rows, &body.files);
     body.operations.iter().for_each(|operation| encode_operation(&mut bytes, operation));
-    (Frame { kind: FrameKind::Ingest, first_lsn, count: 4, clock: 5, flags: 0, body: bytes.into() }, body)
+    (
+        Frame {
+            kind: FrameKind::Ingest,
+            first_lsn: Lsn::new(first_lsn),
+            count: 4,
+            clock: 5,
+            flags: 0,
+            body: bytes.into(),
+        },
+        body,
+    )
 }
 
 #[test]
@@ -276,12 +293,12 @@ fn the_rows_of_an_import_take_log_sequence_numbers_of_their_own() {
     let storage = SimStorage::new(3);
     let mut writer = started(&storage, 1, 0);
     let (import, body) = ingest(2);
-    writer.write(&[frame(1, &[delete("x")]), import, frame(6, &[delete("y")])], 0).unwrap();
+    writer.write(&[frame(1, &[delete("x")]), import, frame(6, &[delete("y")])], Lsn::ZERO).unwrap();
     let facts = inspect(&storage, STORE, 0).unwrap();
-    assert_eq!((facts.last_lsn, facts.tail.clone()), (6, Tail::Clean));
+    assert_eq!((facts.last_lsn.get(), facts.tail.clone()), (6, Tail::Clean));
     let mut seen = Vec::new();
-    visit(&storage, STORE, &facts, 3, &mut |header, body| {
-        seen.push((header.first_lsn, header.last_lsn(), body));
+    visit(&storage, STORE, &facts, Lsn::new(3), &mut |header, body| {
+        seen.push((header.first_lsn.get(), header.last_lsn().get(), body));
         Ok(())
     })
     .unwrap();
@@ -294,9 +311,9 @@ fn the_rows_of_an_import_take_log_sequence_numbers_of_their_own() {
 fn a_frame_cut_anywhere_leaves_what_came_before() {
     let storage = SimStorage::new(2);
     let mut writer = started(&storage, 1, 0);
-    writer.write(&[frame(1, &one_of_each()), frame(6, &[delete("x")])], 0).unwrap();
+    writer.write(&[frame(1, &one_of_each()), frame(6, &[delete("x")])], Lsn::ZERO).unwrap();
     let start = writer.position() as usize;
-    writer.write(&[frame(7, &one_of_each())], 6).unwrap();
+    writer.write(&[frame(7, &one_of_each())], Lsn::new(6)).unwrap();
     let end = writer.position() as usize;
     let name = file_name(1);
     let whole = storage.read_file(&name).unwrap();
@@ -374,7 +391,7 @@ fn damage_below_a_durable_lsn_is_corruption_and_above_it_a_torn_tail() {
             storage.write_file(&name, &whole);
             storage.flip_bit(&name, 8 * (offset + at));
             let (facts, operations) = read(&storage).unwrap();
-            assert_eq!((operations.len(), facts.last_lsn), (number, number as u64));
+            assert_eq!((operations.len(), facts.last_lsn.get()), (number, number as u64));
             match facts.tail {
                 Tail::Corrupt { file: 1, offset: named, .. } => assert!(number < 3 && named == offset),
                 Tail::Torn { file: 1, offset: named, lost_bytes } => {
@@ -481,11 +498,11 @@ fn the_writer_places_frames_as_the_model_says() {
             }
             waiting.push(frame);
             if random.below(3) == 0 {
-                writer.write(&std::mem::take(&mut waiting), 0).unwrap();
+                writer.write(&std::mem::take(&mut waiting), Lsn::ZERO).unwrap();
                 assert_eq!(*writer.space(), door);
             }
         }
-        writer.write(&waiting, 0).unwrap();
+        writer.write(&waiting, Lsn::ZERO).unwrap();
         assert_eq!(*writer.space(), door);
         let (facts, operations) = read(&storage).unwrap();
         assert_eq!((operations.len(), facts.files.len()), (80, writer.files().len()));
@@ -497,7 +514,7 @@ fn the_writer_places_frames_as_the_model_says() {
             storage.remove(&file_name(id)).unwrap();
         }
         let rest = inspect(&storage, STORE, kept).unwrap();
-        assert_eq!((rest.tail, rest.last_lsn), (Tail::Clean, 80));
+        assert_eq!((rest.tail, rest.last_lsn.get()), (Tail::Clean, 80));
         assert_eq!(rest.files, facts.files[facts.files.len() / 2..]);
         let mut seen = Vec::new();
         let from = rest_from(&facts, kept);
@@ -506,14 +523,14 @@ fn the_writer_places_frames_as_the_model_says() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(seen, operations[from as usize - 1..]);
+        assert_eq!(seen, operations[from.get() as usize - 1..]);
     }
 }
 
 /// Some LSN in the files from `kept` on.
-fn rest_from(facts: &LogFacts, kept: u64) -> u64 {
-    let before = facts.files.iter().take_while(|file| file.id < kept).last().map_or(0, |file| file.last_lsn);
-    before + 1 + (facts.last_lsn - before) / 2
+fn rest_from(facts: &LogFacts, kept: u64) -> Lsn {
+    let before = facts.files.iter().take_while(|file| file.id < kept).last().map_or(0, |file| file.last_lsn.get());
+    Lsn::new(before + 1 + (facts.last_lsn.get() - before) / 2)
 }
 
 #[test]
@@ -527,7 +544,7 @@ fn a_large_body_is_written_from_where_it_is() {
     }));
     let frames = [frame(1, &[delete(1)]), frame(2, &[large]), frame(3, &[delete(2)])];
     let mut writer = started(&storage, 1, 4 << 20);
-    writer.write(&frames, 0).unwrap();
+    writer.write(&frames, Lsn::ZERO).unwrap();
     let (facts, operations) = read(&storage).unwrap();
     assert_eq!((facts.tail, facts.newest_clock, operations.len()), (Tail::Clean, 1003, 3));
     assert_eq!(frame(2, &operations[1..2]), frames[1]);
@@ -536,14 +553,14 @@ fn a_large_body_is_written_from_where_it_is() {
 #[test]
 fn a_frame_that_leaps_does_not_raise_log_time() {
     const HOUR: i64 = 3_600 * 1_000_000;
-    let read = |clocks: &[i64], before: Option<(i64, Lsn)>| {
+    let read = |clocks: &[i64], before: Option<(i64, u64)>| {
         let storage = SimStorage::new(10);
         let mut writer = started(&storage, 1, 1 << 20);
         for &hour in clocks {
-            let frame = Frame { clock: hour * HOUR, ..frame(writer.last_lsn() + 1, &[delete(1)]) };
-            writer.write(&[frame], 0).unwrap();
+            let frame = Frame { clock: hour * HOUR, ..frame(writer.last_lsn().next().get(), &[delete(1)]) };
+            writer.write(&[frame], Lsn::ZERO).unwrap();
         }
-        let known = before.map(|(hour, through)| KnownTime { log_time: hour * HOUR, through });
+        let known = before.map(|(hour, through)| KnownTime { log_time: hour * HOUR, through: Lsn::new(through) });
         let facts = inspect_after(&storage, STORE, 0, known).unwrap();
         facts.log_time.map(|micros| micros / HOUR)
     };
@@ -571,10 +588,10 @@ fn log_time_begins_with_the_file_before_unless_the_first_frame_belies_it() {
     for (before, then, log_time) in [(100, 99, 100), (100, 110, 110), (100, 900, 100), (9_000, 100, 100)] {
         let storage = SimStorage::new(11);
         let mut writer = started(&storage, 1, 1 << 20);
-        writer.write(&[Frame { clock: before * HOUR, ..frame(1, &[delete(1)]) }], 0).unwrap();
+        writer.write(&[Frame { clock: before * HOUR, ..frame(1, &[delete(1)]) }], Lsn::ZERO).unwrap();
         writer.close(before * HOUR, false).unwrap();
         let mut writer = reopened(&storage).unwrap();
-        writer.write(&[Frame { clock: then * HOUR, ..frame(2, &[delete(1)]) }], 1).unwrap();
+        writer.write(&[Frame { clock: then * HOUR, ..frame(2, &[delete(1)]) }], Lsn::new(1)).unwrap();
         let second = inspect(&storage, STORE, 0).unwrap().files[1].id;
         let facts = inspect(&storage, STORE, second).unwrap();
         assert_eq!(facts.log_time, Some(log_time * HOUR), "{before} {then}");
@@ -586,10 +603,10 @@ fn run(storage: &SimStorage, random: &mut Random) -> Result<()> {
     let mut writer = reopened(storage)?;
     let mut durable = writer.last_lsn();
     let mut next_id = inspect(storage, STORE, 0)?.next_file_id;
-    storage.set_tag(durable);
+    storage.set_tag(durable.get());
     for _ in 0..12 {
         let count = 1 + random.below(4);
-        let first = writer.last_lsn() + 1;
+        let first = writer.last_lsn().next().get();
         let frames: Vec<Frame> = (first..first + count)
             .map(|lsn| frame(lsn, &[delete(format!("{lsn:0width$}", width = random.below(900) as usize))]))
             .collect();
@@ -606,7 +623,7 @@ fn run(storage: &SimStorage, random: &mut Random) -> Result<()> {
         if random.below(3) > 0 {
             writer.sync()?;
             durable = writer.last_lsn();
-            storage.set_tag(durable);
+            storage.set_tag(durable.get());
         }
     }
     if random.below(2) == 0 { writer.close(1, false).map(|_| ()) } else { Ok(()) }
@@ -616,7 +633,10 @@ fn run(storage: &SimStorage, random: &mut Random) -> Result<()> {
 fn check_prefix(storage: &SimStorage, durable: u64) {
     let (facts, operations) = read(storage).unwrap();
     assert!(!matches!(facts.tail, Tail::Corrupt { .. }), "{:?}", facts.tail);
-    assert!(facts.last_lsn >= durable && facts.durable_lsn <= facts.last_lsn, "{facts:?}, {durable} were durable");
+    assert!(
+        facts.last_lsn >= Lsn::new(durable) && facts.durable_lsn <= facts.last_lsn,
+        "{facts:?}, {durable} were durable"
+    );
     for (index, operation) in operations.iter().enumerate() {
         let Operation::Delete { key, .. } = operation else { panic!("{operation:?}") };
         assert_eq!(key.parse::<usize>().unwrap(), index + 1);
@@ -670,7 +690,7 @@ fn after_any_failed_operation_the_log_can_be_read_and_gone_on_with() {
             let accepted = inspect(&storage, STORE, 0).unwrap().last_lsn;
             run(&storage, &mut Random(after)).unwrap();
             let durable = storage.image().tag;
-            assert!(durable >= accepted);
+            assert!(durable >= accepted.get());
             check_prefix(&storage.crash(Loss::AllUnsynced, 0), durable);
             assert!(!storage.names().contains(&DOUBT_NAME.to_owned()));
         }

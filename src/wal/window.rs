@@ -95,7 +95,7 @@ impl Window {
     /// Tries every place for a frame from `offset` on. Headers are enough: what they say holds even if their body is
     /// torn.
     pub fn search_frames(&mut self, salt: u64, offset: u64) -> Result<WindowRemains> {
-        let mut remains = WindowRemains { durable_lsn: 0, end: offset };
+        let mut remains = WindowRemains { durable_lsn: Lsn::ZERO, end: offset };
         let mut next = Some(offset);
         while let Some(offset) = next {
             let left = self.length - offset;

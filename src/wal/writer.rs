@@ -263,7 +263,7 @@ impl LogWriter {
     }
 
     fn place(&mut self, frame: &Frame, durable_lsn: Lsn) -> Result<()> {
-        let fits = frame.first_lsn == self.end.last_lsn + 1 && durable_lsn < frame.first_lsn;
+        let fits = frame.first_lsn == self.end.last_lsn.next() && durable_lsn < frame.first_lsn;
         if !fits || frame.count == 0 || u32::try_from(frame.body.len()).is_err() {
             return Err(Error::invalid(format!(
                 "a frame from LSN {} cannot follow LSN {}",
@@ -331,7 +331,7 @@ impl LogWriter {
 
     /// The frame behind the last one of a file, which names the file that follows.
     fn closed(&self, successor: u64) -> Frame {
-        let (first_lsn, clock) = (self.end.last_lsn + 1, self.end.clock);
+        let (first_lsn, clock) = (self.end.last_lsn.next(), self.end.clock);
         Frame {
             kind: FrameKind::Closed,
             first_lsn,

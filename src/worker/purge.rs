@@ -220,5 +220,5 @@ fn holds_dead(part: &SharedSegment, interval: &Interval) -> Result<bool> {
         return Ok(true);
     }
     let (rows, ..) = part.rows_in(interval)?;
-    Ok(!rows.is_empty() && rows.into_iter().any(|row| part.tombstones.is_deleted_at(row, Lsn::MAX - 1)))
+    Ok(!rows.is_empty() && rows.into_iter().any(|row| part.tombstones.is_deleted_at(row, Lsn::LAST)))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::ErrorKind;
 use crate::graph::Parameters;
 use crate::graph::calibration::Calibration;
-use crate::record::{ItemContent, Record};
+use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::Segment;
 use crate::segment::blocks::HEADER_BYTES;
 use crate::segment::derived::codes::DerivedFile;
@@ -58,7 +58,7 @@ fn write_segment(storage: &SimStorage, file_id: u64) -> SegmentInfo {
             expires_at: NEVER,
             flags: 0,
         };
-        writer.push_record(&record, u64::from(row) + 1, &[]).unwrap();
+        writer.push_record(&record, Lsn::new(u64::from(row) + 1), &[]).unwrap();
     }
     writer.finish().unwrap()
 }

@@ -67,7 +67,7 @@ impl TombstoneFile {
     pub fn write(&self, storage: &dyn Storage, tombstones: &Tombstones, base: Lsn) -> Result<()> {
         let dead: RoaringBitmap = tombstones.died_up_to(base).collect();
         let as_of_base = tombstones.touches().map(|touch| Touch { lsn: touch.lsn.min(base), ..touch });
-        let touches: Vec<Touch> = as_of_base.filter(|touch| touch.lsn > 0).collect();
+        let touches: Vec<Touch> = as_of_base.filter(|touch| touch.lsn > Lsn::ZERO).collect();
         let bytes = self.encode(base, &dead, &touches)?;
         let file = storage.create(&self.name())?;
         file.write_at(0, &bytes)?;
@@ -84,7 +84,7 @@ impl TombstoneFile {
         out.u64(self.store_id);
         out.u64(self.file_id);
         out.u64(self.generation);
-        out.u64(base);
+        out.u64(base.get());
         out.u32(self.rows);
         out.count(bitmap.len());
         out.count(touches.len());
@@ -93,7 +93,7 @@ impl TombstoneFile {
         for touch in touches {
             out.u32(touch.row);
             out.i64(touch.expires_at);
-            out.u64(touch.lsn);
+            out.u64(touch.lsn.get());
         }
         Ok(self.with_crc(out.into_vec()))
     }
@@ -107,7 +107,7 @@ impl TombstoneFile {
     /// Makes any bytes a file whose ids and checksum hold. For tests that want to get past them, as an attacker would.
     #[cfg(feature = "testing")]
     pub fn forge(&self, mut bytes: Vec<u8>) -> Vec<u8> {
-        let Ok(honest) = self.encode(7, &RoaringBitmap::new(), &[]) else { return bytes };
+        let Ok(honest) = self.encode(Lsn::new(7), &RoaringBitmap::new(), &[]) else { return bytes };
         bytes.resize(bytes.len().max(HEADER_BYTES), 0);
         bytes[..BITMAP_LENGTH_AT].copy_from_slice(&honest[..BITMAP_LENGTH_AT]);
         self.with_crc(bytes)
@@ -141,7 +141,7 @@ impl TombstoneFile {
             return Ok(Err(Error::new(ErrorKind::NewerFormat, what)));
         }
         let ids = [reader.u64()?, reader.u64()?, reader.u64()?];
-        let (base, rows) = (reader.u64()?, reader.u32()?);
+        let (base, rows) = (Lsn::new(reader.u64()?), reader.u32()?);
         if (magic, ids, rows) != (*MAGIC, [self.store_id, self.file_id, self.generation], self.rows) || base == ALIVE {
             return Err(reader.malformed("the tombstones belong to another segment"));
         }
@@ -160,7 +160,7 @@ impl TombstoneFile {
         });
         let mut next_row = 0;
         for _ in 0..touches {
-            let touch = Touch { row: reader.u32()?, expires_at: reader.i64()?, lsn: reader.u64()? };
+            let touch = Touch { row: reader.u32()?, expires_at: reader.i64()?, lsn: Lsn::new(reader.u64()?) };
             if touch.row < next_row || touch.lsn > base || !tombstones.touch(touch) {
                 return Err(reader.malformed("a touch is out of order or of a row that the segment has not"));
             }

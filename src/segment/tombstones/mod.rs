@@ -133,7 +133,7 @@ impl Tombstones {
     pub fn new(rows: u32) -> Self {
         Self {
             rows,
-            deleted_lsn: SparseColumn::new(rows, ALIVE),
+            deleted_lsn: SparseColumn::new(rows, ALIVE.get()),
             dead_rows: AtomicU64::new(0),
             touched_expiry: SparseColumn::new(rows, UNTOUCHED),
             touch_lsn: SparseColumn::new(rows, 0),
@@ -143,9 +143,9 @@ impl Tombstones {
 
     /// Deletes `row` as of `lsn` if it is alive, and returns whether it was. Writer only.
     pub fn delete(&self, row: u32, lsn: Lsn) -> bool {
-        let kills = row < self.rows && self.deleted_lsn.get(row) == ALIVE;
+        let kills = row < self.rows && self.deleted_lsn(row) == ALIVE;
         if kills {
-            self.deleted_lsn.set(row, lsn);
+            self.deleted_lsn.set(row, lsn.get());
             self.dead_rows.fetch_add(1, Ordering::Relaxed);
         }
         kills
@@ -159,9 +159,9 @@ impl Tombstones {
             let rows = self.deleted_lsn.page_rows(index, &range);
             let is_whole = rows.len() == PAGE_ROWS as usize;
             killed += match self.deleted_lsn.pages[index].get() {
-                None if self.deleted_lsn.uniform[index].load(Ordering::Relaxed) != ALIVE => 0,
+                None if self.deleted_lsn.uniform[index].load(Ordering::Relaxed) != ALIVE.get() => 0,
                 None if is_whole && rows.clone().all(|row| row_lsn(row) < lsn) => {
-                    self.deleted_lsn.uniform[index].store(lsn, Ordering::Relaxed);
+                    self.deleted_lsn.uniform[index].store(lsn.get(), Ordering::Relaxed);
                     PAGE_ROWS
                 }
                 _ => self.kill_rows(index, rows, lsn, &row_lsn),
@@ -176,8 +176,8 @@ impl Tombstones {
         let page = self.deleted_lsn.page(index);
         for row in rows {
             let slot = &page[(row % PAGE_ROWS) as usize];
-            if slot.load(Ordering::Relaxed) == ALIVE && row_lsn(row) < lsn {
-                slot.store(lsn, Ordering::Relaxed);
+            if slot.load(Ordering::Relaxed) == ALIVE.get() && row_lsn(row) < lsn {
+                slot.store(lsn.get(), Ordering::Relaxed);
                 killed += 1;
             }
         }
@@ -187,13 +187,13 @@ impl Tombstones {
     /// The LSN that deleted `row`; `ALIVE` if none did.
     #[inline]
     pub fn deleted_lsn(&self, row: u32) -> Lsn {
-        self.deleted_lsn.get(row)
+        Lsn::new(self.deleted_lsn.get(row))
     }
 
     /// Whether `row` is deleted at `read_lsn`.
     #[inline]
     pub fn is_deleted_at(&self, row: u32, read_lsn: Lsn) -> bool {
-        self.deleted_lsn.get(row) <= read_lsn
+        self.deleted_lsn(row) <= read_lsn
     }
 
     /// Whether certainly no row of `range` is deleted in any read view.
@@ -214,21 +214,25 @@ impl Tombstones {
 
     /// The rows that were deleted at or below `lsn`, in order.
     pub fn died_up_to(&self, lsn: Lsn) -> impl Iterator<Item = u32> + '_ {
-        self.deleted_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead <= lsn).map(|(row, _)| row)
+        self.deaths().filter(move |&(_, deleted_lsn)| deleted_lsn <= lsn).map(|(row, _)| row)
     }
 
     /// The rows that were deleted after `lsn`, in order, each with its `deleted_lsn`.
     pub fn died_after(&self, lsn: Lsn) -> impl Iterator<Item = (u32, Lsn)> + '_ {
-        self.deleted_lsn.iter(0..self.rows).filter(move |&(_, dead)| dead > lsn)
+        self.deaths().filter(move |&(_, deleted_lsn)| deleted_lsn > lsn)
+    }
+
+    fn deaths(&self) -> impl Iterator<Item = (u32, Lsn)> + '_ {
+        self.deleted_lsn.iter(0..self.rows).map(|(row, lsn)| (row, Lsn::new(lsn)))
     }
 
     /// Moves the expiry of `row` unless a later touch did; whether it moved. Writer only.
     pub fn touch(&self, touch: Touch) -> bool {
         let before = self.touch_lsn.get(touch.row);
-        let moves = touch.row < self.rows && touch.lsn > before;
+        let moves = touch.row < self.rows && touch.lsn.get() > before;
         if moves {
             self.touched_expiry.set(touch.row, touch.expires_at.max(i64::MIN + 1) as u64);
-            self.touch_lsn.set(touch.row, touch.lsn);
+            self.touch_lsn.set(touch.row, touch.lsn.get());
             self.touched_rows.fetch_add(u64::from(before == 0), Ordering::Relaxed);
         }
         moves
@@ -257,7 +261,7 @@ impl Tombstones {
         self.touch_lsn.iter(0..self.rows).map(|(row, lsn)| Touch {
             row,
             expires_at: self.touched_expiry.get(row) as i64,
-            lsn,
+            lsn: Lsn::new(lsn),
         })
     }
 }
@@ -279,34 +283,36 @@ mod tests {
             let seed = u64::from(rows) + 7;
             println!("seed {seed}");
             let (tombstones, mut model, mut state) = (Tombstones::new(rows), BTreeMap::new(), seed);
-            for lsn in 1..300 {
+            for number in 1..300 {
+                let lsn = Lsn::new(number);
                 let (a, b) = (next(&mut state) as u32 % (rows + 9), next(&mut state) as u32 % (rows + 9));
-                if lsn % 10 != 1 {
+                if number % 10 != 1 {
                     let kills = a < rows && !model.contains_key(&a);
                     assert_eq!(tombstones.delete(a, lsn), kills);
                     if kills {
                         model.insert(a, lsn);
                     }
                 } else {
-                    let born = |row: u32| u64::from(row % 2 * u32::from(lsn > 100)) * 150;
-                    let range = a.min(b)..a.min(b) + if lsn % 20 == 1 { 1_100 } else { b / 20 };
+                    let born = |row: u32| Lsn::new(u64::from(row % 2 * u32::from(number > 100)) * 150);
+                    let range = a.min(b)..a.min(b) + if number % 20 == 1 { 1_100 } else { b / 20 };
                     let due = range.clone().filter(|&row| row < rows && born(row) < lsn);
                     let killed = due.filter(|&row| *model.entry(row).or_insert(lsn) == lsn).count();
                     assert_eq!(tombstones.delete_range(range, lsn, born) as usize, killed);
                 }
-                let (low, high, read_lsn) = (a.min(b), a.max(b), lsn / 2);
+                let (low, high, read_lsn) = (a.min(b), a.max(b), Lsn::new(number / 2));
                 let died = (low..high).filter(|&row| tombstones.is_deleted_at(row, read_lsn)).count();
                 assert_eq!(died, model.range(low..high).filter(|&(_, &dead)| dead <= read_lsn).count());
                 assert!(!(tombstones.none_dead_in(a..a + 1) && model.contains_key(&a)));
                 assert_eq!(tombstones.is_deleted_at(a, read_lsn), model.get(&a).is_some_and(|&dead| dead <= read_lsn));
             }
             assert_eq!(tombstones.dead_rows() as usize, model.len());
+            let half = Lsn::new(150);
             assert!(
                 tombstones
-                    .died_after(150)
-                    .eq(model.iter().map(|(&row, &lsn)| (row, lsn)).filter(|&(_, lsn)| lsn > 150))
+                    .died_after(half)
+                    .eq(model.iter().map(|(&row, &lsn)| (row, lsn)).filter(|&(_, lsn)| lsn > half))
             );
-            assert!(tombstones.died_up_to(150).eq(model.iter().filter(|&(_, &lsn)| lsn <= 150).map(|(&row, _)| row)));
+            assert!(tombstones.died_up_to(half).eq(model.iter().filter(|&(_, &lsn)| lsn <= half).map(|(&row, _)| row)));
         }
     }
 
@@ -314,10 +320,10 @@ mod tests {
     fn the_newest_touch_counts() {
         let tombstones = Tombstones::new(700);
         assert_eq!(tombstones.expires_at(600, 5), 5);
-        assert!(tombstones.touch(Touch { row: 600, expires_at: 70, lsn: 3 }));
-        assert!(!tombstones.touch(Touch { row: 600, expires_at: 60, lsn: 2 }));
-        assert!(!tombstones.touch(Touch { row: 700, expires_at: 60, lsn: 9 }));
-        assert!(tombstones.touch(Touch { row: 601, expires_at: i64::MIN, lsn: 4 }));
+        assert!(tombstones.touch(Touch { row: 600, expires_at: 70, lsn: Lsn::new(3) }));
+        assert!(!tombstones.touch(Touch { row: 600, expires_at: 60, lsn: Lsn::new(2) }));
+        assert!(!tombstones.touch(Touch { row: 700, expires_at: 60, lsn: Lsn::new(9) }));
+        assert!(tombstones.touch(Touch { row: 601, expires_at: i64::MIN, lsn: Lsn::new(4) }));
         assert_eq!(
             (tombstones.expires_at(600, 5), tombstones.expires_at(602, 5), tombstones.touched_rows()),
             (70, 5, 2)
@@ -327,6 +333,9 @@ mod tests {
                 && tombstones.none_touched_in(0..512)
                 && !tombstones.none_touched_in(0..513)
         );
-        assert_eq!(tombstones.touches().map(|touch| (touch.row, touch.lsn)).collect::<Vec<_>>(), [(600, 3), (601, 4)]);
+        assert_eq!(
+            tombstones.touches().map(|touch| (touch.row, touch.lsn.get())).collect::<Vec<_>>(),
+            [(600, 3), (601, 4)]
+        );
     }
 }

@@ -147,7 +147,7 @@ impl Columns {
         }
         self.keys.push(row.key.as_bytes());
         self.key_hash.push(hash_key(secret, row.namespace, row.key));
-        self.lsn.push(row.times.lsn);
+        self.lsn.push(row.times.lsn.get());
         self.created_at.push(row.times.created_at);
         self.updated_at.push(row.times.updated_at);
         self.expires_at.push(row.times.expires_at);

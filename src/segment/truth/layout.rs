@@ -17,7 +17,7 @@
 //! OFFSET  SIZE  MEANING (n rows, v vectors, s namespaces, p paths, l path lists)
 //! 64      4     dimensions; 0 where the store had no vector space when the file was written
 //! 68      2     metric: 0 cosine, 1 dot, 2 L2
-//! 70      2     number of vector spaces, 0 or 1: a file has vectors of one space only (`record.rs` says where others are)
+//! 70      2     number of vector spaces, 0 or 1: a file has vectors of one space only (`record/` says where others are)
 //! 72      4     n, at least 1
 //! 76      4     v
 //! 80      4     s
@@ -67,10 +67,10 @@
 //! 30    any x 4   entries of path lists: paths
 //! 31    any x 32  blob files that values lie in: file id u64, length of the file u64, bytes of the values in it u64, CRC of
 //!                 its header u32, 0 u32; files written before there were any have no such section
-//! 32    v x 16    hash of the text that each vector embeds, and of the model, u128 (`text_hash` in `record.rs`), 0 for none;
+//! 32    v x 16    hash of the text that each vector embeds, and of the model, u128 (`text_hash` in `record/`), 0 for none;
 //!                 empty where all are 0
 //! 33    n+1 x 8   offset of each row's extensions in section 34; the last entry is that section's length; empty where no row has any
-//! 34    any x 1   extensions of rows (`extensions.rs`, kinds in `record.rs`)
+//! 34    any x 1   extensions of rows (`extensions.rs`, kinds in `record/`)
 //! 35    any x 4   the kinds in section 34, rising: kind u16, 1 if it must be understood u16
 //! ```
 
@@ -225,8 +225,8 @@ impl Header {
             has_relative_lsns: false,
             counts,
             row_vectors_max: 0,
-            oldest_lsn: 0,
-            newest_lsn: 0,
+            oldest_lsn: Lsn::ZERO,
+            newest_lsn: Lsn::ZERO,
             earliest_expiry: 0,
             sections,
         }
@@ -285,8 +285,8 @@ impl Header {
         for count in [rows, vectors, namespaces, paths, path_lists, self.row_vectors_max] {
             out.u32(count);
         }
-        out.u64(self.oldest_lsn);
-        out.u64(self.newest_lsn);
+        out.u64(self.oldest_lsn.get());
+        out.u64(self.newest_lsn.get());
         out.i64(self.earliest_expiry);
         out.u32(SECTIONS as u32);
         out.u16(self.space_id.0);
@@ -314,7 +314,7 @@ impl Header {
         let (paths, path_lists) = (reader.u32()?, reader.u32()?);
         let mut header = Self::new(space, SpaceId::default(), Counts { rows, vectors, namespaces, paths, path_lists });
         header.row_vectors_max = reader.u32()?;
-        (header.oldest_lsn, header.newest_lsn) = (reader.u64()?, reader.u64()?);
+        (header.oldest_lsn, header.newest_lsn) = (Lsn::new(reader.u64()?), Lsn::new(reader.u64()?));
         header.earliest_expiry = reader.i64()?;
         let plausible = rows > 0
             && (1..=rows).contains(&namespaces)

@@ -77,7 +77,7 @@ impl Truth {
             (header.space, header.space_id) = (keys.space, keys.space_id);
         }
         header.check_space(keys).map_err(|why| why.context(file.name()))?;
-        if header.newest_lsn.checked_add(files.lsn_base).is_none_or(|newest| newest == ALIVE) {
+        if files.lsn_base.checked_add(header.newest_lsn.get()).is_none_or(|newest| newest == ALIVE) {
             return Err(Error::corrupt(file.name(), 104, "the newest LSN is out of range"));
         }
         let (file_id, secret, lsn_base) = (files.file_id, keys.secret, files.lsn_base);

@@ -74,13 +74,13 @@ impl Truth {
     /// LSN of the row.
     #[inline]
     pub fn lsn(&self, row: u32) -> Result<Lsn> {
-        Ok(self.cell::<u64>(Section::Lsn, row as usize)?.saturating_add(self.lsn_base()))
+        Ok(self.lsn_base().saturating_add(self.cell(Section::Lsn, row as usize)?))
     }
 
     /// LSN of the newest row.
     #[inline]
     pub fn newest_lsn(&self) -> Lsn {
-        self.header.newest_lsn.saturating_add(self.lsn_base())
+        self.lsn_base().saturating_add(self.header.newest_lsn.get())
     }
 
     /// The row's numbers.

@@ -237,7 +237,7 @@ impl SegmentWriter {
         let truth = TruthId { file_id: self.file_id, header_crc };
         let codes = self.codes.map(|codes| codes.finish(truth)).transpose()?;
         Ok(SegmentInfo {
-            files: SegmentFiles { file_id: self.file_id, length, header_crc, codes, lsn_base: 0 },
+            files: SegmentFiles { file_id: self.file_id, length, header_crc, codes, lsn_base: Lsn::ZERO },
             counts: self.header.counts,
             blobs: std::mem::take(&mut self.columns.blob_files),
             oldest_lsn: self.header.oldest_lsn,

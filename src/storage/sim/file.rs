@@ -29,7 +29,7 @@ impl SimFile {
         let Inner { disk, random, .. } = &mut *inner;
         let file = disk.file(self.id);
         assert!(!file.mapped, "{} was mapped and is now written to: a map would change under its reader", self.name);
-        let end = file.read_lsn.len().saturating_add(free);
+        let end = file.visible.len().saturating_add(free);
         let done = match change {
             Change::Resize(length) => {
                 if length > end {
@@ -73,17 +73,17 @@ impl SimFile {
 impl StorageFile for SimFile {
     fn len(&self) -> Result<u64> {
         let inner = self.storage.inner.lock();
-        Ok(inner.disk.files.get(&self.id).map_or(0, |file| file.read_lsn.len()))
+        Ok(inner.disk.files.get(&self.id).map_or(0, |file| file.visible.len()))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut inner = self.storage.inner.lock();
         inner.begin_whole(SimOperation::Read, &self.name)?;
         let file = inner.disk.file(self.id);
-        if offset.saturating_add(buffer.len() as u64) > file.read_lsn.len() {
+        if offset.saturating_add(buffer.len() as u64) > file.visible.len() {
             return Err(Error::io(&self.name, SimOperation::Read, io::Error::from(io::ErrorKind::UnexpectedEof)));
         }
-        file.read_lsn.read(offset, buffer);
+        file.visible.read(offset, buffer);
         Ok(())
     }
 

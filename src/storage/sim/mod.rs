@@ -199,7 +199,7 @@ impl SimStorage {
     pub fn read_file(&self, name: &str) -> Option<Vec<u8>> {
         let inner = self.inner.lock();
         let id = inner.disk.names.get(name)?;
-        inner.disk.files.get(id).map(|file| file.read_lsn.to_vec())
+        inner.disk.files.get(id).map(|file| file.visible.to_vec())
     }
 
     /// Puts a file there behind the engine's back, durably, replacing one of that name.
@@ -286,8 +286,8 @@ impl Storage for SimStorage {
         let id = inner.find(name, SimOperation::Map)?;
         let file = inner.disk.file(id);
         file.mapped = true;
-        let mut bytes = AlignedBytes::zeroed(file.read_lsn.len() as usize);
-        file.read_lsn.read(0, bytes.as_mut_slice());
+        let mut bytes = AlignedBytes::zeroed(file.visible.len() as usize);
+        file.visible.read(0, bytes.as_mut_slice());
         Ok(Map::Heap(bytes))
     }
 
@@ -314,7 +314,7 @@ impl Storage for SimStorage {
         let mut inner = self.inner.lock();
         inner.begin_whole(SimOperation::List, ".")?;
         let disk = &inner.disk;
-        let length = |id| disk.files.get(id).map_or(0, |file| file.read_lsn.len());
+        let length = |id| disk.files.get(id).map_or(0, |file| file.visible.len());
         Ok(disk.names.iter().map(|(name, id)| (name.clone(), length(id))).collect())
     }
 

@@ -2,7 +2,7 @@
 //! the same.
 //!
 //! Invariants:
-//! * `read_lsn` = `durable` with the unsynced changes applied in order, except after a failed sync, which forgets the
+//! * `visible` = `durable` with the unsynced changes applied in order, except after a failed sync, which forgets the
 //!   changes and keeps what is visible: exactly what a page cache does.
 //! * Everything is shared by reference count until it is written, so keeping thousands of images of a disk is cheap.
 
@@ -96,7 +96,7 @@ impl Change {
 
 #[derive(Clone, Default)]
 pub(super) struct FileState {
-    pub read_lsn: Bytes,
+    pub visible: Bytes,
     pub durable: Bytes,
     pub unsynced: Vec<Change>,
     pub mapped: bool,
@@ -105,11 +105,11 @@ pub(super) struct FileState {
 impl FileState {
     /// A file that has always been there.
     pub fn settled(bytes: Bytes) -> Self {
-        Self { read_lsn: bytes.clone(), durable: bytes, unsynced: Vec::new(), mapped: false }
+        Self { visible: bytes.clone(), durable: bytes, unsynced: Vec::new(), mapped: false }
     }
 
     pub fn change(&mut self, change: Change) {
-        change.apply(&mut self.read_lsn);
+        change.apply(&mut self.visible);
         self.unsynced.push(change);
     }
 
@@ -234,6 +234,6 @@ impl Disk {
 
     /// Bytes of all files, as if none were sparse.
     pub fn used(&self) -> u64 {
-        self.files.values().map(|file| file.read_lsn.len()).fold(0, u64::saturating_add)
+        self.files.values().map(|file| file.visible.len()).fold(0, u64::saturating_add)
     }
 }

@@ -8,6 +8,8 @@
 //! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the
 //!   operation.
 
+mod lsn;
+
 use std::hash::Hasher;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,11 +19,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use crate::extensions::{ExtensionKind, Extensions};
 use crate::types::{Condition, FieldVector, Interval, Namespace, Version};
 
-/// Log sequence number: one per operation, the one order of all writes. 0 is before every write.
-pub(crate) type Lsn = u64;
-
-/// The death of a version that lives: it is seen by every view.
-pub(crate) const ALIVE: Lsn = Lsn::MAX;
+pub(crate) use lsn::{ALIVE, AtomicLsn, Lsn};
 
 /// Tells the vector spaces of a store apart: files tag vectors with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
