@@ -1,5 +1,5 @@
-//! The rules of the code base as tests, so that reviews can talk about design: layers, sizes, headers, unsafe code,
-//! doors to the outside, leftovers, and the paths that ARCHITECTURE.md names.
+//! The rules of the code base as tests, so that reviews can talk about design: layers, sizes, tuples, headers, unsafe
+//! code, doors to the outside, leftovers, and the paths that ARCHITECTURE.md names.
 //!
 //! Invariants:
 //! * Every checker is a pure function from text to [`Finding`]s and is shown to fail by a test at the end of this file.
@@ -381,6 +381,63 @@ fn check_type_names(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
+/// Parameters of functions that are tuples. Closures may take them.
+fn check_tuples(source: &Source) -> Vec<Finding> {
+    let tokens = &source.shipped;
+    let functions = (0..tokens.len()).filter(|&at| tokens[at].text == "fn");
+    let parameters = functions.flat_map(|at| parameters(tokens, at));
+    let tuples = parameters.filter(|parameter| {
+        let colon = (0..parameter.len()).find(|&at| depth(&parameter[..at]) == 0 && parameter[at].text == ":");
+        is_tuple(&parameter[..colon.unwrap_or(0)]) || colon.is_some_and(|colon| is_tuple(&parameter[colon + 1..]))
+    });
+    let remedy = "a parameter is a tuple: pass its fields one by one, or carry them in a struct";
+    tuples.map(|parameter| finding(&source.path, parameter[0].line, remedy)).collect()
+}
+
+/// The parameters of the function whose `fn` is at `at`.
+fn parameters(tokens: &[Token], at: usize) -> Vec<&[Token]> {
+    // A type `fn(A)` has no name.
+    if tokens.get(at + 1).is_none_or(|name| !is_word(name.text.as_bytes()[0])) {
+        return Vec::new();
+    }
+    let opens = |&open: &usize| tokens[open].text == "(" && depth(&tokens[at + 2..open]) == 0;
+    let Some(start) = (at + 2..tokens.len()).find(opens) else { return Vec::new() };
+    let end = (start + 1..tokens.len()).find(|&close| depth(&tokens[start..=close]) == 0).unwrap_or(tokens.len());
+    let inside = &tokens[start + 1..end];
+    let mut commas: Vec<usize> =
+        (0..inside.len()).filter(|&at| inside[at].text == "," && depth(&inside[..at]) == 0).collect();
+    commas.push(inside.len());
+    let begins = std::iter::once(0).chain(commas.iter().map(|&comma| comma + 1));
+    begins.zip(&commas).filter(|(begin, end)| begin < *end).map(|(begin, &end)| &inside[begin..end]).collect()
+}
+
+/// How many brackets of any kind are open behind `tokens`.
+fn depth(tokens: &[Token]) -> isize {
+    let is_arrow = |at: usize| at > 0 && matches!(tokens[at - 1].text.as_str(), "-" | "=");
+    let step = |(at, token): (usize, &Token)| match token.text.as_str() {
+        "(" | "[" | "{" | "<" => 1,
+        ")" | "]" | "}" => -1,
+        ">" if !is_arrow(at) => -1,
+        _ => 0,
+    };
+    tokens.iter().enumerate().map(step).sum()
+}
+
+/// Whether a pattern or a type is a tuple of two or more, or a reference to one.
+fn is_tuple(tokens: &[Token]) -> bool {
+    let mut rest = tokens;
+    while let [first, others @ ..] = rest {
+        rest = match first.text.as_str() {
+            "&" | "mut" => others,
+            // A lifetime.
+            "'" => others.get(1..).unwrap_or_default(),
+            _ => break,
+        };
+    }
+    let has_comma = (0..rest.len()).any(|at| rest[at].text == "," && depth(&rest[..at]) == 1);
+    rest.first().is_some_and(|first| first.text == "(") && has_comma
+}
+
 /// A module is a file or a folder with a `mod.rs`, never a file beside a folder.
 fn check_module_files(paths: &[String]) -> Vec<Finding> {
     let beside_folder = |path: &&String| {
@@ -688,6 +745,13 @@ fn a_module_is_a_file_or_a_folder() {
 }
 
 #[test]
+fn no_parameter_is_a_tuple() {
+    let is_shipped =
+        |source: &&Source| ["src/", "cli/", "python/src/"].iter().any(|root| source.path.starts_with(root));
+    assert_tidy(sources().iter().filter(is_shipped).flat_map(check_tuples));
+}
+
+#[test]
 fn files_and_functions_are_short() {
     assert_tidy(sources().iter().flat_map(check_sizes));
 }
@@ -802,6 +866,20 @@ mod self_tests {
             check_module_files(&paths).len()
         };
         assert_eq!(paths(&["src/wal.rs", "src/wal/frame.rs"]) + paths(&["src/wal/mod.rs", "src/wal/frame.rs"]), 1);
+    }
+
+    #[test]
+    fn tuples_can_fail() {
+        let tuples = |text: &str| lines(check_tuples(&Source::new("src/wal/a.rs", text)));
+        assert_eq!(
+            tuples("fn f(\n    a: u8,\n    (b, c): (u8, u8),\n) {}\nfn g(&self, place: (u8, Vec<u8>)) {}"),
+            [3, 5]
+        );
+        assert_eq!(tuples("fn f<T: Fn(A) -> B>(&(a, b): &'a mut X, c: &'static mut (u8, u8)) {}"), [1, 1]);
+        let fine = "fn f(go_on: &(dyn Fn(A, B) -> Result<(), E> + Sync), (): (), X { a, b }: X, c: [(u8, u8); 2]) {}";
+        assert_eq!(tuples(fine), [0usize; 0]);
+        assert_eq!(tuples("fn f() -> (u8, u8) { g(|(a, b): (u8, u8)| a) }\ntype F = fn((u8, u8));"), [0usize; 0]);
+        assert_eq!(tuples("#[cfg(test)]\nfn f(a: (u8, u8)) {}"), [0usize; 0]);
     }
 
     #[test]

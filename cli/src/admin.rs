@@ -62,11 +62,12 @@ impl Stats {
             fields.insert("dims".into(), json!(space.dims));
             fields.insert("metric".into(), json!(metric_name(space.metric)));
         }
-        output.print(&stats, || stats.as_object().into_iter().flatten().map(stat_line).collect::<Vec<_>>().join("\n"))
+        let fields = || stats.as_object().into_iter().flatten();
+        output.print(&stats, || fields().map(|(name, value)| stat_line(name, value)).collect::<Vec<_>>().join("\n"))
     }
 }
 
-fn stat_line((name, value): (&String, &Value)) -> String {
+fn stat_line(name: &str, value: &Value) -> String {
     let shown = match (value, value.as_u64()) {
         (_, Some(number)) if name.ends_with("bytes") => output::bytes(number),
         (_, Some(number)) => output::count(number),

@@ -120,7 +120,7 @@ impl Engine {
     ) -> PyResult<Option<u64>> {
         let store = slf.as_super().get().store(slf.py())?;
         let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
-        let version = update::update(&store, (&namespace, &key), patch, create, options)?;
+        let version = update::update(&store, &namespace, &key, patch, create, options)?;
         Ok(version.map(vecmem::Version::to_u64))
     }
 

@@ -23,7 +23,8 @@ const REFUSED: [&str; 2] = ["if_absent", "created_at"];
 /// Merges `patch` into the value under an address; `None` if there is no item, and `create` does not make one.
 pub(crate) fn update(
     store: &Store,
-    (namespace, key): (&Namespace, &str),
+    namespace: &Namespace,
+    key: &str,
     patch: &Bound<'_, PyAny>,
     create: bool,
     options: Option<&Bound<'_, PyDict>>,

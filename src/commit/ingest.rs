@@ -68,7 +68,7 @@ impl Pipeline {
         commit_bounds(&self.engine)?;
         let found = files.look_up(&view, &mut times)?;
         for (range, extent) in ranges {
-            files.write(&self.engine, (range, extent), &found)?;
+            files.write(&self.engine, range, extent, &found)?;
         }
         under_way.announce_names(files.files.iter().flat_map(|file| file.entry.file_names()).collect());
         self.engine.sync_dir()?;
@@ -254,7 +254,7 @@ impl ImportSegments {
     }
 
     /// Writes, syncs and opens the file of a range of the order.
-    fn write(&mut self, engine: &Engine, (range, extent): (Range<usize>, Extent), found: &Lookup) -> Result<()> {
+    fn write(&mut self, engine: &Engine, range: Range<usize>, extent: Extent, found: &Lookup) -> Result<()> {
         let file_id = self.outputs.segment();
         let info = self.write_rows(engine, file_id, range.clone(), &found.times)?;
         let entry = SegmentEntry::new(&info, extent);

@@ -9,7 +9,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::ingest::{ImportConflicts, ImportSegments};
 use super::log_room::{Reservation, RoomNeed};
@@ -17,6 +16,7 @@ use super::{CommitState, Group, Intent, OpenGroup, Pipeline};
 use crate::commit::decide::Times;
 use crate::commit::pending::ResolvedTouches;
 use crate::engine::Engine;
+use crate::engine::clock::FrameTime;
 use crate::engine::operation_ids::{AppliedBatch, OperationId};
 use crate::error::Result;
 use crate::extensions::Extensions;
@@ -49,8 +49,8 @@ pub(super) struct Ticket {
 struct Resolution {
     /// The write clock after them.
     times: Times,
-    /// The clock of the frames, and the monotonic clock.
-    moment: (i64, Duration),
+    /// The time that the frames record.
+    frame_time: FrameTime,
     touches: ResolvedTouches,
     operations: Vec<Operation>,
     outcomes: Vec<WriteOutcome>,
@@ -133,8 +133,8 @@ impl CommitState {
             }
         };
         let touch_frame = batch_frame(pending.next_lsn, clock, &touches.operations, None);
-        let (moment, frames) = ((clock, now.monotonic), [touch_frame, frame]);
-        Ok(Resolution { times, moment, touches, operations, outcomes, first_lsn, unsure, frames })
+        let (frame_time, frames) = (now.frame_time(), [touch_frame, frame]);
+        Ok(Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames })
     }
 
     /// The room in the log with the frames in it, or what it lacks. Changes nothing.
@@ -144,7 +144,7 @@ impl CommitState {
 
     /// Takes the room and the LSNs, notes what is pending, and puts the frames into the open group.
     fn enlist(&mut self, engine: &Engine, intent: &mut Intent<'_>, resolution: Resolution, space: Space) -> Ticket {
-        let Resolution { times, moment, touches, operations, outcomes, first_lsn, unsure, frames } = resolution;
+        let Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames } = resolution;
         let pending = &mut self.unpublished;
         self.room.take(space);
         pending.times = times;
@@ -163,11 +163,11 @@ impl CommitState {
         if let Intent::Batch { id: Some(id), .. } = *intent
             && !operations.is_empty()
         {
-            engine.operation_ids.note(AppliedBatch { id, lsn: pending.next_lsn.previous(), time: moment.0 });
+            engine.operation_ids.note(AppliedBatch { id, lsn: pending.next_lsn.previous(), time: frame_time.clock });
         }
         let leads = self.open.is_none();
-        let open = self.open.get_or_insert_with(|| OpenGroup::at(moment));
-        open.newest = open.newest.max(moment);
+        let open = self.open.get_or_insert_with(|| OpenGroup::at(frame_time));
+        open.newest = open.newest.max(frame_time);
         for (frame, (ingested, operations)) in
             frames.into_iter().zip([(None, touches.operations), (ingested, operations)])
         {
@@ -212,6 +212,8 @@ fn import_frame(first_lsn: Lsn, clock: i64, segments: &ImportSegments, operation
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::engine::clock::StoreClock;
     use crate::engine::facts::gather;
@@ -252,7 +254,7 @@ mod tests {
     fn what_finds_no_room_in_the_log_has_changed_nothing() {
         let home = Namespace::new(["a"]).unwrap();
         let (pipeline, kept) = pipeline(&home);
-        pipeline.touch_later(&home, "kept", kept.0);
+        pipeline.touch_later(&home, "kept", Lsn::new(kept.0));
         let writes = [Write::DeleteRange(Scope::prefix(["b"]).unwrap().interval())];
         let mut intent = Intent::Batch { writes: &writes, id: None };
         let state = || {

@@ -19,10 +19,11 @@ mod log_room;
 pub(crate) mod pending;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::commit::pending::PendingWrites;
 use crate::engine::Engine;
+use crate::engine::clock::FrameTime;
 use crate::engine::operation_ids::OperationId;
 use crate::engine::space::{JobKind, Purpose};
 use crate::error::{Error, ErrorKind, Result};
@@ -59,8 +60,8 @@ struct OpenGroup {
     members: Arc<Group>,
     frames: Vec<Frame>,
     logged: Vec<LoggedFrame>,
-    /// The newest clock of its frames, and the monotonic clock then.
-    newest: (i64, Duration),
+    /// The newest time of its frames.
+    newest: FrameTime,
 }
 
 /// What the members of a group wait for.
@@ -103,7 +104,7 @@ enum Intent<'a> {
 
 impl OpenGroup {
     /// A group without frames yet.
-    fn at(newest: (i64, Duration)) -> Self {
+    fn at(newest: FrameTime) -> Self {
         Self { members: Group::new(), frames: Vec::new(), logged: Vec::new(), newest }
     }
 }
@@ -232,8 +233,7 @@ impl Pipeline {
             Err(error) => Err(self.engine.poison(&error)),
             Ok(()) => {
                 // Noted before a manifest can reflect the frames, since the log time in a manifest counts them.
-                let (clock, monotonic) = group.newest;
-                self.engine.clock.note_frame(clock, monotonic);
+                self.engine.clock.note_frame(group.newest);
                 let apply_lock = self.engine.apply_lock.lock();
                 drop(log);
                 let applied = self.engine.apply_group(&apply_lock, &group.logged);

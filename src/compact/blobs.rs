@@ -114,7 +114,8 @@ impl BlobPlan {
     pub fn new(
         inputs: &[(&Segment, &Tombstones)],
         base: Lsn,
-        (allowed, files_max): (DeadLimit, usize),
+        allowed: DeadLimit,
+        files_max: usize,
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let (mut files, mut stats) = (Vec::new(), Vec::new());

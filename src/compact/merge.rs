@@ -30,7 +30,7 @@ pub(crate) fn write(
     if totals.rows == 0 {
         return Ok((None, became));
     }
-    let written = write_rows(output, inputs, base, (totals, blobs), &mut became)?;
+    let written = write_rows(output, inputs, base, totals, blobs, &mut became)?;
     Ok((Some(written), became))
 }
 
@@ -84,7 +84,8 @@ fn write_rows(
     output: &Output<'_>,
     inputs: &[(&Segment, &Tombstones)],
     base: Lsn,
-    (totals, blobs): (Totals, &BlobPlan),
+    totals: Totals,
+    blobs: &BlobPlan,
     became: &mut [RowMap],
 ) -> Result<SegmentInfo> {
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;

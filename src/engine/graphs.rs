@@ -98,7 +98,8 @@ fn with_builder<T>(
 /// and segments would pile up behind a merge that waits. So it is with all that is due where merges are behind.
 pub(crate) fn of_merge(
     engine: &Engine,
-    (output, outputs): (&SharedSegment, &mut OutputFiles),
+    output: &SharedSegment,
+    outputs: &mut OutputFiles,
     inputs: &[SharedSegment],
     rows: &[RowMap],
     cores: Cores,

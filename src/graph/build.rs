@@ -52,12 +52,13 @@ pub(crate) fn build(
             let upper = flatten(&counts[level..], &identity, &rows);
             let all: Vec<u32> = (0..count as u32).collect();
             let links = Links::new(count, parameters.m as usize);
-            rows.insert(0, build_level(&points, parameters, &upper, &identity, &all, (links, &[]), go_on)?);
+            let level = LevelBuild { points: &points, parameters, upper: &upper, go_on };
+            rows.insert(0, level.run(&identity, &all, links, &[])?);
         }
         let first = &order[..counts.first().copied().unwrap_or(0)];
         let upper = flatten(&counts, first, &rows);
         let links = Links::new(nodes, parameters.m0 as usize);
-        let links = build_level(points, parameters, &upper, first, &order, (links, reuse), go_on)?;
+        let links = LevelBuild { points, parameters, upper: &upper, go_on }.run(first, &order, links, reuse)?;
         let mut built = Built { links, upper };
         repair(points, parameters, &mut built, go_on)?;
         Ok(built)
@@ -99,38 +100,42 @@ fn flatten(counts: &[usize], order: &[u32], rows: &[Vec<u32>]) -> Vec<u32> {
     upper
 }
 
-/// Builds one level and returns its rows. `order` has all nodes of the level; the first ones are `first`, the nodes of
-/// the level above.
-fn build_level(
-    points: &Points<'_>,
-    parameters: &Parameters,
-    upper: &[u32],
-    first: &[u32],
-    order: &[u32],
-    (mut links, reuse): (Links, &[Reuse<'_>]),
-    go_on: &(dyn Fn() -> Result<()> + Sync),
-) -> Result<Vec<u32>> {
-    let upper = Upper::shape(points.len() as u32, parameters.m as usize, upper).unwrap_or_else(|| unreachable!());
-    let inserter = Inserter { points, parameters, upper };
-    adopt(&inserter, reuse, &mut links);
-    let seeded: Vec<u32> = first.iter().copied().filter(|&node| !links.is_linked(node)).collect();
-    inserter.seed(first, &seeded, &mut links);
-    let rest: Vec<u32> = order[first.len()..].iter().copied().filter(|&node| !links.is_linked(node)).collect();
-    let total = points.len();
-    let mut there = total - rest.len();
-    let most = (total * BATCH_PERCENT / 100).max(BATCH_MIN);
-    let mut start = 0;
-    while start < rest.len() {
-        go_on()?;
-        let batch = &rest[start..rest.len().min(start + there.clamp(1, most))];
-        inserter.insert(batch, &mut links);
-        start += batch.len();
-        there += batch.len();
+/// The build of one level.
+struct LevelBuild<'a> {
+    points: &'a Points<'a>,
+    parameters: &'a Parameters,
+    /// The levels above, in the form of a whole graph's.
+    upper: &'a [u32],
+    go_on: &'a (dyn Fn() -> Result<()> + Sync),
+}
+
+impl LevelBuild<'_> {
+    /// Returns the rows of the level. `order` has all its nodes; the first ones are `first`, the nodes of the level
+    /// above. `links` has no links yet.
+    fn run(self, first: &[u32], order: &[u32], mut links: Links, reuse: &[Reuse<'_>]) -> Result<Vec<u32>> {
+        let Self { points, parameters, upper, go_on } = self;
+        let upper = Upper::shape(points.len() as u32, parameters.m as usize, upper).unwrap_or_else(|| unreachable!());
+        let inserter = Inserter { points, parameters, upper };
+        adopt(&inserter, reuse, &mut links);
+        let seeded: Vec<u32> = first.iter().copied().filter(|&node| !links.is_linked(node)).collect();
+        inserter.seed(first, &seeded, &mut links);
+        let rest: Vec<u32> = order[first.len()..].iter().copied().filter(|&node| !links.is_linked(node)).collect();
+        let total = points.len();
+        let mut there = total - rest.len();
+        let most = (total * BATCH_PERCENT / 100).max(BATCH_MIN);
+        let mut start = 0;
+        while start < rest.len() {
+            go_on()?;
+            let batch = &rest[start..rest.len().min(start + there.clamp(1, most))];
+            inserter.insert(batch, &mut links);
+            start += batch.len();
+            there += batch.len();
+        }
+        // Twice the same batch rule: these were placed first and saw nobody.
+        for batch in seeded.chunks(most) {
+            go_on()?;
+            inserter.insert(batch, &mut links);
+        }
+        Ok(inserter.finish(links))
     }
-    // Twice the same batch rule: these were placed first and saw nobody.
-    for batch in seeded.chunks(most) {
-        go_on()?;
-        inserter.insert(batch, &mut links);
-    }
-    Ok(inserter.finish(links))
 }

@@ -29,7 +29,7 @@ pub(super) fn repair(
     for node in 0..points.len() as u32 {
         if !reached[node as usize] {
             go_on()?;
-            link(points, parameters, built, (node, root), &reached);
+            link(points, parameters, built, node, root, &reached);
             spread(&built.links, parameters.m0 as usize, node, &mut reached);
         }
     }
@@ -50,7 +50,7 @@ fn spread(links: &[u32], m0: usize, root: u32, reached: &mut [bool]) {
 }
 
 /// Links a node that is reached to `node`: the nearest one that has a free slot, else the nearest one.
-fn link(points: &Points<'_>, parameters: &Parameters, built: &mut Built, (node, root): (u32, u32), reached: &[bool]) {
+fn link(points: &Points<'_>, parameters: &Parameters, built: &mut Built, node: u32, root: u32, reached: &[bool]) {
     let m0 = parameters.m0 as usize;
     let mut near = nearest(points, parameters, built, node);
     near.retain(|&candidate| reached[candidate as usize]);

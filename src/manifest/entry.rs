@@ -215,7 +215,7 @@ impl SegmentEntry {
         let graphs: Vec<DerivedFile> =
             self.derived.iter().filter_map(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM)).collect();
         let known = KnownBlobs { named: Some(&self.blobs), opened };
-        Ok(Segment::open_knowing(storage, keys, (&self.files(), &known))?.open_graphs(storage, keys, &graphs))
+        Ok(Segment::open_knowing(storage, keys, &self.files(), &known)?.open_graphs(storage, keys, &graphs))
     }
 
     /// Fails if a file beside the segment, which `carrier` names, must be understood and is not.

@@ -58,19 +58,18 @@ impl Deref for Segment {
 impl Segment {
     /// Opens the segment. Damaged or missing codes do not matter here: see [`Segment::codes_problem`].
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, files: &SegmentFiles) -> Result<Self> {
-        Self::open_knowing(storage, keys, (files, &KnownBlobs::default()))
+        Self::open_knowing(storage, keys, files, &KnownBlobs::default())
     }
 
     /// The same, with the blob files that are known or open already.
     pub fn open_knowing(
         storage: &dyn Storage,
         keys: &StoreIdentity,
-        from: (&SegmentFiles, &KnownBlobs),
+        files: &SegmentFiles,
+        known: &KnownBlobs,
     ) -> Result<Self> {
-        let (files, known) = from;
         let truth = Truth::open(storage, keys, files)?;
-        let blobs =
-            Arc::new(Blobs::open(storage, keys, (&truth.file, truth.header.section(Section::BlobFiles)), known)?);
+        let blobs = Arc::new(Blobs::open(storage, keys, &truth.file, truth.header.section(Section::BlobFiles), known)?);
         truth.refuse_unknown_extensions()?;
         let derived = Derived::open_codes(storage, keys, &truth, files.codes);
         Ok(Self { truth, blobs, derived })

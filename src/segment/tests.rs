@@ -322,7 +322,7 @@ fn a_list_of_blob_files_that_cannot_be_true_fails_their_values_only() {
     let large = |row: u32| model.values().nth(row as usize).is_some_and(|(_, record)| record.value.len() >= LARGE);
     let only_large_fail = |files: &SegmentFiles, named: Option<&[BlobFile]>, what: &str| {
         let known = KnownBlobs { named, opened: &[] };
-        let segment = Segment::open_knowing(&storage, &keys, (files, &known)).unwrap();
+        let segment = Segment::open_knowing(&storage, &keys, files, &known).unwrap();
         for row in 0..segment.rows() {
             match segment.record(row) {
                 Ok(_) => assert!(!large(row) || what.is_empty(), "{row}"),

@@ -59,7 +59,7 @@ impl Shard {
 
     /// The extent of a segment of the shard, whose first and last namespace these are.
     pub fn extent_of(&self, first: &[u8], last: &[u8]) -> Extent {
-        short_extent((first, last), &self.interval, self.segments.iter().map(|part| &part.entry.extent))
+        short_extent(first, last, &self.interval, self.segments.iter().map(|part| &part.entry.extent))
     }
 }
 
@@ -102,7 +102,8 @@ fn separator(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
 /// beside. Each end is longer than what the two namespaces have in common, so that a segment which cannot be read hides
 /// little beside its own rows.
 fn short_extent<'a>(
-    (first, last): (&[u8], &[u8]),
+    first: &[u8],
+    last: &[u8],
     inside: &Interval,
     others: impl Iterator<Item = &'a Extent> + Clone,
 ) -> Extent {
@@ -166,7 +167,7 @@ mod tests {
             (("users\0eve\0", "users\0eve\0"), &all, &beside, extent("users\0eve\0", "users\0eve\0")),
         ];
         for ((first, last), inside, others, expected) in table {
-            let found = short_extent((first.as_bytes(), last.as_bytes()), inside, others.iter());
+            let found = short_extent(first.as_bytes(), last.as_bytes(), inside, others.iter());
             assert_eq!(found, expected, "{first:?} to {last:?} in {inside:?} beside {others:?}");
             let (first, last) = (first.as_bytes(), last.as_bytes());
             assert!(found.contains(first) && found.contains(last) && found.upper < inside.high, "{found:?}");

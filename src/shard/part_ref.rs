@@ -147,7 +147,7 @@ impl PartRef<'_> {
                     record.namespace.clone(),
                     record.key.as_ref(),
                     record.value.clone(),
-                    (record.created_at, record.updated_at, record.ttl, row.expires_at(), row.lsn),
+                    VersionTimes { expires_at: row.expires_at(), ..VersionTimes::of_record(record, row.lsn) },
                     vectors,
                 ))
             }
@@ -164,7 +164,7 @@ impl PartRef<'_> {
                     namespace,
                     segment.key(row)?,
                     segment.value(row)?.into(),
-                    (times.created_at, times.updated_at, times.ttl, expires_at, times.lsn),
+                    VersionTimes { expires_at, ..times },
                     vectors,
                 ))
             }
@@ -172,13 +172,8 @@ impl PartRef<'_> {
     }
 }
 
-fn item(
-    namespace: Namespace,
-    key: &str,
-    value: Box<str>,
-    (created_at, updated_at, ttl, expires_at, lsn): (i64, i64, i64, i64, Lsn),
-    vectors: Vec<FieldVector>,
-) -> Item {
+fn item(namespace: Namespace, key: &str, value: Box<str>, times: VersionTimes, vectors: Vec<FieldVector>) -> Item {
+    let VersionTimes { lsn, created_at, updated_at, expires_at, ttl } = times;
     debug_assert!(lsn < ALIVE);
     Item {
         namespace,

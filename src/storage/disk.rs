@@ -24,12 +24,19 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 
+/// Identity of a directory: two paths to one directory have the same, and no other path has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DirectoryId {
+    device: u64,
+    inode: u64,
+}
+
 /// One directory of a file system.
 #[derive(Debug)]
 pub struct DiskStorage {
     path: PathBuf,
     pub(super) directory: File,
-    identity: (u64, u64),
+    identity: DirectoryId,
     read_mode: ReadMode,
     hot: CodeResidency,
     /// False for a private, temporary directory: nobody opens it after a crash.
@@ -56,7 +63,7 @@ impl DiskStorage {
         Ok(Self {
             path,
             directory,
-            identity: (about.dev(), about.ino()),
+            identity: DirectoryId { device: about.dev(), inode: about.ino() },
             read_mode,
             hot: CodeResidency::PageCache,
             syncs: true,
@@ -75,8 +82,8 @@ impl DiskStorage {
         Self { syncs: false, ..self }
     }
 
-    /// Device and inode: two paths to one directory have the same, and no other path has.
-    pub fn identity(&self) -> (u64, u64) {
+    /// The identity of the directory, by which two paths to it are told to be one.
+    pub fn identity(&self) -> DirectoryId {
         self.identity
     }
 

@@ -37,6 +37,13 @@ pub struct DirectoryLock {
     directory: Held,
 }
 
+/// The wait for both locks of a directory.
+struct LockWait {
+    begun: Instant,
+    /// Of the whole wait.
+    timeout: Duration,
+}
+
 impl DiskStorage {
     /// Takes the lock of the directory, waiting at most `timeout` for another process to give it up.
     ///
@@ -44,20 +51,19 @@ impl DiskStorage {
     /// build holds `LOCK` alone.
     pub fn lock(&self, timeout: Duration) -> Result<DirectoryLock> {
         self.check_writable()?;
-        let begun = Instant::now();
+        let wait = LockWait { begun: Instant::now(), timeout };
         let directory = hold(|| reopen(&self.directory).map_err(|error| self.lock_error(".", error)))?;
-        self.wait_for(&directory, (begun, timeout), |error| self.unlockable(&error))?;
+        self.wait_for(&directory, &wait, |error| self.unlockable(&error))?;
         let file = hold(|| self.open_lock())?;
-        self.wait_for(&file, (begun, timeout), |error| self.lock_error(LOCK, error))?;
+        self.wait_for(&file, &wait, |error| self.lock_error(LOCK, error))?;
         let pid = format!("{}\n", std::process::id());
         // Only for messages: on a full disk the lock holds without it.
         let _ = file.file.set_len(0).and_then(|()| file.file.write_all_at(pid.as_bytes(), 0));
         Ok(DirectoryLock { file, directory })
     }
 
-    /// Locks an open file once nobody else does; `since` is when the wait began and how long it may take.
-    fn wait_for(&self, held: &Held, since: (Instant, Duration), fail: impl Fn(io::Error) -> Error) -> Result<()> {
-        let (begun, timeout) = since;
+    /// Locks an open file once nobody else does.
+    fn wait_for(&self, held: &Held, wait: &LockWait, fail: impl Fn(io::Error) -> Error) -> Result<()> {
         loop {
             match held.file.try_lock() {
                 Ok(()) => return Ok(()),
@@ -65,7 +71,7 @@ impl DiskStorage {
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(TryLockError::Error(error)) => return Err(fail(error)),
             }
-            let left = timeout.saturating_sub(begun.elapsed());
+            let left = wait.timeout.saturating_sub(wait.begun.elapsed());
             if left.is_zero() {
                 return Err(self.locked());
             }

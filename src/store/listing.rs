@@ -14,7 +14,7 @@ use crate::shard::{PartRef, ReadView};
 use crate::store::moment::Moment;
 use crate::store::query::{Query, SearchResult};
 use crate::store::read::with_part;
-use crate::store::read::{Portion, PortionRows, ReadContext};
+use crate::store::read::{PartPlace, Portion, PortionRows, ReadContext};
 use crate::store::snapshot::Snapshot;
 use crate::sync::Mutex;
 use crate::topk::{ListedRow, Newest, RowAddress};
@@ -61,7 +61,7 @@ struct ListingStart {
 
 /// A portion by the number of its part, so that only the holder of the read view keeps the part alive.
 struct KeptPage {
-    place: (usize, usize),
+    place: PartPlace,
     rows: PortionRows,
 }
 
@@ -134,7 +134,7 @@ impl Listing {
     /// The parts of the portions, in the read view that the portions were found in.
     fn parts<'v>(&self, view: &'v ReadView) -> Result<Vec<PartRef<'v>>> {
         let part = |portion: &KeptPage| {
-            let (shard, part) = portion.place;
+            let PartPlace { shard, part } = portion.place;
             view.shards.get(shard).and_then(|shard| shard.parts().nth(part))
         };
         let parts: Option<Vec<PartRef<'v>>> = self.portions.iter().map(part).collect();

@@ -17,7 +17,7 @@ use crate::engine::recover::{add_space, create, recover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::file_names::{FileName, parse_name};
-use crate::storage::disk::{DiskStorage, SystemClock};
+use crate::storage::disk::{DirectoryId, DiskStorage, SystemClock};
 use crate::storage::forks::PerProcess;
 use crate::storage::lock::DirectoryLock;
 use crate::storage::{Clock, Storage, disk};
@@ -31,13 +31,12 @@ use crate::worker::Worker;
 /// The place of the handle of one directory, locked while the directory is being opened.
 type OpenPlace = Arc<Mutex<Weak<Handle>>>;
 
-/// The place of the directory with this (device, inode).
-fn place_of(key: (u64, u64)) -> OpenPlace {
-    static PLACES: PerProcess<Mutex<HashMap<(u64, u64), OpenPlace>>> = PerProcess::new();
+fn place_of(directory: DirectoryId) -> OpenPlace {
+    static PLACES: PerProcess<Mutex<HashMap<DirectoryId, OpenPlace>>> = PerProcess::new();
     let mut places = PLACES.get_or_set(Mutex::default()).lock();
     // A place without other users is not locked, and cannot be taken meanwhile: it is removed if its handle is gone.
     places.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
-    Arc::clone(places.entry(key).or_default())
+    Arc::clone(places.entry(directory).or_default())
 }
 
 /// The lock and the directory that a handle releases when it closes.

@@ -67,11 +67,17 @@ pub(super) struct ReadContext<'a> {
     skipped: AtomicBool,
 }
 
+/// Where a part is in a read view: the number of its shard, and its own in the shard.
+#[derive(Clone, Copy)]
+pub(super) struct PartPlace {
+    pub shard: usize,
+    pub part: usize,
+}
+
 /// The rows of one part that a scope covers.
 pub(super) struct Portion<'a> {
     pub part: PartRef<'a>,
-    /// The shard's number in the read view, and the part's in the shard.
-    pub place: (usize, usize),
+    pub place: PartPlace,
     pub rows: PortionRows,
 }
 
@@ -168,7 +174,7 @@ impl<'a> ReadContext<'a> {
                     }
                     PartRef::Segment(_) => continue,
                 };
-                let portion = Portion { part, place: (number, index), rows };
+                let portion = Portion { part, place: PartPlace { shard: number, part: index }, rows };
                 if !portion.rows().is_empty() {
                     portions.push(portion);
                 }

@@ -56,9 +56,9 @@ pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
             Some(FileName::Manifest(generation)) => reading.manifest(name, generation)?,
             Some(FileName::Lock | FileName::Reserve | FileName::Doubt) => {
                 let bytes = storage.map(name)?.to_vec();
-                reading.push(name, ("plain", "bytes"), "", &bytes);
+                reading.push(name, "plain", "bytes", "", &bytes);
             }
-            Some(FileName::Log(_)) => reading.push(name, ("log", "name"), "", &[]),
+            Some(FileName::Log(_)) => reading.push(name, "log", "name", "", &[]),
             Some(FileName::Segment(id)) if name.ends_with(".blob") => blobs.push(id),
             Some(FileName::Segment(id)) => reading.of_segment(name, id)?,
             Some(FileName::Temporary) | None => {
@@ -83,7 +83,7 @@ struct ContentReader<'a> {
 }
 
 impl ContentReader<'_> {
-    fn push(&mut self, file: &str, (kind, what): (&str, &'static str), key: &str, bytes: &[u8]) {
+    fn push(&mut self, file: &str, kind: &str, what: &'static str, key: &str, bytes: &[u8]) {
         self.out.push(Content {
             file: file.to_owned(),
             kind: kind.to_owned(),
@@ -96,14 +96,14 @@ impl ContentReader<'_> {
     fn manifest(&mut self, name: &str, generation: u64) -> Result<()> {
         let manifest = Manifest::decode(name, &self.storage.map(name)?, generation)?;
         for (setting, json) in manifest.settings.iter() {
-            self.push(name, ("manifest", "setting"), setting, json.as_bytes());
+            self.push(name, "manifest", "setting", setting, json.as_bytes());
         }
         for shard in &manifest.shards {
-            self.push(name, ("manifest", "bound"), "", &shard.low);
+            self.push(name, "manifest", "bound", "", &shard.low);
             for segment in &shard.segments {
-                self.push(name, ("manifest", "namespace"), "", &segment.extent.lower);
-                self.push(name, ("manifest", "namespace"), "", &segment.extent.upper);
-                segment.derived.iter().for_each(|side| self.push(name, ("manifest", "details"), "", &side.details));
+                self.push(name, "manifest", "namespace", "", &segment.extent.lower);
+                self.push(name, "manifest", "namespace", "", &segment.extent.upper);
+                segment.derived.iter().for_each(|side| self.push(name, "manifest", "details", "", &side.details));
             }
         }
         Ok(())
@@ -115,35 +115,35 @@ impl ContentReader<'_> {
             return Err(Error::invalid(format!("the log is damaged: {damage}")));
         }
         for import in remains.imports {
-            import.files.iter().for_each(|file| self.push("wal", ("log", "import"), "", file));
+            import.files.iter().for_each(|file| self.push("wal", "log", "import", "", file));
         }
-        remains.operations.iter().for_each(|(_, operation)| self.operation(("wal", "log"), operation));
+        remains.operations.iter().for_each(|(_, operation)| self.operation("wal", "log", operation));
         Ok(())
     }
 
-    fn operation(&mut self, (file, kind): (&str, &str), operation: &Operation) {
+    fn operation(&mut self, file: &str, kind: &str, operation: &Operation) {
         if let Some((namespace, key)) = operation.address() {
-            self.push(file, (kind, "namespace"), key, namespace.encoded());
-            self.push(file, (kind, "key"), key, key.as_bytes());
+            self.push(file, kind, "namespace", key, namespace.encoded());
+            self.push(file, kind, "key", key, key.as_bytes());
         }
         match operation {
             Operation::DeleteRange { interval } => {
-                self.push(file, (kind, "namespace"), "", &interval.low);
-                self.push(file, (kind, "namespace"), "", &interval.high);
+                self.push(file, kind, "namespace", "", &interval.low);
+                self.push(file, kind, "namespace", "", &interval.high);
             }
             Operation::Put(record) => {
                 let key = &*record.key;
-                self.push(file, (kind, "value"), key, record.value.as_bytes());
-                record.index_paths.iter().for_each(|path| self.push(file, (kind, "path"), key, path.as_bytes()));
+                self.push(file, kind, "value", key, record.value.as_bytes());
+                record.index_paths.iter().for_each(|path| self.push(file, kind, "path", key, path.as_bytes()));
                 for vector in record.vectors.iter() {
-                    self.push(file, (kind, "path"), key, vector.path.as_bytes());
-                    self.push(file, (kind, "vector"), key, bytemuck::cast_slice(&vector.values));
+                    self.push(file, kind, "path", key, vector.path.as_bytes());
+                    self.push(file, kind, "vector", key, bytemuck::cast_slice(&vector.values));
                 }
                 for hash in record.text_hashes.iter() {
-                    self.push(file, (kind, "hash"), key, &hash.to_le_bytes());
+                    self.push(file, kind, "hash", key, &hash.to_le_bytes());
                 }
                 for extension in record.extensions.iter() {
-                    self.push(file, (kind, "extension"), key, extension.bytes);
+                    self.push(file, kind, "extension", key, extension.bytes);
                 }
             }
             Operation::Delete { .. } | Operation::Touch { .. } => {}
@@ -160,20 +160,20 @@ impl ContentReader<'_> {
             "codes" => {
                 let bytes = self.storage.map(name)?.to_vec();
                 let bytes = bytes.get(HEADER_BYTES..).unwrap_or_default().to_vec();
-                self.push(name, ("codes", "bytes"), "", &bytes);
+                self.push(name, "codes", "bytes", "", &bytes);
                 Ok(())
             }
             "graph" => self.graph(name, id),
             "operations" => {
                 let content = SideFile { store_id, file_id: id, kind }.read(self.storage)?;
-                self.push(name, ("operations", "ids"), "", &content);
+                self.push(name, "operations", "ids", "", &content);
                 Ok(())
             }
             "missed" => {
                 let content = SideFile { store_id, file_id: id, kind }.read(self.storage)?;
                 let missed = MissedOperations::decode(&content).map_err(|malformed| malformed.in_file(name, 0))?;
                 let operations = missed.operations();
-                operations.iter().for_each(|(_, operation)| self.operation((name, "missed"), operation));
+                operations.iter().for_each(|(_, operation)| self.operation(name, "missed", operation));
                 Ok(())
             }
             _ => Err(Error::invalid(format!("nobody here knows what {name} holds"))),
@@ -205,7 +205,7 @@ impl ContentReader<'_> {
         };
         for row in 0..segment.rows() {
             let record = segment.record(row)?;
-            self.operation((name, "truth"), &Operation::Put(record.into()));
+            self.operation(name, "truth", &Operation::Put(record.into()));
             let key = segment.key(row)?.to_owned();
             let vectors = segment.row_vectors(row)?;
             if let Some(codes) = segment.codes(vectors.clone()) {
@@ -213,7 +213,7 @@ impl ContentReader<'_> {
                 for vector in vectors {
                     let at = vector as usize * stride;
                     let code = codes.codes().get(at..at + stride).unwrap_or_default();
-                    self.push(name, ("truth", "code"), &key, bytemuck::cast_slice(code));
+                    self.push(name, "truth", "code", &key, bytemuck::cast_slice(code));
                 }
             }
             let place = segment.value_place(row)?;
@@ -234,7 +234,7 @@ impl ContentReader<'_> {
         let (tombstones, base) = file.read(self.storage)?;
         for row in tombstones.died_up_to(base) {
             let key = segment.key(row)?.to_owned();
-            self.push(name, ("dead", "row"), &key, &row.to_le_bytes());
+            self.push(name, "dead", "row", &key, &row.to_le_bytes());
         }
         Ok(())
     }
@@ -242,7 +242,7 @@ impl ContentReader<'_> {
     /// A file that the newest manifest does not name, and that cannot be read without it.
     fn unnamed(&mut self, name: &str, kind: &str) -> Result<()> {
         let bytes = self.storage.map(name)?.to_vec();
-        self.push(name, (kind, "unnamed"), "", &bytes);
+        self.push(name, kind, "unnamed", "", &bytes);
         Ok(())
     }
 
@@ -258,7 +258,7 @@ impl ContentReader<'_> {
         segment.verify_graph(&graph)?;
         for row in graph.rows() {
             let key = segment.key(row)?.to_owned();
-            self.push(name, ("graph", "node"), &key, &row.to_le_bytes());
+            self.push(name, "graph", "node", &key, &row.to_le_bytes());
         }
         Ok(())
     }
@@ -269,15 +269,15 @@ impl ContentReader<'_> {
         let map = self.storage.map(&name)?;
         let (bytes, end) = (map.to_vec(), map.get(64..72).and_then(|bytes| bytes.try_into().ok()));
         let end = HEADER_BYTES + end.map_or(0, u64::from_le_bytes) as usize;
-        self.push(&name, ("blob", "name"), "", &[]);
+        self.push(&name, "blob", "name", "", &[]);
         let mut used = self.used.remove(&id).unwrap_or_default();
         used.sort_by_key(|range| range.start);
         let mut at = HEADER_BYTES;
         for range in used.into_iter().chain(std::iter::once(end..end)) {
             if range.start > at {
                 let gap = bytes.get(at..range.start).unwrap_or_default();
-                self.push(&name, ("blob", "unreferenced"), "", gap);
-                packed_values(gap).iter().for_each(|value| self.push(&name, ("blob", "unreferenced"), "", value));
+                self.push(&name, "blob", "unreferenced", "", gap);
+                packed_values(gap).iter().for_each(|value| self.push(&name, "blob", "unreferenced", "", value));
             }
             at = at.max(range.end);
         }

@@ -135,7 +135,7 @@ impl Worker {
         if sorted.kept.is_empty() {
             return Ok(None);
         }
-        let output = self.output(file_id, (Stage::Merge, 0));
+        let output = self.output(file_id, Stage::Merge, 0);
         let mut writer = SegmentWriter::create(output.storage, &output.keys, file_id, sorted.totals)?;
         for &(row, expires_at) in &sorted.kept {
             (output.go_on)()?;

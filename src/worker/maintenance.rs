@@ -16,10 +16,17 @@ use crate::engine::space::JobKind;
 use crate::error::Result;
 use crate::record::Lsn;
 
+/// A time without writes.
+#[derive(Clone, Copy)]
+pub(super) struct IdleSpan {
+    /// The last write before it.
+    lsn: Lsn,
+    since: Duration,
+}
+
 impl Worker {
-    /// One round; `swept` is when the last sweep began, `idle` since when there has been no write, and which one was
-    /// the last.
-    pub(super) fn maintain(&self, swept: &mut Duration, idle: &mut Option<(Lsn, Duration)>) -> Result<()> {
+    /// One round; `swept` is when the last sweep began.
+    pub(super) fn maintain(&self, swept: &mut Duration, idle: &mut Option<IdleSpan>) -> Result<()> {
         self.unmap_retired();
         self.relieve();
         let now = self.engine.clock.monotonic();
@@ -42,12 +49,14 @@ impl Worker {
     }
 
     /// Whether nothing was written for a while.
-    fn has_idled(&self, now: Duration, idle: &mut Option<(Lsn, Duration)>) -> bool {
+    fn has_idled(&self, now: Duration, idle: &mut Option<IdleSpan>) -> bool {
         let read_lsn = self.engine.view.get().read_lsn;
         match *idle {
-            Some((lsn, since)) if lsn == read_lsn => now.saturating_sub(since) >= self.engine.tuning.idle_checkpoint,
+            Some(IdleSpan { lsn, since }) if lsn == read_lsn => {
+                now.saturating_sub(since) >= self.engine.tuning.idle_checkpoint
+            }
             _ => {
-                *idle = Some((read_lsn, now));
+                *idle = Some(IdleSpan { lsn: read_lsn, since: now });
                 false
             }
         }

@@ -60,7 +60,7 @@ impl Worker {
             let merged = if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
                 self.adopt(index)
             } else {
-                self.merge(index, &inputs, view.read_lsn, (Cores::Half, DeadLimit::Half)).map(drop)
+                self.merge(index, &inputs, view.read_lsn, Cores::Half, DeadLimit::Half).map(drop)
             };
             match merged {
                 Ok(()) => return Ok(true),
@@ -102,7 +102,8 @@ impl Worker {
         shard: usize,
         inputs: &[SharedSegment],
         base: Lsn,
-        (cores, allowed): (Cores, DeadLimit),
+        cores: Cores,
+        allowed: DeadLimit,
     ) -> Result<u64> {
         let started = self.engine.clock.monotonic();
         let sources: Vec<(&Segment, &Tombstones)> =
@@ -111,12 +112,12 @@ impl Worker {
         let go_on = self.engine.steps(Stage::Merge, 0);
         let files_max = self.engine.tuning.blob_files;
         let mut outputs = OutputFiles::new(&self.engine);
-        let merged = BlobPlan::new(&sources, base, (allowed, files_max), &go_on).and_then(|blobs| {
+        let merged = BlobPlan::new(&sources, base, allowed, files_max, &go_on).and_then(|blobs| {
             let needed = merge::living_bytes(&sources, inputs.iter().map(|part| part.entry.length), base, &blobs)?;
             let input_bytes = inputs.iter().map(|part| part.entry.bytes() + part.blob_bytes().dead).sum();
             outputs.ask_for_merge(needed, input_bytes)?;
             let (info, rows) =
-                merge::write(&self.output(outputs.segment(), (Stage::Merge, input_rows)), &sources, base, &blobs)?;
+                merge::write(&self.output(outputs.segment(), Stage::Merge, input_rows), &sources, base, &blobs)?;
             Ok((info, rows, blobs))
         });
         if merged.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
@@ -124,7 +125,7 @@ impl Worker {
         }
         let (info, rows, blobs) = merged?;
         let output = info.map(|info| self.open(shard, &info, blobs.files())).transpose()?;
-        let output = output.map(|output| self.with_graphs((output, &mut outputs), inputs, &rows, cores)).transpose()?;
+        let output = output.map(|output| self.with_graphs(output, &mut outputs, inputs, &rows, cores)).transpose()?;
         let new_blobs = |part: &SharedSegment| -> u64 {
             let own = part.entry.blobs.iter().filter(|blob| blob.file_id == part.entry.file_id);
             own.map(|blob| blob.length).sum()
@@ -141,12 +142,13 @@ impl Worker {
     /// The output with its graphs, or without them if there is no room.
     fn with_graphs(
         &self,
-        (output, outputs): (SharedSegment, &mut OutputFiles),
+        output: SharedSegment,
+        outputs: &mut OutputFiles,
         inputs: &[SharedSegment],
         rows: &[RowMap],
         cores: Cores,
     ) -> Result<SharedSegment> {
-        match of_merge(&self.engine, (&output, outputs), inputs, rows, cores) {
+        match of_merge(&self.engine, &output, outputs, inputs, rows, cores) {
             Err(error) if error.kind() == ErrorKind::DiskFull => {
                 self.engine.set_background_error(Some(&error));
                 Ok(output)

@@ -247,7 +247,7 @@ impl Worker {
         outputs.ask_for_space(Purpose::Flush, needed, "a flush of what is in memory")?;
         let (info, rows) = {
             let rows = oldest.memtable.len() as u64;
-            let output = self.output(outputs.segment(), (Stage::Flush, rows));
+            let output = self.output(outputs.segment(), Stage::Flush, rows);
             flush::write(&output, &oldest.memtable, view.read_lsn)?
         };
         let output = info.map(|info| self.open(shard, &info, &[])).transpose()?;
@@ -266,7 +266,7 @@ impl Worker {
     }
 
     /// Where a job writes a segment of at most so many rows.
-    fn output(&self, file_id: u64, (stage, rows): (Stage, u64)) -> flush::Output<'_> {
+    fn output(&self, file_id: u64, stage: Stage, rows: u64) -> flush::Output<'_> {
         let (storage, keys) = (&*self.engine.storage, self.engine.identity.keys);
         let blob_value_bytes = self.engine.tuning.blob_value_bytes;
         flush::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(self.engine.steps(stage, rows)) }
@@ -365,7 +365,7 @@ impl Worker {
         if segments.len() <= 1 && !segments.iter().any(holds_dead) {
             return damage;
         }
-        match self.merge(index, &segments, base, (Cores::All, DeadLimit::Nothing)) {
+        match self.merge(index, &segments, base, Cores::All, DeadLimit::Nothing) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let before = segments.len();
                 segments.retain(|part| !part.is_unmergeable());

@@ -147,7 +147,7 @@ impl Worker {
                 return Ok(None);
             }
             let inputs = std::slice::from_ref(now);
-            match self.merge(index, inputs, view.read_lsn, (Cores::All, DeadLimit::Nothing)) {
+            match self.merge(index, inputs, view.read_lsn, Cores::All, DeadLimit::Nothing) {
                 Err(error) if error.kind() == ErrorKind::Busy && !self.engine.view.get().has_segment(now) => {}
                 outcome => return outcome.map(Some),
             }

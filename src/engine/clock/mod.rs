@@ -52,6 +52,19 @@ pub(crate) struct Reading {
     pub verdict: ClockVerdict,
 }
 
+impl Reading {
+    pub fn frame_time(&self) -> FrameTime {
+        FrameTime { clock: self.frame_clock, monotonic: self.monotonic }
+    }
+}
+
+/// The time that a frame records, and the monotonic clock then. The greater of two is the newer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FrameTime {
+    pub clock: i64,
+    pub monotonic: Duration,
+}
+
 /// The verdict about the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockVerdict {
@@ -294,10 +307,10 @@ impl StoreClock {
         self.machine.now().max(self.log_time.load(Ordering::Relaxed))
     }
 
-    /// A frame was written with this clock, taken at `monotonic`.
-    pub fn note_frame(&self, clock: i64, monotonic: Duration) {
+    /// A frame of this time was written.
+    pub fn note_frame(&self, time: FrameTime) {
         let mut kept = self.kept.lock();
-        kept.course = kept.course.with_frame(clock, monotonic);
+        kept.course = kept.course.with_frame(time.clock, time.monotonic);
         self.show(&kept);
     }
 

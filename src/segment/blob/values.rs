@@ -82,7 +82,8 @@ impl Blobs {
     pub fn open(
         storage: &dyn Storage,
         keys: &StoreIdentity,
-        (truth, list): (&CheckedMap, Range<usize>),
+        truth: &CheckedMap,
+        list: Range<usize>,
         known: &KnownBlobs<'_>,
     ) -> Result<Self> {
         let open = |&file: &BlobFile| match known.opened.iter().find(|blob| blob.file == file) {

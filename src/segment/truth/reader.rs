@@ -40,6 +40,17 @@ const ITEM_COLUMNS: [(Section, usize); 9] = [
     (Section::KeyOffset, 8),
 ];
 
+/// The two sections of a hash table.
+#[derive(Clone, Copy)]
+struct TableSections {
+    buckets: Section,
+    spill: Section,
+}
+
+const KEY_TABLE: TableSections = TableSections { buckets: Section::KeyBuckets, spill: Section::KeySpill };
+const NAMESPACE_TABLE: TableSections =
+    TableSections { buckets: Section::NamespaceBuckets, spill: Section::NamespaceSpill };
+
 /// The facts that an open of a segment needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentFiles {
@@ -210,9 +221,8 @@ impl Truth {
 
     /// The number of an encoded namespace, if it has rows here.
     pub fn find_namespace(&self, namespace: &[u8]) -> Result<Option<u32>> {
-        let table = (Section::NamespaceBuckets, Section::NamespaceSpill);
         let is_it = |index| Ok(index < self.namespaces() && self.namespace(index)? == namespace);
-        self.find_in(table, hash_namespace(self.secret, namespace), is_it)
+        self.find_in(NAMESPACE_TABLE, hash_namespace(self.secret, namespace), is_it)
     }
 
     /// The row of a key, if there is one.
@@ -226,16 +236,12 @@ impl Truth {
             let Some(index) = self.find_namespace(namespace)? else { return Ok(false) };
             Ok(self.namespace_rows(index)?.contains(&row))
         };
-        self.find_in((Section::KeyBuckets, Section::KeySpill), hash_key(self.secret, namespace, key), is_it)
+        self.find_in(KEY_TABLE, hash_key(self.secret, namespace, key), is_it)
     }
 
     #[inline]
-    fn find_in(
-        &self,
-        (buckets, spill): (Section, Section),
-        hash: u64,
-        is_it: impl FnMut(u32) -> Result<bool>,
-    ) -> Result<Option<u32>> {
+    fn find_in(&self, table: TableSections, hash: u64, is_it: impl FnMut(u32) -> Result<bool>) -> Result<Option<u32>> {
+        let TableSections { buckets, spill } = table;
         let table = KeyTable { buckets: self.column(buckets), spill: self.column(spill) };
         let first = self.header.section(buckets).start;
         let bucket = |index| self.file.ensure(first + index * BUCKET_BYTES..first + (index + 1) * BUCKET_BYTES);
