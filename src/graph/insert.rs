@@ -166,7 +166,7 @@ impl Work for Find<'_, '_> {
         candidates.sort_unstable();
         candidates.dedup();
         let mut chosen = Vec::new();
-        select::<K>(points, &candidates, self.links.degree, parameters.alpha, &mut code, &mut chosen, &mut Vec::new());
+        select::<K>(points, &candidates, self.links.degree, parameters.alpha, &mut code, &mut chosen);
         scratch.code = code;
         chosen
     }
@@ -201,7 +201,7 @@ impl Work for Prune<'_> {
             return candidates;
         }
         let mut chosen = Vec::new();
-        select::<K>(points, &candidates, self.most, parameters.alpha, &mut code, &mut chosen, &mut Vec::new());
+        select::<K>(points, &candidates, self.most, parameters.alpha, &mut code, &mut chosen);
         chosen
     }
 }

@@ -25,10 +25,9 @@ pub(super) fn select<K: CodeKernel>(
     alpha: f32,
     code: &mut Vec<u8>,
     chosen: &mut Vec<Link>,
-    numbers: &mut Vec<u32>,
 ) {
     chosen.clear();
-    numbers.clear();
+    let mut numbers: Vec<u32> = Vec::new();
     // Minus a dot product is no distance: a factor on it means nothing.
     let alpha = if points.metric == Metric::Dot { 1.0 } else { alpha };
     for &(distance, node) in candidates {

@@ -106,58 +106,56 @@ pub(crate) struct FirstPass {
     reach: f32,
 }
 
-/// Searches a graph, which holds `share` of all rows of the search, just far enough to find its share of the answer,
-/// and adds the results to `top`. Whether that was enough is known after all graphs had their first search;
-/// [`graph_search`] then continues.
-pub(crate) fn begin(
-    part: &SegmentView,
-    number: u32,
-    job: &GraphSearchJob,
-    plan: &Plan,
-    context: &SearchContext,
-    share: f64,
-    top: &mut TopK,
-) -> Result<(PartReport, Option<FirstPass>)> {
-    let graph = &part.segment().graphs()[job.graph];
-    let report = PartReport::new(*plan, graph.rows().len());
-    let Some(mut running) = RunningSearch::new(part, number, job, context, report, top) else {
-        return Ok((report, None));
-    };
-    let mut scratch = SCRATCH.take().unwrap_or_default();
-    let begun = running.begin(share, &mut scratch);
-    let report = running.flat.report;
-    scratch.end();
-    SCRATCH.set(Some(scratch));
-    begun.map(|begun| (report, begun))
+/// A graph to be searched: where it is, and for what.
+pub(crate) struct GraphTask<'a> {
+    pub part: &'a SegmentView<'a>,
+    /// What the caller numbers the part.
+    pub number: u32,
+    pub job: &'a GraphSearchJob,
+    pub plan: &'a Plan,
+    pub context: &'a SearchContext<'a>,
 }
 
-/// Searches a graph of `part`, which the caller numbers `number`, and adds the results to `top`. A graph that had its
-/// first search is searched again only if rows that it did not find could be in the result.
-pub(crate) fn graph_search(
-    part: &SegmentView,
-    number: u32,
-    job: &GraphSearchJob,
-    plan: &Plan,
-    context: &SearchContext,
-    begun: Option<&FirstPass>,
-    top: &mut TopK,
-) -> Result<(PartReport, SearchEnd)> {
-    let graph = &part.segment().graphs()[job.graph];
-    let report = PartReport::new(*plan, if begun.is_some() { 0 } else { graph.rows().len() });
-    let Some(mut running) = RunningSearch::new(part, number, job, context, report, top) else {
-        return Ok((report, SearchEnd::FlatSearch));
-    };
-    let mut scratch = SCRATCH.take().unwrap_or_default();
-    let outcome = running.run(begun, &mut scratch);
-    let report = running.flat.report;
-    scratch.end();
-    SCRATCH.set(Some(scratch));
-    let ended = outcome?;
-    if ended == SearchEnd::FlatSearch {
-        let rows = graph.rows();
-        top.retain(|scored| scored.place.part != number || !rows.contains(&scored.place.row));
+impl GraphTask<'_> {
+    /// Searches the graph, which holds `share` of all rows of the search, just far enough to find its share of the
+    /// answer, and adds the results to `top`. Whether that was enough is known after all graphs had their first search;
+    /// [`GraphTask::search`] then continues.
+    pub fn begin(&self, share: f64, top: &mut TopK) -> Result<(PartReport, Option<FirstPass>)> {
+        let report = PartReport::new(*self.plan, self.graph().rows().len());
+        let Some(mut running) = RunningSearch::new(self, report, top) else {
+            return Ok((report, None));
+        };
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        let begun = running.begin(share, &mut scratch);
+        let report = running.flat.report;
+        scratch.end();
+        SCRATCH.set(Some(scratch));
+        begun.map(|begun| (report, begun))
     }
-    Ok((report, ended))
+
+    /// Searches the graph and adds the results to `top`. A graph that had its first search is searched again only if
+    /// rows that it did not find could be in the result.
+    pub fn search(&self, begun: Option<&FirstPass>, top: &mut TopK) -> Result<(PartReport, SearchEnd)> {
+        let rows = self.graph().rows();
+        let report = PartReport::new(*self.plan, if begun.is_some() { 0 } else { rows.len() });
+        let Some(mut running) = RunningSearch::new(self, report, top) else {
+            return Ok((report, SearchEnd::FlatSearch));
+        };
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        let outcome = running.run(begun, &mut scratch);
+        let report = running.flat.report;
+        scratch.end();
+        SCRATCH.set(Some(scratch));
+        let ended = outcome?;
+        if ended == SearchEnd::FlatSearch {
+            top.retain(|scored| scored.place.part != self.number || !rows.contains(&scored.place.row));
+        }
+        Ok((report, ended))
+    }
+
+    fn graph(&self) -> &SegmentGraph {
+        &self.part.segment().graphs()[self.job.graph]
+    }
 }
 
 thread_local! {
@@ -216,14 +214,8 @@ struct RunningSearch<'a> {
 
 impl<'a> RunningSearch<'a> {
     /// `None` if the graph cannot be searched.
-    fn new(
-        part: &'a SegmentView<'a>,
-        number: u32,
-        job: &'a GraphSearchJob,
-        context: &'a SearchContext<'a>,
-        report: PartReport,
-        top: &'a mut TopK,
-    ) -> Option<Self> {
+    fn new(task: &GraphTask<'a>, report: PartReport, top: &'a mut TopK) -> Option<Self> {
+        let GraphTask { part, number, job, context, .. } = *task;
         let graph = &part.segment().graphs()[job.graph];
         let (links, points, graph_searches) =
             (graph.searchable()?, part.segment().points(graph.vectors())?, context.graph_searches?);

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::filter::PreparedFilter;
 use crate::search::context::{QueryVector, SearchContext};
 use crate::search::flat::{PartReport, flat_search, plan_part, search};
-use crate::search::graph::{FirstPass, GraphSearchJob, PartPlan, SearchEnd, begin, graph_search, plan_graph_searches};
+use crate::search::graph::{FirstPass, GraphSearchJob, GraphTask, PartPlan, SearchEnd, plan_graph_searches};
 use crate::search::graph_plan::{Accuracy, GraphSearches};
 use crate::search::part::Rows;
 use crate::search::plan::{Path, Plan};
@@ -205,7 +205,9 @@ impl FanOut<'_> {
         let GraphJob { portion: number, job, plan, .. } = graph_search;
         let PartRef::Segment(sealed) = self.portions[*number].part else { return Ok(None) };
         let (context, top) = (self.context, &mut self.top);
-        let outcome = sealed.readable().and_then(|part| begin(&part, *number as u32, job, plan, context, share, top));
+        let outcome = sealed
+            .readable()
+            .and_then(|part| GraphTask { part: &part, number: *number as u32, job, plan, context }.begin(share, top));
         match outcome {
             Ok((report, begun)) => self.note(*number, Ok(report)).map(|()| begun),
             // The graph search itself meets it again.
@@ -217,9 +219,9 @@ impl FanOut<'_> {
         let GraphJob { portion: number, job, plan, begun } = stats;
         let PartRef::Segment(sealed) = self.portions[*number].part else { return Ok(SearchEnd::FlatSearch) };
         let (context, top) = (self.context, &mut self.top);
-        let outcome = sealed
-            .readable()
-            .and_then(|part| graph_search(&part, *number as u32, job, plan, context, begun.as_ref(), top));
+        let outcome = sealed.readable().and_then(|part| {
+            GraphTask { part: &part, number: *number as u32, job, plan, context }.search(begun.as_ref(), top)
+        });
         let (report, ended) = match outcome {
             Ok((report, ended)) => (Ok(report), ended),
             Err(error) => (Err(error), SearchEnd::Found),
