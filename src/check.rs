@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::engine::graphs::{Cores, GraphFate, build_missing};
 use crate::engine::replace::replace_codes;
 use crate::error::Result;
+use crate::ids::IdRange;
 use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::shard::{PartRef, ReadView};
@@ -153,7 +154,7 @@ fn check_rows(view: &ReadView) -> Vec<String> {
 fn each_row(part: PartRef<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> Result<()> {
     match part {
         PartRef::Memtable(memtable) => {
-            for row in (0..memtable.len() as u32).map(|row| memtable.row(row)) {
+            for row in memtable.all_rows().ids().map(|row| memtable.row(row)) {
                 visit(row.record.namespace.encoded(), &row.record.key, row.lsn, row.deleted_lsn());
             }
         }
@@ -161,7 +162,7 @@ fn each_row(part: PartRef<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> 
             let segment = sealed.segment()?;
             for number in 0..segment.namespaces() {
                 let namespace = segment.namespace(number)?;
-                for row in segment.namespace_rows(number)? {
+                for row in segment.namespace_rows(number)?.ids() {
                     visit(namespace, segment.key(row)?, segment.lsn(row)?, sealed.tombstones.deleted_lsn(row));
                 }
             }

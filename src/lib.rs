@@ -49,6 +49,7 @@ mod codec;
 mod error;
 mod events;
 mod extensions;
+mod ids;
 mod interrupt;
 mod json;
 mod record;

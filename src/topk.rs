@@ -10,14 +10,15 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
+use crate::ids::{PartIndex, RowId};
 use crate::record::Lsn;
 use crate::sync::{AtomicU32, Ordering as Memory};
 
-/// Where a row lives: the number that the search gave its part, and the row's ordinal there.
+/// Where a row lives: its part, as the search numbers it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowAddress {
-    pub part: u32,
-    pub row: u32,
+    pub part: PartIndex,
+    pub row: RowId,
 }
 
 /// A row and its score; the greater one is the better one.
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     fn scored(score: f32, lsn: u64) -> ScoredRow {
-        ScoredRow { score, lsn: Lsn::new(lsn), place: RowAddress { part: 0, row: lsn as u32 } }
+        ScoredRow { score, lsn: Lsn::new(lsn), place: RowAddress { part: PartIndex(0), row: RowId(lsn as u32) } }
     }
 
     #[test]
@@ -216,8 +217,11 @@ mod tests {
     #[test]
     fn the_order_is_score_then_lsn_and_time_then_lsn() {
         assert!(scored(1.0, 1) > scored(0.5, 2) && scored(1.0, 2) > scored(1.0, 1) && scored(0.0, 1) > scored(-0.0, 2));
-        let listed =
-            |updated_at, lsn| ListedRow { updated_at, lsn: Lsn::new(lsn), place: RowAddress { part: 0, row: 0 } };
+        let listed = |updated_at, lsn| ListedRow {
+            updated_at,
+            lsn: Lsn::new(lsn),
+            place: RowAddress { part: PartIndex(0), row: RowId(0) },
+        };
         assert!(listed(2, 1) > listed(1, 2) && listed(1, 2) > listed(1, 1) && listed(1, 1) == listed(1, 1));
     }
 

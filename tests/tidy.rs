@@ -14,7 +14,20 @@ use std::path::Path;
 
 /// Layers from the bottom up. A module imports from lower layers and from modules to its left in its own row.
 const LAYERS: &[&[&str]] = &[
-    &["error", "events", "types", "codec", "extensions", "sync", "record", "json", "interrupt", "topk", "tuning"],
+    &[
+        "error",
+        "events",
+        "types",
+        "codec",
+        "extensions",
+        "sync",
+        "record",
+        "json",
+        "interrupt",
+        "ids",
+        "topk",
+        "tuning",
+    ],
     &["storage", "distance", "quant", "filter"],
     &["wal", "graph", "memtable"],
     &["file_names", "segment", "manifest"],

@@ -23,6 +23,7 @@ use crate::engine::install::commit_bounds;
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
+use crate::ids::RowId;
 use crate::manifest::SegmentEntry;
 use crate::record::{ALIVE, CheckedPut, Lsn, VersionTimes, Write};
 use crate::segment::Segment;
@@ -163,14 +164,14 @@ pub(super) struct ImportConflicts {
     /// The puts of the keys concerned, to be written again behind the files.
     pub writes: Vec<Write>,
     /// For each file, the rows of these keys.
-    pub unsure: Vec<BTreeSet<u32>>,
+    pub unsure: Vec<BTreeSet<RowId>>,
 }
 
 /// The results of the look-ups in the read view, for each row of the order.
 struct Lookup {
     times: Vec<VersionTimes>,
     /// Place in the order, and the version replaced.
-    replaced: Vec<(usize, Part, u32)>,
+    replaced: Vec<(usize, Part, RowId)>,
 }
 
 fn order_of(rows: &[CheckedPut]) -> Vec<u32> {
@@ -196,7 +197,7 @@ impl ImportSegments {
     }
 
     /// Hands the files over to the frame that begins at `first_lsn`. From now on no failure removes them.
-    pub fn take(&mut self, first_lsn: Lsn, unsure: Vec<BTreeSet<u32>>) -> Arc<IngestedFiles> {
+    pub fn take(&mut self, first_lsn: Lsn, unsure: Vec<BTreeSet<RowId>>) -> Arc<IngestedFiles> {
         self.outputs.installed();
         let unsure = unsure.into_iter().chain(std::iter::repeat(BTreeSet::new()));
         let files = std::mem::take(&mut self.files).into_iter().zip(unsure).map(|(file, unsure)| {
@@ -261,7 +262,11 @@ impl ImportSegments {
         let segment = entry.open(&*engine.storage, &engine.identity.keys)?;
         let replaced = found.replaced.iter().filter(|(place, ..)| range.contains(place));
         let replaced = replaced
-            .map(|(place, part, at)| ReplacedVersion { row: (place - range.start) as u32, part: part.clone(), at: *at })
+            .map(|(place, part, at)| ReplacedVersion {
+                row: RowId::from_index(place - range.start),
+                part: part.clone(),
+                at: *at,
+            })
             .collect();
         self.files.push(File { range, entry, segment, replaced });
         Ok(())
@@ -312,7 +317,7 @@ impl ImportSegments {
             let own = &self.order[file.range.clone()];
             let shard = &view.shards[view.shard_of(&file.entry.extent.lower)];
             follow(&mut file.replaced, shard, |row| {
-                let row = &self.rows[own[row as usize] as usize];
+                let row = &self.rows[own[row.index()] as usize];
                 (row.namespace.encoded(), row.key.as_ref())
             });
         }
@@ -326,20 +331,20 @@ impl ImportSegments {
         let (mut again, mut unsure) = (BTreeSet::new(), Vec::new());
         for file in &self.files {
             let own = &order[file.range.clone()];
-            let of_row = |row: u32| &rows[own[row as usize] as usize];
+            let of_row = |row: RowId| &rows[own[row.index()] as usize];
             let written = watch.keys().filter_map(|(namespace, key)| {
                 let address = (namespace.encoded(), key.as_bytes());
                 let found = own.binary_search_by(|&line| {
                     let row = &rows[line as usize];
                     (row.namespace.encoded(), row.key.as_bytes()).cmp(&address)
                 });
-                found.ok().map(|row| row as u32)
+                found.ok().map(RowId::from_index)
             });
             // A range can only have deleted what was there.
             let erased = file.replaced.iter().map(|replaced| replaced.row);
             let erased = erased.filter(|&row| watch.has_range(&of_row(row).namespace));
-            let of_file: BTreeSet<u32> = written.chain(erased).collect();
-            again.extend(of_file.iter().map(|&row| own[row as usize]));
+            let of_file: BTreeSet<RowId> = written.chain(erased).collect();
+            again.extend(of_file.iter().map(|&row| own[row.index()]));
             unsure.push(of_file);
         }
         let writes = again.into_iter().map(|line| Write::Put(rows[line as usize].clone())).collect();

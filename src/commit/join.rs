@@ -20,6 +20,7 @@ use crate::engine::clock::FrameTime;
 use crate::engine::operation_ids::{AppliedBatch, OperationId};
 use crate::error::Result;
 use crate::extensions::Extensions;
+use crate::ids::RowId;
 use crate::record::{Lsn, Operation, VersionTimes, WriteOutcome};
 use crate::shard::ingest::LoggedFrame;
 use crate::types::Version;
@@ -57,7 +58,7 @@ struct Resolution {
     /// The first LSN behind the touches: of the files of an import, else of the operations.
     first_lsn: Lsn,
     /// Of an import, for each file: the rows whose look-ups are void.
-    unsure: Vec<BTreeSet<u32>>,
+    unsure: Vec<BTreeSet<RowId>>,
     /// The frame of the touches, and that of the writes.
     frames: [Option<Frame>; 2],
 }

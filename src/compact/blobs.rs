@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::ids::RowId;
 use crate::record::Lsn;
 use crate::segment::Segment;
 use crate::segment::blob::file::{Blob, ValuePlace};
@@ -165,7 +166,7 @@ impl BlobPlan {
     }
 
     /// The value that the output gets for a row of input `input`.
-    pub fn value<'a>(&self, input: usize, segment: &'a Segment, row: u32) -> Result<ValueInput<'a>> {
+    pub fn value<'a>(&self, input: usize, segment: &'a Segment, row: RowId) -> Result<ValueInput<'a>> {
         let place = segment.value_place(row)?;
         if place.is_inline() {
             return segment.text_value(&place).map(ValueInput::Text);

@@ -2,6 +2,7 @@
 
 use crate::compact::row_map::RowMap;
 use crate::error::Result;
+use crate::ids::{IdRange, RowId};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, Record};
 use crate::segment::truth::layout::StoreIdentity;
@@ -24,7 +25,7 @@ pub(crate) fn living_bytes(memtable: &Memtable, base: Lsn) -> u64 {
     memtable.ordered_rows(base).into_iter().map(|row| memtable.row_bytes(row) as u64).sum()
 }
 
-/// Writes the segment (none if no row is alive), and returns for each row of the memtable its row in the segment. The
+/// Writes the segment (none if no row is alive), and returns where the rows of the memtable lie in it. The
 /// caller owns the files.
 pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Result<(Option<SegmentInfo>, RowMap)> {
     let mut became = RowMap::new(memtable.len());
@@ -44,7 +45,7 @@ pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Resu
 fn write_rows(
     output: &Output<'_>,
     memtable: &Memtable,
-    rows: &[u32],
+    rows: &[RowId],
     totals: Totals,
     became: &mut RowMap,
 ) -> Result<SegmentInfo> {
@@ -52,14 +53,15 @@ fn write_rows(
     for &number in rows {
         (output.go_on)()?;
         let row = memtable.row(number);
-        let codes: Vec<_> = row.vectors().map(|vector| Some((memtable.code(vector), *memtable.meta(vector)))).collect();
+        let codes: Vec<_> =
+            row.vectors().ids().map(|vector| Some((memtable.code(vector), *memtable.meta(vector)))).collect();
         let expires_at = row.expires_at();
-        let ordinal = if expires_at == row.record.expires_at {
+        let in_segment = if expires_at == row.record.expires_at {
             writer.push_record(&row.record, row.lsn, &codes)?
         } else {
             writer.push_record(&Record { expires_at, ..Record::clone(&row.record) }, row.lsn, &codes)?
         };
-        became.set(number, ordinal);
+        became.set(number, in_segment);
     }
     writer.finish()
 }

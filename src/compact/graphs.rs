@@ -16,6 +16,7 @@ use crate::compact::row_map::RowMap;
 use crate::error::{Error, Result};
 use crate::graph::calibrate::calibrate;
 use crate::graph::{Built, Graph, NO_NODE, Parameters, Reuse, build};
+use crate::ids::{Id, IdRange, NodeId, RowId, VectorId};
 use crate::segment::Segment;
 use crate::segment::derived::graph::{Description, SegmentGraph, write};
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin, ScopeKind};
@@ -28,7 +29,7 @@ const GRAPHS_OF_A_ROW: usize = 2;
 /// The numbers of a graph for `excess`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BuildFacts {
-    pub rows: Range<u32>,
+    pub rows: Range<RowId>,
     pub origin: Origin,
     /// It is being built now on request or because it was earned, so it had no time to save anything yet.
     pub is_new: bool,
@@ -62,11 +63,11 @@ pub(crate) fn automatic(segment: &Segment, threshold: u32) -> Result<Vec<GraphRa
 }
 
 /// The vectors of some rows.
-pub(crate) fn vectors_of(segment: &Segment, rows: &Range<u32>) -> Result<Range<u32>> {
+pub(crate) fn vectors_of(segment: &Segment, rows: &Range<RowId>) -> Result<Range<VectorId>> {
     if rows.is_empty() {
-        return Ok(0..0);
+        return Ok(VectorId::range(0..0));
     }
-    let (start, end) = (segment.row_vectors(rows.start)?.start, segment.row_vectors(rows.end - 1)?.end);
+    let (start, end) = (segment.row_vectors(rows.start)?.start, segment.row_vectors(RowId(rows.end.0 - 1))?.end);
     Ok(start..end.max(start))
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn is_kept(origin: Origin, saved_ns: u64, build_ns: u64) -> bool {
 }
 
 /// The graphs to build where graphs for `there` exist: one for each interval of rows, for the weightiest reason.
-pub(crate) fn due(mut wanted: Vec<GraphRange>, there: &[Range<u32>]) -> Vec<GraphRange> {
+pub(crate) fn due(mut wanted: Vec<GraphRange>, there: &[Range<RowId>]) -> Vec<GraphRange> {
     wanted.retain(|wanted| !wanted.rows.is_empty() && !there.contains(&wanted.rows));
     let weight = |wanted: &GraphRange| Reverse((wanted.origin, wanted.scope.breadth()));
     wanted.sort_by_key(|wanted| (wanted.rows.start, wanted.rows.end, weight(wanted)));
@@ -120,7 +121,7 @@ pub(crate) fn excess(graphs: &[BuildFacts]) -> Vec<usize> {
 
 /// More graphs than may be over one row, if there are.
 fn crowd(graphs: &[BuildFacts], kept: &[usize]) -> Option<Vec<usize>> {
-    let over = |row: u32| kept.iter().copied().filter(|&at| graphs[at].rows.contains(&row)).collect::<Vec<_>>();
+    let over = |row: RowId| kept.iter().copied().filter(|&at| graphs[at].rows.contains(&row)).collect::<Vec<_>>();
     kept.iter().map(|&at| over(graphs[at].rows.start)).find(|over| over.len() > GRAPHS_OF_A_ROW)
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn bytes_estimate(vectors: usize) -> u64 {
     vectors as u64 * 4 * (u64::from(m0) + upper + 1) + (64 << 10)
 }
 
-/// An input of a merge: a segment, and for each of its rows the row in the output.
+/// An input of a merge: a segment, and where its rows lie in the output.
 pub(crate) struct GraphSource<'a> {
     pub segment: &'a Segment,
     pub became: &'a RowMap,
@@ -199,7 +200,7 @@ impl Builder<'_> {
         &self,
         segment: &Segment,
         wanted: &GraphRange,
-        vectors: Range<u32>,
+        vectors: Range<VectorId>,
         sources: &[GraphSource<'_>],
     ) -> Result<(Built, Description)> {
         let started = self.clock.monotonic();
@@ -218,7 +219,7 @@ impl Builder<'_> {
         let built = build(&points, &parameters, &reuse, self.pool, self.go_on)?;
         let graph =
             Graph::check(points.len() as u32, &parameters, &built.links, &built.upper).map_err(Error::invalid)?;
-        let vector_of = |node: u32| segment.vector(vectors.start + node);
+        let vector_of = |node: NodeId| segment.vector(node.vector(vectors.start));
         let calibration = calibrate(graph, &points, &vector_of, self.pool, self.go_on)?;
         let took = self.clock.monotonic().saturating_sub(started);
         let build_ns = took.as_nanos().saturating_mul(self.pool.current_num_threads() as u128) as u64;
@@ -235,8 +236,13 @@ fn same_rows(segment: &Segment, wanted: &GraphRange) -> Option<(Built, Descripti
 
 /// The graphs of `source` whose nodes live on among the vectors of `rows` of `segment`, the first of which is `first`:
 /// those with most such nodes, no two of them over one row.
-fn reuse_of<'a>(source: &GraphSource<'a>, segment: &Segment, rows: &Range<u32>, first: u32) -> Result<Vec<Reuse<'a>>> {
-    let mut found: Vec<(usize, &'a SegmentGraph, Vec<u32>)> = Vec::new();
+fn reuse_of<'a>(
+    source: &GraphSource<'a>,
+    segment: &Segment,
+    rows: &Range<RowId>,
+    first: VectorId,
+) -> Result<Vec<Reuse<'a>>> {
+    let mut found: Vec<(usize, &'a SegmentGraph, Vec<NodeId>)> = Vec::new();
     for graph in source.segment.graphs() {
         // One that is damaged is built anew.
         if source.segment.verify_graph(graph).is_err() {
@@ -244,15 +250,15 @@ fn reuse_of<'a>(source: &GraphSource<'a>, segment: &Segment, rows: &Range<u32>, 
         }
         let mut became = vec![NO_NODE; graph.vectors().len()];
         let mut living = 0;
-        for row in graph.rows() {
+        for row in graph.rows().ids() {
             let Some(target) = source.became.get(row) else { continue };
             if !rows.contains(&target) {
                 continue;
             }
             let (old, new) = (source.segment.row_vectors(row)?, segment.row_vectors(target)?);
-            for (old, new) in old.zip(new) {
-                if let Some(node) = became.get_mut((old - graph.vectors().start) as usize) {
-                    (*node, living) = (new - first, living + 1);
+            for (old, new) in old.ids().zip(new.ids()) {
+                if let Some(node) = became.get_mut(old.node(graph.vectors().start).index()) {
+                    (*node, living) = (new.node(first), living + 1);
                 }
             }
         }
@@ -261,7 +267,7 @@ fn reuse_of<'a>(source: &GraphSource<'a>, segment: &Segment, rows: &Range<u32>, 
         }
     }
     found.sort_by_key(|(living, graph, _)| (Reverse(*living), graph.rows().start));
-    let mut chosen: Vec<Range<u32>> = Vec::new();
+    let mut chosen: Vec<Range<RowId>> = Vec::new();
     let mut reuse = Vec::new();
     for (_, graph, became) in found {
         let rows = graph.rows();
@@ -279,7 +285,7 @@ mod tests {
     use super::*;
 
     fn wanted(rows: Range<u32>, kind: ScopeKind, bytes: u32, origin: Origin) -> GraphRange {
-        GraphRange { rows, scope: GraphScope { kind, bytes }, origin }
+        GraphRange { rows: RowId::range(rows), scope: GraphScope { kind, bytes }, origin }
     }
 
     #[test]
@@ -292,7 +298,7 @@ mod tests {
         let earned = wanted(0..90, Prefix, 2, Earned);
         let nothing = wanted(7..7, Prefix, 2, Requested);
         let all = vec![large.clone(), narrow.clone(), earned.clone(), asked.clone(), nothing];
-        let there = |rows: Range<u32>| vec![rows];
+        let there = |rows: Range<u32>| vec![RowId::range(rows)];
         assert_eq!(due(all.clone(), &[]), [asked, earned.clone()]);
         assert_eq!(due(all, &there(0..50)), std::slice::from_ref(&earned));
         assert_eq!(due(vec![large.clone(), earned], &there(0..90)), [large]);
@@ -313,8 +319,10 @@ mod tests {
 
     #[test]
     fn no_row_lies_in_three_graphs_and_the_least_useful_goes() {
-        let facts =
-            |rows: Range<u32>, origin, is_new, saved_ns| BuildFacts { rows, origin, is_new, saved_ns, bytes: 100 };
+        let facts = |rows: Range<u32>, origin, is_new, saved_ns| {
+            let rows = RowId::range(rows);
+            BuildFacts { rows, origin, is_new, saved_ns, bytes: 100 }
+        };
         let (earned, asked) = (Origin::Earned, Origin::Requested);
         let table = [
             (vec![], vec![]),
@@ -353,7 +361,10 @@ mod tests {
     #[test]
     fn what_would_go_at_once_is_not_built() {
         use Origin::{Automatic, Earned, Requested};
-        let there = |rows: Range<u32>, origin, saved_ns| BuildFacts { rows, origin, is_new: false, saved_ns, bytes: 9 };
+        let there = |rows: Range<u32>, origin, saved_ns| {
+            let rows = RowId::range(rows);
+            BuildFacts { rows, origin, is_new: false, saved_ns, bytes: 9 }
+        };
         let build = |rows: Range<u32>, origin| wanted(rows, ScopeKind::Namespace, 2, origin);
         let asked = [there(0..9, Requested, 0), there(0..5, Requested, 0)];
         let mixed = [there(0..9, Requested, 0), there(0..5, Earned, 3)];

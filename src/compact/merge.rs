@@ -7,6 +7,7 @@ use crate::compact::blobs::BlobPlan;
 use crate::compact::flush::Output;
 use crate::compact::row_map::RowMap;
 use crate::error::Result;
+use crate::ids::{IdRange, RowId};
 use crate::record::Lsn;
 use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
@@ -17,7 +18,7 @@ const VECTOR_BYTES: u64 = 64;
 /// Headers and paddings of a segment's files.
 const SEGMENT_BYTES: u64 = 4 << 10;
 
-/// Writes the segment (none if no row is alive), and returns for each row of each input its row in the segment. The
+/// Writes the segment (none if no row is alive), and returns where the rows of each input lie in it. The
 /// caller owns the files.
 pub(crate) fn write(
     output: &Output<'_>,
@@ -45,7 +46,7 @@ pub(crate) fn living_bytes(
     let mut needed = 0;
     for ((segment, tombstones), length) in inputs.iter().zip(lengths) {
         let (mut values, mut vectors, mut rows, mut all_values) = (0, 0, 0_u64, 0);
-        for row in 0..segment.rows() {
+        for row in segment.all_rows().ids() {
             let place = segment.value_place(row)?;
             let inline = if place.is_inline() { u64::from(place.length) } else { 0 };
             all_values += inline;
@@ -68,7 +69,7 @@ pub(crate) fn living_bytes(
 fn totals(output: &Output<'_>, inputs: &[(&Segment, &Tombstones)], base: Lsn, blobs: &BlobPlan) -> Result<Totals> {
     let mut totals = Totals::new(output.blob_value_bytes);
     for (input, (segment, tombstones)) in inputs.iter().enumerate() {
-        for row in (0..segment.rows()).filter(|&row| !tombstones.is_deleted_at(row, base)) {
+        for row in segment.all_rows().ids().filter(|&row| !tombstones.is_deleted_at(row, base)) {
             let (vectors, place) = (segment.row_vectors(row)?.len(), segment.value_place(row)?);
             if place.is_inline() {
                 totals.add(vectors, place.length as usize);
@@ -112,9 +113,9 @@ struct Head<'a> {
     segment: &'a Segment,
     tombstones: &'a Tombstones,
     base: Lsn,
-    row: u32,
+    row: RowId,
     namespace_number: u32,
-    namespace_rows: Range<u32>,
+    namespace_rows: Range<RowId>,
     namespace: &'a [u8],
     key: &'a str,
 }
@@ -126,7 +127,8 @@ impl<'a> Head<'a> {
         }
         let namespace_rows = segment.namespace_rows(0)?;
         let namespace = segment.namespace(0)?;
-        Self { segment, tombstones, base, row: 0, namespace_number: 0, namespace_rows, namespace, key: "" }.seek(0)
+        Self { segment, tombstones, base, row: RowId(0), namespace_number: 0, namespace_rows, namespace, key: "" }
+            .seek(RowId(0))
     }
 
     fn next(&self) -> Result<Option<Self>> {
@@ -134,8 +136,8 @@ impl<'a> Head<'a> {
     }
 
     /// The first living row from `row` on.
-    fn seek(mut self, row: u32) -> Result<Option<Self>> {
-        let alive = (row..self.segment.rows()).find(|&row| !self.tombstones.is_deleted_at(row, self.base));
+    fn seek(mut self, row: RowId) -> Result<Option<Self>> {
+        let alive = (row..RowId(self.segment.rows())).ids().find(|&row| !self.tombstones.is_deleted_at(row, self.base));
         let Some(row) = alive else { return Ok(None) };
         while row >= self.namespace_rows.end {
             self.namespace_number += 1;

@@ -1,56 +1,66 @@
-//! What became of the rows of an input: for each of them the row of the output, or none.
+//! Where the rows of one input of a flush or merge lie in the output.
+//!
+//! Invariants:
+//! * A row that the output does not hold, or that was added to the input later, has no place there.
 
-/// The sentinel of a row that is not in the output. No other file knows it.
-const DROPPED: u32 = u32::MAX;
+use std::ops::Range;
 
-/// For each row of an input, its row in the output.
+use crate::ids::{IdRange, RowId};
+
+/// For each row of an input, its row in the output, or [`GONE`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RowMap(Vec<u32>);
+pub(crate) struct RowMap {
+    rows: Vec<RowId>,
+}
+
+/// No output has that many rows.
+const GONE: RowId = RowId(u32::MAX);
 
 impl RowMap {
-    /// A map of `rows` rows, none of which is in the output yet.
+    /// The output holds none of that many rows yet.
     pub fn new(rows: usize) -> Self {
-        Self(vec![DROPPED; rows])
+        Self { rows: vec![GONE; rows] }
     }
 
-    /// A map of `rows` rows that stay where they are.
-    pub fn identity(rows: u32) -> Self {
-        Self((0..rows).collect())
+    /// Every one of `rows`, which begin at 0, stays where it is.
+    pub fn identity(rows: Range<RowId>) -> Self {
+        Self { rows: rows.ids().collect() }
     }
 
-    /// Notes that `row` became the row `target` of the output. A row beyond the map stays unknown.
-    pub fn set(&mut self, row: u32, target: u32) {
-        debug_assert_ne!(target, DROPPED, "an output has fewer rows");
-        if let Some(entry) = self.0.get_mut(row as usize) {
-            *entry = target;
+    /// Row `row` of the input is row `target` of the output.
+    pub fn set(&mut self, row: RowId, target: RowId) {
+        if let Some(place) = self.rows.get_mut(row.index()) {
+            *place = target;
         }
     }
 
-    /// The row of the output that `row` became; `None` if it was dropped.
-    pub fn get(&self, row: u32) -> Option<u32> {
-        self.0.get(row as usize).copied().filter(|&target| target != DROPPED)
+    /// The row of the output that `row` of the input became.
+    #[inline]
+    pub fn get(&self, row: RowId) -> Option<RowId> {
+        self.rows.get(row.index()).copied().filter(|&target| target != GONE)
     }
 
-    /// How many rows are in the output.
-    pub fn kept(&self) -> u64 {
-        self.0.iter().filter(|&&target| target != DROPPED).count() as u64
+    /// How many rows the output holds.
+    pub fn kept(&self) -> usize {
+        self.rows.iter().filter(|&&target| target != GONE).count()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Id;
 
     #[test]
-    fn a_row_is_dropped_until_it_has_a_target() {
-        let mut map = RowMap::new(3);
-        assert_eq!(((0..4).map(|row| map.get(row)).collect::<Vec<_>>(), map.kept()), (vec![None; 4], 0));
-        map.set(1, 0);
-        map.set(9, 1);
-        assert_eq!(
-            ((0..4).map(|row| map.get(row)).collect::<Vec<_>>(), map.kept()),
-            (vec![None, Some(0), None, None], 1)
-        );
-        assert_eq!((RowMap::identity(2).get(1), RowMap::identity(2).get(2)), (Some(1), None));
+    fn a_row_has_a_place_once_it_is_set_and_no_other_row_has() {
+        let mut map = RowMap::new(4);
+        map.set(RowId(3), RowId(0));
+        map.set(RowId(1), RowId(7));
+        map.set(RowId(4), RowId(8));
+        let places = [0, 1, 2, 3, 4, u32::MAX].map(|row| map.get(RowId(row)));
+        assert_eq!(places, [None, Some(RowId(7)), None, Some(RowId(0)), None, None]);
+        assert_eq!((map.kept(), RowMap::new(4).kept()), (2, 0));
+        let same = RowMap::identity(RowId::range(0..3));
+        assert!(RowId::range(0..3).ids().all(|row| same.get(row) == Some(row)) && same.get(RowId(3)).is_none());
     }
 }

@@ -11,6 +11,7 @@ use crate::compact::row_map::RowMap;
 use crate::engine::Engine;
 use crate::engine::install::{ViewChange, install_change};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::RowId;
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn};
 use crate::segment::tombstones::Touch;
@@ -113,7 +114,7 @@ impl Input {
 
     /// Gives the output the deletes and touches of this input's rows since the base.
     fn carry_over(&self, base: Lsn, rows: &RowMap, output: &SharedSegment) {
-        let (tombstones, touches): (Vec<(u32, Lsn)>, Vec<Touch>) = match self {
+        let (tombstones, touches): (Vec<(RowId, Lsn)>, Vec<Touch>) = match self {
             Self::Memtable(memtable, _) => {
                 let touches = memtable.touches_after(base).into_iter();
                 let touches = touches.map(|(row, expires_at, lsn)| Touch { row, expires_at, lsn });

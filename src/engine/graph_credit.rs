@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use crate::ids::{Id, RowId};
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
 use crate::shard::ReadView;
 use crate::sync::Mutex;
@@ -19,8 +20,8 @@ use crate::types::Interval;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct CreditPlace {
     file_id: u64,
-    start: u32,
-    end: u32,
+    start: RowId,
+    end: RowId,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +50,7 @@ pub(crate) struct GraphCredit {
 #[derive(Clone, Debug)]
 pub(crate) struct GraphSaving {
     pub file_id: u64,
-    pub rows: Range<u32>,
+    pub rows: Range<RowId>,
     pub scope: GraphScope,
     pub saved_ns: u64,
     /// The cost of building a graph.
@@ -91,17 +92,17 @@ impl GraphCredit {
 
     /// Closes the accounts of rows in an interval, and of segments that the read view does not have.
     pub fn forget(&self, view: &ReadView, interval: &Interval) {
-        let mut there: HashMap<u64, Range<u32>> = HashMap::new();
+        let mut there: HashMap<u64, Range<RowId>> = HashMap::new();
         for part in view.shards.iter().flat_map(|shard| &shard.segments) {
             // A segment that cannot say which rows they are earns no graph.
-            let rows = part.rows_in(interval).map_or(0..u32::MAX, |(rows, ..)| rows);
+            let rows = part.rows_in(interval).map_or(RowId::range(0..u32::MAX), |(rows, ..)| rows);
             there.insert(part.entry.file_id, rows);
         }
         self.keep_apart_from(&there);
     }
 
     /// Keeps only accounts of these segments, and none of the rows that are given with each.
-    fn keep_apart_from(&self, there: &HashMap<u64, Range<u32>>) {
+    fn keep_apart_from(&self, there: &HashMap<u64, Range<RowId>>) {
         let mut table = self.table.lock();
         table.accounts.retain(|place, _| {
             let gone = there.get(&place.file_id);
@@ -142,7 +143,7 @@ mod tests {
 
     fn flat_search(file_id: u64, saved_ns: u64) -> GraphSaving {
         let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
-        GraphSaving { file_id, rows: 5..9, scope, saved_ns, cost_ns: 100 }
+        GraphSaving { file_id, rows: RowId::range(5..9), scope, saved_ns, cost_ns: 100 }
     }
 
     #[test]
@@ -151,7 +152,7 @@ mod tests {
         assert!(!accounts.add(&flat_search(1, 60)) && accounts.take_due().is_none());
         assert!(accounts.add(&flat_search(1, 60)) && !accounts.add(&flat_search(1, 60)));
         let due = accounts.take_due().unwrap();
-        assert_eq!((due.file_id, due.wanted().rows, due.wanted().origin), (1, 5..9, Origin::Earned));
+        assert_eq!((due.file_id, due.wanted().rows, due.wanted().origin), (1, RowId::range(5..9), Origin::Earned));
         assert!(accounts.take_due().is_none() && !accounts.add(&flat_search(1, 99)), "it begins anew");
     }
 
@@ -179,11 +180,11 @@ mod tests {
     fn accounts_of_rows_that_are_forgotten_or_of_segments_that_are_gone_are_closed() {
         let accounts = GraphCredit::new(8);
         for (file_id, start, end) in [(1, 0, 4), (1, 4, 9), (1, 8, 12), (1, 12, 20), (2, 0, 9), (3, 0, 9)] {
-            assert!(accounts.add(&GraphSaving { rows: start..end, ..flat_search(file_id, 200) }));
+            assert!(accounts.add(&GraphSaving { rows: RowId::range(start..end), ..flat_search(file_id, 200) }));
         }
-        accounts.keep_apart_from(&HashMap::from([(1, 4..12), (3, 7..7)]));
+        accounts.keep_apart_from(&HashMap::from([(1, RowId::range(4..12)), (3, RowId::range(7..7))]));
         let left: Vec<_> = std::iter::from_fn(|| accounts.take_due()).map(|due| (due.file_id, due.rows)).collect();
-        assert_eq!(left, [(3, 0..9), (1, 12..20), (1, 0..4)]);
+        assert_eq!(left, [(3, 0..9), (1, 12..20), (1, 0..4)].map(|(file_id, rows)| (file_id, RowId::range(rows))));
     }
 
     #[test]

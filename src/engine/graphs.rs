@@ -22,6 +22,7 @@ use crate::engine::space::Purpose;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
+use crate::ids::{IdRange, RowId};
 use crate::interrupt::Stage;
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::Segment;
@@ -150,9 +151,9 @@ fn wanted_of_merge(
     output: &Segment,
     inputs: &[SharedSegment],
     tuning: &Tuning,
-) -> Result<(Vec<GraphRange>, Vec<Range<u32>>)> {
+) -> Result<(Vec<GraphRange>, Vec<Range<RowId>>)> {
     let mut wanted = automatic(output, tuning.graph_rows)?;
-    let mut saved: Vec<(Range<u32>, u64)> = Vec::new();
+    let mut saved: Vec<(Range<RowId>, u64)> = Vec::new();
     for part in inputs {
         let segment = part.segment()?;
         let open =
@@ -204,9 +205,9 @@ fn lacking(part: &SegmentPart, damaged: &[u64], more: &[GraphRange], tuning: &Tu
     let again = gone.iter().map(|graph| graph.description().wanted()).chain(terms_of(lost));
     wanted.extend(again.filter(|wanted| wanted.origin != Origin::Automatic));
     // What was asked for is described anew, even if it is there for another reason.
-    let asked = |rows: &Range<u32>| more.iter().any(|more| more.origin == Origin::Requested && more.rows == *rows);
+    let asked = |rows: &Range<RowId>| more.iter().any(|more| more.origin == Origin::Requested && more.rows == *rows);
     let rows = there.iter().map(|graph| graph.rows()).chain(terms_of(unread).into_iter().map(|wanted| wanted.rows));
-    let rows: Vec<Range<u32>> = rows.filter(|rows| !asked(rows)).collect();
+    let rows: Vec<Range<RowId>> = rows.filter(|rows| !asked(rows)).collect();
     wanted.extend_from_slice(more);
     let wanted = due(wanted, &rows);
     let beside = there.into_iter().filter(|graph| wanted.iter().all(|wanted| wanted.rows != graph.rows()));
@@ -266,7 +267,7 @@ pub(crate) fn build_missing(
         true => next_step(),
         false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),
     };
-    let became = RowMap::identity(segment.rows());
+    let became = RowMap::identity(segment.all_rows());
     let sources = [GraphSource { segment, became: &became }];
     let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
     let new = match built {
@@ -375,7 +376,7 @@ impl Rebuilt {
 }
 
 /// The graph that `scope` asks for in a part, unless it is there; `None` where the part has no vectors in the scope.
-pub(crate) fn requested(part: &SegmentPart, scope: GraphScope, rows: Range<u32>) -> Result<Option<GraphRange>> {
+pub(crate) fn requested(part: &SegmentPart, scope: GraphScope, rows: Range<RowId>) -> Result<Option<GraphRange>> {
     let segment = part.segment()?;
     let is_it = |graph: &SegmentGraph| {
         let description = graph.description();

@@ -104,6 +104,7 @@ mod tests {
     use crate::engine::facts::gather;
     use crate::engine::recover::recover;
     use crate::error::ErrorKind;
+    use crate::ids::RowId;
     use crate::storage::Storage;
     use crate::storage::sim::{Fault, FaultKind, SimClock, SimOperation, SimStorage};
     use crate::store::{Options, Put, open_with};
@@ -127,7 +128,7 @@ mod tests {
         let engine = Arc::new(Engine::new(disk, clock, Tuning::tiny(), Durability::Sync, start));
         let view = engine.view.get();
         let part = view.shards.iter().flat_map(|shard| &shard.segments).next().map(Arc::clone).unwrap();
-        assert!(part.tombstones.delete(0, view.read_lsn));
+        assert!(part.tombstones.delete(RowId(0), view.read_lsn));
         part.set_dirty();
         (engine, storage, part)
     }

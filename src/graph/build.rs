@@ -14,6 +14,7 @@ use super::repair::repair;
 use super::reuse::{Reuse, adopt};
 use super::{Built, Parameters, Points, Upper};
 use crate::error::Result;
+use crate::ids::{Id, IdRange, NodeId};
 
 /// The most nodes of the highest level: they are scanned.
 const TOP_MAX: usize = 48;
@@ -37,7 +38,8 @@ pub(crate) fn build(
         let nodes = points.len();
         let order = order(nodes, parameters.seed);
         let counts = counts(nodes, parameters.m as usize);
-        let mut rows: Vec<Vec<u32>> = Vec::new();
+        // The nodes of an upper level, while it is built, are positions in the order.
+        let mut rows: Vec<Vec<NodeId>> = Vec::new();
         // The codes of the upper levels' nodes, in the order of the levels.
         let codes: Vec<i8> = order[..counts.first().copied().unwrap_or(0)]
             .iter()
@@ -48,9 +50,9 @@ pub(crate) fn build(
         for level in (1..counts.len()).rev() {
             let count = counts[level - 1];
             let points = Points { codes: &codes[..count * points.stride], metas: &metas[..count], ..*points };
-            let identity: Vec<u32> = (0..counts[level] as u32).collect();
+            let identity: Vec<NodeId> = NodeId::range(0..counts[level] as u32).ids().collect();
             let upper = flatten(&counts[level..], &identity, &rows);
-            let all: Vec<u32> = (0..count as u32).collect();
+            let all: Vec<NodeId> = NodeId::range(0..count as u32).ids().collect();
             let links = Links::new(count, parameters.m as usize);
             let level = LevelBuild { points: &points, parameters, upper: &upper, go_on };
             rows.insert(0, level.run(&identity, &all, links, &[])?);
@@ -66,8 +68,8 @@ pub(crate) fn build(
 }
 
 /// A random order of the nodes.
-fn order(nodes: usize, seed: u64) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..nodes as u32).collect();
+fn order(nodes: usize, seed: u64) -> Vec<NodeId> {
+    let mut order: Vec<NodeId> = NodeId::range(0..nodes as u32).ids().collect();
     let mut state = seed;
     for index in (1..nodes).rev() {
         // Vigna's splitmix64.
@@ -92,11 +94,11 @@ fn counts(nodes: usize, m: usize) -> Vec<usize> {
 }
 
 /// The upper array of a graph.
-fn flatten(counts: &[usize], order: &[u32], rows: &[Vec<u32>]) -> Vec<u32> {
+fn flatten(counts: &[usize], order: &[NodeId], rows: &[Vec<NodeId>]) -> Vec<u32> {
     let mut upper = vec![counts.len() as u32];
     upper.extend(counts.iter().map(|&count| count as u32));
-    upper.extend_from_slice(order);
-    rows.iter().for_each(|row| upper.extend_from_slice(row));
+    upper.extend_from_slice(bytemuck::cast_slice(order));
+    rows.iter().for_each(|row| upper.extend_from_slice(bytemuck::cast_slice(row)));
     upper
 }
 
@@ -112,14 +114,14 @@ struct LevelBuild<'a> {
 impl LevelBuild<'_> {
     /// Returns the rows of the level. `order` has all its nodes; the first ones are `first`, the nodes of the level
     /// above. `links` has no links yet.
-    fn run(self, first: &[u32], order: &[u32], mut links: Links, reuse: &[Reuse<'_>]) -> Result<Vec<u32>> {
+    fn run(self, first: &[NodeId], order: &[NodeId], mut links: Links, reuse: &[Reuse<'_>]) -> Result<Vec<NodeId>> {
         let Self { points, parameters, upper, go_on } = self;
         let upper = Upper::shape(points.len() as u32, parameters.m as usize, upper).unwrap_or_else(|| unreachable!());
         let inserter = Inserter { points, parameters, upper };
         adopt(&inserter, reuse, &mut links);
-        let seeded: Vec<u32> = first.iter().copied().filter(|&node| !links.is_linked(node)).collect();
+        let seeded: Vec<NodeId> = first.iter().copied().filter(|&node| !links.is_linked(node)).collect();
         inserter.seed(first, &seeded, &mut links);
-        let rest: Vec<u32> = order[first.len()..].iter().copied().filter(|&node| !links.is_linked(node)).collect();
+        let rest: Vec<NodeId> = order[first.len()..].iter().copied().filter(|&node| !links.is_linked(node)).collect();
         let total = points.len();
         let mut there = total - rest.len();
         let most = (total * BATCH_PERCENT / 100).max(BATCH_MIN);

@@ -12,6 +12,7 @@ use crate::distance::{Kernels, inverse_norm, score};
 use crate::error::Result;
 use crate::graph::calibration::{Calibration, RECALLS, RESULTS};
 use crate::graph::{BeamParameters, Candidate, Graph, Points, search};
+use crate::ids::{Id, IdRange, NodeId};
 use crate::quant::PreparedQuery;
 
 /// The most sample vectors, and the fewest, where there are as many.
@@ -33,7 +34,7 @@ const EF_MAX: usize = 4_096;
 const MISSING_SHARE: f32 = 0.85;
 
 /// The vectors that a graph is over, by node.
-pub(crate) type VectorOf<'a> = &'a (dyn Fn(u32) -> Result<&'a [f32]> + Sync);
+pub(crate) type VectorOf<'a> = &'a (dyn Fn(NodeId) -> Result<&'a [f32]> + Sync);
 
 /// Fits the table of a graph over `points`, whose full vectors `vector_of` gives. `go_on` is asked now and then; its
 /// error ends it.
@@ -45,7 +46,7 @@ pub(crate) fn calibrate(
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Calibration> {
     let nodes = points.len();
-    let samples: Vec<u32> = sample(nodes);
+    let samples: Vec<NodeId> = sample(nodes);
     let groups: Vec<Vec<Sample>> = pool.install(|| {
         samples
             .par_chunks(GROUP)
@@ -109,7 +110,7 @@ fn smallest_ef(curve: &[(f32, f32)], recall: f32) -> u32 {
 }
 
 /// The nodes that ask: spread over all, at random.
-fn sample(nodes: usize) -> Vec<u32> {
+fn sample(nodes: usize) -> Vec<NodeId> {
     let count = (nodes / NODES_PER_SAMPLE).clamp(SAMPLES_MIN, SAMPLES_MAX).min(nodes);
     let mut state = nodes as u64;
     let mut next = move || {
@@ -119,17 +120,17 @@ fn sample(nodes: usize) -> Vec<u32> {
     (0..count)
         .map(|index| {
             let (start, end) = (index * nodes / count, (index + 1) * nodes / count);
-            (start + next() % (end - start).max(1)) as u32
+            NodeId::from_index(start + next() % (end - start).max(1))
         })
         .collect()
 }
 
 /// A stored vector that asks, and the nodes that are right answers.
 struct Sample {
-    node: u32,
+    node: NodeId,
     query: PreparedQuery,
     /// For each number of results: how many there are, and all nodes that are as good as the last of them, ascending.
-    right: [(usize, Vec<u32>); 2],
+    right: [(usize, Vec<NodeId>); 2],
 }
 
 impl Sample {
@@ -144,7 +145,7 @@ impl Sample {
         self.asked_by(Some(self.node), graph, points, ef)
     }
 
-    fn asked_by(&self, without: Option<u32>, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
+    fn asked_by(&self, without: Option<NodeId>, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
         let mut found: Vec<Candidate> = Vec::new();
         let ask = BeamParameters { query: &self.query, ef, without, budget: usize::MAX };
         search(graph, points, &ask, &mut found);
@@ -156,11 +157,11 @@ impl Sample {
 }
 
 /// Finds the right answers of some nodes by a scan of all codes, and by the full vectors of the best.
-fn truths(group: &[u32], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result<Vec<Sample>> {
+fn truths(group: &[NodeId], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result<Vec<Sample>> {
     let kernels = Kernels::get();
     let queries = group.iter().map(|&node| Ok(PreparedQuery::new(kernels, vector_of(node)?, points.metric())));
     let queries: Vec<PreparedQuery> = queries.collect::<Result<_>>()?;
-    let mut best: Vec<Vec<(f32, u32)>> = group.iter().map(|_| Vec::new()).collect();
+    let mut best: Vec<Vec<(f32, NodeId)>> = group.iter().map(|_| Vec::new()).collect();
     let mut raw = Vec::new();
     let (codes, metas, stride) = (points.codes(), points.metas(), points.stride());
     for start in (0..points.len()).step_by(BLOCK) {
@@ -170,7 +171,7 @@ fn truths(group: &[u32], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result
             kernels.dot_codes_many(query.code(), &codes[start * stride..end * stride], stride, &mut raw);
             let worst = if best.len() < RERANKED { f32::NEG_INFINITY } else { best[best.len() - 1].0 };
             let estimates = raw.iter().zip(&metas[start..end]).map(|(&raw, meta)| query.estimate(raw, meta));
-            let nodes = (start as u32..).zip(estimates);
+            let nodes = NodeId::range(start as u32..end as u32).ids().zip(estimates);
             best.extend(
                 nodes
                     .filter(|&(node, estimate)| estimate >= worst && node != own)
@@ -184,10 +185,10 @@ fn truths(group: &[u32], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result
         .map(|((&node, query), best)| {
             let vector = vector_of(node)?;
             let exact = best.into_iter().map(|(_, other)| {
-                let norms = [query.inverse_norm(), inverse_norm(metas[other as usize].norm)];
+                let norms = [query.inverse_norm(), inverse_norm(metas[other.index()].norm)];
                 Ok((score(points.metric(), kernels, vector, norms[0], vector_of(other)?, norms[1]), other))
             });
-            let mut exact: Vec<(f32, u32)> = exact.collect::<Result<_>>()?;
+            let mut exact: Vec<(f32, NodeId)> = exact.collect::<Result<_>>()?;
             exact.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             Ok(Sample { node, query, right: RESULTS.map(|results| right(&exact, results)) })
         })
@@ -195,16 +196,16 @@ fn truths(group: &[u32], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result
 }
 
 /// Keeps the best of them, best first.
-fn keep_best(best: &mut Vec<(f32, u32)>) {
+fn keep_best(best: &mut Vec<(f32, NodeId)>) {
     best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     best.truncate(RERANKED);
 }
 
 /// The nodes that are as good as the last of `results`.
-fn right(exact: &[(f32, u32)], results: usize) -> (usize, Vec<u32>) {
+fn right(exact: &[(f32, NodeId)], results: usize) -> (usize, Vec<NodeId>) {
     let count = results.min(exact.len());
     let Some(&(last, _)) = count.checked_sub(1).map(|last| &exact[last]) else { return (0, Vec::new()) };
-    let mut nodes: Vec<u32> = exact.iter().take_while(|&&(score, _)| score >= last).map(|&(_, node)| node).collect();
+    let mut nodes: Vec<NodeId> = exact.iter().take_while(|&&(score, _)| score >= last).map(|&(_, node)| node).collect();
     nodes.sort_unstable();
     (count, nodes)
 }
@@ -225,9 +226,10 @@ mod tests {
             (state >> 40) as f32 / (1 << 24) as f32 - 0.5
         };
         let vectors: Vec<f32> = (0..(nodes + 200) * dims).map(|_| next()).collect();
-        let vector = |node: u32| &vectors[node as usize * dims..][..dims];
+        let vector = |node: NodeId| &vectors[node.index() * dims..][..dims];
         let mut codes = vec![0; nodes * stride];
-        let encode = |(node, code): (usize, &mut [i8])| quant::encode(Kernels::get(), vector(node as u32), code);
+        let encode =
+            |(node, code): (usize, &mut [i8])| quant::encode(Kernels::get(), vector(NodeId::from_index(node)), code);
         let metas: Vec<CodeMeta> = codes.chunks_mut(stride).enumerate().map(encode).collect();
         let points = Points::new(&codes, &metas, stride, Metric::L2);
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -241,7 +243,7 @@ mod tests {
         assert!(table.ef.iter().all(|row| row.is_sorted()) && table.ef[0][0] < table.ef[0][4], "{table:?}");
 
         // Queries that are not among the vectors.
-        let asking: Vec<u32> = (nodes as u32..nodes as u32 + 200).collect();
+        let asking: Vec<NodeId> = NodeId::range(nodes as u32..nodes as u32 + 200).ids().collect();
         let samples = truths(&asking, &points, &vector_of).unwrap();
         for (column, recall) in RECALLS.into_iter().enumerate() {
             for (row, results) in RESULTS.into_iter().enumerate() {
@@ -261,10 +263,13 @@ mod tests {
         let vectors: Vec<f32> =
             (0..nodes * dims).map(|at| vector(at / dims) * (1 + at % dims * at / dims % 5) as f32).collect();
         let equal = vec![1.0_f32; dims];
-        let of =
-            |node: u32| Ok(if node.is_multiple_of(2) { &equal[..] } else { &vectors[node as usize * dims..][..dims] });
+        let of = |node: NodeId| {
+            Ok(if node.0.is_multiple_of(2) { &equal[..] } else { &vectors[node.index() * dims..][..dims] })
+        };
         let mut codes = vec![0; nodes * stride];
-        let encode = |(node, code): (usize, &mut [i8])| quant::encode(Kernels::get(), of(node as u32).unwrap(), code);
+        let encode = |(node, code): (usize, &mut [i8])| {
+            quant::encode(Kernels::get(), of(NodeId::from_index(node)).unwrap(), code)
+        };
         let metas: Vec<CodeMeta> = codes.chunks_mut(stride).enumerate().map(encode).collect();
         let points = Points::new(&codes, &metas, stride, Metric::L2);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
@@ -287,7 +292,7 @@ mod tests {
             let parameters = Parameters::default();
             let built = build(&points, &parameters, &[], &pool, &|| Ok(())).unwrap();
             let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
-            let vector_of = |node: u32| Ok(&vectors[node as usize * dims..][..dims]);
+            let vector_of = |node: NodeId| Ok(&vectors[node.index() * dims..][..dims]);
             let table = calibrate(graph, &points, &vector_of, &pool, &|| Ok(())).unwrap();
             assert!(table.ef.iter().flatten().all(|&ef| ef >= 1), "{nodes}: {table:?}");
             let stopped = calibrate(graph, &points, &vector_of, &pool, &|| Err(crate::error::Error::invalid("stop")));

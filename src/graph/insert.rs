@@ -10,6 +10,7 @@ use super::search::{GraphScratch, Level, QueryCode, SearchStats, descend, distan
 use super::select::{Link, query_of, select};
 use super::{Parameters, Points, Upper};
 use crate::distance::{CodeKernel, Kernels, Work};
+use crate::ids::{Id, IdRange, NodeId};
 use rayon::prelude::*;
 
 /// Nodes that a thread takes at once.
@@ -19,7 +20,7 @@ const CHUNK: usize = 16;
 pub(super) struct Links {
     pub degree: usize,
     pub capacity: usize,
-    pub nodes: Vec<u32>,
+    pub nodes: Vec<NodeId>,
     distances: Vec<u32>,
     lengths: Vec<u16>,
 }
@@ -27,28 +28,28 @@ pub(super) struct Links {
 impl Links {
     pub fn new(nodes: usize, degree: usize) -> Self {
         let capacity = degree + degree / 2;
-        let own = (0..nodes as u32).flat_map(|node| std::iter::repeat_n(node, capacity)).collect();
+        let own = NodeId::range(0..nodes as u32).ids().flat_map(|node| std::iter::repeat_n(node, capacity)).collect();
         Self { degree, capacity, nodes: own, distances: vec![0; nodes * capacity], lengths: vec![0; nodes] }
     }
 
-    fn of(&self, node: u32) -> impl Iterator<Item = Link> + '_ {
-        let (start, length) = (node as usize * self.capacity, usize::from(self.lengths[node as usize]));
+    fn of(&self, node: NodeId) -> impl Iterator<Item = Link> + '_ {
+        let (start, length) = (node.index() * self.capacity, usize::from(self.lengths[node.index()]));
         let range = start..start + length;
         self.distances[range.clone()].iter().copied().zip(self.nodes[range].iter().copied())
     }
 
-    pub fn is_linked(&self, node: u32) -> bool {
-        self.lengths[node as usize] > 0
+    pub fn is_linked(&self, node: NodeId) -> bool {
+        self.lengths[node.index()] > 0
     }
 
-    pub fn set(&mut self, node: u32, links: &[Link]) {
-        let start = node as usize * self.capacity;
+    pub fn set(&mut self, node: NodeId, links: &[Link]) {
+        let start = node.index() * self.capacity;
         for (index, &(distance, neighbour)) in links.iter().enumerate() {
             self.nodes[start + index] = neighbour;
             self.distances[start + index] = distance;
         }
         self.nodes[start + links.len()..start + self.capacity].fill(node);
-        self.lengths[node as usize] = links.len() as u16;
+        self.lengths[node.index()] = links.len() as u16;
     }
 
     fn level(&self) -> Level<'_> {
@@ -67,16 +68,16 @@ pub(super) struct Inserter<'a> {
 impl Inserter<'_> {
     /// Gives `seeded`, which are some of the `first` nodes, the links of the level above, or of all pairs where that
     /// has none.
-    pub fn seed(&self, first: &[u32], seeded: &[u32], links: &mut Links) {
+    pub fn seed(&self, first: &[NodeId], seeded: &[NodeId], links: &mut Links) {
         let upper = &self.upper;
-        let is_seeded: std::collections::HashSet<u32> = seeded.iter().copied().collect();
-        let rows: Vec<(u32, Vec<Link>)> = first
+        let is_seeded: std::collections::HashSet<NodeId> = seeded.iter().copied().collect();
+        let rows: Vec<(NodeId, Vec<Link>)> = first
             .par_iter()
             .enumerate()
             .with_min_len(CHUNK)
             .filter(|(_, node)| is_seeded.contains(node))
             .map(|(position, &node)| {
-                let near: Vec<u32> = if upper.counts.len() > 1 {
+                let near: Vec<NodeId> = if upper.counts.len() > 1 {
                     let row = &upper.level(1)[position * upper.m..][..upper.m];
                     row.iter().filter(|&&at| at as usize != position).map(|&at| first[at as usize]).collect()
                 } else {
@@ -90,20 +91,20 @@ impl Inserter<'_> {
     }
 
     /// Inserts a batch: searches for all its nodes, then links back.
-    pub fn insert(&self, batch: &[u32], links: &mut Links) {
+    pub fn insert(&self, batch: &[NodeId], links: &mut Links) {
         let rows: Vec<Vec<Link>> = batch
             .par_iter()
             .with_min_len(CHUNK)
             .map(|&node| with_scratch(|scratch| Kernels::get().run(Find { scratch, inserter: self, links, node })))
             .collect();
-        let mut back: Vec<(u32, u32, u32)> = Vec::new();
+        let mut back: Vec<(NodeId, u32, NodeId)> = Vec::new();
         for (&node, row) in batch.iter().zip(&rows) {
             links.set(node, row);
             back.extend(row.iter().map(|&(distance, target)| (target, distance, node)));
         }
         back.par_sort_unstable();
-        let groups: Vec<&[(u32, u32, u32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
-        let changed: Vec<(u32, Vec<Link>)> = groups
+        let groups: Vec<&[(NodeId, u32, NodeId)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
+        let changed: Vec<(NodeId, Vec<Link>)> = groups
             .par_iter()
             .with_min_len(CHUNK)
             .map(|group| {
@@ -126,15 +127,16 @@ impl Inserter<'_> {
     }
 
     /// Prunes what overflows, and packs the rows.
-    pub fn finish(&self, links: Links) -> Vec<u32> {
-        let mut packed = vec![0; self.points.len() * links.degree];
-        packed.par_chunks_mut(links.degree).with_min_len(CHUNK).enumerate().for_each(|(node, packed)| {
-            let mut row: Vec<Link> = links.of(node as u32).collect();
+    pub fn finish(&self, links: Links) -> Vec<NodeId> {
+        let mut packed = vec![NodeId(0); self.points.len() * links.degree];
+        packed.par_chunks_mut(links.degree).with_min_len(CHUNK).enumerate().for_each(|(index, packed)| {
+            let node = NodeId::from_index(index);
+            let mut row: Vec<Link> = links.of(node).collect();
             if row.len() > links.degree {
                 let most = links.degree;
-                row = Kernels::get().run(Prune { inserter: self, node: node as u32, known: &row, others: &[], most });
+                row = Kernels::get().run(Prune { inserter: self, node, known: &row, others: &[], most });
             }
-            packed.fill(node as u32);
+            packed.fill(node);
             packed.iter_mut().zip(row).for_each(|(slot, (_, neighbour))| *slot = neighbour);
         });
         packed
@@ -146,7 +148,7 @@ struct Find<'a, 's> {
     scratch: &'s mut GraphScratch,
     inserter: &'a Inserter<'a>,
     links: &'s Links,
-    node: u32,
+    node: NodeId,
 }
 
 impl Work for Find<'_, '_> {
@@ -176,9 +178,9 @@ impl Work for Find<'_, '_> {
 /// them, nearest first, if `most` is [`usize::MAX`].
 pub(super) struct Prune<'a> {
     pub inserter: &'a Inserter<'a>,
-    pub node: u32,
+    pub node: NodeId,
     pub known: &'a [Link],
-    pub others: &'a [u32],
+    pub others: &'a [NodeId],
     pub most: usize,
 }
 

@@ -47,18 +47,19 @@ pub(crate) use build::build;
 pub(crate) use reuse::Reuse;
 pub(crate) use search::{BeamParameters, Candidate, search};
 
+use crate::ids::NodeId;
 use crate::quant::CodeMeta;
 use crate::types::Metric;
 
 /// The arrays of a new graph: see `graph` for what they hold.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Built {
-    pub links: Vec<u32>,
+    pub links: Vec<NodeId>,
     pub upper: Vec<u32>,
 }
 
 /// No node: what became of a node that is gone.
-pub(crate) const NO_NODE: u32 = u32::MAX;
+pub(crate) const NO_NODE: NodeId = NodeId(u32::MAX);
 /// Nodes of one graph at most: pools keep a number in 31 bits.
 pub(crate) const NODES_MAX: u32 = 1 << 31;
 /// The most links of one node that are understood.
@@ -137,19 +138,19 @@ impl<'a> Points<'a> {
         self.metric
     }
 
-    fn code(&self, node: u32) -> &'a [i8] {
-        &self.codes[node as usize * self.stride..][..self.stride]
+    fn code(&self, node: NodeId) -> &'a [i8] {
+        &self.codes[node.index() * self.stride..][..self.stride]
     }
 
-    fn meta(&self, node: u32) -> &'a CodeMeta {
-        &self.metas[node as usize]
+    fn meta(&self, node: NodeId) -> &'a CodeMeta {
+        &self.metas[node.index()]
     }
 }
 
 /// The two arrays of a graph and their shape.
 #[derive(Clone, Copy)]
 pub(crate) struct Graph<'a> {
-    links: &'a [u32],
+    links: &'a [NodeId],
     m0: usize,
     upper: Upper<'a>,
 }
@@ -159,7 +160,8 @@ pub(crate) struct Graph<'a> {
 struct Upper<'a> {
     /// Positions of level l in the order: the first `counts[l - 1]`.
     counts: &'a [u32],
-    order: &'a [u32],
+    order: &'a [NodeId],
+    /// Positions in the order.
     rows: &'a [u32],
     m: usize,
 }
@@ -169,7 +171,7 @@ impl<'a> Graph<'a> {
     pub fn check(
         nodes: u32,
         parameters: &Parameters,
-        links: &'a [u32],
+        links: &'a [NodeId],
         upper: &'a [u32],
     ) -> Result<Self, &'static str> {
         let graph = Self::shape(nodes, parameters, links, upper)?;
@@ -177,7 +179,7 @@ impl<'a> Graph<'a> {
         if nodes == 0 {
             return Ok(graph);
         }
-        if !within(links, nodes) || !within(graph.upper.order, nodes) {
+        if !within(bytemuck::cast_slice(links), nodes) || !within(bytemuck::cast_slice(graph.upper.order), nodes) {
             return Err("a link leads to a node that does not exist");
         }
         for level in 1..graph.upper.counts.len() {
@@ -195,7 +197,7 @@ impl<'a> Graph<'a> {
     pub unsafe fn checked_before(
         nodes: u32,
         parameters: &Parameters,
-        links: &'a [u32],
+        links: &'a [NodeId],
         upper: &'a [u32],
     ) -> Result<Self, &'static str> {
         Self::shape(nodes, parameters, links, upper)
@@ -207,11 +209,11 @@ impl<'a> Graph<'a> {
     }
 
     /// The neighbours of a node in level 0, padding included.
-    fn row(&self, node: u32) -> &'a [u32] {
-        &self.links[node as usize * self.m0..][..self.m0]
+    fn row(&self, node: NodeId) -> &'a [NodeId] {
+        &self.links[node.index() * self.m0..][..self.m0]
     }
 
-    fn shape(nodes: u32, parameters: &Parameters, links: &'a [u32], upper: &'a [u32]) -> Result<Self, &'static str> {
+    fn shape(nodes: u32, parameters: &Parameters, links: &'a [NodeId], upper: &'a [u32]) -> Result<Self, &'static str> {
         let wrong = "the arrays of the graph do not have the lengths that it announces";
         let (m, m0) = (parameters.m as usize, parameters.m0 as usize);
         if !parameters.are_sane() || nodes > NODES_MAX || links.len() != nodes as usize * m0 {
@@ -235,6 +237,7 @@ impl<'a> Upper<'a> {
             (counts.first().unwrap_or(&0), counts.split_last().map_or(&[][..], |(_, linked)| linked));
         let (order, rows) = rest.split_at_checked(first as usize)?;
         let linked: usize = linked.iter().map(|&count| count as usize).sum();
+        let order = bytemuck::cast_slice(order);
         (falls && first <= nodes && rows.len() == linked * m).then_some(Self { counts, order, rows, m })
     }
 

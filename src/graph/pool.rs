@@ -4,6 +4,8 @@
 //! * Entries are ascending by (distance, node), whatever the order they came in; each is there once.
 //! * Everything before the cursor has been expanded.
 
+use crate::ids::NodeId;
+
 /// One entry as a number: the distance in an order-keeping form, the node, and in the lowest bit whether it was
 /// expanded.
 #[derive(Default)]
@@ -14,6 +16,11 @@ pub(super) struct Pool {
 }
 
 const EXPANDED: u64 = 1;
+
+#[inline(always)]
+fn node_of(entry: u64) -> NodeId {
+    NodeId(entry as u32 >> 1)
+}
 
 /// Bits of a distance whose order as integers is that of the distances.
 #[inline(always)]
@@ -48,8 +55,8 @@ impl Pool {
 
     /// Inserts a node that is not in the pool; whether it is now the next to expand.
     #[inline(always)]
-    pub fn insert(&mut self, distance: u32, node: u32) -> bool {
-        let entry = u64::from(distance) << 32 | u64::from(node) << 1;
+    pub fn insert(&mut self, distance: u32, node: NodeId) -> bool {
+        let entry = u64::from(distance) << 32 | u64::from(node.0) << 1;
         let position = self.entries.partition_point(|&other| other < entry);
         if self.entries.len() == self.capacity {
             if position == self.capacity {
@@ -65,12 +72,12 @@ impl Pool {
 
     /// The nearest entry that was not expanded yet, which now counts as expanded.
     #[inline(always)]
-    pub fn expand_next(&mut self) -> Option<u32> {
+    pub fn expand_next(&mut self) -> Option<NodeId> {
         while let Some(entry) = self.entries.get_mut(self.cursor) {
             self.cursor += 1;
             if *entry & EXPANDED == 0 {
                 *entry |= EXPANDED;
-                return Some((*entry as u32) >> 1);
+                return Some(node_of(*entry));
             }
         }
         None
@@ -78,13 +85,13 @@ impl Pool {
 
     /// The node that [`expand_next`](Self::expand_next) would give, as things stand.
     #[inline(always)]
-    pub fn peek_next(&self) -> Option<u32> {
+    pub fn peek_next(&self) -> Option<NodeId> {
         let rest = self.entries.get(self.cursor..)?;
-        rest.iter().find(|&&entry| entry & EXPANDED == 0).map(|&entry| entry as u32 >> 1)
+        rest.iter().find(|&&entry| entry & EXPANDED == 0).map(|&entry| node_of(entry))
     }
 
     /// What is in the pool, nearest first: (distance, node).
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (f32, u32)> + '_ {
-        self.entries.iter().map(|&entry| (unordered((entry >> 32) as u32), entry as u32 >> 1))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (f32, NodeId)> + '_ {
+        self.entries.iter().map(|&entry| (unordered((entry >> 32) as u32), node_of(entry)))
     }
 }

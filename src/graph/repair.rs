@@ -9,6 +9,7 @@ use super::select::query_of;
 use super::{Built, Graph, Parameters, Points};
 use crate::distance::Kernels;
 use crate::error::Result;
+use crate::ids::{Id, IdRange, NodeId};
 
 /// Candidates among which a node with a free slot is looked for.
 const EF: usize = 64;
@@ -25,9 +26,10 @@ pub(super) fn repair(
     let mut reached = vec![false; points.len()];
     let order_at = 1 + built.upper.first().map_or(0, |&levels| levels as usize);
     let Some(&root) = built.upper.get(order_at) else { return Ok(()) };
+    let root = NodeId(root);
     spread(&built.links, parameters.m0 as usize, root, &mut reached);
-    for node in 0..points.len() as u32 {
-        if !reached[node as usize] {
+    for node in NodeId::range(0..points.len() as u32).ids() {
+        if !reached[node.index()] {
             go_on()?;
             link(points, parameters, built, node, root, &reached);
             spread(&built.links, parameters.m0 as usize, node, &mut reached);
@@ -37,12 +39,12 @@ pub(super) fn repair(
 }
 
 /// Marks what can be reached from `root`.
-fn spread(links: &[u32], m0: usize, root: u32, reached: &mut [bool]) {
+fn spread(links: &[NodeId], m0: usize, root: NodeId, reached: &mut [bool]) {
     let mut waiting = vec![root];
-    reached[root as usize] = true;
+    reached[root.index()] = true;
     while let Some(node) = waiting.pop() {
-        for &neighbour in &links[node as usize * m0..][..m0] {
-            if !std::mem::replace(&mut reached[neighbour as usize], true) {
+        for &neighbour in &links[node.index() * m0..][..m0] {
+            if !std::mem::replace(&mut reached[neighbour.index()], true) {
                 waiting.push(neighbour);
             }
         }
@@ -50,21 +52,21 @@ fn spread(links: &[u32], m0: usize, root: u32, reached: &mut [bool]) {
 }
 
 /// Links a node that is reached to `node`: the nearest one that has a free slot, else the nearest one.
-fn link(points: &Points<'_>, parameters: &Parameters, built: &mut Built, node: u32, root: u32, reached: &[bool]) {
+fn link(points: &Points<'_>, parameters: &Parameters, built: &mut Built, node: NodeId, root: NodeId, reached: &[bool]) {
     let m0 = parameters.m0 as usize;
     let mut near = nearest(points, parameters, built, node);
-    near.retain(|&candidate| reached[candidate as usize]);
-    let has_room = |&&from: &&u32| built.links[(from as usize + 1) * m0 - 1] == from;
+    near.retain(|&candidate| reached[candidate.index()]);
+    let has_room = |&&from: &&NodeId| built.links[(from.index() + 1) * m0 - 1] == from;
     let target = *near.iter().find(has_room).or(near.first()).unwrap_or(&root);
-    let instead_of = put(&mut built.links[target as usize * m0..][..m0], target, node);
+    let instead_of = put(&mut built.links[target.index() * m0..][..m0], target, node);
     if let Some(lost) = instead_of {
         // Nobody is reached through `node` yet, so its own last link can go.
-        put(&mut built.links[node as usize * m0..][..m0], node, lost);
+        put(&mut built.links[node.index() * m0..][..m0], node, lost);
     }
 }
 
 /// Adds a link to the row of `own`, in the place of the farthest one if it must; which that was.
-fn put(row: &mut [u32], own: u32, link: u32) -> Option<u32> {
+fn put(row: &mut [NodeId], own: NodeId, link: NodeId) -> Option<NodeId> {
     let free = row.iter().position(|&neighbour| neighbour == own);
     let slot = free.unwrap_or(row.len() - 1);
     let before = std::mem::replace(&mut row[slot], link);
@@ -72,7 +74,7 @@ fn put(row: &mut [u32], own: u32, link: u32) -> Option<u32> {
 }
 
 /// The nodes nearest to a node, nearest first.
-fn nearest(points: &Points<'_>, parameters: &Parameters, built: &Built, node: u32) -> Vec<u32> {
+fn nearest(points: &Points<'_>, parameters: &Parameters, built: &Built, node: NodeId) -> Vec<NodeId> {
     let Ok(graph) = Graph::shape(points.len() as u32, parameters, &built.links, &built.upper) else {
         return Vec::new();
     };

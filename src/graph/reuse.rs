@@ -12,12 +12,13 @@ use super::insert::{Inserter, Links, Prune};
 use super::select::Link;
 use super::{Graph, NO_NODE};
 use crate::distance::Kernels;
+use crate::ids::NodeId;
 
 /// An old graph, and what became of its nodes.
 pub(crate) struct Reuse<'a> {
     pub graph: Graph<'a>,
     /// For each old node the new one, or [`NO_NODE`].
-    pub became: Vec<u32>,
+    pub became: Vec<NodeId>,
 }
 
 /// The share of an old graph's nodes that must live on, in percent.
@@ -34,15 +35,15 @@ impl Reuse<'_> {
 
     /// The links that an old node has in the new graph: to what lives of its neighbours, and to what lives around the
     /// dead ones.
-    fn healed(&self, old: u32) -> (Vec<u32>, bool) {
-        let own = self.became[old as usize];
-        let mut near: Vec<u32> = Vec::new();
+    fn healed(&self, old: NodeId) -> (Vec<NodeId>, bool) {
+        let own = self.became[old.index()];
+        let mut near: Vec<NodeId> = Vec::new();
         let mut is_healed = false;
         for &neighbour in self.graph.row(old) {
-            match self.became[neighbour as usize] {
+            match self.became[neighbour.index()] {
                 NO_NODE => {
                     is_healed = true;
-                    near.extend(self.graph.row(neighbour).iter().map(|&second| self.became[second as usize]));
+                    near.extend(self.graph.row(neighbour).iter().map(|&second| self.became[second.index()]));
                 }
                 node => near.push(node),
             }
@@ -62,16 +63,17 @@ pub(super) fn adopt(inserter: &Inserter<'_>, reuse: &[Reuse<'_>], links: &mut Li
         best.became.len() == best.graph.nodes()
             && alive >= best.became.len() * ALIVE_PERCENT
             && alive >= inserter.points.len() * WORTH_PERCENT
-            && best.became.iter().all(|&node| node == NO_NODE || (node as usize) < inserter.points.len())
+            && best.became.iter().all(|&node| node == NO_NODE || node.index() < inserter.points.len())
     }) else {
         return;
     };
-    let rows: Vec<(u32, Vec<Link>)> = (0..best.became.len() as u32)
+    let rows: Vec<(NodeId, Vec<Link>)> = (0..best.became.len())
         .into_par_iter()
+        .map(NodeId::from_index)
         .with_min_len(CHUNK)
-        .filter(|&old| best.became[old as usize] != NO_NODE)
+        .filter(|&old| best.became[old.index()] != NO_NODE)
         .map(|old| {
-            let node = best.became[old as usize];
+            let node = best.became[old.index()];
             let (near, is_healed) = best.healed(old);
             // What was chosen before stays chosen; what is healed is chosen anew.
             let most = if is_healed || near.len() > links.capacity { links.degree } else { usize::MAX };

@@ -13,6 +13,7 @@ use std::cell::Cell;
 use super::pool::{Pool, ordered};
 use super::{Graph, Points, Upper};
 use crate::distance::{CodeKernel, Kernels, Work};
+use crate::ids::NodeId;
 use crate::quant::{PreparedQuery, Ranking};
 
 /// Codes that are fetched ahead of the one that is compared.
@@ -27,7 +28,7 @@ pub(crate) struct BeamParameters<'a> {
     /// Candidates kept.
     pub ef: usize,
     /// A node that is not there.
-    pub without: Option<u32>,
+    pub without: Option<NodeId>,
     /// Distances after which the search stops.
     pub budget: usize,
 }
@@ -35,7 +36,7 @@ pub(crate) struct BeamParameters<'a> {
 /// A node near the query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
-    pub node: u32,
+    pub node: NodeId,
     /// Its score as the codes see it; larger is better.
     pub estimate: f32,
 }
@@ -82,7 +83,7 @@ pub(super) struct QueryCode<'a> {
     pub code: &'a [u8],
     pub ranking: Ranking,
     pub ef: usize,
-    pub without: Option<u32>,
+    pub without: Option<NodeId>,
     pub budget: usize,
 }
 
@@ -92,7 +93,7 @@ pub(super) struct GraphScratch {
     /// The epoch in which each node was last seen.
     seen: Vec<u8>,
     epoch: u8,
-    fresh: Vec<u32>,
+    fresh: Vec<NodeId>,
     distances: Vec<u32>,
     pub pool: Pool,
     /// A code made unsigned.
@@ -111,7 +112,7 @@ impl GraphScratch {
             self.epoch = 1;
         }
         if let Some(node) = beam.without {
-            self.seen[node as usize] = self.epoch;
+            self.seen[node.index()] = self.epoch;
         }
         self.pool.clear(beam.ef);
     }
@@ -166,7 +167,7 @@ pub(super) fn descend<K: CodeKernel>(
     let GraphScratch { seen, epoch, fresh, distances, pool, .. } = scratch;
     let epoch = *epoch;
     let top = upper.counts.last().map_or(0, |&count| count as usize);
-    fresh.resize(fresh.len().max(upper.m), 0);
+    fresh.resize(fresh.len().max(upper.m), NodeId(0));
     distances.resize(distances.len().max(upper.m).max(top), 0);
     let mut best = (u32::MAX, 0);
     let mut positions = [0; super::LINKS_MAX as usize];
@@ -176,7 +177,7 @@ pub(super) fn descend<K: CodeKernel>(
         if Some(node) == beam.without {
             continue;
         }
-        seen[node as usize] = epoch;
+        seen[node.index()] = epoch;
         if distance < pool.bound() {
             pool.insert(distance, node);
         }
@@ -192,7 +193,7 @@ pub(super) fn descend<K: CodeKernel>(
             let mut count = 0;
             for &position in row {
                 let node = upper.order[position as usize];
-                let last_seen = &mut seen[node as usize];
+                let last_seen = &mut seen[node.index()];
                 fresh[count] = node;
                 positions[count] = position;
                 count += usize::from(*last_seen != epoch);
@@ -219,7 +220,7 @@ pub(super) fn descend<K: CodeKernel>(
 /// One level's links: rows of `degree` nodes, padded with the row's own number.
 #[derive(Clone, Copy)]
 pub(super) struct Level<'a> {
-    pub links: &'a [u32],
+    pub links: &'a [NodeId],
     pub degree: usize,
 }
 
@@ -236,14 +237,14 @@ pub(super) fn search_level<K: CodeKernel>(
     assert!(scratch.seen.len() >= points.len());
     let GraphScratch { seen, epoch, fresh, distances, pool, .. } = scratch;
     let epoch = *epoch;
-    fresh.resize(fresh.len().max(BEAM_WIDTH * level.degree), 0);
+    fresh.resize(fresh.len().max(BEAM_WIDTH * level.degree), NodeId(0));
     distances.resize(distances.len().max(BEAM_WIDTH * level.degree), 0);
     loop {
         let mut count = 0;
         for _ in 0..BEAM_WIDTH {
             let Some(node) = pool.expand_next() else { break };
             stats.expanded += 1;
-            let start = node as usize * level.degree;
+            let start = node.index() * level.degree;
             // SAFETY: nodes in the pool come from the checked order and checked links, all below the number of points;
             // the assertion above says that as many rows exist.
             let row = unsafe { level.links.get_unchecked(start..start + level.degree) };
@@ -252,7 +253,7 @@ pub(super) fn search_level<K: CodeKernel>(
                 // most `BEAM_WIDTH` rows adds at most `degree` to `count`, and `fresh` has room for `BEAM_WIDTH *
                 // degree`.
                 unsafe {
-                    let last_seen = seen.get_unchecked_mut(neighbour as usize);
+                    let last_seen = seen.get_unchecked_mut(neighbour.index());
                     *fresh.get_unchecked_mut(count) = neighbour;
                     count += usize::from(*last_seen != epoch);
                     *last_seen = epoch;
@@ -281,8 +282,8 @@ pub(super) fn search_level<K: CodeKernel>(
 impl Level<'_> {
     /// Begins to fetch the links of a node.
     #[inline(always)]
-    fn prefetch(&self, node: u32) {
-        let row = self.links.as_ptr().wrapping_add(node as usize * self.degree);
+    fn prefetch(&self, node: NodeId) {
+        let row = self.links.as_ptr().wrapping_add(node.index() * self.degree);
         for line in (0..self.degree).step_by(LINE / 4) {
             Kernels::prefetch(row.wrapping_add(line));
         }
@@ -299,14 +300,11 @@ const BEAM_WIDTH: usize = 2;
 pub(super) fn distances_of<K: CodeKernel>(
     points: &Points<'_>,
     beam: &QueryCode<'_>,
-    nodes: &[u32],
+    nodes: &[NodeId],
     distances: &mut [u32],
 ) {
-    let most = nodes.iter().fold(0, |most, &node| most.max(node));
-    assert!(
-        (most as usize) < points.len().max(1) && distances.len() >= nodes.len(),
-        "distances are of nodes that exist"
-    );
+    let most = nodes.iter().fold(NodeId(0), |most, &node| most.max(node));
+    assert!(most.index() < points.len().max(1) && distances.len() >= nodes.len(), "distances are of nodes that exist");
     assert!(beam.code.len() <= points.stride, "a query is as long as a code");
     let (codes, metas, stride) = (points.codes.as_ptr(), points.metas.as_ptr(), points.stride);
     for &node in &nodes[..nodes.len().min(AHEAD)] {
@@ -322,8 +320,8 @@ pub(super) fn distances_of<K: CodeKernel>(
         // SAFETY: the assertions above: every node is one of the points, each of which has a code of `stride` bytes, no
         // shorter than the query's, and a meta.
         let (raw, metas) = unsafe {
-            let raw = K::dot4(beam.code, group.map(|node| codes.add(node as usize * stride)));
-            (raw, group.map(|node| *metas.add(node as usize)))
+            let raw = K::dot4(beam.code, group.map(|node| codes.add(node.index() * stride)));
+            (raw, group.map(|node| *metas.add(node.index())))
         };
         for lane in 0..4 {
             distances[lane] = ordered(beam.ranking.distance(raw[lane], &metas[lane]));
@@ -331,7 +329,7 @@ pub(super) fn distances_of<K: CodeKernel>(
     }
     for (&node, distance) in rest.iter().zip(of_rest) {
         // SAFETY: as above.
-        let (raw, meta) = unsafe { (K::dot(beam.code, codes.add(node as usize * stride)), &*metas.add(node as usize)) };
+        let (raw, meta) = unsafe { (K::dot(beam.code, codes.add(node.index() * stride)), &*metas.add(node.index())) };
         *distance = ordered(beam.ranking.distance(raw, meta));
     }
 }
@@ -339,11 +337,11 @@ pub(super) fn distances_of<K: CodeKernel>(
 impl Points<'_> {
     /// Begins to fetch the code and meta of a node.
     #[inline(always)]
-    fn prefetch(&self, node: u32) {
-        let code = self.codes.as_ptr().wrapping_add(node as usize * self.stride);
+    fn prefetch(&self, node: NodeId) {
+        let code = self.codes.as_ptr().wrapping_add(node.index() * self.stride);
         for line in (0..self.stride).step_by(LINE) {
             Kernels::prefetch(code.wrapping_add(line));
         }
-        Kernels::prefetch(self.metas.as_ptr().wrapping_add(node as usize));
+        Kernels::prefetch(self.metas.as_ptr().wrapping_add(node.index()));
     }
 }

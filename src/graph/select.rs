@@ -7,11 +7,12 @@
 use super::search::{QueryCode, distances_of};
 use super::{NO_NODE, Points};
 use crate::distance::CodeKernel;
+use crate::ids::NodeId;
 use crate::quant::Ranking;
 use crate::types::Metric;
 
 /// A possible neighbour: its distance (in the order-keeping form of `pool`) and number.
-pub(super) type Link = (u32, u32);
+pub(super) type Link = (u32, NodeId);
 
 /// Chooses at most `most` of `candidates`, ascending by distance, in `chosen`; `code` is room for a query.
 ///
@@ -27,7 +28,6 @@ pub(super) fn select<K: CodeKernel>(
     chosen: &mut Vec<Link>,
 ) {
     chosen.clear();
-    let mut numbers: Vec<u32> = Vec::new();
     // Minus a dot product is no distance: a factor on it means nothing.
     let alpha = if points.metric == Metric::Dot { 1.0 } else { alpha };
     for &(distance, node) in candidates {
@@ -38,9 +38,10 @@ pub(super) fn select<K: CodeKernel>(
         let bound = super::pool::ordered(bound);
         let beam = query_of(points, node, code);
         let mut occluded = false;
-        for group in numbers.chunks(4) {
-            let mut distances = [u32::MAX; 4];
-            distances_of::<K>(points, &beam, group, &mut distances);
+        for group in chosen.chunks(4) {
+            let (mut nodes, mut distances) = ([node; 4], [u32::MAX; 4]);
+            nodes.iter_mut().zip(group).for_each(|(number, link)| *number = link.1);
+            distances_of::<K>(points, &beam, &nodes[..group.len()], &mut distances);
             occluded = distances.iter().any(|&distance| distance < bound);
             if occluded {
                 break;
@@ -48,14 +49,13 @@ pub(super) fn select<K: CodeKernel>(
         }
         if !occluded {
             chosen.push((distance, node));
-            numbers.push(node);
         }
     }
 }
 
 /// A stored code as a query; `code` is where it is made unsigned.
 #[inline(always)]
-pub(super) fn query_of<'a>(points: &Points<'_>, node: u32, code: &'a mut Vec<u8>) -> QueryCode<'a> {
+pub(super) fn query_of<'a>(points: &Points<'_>, node: NodeId, code: &'a mut Vec<u8>) -> QueryCode<'a> {
     code.clear();
     code.extend(points.code(node).iter().map(|byte| byte.cast_unsigned() ^ 0x80));
     let ranking = Ranking::of_code(points.meta(node), points.metric);

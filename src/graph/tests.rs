@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::distance::Kernels;
+use crate::ids::{Id, IdRange};
 use crate::quant::{self, PreparedQuery};
 
 /// Seeded points in a few clusters, as codes.
@@ -45,7 +46,8 @@ fn the_graph_does_not_depend_on_the_number_of_threads_and_finds_what_is_near() {
             let ask = BeamParameters { query: &query, ef: 64, without: None, budget: usize::MAX };
             search(graph, &points, &ask, &mut found);
             assert!(found.windows(2).all(|pair| pair[0].estimate >= pair[1].estimate));
-            let mut all: Vec<(f32, u32)> = (0..nodes as u32)
+            let mut all: Vec<(f32, NodeId)> = NodeId::range(0..nodes as u32)
+                .ids()
                 .map(|node| {
                     let raw = Kernels::get().dot_codes(query.code(), points.code(node));
                     (-query.estimate(raw, points.meta(node)), node)
@@ -68,7 +70,8 @@ fn hits(points: &Points<'_>, graph: Graph<'_>, vectors: &[f32], dims: usize) -> 
             let query = PreparedQuery::new(Kernels::get(), &vectors[at..at + dims], points.metric);
             let ask = BeamParameters { query: &query, ef: 24, without: None, budget: usize::MAX };
             search(graph, points, &ask, &mut found);
-            let mut all: Vec<(f32, u32)> = (0..points.len() as u32)
+            let mut all: Vec<(f32, NodeId)> = NodeId::range(0..points.len() as u32)
+                .ids()
                 .map(|node| {
                     (
                         -query.estimate(Kernels::get().dot_codes(query.code(), points.code(node)), points.meta(node)),
@@ -86,7 +89,7 @@ fn unreached(graph: Graph<'_>) -> usize {
     let mut reached = vec![false; graph.nodes()];
     let mut waiting = vec![graph.upper.order[0]];
     while let Some(node) = waiting.pop() {
-        if !std::mem::replace(&mut reached[node as usize], true) {
+        if !std::mem::replace(&mut reached[node.index()], true) {
             waiting.extend(graph.row(node));
         }
     }
@@ -131,8 +134,10 @@ fn what_is_reused_through_many_generations_is_as_good_as_new() {
     for generation in 0..10_u32 {
         let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
         // Three in ten die, and come back as new nodes.
-        let became =
-            (0..nodes as u32).map(|node| if (node + generation * 3) % 10 < 3 { NO_NODE } else { node }).collect();
+        let became = NodeId::range(0..nodes as u32)
+            .ids()
+            .map(|node| if (node.0 + generation * 3) % 10 < 3 { NO_NODE } else { node })
+            .collect();
         let parameters = Parameters { seed: u64::from(generation), ..parameters };
         let next = build(&points, &parameters, &[Reuse { graph, became }], &pool, &|| Ok(())).unwrap();
         built = next;
@@ -155,7 +160,7 @@ fn what_is_left_of_a_graph_is_healed_around_the_dead() {
     let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
     let alive: Vec<usize> = (0..nodes).filter(|node| node * 7_919 % 100 >= 38).collect();
     let mut became = vec![NO_NODE; nodes];
-    alive.iter().enumerate().for_each(|(new, &old)| became[old] = new as u32);
+    alive.iter().enumerate().for_each(|(new, &old)| became[old] = NodeId::from_index(new));
     let vectors: Vec<f32> = alive.iter().flat_map(|&old| vectors[old * dims..][..dims].to_vec()).collect();
     let codes: Vec<i8> = alive.iter().flat_map(|&old| codes[old * stride..][..stride].to_vec()).collect();
     let metas: Vec<CodeMeta> = alive.iter().map(|&old| metas[old]).collect();
@@ -179,8 +184,8 @@ fn a_node_that_is_left_out_is_neither_found_nor_needed() {
     let built = build(&points, &parameters, &[], &threads(1), &|| Ok(())).unwrap();
     let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
     let mut found = Vec::new();
-    for node in 0..nodes as u32 {
-        let query = PreparedQuery::new(Kernels::get(), &vectors[node as usize * dims..][..dims], Metric::Cosine);
+    for node in NodeId::range(0..nodes as u32).ids() {
+        let query = PreparedQuery::new(Kernels::get(), &vectors[node.index() * dims..][..dims], Metric::Cosine);
         let mut ask = BeamParameters { query: &query, ef: 10, without: Some(node), budget: usize::MAX };
         search(graph, &points, &ask, &mut found);
         assert!(found.len() == 10 && found.iter().all(|candidate| candidate.node != node), "{node}: {found:?}");
@@ -198,11 +203,11 @@ fn arrays_that_no_build_made_are_refused() {
     let points = Points::new(&codes, &metas, 64, Metric::L2);
     let parameters = Parameters { m: 4, ..Parameters::default() };
     let built = build(&points, &parameters, &[], &threads(1), &|| Ok(())).unwrap();
-    let is_graph = |links: &[u32], upper: &[u32]| Graph::check(100, &parameters, links, upper).is_ok();
+    let is_graph = |links: &[NodeId], upper: &[u32]| Graph::check(100, &parameters, links, upper).is_ok();
     assert!(is_graph(&built.links, &built.upper));
     for at in 0..built.links.len() {
         let mut links = built.links.clone();
-        links[at] = 100;
+        links[at] = NodeId(100);
         assert!(!is_graph(&links, &built.upper), "link {at}");
     }
     for at in 0..built.upper.len() {

@@ -228,7 +228,7 @@ impl SegmentEntry {
         let graphs = self.derived.iter().filter(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM).is_some());
         let graph = graphs.into_iter().find(|graph| graph.file_id == file_id)?;
         let mut reader = Reader::new(&graph.details);
-        let wanted = GraphRange::decode(&mut reader).ok().filter(|wanted| wanted.rows.end <= self.rows)?;
+        let wanted = GraphRange::decode(&mut reader).ok().filter(|wanted| wanted.rows.end.0 <= self.rows)?;
         reader.finish().ok().map(|()| wanted)
     }
 

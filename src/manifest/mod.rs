@@ -264,6 +264,7 @@ fn crc_of(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
     use crate::file_names::{FileName, parse_name};
+    use crate::ids::{Id, RowId};
     use crate::segment::blob::file::BlobFile;
     use crate::segment::derived::codes::DerivedFile;
     use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin, ScopeKind};
@@ -278,8 +279,11 @@ mod tests {
         let space = Some(VectorSpace { dims: 384, metric: Metric::Cosine });
         let file = |file_id| DerivedFile { file_id, length: 99 };
         let unknown = SideEntry { file_id: 10, length: 5, ..side("fields", false) };
-        let wanted =
-            |origin| GraphRange { rows: 1..3, scope: GraphScope { kind: ScopeKind::Prefix, bytes: 2 }, origin };
+        let wanted = |origin| GraphRange {
+            rows: RowId::range(1..3),
+            scope: GraphScope { kind: ScopeKind::Prefix, bytes: 2 },
+            origin,
+        };
         let graph = |file_id, origin| SideEntry::graph(file(file_id), &wanted(origin));
         let derived = vec![SideEntry::codes(file(7)), graph(8, Origin::Earned), graph(9, Origin::Requested), unknown];
         let segment = SegmentEntry {
@@ -324,7 +328,7 @@ mod tests {
         let manifest = example();
         let entry = &manifest.shards[0].segments[0];
         let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
-        assert_eq!(entry.graph_terms(8), Some(GraphRange { rows: 1..3, scope, origin: Origin::Earned }));
+        assert_eq!(entry.graph_terms(8), Some(GraphRange { rows: RowId::range(1..3), scope, origin: Origin::Earned }));
         assert_eq!(entry.graph_terms(9).map(|wanted| wanted.origin), Some(Origin::Requested));
         assert_eq!([7, 10, 11].map(|file_id| entry.graph_terms(file_id)), [None, None, None], "none of a graph");
         let mut shorter = entry.clone();

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::distance::{Kernels, inverse_norm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::memtable::append_only::AppendOnly;
 use crate::quant::{CodeMeta, encode, stride};
 use crate::record::{ALIVE, AtomicLsn, Lsn, Record};
@@ -26,7 +27,7 @@ use crate::sync::{AtomicI64, AtomicUsize, Ordering, RwLock};
 use crate::types::{Interval, Namespace, VectorSpace};
 
 /// "No older version".
-const NONE: u32 = u32::MAX;
+const NONE: RowId = RowId(u32::MAX);
 /// Bytes of a row beside its record and its vectors: its cell and its places in the map.
 const ROW_BYTES: usize = 160;
 
@@ -42,10 +43,10 @@ pub(crate) struct MemtableRow {
     /// The record's; here because listings compare it for every row.
     pub updated_at: i64,
     /// Its vectors have consecutive numbers from here.
-    first_vector: u32,
+    first_vector: VectorId,
     vectors: u32,
     /// The version of the same key appended before this one.
-    previous: u32,
+    previous: RowId,
 }
 
 impl MemtableRow {
@@ -63,7 +64,7 @@ impl MemtableRow {
 
     /// The numbers of its vectors.
     #[inline]
-    pub fn vectors(&self) -> Range<u32> {
+    pub fn vectors(&self) -> Range<VectorId> {
         self.first_vector..self.first_vector + self.vectors
     }
 
@@ -86,9 +87,9 @@ impl MemtableRow {
 struct NamespaceRows {
     namespace: Namespace,
     /// All of them, in LSN order.
-    rows: Vec<u32>,
+    rows: Vec<RowId>,
     /// The newest version of each key.
-    newest: BTreeMap<Arc<str>, u32>,
+    newest: BTreeMap<Arc<str>, RowId>,
 }
 
 /// A part in memory; see the module.
@@ -132,6 +133,11 @@ impl Memtable {
         self.len() == 0
     }
 
+    /// All rows, dead ones included.
+    pub fn all_rows(&self) -> Range<RowId> {
+        RowId::range(0..self.len() as u32)
+    }
+
     /// Vectors, those of dead rows included.
     pub fn vectors(&self) -> usize {
         self.vectors.len()
@@ -143,13 +149,13 @@ impl Memtable {
     }
 
     /// Of these, the bytes of one row.
-    pub fn row_bytes(&self, row: u32) -> usize {
+    pub fn row_bytes(&self, row: RowId) -> usize {
         bytes_of(&self.row(row).record, self.space.map_or(0, |space| space.dims))
     }
 
     /// Appends a version and makes it its key's newest. Its older versions stay alive until [deleted](Self::delete).
     /// Writer only.
-    pub fn append(&self, record: Arc<Record>, lsn: Lsn) -> Result<u32> {
+    pub fn append(&self, record: Arc<Record>, lsn: Lsn) -> Result<RowId> {
         let dims = self.space.map_or(0, |space| space.dims);
         if let Some(vector) = record.vectors.iter().find(|vector| dims == 0 || vector.values.len() != dims) {
             let found = vector.values.len();
@@ -158,7 +164,7 @@ impl Memtable {
                 format!("{}: a vector of {found} dimensions in a store of {dims}", record.namespace),
             ));
         }
-        let first_vector = self.vectors() as u32;
+        let first_vector = VectorId::from_index(self.vectors());
         let mut code = vec![0; if record.vectors.is_empty() { 0 } else { stride(dims) }];
         for vector in &record.vectors {
             let meta = encode(Kernels::get(), &vector.values, &mut code);
@@ -186,7 +192,7 @@ impl Memtable {
             previous: previous.unwrap_or(NONE),
             record: Arc::clone(&record),
         };
-        let row = self.rows.push(row).ok_or_else(full)?;
+        let row = RowId(self.rows.push(row).ok_or_else(full)?);
         listed.rows.push(row);
         match listed.newest.get_mut(&*record.key) {
             Some(newest) => *newest = row,
@@ -196,7 +202,7 @@ impl Memtable {
     }
 
     /// Deletes a row as of `lsn` if it lives and is older; whether it did: the first death counts. Writer only.
-    pub fn delete(&self, row: u32, lsn: Lsn) -> bool {
+    pub fn delete(&self, row: RowId, lsn: Lsn) -> bool {
         self.row(row).delete(lsn)
     }
 
@@ -208,7 +214,7 @@ impl Memtable {
     }
 
     /// Moves a row's expiry unless a later touch did; whether it moved. Writer only.
-    pub fn touch(&self, row: u32, expires_at: i64, lsn: Lsn) -> bool {
+    pub fn touch(&self, row: RowId, expires_at: i64, lsn: Lsn) -> bool {
         let row = self.row(row);
         let moves = lsn > row.touch_lsn.load(Ordering::Relaxed);
         if moves {
@@ -220,22 +226,22 @@ impl Memtable {
 
     /// The row with this number, which came from this part.
     #[inline]
-    pub fn row(&self, row: u32) -> &MemtableRow {
-        self.rows.get(row)
+    pub fn row(&self, row: RowId) -> &MemtableRow {
+        self.rows.get(row.0)
     }
 
     /// The newest version of a key, dead or alive.
-    pub fn newest(&self, namespace: &[u8], key: &str) -> Option<u32> {
+    pub fn newest(&self, namespace: &[u8], key: &str) -> Option<RowId> {
         self.namespaces.read().get(namespace)?.newest.get(key).copied()
     }
 
     /// The version of a key that a view of `read_lsn` sees.
-    pub fn find(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Option<u32> {
+    pub fn find(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Option<RowId> {
         self.version(self.newest(namespace, key)?, read_lsn)
     }
 
     /// Appends the rows of the interval to `rows`: all versions, namespaces in order, each in LSN order.
-    pub fn rows_in(&self, interval: &Interval, rows: &mut Vec<u32>) {
+    pub fn rows_in(&self, interval: &Interval, rows: &mut Vec<RowId>) {
         self.each_namespace(interval, |listed| {
             rows.extend_from_slice(&listed.rows);
             true
@@ -243,7 +249,7 @@ impl Memtable {
     }
 
     /// The namespaces of the interval in order, each with its rows.
-    pub fn namespaces_in(&self, interval: &Interval) -> Vec<(Namespace, Vec<u32>)> {
+    pub fn namespaces_in(&self, interval: &Interval) -> Vec<(Namespace, Vec<RowId>)> {
         let mut found = Vec::new();
         self.each_namespace(interval, |listed| {
             found.push((listed.namespace.clone(), listed.rows.clone()));
@@ -261,7 +267,7 @@ impl Memtable {
         after: Option<(&[u8], &str)>,
         read_lsn: Lsn,
         limit: usize,
-    ) -> Vec<u32> {
+    ) -> Vec<RowId> {
         let mut found = Vec::new();
         self.each_namespace(interval, |listed| {
             let encoded = listed.namespace.encoded();
@@ -280,51 +286,51 @@ impl Memtable {
     }
 
     /// The rows alive at `base` in the order of (namespace, key), for the seal.
-    pub fn ordered_rows(&self, base: Lsn) -> Vec<u32> {
+    pub fn ordered_rows(&self, base: Lsn) -> Vec<RowId> {
         self.rows_by_key(&Interval::everything(), "", None, base, usize::MAX)
     }
 
     /// The rows at or below `base` that died after it, each with the LSN of its death. For the writer.
-    pub fn deletions_after(&self, base: Lsn) -> Vec<(u32, Lsn)> {
-        let all = (0..self.len() as u32).map(|row| (row, self.row(row)));
+    pub fn deletions_after(&self, base: Lsn) -> Vec<(RowId, Lsn)> {
+        let all = self.all_rows().ids().map(|row| (row, self.row(row)));
         let died = all.filter(|(_, row)| row.lsn <= base && row.deleted_lsn() > base && row.deleted_lsn() != ALIVE);
         died.map(|(number, row)| (number, row.deleted_lsn())).collect()
     }
 
     /// The rows at or below `base` that were touched after it: row, expiry and LSN of the last touch. For the writer.
-    pub fn touches_after(&self, base: Lsn) -> Vec<(u32, i64, Lsn)> {
+    pub fn touches_after(&self, base: Lsn) -> Vec<(RowId, i64, Lsn)> {
         let all =
-            (0..self.len() as u32).map(|row| (row, self.row(row), self.row(row).touch_lsn.load(Ordering::Relaxed)));
+            self.all_rows().ids().map(|row| (row, self.row(row), self.row(row).touch_lsn.load(Ordering::Relaxed)));
         let touched = all.filter(|&(_, row, touched)| row.lsn <= base && touched > base);
         touched.map(|(number, row, touched)| (number, row.expires_at(), touched)).collect()
     }
 
     /// The code of vector `vector`, a whole stride.
     #[inline]
-    pub fn code(&self, vector: u32) -> &[i8] {
-        self.codes.row(vector)
+    pub fn code(&self, vector: VectorId) -> &[i8] {
+        self.codes.row(vector.0)
     }
 
     /// The facts about the code of vector `vector`.
     #[inline]
-    pub fn meta(&self, vector: u32) -> &CodeMeta {
-        self.metas.get(vector)
+    pub fn meta(&self, vector: VectorId) -> &CodeMeta {
+        self.metas.get(vector.0)
     }
 
     /// Vector `vector` as it was given.
     #[inline]
-    pub fn vector(&self, vector: u32) -> &[f32] {
-        self.vectors.row(vector)
+    pub fn vector(&self, vector: VectorId) -> &[f32] {
+        self.vectors.row(vector.0)
     }
 
     /// One over the norm of vector `vector`.
     #[inline]
-    pub fn inverse_norm(&self, vector: u32) -> f32 {
+    pub fn inverse_norm(&self, vector: VectorId) -> f32 {
         inverse_norm(self.meta(vector).norm)
     }
 
     /// Walks a key's chain down to the version that a view of `read_lsn` sees.
-    fn version(&self, mut row: u32, read_lsn: Lsn) -> Option<u32> {
+    fn version(&self, mut row: RowId, read_lsn: Lsn) -> Option<RowId> {
         while row != NONE {
             let version = self.row(row);
             if version.lsn <= read_lsn {

@@ -70,7 +70,7 @@ fn played(seed: u64) -> (Memtable, Vec<Version>, Lsn) {
             _ => {
                 let older = memtable.newest(namespace.encoded(), &key);
                 let row = memtable.append(record(&namespace, &key, next(3)), lsn).unwrap();
-                assert_eq!(row as usize, versions.len());
+                assert_eq!(row.index(), versions.len());
                 if let Some(older) = older {
                     memtable.delete(older, lsn);
                 }
@@ -94,7 +94,7 @@ fn every_view_sees_its_own_versions() {
                 .filter(sees)
                 .map(|version| ((version.namespace.encoded(), version.key.as_str()), version.lsn))
                 .collect();
-            let lsns = |rows: Vec<u32>| rows.into_iter().map(|row| memtable.row(row).lsn).collect::<Vec<_>>();
+            let lsns = |rows: Vec<RowId>| rows.into_iter().map(|row| memtable.row(row).lsn).collect::<Vec<_>>();
             assert_eq!(lsns(memtable.ordered_rows(read_lsn)), ordered.values().copied().collect::<Vec<_>>());
             for (&(namespace, key), &lsn) in &ordered {
                 let found = memtable.find(namespace, key, read_lsn);
@@ -120,7 +120,7 @@ fn every_view_sees_its_own_versions() {
             }
             let tombstones: Vec<_> = versions
                 .iter()
-                .zip(0_u32..)
+                .zip((0..).map(RowId))
                 .filter(|(version, _)| {
                     version.lsn <= read_lsn && read_lsn < version.deleted_lsn && version.deleted_lsn != ALIVE
                 })
@@ -135,10 +135,10 @@ fn every_view_sees_its_own_versions() {
 fn vectors_and_their_codes_are_those_of_the_record() {
     let (memtable, versions, _) = played(9);
     let mut vectors = 0;
-    for row in 0..versions.len() as u32 {
+    for row in RowId::range(0..versions.len() as u32).ids() {
         let row = memtable.row(row);
         assert_eq!(row.vectors().len(), row.record.vectors.len());
-        for (number, field) in row.vectors().zip(&row.record.vectors) {
+        for (number, field) in row.vectors().ids().zip(&row.record.vectors) {
             let mut code = vec![0; stride(3)];
             let meta = encode(Kernels::get(), &field.values, &mut code);
             assert_eq!(

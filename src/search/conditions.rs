@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::PreparedFilter;
+use crate::ids::RowId;
 use crate::record::Lsn;
 use crate::search::part::PartColumns;
 use crate::storage::Clock;
@@ -30,13 +31,13 @@ pub(crate) struct Conditions<'a> {
 impl Conditions<'_> {
     /// Whether the read view shows `row`; the filter is not asked.
     #[inline]
-    pub fn sees<P: PartColumns>(&self, part: &P, row: u32) -> bool {
+    pub fn sees<P: PartColumns>(&self, part: &P, row: RowId) -> bool {
         part.sees(row, self.read_lsn, self.now)
     }
 
     /// Whether the filter wants `row`.
     #[inline]
-    pub fn wants<P: PartColumns>(&self, part: &P, row: u32) -> Result<bool> {
+    pub fn wants<P: PartColumns>(&self, part: &P, row: RowId) -> Result<bool> {
         let Some(filter) = self.filter else { return Ok(true) };
         // A value that decides nothing is not read: it may lie in a blob file.
         if let Some(wanted) = filter.constant() {

@@ -3,6 +3,7 @@
 
 use crate::distance::{Kernels, score, score4};
 use crate::error::Result;
+use crate::ids::{IdRange, VectorId};
 use crate::quant::PreparedQuery;
 use crate::search::conditions::Conditions;
 use crate::search::graph_plan::GraphSearches;
@@ -26,9 +27,9 @@ impl<'a> QueryVector<'a> {
     }
 
     /// The exact score of an item with the vectors `vectors` of `part`, of which there is at least one.
-    pub(super) fn score_item<P: PartColumns>(&self, part: &P, vectors: Range<u32>) -> Result<f32> {
+    pub(super) fn score_item<P: PartColumns>(&self, part: &P, vectors: Range<VectorId>) -> Result<f32> {
         let mut best = f32::NEG_INFINITY;
-        for number in vectors {
+        for number in vectors.ids() {
             let (vector, inverse_norm) = (part.vector(number)?, part.inverse_norm(number));
             let metric = self.prepared.metric();
             let score = score(metric, self.kernels, self.vector, self.prepared.inverse_norm(), vector, inverse_norm);
@@ -39,7 +40,7 @@ impl<'a> QueryVector<'a> {
     }
 
     /// The exact scores of four vectors.
-    pub(super) fn score_vectors<P: PartColumns>(&self, part: &P, numbers: [u32; 4]) -> Result<[f32; 4]> {
+    pub(super) fn score_vectors<P: PartColumns>(&self, part: &P, numbers: [VectorId; 4]) -> Result<[f32; 4]> {
         let [a, b, c, d] = numbers;
         let vectors = [part.vector(a)?, part.vector(b)?, part.vector(c)?, part.vector(d)?];
         let inverse_norms = numbers.map(|number| part.inverse_norm(number));

@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::collections::BinaryHeap;
 
 use crate::error::Result;
+use crate::ids::{IdRange, PartIndex, RowId, VectorId};
 use crate::quant::CodeMeta;
 use crate::search::context::SearchContext;
 use crate::search::part::{PartColumns, Rows, Run};
@@ -31,7 +32,7 @@ const BLOCK_VECTORS: usize = 4_096;
 /// Searches `rows` of `part`, which the caller numbers `number`, and adds what it finds to `top`.
 pub(crate) fn search<P: PartColumns>(
     part: &P,
-    number: u32,
+    number: PartIndex,
     rows: &Rows,
     context: &SearchContext,
     top: &mut TopK,
@@ -74,7 +75,7 @@ pub(crate) fn plan_by_sample<P: PartColumns>(
 /// its own.
 pub(crate) fn flat_search<P: PartColumns>(
     part: &P,
-    number: u32,
+    number: PartIndex,
     rows: &Rows,
     context: &SearchContext,
     plan: &Plan,
@@ -101,9 +102,9 @@ thread_local! {
 #[derive(Default)]
 struct FlatScratch {
     /// The block's rows, unless they are a run.
-    rows: Vec<u32>,
+    rows: Vec<RowId>,
     /// Their vectors, in the order of the rows, and the end of each row's.
-    vectors: Vec<u32>,
+    vectors: Vec<VectorId>,
     ends: Vec<u32>,
     raw: Vec<i32>,
     metas: Vec<CodeMeta>,
@@ -117,7 +118,7 @@ struct FlatScratch {
 /// A flat search under way.
 pub(crate) struct FlatSearch<'a, P> {
     pub part: &'a P,
-    pub number: u32,
+    pub number: PartIndex,
     pub context: &'a SearchContext<'a>,
     pub filter_first: bool,
     pub top: &'a mut TopK,
@@ -172,7 +173,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
 
     /// Scores every row in full precision.
     fn score_all(&mut self, block: &Rows) -> Result<()> {
-        let (mut group, mut count) = ([0; 4], 0);
+        let (mut group, mut count) = ([RowId(0); 4], 0);
         for row in (0..block.len()).map(|index| block.at(index)) {
             let vectors = self.part.row_vectors(row);
             if vectors.is_empty() || !self.admits(row)? {
@@ -211,7 +212,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 
     /// Whether the row is one to look at: seen, and wanted if the filter comes first.
-    fn admits(&mut self, row: u32) -> Result<bool> {
+    fn admits(&mut self, row: RowId) -> Result<bool> {
         if !self.context.conditions.sees(self.part, row) {
             return Ok(false);
         }
@@ -234,7 +235,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
             let row = block.at(index);
             let vectors = self.part.row_vectors(row);
             if !vectors.is_empty() && (!self.filter_first || self.admits(row)?) {
-                scratch.vectors.extend(vectors);
+                scratch.vectors.extend(vectors.ids());
                 scratch.rows.push(row);
                 scratch.ends.push(scratch.vectors.len() as u32);
             }
@@ -287,7 +288,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     fn rerank_heap(&mut self, heap: &mut BinaryHeap<u64>, rows: &Rows) -> Result<()> {
         loop {
             let threshold = self.context.threshold.get();
-            let (mut group, mut count) = ([0; 4], 0);
+            let (mut group, mut count) = ([RowId(0); 4], 0);
             while count < group.len()
                 && let Some(&key) = heap.peek()
                 && from_ordered_bits((key >> 32) as u32) >= threshold
@@ -304,7 +305,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 
     /// Scores rows that have vectors in full precision, four at once where they have one each, and offers them.
-    pub fn score_rows(&mut self, rows: &[u32]) -> Result<()> {
+    pub fn score_rows(&mut self, rows: &[RowId]) -> Result<()> {
         let (part, query_vector) = (self.part, self.context.query_vector);
         if let &[a, b, c, d] = rows {
             let vectors = [a, b, c, d].map(|row| part.row_vectors(row));
@@ -321,7 +322,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 
     /// Takes a scored row into the result if it belongs there, and raises the threshold.
-    fn offer(&mut self, row: u32, score: f32) -> Result<()> {
+    fn offer(&mut self, row: RowId, score: f32) -> Result<()> {
         self.report.reranked += 1;
         if score < self.context.threshold.get() {
             return Ok(());

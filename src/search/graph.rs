@@ -15,6 +15,7 @@ use std::ops::Range;
 use crate::distance::Kernels;
 use crate::error::Result;
 use crate::graph::{self, Candidate, Graph, Points};
+use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
 use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
 use crate::search::flat::{FlatSearch, PartReport, plan_by_sample};
@@ -45,14 +46,14 @@ pub(crate) struct GraphSearchJob {
 /// How the rows of one part are searched: some by graphs, the others by a flat search as `plan` says.
 pub(crate) struct PartPlan {
     pub graph_searches: Vec<GraphSearchJob>,
-    pub flat: Vec<Range<u32>>,
+    pub flat: Vec<Range<RowId>>,
     pub plan: Plan,
 }
 
 /// Decides how to search `rows` of `part`; `None` if no graph of it is worth a graph search.
 pub(crate) fn plan_graph_searches(
     part: &SegmentView,
-    rows: &Range<u32>,
+    rows: &Range<RowId>,
     context: &SearchContext,
     limit: usize,
 ) -> Result<Option<PartPlan>> {
@@ -60,8 +61,8 @@ pub(crate) fn plan_graph_searches(
     if graphs.is_empty() {
         return Ok(None);
     }
-    let usable = |graph: &SegmentGraph| if graph.searchable().is_some() { graph.rows() } else { 0..0 };
-    let covers: Vec<Range<u32>> = graphs.iter().map(|graph| usable(graph)).collect();
+    let usable = |graph: &SegmentGraph| if graph.searchable().is_some() { graph.rows() } else { RowId::range(0..0) };
+    let covers: Vec<Range<RowId>> = graphs.iter().map(|graph| usable(graph)).collect();
     let chosen = cover(rows, &covers);
     if chosen.is_empty() {
         return Ok(None);
@@ -99,7 +100,7 @@ pub(crate) enum SearchEnd {
 /// The outcome of the first, short search of one graph among several.
 pub(crate) struct FirstPass {
     /// Rows that were looked at, and how many of them became results.
-    rows: Vec<u32>,
+    rows: Vec<RowId>,
     kept: usize,
     spent_ns: f64,
     /// Roughly the highest score that a row may have which was not found.
@@ -110,7 +111,7 @@ pub(crate) struct FirstPass {
 pub(crate) struct GraphTask<'a> {
     pub part: &'a SegmentView<'a>,
     /// What the caller numbers the part.
-    pub number: u32,
+    pub number: PartIndex,
     pub job: &'a GraphSearchJob,
     pub plan: &'a Plan,
     pub context: &'a SearchContext<'a>,
@@ -167,7 +168,7 @@ thread_local! {
 struct RescoreScratch {
     found: Vec<Candidate>,
     /// Rows that were looked at.
-    seen: HashSet<u32, BuildHasherDefault<RowHasher>>,
+    seen: HashSet<RowId, BuildHasherDefault<RowHasher>>,
 }
 
 impl RescoreScratch {
@@ -304,15 +305,15 @@ impl<'a> RunningSearch<'a> {
     }
 
     /// Scores, best first, the rows of candidates that were not scored before and could be in the result.
-    fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<u32, BuildHasherDefault<RowHasher>>) -> Result<()> {
+    fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<RowId, BuildHasherDefault<RowHasher>>) -> Result<()> {
         let (part, context, vectors) = (self.flat.part, self.flat.context, self.graph.vectors());
-        let row_of = &part.segment().vector_row_column()[vectors.start as usize..];
+        let row_of = &part.segment().vector_row_column()[vectors.start.index()..];
         let Conditions { read_lsn, now, .. } = context.conditions;
         let sees_all = part.sees_all(&Rows::Range(self.graph.rows()), read_lsn, now);
         // Prefetched in two steps: the row's number, and, once it is known where the row lies, its vectors.
         let number = |index: usize| {
             if let Some(candidate) = found.get(index) {
-                Kernels::prefetch(&raw const row_of[candidate.node as usize]);
+                Kernels::prefetch(&raw const row_of[candidate.node.index()]);
             }
         };
         let fetch = |index: usize, threshold: f32| {
@@ -320,12 +321,12 @@ impl<'a> RunningSearch<'a> {
             if let Some(candidate) =
                 candidate.filter(|candidate| bound(part, context, vectors.start, candidate) >= threshold)
             {
-                part.prefetch_score(row_of[candidate.node as usize], vectors.start + candidate.node);
+                part.prefetch_score(row_of[candidate.node.index()], candidate.node.vector(vectors.start));
             }
         };
         (0..2 * AHEAD).for_each(number);
         (0..AHEAD).for_each(|index| fetch(index, f32::NEG_INFINITY));
-        let (mut group, mut count) = ([0; 4], 0);
+        let (mut group, mut count) = ([RowId(0); 4], 0);
         for (index, candidate) in found.iter().enumerate() {
             let threshold = context.threshold.get();
             number(index + 2 * AHEAD);
@@ -333,7 +334,7 @@ impl<'a> RunningSearch<'a> {
             if bound(part, context, vectors.start, candidate) < threshold {
                 continue;
             }
-            let row = row_of[candidate.node as usize];
+            let row = row_of[candidate.node.index()];
             if !seen.insert(row) {
                 continue;
             }
@@ -354,6 +355,6 @@ impl<'a> RunningSearch<'a> {
 }
 
 /// The highest score that a candidate can have.
-fn bound(part: &SegmentView, context: &SearchContext, first: u32, candidate: &Candidate) -> f32 {
-    context.query_vector.prepared.bound_of_estimate(candidate.estimate, &part.meta(first + candidate.node))
+fn bound(part: &SegmentView, context: &SearchContext, first: VectorId, candidate: &Candidate) -> f32 {
+    context.query_vector.prepared.bound_of_estimate(candidate.estimate, &part.meta(candidate.node.vector(first)))
 }

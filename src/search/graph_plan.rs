@@ -17,6 +17,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::graph::calibration::Calibration;
+use crate::ids::{IdRange, RowId};
 use crate::search::plan::Costs;
 
 /// How accurate a caller wants graph searches to be.
@@ -51,8 +52,8 @@ pub(crate) struct GraphSearches {
 
 /// The positions in `graphs` of those to use for `interval`: disjoint and wholly inside, the largest first. `graphs`
 /// holds the rows of each graph.
-pub(crate) fn cover(interval: &Range<u32>, graphs: &[Range<u32>]) -> Vec<usize> {
-    let inside = |rows: &Range<u32>| !rows.is_empty() && interval.start <= rows.start && rows.end <= interval.end;
+pub(crate) fn cover(interval: &Range<RowId>, graphs: &[Range<RowId>]) -> Vec<usize> {
+    let inside = |rows: &Range<RowId>| !rows.is_empty() && interval.start <= rows.start && rows.end <= interval.end;
     let mut numbers: Vec<usize> = (0..graphs.len()).filter(|&number| inside(&graphs[number])).collect();
     numbers.sort_by_key(|&number| (Reverse(graphs[number].len()), graphs[number].start, number));
     let mut chosen: Vec<usize> = Vec::new();
@@ -66,7 +67,7 @@ pub(crate) fn cover(interval: &Range<u32>, graphs: &[Range<u32>]) -> Vec<usize> 
 }
 
 /// The gaps that `covered`, disjoint ranges inside of `interval`, leaves in it, in order.
-pub(crate) fn gaps(interval: &Range<u32>, mut covered: Vec<Range<u32>>) -> Vec<Range<u32>> {
+pub(crate) fn gaps(interval: &Range<RowId>, mut covered: Vec<Range<RowId>>) -> Vec<Range<RowId>> {
     covered.sort_by_key(|rows| rows.start);
     covered.push(interval.end..interval.end);
     let mut next = interval.start;
@@ -225,6 +226,7 @@ pub(crate) fn next_step(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Id;
 
     const TABLE: Calibration = Calibration { ef: [[11, 15, 27, 59, 84], [100, 100, 110, 129, 204]] };
     const GRAPH_SEARCHES: GraphSearches = GraphSearches { accuracy: Accuracy::Recall(0.98), flat_weight: 1.0 };
@@ -240,12 +242,13 @@ mod tests {
 
     #[test]
     fn an_interval_is_covered_by_the_largest_graphs_inside_it_and_by_none_that_reaches_out() {
-        let graphs = [0..100, 0..40, 40..100, 100..200, 150..260, 300..300, 20..60];
+        let graphs = [0..100, 0..40, 40..100, 100..200, 150..260, 300..300, 20..60].map(RowId::range);
         let check = |interval: Range<u32>, chosen: &[usize], expected: &[(u32, u32)]| {
+            let interval = RowId::range(interval);
             let numbers = cover(&interval, &graphs);
             assert_eq!(numbers, chosen, "{interval:?}");
             let gaps = gaps(&interval, numbers.iter().map(|&number| graphs[number].clone()).collect());
-            let gaps: Vec<(u32, u32)> = gaps.iter().map(|gap| (gap.start, gap.end)).collect();
+            let gaps: Vec<(u32, u32)> = gaps.iter().map(|gap| (gap.start.0, gap.end.0)).collect();
             assert_eq!(gaps, expected, "{interval:?}");
         };
         check(0..100, &[0], &[]);

@@ -9,6 +9,7 @@
 use std::ops::RangeInclusive;
 
 use crate::error::Result;
+use crate::ids::{IdRange, PartIndex, RowId};
 use crate::memtable::Memtable;
 use crate::search::conditions::Conditions;
 use crate::search::part::{PartColumns, Rows, SegmentView};
@@ -46,7 +47,7 @@ pub(crate) struct Sought<'a> {
 /// Adds the newest of `rows`, of the part numbered `number`, to `newest`.
 pub(crate) fn newest<P: PartColumns>(
     part: &P,
-    number: u32,
+    number: PartIndex,
     rows: &Rows,
     sought: &Sought<'_>,
     newest: &mut Newest,
@@ -89,7 +90,7 @@ fn sample_times<P: PartColumns>(part: &P, rows: &Rows, step: usize) -> Vec<i64> 
 /// Adds the rows of a band of time.
 fn visit_band<P: PartColumns>(
     part: &P,
-    number: u32,
+    number: PartIndex,
     rows: &Rows,
     sought: &Sought<'_>,
     band: RangeInclusive<i64>,
@@ -156,7 +157,7 @@ pub(crate) struct KeyedRow<'a> {
     /// Encoded.
     pub namespace: &'a [u8],
     pub key: &'a str,
-    pub row: u32,
+    pub row: RowId,
 }
 
 /// The rows of a page that satisfy the conditions, in key order, from a memtable.
@@ -177,7 +178,7 @@ pub(crate) fn page_of_memtable<'a>(
             page.limit.min(BLOCK_ROWS),
         );
         let Some(&last) = rows.last() else { break };
-        let keyed = |row: u32| {
+        let keyed = |row: RowId| {
             let record = &memtable.row(row).record;
             KeyedRow { namespace: record.namespace.encoded(), key: &record.key, row }
         };
@@ -208,7 +209,7 @@ pub(crate) fn page_of_segment<'a>(
         let rows = segment.namespace_rows(number)?;
         let after = page.after.and_then(|(after, key)| (namespace == after).then_some(key));
         let start = segment.seek_key(rows.clone(), after.map_or(page.key_prefix, |key| key.max(page.key_prefix)))?;
-        for row in start..rows.end {
+        for row in (start..rows.end).ids() {
             if found.len() >= page.limit {
                 return Ok(found);
             }

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::distance::Kernels;
 use crate::error::Result;
+use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
 use crate::record::Lsn;
@@ -21,9 +22,9 @@ use crate::segment::truth::layout::Section;
 #[derive(Clone, Debug)]
 pub(crate) enum Rows<'a> {
     /// Consecutive ones: an interval of a segment.
-    Range(Range<u32>),
+    Range(Range<RowId>),
     /// Single ones, in any order: rows of a memtable.
-    List(&'a [u32]),
+    List(&'a [RowId]),
 }
 
 impl<'a> Rows<'a> {
@@ -40,7 +41,7 @@ impl<'a> Rows<'a> {
 
     /// Row number `index` of them; `index` is below [`len`](Self::len).
     #[inline]
-    pub fn at(&self, index: usize) -> u32 {
+    pub fn at(&self, index: usize) -> RowId {
         match self {
             Self::Range(range) => range.start + index as u32,
             Self::List(rows) => rows[index],
@@ -48,12 +49,12 @@ impl<'a> Rows<'a> {
     }
 
     /// The shortest range that covers them.
-    pub fn span(&self) -> Range<u32> {
+    pub fn span(&self) -> Range<RowId> {
         match self {
             Self::Range(range) => range.clone(),
             Self::List(rows) => match (rows.iter().min(), rows.iter().max()) {
-                (Some(&first), Some(&last)) => first..last.saturating_add(1),
-                _ => 0..0,
+                (Some(&first), Some(&last)) => first..last.saturating_next(),
+                _ => RowId::range(0..0),
             },
         }
     }
@@ -95,34 +96,34 @@ pub(crate) trait PartColumns {
     fn sees_all(&self, rows: &Rows, read_lsn: Lsn, now: i64) -> bool;
 
     /// Whether the row is visible at `read_lsn` and not expired at `now`.
-    fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool;
+    fn sees(&self, row: RowId, read_lsn: Lsn, now: i64) -> bool;
 
     /// LSN of the row.
-    fn lsn(&self, row: u32) -> Lsn;
+    fn lsn(&self, row: RowId) -> Lsn;
 
     /// When the row was written: microseconds since 1970 UTC.
-    fn updated_at(&self, row: u32) -> i64;
+    fn updated_at(&self, row: RowId) -> i64;
 
     /// The JSON object, for a filter.
-    fn value(&self, row: u32) -> Result<UnreadValue<'_>>;
+    fn value(&self, row: RowId) -> Result<UnreadValue<'_>>;
 
     /// The numbers of the row's vectors.
-    fn row_vectors(&self, row: u32) -> Range<u32>;
+    fn row_vectors(&self, row: RowId) -> Range<VectorId>;
 
     /// The codes of these rows, if they are adjacent. Only if codes can be used.
     fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>>;
 
     /// The code of a vector, one stride long. Only if codes can be used.
-    fn code(&self, vector: u32) -> &[i8];
+    fn code(&self, vector: VectorId) -> &[i8];
 
     /// The meta of a vector's code. Only if codes can be used.
-    fn meta(&self, vector: u32) -> CodeMeta;
+    fn meta(&self, vector: VectorId) -> CodeMeta;
 
     /// A vector as it was given.
-    fn vector(&self, vector: u32) -> Result<&[f32]>;
+    fn vector(&self, vector: VectorId) -> Result<&[f32]>;
 
     /// One over the norm of a vector.
-    fn inverse_norm(&self, vector: u32) -> f32;
+    fn inverse_norm(&self, vector: VectorId) -> f32;
 }
 
 /// A segment as one read sees it: its columns, looked up once.
@@ -137,7 +138,7 @@ pub(crate) struct SegmentView<'a> {
     updated_at: &'a [i64],
     expires_at: &'a [i64],
     /// One more than rows.
-    first_vectors: &'a [u32],
+    first_vectors: &'a [VectorId],
     inverse_norms: &'a [f32],
     codes: &'a [i8],
     metas: &'a [CodeMeta],
@@ -146,7 +147,7 @@ pub(crate) struct SegmentView<'a> {
 
 impl<'a> SegmentView<'a> {
     pub fn new(segment: &'a Segment, tombstones: &'a Tombstones) -> Self {
-        let codes = segment.codes(0..0);
+        let codes = segment.codes(VectorId::range(0..0));
         Self {
             segment,
             tombstones,
@@ -173,16 +174,16 @@ impl<'a> SegmentView<'a> {
 
     /// Prefetches the memory that the exact score of a row reads. `vector` is one of the row's vectors.
     #[inline]
-    pub fn prefetch_score(&self, row: u32, vector: u32) {
+    pub fn prefetch_score(&self, row: RowId, vector: VectorId) {
         self.segment.prefetch_vector(vector);
-        Kernels::prefetch(self.inverse_norms.as_ptr().wrapping_add(vector as usize));
-        Kernels::prefetch(self.first_vectors.as_ptr().wrapping_add(row as usize));
-        Kernels::prefetch(self.lsns.as_ptr().wrapping_add(row as usize));
+        Kernels::prefetch(self.inverse_norms.as_ptr().wrapping_add(vector.index()));
+        Kernels::prefetch(self.first_vectors.as_ptr().wrapping_add(row.index()));
+        Kernels::prefetch(self.lsns.as_ptr().wrapping_add(row.index()));
     }
 
     /// The first vectors of a run of rows, and the end of the last one's.
-    fn bounds_of_vectors(&self, rows: &Range<u32>) -> &'a [u32] {
-        &self.first_vectors[rows.start as usize..=rows.end as usize]
+    fn bounds_of_vectors(&self, rows: &Range<RowId>) -> &'a [VectorId] {
+        &self.first_vectors[rows.start.index()..=rows.end.index()]
     }
 }
 
@@ -197,12 +198,12 @@ impl PartColumns for SegmentView<'_> {
 
     fn ensure_vectors(&self, rows: &Rows) -> Result<()> {
         let span = rows.span();
-        self.segment.ensure_rows(span.start..span.end.saturating_add(1), &[Section::FirstVector])?;
+        self.segment.ensure_rows(span.start..span.end.saturating_next(), &[Section::FirstVector])?;
         // A right checksum proves which bytes were written, not that they make sense.
         let bounds = self.bounds_of_vectors(&span);
         let (first, end) = (bounds[0], bounds[bounds.len() - 1]);
-        if !bounds.is_sorted() || end > self.segment.vectors() {
-            return span.clone().try_for_each(|row| self.segment.row_vectors(row).map(drop));
+        if !bounds.is_sorted() || end.0 > self.segment.vectors() {
+            return span.ids().try_for_each(|row| self.segment.row_vectors(row).map(drop));
         }
         self.segment.ensure_vectors(first..end, &[Section::InverseNorm])
     }
@@ -221,60 +222,61 @@ impl PartColumns for SegmentView<'_> {
     }
 
     #[inline]
-    fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool {
-        let expires_at = self.tombstones.expires_at(row, self.expires_at[row as usize]);
+    fn sees(&self, row: RowId, read_lsn: Lsn, now: i64) -> bool {
+        let expires_at = self.tombstones.expires_at(row, self.expires_at[row.index()]);
         self.lsn(row) <= read_lsn && !self.tombstones.is_deleted_at(row, read_lsn) && now < expires_at
     }
 
     #[inline]
-    fn lsn(&self, row: u32) -> Lsn {
+    fn lsn(&self, row: RowId) -> Lsn {
         // In a damaged file the sum may wrap; nothing reads it then.
-        self.lsn_base.saturating_add(self.lsns[row as usize])
+        self.lsn_base.saturating_add(self.lsns[row.index()])
     }
 
     #[inline]
-    fn updated_at(&self, row: u32) -> i64 {
-        self.updated_at[row as usize]
+    fn updated_at(&self, row: RowId) -> i64 {
+        self.updated_at[row.index()]
     }
 
     #[inline]
-    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
+    fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         self.segment.unread_value(row)
     }
 
     #[inline]
-    fn row_vectors(&self, row: u32) -> Range<u32> {
-        self.first_vectors[row as usize]..self.first_vectors[row as usize + 1]
+    fn row_vectors(&self, row: RowId) -> Range<VectorId> {
+        self.first_vectors[row.index()]..self.first_vectors[row.index() + 1]
     }
 
     fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>> {
         let Rows::Range(range) = rows else { return None };
         let bounds = self.bounds_of_vectors(range);
-        let (first, end) = (bounds[0] as usize, bounds[bounds.len() - 1] as usize);
+        let (first, end) = (bounds[0].index(), bounds[bounds.len() - 1].index());
         // No early exit, so that the compiler vectorises the loop.
-        let one_each = bounds.iter().zip(bounds[0]..).fold(true, |all, (&bound, expected)| all & (bound == expected));
+        let one_each =
+            bounds.iter().zip(bounds[0].0..).fold(true, |all, (&bound, expected)| all & (bound.0 == expected));
         let codes = &self.codes[first * self.stride..end * self.stride];
         Some(Run { codes, metas: &self.metas[first..end], one_each })
     }
 
     #[inline]
-    fn code(&self, vector: u32) -> &[i8] {
-        &self.codes[vector as usize * self.stride..][..self.stride]
+    fn code(&self, vector: VectorId) -> &[i8] {
+        &self.codes[vector.index() * self.stride..][..self.stride]
     }
 
     #[inline]
-    fn meta(&self, vector: u32) -> CodeMeta {
-        self.metas[vector as usize]
+    fn meta(&self, vector: VectorId) -> CodeMeta {
+        self.metas[vector.index()]
     }
 
     #[inline]
-    fn vector(&self, vector: u32) -> Result<&[f32]> {
+    fn vector(&self, vector: VectorId) -> Result<&[f32]> {
         self.segment.vector(vector)
     }
 
     #[inline]
-    fn inverse_norm(&self, vector: u32) -> f32 {
-        self.inverse_norms[vector as usize]
+    fn inverse_norm(&self, vector: VectorId) -> f32 {
+        self.inverse_norms[vector.index()]
     }
 }
 
@@ -300,28 +302,28 @@ impl PartColumns for Memtable {
     }
 
     #[inline]
-    fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool {
+    fn sees(&self, row: RowId, read_lsn: Lsn, now: i64) -> bool {
         let row = self.row(row);
         row.is_visible(read_lsn) && now < row.expires_at()
     }
 
     #[inline]
-    fn lsn(&self, row: u32) -> Lsn {
+    fn lsn(&self, row: RowId) -> Lsn {
         self.row(row).lsn
     }
 
     #[inline]
-    fn updated_at(&self, row: u32) -> i64 {
+    fn updated_at(&self, row: RowId) -> i64 {
         self.row(row).updated_at
     }
 
     #[inline]
-    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
+    fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         Ok(UnreadValue::Small(self.row(row).record.value.as_bytes()))
     }
 
     #[inline]
-    fn row_vectors(&self, row: u32) -> Range<u32> {
+    fn row_vectors(&self, row: RowId) -> Range<VectorId> {
         self.row(row).vectors()
     }
 
@@ -330,22 +332,22 @@ impl PartColumns for Memtable {
     }
 
     #[inline]
-    fn code(&self, vector: u32) -> &[i8] {
+    fn code(&self, vector: VectorId) -> &[i8] {
         Memtable::code(self, vector)
     }
 
     #[inline]
-    fn meta(&self, vector: u32) -> CodeMeta {
+    fn meta(&self, vector: VectorId) -> CodeMeta {
         *Memtable::meta(self, vector)
     }
 
     #[inline]
-    fn vector(&self, vector: u32) -> Result<&[f32]> {
+    fn vector(&self, vector: VectorId) -> Result<&[f32]> {
         Ok(Memtable::vector(self, vector))
     }
 
     #[inline]
-    fn inverse_norm(&self, vector: u32) -> f32 {
+    fn inverse_norm(&self, vector: VectorId) -> f32 {
         Memtable::inverse_norm(self, vector)
     }
 }

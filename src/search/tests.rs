@@ -9,6 +9,7 @@ use crate::distance::{Kernels, score};
 use crate::error::Result;
 use crate::error::{Error, ErrorKind};
 use crate::filter::{Filter, PreparedFilter};
+use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
 use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
 use crate::quant::{encode, stride};
@@ -56,7 +57,7 @@ struct FixtureRow {
     namespace: usize,
     updated_at: i64,
     value: String,
-    vectors: Range<u32>,
+    vectors: Range<VectorId>,
 }
 
 /// A part with consecutive rows and codes, as a segment has them.
@@ -66,7 +67,7 @@ struct Fixture {
     codes: Vec<i8>,
     metas: Vec<CodeMeta>,
     has_codes: bool,
-    damaged_vector: Option<u32>,
+    damaged_vector: Option<VectorId>,
 }
 
 impl PartColumns for Fixture {
@@ -76,21 +77,21 @@ impl PartColumns for Fixture {
     fn sees_all(&self, rows: &Rows, read_lsn: Lsn, now: i64) -> bool {
         (0..rows.len()).all(|index| self.sees(rows.at(index), read_lsn, now))
     }
-    fn sees(&self, row: u32, read_lsn: Lsn, now: i64) -> bool {
-        let row = &self.rows[row as usize];
+    fn sees(&self, row: RowId, read_lsn: Lsn, now: i64) -> bool {
+        let row = &self.rows[row.index()];
         row.lsn <= read_lsn && read_lsn < row.deleted_lsn && now < row.expires_at
     }
-    fn lsn(&self, row: u32) -> Lsn {
-        self.rows[row as usize].lsn
+    fn lsn(&self, row: RowId) -> Lsn {
+        self.rows[row.index()].lsn
     }
-    fn updated_at(&self, row: u32) -> i64 {
-        self.rows[row as usize].updated_at
+    fn updated_at(&self, row: RowId) -> i64 {
+        self.rows[row.index()].updated_at
     }
-    fn value(&self, row: u32) -> Result<UnreadValue<'_>> {
-        Ok(UnreadValue::Small(self.rows[row as usize].value.as_bytes()))
+    fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
+        Ok(UnreadValue::Small(self.rows[row.index()].value.as_bytes()))
     }
-    fn row_vectors(&self, row: u32) -> Range<u32> {
-        self.rows[row as usize].vectors.clone()
+    fn row_vectors(&self, row: RowId) -> Range<VectorId> {
+        self.rows[row.index()].vectors.clone()
     }
     fn ensure_times(&self, _: &Rows) -> Result<()> {
         Ok(())
@@ -103,27 +104,27 @@ impl PartColumns for Fixture {
     }
     fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>> {
         let Rows::Range(range) = rows else { return None };
-        let (first, last) = (self.row_vectors(range.start), self.row_vectors(range.end - 1));
-        let one_each = range.clone().all(|row| self.row_vectors(row).len() == 1);
-        let (start, end) = (first.start as usize, last.end as usize);
+        let (first, last) = (self.row_vectors(range.start), self.row_vectors(RowId(range.end.0 - 1)));
+        let one_each = range.ids().all(|row| self.row_vectors(row).len() == 1);
+        let (start, end) = (first.start.index(), last.end.index());
         let stride = self.codes.len() / self.metas.len().max(1);
         Some(Run { codes: &self.codes[start * stride..end * stride], metas: &self.metas[start..end], one_each })
     }
-    fn code(&self, vector: u32) -> &[i8] {
+    fn code(&self, vector: VectorId) -> &[i8] {
         let stride = self.codes.len() / self.metas.len().max(1);
-        &self.codes[vector as usize * stride..][..stride]
+        &self.codes[vector.index() * stride..][..stride]
     }
-    fn meta(&self, vector: u32) -> CodeMeta {
-        self.metas[vector as usize]
+    fn meta(&self, vector: VectorId) -> CodeMeta {
+        self.metas[vector.index()]
     }
-    fn vector(&self, vector: u32) -> Result<&[f32]> {
+    fn vector(&self, vector: VectorId) -> Result<&[f32]> {
         if self.damaged_vector == Some(vector) {
             return Err(Error::new(ErrorKind::Damaged, "vector"));
         }
-        Ok(&self.vectors[vector as usize])
+        Ok(&self.vectors[vector.index()])
     }
-    fn inverse_norm(&self, vector: u32) -> f32 {
-        inverse_norm(self.metas[vector as usize].norm)
+    fn inverse_norm(&self, vector: VectorId) -> f32 {
+        inverse_norm(self.metas[vector.index()].norm)
     }
 }
 
@@ -155,7 +156,7 @@ fn fixture(random: &mut Random, shape: Shape) -> Fixture {
     let mut lsns: Vec<Lsn> = Lsn::new(1).sequence().take(shape.rows).collect();
     (1..lsns.len()).for_each(|i| lsns.swap(i, random.below(i + 1)));
     for lsn in lsns {
-        let first = part.vectors.len() as u32;
+        let first = VectorId::from_index(part.vectors.len());
         let vectors = if shape.vectors_max == 1 { 1 } else { random.below(shape.vectors_max + 1) };
         for _ in 0..vectors {
             // One in four is an old one again: equal scores are told apart by the LSN alone.
@@ -178,7 +179,7 @@ fn fixture(random: &mut Random, shape: Shape) -> Fixture {
             namespace: random.below(4),
             updated_at: random.below(shape.rows / 2 + 1) as i64,
             value: format!(r#"{{"n":{}}}"#, random.below(100)),
-            vectors: first..part.vectors.len() as u32,
+            vectors: first..VectorId::from_index(part.vectors.len()),
         });
     }
     part
@@ -192,7 +193,7 @@ fn namespace(number: usize) -> Namespace {
 /// The same rows as a part in memory, and as a segment on disk with its tombstones.
 struct Parts {
     memtable: Memtable,
-    list: Vec<u32>,
+    list: Vec<RowId>,
     sealed: Option<(Segment, Tombstones)>,
 }
 
@@ -202,7 +203,8 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
     let mut order: Vec<&FixtureRow> = part.rows.iter().collect();
     order.sort_by_key(|row| row.lsn);
     for row in &order {
-        let field = |vector: u32| FieldVector { path: "".into(), values: part.vectors[vector as usize].clone().into() };
+        let field =
+            |vector: VectorId| FieldVector { path: "".into(), values: part.vectors[vector.index()].clone().into() };
         let record = Record {
             content: Arc::new(ItemContent {
                 namespace: namespace(row.namespace),
@@ -210,7 +212,7 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
                 value: row.value.clone().into(),
                 ttl: 0,
                 index_paths: Vec::new(),
-                vectors: row.vectors.clone().map(field).collect(),
+                vectors: row.vectors.ids().map(field).collect(),
                 text_hashes: Vec::new(),
                 space: Default::default(),
                 extensions: Default::default(),
@@ -223,7 +225,7 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
         memtable.append(Arc::new(record), row.lsn).unwrap();
     }
     let sealed = (!order.is_empty()).then(|| flush(&memtable, space, part.has_codes));
-    for (number, row) in (0_u32..).zip(&order) {
+    for (number, row) in (0..).map(RowId).zip(&order) {
         let Some((segment, tombstones)) = &sealed else { break };
         let (encoded, key) = (namespace(row.namespace), row.lsn.to_string());
         let sealed_row = segment.find(encoded.encoded(), &key).unwrap().unwrap();
@@ -276,8 +278,8 @@ fn oracle(
         let matches = conditions.filter.is_none_or(|filter| filter.matches(row.value.as_bytes()));
         let sees =
             row.lsn <= conditions.read_lsn && conditions.read_lsn < row.deleted_lsn && conditions.now < row.expires_at;
-        let scores = row.vectors.clone().map(|vector| {
-            let vector_values = &part.vectors[vector as usize];
+        let scores = row.vectors.ids().map(|vector| {
+            let vector_values = &part.vectors[vector.index()];
             let metric = query_vector.prepared.metric();
             let norm = crate::distance::inverse_norm(crate::distance::norm(vector_values));
             score(
@@ -294,7 +296,11 @@ fn oracle(
             && sees
             && min_score.is_none_or(|least| score >= least)
         {
-            scored.push(ScoredRow { score, lsn: row.lsn, place: RowAddress { part: 0, row: number as u32 } });
+            scored.push(ScoredRow {
+                score,
+                lsn: row.lsn,
+                place: RowAddress { part: PartIndex(0), row: RowId::from_index(number) },
+            });
         }
     }
     scored.sort_by(|a, b| b.cmp(a));
@@ -322,7 +328,7 @@ fn check(
     let min_score = (random.below(3) == 0).then(|| random.below(100) as f32 / 50.0 - 1.0);
     let conditions = conditions(filter);
     let expected = oracle(part, query_vector, &conditions, min_score, limit);
-    let rows = Rows::Range(0..part.rows.len() as u32);
+    let rows = Rows::Range(RowId::range(0..part.rows.len() as u32));
     for path in [Path::ScoreFirst, Path::FilterFirst] {
         let threshold = SharedThreshold::new(min_score);
         let context =
@@ -332,8 +338,8 @@ fn check(
         // Two threads' worth: tops of their own, one threshold.
         let (mut top, mut other) = (TopK::new(limit), TopK::new(limit));
         let cut = random.below(rows.len() + 1);
-        flat_search(part, 0, &rows.slice(cut, rows.len()), &context, &plan, &mut other).unwrap();
-        flat_search(part, 0, &rows.slice(0, cut), &context, &plan, &mut top).unwrap();
+        flat_search(part, PartIndex(0), &rows.slice(cut, rows.len()), &context, &plan, &mut other).unwrap();
+        flat_search(part, PartIndex(0), &rows.slice(0, cut), &context, &plan, &mut top).unwrap();
         top.merge(other);
         assert_eq!(answer(top.into_sorted()), expected, "{path:?} limit {limit} min {min_score:?} {note}");
     }
@@ -342,7 +348,7 @@ fn check(
     let context =
         SearchContext { query_vector, conditions, threshold: &threshold, filter_sample: 4, graph_searches: None };
     let mut top = TopK::new(limit);
-    let report = search(&parts.memtable, 0, &Rows::List(&parts.list), &context, &mut top).unwrap();
+    let report = search(&parts.memtable, PartIndex(0), &Rows::List(&parts.list), &context, &mut top).unwrap();
     assert_eq!(answer(top.into_sorted()), expected, "in memory, limit {limit} min {min_score:?} {note}");
     assert!(report.reranked <= report.candidates && report.rows == parts.list.len());
     if let Some((segment, tombstones)) = &parts.sealed {
@@ -350,7 +356,7 @@ fn check(
         let context = SearchContext { threshold: &threshold, ..context };
         let mut top = TopK::new(limit);
         let rows = Rows::Range(segment.interval(&Interval::everything()).unwrap());
-        search(&SegmentView::new(segment, tombstones), 0, &rows, &context, &mut top).unwrap();
+        search(&SegmentView::new(segment, tombstones), PartIndex(0), &rows, &context, &mut top).unwrap();
         assert_eq!(answer(top.into_sorted()), expected, "sealed, limit {limit} min {min_score:?} {note}");
     }
 }
@@ -400,7 +406,8 @@ fn only_promising_rows_are_scored_in_full() {
         filter_sample: 256,
         graph_searches: None,
     };
-    let report = search(&part, 0, &Rows::Range(0..10_000), &context, &mut TopK::new(10)).unwrap();
+    let report =
+        search(&part, PartIndex(0), &Rows::Range(RowId::range(0..10_000)), &context, &mut TopK::new(10)).unwrap();
     assert_eq!((report.scanned, report.rows, report.filtered), (10_000, 10_000, 0));
     assert!((10..200).contains(&report.reranked), "{report:?}");
 }
@@ -422,7 +429,7 @@ fn damage_and_deadlines_end_the_search() {
     let query = random.vector(8);
     let query_vector = QueryVector::new(&query, Metric::Dot);
     let threshold = SharedThreshold::new(None);
-    let rows = Rows::Range(0..20);
+    let rows = Rows::Range(RowId::range(0..20));
     let mut context = SearchContext {
         query_vector: &query_vector,
         conditions: conditions(None),
@@ -434,11 +441,11 @@ fn damage_and_deadlines_end_the_search() {
         [(1, Some(ErrorKind::DeadlineExceeded)), (2, Some(ErrorKind::DeadlineExceeded)), (3, None)]
     {
         context.conditions.deadline = Some((&Late, std::time::Duration::from_secs(seconds)));
-        let found = search(&part, 0, &rows, &context, &mut TopK::new(10)).err().map(|error| error.kind());
+        let found = search(&part, PartIndex(0), &rows, &context, &mut TopK::new(10)).err().map(|error| error.kind());
         assert_eq!(found, expected);
     }
-    part.damaged_vector = Some(7);
-    let error = search(&part, 0, &rows, &context, &mut TopK::new(1_000)).err().map(|error| error.kind());
+    part.damaged_vector = Some(VectorId(7));
+    let error = search(&part, PartIndex(0), &rows, &context, &mut TopK::new(1_000)).err().map(|error| error.kind());
     assert_eq!(error, Some(ErrorKind::Damaged));
 }
 
@@ -468,7 +475,7 @@ fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
         };
         let mut top = TopK::new(7);
         let rows = Rows::Range(segment.interval(&Interval::everything())?);
-        search(&SegmentView::new(&segment, &tombstones), 0, &rows, &context, &mut top)?;
+        search(&SegmentView::new(&segment, &tombstones), PartIndex(0), &rows, &context, &mut top)?;
         Ok(answer(top.into_sorted()))
     };
     let (mut answered, mut failed) = (0, 0);
@@ -508,17 +515,17 @@ fn listings_and_counts_agree_with_a_sort() {
             let chosen = (random.below(2) == 0).then_some(&filter);
             let kind = if random.below(2) == 0 { ListKind::All } else { ListKind::WithoutVectors };
             let conditions = conditions(chosen);
-            let wanted = |&row: &u32| conditions.sees(&part, row) && conditions.wants(&part, row).unwrap();
-            let matching: Vec<u32> = (0..part.rows.len() as u32).filter(wanted).collect();
+            let wanted = |&row: &RowId| conditions.sees(&part, row) && conditions.wants(&part, row).unwrap();
+            let matching: Vec<RowId> = RowId::range(0..part.rows.len() as u32).ids().filter(wanted).collect();
             let of_kind = matching.iter().filter(|&&row| kind == ListKind::All || part.row_vectors(row).is_empty());
             let mut expected: Vec<(i64, Lsn)> = of_kind.map(|&row| (part.updated_at(row), part.lsn(row))).collect();
             expected.sort_by(|a, b| b.cmp(a));
             expected.truncate(limit);
             let context = Listing { kind, limit, conditions, expected: &expected, matching: matching.len() };
-            context.check(&part, &Rows::Range(0..part.rows.len() as u32));
+            context.check(&part, &Rows::Range(RowId::range(0..part.rows.len() as u32)));
             context.check(&parts.memtable, &Rows::List(&parts.list));
             if let Some((segment, tombstones)) = &parts.sealed {
-                context.check(&SegmentView::new(segment, tombstones), &Rows::Range(0..segment.rows()));
+                context.check(&SegmentView::new(segment, tombstones), &Rows::Range(segment.all_rows()));
             }
         }
     }
@@ -541,12 +548,12 @@ impl Listing<'_> {
         // In two pieces: the second finds rows of the first in the list, as it would those of another part.
         let (mut found, cut) = (Newest::new(self.limit), rows.len() / 3);
         for piece in [rows.slice(cut, rows.len()), rows.slice(0, cut)] {
-            newest(part, 0, &piece, &self.sought(None), &mut found).unwrap();
+            newest(part, PartIndex(0), &piece, &self.sought(None), &mut found).unwrap();
         }
         let (listed, middle) = (found.into_sorted(), self.expected.len() / 2);
         if let Some(&below) = middle.checked_sub(1).and_then(|at| listed.get(at)) {
             let mut rest = Newest::new(self.expected.len() - middle);
-            newest(part, 0, rows, &self.sought(Some(below)), &mut rest).unwrap();
+            newest(part, PartIndex(0), rows, &self.sought(Some(below)), &mut rest).unwrap();
             assert_eq!(rest.into_sorted(), listed[middle..], "the rest, below {below:?}");
         }
         let found = listed.into_iter().map(|ListedRow { updated_at, lsn, .. }| (updated_at, lsn));
@@ -576,9 +583,10 @@ fn pages_in_key_order_agree_with_a_sort() {
             let after = (random.below(2) == 0).then(|| (after_namespace.encoded(), after_key.as_str()));
             let limit = [0, 1, 7, usize::MAX][random.below(4)];
             let page = ListPage { interval: &interval, key_prefix, after, limit };
-            let mut expected: Vec<(Namespace, String)> = (0..rows as u32)
+            let mut expected: Vec<(Namespace, String)> = RowId::range(0..rows as u32)
+                .ids()
                 .filter(|&row| conditions.sees(&part, row) && conditions.wants(&part, row).unwrap())
-                .map(|row| &part.rows[row as usize])
+                .map(|row| &part.rows[row.index()])
                 .map(|row| (namespace(row.namespace), row.lsn.to_string()))
                 .filter(|(namespace, key)| interval.contains(namespace.encoded()) && key.starts_with(key_prefix))
                 .filter(|(namespace, key)| after.is_none_or(|after| (namespace.encoded(), key.as_str()) > after))

@@ -1,6 +1,7 @@
 //! Plain functions that fuzz targets and seeded tests share: any bytes, past the checksums, through every reader.
 
 use crate::filter::Filter;
+use crate::ids::{Id, RowId, VectorId};
 use crate::record::Lsn;
 use crate::segment::Segment;
 use crate::segment::blob::file::{BlobFile, identity};
@@ -58,26 +59,26 @@ pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<
 pub(super) fn read_some(segment: &Segment) {
     let Ok(probe) = Filter::eq("n", 7).prepare() else { return };
     let rows = segment.rows();
-    for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)) {
+    for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)).map(RowId) {
         let _ = (segment.record(row), segment.times(row), segment.value(row));
         let _ = segment.unread_value(row).and_then(|value| value.matches(&probe));
         let vectors = segment.row_vectors(row).unwrap_or_default();
-        assert!(vectors.start <= vectors.end && vectors.end <= segment.vectors(), "vectors that do not exist");
+        assert!(vectors.start <= vectors.end && vectors.end.0 <= segment.vectors(), "vectors that do not exist");
         if let Ok(stored) = segment.row(row) {
             let _ = segment.find(stored.namespace, stored.key);
             let own = segment.interval(&Interval::of_namespace(stored.namespace)).unwrap_or_default();
-            assert!(own.start <= own.end && own.end <= rows, "rows that do not exist");
+            assert!(own.start <= own.end && own.end.0 <= rows, "rows that do not exist");
             let high = [stored.namespace, &[0xFF]].concat();
             let _ = segment.interval(&Interval { low: stored.namespace.to_vec(), high });
-            let _ = segment.seek_key(0..rows, stored.key);
+            let _ = segment.seek_key(segment.all_rows(), stored.key);
         }
     }
-    for vector in (0..segment.vectors().min(20)).chain([segment.vectors(), u32::MAX]) {
+    for vector in (0..segment.vectors().min(20)).chain([segment.vectors(), u32::MAX]).map(VectorId) {
         let _ = (segment.vector(vector), segment.inverse_norm(vector), segment.vector_path(vector));
     }
     let _ = (segment.find(b"a\0", "absent"), segment.interval(&Interval::everything()));
-    let _ = (segment.namespace(u32::MAX), segment.namespace_rows(u32::MAX), segment.lsns(0..u32::MAX));
-    let _ = segment.ensure_rows(0..u32::MAX, &[Section::Lsn, Section::FirstVector]);
+    let _ = (segment.namespace(u32::MAX), segment.namespace_rows(u32::MAX), segment.lsns(RowId::range(0..u32::MAX)));
+    let _ = segment.ensure_rows(RowId::range(0..u32::MAX), &[Section::Lsn, Section::FirstVector]);
 }
 
 /// Decodes `bytes` as tombstones, first as they are, then with a checksum that holds.

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::Points;
+use crate::ids::{RowId, VectorId};
 use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::blob::file::{Blob, ValuePlace};
 use crate::segment::blob::values::{Blobs, KnownBlobs, UnreadValue};
@@ -87,7 +88,7 @@ impl Segment {
     }
 
     /// The row, complete.
-    pub fn record(&self, row: u32) -> Result<Record> {
+    pub fn record(&self, row: RowId) -> Result<Record> {
         let stored = self.row(row)?;
         Ok(Record {
             content: Arc::new(ItemContent {
@@ -109,23 +110,23 @@ impl Segment {
     }
 
     /// The row's value, byte for byte as given.
-    pub fn value(&self, row: u32) -> Result<Cow<'_, str>> {
+    pub fn value(&self, row: RowId) -> Result<Cow<'_, str>> {
         self.blobs.value(&self.truth, row)
     }
 
     /// The row's value for a filter. Only the beginning that the filter needs is unpacked.
     #[inline]
-    pub fn unread_value(&self, row: u32) -> Result<UnreadValue<'_>> {
+    pub fn unread_value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         self.blobs.unread_value(&self.truth, row)
     }
 
     /// The row's value as it is stored at `place` of a blob file.
-    pub fn stored_value(&self, row: u32, place: &ValuePlace) -> Result<&[u8]> {
+    pub fn stored_value(&self, row: RowId, place: &ValuePlace) -> Result<&[u8]> {
         self.blob_of(row, place)?.stored(place)
     }
 
     /// The blob file that the value at `place` lies in.
-    fn blob_of(&self, row: u32, place: &ValuePlace) -> Result<&Blob> {
+    fn blob_of(&self, row: RowId, place: &ValuePlace) -> Result<&Blob> {
         self.blobs.blob_of(&self.truth, row, place)
     }
 
@@ -136,12 +137,12 @@ impl Segment {
 
     /// Bytes in each blob file of the values of living rows. Without such a row nothing is read, so damage of an unused
     /// list does no harm.
-    pub fn live_blob_bytes(&self, lives: impl Fn(u32) -> bool) -> Result<Vec<u64>> {
+    pub fn live_blob_bytes(&self, lives: impl Fn(RowId) -> bool) -> Result<Vec<u64>> {
         self.blobs.live_bytes(&self.truth, lives)
     }
 
     /// Whether the values of living rows can be read from blob file `number`. If one is damaged, the file is marked.
-    pub fn can_read_blob(&self, number: u32, lives: impl Fn(u32) -> Result<bool>) -> Result<bool> {
+    pub fn can_read_blob(&self, number: u32, lives: impl Fn(RowId) -> Result<bool>) -> Result<bool> {
         self.blobs.can_read(&self.truth, number, lives)
     }
 
@@ -152,7 +153,7 @@ impl Segment {
 
     /// The codes, if those of `vectors` can be used.
     #[inline]
-    pub fn codes(&self, vectors: Range<u32>) -> Option<&Codes> {
+    pub fn codes(&self, vectors: Range<VectorId>) -> Option<&Codes> {
         self.derived.codes(vectors)
     }
 
@@ -200,9 +201,9 @@ impl Segment {
 
     /// The codes of these vectors in the form that a graph search reads, if they can be used.
     #[inline]
-    pub fn points(&self, vectors: Range<u32>) -> Option<Points<'_>> {
+    pub fn points(&self, vectors: Range<VectorId>) -> Option<Points<'_>> {
         let (space, codes) = (self.header().space?, self.codes(vectors.clone())?);
-        let (start, end) = (vectors.start as usize, vectors.end as usize);
+        let (start, end) = (vectors.start.index(), vectors.end.index());
         let stride = codes.stride();
         Some(Points::new(
             codes.codes().get(start * stride..end * stride)?,

@@ -9,6 +9,7 @@ use super::blocks::{HEADER_BYTES, forge};
 use super::fuzz::{fuzz_dead_file, fuzz_segment_open, read_some};
 use crate::distance::Kernels;
 use crate::error::{ErrorKind, Result};
+use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::quant;
 use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::Segment;
@@ -101,7 +102,7 @@ fn write(storage: &SimStorage, keys: &StoreIdentity, file_id: u64, model: &Model
 
 /// Everything a reader can learn from a segment, or the first error.
 fn contents(segment: &Segment) -> Result<Vec<(Lsn, Record)>> {
-    (0..segment.rows()).map(|row| Ok((segment.lsn(row)?, segment.record(row)?))).collect()
+    segment.all_rows().ids().map(|row| Ok((segment.lsn(row)?, segment.record(row)?))).collect()
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn a_segment_says_what_was_written() {
         assert_eq!(contents(&segment).unwrap(), model.values().cloned().collect::<Vec<_>>());
         assert_eq!(segment.codes_problem(), None);
         assert!(segment.verify().is_empty(), "{:?}", segment.verify());
-        for (row, (namespace, key)) in (0..).zip(model.keys()) {
+        for (row, (namespace, key)) in (0..).map(RowId).zip(model.keys()) {
             assert_eq!(segment.find(namespace, key).unwrap(), Some(row));
             let absent = format!("{key}?");
             assert_eq!(
@@ -150,7 +151,7 @@ fn check_interval(random: &mut Random, segment: &Segment, model: &Model) {
     let count = model.keys().filter(|(encoded, _)| inside(encoded)).count() as u32;
     let rows = segment.interval(&interval).unwrap();
     assert_eq!(rows.len() as u32, count, "{interval:?}");
-    assert!(first.is_none_or(|first| first as u32 == rows.start), "{interval:?}");
+    assert!(first.is_none_or(|first| RowId::from_index(first) == rows.start), "{interval:?}");
     let rows = segment.interval(&Interval::of_namespace(namespace)).unwrap();
     let sought = segment.seek_key(rows.clone(), key).unwrap();
     assert_eq!(segment.key(sought).unwrap(), key);
@@ -163,8 +164,8 @@ fn copies_and_rebuilt_codes_are_the_same_bytes() {
     let model = random_model(&mut Random(9), 700, 70);
     let info = write(&storage, &keys, 1, &model);
     let segment = Segment::open(&storage, &keys, &info.files).unwrap();
-    let codes = segment.codes(0..segment.vectors()).unwrap();
-    for vector in 0..segment.vectors() {
+    let codes = segment.codes(segment.all_vectors()).unwrap();
+    for vector in segment.all_vectors().ids() {
         let mut code = vec![0; quant::stride(70)];
         let meta = quant::encode(Kernels::get(), segment.vector(vector).unwrap(), &mut code);
         assert_eq!(codes.code(vector), Some((code.as_slice(), meta)));
@@ -173,7 +174,7 @@ fn copies_and_rebuilt_codes_are_the_same_bytes() {
     model.values().for_each(|(_, record)| totals.add(record.vectors.len(), record.value.len()));
     let other = SimStorage::new(2);
     let mut writer = SegmentWriter::create(&other, &keys, 1, totals).unwrap();
-    for row in 0..segment.rows() {
+    for row in segment.all_rows().ids() {
         let value = segment.value(row).unwrap();
         let value = ValueInput::Text(&value);
         assert_eq!(writer.push_copy(&segment, row, segment.times(row).unwrap().expires_at, value).unwrap(), row);
@@ -186,9 +187,9 @@ fn copies_and_rebuilt_codes_are_the_same_bytes() {
     let rebuilt = rebuild_codes(&storage, &keys, &segment, 8).unwrap();
     storage.flip_bit(&codes_name(1), 8 * (HEADER_BYTES as u64 + 5));
     let damaged = Segment::open(&storage, &keys, &info.files).unwrap();
-    assert!(damaged.codes(0..1).is_none() && damaged.codes_problem().is_some());
+    assert!(damaged.codes(VectorId::range(0..1)).is_none() && damaged.codes_problem().is_some());
     let healed = Segment::open(&storage, &keys, &SegmentFiles { codes: Some(rebuilt), ..info.files }).unwrap();
-    assert!(healed.verify().is_empty() && healed.codes(0..healed.vectors()).is_some());
+    assert!(healed.verify().is_empty() && healed.codes(healed.all_vectors()).is_some());
 }
 
 #[test]
@@ -235,7 +236,7 @@ fn a_flipped_bit_is_noticed_or_harmless() {
                         Ok(found) => assert_eq!(found, truth, "bit {bit} of {name}"),
                         Err(error) => assert_eq!(error.kind(), ErrorKind::Damaged, "bit {bit}: {error}"),
                     }
-                    for (row, (namespace, key)) in (0..).zip(model.keys()).step_by(13) {
+                    for (row, (namespace, key)) in (0..).map(RowId).zip(model.keys()).step_by(13) {
                         assert!(
                             segment.find(namespace, key).is_ok_and(|found| found == Some(row)) || name == truth_name(1)
                         );
@@ -257,24 +258,26 @@ fn damage_stays_where_it_is() {
     let first_row_vectors = 8 * HEADER_BYTES as u64;
     storage.flip_bit(&truth_name(1), first_row_vectors);
     let segment = Segment::open(&storage, &keys, &info.files).unwrap();
-    let fails = |row: u32| segment.record(row).is_err_and(|error| error.kind() == ErrorKind::Damaged);
-    let failing = (0..segment.rows()).filter(|&row| fails(row)).count();
+    let fails = |row: RowId| segment.record(row).is_err_and(|error| error.kind() == ErrorKind::Damaged);
+    let failing = segment.all_rows().ids().filter(|&row| fails(row)).count();
     assert!(failing > 0 && failing < 400, "{failing} of {} rows fail", segment.rows());
     assert_eq!(segment.verify().len(), 1);
     let whole = segment.vectors();
     assert!(
-        segment.ensure_vectors(0..1, &[Section::Vectors]).is_err()
-            && segment.ensure_vectors(0..0, &[Section::Vectors]).is_ok()
+        segment.ensure_vectors(VectorId::range(0..1), &[Section::Vectors]).is_err()
+            && segment.ensure_vectors(VectorId::range(0..0), &[Section::Vectors]).is_ok()
     );
-    assert!(segment.ensure_vectors(whole - 9..whole, &[Section::Vectors, Section::InverseNorm]).is_ok());
+    assert!(
+        segment.ensure_vectors(VectorId::range(whole - 9..whole), &[Section::Vectors, Section::InverseNorm]).is_ok()
+    );
     let first_vectors = 8 * segment.header().section(Section::FirstVector).end as u64 - 8;
     storage.flip_bit(&truth_name(1), first_vectors);
     let segment = Segment::open(&storage, &keys, &info.files).unwrap();
     let rows = segment.rows();
-    assert!(segment.ensure_rows(rows - 1..rows + 1, &[Section::FirstVector]).is_err());
+    assert!(segment.ensure_rows(RowId::range(rows - 1..rows + 1), &[Section::FirstVector]).is_err());
     storage.flip_bit(&truth_name(1), first_vectors);
     let segment = Segment::open(&storage, &keys, &info.files).unwrap();
-    assert!((0..segment.rows()).all(|row| segment.row(row).is_ok()));
+    assert!(segment.all_rows().ids().all(|row| segment.row(row).is_ok()));
 }
 
 #[test]
@@ -283,20 +286,24 @@ fn a_damaged_blob_file_fails_its_values_only() {
     let model = random_model(&mut Random(19), 3_000, 5);
     let info = write(&storage, &keys, 1, &model);
     let blob = storage.read_file(&blob_name(1)).unwrap();
-    let large: Vec<u32> =
-        (0..).zip(model.values()).filter(|(_, (_, record))| record.value.len() >= LARGE).map(|(row, _)| row).collect();
+    let large: Vec<RowId> = (0..)
+        .map(RowId)
+        .zip(model.values())
+        .filter(|(_, (_, record))| record.value.len() >= LARGE)
+        .map(|(row, _)| row)
+        .collect();
     assert!(blob.len() > HEADER_BYTES + 66_000 && large.len() < 2_000, "several blocks, and rows that have none");
     let failing = || {
         let segment = Segment::open(&storage, &keys, &info.files).unwrap();
         assert!(segment.verify_truth().is_empty() && !segment.verify_blobs().is_empty());
-        let rows = (0..segment.rows()).filter(|&row| match segment.record(row) {
-            Ok(record) => model.values().nth(row as usize).is_none_or(|(_, known)| *known != record),
+        let rows = segment.all_rows().ids().filter(|&row| match segment.record(row) {
+            Ok(record) => model.values().nth(row.index()).is_none_or(|(_, known)| *known != record),
             Err(error) => {
                 assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(&blob_name(1)), "{error}");
                 true
             }
         });
-        rows.collect::<Vec<u32>>()
+        rows.collect::<Vec<RowId>>()
     };
     storage.flip_bit(&blob_name(1), 8 * (HEADER_BYTES as u64 + 65_536) + 9);
     let some = failing();
@@ -319,11 +326,11 @@ fn a_list_of_blob_files_that_cannot_be_true_fails_their_values_only() {
     let (storage, keys) = (SimStorage::new(1), keys(2));
     let model = random_model(&mut Random(23), 300, 2);
     let info = write(&storage, &keys, 1, &model);
-    let large = |row: u32| model.values().nth(row as usize).is_some_and(|(_, record)| record.value.len() >= LARGE);
+    let large = |row: RowId| model.values().nth(row.index()).is_some_and(|(_, record)| record.value.len() >= LARGE);
     let only_large_fail = |files: &SegmentFiles, named: Option<&[BlobFile]>, what: &str| {
         let known = KnownBlobs { named, opened: &[] };
         let segment = Segment::open_knowing(&storage, &keys, files, &known).unwrap();
-        for row in 0..segment.rows() {
+        for row in segment.all_rows().ids() {
             match segment.record(row) {
                 Ok(_) => assert!(!large(row) || what.is_empty(), "{row}"),
                 Err(error) => assert!(large(row) && error.kind() == ErrorKind::Damaged, "{row}: {error}"),
@@ -386,9 +393,9 @@ fn a_file_from_elsewhere_is_refused() {
     storage.write_file(&truth_name(1), &own);
     storage.write_file(&codes_name(1), &storage.read_file(&codes_name(2)).unwrap());
     let swapped = Segment::open(&storage, &keys, &info.files).unwrap();
-    assert!(swapped.codes(0..1).is_none() && swapped.codes_problem().is_some());
+    assert!(swapped.codes(VectorId::range(0..1)).is_none() && swapped.codes_problem().is_some());
     let borrowed = SegmentFiles { codes: other.files.codes, ..info.files };
-    assert!(Segment::open(&storage, &keys, &borrowed).unwrap().codes(0..1).is_none());
+    assert!(Segment::open(&storage, &keys, &borrowed).unwrap().codes(VectorId::range(0..1)).is_none());
     let without = SegmentFiles { codes: None, ..info.files };
     assert!(Segment::open(&storage, &keys, &without).unwrap().codes_problem().is_some());
 }
@@ -404,7 +411,7 @@ fn an_extension_that_must_be_understood_is_refused_and_another_is_kept() {
         let opened = Segment::open(&storage, &keys, &info.files);
         assert_eq!(opened.as_ref().err().map(crate::error::Error::kind), expected);
         if let Ok(segment) = opened {
-            assert_eq!(segment.extensions(7).unwrap().get(902), Some(&b"later"[..]));
+            assert_eq!(segment.extensions(RowId(7)).unwrap().get(902), Some(&b"later"[..]));
             assert!(segment.verify().is_empty());
         }
     }
@@ -440,7 +447,7 @@ fn hostile_bytes_with_good_checksums_do_no_harm() {
     }
     let segment = Segment::open(&storage, &keys, &info.files).unwrap();
     read_some(&segment);
-    assert!(segment.ensure_rows(0..segment.rows(), &[Section::Lsn]).is_ok());
+    assert!(segment.ensure_rows(segment.all_rows(), &[Section::Lsn]).is_ok());
 }
 
 #[test]
@@ -448,13 +455,13 @@ fn tombstones_round_trip_and_notice_damage() {
     let storage = SimStorage::new(1);
     let file = TombstoneFile { store_id: 5, file_id: 6, generation: 7, rows: 3_000 };
     let tombstones = Tombstones::new(3_000);
-    tombstones.delete_range(1_000..1_600, Lsn::new(40), |_| Lsn::new(1));
+    tombstones.delete_range(RowId::range(1_000..1_600), Lsn::new(40), |_| Lsn::new(1));
     (0..3_000)
         .step_by(17)
-        .for_each(|row| assert_eq!(tombstones.delete(row, Lsn::new(50)), !(1_000..1_600).contains(&row)));
-    tombstones.delete(5, Lsn::new(99));
-    tombstones.touch(Touch { row: 7, expires_at: 1_234, lsn: Lsn::new(45) });
-    tombstones.touch(Touch { row: 8, expires_at: -1, lsn: Lsn::new(98) });
+        .for_each(|row| assert_eq!(tombstones.delete(RowId(row), Lsn::new(50)), !(1_000..1_600).contains(&row)));
+    tombstones.delete(RowId(5), Lsn::new(99));
+    tombstones.touch(Touch { row: RowId(7), expires_at: 1_234, lsn: Lsn::new(45) });
+    tombstones.touch(Touch { row: RowId(8), expires_at: -1, lsn: Lsn::new(98) });
     file.write(&storage, &tombstones, Lsn::new(60)).unwrap();
     let (read, base) = file.read(&storage).unwrap();
     assert_eq!(base, Lsn::new(60));
@@ -462,7 +469,10 @@ fn tombstones_round_trip_and_notice_damage() {
         read.died_up_to(Lsn::new(60)).eq(tombstones.died_up_to(Lsn::new(60)))
             && read.dead_rows() == tombstones.dead_rows() - 1
     );
-    assert_eq!((read.expires_at(7, 0), read.expires_at(8, 0), read.expires_at(9, 3)), (1_234, -1, 3));
+    assert_eq!(
+        (read.expires_at(RowId(7), 0), read.expires_at(RowId(8), 0), read.expires_at(RowId(9), 3)),
+        (1_234, -1, 3)
+    );
     assert_eq!(read.touches().map(|touch| touch.lsn.get()).collect::<Vec<_>>(), [45, 60]);
     let bytes = storage.read_file(&file.name()).unwrap();
     for bit in 0..8 * bytes.len() {

@@ -6,6 +6,7 @@
 
 use crate::distance::{Kernels, inverse_norm, norm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{IdRange, RowId, VectorId};
 use crate::quant;
 use crate::segment::Segment;
 use crate::segment::derived::codes::Codes;
@@ -15,7 +16,7 @@ use crate::types::is_encoded_namespace;
 /// Where the next row's vectors, and its value if it is in the truth file, must begin.
 #[derive(Clone, Copy)]
 struct Next {
-    vector: u32,
+    vector: VectorId,
     value: u64,
 }
 
@@ -101,7 +102,7 @@ impl Segment {
     }
 
     fn verify_namespaces(&self) -> Result<()> {
-        let (mut next_row, mut next) = (0, Next { vector: 0, value: 0 });
+        let (mut next_row, mut next) = (RowId(0), Next { vector: VectorId(0), value: 0 });
         let mut before: &[u8] = &[];
         for index in 0..self.namespaces() {
             let namespace = self.namespace(index)?;
@@ -113,7 +114,7 @@ impl Segment {
                 return Err(self.wrong(Section::NamespaceBuckets, format!("the hash table lost namespace {index}")));
             }
             let mut key_before = None;
-            for row in rows.clone() {
+            for row in rows.ids() {
                 let key = self.key(row)?;
                 if key_before.is_some_and(|before| key <= before) {
                     return Err(self.wrong(Section::KeyBytes, format!("the key of row {row} is out of order")));
@@ -127,14 +128,14 @@ impl Segment {
             (next_row, before) = (rows.end, namespace);
         }
         let values = self.header.section(Section::Values).len() as u64;
-        if (next_row, next.vector, next.value) != (self.rows(), self.vectors(), values) {
+        if (next_row.0, next.vector.0, next.value) != (self.rows(), self.vectors(), values) {
             return Err(self.wrong(Section::NamespaceFirstRow, "rows, vectors or values belong to no namespace or row"));
         }
         Ok(())
     }
 
     /// Checks one row, whose value and vectors must begin at `next`; where the next row's begin.
-    fn verify_row(&self, row: u32, next: Next) -> Result<Next> {
+    fn verify_row(&self, row: RowId, next: Next) -> Result<Next> {
         let (value, vectors) = (self.value_place(row)?, self.row_vectors(row)?);
         if (value.is_inline() && value.offset != next.value) || vectors.start != next.vector {
             return Err(self.wrong(Section::ValueOffset, format!("row {row} does not begin where the row before ends")));
@@ -146,7 +147,7 @@ impl Segment {
             next.value
         };
         let stored = self.row(row)?;
-        let path_list: u32 = self.cell(Section::PathList, row as usize)?;
+        let path_list: u32 = self.cell(Section::PathList, row.index())?;
         if stored.flags != 0 || path_list > self.header.counts.path_lists {
             return Err(self.wrong(Section::Flags, format!("row {row} has flags or a path list that does not exist")));
         }
@@ -154,11 +155,10 @@ impl Segment {
             return Err(self.wrong(Section::FirstVector, format!("row {row} has more vectors than the header says")));
         }
         self.extensions(row)?;
-        for vector in vectors.clone() {
+        for vector in vectors.ids() {
             let values = self.vector(vector)?;
             self.vector_path(vector)?;
-            let said: (u32, u16) =
-                (self.cell(Section::VectorRow, vector as usize)?, self.cell(Section::VectorSpaceId, vector as usize)?);
+            let said: (RowId, u16) = (self.vector_row(vector)?, self.cell(Section::VectorSpaceId, vector.index())?);
             if said != (row, self.header.space_id.0) || self.inverse_norm(vector)? != inverse_norm(norm(values)) {
                 return Err(self.wrong(Section::VectorRow, format!("vector {vector} has the wrong row, space or norm")));
             }
@@ -170,12 +170,12 @@ impl Segment {
     }
 
     fn verify_bounds(&self) -> Result<()> {
-        let lsns = self.lsns(0..self.rows())?;
+        let lsns = self.lsns(self.all_rows())?;
         let (oldest, newest) = (lsns.iter().min(), lsns.iter().max());
         if (oldest, newest) != (Some(&self.header.oldest_lsn.get()), Some(&self.header.newest_lsn.get())) {
             return Err(self.wrong(Section::Lsn, "the LSNs are not within what the header says"));
         }
-        self.ensure_rows(0..self.rows(), &[Section::ExpiresAt])?;
+        self.ensure_rows(self.all_rows(), &[Section::ExpiresAt])?;
         if self.expires_at_column().iter().min() != Some(&self.header.earliest_expiry) {
             return Err(self.wrong(Section::ExpiresAt, "the earliest expiry is not what the header says"));
         }
@@ -184,7 +184,7 @@ impl Segment {
 
     fn verify_codes(&self, codes: &Codes) -> Result<()> {
         let mut expected = vec![0; codes.stride()];
-        for vector in 0..self.vectors() {
+        for vector in self.all_vectors().ids() {
             let meta = quant::encode(Kernels::get(), self.vector(vector)?, &mut expected);
             if codes.code(vector) != Some((expected.as_slice(), meta)) {
                 return Err(codes.wrong_code(vector));

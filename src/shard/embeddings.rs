@@ -4,6 +4,7 @@
 //! * A text is known by its hash, which lies beside the vector in the row of the item and so lives and dies with it.
 
 use crate::error::Result;
+use crate::ids::{IdRange, RowId, VectorId};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, TextHash};
 use crate::shard::PartRef;
@@ -15,7 +16,7 @@ pub(crate) type KnownText<'a> = (Namespace, &'a str, u32, TextHash);
 
 impl PartRef<'_> {
     /// The vector numbered `vector` of a row, if it embeds the text of that hash.
-    pub fn embedding(&self, row: u32, vector: u32, hash: TextHash) -> Result<Option<Vec<f32>>> {
+    pub fn embedding(&self, row: RowId, vector: u32, hash: TextHash) -> Result<Option<Vec<f32>>> {
         match self {
             Self::Memtable(memtable) => {
                 let (record, vector) = (&memtable.row(row).record, vector as usize);
@@ -24,7 +25,7 @@ impl PartRef<'_> {
             }
             Self::Segment(part) => {
                 let segment = part.segment()?;
-                let Some(vector) = segment.row_vectors(row)?.nth(vector as usize) else { return Ok(None) };
+                let Some(vector) = segment.row_vectors(row)?.ids().nth(vector as usize) else { return Ok(None) };
                 let is_it = segment.text_hash(vector)? == hash;
                 is_it.then(|| segment.vector(vector).map(<[f32]>::to_vec)).transpose()
             }
@@ -42,7 +43,7 @@ impl PartRef<'_> {
 }
 
 fn each_known_in_memory(memtable: &Memtable, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> bool {
-    let rows = (0..memtable.len() as u32).rev().map(|row| memtable.row(row)).filter(|row| row.is_visible(read_lsn));
+    let rows = memtable.all_rows().ids().rev().map(|row| memtable.row(row)).filter(|row| row.is_visible(read_lsn));
     for row in rows {
         let record = &row.record;
         for (vector, &hash) in (0..).zip(&record.text_hashes) {
@@ -56,14 +57,14 @@ fn each_known_in_memory(memtable: &Memtable, read_lsn: Lsn, each: &mut dyn FnMut
 
 fn each_known_sealed(part: &SegmentPart, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> Result<bool> {
     let segment = part.segment()?;
-    for (vector, &hash) in (0..).zip(segment.text_hashes()?).filter(|(_, hash)| **hash != 0) {
+    for (vector, &hash) in (0..).map(VectorId).zip(segment.text_hashes()?).filter(|(_, hash)| **hash != 0) {
         let row = segment.vector_row(vector)?;
         if part.tombstones.is_deleted_at(row, read_lsn) || segment.lsn(row)? > read_lsn {
             continue;
         }
         let first = segment.row_vectors(row)?.start;
         let namespace = Namespace::from_encoded(segment.namespace(segment.namespace_of(row)?)?);
-        if !each((namespace, segment.key(row)?, vector.saturating_sub(first), hash)) {
+        if !each((namespace, segment.key(row)?, vector.0.saturating_sub(first.0), hash)) {
             return Ok(false);
         }
     }

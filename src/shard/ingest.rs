@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{IdRange, RowId};
 use crate::manifest::{EntryForm, SegmentEntry};
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, Operation, VersionTimes};
@@ -64,15 +65,15 @@ pub(crate) enum Older {
         /// In the order of their rows.
         replaced: Vec<ReplacedVersion>,
         /// Rows whose keys were written since, in order.
-        unsure: Vec<u32>,
+        unsure: Vec<RowId>,
     },
 }
 
 /// The version that a row of a file replaces.
 pub(crate) struct ReplacedVersion {
-    pub row: u32,
+    pub row: RowId,
     pub part: Part,
-    pub at: u32,
+    pub at: RowId,
 }
 
 /// A part, shared.
@@ -117,7 +118,7 @@ fn by_address(shard: &Shard) -> HashMap<usize, PartRef<'_>> {
 pub(crate) fn follow<'a>(
     replaced: &mut [ReplacedVersion],
     shard: &Shard,
-    address_of: impl Fn(u32) -> (&'a [u8], &'a str),
+    address_of: impl Fn(RowId) -> (&'a [u8], &'a str),
 ) {
     let there = by_address(shard);
     for replaced in replaced.iter_mut().filter(|replaced| !there.contains_key(&address(replaced.part.part()))) {
@@ -205,11 +206,11 @@ fn delete_older(shard: &Shard, part: &SharedSegment, older: &Older) -> Result<()
         Older::Unknown => (0..segment.namespaces()).try_for_each(|number| {
             let namespace = segment.namespace(number)?;
             let rows = segment.namespace_rows(number)?;
-            { rows }.try_for_each(|row| delete_other_version(shard, part, row, namespace, segment.key(row)?))
+            rows.ids().try_for_each(|row| delete_other_version(shard, part, row, namespace, segment.key(row)?))
         }),
         Older::Known { replaced, unsure } => {
             let there = by_address(shard);
-            let unsure_rows: HashSet<u32> = unsure.iter().copied().collect();
+            let unsure_rows: HashSet<RowId> = unsure.iter().copied().collect();
             let mut rows = unsure_rows.clone();
             for replaced in replaced.iter().filter(|replaced| !unsure_rows.contains(&replaced.row)) {
                 match there.get(&address(replaced.part.part())) {
@@ -227,7 +228,7 @@ fn delete_older(shard: &Shard, part: &SharedSegment, older: &Older) -> Result<()
 }
 
 /// Deletes the version of a key that a row of `part` replaces. If a newer version exists, the row itself is deleted.
-fn delete_other_version(shard: &Shard, part: &SharedSegment, row: u32, namespace: &[u8], key: &str) -> Result<()> {
+fn delete_other_version(shard: &Shard, part: &SharedSegment, row: RowId, namespace: &[u8], key: &str) -> Result<()> {
     let lsn = part.segment()?.lsn(row)?;
     let replaces = shard.segments.iter().filter(|other| other.is_lost() && other.may_hold(namespace));
     replaces.for_each(|lost| lost.missed.keep(lsn, &deletion(namespace, key)));

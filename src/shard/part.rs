@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{Id, RowId};
 use crate::manifest::SegmentEntry;
 use crate::record::Lsn;
 use crate::search::part::SegmentView;
@@ -99,9 +100,9 @@ impl SegmentPart {
     }
 
     /// The rows inside `interval`, the LSN that theirs are relative to, and the column of their LSNs.
-    pub fn rows_in(&self, interval: &Interval) -> Result<(Range<u32>, Lsn, &[u64])> {
+    pub fn rows_in(&self, interval: &Interval) -> Result<(Range<RowId>, Lsn, &[u64])> {
         if !self.covers(interval) {
-            return Ok((0..0, Lsn::ZERO, &[]));
+            return Ok((RowId::range(0..0), Lsn::ZERO, &[]));
         }
         let segment = self.segment()?;
         let rows = segment.interval(interval)?;

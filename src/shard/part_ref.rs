@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 #[cfg(feature = "testing")]
 use crate::extensions::Extensions;
+use crate::ids::{IdRange, RowId};
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, VersionTimes, Write};
 use crate::search::conditions::Conditions;
@@ -33,7 +34,7 @@ impl PartRef<'_> {
     }
 
     /// The newest row of a key, deleted or alive.
-    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
+    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<RowId>> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.newest(namespace, key)),
             Self::Segment(part) if part.may_hold(namespace) => part.segment()?.find(namespace, key),
@@ -41,14 +42,14 @@ impl PartRef<'_> {
         }
     }
 
-    pub fn lsn(&self, row: u32) -> Result<Lsn> {
+    pub fn lsn(&self, row: RowId) -> Result<Lsn> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.row(row).lsn),
             Self::Segment(part) => part.segment()?.lsn(row),
         }
     }
 
-    pub fn deleted_lsn(&self, row: u32) -> Result<Lsn> {
+    pub fn deleted_lsn(&self, row: RowId) -> Result<Lsn> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.row(row).deleted_lsn()),
             Self::Segment(part) => Ok(part.tombstones.deleted_lsn(row)),
@@ -56,7 +57,7 @@ impl PartRef<'_> {
     }
 
     /// The state of the row that a write of its key needs.
-    pub fn current(&self, row: u32) -> Result<VersionTimes> {
+    pub fn current(&self, row: RowId) -> Result<VersionTimes> {
         match self {
             Self::Memtable(memtable) => {
                 let row = memtable.row(row);
@@ -75,7 +76,7 @@ impl PartRef<'_> {
         }
     }
 
-    pub fn delete(&self, row: u32, lsn: Lsn) {
+    pub fn delete(&self, row: RowId, lsn: Lsn) {
         match self {
             Self::Memtable(memtable) => {
                 memtable.delete(row, lsn);
@@ -94,7 +95,7 @@ impl PartRef<'_> {
             }
             Self::Segment(part) => {
                 let (rows, base, lsns) = part.rows_in(interval)?;
-                let lsn_of = |row: u32| base.saturating_add(lsns[(row - rows.start) as usize]);
+                let lsn_of = |row: RowId| base.saturating_add(lsns[(row - rows.start) as usize]);
                 if part.tombstones.delete_range(rows.clone(), lsn, lsn_of) > 0 {
                     part.set_dirty();
                 }
@@ -116,7 +117,7 @@ impl PartRef<'_> {
     }
 
     /// The version of a key that a reader at `read_lsn` sees.
-    pub fn find_visible(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Result<Option<u32>> {
+    pub fn find_visible(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Result<Option<RowId>> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.find(namespace, key, read_lsn)),
             Self::Segment(part) => {
@@ -129,7 +130,7 @@ impl PartRef<'_> {
 
     /// The extensions of the row.
     #[cfg(feature = "testing")]
-    pub fn extensions(&self, row: u32) -> Result<Extensions> {
+    pub fn extensions(&self, row: RowId) -> Result<Extensions> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.row(row).record.extensions.clone()),
             Self::Segment(part) => part.segment()?.extensions(row),
@@ -137,7 +138,7 @@ impl PartRef<'_> {
     }
 
     /// The row as an item, for the caller of a read; `namespace` is its namespace, if that is known.
-    pub fn item(&self, row: u32, namespace: Option<&Namespace>, include_vectors: bool) -> Result<Item> {
+    pub fn item(&self, row: RowId, namespace: Option<&Namespace>, include_vectors: bool) -> Result<Item> {
         match self {
             Self::Memtable(memtable) => {
                 let row = memtable.row(row);
@@ -230,7 +231,7 @@ impl<'a> PartRef<'a> {
                         continue;
                     }
                     readable.ensure_rows(&Rows::Range(rows.clone()))?;
-                    if { rows }.any(|row| conditions.sees(&readable, row)) {
+                    if rows.ids().any(|row| conditions.sees(&readable, row)) {
                         live.push(namespace.to_vec());
                     }
                 }
@@ -245,7 +246,7 @@ impl<'a> PartRef<'a> {
         let expire = |namespace: &Namespace, key: &str| Write::Expire { namespace: namespace.clone(), key: key.into() };
         match *self {
             Self::Memtable(memtable) => {
-                let rows = (0..memtable.len() as u32).map(|row| memtable.row(row));
+                let rows = memtable.all_rows().ids().map(|row| memtable.row(row));
                 let expired = rows.filter(|row| row.is_visible(read_lsn) && row.expires_at() <= now);
                 writes.extend(expired.take(limit).map(|row| expire(&row.record.namespace, &row.record.key)));
             }
@@ -254,11 +255,11 @@ impl<'a> PartRef<'a> {
                 if segment.header().earliest_expiry > now && part.tombstones.touched_rows() == 0 {
                     return Ok(());
                 }
-                segment.ensure_rows(0..segment.rows(), &[Section::ExpiresAt])?;
+                segment.ensure_rows(segment.all_rows(), &[Section::ExpiresAt])?;
                 let stored = segment.expires_at_column();
-                let expired = (0..segment.rows()).filter(|&row| {
+                let expired = segment.all_rows().ids().filter(|&row| {
                     !part.tombstones.is_deleted_at(row, read_lsn)
-                        && part.tombstones.expires_at(row, stored[row as usize]) <= now
+                        && part.tombstones.expires_at(row, stored[row.index()]) <= now
                 });
                 for row in expired.take(limit) {
                     let row = segment.row(row)?;

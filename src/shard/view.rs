@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::ids::RowId;
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, VersionTimes};
 use crate::shard::part::{SegmentPart, SharedSegment};
@@ -105,7 +106,7 @@ impl Shard {
     }
 
     /// The living version of a key; without one, the newest deleted one.
-    pub fn newest(&self, namespace: &[u8], key: &str, lost: Lost) -> Result<Option<(PartRef<'_>, u32)>> {
+    pub fn newest(&self, namespace: &[u8], key: &str, lost: Lost) -> Result<Option<(PartRef<'_>, RowId)>> {
         let mut newest_dead = None;
         for part in self.parts() {
             if lost == Lost::Skipped && part.is_lost() {
@@ -124,7 +125,7 @@ impl Shard {
     }
 
     /// The version of a key that a reader at `read_lsn` sees.
-    pub fn find_visible(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Result<Option<(PartRef<'_>, u32)>> {
+    pub fn find_visible(&self, namespace: &[u8], key: &str, read_lsn: Lsn) -> Result<Option<(PartRef<'_>, RowId)>> {
         for part in self.parts() {
             if let Some(row) = part.find_visible(namespace, key, read_lsn)? {
                 return Ok(Some((part, row)));

@@ -8,6 +8,7 @@
 use crate::compact::graphs::{build_estimate_ns, vectors_of};
 use crate::engine::Engine;
 use crate::engine::graph_credit::GraphSaving;
+use crate::ids::IdRange;
 use crate::search::graph_plan::{GraphSearches, visits};
 use crate::search::plan::Costs;
 use crate::segment::derived::graph_scope::GraphScope;

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::filter::PreparedFilter;
+use crate::ids::{Id, IdRange, PartIndex, RowId};
 use crate::search::context::{QueryVector, SearchContext};
 use crate::search::flat::{PartReport, flat_search, plan_part, search};
 use crate::search::graph::{FirstPass, GraphSearchJob, GraphTask, PartPlan, SearchEnd, plan_graph_searches};
@@ -69,7 +70,7 @@ fn graph_searches(reader: &ReadContext<'_>, query: &Query) -> Option<GraphSearch
 
 /// Rows of a portion for a flat search.
 struct FlatJob {
-    portion: usize,
+    portion: PartIndex,
     start: usize,
     end: usize,
     plan: Plan,
@@ -77,14 +78,14 @@ struct FlatJob {
 
 /// A graph of a portion to be searched.
 struct GraphJob {
-    portion: usize,
+    portion: PartIndex,
     job: GraphSearchJob,
     plan: Plan,
     begun: Option<FirstPass>,
 }
 
 /// The work of one thread: its best rows, and its reports by portion.
-type Share = (TopK, Vec<(usize, Result<PartReport>)>);
+type Share = (TopK, Vec<(PartIndex, Result<PartReport>)>);
 
 /// A search under way.
 struct FanOut<'a> {
@@ -99,6 +100,11 @@ struct FanOut<'a> {
 }
 
 impl FanOut<'_> {
+    /// The parts of the search: one for each portion.
+    fn parts(&self) -> Range<PartIndex> {
+        PartIndex::range(0..self.portions.len() as u32)
+    }
+
     fn run(&mut self) -> Result<()> {
         let has_graphs = |portion: &Portion| portion.part.segment().is_some_and(|segment| !segment.graphs().is_empty());
         if self.context.graph_searches.is_some() && self.portions.iter().any(has_graphs) {
@@ -107,14 +113,14 @@ impl FanOut<'_> {
         self.portions.iter().for_each(|portion| self.credit_flat_search(portion, portion.rows().len()));
         if self.is_shared(self.portions.iter().map(|portion| portion.rows().len()).sum()) {
             let mut flat = Vec::new();
-            for number in 0..self.portions.len() {
+            for number in self.parts().ids() {
                 self.plan_flat_searches(number, &mut flat)?;
             }
             return self.flat_in_parallel(&flat);
         }
-        for (number, portion) in self.portions.iter().enumerate() {
+        for (number, portion) in self.parts().ids().zip(self.portions) {
             let (context, top) = (self.context, &mut self.top);
-            let outcome = with_part!(portion.part, part => search(part, number as u32, &portion.rows(), context, top));
+            let outcome = with_part!(portion.part, part => search(part, number, &portion.rows(), context, top));
             self.note(number, outcome)?;
         }
         Ok(())
@@ -128,9 +134,9 @@ impl FanOut<'_> {
     }
 
     /// Adds the report of a portion. Under `partial`, damage is noted and passed over.
-    fn note(&mut self, portion: usize, outcome: Result<PartReport>) -> Result<()> {
+    fn note(&mut self, portion: PartIndex, outcome: Result<PartReport>) -> Result<()> {
         let Some(report) = self.reader.tolerate(outcome, &mut self.incomplete)? else { return Ok(()) };
-        match self.reports.get_mut(portion) {
+        match self.reports.get_mut(portion.index()) {
             Some(Some(sum)) => sum.add(&report),
             Some(none) => *none = Some(report),
             None => {}
@@ -145,7 +151,7 @@ impl FanOut<'_> {
     /// Searches the graphs that pay, then makes flat searches of the rows that they do not cover or did not find.
     fn graph_then_flat(&mut self) -> Result<()> {
         let (mut graph_searches, mut flat) = (Vec::new(), Vec::new());
-        for number in 0..self.portions.len() {
+        for number in self.parts().ids() {
             match self.plan_graph_searches(number)? {
                 Some(mixed) => {
                     let PartPlan { graph_searches: jobs, flat: ranges, plan } = mixed;
@@ -160,7 +166,7 @@ impl FanOut<'_> {
                 None => self.plan_flat_searches(number, &mut flat)?,
             }
         }
-        for (number, portion) in self.portions.iter().enumerate() {
+        for (number, portion) in self.parts().ids().zip(self.portions) {
             let rows = flat.iter().filter(|flat| flat.portion == number).map(|flat| flat.end - flat.start).sum();
             self.credit_flat_search(portion, rows);
         }
@@ -181,8 +187,8 @@ impl FanOut<'_> {
         self.flat_search(flat)
     }
 
-    fn plan_graph_searches(&mut self, number: usize) -> Result<Option<PartPlan>> {
-        let portion = &self.portions[number];
+    fn plan_graph_searches(&mut self, number: PartIndex) -> Result<Option<PartPlan>> {
+        let portion = &self.portions[number.index()];
         let (PartRef::Segment(sealed), PortionRows::Range(rows)) = (portion.part, &portion.rows) else {
             return Ok(None);
         };
@@ -191,8 +197,8 @@ impl FanOut<'_> {
     }
 
     /// Adds the flat search of a whole portion.
-    fn plan_flat_searches(&mut self, number: usize, flat: &mut Vec<FlatJob>) -> Result<()> {
-        let (portion, context, wanted) = (&self.portions[number], self.context, self.top.limit());
+    fn plan_flat_searches(&mut self, number: PartIndex, flat: &mut Vec<FlatJob>) -> Result<()> {
+        let (portion, context, wanted) = (&self.portions[number.index()], self.context, self.top.limit());
         let plan = with_part!(portion.part, part => plan_part(part, &portion.rows(), context, wanted));
         if let Some(plan) = self.reader.tolerate(plan, &mut self.incomplete)? {
             flat.push(FlatJob { portion: number, start: 0, end: portion.rows().len(), plan });
@@ -203,11 +209,11 @@ impl FanOut<'_> {
     /// The first, short search of one graph among several.
     fn begin(&mut self, graph_search: &GraphJob, share: f64) -> Result<Option<FirstPass>> {
         let GraphJob { portion: number, job, plan, .. } = graph_search;
-        let PartRef::Segment(sealed) = self.portions[*number].part else { return Ok(None) };
+        let PartRef::Segment(sealed) = self.portions[number.index()].part else { return Ok(None) };
         let (context, top) = (self.context, &mut self.top);
         let outcome = sealed
             .readable()
-            .and_then(|part| GraphTask { part: &part, number: *number as u32, job, plan, context }.begin(share, top));
+            .and_then(|part| GraphTask { part: &part, number: *number, job, plan, context }.begin(share, top));
         match outcome {
             Ok((report, begun)) => self.note(*number, Ok(report)).map(|()| begun),
             // The graph search itself meets it again.
@@ -217,10 +223,10 @@ impl FanOut<'_> {
 
     fn graph_search(&mut self, stats: &GraphJob) -> Result<SearchEnd> {
         let GraphJob { portion: number, job, plan, begun } = stats;
-        let PartRef::Segment(sealed) = self.portions[*number].part else { return Ok(SearchEnd::FlatSearch) };
+        let PartRef::Segment(sealed) = self.portions[number.index()].part else { return Ok(SearchEnd::FlatSearch) };
         let (context, top) = (self.context, &mut self.top);
         let outcome = sealed.readable().and_then(|part| {
-            GraphTask { part: &part, number: *number as u32, job, plan, context }.search(begun.as_ref(), top)
+            GraphTask { part: &part, number: *number, job, plan, context }.search(begun.as_ref(), top)
         });
         let (report, ended) = match outcome {
             Ok((report, ended)) => (Ok(report), ended),
@@ -231,17 +237,17 @@ impl FanOut<'_> {
     }
 
     /// The rows of a graph search's graph.
-    fn rows_of(&self, graph_search: &GraphJob) -> Range<u32> {
-        let segment = self.portions[graph_search.portion].part.segment();
-        segment.map_or(0..0, |segment| segment.graphs()[graph_search.job.graph].rows())
+    fn rows_of(&self, graph_search: &GraphJob) -> Range<RowId> {
+        let segment = self.portions[graph_search.portion.index()].part.segment();
+        segment.map_or(RowId::range(0..0), |segment| segment.graphs()[graph_search.job.graph].rows())
     }
 
     fn flat_of(&self, graph_search: &GraphJob) -> FlatJob {
         self.flat_job(graph_search.portion, &self.rows_of(graph_search), graph_search.plan)
     }
 
-    fn flat_job(&self, portion: usize, rows: &Range<u32>, plan: Plan) -> FlatJob {
-        let first = self.portions[portion].rows().at(0);
+    fn flat_job(&self, portion: PartIndex, rows: &Range<RowId>, plan: Plan) -> FlatJob {
+        let first = self.portions[portion.index()].rows().at(0);
         FlatJob { portion, start: (rows.start - first) as usize, end: (rows.end - first) as usize, plan }
     }
 
@@ -299,9 +305,9 @@ fn flat_piece(
     context: &SearchContext<'_>,
     top: &mut TopK,
 ) -> Result<PartReport> {
-    let portion = &portions[job.portion];
+    let portion = &portions[job.portion.index()];
     let rows: Rows<'_> = portion.rows().slice(job.start, job.end);
-    with_part!(portion.part, part => flat_search(part, job.portion as u32, &rows, context, &job.plan, top))
+    with_part!(portion.part, part => flat_search(part, job.portion, &rows, context, &job.plan, top))
 }
 
 /// Helps with long flat searches; none on a machine with one core. A forked child has one of its own.

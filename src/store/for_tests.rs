@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::extensions::Extensions;
+use crate::ids::IdRange;
 use crate::shard::{PartRef, ReadView};
 use crate::store::{HoldersReport, Store};
 use crate::types::{Interval, Item};
@@ -40,7 +41,7 @@ fn text_dump(view: &ReadView) -> Result<String> {
         let mut rows = Vec::new();
         match part {
             PartRef::Memtable(memtable) => memtable.rows_in(&everything, &mut rows),
-            PartRef::Segment(sealed) => rows.extend(0..sealed.segment()?.rows()),
+            PartRef::Segment(sealed) => rows.extend(sealed.segment()?.all_rows().ids()),
         }
         for row in rows {
             if part.lsn(row)? <= view.read_lsn && view.read_lsn < part.deleted_lsn(row)? {

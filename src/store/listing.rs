@@ -9,6 +9,7 @@
 
 use crate::error::{Error, Result};
 use crate::filter::PreparedFilter;
+use crate::ids::PartIndex;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::{PartRef, ReadView};
 use crate::store::moment::Moment;
@@ -112,7 +113,7 @@ impl Listing {
         while at < end {
             let (places, mut incomplete) = self.places(&reader, &parts, at, end)?;
             reader.items(
-                |number| parts[number as usize],
+                |number| parts[number.index()],
                 &places,
                 self.query.scope.namespace(),
                 |(), item| {
@@ -188,7 +189,8 @@ impl Listing {
         let sought = Sought { kind: ListKind::All, below, conditions: &reader.conditions(self.filter.as_ref()) };
         for (number, (portion, part)) in self.portions.iter().zip(parts).enumerate() {
             let rows = portion.rows.rows();
-            let outcome = with_part!(*part, part => newest(part, number as u32, &rows, &sought, &mut listed));
+            let outcome =
+                with_part!(*part, part => newest(part, PartIndex::from_index(number), &rows, &sought, &mut listed));
             reader.tolerate(outcome, &mut found.incomplete)?;
         }
         found.incomplete |= reader.take_skipped();

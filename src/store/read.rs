@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::filter::PreparedFilter;
+use crate::ids::{IdRange, PartIndex, RowId};
 use crate::record::TextHash;
 use crate::search::conditions::Conditions;
 use crate::search::part::Rows;
@@ -83,8 +84,8 @@ pub(super) struct Portion<'a> {
 
 /// The rows of a portion: a range of a segment, or any rows of a memtable.
 pub(super) enum PortionRows {
-    Range(Range<u32>),
-    List(Vec<u32>),
+    Range(Range<RowId>),
+    List(Vec<RowId>),
 }
 
 impl PortionRows {
@@ -167,8 +168,8 @@ impl<'a> ReadContext<'a> {
                         if rows.len() <= FEW_ROWS
                             && let Some(segment) = part.segment()
                         {
-                            rows.clone().for_each(|row| segment.prefetch_row(row));
-                            rows.clone().for_each(|row| segment.prefetch_vector_of(row));
+                            rows.ids().for_each(|row| segment.prefetch_row(row));
+                            rows.ids().for_each(|row| segment.prefetch_vector_of(row));
                         }
                         PortionRows::Range(rows)
                     }
@@ -223,7 +224,7 @@ impl<'a> ReadContext<'a> {
     /// some items ahead: first the columns, then the value, whose place the columns tell.
     pub fn items<'p, T: Copy>(
         &self,
-        part: impl Fn(u32) -> PartRef<'p>,
+        part: impl Fn(PartIndex) -> PartRef<'p>,
         places: &[(T, RowAddress)],
         namespace: Option<&Namespace>,
         mut each: impl FnMut(T, Result<Item>) -> Result<()>,

@@ -17,6 +17,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{IdRange, RowId};
 use crate::record::{Lsn, Operation, Record};
 use crate::storage::disk::DiskStorage;
 use crate::storage::{ReadMode, Storage};
@@ -53,7 +54,7 @@ struct NewestRow {
 }
 
 enum SalvageSource {
-    Row { segment: usize, row: u32 },
+    Row { segment: usize, row: RowId },
     Logged(Arc<Record>),
 }
 
@@ -117,7 +118,7 @@ impl FoundRow<'_> {
     fn read_segments(&mut self) {
         for (index, OpenedSegment { segment, tombstones, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
             let versions = if *has_unknown_lsns { &mut self.unplaced } else { &mut self.newest };
-            for row in 0..segment.rows() {
+            for row in segment.all_rows().ids() {
                 let Ok(stored) = segment.row(row) else {
                     self.wreck.report.unnamed += u64::from(!tombstones.is_deleted_at(row, Lsn::LAST));
                     continue;

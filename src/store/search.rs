@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result};
+use crate::ids::PartIndex;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::PartRef;
 use crate::store::fan_out::scored;
@@ -40,7 +41,7 @@ pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchRe
         let sought = Sought { kind, below: None, conditions: &reader.conditions(filter.as_ref()) };
         for (number, portion) in portions.iter().enumerate() {
             let outcome = with_part!(portion.part, part => {
-                newest(part, number as u32, &portion.rows(), &sought, &mut listed)
+                newest(part, PartIndex::from_index(number), &portion.rows(), &sought, &mut listed)
             });
             reader.tolerate(outcome, &mut answer.incomplete)?;
         }
@@ -48,7 +49,7 @@ pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchRe
     }
     let (places, mut incomplete) = (places.get(query.offset..).unwrap_or_default(), answer.incomplete);
     reader.items(
-        |number| portions[number as usize].part,
+        |number| portions[number.index()].part,
         places,
         query.scope.namespace(),
         |score, item| {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::ids::IdRange;
 use crate::shard::part::BlobBytes;
 use crate::store::holders::Holders;
 use crate::store::iterate::count_items;

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::file_names::{FileName, manifest_generation, parse_name};
+use crate::ids::IdRange;
 use crate::manifest::{FileKind, Manifest, SegmentEntry};
 use crate::record::{Lsn, Operation};
 use crate::segment::Segment;
@@ -203,15 +204,15 @@ impl ContentReader<'_> {
             Err(_) if !is_named => return self.unnamed(name, "truth"),
             opened => opened?,
         };
-        for row in 0..segment.rows() {
+        for row in segment.all_rows().ids() {
             let record = segment.record(row)?;
             self.operation(name, "truth", &Operation::Put(record.into()));
             let key = segment.key(row)?.to_owned();
             let vectors = segment.row_vectors(row)?;
             if let Some(codes) = segment.codes(vectors.clone()) {
                 let stride = codes.stride();
-                for vector in vectors {
-                    let at = vector as usize * stride;
+                for vector in vectors.ids() {
+                    let at = vector.index() * stride;
                     let code = codes.codes().get(at..at + stride).unwrap_or_default();
                     self.push(name, "truth", "code", &key, bytemuck::cast_slice(code));
                 }
@@ -234,7 +235,7 @@ impl ContentReader<'_> {
         let (tombstones, base) = file.read(self.storage)?;
         for row in tombstones.died_up_to(base) {
             let key = segment.key(row)?.to_owned();
-            self.push(name, "dead", "row", &key, &row.to_le_bytes());
+            self.push(name, "dead", "row", &key, &row.0.to_le_bytes());
         }
         Ok(())
     }
@@ -256,9 +257,9 @@ impl ContentReader<'_> {
         let segment = entry.open(self.storage, &self.keys)?;
         let graph = SegmentGraph::open(self.storage, &self.keys, id, &segment)?;
         segment.verify_graph(&graph)?;
-        for row in graph.rows() {
+        for row in graph.rows().ids() {
             let key = segment.key(row)?.to_owned();
-            self.push(name, "graph", "node", &key, &row.to_le_bytes());
+            self.push(name, "graph", "node", &key, &row.0.to_le_bytes());
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::engine::completed_job::{CompletedJob, Input};
 use crate::engine::install::checkpoint;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, Result};
+use crate::ids::{IdRange, RowId};
 use crate::interrupt::Stage;
 use crate::record::{Lsn, Record};
 use crate::segment::Segment;
@@ -55,7 +56,7 @@ pub struct LostItem {
 /// The rows of a damaged segment.
 struct KeptRows {
     /// Those that are kept, in order, with the expiry that they have now.
-    kept: Vec<(u32, i64)>,
+    kept: Vec<(RowId, i64)>,
     totals: Totals,
 }
 
@@ -117,7 +118,7 @@ impl Worker {
                 None
             }
         };
-        report.kept += became.kept();
+        report.kept += became.kept() as u64;
         let output = output.map(|info| self.open(shard, &info, &[])).transpose()?;
         let inputs = vec![Input::Segment(part.clone())];
         self.install(&CompletedJob { shard, base, inputs, rows: vec![became], output }, outputs)?;
@@ -154,7 +155,7 @@ impl Worker {
         report: &mut LossReport,
     ) -> Result<KeptRows> {
         let mut sorted = KeptRows { kept: Vec::new(), totals: Totals::new(self.engine.tuning.blob_value_bytes) };
-        for row in (0..segment.rows()).filter(|&row| !part.tombstones.is_deleted_at(row, base)) {
+        for row in segment.all_rows().ids().filter(|&row| !part.tombstones.is_deleted_at(row, base)) {
             self.engine.check_writable()?;
             let named = segment.row(row);
             let fate = named.as_ref().map_or_else(
@@ -185,7 +186,7 @@ impl Worker {
             return;
         };
         let why = part.segment().err().map_or_else(String::new, |error| error.to_string());
-        for row in 0..segment.rows() {
+        for row in segment.all_rows().ids() {
             match segment.row(row) {
                 Ok(row) => report.lost.push(lost(row.namespace, row.key, why.clone())),
                 Err(_) => report.unnamed += 1,

@@ -8,6 +8,7 @@ use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, requested}
 use crate::engine::replace::replace_codes;
 use crate::engine::space::JobKind;
 use crate::error::{ErrorKind, Result};
+use crate::ids::RowId;
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope};
 use crate::shard::part::SharedSegment;
 use crate::types::{Interval, Scope};
@@ -149,7 +150,7 @@ impl Worker {
         }
         let segment = part.segment()?;
         segment.graphs().iter().for_each(|graph| drop(segment.verify_graph(graph)));
-        let rows: Range<u32> = segment.interval(interval)?;
+        let rows: Range<RowId> = segment.interval(interval)?;
         let Some(wanted) = requested(part, GraphScope::of(scope), rows)? else { return Ok(true) };
         let wanted = [wanted];
         if !has_codes(segment, &wanted)? {

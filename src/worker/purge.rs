@@ -20,6 +20,7 @@ use crate::engine::graphs::Cores;
 use crate::engine::install::checkpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, parse_name};
+use crate::ids::IdRange;
 use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::types::Interval;
@@ -220,5 +221,5 @@ fn holds_dead(part: &SharedSegment, interval: &Interval) -> Result<bool> {
         return Ok(true);
     }
     let (rows, ..) = part.rows_in(interval)?;
-    Ok(!rows.is_empty() && rows.into_iter().any(|row| part.tombstones.is_deleted_at(row, Lsn::LAST)))
+    Ok(!rows.is_empty() && rows.ids().any(|row| part.tombstones.is_deleted_at(row, Lsn::LAST)))
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::PreparedFilter;
+use crate::ids::{IdRange, RowId};
 use crate::segment::blob::file::{Blob, BlobFile, ValuePlace};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::truth::layout::{Section, StoreIdentity, blob_name};
@@ -23,7 +24,7 @@ pub(crate) struct Blobs {
     /// Indexed by number less 1; or the reason why they are not known.
     files: Result<Box<[Arc<Blob>]>>,
     /// The rows whose values lie in one, in order.
-    rows: OnceLock<Box<[u32]>>,
+    rows: OnceLock<Box<[RowId]>>,
 }
 
 /// A value for a filter to read.
@@ -98,7 +99,7 @@ impl Blobs {
     }
 
     /// The row's value, byte for byte as given.
-    pub fn value<'a>(&'a self, truth: &'a Truth, row: u32) -> Result<Cow<'a, str>> {
+    pub fn value<'a>(&'a self, truth: &'a Truth, row: RowId) -> Result<Cow<'a, str>> {
         let place = truth.value_place(row)?;
         if place.is_inline() {
             return truth.text_value(&place).map(Cow::Borrowed);
@@ -112,7 +113,7 @@ impl Blobs {
 
     /// The row's value for a filter. Only the beginning that the filter needs is unpacked.
     #[inline]
-    pub fn unread_value<'a>(&'a self, truth: &'a Truth, row: u32) -> Result<UnreadValue<'a>> {
+    pub fn unread_value<'a>(&'a self, truth: &'a Truth, row: RowId) -> Result<UnreadValue<'a>> {
         let place = truth.value_place(row)?;
         if !place.is_inline() {
             return self.blob_of(truth, row, &place).map(|blob| UnreadValue::Large(blob, place));
@@ -121,14 +122,14 @@ impl Blobs {
     }
 
     #[cold]
-    fn large_value(&self, truth: &Truth, row: u32, place: &ValuePlace) -> Result<Cow<'_, [u8]>> {
+    fn large_value(&self, truth: &Truth, row: RowId, place: &ValuePlace) -> Result<Cow<'_, [u8]>> {
         self.blob_of(truth, row, place)?.value(place)
     }
 
     /// The blob file that the value at `place` lies in.
-    pub fn blob_of(&self, truth: &Truth, row: u32, place: &ValuePlace) -> Result<&Blob> {
+    pub fn blob_of(&self, truth: &Truth, row: RowId, place: &ValuePlace) -> Result<&Blob> {
         let unknown = || {
-            let at = truth.header.section(Section::ValueSource).start + 4 * row as usize;
+            let at = truth.header.section(Section::ValueSource).start + 4 * row.index();
             truth.file.damaged(at, "the value is stored in a form or a file that this version does not know")
         };
         let number = (place.file as usize).checked_sub(1).ok_or_else(unknown)?;
@@ -141,20 +142,20 @@ impl Blobs {
     }
 
     /// The rows whose values lie in blob files. The first call reads a column.
-    fn rows(&self, truth: &Truth) -> Result<&[u32]> {
+    fn rows(&self, truth: &Truth) -> Result<&[RowId]> {
         if let Some(rows) = self.rows.get() {
             return Ok(rows);
         }
-        truth.ensure_rows(0..truth.rows(), &[Section::ValueSource])?;
+        truth.ensure_rows(truth.all_rows(), &[Section::ValueSource])?;
         let sources = truth.column::<u32>(Section::ValueSource);
-        let rows = (0..truth.rows()).filter(|&row| sources[row as usize] >> 8 != 0).collect();
+        let rows = truth.all_rows().ids().filter(|&row| sources[row.index()] >> 8 != 0).collect();
         Ok(self.rows.get_or_init(|| rows))
     }
 
     /// Bytes in each blob file of the values of living rows. Without such a row nothing is read, so damage of an unused
     /// list does no harm.
-    pub fn live_bytes(&self, truth: &Truth, lives: impl Fn(u32) -> bool) -> Result<Vec<u64>> {
-        if !(0..truth.rows()).any(&lives) {
+    pub fn live_bytes(&self, truth: &Truth, lives: impl Fn(RowId) -> bool) -> Result<Vec<u64>> {
+        if !truth.all_rows().ids().any(&lives) {
             return Ok(Vec::new());
         }
         let mut rows = self.rows(truth)?.iter().copied().filter(|&row| lives(row)).peekable();
@@ -172,7 +173,7 @@ impl Blobs {
     }
 
     /// Whether the values of living rows can be read from blob file `number`. If one is damaged, the file is marked.
-    pub fn can_read(&self, truth: &Truth, number: u32, lives: impl Fn(u32) -> Result<bool>) -> Result<bool> {
+    pub fn can_read(&self, truth: &Truth, number: u32, lives: impl Fn(RowId) -> Result<bool>) -> Result<bool> {
         for &row in self.rows(truth)? {
             let place = truth.value_place(row)?;
             if place.file != number || !lives(row)? {

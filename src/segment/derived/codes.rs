@@ -29,6 +29,7 @@ use std::ops::Range;
 use crate::codec::{Decoded, Reader, Writer};
 use crate::distance::Kernels;
 use crate::error::{Error, Result};
+use crate::ids::VectorId;
 use crate::quant::{self, CodeMeta};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::truth::layout::{StoreIdentity, codes_name};
@@ -169,8 +170,8 @@ impl Codes {
 
     /// Checks the codes and metas of `vectors`, before a loop over them.
     #[inline]
-    pub fn ensure(&self, vectors: Range<u32>) -> Result<()> {
-        let (start, end) = (vectors.start as usize, vectors.end as usize);
+    pub fn ensure(&self, vectors: Range<VectorId>) -> Result<()> {
+        let (start, end) = (vectors.start.index(), vectors.end.index());
         let metas = HEADER_BYTES + self.vectors * self.stride;
         self.file.ensure(HEADER_BYTES + start * self.stride..HEADER_BYTES + end.min(self.vectors) * self.stride)?;
         self.file.ensure(metas + start * META_BYTES..metas + end.min(self.vectors) * META_BYTES)
@@ -197,9 +198,9 @@ impl Codes {
 
     /// The code and meta of one vector.
     #[inline]
-    pub fn code(&self, vector: u32) -> Option<Code<'_>> {
-        let meta = *self.metas().get(vector as usize)?;
-        let start = vector as usize * self.stride;
+    pub fn code(&self, vector: VectorId) -> Option<Code<'_>> {
+        let meta = *self.metas().get(vector.index())?;
+        let start = vector.index() * self.stride;
         Some((&self.codes()[start..start + self.stride], meta))
     }
 
@@ -209,9 +210,9 @@ impl Codes {
     }
 
     /// The error for a code that does not follow from its vector.
-    pub fn wrong_code(&self, vector: u32) -> Error {
+    pub fn wrong_code(&self, vector: VectorId) -> Error {
         self.file.damaged(
-            HEADER_BYTES + vector as usize * self.stride,
+            HEADER_BYTES + vector.index() * self.stride,
             format!("the code of vector {vector} is not its vector's"),
         )
     }

@@ -45,6 +45,7 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::calibration::Calibration;
 use crate::graph::{Built, Graph, Parameters};
+use crate::ids::{Id, IdRange, NodeId, RowId, VectorId};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::derived::codes::{CODES_ENCODING, Codes, DerivedFile, TruthId};
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
@@ -68,8 +69,8 @@ pub(crate) fn identity(store_id: u64, file_id: u64) -> FileIdentity {
 /// What the header says of a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Description {
-    pub rows: Range<u32>,
-    pub vectors: Range<u32>,
+    pub rows: Range<RowId>,
+    pub vectors: Range<VectorId>,
     pub origin: Origin,
     pub scope: GraphScope,
     pub parameters: Parameters,
@@ -89,7 +90,7 @@ impl Description {
         out.u16(KIND_GRAPH);
         out.u16(CODES_ENCODING);
         self.wanted().encode(&mut out);
-        out.u32(self.vectors.start);
+        out.u32(self.vectors.start.0);
         out.u32(self.vectors.len() as u32);
         out.u32(truth.header_crc);
         out.u64(truth.file_id);
@@ -133,7 +134,8 @@ fn decode(fields: &[u8]) -> Decoded<Fields> {
     for ef in calibration.ef.iter_mut().flatten() {
         *ef = reader.u32()?;
     }
-    let description = Description { rows, vectors: first..end, origin, scope, parameters, build_ns, calibration };
+    let description =
+        Description { rows, vectors: VectorId::range(first..end), origin, scope, parameters, build_ns, calibration };
     Ok(Fields { truth, description, links, upper })
 }
 
@@ -148,7 +150,7 @@ pub(crate) fn write(
 ) -> Result<DerivedFile> {
     let mut file = BlockWriter::create(storage, &graph_name(file_id), identity(keys.store_id, file_id))?;
     let mut at = HEADER_BYTES as u64;
-    for numbers in [&built.links, &built.upper] {
+    for numbers in [bytemuck::cast_slice(&built.links), &built.upper[..]] {
         file.write_at(at, bytemuck::cast_slice(numbers))?;
         let end = at + 4 * numbers.len() as u64;
         at = end.next_multiple_of(ALIGNMENT as u64);
@@ -186,8 +188,8 @@ impl SegmentGraph {
             decode(file.fields()).map_err(|error| error.in_file(file.name(), 64))?;
         let counts = &truth_file.header().counts;
         if truth != truth_file.truth_id()
-            || description.rows.end > counts.rows
-            || description.vectors.end > counts.vectors
+            || description.rows.end.0 > counts.rows
+            || description.vectors.end.0 > counts.vectors
         {
             return Err(corrupt("the graph was built from another file"));
         }
@@ -215,13 +217,13 @@ impl SegmentGraph {
 
     /// The rows of the segment that the graph covers.
     #[inline]
-    pub fn rows(&self) -> Range<u32> {
+    pub fn rows(&self) -> Range<RowId> {
         self.description.rows.clone()
     }
 
     /// Their vectors; node i is vector `start + i`.
     #[inline]
-    pub fn vectors(&self) -> Range<u32> {
+    pub fn vectors(&self) -> Range<VectorId> {
         self.description.vectors.clone()
     }
 
@@ -266,7 +268,7 @@ impl SegmentGraph {
         }
         self.examine_rows(truth)?;
         let Description { vectors, parameters, .. } = &self.description;
-        let (links, upper) = (self.numbers(&self.links), self.numbers(&self.upper));
+        let (links, upper) = (self.links(), self.upper());
         Graph::check(vectors.len() as u32, parameters, links, upper)
             .map(drop)
             .map_err(|what| self.file.damaged(HEADER_BYTES, what))
@@ -279,9 +281,9 @@ impl SegmentGraph {
         truth.ensure_vectors(vectors.clone(), &[Section::VectorRow, Section::InverseNorm])?;
         let named = truth.vector_row_column();
         let mut next = vectors.start;
-        for row in rows.clone() {
+        for row in rows.ids() {
             let own = truth.row_vectors(row)?;
-            let all_named = named[own.start as usize..own.end as usize].iter().all(|&name| name == row);
+            let all_named = named[own.indices()].iter().all(|&name| name == row);
             if own.start != next || !all_named {
                 return Err(self.file.damaged(76, format!("row {row} has other vectors than the graph's nodes")));
             }
@@ -299,18 +301,22 @@ impl SegmentGraph {
     pub fn searchable(&self) -> Option<Graph<'_>> {
         let Some(None) = self.verified.get() else { return None };
         let Description { vectors, parameters, .. } = &self.description;
-        let (links, upper) = (self.numbers(&self.links), self.numbers(&self.upper));
+        let (links, upper) = (self.links(), self.upper());
         // SAFETY: `verified` says that `Graph::check` has succeeded for these arguments; the map never changes.
         unsafe { Graph::checked_before(vectors.len() as u32, parameters, links, upper) }.ok()
     }
 
-    fn numbers(&self, section: &Range<usize>) -> &[u32] {
-        bytemuck::cast_slice(&self.file.bytes()[section.clone()])
+    fn links(&self) -> &[NodeId] {
+        bytemuck::cast_slice(&self.file.bytes()[self.links.clone()])
+    }
+
+    fn upper(&self) -> &[u32] {
+        bytemuck::cast_slice(&self.file.bytes()[self.upper.clone()])
     }
 
     /// A copy of the arrays, as they are stored.
     pub fn built(&self) -> Built {
-        Built { links: self.numbers(&self.links).to_vec(), upper: self.numbers(&self.upper).to_vec() }
+        Built { links: self.links().to_vec(), upper: self.upper().to_vec() }
     }
 
     /// Adds what graph searches saved over flat searches.

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::codec::{Decoded, Reader, Writer};
+use crate::ids::{Id, RowId};
 use crate::types::{Interval, Scope};
 
 /// Why a graph was built, which decides whether a merge keeps it.
@@ -33,7 +34,7 @@ pub(crate) enum ScopeKind {
 /// Rows of a segment that have a graph or should have one, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GraphRange {
-    pub rows: Range<u32>,
+    pub rows: Range<RowId>,
     pub scope: GraphScope,
     pub origin: Origin,
 }
@@ -43,7 +44,7 @@ impl GraphRange {
     pub fn encode(&self, out: &mut Writer) {
         out.u16(self.origin as u16);
         out.u16(self.scope.kind as u16);
-        [self.scope.bytes, self.rows.start, self.rows.end].into_iter().for_each(|number| out.u32(number));
+        [self.scope.bytes, self.rows.start.0, self.rows.end.0].into_iter().for_each(|number| out.u32(number));
     }
 
     /// Reads what [`encode`](Self::encode) has written.
@@ -57,7 +58,7 @@ impl GraphRange {
             return Err(reader.malformed("the origin or the scope is none that this version knows"));
         };
         let scope = GraphScope { kind, bytes: reader.u32()? };
-        let rows = reader.u32()?..reader.u32()?;
+        let rows = RowId::range(reader.u32()?..reader.u32()?);
         if rows.is_empty() {
             return Err(reader.malformed("the rows are none"));
         }

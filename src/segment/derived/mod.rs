@@ -21,6 +21,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::VectorId;
 use crate::segment::derived::codes::{Codes, DerivedFile};
 use crate::segment::derived::graph::SegmentGraph;
 use crate::segment::truth::layout::{StoreIdentity, graph_name};
@@ -92,7 +93,7 @@ impl Derived {
         codes: DerivedFile,
     ) -> Result<Self> {
         let codes = map_codes(storage, keys, truth, codes)?;
-        codes.ensure(0..truth.vectors())?;
+        codes.ensure(truth.all_vectors())?;
         let derived = self.with_codes(codes);
         // Those that were or would be found unfit for want of codes are verified again.
         let (mut graphs, mut unopened) = (Vec::new(), derived.unopened.clone());
@@ -129,7 +130,7 @@ impl Derived {
 
     /// The codes, if those of `vectors` can be used.
     #[inline]
-    pub fn codes(&self, vectors: Range<u32>) -> Option<&Codes> {
+    pub fn codes(&self, vectors: Range<VectorId>) -> Option<&Codes> {
         let codes = self.codes.as_deref()?;
         match codes.ensure(vectors) {
             Ok(()) => Some(codes),

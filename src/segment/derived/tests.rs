@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::ErrorKind;
 use crate::graph::Parameters;
 use crate::graph::calibration::Calibration;
+use crate::ids::{Id, RowId, VectorId};
 use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::Segment;
 use crate::segment::blocks::HEADER_BYTES;
@@ -65,7 +66,7 @@ fn write_segment(storage: &SimStorage, file_id: u64) -> SegmentInfo {
 
 /// Writes the graph of the second namespace.
 fn write_graph(storage: &SimStorage, segment: &Segment, file_id: u64) -> DerivedFile {
-    let (rows, vectors) = (30..60, 30..60);
+    let (rows, vectors) = (RowId::range(30..60), VectorId::range(30..60));
     let parameters = Parameters { m: 4, m0: 6, ..Parameters::default() };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let points = segment.points(vectors.clone()).unwrap();
@@ -89,7 +90,10 @@ fn a_graph_says_what_was_written_and_is_searchable_once_verified() {
     let segment = open(&storage, &info, &[file]);
     assert!(segment.graph_problems().is_empty() && segment.verify().is_empty());
     let [graph] = segment.graphs() else { panic!("one graph") };
-    assert_eq!((graph.rows(), graph.vectors(), graph.origin()), (30..60, 30..60, Origin::Requested));
+    assert_eq!(
+        (graph.rows(), graph.vectors(), graph.origin()),
+        (RowId::range(30..60), VectorId::range(30..60), Origin::Requested)
+    );
     assert_eq!((graph.build_ns(), graph.bytes(), graph.calibration().ef[1][4]), (77, file.length, 140));
     let namespace = segment.namespace(1).unwrap();
     let interval = graph.description().scope.interval(namespace);
@@ -113,7 +117,7 @@ fn rebuilt_codes_keep_the_graph_and_other_graphs_keep_the_codes() {
     let mended = segment.with_codes(&storage, &keys(), codes).unwrap();
     assert!(mended.graphs()[0].searchable().is_some());
     let without = mended.with_graphs(Vec::new(), Vec::new());
-    assert!(without.graphs().is_empty() && without.points(0..60).is_some());
+    assert!(without.graphs().is_empty() && without.points(VectorId::range(0..60)).is_some());
     storage.flip_bit("seg-0000000000000003.codes", 8 * 5_000);
     assert_eq!(segment.with_codes(&storage, &keys(), codes).err().map(|error| error.kind()), Some(ErrorKind::Damaged));
 }

@@ -33,6 +33,7 @@ use roaring::RoaringBitmap;
 
 use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::RowId;
 use crate::record::{ALIVE, Lsn};
 use crate::segment::tombstones::{Tombstones, Touch};
 use crate::segment::truth::layout::tombstones_name;
@@ -65,7 +66,7 @@ impl TombstoneFile {
 
     /// Writes and syncs the tombstones at or below `base`, and the touches. The caller syncs the directory.
     pub fn write(&self, storage: &dyn Storage, tombstones: &Tombstones, base: Lsn) -> Result<()> {
-        let dead: RoaringBitmap = tombstones.died_up_to(base).collect();
+        let dead: RoaringBitmap = tombstones.died_up_to(base).map(|row| row.0).collect();
         let as_of_base = tombstones.touches().map(|touch| Touch { lsn: touch.lsn.min(base), ..touch });
         let touches: Vec<Touch> = as_of_base.filter(|touch| touch.lsn > Lsn::ZERO).collect();
         let bytes = self.encode(base, &dead, &touches)?;
@@ -91,7 +92,7 @@ impl TombstoneFile {
         out.pad_to(HEADER_BYTES);
         out.bytes(&bitmap);
         for touch in touches {
-            out.u32(touch.row);
+            out.u32(touch.row.0);
             out.i64(touch.expires_at);
             out.u64(touch.lsn.get());
         }
@@ -156,15 +157,15 @@ impl TombstoneFile {
         }
         let tombstones = Tombstones::new(self.rows);
         dead.iter().for_each(|row| {
-            tombstones.delete(row, base);
+            tombstones.delete(RowId(row), base);
         });
         let mut next_row = 0;
         for _ in 0..touches {
-            let touch = Touch { row: reader.u32()?, expires_at: reader.i64()?, lsn: Lsn::new(reader.u64()?) };
-            if touch.row < next_row || touch.lsn > base || !tombstones.touch(touch) {
+            let touch = Touch { row: RowId(reader.u32()?), expires_at: reader.i64()?, lsn: Lsn::new(reader.u64()?) };
+            if touch.row.0 < next_row || touch.lsn > base || !tombstones.touch(touch) {
                 return Err(reader.malformed("a touch is out of order or of a row that the segment has not"));
             }
-            next_row = touch.row + 1;
+            next_row = touch.row.0 + 1;
         }
         reader.finish()?;
         Ok(Ok((tombstones, base)))

@@ -14,6 +14,7 @@ pub(crate) mod file;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use crate::ids::{Id, IdRange, RowId};
 use crate::record::{ALIVE, Lsn};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -47,32 +48,32 @@ impl SparseColumn {
 
     /// The value of `row`; the default where there is no such row.
     #[inline]
-    pub fn get(&self, row: u32) -> u64 {
-        let index = (row / PAGE_ROWS) as usize;
+    pub fn get(&self, row: RowId) -> u64 {
+        let index = (row.0 / PAGE_ROWS) as usize;
         match self.pages.get(index).and_then(OnceLock::get) {
-            Some(page) => page[(row % PAGE_ROWS) as usize].load(Ordering::Relaxed),
+            Some(page) => page[(row.0 % PAGE_ROWS) as usize].load(Ordering::Relaxed),
             None => self.uniform.get(index).map_or(self.default, |value| value.load(Ordering::Relaxed)),
         }
     }
 
     /// Sets the value of `row`; nothing where there is no such row. Writer only.
-    pub fn set(&self, row: u32, value: u64) {
-        if row < self.rows {
-            self.page((row / PAGE_ROWS) as usize)[(row % PAGE_ROWS) as usize].store(value, Ordering::Relaxed);
+    pub fn set(&self, row: RowId, value: u64) {
+        if row.0 < self.rows {
+            self.page((row.0 / PAGE_ROWS) as usize)[(row.0 % PAGE_ROWS) as usize].store(value, Ordering::Relaxed);
         }
     }
 
     /// The rows of `range` whose value is not the default, in order, with their values.
-    pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, u64)> + '_ {
+    pub fn iter(&self, range: Range<RowId>) -> impl Iterator<Item = (RowId, u64)> + '_ {
         self.touched_pages(range.clone())
-            .flat_map(move |index| self.page_rows(index, &range))
+            .flat_map(move |index| self.page_rows(index, &range).ids())
             .map(|row| (row, self.get(row)))
             .filter(|&(_, value)| value != self.default)
     }
 
     /// Whether all of `range` certainly has the default. Reads one number a page.
     #[inline]
-    pub fn is_untouched(&self, range: Range<u32>) -> bool {
+    pub fn is_untouched(&self, range: Range<RowId>) -> bool {
         self.touched_pages(range).next().is_none()
     }
 
@@ -83,17 +84,17 @@ impl SparseColumn {
         })
     }
 
-    fn page_range(&self, range: &Range<u32>) -> Range<usize> {
-        let end = range.end.min(self.rows);
-        if range.start >= end {
+    fn page_range(&self, range: &Range<RowId>) -> Range<usize> {
+        let end = range.end.0.min(self.rows);
+        if range.start.0 >= end {
             return 0..0;
         }
-        (range.start / PAGE_ROWS) as usize..end.div_ceil(PAGE_ROWS) as usize
+        (range.start.0 / PAGE_ROWS) as usize..end.div_ceil(PAGE_ROWS) as usize
     }
 
     /// The pages of `range` that may hold other values than the default.
     #[inline]
-    fn touched_pages(&self, range: Range<u32>) -> impl Iterator<Item = usize> + '_ {
+    fn touched_pages(&self, range: Range<RowId>) -> impl Iterator<Item = usize> + '_ {
         let is_touched = |&index: &usize| {
             self.pages[index].get().is_some() || self.uniform[index].load(Ordering::Relaxed) != self.default
         };
@@ -101,16 +102,17 @@ impl SparseColumn {
     }
 
     /// The rows of a page that are in `range`, for a page of `page_range(range)`.
-    fn page_rows(&self, index: usize, range: &Range<u32>) -> Range<u32> {
+    fn page_rows(&self, index: usize, range: &Range<RowId>) -> Range<RowId> {
         let base = index as u32 * PAGE_ROWS;
-        range.start.max(base)..range.end.min(self.rows).min(base.saturating_add(PAGE_ROWS))
+        let end = range.end.0.min(self.rows).min(base.saturating_add(PAGE_ROWS));
+        RowId::range(range.start.0.max(base)..end)
     }
 }
 
 /// A moved expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Touch {
-    pub row: u32,
+    pub row: RowId,
     /// Microseconds since 1970 UTC.
     pub expires_at: i64,
     pub lsn: Lsn,
@@ -141,9 +143,13 @@ impl Tombstones {
         }
     }
 
+    fn all_rows(&self) -> Range<RowId> {
+        RowId::range(0..self.rows)
+    }
+
     /// Deletes `row` as of `lsn` if it is alive, and returns whether it was. Writer only.
-    pub fn delete(&self, row: u32, lsn: Lsn) -> bool {
-        let kills = row < self.rows && self.deleted_lsn(row) == ALIVE;
+    pub fn delete(&self, row: RowId, lsn: Lsn) -> bool {
+        let kills = row.0 < self.rows && self.deleted_lsn(row) == ALIVE;
         if kills {
             self.deleted_lsn.set(row, lsn.get());
             self.dead_rows.fetch_add(1, Ordering::Relaxed);
@@ -153,14 +159,14 @@ impl Tombstones {
 
     /// Deletes the living rows of `range` that were written before `lsn`, as of `lsn`, and returns their number. Writer
     /// only.
-    pub fn delete_range(&self, range: Range<u32>, lsn: Lsn, row_lsn: impl Fn(u32) -> Lsn) -> u32 {
+    pub fn delete_range(&self, range: Range<RowId>, lsn: Lsn, row_lsn: impl Fn(RowId) -> Lsn) -> u32 {
         let mut killed = 0;
         for index in self.deleted_lsn.page_range(&range) {
             let rows = self.deleted_lsn.page_rows(index, &range);
             let is_whole = rows.len() == PAGE_ROWS as usize;
             killed += match self.deleted_lsn.pages[index].get() {
                 None if self.deleted_lsn.uniform[index].load(Ordering::Relaxed) != ALIVE.get() => 0,
-                None if is_whole && rows.clone().all(|row| row_lsn(row) < lsn) => {
+                None if is_whole && rows.ids().all(|row| row_lsn(row) < lsn) => {
                     self.deleted_lsn.uniform[index].store(lsn.get(), Ordering::Relaxed);
                     PAGE_ROWS
                 }
@@ -171,11 +177,11 @@ impl Tombstones {
         killed
     }
 
-    fn kill_rows(&self, index: usize, rows: Range<u32>, lsn: Lsn, row_lsn: &impl Fn(u32) -> Lsn) -> u32 {
+    fn kill_rows(&self, index: usize, rows: Range<RowId>, lsn: Lsn, row_lsn: &impl Fn(RowId) -> Lsn) -> u32 {
         let mut killed = 0;
         let page = self.deleted_lsn.page(index);
-        for row in rows {
-            let slot = &page[(row % PAGE_ROWS) as usize];
+        for row in rows.ids() {
+            let slot = &page[(row.0 % PAGE_ROWS) as usize];
             if slot.load(Ordering::Relaxed) == ALIVE.get() && row_lsn(row) < lsn {
                 slot.store(lsn.get(), Ordering::Relaxed);
                 killed += 1;
@@ -186,19 +192,19 @@ impl Tombstones {
 
     /// The LSN that deleted `row`; `ALIVE` if none did.
     #[inline]
-    pub fn deleted_lsn(&self, row: u32) -> Lsn {
+    pub fn deleted_lsn(&self, row: RowId) -> Lsn {
         Lsn::new(self.deleted_lsn.get(row))
     }
 
     /// Whether `row` is deleted at `read_lsn`.
     #[inline]
-    pub fn is_deleted_at(&self, row: u32, read_lsn: Lsn) -> bool {
+    pub fn is_deleted_at(&self, row: RowId, read_lsn: Lsn) -> bool {
         self.deleted_lsn(row) <= read_lsn
     }
 
     /// Whether certainly no row of `range` is deleted in any read view.
     #[inline]
-    pub fn none_dead_in(&self, range: Range<u32>) -> bool {
+    pub fn none_dead_in(&self, range: Range<RowId>) -> bool {
         self.dead_rows.load(Ordering::Relaxed) == 0 || self.deleted_lsn.is_untouched(range)
     }
 
@@ -213,23 +219,23 @@ impl Tombstones {
     }
 
     /// The rows that were deleted at or below `lsn`, in order.
-    pub fn died_up_to(&self, lsn: Lsn) -> impl Iterator<Item = u32> + '_ {
+    pub fn died_up_to(&self, lsn: Lsn) -> impl Iterator<Item = RowId> + '_ {
         self.deaths().filter(move |&(_, deleted_lsn)| deleted_lsn <= lsn).map(|(row, _)| row)
     }
 
     /// The rows that were deleted after `lsn`, in order, each with its `deleted_lsn`.
-    pub fn died_after(&self, lsn: Lsn) -> impl Iterator<Item = (u32, Lsn)> + '_ {
+    pub fn died_after(&self, lsn: Lsn) -> impl Iterator<Item = (RowId, Lsn)> + '_ {
         self.deaths().filter(move |&(_, deleted_lsn)| deleted_lsn > lsn)
     }
 
-    fn deaths(&self) -> impl Iterator<Item = (u32, Lsn)> + '_ {
-        self.deleted_lsn.iter(0..self.rows).map(|(row, lsn)| (row, Lsn::new(lsn)))
+    fn deaths(&self) -> impl Iterator<Item = (RowId, Lsn)> + '_ {
+        self.deleted_lsn.iter(self.all_rows()).map(|(row, lsn)| (row, Lsn::new(lsn)))
     }
 
     /// Moves the expiry of `row` unless a later touch did; whether it moved. Writer only.
     pub fn touch(&self, touch: Touch) -> bool {
         let before = self.touch_lsn.get(touch.row);
-        let moves = touch.row < self.rows && touch.lsn.get() > before;
+        let moves = touch.row.0 < self.rows && touch.lsn.get() > before;
         if moves {
             self.touched_expiry.set(touch.row, touch.expires_at.max(i64::MIN + 1) as u64);
             self.touch_lsn.set(touch.row, touch.lsn.get());
@@ -240,7 +246,7 @@ impl Tombstones {
 
     /// When `row` expires, given what its column says.
     #[inline]
-    pub fn expires_at(&self, row: u32, stored: i64) -> i64 {
+    pub fn expires_at(&self, row: RowId, stored: i64) -> i64 {
         if self.touched_rows.load(Ordering::Relaxed) == 0 {
             return stored;
         }
@@ -252,13 +258,13 @@ impl Tombstones {
 
     /// Whether certainly no expiry in `range` was moved.
     #[inline]
-    pub fn none_touched_in(&self, range: Range<u32>) -> bool {
+    pub fn none_touched_in(&self, range: Range<RowId>) -> bool {
         self.touched_rows.load(Ordering::Relaxed) == 0 || self.touched_expiry.is_untouched(range)
     }
 
     /// The newest touch of each touched row, in row order. For the writer, which sees both columns agree.
     pub fn touches(&self) -> impl Iterator<Item = Touch> + '_ {
-        self.touch_lsn.iter(0..self.rows).map(|(row, lsn)| Touch {
+        self.touch_lsn.iter(self.all_rows()).map(|(row, lsn)| Touch {
             row,
             expires_at: self.touched_expiry.get(row) as i64,
             lsn: Lsn::new(lsn),
@@ -288,53 +294,64 @@ mod tests {
                 let (a, b) = (next(&mut state) as u32 % (rows + 9), next(&mut state) as u32 % (rows + 9));
                 if number % 10 != 1 {
                     let kills = a < rows && !model.contains_key(&a);
-                    assert_eq!(tombstones.delete(a, lsn), kills);
+                    assert_eq!(tombstones.delete(RowId(a), lsn), kills);
                     if kills {
                         model.insert(a, lsn);
                     }
                 } else {
-                    let born = |row: u32| Lsn::new(u64::from(row % 2 * u32::from(number > 100)) * 150);
+                    let born = |RowId(row): RowId| Lsn::new(u64::from(row % 2 * u32::from(number > 100)) * 150);
                     let range = a.min(b)..a.min(b) + if number % 20 == 1 { 1_100 } else { b / 20 };
-                    let due = range.clone().filter(|&row| row < rows && born(row) < lsn);
+                    let due = range.clone().filter(|&row| row < rows && born(RowId(row)) < lsn);
                     let killed = due.filter(|&row| *model.entry(row).or_insert(lsn) == lsn).count();
-                    assert_eq!(tombstones.delete_range(range, lsn, born) as usize, killed);
+                    assert_eq!(tombstones.delete_range(RowId::range(range), lsn, born) as usize, killed);
                 }
                 let (low, high, read_lsn) = (a.min(b), a.max(b), Lsn::new(number / 2));
-                let died = (low..high).filter(|&row| tombstones.is_deleted_at(row, read_lsn)).count();
+                let died = (low..high).filter(|&row| tombstones.is_deleted_at(RowId(row), read_lsn)).count();
                 assert_eq!(died, model.range(low..high).filter(|&(_, &dead)| dead <= read_lsn).count());
-                assert!(!(tombstones.none_dead_in(a..a + 1) && model.contains_key(&a)));
-                assert_eq!(tombstones.is_deleted_at(a, read_lsn), model.get(&a).is_some_and(|&dead| dead <= read_lsn));
+                assert!(!(tombstones.none_dead_in(RowId::range(a..a + 1)) && model.contains_key(&a)));
+                assert_eq!(
+                    tombstones.is_deleted_at(RowId(a), read_lsn),
+                    model.get(&a).is_some_and(|&dead| dead <= read_lsn)
+                );
             }
             assert_eq!(tombstones.dead_rows() as usize, model.len());
             let half = Lsn::new(150);
             assert!(
                 tombstones
                     .died_after(half)
-                    .eq(model.iter().map(|(&row, &lsn)| (row, lsn)).filter(|&(_, lsn)| lsn > half))
+                    .eq(model.iter().map(|(&row, &lsn)| (RowId(row), lsn)).filter(|&(_, lsn)| lsn > half))
             );
-            assert!(tombstones.died_up_to(half).eq(model.iter().filter(|&(_, &lsn)| lsn <= half).map(|(&row, _)| row)));
+            assert!(
+                tombstones
+                    .died_up_to(half)
+                    .eq(model.iter().filter(|&(_, &lsn)| lsn <= half).map(|(&row, _)| RowId(row)))
+            );
         }
     }
 
     #[test]
     fn the_newest_touch_counts() {
         let tombstones = Tombstones::new(700);
-        assert_eq!(tombstones.expires_at(600, 5), 5);
-        assert!(tombstones.touch(Touch { row: 600, expires_at: 70, lsn: Lsn::new(3) }));
-        assert!(!tombstones.touch(Touch { row: 600, expires_at: 60, lsn: Lsn::new(2) }));
-        assert!(!tombstones.touch(Touch { row: 700, expires_at: 60, lsn: Lsn::new(9) }));
-        assert!(tombstones.touch(Touch { row: 601, expires_at: i64::MIN, lsn: Lsn::new(4) }));
+        assert_eq!(tombstones.expires_at(RowId(600), 5), 5);
+        assert!(tombstones.touch(Touch { row: RowId(600), expires_at: 70, lsn: Lsn::new(3) }));
+        assert!(!tombstones.touch(Touch { row: RowId(600), expires_at: 60, lsn: Lsn::new(2) }));
+        assert!(!tombstones.touch(Touch { row: RowId(700), expires_at: 60, lsn: Lsn::new(9) }));
+        assert!(tombstones.touch(Touch { row: RowId(601), expires_at: i64::MIN, lsn: Lsn::new(4) }));
         assert_eq!(
-            (tombstones.expires_at(600, 5), tombstones.expires_at(602, 5), tombstones.touched_rows()),
+            (tombstones.expires_at(RowId(600), 5), tombstones.expires_at(RowId(602), 5), tombstones.touched_rows()),
             (70, 5, 2)
         );
         assert!(
-            tombstones.expires_at(601, 5) < 0
-                && tombstones.none_touched_in(0..512)
-                && !tombstones.none_touched_in(0..513)
+            tombstones.expires_at(RowId(601), 5) < 0
+                && tombstones.none_touched_in(RowId::range(0..512))
+                && !tombstones.none_touched_in(RowId::range(0..513))
         );
         assert_eq!(
-            tombstones.touches().map(|touch| (touch.row, touch.lsn.get())).collect::<Vec<_>>(),
+            tombstones.touches().map(|touch| (touch.row.0, touch.lsn.get())).collect::<Vec<_>>(),
+            [(600, 3), (601, 4)]
+        );
+        assert_eq!(
+            tombstones.touches().map(|touch| (touch.row.0, touch.lsn.get())).collect::<Vec<_>>(),
             [(600, 3), (601, 4)]
         );
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::extensions::ExtensionKind;
+use crate::ids::{RowId, VectorId};
 use crate::record::{SpaceId, TextHash};
 use crate::segment::blob::file::{BlobFile, ValuePlace};
 use crate::segment::key_table::{self, hash_key, hash_namespace};
@@ -62,15 +63,15 @@ pub(crate) struct Columns {
     value_offset: Vec<u64>,
     value_length: Vec<u32>,
     value_source: Vec<u32>,
-    first_vector: Vec<u32>,
+    first_vector: Vec<VectorId>,
     path_list: Vec<u32>,
     keys: NameColumn,
     key_hash: Vec<u64>,
     pub namespaces: NameColumn,
     namespace_hash: Vec<u64>,
     /// Without the last entry of its section, the number of rows.
-    namespace_first_row: Vec<u32>,
-    vector_row: Vec<u32>,
+    namespace_first_row: Vec<RowId>,
+    vector_row: Vec<RowId>,
     vector_path: Vec<u32>,
     inverse_norm: Vec<f32>,
     text_hash: Vec<TextHash>,
@@ -97,7 +98,7 @@ impl Columns {
             value_offset: Vec::new(),
             value_length: Vec::new(),
             value_source: Vec::new(),
-            first_vector: vec![0],
+            first_vector: vec![VectorId(0)],
             path_list: Vec::new(),
             keys: NameColumn::new(),
             key_hash: Vec::new(),
@@ -123,6 +124,11 @@ impl Columns {
         self.lsn.len() as u32
     }
 
+    /// The row that is pushed next.
+    pub fn next_row(&self) -> RowId {
+        RowId(self.rows())
+    }
+
     pub fn counts(&self) -> Counts {
         Counts {
             rows: self.rows(),
@@ -141,7 +147,7 @@ impl Columns {
     /// Adds a row whose value lies at `place`; its vectors and [`Columns::end_row`] follow.
     pub fn push_row(&mut self, secret: [u64; 2], row: &RowInput<'_>, place: &ValuePlace) {
         if self.lsn.is_empty() || self.namespaces.last() != row.namespace {
-            self.namespace_first_row.push(self.rows());
+            self.namespace_first_row.push(self.next_row());
             self.namespaces.push(row.namespace);
             self.namespace_hash.push(hash_namespace(secret, row.namespace));
         }
@@ -162,7 +168,7 @@ impl Columns {
         self.path_list.push(path_list);
     }
 
-    pub fn push_vector(&mut self, row: u32, path: &str, inverse_norm: f32, text_hash: TextHash) {
+    pub fn push_vector(&mut self, row: RowId, path: &str, inverse_norm: f32, text_hash: TextHash) {
         let path = self.path_number(path);
         self.vector_row.push(row);
         self.vector_path.push(path);
@@ -171,7 +177,7 @@ impl Columns {
     }
 
     pub fn end_row(&mut self) {
-        self.first_vector.push(self.vector_row.len() as u32);
+        self.first_vector.push(VectorId::from_index(self.vector_row.len()));
     }
 
     fn path_number(&mut self, path: &str) -> u32 {
@@ -219,7 +225,7 @@ impl Columns {
         write(Section::KeySpill, bytemuck::cast_slice(&spill))?;
         write(Section::NamespaceOffset, bytemuck::cast_slice(&self.namespaces.offsets))?;
         write(Section::NamespaceBytes, &self.namespaces.bytes)?;
-        self.namespace_first_row.push(self.rows());
+        self.namespace_first_row.push(self.next_row());
         write(Section::NamespaceFirstRow, bytemuck::cast_slice(&self.namespace_first_row))?;
         let (buckets, spill) = key_table::build(&self.namespace_hash);
         write(Section::NamespaceBuckets, bytemuck::cast_slice(&buckets))?;

@@ -14,6 +14,7 @@ use bytemuck::AnyBitPattern;
 
 use crate::distance::Kernels;
 use crate::error::{Error, Result};
+use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::record::{ALIVE, Lsn};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::derived::codes::{DerivedFile, TruthId};
@@ -128,6 +129,17 @@ impl Truth {
         self.header.counts.vectors
     }
 
+    /// All rows, deleted ones included.
+    #[inline]
+    pub fn all_rows(&self) -> Range<RowId> {
+        RowId::range(0..self.rows())
+    }
+
+    #[inline]
+    pub fn all_vectors(&self) -> Range<VectorId> {
+        VectorId::range(0..self.vectors())
+    }
+
     #[inline]
     pub fn namespaces(&self) -> u32 {
         self.header.counts.namespaces
@@ -140,22 +152,22 @@ impl Truth {
 
     /// Checks what a loop over `rows` will read of these sections: one element a row (or one more).
     #[inline]
-    pub fn ensure_rows(&self, rows: Range<u32>, sections: &[Section]) -> Result<()> {
-        sections.iter().try_for_each(|&section| self.ensure_elements(section, rows.clone()))
+    pub fn ensure_rows(&self, rows: Range<RowId>, sections: &[Section]) -> Result<()> {
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, rows.indices()))
     }
 
     /// Checks what a loop over `vectors` will read of these sections: one element a vector.
     #[inline]
-    pub fn ensure_vectors(&self, vectors: Range<u32>, sections: &[Section]) -> Result<()> {
-        sections.iter().try_for_each(|&section| self.ensure_elements(section, vectors.clone()))
+    pub fn ensure_vectors(&self, vectors: Range<VectorId>, sections: &[Section]) -> Result<()> {
+        sections.iter().try_for_each(|&section| self.ensure_elements(section, vectors.indices()))
     }
 
     #[inline]
-    fn ensure_elements(&self, section: Section, range: Range<u32>) -> Result<()> {
+    fn ensure_elements(&self, section: Section, range: Range<usize>) -> Result<()> {
         let whole = self.header.section(section);
         let each = if section == Section::Vectors { 4 * self.dims() } else { section.element_bytes() };
-        let end = (whole.start + range.end as usize * each).min(whole.end);
-        self.file.ensure(whole.start + range.start as usize * each..end)
+        let end = (whole.start + range.end * each).min(whole.end);
+        self.file.ensure(whole.start + range.start * each..end)
     }
 
     /// A section as a slice. Not checked: ensure first.
@@ -202,10 +214,10 @@ impl Truth {
 
     /// The rows of the namespace with this number.
     #[inline]
-    pub fn namespace_rows(&self, index: u32) -> Result<Range<u32>> {
-        let start: u32 = self.cell(Section::NamespaceFirstRow, index as usize)?;
-        let end: u32 = self.cell(Section::NamespaceFirstRow, index as usize + 1)?;
-        if start > end || end > self.rows() {
+    pub fn namespace_rows(&self, index: u32) -> Result<Range<RowId>> {
+        let start: RowId = self.cell(Section::NamespaceFirstRow, index as usize)?;
+        let end: RowId = self.cell(Section::NamespaceFirstRow, index as usize + 1)?;
+        if start > end || end.0 > self.rows() {
             let at = self.header.section(Section::NamespaceFirstRow).start;
             return Err(self.file.damaged(at, format!("namespace {index} has rows {start} to {end}")));
         }
@@ -213,9 +225,9 @@ impl Truth {
     }
 
     /// The number of the namespace that `row` belongs to.
-    pub fn namespace_of(&self, row: u32) -> Result<u32> {
+    pub fn namespace_of(&self, row: RowId) -> Result<u32> {
         self.file.ensure(self.header.section(Section::NamespaceFirstRow))?;
-        let first_rows = self.column::<u32>(Section::NamespaceFirstRow);
+        let first_rows = self.column::<RowId>(Section::NamespaceFirstRow);
         Ok((first_rows.partition_point(|&first| first <= row) as u32).saturating_sub(1))
     }
 
@@ -226,9 +238,10 @@ impl Truth {
     }
 
     /// The row of a key, if there is one.
-    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<u32>> {
+    pub fn find(&self, namespace: &[u8], key: &str) -> Result<Option<RowId>> {
         self.prefetch_namespace(namespace);
         let is_it = |row: u32| {
+            let row = RowId(row);
             self.prefetch_row(row);
             if self.key_bytes(row)? != key.as_bytes() {
                 return Ok(false);
@@ -236,7 +249,8 @@ impl Truth {
             let Some(index) = self.find_namespace(namespace)? else { return Ok(false) };
             Ok(self.namespace_rows(index)?.contains(&row))
         };
-        self.find_in(KEY_TABLE, hash_key(self.secret, namespace, key), is_it)
+        let found = self.find_in(KEY_TABLE, hash_key(self.secret, namespace, key), is_it);
+        Ok(found?.map(RowId))
     }
 
     #[inline]
@@ -249,10 +263,10 @@ impl Truth {
     }
 
     /// The rows of an interval of namespaces.
-    pub fn interval(&self, interval: &Interval) -> Result<Range<u32>> {
+    pub fn interval(&self, interval: &Interval) -> Result<Range<RowId>> {
         let numbers = self.namespaces_in(interval)?;
         if numbers.is_empty() {
-            return Ok(0..0);
+            return Ok(RowId::range(0..0));
         }
         let (first, last) = (self.namespace_rows(numbers.start)?, self.namespace_rows(numbers.end - 1)?);
         Ok(first.start..last.end.max(first.start))
@@ -264,34 +278,34 @@ impl Truth {
     }
 
     /// Prefetches the columns of a row that is about to be read as an item.
-    pub fn prefetch_row(&self, row: u32) {
+    pub fn prefetch_row(&self, row: RowId) {
         for (section, bytes) in ITEM_COLUMNS {
-            self.prefetch(section, row as usize * bytes);
+            self.prefetch(section, row.index() * bytes);
         }
     }
 
     /// Prefetches a row's vector, if its number can be guessed; the processor continues by itself.
-    pub fn prefetch_vector_of(&self, row: u32) {
+    pub fn prefetch_vector_of(&self, row: RowId) {
         if self.vectors() != self.rows() {
             return;
         }
-        let start = row as usize * 4 * self.dims();
+        let start = row.index() * 4 * self.dims();
         self.prefetch(Section::Vectors, start);
         self.prefetch(Section::Vectors, start + LINE_BYTES);
     }
 
     /// Prefetches a vector.
     #[inline]
-    pub fn prefetch_vector(&self, vector: u32) {
+    pub fn prefetch_vector(&self, vector: VectorId) {
         let bytes = 4 * self.dims();
-        let start = vector as usize * bytes;
+        let start = vector.index() * bytes;
         (0..bytes.min(VECTOR_BYTES)).step_by(LINE_BYTES).for_each(|at| self.prefetch(Section::Vectors, start + at));
     }
 
     /// Prefetches the first lines of a row's value, and its key.
-    pub fn prefetch_value(&self, row: u32) {
+    pub fn prefetch_value(&self, row: RowId) {
         let at = |section, bytes| {
-            let start = self.header.section(section).start + row as usize * bytes;
+            let start = self.header.section(section).start + row.index() * bytes;
             self.file
                 .bytes()
                 .get(start..start + 8)
@@ -334,8 +348,8 @@ impl Truth {
     }
 
     /// The first of `rows`, which belong to one namespace, whose key is not below `key`.
-    pub fn seek_key(&self, rows: Range<u32>, key: &str) -> Result<u32> {
-        seek(rows, |row| Ok(self.key_bytes(row)? < key.as_bytes()))
+    pub fn seek_key(&self, rows: Range<RowId>, key: &str) -> Result<RowId> {
+        seek(rows.numbers(), |row| Ok(self.key_bytes(RowId(row))? < key.as_bytes())).map(RowId)
     }
 
     /// The field paths, by number.

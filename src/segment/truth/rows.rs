@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::extensions::{Extensions, refuse_unknown};
+use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::record::{Lsn, TextHash, VersionTimes, row_extensions};
 use crate::segment::blob::file::ValuePlace;
 use crate::segment::truth::layout::Section;
@@ -42,7 +43,7 @@ impl Truth {
 
     /// One more entry than rows. Entries are as written: compare them with the number of vectors before use.
     #[inline]
-    pub fn first_vector_column(&self) -> &[u32] {
+    pub fn first_vector_column(&self) -> &[VectorId] {
         self.column(Section::FirstVector)
     }
 
@@ -53,7 +54,7 @@ impl Truth {
 
     /// The row of each vector. Numbers are as written: compare them with the number of rows before use.
     #[inline]
-    pub fn vector_row_column(&self) -> &[u32] {
+    pub fn vector_row_column(&self) -> &[RowId] {
         self.column(Section::VectorRow)
     }
 
@@ -64,17 +65,17 @@ impl Truth {
     }
 
     /// The LSNs of `rows` as written, checked.
-    pub fn lsns(&self, rows: Range<u32>) -> Result<&[u64]> {
+    pub fn lsns(&self, rows: Range<RowId>) -> Result<&[u64]> {
         self.ensure_rows(rows.clone(), &[Section::Lsn])?;
         self.lsn_column()
-            .get(rows.start as usize..rows.end as usize)
+            .get(rows.indices())
             .ok_or_else(|| self.file.damaged(0, format!("there are no rows {} to {}", rows.start, rows.end)))
     }
 
     /// LSN of the row.
     #[inline]
-    pub fn lsn(&self, row: u32) -> Result<Lsn> {
-        Ok(self.lsn_base().saturating_add(self.cell(Section::Lsn, row as usize)?))
+    pub fn lsn(&self, row: RowId) -> Result<Lsn> {
+        Ok(self.lsn_base().saturating_add(self.cell(Section::Lsn, row.index())?))
     }
 
     /// LSN of the newest row.
@@ -85,8 +86,8 @@ impl Truth {
 
     /// The row's numbers.
     #[inline]
-    pub fn times(&self, row: u32) -> Result<VersionTimes> {
-        let index = row as usize;
+    pub fn times(&self, row: RowId) -> Result<VersionTimes> {
+        let index = row.index();
         let lsn = self.lsn(row)?;
         if lsn > self.newest_lsn() {
             let offset = self.header.section(Section::Lsn).start + 8 * index;
@@ -102,31 +103,31 @@ impl Truth {
     }
 
     #[inline]
-    pub(crate) fn key_bytes(&self, row: u32) -> Result<&[u8]> {
-        self.entry(Section::KeyOffset, Section::KeyBytes, row as usize)
+    pub(crate) fn key_bytes(&self, row: RowId) -> Result<&[u8]> {
+        self.entry(Section::KeyOffset, Section::KeyBytes, row.index())
     }
 
-    pub fn key(&self, row: u32) -> Result<&str> {
+    pub fn key(&self, row: RowId) -> Result<&str> {
         self.text(self.key_bytes(row)?)
     }
 
     /// The row without its value and vectors.
-    pub fn row(&self, row: u32) -> Result<StoredRow<'_>> {
+    pub fn row(&self, row: RowId) -> Result<StoredRow<'_>> {
         Ok(StoredRow {
             namespace: self.namespace(self.namespace_of(row)?)?,
             key: self.key(row)?,
             times: self.times(row)?,
-            flags: self.cell(Section::Flags, row as usize)?,
+            flags: self.cell(Section::Flags, row.index())?,
         })
     }
 
     /// The numbers of the row's vectors.
     #[inline]
-    pub fn row_vectors(&self, row: u32) -> Result<Range<u32>> {
-        let start: u32 = self.cell(Section::FirstVector, row as usize)?;
-        let end: u32 = self.cell(Section::FirstVector, row as usize + 1)?;
-        if start > end || end > self.vectors() {
-            let at = self.header.section(Section::FirstVector).start + 4 * row as usize;
+    pub fn row_vectors(&self, row: RowId) -> Result<Range<VectorId>> {
+        let start: VectorId = self.cell(Section::FirstVector, row.index())?;
+        let end: VectorId = self.cell(Section::FirstVector, row.index() + 1)?;
+        if start > end || end.0 > self.vectors() {
+            let at = self.header.section(Section::FirstVector).start + 4 * row.index();
             return Err(self.file.damaged(at, format!("row {row} has vectors {start} to {end}")));
         }
         Ok(start..end)
@@ -134,9 +135,9 @@ impl Truth {
 
     /// One vector.
     #[inline]
-    pub fn vector(&self, vector: u32) -> Result<&[f32]> {
-        let (index, dims) = (vector as usize, self.dims());
-        self.ensure_vectors(vector..vector.saturating_add(1), &[Section::Vectors])?;
+    pub fn vector(&self, vector: VectorId) -> Result<&[f32]> {
+        let (index, dims) = (vector.index(), self.dims());
+        self.ensure_vectors(vector..vector.saturating_next(), &[Section::Vectors])?;
         self.vector_column()
             .get(index * dims..(index + 1) * dims)
             .ok_or_else(|| self.file.damaged(0, format!("there is no vector {vector}")))
@@ -144,17 +145,17 @@ impl Truth {
 
     /// The vector's inverse norm, for [`crate::distance::score`].
     #[inline]
-    pub fn inverse_norm(&self, vector: u32) -> Result<f32> {
-        self.cell(Section::InverseNorm, vector as usize)
+    pub fn inverse_norm(&self, vector: VectorId) -> Result<f32> {
+        self.cell(Section::InverseNorm, vector.index())
     }
 
     /// The hash of the text that one vector embeds.
     #[inline]
-    pub fn text_hash(&self, vector: u32) -> Result<TextHash> {
+    pub fn text_hash(&self, vector: VectorId) -> Result<TextHash> {
         if self.header.section(Section::TextHash).is_empty() {
             return Ok(0);
         }
-        self.cell(Section::TextHash, vector as usize)
+        self.cell(Section::TextHash, vector.index())
     }
 
     /// The same of all vectors; empty if no text is known.
@@ -164,13 +165,13 @@ impl Truth {
     }
 
     /// The row of one vector.
-    pub fn vector_row(&self, vector: u32) -> Result<u32> {
-        self.cell(Section::VectorRow, vector as usize)
+    pub fn vector_row(&self, vector: VectorId) -> Result<RowId> {
+        self.cell(Section::VectorRow, vector.index())
     }
 
     /// The field path of one vector.
-    pub fn vector_path(&self, vector: u32) -> Result<&Arc<str>> {
-        let path: u32 = self.cell(Section::VectorPath, vector as usize)?;
+    pub fn vector_path(&self, vector: VectorId) -> Result<&Arc<str>> {
+        let path: u32 = self.cell(Section::VectorPath, vector.index())?;
         self.path(path)
     }
 
@@ -180,34 +181,34 @@ impl Truth {
     }
 
     /// The row's vectors with their paths.
-    pub fn field_vectors(&self, row: u32) -> Result<Vec<FieldVector>> {
+    pub fn field_vectors(&self, row: RowId) -> Result<Vec<FieldVector>> {
         let owned = |vector| {
             Ok(FieldVector { path: Arc::clone(self.vector_path(vector)?), values: self.vector(vector)?.into() })
         };
-        self.row_vectors(row)?.map(owned).collect()
+        self.row_vectors(row)?.ids().map(owned).collect()
     }
 
     /// The paths of the fields to embed; empty for "as configured".
-    pub fn index_paths(&self, row: u32) -> Result<Vec<Arc<str>>> {
-        let list: u32 = self.cell(Section::PathList, row as usize)?;
+    pub fn index_paths(&self, row: RowId) -> Result<Vec<Arc<str>>> {
+        let list: u32 = self.cell(Section::PathList, row.index())?;
         let Some(list) = list.checked_sub(1) else { return Ok(Vec::new()) };
         let start: u32 = self.cell(Section::PathListStart, list as usize)?;
         let end: u32 = self.cell(Section::PathListStart, list as usize + 1)?;
         (start..end).map(|entry| self.path(self.cell(Section::PathListEntry, entry as usize)?).cloned()).collect()
     }
 
-    pub fn row_text_hashes(&self, row: u32) -> Result<Vec<TextHash>> {
-        let hashes = self.row_vectors(row)?.map(|vector| self.text_hash(vector)).collect::<Result<Vec<_>>>()?;
+    pub fn row_text_hashes(&self, row: RowId) -> Result<Vec<TextHash>> {
+        let hashes = self.row_vectors(row)?.ids().map(|vector| self.text_hash(vector)).collect::<Result<Vec<_>>>()?;
         Ok(if hashes.iter().all(|&hash| hash == 0) { Vec::new() } else { hashes })
     }
 
     /// The extensions of the row.
-    pub fn extensions(&self, row: u32) -> Result<Extensions> {
+    pub fn extensions(&self, row: RowId) -> Result<Extensions> {
         let offsets = self.header.section(Section::ExtensionOffset);
         if offsets.is_empty() {
             return Ok(Extensions::default());
         }
-        let bytes = self.entry(Section::ExtensionOffset, Section::ExtensionBytes, row as usize)?;
+        let bytes = self.entry(Section::ExtensionOffset, Section::ExtensionBytes, row.index())?;
         let extensions = Extensions::decode(bytes).map_err(|malformed| {
             let at = self.header.section(Section::ExtensionBytes).start;
             self.file.damaged(at, format!("extensions of row {row}: {}", malformed.what))
@@ -237,14 +238,14 @@ impl Truth {
 
     /// Where the row's value lies.
     #[inline]
-    pub fn value_place(&self, row: u32) -> Result<ValuePlace> {
-        let index = row as usize;
+    pub fn value_place(&self, row: RowId) -> Result<ValuePlace> {
+        let index = row.index();
         let (offset, length) = (self.cell(Section::ValueOffset, index)?, self.cell(Section::ValueLength, index)?);
         Ok(ValuePlace::of_columns(self.cell(Section::ValueSource, index)?, offset, length))
     }
 
     /// Whether the row's value lies in a blob file.
-    pub fn is_large(&self, row: u32) -> bool {
+    pub fn is_large(&self, row: RowId) -> bool {
         self.value_place(row).is_ok_and(|place| !place.is_inline())
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::distance::inverse_norm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::{IdRange, RowId};
 use crate::record::{Lsn, Record, VersionTimes};
 use crate::segment::Segment;
 use crate::segment::blob::file::{BlobFile, BlobWriter, ValuePlace};
@@ -150,15 +151,15 @@ impl SegmentWriter {
         self
     }
 
-    /// Rows written so far: the ordinal of the next one.
+    /// Rows written so far.
     pub fn rows(&self) -> u32 {
         self.columns.rows()
     }
 
-    /// Writes the next row, whose (namespace, key) is above the last one's, and returns its ordinal.
-    pub fn push(&mut self, row: &RowInput<'_>) -> Result<u32> {
+    /// Writes the next row, whose (namespace, key) is above the last one's, and returns its number.
+    pub fn push(&mut self, row: &RowInput<'_>) -> Result<RowId> {
         self.check_next(row)?;
-        let ordinal = self.rows();
+        let id = self.columns.next_row();
         let place = self.write_value(&row.value)?;
         self.columns.push_row(self.keys.secret, row, &place);
         for (number, vector) in (self.written.vectors..).zip(row.vectors) {
@@ -166,7 +167,7 @@ impl SegmentWriter {
             self.body.write_at(HEADER_BYTES as u64 + number * bytes.len() as u64, bytes)?;
             let codes = self.codes.as_mut().ok_or_else(|| Error::invalid("a segment without vectors got one"))?;
             let meta = codes.push(vector.values, vector.code)?;
-            self.columns.push_vector(ordinal, vector.path, inverse_norm(meta.norm), vector.text_hash);
+            self.columns.push_vector(id, vector.path, inverse_norm(meta.norm), vector.text_hash);
         }
         self.columns.end_row();
         self.written.add_row(row);
@@ -175,7 +176,7 @@ impl SegmentWriter {
         header.newest_lsn = header.newest_lsn.max(row.times.lsn);
         header.earliest_expiry = header.earliest_expiry.min(row.times.expires_at);
         header.row_vectors_max = header.row_vectors_max.max(row.vectors.len() as u32);
-        Ok(ordinal)
+        Ok(id)
     }
 
     /// Writes the value of the next row where it belongs.
@@ -265,7 +266,7 @@ impl SegmentWriter {
     }
 
     /// Writes a complete version, the ready `codes` of its vectors along with them.
-    pub fn push_record(&mut self, record: &Record, lsn: Lsn, codes: &[Option<Code<'_>>]) -> Result<u32> {
+    pub fn push_record(&mut self, record: &Record, lsn: Lsn, codes: &[Option<Code<'_>>]) -> Result<RowId> {
         let codes = codes.iter().copied().chain(std::iter::repeat(None));
         let text_hashes = record.text_hashes.iter().copied().chain(std::iter::repeat(0));
         let vectors: Vec<_> = (record.vectors.iter().zip(codes).zip(text_hashes))
@@ -291,7 +292,13 @@ impl SegmentWriter {
     }
 
     /// Copies a row of another segment with its codes, its present expiry, and the value that `value` names.
-    pub fn push_copy(&mut self, segment: &Segment, row: u32, expires_at: i64, value: ValueInput<'_>) -> Result<u32> {
+    pub fn push_copy(
+        &mut self,
+        segment: &Segment,
+        row: RowId,
+        expires_at: i64,
+        value: ValueInput<'_>,
+    ) -> Result<RowId> {
         let numbers = segment.row_vectors(row)?;
         let codes = segment.codes(numbers.clone());
         let input = |vector| {
@@ -299,7 +306,7 @@ impl SegmentWriter {
             let (code, text_hash) = (codes.and_then(|codes| codes.code(vector)), segment.text_hash(vector)?);
             Ok(VectorInput { path, values, code, text_hash })
         };
-        let vectors = numbers.map(input).collect::<Result<Vec<_>>>()?;
+        let vectors = numbers.ids().map(input).collect::<Result<Vec<_>>>()?;
         let stored = segment.row(row)?;
         self.push(&RowInput {
             namespace: stored.namespace,
@@ -325,7 +332,7 @@ pub(crate) fn rebuild_codes(
         return Err(Error::new(ErrorKind::InvalidInput, "a segment without vectors has no codes"));
     }
     let mut codes = CodesWriter::create(storage, keys, file_id, segment.dims(), segment.vectors())?;
-    for vector in 0..segment.vectors() {
+    for vector in segment.all_vectors().ids() {
         codes.push(segment.vector(vector)?, None)?;
     }
     codes.finish(segment.truth_id())
