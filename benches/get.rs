@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::hint::black_box;
 use vecmem::{Durability, ReadOptions, Store};
 
-use common::{Rng, compacted, directory, fill, made_up, open, options, size, unmerged, user};
+use common::{compacted, directory, fill, made_up, open, options, random, size, unmerged, user};
 
 const EACH: usize = 5;
 
@@ -20,9 +20,11 @@ fn get(c: &mut Criterion) {
     let mut group = c.benchmark_group("get");
     group.throughput(Throughput::Elements(1));
     let mut bench = |what: &str, store: &Store, namespaces: usize, options: &ReadOptions, key: &str| {
-        let mut rng = Rng::new(13);
+        let mut numbers = random(13);
         group.bench_function(BenchmarkId::from_parameter(what), |b| {
-            b.iter(|| black_box(store.get_with(&user(rng.below(namespaces)), key, options)).map(|item| item.is_some()))
+            b.iter(|| {
+                black_box(store.get_with(&user(numbers.below(namespaces)), key, options)).map(|item| item.is_some())
+            })
         });
     };
     let (plain, with_vectors) = (ReadOptions::default(), ReadOptions { include_vectors: true, ..Default::default() });

@@ -6,21 +6,14 @@ use simsimd::SpatialSimilarity;
 use std::hint::black_box;
 use vecmem::distance::{Isa, Kernels, Metric};
 use vecmem::quant::{CodeMeta, PreparedQuery, encode, stride};
+use vecmem::testing::Random;
 
 const SEED: u64 = 0x5eed_0001;
 
 /// `count` floats in -1..1.
 fn floats(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        // splitmix64
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    (0..count).map(|_| ((next() >> 40) as f32 / (1 << 23) as f32) - 1.0).collect()
+    let mut random = Random::new(seed);
+    (0..count).map(|_| random.unit()).collect()
 }
 
 /// Each instruction set that this CPU has.

@@ -9,25 +9,26 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use vecmem::testing::Random;
 use vecmem::{Durability, Filter, Namespace, Options, Put, Query, Store, Tuning};
 
-use common::{Rng, directory, is_test, median, open, size, timed, times, unmerged, user};
+use common::{directory, is_test, median, open, random, size, timed, times, unmerged, user};
 
 /// Values of each segment, and segments.
 const EACH: usize = 4;
 const SEGMENTS: usize = 6;
 
 /// A JSON object of about `bytes` bytes: lines of a conversation, or letters that nothing can be made of.
-fn json(rng: &mut Rng, bytes: usize, regular: bool) -> String {
+fn json(random: &mut Random, bytes: usize, regular: bool) -> String {
     let mut text = String::with_capacity(bytes + 64);
     text.push_str("{\"kind\":\"note\",\"messages\":\"");
     while text.len() < bytes {
         if regular {
             let words = ["asked", "for a quiet table", "by the window", "and would rather", "walk", "than take a taxi"];
-            text.push_str(words[rng.below(words.len())]);
+            text.push_str(words[random.below(words.len())]);
             text.push(' ');
         } else {
-            text.push(char::from(b'#' + rng.below(56) as u8));
+            text.push(random.letter());
         }
     }
     text.push_str("\"}");
@@ -79,9 +80,9 @@ impl Way {
         let (seal, ()) = timed(|| wait_for_flushes(&store));
         self.put.push(seconds(put));
         self.seal.push(seconds(put) + seconds(seal));
-        let mut rng = Rng::new(3);
+        let mut numbers = random(3);
         let got = times(values.len() * 4, || {
-            let number = rng.below(values.len());
+            let number = numbers.below(values.len());
             let item = store.get(&namespace, &format!("{number:03}")).expect("the item is read").expect("it is there");
             assert_eq!(item.value.len(), values[number].len());
         });
@@ -117,8 +118,8 @@ fn wait_for_flushes(store: &Store) {
 fn main() {
     let (bytes, rounds) = (size(5_000_000, 100_000), if is_test() { 1 } else { 5 });
     for (what, regular) in [("conversations", true), ("letters that cannot be compressed", false)] {
-        let mut rng = Rng::new(1);
-        let values: Vec<String> = (0..EACH * SEGMENTS).map(|_| json(&mut rng, bytes, regular)).collect();
+        let mut numbers = random(1);
+        let values: Vec<String> = (0..EACH * SEGMENTS).map(|_| json(&mut numbers, bytes, regular)).collect();
         let mut ways = [Way::new("blob files", 64 << 10), Way::new("in segments", usize::MAX)];
         for round in 0..rounds {
             ways[round % 2].run(&values);

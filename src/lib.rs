@@ -52,6 +52,7 @@ mod extensions;
 mod ids;
 mod interrupt;
 mod json;
+mod random;
 mod record;
 mod sync;
 mod topk;

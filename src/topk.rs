@@ -182,6 +182,7 @@ pub(crate) fn from_ordered_bits(ordered: u32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn scored(score: f32, lsn: u64) -> ScoredRow {
         ScoredRow { score, lsn: Lsn::new(lsn), place: RowAddress { part: PartIndex(0), row: RowId(lsn as u32) } }
@@ -189,19 +190,15 @@ mod tests {
 
     #[test]
     fn keeps_what_a_sort_would_whatever_the_order_and_the_split() {
-        let mut state = 7_u64;
-        let mut next = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            state >> 33
-        };
+        let mut random = Random::new(7);
         for limit in [0, 1, 10, 99, 100, 1_000] {
-            let values: Vec<ScoredRow> = (0..100).map(|lsn| scored((next() % 7) as f32 - 3.0, lsn)).collect();
+            let values: Vec<ScoredRow> = (0..100).map(|lsn| scored(random.below(7) as f32 - 3.0, lsn)).collect();
             let mut expected = values.clone();
             expected.sort_by(|a, b| b.cmp(a));
             expected.truncate(limit);
             let (mut even, mut odd) = (TopK::new(limit), TopK::new(limit));
             for value in values {
-                let side = if next() % 2 == 0 { &mut even } else { &mut odd };
+                let side = if random.below(2) == 0 { &mut even } else { &mut odd };
                 let kept = side.would_keep(&value);
                 let before = side.clone().into_sorted();
                 side.push(value);

@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
         "events",
         "types",
         "codec",
+        "random",
         "extensions",
         "sync",
         "record",

@@ -13,54 +13,34 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use vecmem::testing::Random;
 use vecmem::{Batch, Durability, ImportOptions, Metric, Namespace, Options, Put, Store, Tuning};
 
 /// Dimensions of made-up vectors.
 pub const DIMS: usize = 384;
 const SEED: u64 = 0x5eed_0002;
 
-/// splitmix64.
-pub struct Rng(u64);
-
-impl Rng {
-    pub fn new(seed: u64) -> Self {
-        Self(SEED ^ seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        ((u128::from(self.next()) * end as u128) >> 64) as usize
-    }
-
-    /// -1..1.
-    fn float(&mut self) -> f32 {
-        ((self.next() >> 40) as f32 / (1 << 23) as f32) - 1.0
-    }
+/// The numbers of one part of a bench.
+pub fn random(seed: u64) -> Random {
+    Random::new(SEED ^ seed)
 }
 
 /// Vectors around 64 centres, as embeddings of texts lie around topics.
 pub struct Clusters {
     centres: Vec<Vec<f32>>,
-    rng: Rng,
+    random: Random,
 }
 
 impl Clusters {
     pub fn new(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let centres = (0..64).map(|_| (0..DIMS).map(|_| rng.float()).collect()).collect();
-        Self { centres, rng }
+        let mut random = self::random(seed);
+        let centres = (0..64).map(|_| (0..DIMS).map(|_| random.unit()).collect()).collect();
+        Self { centres, random }
     }
 
     pub fn vector(&mut self) -> Vec<f32> {
-        let centre = self.rng.below(self.centres.len());
-        self.centres[centre].iter().map(|value| value + 0.7 * self.rng.float()).collect()
+        let centre = self.random.below(self.centres.len());
+        self.centres[centre].iter().map(|value| value + 0.7 * self.random.unit()).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use vecmem::{Batch, Filter, Namespace, Put, Query, Scope, Store};
 
-use crate::common::{Clusters, DIMS, Rng, Times, dialogues, directory, json, open, size, times, unmerged, user};
+use crate::common::{Clusters, DIMS, Times, dialogues, directory, json, open, random, size, times, unmerged, user};
 use crate::writes::{alone, bulk};
 use crate::{Table, heap_bytes, show};
 
@@ -32,9 +32,9 @@ fn put_rows(store: &Store, clusters: &mut Clusters, rows: std::ops::Range<usize>
 }
 
 fn query_times(what: impl Fn(&Namespace, Vec<f32>)) -> Times {
-    let (mut rng, mut clusters) = (Rng::new(3), Clusters::new(3));
+    let (mut numbers, mut clusters) = (random(3), Clusters::new(3));
     let warm = size(20_000, 20);
-    let mut query = || (user(rng.below(namespaces_count())), clusters.vector());
+    let mut query = || (user(numbers.below(namespaces_count())), clusters.vector());
     for _ in 0..warm {
         let (namespace, vector) = query();
         what(&namespace, vector);

@@ -77,8 +77,8 @@ fn puts_are_counted() {
 fn given_vectors_are_compared_with_their_truth() {
     let directory = tempfile::tempdir().unwrap();
     let [vectors, queries, truth] = ["v.npy", "q.fvecs", "t.ivecs"].map(|name| at(directory.path(), name));
-    let mut numbers = Numbers(8);
-    let rows: Vec<f32> = (0..60 * 4).map(|_| numbers.unit()).collect();
+    let mut numbers = Numbers::new(8);
+    let rows: Vec<f32> = (0..60 * 4).map(|_| 2.0 * numbers.share() - 1.0).collect();
     fs::write(&vectors, npy(60, 4, &rows)).unwrap();
     // Each query is a vector of the store, so that under L2 it is its own nearest neighbour.
     let asked = [7, 41, 12];

@@ -114,8 +114,8 @@ fn people_read_each_lost_item_on_a_line() {
 fn of_damaged_graphs_and_codes_a_repair_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let [dir, file, matrix] = ["store", "lines.jsonl", "vectors.npy"].map(|name| at(directory.path(), name));
-    let mut numbers = common::Numbers(7);
-    let vectors: Vec<f32> = (0..500 * 32).map(|_| numbers.unit()).collect();
+    let mut numbers = common::Numbers::new(7);
+    let vectors: Vec<f32> = (0..500 * 32).map(|_| 2.0 * numbers.share() - 1.0).collect();
     fs::write(&file, lines(500, 7)).unwrap();
     fs::write(&matrix, common::npy(500, 32, &vectors)).unwrap();
     succeeds(&["import", &dir, &file, "--vectors", &matrix]);

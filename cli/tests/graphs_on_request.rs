@@ -13,8 +13,8 @@ fn graphs(dir: &str) -> u64 {
 fn import_and_compact_build_the_graphs_they_are_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let [dir, file, matrix] = ["store", "lines.jsonl", "vectors.npy"].map(|name| at(directory.path(), name));
-    let mut numbers = Numbers(5);
-    let vectors: Vec<f32> = (0..200 * 4).map(|_| numbers.unit()).collect();
+    let mut numbers = Numbers::new(5);
+    let vectors: Vec<f32> = (0..200 * 4).map(|_| 2.0 * numbers.share() - 1.0).collect();
     std::fs::write(&file, lines(200, 5)).unwrap();
     std::fs::write(&matrix, npy(200, 4, &vectors)).unwrap();
     succeeds(&["import", &dir, &file, "--vectors", &matrix, "--graph", "users/"]);

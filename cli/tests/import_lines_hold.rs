@@ -22,7 +22,7 @@ const BYTES: &[u8] = b"{}[]\",:\\0123456789.eE+-nulltrue\xC3\xFF\x00 ";
 
 #[test]
 fn changed_lines_are_read_or_refused() {
-    let mut numbers = Numbers(SEED);
+    let mut numbers = Numbers::new(SEED);
     let mut understood = 0;
     for round in 0..ROUNDS {
         let mut line = GOOD[(numbers.next() % 4) as usize].as_bytes().to_vec();

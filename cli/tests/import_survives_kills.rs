@@ -21,8 +21,8 @@ fn three_kills_and_a_rerun_equal_an_uninterrupted_import() {
     let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
     gzip.write_all(lines(LINES, SEED).as_bytes()).unwrap();
     gzip.finish().unwrap();
-    let mut numbers = Numbers(SEED);
-    let matrix: Vec<f32> = (0..LINES as usize * DIMS).map(|_| numbers.unit()).collect();
+    let mut numbers = Numbers::new(SEED);
+    let matrix: Vec<f32> = (0..LINES as usize * DIMS).map(|_| 2.0 * numbers.share() - 1.0).collect();
     fs::write(&vectors, npy(LINES as usize, DIMS, &matrix)).unwrap();
 
     let (whole, killed) = (at(directory.path(), "whole"), at(directory.path(), "killed"));

@@ -4,16 +4,15 @@ use serde_json::{Map, Value, json};
 
 use super::{FILTER_NODES_MAX, Filter, Literal};
 use crate::error::{ErrorKind, Limit};
+use crate::random::Random;
 use crate::testing::filter_oracle as oracle;
 
-struct Random(u64);
+/// Draws filters and the documents that they are asked about.
+struct Draws(Random);
 
-impl Random {
+impl Draws {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed >> 33) as usize % bound
+        self.0.below(bound)
     }
 
     fn key(&mut self) -> String {
@@ -165,7 +164,7 @@ impl Random {
 
 #[test]
 fn agrees_with_the_oracle() {
-    let mut random = Random(11);
+    let mut random = Draws(Random::new(11));
     let mut matched = 0;
     for round in 0..4_000 {
         let json = random.filter(3);

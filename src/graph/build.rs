@@ -15,6 +15,7 @@ use super::reuse::{Reuse, adopt};
 use super::{Built, Parameters, Points, Upper};
 use crate::error::Result;
 use crate::ids::{Id, IdRange, NodeId};
+use crate::random::Random;
 
 /// The most nodes of the highest level: they are scanned.
 const TOP_MAX: usize = 48;
@@ -70,13 +71,9 @@ pub(crate) fn build(
 /// A random order of the nodes.
 fn order(nodes: usize, seed: u64) -> Vec<NodeId> {
     let mut order: Vec<NodeId> = NodeId::range(0..nodes as u32).ids().collect();
-    let mut state = seed;
+    let mut random = Random::new(seed);
     for index in (1..nodes).rev() {
-        // Vigna's splitmix64.
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let drawn = ((u128::from(mixed ^ mixed >> 31) * (index as u128 + 1)) >> 64) as usize;
+        let drawn = ((u128::from(random.draw()) * (index as u128 + 1)) >> 64) as usize;
         order.swap(index, drawn);
     }
     order

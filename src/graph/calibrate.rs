@@ -215,17 +215,14 @@ mod tests {
     use super::*;
     use crate::graph::{Parameters, build};
     use crate::quant::{self, CodeMeta};
+    use crate::random::Random;
     use crate::types::Metric;
 
     #[test]
     fn efforts_rise_keep_their_promise_and_do_not_depend_on_threads() {
         let (nodes, dims, stride) = (3_000, 16, quant::stride(16));
-        let mut state = 5_u64;
-        let mut next = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-        };
-        let vectors: Vec<f32> = (0..(nodes + 200) * dims).map(|_| next()).collect();
+        let mut random = Random::new(5);
+        let vectors: Vec<f32> = (0..(nodes + 200) * dims).map(|_| random.unit() / 2.0).collect();
         let vector = |node: NodeId| &vectors[node.index() * dims..][..dims];
         let mut codes = vec![0; nodes * stride];
         let encode =

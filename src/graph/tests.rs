@@ -4,14 +4,12 @@ use super::*;
 use crate::distance::Kernels;
 use crate::ids::{Id, IdRange};
 use crate::quant::{self, PreparedQuery};
+use crate::random::Random;
 
 /// Seeded points in a few clusters, as codes.
 fn points(nodes: usize, dims: usize, seed: u64) -> (Vec<f32>, Vec<i8>, Vec<CodeMeta>) {
-    let mut state = seed;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
+    let mut random = Random::new(seed);
+    let mut next = || random.unit() / 2.0;
     let centres: Vec<f32> = (0..16 * dims).map(|_| next()).collect();
     let vectors: Vec<f32> =
         (0..nodes * dims).map(|at| centres[(at / dims * 7 % 16) * dims + at % dims] + 0.8 * next()).collect();

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 
 use super::{JSON_DEPTH_MAX, JsonReader, Number, validate_object, validate_value};
 use crate::error::{ErrorKind, Limit};
+use crate::random::Random;
 
 /// JSON in which no object has a key twice: the oracle for what serde_json itself lets pass.
 struct Unique;
@@ -99,24 +100,18 @@ const CORPUS: &[&str] = &[
     r#"{"key one":1,"key two":2,"key three":3,"key four":4,"key five":5,"key six":6,"key one":7}"#,
 ];
 
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 16
-}
-
 /// A text of the corpus with some bytes replaced, removed, inserted or doubled.
-fn mutated(state: &mut u64) -> Vec<u8> {
+fn mutated(random: &mut Random) -> Vec<u8> {
     const BYTES: &[u8] = b"{}[]\",:\\ u0123456789abcdefDE+-.tn\x00\x1f\x7f\x80\xc3\xa9\xff\n";
-    let mut bytes = CORPUS[random(state) as usize % CORPUS.len()].as_bytes().to_vec();
-    for _ in 0..=random(state) % 3 {
-        let at = random(state) as usize % (bytes.len() + 1);
-        let byte = BYTES[random(state) as usize % BYTES.len()];
-        match random(state) % 4 {
+    let mut bytes = CORPUS[random.below(CORPUS.len())].as_bytes().to_vec();
+    for _ in 0..=random.below(3) {
+        let at = random.below(bytes.len() + 1);
+        let byte = BYTES[random.below(BYTES.len())];
+        match random.below(4) {
             0 if at < bytes.len() => bytes[at] = byte,
             1 if at < bytes.len() => drop(bytes.remove(at)),
             2 => {
-                let end = bytes.len().min(at + random(state) as usize % 12);
+                let end = bytes.len().min(at + random.below(12));
                 let copied = bytes[at..end].to_vec();
                 bytes.splice(at..at, copied);
             }
@@ -131,10 +126,10 @@ fn accepts_what_serde_json_accepts() {
     for text in CORPUS {
         assert_eq!(Some(validate_value(text.as_bytes(), 128).is_ok()), oracle(text.as_bytes()), "{text}");
     }
-    let mut state = 7;
+    let mut random = Random::new(7);
     let mut accepted = 0;
     for round in 0..60_000 {
-        let bytes = mutated(&mut state);
+        let bytes = mutated(&mut random);
         let (valid, is_object) = (validate_value(&bytes, 128).is_ok(), validate_object(&bytes, 128).is_ok());
         accepted += usize::from(is_object);
         if let Some(expected) = oracle(&bytes) {

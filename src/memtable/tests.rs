@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::memtable::*;
+use crate::random::Random;
 use crate::record::ItemContent;
 use crate::types::{FieldVector, Metric, NEVER, Scope};
 
@@ -44,11 +45,8 @@ struct Version {
 /// Plays seeded writes as `apply` does; returns the part and what it should hold.
 fn played(seed: u64) -> (Memtable, Vec<Version>, Lsn) {
     let memtable = Memtable::new(Some(SPACE));
-    let (mut versions, mut state, namespaces) = (Vec::<Version>::new(), seed, namespaces());
-    let mut next = |bound: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % bound
-    };
+    let (mut versions, mut random, namespaces) = (Vec::<Version>::new(), Random::new(seed), namespaces());
+    let mut next = |bound: usize| random.below(bound);
     for lsn in Lsn::new(1).sequence().take(400) {
         let (namespace, key) = (namespaces[next(5)].clone(), format!("k{}", next(12)));
         let delete = |versions: &mut Vec<Version>, dies: &dyn Fn(&Version) -> bool| {

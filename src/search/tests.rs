@@ -13,6 +13,7 @@ use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
 use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
 use crate::quant::{encode, stride};
+use crate::random::Random;
 use crate::record::{ALIVE, ItemContent, Lsn, Record};
 use crate::search::conditions::Conditions;
 use crate::search::context::{QueryVector, SearchContext};
@@ -34,18 +35,8 @@ use crate::topk::{RowAddress, ScoredRow, SharedThreshold, TopK};
 use crate::types::Metric;
 use crate::types::{FieldVector, Interval, NEVER, Namespace, Scope, VectorSpace};
 
-/// A seeded random number generator, enough for tests.
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 33) as usize) % bound.max(1)
-    }
-
-    fn vector(&mut self, dims: usize) -> Vec<f32> {
-        (0..dims).map(|_| self.below(2_001) as f32 / 1_000.0 - 1.0).collect()
-    }
+fn vector(random: &mut Random, dims: usize) -> Vec<f32> {
+    (0..dims).map(|_| random.unit()).collect()
 }
 
 struct FixtureRow {
@@ -163,7 +154,7 @@ fn fixture(random: &mut Random, shape: Shape) -> Fixture {
             let vector = match part.vectors.len() {
                 old if old > 0 && random.below(4) == 0 => part.vectors[random.below(old)].clone(),
                 _ if random.below(50) == 0 => vec![0.0; shape.dims],
-                _ => random.vector(shape.dims),
+                _ => vector(random, shape.dims),
             };
             let mut code = vec![0; stride(shape.dims)];
             part.metas.push(encode(Kernels::get(), &vector, &mut code));
@@ -367,7 +358,7 @@ fn every_path_gives_the_exact_answer() {
     let nothing = Filter::lt("n", -1).prepare().unwrap();
     for seed in 0..24_u64 {
         println!("seed {seed}");
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let shape = Shape {
             rows: [0, 1, 5, 40, 300, 3_000][random.below(6)],
             dims: [1, 3, 64, 100][random.below(4)],
@@ -380,7 +371,7 @@ fn every_path_gives_the_exact_answer() {
             let query = match random.below(6) {
                 0 => vec![0.0; shape.dims],
                 1 if !part.vectors.is_empty() => part.vectors[random.below(part.vectors.len())].clone(),
-                _ => random.vector(shape.dims),
+                _ => vector(&mut random, shape.dims),
             };
             let query_vector = QueryVector::new(&query, metric);
             for limit in [0, 1, 10, 1_000, usize::MAX] {
@@ -393,10 +384,10 @@ fn every_path_gives_the_exact_answer() {
 
 #[test]
 fn only_promising_rows_are_scored_in_full() {
-    let mut random = Random(5);
+    let mut random = Random::new(5);
     let shape = Shape { rows: 10_000, dims: 64, vectors_max: 1, mixed: false, has_codes: true };
     let part = fixture(&mut random, shape);
-    let query = random.vector(64);
+    let query = vector(&mut random, 64);
     let threshold = SharedThreshold::new(None);
     let query_vector = QueryVector::new(&query, Metric::Cosine);
     let context = SearchContext {
@@ -423,10 +414,10 @@ fn damage_and_deadlines_end_the_search() {
             std::time::Duration::from_secs(2)
         }
     }
-    let mut random = Random(6);
+    let mut random = Random::new(6);
     let shape = Shape { rows: 20, dims: 8, vectors_max: 1, mixed: false, has_codes: true };
     let mut part = fixture(&mut random, shape);
-    let query = random.vector(8);
+    let query = vector(&mut random, 8);
     let query_vector = QueryVector::new(&query, Metric::Dot);
     let threshold = SharedThreshold::new(None);
     let rows = Rows::Range(RowId::range(0..20));
@@ -451,7 +442,7 @@ fn damage_and_deadlines_end_the_search() {
 
 #[test]
 fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
-    let mut random = Random(8);
+    let mut random = Random::new(8);
     let part = fixture(&mut random, Shape { rows: 300, dims: 8, vectors_max: 2, mixed: false, has_codes: true });
     let keys = StoreIdentity {
         store_id: 1,
@@ -460,7 +451,7 @@ fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
         space_id: Default::default(),
     };
     let (storage, files) = write_segment(&parts(&part, 8, Metric::L2).memtable, &keys);
-    let query = random.vector(8);
+    let query = vector(&mut random, 8);
     let query_vector = QueryVector::new(&query, Metric::L2);
     let expected = oracle(&part, &query_vector, &conditions(None), None, 7);
     let answer_of_file = || -> Result<SearchResult> {
@@ -501,7 +492,7 @@ fn listings_and_counts_agree_with_a_sort() {
     let filter = Filter::lt("n", 50).prepare().unwrap();
     for seed in 0..30_u64 {
         println!("seed {seed}");
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let shape = Shape {
             rows: [0, 1, 63, 64, 65, 1_000, 5_000][random.below(7)],
             dims: 2,
@@ -567,7 +558,7 @@ fn pages_in_key_order_agree_with_a_sort() {
     let filter = Filter::lt("n", 50).prepare().unwrap();
     for seed in 0..20_u64 {
         println!("seed {seed}");
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let rows = [1, 5, 100, 1_000][random.below(4)];
         let part = fixture(&mut random, Shape { rows, dims: 2, vectors_max: 1, mixed: seed % 2 == 0, has_codes: true });
         let parts = parts(&part, 2, Metric::Dot);

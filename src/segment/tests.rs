@@ -11,6 +11,7 @@ use crate::distance::Kernels;
 use crate::error::{ErrorKind, Result};
 use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::quant;
+use crate::random::Random;
 use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::Segment;
 use crate::segment::blob::file::BlobFile;
@@ -24,18 +25,8 @@ use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals, rebuild_
 use crate::storage::sim::SimStorage;
 use crate::types::{FieldVector, Interval, Metric, NEVER, Namespace, Scope, VectorSpace};
 
-/// A seeded random number generator, enough for tests.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound.max(1)
-    }
-
-    fn text(&mut self, length: u64) -> String {
-        (0..self.below(length)).map(|_| ["a", "b", "/", "\0", "é", "🦀"][self.below(6) as usize]).collect()
-    }
+fn text(random: &mut Random, length: usize) -> String {
+    (0..random.below(length)).map(|_| *random.pick(&["a", "b", "/", "\0", "é", "🦀"])).collect()
 }
 
 /// Rows in the order of a segment, each with its LSN.
@@ -44,8 +35,8 @@ type Model = BTreeMap<(Vec<u8>, String), (Lsn, Record)>;
 fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
     let mut model = Model::new();
     while model.len() < rows {
-        let labels: Vec<String> = (0..1 + random.below(3)).map(|_| format!("{}.", random.text(3))).collect();
-        let (namespace, key) = (Namespace::new(labels).unwrap(), random.text(9));
+        let labels: Vec<String> = (0..1 + random.below(3)).map(|_| format!("{}.", text(random, 3))).collect();
+        let (namespace, key) = (Namespace::new(labels).unwrap(), text(random, 9));
         let vectors = if dims == 0 { 0 } else { [0, 1, 1, 1, 3][random.below(5) as usize] };
         let vector = |random: &mut Random| FieldVector {
             path: ["", "text", "notes.0"][random.below(3) as usize].into(),
@@ -56,7 +47,7 @@ fn random_model(random: &mut Random, rows: usize, dims: usize) -> Model {
             content: Arc::new(ItemContent {
                 namespace: namespace.clone(),
                 key: key.as_str().into(),
-                value: format!("{{\"text\":{:?},\"more\":\"{}\"}}", random.text(40), "ab".repeat(more)).into(),
+                value: format!("{{\"text\":{:?},\"more\":\"{}\"}}", text(random, 40), "ab".repeat(more)).into(),
                 ttl: random.below(3) as i64,
                 index_paths: (0..random.below(3))
                     .map(|_| Arc::from(["text", "title"][random.below(2) as usize]))
@@ -109,7 +100,7 @@ fn contents(segment: &Segment) -> Result<Vec<(Lsn, Record)>> {
 fn a_segment_says_what_was_written() {
     for (seed, dims, rows) in [(1, 0, 1), (2, 0, 300), (3, 1, 40), (4, 3, 500), (5, 64, 200), (6, 100, 2_000)] {
         println!("seed {seed}, {dims} dimensions, {rows} rows");
-        let (mut random, storage, keys) = (Random(seed), SimStorage::new(seed), keys(dims));
+        let (mut random, storage, keys) = (Random::new(seed), SimStorage::new(seed), keys(dims));
         let model = random_model(&mut random, rows, dims);
         let info = write(&storage, &keys, 1, &model);
         let segment = Segment::open(&storage, &keys, &info.files).unwrap();
@@ -137,7 +128,7 @@ fn a_segment_says_what_was_written() {
 fn check_interval(random: &mut Random, segment: &Segment, model: &Model) {
     let (namespace, key) = model.keys().nth(random.below(model.len() as u64) as usize).unwrap();
     let known = Namespace::from_encoded(namespace);
-    let other = Namespace::new([format!("{}.", random.text(3))]).unwrap();
+    let other = Namespace::new([format!("{}.", text(random, 3))]).unwrap();
     let interval = match random.below(6) {
         0 => Scope::from(&known).interval(),
         1 => Scope::from(&other).interval(),
@@ -161,7 +152,7 @@ fn check_interval(random: &mut Random, segment: &Segment, model: &Model) {
 #[test]
 fn copies_and_rebuilt_codes_are_the_same_bytes() {
     let (storage, keys) = (SimStorage::new(1), keys(70));
-    let model = random_model(&mut Random(9), 700, 70);
+    let model = random_model(&mut Random::new(9), 700, 70);
     let info = write(&storage, &keys, 1, &model);
     let segment = Segment::open(&storage, &keys, &info.files).unwrap();
     let codes = segment.codes(segment.all_vectors()).unwrap();
@@ -195,7 +186,7 @@ fn copies_and_rebuilt_codes_are_the_same_bytes() {
 #[test]
 fn a_writer_refuses_what_does_not_fit() {
     let (storage, keys) = (SimStorage::new(1), keys(2));
-    let model = random_model(&mut Random(5), 2, 2);
+    let model = random_model(&mut Random::new(5), 2, 2);
     let rows: Vec<&Record> = model.values().map(|(_, record)| record).collect();
     let mut totals = Totals::new(usize::MAX);
     rows.iter().for_each(|record| totals.add(record.vectors.len(), record.value.len()));
@@ -218,7 +209,7 @@ fn a_writer_refuses_what_does_not_fit() {
 fn a_flipped_bit_is_noticed_or_harmless() {
     let keys = keys(5);
     let storage = SimStorage::new(1);
-    let model = random_model(&mut Random(11), 150, 5);
+    let model = random_model(&mut Random::new(11), 150, 5);
     let info = write(&storage, &keys, 1, &model);
     let truth: Vec<(Lsn, Record)> = model.values().cloned().collect();
     for name in [truth_name(1), codes_name(1), blob_name(1)] {
@@ -253,7 +244,7 @@ fn a_flipped_bit_is_noticed_or_harmless() {
 #[test]
 fn damage_stays_where_it_is() {
     let (storage, keys) = (SimStorage::new(1), keys(100));
-    let model = random_model(&mut Random(12), 2_000, 100);
+    let model = random_model(&mut Random::new(12), 2_000, 100);
     let info = write(&storage, &keys, 1, &model);
     let first_row_vectors = 8 * HEADER_BYTES as u64;
     storage.flip_bit(&truth_name(1), first_row_vectors);
@@ -283,7 +274,7 @@ fn damage_stays_where_it_is() {
 #[test]
 fn a_damaged_blob_file_fails_its_values_only() {
     let (storage, keys) = (SimStorage::new(1), keys(5));
-    let model = random_model(&mut Random(19), 3_000, 5);
+    let model = random_model(&mut Random::new(19), 3_000, 5);
     let info = write(&storage, &keys, 1, &model);
     let blob = storage.read_file(&blob_name(1)).unwrap();
     let large: Vec<RowId> = (0..)
@@ -312,7 +303,7 @@ fn a_damaged_blob_file_fails_its_values_only() {
     assert_eq!(failing(), large);
     storage.write_file(&blob_name(1), &[&blob[..], &[0]].concat());
     assert_eq!(failing(), large);
-    write(&storage, &keys, 2, &random_model(&mut Random(20), 3_000, 5));
+    write(&storage, &keys, 2, &random_model(&mut Random::new(20), 3_000, 5));
     storage.write_file(&blob_name(1), &storage.read_file(&blob_name(2)).unwrap());
     assert_eq!(failing(), large);
     storage.remove_file(&blob_name(1));
@@ -324,7 +315,7 @@ fn a_damaged_blob_file_fails_its_values_only() {
 #[test]
 fn a_list_of_blob_files_that_cannot_be_true_fails_their_values_only() {
     let (storage, keys) = (SimStorage::new(1), keys(2));
-    let model = random_model(&mut Random(23), 300, 2);
+    let model = random_model(&mut Random::new(23), 300, 2);
     let info = write(&storage, &keys, 1, &model);
     let large = |row: RowId| model.values().nth(row.index()).is_some_and(|(_, record)| record.value.len() >= LARGE);
     let only_large_fail = |files: &SegmentFiles, named: Option<&[BlobFile]>, what: &str| {
@@ -360,7 +351,7 @@ fn a_list_of_blob_files_that_cannot_be_true_fails_their_values_only() {
 #[test]
 fn a_cut_file_is_refused() {
     let (storage, keys) = (SimStorage::new(1), keys(5));
-    let info = write(&storage, &keys, 1, &random_model(&mut Random(13), 50, 5));
+    let info = write(&storage, &keys, 1, &random_model(&mut Random::new(13), 50, 5));
     let bytes = storage.read_file(&truth_name(1)).unwrap();
     for length in (0..bytes.len()).step_by(61).chain([4_095, 4_096, bytes.len() - 1]) {
         storage.write_file(&truth_name(1), &bytes[..length]);
@@ -376,9 +367,9 @@ fn a_cut_file_is_refused() {
 #[test]
 fn a_file_from_elsewhere_is_refused() {
     let (storage, keys) = (SimStorage::new(1), keys(5));
-    let model = random_model(&mut Random(14), 50, 5);
+    let model = random_model(&mut Random::new(14), 50, 5);
     let info = write(&storage, &keys, 1, &model);
-    let other = write(&storage, &keys, 2, &random_model(&mut Random(15), 50, 5));
+    let other = write(&storage, &keys, 2, &random_model(&mut Random::new(15), 50, 5));
     let refused = |keys: &StoreIdentity, files: &SegmentFiles| Segment::open(&storage, keys, files).is_err();
     assert!(refused(&StoreIdentity { store_id: 78, ..keys }, &info.files));
     assert!(refused(&StoreIdentity { space: None, ..keys }, &info.files));
@@ -404,7 +395,7 @@ fn a_file_from_elsewhere_is_refused() {
 fn an_extension_that_must_be_understood_is_refused_and_another_is_kept() {
     for (must_understand, expected) in [(false, None), (true, Some(ErrorKind::NewerFormat))] {
         let (storage, keys) = (SimStorage::new(1), keys(5));
-        let mut model = random_model(&mut Random(18), 30, 5);
+        let mut model = random_model(&mut Random::new(18), 30, 5);
         let unknown = crate::extensions::Extensions::default().with(902, must_understand, b"later");
         model.values_mut().nth(7).unwrap().1.extensions = unknown;
         let info = write(&storage, &keys, 1, &model);
@@ -421,7 +412,7 @@ fn an_extension_that_must_be_understood_is_refused_and_another_is_kept() {
 fn hostile_bytes_with_good_checksums_do_no_harm() {
     let keys = StoreIdentity { store_id: 1, secret: [1, 2], space: keys(5).space, space_id: Default::default() };
     let storage = SimStorage::new(1);
-    let model = random_model(&mut Random(16), 120, 5);
+    let model = random_model(&mut Random::new(16), 120, 5);
     let info = write(&storage, &keys, 1, &model);
     let whole = storage.read_file(&truth_name(1)).unwrap();
     let body = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
@@ -431,7 +422,7 @@ fn hostile_bytes_with_good_checksums_do_no_harm() {
         (whole.clone(), info.files.header_crc),
         "a forgery of the original is it"
     );
-    let mut random = Random(17);
+    let mut random = Random::new(17);
     println!("seed 17");
     for round in 0..4_000_u64 {
         let mut bytes = whole[..body].to_vec();
@@ -492,7 +483,7 @@ fn tombstones_round_trip_and_notice_damage() {
     let everything = RoaringBitmap::full();
     let hostile = file.encode(Lsn::new(60), &everything, &[]).unwrap();
     assert_eq!(file.decode(&hostile).unwrap_err().kind(), ErrorKind::Corrupt, "four billion dead rows");
-    let mut random = Random(18);
+    let mut random = Random::new(18);
     println!("seed 18");
     for _ in 0..3_000 {
         let mut hostile = bytes[..bytes.len() - 4].to_vec();

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::store::{Options, Store};
 
+pub use crate::random::Random;
 pub use crate::storage::disk::{DiskStorage, SystemClock};
 pub use crate::storage::sim::{Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage};
 pub use crate::storage::{Clock, Map, Storage, StorageFile};

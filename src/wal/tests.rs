@@ -9,21 +9,13 @@ use super::*;
 use crate::codec::seed;
 use crate::error::{ErrorKind, Result};
 use crate::extensions::Extensions;
+use crate::random::Random;
 use crate::record::{ItemContent, Lsn, Operation, Record, SpaceId};
 use crate::storage::Storage;
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation, SimStorage};
 use crate::types::{FieldVector, Interval, NEVER, Namespace, limits, system_namespace};
 
 const STORE: u64 = 0x1234_5678_9ABC_DEF0;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 += 1;
-        seed(&[self.0]) % bound
-    }
-}
 
 fn namespace(labels: &[&str]) -> Namespace {
     Namespace::new(labels).unwrap()
@@ -349,7 +341,7 @@ fn closed_log(storage: &SimStorage) -> Vec<Operation> {
 fn every_flipped_byte_of_a_closed_log_is_named_or_harmless() {
     let storage = SimStorage::new(3);
     let all = closed_log(&storage);
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     let (mut named, mut harmless) = (0, 0);
     for id in [1, 2] {
         let name = file_name(id);
@@ -474,7 +466,7 @@ fn unused_files_are_told_from_used_ones() {
 fn the_writer_places_frames_as_the_model_says() {
     for round in 0..20 {
         println!("seed {round}");
-        let mut random = Random(round * 1_000);
+        let mut random = Random::new(round * 1_000);
         let storage = SimStorage::new(round);
         let mut writer = started(&storage, 1, 0);
         let mut door = writer.space().clone();
@@ -649,7 +641,7 @@ fn a_power_loss_at_any_sync_keeps_what_was_synced() {
         println!("seed {round}");
         let storage = SimStorage::new(round);
         storage.record_sync_points();
-        run(&storage, &mut Random(round)).unwrap();
+        run(&storage, &mut Random::new(round)).unwrap();
         let images = storage.take_images();
         assert!(images.len() > 12);
         for (number, image) in images.iter().enumerate() {
@@ -660,7 +652,7 @@ fn a_power_loss_at_any_sync_keeps_what_was_synced() {
                 check_prefix(&survivor, image.tag);
                 if number % 4 == 0 {
                     survivor.record_sync_points();
-                    run(&survivor, &mut Random(number as u64)).unwrap();
+                    run(&survivor, &mut Random::new(number as u64)).unwrap();
                     for image in survivor.take_images() {
                         check_prefix(&image.survivor(Loss::Torn, number as u64), image.tag);
                     }
@@ -677,7 +669,7 @@ fn after_any_failed_operation_the_log_can_be_read_and_gone_on_with() {
             let storage = SimStorage::new(after);
             let kind = [FaultKind::Io, FaultKind::Full, FaultKind::Short][round as usize];
             storage.fail_after(after, Fault::once(kind, SimOperation::CHANGES));
-            if run(&storage, &mut Random(round)).is_err() {
+            if run(&storage, &mut Random::new(round)).is_err() {
                 mark_doubt(&storage);
             }
             if !storage.fault_struck() {
@@ -688,7 +680,7 @@ fn after_any_failed_operation_the_log_can_be_read_and_gone_on_with() {
             check_prefix(&storage, durable);
             // Reopened without a restart of the system, and believed: now it must outlive a power loss.
             let accepted = inspect(&storage, STORE, 0).unwrap().last_lsn;
-            run(&storage, &mut Random(after)).unwrap();
+            run(&storage, &mut Random::new(after)).unwrap();
             let durable = storage.image().tag;
             assert!(durable >= accepted.get());
             check_prefix(&storage.crash(Loss::AllUnsynced, 0), durable);
@@ -734,7 +726,7 @@ fn a_newer_format_is_said_to_be_one() {
 
 #[test]
 fn arbitrary_bytes_are_read_without_a_panic() {
-    let mut random = Random(13);
+    let mut random = Random::new(13);
     let good = {
         let storage = SimStorage::new(13);
         closed_log(&storage);

@@ -14,44 +14,12 @@ pub mod watched;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use vecmem::testing::Random;
 use vecmem::testing::{SimClock, SimStorage, open_with};
 use vecmem::{Metric, Namespace, Options, Put, SearchResult, Store, Tuning};
 
 /// Where simulated clocks begin: microseconds since 1970 UTC.
 pub const START: i64 = 1_700_000_000_000_000;
-
-/// A small seeded generator (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// True in `percent` of cases.
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    /// Small whole numbers: every sum of their products is exact in f32, in whatever order a kernel adds.
-    pub fn vector(&mut self, dims: usize) -> Vec<f32> {
-        (0..dims).map(|_| self.below(17) as f32 - 8.0).collect()
-    }
-}
 
 /// Sets a flag when it goes, so that threads which wait for that end also where the test fails.
 pub struct SetAtEnd<'a>(pub &'a AtomicBool);

@@ -12,7 +12,6 @@ pub mod compare;
 pub mod history;
 pub mod model;
 pub mod operations;
-pub mod random;
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vecmem::testing::Random;
 use vecmem::testing::SimClock;
 use vecmem::{
     Batch, Condition, ErrorKind, ImportOptions, ImportProgress, Item, Namespace, Put, ReadOptions, Result, Scope,
@@ -10,7 +11,6 @@ use vecmem::{
 
 use super::DIMS;
 use super::model::{Key, Model};
-use super::random::Random;
 
 #[derive(Clone, Debug)]
 pub struct PutChange {
@@ -213,7 +213,13 @@ pub fn namespaces() -> Vec<Namespace> {
 
 impl Generator {
     pub fn new(seed: u64, keys: usize) -> Self {
-        Self { random: Random::new(seed), namespaces: namespaces(), touches: true, keys, count: 0 }
+        Self {
+            random: Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x1234_5678_9abc_def1),
+            namespaces: namespaces(),
+            touches: true,
+            keys,
+            count: 0,
+        }
     }
 
     pub fn operation(&mut self, model: &Model) -> Operation {
@@ -230,7 +236,7 @@ impl Generator {
             850..=851 => Operation::Compact,
             852..=866 => self.import(model),
             867..=872 => self.setting(),
-            _ => Operation::Advance(Duration::from_millis(1 + self.random.next() % 4_000)),
+            _ => Operation::Advance(Duration::from_millis(1 + self.random.draw() % 4_000)),
         }
     }
 
@@ -243,12 +249,12 @@ impl Generator {
     fn batch(&mut self, model: &Model) -> Operation {
         let count = 1 + self.random.below(9);
         let mut changes: Vec<Change> =
-            (0..count).map(|_| if self.random.percent(75) { self.put(model) } else { self.delete(model) }).collect();
-        if self.random.percent(70) {
+            (0..count).map(|_| if self.random.chance(75) { self.put(model) } else { self.delete(model) }).collect();
+        if self.random.chance(70) {
             changes.iter_mut().for_each(Self::make_unconditional);
         }
         let count = self.count;
-        let mark = self.random.percent(20).then(|| ("file.jsonl".to_owned(), format!("{{\"done\":{count}}}")));
+        let mark = self.random.chance(20).then(|| ("file.jsonl".to_owned(), format!("{{\"done\":{count}}}")));
         Operation::Batch(changes, mark)
     }
 
@@ -260,11 +266,11 @@ impl Generator {
             let Change::Put(put) = self.put(model) else { unreachable!("put draws puts") };
             changes.push(PutChange { condition: Condition::Always, ..put });
         }
-        Operation::Import(changes, self.random.percent(50).then(|| "another".to_owned()))
+        Operation::Import(changes, self.random.chance(50).then(|| "another".to_owned()))
     }
 
     fn setting(&mut self) -> Operation {
-        let json = self.random.percent(70).then(|| format!("[{}]", self.count));
+        let json = self.random.chance(70).then(|| format!("[{}]", self.count));
         Operation::Setting(SETTINGS[self.random.below(SETTINGS.len())], json)
     }
 
@@ -277,12 +283,12 @@ impl Generator {
 
     pub fn scope(&mut self) -> Scope {
         let namespace = self.random.pick(&self.namespaces).clone();
-        if self.random.percent(50) { Scope::Namespace(namespace) } else { Scope::Prefix(namespace) }
+        if self.random.chance(50) { Scope::Namespace(namespace) } else { Scope::Prefix(namespace) }
     }
 
     /// Mostly one that exists.
     fn key(&mut self, model: &Model) -> Key {
-        if self.random.percent(50) && !model.items.is_empty() {
+        if self.random.chance(50) && !model.items.is_empty() {
             let place = self.random.below(model.items.len());
             if let Some((key, _)) = model.items.iter().nth(place) {
                 return key.clone();
@@ -305,7 +311,7 @@ impl Generator {
             0 | 1 => Condition::IfAbsent,
             2 | 3 => {
                 let version = model.items.get(key).map_or(model.lsn, |item| item.version.to_u64());
-                Condition::IfVersion(Version::from_u64(version + u64::from(self.random.percent(30))))
+                Condition::IfVersion(Version::from_u64(version + u64::from(self.random.chance(30))))
             }
             _ => Condition::Always,
         }
@@ -318,11 +324,11 @@ impl Generator {
 
     fn put(&mut self, model: &Model) -> Change {
         self.count += 1;
-        let key = if self.random.percent(70) { self.any_key() } else { self.key(model) };
-        let length = if self.random.percent(4) { self.random.below(3_000) } else { self.random.below(200) };
+        let key = if self.random.chance(70) { self.any_key() } else { self.key(model) };
+        let length = if self.random.chance(4) { self.random.below(3_000) } else { self.random.below(200) };
         let (number, tag) = (self.count, self.random.pick(&TAGS));
         // Values lie on both sides of what goes to blob files, and not all of them can be compressed.
-        let text = if self.random.percent(50) { "x".repeat(length) } else { self.letters(length) };
+        let text = if self.random.chance(50) { "x".repeat(length) } else { self.letters(length) };
         let tag = serde_json::to_string(tag).unwrap();
         let json = format!("{{\"n\": {number}, \"tag\":{tag},\"text\":\"{text}\"}}");
         let vectors = match self.random.below(10) {
@@ -330,8 +336,8 @@ impl Generator {
             1 => ["title", "text.0"].map(|path| (path.to_owned(), self.vector())).to_vec(),
             _ => vec![(String::new(), self.vector())],
         };
-        let ttl = self.random.percent(25).then(|| Duration::from_millis(1 + self.random.next() % 600_000));
-        let given = self.random.percent(5).then(|| super::START - self.random.below(1_000_000) as i64);
+        let ttl = self.random.chance(25).then(|| Duration::from_millis(1 + self.random.draw() % 600_000));
+        let given = self.random.chance(5).then(|| super::START - self.random.below(1_000_000) as i64);
         let condition = self.condition(&key, model);
         Change::Put(PutChange { key, json, vectors, ttl, condition, created_at: given, updated_at: given })
     }
@@ -342,10 +348,10 @@ impl Generator {
 
     /// From so few values that equal vectors and equal scores occur; sometimes zero.
     pub fn vector(&mut self) -> Vec<f32> {
-        if self.random.percent(2) {
+        if self.random.chance(2) {
             return vec![0.0; DIMS];
         }
-        let coarse = self.random.percent(30);
+        let coarse = self.random.chance(30);
         let step = if coarse { 1.0 } else { 0.01 };
         let range = if coarse { 3 } else { 201 };
         (0..DIMS).map(|_| (self.random.below(range) as f32 - (range / 2) as f32) * step).collect()

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use vecmem::testing::{SimClock, SimStorage, open_with};
+use vecmem::testing::{Random, SimClock, SimStorage, open_with};
 use vecmem::{
     ErrorKind, Filter, IterateQuery, Metric, Namespace, Options, Put, Query, ReadOptions, Scope, Store, Tuning,
 };
@@ -28,12 +28,8 @@ fn is_large(row: usize) -> bool {
 }
 
 fn value(row: usize) -> String {
-    let mut state = row as u64;
-    let mut letter = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b'#' + (state >> 33) as u8 % 56)
-    };
-    let text: String = (0..if is_large(row) { LARGE } else { 10 }).map(|_| letter()).collect();
+    let mut random = Random::new(row as u64);
+    let text: String = (0..if is_large(row) { LARGE } else { 10 }).map(|_| random.letter()).collect();
     format!("{{\"row\":{row},\"text\":\"{text}\"}}")
 }
 

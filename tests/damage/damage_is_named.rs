@@ -8,8 +8,8 @@ use crate::crash::compare::{readings, same_answers};
 use crate::crash::history::{do_both, open};
 use crate::crash::model::Model;
 use crate::crash::operations::Generator;
-use crate::crash::{START, options, random::Random, tuning};
-use vecmem::testing::{Loss, SimClock, SimStorage, open_with};
+use crate::crash::{START, options, tuning};
+use vecmem::testing::{Loss, Random, SimClock, SimStorage, open_with};
 use vecmem::{
     ErrorKind, Item, IterateQuery, Metric, Namespace, Options, Put, Query, ReadOptions, Scope, Store, Tuning,
 };
@@ -153,7 +153,7 @@ fn every_flipped_bit_is_named_or_harmless() {
     let (mut flips, mut counts, mut random) = (0, BTreeMap::new(), Random::new(70));
     for (name, length) in closed.files() {
         let step = (8 * bytes_of_kind[kind_of(&name)] / FLIPS_OF_A_KIND).max(1);
-        let mut bit = random.next() % step;
+        let mut bit = random.draw() % step;
         while bit < 8 * length {
             let storage = closed.copy();
             storage.flip_bit(&name, bit);
@@ -183,7 +183,7 @@ fn every_wrong_length_and_missing_file_is_named_or_harmless() {
     let (mut cuts, mut counts, mut random) = (0, BTreeMap::new(), Random::new(71));
     for (name, length) in closed.files() {
         let mut lengths = vec![0, 1, 8, 63, 64, 4096, length / 2, length - 4, length - 1, length + 1, length + 4096];
-        lengths.extend((0..40).map(|_| random.next() % length));
+        lengths.extend((0..40).map(|_| random.draw() % length));
         for wrong in lengths.into_iter().filter(|wrong| *wrong != length) {
             let storage = closed.copy();
             storage.truncate(&name, wrong);

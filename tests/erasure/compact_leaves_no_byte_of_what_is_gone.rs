@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vecmem::testing::{SimClock, SimStorage, open_with};
+use vecmem::testing::{Random, SimClock, SimStorage, open_with};
 use vecmem::{ImportOptions, Namespace, Options, Put, ReadOptions, Scope, Store, Tuning};
 
 const LARGE: usize = 70_000;
@@ -36,14 +36,10 @@ fn canary(number: usize) -> String {
 
 /// Small, large, and large enough to be compressed; the mark is a literal in each form.
 fn value(number: usize) -> String {
-    let mut state = number as u64;
-    let mut letter = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b'#' + (state >> 33) as u8 % 56)
-    };
+    let mut random = Random::new(number as u64);
     let text: String = match number % 3 {
-        0 => (0..20).map(|_| letter()).collect(),
-        1 => (0..LARGE).map(|_| letter()).collect(),
+        0 => (0..20).map(|_| random.letter()).collect(),
+        1 => (0..LARGE).map(|_| random.letter()).collect(),
         _ => "line after line, ".chars().cycle().take(LARGE).collect(),
     };
     format!("{{\"mark\":\"{}\",\"text\":\"{text}\"}}", canary(number))

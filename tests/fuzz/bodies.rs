@@ -136,7 +136,7 @@ fn random_bytes(random: &mut Random, target: &Target) -> Vec<u8> {
         if !target.words.is_empty() && random.chance(if target.name == "filter" { 95 } else { 20 }) {
             bytes.extend_from_slice(target.words[random.below(target.words.len() as u64) as usize]);
         } else {
-            bytes.push(random.next() as u8);
+            bytes.push(random.draw() as u8);
         }
     }
     bytes
@@ -157,7 +157,7 @@ fn mutated(random: &mut Random, target: &Target, seeds: &[Vec<u8>]) -> Vec<u8> {
                 drop(bytes.splice(at..end, word.iter().copied()));
             }
             4 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            _ if at < bytes.len() => bytes[at] = random.next() as u8,
+            _ if at < bytes.len() => bytes[at] = random.draw() as u8,
             _ => {}
         }
     }

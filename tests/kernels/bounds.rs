@@ -3,52 +3,32 @@
 
 use vecmem::distance::{Isa, Kernels, Metric, inverse_norm, norm, score, score4};
 use vecmem::quant::{CodeMeta, PreparedQuery, encode, stride};
+use vecmem::testing::Random;
 
 const SEED: u64 = 0x626f_756e_6473;
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::L2];
 
-/// xorshift64*
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit
-    }
-
-    /// -1..1
-    fn uniform(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    /// About normal: the sum of 12 uniform numbers.
-    fn gaussian(&mut self) -> f32 {
-        (0..12).map(|_| self.uniform()).sum::<f32>() / 2.0
-    }
+/// About normal: the sum of 12 uniform numbers.
+fn gaussian(random: &mut Random) -> f32 {
+    (0..12).map(|_| random.unit()).sum::<f32>() / 2.0
 }
 
 const SHAPES: [&str; 9] = ["gaussian", "sparse", "huge", "tiny", "denormal", "one-hot", "constant", "outlier", "zero"];
 
 fn vector(random: &mut Random, shape: &str, dims: usize) -> Vec<f32> {
     let hot = random.below(dims);
-    let level = random.uniform();
-    let small = 0.1_f32.powi(17 + random.below(15) as i32);
+    let level = random.unit();
+    let small = 0.1_f32.powi(17 + random.below(15));
     let mut vector: Vec<f32> = (0..dims)
         .map(|i| match shape {
-            "gaussian" | "huge" => random.gaussian(),
+            "gaussian" | "huge" => gaussian(random),
             "sparse" if random.below(20) > 0 => 0.0,
-            "sparse" => random.gaussian(),
-            "tiny" => random.gaussian() * small,
-            "denormal" => random.gaussian() * 1e-38 * if i % 2 == 0 { 1.0 } else { 1e-5 },
+            "sparse" => gaussian(random),
+            "tiny" => gaussian(random) * small,
+            "denormal" => gaussian(random) * 1e-38 * if i % 2 == 0 { 1.0 } else { 1e-5 },
             "one-hot" => f32::from(i == hot) * level,
             "constant" => level,
-            "outlier" => random.gaussian() * if i == hot { 120.0 } else { 1.0 },
+            "outlier" => gaussian(random) * if i == hot { 120.0 } else { 1.0 },
             _ => 0.0,
         })
         .collect();
@@ -77,7 +57,7 @@ fn dimensions(random: &mut Random) -> Vec<usize> {
 fn bound_is_never_below_the_score() {
     println!("seed {SEED:#x}");
     let kernels = Kernels::get();
-    let mut random = Random(SEED);
+    let mut random = Random::new(SEED);
     for dims in dimensions(&mut random) {
         for query_shape in SHAPES {
             let query = vector(&mut random, query_shape, dims);
@@ -109,7 +89,7 @@ fn bound_is_never_below_the_score() {
 fn bound_is_tight_enough_to_spare_rows() {
     println!("seed {SEED:#x}");
     let kernels = Kernels::get();
-    let mut random = Random(SEED);
+    let mut random = Random::new(SEED);
     for metric in METRICS {
         for _ in 0..50 {
             let [query, row] = [0, 1].map(|_| {
@@ -132,7 +112,7 @@ fn bound_is_tight_enough_to_spare_rows() {
 #[test]
 fn code_is_what_its_meta_says_on_every_instruction_set() {
     println!("seed {SEED:#x}");
-    let mut random = Random(SEED);
+    let mut random = Random::new(SEED);
     for dims in dimensions(&mut random) {
         for shape in SHAPES {
             let vector = vector(&mut random, shape, dims);
@@ -161,7 +141,7 @@ fn code_is_what_its_meta_says_on_every_instruction_set() {
 #[test]
 fn score_is_one_function_in_both_forms() {
     println!("seed {SEED:#x}");
-    let mut random = Random(SEED);
+    let mut random = Random::new(SEED);
     for kernels in Isa::ALL.into_iter().filter_map(Kernels::forced) {
         for metric in METRICS {
             for dims in [1, 5, 384, 1000] {

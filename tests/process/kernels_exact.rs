@@ -2,6 +2,7 @@
 //! between pages that fault when touched, at every alignment, bit for bit.
 
 use vecmem::distance::{Isa, Kernels};
+use vecmem::testing::Random;
 
 const LONGEST: usize = 2050;
 const SEED: u64 = 0x6b65_726e_656c;
@@ -30,23 +31,11 @@ fn model_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
 }
 
-/// xorshift64*
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// Magnitudes from 2^-20 to 2^20 of both signs, so that every change of the order changes the sum.
-    fn float(&mut self) -> f32 {
-        let bits = self.next();
-        let exponent = 107 + (bits >> 32) as u32 % 41;
-        f32::from_bits((bits as u32 & 0x807f_ffff) | exponent << 23)
-    }
+/// Magnitudes from 2^-20 to 2^20 of both signs, so that every change of the order changes the sum.
+fn float(random: &mut Random) -> f32 {
+    let bits = random.draw();
+    let exponent = 107 + (bits >> 32) as u32 % 41;
+    f32::from_bits((bits as u32 & 0x807f_ffff) | exponent << 23)
 }
 
 /// Memory between two pages that may not be touched.
@@ -103,8 +92,8 @@ fn sets() -> Vec<Kernels> {
 
 #[test]
 fn floats_are_bit_equal_for_every_length() {
-    let mut random = Random(SEED);
-    let pools: [Vec<f32>; 5] = std::array::from_fn(|_| (0..LONGEST).map(|_| random.float()).collect());
+    let mut random = Random::new(SEED);
+    let pools: [Vec<f32>; 5] = std::array::from_fn(|_| (0..LONGEST).map(|_| float(&mut random)).collect());
     let mut memory: [Guarded; 5] = std::array::from_fn(|_| Guarded::new(LONGEST * 4));
     for kernels in sets() {
         for len in 0..=LONGEST {
@@ -128,8 +117,8 @@ fn floats_are_bit_equal_for_every_length() {
 
 #[test]
 fn codes_are_exact_for_every_length() {
-    let mut random = Random(SEED);
-    let mut noise = || -> Vec<u8> { (0..LONGEST).map(|_| random.next() as u8).collect() };
+    let mut random = Random::new(SEED);
+    let mut noise = || -> Vec<u8> { (0..LONGEST).map(|_| random.draw() as u8).collect() };
     // The second set is where an instruction that saturates would be found out.
     let noisy: [Vec<u8>; 5] = std::array::from_fn(|_| noise());
     let extreme = [255, 0x80, 0x7f, 0x80, 0x81].map(|byte| vec![byte; LONGEST]);
@@ -157,9 +146,9 @@ fn codes_are_exact_for_every_length() {
 
 #[test]
 fn scan_is_exact_for_every_length_and_count() {
-    let mut random = Random(SEED);
-    let query: Vec<u8> = (0..LONGEST).map(|_| random.next() as u8).collect();
-    let codes: Vec<i8> = (0..LONGEST * 11).map(|_| random.next() as i8).collect();
+    let mut random = Random::new(SEED);
+    let query: Vec<u8> = (0..LONGEST).map(|_| random.draw() as u8).collect();
+    let codes: Vec<i8> = (0..LONGEST * 11).map(|_| random.draw() as i8).collect();
     let mut query_memory = Guarded::new(LONGEST);
     let mut codes_memory = Guarded::new(LONGEST * 11);
     for kernels in sets() {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vecmem::testing::{Clock, SimClock, SimStorage, open_with};
+use vecmem::testing::{Clock, Random, SimClock, SimStorage, open_with};
 use vecmem::{ErrorKind, Filter, Metric, Namespace, Options, Put, Query, ReadOptions, Scope, Store, Tuning};
 
 const VALUES: usize = 40;
@@ -29,14 +29,10 @@ fn namespace() -> Namespace {
 
 /// A value of some blocks: a number in front, one behind a text of about `bytes` bytes, and one that a cut may halve.
 fn value(number: usize, bytes: usize, regular: bool) -> String {
-    let mut state = number as u64;
-    let mut letter = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b'#' + (state >> 33) as u8 % 56)
-    };
+    let mut random = Random::new(number as u64);
     let text: String = match regular {
         true => "line after line, ".chars().cycle().take(bytes).collect(),
-        false => (0..bytes).map(|_| letter()).collect(),
+        false => (0..bytes).map(|_| random.letter()).collect(),
     };
     let digits = format!("{:0>1$}", number + 1, 40).replace('0', "7");
     format!("{{\"front\":{number},\"text\":\"{text}\",\"long\":{digits},\"list\":[{number}],\"back\":{number}}}")

@@ -5,9 +5,9 @@ use crate::crash::compare::{same_items, settings};
 use crate::crash::history::{do_both, open, record, state_found};
 use crate::crash::model::Model;
 use crate::crash::operations::{Generator, Operation};
-use crate::crash::{START, options, random::Random};
+use crate::crash::{START, options};
 use vecmem::Scope;
-use vecmem::testing::{Image, Loss, SimClock, SimStorage};
+use vecmem::testing::{Image, Loss, Random, SimClock, SimStorage};
 
 const LOSSES: [Loss; 3] = [Loss::None, Loss::AllUnsynced, Loss::Torn];
 
@@ -104,7 +104,7 @@ fn crash_in_a_write_recover_crash_in_recovery_recover_write_crash_recover() {
         let history = record(seed, 260, 14, &options());
         for (number, image) in history.images.iter().enumerate() {
             let loss = LOSSES[number % 3];
-            let tear = Random::new(seed << 32 | number as u64).next() >> 1;
+            let tear = Random::new(seed << 32 | number as u64).draw() >> 1;
             let outcome = Second::run(image, loss, tear, &history).and_then(|second| second.crash_everywhere(tear));
             crashes += outcome.unwrap_or_else(|why| {
                 panic!("seed {seed}, disk {number} ({} acknowledged), {loss:?} with seed {tear}: {why}", image.tag)

@@ -11,8 +11,8 @@ use crate::crash::beside::{Recorder, draw};
 use crate::crash::compare::{same_answers, same_items, settings};
 use crate::crash::history::{History, do_both, open, record, record_drawn, state_found};
 use crate::crash::operations::Generator;
-use crate::crash::{options, random::Random, tuning};
-use vecmem::testing::{Image, Loss, SimClock, SimStorage};
+use crate::crash::{options, tuning};
+use vecmem::testing::{Image, Loss, Random, SimClock, SimStorage};
 use vecmem::{Durability, Namespace, Options, Tuning};
 
 const OPERATIONS: usize = 2_000;
@@ -73,7 +73,7 @@ impl Sweep {
         let (started, mut states) = (Instant::now(), 0);
         for (number, image) in self.history.images.iter().enumerate().step_by(step) {
             for &(loss, salt) in losses {
-                let tear = Random::new(self.seed ^ salt ^ (number as u64) << 8).next();
+                let tear = Random::new(self.seed ^ salt ^ (number as u64) << 8).draw();
                 self.check_one(number, image, loss, tear).unwrap_or_else(|why| {
                     panic!(
                         "{}: seed {}, disk {number} ({} acknowledged), {loss:?} with seed {tear}: {why}",
@@ -173,7 +173,7 @@ fn power_loss_at_every_sync_of_imports_beside_other_writes() {
         let mut recorder = Recorder::new(seed, &options);
         let mut generator = Generator::new(seed, KEYS);
         for number in 0..600 {
-            let done = if generator.random.percent(15) {
+            let done = if generator.random.chance(15) {
                 let (puts, source, others) = draw(&mut generator, &recorder.model, 8);
                 recorder.import(&puts, source.as_deref(), &others)
             } else {

@@ -7,8 +7,8 @@ use crate::crash::compare::{same_answers, same_items, settings};
 use crate::crash::history::{do_both, open};
 use crate::crash::model::Model;
 use crate::crash::operations::{Change, Generator, Operation, Outcome, perform};
-use crate::crash::{START, options, random::Random, tuning};
-use vecmem::testing::{Clock, Fault, FaultKind, Loss, SimClock, SimOperation, SimStorage};
+use crate::crash::{START, options, tuning};
+use vecmem::testing::{Clock, Fault, FaultKind, Loss, Random, SimClock, SimOperation, SimStorage};
 use vecmem::{ErrorKind, Options, Store, Tuning};
 
 const OPERATIONS: usize = 70;

@@ -59,7 +59,7 @@ fn run(seed: u64, counts: &mut Counts) -> Result<(), String> {
             }
             48..58 => {
                 let loss = *generator.random.pick(&[Loss::None, Loss::AllUnsynced, Loss::Torn]);
-                storage = storage.crash(loss, generator.random.next());
+                storage = storage.crash(loss, generator.random.draw());
                 counts.crashes += 1;
                 store = open(&storage, &clock, &options).map_err(|error| format!("after {loss:?}: {error}"))?;
                 model = model.reopened();

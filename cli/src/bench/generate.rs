@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::thread;
 
 use super::matrix::{Matrix, Vectors};
+use super::numbers::Numbers;
 
 /// Topics, and leaves of each.
 const TOPICS: usize = 64;
@@ -34,34 +35,10 @@ const DECAY: f32 = 0.98;
 /// Length of the noise.
 const NOISE: f32 = 1.0;
 
-/// splitmix64.
-struct Numbers(u64);
-
-impl Numbers {
-    /// A sequence of its own for each (seed, purpose, number).
-    fn of(seed: u64, purpose: u64, number: u64) -> Self {
-        let mut mixed = Self(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-        Self(mixed.next() ^ number.wrapping_mul(0xA076_1D64_78BD_642F))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 to 1.
-    fn share(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 24) as f32
-    }
-
-    /// Nearly normal, with variance 1: the sum of twelve even ones.
-    fn normal(&mut self) -> f32 {
-        let halves: u64 = (0..3).map(|_| quarters(self.next()).iter().sum::<u64>()).sum();
-        (halves as f32 - 12.0 * 32_767.5) / 65_536.0
-    }
+/// Nearly normal, with variance 1: the sum of twelve even ones.
+fn normal(numbers: &mut Numbers) -> f32 {
+    let halves: u64 = (0..3).map(|_| quarters(numbers.next()).iter().sum::<u64>()).sum();
+    (halves as f32 - 12.0 * 32_767.5) / 65_536.0
 }
 
 /// Four numbers of 16 bits.
@@ -85,11 +62,11 @@ impl Generator {
         let unit = 1.0 / (dims as f32).sqrt();
         let topic = |topic| {
             let mut numbers = Numbers::of(seed, 1, topic);
-            (0..(1 + SHEET) * dims).map(move |_| unit * numbers.normal())
+            (0..(1 + SHEET) * dims).map(move |_| unit * normal(&mut numbers))
         };
         let leaf = |leaf| {
             let mut numbers = Numbers::of(seed, 2, leaf);
-            (0..SHEET).map(move |_| LEAF_SPREAD * numbers.normal())
+            (0..SHEET).map(move |_| LEAF_SPREAD * normal(&mut numbers))
         };
         let topics = (0..TOPICS as u64).flat_map(topic).collect();
         Self { dims, seed, topics, leaves: (0..(TOPICS * LEAVES) as u64).flat_map(leaf).collect() }
@@ -127,7 +104,7 @@ impl Generator {
         for step in 0..SHEET {
             // Each leaf stretches along other directions than its neighbour.
             let direction = (step + leaf) % SHEET;
-            let weight = place[direction] + spread * numbers.normal();
+            let weight = place[direction] + spread * normal(&mut numbers);
             let direction = &directions[direction * self.dims..][..self.dims];
             row.iter_mut().zip(direction).for_each(|(number, along)| *number += weight * along);
             spread *= DECAY;

@@ -13,6 +13,7 @@ mod data;
 mod generate;
 mod matrix;
 mod mixed;
+mod numbers;
 mod parts;
 mod plot;
 mod process;

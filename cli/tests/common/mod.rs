@@ -5,6 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+#[path = "../../src/bench/numbers.rs"]
+mod numbers;
+pub use numbers::Numbers;
+
 /// The command, with arguments.
 pub fn command<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vecmem"));
@@ -46,25 +50,6 @@ pub fn at(directory: &Path, name: &str) -> String {
     directory.join(name).to_str().unwrap().to_owned()
 }
 
-/// A pseudo-random sequence (splitmix64).
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number from -1 to 1.
-    pub fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-}
-
 /// A matrix of f32 as numpy writes it.
 pub fn npy(rows: usize, dims: usize, numbers: &[f32]) -> Vec<u8> {
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dims}), }}");
@@ -77,7 +62,7 @@ pub fn npy(rows: usize, dims: usize, numbers: &[f32]) -> Vec<u8> {
 
 /// `count` lines with explicit times; every seventh key comes again and replaces an earlier item.
 pub fn lines(count: u64, seed: u64) -> String {
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::new(seed);
     (0..count)
         .map(|line| {
             let user = numbers.next() % 50;

@@ -96,6 +96,7 @@ fn split_length(bytes: &[u8]) -> Result<(usize, &[u8]), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     #[test]
     fn what_is_packed_unpacks_and_only_what_pays_is() {
@@ -109,14 +110,9 @@ mod tests {
                 }
                 None => assert!(length < 100, "{length} regular bytes pay"),
             }
-            let mut state = 7_u64;
-            let random: Vec<u8> = std::iter::repeat_with(|| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 33) as u8
-            })
-            .take(length)
-            .collect();
-            assert_eq!(pack(&random, &mut scratch), None, "{length} random bytes do not");
+            let mut random = Random::new(7);
+            let noise: Vec<u8> = (0..length).map(|_| random.draw() as u8).collect();
+            assert_eq!(pack(&noise, &mut scratch), None, "{length} random bytes do not");
         }
     }
 

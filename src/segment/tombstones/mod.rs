@@ -275,23 +275,18 @@ impl Tombstones {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
     use std::collections::BTreeMap;
-
-    /// A seeded random number generator, enough for tests.
-    fn next(state: &mut u64) -> u64 {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        *state >> 33
-    }
 
     #[test]
     fn tombstones_agree_with_a_map() {
         for rows in [0, 1, 511, 512, 513, 3_000] {
             let seed = u64::from(rows) + 7;
             println!("seed {seed}");
-            let (tombstones, mut model, mut state) = (Tombstones::new(rows), BTreeMap::new(), seed);
+            let (tombstones, mut model, mut random) = (Tombstones::new(rows), BTreeMap::new(), Random::new(seed));
             for number in 1..300 {
                 let lsn = Lsn::new(number);
-                let (a, b) = (next(&mut state) as u32 % (rows + 9), next(&mut state) as u32 % (rows + 9));
+                let (a, b) = (random.below(rows + 9), random.below(rows + 9));
                 if number % 10 != 1 {
                     let kills = a < rows && !model.contains_key(&a);
                     assert_eq!(tombstones.delete(RowId(a), lsn), kills);

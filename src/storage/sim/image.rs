@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::SimStorage;
 use super::state::{Bytes, Change, Disk, FileId, FileState};
+use crate::random::Random;
 
 const SECTOR: usize = 512;
 
@@ -45,7 +46,7 @@ impl Image {
                 Disk::settled(names, |id| self.disk.files.get(&id).map(|file| file.durable.clone()).unwrap_or_default())
             }
             Loss::Torn => {
-                let mut random = Random::new(seed);
+                let mut random = random(seed);
                 let names = self.torn_names(&mut random);
                 let mut torn = |file: &Arc<FileState>| torn_bytes(file, &mut random);
                 Disk::settled(names, |id| self.disk.files.get(&id).map(&mut torn).unwrap_or_default())
@@ -107,25 +108,7 @@ fn tear(target: &mut Bytes, offset: u64, written: &[u8], random: &mut Random) {
     }
 }
 
-/// A small seeded generator (SplitMix64).
-#[derive(Clone, Debug)]
-pub(super) struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed ^ 0x5851_f42d_4c95_7f2d)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which must not be 0; the bias is of no account here.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
+/// The numbers of a disk, others than those of a test that uses the same seed.
+pub(super) fn random(seed: u64) -> Random {
+    Random::new(seed ^ 0x5851_f42d_4c95_7f2d)
 }

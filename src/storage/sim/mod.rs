@@ -26,13 +26,13 @@ use std::sync::Arc;
 
 use super::{AlignedBytes, Map, Storage, StorageFile, check_name};
 use crate::error::{Error, Result};
+use crate::random::Random;
 use crate::sync::Mutex;
 
 pub use clock::SimClock;
 use fault::Faults;
 pub use fault::{Fault, FaultKind, SimOperation};
 use file::SimFile;
-use image::Random;
 pub use image::{Image, Loss};
 use state::{Bytes, DirectoryEntry, Disk, FileId, FileState};
 
@@ -108,7 +108,7 @@ impl SimStorage {
             seed,
             disk,
             handles: BTreeMap::new(),
-            random: Random::new(seed),
+            random: image::random(seed),
             faults: Faults::default(),
             capacity: u64::MAX,
             operations: 0,
@@ -337,6 +337,6 @@ impl Storage for SimStorage {
     }
 
     fn random(&self) -> u64 {
-        self.inner.lock().random.next()
+        self.inner.lock().random.draw()
     }
 }
