@@ -34,6 +34,11 @@ impl FormatError {
         let error = Error::corrupt(file, base.saturating_add(self.offset as u64), self.what);
         if self.what == NEWER { error.with_kind(ErrorKind::NewerFormat) } else { error }
     }
+
+    /// The same for bytes inside of a part of a file, whose place the caller adds.
+    pub fn in_part(self, part: impl fmt::Display) -> Error {
+        self.in_file(part, 0).without_place()
+    }
 }
 
 /// The result of decoding.

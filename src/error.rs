@@ -27,8 +27,13 @@ pub enum ErrorKind {
     /// A conditional write found another state than it asked for; nothing of its batch was written. Read again and
     /// decide.
     ConditionFailed,
-    /// Writers outrun the disk and the wait at the door timed out; nothing was written. Try again later.
+    /// Back-pressure: writers outrun the disk. A put that waited too long has written nothing; a purge names what it
+    /// left. Try again later.
     Busy,
+    /// The wall clock is far ahead of the last write and the time that has passed since, or behind it, and either may
+    /// be wrong, so nothing that has expired is removed. Set the clock, wait, or call
+    /// [`Store::accept_clock`](crate::Store::accept_clock).
+    ClockSkew,
     /// The disk is full; nothing was written. Reads and deletes still work. Free space and try again.
     DiskFull,
     /// The system has no more open files, maps or memory to give; nothing was written. The message names the limit.
@@ -39,7 +44,8 @@ pub enum ErrorKind {
     Poisoned,
     /// Another process has the store open. The message names it.
     Locked,
-    /// The store is open in this process, or was created, with other options. Use the same ones.
+    /// The store is open in this process, or was created, with other options. Use the same ones: [`Error::option`] says
+    /// which one differs.
     OptionsDiffer,
     /// The path holds no vecmem store (or there is nothing there and creating was not asked for).
     NotAStore,
@@ -98,20 +104,44 @@ pub enum Limit {
     SettingBytes,
 }
 
+/// The place that an error is about.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The name of a file in the directory of the store.
+    pub file: String,
+    /// Where in the file, in bytes; `None` if the error is about the file as a whole, or about its absence.
+    pub offset: Option<u64>,
+}
+
+/// An option whose value is another than the store's.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionMismatch {
+    /// The option, by its name in Python and on the command line: `dims`, `metric`, `durability` ...
+    pub name: &'static str,
+    /// The value that the store was made with, or is open with in this process; `none` if it has none.
+    pub stored: String,
+    /// The value that the open asked for.
+    pub given: String,
+}
+
 /// An error: its [`kind`](Error::kind), a message for people, and the cause where there is one.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    /// The file and the offset in it.
-    location: Option<Box<(String, u64)>>,
+    location: Option<Box<Location>>,
+    option: Option<Box<OptionMismatch>>,
+    /// Whether it is known that nothing was done.
+    undone: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` with a message that names the thing and says what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), location: None, source: None }
+        Self { kind, message: message.into(), location: None, option: None, undone: false, source: None }
     }
 
     /// An argument that can never be accepted.
@@ -128,7 +158,17 @@ impl Error {
     pub fn corrupt(file: impl fmt::Display, offset: u64, what: impl fmt::Display) -> Self {
         let file = file.to_string();
         let message = format!("{file} at offset {offset}: {what}");
-        Self { location: Some(Box::new((file, offset))), ..Self::new(ErrorKind::Corrupt, message) }
+        Self::new(ErrorKind::Corrupt, message).at(file, Some(offset))
+    }
+
+    /// A limit of the system, at which nothing was done.
+    pub(crate) fn system_limit(message: String) -> Self {
+        Self { undone: true, ..Self::new(ErrorKind::SystemLimit, message) }
+    }
+
+    /// A store that is open, or was created, with another value of an option.
+    pub(crate) fn option_differs(message: String, option: OptionMismatch) -> Self {
+        Self { option: Some(Box::new(option)), ..Self::new(ErrorKind::OptionsDiffer, message) }
     }
 
     /// An operating system error on `file` while doing `what`; a full disk, a read-only one and a limit of the system
@@ -148,7 +188,7 @@ impl Error {
             _ => limit.unwrap_or_default(),
         };
         let message = format!("cannot {what} {file}: {source}{remedy}");
-        Self { source: Some(Box::new(source)), ..Self::new(kind, message) }
+        Self { undone: limit.is_some(), source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
     /// What the caller can act on.
@@ -156,17 +196,39 @@ impl Error {
         self.kind
     }
 
-    /// Where damage lies: the name of a file of the store, and an offset in it, in bytes. `None` for errors about no
-    /// place of one file.
-    pub fn location(&self) -> Option<(&str, u64)> {
-        self.location.as_deref().map(|(file, offset)| (file.as_str(), *offset))
+    /// The file of the store, and the place in it, that a read or an open failed for: it is damaged, missing, locked by
+    /// another process, or of a newer version. `None` for errors about no single file.
+    pub fn location(&self) -> Option<&Location> {
+        self.location.as_deref()
+    }
+
+    /// Which option of an open differs from what the store has, if that is why the open was refused.
+    pub fn option(&self) -> Option<&OptionMismatch> {
+        self.option.as_deref()
+    }
+
+    /// Whether it is known that nothing was done, so that a writer may go on.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.undone
+    }
+
+    /// The same error about no place that is known yet.
+    #[must_use]
+    pub(crate) fn without_place(self) -> Self {
+        Self { location: None, ..self }
+    }
+
+    /// The same error about `file`, a name in the directory of the store, and a place in it.
+    #[must_use]
+    pub(crate) fn at(mut self, file: impl fmt::Display, offset: Option<u64>) -> Self {
+        self.location = Some(Box::new(Location { file: file.to_string(), offset }));
+        self
     }
 
     /// Whether the system would not read a file that is there: this says nothing about its bytes, and may pass.
     pub(crate) fn is_unread(&self) -> bool {
         let source = self.source.as_ref().and_then(|source| source.downcast_ref::<std::io::Error>());
-        self.kind == ErrorKind::SystemLimit
-            || source.is_some_and(|source| source.kind() != std::io::ErrorKind::NotFound)
+        self.undone || source.is_some_and(|source| source.kind() != std::io::ErrorKind::NotFound)
     }
 
     /// The same error with `context` in front of its message.
@@ -180,13 +242,19 @@ impl Error {
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
+        self.undone = false;
         self
     }
 
     /// A copy for another waiter of the same failure; the cause stays with the first.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self { location: self.location.clone(), ..Self::new(self.kind, self.message.clone()) }
+        Self {
+            location: self.location.clone(),
+            option: self.option.clone(),
+            undone: self.undone,
+            ..Self::new(self.kind, self.message.clone())
+        }
     }
 }
 
@@ -245,7 +313,7 @@ impl From<Error> for std::io::Error {
             (ErrorKind::ReadOnly, _) => Os::ReadOnlyFilesystem,
             (ErrorKind::Closed | ErrorKind::Forked | ErrorKind::SnapshotGone, _) => Os::NotConnected,
             // Not `Interrupted`, at which callers of `std::io` try again.
-            (ErrorKind::Interrupted | ErrorKind::Poisoned | ErrorKind::Io, _) => Os::Other,
+            (ErrorKind::Interrupted | ErrorKind::Poisoned | ErrorKind::Io | ErrorKind::ClockSkew, _) => Os::Other,
         };
         Self::new(kind, error)
     }

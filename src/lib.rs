@@ -94,7 +94,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::{Error, ErrorKind, Limit, Result};
+pub use error::{Error, ErrorKind, Limit, Location, OptionMismatch, Result};
 pub use filter::Filter;
 pub use interrupt::{Interrupt, Progress, Stage};
 pub use storage::{CodeResidency, ReadMode};

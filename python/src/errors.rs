@@ -18,6 +18,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::Limit(_) => "LimitError",
         ErrorKind::ConditionFailed => "ConditionFailedError",
         ErrorKind::Busy => "BusyError",
+        ErrorKind::ClockSkew => "ClockSkewError",
         ErrorKind::DiskFull => "DiskFullError",
         ErrorKind::SystemLimit => "SystemLimitError",
         ErrorKind::Poisoned => "PoisonedError",
@@ -58,10 +59,14 @@ pub(crate) fn is_vecmem_error(py: Python<'_>, error: &PyErr) -> bool {
 /// The exception for an error of the engine.
 pub(crate) fn from_engine(py: Python<'_>, error: &Error) -> PyErr {
     let raised = raise(py, class_of(error.kind()), error.to_string());
-    if let Some((file, offset)) = error.location() {
-        let exception = raised.value(py);
-        // Without them the message says where the damage is.
-        let _ = exception.setattr("file", file).and_then(|()| exception.setattr("offset", offset));
+    let exception = raised.value(py);
+    // Where an attribute cannot be set, the message says the same.
+    if let Some(place) = error.location() {
+        let _ = exception.setattr("file", &place.file).and_then(|()| exception.setattr("offset", place.offset));
+    }
+    if let Some(differs) = error.option() {
+        let _ = exception.setattr("option", differs.name);
+        let _ = exception.setattr("stored", &differs.stored).and_then(|()| exception.setattr("given", &differs.given));
     }
     raised
 }

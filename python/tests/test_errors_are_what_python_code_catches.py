@@ -16,6 +16,7 @@ ALSO = {
     "LimitError": (ValueError,),
     "ConditionFailedError": (),
     "BusyError": (TimeoutError,),
+    "ClockSkewError": (RuntimeError,),
     "DiskFullError": (OSError,),
     "SystemLimitError": (OSError,),
     "PoisonedError": (OSError,),
@@ -61,8 +62,10 @@ def test_the_engine_raises_them(path: Path) -> None:
     with pytest.raises(vecmem.NotAStoreError):
         vecmem.Engine(path.parent / "full")
     with vecmem.Engine(path, dims=3) as engine:
-        with pytest.raises(vecmem.OptionsDifferError, match="dimensions"):
+        with pytest.raises(vecmem.OptionsDifferError, match="dimensions") as differs:
             vecmem.Engine(path, dims=4)
+        copy = pickle.loads(pickle.dumps(differs.value))
+        assert (copy.option, copy.stored, copy.given) == ("dims", "3", "4")
         with pytest.raises(vecmem.ConditionFailedError):
             engine.put(("a",), "k", {}, if_version=7)
         with pytest.raises(vecmem.DeadlineExceededError):

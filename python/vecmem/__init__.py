@@ -25,6 +25,7 @@ from vecmem._vecmem import (
 )
 from vecmem.errors import (
     BusyError,
+    ClockSkewError,
     ClosedError,
     ConditionFailedError,
     CorruptError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BusyError",
+    "ClockSkewError",
     "ClosedError",
     "Columns",
     "ConditionFailedError",

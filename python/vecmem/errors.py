@@ -10,7 +10,8 @@ from typing import ClassVar
 class VecmemError(Exception):
     """Anything that vecmem refuses or fails to do.
 
-    Where damage is what failed, ``file`` is the name of the damaged file and ``offset`` the place in it, in bytes.
+    Where a file is the reason (it is damaged, missing, locked by another process or of a newer version), ``file`` is
+    its name in the directory of the store, and ``offset`` the place in it, in bytes, or ``None``.
     """
 
     kind: ClassVar[str] = "other"
@@ -48,6 +49,14 @@ class BusyError(VecmemError, TimeoutError):
     kind = "busy"
 
 
+class ClockSkewError(VecmemError, RuntimeError):
+    """The wall clock is far ahead of the last write, or behind it, and may be wrong, so nothing expired is removed.
+    Set the clock, wait, or call ``accept_clock``.
+    """
+
+    kind = "clock_skew"
+
+
 class DiskFullError(VecmemError, OSError):
     """The disk is full; nothing was written. Reads and deletes still work. Free space and try again."""
 
@@ -73,9 +82,16 @@ class LockedError(VecmemError, BlockingIOError):
 
 
 class OptionsDifferError(VecmemError, ValueError):
-    """The store is open in this process, or was created, with other options. Use the same ones."""
+    """The store is open in this process, or was created, with other options. Use the same ones.
+
+    ``option`` is the name of the first option that differs, ``stored`` what the store has and ``given`` what was asked
+    for, both as text.
+    """
 
     kind = "options_differ"
+    option: str | None = None
+    stored: str | None = None
+    given: str | None = None
 
 
 class NotAStoreError(VecmemError, FileNotFoundError, ValueError):

@@ -211,7 +211,7 @@ class Store(Collection, Upkeep, LoggedWrites):
 
     def sweep_ttl(self) -> int:
         """Deletes expired items; returns how many. Until then, reads return them unless ``ttl_config["omit_expired"]``
-        is true. Raises ``BusyError`` while the wall clock may be wrong; see ``accept_clock``."""
+        is true. Raises ``ClockSkewError`` while the wall clock may be wrong; see ``accept_clock``."""
         self._core.pages.expire()
         return self._core.engine.sweep()
 

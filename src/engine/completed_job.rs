@@ -8,9 +8,7 @@
 use std::sync::Arc;
 
 use crate::compact::row_map::RowMap;
-use crate::engine::Engine;
-use crate::engine::install::{ViewChange, install_change};
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::install::ViewChange;
 use crate::ids::RowId;
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn};
@@ -37,15 +35,6 @@ pub(crate) struct CompletedJob {
     pub rows: Vec<RowMap>,
     /// `None` if no row was alive.
     pub output: Option<SharedSegment>,
-}
-
-/// Installs a finished job.
-pub(crate) fn install(engine: &Arc<Engine>, finished: &CompletedJob) -> Result<()> {
-    if install_change(engine, finished)? {
-        return Ok(());
-    }
-    let why = "a part was replaced by a repair while it was merged; the merge is done again later";
-    Err(Error::new(ErrorKind::Busy, why))
 }
 
 impl ViewChange for CompletedJob {

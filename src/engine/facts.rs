@@ -4,23 +4,25 @@
 //! * Gathering changes nothing: it reads manifests, and headers and checksums of the log.
 //! * An end of the log that may be damage is never truncated: the open is refused, naming file and offset.
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Location, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
 use crate::manifest::Manifest;
 use crate::storage::Storage;
 use crate::wal::{self, KnownTime, LogFacts, Tail};
 
 /// What the manifest files say.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum ManifestFact {
     /// There is none.
     None,
+    /// There is none, but this file may hold acknowledged writes.
+    Missing { remains: String },
     /// The newest one is whole.
     Newest(Manifest),
     /// The newest one is damaged; the one before is whole.
-    Fallback { manifest: Manifest, why: String },
+    Fallback { manifest: Manifest, why: Error },
     /// None is whole.
-    Damaged { why: String },
+    Damaged { why: Error },
 }
 
 /// How the log ends, as far as the decision depends on it.
@@ -46,7 +48,8 @@ pub(crate) enum OpenVerdict {
     Open,
     /// Open without the torn end of the log, which nobody was told of.
     OpenWithoutTail,
-    Refuse(ErrorKind, String),
+    /// Refuse as corrupt, for this place and reason.
+    Refuse(Option<Location>, String),
 }
 
 /// Whether the log begins at or before what every shard's segments reflect, and ends at or after what the manifest says
@@ -64,35 +67,39 @@ pub(crate) enum Reach {
 /// The advice where there is no copy to restore.
 const SALVAGE: &str = "or write what can be read into a new store (`vecmem salvage DIR TARGET`, `Store::salvage`)";
 
+fn place(file: &str, offset: Option<u64>) -> Option<Location> {
+    Some(Location { file: file.to_owned(), offset })
+}
+
 /// The table of decisions.
 pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> OpenVerdict {
     use ManifestFact as M;
     match (manifest, log, reach) {
-        (M::None, LogFact::Empty, _) => OpenVerdict::Create,
-        (M::None, ..) => OpenVerdict::Refuse(
-            ErrorKind::Corrupt,
+        (M::None, ..) => OpenVerdict::Create,
+        (M::Missing { remains }, ..) => OpenVerdict::Refuse(
+            place(remains, None),
             format!(
                 "there is a log with writes but no manifest; restore the manifest from a copy of the directory, {SALVAGE}"
             ),
         ),
         (M::Damaged { why }, ..) => OpenVerdict::Refuse(
-            ErrorKind::Corrupt,
+            why.location().cloned(),
             format!("no manifest is whole: {why}; restore one from a copy, {SALVAGE}"),
         ),
         (_, LogFact::Corrupt { file, offset, why }, _) => OpenVerdict::Refuse(
-            ErrorKind::Corrupt,
+            place(file, Some(*offset)),
             format!(
                 "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file, {SALVAGE}"
             ),
         ),
         (M::Fallback { why, .. }, _, Reach::Misses { .. }) => OpenVerdict::Refuse(
-            ErrorKind::Corrupt,
+            why.location().cloned(),
             format!(
                 "the newest manifest is damaged ({why}) and the log does not cover what came after the one before; restore the files, {SALVAGE}"
             ),
         ),
         (M::Newest(_), _, Reach::Misses { file, offset }) => OpenVerdict::Refuse(
-            ErrorKind::Corrupt,
+            place(file, Some(*offset)),
             format!(
                 "{file} at offset {offset}: writes are missing here that the manifest knows of: log files were removed, cut off \
                  or overwritten. Restore them, {SALVAGE}"
@@ -154,8 +161,7 @@ pub(crate) fn gather(storage: &dyn Storage) -> Result<StoreFacts> {
             let fact = log_fact(&facts);
             (Some(facts), fact)
         }
-        ManifestFact::Damaged { .. } => (None, LogFact::Empty),
-        ManifestFact::None => (None, if has_writes(&files) { LogFact::Whole } else { LogFact::Empty }),
+        ManifestFact::Damaged { .. } | ManifestFact::None | ManifestFact::Missing { .. } => (None, LogFact::Empty),
     };
     Ok(StoreFacts { manifest, log, log_fact, newest_file_id })
 }
@@ -171,27 +177,33 @@ fn log_fact(facts: &LogFacts) -> LogFact {
     }
 }
 
-/// Without a manifest: whether any file of the directory could hold an acknowledged write.
-fn has_writes(files: &[(String, u64)]) -> bool {
-    files.iter().any(|(name, _)| matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_))))
+/// Without a manifest: the first file of the directory that could hold an acknowledged write.
+fn without_manifest(files: &[(String, u64)]) -> ManifestFact {
+    let could = |name: &&String| matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_)));
+    let remains = files.iter().map(|(name, _)| name).filter(could).min();
+    remains.map_or(ManifestFact::None, |name| ManifestFact::Missing { remains: name.clone() })
 }
 
 fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<ManifestFact> {
     let mut generations: Vec<u64> = files.iter().filter_map(|(name, _)| manifest_generation(name)).collect();
     generations.sort_unstable_by(|a, b| b.cmp(a));
-    let mut why = String::new();
-    for (age, &generation) in generations.iter().take(2).enumerate() {
+    let mut why = None;
+    for &generation in generations.iter().take(2) {
         let name = manifest_name(generation);
         let decoded = storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation));
         match decoded {
-            Ok(manifest) if age == 0 => return Ok(ManifestFact::Newest(manifest)),
-            Ok(manifest) => return Ok(ManifestFact::Fallback { manifest, why }),
+            Ok(manifest) => {
+                return Ok(match why {
+                    None => ManifestFact::Newest(manifest),
+                    Some(why) => ManifestFact::Fallback { manifest, why },
+                });
+            }
             // To fall back behind a whole manifest would lose the files that it names.
             Err(error) if error.kind() == ErrorKind::NewerFormat || error.is_unread() => return Err(error),
-            Err(error) => why = error.to_string(),
+            Err(error) => why = Some(error),
         }
     }
-    Ok(if generations.is_empty() { ManifestFact::None } else { ManifestFact::Damaged { why } })
+    Ok(why.map_or_else(|| without_manifest(files), |why| ManifestFact::Damaged { why }))
 }
 
 /// The log time that a manifest keeps, and the frames that it has taken into account.
@@ -213,15 +225,17 @@ mod tests {
     fn every_combination_of_facts_has_one_verdict() {
         let manifest = || Manifest::new(Ids { store_id: 1, secret: [0, 0], incarnation: 2 }, None, &[]);
         let corrupt = || LogFact::Corrupt { file: "wal".into(), offset: 7, why: "bad".into() };
-        let fallback = || ManifestFact::Fallback { manifest: manifest(), why: "bad".into() };
+        let bad = || Error::corrupt("manifest", 3, "bad");
+        let missing = || ManifestFact::Missing { remains: "wal".into() };
+        let fallback = || ManifestFact::Fallback { manifest: manifest(), why: bad() };
         let misses = Reach::Misses { file: "wal".into(), offset: 7 };
-        let refused = |verdict: OpenVerdict| matches!(verdict, OpenVerdict::Refuse(ErrorKind::Corrupt, _));
+        let refused = |verdict: OpenVerdict| matches!(verdict, OpenVerdict::Refuse(Some(_), _));
         assert_eq!(verdict(&ManifestFact::None, &LogFact::Empty, &Reach::Covers), OpenVerdict::Create);
         for log in [LogFact::Whole, LogFact::Torn, corrupt()] {
-            assert!(refused(verdict(&ManifestFact::None, &log, &Reach::Covers)), "{log:?}");
+            assert!(refused(verdict(&missing(), &log, &Reach::Covers)), "{log:?}");
         }
         for log in [LogFact::Empty, LogFact::Whole, LogFact::Torn, corrupt()] {
-            assert!(refused(verdict(&ManifestFact::Damaged { why: String::new() }, &log, &Reach::Covers)), "{log:?}");
+            assert!(refused(verdict(&ManifestFact::Damaged { why: bad() }, &log, &Reach::Covers)), "{log:?}");
             assert!(refused(verdict(&fallback(), &log, &misses)), "{log:?}");
             assert!(refused(verdict(&ManifestFact::Newest(manifest()), &log, &misses)), "{log:?}");
         }

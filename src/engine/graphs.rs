@@ -33,7 +33,7 @@ use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::storage::disk;
 use crate::storage::forks::PerProcess;
-use crate::sync::Ordering;
+use crate::sync::{AtomicBool, Ordering};
 use crate::tuning::Tuning;
 
 /// How many cores a build uses.
@@ -263,15 +263,20 @@ pub(crate) fn build_missing(
     check_room(&mut outputs, segment, &wanted)?;
     let is_there = || engine.view.get().has_segment(part);
     let next_step = engine.steps(Stage::Graph, 0);
-    let go_on = || match is_there() {
-        true => next_step(),
-        false => Err(Error::new(ErrorKind::Busy, "a merge took the segment away whose graph was being built")),
+    let superseded = AtomicBool::new(false);
+    // The error only ends the build; nobody outside of this function sees it.
+    let go_on = || {
+        if is_there() {
+            return next_step();
+        }
+        superseded.store(true, Ordering::Relaxed);
+        Err(Error::new(ErrorKind::Interrupted, "a merge took the segment away whose graph was being built"))
     };
     let became = RowMap::identity(segment.all_rows());
     let sources = [GraphSource { segment, became: &became }];
     let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
     let new = match built {
-        Err(error) if error.kind() == ErrorKind::Busy && !is_there() => return Ok(None),
+        Err(_) if superseded.load(Ordering::Relaxed) => return Ok(None),
         other => other?,
     };
     let (graphs, gone) = chosen(segment, damaged, new.clone());

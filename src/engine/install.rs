@@ -52,13 +52,22 @@ pub(crate) trait ViewChange {
     fn may_use_reserve(&self) -> bool;
 }
 
-/// Installs a change. Returns false if a part that goes was taken away meanwhile; then nothing has changed.
-pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> Result<bool> {
+/// The outcome of an install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum InstallOutcome {
+    Installed,
+    /// Another job has replaced an input meanwhile, so nothing has changed.
+    Superseded,
+}
+
+/// Installs a change. Does nothing if another job has replaced a part that goes.
+pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> Result<InstallOutcome> {
     let mut installed = engine.manifest_state.lock();
     let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
     if !change.applies_to(&view) {
-        return Ok(false);
+        return Ok(InstallOutcome::Superseded);
     }
     change.carry_over();
     let after = change.apply(&view);
@@ -82,7 +91,7 @@ pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> R
     engine.retired.lock().extend(change.retired());
     engine.signal.raise();
     drop(installed);
-    Ok(true)
+    Ok(InstallOutcome::Installed)
 }
 
 /// Commits a manifest that reflects everything applied in shards whose memtable is empty, so that old log can go.

@@ -243,9 +243,9 @@ impl Engine {
         Error::new(ErrorKind::Poisoned, why)
     }
 
-    /// The same, save at a limit of the system: there nothing was done.
-    pub fn poison_unless_limit(&self, error: Error) -> Error {
-        if error.kind() == ErrorKind::SystemLimit { error } else { self.poison(&error) }
+    /// The same, save where nothing was done, as at a limit of the system.
+    pub fn poison_unless_undone(&self, error: Error) -> Error {
+        if error.is_undone() { error } else { self.poison(&error) }
     }
 
     /// From now on every call fails as closed; tells whether this call did it.
@@ -356,7 +356,7 @@ impl Engine {
     pub fn sync_log(&self, lsn: Lsn) -> Result<()> {
         let mut log = self.log.lock();
         self.check_poisoned()?;
-        log.sync_through(&*self.storage, lsn).map_err(|error| self.poison_unless_limit(error))
+        log.sync_through(&*self.storage, lsn).map_err(|error| self.poison_unless_undone(error))
     }
 
     /// The same for what the open found, where nothing was written since: a write makes it durable first.
@@ -366,7 +366,7 @@ impl Engine {
         if log.is_started() {
             return Ok(());
         }
-        log.sync_through(&*self.storage, Lsn::MAX).map_err(|error| self.poison_unless_limit(error))
+        log.sync_through(&*self.storage, Lsn::MAX).map_err(|error| self.poison_unless_undone(error))
     }
 
     /// The same for everything logged so far, while writers go on and without waiting for them.

@@ -90,7 +90,7 @@ fn replay(
         check_spaces(&body.operations, keys)?;
         if let Some(bytes) = body.extensions.get(OPERATION_ID) {
             let applied = AppliedBatch::decode(bytes, header.last_lsn());
-            operation_ids.note(applied.map_err(|malformed| malformed.in_file("an operation id in the log", 0))?);
+            operation_ids.note(applied.map_err(|malformed| malformed.in_part("an operation id in the log"))?);
         }
         let logged = LoggedFrame { first_lsn, ingested, operations: body.operations };
         match apply(view, &logged, covered) {

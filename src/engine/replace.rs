@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::engine::install::{ViewChange, install_change};
+use crate::engine::install::{InstallOutcome, ViewChange, install_change};
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
@@ -44,11 +44,12 @@ pub(crate) fn replace(
     segment: Segment,
     mut outputs: OutputFiles,
 ) -> Result<bool> {
-    let replaced = install_change(engine, &Replacement { part, next: Arc::new(part.beside(entry, segment)) })?;
-    if replaced {
+    let outcome = install_change(engine, &Replacement { part, next: Arc::new(part.beside(entry, segment)) })?;
+    let is_installed = outcome == InstallOutcome::Installed;
+    if is_installed {
         outputs.installed();
     }
-    Ok(replaced)
+    Ok(is_installed)
 }
 
 /// A segment with other derived files.

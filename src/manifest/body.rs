@@ -73,7 +73,7 @@ pub(super) fn encode_body(manifest: &Manifest) -> Vec<u8> {
 pub(super) fn decode_body(name: &str, body: &[u8]) -> Decoded<Result<Manifest>> {
     let sections = Extensions::decode(body)?;
     if let Err(error) = refuse_unknown(name, sections.kinds(), &KNOWN) {
-        return Ok(Err(error));
+        return Ok(Err(error.at(name, None)));
     }
     let section = |kind| {
         let missing = FormatError { offset: 0, what: "a section of the manifest is missing" };

@@ -153,7 +153,7 @@ impl SideEntry {
         let name = self.name();
         let why =
             format!("{manifest} names {name}, which this version of vecmem does not know; upgrade to open this store");
-        Err(Error::new(ErrorKind::NewerFormat, why))
+        Err(Error::new(ErrorKind::NewerFormat, why).at(name, None))
     }
 
     /// A file of ids of operations.

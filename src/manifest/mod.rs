@@ -226,10 +226,8 @@ impl Manifest {
         }
         let version = reader.u32().map_err(malformed)?;
         if reader.u32().map_err(malformed)? > FORMAT_VERSION {
-            return Err(Error::new(
-                ErrorKind::NewerFormat,
-                format!("{name} was written by a newer version of vecmem; upgrade to open this store"),
-            ));
+            let why = format!("{name} was written by a newer version of vecmem; upgrade to open this store");
+            return Err(Error::new(ErrorKind::NewerFormat, why).at(name, None));
         }
         let (store_id, found) = (reader.u64().map_err(malformed)?, reader.u64().map_err(malformed)?);
         let previous_crc = reader.u32().map_err(malformed)?;

@@ -361,9 +361,9 @@ impl fmt::Debug for Memtable {
     }
 }
 
-/// 2^32 rows or vectors: far behind the limits that seal a part.
+/// 2^32 rows or vectors: far behind the limits that freeze a memtable.
 fn full() -> Error {
-    Error::new(ErrorKind::Busy, "the active part is full; try again when it has been sealed")
+    Error::new(ErrorKind::Busy, "the memtable is full; try again when it has been flushed")
 }
 
 #[cfg(test)]

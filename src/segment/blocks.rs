@@ -262,7 +262,7 @@ impl CheckedMap {
                 "{name} needs a reader of format {needed}, this one knows {}; upgrade vecmem",
                 identity.version
             );
-            return Err(Error::new(ErrorKind::NewerFormat, what));
+            return Err(Error::new(ErrorKind::NewerFormat, what).at(name, None));
         }
         let blocks = body_end.saturating_sub(HEADER_BYTES as u64).div_ceil(BLOCK_BYTES as u64);
         let ends_well = body_end >= HEADER_BYTES as u64

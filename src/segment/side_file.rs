@@ -99,7 +99,7 @@ impl SideFile<'_> {
         let (_version, needed) = (reader.u32()?, reader.u32()?);
         if needed > VERSION {
             let why = format!("{} was written by a newer version of vecmem; upgrade to open this store", self.name());
-            return Ok(Err(Error::new(ErrorKind::NewerFormat, why)));
+            return Ok(Err(Error::new(ErrorKind::NewerFormat, why).at(self.name(), None)));
         }
         let ids = [reader.u64()?, reader.u64()?];
         let mut kind = [0; KIND_BYTES];

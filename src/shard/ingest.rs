@@ -17,7 +17,7 @@ use crate::ids::{IdRange, RowId};
 use crate::manifest::{EntryForm, SegmentEntry};
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, Operation, VersionTimes};
-use crate::segment::truth::layout::StoreIdentity;
+use crate::segment::truth::layout::{StoreIdentity, truth_name};
 use crate::shard::open::open_part;
 use crate::shard::part::SharedSegment;
 use crate::shard::part_ref::PartRef;
@@ -140,11 +140,11 @@ impl IngestedFiles {
         for bytes in &body.files {
             let form = if body.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
             let entry =
-                SegmentEntry::decode(bytes, form).map_err(|malformed| malformed.in_file("an import in the log", 0))?;
+                SegmentEntry::decode(bytes, form).map_err(|malformed| malformed.in_part("an import in the log"))?;
             entry.check_ignorable("an import in the log")?;
             if entry.lsn_base != first_lsn || entry.tombstone_generation != 0 {
                 let why = format!("segment {:016x} is not one of the import at LSN {first_lsn}", entry.file_id);
-                return Err(Error::new(ErrorKind::Corrupt, why));
+                return Err(Error::new(ErrorKind::Corrupt, why).at(truth_name(entry.file_id), None));
             }
             let part = open_part(storage, &entry, keys)?;
             files.push(IngestedFile { part, older: Older::Unknown });
@@ -181,7 +181,7 @@ impl IngestedFiles {
             let shard = &view.shards[index];
             if entry.extent.upper >= shard.interval.high {
                 let why = format!("segment {:016x} of an import lies in several shards", entry.file_id);
-                return Err(Error::new(ErrorKind::Corrupt, why));
+                return Err(Error::new(ErrorKind::Corrupt, why).at(truth_name(entry.file_id), None));
             }
             let known = shard.segments.iter().find(|part| part.entry.file_id == entry.file_id).cloned();
             let part = known.clone().unwrap_or_else(|| Arc::clone(&file.part));

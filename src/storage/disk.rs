@@ -116,6 +116,10 @@ impl DiskStorage {
         self.path.join(name).display().to_string()
     }
 
+    fn failed(&self, name: &str, what: &str, error: io::Error) -> Error {
+        Error::io(self.full_name(name), what, error).at(name, None)
+    }
+
     /// Opens a regular file, for reading only where the file system or its mode allows no more.
     fn open_regular(&self, name: &str, access: libc::c_int) -> Result<(File, u64)> {
         check_name(name)?;
@@ -131,19 +135,19 @@ impl DiskStorage {
         };
         let not_regular = || {
             let message = format!("{} is not a regular file; put the store's own file back", self.full_name(name));
-            Error::new(ErrorKind::Corrupt, message)
+            Error::new(ErrorKind::Corrupt, message).at(name, None)
         };
         let file = opened.map_err(|error| match error.raw_os_error() {
             Some(libc::ELOOP | libc::EISDIR | libc::ENXIO) => not_regular(),
-            _ => Error::io(self.full_name(name), "open", error),
+            _ => self.failed(name, "open", error),
         })?;
-        let about = file.metadata().map_err(|error| Error::io(self.full_name(name), "inspect", error))?;
+        let about = file.metadata().map_err(|error| self.failed(name, "inspect", error))?;
         if about.is_file() { Ok((file, about.len())) } else { Err(not_regular()) }
     }
 
     fn read_whole(&self, name: &str, file: &File, length: usize) -> Result<AlignedBytes> {
         let mut bytes = AlignedBytes::try_zeroed(length).map_err(|error| error.context(self.full_name(name)))?;
-        file.read_exact_at(bytes.as_mut_slice(), 0).map_err(|error| Error::io(self.full_name(name), "read", error))?;
+        file.read_exact_at(bytes.as_mut_slice(), 0).map_err(|error| self.failed(name, "read", error))?;
         Ok(bytes)
     }
 }
@@ -157,7 +161,7 @@ impl Storage for DiskStorage {
         check_name(name)?;
         let file = self
             .open_at(name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)
-            .map_err(|error| Error::io(self.full_name(name), "create", error))?;
+            .map_err(|error| self.failed(name, "create", error))?;
         Ok(Box::new(DiskFile { file, name: self.full_name(name), syncs: self.syncs }))
     }
 
@@ -168,8 +172,9 @@ impl Storage for DiskStorage {
 
     fn map(&self, name: &str) -> Result<Map> {
         let (file, length) = self.open_regular(name, libc::O_RDONLY)?;
-        let length = usize::try_from(length)
-            .map_err(|_| Error::corrupt(self.full_name(name), 0, "the file is larger than the address space"))?;
+        let length = usize::try_from(length).map_err(|_| {
+            Error::corrupt(self.full_name(name), 0, "the file is larger than the address space").at(name, Some(0))
+        })?;
         // The kernel maps no empty range.
         if length == 0 || self.read_mode == ReadMode::Heap {
             return Ok(Map::Heap(self.read_whole(name, &file, length)?));
@@ -178,7 +183,7 @@ impl Storage for DiskStorage {
         // directory, and whoever may fear a foreign truncation reads with `ReadMode::Heap`; so the bytes do not change
         // under the map.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map(&file) };
-        Ok(Map::Mapped(map.map_err(|error| Error::io(self.full_name(name), "map", error))?))
+        Ok(Map::Mapped(map.map_err(|error| self.failed(name, "map", error))?))
     }
 
     fn map_hot(&self, name: &str) -> Result<Map> {
@@ -209,7 +214,7 @@ impl Storage for DiskStorage {
 
     fn remove(&self, name: &str) -> Result<()> {
         check_name(name)?;
-        let fail = |error| Error::io(self.full_name(name), "remove", error);
+        let fail = |error| self.failed(name, "remove", error);
         let old = c_name(name).map_err(fail)?;
         // SAFETY: the directory descriptor is open for as long as `self` lives, and `old` is a NUL-terminated string
         // that outlives the call.

@@ -87,13 +87,13 @@ impl DiskStorage {
             }
             _ => {
                 let message = format!("{}/{LOCK} is not a regular file; remove it", self.describe());
-                Err(Error::new(ErrorKind::Corrupt, message))
+                Err(Error::new(ErrorKind::Corrupt, message).at(LOCK, None))
             }
         }
     }
 
     fn lock_error(&self, name: &str, error: io::Error) -> Error {
-        Error::io(format_args!("{}/{name}", self.describe()), "lock", error)
+        Error::io(format_args!("{}/{name}", self.describe()), "lock", error).at(name, None)
     }
 
     /// Without a lock on the directory, a second process could open the store as soon as `LOCK` is removed.
@@ -112,7 +112,7 @@ impl DiskStorage {
             Err(_) => "another process".to_owned(),
         };
         let message = format!("{} is open in {holder}; close it there or wait for it to end", self.describe());
-        Error::new(ErrorKind::Locked, message)
+        Error::new(ErrorKind::Locked, message).at(LOCK, None)
     }
 }
 

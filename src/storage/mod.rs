@@ -10,8 +10,8 @@
 //! * A created, renamed or removed *name* survives only after `sync_dir`; a file's bytes and its name are independent.
 //! * A failed sync is final: the bytes that it covered may be lost even if a later sync succeeds. No code retries it.
 //! * A mapped file is never written again, so a map never changes under its reader.
-//! * An error of kind `SystemLimit` means that nothing was done: only an operation that needs a new descriptor, map or
-//!   memory fails so.
+//! * An error that `is_undone` means that nothing was done: only an operation that needs a new descriptor, map or
+//!   memory fails so, at a limit of the system.
 //! * Names are flat: no separators, no `..`; a store owns one directory and knows no other.
 
 mod directory;
@@ -58,7 +58,7 @@ fn check_name(name: &str) -> Result<()> {
 /// The error of an operation that needs no new descriptor or map. At a limit of the system, how much of it was done is
 /// unknown, so its kind is `Io`.
 fn done_in_part(error: Error) -> Error {
-    if error.kind() == ErrorKind::SystemLimit { error.with_kind(ErrorKind::Io) } else { error }
+    if error.is_undone() { error.with_kind(ErrorKind::Io) } else { error }
 }
 
 /// One directory of files.
@@ -183,10 +183,7 @@ impl AlignedBytes {
         let mut lines = Vec::new();
         let count = length.div_ceil(64);
         lines.try_reserve_exact(count).map_err(|_| {
-            Error::new(
-                ErrorKind::SystemLimit,
-                format!("no memory for {length} bytes; free some or read files with ReadMode::Map"),
-            )
+            Error::system_limit(format!("no memory for {length} bytes; free some or read files with ReadMode::Map"))
         })?;
         lines.resize(count, Line([0; 64]));
         Ok(Self { lines, length })

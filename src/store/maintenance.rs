@@ -89,7 +89,7 @@ impl Store {
 
     /// Removes expired items now; returns how many.
     ///
-    /// Errors: `Busy` where the wall clock is more than a day ahead of the last write and the time that has passed
+    /// Errors: `ClockSkew` where the wall clock is more than a day ahead of the last write and the time that has passed
     /// since, or behind. It, or the clock of that write, may be wrong, so nothing is removed until it has agreed with
     /// the monotonic clock for [`Options::clock_grace`](crate::Options::clock_grace), or [`Store::accept_clock`] is
     /// called.

@@ -75,15 +75,13 @@ fn open_or_find(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<
     // A closed store is opened anew.
     if let Some(handle) = place.upgrade().filter(|handle| handle.engine.check_usable().is_ok()) {
         let found = handle.engine.identity.keys.space;
-        if !handle.options.serves(&options, found) {
-            let why = match options.space {
-                Some(_) if options.space != found => format!("{}, not {}", described(found), described(options.space)),
-                _ => "other options".to_owned(),
-            };
-            let message = format!("{} is open in this process with {why}; use the same, or close it", path.display());
-            return Err(Error::new(ErrorKind::OptionsDiffer, message));
-        }
-        return Ok(Store { handle });
+        let Some(differs) = handle.options.mismatch(&options, found) else { return Ok(Store { handle }) };
+        let why = match options.space {
+            Some(_) if options.space != found => format!("{}, not {}", described(found), described(options.space)),
+            _ => format!("{} = {}, not {}", differs.name, differs.stored, differs.given),
+        };
+        let message = format!("{} is open in this process with {why}; use the same, or close it", path.display());
+        return Err(Error::option_differs(message, differs));
     }
     refuse_strangers(&storage, options.create)?;
     let lock = storage.lock(options.lock_timeout)?;
@@ -110,13 +108,16 @@ fn refuse_strangers(storage: &DiskStorage, create: bool) -> Result<()> {
     if names.iter().any(is_of_a_store) {
         return Ok(());
     }
-    let refused = |why: &str| Err(Error::new(ErrorKind::NotAStore, format!("{} {why}", storage.describe())));
+    let refused = |why: &str| Error::new(ErrorKind::NotAStore, format!("{} {why}", storage.describe()));
     if !create {
-        return refused("holds no vecmem store; create one, or give another path");
+        return Err(refused("holds no vecmem store; create one, or give another path"));
     }
     let is_stranger = |name: &&String| parse_name(name).is_none() && !name.starts_with('.');
     match names.iter().find(is_stranger) {
-        Some(name) => refused(&format!("is no store and holds other files ({name}); give an empty or a new directory")),
+        Some(name) => {
+            let why = format!("is no store and holds other files ({name}); give an empty or a new directory");
+            Err(refused(&why).at(name, None))
+        }
         None => Ok(()),
     }
 }
@@ -144,7 +145,10 @@ pub(crate) fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, option
 fn facts_or_created(storage: &dyn Storage, options: &Options) -> Result<(StoreFacts, bool)> {
     let facts = gather(storage)?;
     match facts.verdict() {
-        OpenVerdict::Refuse(kind, why) => Err(Error::new(kind, why).context(storage.describe())),
+        OpenVerdict::Refuse(location, why) => {
+            let error = Error::new(ErrorKind::Corrupt, why).context(storage.describe());
+            Err(location.into_iter().fold(error, |error, place| error.at(place.file, place.offset)))
+        }
         OpenVerdict::Create if !options.create => Err(Error::new(
             ErrorKind::NotAStore,
             format!("{} holds no vecmem store; create one, or give another path", storage.describe()),
@@ -174,12 +178,11 @@ fn start(
     let log_files = facts.log.as_ref().map_or(0, |log| log.files.len());
     let recovered = recover(&storage, facts, path)?;
     let found = recovered.identity.keys.space;
-    if options.space.is_some() && options.space != found {
+    if let Some(differs) = options.space_mismatch(found) {
         let (found, asked) = (described(found), described(options.space));
-        return Err(Error::new(
-            ErrorKind::OptionsDiffer,
-            format!("{} has {found}, not {asked}; open it with the same, or without asking", storage.describe()),
-        ));
+        let message =
+            format!("{} has {found}, not {asked}; open it with the same, or without asking", storage.describe());
+        return Err(Error::option_differs(message, differs));
     }
     let last_lsn = recovered.view.read_lsn;
     if !created {

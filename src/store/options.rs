@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, Limit, Result};
+use crate::error::{Error, Limit, OptionMismatch, Result};
 use crate::storage::{CodeResidency, ReadMode};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Metric, Namespace, VectorSpace, limits};
@@ -168,14 +168,49 @@ impl Options {
         self.clock_grace.unwrap_or(CLOCK_GRACE)
     }
 
-    /// Whether a store opened with these serves somebody who asks for `other`.
-    pub(crate) fn serves(&self, other: &Self, space: Option<VectorSpace>) -> bool {
-        self.durability == other.durability
-            && self.read_mode == other.read_mode
-            && self.hot == other.hot
-            && (self.durability != Durability::Periodic || self.sync_every == other.sync_every)
-            && other.sweep_every.is_none_or(|period| period == self.sweep_period())
-            && other.clock_grace.is_none_or(|span| span == self.grace())
-            && (other.space.is_none() || other.space == space)
+    /// The first option for which a store that is open with these, and has vectors of `space`, does not serve `other`.
+    pub(crate) fn mismatch(&self, other: &Self, space: Option<VectorSpace>) -> Option<OptionMismatch> {
+        let differ =
+            |name, stored: String, given: String| (stored != given).then_some(OptionMismatch { name, stored, given });
+        let period = |every: Option<Duration>| every.map_or("none".to_owned(), |every| format!("{every:?}"));
+        other
+            .space_mismatch(space)
+            .or_else(|| differ("durability", worded(self.durability), worded(other.durability)))
+            .or_else(|| differ("read_mode", worded(self.read_mode), worded(other.read_mode)))
+            .or_else(|| differ("code_residency", worded(self.hot), worded(other.hot)))
+            .or_else(|| {
+                let counts = self.durability == Durability::Periodic;
+                counts.then(|| differ("sync_every", period(Some(self.sync_every)), period(Some(other.sync_every))))?
+            })
+            .or_else(|| {
+                other.sweep_every.and_then(|asked| differ("sweep_every", period(self.sweep_period()), period(asked)))
+            })
+            .or_else(|| {
+                other
+                    .clock_grace
+                    .and_then(|asked| differ("clock_grace", period(Some(self.grace())), period(Some(asked))))
+            })
     }
+
+    /// What of the vector space that is asked for differs from the store's, if one is asked for.
+    pub(crate) fn space_mismatch(&self, found: Option<VectorSpace>) -> Option<OptionMismatch> {
+        let asked = self.space.filter(|asked| found != Some(*asked))?;
+        let dims = |space: VectorSpace| space.dims.to_string();
+        Some(match found {
+            Some(found) if found.dims == asked.dims => {
+                OptionMismatch { name: "metric", stored: found.metric.to_string(), given: asked.metric.to_string() }
+            }
+            _ => OptionMismatch { name: "dims", stored: found.map_or("none".to_owned(), dims), given: dims(asked) },
+        })
+    }
+}
+
+/// The name of a choice as it is written in Python and on the command line: `page-cache` for `PageCache`.
+fn worded(choice: impl std::fmt::Debug) -> String {
+    let name = format!("{choice:?}");
+    let parts = name.char_indices().map(|(at, letter)| match letter {
+        'A'..='Z' if at > 0 => format!("-{}", letter.to_ascii_lowercase()),
+        letter => letter.to_ascii_lowercase().to_string(),
+    });
+    parts.collect()
 }

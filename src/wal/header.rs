@@ -107,9 +107,9 @@ impl FileHeader {
             return Ok(Err(reader.malformed("not a log file")));
         };
         if oldest_reader > READER_VERSION {
-            let message =
-                format!("{} was written by a newer version of vecmem; upgrade to open the store", file_name(file_id));
-            return Err(Error::new(ErrorKind::NewerFormat, message));
+            let name = file_name(file_id);
+            let message = format!("{name} was written by a newer version of vecmem; upgrade to open the store");
+            return Err(Error::new(ErrorKind::NewerFormat, message).at(name, None));
         }
         Ok(Self::decode_fields(&mut reader))
     }

@@ -159,8 +159,9 @@ pub(crate) fn visit(
             if header.kind != FrameKind::Closed && header.last_lsn() >= from_lsn {
                 let body = decode_body(header.kind, header.flags, body, header.count)
                     .map_err(|malformed| malformed.in_file(&name, offset + FRAME_HEADER_BYTES as u64))?;
-                body.check_known(&name)?;
-                visitor(&header, body)?;
+                body.check_known(&name)
+                    .and_then(|()| visitor(&header, body))
+                    .map_err(|error| if error.location().is_some() { error } else { error.at(&name, Some(offset)) })?;
             }
             offset += header.frame_bytes();
         }
@@ -294,9 +295,9 @@ impl Inspection<'_> {
                     frames.closed = Some(body.try_into().map(u64::from_le_bytes).unwrap_or_default());
                 }
                 FrameKind::Unknown(kind) => {
-                    let message =
-                        format!("{} holds a frame of kind {kind}; upgrade vecmem to open the store", file_name(file));
-                    return Err(Error::new(ErrorKind::NewerFormat, message));
+                    let name = file_name(file);
+                    let message = format!("{name} holds a frame of kind {kind}; upgrade vecmem to open the store");
+                    return Err(Error::new(ErrorKind::NewerFormat, message).at(name, Some(frames.end)));
                 }
             }
             while doubtful.front().is_some_and(|&(_, last_lsn)| last_lsn <= header.durable_lsn) {

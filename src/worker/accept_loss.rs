@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::Worker;
 use crate::compact::row_map::RowMap;
 use crate::engine::completed_job::{CompletedJob, Input};
-use crate::engine::install::checkpoint;
+use crate::engine::install::{InstallOutcome, checkpoint};
 use crate::engine::space::output_files::OutputFiles;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{IdRange, RowId};
 use crate::interrupt::Stage;
 use crate::record::{Lsn, Record};
@@ -121,8 +121,13 @@ impl Worker {
         report.kept += became.kept() as u64;
         let output = output.map(|info| self.open(shard, &info, &[])).transpose()?;
         let inputs = vec![Input::Segment(part.clone())];
-        self.install(&CompletedJob { shard, base, inputs, rows: vec![became], output }, outputs)?;
-        Ok(report)
+        match self.install(&CompletedJob { shard, base, inputs, rows: vec![became], output }, outputs)? {
+            InstallOutcome::Installed => Ok(report),
+            InstallOutcome::Superseded => {
+                let why = format!("{} was replaced meanwhile; accept the loss again", truth_name(part.entry.file_id));
+                Err(Error::new(ErrorKind::Damaged, why))
+            }
+        }
     }
 
     /// Writes the rows that are kept; `None` if there are none.

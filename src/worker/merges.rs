@@ -12,9 +12,9 @@ use super::Worker;
 use crate::compact::blobs::{BlobPlan, DeadLimit};
 use crate::compact::row_map::RowMap;
 use crate::compact::{Choice, SegmentStats, choose, merge};
-use crate::engine::completed_job::{CompletedJob, Input, install};
+use crate::engine::completed_job::{CompletedJob, Input};
 use crate::engine::graphs::{Cores, of_merge};
-use crate::engine::install::checkpoint;
+use crate::engine::install::{InstallOutcome, checkpoint, install_change};
 use crate::engine::space::JobKind;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{ErrorKind, Result};
@@ -96,7 +96,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes one segment of `inputs`, and returns the bytes of its files.
+    /// Makes one segment of `inputs`, and returns the bytes of its files; `None` if another job has replaced an input
+    /// meanwhile.
     pub(super) fn merge(
         &self,
         shard: usize,
@@ -104,7 +105,7 @@ impl Worker {
         base: Lsn,
         cores: Cores,
         allowed: DeadLimit,
-    ) -> Result<u64> {
+    ) -> Result<Option<u64>> {
         let started = self.engine.clock.monotonic();
         let sources: Vec<(&Segment, &Tombstones)> =
             inputs.iter().map(|part| Ok((part.segment()?, &*part.tombstones))).collect::<Result<_>>()?;
@@ -133,10 +134,13 @@ impl Worker {
         let written = output.as_ref().map_or(0, |part| part.entry.bytes() + new_blobs(part));
         let (input_count, rows_left) = (inputs.len(), output.as_ref().map_or(0, |part| part.entry.rows.into()));
         let inputs = inputs.iter().map(|part| Input::Segment(Arc::clone(part))).collect();
-        self.install(&CompletedJob { shard, base, inputs, rows, output }, outputs)?;
+        let completed = CompletedJob { shard, base, inputs, rows, output };
+        if self.install(&completed, outputs)? == InstallOutcome::Superseded {
+            return Ok(None);
+        }
         self.engine.counters.merges.fetch_add(1, Ordering::Relaxed);
         events::merged(shard, input_count, rows_left, self.engine.clock.monotonic().saturating_sub(started));
-        Ok(written)
+        Ok(Some(written))
     }
 
     /// The output with its graphs, or without them if there is no room.
@@ -158,9 +162,11 @@ impl Worker {
     }
 
     /// Installs a finished job, whose files are the store's from then on.
-    pub(super) fn install(&self, finished: &CompletedJob, mut outputs: OutputFiles) -> Result<()> {
-        install(&self.engine, finished)?;
-        outputs.installed();
-        Ok(())
+    pub(super) fn install(&self, finished: &CompletedJob, mut outputs: OutputFiles) -> Result<InstallOutcome> {
+        let outcome = install_change(&self.engine, finished)?;
+        if outcome == InstallOutcome::Installed {
+            outputs.installed();
+        }
+        Ok(outcome)
     }
 }

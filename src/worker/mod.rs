@@ -37,7 +37,7 @@ use crate::compact::flush;
 use crate::engine::Engine;
 use crate::engine::completed_job::{CompletedJob, Input};
 use crate::engine::graphs::Cores;
-use crate::engine::install::checkpoint;
+use crate::engine::install::{InstallOutcome, checkpoint};
 use crate::engine::replace::replace_codes;
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{JobKind, Purpose, written_bytes};
@@ -254,7 +254,10 @@ impl Worker {
         let (segment_rows, segment_bytes) =
             output.as_ref().map_or((0, 0), |part| (part.entry.rows.into(), part.entry.bytes()));
         let inputs = vec![Input::Memtable(Arc::clone(&oldest.memtable), oldest.through)];
-        self.install(&CompletedJob { shard, base: view.read_lsn, inputs, rows: vec![rows], output }, outputs)?;
+        let completed = CompletedJob { shard, base: view.read_lsn, inputs, rows: vec![rows], output };
+        if self.install(&completed, outputs)? == InstallOutcome::Superseded {
+            return Ok(true);
+        }
         self.engine.counters.flushes.fetch_add(1, Ordering::Relaxed);
         events::flushed(shard, segment_rows, segment_bytes, self.engine.clock.monotonic().saturating_sub(started));
         Ok(true)
@@ -372,6 +375,7 @@ impl Worker {
                 let rest = if segments.len() < before { self.merge_readable(index, segments, base) } else { Ok(()) };
                 damage.and(rest).and(Err(error))
             }
+            Ok(None) => self.merge_shard(index),
             merged => damage.and(merged.map(drop)),
         }
     }

@@ -149,8 +149,8 @@ impl Worker {
             }
             let inputs = std::slice::from_ref(now);
             match self.merge(index, inputs, view.read_lsn, Cores::All, DeadLimit::Nothing) {
-                Err(error) if error.kind() == ErrorKind::Busy && !self.engine.view.get().has_segment(now) => {}
-                outcome => return outcome.map(Some),
+                Ok(None) => {}
+                written => return written,
             }
         }
     }

@@ -49,7 +49,7 @@ impl Worker {
         let Sweep { swept, stopped } = self.sweep_through()?;
         let why = match stopped {
             Ok(()) => None,
-            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::Damaged | ErrorKind::DiskFull) => {
+            Err(error) if matches!(error.kind(), ErrorKind::ClockSkew | ErrorKind::Damaged | ErrorKind::DiskFull) => {
                 Some(error.to_string())
             }
             Err(error) => return Err(error),

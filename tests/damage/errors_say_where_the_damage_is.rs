@@ -27,8 +27,9 @@ fn first_error(store: &Store) -> Error {
 
 fn is_there(error: &Error, file: &str, flipped: u64) {
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
-    let (named, offset) = error.location().expect("a place");
-    assert!(named.ends_with(file) && error.to_string().contains(&format!("at offset {offset}")), "{error}");
+    let place = error.location().expect("a place");
+    let offset = place.offset.expect("a place in the file");
+    assert!(place.file.ends_with(file) && error.to_string().contains(&format!("at offset {offset}")), "{error}");
     assert!(offset <= flipped && flipped < offset + BLOCK_BYTES, "byte {flipped} is not in the block at {offset}");
     assert_eq!(error.duplicate().location(), error.location());
 }

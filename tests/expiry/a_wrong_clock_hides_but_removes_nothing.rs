@@ -70,7 +70,7 @@ fn counts(store: &Store) -> (u64, u64) {
 
 fn assert_refused(outcome: vecmem::Result<u64>) {
     let error = outcome.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert_eq!(error.kind(), ErrorKind::ClockSkew, "{error}");
     for word in ["wall clock", "ahead", "accept_clock"] {
         assert!(error.to_string().contains(word), "{error}");
     }
@@ -374,7 +374,7 @@ fn a_log_time_that_is_too_high_is_shown_and_removes_nothing_until_the_clock_is_b
         assert!(stats.clock.starts_with("log time is 365.0 days ahead of the wall clock"), "{}", stats.clock);
         assert!(stats.clock_ahead_seconds.unwrap() < -364.0 * 86_400.0);
         let error = store.sweep().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert_eq!(error.kind(), ErrorKind::ClockSkew);
         assert!(error.to_string().contains("behind") && error.to_string().contains("accept_clock"), "{error}");
         clock.advance(HOUR);
         assert_eq!((store.sweep().unwrap(), counts(&store)), (0, (22, 22)), "believed: log time is the wall clock");

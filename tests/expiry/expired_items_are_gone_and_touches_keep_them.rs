@@ -104,7 +104,7 @@ fn the_sweep_works_in_batches_and_stops_when_the_clock_has_jumped() {
     clock.set(crate::common::START + 30 * 24 * HOUR.as_micros() as i64);
     let error = store.sweep().unwrap_err();
     assert!(error.to_string().contains("clock"), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert_eq!(error.kind(), ErrorKind::ClockSkew);
     assert_eq!(store.stats().unwrap().swept, 0);
     clock.set(crate::common::START);
     assert_eq!(store.sweep().unwrap(), 0, "none has expired");

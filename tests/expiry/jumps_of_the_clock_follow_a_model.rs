@@ -255,7 +255,7 @@ impl Run {
         } else {
             match self.store.sweep() {
                 Ok(swept) => assert_eq!((swept, allowed), (wanted, true)),
-                Err(error) => assert_eq!((error.kind(), allowed), (ErrorKind::Busy, false), "{error}"),
+                Err(error) => assert_eq!((error.kind(), allowed), (ErrorKind::ClockSkew, false), "{error}"),
             }
         }
         if allowed {

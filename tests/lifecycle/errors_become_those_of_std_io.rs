@@ -23,6 +23,7 @@ fn each_kind_has_the_nearest_one() {
         (ErrorKind::Limit(Limit::KeyBytes), io::ErrorKind::InvalidInput),
         (ErrorKind::ConditionFailed, io::ErrorKind::AlreadyExists),
         (ErrorKind::Busy, io::ErrorKind::WouldBlock),
+        (ErrorKind::ClockSkew, io::ErrorKind::Other),
         (ErrorKind::DiskFull, io::ErrorKind::StorageFull),
         (ErrorKind::Locked, io::ErrorKind::ResourceBusy),
         (ErrorKind::NotAStore, io::ErrorKind::NotFound),

@@ -5,6 +5,7 @@ mod common;
 
 mod a_closed_store_says_so;
 mod a_locked_directory_keeps_nobody_from_others;
+mod a_refused_open_names_the_option_or_the_file;
 mod a_second_close_waits_for_the_first;
 mod a_temporary_store_leaves_nothing;
 mod errors_become_those_of_std_io;

@@ -113,7 +113,7 @@ impl Reading {
         };
         let (by, agreed, grace) = (span(by.unsigned_abs()), span(agreed), span(grace));
         Err(Error::new(
-            ErrorKind::Busy,
+            ErrorKind::ClockSkew,
             format!(
                 "the wall clock is {by} {what} the last write and the time that has passed since; expired items are hidden, but \
                  none is removed. Set the clock; if it is right, accept it (accept_clock), or wait: it is believed once it has \

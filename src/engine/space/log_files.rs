@@ -69,7 +69,7 @@ impl Engine {
         let mut log = self.log.lock();
         // A file that was started by half must not be followed by another one.
         let started =
-            log.add_file(&*self.storage, prepared, generation).map_err(|error| self.poison_unless_limit(error))?;
+            log.add_file(&*self.storage, prepared, generation).map_err(|error| self.poison_unless_undone(error))?;
         drop(log);
         outputs.installed();
         self.counters.log_files.fetch_add(1, Ordering::Relaxed);

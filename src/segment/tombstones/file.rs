@@ -139,7 +139,7 @@ impl TombstoneFile {
         if needed > VERSION {
             let what =
                 format!("{} needs a reader of format {needed}, this one knows {VERSION}; upgrade vecmem", self.name());
-            return Ok(Err(Error::new(ErrorKind::NewerFormat, what)));
+            return Ok(Err(Error::new(ErrorKind::NewerFormat, what).at(self.name(), None)));
         }
         let ids = [reader.u64()?, reader.u64()?, reader.u64()?];
         let (base, rows) = (Lsn::new(reader.u64()?), reader.u32()?);

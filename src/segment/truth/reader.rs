@@ -88,7 +88,7 @@ impl Truth {
         if header.space.is_none() {
             (header.space, header.space_id) = (keys.space, keys.space_id);
         }
-        header.check_space(keys).map_err(|why| why.context(file.name()))?;
+        header.check_space(keys).map_err(|why| why.context(file.name()).at(file.name(), None))?;
         if files.lsn_base.checked_add(header.newest_lsn.get()).is_none_or(|newest| newest == ALIVE) {
             return Err(Error::corrupt(file.name(), 104, "the newest LSN is out of range"));
         }

@@ -213,7 +213,8 @@ impl Truth {
             let at = self.header.section(Section::ExtensionBytes).start;
             self.file.damaged(at, format!("extensions of row {row}: {}", malformed.what))
         })?;
-        refuse_unknown(self.file.name(), extensions.kinds(), &row_extensions::KNOWN)?;
+        refuse_unknown(self.file.name(), extensions.kinds(), &row_extensions::KNOWN)
+            .map_err(|error| error.at(self.file.name(), None))?;
         Ok(extensions)
     }
 
@@ -223,6 +224,7 @@ impl Truth {
         let Ok(()) = self.file.ensure(self.header.section(Section::ExtensionKind)) else { return Ok(()) };
         let kinds = self.column::<[u16; 2]>(Section::ExtensionKind).iter().map(|&[kind, flag]| (kind, flag != 0));
         refuse_unknown(self.file.name(), kinds, &row_extensions::KNOWN)
+            .map_err(|error| error.at(self.file.name(), None))
     }
 
     /// The value at a place in the truth file.

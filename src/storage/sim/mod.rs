@@ -83,13 +83,13 @@ impl Inner {
     fn begin_whole(&mut self, operation: SimOperation, name: &str) -> Result<()> {
         match self.begin(operation, name) {
             None => Ok(()),
-            Some(kind) => Err(Error::io(name, operation, kind.error())),
+            Some(kind) => Err(Error::io(name, operation, kind.error()).at(name, None)),
         }
     }
 
     fn find(&self, name: &str, what: SimOperation) -> Result<FileId> {
         let found = self.disk.names.get(name).copied();
-        found.ok_or_else(|| Error::io(name, what, io::Error::from(io::ErrorKind::NotFound)))
+        found.ok_or_else(|| Error::io(name, what, io::Error::from(io::ErrorKind::NotFound)).at(name, None))
     }
 
     fn free(&self) -> u64 {
