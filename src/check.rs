@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! * A check changes nothing. A repair rebuilds derived files from their truth files and touches nothing else.
+//! * A check that is interrupted gives no report. What a repair has rebuilt by then stays.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::engine::graphs::{Cores, GraphFate, build_missing};
 use crate::engine::replace::replace_codes;
 use crate::error::Result;
 use crate::ids::IdRange;
+use crate::interrupt::{GoOn, Stage, Steps};
 use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::shard::{PartRef, ReadView};
@@ -50,15 +52,18 @@ impl CheckReport {
 /// Checks everything, and rebuilds damaged derived files if asked to.
 pub(crate) fn check(engine: &Arc<Engine>, repair: bool) -> Result<CheckReport> {
     let mut report = CheckReport::default();
+    let steps = Steps::begin(Stage::Check, 0);
+    let go_on: &GoOn<'_> = &|| steps.next();
     let view = engine.view.get();
     for shard in view.shards.iter() {
         for part in &shard.segments {
             report.segments += 1;
             report.rows += u64::from(part.entry.rows);
-            check_part(engine, part, repair, &mut report)?;
+            check_part(engine, part, repair, &mut report, go_on)?;
         }
     }
-    report.problems.extend(check_rows(&engine.view.get()));
+    report.problems.extend(check_rows(&engine.view.get(), go_on));
+    go_on()?;
     if let Some(why) = engine.operation_ids.damage() {
         report.problems.push(why);
         report.advise(RESTORE);
@@ -70,7 +75,13 @@ pub(crate) fn check(engine: &Arc<Engine>, repair: bool) -> Result<CheckReport> {
     Ok(report)
 }
 
-fn check_part(engine: &Arc<Engine>, part: &SharedSegment, repair: bool, report: &mut CheckReport) -> Result<()> {
+fn check_part(
+    engine: &Arc<Engine>,
+    part: &SharedSegment,
+    repair: bool,
+    report: &mut CheckReport,
+    go_on: &GoOn<'_>,
+) -> Result<()> {
     let segment = match part.segment() {
         Ok(segment) => segment,
         Err(error) => {
@@ -79,10 +90,12 @@ fn check_part(engine: &Arc<Engine>, part: &SharedSegment, repair: bool, report: 
             return Ok(());
         }
     };
-    let blobs = segment.verify_blobs();
+    let blobs = segment.verify_blobs(go_on);
+    let (truth, graphs) = (segment.verify_truth(go_on), segment.verify_graphs(go_on));
+    let codes = segment.verify_derived(truth.is_empty(), go_on);
+    // An interrupt has cut the lists short.
+    go_on()?;
     report.problems.extend(blobs.iter().map(ToString::to_string));
-    let (truth, graphs) = (segment.verify_truth(), segment.verify_graphs());
-    let codes = segment.verify_derived(truth.is_empty());
     if !truth.is_empty() || !blobs.is_empty() {
         report.advise(RESTORE);
     }
@@ -101,11 +114,12 @@ fn check_part(engine: &Arc<Engine>, part: &SharedSegment, repair: bool, report: 
     let view = engine.view.get();
     let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
     let Some(part) = parts.find(|now| now.entry.file_id == part.entry.file_id) else { return Ok(()) };
-    repair_graphs(engine, part, report)
+    repair_graphs(engine, part, report, go_on)
 }
 
-fn repair_graphs(engine: &Arc<Engine>, part: &SharedSegment, report: &mut CheckReport) -> Result<()> {
-    let found = part.segment()?.verify_graphs();
+fn repair_graphs(engine: &Arc<Engine>, part: &SharedSegment, report: &mut CheckReport, go_on: &GoOn<'_>) -> Result<()> {
+    let found = part.segment()?.verify_graphs(go_on);
+    go_on()?;
     let damaged: Vec<u64> = found.iter().map(|(file_id, _)| *file_id).collect();
     let mended = build_missing(engine, part, &damaged, &[], Cores::All)?;
     let fates: Vec<GraphFate> =
@@ -123,13 +137,13 @@ fn repair_graphs(engine: &Arc<Engine>, part: &SharedSegment, report: &mut CheckR
 
 /// That every row lies where a read looks for it, and that no key has two versions that a reader of this read view
 /// sees.
-fn check_rows(view: &ReadView) -> Vec<String> {
+fn check_rows(view: &ReadView, go_on: &GoOn<'_>) -> Vec<String> {
     let mut problems = Vec::new();
     for shard in view.shards.iter() {
         let mut living: Vec<(Vec<u8>, String)> = Vec::new();
         for part in shard.parts() {
             let mut misplaced = 0;
-            if let Err(error) = each_row(part, |namespace, key, lsn, deleted_lsn| {
+            if let Err(error) = each_row(part, go_on, |namespace, key, lsn, deleted_lsn| {
                 let is_in_extent =
                     !matches!(part, PartRef::Segment(sealed) if !sealed.entry.extent.contains(namespace));
                 misplaced += u64::from(!is_in_extent || !shard.interval.contains(namespace));
@@ -151,10 +165,11 @@ fn check_rows(view: &ReadView) -> Vec<String> {
     problems
 }
 
-fn each_row(part: PartRef<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> Result<()> {
+fn each_row(part: PartRef<'_>, go_on: &GoOn<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> Result<()> {
     match part {
         PartRef::Memtable(memtable) => {
             for row in memtable.all_rows().ids().map(|row| memtable.row(row)) {
+                go_on()?;
                 visit(row.record.namespace.encoded(), &row.record.key, row.lsn, row.deleted_lsn());
             }
         }
@@ -163,6 +178,7 @@ fn each_row(part: PartRef<'_>, mut visit: impl FnMut(&[u8], &str, Lsn, Lsn)) -> 
             for number in 0..segment.namespaces() {
                 let namespace = segment.namespace(number)?;
                 for row in segment.namespace_rows(number)?.ids() {
+                    go_on()?;
                     visit(namespace, segment.key(row)?, segment.lsn(row)?, sealed.tombstones.deleted_lsn(row));
                 }
             }

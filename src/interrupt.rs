@@ -1,4 +1,5 @@
-//! Ends a long call from another thread, and says how far it is: compactions, builds of graphs, flushes and purges.
+//! Ends a long call from another thread, and says how far it is: compactions, builds of graphs, flushes, purges,
+//! checks, sweeps, imports and salvages.
 //!
 //! Invariants:
 //! * An interrupt concerns calls of the thread that [`Interrupt::around`] runs on, and no background job.
@@ -23,11 +24,34 @@ pub enum Stage {
     Flush,
     /// Segments are merged; a step is a row.
     Merge,
-    /// A graph is built; a step is a batch of vectors.
+    /// A graph is built; a step is a vector.
     Graph,
+    /// Files are verified; a step is a block of 64 KiB or a row.
+    Check,
+    /// Expired items are removed; a step is a part that was looked through, or a batch of deletes.
+    Sweep,
+    /// A chunk of an import is written; a step is a row.
+    Import,
+    /// A directory is salvaged; a step is a row that was read, or an item that was written.
+    Salvage,
+    /// A scope is deleted, in one step that is done whole or not at all.
+    Delete,
 }
 
-const STAGES: [Stage; 4] = [Stage::Waiting, Stage::Flush, Stage::Merge, Stage::Graph];
+const STAGES: [Stage; 9] = [
+    Stage::Waiting,
+    Stage::Flush,
+    Stage::Merge,
+    Stage::Graph,
+    Stage::Check,
+    Stage::Sweep,
+    Stage::Import,
+    Stage::Salvage,
+    Stage::Delete,
+];
+
+/// Whether a long job may go on: an error ends it.
+pub(crate) type GoOn<'a> = dyn Fn() -> Result<()> + 'a;
 
 /// How far a long call is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

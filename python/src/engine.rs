@@ -125,13 +125,18 @@ impl Engine {
     }
 
     #[doc = include_str!("docs/Engine.delete_namespace.txt")]
-    #[pyo3(signature = (namespace, *, below=true))]
-    fn delete_namespace(slf: &Bound<'_, Self>, namespace: &Bound<'_, PyAny>, below: bool) -> PyResult<()> {
+    #[pyo3(signature = (namespace, *, below=true, on_progress=None))]
+    fn delete_namespace(
+        slf: &Bound<'_, Self>,
+        namespace: &Bound<'_, PyAny>,
+        below: bool,
+        on_progress: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let namespace =
             Namespace::new(labels(namespace, "namespace")?).map_err(|error| from_engine(slf.py(), &error))?;
         let scope = if below { Scope::Prefix(namespace) } else { Scope::Namespace(namespace) };
         let store = slf.as_super().get().store(slf.py())?;
-        detached(slf.py(), || store.delete_range(&scope))
+        watch::upkeep(slf.py(), on_progress, move |_| store.delete_range(&scope))
     }
 
     #[doc = include_str!("docs/Engine.purge.txt")]
@@ -149,9 +154,10 @@ impl Engine {
     }
 
     #[doc = include_str!("docs/Engine.delete_everything.txt")]
-    fn delete_everything(slf: &Bound<'_, Self>) -> PyResult<()> {
+    #[pyo3(signature = (*, on_progress=None))]
+    fn delete_everything(slf: &Bound<'_, Self>, on_progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
-        detached(slf.py(), || store.delete_everything())
+        watch::upkeep(slf.py(), on_progress, move |_| store.delete_everything())
     }
 
     #[doc = include_str!("docs/Engine.stats.txt")]
@@ -162,10 +168,15 @@ impl Engine {
     }
 
     #[doc = include_str!("docs/Engine.check.txt")]
-    #[pyo3(signature = (*, repair=false, accept_loss=false))]
-    fn check<'py>(slf: &Bound<'py, Self>, repair: bool, accept_loss: bool) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (*, repair=false, accept_loss=false, on_progress=None))]
+    fn check<'py>(
+        slf: &Bound<'py, Self>,
+        repair: bool,
+        accept_loss: bool,
+        on_progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
-        upkeep::check(slf.py(), &store, repair, accept_loss)
+        upkeep::check(slf.py(), store, (repair, accept_loss), on_progress)
     }
 
     #[doc = include_str!("docs/Engine.sync.txt")]
@@ -211,9 +222,10 @@ impl Engine {
     }
 
     #[doc = include_str!("docs/Engine.sweep.txt")]
-    fn sweep(slf: &Bound<'_, Self>) -> PyResult<u64> {
+    #[pyo3(signature = (*, on_progress=None))]
+    fn sweep(slf: &Bound<'_, Self>, on_progress: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
         let store = slf.as_super().get().store(slf.py())?;
-        detached(slf.py(), || store.sweep())
+        watch::upkeep(slf.py(), on_progress, move |_| store.sweep())
     }
 
     #[doc = include_str!("docs/Engine.accept_clock.txt")]

@@ -9,7 +9,6 @@ use pyo3::types::PyDict;
 use vecmem::{PurgeOptions, Scope, Store};
 
 use crate::arguments::{namespace, seconds};
-use crate::call::detached;
 use crate::errors::invalid_value;
 use crate::{json, opening, watch};
 
@@ -22,11 +21,11 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, report: &impl serde::Serialize) -> P
 /// Checks the store, after giving up what cannot be read if asked to; what was given up is in the report under `loss`.
 pub(crate) fn check<'py>(
     py: Python<'py>,
-    store: &Store,
-    repair: bool,
-    accept_loss: bool,
+    store: Store,
+    (repair, accept_loss): (bool, bool),
+    on_progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (loss, report) = detached(py, || {
+    let (loss, report) = watch::upkeep(py, on_progress, move |_| {
         let loss = accept_loss.then(|| store.accept_loss()).transpose()?;
         Ok((loss, store.check(repair)?))
     })?;
@@ -59,8 +58,13 @@ pub(crate) fn purge<'py>(
 
 #[doc = include_str!("docs/salvage.txt")]
 #[pyfunction]
-pub(crate) fn salvage<'py>(path: &Bound<'py, PyAny>, into: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+#[pyo3(signature = (path, into, *, on_progress=None))]
+pub(crate) fn salvage<'py>(
+    path: &Bound<'py, PyAny>,
+    into: &Bound<'py, PyAny>,
+    on_progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let (py, from, into) = (path.py(), opening::path(path, "path")?, opening::path(into, "into")?);
-    let report = detached(py, || Store::salvage(&from, &into))?;
+    let report = watch::upkeep(py, on_progress, move |_| Store::salvage(&from, &into))?;
     to_dict(py, &report)
 }

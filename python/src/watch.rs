@@ -163,6 +163,11 @@ pub(crate) fn upkeep<T: Send + 'static>(
             Stage::Flush => "flush",
             Stage::Merge => "merge",
             Stage::Graph => "graph",
+            Stage::Check => "check",
+            Stage::Sweep => "sweep",
+            Stage::Import => "import",
+            Stage::Salvage => "salvage",
+            Stage::Delete => "delete",
             _ => "waiting",
         };
         on_progress.call1((stage, progress.done, progress.total)).map(drop)

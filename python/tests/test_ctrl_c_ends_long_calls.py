@@ -22,10 +22,15 @@ CALLS = {
     "build_graph": "engine.build_graph(('a',), on_progress=tell)",
     "compact": "engine.compact(on_progress=tell)",
     "import_items": "engine.import_items(endless(), on_progress=tell)",
+    "check": "engine.check(on_progress=tell)",
+    "sweep": "engine.sweep(on_progress=tell)",
+    "salvage": "vecmem.salvage(old(), home + '/new', on_progress=tell)",
+    "delete_namespace": "engine.delete_namespace(('a',), on_progress=tell)",
+    "delete_everything": "engine.delete_everything(on_progress=tell)",
 }
 
 PROGRAM = """
-import itertools, signal, sys, time
+import atexit, itertools, shutil, signal, sys, tempfile, time
 import numpy, vecmem
 
 rows = numpy.random.default_rng(7).normal(size=(20_000, 256)).astype(numpy.float32)
@@ -37,6 +42,14 @@ for half in (rows[:10_000], rows[10_000:]):
 def endless():
     for n in itertools.count():
         yield vecmem.Put(("b",), str(n), {}, vector=rows[n % len(rows)])
+
+home = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, home, True)
+
+def old():
+    with vecmem.Engine(home + "/old", dims=256) as old:
+        old.import_items(vecmem.Put(("a",), str(n), {}, vector=row) for n, row in enumerate(rows))
+    return home + "/old"
 
 sent = []
 
@@ -132,6 +145,12 @@ def test_progress_of_a_compaction(large: Any) -> None:
     assert all(total is None or done <= total for stage, done, total in told if stage == "merge")
 
 
+def test_progress_of_a_check(large: Any) -> None:
+    engine, _ = large
+    told, gap = gaps_of(lambda tell: engine.check(on_progress=tell))
+    assert gap <= 0.5 + SLACK and told[-1][0] == "check" and told[-1][1] > 0
+
+
 def test_progress_of_an_import_that_waits_for_its_items(path: Path) -> None:
     def slow() -> Any:
         for n in range(3):
@@ -142,7 +161,10 @@ def test_progress_of_an_import_that_waits_for_its_items(path: Path) -> None:
     assert told == [(3, 3, 0)] and gap <= 0.5 + SLACK
 
 
-@pytest.mark.parametrize("name", ["compact", "build_graph", "search_many", "flush", "import_items"])
+@pytest.mark.parametrize(
+    "name",
+    ["compact", "build_graph", "search_many", "flush", "import_items", "check", "sweep", "delete_namespace"],
+)
 def test_an_exception_of_the_callback_ends_the_call(large: Any, name: str) -> None:
     class Enough(Exception):
         pass
@@ -153,6 +175,7 @@ def test_an_exception_of_the_callback_ends_the_call(large: Any, name: str) -> No
     engine, rows = large
     arguments: dict[str, tuple[Any, ...]] = {
         "compact": (), "build_graph": (("a",),), "search_many": (rows[:10], ("a",)), "flush": (),
+        "check": (), "sweep": (), "delete_namespace": (("nobody",),),
         "import_items": ([{"namespace": ("d",), "key": "k", "value": {}}],),
     }  # fmt: skip
     with pytest.raises(Enough):

@@ -86,14 +86,17 @@ class Upkeep:
         self._core.pages.expire()
         return self._core.engine.stats()
 
-    def check(self, repair: bool = False, accept_loss: bool = False) -> dict[str, Any]:
+    def check(
+        self, repair: bool = False, accept_loss: bool = False, *, on_progress: OnProgress | None = None
+    ) -> dict[str, Any]:
         """Verifies every file of the store, and rebuilds what can be rebuilt if ``repair`` is true. What helps against
         damage is listed under ``"advice"``.
 
         ``accept_loss`` ends damage that nothing mends: items that cannot be read are given up, and listed under
-        ``"loss"``. Restoring the damaged file from a copy loses nothing and comes before that.
+        ``"loss"``. Restoring the damaged file from a copy loses nothing and comes before that. ``on_progress`` and
+        Ctrl-C are as in ``compact``; the stage is ``"check"``.
         """
-        return dict(self._core.engine.check(repair=repair, accept_loss=accept_loss))
+        return dict(self._core.engine.check(repair=repair, accept_loss=accept_loss, on_progress=on_progress))
 
     def sync(self) -> None:
         """Returns when everything written so far survives a power loss, whatever the durability."""
@@ -117,8 +120,8 @@ class Upkeep:
         why.
 
         ``on_progress(stage, done, total)`` is called at least twice a second and once at the end: ``stage`` is
-        ``"waiting"``, ``"flush"``, ``"merge"`` or ``"graph"``, ``done`` and ``total`` count its steps; ``total`` may be
-        ``None``. An exception of it, or Ctrl-C, ends the call within 0.2 seconds; what is done stays.
+        ``"waiting"``, ``"sweep"``, ``"flush"``, ``"merge"`` or ``"graph"``, ``done`` and ``total`` count its steps;
+        ``total`` may be ``None``. An exception of it, or Ctrl-C, ends the call within 0.2 seconds; what is done stays.
         """
         self._core.pages.expire()
         return dict(self._core.engine.compact(on_progress=on_progress))

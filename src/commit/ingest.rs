@@ -24,6 +24,7 @@ use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
 use crate::ids::RowId;
+use crate::interrupt::{Stage, Steps};
 use crate::manifest::SegmentEntry;
 use crate::record::{ALIVE, CheckedPut, Lsn, VersionTimes, Write};
 use crate::segment::Segment;
@@ -38,8 +39,6 @@ use crate::types::Extent;
 
 /// Roughly the bytes of a row, or of a vector, beside its content.
 const ROW_BYTES: usize = 64;
-/// Rows between two checks whether the store is still open.
-const BURST_ROWS: usize = 1_024;
 
 impl Pipeline {
     /// Puts all rows or none, through segment files. `before_commit` is called when the files are written.
@@ -234,9 +233,11 @@ impl ImportSegments {
     fn look_up(&self, view: &ReadView, times: &mut Times) -> Result<Lookup> {
         let mut by_line: Vec<u32> = (0..self.rows()).collect();
         by_line.sort_unstable_by_key(|&place| self.order[place as usize]);
+        let steps = Steps::begin(Stage::Import, by_line.len() as u64);
         let none = VersionTimes { lsn: Lsn::ZERO, created_at: 0, updated_at: 0, expires_at: 0, ttl: 0 };
         let mut found = Lookup { times: vec![none; self.order.len()], replaced: Vec::new() };
         for (lsn, &place) in Lsn::ZERO.sequence().zip(&by_line) {
+            steps.next()?;
             let put = &self.rows[self.order[place as usize] as usize];
             let namespace = put.namespace.encoded();
             let newest = match view.shards[view.shard_of(namespace)].newest(namespace, &put.key, Lost::Fails)? {
@@ -285,10 +286,9 @@ impl ImportSegments {
         let mut writer =
             SegmentWriter::create(&*engine.storage, &engine.identity.keys, file_id, totals)?.with_relative_lsns();
         let mut vectors = Vec::new();
-        for (done, (row, times)) in rows().enumerate() {
-            if done.is_multiple_of(BURST_ROWS) {
-                engine.check_writable()?;
-            }
+        let go_on = engine.steps(Stage::Import, range.len() as u64);
+        for (row, times) in rows() {
+            go_on()?;
             vectors.clear();
             let text_hashes = row.text_hashes.iter().copied().chain(std::iter::repeat(0));
             vectors.extend(row.vectors.iter().zip(text_hashes).map(|(vector, text_hash)| VectorInput {

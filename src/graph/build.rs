@@ -27,7 +27,7 @@ const BATCH_MIN: usize = 64;
 /// Builds the graph of `points`. Nodes that `reuse` knows keep the links they have there, as far as those lead to nodes
 /// that live.
 ///
-/// `go_on` is asked between batches; its error ends the build.
+/// `go_on` is asked before each node; its error ends the build.
 pub(crate) fn build(
     points: &Points<'_>,
     parameters: &Parameters,
@@ -124,16 +124,14 @@ impl LevelBuild<'_> {
         let most = (total * BATCH_PERCENT / 100).max(BATCH_MIN);
         let mut start = 0;
         while start < rest.len() {
-            go_on()?;
             let batch = &rest[start..rest.len().min(start + there.clamp(1, most))];
-            inserter.insert(batch, &mut links);
+            inserter.insert(batch, &mut links, go_on)?;
             start += batch.len();
             there += batch.len();
         }
         // Twice the same batch rule: these were placed first and saw nobody.
         for batch in seeded.chunks(most) {
-            go_on()?;
-            inserter.insert(batch, &mut links);
+            inserter.insert(batch, &mut links, go_on)?;
         }
         Ok(inserter.finish(links))
     }

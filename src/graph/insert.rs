@@ -10,6 +10,7 @@ use super::search::{GraphScratch, Level, QueryCode, SearchStats, descend, distan
 use super::select::{Link, query_of, select};
 use super::{Parameters, Points, Upper};
 use crate::distance::{CodeKernel, Kernels, Work};
+use crate::error::Result;
 use crate::ids::{Id, IdRange, NodeId};
 use rayon::prelude::*;
 
@@ -90,13 +91,16 @@ impl Inserter<'_> {
         rows.into_iter().for_each(|(node, row)| links.set(node, &row));
     }
 
-    /// Inserts a batch: searches for all its nodes, then links back.
-    pub fn insert(&self, batch: &[NodeId], links: &mut Links) {
+    /// Inserts a batch: searches for all its nodes, then links back. Where `go_on` fails, nothing is inserted.
+    pub fn insert(&self, batch: &[NodeId], links: &mut Links, go_on: &(dyn Fn() -> Result<()> + Sync)) -> Result<()> {
         let rows: Vec<Vec<Link>> = batch
             .par_iter()
             .with_min_len(CHUNK)
-            .map(|&node| with_scratch(|scratch| Kernels::get().run(Find { scratch, inserter: self, links, node })))
-            .collect();
+            .map(|&node| {
+                go_on()?;
+                Ok(with_scratch(|scratch| Kernels::get().run(Find { scratch, inserter: self, links, node })))
+            })
+            .collect::<Result<_>>()?;
         let mut back: Vec<(NodeId, u32, NodeId)> = Vec::new();
         for (&node, row) in batch.iter().zip(&rows) {
             links.set(node, row);
@@ -124,6 +128,7 @@ impl Inserter<'_> {
             })
             .collect();
         changed.into_iter().for_each(|(target, row)| links.set(target, &row));
+        Ok(())
     }
 
     /// Prunes what overflows, and packs the rows.

@@ -33,6 +33,7 @@ use std::ops::Range;
 
 use crate::codec::{Reader, Writer, salted_crc32c, seed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::interrupt::GoOn;
 use crate::storage::{Map, Storage, StorageFile};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -330,10 +331,10 @@ impl CheckedMap {
         Ok(())
     }
 
-    /// Reads and checks every block again, and returns what fails.
-    pub fn check_all(&self) -> Vec<Error> {
-        let blocks = (self.body_end - HEADER_BYTES).div_ceil(BLOCK_BYTES);
-        (0..blocks).filter_map(|block| self.check_blocks(block / 64, 1 << (block % 64)).err()).collect()
+    /// Reads and checks every block again, and returns what fails. Where `go_on` fails the rest is not read.
+    pub fn check_all(&self, go_on: &GoOn<'_>) -> Vec<Error> {
+        let blocks = (0..(self.body_end - HEADER_BYTES).div_ceil(BLOCK_BYTES)).take_while(|_| go_on().is_ok());
+        blocks.filter_map(|block| self.check_blocks(block / 64, 1 << (block % 64)).err()).collect()
     }
 
     #[cold]

@@ -3,10 +3,12 @@
 //! Invariants:
 //! * Safe reads need nothing of this. Verification finds damage that a reader would meet only by reading everything,
 //!   and damage that no reader can see, such as a key that is missing in the hash table.
+//! * Where `go_on` fails, a verification ends early, and what it has found so far says nothing of the rest.
 
 use crate::distance::{Kernels, inverse_norm, norm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{IdRange, RowId, VectorId};
+use crate::interrupt::GoOn;
 use crate::quant;
 use crate::segment::Segment;
 use crate::segment::derived::codes::Codes;
@@ -23,27 +25,31 @@ struct Next {
 impl Segment {
     /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each
     /// value that is none.
-    pub fn verify_blobs(&self) -> Vec<Error> {
-        self.blobs.verify(self)
+    pub fn verify_blobs(&self, go_on: &GoOn<'_>) -> Vec<Error> {
+        self.blobs.verify(self, go_on)
     }
 
     /// What is wrong with the segment, its blob files and its derived files.
     #[cfg(feature = "testing")]
     pub fn verify(&self) -> Vec<Error> {
-        let mut problems = self.verify_truth();
-        problems.extend(self.verify_derived(problems.is_empty()));
-        problems.extend(self.verify_blobs());
-        problems.extend(self.verify_graphs().into_iter().map(|(_, error)| error));
+        let go_on: &GoOn<'_> = &|| Ok(());
+        let mut problems = self.verify_truth(go_on);
+        problems.extend(self.verify_derived(problems.is_empty(), go_on));
+        problems.extend(self.verify_blobs(go_on));
+        problems.extend(self.verify_graphs(go_on).into_iter().map(|(_, error)| error));
         problems
     }
 
     /// What is wrong with the truth file: each block that fails its checksum, or else the first relation that does not
     /// hold.
-    pub fn verify_truth(&self) -> Vec<Error> {
-        let mut problems = self.file.check_all();
+    pub fn verify_truth(&self, go_on: &GoOn<'_>) -> Vec<Error> {
+        let mut problems = self.file.check_all(go_on);
         if problems.is_empty() {
             problems.extend(
-                self.verify_lists().and_then(|()| self.verify_namespaces()).and_then(|()| self.verify_bounds()).err(),
+                self.verify_lists()
+                    .and_then(|()| self.verify_namespaces(go_on))
+                    .and_then(|()| self.verify_bounds())
+                    .err(),
             );
         }
         problems
@@ -51,27 +57,27 @@ impl Segment {
 
     /// What is wrong with the codes: missing, each block that fails its checksum, or else, seen from whole truth, the
     /// first code that is not its vector's.
-    pub fn verify_derived(&self, truth_is_whole: bool) -> Vec<Error> {
+    pub fn verify_derived(&self, truth_is_whole: bool, go_on: &GoOn<'_>) -> Vec<Error> {
         let Some(codes) = self.derived.all_codes() else {
             let missing = |why| Error::new(ErrorKind::Damaged, format!("{} has no codes: {why}", self.file.name()));
             return self.codes_problem().map(missing).into_iter().collect();
         };
-        let mut problems = codes.check_all();
+        let mut problems = codes.check_all(go_on);
         if problems.is_empty() && truth_is_whole {
-            problems.extend(self.verify_codes(codes).err());
+            problems.extend(self.verify_codes(codes, go_on).err());
         }
         problems
     }
 
     /// What is wrong with the graphs, and which of them it is: those that did not open, each block that fails its
     /// checksum, or else the first number or relation that does not hold.
-    pub fn verify_graphs(&self) -> Vec<(u64, Error)> {
+    pub fn verify_graphs(&self, go_on: &GoOn<'_>) -> Vec<(u64, Error)> {
         let unopened = self
             .unopened_graphs()
             .iter()
             .map(|unopened| (unopened.file_id, Error::new(ErrorKind::Damaged, unopened.why.clone())));
         let damaged = self.graphs().iter().flat_map(|graph| {
-            graph.check_all(self, self.codes(graph.vectors())).into_iter().map(|error| (graph.file_id(), error))
+            graph.check_all(self, self.codes(graph.vectors()), go_on).into_iter().map(|error| (graph.file_id(), error))
         });
         unopened.chain(damaged).collect()
     }
@@ -101,7 +107,7 @@ impl Segment {
         Ok(())
     }
 
-    fn verify_namespaces(&self) -> Result<()> {
+    fn verify_namespaces(&self, go_on: &GoOn<'_>) -> Result<()> {
         let (mut next_row, mut next) = (RowId(0), Next { vector: VectorId(0), value: 0 });
         let mut before: &[u8] = &[];
         for index in 0..self.namespaces() {
@@ -115,6 +121,7 @@ impl Segment {
             }
             let mut key_before = None;
             for row in rows.ids() {
+                go_on()?;
                 let key = self.key(row)?;
                 if key_before.is_some_and(|before| key <= before) {
                     return Err(self.wrong(Section::KeyBytes, format!("the key of row {row} is out of order")));
@@ -182,9 +189,10 @@ impl Segment {
         Ok(())
     }
 
-    fn verify_codes(&self, codes: &Codes) -> Result<()> {
+    fn verify_codes(&self, codes: &Codes, go_on: &GoOn<'_>) -> Result<()> {
         let mut expected = vec![0; codes.stride()];
         for vector in self.all_vectors().ids() {
+            go_on()?;
             let meta = quant::encode(Kernels::get(), self.vector(vector)?, &mut expected);
             if codes.code(vector) != Some((expected.as_slice(), meta)) {
                 return Err(codes.wrong_code(vector));

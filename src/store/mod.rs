@@ -51,6 +51,7 @@ use crate::engine::Engine;
 use crate::engine::install::{change_settings, checkpoint_without_reserve, record_end};
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, ErrorKind, Result};
+use crate::interrupt::{Stage, Steps};
 use crate::record::{Write, WriteOutcome};
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Condition, Namespace, Scope, VectorSpace, Version, system_namespace};
@@ -184,6 +185,7 @@ impl Store {
     }
 
     fn delete_interval(&self, scope: &Scope) -> Result<()> {
+        Steps::begin(Stage::Delete, 0).next()?;
         self.write(vec![Write::DeleteRange(scope.interval())]).map(drop)
     }
 

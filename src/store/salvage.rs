@@ -6,6 +6,8 @@
 //!   deleted.
 //! * A row whose LSN nobody knows, of an import that neither a manifest nor the log names, counts only where no other
 //!   version lives.
+//! * A salvage that is interrupted has changed nothing in the directory that it reads. What it wrote is a part, and the
+//!   error says so.
 //! * What cannot be read is listed as far as it can be named. Where a file that names deletions is damaged, items that
 //!   had been deleted may come back; the report says so.
 
@@ -18,6 +20,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{IdRange, RowId};
+use crate::interrupt::{Stage, Steps};
 use crate::record::{Lsn, Operation, Record};
 use crate::storage::disk::DiskStorage;
 use crate::storage::{ReadMode, Storage};
@@ -75,7 +78,7 @@ impl Store {
     ///
     /// Versions of items, import marks and what is known of embedded texts begin anew; settings come along where a
     /// manifest can be read. Errors: `NotAStore` where there is nothing of a store, `Locked`, `InvalidInput` where
-    /// `into` is not empty, and those of an import.
+    /// `into` is not empty, and those of an import; `Interrupted` leaves a part in `into`, which is worth nothing.
     pub fn salvage(from: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport> {
         let (from, into) = (from.as_ref(), into.as_ref());
         let storage = DiskStorage::open(from, false, ReadMode::Map)?;
@@ -98,7 +101,9 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
     let mut remains = read_remains(storage, wreck.keys.store_id)?;
     wreck.report.damage.append(&mut remains.damage);
     let known = wreck.known_segments(&remains)?;
+    let steps = Steps::begin(Stage::Salvage, 0);
     for known in &known {
+        steps.next()?;
         wreck.open_segment(known, &mut remains)?;
     }
     if wreck.is_manifest_older {
@@ -107,18 +112,28 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
     }
     remains.operations.sort_by_key(|(lsn, _)| *lsn);
     let mut found = FoundRow { wreck, newest: BTreeMap::new(), unplaced: BTreeMap::new() };
-    found.read_segments();
+    found.read_segments()?;
     remains.operations.into_iter().for_each(|(lsn, operation)| found.apply(lsn, operation));
     found.place_the_rest();
-    found.write(into)
+    found.write(into).map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => error.context(format_args!(
+            "{} holds a part of what can be read and is no copy, while {} is as it was; remove the part and salvage again",
+            into.display(),
+            storage.describe()
+        )),
+        _ => error,
+    })
 }
 
 impl FoundRow<'_> {
     /// Enters every row of every segment.
-    fn read_segments(&mut self) {
+    fn read_segments(&mut self) -> Result<()> {
+        let rows = self.wreck.segments.iter().map(|opened| u64::from(opened.segment.rows())).sum();
+        let steps = Steps::begin(Stage::Salvage, rows);
         for (index, OpenedSegment { segment, tombstones, has_unknown_lsns }) in self.wreck.segments.iter().enumerate() {
             let versions = if *has_unknown_lsns { &mut self.unplaced } else { &mut self.newest };
             for row in segment.all_rows().ids() {
+                steps.next()?;
                 let Ok(stored) = segment.row(row) else {
                     self.wreck.report.unnamed += u64::from(!tombstones.is_deleted_at(row, Lsn::LAST));
                     continue;
@@ -131,6 +146,7 @@ impl FoundRow<'_> {
                 enter(versions, (stored.namespace.to_vec(), stored.key.into()), found);
             }
         }
+        Ok(())
     }
 
     /// Does what an operation of the log does.
@@ -182,14 +198,17 @@ impl FoundRow<'_> {
         }
         let lost = Mutex::new(Vec::new());
         let living = self.newest.iter().filter(|((namespace, _), newest)| !newest.is_deleted && is_of_users(namespace));
-        let puts = living.filter_map(|((namespace, key), newest)| match self.put_of(newest, space) {
-            Ok(put) => Some(Ok(put)),
-            Err(error) => {
-                let (namespace, key, why) = (decode_labels(namespace), key.to_string(), error.to_string());
-                lost.lock().push(LostItem { namespace, key, why });
-                None
-            }
-        });
+        let steps = Steps::begin(Stage::Salvage, self.newest.len() as u64);
+        let puts =
+            living.filter_map(|((namespace, key), newest)| match steps.next().map(|()| self.put_of(newest, space)) {
+                Err(interrupted) => Some(Err(interrupted)),
+                Ok(Ok(put)) => Some(Ok(put)),
+                Ok(Err(error)) => {
+                    let (namespace, key, why) = (decode_labels(namespace), key.to_string(), error.to_string());
+                    lost.lock().push(LostItem { namespace, key, why });
+                    None
+                }
+            });
         let imported = store.import(puts, ImportOptions::new())?;
         store.sync()?;
         store.close()?;

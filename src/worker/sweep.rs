@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::Worker;
 use crate::engine::install::{checkpoint, checkpoint_without_reserve};
 use crate::error::{Error, ErrorKind, Result};
+use crate::interrupt::{Stage, Steps};
 use crate::record::{Write, WriteOutcome};
 use crate::sync::Ordering;
 use crate::types::Scope;
@@ -59,12 +60,14 @@ impl Worker {
 
     fn sweep_through(&self) -> Result<Sweep> {
         let (mut swept, mut damage) = (0, Ok(()));
+        let steps = Steps::begin(Stage::Sweep, 0);
         loop {
+            steps.next()?;
             let now = match self.engine.clock.reading().check_removal() {
                 Ok(now) => now,
                 Err(why) => return Ok(Sweep { swept, stopped: Err(why) }),
             };
-            let expired = self.expired(now, self.engine.tuning.sweep_batch, &mut damage)?;
+            let expired = self.expired(now, self.engine.tuning.sweep_batch, &mut damage, &steps)?;
             let full = expired.len() == self.engine.tuning.sweep_batch;
             let deleted = match self.delete(&expired, &mut damage) {
                 Ok(deleted) => deleted,
@@ -102,7 +105,7 @@ impl Worker {
     }
 
     /// Up to `limit` items that have expired by `now`.
-    fn expired(&self, now: i64, limit: usize, damage: &mut Result<()>) -> Result<Vec<Write>> {
+    fn expired(&self, now: i64, limit: usize, damage: &mut Result<()>, steps: &Steps) -> Result<Vec<Write>> {
         let view = self.engine.view.get();
         let mut writes = Vec::new();
         for shard in view.shards_in(&Scope::Store.interval()) {
@@ -110,6 +113,7 @@ impl Worker {
                 if writes.len() >= limit {
                     break;
                 }
+                steps.next()?;
                 match part.expired(view.read_lsn, now, limit - writes.len(), &mut writes) {
                     // Expired items of a damaged part stay; the others go.
                     Err(error) if error.kind() == ErrorKind::Damaged => note(damage, error),

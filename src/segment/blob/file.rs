@@ -34,6 +34,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::codec::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::PreparedFilter;
+use crate::interrupt::GoOn;
 use crate::segment::blob::packed::{BLOCK_BYTES, Unpacker, pack, unpack};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::truth::layout::{StoreIdentity, blob_name};
@@ -248,9 +249,9 @@ impl Blob {
     }
 
     /// Why the file cannot be read, or each of its blocks that fails its checksum.
-    pub fn check_all(&self) -> Vec<Error> {
+    pub fn check_all(&self, go_on: &GoOn<'_>) -> Vec<Error> {
         match self.map() {
-            Ok(map) => map.check_all(),
+            Ok(map) => map.check_all(go_on),
             Err(error) => vec![error],
         }
     }

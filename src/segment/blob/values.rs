@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::PreparedFilter;
 use crate::ids::{IdRange, RowId};
+use crate::interrupt::GoOn;
 use crate::segment::blob::file::{Blob, BlobFile, ValuePlace};
 use crate::segment::blocks::CheckedMap;
 use crate::segment::truth::layout::{Section, StoreIdentity, blob_name};
@@ -204,15 +205,18 @@ impl Blobs {
 
     /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each
     /// value that is none.
-    pub fn verify(&self, truth: &Truth) -> Vec<Error> {
+    pub fn verify(&self, truth: &Truth, go_on: &GoOn<'_>) -> Vec<Error> {
         let blobs = match self.files() {
             Ok(blobs) => blobs,
             Err(error) => return vec![error],
         };
-        let mut problems: Vec<Error> = blobs.iter().flat_map(|blob| blob.check_all()).collect();
+        let mut problems: Vec<Error> = blobs.iter().flat_map(|blob| blob.check_all(go_on)).collect();
         if problems.is_empty() && !blobs.is_empty() {
             match self.rows(truth) {
-                Ok(rows) => problems.extend(rows.iter().filter_map(|&row| self.value(truth, row).err())),
+                Ok(rows) => {
+                    let rows = rows.iter().take_while(|_| go_on().is_ok());
+                    problems.extend(rows.filter_map(|&row| self.value(truth, row).err()));
+                }
                 Err(error) => problems.push(error),
             }
         }

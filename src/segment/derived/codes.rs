@@ -30,6 +30,7 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::distance::Kernels;
 use crate::error::{Error, Result};
 use crate::ids::VectorId;
+use crate::interrupt::GoOn;
 use crate::quant::{self, CodeMeta};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::truth::layout::{StoreIdentity, codes_name};
@@ -205,8 +206,8 @@ impl Codes {
     }
 
     /// Every block that fails its checksum.
-    pub fn check_all(&self) -> Vec<Error> {
-        self.file.check_all()
+    pub fn check_all(&self, go_on: &GoOn<'_>) -> Vec<Error> {
+        self.file.check_all(go_on)
     }
 
     /// The error for a code that does not follow from its vector.

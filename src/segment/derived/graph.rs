@@ -46,6 +46,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::calibration::Calibration;
 use crate::graph::{Built, Graph, Parameters};
 use crate::ids::{Id, IdRange, NodeId, RowId, VectorId};
+use crate::interrupt::GoOn;
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::derived::codes::{CODES_ENCODING, Codes, DerivedFile, TruthId};
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
@@ -335,8 +336,8 @@ impl SegmentGraph {
     }
 
     /// Every block that fails its checksum, or else what verification finds.
-    pub fn check_all(&self, truth: &Truth, codes: Option<&Codes>) -> Vec<Error> {
-        let mut problems = self.file.check_all();
+    pub fn check_all(&self, truth: &Truth, codes: Option<&Codes>, go_on: &GoOn<'_>) -> Vec<Error> {
+        let mut problems = self.file.check_all(go_on);
         if problems.is_empty() {
             problems.extend(self.examine(truth, codes).err());
         }
