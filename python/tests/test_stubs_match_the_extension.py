@@ -94,7 +94,8 @@ def test_functions() -> None:
     for function in functions:
         if not function.name.startswith("_"):
             parameters = inspect.signature(getattr(_vecmem, function.name)).parameters
-            assert list(parameters) == [argument.arg for argument in function.args.args], function.name
+            arguments = [*function.args.args, *function.args.kwonlyargs]
+            assert list(parameters) == [argument.arg for argument in arguments], function.name
             assert getattr(_vecmem, function.name).__doc__ and function.name in vecmem.__all__
 
 
