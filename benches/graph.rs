@@ -16,7 +16,7 @@ fn store_of(rows: &[Row], each: usize) -> (tempfile::TempDir, Store) {
     let tuning = Tuning { graph_rows: u32::MAX, earn_rows: u32::MAX, ..unmerged(each) };
     let store = open(directory.path(), options().durability(Durability::Manual).tuning(tuning));
     rows.chunks(each).for_each(|rows| fill(&store, rows, rows.len()));
-    while store.stats().is_ok_and(|stats| stats.frozen_memtables > 0) {
+    while store.stats().is_ok_and(|stats| stats.memory.frozen_memtables > 0) {
         std::thread::sleep(Duration::from_millis(5));
     }
     (directory, store)

@@ -15,7 +15,7 @@ fn store_of(rows: &[Row], parts: usize) -> (tempfile::TempDir, Store) {
     let tuning = unmerged(if parts == 1 { usize::MAX } else { each });
     let store = open(directory.path(), options().durability(Durability::Manual).tuning(tuning));
     rows.chunks(each).for_each(|rows| fill(&store, rows, rows.len()));
-    while store.stats().is_ok_and(|stats| stats.frozen_memtables > 0) {
+    while store.stats().is_ok_and(|stats| stats.memory.frozen_memtables > 0) {
         std::thread::sleep(Duration::from_millis(5));
     }
     (directory, store)

@@ -52,7 +52,7 @@ fn filled(path: &Path, rows: usize, in_order: bool) -> Store {
     while since.elapsed() < if rows > 100_000 { QUIET } else { Duration::ZERO } {
         std::thread::sleep(Duration::from_secs(1));
         let now = store.stats().expect("stats");
-        if (now.merges, now.segments) != (before.merges, before.segments) {
+        if (now.internals.merges, now.internals.segments) != (before.internals.merges, before.internals.segments) {
             (since, before) = (Instant::now(), now);
         }
     }
@@ -67,9 +67,9 @@ fn purge(store: &Store, number: usize, what: &str) {
     println!(
         "| {what:<44} | {} of {} | {:.1} of {:.1} MB | {:.2} s | {} | {} |",
         receipt.segments_rewritten,
-        before.segments,
+        before.internals.segments,
         receipt.bytes_written as f64 / 1e6,
-        before.segment_bytes as f64 / 1e6,
+        before.size.segment_bytes as f64 / 1e6,
         time.as_secs_f64(),
         instruction_set(),
         load(),

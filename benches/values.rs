@@ -110,7 +110,7 @@ fn files(path: &Path) -> BTreeMap<String, u64> {
 }
 
 fn wait_for_flushes(store: &Store) {
-    while store.stats().is_ok_and(|stats| stats.frozen_memtables > 0) {
+    while store.stats().is_ok_and(|stats| stats.memory.frozen_memtables > 0) {
         std::thread::sleep(Duration::from_millis(2));
     }
 }

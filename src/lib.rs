@@ -102,9 +102,10 @@ pub use store::query::{
     Address, IterateQuery, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, SearchResult,
 };
 pub use store::{
-    Batch, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, HolderKind, HoldersReport, ImportOptions,
-    ImportProgress, ImportReport, IntoJson, Items, IteratePage, Listing, LossReport, LostItem, Options, PurgeOptions,
-    PurgeReceipt, Put, Reads, SalvageReport, Snapshot, Stats, StillHeld, Store, WriteResult,
+    Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, GraphStats, HealthStats,
+    HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats, IntoJson, Items,
+    IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats, Options, PurgeOptions,
+    PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats, StillHeld, Store, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

@@ -21,8 +21,8 @@ fn at_rest(store: &Store) {
     let mut last = (0, 0, Instant::now());
     loop {
         let stats = store.stats().expect("the stats are there");
-        let now = (stats.flushes, stats.merges);
-        if stats.frozen_memtables > 0 || now != (last.0, last.1) {
+        let now = (stats.internals.flushes, stats.internals.merges);
+        if stats.memory.frozen_memtables > 0 || now != (last.0, last.1) {
             last = (now.0, now.1, Instant::now());
         } else if last.2.elapsed() > Duration::from_millis(size(3_000, 300) as u64) {
             return;
@@ -59,7 +59,7 @@ pub fn import(table: &mut Table) {
     drop(runs);
     let kept = |store: &Store| {
         let stats = store.stats().expect("the stats are there");
-        (stats.segment_bytes + stats.derived_bytes) as f64 / raw_bytes(&rows)
+        (stats.size.segment_bytes + stats.size.derived_bytes) as f64 / raw_bytes(&rows)
     };
     table.row(
         "segments and derived files / (f32 vectors + JSON)",
@@ -77,7 +77,7 @@ pub fn import(table: &mut Table) {
     at_rest(&store);
     let measured = format!("{:.2}x ({at_once:.2}x before idle)", kept(&store));
     table.row("the same after a 10-fold overwrite, merged in background", "<= 2.5x", &measured, &rows.what);
-    let log = store.stats().map_or(0, |stats| stats.log_bytes) >> 20;
+    let log = store.stats().map_or(0, |stats| stats.log.bytes) >> 20;
     table.row("log and reserve when idle", "<= 64 MiB", &format!("{log} MiB"), &rows.what);
 }
 

@@ -96,7 +96,7 @@ pub fn segments(table: &mut Table) {
     let mut clusters = Clusters::new(5);
     let store = open(directory.path(), bulk().tuning(unmerged(sealed)));
     put_rows(&store, &mut clusters, 0..8 * sealed, batch);
-    while store.stats().is_ok_and(|stats| stats.frozen_memtables > 0) {
+    while store.stats().is_ok_and(|stats| stats.memory.frozen_memtables > 0) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     store.close().expect("the store closes");
@@ -105,7 +105,8 @@ pub fn segments(table: &mut Table) {
     put_rows(&store, &mut clusters, 8 * sealed..total, batch);
     let searches = query_times(|namespace, vector| search(&store, namespace, vector));
     let stats = store.stats().expect("the stats are there");
-    let what = format!("{}; {} segments + {} rows in memory", data(), stats.segments, stats.memtable_rows);
+    let what =
+        format!("{}; {} segments + {} rows in memory", data(), stats.internals.segments, stats.memory.memtable_rows);
     table.row("exact search of one namespace, not compacted", "<= 15 us", &shown(&searches), &what);
 }
 

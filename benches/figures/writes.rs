@@ -144,7 +144,7 @@ fn while_merging(path: &Path, supply: &Supply, bare: &mut BareLog) -> (u64, Late
     let tuning = vecmem::Tuning { dead_percent: 0, ..unmerged(1 << 20) };
     let store = open(path, options().tuning(tuning));
     let ended = AtomicBool::new(false);
-    let merges = || store.stats().map_or(0, |stats| stats.merges);
+    let merges = || store.stats().map_or(0, |stats| stats.internals.merges);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0.. {

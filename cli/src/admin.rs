@@ -99,7 +99,7 @@ impl Compact {
     pub fn run(self, output: Output) -> Result<()> {
         let graphs = graph_scopes(&self.graph)?;
         let store = open(&self.dir)?;
-        let before = store.stats()?.disk_bytes;
+        let before = store.stats()?.size.disk_bytes;
         let started = Instant::now();
         let spinner = output::spinner("compacting");
         let done = store.compact();
@@ -109,12 +109,12 @@ impl Compact {
         let stats = store.stats()?;
         store.close()?;
         let took = started.elapsed().as_secs_f64();
-        let json = json!({"bytes_before": before, "bytes_after": stats.disk_bytes, "segments": stats.segments,
-            "graphs": stats.graphs, "seconds": took, "swept": report.swept, "expired_left": report.expired_left,
+        let json = json!({"bytes_before": before, "bytes_after": stats.size.disk_bytes, "segments": stats.internals.segments,
+            "graphs": stats.graphs.count, "seconds": took, "swept": report.swept, "expired_left": report.expired_left,
             "expired_left_why": report.expired_left_why});
         output.print(&json, || {
-            let (before, after) = (output::bytes(before), output::bytes(stats.disk_bytes));
-            let (segments, graphs) = (stats.segments, stats.graphs);
+            let (before, after) = (output::bytes(before), output::bytes(stats.size.disk_bytes));
+            let (segments, graphs) = (stats.internals.segments, stats.graphs.count);
             let mut lines =
                 format!("compacted in {took:.1} s: {before} before, {after} now, {segments} segments, {graphs} graphs");
             if let Some(why) = &report.expired_left_why {
@@ -142,7 +142,7 @@ pub struct AcceptClock {
 impl AcceptClock {
     pub fn run(self, output: Output) -> Result<()> {
         let store = open(&self.dir)?;
-        let before = store.stats()?.clock;
+        let before = store.stats()?.health.clock;
         store.accept_clock()?;
         store.close()?;
         output.print(&json!({"accepted": true, "clock_before": before}), || {

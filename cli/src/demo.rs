@@ -125,7 +125,7 @@ fn ask_all(store: &Store, output: Output) -> Result<Vec<Value>> {
     output.say(format!(
         "\n{} questions over {} memories: a search took {} us in the median, {} us at most. All are exact: graphs are for\nnamespaces of 16,384 vectors and more, and vecmem bench --generate 50000 shows what they do.",
         times.len(),
-        output::count(store.stats()?.items),
+        output::count(store.stats()?.size.items),
         micros(median),
         micros(slowest)
     ))?;

@@ -223,6 +223,7 @@ impl FanOut<'_> {
 
     fn graph_search(&mut self, stats: &GraphJob) -> Result<SearchEnd> {
         let GraphJob { portion: number, job, plan, begun } = stats;
+        self.reader.note_graph_search();
         let PartRef::Segment(sealed) = self.portions[number.index()].part else { return Ok(SearchEnd::FlatSearch) };
         let (context, top) = (self.context, &mut self.top);
         let outcome = sealed.readable().and_then(|part| {

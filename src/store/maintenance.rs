@@ -14,7 +14,7 @@ impl Store {
     /// What the store holds and does, for people and monitoring.
     pub fn stats(&self) -> Result<Stats> {
         self.handle.engine.check_usable()?;
-        stats::stats(&self.handle.engine, &self.handle.holders)
+        stats::stats(&self.handle)
     }
 
     /// Returns once everything acknowledged so far survives a power loss.

@@ -6,7 +6,8 @@
 //! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their answers. `earn`.
 //! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `items`, `listing`,
 //!   `embeddings`: moments to keep, reads in pages or by text. `holders`: who keeps a view.
-//! * `maintenance`, `stats`, `purge`; `wreck` and `salvage`: what can be read of a directory that does not open.
+//! * `maintenance`, `stats` with `latency` and `histogram`, `purge`; `wreck` and `salvage`: reads of a directory that
+//!   does not open.
 //!
 //! Invariants:
 //! * One engine per directory and process, found by (device, inode); the last handle that goes closes it.
@@ -20,11 +21,13 @@ mod embeddings;
 mod fan_out;
 #[cfg(feature = "testing")]
 mod for_tests;
+mod histogram;
 mod holders;
 mod import;
 mod items;
 mod iterate;
 mod json_value;
+mod latency;
 mod listing;
 mod maintenance;
 mod moment;
@@ -65,6 +68,7 @@ pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub use items::Items;
 pub use iterate::{Cursor, IteratePage};
 pub use json_value::IntoJson;
+pub use latency::{CallLatency, LatencyStats};
 pub use listing::Listing;
 #[cfg(feature = "testing")]
 pub(crate) use open::{open_directory_with, open_with};
@@ -73,11 +77,12 @@ pub use purge::{PurgeOptions, PurgeReceipt};
 pub use reads::Reads;
 pub use salvage::SalvageReport;
 pub use snapshot::Snapshot;
-pub use stats::Stats;
+pub use stats::{GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, SizeStats, Stats};
 pub use write::Put;
 
 use embeddings::Embeddings;
 use holders::Holders;
+use latency::{CallKind, Latencies};
 use moment::Moment;
 
 /// An open store. Cheap to clone, used from any number of threads at once; closed when the last clone is dropped.
@@ -114,6 +119,7 @@ struct Handle {
     worker: Arc<Worker>,
     holders: Arc<Holders>,
     embeddings: Embeddings,
+    latencies: Latencies,
     options: Options,
     guards: open::Guards,
     /// Held for reading by every call that may write to a file, and by the close for writing.
@@ -144,11 +150,13 @@ impl Store {
 
     /// Writes one item. Errors: `InvalidInput`, `Limit`, `ConditionFailed`, `Busy`, `DiskFull`, `Poisoned`, `Damaged`.
     pub fn put(&self, put: Put) -> Result<Version> {
-        let written = self.write(vec![write::put(put, &self.handle.engine.identity.keys)?])?;
-        match written.first() {
-            Some(WriteOutcome::Put(version)) => Ok(*version),
-            _ => Err(Error::invalid("the put was not written")),
-        }
+        self.timed(CallKind::Put, || {
+            let written = self.write(vec![write::put(put, &self.handle.engine.identity.keys)?])?;
+            match written.first() {
+                Some(WriteOutcome::Put(version)) => Ok(*version),
+                _ => Err(Error::invalid("the put was not written")),
+            }
+        })
     }
 
     /// Deletes one item; tells whether there was one.
@@ -158,17 +166,26 @@ impl Store {
 
     /// Deletes one item if `condition` holds, else fails with `ConditionFailed`.
     pub fn delete_if(&self, namespace: &Namespace, key: &str, condition: Condition) -> Result<bool> {
-        let written = self.write(vec![write::delete(namespace, key, condition)?])?;
-        Ok(written.first() == Some(&WriteOutcome::Deleted(true)))
+        self.timed(CallKind::Delete, || {
+            let written = self.write(vec![write::delete(namespace, key, condition)?])?;
+            Ok(written.first() == Some(&WriteOutcome::Deleted(true)))
+        })
     }
 
     /// Writes all operations or none, visible all at once. Results come in the order of the operations.
     pub fn batch(&self, batch: Batch) -> Result<Vec<WriteResult>> {
-        let keys = &self.handle.engine.identity.keys;
-        let id = batch.checked_operation_id(keys.secret)?;
-        let (writes, positions) = batch.into_writes(keys)?;
-        let written = if writes.is_empty() { Vec::new() } else { self.write_once(writes, id)? };
-        Ok(batch::results(&written, &positions))
+        self.timed(CallKind::Batch, || {
+            let keys = &self.handle.engine.identity.keys;
+            let id = batch.checked_operation_id(keys.secret)?;
+            let (writes, positions) = batch.into_writes(keys)?;
+            let written = if writes.is_empty() { Vec::new() } else { self.write_once(writes, id)? };
+            Ok(batch::results(&written, &positions))
+        })
+    }
+
+    /// Makes a call that stats tell the latency of.
+    fn timed<T>(&self, kind: CallKind, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.handle.latencies.timed(self.handle.engine.clock.machine(), kind, call)
     }
 
     /// Deletes every item of a namespace or a prefix, in one step. [`Scope::Store`] is refused here.

@@ -13,6 +13,7 @@ use crate::events;
 use crate::record::{Lsn, TextHash};
 use crate::store::Handle;
 use crate::store::iterate::count_items;
+use crate::store::latency::{CallKind, StartedCall};
 use crate::store::query::{ReadOptions, SearchResult};
 use crate::store::read::{ReadContext, SharedView, TextPlace};
 use crate::types::{Item, NEVER, Scope};
@@ -54,16 +55,32 @@ impl<'a> Moment<'a> {
         }
     }
 
-    /// The time before a search, where slow searches are events.
-    pub(super) fn search_started(&self) -> Option<Duration> {
-        events::ENABLED.then(|| self.handle.engine.clock.monotonic())
+    /// Begins the measurement of a get.
+    pub(super) fn get_started(&self) -> StartedCall<'_> {
+        self.handle.latencies.start_get(self.handle.engine.clock.machine())
     }
 
-    /// After one search, or several of one call: tells of it if it was slow.
-    pub(super) fn search_ended(&self, started: Option<Duration>, queries: usize, hits: usize) {
-        let Some(started) = started else { return };
-        let took = self.handle.engine.clock.monotonic().saturating_sub(started);
-        if took >= self.handle.options.slow_search {
+    /// Begins the measurement of another read.
+    pub(super) fn read_started(&self) -> StartedCall<'_> {
+        self.handle.latencies.start(self.handle.engine.clock.machine())
+    }
+
+    /// One search, measured, and how long it took.
+    pub(super) fn timed_search(
+        &self,
+        options: &ReadOptions,
+        is_by_vector: bool,
+        search: impl FnOnce(&ReadContext<'_>) -> Result<SearchResult>,
+    ) -> Result<(SearchResult, Duration)> {
+        let (started, reader) = (self.read_started(), self.reader(options)?);
+        let answer = search(&reader)?;
+        let took = started.end(search_kind(is_by_vector, &reader));
+        Ok((answer, took.unwrap_or_default()))
+    }
+
+    /// Reports a search, or several of one call, as an event if it was slow.
+    pub(super) fn report_if_slow(&self, queries: usize, hits: usize, took: Duration) {
+        if events::ENABLED && took >= self.handle.options.slow_search {
             events::slow_search(queries, hits, took);
         }
     }
@@ -85,5 +102,14 @@ impl<'a> Moment<'a> {
         for item in items.filter(due) {
             self.handle.pipeline.touch_later(&item.namespace, &item.key, Lsn::new(item.version.0));
         }
+    }
+}
+
+/// The kind of a search, for its latency.
+fn search_kind(is_by_vector: bool, reader: &ReadContext<'_>) -> CallKind {
+    match (is_by_vector, reader.has_searched_graph()) {
+        (false, _) => CallKind::List,
+        (true, false) => CallKind::SearchFlat,
+        (true, true) => CallKind::SearchGraph,
     }
 }

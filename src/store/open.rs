@@ -22,6 +22,7 @@ use crate::storage::forks::PerProcess;
 use crate::storage::lock::DirectoryLock;
 use crate::storage::{Clock, Storage, disk};
 use crate::store::embeddings::Embeddings;
+use crate::store::latency::Latencies;
 use crate::store::options::Options;
 use crate::store::{Handle, Store};
 use crate::sync::{Mutex, RwLock};
@@ -214,6 +215,7 @@ fn start(
             pipeline,
             worker,
             holders: Arc::default(),
+            latencies: Latencies::default(),
             options,
             guards,
             calls: RwLock::default(),

@@ -66,6 +66,8 @@ pub(super) struct ReadContext<'a> {
     deadline: Option<Duration>,
     /// Under `partial`: set when a row was left out because its value could not be read for the filter.
     skipped: AtomicBool,
+    /// Set by a search that searches a graph.
+    graph_searched: AtomicBool,
 }
 
 /// Where a part is in a read view: the number of its shard, and its own in the shard.
@@ -117,12 +119,14 @@ impl<'a> ReadContext<'a> {
         let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
         let (partial, include_vectors) = (options.partial, options.include_vectors);
-        Self { engine, view, now, partial, include_vectors, deadline, skipped: AtomicBool::new(false) }
+        let (skipped, graph_searched) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { engine, view, now, partial, include_vectors, deadline, skipped, graph_searched }
     }
 
     /// The same read, returning vectors too.
     pub fn with_vectors(&self) -> Self {
-        Self { include_vectors: true, skipped: AtomicBool::new(false), ..*self }
+        let (skipped, graph_searched) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { include_vectors: true, skipped, graph_searched, ..*self }
     }
 
     /// What a row must satisfy.
@@ -135,6 +139,16 @@ impl<'a> ReadContext<'a> {
     /// Whether rows were left out because their values could not be read. The call resets that.
     pub fn take_skipped(&self) -> bool {
         self.skipped.swap(false, Ordering::Relaxed)
+    }
+
+    /// A search of this read searches a graph.
+    pub fn note_graph_search(&self) {
+        self.graph_searched.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one has.
+    pub fn has_searched_graph(&self) -> bool {
+        self.graph_searched.load(Ordering::Relaxed)
     }
 
     /// The value of a step on one part; under `partial`, damage is noted in `incomplete` and gives `None`.

@@ -4,11 +4,15 @@
 //! * A read asks for one moment and answers from it alone.
 //! * A store and a snapshot differ only in the moment that they give a read.
 
+use std::time::Duration;
+
 use crate::error::{Error, Result};
 use crate::store::items::Items;
 use crate::store::iterate::{Cursor, IteratePage, count_items, iterate, list_namespaces};
+use crate::store::latency::CallKind;
 use crate::store::moment::Moment;
 use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
+use crate::store::read::ReadContext;
 use crate::store::snapshot::Snapshot;
 use crate::store::{Store, search};
 use crate::types::{Item, Namespace, Scope};
@@ -133,8 +137,10 @@ reads! {
         /// The item under `key`, as the options say.
         fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
             let moment = self.moment(None)?;
+            let started = moment.get_started();
             let item = moment.reader(options)?.get(namespace, key)?;
             moment.refresh(options, item.iter());
+            started.end(CallKind::Get);
             Ok(item)
         }
 
@@ -152,8 +158,10 @@ reads! {
         /// ```
         fn get_many(&self, addresses: &[Address], options: &ReadOptions) -> Result<Vec<Option<Item>>> {
             let moment = self.moment(None)?;
+            let started = moment.read_started();
             let items = moment.reader(options)?.get_many(addresses)?;
             moment.refresh(options, items.iter().flatten());
+            started.end(CallKind::GetMany);
             Ok(items)
         }
 
@@ -172,9 +180,9 @@ reads! {
         /// ```
         fn search(&self, query: &Query) -> Result<SearchResult> {
             let moment = self.moment(None)?;
-            let started = moment.search_started();
-            let answer = search::search(&moment.reader(&query.options)?, query)?;
-            moment.search_ended(started, 1, answer.len());
+            let search = |reader: &ReadContext<'_>| search::search(reader, query);
+            let (answer, took) = moment.timed_search(&query.options, query.vector.is_some(), search)?;
+            moment.report_if_slow(1, answer.len(), took);
             moment.refresh_hits(&query.options, &answer);
             Ok(answer)
         }
@@ -183,10 +191,15 @@ reads! {
         fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
             let moment = self.moment(None)?;
             moment.handle.engine.check_usable()?;
-            let started = moment.search_started();
-            let answer = |query: &Query| search::search(&moment.reader(&query.options)?, query);
+            let mut took_all = Duration::ZERO;
+            let answer = |query: &Query| {
+                let search = |reader: &ReadContext<'_>| search::search(reader, query);
+                let (answer, took) = moment.timed_search(&query.options, query.vector.is_some(), search)?;
+                took_all += took;
+                Ok(answer)
+            };
             let answers = queries.iter().map(answer).collect::<Result<Vec<SearchResult>>>()?;
-            moment.search_ended(started, queries.len(), answers.iter().map(|answer| answer.len()).sum());
+            moment.report_if_slow(queries.len(), answers.iter().map(|answer| answer.len()).sum(), took_all);
             queries.iter().zip(&answers).for_each(|(query, answer)| moment.refresh_hits(&query.options, answer));
             Ok(answers)
         }
@@ -208,9 +221,9 @@ reads! {
         fn search_by_item(&self, namespace: &Namespace, key: &str, query: Query) -> Result<SearchResult> {
             let moment = self.moment(None)?;
             let options = query.options.clone();
-            let started = moment.search_started();
-            let answer = search::search_by_item(&moment.reader(&options)?, namespace, key, query)?;
-            moment.search_ended(started, 1, answer.len());
+            let search = |reader: &ReadContext<'_>| search::search_by_item(reader, namespace, key, query);
+            let (answer, took) = moment.timed_search(&options, true, search)?;
+            moment.report_if_slow(1, answer.len(), took);
             moment.refresh_hits(&options, &answer);
             Ok(answer)
         }

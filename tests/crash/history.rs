@@ -67,7 +67,7 @@ pub fn do_both(store: &Store, clock: &SimClock, model: &mut Model, operation: &O
 /// What a recovered store must hold, and after how many operations it did, by its log sequence number; the last if
 /// several share it. Touches that an operation carried along may be there without it.
 pub fn state_found(history: &History, store: &Store, last: usize) -> Result<(usize, Model), String> {
-    let lsn = store.stats().map_err(|error| error.to_string())?.visible_lsn;
+    let lsn = store.stats().map_err(|error| error.to_string())?.log.visible_lsn;
     for number in (0..=last).rev().filter(|&number| history.models[number].lsn <= lsn) {
         let model = &history.models[number];
         if model.lsn == lsn {

@@ -118,7 +118,7 @@ fn a_missing_file_fails_its_values_and_heals_when_it_comes_back() {
     let store = open(&storage);
     let large: Vec<usize> = (0..ROWS).filter(|&row| is_large(row)).collect();
     only_these_fail(&store, &large, &blob);
-    assert!(store.stats().unwrap().damage.iter().any(|damage| damage.contains(&blob)));
+    assert!(store.stats().unwrap().health.damage.iter().any(|damage| damage.contains(&blob)));
     // A merge keeps what it cannot read, so nothing is given up that may come back; what came with it is not gone, and
     // this is told.
     store.delete(&namespace(), &key(1)).unwrap();
@@ -142,7 +142,7 @@ fn not_all_is_gone(store: &Store, blob: &str) {
         let error = store.compact().unwrap_err();
         assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(blob), "{error}");
         let stats = store.stats().unwrap();
-        assert_eq!((stats.dead_rows, stats.segments), (0, 1));
+        assert_eq!((stats.size.dead_rows, stats.internals.segments), (0, 1));
     }
 }
 
@@ -156,12 +156,12 @@ fn merges_go_on_and_keep_the_file_while_a_damaged_value_lives() {
     // More than half is dead, so the background wants to rewrite it, once.
     let half = (0..ROWS - 8).filter(|&row| is_large(row));
     half.for_each(|row| assert!(store.delete(&namespace(), &key(row)).unwrap()));
-    let merges = store.stats().unwrap().merges;
-    assert!(merges > 0 && store.stats().unwrap().background_error.is_none(), "{:?}", store.stats());
+    let merges = store.stats().unwrap().internals.merges;
+    assert!(merges > 0 && store.stats().unwrap().health.background_error.is_none(), "{:?}", store.stats());
     for number in 0..20 {
         store.put(Put::new(&namespace(), "another", format!("{{\"n\":{number}}}"))).unwrap();
     }
-    assert_eq!(store.stats().unwrap().merges, merges, "it is not tried again and again");
+    assert_eq!(store.stats().unwrap().internals.merges, merges, "it is not tried again and again");
     store.delete(&namespace(), "another").unwrap();
     not_all_is_gone(&store, &blob);
     assert_eq!(*store.get(&namespace(), &key(32)).unwrap().unwrap().value, *value(32));

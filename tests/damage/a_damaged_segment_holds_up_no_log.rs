@@ -80,11 +80,11 @@ fn the_log_shrinks_and_a_restored_file_has_missed_nothing() {
     });
     let stats = store.stats().unwrap();
     assert!(
-        stats.log_bytes < 4 * Tuning::tiny().log_total_bytes,
+        stats.log.bytes < 4 * Tuning::tiny().log_total_bytes,
         "10 living items need {} bytes of log",
-        stats.log_bytes
+        stats.log.bytes
     );
-    assert_eq!(stats.checkpoint_lsn, stats.visible_lsn, "checkpoints go on");
+    assert_eq!(stats.log.checkpoint_lsn, stats.log.visible_lsn, "checkpoints go on");
     assert!(wrecked.names().iter().any(|name| name.ends_with(".missed")), "{:?}", wrecked.names());
     store.close().unwrap();
     // Once more, so that what was missed comes out of the file and goes into the next one.
@@ -239,7 +239,7 @@ fn on_a_real_disk_with_default_tuning() {
     std::fs::write(&truth, damaged(&whole)).unwrap();
     let store = Store::open(directory.path(), Options::new()).unwrap();
     assert_eq!(store.get(&a, "77").unwrap_err().kind(), ErrorKind::Damaged);
-    let log = |store: &Store| store.stats().unwrap().log_bytes;
+    let log = |store: &Store| store.stats().unwrap().log.bytes;
     let text = "x".repeat(20_000);
     for number in 0..2_000 {
         let json = format!("{{\"n\":{number},\"text\":\"{text}\"}}");

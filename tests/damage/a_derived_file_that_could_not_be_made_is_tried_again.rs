@@ -72,6 +72,6 @@ fn codes() {
 fn a_graph() {
     for step in [Step::Create, Step::Write, Step::Sync] {
         let (storage, clock) = filled();
-        with_a_failure(&storage, &clock, (step, ".graph"), |store| store.stats().unwrap().graphs == 1);
+        with_a_failure(&storage, &clock, (step, ".graph"), |store| store.stats().unwrap().graphs.count == 1);
     }
 }

@@ -42,7 +42,7 @@ impl Closed {
         let (storage, clock) = (SimStorage::new(seed), SimClock::new(START));
         let (mut generator, mut model) = (Generator::new(seed, 10), Model::default());
         let store = open(&storage, &clock, &small_options()).unwrap();
-        while model.lsn < 400 || model.items.len() < 60 || store.stats().unwrap().memtable_rows < 4 {
+        while model.lsn < 400 || model.items.len() < 60 || store.stats().unwrap().memory.memtable_rows < 4 {
             let operation = generator.operation(&model);
             do_both(&store, &clock, &mut model, &operation).unwrap();
         }
@@ -239,14 +239,14 @@ fn damaged_codes_and_graphs_change_no_answer_and_are_rebuilt() {
                 reading.unwrap_or_else(|why| panic!("{name}, damage {damage}: {why}"));
             }
             assert!(
-                store.stats().unwrap().damage.iter().any(|damage| damage.contains(name)),
+                store.stats().unwrap().health.damage.iter().any(|damage| damage.contains(name)),
                 "{name}, damage {damage}"
             );
             assert!(!store.check(false).unwrap().problems.is_empty());
             let report = store.check(true).unwrap();
             assert!(report.problems.is_empty() && !report.repaired.is_empty(), "{name}, damage {damage}: {report:?}");
             same_answers(&store, &closed.model, &closed.clock, 2).unwrap();
-            assert!(store.stats().unwrap().damage.is_empty());
+            assert!(store.stats().unwrap().health.damage.is_empty());
             let again = open(&storage.crash(Loss::AllUnsynced, 0), &closed.clock, &small_options()).unwrap();
             same_answers(&again, &closed.model, &closed.clock, 3).unwrap();
             repaired += 1;
@@ -268,7 +268,7 @@ fn one_segment() -> (SimStorage, SimClock, Vec<Namespace>) {
         }
     }
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().segments, 1);
+    assert_eq!(store.stats().unwrap().internals.segments, 1);
     store.close().unwrap();
     (storage, clock, namespaces)
 }

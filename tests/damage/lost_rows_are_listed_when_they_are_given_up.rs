@@ -137,7 +137,8 @@ fn operations_that_came_meanwhile_are_done_to_what_is_kept() {
         let copy = wrecked.crash(Loss::None, 0);
         copy.flip_bit(&truth, 8 * at);
         let store = reopened(&copy, &clock, options());
-        hidden += u64::from(store.stats().unwrap().damage.iter().any(|why| why.contains("could not be replayed")));
+        hidden +=
+            u64::from(store.stats().unwrap().health.damage.iter().any(|why| why.contains("could not be replayed")));
         store.accept_loss().unwrap();
         assert!(store.get(&home(11), &key(11)).unwrap().is_none(), "flip at {at}: a deleted item is back");
         assert_eq!(store.get(&home(12), &key(12)).unwrap().unwrap().value.as_ref(), "{\"new\":true}", "flip at {at}");

@@ -42,7 +42,7 @@ fn a_repair_while_segments_are_merged_loses_and_doubles_nothing() {
             repaired += repair.join().unwrap();
         });
         same_answers(&store, &model, &clock, round).unwrap_or_else(|why| panic!("round {round}: {why}"));
-        merges += store.stats().unwrap().merges;
+        merges += store.stats().unwrap().internals.merges;
         store.close().unwrap();
         drop(store);
         storage = storage.crash(Loss::None, 0);

@@ -308,12 +308,12 @@ fn what_only_the_log_still_holds_goes_at_the_first_try_on_a_real_disk_with_defau
         for number in 8_000..9_000 {
             store.put(small(number)).unwrap();
             let stats = store.stats().unwrap();
-            if stats.frozen_memtables > 0 || stats.memtable_rows == 0 {
+            if stats.memory.frozen_memtables > 0 || stats.memory.memtable_rows == 0 {
                 break;
             }
         }
         let since = Instant::now();
-        while store.stats().unwrap().frozen_memtables > 0 {
+        while store.stats().unwrap().memory.frozen_memtables > 0 {
             assert!(since.elapsed() < Duration::from_secs(30), "{:#?}", store.stats().unwrap());
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -335,7 +335,11 @@ fn put_and_delete(store: &Store) -> Needles {
 fn erases_what_only_the_log_holds(store: &Store, directory: &Directory, needles: &Needles, purges: bool) {
     store.set_setting("a", Some("{}")).unwrap();
     let stats = store.stats().unwrap();
-    assert_eq!((stats.memtable_rows, stats.checkpoint_lsn, stats.dead_rows), (0, stats.visible_lsn, 0), "{stats:#?}");
+    assert_eq!(
+        (stats.memory.memtable_rows, stats.log.checkpoint_lsn, stats.size.dead_rows),
+        (0, stats.log.visible_lsn, 0),
+        "{stats:#?}"
+    );
     let found = needles.in_files(&directory.files());
     assert!(!found.is_empty() && found.iter().all(|found| found.starts_with("log ")), "{found:?}");
     if purges {

@@ -57,7 +57,7 @@ fn every_kind_is_ended_and_named_and_newer_ones_go_on() {
     assert_eq!(keys(&listing.page(0, 2).unwrap()), ["059", "058"]);
     let walk = store.iterate(&query, None).unwrap().next.unwrap();
     let walk_of_old = old.iterate(&query, None).unwrap().next.unwrap();
-    let last_of_old = store.stats().unwrap().visible_lsn;
+    let last_of_old = store.stats().unwrap().log.visible_lsn;
     store.delete(&home, "001").unwrap();
     let new = store.snapshot().unwrap();
     let epoch = store.purge_epoch();
@@ -84,7 +84,7 @@ fn every_kind_is_ended_and_named_and_newer_ones_go_on() {
     assert_eq!(new.count(&Scope::Store, &ReadOptions::default()).unwrap(), 59);
     assert_eq!(new.iterate(&query, Some(&walk)).unwrap().items[0].key, "010", "where to go on is known still");
     assert!(!new.is_gone() && store.snapshot().unwrap().get(&home, "002").unwrap().is_some());
-    assert_eq!(store.stats().unwrap().open_cursors, 1, "those that are ended keep nothing");
+    assert_eq!(store.stats().unwrap().memory.open_cursors, 1, "those that are ended keep nothing");
     assert_eq!(store.end_snapshots_before_now(Duration::ZERO).unwrap().ended, [], "it is of the newest moment");
 }
 
@@ -226,7 +226,7 @@ fn reads_under_way_end_as_they_began_and_are_reported() {
     assert_gone(store.iterate(&query, Some(&cursor)));
     let after = store.end_snapshots_before_now(Duration::ZERO).unwrap();
     assert_eq!((after.ended.len(), after.still_held.running, after.still_held.files.len()), (0, 0, 0), "{after:?}");
-    assert_eq!(store.stats().unwrap().open_cursors, 0);
+    assert_eq!(store.stats().unwrap().memory.open_cursors, 0);
 }
 
 /// Maps and descriptors of this process that lead to files of a directory without a name.
@@ -313,5 +313,5 @@ fn holders_that_are_made_during_an_end_are_answered_or_gone() {
     });
     let report = store.end_snapshots_before_now(Duration::ZERO).unwrap();
     assert_eq!((report.ended.len(), report.still_held.running), (0, 0), "{report:?}");
-    assert_eq!(store.stats().unwrap().open_cursors, 0);
+    assert_eq!(store.stats().unwrap().memory.open_cursors, 0);
 }

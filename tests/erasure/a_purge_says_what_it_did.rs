@@ -66,7 +66,7 @@ fn named_files_are_gone_and_a_second_purge_finds_nothing() {
     let before = names(directory.path());
     let receipt = store.purge(&secret()).unwrap();
     assert_eq!((receipt.scope.as_str(), receipt.items, receipt.segments_rewritten), ("secret/", 30, 1));
-    assert_eq!(receipt.lsn, store.stats().unwrap().visible_lsn);
+    assert_eq!(receipt.lsn, store.stats().unwrap().log.visible_lsn);
     for kind in [".truth", ".codes", ".blob", ".log"] {
         assert!(receipt.files_unlinked.iter().any(|file| file.ends_with(kind)), "{kind}: {receipt:?}");
     }

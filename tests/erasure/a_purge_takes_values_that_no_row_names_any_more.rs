@@ -41,8 +41,8 @@ fn with_and_without_items_that_live() {
         kept[6..].iter().for_each(put);
         later.iter().for_each(put);
         let stats = store.stats().unwrap();
-        assert!(stats.merges > 0 && stats.dead_rows == 0, "{stats:#?}");
-        assert!(stats.dead_blob_bytes >= 2 * LARGE as u64, "{stats:#?}");
+        assert!(stats.internals.merges > 0 && stats.size.dead_rows == 0, "{stats:#?}");
+        assert!(stats.size.dead_blob_bytes >= 2 * LARGE as u64, "{stats:#?}");
         // What no file but the blob names is all that is looked for at first.
         let mut needles = Needles::default();
         for canary in &doomed {
@@ -58,12 +58,12 @@ fn with_and_without_items_that_live() {
         doomed.iter().for_each(|canary| needles.add(canary, true));
         assert_eq!(needles.in_files(&files_of_simulated(&storage)), Vec::<String>::new(), "{living}");
         assert_eq!(needles.in_contents(&decoded_of(&storage)), Vec::<String>::new(), "{living}");
-        assert_eq!(store.stats().unwrap().dead_blob_bytes, 0);
+        assert_eq!(store.stats().unwrap().size.dead_blob_bytes, 0);
         drop(store);
         let left = storage.crash(Loss::AllUnsynced, 0);
         assert_eq!(needles.in_files(&files_of_simulated(&left)), Vec::<String>::new(), "{living}, after a power loss");
         let store = reopened(&left, &clock, tiny());
-        assert_eq!(store.stats().unwrap().items, 30 + living, "{living}");
+        assert_eq!(store.stats().unwrap().size.items, 30 + living, "{living}");
         for canary in kept.iter().chain(&later) {
             let item = store.get(&canary.namespace(), &canary.key()).unwrap().unwrap();
             assert_eq!(&*item.value, canary.value(), "{living}");

@@ -47,7 +47,7 @@ fn other_segments_stay_as_they_are() {
     // Something dead elsewhere is no concern of the purge.
     assert!(store.delete(&namespace(["a", "7"]), "000007").unwrap());
     let stats = store.stats().unwrap();
-    assert_eq!(stats.segments, 2, "{stats:#?}");
+    assert_eq!(stats.internals.segments, 2, "{stats:#?}");
     let before_copy = directory.path().join("before");
     copy(&path, &before_copy);
     let before = segment_files(&path);
@@ -125,7 +125,7 @@ fn bounds_name_nothing_that_is_gone() {
         let longest = bounds(&path).iter().map(Vec::len).max().unwrap();
         assert!(longest <= 9, "seed {seed}: {:?}", bounds(&path));
         let store = Store::open(&path, Options::new()).unwrap();
-        assert_eq!(store.stats().unwrap().shards, 6);
+        assert_eq!(store.stats().unwrap().internals.shards, 6);
         for (namespace, key) in [(&below, "000001"), (&above, "000002"), (&namespace(["secret", "later"]), "000003")] {
             assert!(store.get(namespace, key).unwrap().is_some(), "seed {seed}: {namespace}");
         }

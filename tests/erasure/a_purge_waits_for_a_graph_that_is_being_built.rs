@@ -38,7 +38,7 @@ fn filled(store: &Store, storage: &SimStorage) -> Needles {
         store.put(canary.put()).unwrap();
     }
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().segments, 1);
+    assert_eq!(store.stats().unwrap().internals.segments, 1);
     let mut needles = Needles::default();
     canaries.iter().for_each(|canary| needles.add(canary, true));
     needles.add_derived(&canaries, &decoded_of(storage));
@@ -102,8 +102,8 @@ fn whose_vectors_go_and_whose_vectors_stay() {
                 let store = reopened(&storage, &clock, threaded());
                 let stats = store.stats().unwrap();
                 let expected = if of_doomed { (KEPT, 0) } else { (KEPT, 1) };
-                assert_eq!((stats.items, stats.graphs), expected, "{context}: {stats:#?}");
-                assert_eq!(graphs(&storage).len() as u64, stats.graphs, "{context}");
+                assert_eq!((stats.size.items, stats.graphs.count), expected, "{context}: {stats:#?}");
+                assert_eq!(graphs(&storage).len() as u64, stats.graphs.count, "{context}");
                 assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new(), "{context}");
             }
         }

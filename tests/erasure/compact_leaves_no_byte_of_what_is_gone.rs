@@ -74,7 +74,7 @@ fn only_the_living(store: &Store, storage: &SimStorage, living: &[usize], all: u
     assert_eq!(found(storage, &gone), BTreeMap::new());
     assert_eq!(found(storage, living).len(), living.len());
     let stats = store.stats().unwrap();
-    assert_eq!((stats.dead_blob_bytes, stats.dead_rows), (0, 0));
+    assert_eq!((stats.size.dead_blob_bytes, stats.size.dead_rows), (0, 0));
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), living.len() as u64);
     assert!(store.check(false).unwrap().problems.is_empty());
 }
@@ -114,13 +114,13 @@ fn what_a_merge_of_the_background_has_left_in_a_blob_file_goes_too() {
     // Segments of the same size merge, and the file with the two dead values stays.
     (8..32).for_each(|number| put(&store, "kept", number, 3 * number + 1));
     let stats = store.stats().unwrap();
-    assert!(stats.merges > 0 && stats.dead_rows == 0, "{stats:?}");
-    assert!(stats.dead_blob_bytes >= 2 * LARGE as u64, "{stats:?}");
+    assert!(stats.internals.merges > 0 && stats.size.dead_rows == 0, "{stats:?}");
+    assert!(stats.size.dead_blob_bytes >= 2 * LARGE as u64, "{stats:?}");
     let living: Vec<usize> = (0..32).filter(|number| ![2, 5].contains(number)).map(|number| 3 * number + 1).collect();
     let gone = [7, 16];
     assert_eq!(found(&storage, &gone).len(), 2);
     store.compact().unwrap();
     assert_eq!(found(&storage, &gone), BTreeMap::new());
     assert_eq!(found(&storage, &living).len(), living.len());
-    assert_eq!(store.stats().unwrap().dead_blob_bytes, 0);
+    assert_eq!(store.stats().unwrap().size.dead_blob_bytes, 0);
 }

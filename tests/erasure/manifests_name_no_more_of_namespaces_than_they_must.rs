@@ -48,7 +48,7 @@ fn no_namespace_is_whole(context: &str, store: &Store, files: impl Fn() -> Files
     let fillers = (0..FILLERS).map(|number| Put::new(&namespace(["fillers"]), number.to_string(), "{}"));
     store.import(imported.iter().map(Canary::put).chain(fillers).map(Ok), ImportOptions::new()).unwrap();
     write_segments(store);
-    assert!(store.stats().unwrap().segments > 1, "{context}: there is nothing to be told apart");
+    assert!(store.stats().unwrap().internals.segments > 1, "{context}: there is nothing to be told apart");
     look(&imported, "import");
     store.purge(&Scope::Namespace(namespace(["fillers"]))).unwrap();
     look(&[], "purge");

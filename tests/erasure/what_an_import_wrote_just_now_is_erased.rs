@@ -47,8 +47,8 @@ fn by_a_purge_and_by_a_compaction() {
             store.delete_range(&scope()).unwrap();
         }
         let stats = store.stats().unwrap();
-        assert_eq!(stats.memtable_rows, 0, "{way}: the import wrote files");
-        assert!(stats.checkpoint_lsn < stats.visible_lsn, "{way}: a replay asks for them");
+        assert_eq!(stats.memory.memtable_rows, 0, "{way}: the import wrote files");
+        assert!(stats.log.checkpoint_lsn < stats.log.visible_lsn, "{way}: a replay asks for them");
         let found = needles.in_files(&files_of_simulated(&storage));
         assert!(found.iter().any(|found| found.starts_with("truth ")), "{way}: {found:?}");
         assert!(found.iter().any(|found| found.starts_with("blob ")), "{way}: {found:?}");
@@ -60,7 +60,7 @@ fn by_a_purge_and_by_a_compaction() {
         let left = storage.crash(Loss::AllUnsynced, 0);
         assert_eq!(needles.in_files(&files_of_simulated(&left)), Vec::<String>::new(), "{way}, after a power loss");
         let store = reopened(&left, &clock, tiny());
-        assert_eq!(store.stats().unwrap().items, KEPT, "{way}");
+        assert_eq!(store.stats().unwrap().size.items, KEPT, "{way}");
         for canary in kept() {
             let item = store.get(&canary.namespace(), &canary.key()).unwrap().unwrap();
             assert_eq!(&*item.value, canary.value(), "{way}");

@@ -153,12 +153,12 @@ fn a_store_that_was_closed_for_a_month_sweeps_after_the_grace() {
         clock.advance(HOUR - Duration::from_micros(1));
         assert_refused(store.sweep());
         let stats = store.stats().unwrap();
-        assert_eq!(stats.clock, "31.0 days ahead, agreed for 60 min of 60 min");
-        assert!((stats.clock_ahead_seconds.unwrap() - 31.0 * 86_400.0).abs() < 1.0);
+        assert_eq!(stats.health.clock, "31.0 days ahead, agreed for 60 min of 60 min");
+        assert!((stats.health.clock_ahead_seconds.unwrap() - 31.0 * 86_400.0).abs() < 1.0);
         clock.advance(Duration::from_micros(1));
         assert_eq!((store.sweep().unwrap(), counts(&store)), (20, (0, 0)));
         let stats = store.stats().unwrap();
-        assert_eq!((stats.clock.as_str(), stats.clock_ahead_seconds), ("ok", None));
+        assert_eq!((stats.health.clock.as_str(), stats.health.clock_ahead_seconds), ("ok", None));
     });
 }
 
@@ -193,9 +193,9 @@ fn an_accepted_clock_removes_at_once_in_both_directions() {
         let store = place.open(clock);
         put_for_30_days(&store);
         clock.set(START + YEAR);
-        let before = store.stats().unwrap().manifest_generation;
+        let before = store.stats().unwrap().internals.manifest_generation;
         store.accept_clock().unwrap();
-        assert!(store.stats().unwrap().manifest_generation > before, "it is durable");
+        assert!(store.stats().unwrap().internals.manifest_generation > before, "it is durable");
         assert_eq!((store.sweep().unwrap(), counts(&store)), (20, (0, 0)));
         // The store took a wrong clock for right: time to live follows the corrected one only if that is accepted.
         clock.set(START);
@@ -252,7 +252,7 @@ fn a_compaction_sweeps_first_and_says_what_it_left_and_why() {
         store.accept_clock().unwrap();
         let report = store.compact().unwrap();
         assert_eq!((report.swept, report.expired_left, report.expired_left_why), (20, 0, None));
-        assert_eq!(store.stats().unwrap().segment_rows, 1);
+        assert_eq!(store.stats().unwrap().internals.segment_rows, 1);
     });
 }
 
@@ -324,15 +324,15 @@ fn the_background_waits_for_a_wrong_clock_and_sweeps_once_it_is_believed() {
     };
     clock.set(START + YEAR);
     clock.advance(2 * minute);
-    let error = || store.stats().unwrap().background_error.unwrap_or_default();
+    let error = || store.stats().unwrap().health.background_error.unwrap_or_default();
     wait_until("the refusal is told", &|| error().contains("wall clock"));
-    assert!(store.stats().unwrap().clock.contains("365.0 days ahead"));
+    assert!(store.stats().unwrap().health.clock.contains("365.0 days ahead"));
     put(&store, "goes on", 0);
     clock.advance(HOUR);
-    wait_until("the clock is believed", &|| store.stats().unwrap().clock == "ok");
+    wait_until("the clock is believed", &|| store.stats().unwrap().health.clock == "ok");
     clock.advance(2 * minute);
-    wait_until("the sweep", &|| store.stats().unwrap().swept == 20);
-    wait_until("the refusal is no longer told", &|| store.stats().unwrap().background_error.is_none());
+    wait_until("the sweep", &|| store.stats().unwrap().internals.swept == 20);
+    wait_until("the refusal is no longer told", &|| store.stats().unwrap().health.background_error.is_none());
 }
 
 fn text(minutes: u32) -> String {
@@ -351,7 +351,11 @@ fn an_open_whose_clock_has_gone_back_begins_the_grace_anew() {
         store.close().unwrap();
         clock.set(START + YEAR / 2);
         let store = place.open(clock);
-        assert!(store.stats().unwrap().clock.ends_with("agreed for 0 s of 60 min"), "{:?}", store.stats().unwrap());
+        assert!(
+            store.stats().unwrap().health.clock.ends_with("agreed for 0 s of 60 min"),
+            "{:?}",
+            store.stats().unwrap()
+        );
         clock.advance(HOUR / 2);
         assert_refused(store.sweep());
         clock.advance(HOUR / 2);
@@ -371,21 +375,25 @@ fn a_log_time_that_is_too_high_is_shown_and_removes_nothing_until_the_clock_is_b
         put_for_30_days(&store);
         put(&store, "brief", 1);
         let stats = store.stats().unwrap();
-        assert!(stats.clock.starts_with("log time is 365.0 days ahead of the wall clock"), "{}", stats.clock);
-        assert!(stats.clock_ahead_seconds.unwrap() < -364.0 * 86_400.0);
+        assert!(
+            stats.health.clock.starts_with("log time is 365.0 days ahead of the wall clock"),
+            "{}",
+            stats.health.clock
+        );
+        assert!(stats.health.clock_ahead_seconds.unwrap() < -364.0 * 86_400.0);
         let error = store.sweep().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ClockSkew);
         assert!(error.to_string().contains("behind") && error.to_string().contains("accept_clock"), "{error}");
         clock.advance(HOUR);
         assert_eq!((store.sweep().unwrap(), counts(&store)), (0, (22, 22)), "believed: log time is the wall clock");
-        assert_eq!(store.stats().unwrap().clock, "ok");
+        assert_eq!(store.stats().unwrap().health.clock, "ok");
         clock.advance(HOUR);
         put(&store, "brief too", 1);
         clock.advance(HOUR);
         assert_eq!(store.sweep().unwrap(), 1);
         store.close().unwrap();
         let store = place.open(clock);
-        assert_eq!(store.stats().unwrap().clock, "ok", "that lasts");
+        assert_eq!(store.stats().unwrap().health.clock, "ok", "that lasts");
     });
 }
 
@@ -401,7 +409,7 @@ fn the_grace_adds_up_over_opens_however_short() {
             assert_refused(store.sweep());
             clock.advance(HOUR / 60);
             assert_refused(store.sweep());
-            let seen = store.stats().unwrap().clock;
+            let seen = store.stats().unwrap().health.clock;
             // The last part of the grace, two minutes, is for one open to see.
             let minutes = if opened < 59 { opened + 1 } else { 59 };
             assert!(seen.ends_with(&format!("agreed for {} of 60 min", text(minutes))), "{opened}: {seen}");
@@ -416,6 +424,6 @@ fn the_grace_adds_up_over_opens_however_short() {
         store.close().unwrap();
         // What was believed lasts.
         let store = place.open(clock);
-        assert_eq!(store.stats().unwrap().clock, "ok");
+        assert_eq!(store.stats().unwrap().health.clock, "ok");
     });
 }

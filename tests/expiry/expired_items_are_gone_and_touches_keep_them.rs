@@ -56,7 +56,7 @@ fn an_expired_item_is_gone_at_once_from_parts_of_every_kind() {
     assert_eq!(seen(&store), ["3 active", "3 sealed"]);
     assert_eq!(store.sweep().unwrap(), 3, "one was deleted before");
     assert_eq!(store.count(&Scope::Store, &expired_too).unwrap(), 2);
-    assert_eq!((store.sweep().unwrap(), store.stats().unwrap().swept), (0, 3));
+    assert_eq!((store.sweep().unwrap(), store.stats().unwrap().internals.swept), (0, 3));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_sweep_works_in_batches_and_stops_when_the_clock_has_jumped() {
     let error = store.sweep().unwrap_err();
     assert!(error.to_string().contains("clock"), "{error}");
     assert_eq!(error.kind(), ErrorKind::ClockSkew);
-    assert_eq!(store.stats().unwrap().swept, 0);
+    assert_eq!(store.stats().unwrap().internals.swept, 0);
     clock.set(crate::common::START);
     assert_eq!(store.sweep().unwrap(), 0, "none has expired");
     clock.advance(2 * HOUR);
@@ -127,7 +127,7 @@ fn reads_drop_refreshes_that_they_cannot_queue() {
     }
     clock.advance(HOUR / 2);
     assert_eq!(store.list(&Query::new(&home).options(refreshing())).unwrap().len(), 5, "the read succeeds");
-    assert_eq!(store.stats().unwrap().touches_dropped, 3);
+    assert_eq!(store.stats().unwrap().health.touches_dropped, 3);
     store.sync().unwrap();
     clock.advance(HOUR / 2);
     assert_eq!(seen_all(&store), 5);
@@ -163,5 +163,8 @@ fn touches_made_while_parts_are_sealed_and_merged_are_kept() {
         assert_eq!(late.count(), 0, "round {round}");
     }
     let stats = store.stats().unwrap();
-    assert!(stats.flushes > 30 && stats.merges > 30 && stats.touches_dropped == 0, "{stats:?}");
+    assert!(
+        stats.internals.flushes > 30 && stats.internals.merges > 30 && stats.health.touches_dropped == 0,
+        "{stats:?}"
+    );
 }

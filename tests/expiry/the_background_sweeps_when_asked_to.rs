@@ -19,7 +19,7 @@ fn mortal(options: Options) -> (Store, SimClock) {
 }
 
 fn swept(store: &Store) -> u64 {
-    store.stats().unwrap().swept
+    store.stats().unwrap().internals.swept
 }
 
 #[test]

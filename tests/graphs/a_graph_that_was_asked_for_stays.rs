@@ -37,7 +37,7 @@ fn two_nested_scopes_keep_their_graphs_over_a_large_namespace() {
     asked.iter().for_each(|scope| assert_eq!(store.build_graph(scope).unwrap().graphs, 1));
     let both = |store: &Store, when: &str| {
         asked.iter().for_each(|scope| assert_eq!(paths(store, scope), ["graph"], "{when}"));
-        assert_eq!(store.stats().unwrap().graphs, 2, "{when}");
+        assert_eq!(store.stats().unwrap().graphs.count, 2, "{when}");
     };
     both(&store, "built");
     store.run_background();
@@ -45,18 +45,18 @@ fn two_nested_scopes_keep_their_graphs_over_a_large_namespace() {
     fill(&store, &large, 100, 30);
     store.compact().unwrap();
     both(&store, "merged");
-    let builds = store.stats().unwrap().graph_builds;
+    let builds = store.stats().unwrap().graphs.builds;
     for _ in 0..100 {
         paths(&store, &Scope::from(&large));
         store.run_background();
     }
     both(&store, "scanned");
-    assert_eq!(store.stats().unwrap().graph_builds, builds, "what would go at once is not built");
+    assert_eq!(store.stats().unwrap().graphs.builds, builds, "what would go at once is not built");
     store.close().unwrap();
     let store = crate::common::reopened(&storage, &clock, options(50));
     store.run_background();
     both(&store, "reopened");
-    assert_eq!(store.stats().unwrap().graph_builds, 0);
+    assert_eq!(store.stats().unwrap().graphs.builds, 0);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn one_whose_file_is_lost_is_built_again_on_the_same_terms() {
             let store = crate::common::reopened(&storage, &clock, options(u32::MAX));
             let prefix = Scope::prefix(["a"]).unwrap();
             assert_eq!(paths(&store, &prefix), ["flat"]);
-            let damage = store.stats().unwrap().damage;
+            let damage = store.stats().unwrap().health.damage;
             assert!(damage.len() == 1 && damage[0].contains(&graph), "{damage:?}");
             if is_repaired {
                 let report = store.check(true).unwrap();
@@ -93,7 +93,7 @@ fn one_whose_file_is_lost_is_built_again_on_the_same_terms() {
                 store.compact().unwrap();
             }
             assert_eq!(paths(&store, &prefix), ["graph"], "missing {is_missing}, repaired {is_repaired}");
-            assert_eq!(store.stats().unwrap().damage, Vec::<String>::new());
+            assert_eq!(store.stats().unwrap().health.damage, Vec::<String>::new());
             store.close().unwrap();
             let store = crate::common::reopened(&storage, &clock, options(u32::MAX));
             assert_eq!(paths(&store, &prefix), ["graph"]);

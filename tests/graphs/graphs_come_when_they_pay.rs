@@ -35,8 +35,8 @@ fn a_large_namespace_has_a_graph_when_its_merge_is_installed() {
     fill(&store, &small, 0, 50);
     store.compact().unwrap();
     let stats = store.stats().unwrap();
-    assert_eq!((stats.segments, stats.graphs, stats.graph_nodes), (1, 1, 100));
-    assert!(stats.graph_bytes > 0 && stats.derived_bytes > stats.graph_bytes && stats.damage.is_empty());
+    assert_eq!((stats.internals.segments, stats.graphs.count, stats.graphs.nodes), (1, 1, 100));
+    assert!(stats.graphs.bytes > 0 && stats.size.derived_bytes > stats.graphs.bytes && stats.health.damage.is_empty());
     assert_eq!(paths(&store, &Scope::from(&large)), ["graph"]);
     assert_eq!(paths(&store, &Scope::from(&small)), ["flat"]);
     assert_eq!(paths(&store, &Scope::Store), ["graph, then flat"]);
@@ -59,7 +59,7 @@ fn what_was_asked_for_outlives_merges_and_reopening() {
     fill(&store, &b, 30, 90);
     store.delete_range(&Scope::from(&a)).unwrap();
     store.compact().unwrap();
-    assert_eq!((store.stats().unwrap().graph_nodes, paths(&store, &prefix)), (120, vec!["graph".to_owned()]));
+    assert_eq!((store.stats().unwrap().graphs.nodes, paths(&store, &prefix)), (120, vec!["graph".to_owned()]));
     store.close().unwrap();
     let store = crate::common::reopened(&storage, &clock, options(u32::MAX, u32::MAX));
     assert_eq!(paths(&store, &prefix), ["graph"]);
@@ -78,7 +78,7 @@ fn scans_earn_a_graph_and_merges_keep_it_only_if_it_earned_its_cost_again() {
         store.search(&Query::new(&a).vector([1.0; DIMS]).exact(true)).unwrap();
     }
     store.run_background();
-    assert_eq!(store.stats().unwrap().graph_builds, 0, "small scopes and exact searches earn nothing");
+    assert_eq!(store.stats().unwrap().graphs.builds, 0, "small scopes and exact searches earn nothing");
     let mut scans = 0;
     while paths(&store, &Scope::from(&a)) == ["flat"] {
         store.run_background();
@@ -87,10 +87,10 @@ fn scans_earn_a_graph_and_merges_keep_it_only_if_it_earned_its_cost_again() {
     }
     println!("earned by {scans} scans");
     assert!(scans > 1);
-    assert_eq!((store.stats().unwrap().graph_builds, store.stats().unwrap().graph_nodes), (1, 100));
+    assert_eq!((store.stats().unwrap().graphs.builds, store.stats().unwrap().graphs.nodes), (1, 100));
     fill(&store, &a, 100, 10);
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().graphs, 0, "it has saved next to nothing");
+    assert_eq!(store.stats().unwrap().graphs.count, 0, "it has saved next to nothing");
 }
 
 #[test]
@@ -99,13 +99,13 @@ fn a_prefix_and_the_store_can_both_have_what_they_ask_for_but_no_row_lies_in_thr
     let homes = [namespace(["a", "x"]), namespace(["a", "y"]), namespace(["b", "z"])];
     homes.iter().for_each(|home| fill(&store, home, 0, 60));
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().graphs, 3);
+    assert_eq!(store.stats().unwrap().graphs.count, 3);
     let prefix = Scope::prefix(["a"]).unwrap();
     store.build_graph(&prefix).unwrap();
-    assert_eq!(store.stats().unwrap().graphs, 4);
+    assert_eq!(store.stats().unwrap().graphs.count, 4);
     store.build_graph(&Scope::Store).unwrap();
     // The two namespaces of the prefix lie in its graph and the store's; the third one in its own and the store's.
-    assert_eq!(store.stats().unwrap().graphs, 3);
+    assert_eq!(store.stats().unwrap().graphs.count, 3);
     assert_eq!((paths(&store, &prefix), paths(&store, &Scope::Store)), (vec!["graph".into()], vec!["graph".into()]));
     assert_eq!(paths(&store, &Scope::from(&homes[2])), ["graph"]);
     store.compact().unwrap();
@@ -138,7 +138,7 @@ fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
             Ok(_) => {
                 went_on += 1;
                 store.run_background();
-                assert_eq!(store.stats().unwrap().graph_builds, 2, "create {create}: each once");
+                assert_eq!(store.stats().unwrap().graphs.builds, 2, "create {create}: each once");
             }
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::DiskFull, "create {create}: {error}");
@@ -146,8 +146,12 @@ fn a_merge_goes_on_where_there_is_no_room_for_graphs_and_they_come_later() {
             }
         }
         let stats = store.stats().unwrap();
-        assert_eq!((stats.segments, stats.graphs), (1, 2), "create {create}");
-        assert!((1..=merges_max).contains(&stats.merges), "create {create}: {} merges", stats.merges);
+        assert_eq!((stats.internals.segments, stats.graphs.count), (1, 2), "create {create}");
+        assert!(
+            (1..=merges_max).contains(&stats.internals.merges),
+            "create {create}: {} merges",
+            stats.internals.merges
+        );
         for scope in [Scope::Store, Scope::from(&large)] {
             assert_eq!(paths(&store, &scope), ["graph"], "create {create}, {scope:?}");
         }

@@ -84,7 +84,7 @@ fn the_same_items_versions_times_and_answers() {
         let wanted = everything(&put);
         assert_eq!(everything(&imported), wanted, "seed {seed}, chunks of {chunk}, compacted");
         assert_eq!(imported.check(false).unwrap().problems, Vec::<String>::new());
-        let segments = imported.stats().unwrap().segments;
+        let segments = imported.stats().unwrap().internals.segments;
         assert!(segments <= if shards { 3 } else { 1 }, "seed {seed}: {segments} segments after compacting");
         // What comes later is written alike.
         clock.advance(Duration::from_secs(30));

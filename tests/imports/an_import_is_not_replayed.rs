@@ -17,7 +17,7 @@ fn puts(home: &Namespace, round: u64, count: u64) -> Vec<Result<Put>> {
 
 fn is_behind(store: &Store) -> bool {
     let stats = store.stats().unwrap();
-    stats.checkpoint_lsn < stats.visible_lsn
+    stats.log.checkpoint_lsn < stats.log.visible_lsn
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn what_it_replaces_in_a_part_that_gets_a_graph_or_is_merged_meanwhile_stays_dea
         store.import(puts(&home, 2, 10), during).unwrap();
         assert!(!is_behind(&store), "change {number}");
         let live = if number == 2 { 10 } else { 90 };
-        assert_eq!(store.stats().unwrap().items, live, "change {number}");
+        assert_eq!(store.stats().unwrap().size.items, live, "change {number}");
         let dump = store.text_dump().unwrap();
         crate::common::assert_unchanged(&store, &dump);
         store.close().unwrap();
         let store = reopened(&storage, &clock, options());
-        assert_eq!(store.stats().unwrap().items, live, "change {number}, reopened");
+        assert_eq!(store.stats().unwrap().size.items, live, "change {number}, reopened");
         crate::common::assert_unchanged(&store, &dump);
     }
 }

@@ -67,6 +67,6 @@ fn opening_and_dropping_from_many_threads_never_finds_it_locked_or_hangs() {
         }
     });
     let store = Store::open(directory.path(), options()).unwrap();
-    assert!(store.stats().unwrap().items >= THREADS * ROUNDS / 2);
+    assert!(store.stats().unwrap().size.items >= THREADS * ROUNDS / 2);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }

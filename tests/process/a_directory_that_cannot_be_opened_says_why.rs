@@ -220,7 +220,7 @@ fn a_forked_child() {
     assert_unchanged(&store, &dump);
     store.put(numbered(&home, "after", 1)).unwrap();
     drop((store, snapshot));
-    assert_eq!(Store::open(&place, options()).unwrap().stats().unwrap().items, 61);
+    assert_eq!(Store::open(&place, options()).unwrap().stats().unwrap().size.items, 61);
 }
 
 #[test]

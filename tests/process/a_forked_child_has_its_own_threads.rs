@@ -25,7 +25,7 @@ fn work(place: &Path) {
         store.put(numbered(&home, format!("{number}"), number).vector(random.vector(DIMS))).unwrap();
     }
     store.run_background();
-    assert!(store.stats().unwrap().graph_builds > 0);
+    assert!(store.stats().unwrap().graphs.builds > 0);
     store.build_graph(&Scope::Store).unwrap();
     store.compact().unwrap();
     let query = Query::new(Scope::Store).vector([1.0; DIMS]).limit(7).exact(true);

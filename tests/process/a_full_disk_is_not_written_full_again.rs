@@ -41,7 +41,10 @@ fn on_real_disks_with_threads() {
     (0..100_000).find_map(|number| store.put(put(number, 60_000)).err()).unwrap();
     idle(&disk);
     let (bytes, least) = idle(&disk);
-    println!("after puts: wrote {bytes} bytes, {least} free at least; waiting {:?}", store.stats().unwrap().waiting);
+    println!(
+        "after puts: wrote {bytes} bytes, {least} free at least; waiting {:?}",
+        store.stats().unwrap().health.waiting
+    );
     assert!(bytes < 1 << 20, "wrote {bytes} bytes in {IDLE:?} without a call: {:#?}", store.stats().unwrap());
     assert!(least > 256 << 10, "{least} bytes were free at some time");
     drop(store);
@@ -56,7 +59,7 @@ fn on_real_disks_with_threads() {
     idle(&disk);
     let (bytes, least) = idle(&disk);
     let stats = store.stats().unwrap();
-    println!("beside others: wrote {bytes} bytes, {least} free at least; waiting {:?}", stats.waiting);
+    println!("beside others: wrote {bytes} bytes, {least} free at least; waiting {:?}", stats.health.waiting);
     assert!(bytes < 1 << 20, "wrote {bytes} bytes in {IDLE:?} without a call: {stats:#?}");
     assert!(least > 256 << 10, "{least} bytes were free at some time");
     std::fs::remove_file(disk.path().join("ballast")).unwrap();

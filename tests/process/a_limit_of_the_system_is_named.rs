@@ -32,7 +32,7 @@ fn outputs_that_do_not_open_are_removed() {
         }
         (0..50).for_each(|_| store.run_background());
         assert!(store.compact().is_err());
-        let (names, error) = (storage.names(), store.stats().unwrap().background_error);
+        let (names, error) = (storage.names(), store.stats().unwrap().health.background_error);
         assert_eq!(segment_files(&names), before, "{kind:?}: {names:?}");
         assert!(error.is_some());
         storage.clear_faults();

@@ -52,7 +52,7 @@ fn a_removed_lock_file_lets_nobody_in() {
     go_on(&mut child);
     assert!(child.wait().unwrap().success());
     let store = Store::open(directory.path(), options()).unwrap();
-    assert_eq!(store.stats().unwrap().items, 200, "every acknowledged write");
+    assert_eq!(store.stats().unwrap().size.items, 200, "every acknowledged write");
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }
 

@@ -27,7 +27,7 @@ fn outcome_elsewhere(path: &Path) -> String {
 /// Writes until the background has sealed twice more, at most `puts` values of `bytes`.
 fn until_sealed(store: &Store, puts: u64, bytes: usize) {
     let value = format!("{{\"text\":\"{}\"}}", "x".repeat(bytes));
-    let flushes = || store.stats().unwrap().flushes;
+    let flushes = || store.stats().unwrap().internals.flushes;
     let before = flushes();
     for number in 0..puts {
         let put = Put::new(&namespace(["b"]), (number % 400).to_string(), value.clone());
@@ -38,7 +38,7 @@ fn until_sealed(store: &Store, puts: u64, bytes: usize) {
     }
     let deadline = Instant::now() + Duration::from_secs(60);
     while flushes() == before {
-        assert!(Instant::now() < deadline, "nothing is sealed: {:?}", store.stats().unwrap().background_error);
+        assert!(Instant::now() < deadline, "nothing is sealed: {:?}", store.stats().unwrap().health.background_error);
         std::thread::yield_now();
     }
 }
@@ -55,7 +55,7 @@ fn renamed(options: Options, puts: u64, bytes: usize) {
 
     until_sealed(&store, puts, bytes);
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().background_error, None);
+    assert_eq!(store.stats().unwrap().health.background_error, None);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
     let same = Store::open(&new, options.clone()).unwrap();
     store.put(numbered(&namespace(["a"]), "after", 2)).unwrap();

@@ -34,9 +34,9 @@ fn a_count_is_what_a_listing_holds() {
             }
         }
         let living = store.count(&Scope::Store, &ReadOptions::default()).unwrap();
-        assert_eq!(store.stats().unwrap().items, living);
+        assert_eq!(store.stats().unwrap().size.items, living);
     }
-    assert!(store.stats().unwrap().merges > 0);
+    assert!(store.stats().unwrap().internals.merges > 0);
     store.delete_everything().unwrap();
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), 0);
 }

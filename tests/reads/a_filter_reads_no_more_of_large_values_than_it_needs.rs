@@ -52,7 +52,7 @@ fn filled() -> Store {
         store.put(put.vector([1.0, number as f32])).unwrap();
     }
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().blob_files, 1);
+    assert_eq!(store.stats().unwrap().internals.blob_files, 1);
     store
 }
 

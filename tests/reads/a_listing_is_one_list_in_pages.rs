@@ -111,12 +111,12 @@ fn writes_and_time_between_pages_move_nothing() {
             (0..15).for_each(|_| write(&store, random, None));
             clock.advance(HOUR / 8);
             store.sweep().unwrap();
-            assert_eq!(store.stats().unwrap().open_cursors, 1, "a listing counts as a cursor");
+            assert_eq!(store.stats().unwrap().memory.open_cursors, 1, "a listing counts as a cursor");
         });
         assert_eq!(found, expected);
     }
-    assert_eq!(store.stats().unwrap().open_cursors, 0);
-    assert!(store.stats().unwrap().swept > 50);
+    assert_eq!(store.stats().unwrap().memory.open_cursors, 0);
+    assert!(store.stats().unwrap().internals.swept > 50);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_listing_is_stable_beside_other_threads() {
         writer.join().unwrap();
     });
     let stats = store.stats().unwrap();
-    assert!(stats.flushes > 10 && stats.merges > 5, "{stats:?}");
+    assert!(stats.internals.flushes > 10 && stats.internals.merges > 5, "{stats:?}");
 }
 
 #[test]

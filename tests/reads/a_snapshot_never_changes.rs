@@ -103,11 +103,11 @@ fn a_snapshot_never_changes() {
         }
     }
     let stats = store.stats().unwrap();
-    assert!(stats.merges > 10 && stats.swept > 20, "{stats:?}");
-    assert_eq!(stats.open_cursors, taken.len() as u64, "who keeps files is counted");
-    assert!(stats.oldest_cursor_seconds.is_some());
+    assert!(stats.internals.merges > 10 && stats.internals.swept > 20, "{stats:?}");
+    assert_eq!(stats.memory.open_cursors, taken.len() as u64, "who keeps files is counted");
+    assert!(stats.memory.oldest_cursor_seconds.is_some());
     drop(taken);
-    assert_eq!(store.stats().unwrap().open_cursors, 0);
+    assert_eq!(store.stats().unwrap().memory.open_cursors, 0);
 }
 
 fn with_vectors() -> ReadOptions {

@@ -175,7 +175,7 @@ fn what_is_known_agrees_with_a_model_through_everything() {
             }
         }
     }
-    assert!(store.stats().unwrap().merges > 0 && model.len() > 10);
+    assert!(store.stats().unwrap().internals.merges > 0 && model.len() > 10);
 }
 
 #[test]
@@ -216,5 +216,5 @@ fn threads_that_ask_and_write_at_once_get_right_answers() {
             });
         }
     });
-    assert!(store.stats().unwrap().flushes > 10);
+    assert!(store.stats().unwrap().internals.flushes > 10);
 }

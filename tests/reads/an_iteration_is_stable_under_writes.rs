@@ -46,17 +46,20 @@ fn a_scan_is_stable_under_writes() {
             IterateQuery::new(scope).key_prefix(["", "x", "xy1"][round / 3 % 3]).limit(1 + random.below(7) as usize);
         let before = walk(&store, &query.clone().limit(usize::MAX), |_| {});
         assert!(before.is_sorted_by(|a, b| place(a) < place(b)), "in key order, each once");
-        let flushes = store.stats().unwrap().flushes;
+        let flushes = store.stats().unwrap().internals.flushes;
         let walked = walk(&store, &query, |page| {
             (0..10).for_each(|number| write(&mut random, number));
             if page == 3 {
                 store.compact().unwrap();
             }
-            assert_eq!(store.stats().unwrap().open_cursors, 1);
+            assert_eq!(store.stats().unwrap().memory.open_cursors, 1);
         });
         assert_eq!(walked, before, "{query:?}");
-        assert!(before.len() < 60 || store.stats().unwrap().flushes > flushes, "parts were replaced under the walk");
-        assert_eq!(store.stats().unwrap().open_cursors, 0);
+        assert!(
+            before.len() < 60 || store.stats().unwrap().internals.flushes > flushes,
+            "parts were replaced under the walk"
+        );
+        assert_eq!(store.stats().unwrap().memory.open_cursors, 0);
     }
 }
 

@@ -84,8 +84,8 @@ fn an_error_comes_once_and_ends_it() {
 fn an_iterator_that_ended_keeps_no_snapshot() {
     let (store, expected) = filled();
     let mut items = store.items(IterateQuery::new(Scope::Store).limit(8));
-    assert_eq!(store.stats().unwrap().open_cursors, 1);
+    assert_eq!(store.stats().unwrap().memory.open_cursors, 1);
     assert_eq!(items.by_ref().count(), expected.len());
-    assert_eq!(store.stats().unwrap().open_cursors, 0);
+    assert_eq!(store.stats().unwrap().memory.open_cursors, 0);
     assert!(items.next().is_none());
 }

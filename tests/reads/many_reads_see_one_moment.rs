@@ -64,5 +64,5 @@ fn many_reads_see_one_moment() {
             }
         });
     });
-    assert!(store.stats().unwrap().flushes > 10);
+    assert!(store.stats().unwrap().internals.flushes > 10);
 }

@@ -31,7 +31,7 @@ fn filled() -> Store {
             store.put(numbered(&namespace_of(labels), number.to_string(), number)).unwrap();
         }
     }
-    assert!(store.stats().unwrap().segments > 0);
+    assert!(store.stats().unwrap().internals.segments > 0);
     store
 }
 

@@ -196,7 +196,7 @@ fn tear_again(storage: &SimStorage, clock: &SimClock, mut model: Model) -> Resul
     let operation = generator.plain_put(&model);
     do_both(&store, clock, &mut model, &operation)?;
     let stats = store.stats().map_err(|error| error.to_string())?;
-    if stats.flushes + stats.checkpoint_lsn > 0 {
+    if stats.internals.flushes + stats.log.checkpoint_lsn > 0 {
         return Err("there was a checkpoint between".into());
     }
     let mut crashes = 0;

@@ -54,17 +54,20 @@ impl Sweep {
         let stats = &history.stats;
         println!(
             "{name}: seed {seed}, {OPERATIONS} operations, {} seals, {} merges, {} graphs built, {} log files, {} sync points, {} items at the end",
-            stats.flushes,
-            stats.merges,
-            stats.graph_builds,
-            stats.log_files,
+            stats.internals.flushes,
+            stats.internals.merges,
+            stats.graphs.builds,
+            stats.log.files_prepared,
             history.images.len(),
-            stats.items
+            stats.size.items
         );
         let has_blob = |image: &Image| image.survivor(Loss::None, 0).names().iter().any(|name| name.ends_with(".blob"));
         let with_blobs = history.images.iter().step_by(20).filter(|image| has_blob(image)).count();
         assert!(with_blobs > 10, "{with_blobs} disks hold large values");
-        assert!(stats.flushes >= 10 && stats.merges >= 5 && stats.log_files >= 6, "{stats:#?}");
+        assert!(
+            stats.internals.flushes >= 10 && stats.internals.merges >= 5 && stats.log.files_prepared >= 6,
+            "{stats:#?}"
+        );
         Self { name, seed, options, durability, history }
     }
 
@@ -143,7 +146,7 @@ fn power_loss_at_every_sync() {
 fn power_loss_at_every_sync_with_two_shards() {
     let cut = [Namespace::new(["m"]).unwrap()];
     let sweep = Sweep::record("two shards", 2, Durability::Sync, options().split_keys(cut));
-    assert_eq!(sweep.history.stats.shards, 2);
+    assert_eq!(sweep.history.stats.internals.shards, 2);
     sweep.check(3, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
 }
 

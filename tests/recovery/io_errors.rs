@@ -97,7 +97,7 @@ impl Run {
         if !sweeps || swept.apply(operation, self.clock.now()) == Outcome::Swept(0) {
             return Ok(false);
         }
-        let lsn = store.stats().map_err(|error| error.to_string())?.visible_lsn;
+        let lsn = store.stats().map_err(|error| error.to_string())?.log.visible_lsn;
         let has_swept = lsn > self.model.lsn && lsn == swept.lsn;
         if has_swept {
             self.model = swept;
@@ -112,7 +112,7 @@ impl Run {
     fn reopens(&self, storage: &SimStorage) -> Result<(), String> {
         let unmarked = self.fenced && !storage.names().contains(&"wal-doubt".to_owned());
         let store = open(storage, &self.clock, &small_options()).map_err(|error| format!("does not open: {error}"))?;
-        let lsn = store.stats().map_err(|error| error.to_string())?.visible_lsn;
+        let lsn = store.stats().map_err(|error| error.to_string())?.log.visible_lsn;
         let settings = settings(&store)?;
         let done = self.under_way.iter().find(|done| done.lsn == lsn && done.settings == settings);
         let mut model = done.unwrap_or(&self.model).reopened();

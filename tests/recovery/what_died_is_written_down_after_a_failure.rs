@@ -24,7 +24,7 @@ fn fill(store: &Store) {
         store.put(numbered(&namespace(["a"]), number.to_string(), number).vector(random.vector(DIMS))).unwrap();
     }
     store.compact().unwrap();
-    assert_eq!((store.stats().unwrap().segments, store.stats().unwrap().memtable_rows), (1, 0));
+    assert_eq!((store.stats().unwrap().internals.segments, store.stats().unwrap().memory.memtable_rows), (1, 0));
 }
 
 fn delete(store: &Store, keys: &[u64]) {
@@ -38,7 +38,7 @@ fn assert_gone(store: Store, storage: &SimStorage, clock: &SimClock, keys: &[u64
     // A call that commits a manifest and does nothing else to segments.
     (0..2).for_each(|_| store.accept_clock().unwrap());
     let stats = store.stats().unwrap();
-    assert_eq!(stats.checkpoint_lsn, stats.visible_lsn, "{context}: no log is needed");
+    assert_eq!(stats.log.checkpoint_lsn, stats.log.visible_lsn, "{context}: no log is needed");
     drop(store);
     assert_gone_in(&storage.crash(Loss::AllUnsynced, 0), clock, keys, &format!("{context}, without a log"));
 }
@@ -49,7 +49,7 @@ fn assert_gone_in(left: &SimStorage, clock: &SimClock, keys: &[u64], context: &s
         let item = store.get(&namespace(["a"]), &key.to_string()).unwrap();
         assert!(item.is_none(), "{context}: {key} was deleted, and is there again");
     }
-    assert_eq!(store.stats().unwrap().items, ITEMS - keys.len() as u64, "{context}");
+    assert_eq!(store.stats().unwrap().size.items, ITEMS - keys.len() as u64, "{context}");
     // Codes that could not be rebuilt are scanned around.
     let may_lack = |problem: &String| context.starts_with("codes") && problem.contains(".codes");
     let problems = store.check(false).unwrap().problems;

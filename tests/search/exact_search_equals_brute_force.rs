@@ -141,8 +141,11 @@ fn exact_search_equals_brute_force() {
             }
         }
         let stats = world.store.stats().unwrap();
-        assert!(stats.flushes >= 10 && stats.merges >= 3 && stats.segments >= 2, "{stats:?}");
-        assert_eq!(stats.items, world.model.items.len() as u64);
+        assert!(
+            stats.internals.flushes >= 10 && stats.internals.merges >= 3 && stats.internals.segments >= 2,
+            "{stats:?}"
+        );
+        assert_eq!(stats.size.items, world.model.items.len() as u64);
         world.store.compact().unwrap();
         (0..40).for_each(|_| world.compare(metric));
         assert_eq!(world.store.check(false).unwrap().problems, Vec::<String>::new());

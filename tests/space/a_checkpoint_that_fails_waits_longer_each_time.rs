@@ -35,7 +35,7 @@ fn import(store: &Store, storage: &SimStorage, kind: FaultKind, operations: &'st
 /// That the checkpoint is done once it can be.
 fn assert_tried_again(store: &Store, context: &str) {
     let since = Instant::now();
-    let is_behind = |stats: &Stats| stats.checkpoint_lsn < stats.visible_lsn;
+    let is_behind = |stats: &Stats| stats.log.checkpoint_lsn < stats.log.visible_lsn;
     while is_behind(&store.stats().unwrap()) {
         assert!(since.elapsed() < LIMIT, "{context}: it is not tried again: {:#?}", store.stats().unwrap());
         std::thread::sleep(Duration::from_millis(10));
@@ -56,10 +56,10 @@ fn behind_an_import() {
         std::thread::sleep(WATCHED);
         let tries = begun(&storage);
         let stats = store.stats().unwrap();
-        println!("{context}: {tries} manifests begun in {WATCHED:?}; waiting {:?}", stats.waiting);
+        println!("{context}: {tries} manifests begun in {WATCHED:?}; waiting {:?}", stats.health.waiting);
         assert!((1..=manifests_each * TRIES_MAX).contains(&tries), "{context}: {tries} begun: {stats:#?}");
-        assert!(stats.waiting.iter().any(|job| job.starts_with("checkpoint: ")), "{context}: {stats:#?}");
-        assert!(stats.checkpoint_lsn < stats.visible_lsn, "{context}: {stats:#?}");
+        assert!(stats.health.waiting.iter().any(|job| job.starts_with("checkpoint: ")), "{context}: {stats:#?}");
+        assert!(stats.log.checkpoint_lsn < stats.log.visible_lsn, "{context}: {stats:#?}");
         storage.clear_faults();
         assert_tried_again(&store, &context);
         store.close().unwrap();
@@ -73,7 +73,7 @@ fn leave_log(store: &Store) {
         store.put(Put::new(&namespace(["a"]), number.to_string(), json)).unwrap();
     }
     let since = Instant::now();
-    let is_flushed = |stats: &Stats| stats.frozen_memtables == 0 && stats.memtable_rows == 0;
+    let is_flushed = |stats: &Stats| stats.memory.frozen_memtables == 0 && stats.memory.memtable_rows == 0;
     while !is_flushed(&store.stats().unwrap()) {
         assert!(since.elapsed() < LIMIT, "{:#?}", store.stats().unwrap());
         std::thread::sleep(Duration::from_millis(10));
@@ -104,7 +104,7 @@ fn beside_writes_that_find_no_room_for_log() {
         // That of the import, and one for the writes where it frees something.
         let tries_max = if frees_log { 2 * TRIES_MAX } else { TRIES_MAX };
         assert!(refused > 20 && (1..=tries_max).contains(&tries), "{refused} refused, {tries} begun: {stats:#?}");
-        let is_waiting = |job: &str| stats.waiting.iter().any(|waiting| waiting.starts_with(job));
+        let is_waiting = |job: &str| stats.health.waiting.iter().any(|waiting| waiting.starts_with(job));
         assert!(is_waiting("checkpoint: ") && is_waiting("relief of the log: ") == frees_log, "{stats:#?}");
         storage.clear_faults();
         storage.set_capacity(u64::MAX);

@@ -46,11 +46,11 @@ fn the_flush_of_an_idle_store() {
         }
         let tries = begun(&storage);
         let stats = store.stats().unwrap();
-        println!("{kind:?} at {operations:?}: {tries} files begun in {IDLE:?}; waiting {:?}", stats.waiting);
+        println!("{kind:?} at {operations:?}: {tries} files begun in {IDLE:?}; waiting {:?}", stats.health.waiting);
         assert!((1..=8).contains(&tries), "{kind:?}: {tries} files begun in {IDLE:?}: {stats:#?}");
-        assert!(!stats.waiting.is_empty());
+        assert!(!stats.health.waiting.is_empty());
         storage.clear_faults();
-        while store.stats().unwrap().checkpoint_lsn < 20 {
+        while store.stats().unwrap().log.checkpoint_lsn < 20 {
             assert!(since.elapsed() < 60 * SECOND, "it is tried again: {:#?}", store.stats().unwrap());
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -87,9 +87,9 @@ fn assert_that_waits_grow(path: &Path, kind: FaultKind, operations: &'static [Si
         let (passed, least) = (times[2] - times[0], FIRST_WAIT * (1 << failures));
         assert!(passed >= least, "{kind:?}: {passed:?} after {} failures, not {least:?}", failures + 1);
     }
-    assert!(store.stats().unwrap().waiting.iter().any(|why| why.starts_with("flush")));
+    assert!(store.stats().unwrap().health.waiting.iter().any(|why| why.starts_with("flush")));
     storage.clear_faults();
-    while store.stats().unwrap().checkpoint_lsn < 20 {
+    while store.stats().unwrap().log.checkpoint_lsn < 20 {
         assert!(since.elapsed() < 120 * SECOND, "it is tried again: {:#?}", store.stats().unwrap());
         clock.advance(SECOND);
         std::thread::sleep(Duration::from_millis(10));

@@ -20,18 +20,18 @@ fn on_a_real_disk_with_threads() {
     }
     store.compact().unwrap();
     disk.fill_to(30 << 20);
-    let before = store.stats().unwrap().segment_bytes;
+    let before = store.stats().unwrap().size.segment_bytes;
     assert!(before > disk.free() + (20 << 20), "the segment has {before} bytes, and {} are free", disk.free());
     for number in (0..900).filter(|number| number % 20 > 0) {
         store.delete(&namespace(["a"]), &number.to_string()).unwrap();
     }
     let deadline = Instant::now() + Duration::from_secs(20);
-    while store.stats().unwrap().segment_bytes > 5 << 20 {
+    while store.stats().unwrap().size.segment_bytes > 5 << 20 {
         assert!(Instant::now() < deadline, "{:#?}", store.stats().unwrap());
         std::thread::sleep(Duration::from_millis(50));
     }
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().items, 45);
+    assert_eq!(store.stats().unwrap().size.items, 45);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }
 
@@ -42,14 +42,14 @@ fn on_a_simulated_disk() {
         store.put(put("a", number, 140)).unwrap();
     }
     store.compact().unwrap();
-    let before = store.stats().unwrap().segment_bytes;
+    let before = store.stats().unwrap().size.segment_bytes;
     for number in (0..1_000).filter(|number| number % 20 > 0) {
         // No background has run since there was less room than the whole segment takes.
         storage.set_capacity(storage.used_bytes() + 60_000);
         store.delete(&namespace(["a"]), &number.to_string()).unwrap();
     }
     store.compact().unwrap();
-    let after = store.stats().unwrap().segment_bytes;
+    let after = store.stats().unwrap().size.segment_bytes;
     assert!(before > 80_000 && after < before / 5, "{before} bytes became {after}");
 }
 
@@ -66,14 +66,14 @@ fn a_shard_whose_merge_has_no_room_holds_up_no_other() {
     };
     (0..500).for_each(|number| delete("a", number));
     let waits = store.stats().unwrap();
-    assert_eq!((waits.merges, waits.dead_rows), (before.merges, 500), "{waits:#?}");
-    assert!(waits.waiting.iter().any(|why| why.starts_with("merge of shard 0")), "{waits:#?}");
+    assert_eq!((waits.internals.merges, waits.size.dead_rows), (before.internals.merges, 500), "{waits:#?}");
+    assert!(waits.health.waiting.iter().any(|why| why.starts_with("merge of shard 0")), "{waits:#?}");
     (0..40).for_each(|number| delete("z", number));
     let after = store.stats().unwrap();
-    assert!(after.merges > before.merges, "the second shard merges: {after:#?}");
-    assert!(after.dead_rows < 540, "{after:#?}");
+    assert!(after.internals.merges > before.internals.merges, "the second shard merges: {after:#?}");
+    assert!(after.size.dead_rows < 540, "{after:#?}");
     storage.set_capacity(u64::MAX);
     store.run_background();
-    assert_eq!(store.stats().unwrap().waiting, Vec::<String>::new());
-    assert!(store.stats().unwrap().dead_rows < 40);
+    assert_eq!(store.stats().unwrap().health.waiting, Vec::<String>::new());
+    assert!(store.stats().unwrap().size.dead_rows < 40);
 }

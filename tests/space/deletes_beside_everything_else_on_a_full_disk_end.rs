@@ -139,7 +139,7 @@ fn assert_reasonable(counts: &Counts, context: &str) {
 fn assert_well(store: &Store) {
     store.delete_everything().unwrap();
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().items, 0);
+    assert_eq!(store.stats().unwrap().size.items, 0);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }
 

@@ -33,7 +33,7 @@ fn deletes_everything_in_steps(store: &Store, items: u64) {
     }
     store.delete_range(&Scope::from(&home(7))).unwrap();
     store.delete_everything().unwrap();
-    assert_eq!(store.stats().unwrap().items, 0);
+    assert_eq!(store.stats().unwrap().size.items, 0);
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn on_a_real_disk_with_threads() {
     store.compact().unwrap();
     let items = fill(&store, 60_000);
     let (free, stats) = (disk.free(), store.stats().unwrap());
-    println!("{items} items, {} MiB free, reserve {} KiB", free >> 20, stats.reserve_bytes >> 10);
+    println!("{items} items, {} MiB free, reserve {} KiB", free >> 20, stats.size.reserve_bytes >> 10);
     assert!(items * 60_000 > 60 << 20, "only {items} items fit on a disk of 120 MiB: {stats:#?}");
     deletes_everything_in_steps(&store, items);
     let deadline = Instant::now() + Duration::from_secs(15);
@@ -58,7 +58,7 @@ fn on_a_real_disk_with_threads() {
     store.put(numbered(&home(1), "again", 1)).unwrap();
     store.close().unwrap();
     let store = Store::open(disk.path().join("store"), Options::new()).unwrap();
-    assert_eq!(store.stats().unwrap().items, 1);
+    assert_eq!(store.stats().unwrap().size.items, 1);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }
 
@@ -72,20 +72,20 @@ fn where_others_have_taken_every_byte() {
     }
     store.compact().unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while store.stats().unwrap().reserve_bytes < 3 << 20 {
+    while store.stats().unwrap().size.reserve_bytes < 3 << 20 {
         assert!(Instant::now() < deadline, "no reserve: {:#?}", store.stats().unwrap());
         std::thread::sleep(Duration::from_millis(50));
     }
     disk.fill_to(0);
     // Far more deletes than files of the smallest size would find room in the reserve.
-    let log_files = store.stats().unwrap().log_files;
+    let log_files = store.stats().unwrap().log.files_prepared;
     for round in 0..20 {
         for number in 0..500 {
             store.delete(&home(number), &format!("{number} {round}")).unwrap();
             store.delete(&home(number), &number.to_string()).unwrap();
         }
     }
-    let taken = store.stats().unwrap().log_files - log_files;
+    let taken = store.stats().unwrap().log.files_prepared - log_files;
     assert!(taken <= 4, "{taken} log files for 500 deletes");
     // A process that is new to the full disk deletes at once, too.
     store.close().unwrap();
@@ -95,7 +95,7 @@ fn where_others_have_taken_every_byte() {
     store.delete(&home(599), "599").unwrap_or_else(|error| panic!("{error}: {:#?}", store.stats().unwrap()));
     store.delete_range(&Scope::from(&home(7))).unwrap();
     store.delete_everything().unwrap();
-    assert_eq!(store.stats().unwrap().items, 0);
+    assert_eq!(store.stats().unwrap().size.items, 0);
 }
 
 #[test]

@@ -33,13 +33,13 @@ fn after_rounds(rounds: u64) -> u64 {
     }
     store.compact().unwrap();
     let (compacted, stats) = (bytes(&path), store.stats().unwrap());
-    let (log, reserve) = (stats.log_bytes, stats.reserve_bytes);
+    let (log, reserve) = (stats.log.bytes, stats.size.reserve_bytes);
     println!("{rounds} rounds: {compacted} bytes, of these {log} log and {reserve} reserve");
-    assert!(stats.log_bytes <= 2 << 20, "{stats:#?}");
+    assert!(stats.log.bytes <= 2 << 20, "{stats:#?}");
     store.put(put(0, 100)).unwrap();
     store.close().unwrap();
     let store = Store::open(&path, Options::new()).unwrap();
-    assert_eq!(store.stats().unwrap().items, 1_500);
+    assert_eq!(store.stats().unwrap().size.items, 1_500);
     compacted.max(bytes(&path))
 }
 
@@ -57,7 +57,7 @@ fn a_tiny_store_keeps_a_tiny_log() {
     (0..20).for_each(|number| assert!(store.put(put(number, 0)).is_ok()));
     store.compact().unwrap();
     let stats = store.stats().unwrap();
-    assert!(stats.log_bytes <= 600 << 10, "{stats:#?}");
+    assert!(stats.log.bytes <= 600 << 10, "{stats:#?}");
 }
 
 #[test]
@@ -75,13 +75,13 @@ fn the_simulated_log_goes_on_in_a_small_file_and_loses_nothing() {
     (0..300).for_each(|number| assert!(store.delete(&namespace(["a"]), &number.to_string()).is_ok()));
     storage.record_sync_points();
     store.compact().unwrap();
-    assert!(store.stats().unwrap().log_bytes <= 64 << 10, "{:#?}", store.stats().unwrap());
+    assert!(store.stats().unwrap().log.bytes <= 64 << 10, "{:#?}", store.stats().unwrap());
     store.put(put(7, 1)).unwrap();
     drop(dump);
     for image in storage.take_images() {
         let left = image.survivor(vecmem::testing::Loss::AllUnsynced, 0);
         let store = crate::common::reopened(&left, &clock, options());
         assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
-        assert!(store.stats().unwrap().items <= 1);
+        assert!(store.stats().unwrap().size.items <= 1);
     }
 }

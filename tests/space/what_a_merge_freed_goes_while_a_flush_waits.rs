@@ -91,13 +91,13 @@ fn full() -> Option<Full> {
     store.compact().unwrap();
     (0..300).for_each(|number| put(&store, "memory", number, 60_000));
     let since = Instant::now();
-    while store.stats().unwrap().reserve_bytes < 5 << 20 {
+    while store.stats().unwrap().size.reserve_bytes < 5 << 20 {
         assert!(since.elapsed() < Duration::from_secs(30), "no reserve: {:#?}", store.stats().unwrap());
         std::thread::sleep(Duration::from_millis(10));
     }
     disk.fill_to(64 << 10);
     assert!(real_segment_bytes(&path) > 50 << 20);
-    assert_eq!(store.stats().unwrap().memtable_rows, 300);
+    assert_eq!(store.stats().unwrap().memory.memtable_rows, 300);
     Some(Full { store, clock, path, disk })
 }
 
@@ -135,6 +135,6 @@ fn in_a_compaction_on_a_real_disk_with_default_tuning() {
         std::thread::sleep(Duration::from_millis(10));
     }
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().items, 350);
+    assert_eq!(store.stats().unwrap().size.items, 350);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }

@@ -21,18 +21,23 @@ fn a_sweep_waits_for_space_and_a_delete_does_not() {
     }
     store.compact().unwrap();
     store.run_background();
-    let reserve = store.stats().unwrap().reserve_bytes;
+    let reserve = store.stats().unwrap().size.reserve_bytes;
     assert!(reserve > 0);
     storage.set_capacity(storage.used_bytes() + 6_000);
     clock.advance(Duration::from_secs(7_200));
     let error = store.sweep().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
-    assert_eq!(store.stats().unwrap().reserve_bytes, reserve, "the reserve is there: {:#?}", store.stats().unwrap());
+    assert_eq!(
+        store.stats().unwrap().size.reserve_bytes,
+        reserve,
+        "the reserve is there: {:#?}",
+        store.stats().unwrap()
+    );
     for number in 300..320 {
         store.delete(&home, &key(number)).unwrap();
     }
     store.delete_range(&Scope::from(&home)).unwrap();
-    assert_eq!(store.stats().unwrap().items, 0);
+    assert_eq!(store.stats().unwrap().size.items, 0);
 }
 
 #[test]
@@ -53,22 +58,22 @@ fn on_a_real_disk_with_default_tuning() {
     }
     store.compact().unwrap();
     let since = Instant::now();
-    while store.stats().unwrap().reserve_bytes < 1 << 20 {
+    while store.stats().unwrap().size.reserve_bytes < 1 << 20 {
         assert!(since.elapsed() < Duration::from_secs(30), "no reserve: {:#?}", store.stats().unwrap());
         std::thread::sleep(Duration::from_millis(10));
     }
-    let reserve = store.stats().unwrap().reserve_bytes;
+    let reserve = store.stats().unwrap().size.reserve_bytes;
     disk.fill_to(8 << 10);
     clock.advance(Duration::from_secs(7_200));
     let error = store.sweep().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DiskFull, "{error}");
     let stats = store.stats().unwrap();
-    println!("{} of 30000 items swept, {reserve} bytes of reserve", stats.swept);
-    assert!(stats.swept < 6_000, "the log had room for the sweep: {stats:#?}");
-    assert_eq!(stats.reserve_bytes, reserve, "the reserve is there: {stats:#?}");
+    println!("{} of 30000 items swept, {reserve} bytes of reserve", stats.internals.swept);
+    assert!(stats.internals.swept < 6_000, "the log had room for the sweep: {stats:#?}");
+    assert_eq!(stats.size.reserve_bytes, reserve, "the reserve is there: {stats:#?}");
     for number in 30_000..32_000 {
         store.delete(&home, &key(number)).unwrap();
     }
     store.delete_range(&Scope::from(&home)).unwrap();
-    assert_eq!(store.stats().unwrap().items, 0);
+    assert_eq!(store.stats().unwrap().size.items, 0);
 }

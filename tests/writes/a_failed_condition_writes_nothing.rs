@@ -29,7 +29,7 @@ fn a_failed_condition_writes_nothing() {
         store.put(numbered(&home, format!("filler {}", number % 60), number)).unwrap();
     }
     store.compact().unwrap();
-    assert!(store.stats().unwrap().merges > 0);
+    assert!(store.stats().unwrap().internals.merges > 0);
     assert!(refused(store.put(numbered(&home, "k", 3).condition(Condition::IfVersion(first)))));
     assert!(store.delete_if(&home, "k", Condition::IfVersion(second)).unwrap());
     assert!(refused(store.put(numbered(&home, "k", 3).condition(Condition::IfVersion(second)))), "it is gone");

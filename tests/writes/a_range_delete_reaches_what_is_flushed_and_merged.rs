@@ -30,13 +30,13 @@ fn a_range_delete_kills_what_is_sealing_and_merging() {
         assert_eq!((answer.len(), answer[0].score), (1, Some(round as f32)), "only what came after");
         assert_eq!(count(&store, &kept), 4 * (round + 1));
     }
-    assert!(store.stats().unwrap().flushes >= ROUNDS);
+    assert!(store.stats().unwrap().internals.flushes >= ROUNDS);
     store.close().unwrap();
     let store = Store::open(directory.path(), options).unwrap();
     assert_eq!((count(&store, &doomed), count(&store, &kept)), (1, 4 * ROUNDS));
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().segment_rows, 1 + 4 * ROUNDS, "nothing dead is left");
+    assert_eq!(store.stats().unwrap().internals.segment_rows, 1 + 4 * ROUNDS, "nothing dead is left");
 }
 
 #[test]
@@ -67,5 +67,5 @@ fn the_whole_store_has_a_name_of_its_own() {
     assert_eq!(count(&store, &Scope::Store), 100);
     store.delete_everything().unwrap();
     assert_eq!(count(&store, &Scope::Store), 0);
-    assert_eq!(store.stats().unwrap().items, 0);
+    assert_eq!(store.stats().unwrap().size.items, 0);
 }

@@ -24,7 +24,7 @@ fn without_vectors() -> (SimStorage, SimClock, String) {
     store.import(rows, ImportOptions::new()).unwrap();
     store.put(numbered(&home, "last", 1)).unwrap();
     let stats = store.stats().unwrap();
-    assert!(stats.segments > 0 && stats.memtable_rows > 0, "{stats:?}");
+    assert!(stats.internals.segments > 0 && stats.memory.memtable_rows > 0, "{stats:?}");
     let dump = store.text_dump().unwrap();
     drop(store);
     (storage, clock, dump)
@@ -53,7 +53,7 @@ fn a_vector_space_can_come_later() {
     };
     check(&store);
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().segments, 1, "what had none has merged with what has");
+    assert_eq!(store.stats().unwrap().internals.segments, 1, "what had none has merged with what has");
     check(&store);
     store.close().unwrap();
     for options in [tiny_without_vectors(), with_vectors()] {

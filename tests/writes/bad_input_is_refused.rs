@@ -235,6 +235,6 @@ fn a_full_disk() {
     put(30_000).unwrap();
     (30_000..30_100).for_each(|number| assert!(put(number).is_ok()));
     store.compact().unwrap();
-    assert_eq!(store.stats().unwrap().background_error, None);
+    assert_eq!(store.stats().unwrap().health.background_error, None);
     assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
 }

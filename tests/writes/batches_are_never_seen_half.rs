@@ -32,7 +32,7 @@ impl World {
         let options = Options::with_vectors(2, Metric::Dot).tuning(tuning).durability(Durability::Manual);
         let storage = (Arc::new(SimStorage::new(1)), Arc::new(SimClock::new(crate::common::START)));
         let store = open_with(storage.0, storage.1, options.split_keys([namespace(["m"])])).unwrap();
-        assert_eq!(store.stats().unwrap().shards, 2);
+        assert_eq!(store.stats().unwrap().internals.shards, 2);
         Self { store, halves, reads: AtomicU64::new(0), finished: AtomicBool::new(false) }
     }
 
@@ -105,12 +105,13 @@ impl World {
         let before = self.store.stats().unwrap();
         while !self.finished.load(Ordering::Relaxed) {
             let stats = self.store.stats().unwrap();
-            let (flushes, merges) = (stats.flushes - before.flushes, stats.merges - before.merges);
+            let (flushes, merges) =
+                (stats.internals.flushes - before.internals.flushes, stats.internals.merges - before.internals.merges);
             if self.reads.load(Ordering::Relaxed) >= READS && flushes >= FLUSHES && merges >= MERGES {
                 println!("{} reads, {flushes} seals, {merges} merges", self.reads.load(Ordering::Relaxed));
                 return;
             }
-            assert_eq!(stats.background_error, None);
+            assert_eq!(stats.health.background_error, None);
             for _ in 0..1_000 {
                 std::thread::yield_now();
             }

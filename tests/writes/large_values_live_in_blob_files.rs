@@ -79,19 +79,26 @@ fn every_read_finds_them() {
             store = open(&storage);
         }
     }
-    assert!(blob_names(&storage).len() > 1 && stats(&store).merges > 0, "{:?}", stats(&store));
+    assert!(blob_names(&storage).len() > 1 && stats(&store).internals.merges > 0, "{:?}", stats(&store));
     all_reads(&store, &model);
     store.compact().unwrap();
     all_reads(&store, &model);
     let shown = stats(&store);
-    assert!(shown.blob_bytes > 0 && shown.segment_bytes < shown.blob_bytes && shown.disk_bytes > shown.blob_bytes);
+    assert!(
+        shown.size.blob_bytes > 0
+            && shown.size.segment_bytes < shown.size.blob_bytes
+            && shown.size.disk_bytes > shown.size.blob_bytes
+    );
     assert!(store.check(false).unwrap().problems.is_empty());
     store.close().unwrap();
     let store = open(&storage);
     all_reads(&store, &model);
     assert!(store.delete_range(&Scope::from(&namespace)).is_ok());
     store.compact().unwrap();
-    assert_eq!((stats(&store).blob_files, stats(&store).blob_bytes, blob_names(&storage).len()), (0, 0, 0));
+    assert_eq!(
+        (stats(&store).internals.blob_files, stats(&store).size.blob_bytes, blob_names(&storage).len()),
+        (0, 0, 0)
+    );
 }
 
 fn all_reads(store: &Store, model: &BTreeMap<String, String>) {
@@ -134,8 +141,8 @@ fn only_what_saves_an_eighth_is_compressed() {
         store.put(Put::new(&namespace(), "file", value.as_str())).unwrap();
         store.compact().unwrap();
         let shown = stats(&store);
-        assert!(shown.blob_files == 1 && shown.blob_bytes <= most, "{shown:?}");
-        assert!(regular || shown.blob_bytes == value.len() as u64, "stored as it is: {shown:?}");
+        assert!(shown.internals.blob_files == 1 && shown.size.blob_bytes <= most, "{shown:?}");
+        assert!(regular || shown.size.blob_bytes == value.len() as u64, "stored as it is: {shown:?}");
         assert_eq!(&*store.get(&namespace(), "file").unwrap().unwrap().value, value);
     }
 }
@@ -151,29 +158,29 @@ fn large_values_are_rewritten_only_when_half_dead() {
     }
     store.compact().unwrap();
     let first = blob_names(&storage);
-    assert_eq!((first.len(), stats(&store).blob_files), (1, 1));
+    assert_eq!((first.len(), stats(&store).internals.blob_files), (1, 1));
     // Five of ten die, one by one; the background merges when too many rows are dead.
     for number in 0..5 {
         assert!(store.delete(&namespace, &format!("{number}")).unwrap());
         let shown = stats(&store);
-        assert_eq!((shown.segments, blob_names(&storage)), (1, first.clone()), "{number} are dead");
+        assert_eq!((shown.internals.segments, blob_names(&storage)), (1, first.clone()), "{number} are dead");
         assert!(
-            shown.dead_blob_bytes >= number as u64 * LARGE as u64
-                && shown.dead_blob_bytes * 2 <= shown.blob_bytes + 200
+            shown.size.dead_blob_bytes >= number as u64 * LARGE as u64
+                && shown.size.dead_blob_bytes * 2 <= shown.size.blob_bytes + 200
         );
     }
-    assert!(stats(&store).dead_rows < 5, "a merge took place");
+    assert!(stats(&store).size.dead_rows < 5, "a merge took place");
     assert!(store.delete(&namespace, "5").unwrap());
-    assert_eq!(stats(&store).dead_blob_bytes, 0, "the background has rewritten it");
+    assert_eq!(stats(&store).size.dead_blob_bytes, 0, "the background has rewritten it");
     store.compact().unwrap();
     let second = blob_names(&storage);
     assert!(second.len() == 1 && second.is_disjoint(&first), "{second:?}");
     let shown = stats(&store);
-    assert!(shown.dead_blob_bytes == 0 && shown.blob_bytes < 5 * LARGE as u64, "{shown:?}");
+    assert!(shown.size.dead_blob_bytes == 0 && shown.size.blob_bytes < 5 * LARGE as u64, "{shown:?}");
     // What is new lies beside it.
     store.put(Put::new(&namespace, "new", json(&mut random, 11, LARGE, false))).unwrap();
     store.compact().unwrap();
-    assert!(blob_names(&storage).is_superset(&second) && stats(&store).blob_files == 2);
+    assert!(blob_names(&storage).is_superset(&second) && stats(&store).internals.blob_files == 2);
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), 4 + 1);
 }
 
@@ -191,7 +198,7 @@ fn rewriting_one_value_a_thousand_times_keeps_little_of_it() {
         if number % 100 == 99 {
             store.put(Put::new(&namespace, format!("more {number}"), "{}")).unwrap();
             let shown = stats(&store);
-            most = most.max(shown.blob_bytes);
+            most = most.max(shown.size.blob_bytes);
         }
     }
     println!("at most {most} bytes of values in blob files");
@@ -205,8 +212,8 @@ fn rewriting_one_value_a_thousand_times_keeps_little_of_it() {
         .filter(|name| !name.ends_with(".log") && *name != "reserve")
         .map(|name| storage.read_file(name).unwrap().len() as u64)
         .sum();
-    println!("{} bytes in files beside the log, {} in blob files", files, shown.blob_bytes);
-    assert!(shown.blob_bytes <= 5 << 19 && files <= 5 << 19, "{files} bytes: {shown:?}");
+    println!("{} bytes in files beside the log, {} in blob files", files, shown.size.blob_bytes);
+    assert!(shown.size.blob_bytes <= 5 << 19 && files <= 5 << 19, "{files} bytes: {shown:?}");
 }
 
 #[test]
@@ -225,9 +232,9 @@ fn many_blob_files_are_gathered() {
             .unwrap();
     }
     let shown = stats(&store);
-    assert!(shown.segments > 0 && shown.blob_files <= 8 * shown.segments, "{shown:?}");
+    assert!(shown.internals.segments > 0 && shown.internals.blob_files <= 8 * shown.internals.segments, "{shown:?}");
     store.compact().unwrap();
-    assert!((1..=8).contains(&stats(&store).blob_files), "{:?}", stats(&store));
-    assert_eq!(stats(&store).dead_blob_bytes, 0);
+    assert!((1..=8).contains(&stats(&store).internals.blob_files), "{:?}", stats(&store));
+    assert_eq!(stats(&store).size.dead_blob_bytes, 0);
     assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), 400);
 }

@@ -34,7 +34,7 @@ fn settings_belong_to_the_store() {
         store.put(numbered(&namespace(["a"]), (number % 50).to_string(), number).vector([1.0])).unwrap();
     }
     store.compact().unwrap();
-    assert!(store.stats().unwrap().merges > 0);
+    assert!(store.stats().unwrap().internals.merges > 0);
     store.delete_everything().unwrap();
     check(&store);
     store.close().unwrap();

@@ -15,12 +15,12 @@ fn the_engines_own_area_is_invisible() {
         batch.import_checkpoint("dump", &format!("{{\"lines\":{number}}}")).import_checkpoint("other", "{}");
         assert_eq!(store.batch(batch).unwrap().len(), 2, "marks are not among the results");
     }
-    assert!(store.stats().unwrap().merges > 0);
+    assert!(store.stats().unwrap().internals.merges > 0);
     let check = |store: &vecmem::Store, items: u64| {
         let names = store.list_namespaces(&NamespaceQuery::default()).unwrap();
         assert!(names.iter().all(|labels| !labels[0].is_empty()), "{names:?}");
         assert_eq!(store.count(&Scope::Store, &ReadOptions::default()).unwrap(), items);
-        assert_eq!(store.stats().unwrap().items, items);
+        assert_eq!(store.stats().unwrap().size.items, items);
         assert_eq!(store.list(&Query::new(Scope::Store).limit(1000)).unwrap().len() as u64, items);
         assert_eq!(
             store.iterate(&IterateQuery::new(Scope::Store).limit(1000), None).unwrap().items.len() as u64,

@@ -44,7 +44,7 @@ fn keys_and_labels_may_be_any_text_and_never_meet() {
             store.put(numbered(space, key, number).vector([number as f32])).unwrap();
         }
     }
-    assert!(store.stats().unwrap().segments > 0, "some of it lies in segments");
+    assert!(store.stats().unwrap().internals.segments > 0, "some of it lies in segments");
     let mut number = 0;
     for space in &spaces {
         assert_eq!(&space.to_string().parse::<Namespace>().unwrap(), space, "what is shown can be read back");

@@ -65,7 +65,7 @@ pub fn measure(plan: &Plan<'_>, compacted: &Store, layout: &Layout, directory: &
     let rows = layout.rows.div_ceil(parts);
     layout.fill(&store, plan.vectors, ImportOptions::new().chunk_rows(rows))?;
     let build = store.build_graph(&layout.scope()?)?;
-    let segments = store.stats()?.segments;
+    let segments = store.stats()?.internals.segments;
     ensure!(segments == layout.rows.div_ceil(rows) as u64, "{parts} parts were wanted, but the store has {segments}");
     let row = |&ef: &Accuracy| -> Result<PartsRow> {
         let questions = layout.questions(plan.queries, plan.k, ef)?;

@@ -109,8 +109,8 @@ impl Plan {
             bytes_given,
             bytes_written,
             written_per_given: bytes_written as f64 / bytes_given as f64,
-            segments: stats.segments,
-            disk_bytes: stats.disk_bytes,
+            segments: stats.internals.segments,
+            disk_bytes: stats.size.disk_bytes,
         })
     }
 }

@@ -176,7 +176,7 @@ pub fn wait_for_graphs(store: &Store, question: &Query, wanted: usize) -> Result
         ensure!(
             start.elapsed() < CHECK_LIMIT,
             "a reopened store does not search its graphs: {:?}",
-            store.stats()?.damage
+            store.stats()?.health.damage
         );
         thread::sleep(Duration::from_millis(5));
     }
@@ -291,6 +291,6 @@ mod tests {
         std::fs::remove_dir_all(from.join("copy")).unwrap();
         copy(from, to).unwrap();
         let options = Options::new().create(false);
-        assert_eq!(Store::open(to, options).unwrap().stats().unwrap().items, 300);
+        assert_eq!(Store::open(to, options).unwrap().stats().unwrap().size.items, 300);
     }
 }
