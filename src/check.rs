@@ -17,6 +17,7 @@ use crate::interrupt::{GoOn, Stage, Steps};
 use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::shard::{PartRef, ReadView};
+use crate::words::counted;
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -154,7 +155,10 @@ fn check_rows(view: &ReadView, go_on: &GoOn<'_>) -> Vec<String> {
                 problems.push(error.to_string());
             }
             if misplaced > 0 {
-                problems.push(format!("{misplaced} rows lie outside of the shard or segment that holds them"));
+                problems.push({
+                    let (rows, verb) = (counted(misplaced, "row"), if misplaced == 1 { "lies" } else { "lie" });
+                    format!("{rows} {verb} outside of the shard or segment that holds them")
+                });
             }
         }
         living.sort_unstable();

@@ -58,6 +58,7 @@ mod sync;
 mod topk;
 mod tuning;
 mod types;
+mod words;
 
 #[cfg(feature = "testing")]
 pub mod distance;

@@ -28,6 +28,7 @@ const LAYERS: &[&[&str]] = &[
         "ids",
         "topk",
         "tuning",
+        "words",
     ],
     &["storage", "distance", "quant", "filter"],
     &["wal", "graph", "memtable"],

@@ -1,11 +1,11 @@
-//! The store as a whole: `create`, `stats`, `compact`, `accept-clock`.
+//! The store as a whole: `create`, `compact`, `accept-clock`.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use vecmem::{ErrorKind, Options, ReadOptions, Scope, Store};
 
 use crate::arguments::{MetricArgument, graph_scope, metric_name, open};
@@ -46,39 +46,6 @@ impl Create {
     }
 }
 
-/// Print what the store holds and how it is laid out
-#[derive(Args)]
-#[command(after_help = "Example:\n  vecmem stats memories --json")]
-pub struct Stats {
-    /// The store
-    dir: PathBuf,
-}
-
-impl Stats {
-    pub fn run(self, output: Output) -> Result<()> {
-        let store = open(&self.dir)?;
-        let mut stats = serde_json::to_value(store.stats()?)?;
-        if let (Some(fields), Some(space)) = (stats.as_object_mut(), store.vector_space()) {
-            fields.insert("dims".into(), json!(space.dims));
-            fields.insert("metric".into(), json!(metric_name(space.metric)));
-        }
-        let fields = || stats.as_object().into_iter().flatten();
-        output.print(&stats, || fields().map(|(name, value)| stat_line(name, value)).collect::<Vec<_>>().join("\n"))
-    }
-}
-
-fn stat_line(name: &str, value: &Value) -> String {
-    let shown = match (value, value.as_u64()) {
-        (_, Some(number)) if name.ends_with("bytes") => output::bytes(number),
-        (_, Some(number)) => output::count(number),
-        (Value::String(text), _) => output::plain(text),
-        (Value::Null, _) => "-".to_owned(),
-        (Value::Array(list), _) if list.is_empty() => "-".to_owned(),
-        _ => value.to_string(),
-    };
-    format!("{:<20} {shown}", name.replace('_', " "))
-}
-
 /// Merge everything into as few files as possible and free the space of what was deleted or has expired
 #[derive(Args)]
 #[command(after_help = "\
@@ -114,12 +81,12 @@ impl Compact {
             "expired_left_why": report.expired_left_why});
         output.print(&json, || {
             let (before, after) = (output::bytes(before), output::bytes(stats.size.disk_bytes));
-            let (segments, graphs) = (stats.internals.segments, stats.graphs.count);
-            let mut lines =
-                format!("compacted in {took:.1} s: {before} before, {after} now, {segments} segments, {graphs} graphs");
+            let segments = output::counted(stats.internals.segments, "segment");
+            let graphs = output::counted(stats.graphs.count, "graph");
+            let mut lines = format!("compacted in {took:.1} s: {before} before, {after} now, {segments}, {graphs}");
             if let Some(why) = &report.expired_left_why {
-                let left = output::count(report.expired_left);
-                lines += &format!("\n{left} expired items are left: {}", output::short(why));
+                let left = output::counted(report.expired_left, "expired item");
+                lines += &format!("\n{left} left: {}", output::short(why));
             }
             lines
         })
@@ -174,7 +141,7 @@ pub fn build_graphs(store: &Store, scopes: &[(&str, Scope)]) -> Result<()> {
 /// The vector space, for people.
 pub fn space(store: &Store) -> String {
     match store.vector_space() {
-        Some(space) => format!("{} dimensions, {}", space.dims, metric_name(space.metric)),
+        Some(space) => format!("{}, {}", output::counted(space.dims as u64, "dimension"), metric_name(space.metric)),
         None => "no vectors".to_owned(),
     }
 }

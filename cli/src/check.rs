@@ -57,8 +57,12 @@ impl Check {
         match checked.report.problems.len() {
             0 => Ok(()),
             found => {
-                let verb = if self.repair || self.accept_loss { "remain" } else { "found" };
-                Err(anyhow!("{found} problems {verb}; the report says what helps"))
+                let verb = match (self.repair || self.accept_loss, found) {
+                    (false, _) => "found",
+                    (true, 1) => "remains",
+                    (true, _) => "remain",
+                };
+                Err(anyhow!("{} {verb}; the report says what helps", output::counted(found as u64, "problem")))
             }
         }
     }
@@ -76,8 +80,8 @@ impl Checked {
         lines.extend(report.repaired.iter().map(|what| format!("repaired: {}", output::short(what))));
         lines.extend(report.problems.iter().map(|what| format!("problem: {}", output::short(what))));
         lines.extend(report.advice.iter().map(|what| format!("what helps: {what}")));
-        let (rows, segments) = (output::count(report.rows), output::count(report.segments));
-        lines.push(format!("read {rows} rows in {segments} segments"));
+        let (rows, segments) = (output::counted(report.rows, "row"), output::counted(report.segments, "segment"));
+        lines.push(format!("read {rows} in {segments}"));
         lines.join("\n")
     }
 }
@@ -89,10 +93,10 @@ fn loss_lines(loss: &LossReport) -> Vec<String> {
     }
     lines.extend(loss.segments.iter().map(|name| format!("gave up: {}", output::plain(name))));
     lines.extend(loss.problems.iter().map(|problem| format!("could not be done: {}", output::plain(problem))));
-    let (lost, kept) = (output::count(loss.lost.len() as u64), output::count(loss.kept));
+    let (lost, kept) = (output::counted(loss.lost.len() as u64, "item"), output::count(loss.kept));
     lines.push(match loss.segments.len() {
         0 if !loss.operation_ids => "nothing had to be given up".to_owned(),
-        _ => format!("lost {lost} items and {} rows without a name; kept {kept}", output::count(loss.unnamed)),
+        _ => format!("lost {lost} and {} without a name; kept {kept}", output::counted(loss.unnamed, "row")),
     });
     lines
 }
@@ -100,7 +104,7 @@ fn loss_lines(loss: &LossReport) -> Vec<String> {
 fn lost_lines(lost: &[LostItem], unnamed: u64) -> Vec<String> {
     let mut lines: Vec<String> = lost.iter().map(output::lost).collect();
     if unnamed > 0 {
-        lines.push(format!("lost: {} rows that cannot be named", output::count(unnamed)));
+        lines.push(format!("lost: {} that cannot be named", output::counted(unnamed, "row")));
     }
     lines
 }
@@ -133,8 +137,8 @@ impl Salvage {
         let mut lines = lost_lines(&report.lost, report.unnamed);
         lines.extend(report.damage.iter().map(|what| format!("damage: {}", output::short(what))));
         lines.extend(report.notes.iter().map(|what| format!("note: {}", output::short(what))));
-        let (items, target) = (output::count(report.items), self.target.display());
-        lines.push(format!("saved {items} items to {target}; `vecmem stats {target}` shows what it holds"));
+        let (items, target) = (output::counted(report.items, "item"), self.target.display());
+        lines.push(format!("saved {items} to {target}; `vecmem stats {target}` shows what it holds"));
         lines.join("\n")
     }
 }

@@ -75,7 +75,11 @@ pub fn kill_a_writer(directory: &Path) -> Result<u64> {
         }
     }
     let status = child.0.wait().context("cannot wait for the child")?;
-    ensure!(status.signal() == Some(SIGKILL), "the child ended by itself ({status}) after {acknowledged} writes");
+    ensure!(
+        status.signal() == Some(SIGKILL),
+        "the child ended by itself ({status}) after {}",
+        crate::output::counted(acknowledged, "write")
+    );
     Ok(acknowledged)
 }
 

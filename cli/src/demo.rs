@@ -61,7 +61,10 @@ impl Demo {
         load.run(sample()?, |_| bail!("the store is open"), |_| {})?;
         let Load { store: Some(store), progress, .. } = load else { bail!("the store was closed during the import") };
         let took = started.elapsed().as_millis();
-        output.say(format!("Imported {} memories with their vectors, durably, in {took} ms.", progress.imported))?;
+        output.say(format!(
+            "Imported {} with their vectors, durably, in {took} ms.",
+            output::counted(progress.imported, "memory")
+        ))?;
 
         let questions = ask_all(&store, output)?;
         store.close()?;
@@ -123,9 +126,9 @@ fn ask_all(store: &Store, output: Output) -> Result<Vec<Value>> {
     let (median, slowest) = (times.get(times.len() / 2), times.last());
     let micros = |time: Option<&Duration>| time.map_or(0, Duration::as_micros);
     output.say(format!(
-        "\n{} questions over {} memories: a search took {} us in the median, {} us at most. All are exact: graphs are for\nnamespaces of 16,384 vectors and more, and vecmem bench --generate 50000 shows what they do.",
-        times.len(),
-        output::count(store.stats()?.size.items),
+        "\n{} over {}: a search took {} us in the median, {} us at most. All are exact: graphs are for\nnamespaces of 16,384 vectors and more, and vecmem bench --generate 50000 shows what they do.",
+        output::counted(times.len() as u64, "question"),
+        output::counted(store.stats()?.size.items, "memory"),
         micros(median),
         micros(slowest)
     ))?;

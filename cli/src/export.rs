@@ -100,14 +100,14 @@ impl Export {
         self.warn(written);
         let Written { items, incomplete } = written;
         let json = json!({"items": items, "file": self.file.display().to_string(), "incomplete": incomplete});
-        output.print(&json, || format!("exported {} items to {}", output::count(items), self.file.display()))
+        output.print(&json, || format!("exported {} to {}", output::counted(items, "item"), self.file.display()))
     }
 
     /// Says that something is missing, where it does not get between the lines.
     fn warn(&self, written: Written) {
         if written.incomplete {
-            let (items, dir) = (output::count(written.items), self.dir.display());
-            eprintln!("warning: {items} items could be read; a part of the store is damaged, see `vecmem check {dir}`");
+            let (items, dir) = (output::counted(written.items, "item"), self.dir.display());
+            eprintln!("warning: {items} could be read; a part of the store is damaged, see `vecmem check {dir}`");
         }
     }
 

@@ -122,7 +122,7 @@ impl Import {
             && self.metric.is_none_or(|metric| space.is_some_and(|space| space.metric == metric.into()));
         if !fits {
             let asked = [
-                dims.map(|dims| format!("{dims} dimensions")),
+                dims.map(|dims| output::counted(dims as u64, "dimension")),
                 self.metric.map(|metric| metric_name(metric.into()).to_owned()),
             ];
             let asked: Vec<String> = asked.into_iter().flatten().collect();
@@ -146,9 +146,9 @@ impl Import {
     }
 
     fn show(&self, bar: &ProgressBar, progress: &ImportProgress) {
-        bar.set_message(format!("{} lines", output::count(progress.lines)));
+        bar.set_message(output::counted(progress.lines, "line"));
         if self.progress_lines {
-            eprintln!("{} lines done", progress.lines);
+            eprintln!("{} done", output::counted(progress.lines, "line"));
         }
     }
 
@@ -167,17 +167,19 @@ impl Import {
         });
         output.print(&json, || {
             if before.complete {
-                let lines = output::count(before.lines);
+                let lines = output::counted(before.lines, "line");
+                let were = if before.lines == 1 { "was" } else { "were" };
                 return format!(
-                    "nothing to do: all {lines} lines of this file were imported before (--restart puts them again)"
+                    "nothing to do: {lines} of this file {were} imported before, and it has no more (--restart puts them \
+                     again)"
                 );
             }
-            let mut text = format!("imported {} items in {took:.1} s", output::count(imported));
+            let mut text = format!("imported {} in {took:.1} s", output::counted(imported, "item"));
             if before.lines > 0 {
                 text += &format!("; resumed after line {}", output::count(before.lines));
             }
             if skipped > 0 {
-                text += &format!("; {} bad rows skipped", output::count(skipped));
+                text += &format!("; {} skipped", output::counted(skipped, "bad row"));
             }
             text
         })

@@ -25,6 +25,8 @@ use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use vecmem::{FieldVector, Namespace, limits};
 
+use crate::output::counted;
+
 /// A line that was understood.
 #[derive(Debug, PartialEq)]
 pub struct Line {
@@ -198,7 +200,11 @@ fn read_vectors(place: &Place<'_>, fields: &Fields<'_>) -> Result<Option<Vec<Fie
             let entries: Vec<FieldOfLine<'_>> =
                 serde_json::from_str(raw.get()).map_err(|error| place.inside("vectors", raw, &error))?;
             if entries.len() > limits::VECTORS_PER_ITEM {
-                let message = format!("{} vectors, more than the limit of {}", entries.len(), limits::VECTORS_PER_ITEM);
+                let message = format!(
+                    "{}, more than the limit of {}",
+                    counted(entries.len() as u64, "vector"),
+                    limits::VECTORS_PER_ITEM
+                );
                 return Err(place.error(raw, message));
             }
             let read =

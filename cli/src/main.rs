@@ -20,6 +20,7 @@ mod output;
 mod purge;
 mod search;
 mod source;
+mod stats;
 
 use std::io;
 use std::process::ExitCode;
@@ -62,7 +63,7 @@ enum Command {
     Delete(items::Delete),
     Search(search::Search),
     Ls(items::Ls),
-    Stats(admin::Stats),
+    Stats(stats::Stats),
     Check(check::Check),
     Salvage(check::Salvage),
     Compact(admin::Compact),

@@ -22,6 +22,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use vecmem::limits;
 
+use crate::output::counted;
+
 /// Longest header that is read; numpy pads a matrix's to 128 bytes.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// What a written header takes with its preamble, whatever the number of rows.
@@ -97,12 +99,15 @@ impl<R: Read + Seek> Npy<R> {
             Some(wanted) if wanted == length => {}
             Some(wanted) if wanted < length => {
                 bail!(
-                    "{name} holds {} bytes more than {rows} rows of {dims} numbers; write it again with numpy.save",
-                    length - wanted
+                    "{name} holds {} more than {} of {dims} numbers; write it again with numpy.save",
+                    counted(length - wanted, "byte"),
+                    counted(rows, "row")
                 )
             }
             _ => bail!(
-                "{name} is truncated: its header says {rows} rows of {dims} numbers, but the file has {length} bytes; make it again"
+                "{name} is truncated: its header says {} of {dims} numbers, but the file has {}; make it again",
+                counted(rows, "row"),
+                counted(length, "byte")
             ),
         }
         reader.seek(SeekFrom::Start(start)).with_context(|| name.clone())?;

@@ -175,9 +175,28 @@ pub fn count(number: u64) -> String {
     groups.join(",")
 }
 
+/// `1 row`, `1,234 rows`, `2 queries`: a count and its noun, which is given in the singular.
+pub fn counted(number: u64, noun: &str) -> String {
+    if number == 1 {
+        return format!("1 {noun}");
+    }
+    let (number, stem) = (count(number), noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])));
+    stem.map_or_else(|| format!("{number} {noun}s"), |stem| format!("{number} {stem}ies"))
+}
+
 /// Bytes in the unit that fits.
 pub fn bytes(number: u64) -> String {
     indicatif::BinaryBytes(number).to_string()
+}
+
+/// A span of time in the unit that fits.
+pub fn span(micros: f64) -> String {
+    let (number, unit) = match micros {
+        _ if micros < 1e3 => (micros, "us"),
+        _ if micros < 1e6 => (micros / 1e3, "ms"),
+        _ => (micros / 1e6, "s"),
+    };
+    if number < 9.95 { format!("{number:.1} {unit}") } else { format!("{number:.0} {unit}") }
 }
 
 /// A bar on stderr, drawn only when stderr is a terminal.
@@ -219,5 +238,17 @@ mod tests {
         assert_eq!(plain("\u{1b}[2J\u{9b}"), "\"\\u001b[2J\\u009b\"");
         assert_eq!(short("{\"a\":\n1}"), "{\"a\": 1}");
         assert_eq!(count(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn counts_and_spans_have_their_nouns_and_units() {
+        let counts = [(0, "row", "0 rows"), (1, "bad row", "1 bad row"), (1_234, "row", "1,234 rows")];
+        for (number, noun, wanted) in counts.into_iter().chain([(2, "query", "2 queries"), (2, "key", "2 keys")]) {
+            assert_eq!(counted(number, noun), wanted);
+        }
+        let spans = [(0.0, "0.0 us"), (9.96, "10 us"), (999.4, "999 us"), (1_500.0, "1.5 ms"), (75e6, "75 s")];
+        for (micros, wanted) in spans {
+            assert_eq!(span(micros), wanted);
+        }
     }
 }

@@ -56,7 +56,10 @@ impl Purge {
             if output.json {
                 output.print(&json!({"purged": false, "items": items}), String::new)?;
             }
-            return Err(anyhow!("{} would be deleted, and nothing was done; --yes does it", items_of(items)));
+            return Err(anyhow!(
+                "{} would be deleted, and nothing was done; --yes does it",
+                output::counted(items, "item")
+            ));
         }
         let options = PurgeOptions::new().grace(grace).keep_living(self.keep_living);
         let spinner = output::spinner("purging");
@@ -75,27 +78,28 @@ impl Purge {
     }
 }
 
-fn items_of(number: u64) -> String {
-    format!("{} item{}", output::count(number), if number == 1 { "" } else { "s" })
-}
-
 fn for_people(receipt: &PurgeReceipt) -> String {
     let mut lines: Vec<String> =
         receipt.files_unlinked.iter().map(|name| format!("unlinked: {}", output::plain(name))).collect();
     if receipt.swept > 0 {
-        lines.push(format!("{} of the store had expired and went first", items_of(receipt.swept)));
+        lines.push(format!("{} of the store had expired and went first", output::counted(receipt.swept, "item")));
     }
     if let Some(why) = &receipt.expired_left_why {
-        lines.push(format!("{} that have expired are left: {}", items_of(receipt.expired_left), output::short(why)));
+        lines.push(format!(
+            "{} that have expired are left: {}",
+            output::counted(receipt.expired_left, "item"),
+            output::short(why)
+        ));
     }
     for ended in &receipt.holders.ended {
         lines.push(format!("ended: a {:?} that showed LSN {}", ended.kind, ended.visible_lsn));
     }
     lines.extend(receipt.holders.still_held.files.iter().map(|name| format!("still held open: {name}")));
-    let (items, scope, lsn) = (items_of(receipt.items), output::plain(&receipt.scope), receipt.lsn);
-    let (segments, bytes) = (receipt.segments_rewritten, output::bytes(receipt.bytes_written));
+    let (items, scope, lsn) = (output::counted(receipt.items, "item"), output::plain(&receipt.scope), receipt.lsn);
+    let (segments, bytes) =
+        (output::counted(receipt.segments_rewritten, "segment"), output::bytes(receipt.bytes_written));
     lines.push(format!(
-        "purged {scope} up to LSN {lsn} in {:.1} s: {items} deleted, {segments} segments rewritten ({bytes} written)",
+        "purged {scope} up to LSN {lsn} in {:.1} s: {items} deleted, {segments} rewritten ({bytes} written)",
         receipt.seconds
     ));
     lines.join("\n")

@@ -20,6 +20,7 @@ use vecmem::{FieldVector, limits};
 
 use crate::lines::{Line, LineError, parse_line};
 use crate::npy::Npy;
+use crate::output::counted;
 
 /// Lines that are handed on together.
 const BLOCK_LINES: usize = 1_024;
@@ -93,9 +94,9 @@ impl Source {
         while self.lines_read < lines {
             ensure!(
                 self.read_line()?,
-                "{} has {} lines, but {lines} were imported from it",
+                "{} has {}, but {lines} were imported from it",
                 self.name,
-                self.lines_read
+                counted(self.lines_read, "line")
             );
         }
         self.vectors.as_mut().map_or(Ok(()), |vectors| vectors.seek_row(lines))
@@ -145,16 +146,17 @@ impl Source {
         let Some(vectors) = &mut self.vectors else { return Ok(None) };
         let row = vectors.next_row()?;
         if row.is_none() {
-            let (name, rows, line) = (vectors.name(), vectors.rows(), self.lines_read);
-            bail!("{name} has {rows} rows, but {} has a line {line}; row i must be the vector of line i", self.name);
+            let (name, rows, line) = (vectors.name(), counted(vectors.rows(), "row"), self.lines_read);
+            bail!("{name} has {rows}, but {} has a line {line}; row i must be the vector of line i", self.name);
         }
         Ok(row)
     }
 
     fn check_end(&self) -> Result<()> {
         if let Some(vectors) = self.vectors.as_ref().filter(|vectors| vectors.rows() != self.lines_read) {
-            let (name, rows, lines) = (vectors.name(), vectors.rows(), self.lines_read);
-            bail!("{name} has {rows} rows, but {} has {lines} lines; row i must be the vector of line i", self.name);
+            let (rows, lines) = (counted(vectors.rows(), "row"), counted(self.lines_read, "line"));
+            let name = vectors.name();
+            bail!("{name} has {rows}, but {} has {lines}; row i must be the vector of line i", self.name);
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ fn made_up_vectors_are_measured() {
     assert!(fs::read_to_string(&plot).unwrap().contains("recall@10"));
     // The writer of the mixed load wrote to a copy.
     let kept: Value = serde_json::from_str(&succeeds(&["stats", &store, "--json"])).unwrap();
-    assert_eq!(kept["items"], 400);
+    assert_eq!(kept["size"]["items"], 400);
 }
 
 #[test]

@@ -33,8 +33,11 @@ fn an_item_comes_and_goes() {
     );
     assert_eq!(succeeds(&["ls", dir, "a", "--namespaces", "--max-depth", "1"]), "a\n");
 
-    assert_eq!(json(&["stats", dir])["items"], 2);
-    assert!(succeeds(&["stats", dir]).lines().any(|line| line.starts_with("metric") && line.ends_with("l2")));
+    assert_eq!(json(&["stats", dir])["size"]["items"], 2);
+    let stats = succeeds(&["stats", dir]);
+    assert!(stats.lines().any(|line| line.starts_with("  vectors") && line.ends_with("2 dimensions, l2")), "{stats}");
+    assert!(stats.contains("memory\n") && json(&["stats", dir])["latency"]["put"]["count"] == 0);
+    assert_eq!(json(&["stats", dir])["size"]["metric"], "l2");
     assert!(json(&["compact", dir])["bytes_after"].is_u64());
     assert_eq!(json(&["check", dir])["problems"], serde_json::json!([]));
 
@@ -47,4 +50,26 @@ fn an_item_comes_and_goes() {
     }
     assert!(fails(&["put", dir, "a//b", "k", "{}"]).contains("label 2"));
     assert!(fails(&["put", dir, "a", "k", "{}", "--ttl-seconds=-1"]).contains("above 0"));
+}
+
+#[test]
+fn one_is_singular() {
+    let directory = tempfile::tempdir().unwrap();
+    let [store, lines] = ["store", "lines.jsonl"].map(|name| at(directory.path(), name));
+    std::fs::write(&lines, "{\"namespace\": [\"a\"], \"key\": \"k\", \"value\": {}, \"vector\": [1]}\n").unwrap();
+    let printed = [
+        (succeeds(&["import", &store, &lines, "--metric", "l2"]), "imported 1 item in "),
+        (succeeds(&["import", &store, &lines]), "nothing to do: 1 line of this file was imported before"),
+        (succeeds(&["compact", &store]), " now, 1 segment, 0 graphs"),
+        (succeeds(&["check", &store]), "read 1 row in 1 segment"),
+        (succeeds(&["export", &store, &at(directory.path(), "copy.jsonl")]), "exported 1 item to "),
+        (succeeds(&["stats", &store]), "1 dimension, l2"),
+        (
+            fails(&["search", &store, "--all", "--vector", "[1,2]"]),
+            "a vector has 2 dimensions, the store's vectors have 1",
+        ),
+    ];
+    for (text, wanted) in printed {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
 }

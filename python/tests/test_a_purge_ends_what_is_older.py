@@ -36,7 +36,7 @@ def test_each_kind_is_named_and_ends(engine: Engine) -> None:
         assert gone.value.kind == "snapshot_gone" and isinstance(gone.value, LookupError)
     assert len(list(short)) == 10, "all of it had been fetched"
     assert engine.snapshot().count(("a",)) == 999
-    assert engine.stats()["open_cursors"] == 0
+    assert engine.stats()["memory"]["open_cursors"] == 0
 
 
 def test_a_grace_waits_for_those_that_go(engine: Engine) -> None:

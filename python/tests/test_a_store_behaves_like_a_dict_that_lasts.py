@@ -121,7 +121,7 @@ def test_every_step(path: Path, random: Random, durability: Any) -> None:
             engine.close()
             engine = Engine(path, durability=durability, create=False)
             model.agrees(engine, random)
-    assert engine.check()["problems"] == [] and engine.stats()["items"] == len(model.items)
+    assert engine.check()["problems"] == [] and engine.stats()["size"]["items"] == len(model.items)
     engine.delete_everything()
     assert engine.count(everything=True) == 0
     engine.close()

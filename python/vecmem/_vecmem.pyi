@@ -28,7 +28,7 @@ from vecmem.options import (
     Span,
     UpdateOptions,
 )
-from vecmem.reports import CheckReport, CompactReport, GraphBuild, ImportReport, PurgeReceipt, SalvageReport
+from vecmem.reports import CheckReport, CompactReport, GraphBuild, ImportReport, PurgeReceipt, SalvageReport, Stats
 from vecmem.results import SearchResult
 
 __version__: str
@@ -345,7 +345,7 @@ class Engine(Reader):
         on_progress: OnProgress | None = None,
     ) -> PurgeReceipt: ...
     def snapshot(self) -> Snapshot: ...
-    def stats(self) -> dict[str, Any]: ...
+    def stats(self) -> Stats: ...
     def check(
         self, *, repair: bool = False, accept_loss: bool = False, on_progress: OnProgress | None = None
     ) -> CheckReport: ...

@@ -27,6 +27,7 @@ from ._vecmem import _LABEL_BYTES, _SQUARED_NORM, _vector
 from .contract import check_text, shown
 from .errors import InvalidInputError, InvalidValueError
 from .index_checks import check_embed, check_keys, check_path
+from .words import counted
 
 METRICS = {"cosine": "cosine", "l2": "l2", "inner_product": "dot"}
 """``distance_type`` of the index configuration, and the engine's word for it."""
@@ -155,12 +156,14 @@ class Embedder:
         try:
             rows: list[Array] = [_vector(vector) for vector in vectors]
         except (TypeError, ValueError) as error:
-            raise InvalidValueError(f"{method} must return vectors of {self.dims} numbers: {error}") from error
+            raise InvalidValueError(
+                f"{method} must return vectors of {counted(self.dims, 'number')}: {error}"
+            ) from error
         lengths = {len(row) for row in rows}
         if len(rows) != len(texts) or lengths != {self.dims}:
             raise InvalidInputError(
-                f"{method} must return {len(texts)} vectors of {self.dims} numbers (index['dims']), "
-                f"but returned {len(rows)} of {', '.join(map(str, sorted(lengths))) or 'none'}"
+                f"{method} must return {counted(len(texts), 'vector')} of {counted(self.dims, 'number')} "
+                f"(index['dims']), but returned {len(rows)} of {', '.join(map(str, sorted(lengths))) or 'none'}"
             )
         for row in rows:
             wide = row.astype(numpy.float64)  # in which no square of a float32 overflows

@@ -38,6 +38,7 @@ from . import contract
 from .errors import InvalidInputError, LimitError
 from .reads import Namespace, to_micros
 from .store import Store
+from .words import counted
 
 SECONDS_BETWEEN_LINES = 1.0
 SMALLEST_WHOLE_READ = 1_000
@@ -240,7 +241,7 @@ class _Progress:
             self._bar.update(state.items - self._bar.n)
         elif self._lines and time.monotonic() - self._line_at >= SECONDS_BETWEEN_LINES:
             self._line_at = time.monotonic()
-            print(f"migrating: {state.items} items read, {state.copied} copied", file=sys.stderr)
+            print(f"migrating: {counted(state.items, 'item')} read, {state.copied:,} copied", file=sys.stderr)
 
     def close(self) -> None:
         if self._bar is not None:

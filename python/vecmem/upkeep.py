@@ -17,6 +17,7 @@ from . import contract
 from .errors import InvalidInputError
 from .options import OnProgress
 from .plan import Core
+from .reports import Stats
 
 
 class Upkeep:
@@ -81,8 +82,8 @@ class Upkeep:
         found: int = await self._off_loop((), lambda: self.count(prefix))
         return found
 
-    def stats(self) -> dict[str, Any]:
-        """What the store holds and does, for people and monitoring."""
+    def stats(self) -> Stats:
+        """What the store holds and does, for people and monitoring: size, memory, graphs, log, health, latency."""
         self._core.pages.expire()
         return self._core.engine.stats()
 

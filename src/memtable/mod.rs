@@ -25,6 +25,7 @@ use crate::quant::{CodeMeta, encode, stride};
 use crate::record::{ALIVE, AtomicLsn, Lsn, Record};
 use crate::sync::{AtomicI64, AtomicUsize, Ordering, RwLock};
 use crate::types::{Interval, Namespace, VectorSpace};
+use crate::words::counted;
 
 /// "No older version".
 const NONE: RowId = RowId(u32::MAX);
@@ -158,10 +159,10 @@ impl Memtable {
     pub fn append(&self, record: Arc<Record>, lsn: Lsn) -> Result<RowId> {
         let dims = self.space.map_or(0, |space| space.dims);
         if let Some(vector) = record.vectors.iter().find(|vector| dims == 0 || vector.values.len() != dims) {
-            let found = vector.values.len();
+            let found = counted(vector.values.len(), "dimension");
             return Err(Error::new(
                 ErrorKind::Corrupt,
-                format!("{}: a vector of {found} dimensions in a store of {dims}", record.namespace),
+                format!("{}: a vector of {found} in a store of {dims}", record.namespace),
             ));
         }
         let first_vector = VectorId::from_index(self.vectors());

@@ -25,6 +25,7 @@ use crate::shard::view::{Lost, ReadView, Shard};
 use crate::storage::Storage;
 use crate::types::{Interval, Namespace};
 use crate::wal::Body;
+use crate::words::counted;
 
 /// The content of one frame: rows of files first, then operations.
 pub(crate) struct LoggedFrame {
@@ -153,7 +154,7 @@ impl IngestedFiles {
         if rows != u64::from(body.rows) {
             return Err(Error::new(
                 ErrorKind::Corrupt,
-                format!("the import at LSN {first_lsn} has {} rows, its files have {rows}", body.rows),
+                format!("the import at LSN {first_lsn} has {}, its files have {rows}", counted(body.rows, "row")),
             ));
         }
         Ok(Some(Arc::new(Self { rows: body.rows, files })))

@@ -8,6 +8,7 @@ use crate::segment::truth::layout::{StoreIdentity, truth_name};
 use crate::shard::lost::open_missed;
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::storage::Storage;
+use crate::words::counted;
 
 /// Opens a segment with its tombstones and what it missed. A damaged or missing one takes its place all the same, and
 /// says so when it is read; one that could not be read this time, or only by a newer version, fails the open.
@@ -18,9 +19,11 @@ pub(crate) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &Stor
 fn open_with_tombstones(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreIdentity) -> Result<SegmentPart> {
     let segment = read(entry.open(storage, keys))?.and_then(|segment| match segment.rows() {
         rows if rows == entry.rows => Ok(segment),
-        rows => {
-            Err(Error::corrupt(truth_name(entry.file_id), 0, format!("{rows} rows, the manifest says {}", entry.rows)))
-        }
+        rows => Err(Error::corrupt(
+            truth_name(entry.file_id),
+            0,
+            format!("{}, the manifest says {}", counted(rows, "row"), entry.rows),
+        )),
     });
     // How many rows to keep tombstones of is not believed before a file has them.
     if let Err(error) = segment {

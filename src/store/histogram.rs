@@ -40,7 +40,7 @@ fn middle(bucket: usize) -> u64 {
     least + (1 << shift) / 2
 }
 
-/// Counts of spans.
+/// SpanCounts of spans.
 pub(super) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     max: AtomicU64,
@@ -53,7 +53,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts a span.
+    /// SpanCounts a span.
     pub fn add(&self, span: Duration) {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket(nanos).min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
@@ -64,18 +64,18 @@ impl Histogram {
 }
 
 /// What several histograms have counted, taken together.
-pub(super) struct Counts {
+pub(super) struct SpanCounts {
     buckets: [u64; BUCKETS],
     max: u64,
 }
 
-impl Default for Counts {
+impl Default for SpanCounts {
     fn default() -> Self {
         Self { buckets: [0; BUCKETS], max: 0 }
     }
 }
 
-impl Counts {
+impl SpanCounts {
     /// Adds what a histogram has counted so far.
     pub fn add(&mut self, histogram: &Histogram) {
         for (sum, count) in self.buckets.iter_mut().zip(&histogram.buckets) {
@@ -134,7 +134,7 @@ mod tests {
             let histogram = if micros % 3 == 0 { &one } else { &other };
             histogram.add(Duration::from_micros(micros));
         }
-        let mut counts = Counts::default();
+        let mut counts = SpanCounts::default();
         assert_eq!((counts.total(), counts.percentile(50), counts.max()), (0, Duration::ZERO, Duration::ZERO));
         counts.add(&one);
         counts.add(&other);
@@ -144,7 +144,7 @@ mod tests {
             assert!((found / wanted - 1.0).abs() <= 0.032, "{percent}: {found}");
         }
         one.add(Duration::from_secs(100_000));
-        let mut counts = Counts::default();
+        let mut counts = SpanCounts::default();
         counts.add(&one);
         assert_eq!((counts.max(), counts.percentile(100)), (counts.max(), Duration::from_secs(100_000)));
     }

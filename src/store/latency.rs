@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::storage::Clock;
-use crate::store::histogram::{Counts, Histogram};
+use crate::store::histogram::{Histogram, SpanCounts};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// Gets of a thread for each one that is timed, on average.
@@ -132,7 +132,7 @@ impl Latencies {
     }
 
     fn of_kind(&self, kind: CallKind) -> CallLatency {
-        let (mut count, mut spans) = (0, Counts::default());
+        let (mut count, mut spans) = (0, SpanCounts::default());
         for shard in self.shards.iter().filter_map(OnceLock::get) {
             spans.add(&shard.spans[kind as usize]);
             count += shard.calls[kind as usize].load(Ordering::Relaxed);

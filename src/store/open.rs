@@ -27,6 +27,7 @@ use crate::store::options::Options;
 use crate::store::{Handle, Store};
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Durability, VectorSpace};
+use crate::words::counted;
 use crate::worker::Worker;
 
 /// The place of the handle of one directory, locked while the directory is being opened.
@@ -95,7 +96,9 @@ fn open_or_find(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<
 
 /// A vector space, for people.
 fn described(space: Option<VectorSpace>) -> String {
-    space.map_or("no vectors".to_owned(), |space| format!("vectors of {} dimensions, {:?}", space.dims, space.metric))
+    space.map_or("no vectors".to_owned(), |space| {
+        format!("vectors of {}, {:?}", counted(space.dims, "dimension"), space.metric)
+    })
 }
 
 /// Fails unless the directory is a store, or may become one. Called before anything is written to it, the lock

@@ -16,6 +16,7 @@ use crate::record::{CheckedPut, ItemContent, TextHash, Write, text_hash};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::store::json_value::IntoJson;
 use crate::types::{Condition, FieldVector, Namespace, VectorSpace, limits, micros};
+use crate::words::counted;
 
 /// A put under construction: namespace, key and value, then what else the item has.
 ///
@@ -201,9 +202,8 @@ impl Put {
     fn text_hashes(&self, secret: [u64; 2]) -> Result<Vec<TextHash>> {
         let Some((model, texts)) = &self.embedded else { return Ok(Vec::new()) };
         if texts.len() != self.vectors.len() {
-            let (texts, vectors) = (texts.len(), self.vectors.len());
-            let message =
-                format!("{texts} embedded texts for {vectors} vectors; give one text for each vector, in order");
+            let (texts, vectors) = (counted(texts.len(), "embedded text"), counted(self.vectors.len(), "vector"));
+            let message = format!("{texts} for {vectors}; give one text for each vector, in order");
             return Err(Error::invalid(message));
         }
         Ok(texts.iter().map(|text| text_hash(secret, model, text)).collect())
@@ -327,8 +327,8 @@ pub(super) fn check_vector(space: Option<VectorSpace>, values: &[f32]) -> Result
     };
     if values.len() != space.dims {
         return Err(Error::invalid(format!(
-            "a vector has {} dimensions, the store's vectors have {}",
-            values.len(),
+            "a vector has {}, the store's vectors have {}",
+            counted(values.len(), "dimension"),
             space.dims
         )));
     }

@@ -54,7 +54,7 @@ fn vectors() {
         case("infinity", put(&[0.0, 0.0, f32::INFINITY]), INVALID, "finite"),
         case("minus infinity", put(&[f32::NEG_INFINITY, 0.0, 0.0]), INVALID, "element 0"),
         case("huge", put(&[1e19, 0.0, 0.0]), INVALID, "1e37"),
-        case("query too short", ask(&[1.0]), INVALID, "1 dimensions"),
+        case("query too short", ask(&[1.0]), INVALID, "1 dimension,"),
         case("query NaN", ask(&[f32::NAN; 3]), INVALID, "the query"),
         case("query huge", ask(&[f32::MAX; 3]), INVALID, "1e37"),
         case("many", store.put(many), ErrorKind::Limit(Limit::VectorsPerItem), "4096"),

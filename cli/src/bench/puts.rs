@@ -120,9 +120,11 @@ impl Figures {
     pub fn for_people(&self) -> String {
         let Self { items, dims, namespaces, threads, .. } = self;
         let mut text = format!(
-            "{} puts of {dims} dimensions, one by one, {threads} threads, into {} namespaces, durability periodic\n",
-            output::count(*items as u64),
-            output::count(*namespaces as u64)
+            "{} of {}, one by one, {}, into {}, durability periodic\n",
+            output::counted(*items as u64, "put"),
+            output::counted(*dims as u64, "dimension"),
+            output::counted(*threads as u64, "thread"),
+            output::counted(*namespaces as u64, "namespace")
         );
         let _ = writeln!(
             text,
@@ -131,13 +133,13 @@ impl Figures {
         );
         let _ = write!(
             text,
-            "{:.1} us of processor time per item; {} given, {} written: {:.2} bytes written per byte; {} on disk in {} segments",
+            "{:.1} us of processor time per item; {} given, {} written: {:.2} bytes written per byte; {} on disk in {}",
             self.processor_us_per_item,
             output::bytes(self.bytes_given),
             output::bytes(self.bytes_written),
             self.written_per_given,
             output::bytes(self.disk_bytes),
-            self.segments
+            output::counted(self.segments, "segment")
         );
         text
     }

@@ -219,7 +219,7 @@ pub fn truth(store: &Store, layout: &Layout, queries: &Vectors, k: usize, thread
         let part = |(questions, numbers): (&'_ [Query], &'_ mut [u32])| -> Result<()> {
             for (question, found) in questions.iter().zip(numbers.chunks_exact_mut(dims)) {
                 let rows = rows(&store.search(question)?)?;
-                ensure!(rows.len() == dims, "an exact search found {} of {dims} items", rows.len());
+                ensure!(rows.len() == dims, "an exact search found {} of {dims} neighbours", rows.len());
                 found.copy_from_slice(&rows);
             }
             Ok(())

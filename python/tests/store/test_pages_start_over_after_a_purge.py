@@ -65,7 +65,7 @@ def test_what_is_kept_beyond_a_call_can_be_let_go_of(store: vecmem.Store) -> Non
         assert len(store._core.pages) == 0 and contract._check_known_labels.cache_info().currsize == 0
         store.search(NOTES, limit=10)
     assert len(store._core.pages) == 0 and contract._check_known_labels.cache_info().currsize == 0
-    assert store._core.engine.stats()["open_cursors"] == 0
+    assert store._core.engine.stats()["memory"]["open_cursors"] == 0
 
 
 def test_a_purge_by_the_store_waits_for_none_of_its_lists(store: vecmem.Store, query: str | None) -> None:
