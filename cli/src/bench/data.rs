@@ -36,9 +36,9 @@ impl DataPlan {
                 let (vectors, queries) = (read_vectors(file)?, read_vectors(query_file)?);
                 ensure!(
                     vectors.dims == queries.dims,
-                    "{} has {} dimensions, but {} has {}",
+                    "{} has {}, but {} has {}",
                     query_file.display(),
-                    queries.dims,
+                    output::counted(queries.dims as u64, "dimension"),
                     file.display(),
                     vectors.dims
                 );
@@ -66,7 +66,8 @@ fn short(file: &Path) -> String {
 }
 
 fn shape(vectors: &Vectors) -> String {
-    format!("{} vectors of {} dimensions", output::count(vectors.rows() as u64), vectors.dims)
+    let (rows, dims) = (vectors.rows() as u64, vectors.dims as u64);
+    format!("{} of {}", output::counted(rows, "vector"), output::counted(dims, "dimension"))
 }
 
 impl Data {
@@ -76,7 +77,8 @@ impl Data {
         let (rows, queries, name) = (truth.rows(), self.queries.rows(), file.display());
         ensure!(
             rows == queries,
-            "{name} has {rows} rows, but there are {queries} queries; row i must belong to query i"
+            "{name} has {}, the queries are {queries}; row i must belong to query i",
+            output::counted(rows as u64, "row")
         );
         ensure!(truth.dims >= k, "{name} has {} neighbours of each query; --k {k} needs as many", truth.dims);
         Ok(truth)
@@ -92,6 +94,20 @@ pub fn hits(found: impl Iterator<Item = u32>, truth: &[u32], k: usize) -> f64 {
 /// Threads of a run on all cores.
 pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The widest instruction set of this processor that the engine has kernels for.
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512vnni") {
+            return "AVX-512 VNNI";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            return "AVX2";
+        }
+    }
+    "no vector instructions"
 }
 
 /// A number of rows for an argument.

@@ -36,7 +36,7 @@ use self::report::Figures;
 use self::running::Running;
 use self::store::CodesArgument;
 use crate::arguments::MetricArgument;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 /// Measure speed, recall and memory of searches on your own vectors, or on made-up ones
 #[derive(Args)]
@@ -200,13 +200,17 @@ impl Bench {
 fn in_memory(rows: usize, dims: usize, argument: &str) -> Result<()> {
     let bytes = rows.checked_mul(dims).and_then(|numbers| numbers.checked_mul(size_of::<f32>()));
     let fits = bytes.is_some_and(|bytes| bytes <= isize::MAX as usize) && u32::try_from(rows).is_ok();
-    ensure!(fits, "{argument} {rows} vectors of {dims} dimensions are more than fit in memory");
+    let (rows, dims) = (output::counted(rows as u64, "vector"), output::counted(dims as u64, "dimension"));
+    ensure!(fits, "{argument} {rows} of {dims}: more than fit in memory");
     Ok(())
 }
 
 fn draw(path: &Path, figures: &Figures) -> Result<()> {
-    let mut series = vec![Series { name: "vecmem".into(), points: figures.curve() }];
-    series.extend(figures.baseline.iter().map(|figures| Series { name: "hnsw_rs".into(), points: figures.curve() }));
-    let title = format!("{}, {}", figures.data, figures.metric);
-    plot::draw(path, &title, figures.k, &series)
+    let mut series = vec![Series { name: "vecmem".into(), points: figures.plot_points() }];
+    let baseline = figures.baseline.iter();
+    series.extend(baseline.map(|figures| Series { name: "hnsw_rs".into(), points: figures.plot_points() }));
+    let queries = output::counted(figures.queries as u64, "query");
+    let cores = output::counted(figures.cores as u64, "core");
+    let data = format!("{}, {}; {queries}, k = {}", figures.data, figures.metric, figures.k);
+    plot::draw(path, &[data, format!("Machine: {cores}, {}", figures.instruction_set)], figures.k, &series)
 }

@@ -1,126 +1,343 @@
 //! The curve of speed over recall as a picture: SVG with text, which needs no fonts here.
 //!
 //! Invariants:
-//! * The speed has a logarithmic axis; recalls below the shown range are left out, not squeezed in.
+//! * The axes begin and end at the round numbers around the data. The speed has a logarithmic axis.
+//! * Each point carries its `ef_search`. No label covers another label, a point or a curve where one of a few places
+//!   around its point is free.
+//! * Every text lies inside the picture, by an estimate of its width that is wider than usual fonts.
 
-use std::ops::Range;
+use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use anyhow::{Context, Result};
 
 use crate::output;
 
-const SIZE: (u32, u32) = (860, 520);
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(0x33, 0x3B, 0x45);
-const FAINT: RGBColor = RGBColor(0xE3, 0xE7, 0xEB);
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 560.0;
+const LEFT: f64 = 92.0;
+const RIGHT: f64 = WIDTH - 40.0;
+const BOTTOM: f64 = HEIGHT - 64.0;
+const INK: &str = "#333B45";
+const FAINT: &str = "#E3E7EB";
 /// Told apart by people who do not tell red from green.
-const COLOURS: [RGBColor; 2] = [RGBColor(0x00, 0x72, 0xB2), RGBColor(0xD5, 0x5E, 0x00)];
-/// Recalls that are shown.
-const RECALLS: Range<f64> = 0.80..1.0;
+const COLOURS: [&str; 2] = ["#0072B2", "#D55E00"];
+/// Width of a character, as a share of the height of its font.
+const CHARACTER: f64 = 0.6;
+const LABEL_FONT: f64 = 12.0;
 
-/// One engine's curve: (recall, QPS) by rising ef.
+/// What was measured at one `ef_search`.
+#[derive(Clone, Debug)]
+pub struct PlotPoint {
+    pub recall: f64,
+    pub qps: f64,
+    /// The `ef_search`, as the label says it.
+    pub ef: String,
+}
+
+/// One engine's curve, by rising ef.
 pub struct Series {
     pub name: String,
-    pub points: Vec<(f64, f64)>,
+    pub points: Vec<PlotPoint>,
 }
 
-/// Draws the curves into the file `path`.
-pub fn draw(path: &Path, title: &str, k: usize, series: &[Series]) -> Result<()> {
-    let mut text = String::new();
-    drawing(&mut text, title, k, series).map_err(|error| anyhow!("the picture cannot be drawn: {error}"))?;
-    std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+/// Draws the curves into the file `path`; `about` says what was measured, on what.
+pub fn draw(path: &Path, about: &[String], k: usize, series: &[Series]) -> Result<()> {
+    std::fs::write(path, drawing(about, k, series)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn drawing(
-    text: &mut String,
-    title: &str,
-    k: usize,
-    series: &[Series],
-) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let shown = |series: &Series| -> Vec<(f64, f64)> {
-        series.points.iter().copied().filter(|point| RECALLS.start <= point.0 && point.1 > 0.0).collect()
-    };
-    let all: Vec<f64> = series.iter().flat_map(&shown).map(|point| point.1).collect();
-    let speeds = speeds(&all);
-    let root = SVGBackend::with_string(text, SIZE).into_drawing_area();
-    root.fill(&WHITE)?;
-    let (heading, rest) = root.split_vertically(54);
-    heading.draw(&Text::new(title.to_owned(), (24, 20), (FONT, 23).into_font().color(&INK)))?;
-    let mut chart = ChartBuilder::on(&rest)
-        .margin(14)
-        .margin_right(34)
-        .x_label_area_size(46)
-        .y_label_area_size(84)
-        .build_cartesian_2d(RECALLS.start..RECALLS.end + 0.002, speeds.log_scale())?;
-    let label = (FONT, 16).into_font().color(&INK);
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .x_labels(11)
-        .x_label_formatter(&|recall| format!("{recall:.2}"))
-        .y_label_formatter(&|speed| output::count(speed.round() as u64))
-        .x_desc(format!("recall@{k}"))
-        .y_desc("queries per second, one thread")
-        .label_style(label.clone())
-        .axis_desc_style((FONT, 18).into_font().color(&INK))
-        .draw()?;
+/// The picture as text.
+pub fn drawing(about: &[String], k: usize, series: &[Series]) -> String {
+    let heading: Vec<String> = about.iter().flat_map(|text| wrapped(text, WIDTH - 48.0, 14.0)).collect();
+    let top = 92.0 + 19.0 * heading.len() as f64;
+    let axes = Axes::around(series, top);
+    let mut svg = format!(
+        "<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" xmlns=\"http://www.w3.org/2000/svg\" \
+         font-family=\"sans-serif\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#FFFFFF\"/>\n"
+    );
+    text(&mut svg, (24.0, 34.0), 20.0, "start", INK, &format!("Speed over recall@{k}, one thread"));
+    for (number, line) in heading.iter().enumerate() {
+        text(&mut svg, (24.0, 58.0 + 19.0 * number as f64), 14.0, "start", INK, line);
+    }
+    legend(&mut svg, top - 18.0, series);
+    axes.draw(&mut svg, k);
+    let mut taken: Vec<Area> = Vec::new();
+    for point in series.iter().flat_map(|series| axes.places(series)) {
+        taken.push(Area::around(point, 5.0));
+    }
+    for series in series {
+        taken.extend(axes.places(series).windows(2).flat_map(|ends| along(ends[0], ends[1])));
+    }
     for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
-        let points = shown(series);
-        chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(3)))?;
-        chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, colour.filled())))?;
-        // Beside the middle of the curve, above it: curves fall to the right.
-        if let Some(&middle) = points.get(points.len() / 2) {
-            let style = (FONT, 20).into_font().color(colour).pos(Pos::new(HPos::Left, VPos::Bottom));
-            let name = EmptyElement::at(middle) + Text::new(series.name.clone(), (9, -7), style);
-            chart.draw_series(std::iter::once(name))?;
+        let places = axes.places(series);
+        let line: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let _ = writeln!(
+            svg,
+            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\" points=\"{}\"/>",
+            line.join(" ")
+        );
+        for (&(x, y), point) in places.iter().zip(&series.points) {
+            let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>");
+            let area = free_area((x, y), &point.ef, axes.top, &taken);
+            text(&mut svg, (area.left, area.bottom - 2.0), LABEL_FONT, "start", colour, &point.ef);
+            taken.push(area);
         }
     }
-    root.present()?;
-    Ok(())
+    svg + "</svg>\n"
 }
 
-/// The powers of ten, in halves, around these speeds.
-fn speeds(all: &[f64]) -> Range<f64> {
-    let least = all.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = all.iter().copied().fold(0.0, f64::max);
-    if all.is_empty() {
-        return 1.0..10.0;
+/// Names of the curves with their colours, and what the numbers at points are.
+fn legend(svg: &mut String, y: f64, series: &[Series]) {
+    let mut x = 30.0;
+    for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
+        let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"5\" fill=\"{colour}\"/>", y - 5.0);
+        text(svg, (x + 11.0, y), 15.0, "start", colour, &series.name);
+        x += 40.0 + width(&series.name, 15.0);
     }
-    let step = |speed: f64, round: fn(f64) -> f64| 10f64.powf(round(2.0 * speed.log10()) / 2.0);
-    let (low, high) = (step(least, f64::floor), step(most * 1.15, f64::ceil));
-    low..high.max(low * 10.0)
+    text(svg, (x, y), 13.0, "start", INK, "The number at a point is its ef_search.");
+}
+
+fn text(svg: &mut String, (x, y): (f64, f64), font: f64, anchor: &str, colour: &str, words: &str) {
+    let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let _ = writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"{font}\" text-anchor=\"{anchor}\" fill=\"{colour}\">{words}</text>"
+    );
+}
+
+fn width(words: &str, font: f64) -> f64 {
+    words.chars().count() as f64 * font * CHARACTER
+}
+
+/// The words in lines that are no wider than `room`; a single word may be.
+fn wrapped(words: &str, room: f64, font: f64) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in words.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            word.clone_into(line);
+        } else if width(line, font) + width(word, font) + font <= room {
+            *line += &format!(" {word}");
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+/// A rectangle of the picture; `top` is the smaller number.
+#[derive(Clone, Copy, Debug)]
+struct Area {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Area {
+    fn around((x, y): (f64, f64), reach: f64) -> Self {
+        Self { left: x - reach, right: x + reach, top: y - reach, bottom: y + reach }
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
+    }
+}
+
+/// Small areas along a line.
+fn along(from: (f64, f64), to: (f64, f64)) -> Vec<Area> {
+    let steps = ((to.0 - from.0).abs().max((to.1 - from.1).abs()) / 3.0).ceil().max(1.0);
+    let place = |step: f64| (from.0 + (to.0 - from.0) * step / steps, from.1 + (to.1 - from.1) * step / steps);
+    (0..=steps as usize).map(|step| Area::around(place(step as f64), 1.5)).collect()
+}
+
+/// Where the label of a point goes: the first of the places around it that covers nothing, else the first one.
+fn free_area((x, y): (f64, f64), label: &str, top: f64, taken: &[Area]) -> Area {
+    let (wide, high) = (width(label, LABEL_FONT), LABEL_FONT);
+    let at = |left: f64, top: f64| Area { left, right: left + wide, top, bottom: top + high };
+    let places = [
+        at(x + 6.0, y - high - 4.0),
+        at(x + 8.0, y - high / 2.0),
+        at(x - wide / 2.0, y - high - 6.0),
+        at(x - wide - 6.0, y + 4.0),
+        at(x - wide - 8.0, y - high / 2.0),
+        at(x - wide / 2.0, y + 6.0),
+        at(x + 18.0, y - high / 2.0),
+        at(x - wide - 18.0, y - high / 2.0),
+    ];
+    let is_free = |area: &&Area| {
+        area.right < WIDTH && area.left > LEFT && area.top > top && !taken.iter().any(|other| other.overlaps(area))
+    };
+    *places.iter().find(is_free).unwrap_or(&places[0])
+}
+
+/// The ranges of both axes, their marks, and where they lie.
+struct Axes {
+    recalls: Vec<f64>,
+    speeds: Vec<f64>,
+    top: f64,
+}
+
+impl Axes {
+    fn around(series: &[Series], top: f64) -> Self {
+        let points = || series.iter().flat_map(|series| &series.points).filter(|point| point.qps > 0.0);
+        Self {
+            recalls: recall_marks(points().map(|point| point.recall)),
+            speeds: speed_marks(points().map(|point| point.qps)),
+            top,
+        }
+    }
+
+    fn x(&self, recall: f64) -> f64 {
+        LEFT + (RIGHT - LEFT) * share(recall, &self.recalls)
+    }
+
+    fn y(&self, qps: f64) -> f64 {
+        let logarithms: Vec<f64> = self.speeds.iter().map(|speed| speed.ln()).collect();
+        BOTTOM - (BOTTOM - self.top) * share(qps.max(f64::MIN_POSITIVE).ln(), &logarithms)
+    }
+
+    fn places(&self, series: &Series) -> Vec<(f64, f64)> {
+        series.points.iter().map(|point| (self.x(point.recall), self.y(point.qps))).collect()
+    }
+
+    fn draw(&self, svg: &mut String, k: usize) {
+        let mut line = |x1: f64, y1: f64, x2: f64, y2: f64, colour: &str| {
+            let _ = writeln!(
+                svg,
+                "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{colour}\"/>"
+            );
+        };
+        self.recalls.iter().for_each(|&recall| line(self.x(recall), self.top, self.x(recall), BOTTOM + 5.0, FAINT));
+        self.speeds.iter().for_each(|&speed| line(LEFT - 5.0, self.y(speed), RIGHT, self.y(speed), FAINT));
+        line(LEFT, self.top, LEFT, BOTTOM, INK);
+        line(LEFT, BOTTOM, RIGHT, BOTTOM, INK);
+        for &recall in &self.recalls {
+            text(svg, (self.x(recall), BOTTOM + 21.0), 13.0, "middle", INK, &format!("{recall:.3}"));
+        }
+        for &speed in &self.speeds {
+            text(svg, (LEFT - 9.0, self.y(speed) + 4.5), 13.0, "end", INK, &output::count(speed as u64));
+        }
+        let middle = f64::midpoint(LEFT, RIGHT);
+        text(svg, (middle, HEIGHT - 16.0), 15.0, "middle", INK, &format!("recall@{k}"));
+        let (x, y) = (20.0, f64::midpoint(self.top, BOTTOM));
+        let _ = write!(svg, "<g transform=\"rotate(270 {x} {y:.1})\">");
+        text(svg, (x, y), 15.0, "middle", INK, "queries per second");
+        svg.push_str("</g>\n");
+    }
+}
+
+/// How far `value` is from the first mark to the last.
+fn share(value: f64, marks: &[f64]) -> f64 {
+    let (first, last) = (marks.first().copied().unwrap_or(0.0), marks.last().copied().unwrap_or(1.0));
+    (value - first) / (last - first)
+}
+
+/// Marks at equal steps around these recalls, at most ten steps.
+fn recall_marks(recalls: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
+    let least = recalls.clone().fold(f64::INFINITY, f64::min);
+    let most = recalls.fold(0.0, f64::max);
+    if !least.is_finite() {
+        return vec![0.0, 1.0];
+    }
+    // In thousandths, so that marks are exact.
+    let steps = [5, 10, 20, 50, 100, 200].map(|step| (step, (least * 1e3) as u64 / step, (most * 1e3).ceil() as u64));
+    let (step, first, most) =
+        steps.into_iter().find(|(step, first, most)| most.div_ceil(*step) - first <= 10).unwrap_or((200, 0, 1_000));
+    let last = most.div_ceil(step).max(first + 1);
+    (first..=last).map(|mark| (mark * step) as f64 / 1e3).collect()
+}
+
+/// 1, 2 and 5 times powers of ten around these speeds.
+fn speed_marks(speeds: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
+    let least = speeds.clone().fold(f64::INFINITY, f64::min);
+    let most = speeds.fold(1.0, f64::max);
+    let all: Vec<f64> =
+        (0..=12).flat_map(|power| [1.0, 2.0, 5.0].map(|digit: f64| digit * 10f64.powi(power))).collect();
+    let first = all.iter().rposition(|mark| *mark <= least).filter(|_| least.is_finite()).unwrap_or(0);
+    let last = all.iter().position(|mark| *mark >= most).unwrap_or(all.len() - 1).max(first + 1);
+    all[first..=last.min(all.len() - 1)].to_vec()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
+    fn points(rows: &[(f64, f64, &str)]) -> Vec<PlotPoint> {
+        rows.iter().map(|&(recall, qps, ef)| PlotPoint { recall, qps, ef: ef.to_owned() }).collect()
+    }
+
     #[test]
-    fn curves_are_drawn_with_their_names() {
+    fn curves_are_drawn_with_their_names_and_efs() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("curve.svg");
         let curve = |name: &str, factor: f64| Series {
             name: name.into(),
-            points: vec![(0.5, 9e4), (0.9, factor * 1e4), (0.95, factor * 8e3), (0.99, factor * 2e3)],
+            points: points(&[(0.9, factor * 1e4, "10"), (0.95, factor * 8e3, "24"), (0.99, factor * 2e3, "777")]),
         };
-        draw(&path, "a < b", 10, &[curve("ours", 1.0), curve("theirs", 0.1)]).unwrap();
+        draw(&path, &["a < b".into()], 10, &[curve("ours", 1.0), curve("theirs", 0.1)]).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let wanted = ["<svg", "</svg>\n", "a &lt; b", "ours", "theirs", "recall@10", "10,000"];
+        let wanted = ["<svg", "</svg>\n", "a &lt; b", "ours", "theirs", "recall@10", "10,000", ">777<"];
         assert!(wanted.iter().all(|part| text.contains(part)), "{text}");
-        assert_eq!(text.matches("<circle").count(), 6);
-        draw(&path, "nothing", 10, &[Series { name: "x".into(), points: vec![] }]).unwrap();
-        assert!(draw(&directory.path().join("none/curve.svg"), "", 1, &[]).is_err());
+        assert_eq!(text.matches("<circle").count(), 6 + 2);
+        draw(&path, &[], 10, &[Series { name: "x".into(), points: vec![] }]).unwrap();
+        assert!(draw(&directory.path().join("none/curve.svg"), &[], 1, &[]).is_err());
     }
 
     #[test]
-    fn the_axis_holds_all_speeds() {
-        let range = speeds(&[500.0, 20_000.0]);
-        assert!(range.start <= 500.0 && range.start > 100.0 && range.end >= 20_000.0 && range.end < 100_000.0);
-        assert_eq!(speeds(&[]), 1.0..10.0);
+    fn axes_begin_and_end_around_the_data() {
+        assert_eq!(recall_marks([0.929, 0.996].into_iter())[..2], [0.92, 0.93]);
+        assert_eq!(recall_marks([0.929, 0.996].into_iter()).last(), Some(&1.0));
+        assert_eq!(recall_marks([1.0].into_iter()), [1.0, 1.005]);
+        assert_eq!(speed_marks([2_419.0, 67_800.0].into_iter()), [2e3, 5e3, 1e4, 2e4, 5e4, 1e5]);
+        assert_eq!((recall_marks([].into_iter()).len(), speed_marks([].into_iter()).len()), (2, 2));
+    }
+
+    #[test]
+    fn labels_that_would_meet_are_moved() {
+        let taken = [Area { left: 200.0, right: 400.0, top: 100.0, bottom: 299.0 }];
+        let area = free_area((300.0, 300.0), "128", 50.0, &taken);
+        assert!(area.top > 299.0 && !area.overlaps(&taken[0]), "{area:?}");
+        let lines = wrapped(&"word ".repeat(100), 300.0, 14.0);
+        assert!(lines.iter().all(|line| width(line, 14.0) <= 300.0) && lines.concat().matches("word").count() == 100);
+    }
+
+    /// `VECMEM_REDRAW=1` writes the picture anew, after a change of the figures or of the drawing.
+    #[test]
+    fn the_picture_of_the_readme_is_drawn_from_its_figures() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let figures = std::fs::read_to_string(docs.join("recall_and_speed.json")).unwrap();
+        let figures: Value = serde_json::from_str(&figures).unwrap();
+        let drawn = recorded(&figures);
+        let path = docs.join("recall_and_speed.svg");
+        if std::env::var_os("VECMEM_REDRAW").is_some() {
+            std::fs::write(&path, &drawn).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap() == drawn,
+            "docs/recall_and_speed.svg is older than its figures"
+        );
+    }
+
+    /// The picture of figures that are kept as JSON.
+    fn recorded(figures: &Value) -> String {
+        let number = |value: &Value| value.as_f64().unwrap();
+        let about = figures["about"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned());
+        let series = figures["series"].as_array().unwrap().iter().map(|series| Series {
+            name: series["name"].as_str().unwrap().into(),
+            points: series["points"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|point| PlotPoint {
+                    recall: number(&point["recall"]),
+                    qps: number(&point["qps"]),
+                    ef: point["ef"].to_string(),
+                })
+                .collect(),
+        });
+        drawing(&about.collect::<Vec<_>>(), figures["k"].as_u64().unwrap() as usize, &series.collect::<Vec<_>>())
     }
 }

@@ -13,6 +13,7 @@ use super::baseline;
 use super::curve::speed_at;
 use super::mixed::Mixed;
 use super::parts::{Parts, PartsRow};
+use super::plot::PlotPoint;
 use super::process::Memory;
 use super::store::{Accuracy, Quality};
 use super::timing::Speed;
@@ -30,6 +31,8 @@ pub struct Figures {
     pub metric: &'static str,
     pub namespaces: usize,
     pub cores: usize,
+    /// The widest instruction set of the processor that the engine has kernels for.
+    pub instruction_set: &'static str,
     /// Processes that wanted to run before the start; more than none, and the figures are too slow.
     pub load_before: Option<f64>,
     pub release: bool,
@@ -127,6 +130,16 @@ impl Figures {
         curve(&self.rows, |row| row.speed.qps)
     }
 
+    /// The same with each ef, for the plot.
+    pub fn plot_points(&self) -> Vec<PlotPoint> {
+        let point = |row: &Row| PlotPoint {
+            recall: row.quality.recall,
+            qps: row.speed.qps,
+            ef: row.ef.to_string().trim_start_matches("ef ").to_owned(),
+        };
+        graph_searches(&self.rows).map(point).collect()
+    }
+
     /// Compares with the baseline, once both are measured.
     pub fn compare(&mut self) {
         let Some(baseline) = &self.baseline else { return };
@@ -147,9 +160,15 @@ impl Figures {
 
     /// The tables.
     pub fn for_people(&self) -> String {
-        let mut text = format!("{}; {} queries, k = {}, {}\n", self.data, self.queries, self.k, self.metric);
+        let mut text = format!(
+            "{}; {}, k = {}, {}\n",
+            self.data,
+            output::counted(self.queries as u64, "query"),
+            self.k,
+            self.metric
+        );
         let load = self.load_before.map_or_else(String::new, |load| format!(", load {load:.2} before the start"));
-        let _ = writeln!(text, "{} cores{load}", self.cores);
+        let _ = writeln!(text, "{}, {}{load}", output::counted(self.cores as u64, "core"), self.instruction_set);
         let _ = writeln!(
             text,
             "import    {:>10.2} s, compacted in {:.2} s more",
@@ -157,10 +176,16 @@ impl Figures {
         );
         let GraphBuild { graphs, nodes, seconds, bytes } = &self.build;
         if *graphs > 0 {
-            let (nodes, bytes) = (output::count(*nodes), output::bytes(*bytes));
-            let _ = writeln!(text, "graph     {seconds:>10.2} s for {nodes} nodes ({graphs} graphs, {bytes})");
+            let (nodes, graphs) = (output::counted(*nodes, "node"), output::counted(*graphs, "graph"));
+            let bytes = output::bytes(*bytes);
+            let _ = writeln!(text, "graph     {seconds:>10.2} s for {nodes} ({graphs}, {bytes})");
         }
-        let _ = writeln!(text, "disk      {:>12} in {} segments", output::bytes(self.disk_bytes), self.segments);
+        let _ = writeln!(
+            text,
+            "disk      {:>12} in {}",
+            output::bytes(self.disk_bytes),
+            output::counted(self.segments, "segment")
+        );
         if let Some(memory) = &self.memory {
             text += &memory_text(memory);
         }
@@ -221,6 +246,13 @@ impl baseline::Figures {
     pub fn curve(&self) -> Vec<(f64, f64)> {
         self.rows.iter().map(|point| (point.recall, point.speed.qps)).collect()
     }
+
+    /// The same with each ef, for the plot.
+    pub fn plot_points(&self) -> Vec<PlotPoint> {
+        let point =
+            |row: &baseline::Point| PlotPoint { recall: row.recall, qps: row.speed.qps, ef: row.ef.to_string() };
+        self.rows.iter().map(point).collect()
+    }
 }
 
 fn row_text(row: &Row) -> String {
@@ -259,7 +291,8 @@ fn mixed_text(mixed: &Mixed) -> String {
 
 fn parts_text(parts: &Parts) -> String {
     let Parts { segments, graphs, build_seconds, rows } = parts;
-    let mut text = format!("\n{segments} segments with {graphs} graphs, built in {build_seconds:.2} s, against one\n");
+    let (segments, graphs) = (output::counted(*segments, "segment"), output::counted(*graphs, "graph"));
+    let mut text = format!("\n{segments} with {graphs}, built in {build_seconds:.2} s, against one\n");
     for PartsRow { ef, recall, distances, qps, qps_compacted, ratio, ratio_at_equal_recall } in rows {
         let equal = ratio_at_equal_recall.map_or("-".to_owned(), |ratio| format!("{ratio:.2}x"));
         let _ = writeln!(
@@ -334,6 +367,7 @@ mod tests {
             metric: "cosine",
             namespaces: 1,
             cores: 2,
+            instruction_set: "AVX2",
             load_before: Some(0.5),
             release: true,
             import_seconds: 1.0,
