@@ -62,6 +62,23 @@ const DOORS: &[(&str, &[&str])] = &[
     ("memmap2", &["src/storage/disk.rs", "src/storage/lock.rs", "src/storage/mod.rs"]),
 ];
 
+/// Nouns whose counts are written by `counted`, in messages of shipped code.
+const COUNTED: &[&str] = &[
+    "rows",
+    "segments",
+    "items",
+    "graphs",
+    "vectors",
+    "dimensions",
+    "queries",
+    "namespaces",
+    "lines",
+    "problems",
+    "nodes",
+    "files",
+    "memories",
+];
+
 const FILE_LINES_MAX: usize = 400;
 const PYTHON_LINES_MAX: usize = 350;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -646,6 +663,27 @@ fn contains_word(line: &str, needle: &str) -> bool {
     })
 }
 
+/// Strings that put a plural behind a number, whatever the number is: `{rows} rows`.
+fn check_counts(source: &Source) -> Vec<Finding> {
+    let path = &source.path;
+    let ships = source.is_library() || path.starts_with("cli/src/") || path.starts_with("python/src/");
+    let is_test = |line: usize| source.shipped.is_empty() || source.test_lines.contains(&line);
+    let plural = |line: &str| {
+        let after = line.match_indices("} ").map(|(at, _)| &line[at + 2..]);
+        let words = after.map(|rest| &rest[..rest.bytes().position(|byte| !is_word(byte)).unwrap_or(rest.len())]);
+        // `items/s` is a unit.
+        let is_unit = |word: &str| line.contains(&format!("{word}/s"));
+        words.filter(|word| COUNTED.contains(word) && !is_unit(word)).map(str::to_owned).next()
+    };
+    let lines = source.text.lines().enumerate().filter(|(index, line)| {
+        ships && !is_test(index + 1) && line.contains('"') && !line.trim_start().starts_with("//")
+    });
+    let found = lines.filter_map(|(index, line)| Some((index + 1, plural(line)?)));
+    found
+        .map(|(line, word)| finding(path, line, format!("a count of {word} without `counted`: 1 is singular")))
+        .collect()
+}
+
 fn check_name(path: &str) -> Vec<Finding> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let stem = [".rs", ".py", ".pyi", ".sh"].iter().find_map(|ending| name.strip_suffix(ending));
@@ -794,6 +832,11 @@ fn the_outside_is_reached_through_its_doors() {
 }
 
 #[test]
+fn counts_know_the_singular() {
+    assert_tidy(sources().iter().flat_map(check_counts));
+}
+
+#[test]
 fn nothing_is_left_over() {
     let is_text = |path: &String| TEXT_ENDINGS.iter().any(|ending| path.ends_with(ending));
     let texts = files().into_iter().filter(is_text).map(|path| (read(&path), path));
@@ -908,6 +951,16 @@ mod self_tests {
         };
         assert_eq!(sized("src/wal/mod.rs", &file(400, 500)), [0usize; 0]);
         assert_eq!(sized("src/wal/mod.rs", &file(401, 0)), [1]);
+    }
+
+    #[test]
+    fn counts_can_fail() {
+        let counts = |path: &str, text: &str| lines(check_counts(&Source::new(path, text)));
+        let text = "fn f() {\n    format!(\"{rows} rows\");\n    format!(\"{} rows_of {:.0} items/s\");\n    // \"{n} rows\"\n}\n\
+                    #[cfg(test)]\nfn g() { format!(\"{} items\"); }\n";
+        assert_eq!(counts("src/check.rs", text), [2]);
+        assert_eq!(counts("cli/src/check.rs", text), [2]);
+        assert_eq!(counts("tests/check.rs", text), [0usize; 0]);
     }
 
     #[test]
