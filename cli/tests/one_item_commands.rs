@@ -61,7 +61,7 @@ fn one_is_singular() {
         (succeeds(&["import", &store, &lines, "--metric", "l2"]), "imported 1 item in "),
         (succeeds(&["import", &store, &lines]), "nothing to do: 1 line of this file was imported before"),
         (succeeds(&["compact", &store]), " now, 1 segment, 0 graphs"),
-        (succeeds(&["check", &store]), "read 1 row in 1 segment"),
+        (succeeds(&["check", &store]), "read 2 rows in 1 segment"),
         (succeeds(&["export", &store, &at(directory.path(), "copy.jsonl")]), "exported 1 item to "),
         (succeeds(&["stats", &store]), "1 dimension, l2"),
         (
