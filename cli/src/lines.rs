@@ -25,7 +25,7 @@ use serde::de::{self, DeserializeOwned, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use vecmem::{FieldVector, Namespace, limits};
 
-use crate::output::counted;
+use crate::words::counted;
 
 /// A line that was understood.
 #[derive(Debug, PartialEq)]

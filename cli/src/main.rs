@@ -21,6 +21,7 @@ mod purge;
 mod search;
 mod source;
 mod stats;
+mod words;
 
 use std::io;
 use std::process::ExitCode;

@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use vecmem::{FieldVector, Item, LostItem, Namespace};
 
+pub use crate::words::{count, counted};
+
 /// Characters of a value in a one-line display.
 const VALUE_CHARACTERS: usize = 160;
 
@@ -166,22 +168,6 @@ pub fn time(micros: i64) -> String {
     let year = year + era * 400 + next;
     let (hour, minute) = (second / 3600, second / 60 % 60);
     format!("{year:04}-{month:02}-{day_of_month:02} {hour:02}:{minute:02}:{:02}Z", second % 60)
-}
-
-/// 1234567 as `1,234,567`.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
-/// `1 row`, `1,234 rows`, `2 queries`: a count and its noun, which is given in the singular.
-pub fn counted(number: u64, noun: &str) -> String {
-    if number == 1 {
-        return format!("1 {noun}");
-    }
-    let (number, stem) = (count(number), noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])));
-    stem.map_or_else(|| format!("{number} {noun}s"), |stem| format!("{number} {stem}ies"))
 }
 
 /// Bytes in the unit that fits.

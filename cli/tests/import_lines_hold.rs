@@ -5,6 +5,9 @@ mod common;
 #[path = "../src/lines.rs"]
 #[allow(dead_code)]
 mod lines;
+#[path = "../src/words.rs"]
+#[allow(dead_code)]
+mod words;
 
 use common::Numbers;
 use lines::parse_line;

@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "the command line uses more of it")]
 #[path = "../../cli/src/lines.rs"]
 mod lines;
+#[path = "../../cli/src/words.rs"]
+mod words;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for line in bytes.split(|&byte| byte == b'\n') {

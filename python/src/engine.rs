@@ -176,7 +176,7 @@ impl Engine {
         on_progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let store = slf.as_super().get().store(slf.py())?;
-        upkeep::check(slf.py(), store, (repair, accept_loss), on_progress)
+        upkeep::check(slf.py(), store, repair, accept_loss, on_progress)
     }
 
     #[doc = include_str!("docs/Engine.sync.txt")]

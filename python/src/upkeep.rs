@@ -22,7 +22,8 @@ pub(crate) fn to_dict<'py>(py: Python<'py>, report: &impl serde::Serialize) -> P
 pub(crate) fn check<'py>(
     py: Python<'py>,
     store: Store,
-    (repair, accept_loss): (bool, bool),
+    repair: bool,
+    accept_loss: bool,
     on_progress: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let (loss, report) = watch::upkeep(py, on_progress, move |_| {

@@ -1,13 +1,15 @@
 //! The build of a graph: level by level from the top, each in batches that are searched in parallel.
 //!
-//! A level's first nodes are those of the level above, with the links they have there. The others come in batches: each
-//! node of a batch looks for its neighbours in the graph as it was before the batch, then all links back are added,
-//! target by target. In the end the first nodes look for their neighbours anew, because theirs were chosen among few.
+//! The first nodes of a level are those of the level above, with the links that they have there. The other nodes come
+//! in batches: each node of a batch searches its neighbours in the graph before the batch, then all links back are
+//! added, target by target. At the end the first nodes search their neighbours again, since they had few to choose
+//! from.
 //!
 //! Invariants:
-//! * Batches depend on counts alone, a node's links on the graph before its batch, and a target's on what is linked to
-//!   it, in the order of the nodes. So the graph is the same for any number of threads.
-//! * A row holds at most `m0` (or `m`) links in the end; in between it may overflow by half, which saves most prunings.
+//! * Batches depend only on counts, the links of a node on the graph before its batch, and the links of a target on the
+//!   nodes that link to it, in the order of the nodes. So the graph is the same for any number of threads.
+//! * A finished row holds at most `m0` (or `m`) links. During the build it may hold half as many more, which saves most
+//!   prunings.
 
 use super::insert::{Inserter, Links};
 use super::repair::repair;
@@ -17,17 +19,16 @@ use crate::error::Result;
 use crate::ids::{Id, IdRange, NodeId};
 use crate::random::Random;
 
-/// The most nodes of the highest level: they are scanned.
+/// The most nodes of the highest level, which a search scans.
 const TOP_MAX: usize = 48;
-/// A batch is at most this share of the nodes that will be there in the end, in percent.
+/// The largest batch, in percent of the level's nodes.
 const BATCH_PERCENT: usize = 2;
-/// But this many are always welcome, once as many are there.
+/// A batch may always have so many nodes once as many are in the level.
 const BATCH_MIN: usize = 64;
 
-/// Builds the graph of `points`. Nodes that `reuse` knows keep the links they have there, as far as those lead to nodes
-/// that live.
+/// Builds the graph of `points`. Nodes of the old graphs in `reuse` keep their links to nodes that live on.
 ///
-/// `go_on` is asked before each node; its error ends the build.
+/// `go_on` is called before each node. Its error ends the build.
 pub(crate) fn build(
     points: &Points<'_>,
     parameters: &Parameters,
@@ -79,7 +80,7 @@ fn order(nodes: usize, seed: u64) -> Vec<NodeId> {
     order
 }
 
-/// How many nodes each upper level has, from level 1.
+/// Nodes of each upper level, from level 1.
 fn counts(nodes: usize, m: usize) -> Vec<usize> {
     let mut counts = Vec::new();
     let mut count = nodes;
@@ -109,7 +110,7 @@ struct LevelBuild<'a> {
 }
 
 impl LevelBuild<'_> {
-    /// Returns the rows of the level. `order` has all its nodes; the first ones are `first`, the nodes of the level
+    /// Returns the rows of the level. `order` has all of its nodes, and begins with `first`, the nodes of the level
     /// above. `links` has no links yet.
     fn run(self, first: &[NodeId], order: &[NodeId], mut links: Links, reuse: &[Reuse<'_>]) -> Result<Vec<NodeId>> {
         let Self { points, parameters, upper, go_on } = self;
@@ -129,7 +130,7 @@ impl LevelBuild<'_> {
             start += batch.len();
             there += batch.len();
         }
-        // Twice the same batch rule: these were placed first and saw nobody.
+        // The first nodes were placed before all others, so they had few neighbours to choose from.
         for batch in seeded.chunks(most) {
             inserter.insert(batch, &mut links, go_on)?;
         }

@@ -1,10 +1,10 @@
-//! Fits the table of a [`Calibration`]: stored vectors are searched in a new graph. For each recall the table gets the
-//! smallest ef that finds enough of the nearest vectors, which a scan of all codes has found before.
+//! Fits the table of a [`Calibration`] of a new graph. The queries are stored vectors, and a flat search of all codes
+//! finds their nearest vectors. For each recall the table gets the smallest ef that finds enough of these.
 //!
 //! Invariants:
 //! * The same graph and vectors give the same table, at any number of threads.
-//! * A sample vector is left out of its own results and of the truth.
-//! * It costs a small share of the build: both scan in proportion to (samples) x (nodes), and samples are at most 400.
+//! * A sample vector is excluded from its own results and from its nearest vectors.
+//! * The fit costs a small share of the build: samples x nodes distances, with at most 400 samples.
 
 use rayon::prelude::*;
 
@@ -15,7 +15,7 @@ use crate::graph::{BeamParameters, Candidate, Graph, Points, search};
 use crate::ids::{Id, IdRange, NodeId};
 use crate::quant::PreparedQuery;
 
-/// The most sample vectors, and the fewest, where there are as many.
+/// The most sample vectors, and the fewest if the graph has as many nodes.
 const SAMPLES_MAX: usize = 400;
 const SAMPLES_MIN: usize = 32;
 /// Nodes for each sample vector.
@@ -23,21 +23,20 @@ const NODES_PER_SAMPLE: usize = 100;
 /// Sample vectors that are compared together while a block of codes is in the cache.
 const GROUP: usize = 16;
 const BLOCK: usize = 512;
-/// Nodes that are scored in full to find the best of them by the scan of their codes.
+/// The best nodes by their codes, which are scored by their full vectors.
 const RERANKED: usize = 160;
 /// Steps of ef.
 const STEP: f32 = 1.3;
 /// No ef is tried above this one.
 const EF_MAX: usize = 4_096;
-/// The recall at which the search for an ef aims is this much of what is missing, since the samples are not the queries
-/// to come.
+/// Safety margin: the fit allows this share of the allowed misses, since stored vectors only resemble later queries.
 const MISSING_SHARE: f32 = 0.85;
 
 /// The vectors that a graph is over, by node.
 pub(crate) type VectorOf<'a> = &'a (dyn Fn(NodeId) -> Result<&'a [f32]> + Sync);
 
-/// Fits the table of a graph over `points`, whose full vectors `vector_of` gives. `go_on` is asked now and then; its
-/// error ends it.
+/// Fits the table of a graph over `points`. `vector_of` gives a node's full vector. `go_on` is called between blocks of
+/// work. Its error ends the fit.
 pub(crate) fn calibrate(
     graph: Graph<'_>,
     points: &Points<'_>,
@@ -92,12 +91,12 @@ fn next_ef(ef: usize) -> usize {
     RESULTS.into_iter().find(|&results| ef < results && results < next).unwrap_or(next)
 }
 
-/// The recall of the samples that promises `recall` to queries.
+/// The recall of samples to aim at, so that queries get `recall`.
 fn aim(recall: f32) -> f32 {
     1.0 - (1.0 - recall) * MISSING_SHARE
 }
 
-/// Where a curve of (ef, recall) first reaches `recall`, between its points; its end if it never does.
+/// The ef at which a curve of (ef, recall) first reaches `recall`, between its points. If it never does, its last ef.
 fn smallest_ef(curve: &[(f32, f32)], recall: f32) -> u32 {
     let Some(at) = curve.iter().position(|&(_, reached)| reached >= recall) else {
         return curve.last().map_or(EF_MAX as u32, |&(ef, _)| 2 * ef as u32);
@@ -109,7 +108,7 @@ fn smallest_ef(curve: &[(f32, f32)], recall: f32) -> u32 {
     (before * (ef / before).powf(share)).ceil() as u32
 }
 
-/// The nodes that ask: spread over all, at random.
+/// The nodes that serve as queries: random ones.
 fn sample(nodes: usize) -> Vec<NodeId> {
     let count = (nodes / NODES_PER_SAMPLE).clamp(SAMPLES_MIN, SAMPLES_MAX).min(nodes);
     let mut state = nodes as u64;
@@ -125,22 +124,22 @@ fn sample(nodes: usize) -> Vec<NodeId> {
         .collect()
 }
 
-/// A stored vector that asks, and the nodes that are right answers.
+/// A stored vector as a query, and the nodes that are right results.
 struct Sample {
     node: NodeId,
     query: PreparedQuery,
-    /// For each number of results: how many there are, and all nodes that are as good as the last of them, ascending.
+    /// For each number of results: how many exist, and all nodes at least as good as the last of them, ascending.
     right: [(usize, Vec<NodeId>); 2],
 }
 
 impl Sample {
-    /// Whether all right answers are known: among hundreds of equal vectors any are right, and a list of some tells
-    /// nothing.
+    /// Whether all right results are known. With hundreds of equal vectors, any of them is right, and the list holds
+    /// only some.
     fn is_decided(&self) -> bool {
         self.right.iter().all(|(count, right)| *count == right.len() || right.len() < RERANKED)
     }
 
-    /// The share of the right answers that a search finds, for each number of results.
+    /// The share of right results that a search finds, for each number of results.
     fn found_by(&self, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
         self.asked_by(Some(self.node), graph, points, ef)
     }
@@ -156,7 +155,7 @@ impl Sample {
     }
 }
 
-/// Finds the right answers of some nodes by a scan of all codes, and by the full vectors of the best.
+/// Finds the right results of some nodes: by a flat search of all codes, and by the full vectors of the best.
 fn truths(group: &[NodeId], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result<Vec<Sample>> {
     let kernels = Kernels::get();
     let queries = group.iter().map(|&node| Ok(PreparedQuery::new(kernels, vector_of(node)?, points.metric())));
@@ -195,13 +194,13 @@ fn truths(group: &[NodeId], points: &Points<'_>, vector_of: VectorOf<'_>) -> Res
         .collect()
 }
 
-/// Keeps the best of them, best first.
+/// Keeps the best results, best first.
 fn keep_best(best: &mut Vec<(f32, NodeId)>) {
     best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     best.truncate(RERANKED);
 }
 
-/// The nodes that are as good as the last of `results`.
+/// The nodes at least as good as the last of `results`.
 fn right(exact: &[(f32, NodeId)], results: usize) -> (usize, Vec<NodeId>) {
     let count = results.min(exact.len());
     let Some(&(last, _)) = count.checked_sub(1).map(|last| &exact[last]) else { return (0, Vec::new()) };
@@ -230,7 +229,7 @@ mod tests {
         let metas: Vec<CodeMeta> = codes.chunks_mut(stride).enumerate().map(encode).collect();
         let points = Points::new(&codes, &metas, stride, Metric::L2);
         let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        // Few links, so that recall is hard to come by.
+        // Few links, so that high recall needs a large ef.
         let parameters = Parameters { m: 4, m0: 8, ef_construction: 16, ..Parameters::default() };
         let built = build(&points, &parameters, &[], &pool(2), &|| Ok(())).unwrap();
         let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();

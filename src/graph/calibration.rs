@@ -1,16 +1,15 @@
-//! Which ef a search needs for a recall: a table that is fitted when a graph is built, and what lies between its
-//! entries.
+//! The ef that a search needs for a recall: a table, fitted when a graph is built, and the values between its entries.
 //!
 //! Invariants:
-//! * More recall or more results never ask for a smaller ef, and never for one below the number of results, whatever
-//!   the table's numbers are: they may come from a file.
+//! * More recall or more results never lead to a smaller ef, and ef is never below the number of results. This holds
+//!   for any numbers in the table, since they may come from a file.
 
 /// Recalls of the table.
 pub(crate) const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
 /// Numbers of results of the table.
 pub(crate) const RESULTS: [usize; 2] = [10, 100];
 
-/// How large ef must be for a recall, by the number of results: fitted when the graph was built.
+/// The ef for a recall, by the number of results. Fitted when the graph was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Calibration {
     /// Rows: 10 and 100 results; columns: recall 0.90, 0.95, 0.98, 0.99, 0.995.
@@ -18,8 +17,8 @@ pub(crate) struct Calibration {
 }
 
 impl Calibration {
-    /// The ef for `recall` of `k` results, at least `k`: between the table's entries by the logarithms of what is
-    /// missing and of k, beyond them in proportion to k.
+    /// The ef for `recall` of `k` results, at least `k`. Between the entries of the table it is interpolated over the
+    /// logarithms of (1 - recall) and k, beyond them it grows in proportion to k.
     pub fn ef(&self, recall: f32, k: usize) -> usize {
         let missing = |recall: f32| (1.0 - recall).max(1e-4).ln();
         let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;
@@ -28,7 +27,7 @@ impl Calibration {
         let [few, many] = self.ef.map(|row| {
             let best = |entries: &[u32]| entries.iter().fold(1, |most, &ef| most.max(ef)) as f32;
             let (low, high) = (best(&row[..=at]), best(&row[..=at + 1]));
-            // Beyond the table's end the rise goes on, but stays a number.
+            // Beyond the end of the table the rise continues, but stays finite.
             (low * (high / low).powf(share)).min(u32::MAX as f32)
         });
         let many = many.max(few);
@@ -41,7 +40,7 @@ impl Calibration {
         } else {
             few * (many / few).powf((results / few_results).ln() / (many_results / few_results).ln())
         };
-        // A number of results of any size: the conversion ends at the largest usize.
+        // The conversion saturates at the largest usize.
         (ef.ceil() as usize).max(k)
     }
 }

@@ -1,9 +1,9 @@
-//! One level of a graph while it is built: its links, and how nodes get and lose them.
+//! One level of a graph during its build: its links, and how nodes gain and lose links.
 //!
 //! Invariants:
-//! * A node's links depend on the graph before its batch, and a target's on what is linked to it, in the order of the
-//!   nodes. So the graph is the same for any number of threads.
-//! * A row holds at most `m0` (or `m`) links in the end; in between it may overflow by half, which saves most prunings.
+//! * The links of a node depend on the graph before its batch, and the links of a target on the nodes that link to it,
+//!   in the order of the nodes. So the graph is the same for any number of threads.
+//! * A finished row holds at most `m0` (or `m`) links. During the build it may hold half as many more.
 
 use super::pool::ordered;
 use super::search::{GraphScratch, Level, QueryCode, SearchStats, descend, distances_of, search_level, with_scratch};
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 /// Nodes that a thread takes at once.
 const CHUNK: usize = 16;
 
-/// The links of a level while it is built: rows with room to overflow, with distances, nearest first.
+/// The links of a level during its build: rows with room to overflow, with distances, nearest first.
 pub(super) struct Links {
     pub degree: usize,
     pub capacity: usize,
@@ -58,7 +58,7 @@ impl Links {
     }
 }
 
-/// What stays the same while a level is built.
+/// The inputs of the build of one level.
 pub(super) struct Inserter<'a> {
     pub points: &'a Points<'a>,
     pub parameters: &'a Parameters,
@@ -67,8 +67,8 @@ pub(super) struct Inserter<'a> {
 }
 
 impl Inserter<'_> {
-    /// Gives `seeded`, which are some of the `first` nodes, the links of the level above, or of all pairs where that
-    /// has none.
+    /// Gives `seeded`, some of the `first` nodes, the links of the level above. The highest level has no links: its
+    /// nodes choose among all pairs.
     pub fn seed(&self, first: &[NodeId], seeded: &[NodeId], links: &mut Links) {
         let upper = &self.upper;
         let is_seeded: std::collections::HashSet<NodeId> = seeded.iter().copied().collect();
@@ -131,7 +131,7 @@ impl Inserter<'_> {
         Ok(())
     }
 
-    /// Prunes what overflows, and packs the rows.
+    /// Prunes rows that overflow, and packs all rows.
     pub fn finish(&self, links: Links) -> Vec<NodeId> {
         let mut packed = vec![NodeId(0); self.points.len() * links.degree];
         packed.par_chunks_mut(links.degree).with_min_len(CHUNK).enumerate().for_each(|(index, packed)| {
@@ -179,8 +179,8 @@ impl Work for Find<'_, '_> {
     }
 }
 
-/// Chooses at most `most` links of a node among `known` ones and `others` whose distances are still to be found; all of
-/// them, nearest first, if `most` is [`usize::MAX`].
+/// Chooses at most `most` links of a node among `known` candidates and `others`, whose distances are computed here. If
+/// `most` is [`usize::MAX`], all candidates are links, nearest first.
 pub(super) struct Prune<'a> {
     pub inserter: &'a Inserter<'a>,
     pub node: NodeId,

@@ -1,27 +1,27 @@
 //! A hierarchical navigable small world (HNSW) graph over the codes of some vectors: flat arrays of node numbers.
 //!
 //! After Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using hierarchical navigable
-//! small world graphs" (arXiv 1603.09320), with their names; the neighbour rule is that of their algorithm 4 with the
-//! `alpha` of Subramanya et al., "DiskANN" (NeurIPS 2019); the batches of the build are those of Manohar et al.,
+//! small world graphs" (arXiv 1603.09320), whose symbols the code uses. Neighbours are selected by their algorithm 4,
+//! with the `alpha` of Subramanya et al., "DiskANN" (NeurIPS 2019). The build works in batches, as in Manohar et al.,
 //! "ParlayANN" (PPoPP 2024).
 //!
 //! Reading order:
 //! * `search`, `pool`: a beam of the nearest candidates, in a sorted array.
-//! * `build`, `insert`, `select`: level by level, in batches; links of one level; which candidates become neighbours.
-//! * `repair`, `reuse`: links to what nothing reaches; links taken over from an old graph.
-//! * `calibration`, `calibrate`: the table recall -> ef, and how it is fitted.
+//! * `build`, `insert`, `select`: the build by levels and batches, the links of one level, the choice of neighbours.
+//! * `repair`, `reuse`: links to unreachable nodes, links taken over from an old graph.
+//! * `calibration`, `calibrate`: the table recall -> ef, and its fit.
 //!
 //! Invariants:
-//! * Knows nothing of files, rows, tombstones or filters: numbers in, numbers out.
-//! * A [`Graph`] exists only if every number in its arrays was compared with its bounds. That is what the search's loop
-//!   relies on.
-//! * Every node can be reached from every other one that is in an upper level; the build sees to it.
+//! * The graph knows no files, rows, tombstones or filters, only numbers of nodes.
+//! * A [`Graph`] exists only after every number in its arrays was compared with its bounds. The loop of the search
+//!   relies on this.
+//! * Every node can be reached from every node of an upper level. The build repairs what its links leave unreachable.
 //!
 //! # The arrays
 //!
-//! Nodes are 0..n. A random order of them, by the seed, decides the levels: level l holds the first `c(l)` nodes of
-//! that order, about n / m^l of them, as if every node had drawn its level from the paper's distribution. The highest
-//! level has at most a few dozen nodes, which a search scans; it has no links.
+//! Nodes are 0..n. A random order of them, made from the seed, decides the levels: level l holds the first `c(l)` nodes
+//! of that order, about n / m^l of them, as if every node had drawn its level from the paper's distribution. The
+//! highest level has no links. It has at most a few dozen nodes, and a search scans them.
 //!
 //! ```text
 //! links                  n rows of m0: the neighbours of each node in level 0, then its own number as padding
@@ -51,7 +51,7 @@ use crate::ids::NodeId;
 use crate::quant::CodeMeta;
 use crate::types::Metric;
 
-/// The arrays of a new graph: see `graph` for what they hold.
+/// The arrays of a new graph, in the layout above.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Built {
     pub links: Vec<NodeId>,
@@ -60,11 +60,11 @@ pub(crate) struct Built {
 
 /// No node: what became of a node that is gone.
 pub(crate) const NO_NODE: NodeId = NodeId(u32::MAX);
-/// Nodes of one graph at most: pools keep a number in 31 bits.
+/// The most nodes of one graph: pools keep a node in 31 bits.
 pub(crate) const NODES_MAX: u32 = 1 << 31;
-/// The most links of one node that are understood.
+/// The most links of a node that a file may have.
 const LINKS_MAX: u32 = 512;
-/// Levels that fit 2^31 nodes with two links a node.
+/// The most levels: enough for 2^31 nodes with two links each.
 const LEVELS_MAX: u32 = 32;
 
 /// The paper's symbols.
@@ -76,10 +76,10 @@ pub(crate) struct Parameters {
     pub m0: u32,
     /// Candidates among which a new node finds its links.
     pub ef_construction: u32,
-    /// A candidate is dropped if a chosen one is nearer to it than the node is, by this factor: above 1, longer links
-    /// stay.
+    /// A candidate is dropped if a chosen neighbour is nearer to it than the node is, by this factor. Above 1, more
+    /// long links stay.
     pub alpha: f32,
-    /// Decides the order of insertion.
+    /// Seed of the order of nodes.
     pub seed: u64,
 }
 
@@ -90,13 +90,13 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// Whether numbers read from a file are ones that a build could have had.
+    /// Whether parameters read from a file could come from a build.
     pub fn are_sane(&self) -> bool {
         (2..=LINKS_MAX).contains(&self.m) && (2..=LINKS_MAX).contains(&self.m0) && self.alpha.is_finite()
     }
 }
 
-/// The codes of n vectors, one behind the other: node i is the i-th.
+/// The codes of n vectors, one behind the other: code i is that of node i.
 #[derive(Clone, Copy)]
 pub(crate) struct Points<'a> {
     codes: &'a [i8],
@@ -106,14 +106,14 @@ pub(crate) struct Points<'a> {
 }
 
 impl<'a> Points<'a> {
-    /// `codes` are as many as `metas`, `stride` bytes each.
+    /// `codes` holds `stride` bytes for each of `metas`.
     pub fn new(codes: &'a [i8], metas: &'a [CodeMeta], stride: usize, metric: Metric) -> Self {
         assert_eq!(metas.len().checked_mul(stride), Some(codes.len()), "one code for each meta");
         assert!(metas.len() <= NODES_MAX as usize, "a graph has at most 2^31 nodes");
         Self { codes, metas, stride, metric }
     }
 
-    /// How many there are.
+    /// Number of points.
     pub fn len(&self) -> usize {
         self.metas.len()
     }
@@ -123,7 +123,7 @@ impl<'a> Points<'a> {
         self.codes
     }
 
-    /// Their metas.
+    /// The metas of the codes.
     pub fn metas(&self) -> &'a [CodeMeta] {
         self.metas
     }
@@ -133,7 +133,7 @@ impl<'a> Points<'a> {
         self.stride
     }
 
-    /// How they are compared.
+    /// The metric that compares codes.
     pub fn metric(&self) -> Metric {
         self.metric
     }
@@ -167,7 +167,8 @@ struct Upper<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// A graph of `nodes` from arrays of any origin: compares every number with its bounds, or says what is wrong.
+    /// A graph of `nodes` from arrays of any origin. Compares every number with its bounds. The error says which is
+    /// wrong.
     pub fn check(
         nodes: u32,
         parameters: &Parameters,
@@ -190,10 +191,10 @@ impl<'a> Graph<'a> {
         Ok(graph)
     }
 
-    /// The same for arrays that passed [`Graph::check`] before, with the same arguments; only their shape is looked at.
+    /// The same for arrays that have passed [`Graph::check`] with the same arguments. Only their shape is compared.
     ///
     /// # Safety
-    /// `Graph::check` has succeeded for these very bytes, and nobody has changed them since.
+    /// `Graph::check` has succeeded for these bytes, and they have not changed since.
     pub unsafe fn checked_before(
         nodes: u32,
         parameters: &Parameters,
@@ -203,7 +204,7 @@ impl<'a> Graph<'a> {
         Self::shape(nodes, parameters, links, upper)
     }
 
-    /// How many nodes there are.
+    /// Number of nodes.
     pub fn nodes(&self) -> usize {
         self.links.len() / self.m0
     }
@@ -225,7 +226,7 @@ impl<'a> Graph<'a> {
 }
 
 impl<'a> Upper<'a> {
-    /// The parts of the array, if its lengths fit each other.
+    /// The parts of the upper array, if its lengths agree.
     fn shape(nodes: u32, m: usize, upper: &'a [u32]) -> Option<Self> {
         let levels = *upper.first()?;
         if levels > LEVELS_MAX || (levels == 0) != (nodes == 0) {

@@ -1,12 +1,12 @@
 //! The candidates of a search: a sorted array of fixed capacity, nearest first.
 //!
 //! Invariants:
-//! * Entries are ascending by (distance, node), whatever the order they came in; each is there once.
-//! * Everything before the cursor has been expanded.
+//! * Entries are ascending by (distance, node), for any order of insertion. Each node is in the pool once.
+//! * Every entry before the cursor has been expanded.
 
 use crate::ids::NodeId;
 
-/// One entry as a number: the distance in an order-keeping form, the node, and in the lowest bit whether it was
+/// One entry as a number: the distance in a form that keeps its order, the node, and in the lowest bit whether it was
 /// expanded.
 #[derive(Default)]
 pub(super) struct Pool {
@@ -22,21 +22,21 @@ fn node_of(entry: u64) -> NodeId {
     NodeId(entry as u32 >> 1)
 }
 
-/// Bits of a distance whose order as integers is that of the distances.
+/// The bits of a distance, in a form that orders as the distance does.
 #[inline(always)]
 pub(super) fn ordered(distance: f32) -> u32 {
     let bits = distance.to_bits();
     bits ^ ((bits.cast_signed() >> 31).cast_unsigned() | 1 << 31)
 }
 
-/// The distance that [`ordered`] was given.
+/// The inverse of [`ordered`].
 #[inline(always)]
 pub(super) fn unordered(ordered: u32) -> f32 {
     f32::from_bits(if ordered >> 31 == 1 { ordered ^ 1 << 31 } else { !ordered })
 }
 
 impl Pool {
-    /// Empties the pool, and lets it hold `capacity` entries, at least one.
+    /// Empties the pool and sets its capacity, at least one entry.
     pub fn clear(&mut self, capacity: usize) {
         self.entries.clear();
         self.capacity = capacity.max(1);
@@ -53,7 +53,7 @@ impl Pool {
         }
     }
 
-    /// Inserts a node that is not in the pool; whether it is now the next to expand.
+    /// Inserts a node that is not in the pool. True if it is now the next to expand.
     #[inline(always)]
     pub fn insert(&mut self, distance: u32, node: NodeId) -> bool {
         let entry = u64::from(distance) << 32 | u64::from(node.0) << 1;
@@ -70,7 +70,7 @@ impl Pool {
         is_next
     }
 
-    /// The nearest entry that was not expanded yet, which now counts as expanded.
+    /// The nearest entry that was not expanded yet. It then counts as expanded.
     #[inline(always)]
     pub fn expand_next(&mut self) -> Option<NodeId> {
         while let Some(entry) = self.entries.get_mut(self.cursor) {
@@ -83,14 +83,14 @@ impl Pool {
         None
     }
 
-    /// The node that [`expand_next`](Self::expand_next) would give, as things stand.
+    /// The node that [`expand_next`](Self::expand_next) would return.
     #[inline(always)]
     pub fn peek_next(&self) -> Option<NodeId> {
         let rest = self.entries.get(self.cursor..)?;
         rest.iter().find(|&&entry| entry & EXPANDED == 0).map(|&entry| node_of(entry))
     }
 
-    /// What is in the pool, nearest first: (distance, node).
+    /// All entries, nearest first: (distance, node).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (f32, NodeId)> + '_ {
         self.entries.iter().map(|&entry| (unordered((entry >> 32) as u32), node_of(entry)))
     }

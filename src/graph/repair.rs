@@ -1,8 +1,8 @@
-//! Makes every node reachable from the first one of the order, by links in free slots of nodes that are near.
+//! Makes every node reachable from the first node of the order, by links in free slots of near nodes.
 //!
 //! Invariants:
-//! * What was reachable stays so: where no slot is free, the new node takes the place of a link and itself leads on to
-//!   what was there.
+//! * A reachable node stays reachable. If no slot is free, the new node replaces a link and links to the replaced node
+//!   itself.
 
 use super::search::{BeamSearch, GraphScratch, QueryCode, with_scratch};
 use super::select::query_of;
@@ -11,12 +11,12 @@ use crate::distance::Kernels;
 use crate::error::Result;
 use crate::ids::{Id, IdRange, NodeId};
 
-/// Candidates among which a node with a free slot is looked for.
+/// Near nodes that are searched for a free slot.
 const EF: usize = 64;
 
-/// Links what cannot be reached; `built` has passed its check.
+/// Links unreachable nodes. `built` has passed its check.
 ///
-/// `go_on` is asked now and then; its error ends it.
+/// `go_on` is called between nodes. Its error ends the repair.
 pub(super) fn repair(
     points: &Points<'_>,
     parameters: &Parameters,
@@ -38,7 +38,7 @@ pub(super) fn repair(
     Ok(())
 }
 
-/// Marks what can be reached from `root`.
+/// Marks the nodes that can be reached from `root`.
 fn spread(links: &[NodeId], m0: usize, root: NodeId, reached: &mut [bool]) {
     let mut waiting = vec![root];
     reached[root.index()] = true;
@@ -51,7 +51,7 @@ fn spread(links: &[NodeId], m0: usize, root: NodeId, reached: &mut [bool]) {
     }
 }
 
-/// Links a node that is reached to `node`: the nearest one that has a free slot, else the nearest one.
+/// Adds a link to `node` from a reachable node: the nearest with a free slot, else the nearest.
 fn link(points: &Points<'_>, parameters: &Parameters, built: &mut Built, node: NodeId, root: NodeId, reached: &[bool]) {
     let m0 = parameters.m0 as usize;
     let mut near = nearest(points, parameters, built, node);
@@ -60,12 +60,12 @@ fn link(points: &Points<'_>, parameters: &Parameters, built: &mut Built, node: N
     let target = *near.iter().find(has_room).or(near.first()).unwrap_or(&root);
     let instead_of = put(&mut built.links[target.index() * m0..][..m0], target, node);
     if let Some(lost) = instead_of {
-        // Nobody is reached through `node` yet, so its own last link can go.
+        // No node is reached through `node` yet, so its own last link can go.
         put(&mut built.links[node.index() * m0..][..m0], node, lost);
     }
 }
 
-/// Adds a link to the row of `own`, in the place of the farthest one if it must; which that was.
+/// Adds a link to the row of `own`. If the row is full, the link replaces the farthest, which is returned.
 fn put(row: &mut [NodeId], own: NodeId, link: NodeId) -> Option<NodeId> {
     let free = row.iter().position(|&neighbour| neighbour == own);
     let slot = free.unwrap_or(row.len() - 1);

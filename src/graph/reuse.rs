@@ -1,10 +1,9 @@
-//! What a new graph takes over from an old one: the links of nodes that live on, healed around those that do not.
+//! Links of an old graph in a new one: nodes that live on keep their links, with detours around dead nodes.
 //!
 //! Invariants:
-//! * One old graph is taken over, the one with most nodes that live on; the nodes of others are inserted like new ones,
-//!   for nothing links them with the first.
-//! * A graph that has lost too much is not taken over: what is healed in place of many dead nodes is worth less than a
-//!   new build.
+//! * One old graph is reused: the one with the most live nodes. The nodes of other graphs are inserted like new ones,
+//!   since no link connects them with the first.
+//! * A graph with too many dead nodes is not reused: detours around them are worth less than a new build.
 
 use rayon::prelude::*;
 
@@ -14,16 +13,16 @@ use super::{Graph, NO_NODE};
 use crate::distance::Kernels;
 use crate::ids::NodeId;
 
-/// An old graph, and what became of its nodes.
+/// An old graph, and the numbers of its nodes in the new one.
 pub(crate) struct Reuse<'a> {
     pub graph: Graph<'a>,
     /// For each old node the new one, or [`NO_NODE`].
     pub became: Vec<NodeId>,
 }
 
-/// The share of an old graph's nodes that must live on, in percent.
+/// An old graph is reused if at least this share of its nodes lives on, in percent.
 const ALIVE_PERCENT: usize = 60;
-/// The share of the new graph's nodes that it must be worth, in percent.
+/// And if they are at least this share of the new graph, in percent.
 const WORTH_PERCENT: usize = 15;
 /// Nodes that a thread takes at once.
 const CHUNK: usize = 64;
@@ -33,8 +32,7 @@ impl Reuse<'_> {
         self.became.iter().filter(|&&node| node != NO_NODE).count()
     }
 
-    /// The links that an old node has in the new graph: to what lives of its neighbours, and to what lives around the
-    /// dead ones.
+    /// The links of an old node in the new graph: to its live neighbours, and to the live neighbours of its dead ones.
     fn healed(&self, old: NodeId) -> (Vec<NodeId>, bool) {
         let own = self.became[old.index()];
         let mut near: Vec<NodeId> = Vec::new();
@@ -55,7 +53,7 @@ impl Reuse<'_> {
     }
 }
 
-/// Gives nodes of the level to be built the links of the best of the old graphs.
+/// Gives nodes of a new level the links of the best old graph.
 pub(super) fn adopt(inserter: &Inserter<'_>, reuse: &[Reuse<'_>], links: &mut Links) {
     let best = reuse.iter().max_by_key(|reuse| reuse.alive());
     let Some(best) = best.filter(|best| {
@@ -75,11 +73,11 @@ pub(super) fn adopt(inserter: &Inserter<'_>, reuse: &[Reuse<'_>], links: &mut Li
         .map(|old| {
             let node = best.became[old.index()];
             let (near, is_healed) = best.healed(old);
-            // What was chosen before stays chosen; what is healed is chosen anew.
+            // An unchanged row was pruned before. A row with detours is pruned again.
             let most = if is_healed || near.len() > links.capacity { links.degree } else { usize::MAX };
             (node, Kernels::get().run(Prune { inserter, node, known: &[], others: &near, most }))
         })
         .collect();
-    // A node all of whose surroundings are gone is inserted like a new one.
+    // A node without live neighbours is inserted like a new one.
     rows.iter().filter(|(_, row)| !row.is_empty()).for_each(|(node, row)| links.set(*node, row));
 }

@@ -1,12 +1,11 @@
 //! The search of a graph: a beam of the nearest candidates, expanded nearest first (the paper's algorithms 2 and 5).
 //!
 //! Invariants:
-//! * The loop reads links and codes without bounds checks: a [`Graph`] has had all its numbers compared with its
-//!   bounds, and [`Points`] hold one code and one meta for each node. Both are compared with each other before the
-//!   loop.
-//! * Nothing is allocated, locked or called through a pointer in the loop; the thread's scratch grows with the largest
-//!   graph it saw.
-//! * The result is a function of graph, points and question, whatever was asked on this thread before.
+//! * The loop reads links and codes without bounds checks. All numbers of a [`Graph`] were compared with their bounds,
+//!   and [`Points`] hold one code and one meta per node. The numbers of nodes of both are compared before the loop.
+//! * The loop allocates nothing, takes no lock and makes no call through a pointer. The scratch of a thread is as large
+//!   as its largest graph needed.
+//! * The result depends on graph, points and query only, not on earlier searches of the thread.
 
 use std::cell::Cell;
 
@@ -16,18 +15,18 @@ use crate::distance::{CodeKernel, Kernels, Work};
 use crate::ids::NodeId;
 use crate::quant::{PreparedQuery, Ranking};
 
-/// Codes that are fetched ahead of the one that is compared.
+/// Codes that are prefetched ahead of the compared one.
 const AHEAD: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// What a search looks for.
+/// The parameters of a search.
 #[derive(Clone, Copy)]
 pub(crate) struct BeamParameters<'a> {
     pub query: &'a PreparedQuery,
     /// Candidates kept.
     pub ef: usize,
-    /// A node that is not there.
+    /// A node that is never found.
     pub without: Option<NodeId>,
     /// Distances after which the search stops.
     pub budget: usize,
@@ -37,16 +36,16 @@ pub(crate) struct BeamParameters<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
     pub node: NodeId,
-    /// Its score as the codes see it; larger is better.
+    /// Its score by the codes. Larger is better.
     pub estimate: f32,
 }
 
-/// What a search cost.
+/// The cost of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct SearchStats {
     /// Distances computed.
     pub visited: usize,
-    /// Nodes whose neighbours were looked at.
+    /// Nodes whose neighbours were compared.
     pub expanded: usize,
     /// The search stopped before it was done.
     pub exhausted_budget: bool,
@@ -76,7 +75,7 @@ pub(crate) fn search(
     })
 }
 
-/// What a beam search of one level is asked.
+/// The query of a beam search of one level.
 #[derive(Clone, Copy)]
 pub(super) struct QueryCode<'a> {
     /// The query's code, unsigned.
@@ -87,7 +86,7 @@ pub(super) struct QueryCode<'a> {
     pub budget: usize,
 }
 
-/// What a thread keeps from search to search.
+/// Memory of a thread that its searches share.
 #[derive(Default)]
 pub(super) struct GraphScratch {
     /// The epoch in which each node was last seen.
@@ -124,14 +123,14 @@ thread_local! {
 
 /// Lends the thread's scratch.
 pub(super) fn with_scratch<T>(work: impl FnOnce(&mut GraphScratch) -> T) -> T {
-    // Taken, not borrowed: a search inside a search, should there ever be one, makes its own.
+    // Taken, not borrowed: a search inside a search would make its own.
     let mut scratch = SCRATCH.take().unwrap_or_default();
     let result = work(&mut scratch);
     SCRATCH.set(Some(scratch));
     result
 }
 
-/// The search of a whole graph; what it finds is in the scratch's pool.
+/// The search of a whole graph. The results are in the pool of the scratch.
 pub(super) struct BeamSearch<'a, 's> {
     pub graph: Graph<'a>,
     pub points: Points<'a>,
@@ -153,8 +152,8 @@ impl Work for BeamSearch<'_, '_> {
     }
 }
 
-/// From the highest level down to level 1, greedily. Begins a new search of `scratch`: what was compared is seen, and
-/// the best of it is in the pool, from where [`search_level`] goes on.
+/// Descends greedily from the highest level to level 1. Begins a new search in `scratch`: compared nodes are marked as
+/// seen, and the best are in the pool, where [`search_level`] starts.
 #[inline(always)]
 pub(super) fn descend<K: CodeKernel>(
     upper: &Upper<'_>,
@@ -224,7 +223,7 @@ pub(super) struct Level<'a> {
     pub degree: usize,
 }
 
-/// Fills the pool with the `ef` nodes nearest to the query that are found from what [`descend`] left in it.
+/// Fills the pool with the `ef` nearest nodes, starting at the nodes that [`descend`] left in it.
 #[inline(always)]
 pub(super) fn search_level<K: CodeKernel>(
     level: &Level<'_>,
@@ -280,7 +279,7 @@ pub(super) fn search_level<K: CodeKernel>(
 }
 
 impl Level<'_> {
-    /// Begins to fetch the links of a node.
+    /// Prefetches the links of a node.
     #[inline(always)]
     fn prefetch(&self, node: NodeId) {
         let row = self.links.as_ptr().wrapping_add(node.index() * self.degree);
@@ -290,9 +289,8 @@ impl Level<'_> {
     }
 }
 
-/// Candidates that are expanded together: the codes of one's neighbours arrive while the other's are compared. At the
-/// end of a search nearly all candidates have been expanded, so that looking at the second before knowing the first
-/// costs little.
+/// Candidates that are expanded together: the codes of one candidate's neighbours arrive while those of the other are
+/// compared. Nearly all candidates are expanded by the end of a search, so expanding the second early costs little.
 const BEAM_WIDTH: usize = 2;
 
 /// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
@@ -335,7 +333,7 @@ pub(super) fn distances_of<K: CodeKernel>(
 }
 
 impl Points<'_> {
-    /// Begins to fetch the code and meta of a node.
+    /// Prefetches the code and meta of a node.
     #[inline(always)]
     fn prefetch(&self, node: NodeId) {
         let code = self.codes.as_ptr().wrapping_add(node.index() * self.stride);

@@ -1,7 +1,7 @@
-//! Which candidates become neighbours: the paper's algorithm 4, with a factor on the comparison.
+//! Selection of neighbours among candidates: the paper's algorithm 4, with a factor on the comparison.
 //!
 //! Invariants:
-//! * The chosen ones are a function of the candidates, which come nearest first; nothing else has a say.
+//! * The selection depends on the candidates only, which come nearest first.
 //! * The nearest candidate is always chosen.
 
 use super::search::{QueryCode, distances_of};
@@ -14,10 +14,10 @@ use crate::types::Metric;
 /// A possible neighbour: its distance (in the order-keeping form of `pool`) and number.
 pub(super) type Link = (u32, NodeId);
 
-/// Chooses at most `most` of `candidates`, ascending by distance, in `chosen`; `code` is room for a query.
+/// Selects at most `most` of `candidates`, which ascend by distance, into `chosen`. `code` is room for a query.
 ///
-/// A candidate is left out if one that was chosen before is nearer to it, times `alpha`, than the node itself: the node
-/// reaches it through that one.
+/// A candidate is left out if its distance to a chosen neighbour, times `alpha`, is below its distance to the node: the
+/// node reaches the candidate through that neighbour.
 #[inline(always)]
 pub(super) fn select<K: CodeKernel>(
     points: &Points<'_>,
@@ -28,7 +28,7 @@ pub(super) fn select<K: CodeKernel>(
     chosen: &mut Vec<Link>,
 ) {
     chosen.clear();
-    // Minus a dot product is no distance: a factor on it means nothing.
+    // A negative dot product is no distance, so a factor on it has no meaning.
     let alpha = if points.metric == Metric::Dot { 1.0 } else { alpha };
     for &(distance, node) in candidates {
         if chosen.len() == most {
@@ -53,7 +53,7 @@ pub(super) fn select<K: CodeKernel>(
     }
 }
 
-/// A stored code as a query; `code` is where it is made unsigned.
+/// A stored code as a query. `code` is room for its unsigned form.
 #[inline(always)]
 pub(super) fn query_of<'a>(points: &Points<'_>, node: NodeId, code: &'a mut Vec<u8>) -> QueryCode<'a> {
     code.clear();

@@ -1,9 +1,9 @@
 //! The body of a manifest: sections, each an extension (`extensions.rs`), so that later versions can add their own.
 //!
 //! Invariants:
-//! * Every section that this version writes must be understood. One that it does not know and may ignore is kept, byte
-//!   for byte.
-//! * Decoding is total, and what was decoded encodes to the same bytes.
+//! * A reader must understand every section that this version writes. An unknown section that may be ignored is kept,
+//!   byte for byte.
+//! * Decoding is total, and a decoded body encodes to the same bytes.
 //!
 //! # Format
 //!
@@ -69,7 +69,7 @@ pub(super) fn encode_body(manifest: &Manifest) -> Vec<u8> {
     sections.encoded().to_vec()
 }
 
-/// Reads a body; `name` is the file's, for the error about what a newer version wrote.
+/// Reads a body. `name` is the name of the file, for errors about newer versions.
 pub(super) fn decode_body(name: &str, body: &[u8]) -> Decoded<Result<Manifest>> {
     let sections = Extensions::decode(body)?;
     if let Err(error) = refuse_unknown(name, sections.kinds(), &KNOWN) {
@@ -99,7 +99,7 @@ pub(super) fn decode_body(name: &str, body: &[u8]) -> Decoded<Result<Manifest>> 
     Ok(refuse_files(name, &manifest).map(|()| manifest))
 }
 
-/// Files of kinds that this version does not know, and without which it must not read the store.
+/// Files of unknown kinds without which the store must not be read.
 fn refuse_files(name: &str, manifest: &Manifest) -> Result<()> {
     let mut segments = manifest.shards.iter().flat_map(|shard| &shard.segments);
     let mut of_store = manifest.side_files.iter().filter(|side| !side.is_operations());
@@ -123,7 +123,7 @@ fn decode_clock(reader: &mut Reader<'_>) -> Decoded<ClockState> {
     Ok(ClockState { log_time: reader.i64()?, agreed_micros: reader.u64()?, wall: reader.i64()? })
 }
 
-/// A manifest with nothing but the numbers of the log.
+/// A manifest that has only the numbers of the log.
 fn decode_numbers(reader: &mut Reader<'_>) -> Decoded<Manifest> {
     let (next_file_id, first_log, reflected) = (reader.u64()?, reader.u64()?, reader.u64()?);
     if next_file_id.max(first_log).max(reflected) >= NUMBERS_MAX {

@@ -1,10 +1,10 @@
-//! What a manifest says of one segment: its truth file, its tombstones, and the files beside it.
+//! The entry of one segment in a manifest: its truth file, its tombstones, and the files beside it.
 //!
 //! Invariants:
-//! * The files beside a segment are one list. Those of kinds that this version does not know stay named, so that a
-//!   newer version finds them again; if such a file must be understood, the store is not opened.
-//! * The terms of a graph stand here as well as in its file, so that they outlive the file.
-//! * No entry holds a namespace whole where its beginning tells the segment from its neighbours (`shard/bounds.rs`).
+//! * The files beside a segment are one list. Files of unknown kinds stay in the list, so that a newer version finds
+//!   them. If such a file must be understood, the open fails.
+//! * The terms of a graph are in the entry and in the graph's file, so that they outlive the file.
+//! * An entry holds only as much of a namespace as tells the segment from its neighbours (`shard/bounds.rs`).
 //!
 //! # Format
 //!
@@ -50,12 +50,12 @@ use super::FILE_BYTES_MAX;
 
 /// A flag of a file beside a segment: it cannot be rebuilt, and its kind must be known.
 const MUST_UNDERSTAND: u16 = 1;
-/// The form of files of what a segment missed.
+/// The version of files of missed operations.
 const MISSED_FORM: u16 = 1;
 /// The fewest bytes of a file beside a segment, in either form.
 const SIDE_BYTES_MIN: usize = 24;
 
-/// What a file beside a segment holds, as its name ends.
+/// The kind of a file beside a segment: the extension of its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileKind(Cow<'static, str>);
 
@@ -66,10 +66,10 @@ impl FileKind {
     pub const OPERATIONS: Self = Self(Cow::Borrowed("operations"));
     pub const MISSED: Self = Self(Cow::Borrowed("missed"));
 
-    /// The kinds that the first format had numbers for, from 1.
+    /// The kinds with a number in format version 1, from 1.
     const NUMBERED: [Self; 3] = [Self::CODES, Self::GRAPH, Self::BLOB];
 
-    /// Any kind, of a name that can be one.
+    /// The kind of this name, if the name can be one.
     #[cfg(test)]
     pub fn of(name: &str) -> Self {
         Self(Cow::Owned(name.to_owned()))
@@ -81,7 +81,7 @@ impl FileKind {
     }
 }
 
-/// How entries name the kinds of files.
+/// The form in which entries name kinds of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryForm {
     /// By number, in format version 1.
@@ -101,25 +101,25 @@ pub(crate) struct SegmentEntry {
     pub newest_lsn: Lsn,
     /// 0 for none.
     pub tombstone_generation: u64,
-    /// Where the namespaces of its rows lie.
+    /// The interval of the namespaces of its rows.
     pub extent: Extent,
     /// In the order of the list in the truth file.
     pub blobs: Vec<BlobFile>,
     pub derived: Vec<SideEntry>,
-    /// What a damaged segment missed, if it did: one file, and those before it that could not be read.
+    /// Files of operations that a damaged segment missed: the current file, and earlier ones that could not be read.
     pub missed: Vec<DerivedFile>,
 }
 
-/// A file beside a segment, or beside all of them.
+/// A file beside a segment, or of the store as a whole.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SideEntry {
     pub kind: FileKind,
     pub version: u16,
-    /// It cannot be rebuilt, and whoever does not know its kind must not do without it.
+    /// The file cannot be rebuilt, and a reader that does not know its kind must not read the segment.
     pub must_understand: bool,
     pub file_id: u64,
     pub length: u64,
-    /// What its kind says of it, encoded: the bytes of kinds that this version does not know are kept as they are.
+    /// Details of its kind, encoded. The bytes of an unknown kind are kept as they are.
     pub details: Vec<u8>,
 }
 
@@ -144,8 +144,8 @@ impl SideEntry {
         segment_name(self.file_id, self.kind.as_str())
     }
 
-    /// Fails if the store that `manifest` describes cannot be read without this file, whose kind or form nobody here
-    /// knows.
+    /// Fails if the file is of an unknown kind or version, and `manifest` says that the store cannot be read without
+    /// it.
     pub fn check_ignorable(&self, manifest: &str) -> Result<()> {
         if !self.must_understand {
             return Ok(());
@@ -156,18 +156,18 @@ impl SideEntry {
         Err(Error::new(ErrorKind::NewerFormat, why).at(name, None))
     }
 
-    /// A file of ids of operations.
+    /// The entry of a file of operation ids.
     pub fn operations(file_id: u64, length: u64) -> Self {
         let file = DerivedFile { file_id, length };
         Self { must_understand: true, ..Self::derived(FileKind::OPERATIONS, 1, file, Vec::new()) }
     }
 
-    /// Whether the file holds ids of operations, in the form that this version knows.
+    /// Whether the file holds operation ids, in a version that this reader knows.
     pub fn is_operations(&self) -> bool {
         self.of(&FileKind::OPERATIONS, 1).is_some()
     }
 
-    /// The file, if it is of this kind and form.
+    /// The file, if it is of this kind and version.
     fn of(&self, kind: &FileKind, version: u16) -> Option<DerivedFile> {
         let fits = (&self.kind, self.version) == (kind, version);
         fits.then_some(DerivedFile { file_id: self.file_id, length: self.length })
@@ -198,19 +198,19 @@ impl SegmentEntry {
         self.length + self.derived.iter().map(|derived| derived.length).sum::<u64>()
     }
 
-    /// What opens the segment, its graphs apart.
+    /// The files that open the segment, without its graphs.
     pub fn files(&self) -> SegmentFiles {
         let codes = self.derived.iter().find_map(|derived| derived.of(&FileKind::CODES, CODES_ENCODING));
         let Self { file_id, length, header_crc, lsn_base, .. } = *self;
         SegmentFiles { file_id, length, header_crc, codes, lsn_base }
     }
 
-    /// Opens the segment with its derived files, of which those that do not open are done without.
+    /// Opens the segment with its derived files. A derived file that does not open is left out.
     pub fn open(&self, storage: &dyn Storage, keys: &StoreIdentity) -> Result<Segment> {
         self.open_beside(storage, keys, &[])
     }
 
-    /// The same where blob files that it has taken over are open.
+    /// The same, with blob files that are open already.
     pub fn open_beside(&self, storage: &dyn Storage, keys: &StoreIdentity, opened: &[Arc<Blob>]) -> Result<Segment> {
         let graphs: Vec<DerivedFile> =
             self.derived.iter().filter_map(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM)).collect();
@@ -223,7 +223,7 @@ impl SegmentEntry {
         self.derived.iter().try_for_each(|side| side.check_ignorable(carrier))
     }
 
-    /// On which terms the graph `file_id` was built.
+    /// The terms of the graph `file_id`.
     pub fn graph_terms(&self, file_id: u64) -> Option<GraphRange> {
         let graphs = self.derived.iter().filter(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM).is_some());
         let graph = graphs.into_iter().find(|graph| graph.file_id == file_id)?;
@@ -232,12 +232,12 @@ impl SegmentEntry {
         reader.finish().ok().map(|()| wanted)
     }
 
-    /// Whether an import wrote the segment: its LSNs are counted from the first one of its frame.
+    /// Whether an import wrote the segment. Its LSNs are then relative to the first LSN of its frame.
     pub fn is_ingested(&self) -> bool {
         self.lsn_base > Lsn::ZERO
     }
 
-    /// The same segment with its LSNs, so far counted from 0, counted from `base`.
+    /// The same segment, with LSNs relative to `base`.
     #[must_use]
     pub fn counted_from(self, base: Lsn) -> Self {
         Self { lsn_base: base, newest_lsn: base + self.newest_lsn.get(), ..self }
@@ -250,7 +250,7 @@ impl SegmentEntry {
         out.into_vec()
     }
 
-    /// Reads what [`encode`](Self::encode) has written, or an earlier version of it.
+    /// Reads the bytes of [`encode`](Self::encode), of this version or an earlier one.
     pub fn decode(bytes: &[u8], form: EntryForm) -> Decoded<Self> {
         let mut reader = Reader::new(bytes);
         let segment = decode_segment(&mut reader, form)?;
@@ -380,7 +380,7 @@ fn encode_blob(blob: &BlobFile) -> SideEntry {
     SideEntry { must_understand: true, ..SideEntry::derived(FileKind::BLOB, BLOB_FORM, file, details.into_vec()) }
 }
 
-/// The blob file that an entry names, if it is one of the form that this version knows.
+/// The blob file of an entry, if its version is known.
 fn decode_blob(entry: &SideEntry) -> Option<BlobFile> {
     let DerivedFile { file_id, length } = entry.of(&FileKind::BLOB, BLOB_FORM)?;
     let mut reader = Reader::new(&entry.details);

@@ -1,12 +1,13 @@
-//! The manifest: the one file that says which files make up the store. A value with pure `with_*` transitions.
+//! The manifest: the file that names all files of the store. A value with pure `with_*` transitions.
 //!
 //! Reading order: the file here, `body` (its sections), `entry` (one segment), `spaces`, `settings`.
 //!
 //! Invariants:
 //! * A generation is written whole under a temporary name, synced, renamed to `manifest-{generation:016x}`, and the
-//!   directory synced; only then does anything it made obsolete go. The two newest generations are kept.
+//!   directory synced. Only then are obsolete files removed. The two newest generations are kept.
 //! * The log is synced through every LSN that a generation reflects before that generation is written.
-//! * Shards partition the order of namespaces: the first begins at nothing, each next one where the last one ended.
+//! * Shards partition the order of namespaces: the first has no lower bound, each other one begins where the one before
+//!   it ends.
 //!
 //! # Format
 //!
@@ -46,49 +47,50 @@ use body::{decode_body, decode_first_body, encode_body};
 
 const MAGIC: &[u8; 8] = b"VECMEMMF";
 const FORMAT_VERSION: u32 = 2;
-/// From this version on a body is made of sections.
+/// The first version whose body is made of sections.
 const FIRST_WITH_SECTIONS: u32 = 2;
 const HEADER_BYTES: usize = 40;
-/// File ids and LSNs stay far below it, so that counting on from one that was read never overflows.
+/// Upper bound of file ids and LSNs. It is far below the largest u64, so that counting on from a read one never
+/// overflows.
 const NUMBERS_MAX: u64 = 1 << 62;
 const FILE_BYTES_MAX: usize = 256 << 20;
 
-/// Which files make up the store, as of one generation.
+/// One generation of the list of files that make up the store.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {
     pub store_id: u64,
     pub generation: u64,
     pub previous_crc: u32,
-    /// Keys the hashes of names and keys, so that nobody outside can make them collide.
+    /// The key of hashes of names and keys, so that an attacker cannot make them collide.
     pub secret: [u64; 2],
-    /// A copy of the store that goes its own way has another one: what one incarnation said of LSNs means nothing to
+    /// A copy of the store that is written to has another incarnation. LSNs of one incarnation have no meaning in
     /// another.
     pub incarnation: u64,
     pub spaces: Spaces,
     pub next_file_id: u64,
-    /// The oldest log file that a replay needs.
+    /// The oldest log file that recovery needs.
     pub first_log: u64,
-    /// Tombstones and segments may know of operations up to here: the log must reach it.
+    /// Tombstones and segments may reflect operations up to this LSN, so the log must reach it.
     pub reflected: Lsn,
     pub settings: Settings,
-    /// Files that belong to the store as a whole.
+    /// Files of the store as a whole.
     pub side_files: Vec<SideEntry>,
-    /// Sections that this version does not know and may ignore: they are written again as they are.
+    /// Unknown sections that may be ignored. They are written again as they are.
     pub others: Extensions,
-    /// None in a store whose clock no manifest has kept yet.
+    /// `None` until a manifest has kept the clock.
     pub clock: Option<ClockState>,
     pub shards: Vec<ShardEntry>,
 }
 
-/// What a store knows of the time, for its next open.
+/// The state of the clock, for the next open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockState {
-    /// The newest clock that was believed, microseconds since 1970 UTC.
+    /// Log time: the newest trusted clock, in microseconds since 1970 UTC.
     pub log_time: i64,
-    /// How long a wall clock that is far ahead of it, or far behind, has agreed with the monotonic clock, over all
+    /// How long a wall clock far ahead of log time, or far behind it, has agreed with the monotonic clock, over all
     /// opens.
     pub agreed_micros: u64,
-    /// The wall clock at the last look.
+    /// The wall clock at the last observation.
     pub wall: i64,
 }
 
@@ -96,13 +98,13 @@ pub(crate) struct ClockState {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ShardEntry {
     pub low: Vec<u8>,
-    /// Everything at or below is in the segments and their tombstones.
+    /// Operations up to this LSN are in the segments and their tombstones.
     pub checkpoint: Lsn,
     /// Oldest first.
     pub segments: Vec<SegmentEntry>,
 }
 
-/// What a store is told apart by, from its creation on.
+/// The identity of a store, fixed at its creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ids {
     pub store_id: u64,
@@ -136,7 +138,7 @@ impl Manifest {
         }
     }
 
-    /// The next generation: `change` is applied to a copy, and the file ids handed out so far are recorded.
+    /// The next generation: applies `change` to a copy, and records the file ids given out so far.
     pub fn with(
         &self,
         next_file_id: u64,
@@ -154,7 +156,7 @@ impl Manifest {
         next
     }
 
-    /// The next generation of a store that has no vector space and gets this one.
+    /// The next generation of a store that gets its first vector space.
     pub fn with_space(&self, space: VectorSpace) -> Self {
         let mut next = self.with(self.next_file_id, self.first_log, self.reflected, |_| {});
         next.spaces.add_current(space);
@@ -172,20 +174,19 @@ impl Manifest {
         Interval { low: self.shards[index].low.clone(), high }
     }
 
-    /// The LSN through which every shard can do without the log.
+    /// The LSN up to which no shard needs the log.
     pub fn checkpoint(&self) -> Lsn {
         self.shards.iter().map(|shard| shard.checkpoint).min().unwrap_or_default()
     }
 
-    /// Every file this generation names, apart from the log.
+    /// All files that this generation names, without the log.
     pub fn files(&self) -> impl Iterator<Item = String> + '_ {
         let segments = self.shards.iter().flat_map(|shard| &shard.segments);
         segments.flat_map(SegmentEntry::file_names).chain(self.side_files.iter().map(SideEntry::name))
     }
 
-    /// Writes this generation under a temporary name. It is the newest one once it is published, and survives a power
-    /// loss once the directory is synced; a failure of that sync is final like any other, for nobody knows which
-    /// generation is the newest then.
+    /// Writes this generation under a temporary name. It is the newest once it is published, and durable once the
+    /// directory is synced. A failure of that sync is final: which generation is the newest is then unknown.
     pub fn write(&self, storage: &dyn Storage) -> Result<()> {
         let bytes = self.encode();
         if storage.list()?.iter().any(|(name, _)| name == TEMPORARY) {
@@ -217,7 +218,7 @@ impl Manifest {
         out.into_vec()
     }
 
-    /// Reads a file of the name that `generation` has.
+    /// Reads the file of this `generation`.
     pub fn decode(name: &str, bytes: &[u8], generation: u64) -> Result<Self> {
         let malformed = |malformed: crate::codec::FormatError| malformed.in_file(name, 0);
         let mut reader = Reader::new(bytes);

@@ -2,14 +2,14 @@
 //!
 //! Invariants:
 //! * At most [`limits::SETTINGS`] of them, each a JSON document of at most [`limits::SETTING_BYTES`].
-//! * Names are in order, each once, so equal settings have equal bytes.
+//! * Names ascend and are unique, so equal settings have equal bytes.
 //!
 //! # Format
 //!
-//! Nothing where there is none; else, little endian, their number u32, and for each its name (a u32 length and that
-//! many bytes), the version of its form u16 (0 for documents of applications; vecmem raises that of its own when their
-//! meaning changes), and its JSON (a u32 length and that many bytes). In manifests of format version 1 there are no
-//! versions.
+//! Little endian, no bytes if there are no settings. Else their number u32, and for each its name (a u32 length and
+//! that many bytes), its version u16 (0 for documents of applications, vecmem raises the versions of its own documents
+//! when their meaning changes), and its JSON (a u32 length and that many bytes). Manifests of format version 1 have no
+//! versions here.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -29,7 +29,7 @@ pub(crate) struct Settings {
 /// One setting.
 #[derive(Clone, Debug, PartialEq)]
 struct Document {
-    /// Of its form; 0 for those of applications.
+    /// Version of the document, 0 for documents of applications.
     version: u16,
     json: Arc<str>,
 }
@@ -40,12 +40,12 @@ impl Settings {
         self.documents.get(name).map(|document| &*document.json)
     }
 
-    /// All of them, by name.
+    /// All settings, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.documents.iter().map(|(name, document)| (name.as_str(), &*document.json))
     }
 
-    /// The same settings with one set, or removed.
+    /// The same settings, with one of them set or removed.
     pub fn with(&self, name: &str, json: Option<&str>) -> Result<Self> {
         let mut documents = BTreeMap::clone(&self.documents);
         match json {
@@ -76,7 +76,7 @@ impl Settings {
         Self::decode_with(bytes, |reader| reader.u16())
     }
 
-    /// Reads those of a manifest of format version 1.
+    /// Reads the settings of a manifest of format version 1.
     pub(super) fn decode_first(bytes: &[u8]) -> Decoded<Self> {
         Self::decode_with(bytes, |_| Ok(0))
     }

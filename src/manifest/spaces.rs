@@ -1,8 +1,8 @@
-//! The vector spaces of a store: the one that searches use, those that are being built beside it, and retired ones that
-//! files may still name.
+//! The vector spaces of a store: the current one, which searches use, those being built, and retired ones that files
+//! may still name.
 //!
 //! Invariants:
-//! * Ids rise strictly and are never used again, so the id that a vector carries says for ever what it means.
+//! * Ids rise strictly and are never used again, so the id of a vector's space always means the same space.
 //! * At most one space is current.
 //!
 //! # Format
@@ -15,23 +15,23 @@ use crate::codec::{Decoded, Reader, Writer};
 use crate::record::SpaceId;
 use crate::types::{Metric, VectorSpace, limits};
 
-/// The current one, those being built, and retired ones.
+/// The most vector spaces of a store, of all states.
 const SPACES_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 1 << 10;
 const DETAIL_BYTES_MAX: usize = 64 << 10;
 /// The fewest bytes a space takes.
 const SPACE_BYTES_MIN: usize = 18;
-/// The name of the only space there is so far.
+/// The name of the first space.
 const DEFAULT_NAME: &str = "default";
 
-/// What a vector space is used for.
+/// The state of a vector space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SpaceState {
-    /// Vectors are being added; searches do not use it yet.
+    /// Vectors are being added. Searches do not use it yet.
     Building = 1,
     /// Searches use it.
     Current,
-    /// Files may still have vectors of it; nothing uses them.
+    /// Files may still have vectors of it. Searches do not use them.
     Retired,
 }
 
@@ -50,19 +50,19 @@ pub(crate) struct SpaceEntry {
 pub(crate) struct Spaces {
     /// In the order of their ids.
     pub entries: Vec<SpaceEntry>,
-    /// Above that of every space that there was, so that it stays unused when one is forgotten.
+    /// Above the ids of all spaces so far, also of removed ones.
     pub next_id: u16,
 }
 
 impl Spaces {
-    /// One more space, in use at once: the store has no other.
+    /// Adds the first space, as the current one.
     pub fn add_current(&mut self, space: VectorSpace) {
         let (id, name) = (SpaceId(self.next_id), DEFAULT_NAME.to_owned());
         self.entries.push(SpaceEntry { id, state: SpaceState::Current, space, name, details: Vec::new() });
         self.next_id += 1;
     }
 
-    /// The one that searches use.
+    /// The current space, which searches use.
     pub fn current(&self) -> Option<&SpaceEntry> {
         self.entries.iter().find(|entry| entry.state == SpaceState::Current)
     }
@@ -106,7 +106,7 @@ pub(super) fn decode_spaces(reader: &mut Reader<'_>) -> Decoded<Spaces> {
     Ok(Spaces { entries: spaces, next_id })
 }
 
-/// The spaces of the first format: none, or one that is current.
+/// The spaces of format version 1: none, or a current one.
 pub(super) fn decode_first_spaces(reader: &mut Reader<'_>) -> Decoded<Spaces> {
     let mut spaces = Spaces::default();
     if reader.count(12, 1)? > 0 {
@@ -117,7 +117,7 @@ pub(super) fn decode_first_spaces(reader: &mut Reader<'_>) -> Decoded<Spaces> {
     Ok(spaces)
 }
 
-/// An id that is free, so that there is one after it.
+/// An id with a free id after it.
 fn decode_next_id(reader: &mut Reader<'_>) -> Decoded<u16> {
     let id = reader.u16()?;
     if id == u16::MAX { Err(reader.malformed("the id of a vector space is out of range")) } else { Ok(id) }

@@ -1,15 +1,14 @@
-//! Embeddings that the store holds already, found by text: so that nobody embeds a text twice.
+//! Finds embeddings in the store by their text, so that no text is embedded twice.
 //!
-//! The hash of a text lies beside its vector, in the row of the item: it dies with the item, whichever way that goes,
-//! and moves with it through log, segments and merges. Here is only a map from hashes to where they were last seen.
+//! The hash of a text lies beside its vector in the row of the item, so it moves with the item and ends with it. This
+//! file only has a map from hashes to the items that had them last.
 //!
 //! Invariants:
-//! * The map may be wrong, an answer never is: the row that it leads to must be visible, unexpired and hold the hash.
-//! * It holds about `Tuning::known_embeddings` hashes; those that were not asked for longest go first. An open begins
-//!   with none, and the first question looks through what the store holds, in the order of its parts, until half of the
-//!   room is taken.
-//! * A text has one place, that of the item that was written last. Once that item is gone the text is unknown, also
-//!   where another item embeds it: it is embedded once more, and known again.
+//! * An entry of the map may be stale. A result is not: its row must be visible, unexpired and hold the hash.
+//! * The map holds about `Tuning::known_embeddings` hashes, and drops the least recently used ones. An open starts with
+//!   an empty map. The first lookup reads the hashes of the store, part by part, until the map is half full.
+//! * A text leads to the item that was written last with it. Once that item is deleted, the text is unknown even if
+//!   another item has it. The next embedding of the text makes it known again.
 
 use std::collections::HashMap;
 
@@ -22,7 +21,7 @@ use crate::store::read::TextPlace;
 use crate::sync::Mutex;
 use crate::types::Interval;
 
-/// Longer addresses are not worth their memory.
+/// Items with longer addresses are not kept in the map.
 const ADDRESS_BYTES_MAX: usize = 1 << 10;
 
 /// The map of one open store.
@@ -30,24 +29,23 @@ pub(super) struct Embeddings {
     places: Mutex<Places>,
 }
 
-/// Two maps of half the size: what is written or found goes to the newer one; once that is full, it takes the place of
-/// the older one.
+/// Two maps of half the size. Written and found hashes go to the newer map. Once it is full, it replaces the older one.
 struct Places {
     newer: HashMap<TextHash, TextPlace>,
     older: HashMap<TextHash, TextPlace>,
     half: usize,
-    /// Whether everything there is was looked through, or as much as fits.
+    /// Whether the store was read, wholly or until the map was half full.
     is_complete: bool,
 }
 
 impl Embeddings {
-    /// For about `limit` texts.
+    /// A map of about `limit` texts.
     pub fn new(limit: usize) -> Self {
         let (newer, older) = (HashMap::new(), HashMap::new());
         Self { places: Mutex::new(Places { newer, older, half: limit.div_ceil(2), is_complete: false }) }
     }
 
-    /// Keeps in mind what was written.
+    /// Adds the hashes of written items.
     pub fn note(&self, writes: &[Write]) {
         let puts = writes.iter().filter_map(|write| match write {
             Write::Put(put) if !put.text_hashes.is_empty() => Some(put),
@@ -61,18 +59,18 @@ impl Embeddings {
         }
     }
 
-    /// The next question looks through everything again: an import has added to it.
+    /// Lets the next lookup read the store again, after an import.
     pub fn look_again(&self) {
         self.places.lock().is_complete = false;
     }
 
-    /// Forgets which texts the items of an interval embed. What lives of them is found again by the next question.
+    /// Drops the hashes of an interval's items. The next lookup finds those of live items again.
     pub fn forget(&self, interval: &Interval) {
         let mut places = self.places.lock();
         let Places { newer, older, is_complete, .. } = &mut *places;
         for map in [newer, older] {
             map.retain(|_, place| !interval.contains(place.namespace.encoded()));
-            // What was removed lies in the table until it is written over.
+            // A removed entry stays in the memory of the table until it is overwritten.
             map.shrink_to_fit();
         }
         *is_complete = false;
@@ -109,7 +107,7 @@ impl Places {
         Some(place)
     }
 
-    /// Adds what a view shows, as far as there is room. What is damaged is not known.
+    /// Adds the hashes of a view's items, as far as there is room. Damaged rows are skipped.
     fn look_through(&mut self, view: &ReadView) -> Result<()> {
         let room = self.half.saturating_sub(self.older.len());
         let (newer, older) = (&self.newer, &mut self.older);
@@ -135,10 +133,9 @@ impl Places {
 }
 
 impl Store {
-    /// The embeddings that `model` made of `texts`, where an item holds one that was put with
-    /// [`Put::embedded`](crate::Put::embedded): bit for bit the item's vector. `None` is no promise that there is none:
-    /// about 65,536 texts are kept in mind, after an open half as many, and each with the item that was last put with
-    /// it.
+    /// The embeddings of `texts` by `model`, from items that were put with [`Put::embedded`](crate::Put::embedded): bit
+    /// for bit the vectors of the items. `None` for a text that is not known, even if an item may have it: about 65,536
+    /// texts are known, half as many after an open, each by the item that was last put with it.
     pub fn known_embeddings(&self, model: &str, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
         self.handle.engine.check_usable()?;
         let moment = self.newest_moment();

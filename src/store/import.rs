@@ -1,10 +1,10 @@
-//! Bulk import: many puts in chunks, each of which is one atomic step that also says how far the import is.
+//! Bulk import: many puts in chunks. Each chunk is one atomic step, which records the progress of the import too.
 //!
 //! Invariants:
-//! * A chunk is all or nothing; what an import that ended early has done is a first part of its lines, and the mark
-//!   tells which.
-//! * Every item passes the same door as a put, before anything of its chunk is written.
-//! * Memory holds one chunk, which is bounded by rows and by bytes.
+//! * A chunk is all or nothing. An import that ended early has put a prefix of its items, and the checkpoint says
+//!   which.
+//! * Every item is validated like a put, before any item of its chunk is written.
+//! * Memory holds one chunk, bounded by rows and bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use crate::store::{Store, system_namespace};
 use crate::tuning::Tuning;
 use crate::types::Condition;
 
-/// How far an import is: its mark.
+/// The progress of an import, kept as its checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportProgress {
     /// Items done, bad ones included.
@@ -29,23 +29,23 @@ pub struct ImportProgress {
     pub complete: bool,
 }
 
-/// What an import has done.
+/// The result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImportReport {
-    /// Items put by this run; of several with one key the last one counts in the store, and all of them here.
+    /// Items put by this run. Several items with one key all count here, and the last of them is in the store.
     pub imported: u64,
     /// Bad items that this run left out.
     pub skipped: u64,
     /// Items that earlier runs had done.
     pub resumed_after: u64,
-    /// All that is done of the source, by this run and earlier ones.
+    /// Items of the source done so far, by this run and earlier ones.
     pub progress: ImportProgress,
 }
 
 type OnBad<'a> = Box<dyn FnMut(u64, &Error) -> bool + 'a>;
 type OnProgress<'a> = Box<dyn FnMut(&ImportProgress) + 'a>;
 
-/// How an import goes. The default is to stop at the first bad item, and to keep no mark.
+/// Options of an import. The default stops at the first bad item and keeps no checkpoint.
 #[derive(Default)]
 pub struct ImportOptions<'a> {
     source: Option<String>,
@@ -62,44 +62,44 @@ impl<'a> ImportOptions<'a> {
         Self::default()
     }
 
-    /// A name that stands for the bytes of the source, such as a hash. Each chunk keeps the progress under it, and a
-    /// later import of the same source passes over what is done.
+    /// A name that stands for the bytes of the source, such as a hash. Each chunk keeps the progress under this name,
+    /// and a later import of the same source skips the items that are done.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The items begin behind this much of the source, whatever the mark says; the default [`ImportProgress`] begins
-    /// again.
+    /// The items begin after this much of the source, and the checkpoint is ignored. The default [`ImportProgress`]
+    /// starts at the beginning.
     #[must_use]
     pub fn continue_after(mut self, progress: ImportProgress) -> Self {
         self.progress = Some(progress);
         self
     }
 
-    /// Ends a chunk after this many rows, if not before.
+    /// The most rows of a chunk.
     #[must_use]
     pub fn chunk_rows(mut self, rows: usize) -> Self {
         self.chunk_rows = Some(rows.max(1));
         self
     }
 
-    /// Told of each bad item, by its number from 1; true leaves it out, false ends the import with its error.
+    /// Called for each bad item with its number from 1 and its error. True leaves the item out, false ends the import.
     #[must_use]
     pub fn on_bad(mut self, judge: impl FnMut(u64, &Error) -> bool + 'a) -> Self {
         self.on_bad = Some(Box::new(judge));
         self
     }
 
-    /// Told of the progress after each chunk, when it is as durable as the store's mode says.
+    /// Called with the progress after each chunk, once the chunk is as durable as the store's mode says.
     #[must_use]
     pub fn on_progress(mut self, show: impl FnMut(&ImportProgress) + 'a) -> Self {
         self.on_progress = Some(Box::new(show));
         self
     }
 
-    /// Called when the files of a chunk are written and their frame is not: for tests of what is written meanwhile.
+    /// For tests of concurrent writes: called between the write of a chunk's files and of its frame.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn before_commit(mut self, hook: impl FnMut() + 'a) -> Self {
@@ -108,7 +108,7 @@ impl<'a> ImportOptions<'a> {
     }
 }
 
-/// Puts that have passed the door, and where the source stands behind them.
+/// Validated puts, and the progress of the source after them.
 #[derive(Default)]
 struct Chunk {
     rows: Vec<CheckedPut>,
@@ -121,7 +121,7 @@ fn takes_files(rows: usize, bytes: usize, tuning: &Tuning) -> bool {
     rows >= tuning.import_file_rows || bytes >= tuning.memtable_bytes
 }
 
-/// One import under way.
+/// A running import.
 struct Import<'s, 'a, I> {
     store: &'s Store,
     items: I,
@@ -131,11 +131,11 @@ struct Import<'s, 'a, I> {
 
 impl Store {
     /// Puts many items, much faster than [`put`](Self::put) and [`batch`](Self::batch): large chunks are written as
-    /// files of their own, each shown at once and as durable as the store's mode says.
+    /// files of their own. The items of a chunk become visible together, as durable as the store's mode says.
     ///
-    /// An item that is an error of kind `InvalidInput` or `Limit` is bad, like one that a put would refuse; any other
-    /// error ends the import. Conditions are refused. Of several items with one key the last one counts. Whatever ends
-    /// an import, whole chunks are in, and nothing of the others.
+    /// An item is bad if it is an error of kind `InvalidInput` or `Limit`, or if a put would refuse it. Any other error
+    /// ends the import. Conditions are refused. The last of several items with one key counts. An import that ends
+    /// early has put whole chunks only.
     ///
     /// ```
     /// use vecmem::{ImportOptions, Metric, Namespace, Options, Put, Store};
@@ -178,7 +178,7 @@ impl Store {
         Ok(ImportReport { imported, skipped, resumed_after: before.lines, progress })
     }
 
-    /// How far the import of `source` is, if it was begun with that name.
+    /// The checkpoint of the import of `source`, if there is one.
     pub fn import_progress(&self, source: &str) -> Result<Option<ImportProgress>> {
         let Some(json) = self.import_checkpoint(source)? else { return Ok(None) };
         serde_json::from_str(&json).map(Some).map_err(|error| {
@@ -189,7 +189,7 @@ impl Store {
     }
 }
 
-/// Passes over items that are done.
+/// Skips items that are done.
 fn skip(items: &mut impl Iterator, lines: u64) {
     let mut left = lines;
     while left > 0 && items.next().is_some() {
@@ -244,7 +244,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
         Ok(())
     }
 
-    /// Writes a chunk and its mark, and says so.
+    /// Writes a chunk with its checkpoint, and reports the progress.
     fn commit(&mut self, chunk: Chunk) -> Result<()> {
         let Chunk { mut rows, bytes, progress } = chunk;
         if let Some(source) = &self.options.source {

@@ -1,15 +1,15 @@
-//! Salvage: everything readable of a directory, whether or not it opens as a store, into a new one.
+//! Salvage: writes every readable item of a directory into a new store, even if the directory does not open.
 //!
 //! Invariants:
-//! * The directory that is read is not changed, but for the lock that keeps writers out.
-//! * Of a key the version with the highest LSN counts, from whichever file; it is left out if any file says that it was
+//! * The source directory is not changed, also by an interrupted salvage. Only its lock is taken, which keeps writers
+//!   out.
+//! * The version of a key with the highest LSN counts, from any file. It is left out if any file says that it was
 //!   deleted.
-//! * A row whose LSN nobody knows, of an import that neither a manifest nor the log names, counts only where no other
-//!   version lives.
-//! * A salvage that is interrupted has changed nothing in the directory that it reads. What it wrote is a part, and the
-//!   error says so.
-//! * What cannot be read is listed as far as it can be named. Where a file that names deletions is damaged, items that
-//!   had been deleted may come back; the report says so.
+//! * A row of unknown LSN counts only if no other version of its key lives. Such rows are those of an import that
+//!   neither a manifest nor the log names.
+//! * The error of an interrupted salvage says that the new store holds only a part.
+//! * The report lists unreadable items as far as they can be named. If a file of deletions is damaged, deleted items
+//!   may come back, and the report says so.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,19 +31,19 @@ use crate::types::{Metric, NEVER, Namespace, VectorSpace, decode_labels};
 use crate::wal::read_remains;
 use crate::worker::LostItem;
 
-/// What a salvage found and could not read.
+/// The result of a salvage: items found, and items and files that could not be read.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SalvageReport {
     /// Items in the new store.
     pub items: u64,
-    /// Items that could be named and not be read.
+    /// Items with a known key that could not be read.
     pub lost: Vec<LostItem>,
-    /// Rows that could not even be named; ones that had been deleted or replaced count as well.
+    /// Rows of unknown key that could not be read. Deleted and replaced rows count too.
     pub unnamed: u64,
     /// Files, or places in them, that could not be read.
     pub damage: Vec<String>,
-    /// What may be otherwise than it was: deletions that are unknown, settings or hashes that are gone.
+    /// Possible differences from the source: unknown deletions, lost settings or hashes.
     pub notes: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ enum SalvageSource {
 
 type Key = (Vec<u8>, Box<str>);
 
-/// What is to be written, of what a directory holds.
+/// The items of a directory that will be written.
 struct FoundRow<'a> {
     wreck: Wreck<'a>,
     newest: BTreeMap<Key, NewestRow>,
@@ -72,13 +72,13 @@ struct FoundRow<'a> {
 }
 
 impl Store {
-    /// Writes everything that can be read of the directory `from` into a new store in the directory `into`, which must
-    /// be empty or not be there. `from` need not open: manifests or log files may be damaged or gone. Nothing in it is
+    /// Writes every readable item of the directory `from` into a new store in the directory `into`, which must be empty
+    /// or missing. `from` need not open as a store: manifests or log files may be damaged or missing. `from` is not
     /// changed.
     ///
-    /// Versions of items, import marks and what is known of embedded texts begin anew; settings come along where a
-    /// manifest can be read. Errors: `NotAStore` where there is nothing of a store, `Locked`, `InvalidInput` where
-    /// `into` is not empty, and those of an import; `Interrupted` leaves a part in `into`, which is worth nothing.
+    /// The new store has new versions of items, no import checkpoints and no known embedded texts. It has the settings
+    /// if a manifest is readable. Errors: `NotAStore` if `from` has no file of a store, `Locked`, `InvalidInput` if
+    /// `into` is not empty, `Interrupted`, and those of an import. After `Interrupted`, `into` holds only a part.
     pub fn salvage(from: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport> {
         let (from, into) = (from.as_ref(), into.as_ref());
         let storage = DiskStorage::open(from, false, ReadMode::Map)?;
@@ -95,7 +95,7 @@ impl Store {
     }
 }
 
-/// [`Store::salvage`] of any storage.
+/// [`Store::salvage`] over any storage.
 pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageReport> {
     let mut wreck = Wreck::find(storage)?;
     let mut remains = read_remains(storage, wreck.keys.store_id)?;
@@ -149,7 +149,7 @@ impl FoundRow<'_> {
         Ok(())
     }
 
-    /// Does what an operation of the log does.
+    /// Applies an operation of the log.
     fn apply(&mut self, lsn: Lsn, operation: Operation) {
         let of_key = |namespace: &Namespace, key: &str| (namespace.encoded().to_vec(), Box::from(key));
         match operation {
@@ -178,8 +178,8 @@ impl FoundRow<'_> {
         }
     }
 
-    /// Takes versions of unknown LSN where no other lives: whether what deleted another was older or newer, nobody
-    /// knows.
+    /// Takes versions of unknown LSN whose key has no other live version. Whether a deletion of the key was older or
+    /// newer is unknown.
     fn place_the_rest(&mut self) {
         for (key, found) in std::mem::take(&mut self.unplaced) {
             if !found.is_deleted && self.newest.get(&key).is_none_or(|known| known.is_deleted) {
@@ -188,7 +188,7 @@ impl FoundRow<'_> {
         }
     }
 
-    /// Writes what lives into a new store.
+    /// Writes the live items into a new store.
     fn write(mut self, into: &Path) -> Result<SalvageReport> {
         let space = self.space();
         let options = space.map_or_else(Options::new, |space| Options::with_vectors(space.dims, space.metric));
@@ -264,7 +264,7 @@ impl FoundRow<'_> {
     }
 }
 
-/// Keeps the newer of two versions; of one that is in two files, what either knows of its end.
+/// Keeps the newer of two versions. For one version in two files, a deletion or expiry in either file counts.
 fn enter(newest: &mut BTreeMap<Key, NewestRow>, key: Key, found: NewestRow) {
     match newest.get_mut(&key) {
         Some(there) if there.lsn > found.lsn => {}

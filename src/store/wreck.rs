@@ -1,7 +1,7 @@
-//! Finding and reading the files of a directory that no manifest need describe, one by one.
+//! Finds and reads the files of a directory one by one, with or without a manifest.
 //!
 //! Invariants:
-//! * A file is believed by its own checksums, which are bound to the store and the file, and by nothing else.
+//! * A file is trusted by its own checksums only, which are bound to the store and the file.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,29 +28,29 @@ pub(super) struct OpenedSegment {
     pub has_unknown_lsns: bool,
 }
 
-/// What is known of a segment beside its own file.
+/// Facts about a segment from other files.
 pub(super) struct KnownFile {
     pub file_id: u64,
     pub lsn_base: Lsn,
     pub tombstone_generation: u64,
     pub missed: Vec<u64>,
-    /// Neither a manifest nor the log says what its LSNs are counted from, if from anything.
+    /// Neither a manifest nor the log has the base of its LSNs.
     pub is_stray: bool,
 }
 
-/// The directory that is read, and what has been found in it.
+/// The source directory and its files.
 pub(super) struct Wreck<'a> {
     pub storage: &'a dyn Storage,
     pub keys: StoreIdentity,
     pub manifest: Option<Manifest>,
-    /// Every later one is gone or damaged.
+    /// Every later generation is missing or damaged.
     pub is_manifest_older: bool,
     pub segments: Vec<OpenedSegment>,
     pub report: SalvageReport,
 }
 
 impl<'a> Wreck<'a> {
-    /// Finds out whose directory it is.
+    /// Finds the id of the store.
     pub fn find(storage: &'a dyn Storage) -> Result<Self> {
         let mut report = SalvageReport::default();
         let files = storage.list()?;
@@ -94,7 +94,7 @@ impl<'a> Wreck<'a> {
         })
     }
 
-    /// The segments to read: those of the manifest and of imports in the log; if the newest manifest is not there, all.
+    /// The segments to read: those of the manifest and of imports in the log, or all if the newest manifest is missing.
     pub fn known_segments(&mut self, remains: &LogRemains) -> Result<Vec<KnownFile>> {
         let mut known: Vec<KnownFile> = Vec::new();
         let of_entry = |entry: &SegmentEntry| KnownFile {
@@ -143,7 +143,7 @@ impl<'a> Wreck<'a> {
         let segment = match open_bare(self.storage, self.keys, known.file_id, known.lsn_base) {
             Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
             Err(error) => {
-                // A job that was cut short leaves files without a header: they never held anything of their own.
+                // A job that was cut short leaves files without a header. They hold no item that is not elsewhere.
                 self.report.damage.push(error.to_string());
                 return Ok(());
             }
@@ -188,7 +188,7 @@ impl<'a> Wreck<'a> {
         }
     }
 
-    /// Reads what segments missed that only a manifest which is gone could name.
+    /// Reads the missed operations of segments that only a lost manifest names.
     pub fn read_stray_missed(&mut self, read: &HashSet<u64>, remains: &mut LogRemains) -> Result<()> {
         for (name, _) in self.storage.list()? {
             let is_missed = name.ends_with(&format!(".{}", FileKind::MISSED.as_str()));
@@ -202,7 +202,7 @@ impl<'a> Wreck<'a> {
     }
 }
 
-/// Whether a namespace is one of callers, not of the engine.
+/// Whether a namespace belongs to callers, not to the engine.
 pub(super) fn is_of_users(namespace: &[u8]) -> bool {
     is_encoded_namespace(namespace) && namespace.first() != Some(&0) || namespace.starts_with(&[0, 0xFF])
 }
@@ -213,7 +213,7 @@ fn tombstone_generation(name: &str) -> Option<u64> {
     u64::from_str_radix(generation, 16).ok()
 }
 
-/// The store that a file says it belongs to, as far as that can be told without knowing the store.
+/// The store id in a file's header, unverified.
 fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
     if let Some(id) = file_id(name) {
         return store_id_of(storage, id);
@@ -223,7 +223,7 @@ fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
     map[16..24].try_into().ok().map(u64::from_le_bytes)
 }
 
-/// Opens a segment of which no manifest need say anything.
+/// Opens a segment without a manifest.
 fn open_bare(storage: &dyn Storage, keys: StoreIdentity, file_id: u64, lsn_base: Lsn) -> Result<Segment> {
     let file = CheckedMap::open(storage, truth_name(file_id), keys.truth(file_id))?;
     let header = Header::decode(file.fields(), file.body_end()).map_err(|error| error.in_file(file.name(), 64))?;

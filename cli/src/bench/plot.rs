@@ -55,9 +55,9 @@ pub fn drawing(about: &[String], k: usize, series: &[Series]) -> String {
         "<svg width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" xmlns=\"http://www.w3.org/2000/svg\" \
          font-family=\"sans-serif\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#FFFFFF\"/>\n"
     );
-    text(&mut svg, (24.0, 34.0), 20.0, "start", INK, &format!("Speed over recall@{k}, one thread"));
+    text(&mut svg, at(24.0, 34.0), 20.0, "start", INK, &format!("Speed over recall@{k}, one thread"));
     for (number, line) in heading.iter().enumerate() {
-        text(&mut svg, (24.0, 58.0 + 19.0 * number as f64), 14.0, "start", INK, line);
+        text(&mut svg, at(24.0, 58.0 + 19.0 * number as f64), 14.0, "start", INK, line);
     }
     legend(&mut svg, top - 18.0, series);
     axes.draw(&mut svg, k);
@@ -70,16 +70,16 @@ pub fn drawing(about: &[String], k: usize, series: &[Series]) -> String {
     }
     for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
         let places = axes.places(series);
-        let line: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let line: Vec<String> = places.iter().map(|Position { x, y }| format!("{x:.1},{y:.1}")).collect();
         let _ = writeln!(
             svg,
             "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\" points=\"{}\"/>",
             line.join(" ")
         );
-        for (&(x, y), point) in places.iter().zip(&series.points) {
+        for (&Position { x, y }, point) in places.iter().zip(&series.points) {
             let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>");
-            let area = free_area((x, y), &point.ef, axes.top, &taken);
-            text(&mut svg, (area.left, area.bottom - 2.0), LABEL_FONT, "start", colour, &point.ef);
+            let area = free_area(at(x, y), &point.ef, axes.top, &taken);
+            text(&mut svg, at(area.left, area.bottom - 2.0), LABEL_FONT, "start", colour, &point.ef);
             taken.push(area);
         }
     }
@@ -91,13 +91,14 @@ fn legend(svg: &mut String, y: f64, series: &[Series]) {
     let mut x = 30.0;
     for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
         let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"5\" fill=\"{colour}\"/>", y - 5.0);
-        text(svg, (x + 11.0, y), 15.0, "start", colour, &series.name);
+        text(svg, at(x + 11.0, y), 15.0, "start", colour, &series.name);
         x += 40.0 + width(&series.name, 15.0);
     }
-    text(svg, (x, y), 13.0, "start", INK, "The number at a point is its ef_search.");
+    text(svg, at(x, y), 13.0, "start", INK, "The number at a point is its ef_search.");
 }
 
-fn text(svg: &mut String, (x, y): (f64, f64), font: f64, anchor: &str, colour: &str, words: &str) {
+fn text(svg: &mut String, at: Position, font: f64, anchor: &str, colour: &str, words: &str) {
+    let Position { x, y } = at;
     let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let _ = writeln!(
         svg,
@@ -125,6 +126,17 @@ fn wrapped(words: &str, room: f64, font: f64) -> Vec<String> {
     lines
 }
 
+/// A point of the picture, from its upper left corner.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    x: f64,
+    y: f64,
+}
+
+fn at(x: f64, y: f64) -> Position {
+    Position { x, y }
+}
+
 /// A rectangle of the picture; `top` is the smaller number.
 #[derive(Clone, Copy, Debug)]
 struct Area {
@@ -135,7 +147,8 @@ struct Area {
 }
 
 impl Area {
-    fn around((x, y): (f64, f64), reach: f64) -> Self {
+    fn around(middle: Position, reach: f64) -> Self {
+        let Position { x, y } = middle;
         Self { left: x - reach, right: x + reach, top: y - reach, bottom: y + reach }
     }
 
@@ -145,25 +158,27 @@ impl Area {
 }
 
 /// Small areas along a line.
-fn along(from: (f64, f64), to: (f64, f64)) -> Vec<Area> {
-    let steps = ((to.0 - from.0).abs().max((to.1 - from.1).abs()) / 3.0).ceil().max(1.0);
-    let place = |step: f64| (from.0 + (to.0 - from.0) * step / steps, from.1 + (to.1 - from.1) * step / steps);
+fn along(from: Position, to: Position) -> Vec<Area> {
+    let (wide, high) = (to.x - from.x, to.y - from.y);
+    let steps = (wide.abs().max(high.abs()) / 3.0).ceil().max(1.0);
+    let place = |step: f64| at(from.x + wide * step / steps, from.y + high * step / steps);
     (0..=steps as usize).map(|step| Area::around(place(step as f64), 1.5)).collect()
 }
 
 /// Where the label of a point goes: the first of the places around it that covers nothing, else the first one.
-fn free_area((x, y): (f64, f64), label: &str, top: f64, taken: &[Area]) -> Area {
+fn free_area(point: Position, label: &str, top: f64, taken: &[Area]) -> Area {
+    let Position { x, y } = point;
     let (wide, high) = (width(label, LABEL_FONT), LABEL_FONT);
-    let at = |left: f64, top: f64| Area { left, right: left + wide, top, bottom: top + high };
+    let place = |left: f64, top: f64| Area { left, right: left + wide, top, bottom: top + high };
     let places = [
-        at(x + 6.0, y - high - 4.0),
-        at(x + 8.0, y - high / 2.0),
-        at(x - wide / 2.0, y - high - 6.0),
-        at(x - wide - 6.0, y + 4.0),
-        at(x - wide - 8.0, y - high / 2.0),
-        at(x - wide / 2.0, y + 6.0),
-        at(x + 18.0, y - high / 2.0),
-        at(x - wide - 18.0, y - high / 2.0),
+        place(x + 6.0, y - high - 4.0),
+        place(x + 8.0, y - high / 2.0),
+        place(x - wide / 2.0, y - high - 6.0),
+        place(x - wide - 6.0, y + 4.0),
+        place(x - wide - 8.0, y - high / 2.0),
+        place(x - wide / 2.0, y + 6.0),
+        place(x + 18.0, y - high / 2.0),
+        place(x - wide - 18.0, y - high / 2.0),
     ];
     let is_free = |area: &&Area| {
         area.right < WIDTH && area.left > LEFT && area.top > top && !taken.iter().any(|other| other.overlaps(area))
@@ -197,8 +212,8 @@ impl Axes {
         BOTTOM - (BOTTOM - self.top) * share(qps.max(f64::MIN_POSITIVE).ln(), &logarithms)
     }
 
-    fn places(&self, series: &Series) -> Vec<(f64, f64)> {
-        series.points.iter().map(|point| (self.x(point.recall), self.y(point.qps))).collect()
+    fn places(&self, series: &Series) -> Vec<Position> {
+        series.points.iter().map(|point| at(self.x(point.recall), self.y(point.qps))).collect()
     }
 
     fn draw(&self, svg: &mut String, k: usize) {
@@ -213,16 +228,16 @@ impl Axes {
         line(LEFT, self.top, LEFT, BOTTOM, INK);
         line(LEFT, BOTTOM, RIGHT, BOTTOM, INK);
         for &recall in &self.recalls {
-            text(svg, (self.x(recall), BOTTOM + 21.0), 13.0, "middle", INK, &format!("{recall:.3}"));
+            text(svg, at(self.x(recall), BOTTOM + 21.0), 13.0, "middle", INK, &format!("{recall:.3}"));
         }
         for &speed in &self.speeds {
-            text(svg, (LEFT - 9.0, self.y(speed) + 4.5), 13.0, "end", INK, &output::count(speed as u64));
+            text(svg, at(LEFT - 9.0, self.y(speed) + 4.5), 13.0, "end", INK, &output::count(speed as u64));
         }
         let middle = f64::midpoint(LEFT, RIGHT);
-        text(svg, (middle, HEIGHT - 16.0), 15.0, "middle", INK, &format!("recall@{k}"));
+        text(svg, at(middle, HEIGHT - 16.0), 15.0, "middle", INK, &format!("recall@{k}"));
         let (x, y) = (20.0, f64::midpoint(self.top, BOTTOM));
         let _ = write!(svg, "<g transform=\"rotate(270 {x} {y:.1})\">");
-        text(svg, (x, y), 15.0, "middle", INK, "queries per second");
+        text(svg, at(x, y), 15.0, "middle", INK, "queries per second");
         svg.push_str("</g>\n");
     }
 }
@@ -298,7 +313,7 @@ mod tests {
     #[test]
     fn labels_that_would_meet_are_moved() {
         let taken = [Area { left: 200.0, right: 400.0, top: 100.0, bottom: 299.0 }];
-        let area = free_area((300.0, 300.0), "128", 50.0, &taken);
+        let area = free_area(at(300.0, 300.0), "128", 50.0, &taken);
         assert!(area.top > 299.0 && !area.overlaps(&taken[0]), "{area:?}");
         let lines = wrapped(&"word ".repeat(100), 300.0, 14.0);
         assert!(lines.iter().all(|line| width(line, 14.0) <= 300.0) && lines.concat().matches("word").count() == 100);
