@@ -145,8 +145,7 @@ fn check_rows(view: &ReadView, go_on: &GoOn<'_>) -> Vec<String> {
         for part in shard.parts() {
             let mut misplaced = 0;
             if let Err(error) = each_row(part, go_on, |namespace, key, lsn, deleted_lsn| {
-                let is_in_extent =
-                    !matches!(part, PartRef::Segment(sealed) if !sealed.entry.extent.contains(namespace));
+                let is_in_extent = !matches!(part, PartRef::Segment(part) if !part.entry.extent.contains(namespace));
                 misplaced += u64::from(!is_in_extent || !shard.interval.contains(namespace));
                 if lsn <= view.read_lsn && view.read_lsn < deleted_lsn {
                     living.push((namespace.to_vec(), key.to_owned()));
@@ -177,13 +176,13 @@ fn each_row(part: PartRef<'_>, go_on: &GoOn<'_>, mut visit: impl FnMut(&[u8], &s
                 visit(row.record.namespace.encoded(), &row.record.key, row.lsn, row.deleted_lsn());
             }
         }
-        PartRef::Segment(sealed) => {
-            let segment = sealed.segment()?;
+        PartRef::Segment(part) => {
+            let segment = part.segment()?;
             for number in 0..segment.namespaces() {
                 let namespace = segment.namespace(number)?;
                 for row in segment.namespace_rows(number)?.ids() {
                     go_on()?;
-                    visit(namespace, segment.key(row)?, segment.lsn(row)?, sealed.tombstones.deleted_lsn(row));
+                    visit(namespace, segment.key(row)?, segment.lsn(row)?, part.tombstones.deleted_lsn(row));
                 }
             }
         }

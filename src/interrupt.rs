@@ -1,11 +1,11 @@
-//! Ends a long call from another thread, and says how far it is: compactions, builds of graphs, flushes, purges,
-//! checks, sweeps, imports and salvages.
+//! Ends a long call from another thread, and reports its progress: compactions, builds of graphs, flushes, purges,
+//! checks, sweeps, imports, salvages and deletes of scopes.
 //!
 //! Invariants:
 //! * An interrupt concerns calls of the thread that [`Interrupt::around`] runs on, and no background job.
 //! * A call that was interrupted fails with [`ErrorKind::Interrupted`] at its next step; what it had installed stays,
-//!   and
-//!   the files of an unfinished step are removed.
+//!   and the files of an unfinished step are removed.
+//! * A stage may run inside another one: the last step that was done says which stage is reported.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub enum Stage {
     Flush,
     /// Segments are merged; a step is a row.
     Merge,
-    /// A graph is built; a step is a vector.
+    /// A graph is built and calibrated. A step is an insert of a vector into a level, or a part of the calibration.
     Graph,
     /// Files are verified; a step is a block of 64 KiB or a row.
     Check,
@@ -139,28 +139,38 @@ impl Interrupt {
 
 /// The steps of one stage of a job: each asks whether the job may go on. Made on the thread of the call, used from any.
 #[derive(Debug)]
-pub(crate) struct Steps(Option<Interrupt>);
+pub(crate) struct Steps {
+    call: Option<Interrupt>,
+    stage: Stage,
+    done: AtomicU64,
+    total: u64,
+}
 
 impl Steps {
     /// Begins a stage of `total` steps, 0 if nobody knows.
     pub fn begin(stage: Stage, total: u64) -> Self {
-        let current = CURRENT.with_borrow(Clone::clone);
-        if let Some(Interrupt(state)) = &current {
-            state.stage.store(stage as u8, Ordering::Relaxed);
-            state.done.store(0, Ordering::Relaxed);
-            state.total.store(total, Ordering::Relaxed);
-        }
-        Self(current)
+        let steps = Self { call: CURRENT.with_borrow(Clone::clone), stage, done: AtomicU64::new(0), total };
+        steps.report(0);
+        steps
     }
 
     /// Counts a step, unless the call was interrupted.
     pub fn next(&self) -> Result<()> {
-        let Some(interrupt) = &self.0 else { return Ok(()) };
+        let Some(interrupt) = &self.call else { return Ok(()) };
         if interrupt.is_requested() {
             return Err(Error::new(ErrorKind::Interrupted, "the call was interrupted; what it had installed stays"));
         }
-        interrupt.0.done.fetch_add(1, Ordering::Relaxed);
+        self.report(self.done.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(())
+    }
+
+    /// Makes this stage the one that the progress tells of.
+    fn report(&self, done: u64) {
+        if let Some(Interrupt(state)) = &self.call {
+            state.stage.store(self.stage as u8, Ordering::Relaxed);
+            state.done.store(done, Ordering::Relaxed);
+            state.total.store(self.total, Ordering::Relaxed);
+        }
     }
 }
 
@@ -179,6 +189,20 @@ mod tests {
             interrupt.request();
             assert_eq!(steps.next().unwrap_err().kind(), ErrorKind::Interrupted);
             assert_eq!(interrupt.progress().done, 2);
+        });
+    }
+
+    #[test]
+    fn a_stage_inside_another_one_counts_its_own_steps() {
+        let interrupt = Interrupt::new();
+        interrupt.around(|| {
+            let outer = Steps::begin(Stage::Salvage, 9);
+            (0..5).for_each(|_| outer.next().unwrap());
+            let inner = Steps::begin(Stage::Import, 2);
+            inner.next().unwrap();
+            assert_eq!(interrupt.progress(), Progress { stage: Stage::Import, done: 1, total: Some(2) });
+            outer.next().unwrap();
+            assert_eq!(interrupt.progress(), Progress { stage: Stage::Salvage, done: 6, total: Some(9) });
         });
     }
 

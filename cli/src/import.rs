@@ -75,20 +75,20 @@ impl Import {
         let length = std::fs::metadata(&self.file).map_or(0, |file| file.len());
         let bar = output::bar(length, "importing {wide_bar} {bytes}/{total_bytes} {msg}");
         let source = Source::open(&self.file, self.vectors.as_deref(), &bar)?;
-        let mark = match source::is_stdin(&self.file) {
+        let checkpoint_name = match source::is_stdin(&self.file) {
             true => None,
             false => Some(source::identity(&self.file, self.vectors.as_deref())?),
         };
         let store = self.open_existing(source.dims())?;
-        let before = match (&store, &mark) {
-            (Some(store), Some(mark)) if !self.restart => store
-                .import_progress(mark)
-                .context("the import mark of the store was written by another version; use --restart")?
+        let before = match (&store, &checkpoint_name) {
+            (Some(store), Some(checkpoint_name)) if !self.restart => store
+                .import_progress(checkpoint_name)
+                .context("the import checkpoint of the store was written by another version; use --restart")?
                 .unwrap_or_default(),
             _ => ImportProgress::default(),
         };
         let (skip_bad, chunk_lines) = (self.skip_bad, self.chunk_lines);
-        let mut load = Load { store, mark, skip_bad, chunk_lines, progress: before };
+        let mut load = Load { store, checkpoint_name, skip_bad, chunk_lines, progress: before };
         if !before.complete {
             load.run(source, |block| self.create(block), |progress| self.show(&bar, progress))?;
         }
@@ -148,7 +148,9 @@ impl Import {
     fn show(&self, bar: &ProgressBar, progress: &ImportProgress) {
         bar.set_message(output::counted(progress.lines, "line"));
         if self.progress_lines {
-            eprintln!("{} done", output::counted(progress.lines, "line"));
+            // For programs: the number without separators.
+            let noun = if progress.lines == 1 { "line" } else { "lines" };
+            eprintln!("{} {noun} done", progress.lines);
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Load {
     /// Where the items go; made with the first block when it is `None`.
     pub store: Option<Store>,
     /// The name under which the progress is kept, if it is.
-    pub mark: Option<String>,
+    pub checkpoint_name: Option<String>,
     /// Leave bad rows out.
     pub skip_bad: bool,
     /// Lines that get in together.
@@ -112,7 +112,7 @@ impl Load {
             done = *progress;
             show(progress);
         });
-        let options = self.mark.iter().fold(options, |options, mark| options.source(mark));
+        let options = self.checkpoint_name.iter().fold(options, |options, name| options.source(name));
         let outcome = store.import(items, options);
         self.progress = done;
         match (outcome, shared.into_inner().failed, bad) {

@@ -346,7 +346,7 @@ mod tests {
         let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }";
         let cases = [
             (file(1, good, &[0; 7]), "truncated"),
-            (file(1, good, &[0; 9]), "1 bytes more"),
+            (file(1, good, &[0; 9]), "1 byte more"),
             (file(9, good, &[0; 8]), "version 9"),
             (file(1, &good.replace("<f4", ">f4"), &[0; 8]), "astype"),
             (file(1, &good.replace("False", "True"), &[0; 8]), "ascontiguousarray"),

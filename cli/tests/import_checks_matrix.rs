@@ -16,7 +16,7 @@ fn a_wrong_matrix_is_named_and_no_store_is_made() {
         (whole[..whole.len() - 1].to_vec(), "truncated"),
         (whole[..90].to_vec(), "header is truncated"),
         (whole[..4].to_vec(), "too short"),
-        ([whole.as_slice(), &[0]].concat(), "1 bytes more"),
+        ([whole.as_slice(), &[0]].concat(), "1 byte more"),
         (npy(2, 2, &[1.0; 4]), "has 2 rows, but"),
         (npy(4, 2, &[1.0; 8]), "has 4 rows, but"),
     ];

@@ -2,9 +2,8 @@
 //! the call is.
 //!
 //! Invariants:
-//! * Ctrl-C, or an exception of `on_progress`, ends the call within `TURN` and `GRACE`: the engine is asked to stop,
-//!   and if it is
-//!   amid a step that cannot be left, its thread ends by itself after that step.
+//! * Ctrl-C, or an exception of `on_progress`, ends the call within `TURN` and `GRACE`: the engine is asked to stop.
+//!   If it is amid a step that cannot be left, its thread ends by itself after that step.
 //! * `on_progress` is called on the calling thread, at least every `TELL_EVERY`, and once more when the call has
 //!   succeeded.
 //! * The engine's thread never touches Python.

@@ -180,7 +180,8 @@ impl Pipeline {
         if waiting { self.write(&[]).map(drop) } else { Ok(()) }
     }
 
-    /// Drops the waiting touches, since there is no room for them in the log.
+    /// Drops the waiting touches, since there is no room for them in the log, and counts all of them: which ones still
+    /// apply is not looked up.
     fn drop_touches(&self) {
         let dropped = std::mem::take(&mut self.state.lock().unpublished.touches).len();
         self.engine.counters.touches_dropped.fetch_add(dropped as u64, Ordering::Relaxed);

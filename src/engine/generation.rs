@@ -68,13 +68,13 @@ impl ChangedPart {
 /// tombstones are still to be written, and no file of the attempt stays.
 pub(super) fn write_and_commit(
     engine: &Arc<Engine>,
-    installed: &mut ManifestState,
+    state: &mut ManifestState,
     view: &ReadView,
     changed: &[ChangedPart],
     job: Option<JobResult>,
 ) -> Result<()> {
     let mut outputs = OutputFiles::new(engine);
-    let committed = try_commit(engine, installed, view, changed, job, &mut outputs);
+    let committed = try_commit(engine, state, view, changed, job, &mut outputs);
     match &committed {
         Ok(()) => outputs.installed(),
         Err(_) => changed.iter().for_each(ChangedPart::set_dirty),
@@ -84,7 +84,7 @@ pub(super) fn write_and_commit(
 
 fn try_commit(
     engine: &Arc<Engine>,
-    installed: &mut ManifestState,
+    state: &mut ManifestState,
     view: &ReadView,
     changed: &[ChangedPart],
     job: Option<JobResult>,
@@ -94,7 +94,7 @@ fn try_commit(
     let kind = FileKind::OPERATIONS;
     let saved = engine.operation_ids.save(storage, store_id, view.read_lsn, || outputs.side(kind.as_str()))?;
     engine.sync_log(view.read_lsn)?;
-    let generation = installed.manifest.generation + 1;
+    let generation = state.manifest.generation + 1;
     let mut written = WrittenFiles { generation, ..WrittenFiles::default() };
     for ChangedPart { part, has_tombstones, missed } in changed {
         let (file_id, rows) = (part.entry.file_id, part.entry.rows);
@@ -120,7 +120,7 @@ fn try_commit(
     let checkpoints: Vec<Lsn> = view
         .shards
         .iter()
-        .zip(&installed.manifest.shards)
+        .zip(&state.manifest.shards)
         .enumerate()
         .map(|(index, (shard, entry))| {
             let flushed = job.and_then(|job| job.flushed).filter(|&(flushed, _)| flushed == index);
@@ -130,7 +130,7 @@ fn try_commit(
     let reached = checkpoints.iter().copied().min().unwrap_or_default();
     let first_log = engine.log.lock().first_needed(reached);
     let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
-    let mut next = installed.manifest.with(next_file_id, first_log, view.read_lsn, |entries| {
+    let mut next = state.manifest.with(next_file_id, first_log, view.read_lsn, |entries| {
         for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
             let before = std::mem::take(&mut entry.segments);
             entry.checkpoint = checkpoint;
@@ -138,16 +138,16 @@ fn try_commit(
             entry.segments = shard.segments.iter().map(|part| entry_of(part, &before, &written)).collect();
         }
     });
-    next.settings = installed.settings.clone();
+    next.settings = state.settings.clone();
     next.side_files.retain(|side| !side.is_operations());
     next.side_files.extend(saved.files.iter().cloned());
-    make_newest(engine, installed, next)?;
+    make_newest(engine, state, next)?;
     engine.operation_ids.set_saved(&saved);
     Ok(())
 }
 
 /// Writes a manifest and renames it. The log that it reflects is durable already.
-pub(super) fn make_newest(engine: &Arc<Engine>, installed: &mut ManifestState, mut next: Manifest) -> Result<()> {
+pub(super) fn make_newest(engine: &Arc<Engine>, state: &mut ManifestState, mut next: Manifest) -> Result<()> {
     let generation = next.generation;
     let clock = engine.clock.state();
     next.clock = clock;
@@ -158,10 +158,10 @@ pub(super) fn make_newest(engine: &Arc<Engine>, installed: &mut ManifestState, m
         _ => engine.poison(&error),
     })?;
     engine.sync_dir()?;
-    let previous = std::mem::replace(&mut installed.manifest, next);
+    let previous = std::mem::replace(&mut state.manifest, next);
     engine.manifest_generation.store(generation, Ordering::Relaxed);
     engine.clock.note_saved(clock);
-    remove_obsolete(engine, installed, &previous)
+    remove_obsolete(engine, state, &previous)
 }
 
 /// Everything of the shard at or below is in segments and tombstones once this view's manifest is written: `flushed` is
@@ -195,12 +195,12 @@ fn entry_of(part: &SharedSegment, before: &[SegmentEntry], written: &WrittenFile
 }
 
 /// Removes files that neither of the two newest manifests names, and log files that neither needs.
-fn remove_obsolete(engine: &Arc<Engine>, installed: &mut ManifestState, previous: &Manifest) -> Result<()> {
-    let needed: HashSet<String> = installed.manifest.files().chain(previous.files()).collect();
-    let oldest_log = installed.manifest.first_log.min(previous.first_log);
-    let mut obsolete: Vec<String> = std::mem::take(&mut installed.previous_files);
+fn remove_obsolete(engine: &Arc<Engine>, state: &mut ManifestState, previous: &Manifest) -> Result<()> {
+    let needed: HashSet<String> = state.manifest.files().chain(previous.files()).collect();
+    let oldest_log = state.manifest.first_log.min(previous.first_log);
+    let mut obsolete: Vec<String> = std::mem::take(&mut state.previous_files);
     obsolete.retain(|name| !needed.contains(name));
-    installed.previous_files = previous.files().collect();
+    state.previous_files = previous.files().collect();
     if previous.generation > 1 {
         obsolete.push(manifest_name(previous.generation - 1));
     }

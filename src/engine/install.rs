@@ -63,7 +63,7 @@ pub(crate) enum InstallOutcome {
 
 /// Installs a change. Does nothing if another job has replaced a part that goes.
 pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> Result<InstallOutcome> {
-    let mut installed = engine.manifest_state.lock();
+    let mut state = engine.manifest_state.lock();
     let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
     if !change.applies_to(&view) {
@@ -75,7 +75,7 @@ pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> R
     drop(apply_lock);
 
     let job = Some(JobResult { flushed: change.flushed() });
-    let mut commit = || write_and_commit(engine, &mut installed, &after, &changed, job);
+    let mut commit = || write_and_commit(engine, &mut state, &after, &changed, job);
     let committed = if change.may_use_reserve() { engine.with_reserve(commit) } else { commit() };
     if let Err(error) = committed {
         change.undo();
@@ -90,14 +90,14 @@ pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> R
     drop(apply_lock);
     engine.retired.lock().extend(change.retired());
     engine.signal.raise();
-    drop(installed);
+    drop(state);
     Ok(InstallOutcome::Installed)
 }
 
 /// Commits a manifest that reflects everything applied in shards whose memtable is empty, so that old log can go.
 pub(crate) fn checkpoint(engine: &Arc<Engine>) -> Result<()> {
-    let mut installed = engine.manifest_state.lock();
-    engine.with_reserve(|| commit(engine, &mut installed))
+    let mut state = engine.manifest_state.lock();
+    engine.with_reserve(|| commit(engine, &mut state))
 }
 
 /// The same without the reserve, for what is not worth it, such as the state of the clock.
@@ -107,29 +107,29 @@ pub(crate) fn checkpoint_without_reserve(engine: &Arc<Engine>) -> Result<()> {
 
 /// Changes the settings; they survive a power loss when this returns.
 pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Settings) -> Result<Settings>) -> Result<()> {
-    let mut installed = engine.manifest_state.lock();
-    let changed = change(&installed.settings)?;
-    if changed == installed.settings {
+    let mut state = engine.manifest_state.lock();
+    let changed = change(&state.settings)?;
+    if changed == state.settings {
         return Ok(());
     }
-    let before = std::mem::replace(&mut installed.settings, changed);
-    if let Err(error) = commit(engine, &mut installed) {
-        installed.settings = before;
+    let before = std::mem::replace(&mut state.settings, changed);
+    if let Err(error) = commit(engine, &mut state) {
+        state.settings = before;
         return Err(error);
     }
-    drop(engine.settings.set(Arc::new(installed.settings.clone())));
+    drop(engine.settings.set(Arc::new(state.settings.clone())));
     // A second generation, so that the settings survive damage of the newest one. They are durable without it.
-    let _ = commit(engine, &mut installed);
+    let _ = commit(engine, &mut state);
     Ok(())
 }
 
 /// Commits a manifest of everything that is applied.
-fn commit(engine: &Arc<Engine>, installed: &mut ManifestState) -> Result<()> {
+fn commit(engine: &Arc<Engine>, state: &mut ManifestState) -> Result<()> {
     let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
     let changed = changed_parts(&view);
     drop(apply_lock);
-    write_and_commit(engine, installed, &view, &changed, None)
+    write_and_commit(engine, state, &view, &changed, None)
 }
 
 /// Commits a manifest that knows the end of the log, so that the next open misses what was cut off or overwritten.
@@ -137,17 +137,17 @@ fn commit(engine: &Arc<Engine>, installed: &mut ManifestState) -> Result<()> {
 /// manifest knows the end already: of a store that was closed and only read since. What a killed process has left is
 /// recorded by whoever closes next.
 pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
-    let mut installed = engine.manifest_state.lock();
+    let mut state = engine.manifest_state.lock();
     let read_lsn = engine.view.get().read_lsn;
-    let has_new_files = installed.manifest.first_log == 0 && engine.log.lock().is_started();
-    if installed.manifest.reflected == read_lsn && !has_new_files {
+    let has_new_files = state.manifest.first_log == 0 && engine.log.lock().is_started();
+    if state.manifest.reflected == read_lsn && !has_new_files {
         return Ok(());
     }
     engine.sync_log(read_lsn)?;
-    let first_log = engine.log.lock().first_needed(installed.manifest.checkpoint());
+    let first_log = engine.log.lock().first_needed(state.manifest.checkpoint());
     let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
-    let next = installed.manifest.with(next_file_id, first_log, read_lsn, |_| {});
-    make_newest(engine, &mut installed, next)
+    let next = state.manifest.with(next_file_id, first_log, read_lsn, |_| {});
+    make_newest(engine, &mut state, next)
 }
 
 /// Commits the bounds of the read view if the newest manifest has others: a commit that failed left them behind, or is

@@ -46,9 +46,9 @@ impl Engine {
 
     /// For each shard, whether its checkpoint is the oldest one, so that it holds back the log.
     pub fn holds_back_log(&self) -> Vec<bool> {
-        let installed = self.manifest_state.lock();
-        let oldest = installed.manifest.checkpoint();
-        installed.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect()
+        let state = self.manifest_state.lock();
+        let oldest = state.manifest.checkpoint();
+        state.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect()
     }
 
     /// Whether a commit would let go of files that only the generation before the newest names.
@@ -56,7 +56,7 @@ impl Engine {
         self.manifest_state.lock().keeps_old_files()
     }
 
-    /// While the guard lives, no generation is written and nothing is installed.
+    /// While the guard lives, no generation is written and nothing is state.
     pub fn pause_installs(&self) -> MutexGuard<'_, ManifestState> {
         self.manifest_state.lock()
     }

@@ -144,7 +144,7 @@ pub(crate) struct EngineStart {
     pub identity: EngineIdentity,
     pub view: ReadView,
     pub log: Log,
-    pub installed: ManifestState,
+    pub manifest_state: ManifestState,
     pub next_file_id: u64,
     /// None in a store that nothing was written to.
     pub clock: Option<ClockState>,
@@ -171,9 +171,9 @@ impl Engine {
             apply_lock: Mutex::new(()),
             syncer: start.log.syncer(),
             log: Mutex::new(start.log),
-            manifest_generation: AtomicU64::new(start.installed.manifest.generation),
-            settings: Latest::new(Arc::new(start.installed.settings.clone())),
-            manifest_state: Mutex::new(start.installed),
+            manifest_generation: AtomicU64::new(start.manifest_state.manifest.generation),
+            settings: Latest::new(Arc::new(start.manifest_state.settings.clone())),
+            manifest_state: Mutex::new(start.manifest_state),
             next_file_id: AtomicU64::new(start.next_file_id),
             counters: Counters::default(),
             retired: Mutex::new(Vec::new()),
@@ -277,7 +277,7 @@ impl Engine {
     }
 
     /// Applies groups in LSN order and publishes the read view that shows them.
-    pub fn apply_group(&self, _applying: &MutexGuard<'_, ()>, frames: &[LoggedFrame]) -> Result<()> {
+    pub fn apply_group(&self, _apply_lock: &MutexGuard<'_, ()>, frames: &[LoggedFrame]) -> Result<()> {
         let mut view = ReadView::clone(&self.view.get());
         for logged in frames {
             apply(&mut view, logged, |_| Lsn::ZERO)?;

@@ -62,8 +62,8 @@ pub(crate) fn recover(
     let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
-    let installed = ManifestState { previous_files, settings: manifest.settings.clone(), manifest };
-    Ok(EngineStart { identity, view, log, installed, next_file_id, clock, operation_ids })
+    let manifest_state = ManifestState { previous_files, settings: manifest.settings.clone(), manifest };
+    Ok(EngineStart { identity, view, log, manifest_state, next_file_id, clock, operation_ids })
 }
 
 /// The state of the clock: that of the manifest, advanced by the log.

@@ -1,4 +1,4 @@
-//! The check at the door: whether bytes are a JSON object that the store accepts.
+//! Validation of values: whether bytes are a JSON object that the store accepts.
 //!
 //! Invariants:
 //! * No recursion: open containers are a list of at most `max_depth` frames.

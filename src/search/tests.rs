@@ -185,7 +185,7 @@ fn namespace(number: usize) -> Namespace {
 struct Parts {
     memtable: Memtable,
     list: Vec<RowId>,
-    sealed: Option<(Segment, Tombstones)>,
+    flushed: Option<(Segment, Tombstones)>,
 }
 
 fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
@@ -215,23 +215,23 @@ fn parts(part: &Fixture, dims: usize, metric: Metric) -> Parts {
         };
         memtable.append(Arc::new(record), row.lsn).unwrap();
     }
-    let sealed = (!order.is_empty()).then(|| flush(&memtable, space, part.has_codes));
+    let flushed = (!order.is_empty()).then(|| flush(&memtable, space, part.has_codes));
     for (number, row) in (0..).map(RowId).zip(&order) {
-        let Some((segment, tombstones)) = &sealed else { break };
+        let Some((segment, tombstones)) = &flushed else { break };
         let (encoded, key) = (namespace(row.namespace), row.lsn.to_string());
-        let sealed_row = segment.find(encoded.encoded(), &key).unwrap().unwrap();
+        let flushed_row = segment.find(encoded.encoded(), &key).unwrap().unwrap();
         if row.deleted_lsn != ALIVE {
             memtable.delete(number, row.deleted_lsn);
-            tombstones.delete(sealed_row, row.deleted_lsn);
+            tombstones.delete(flushed_row, row.deleted_lsn);
         }
         if row.touched {
             memtable.touch(number, row.expires_at, AFTER);
-            tombstones.touch(Touch { row: sealed_row, expires_at: row.expires_at, lsn: AFTER });
+            tombstones.touch(Touch { row: flushed_row, expires_at: row.expires_at, lsn: AFTER });
         }
     }
     let mut list = Vec::new();
     memtable.rows_in(&Interval::everything(), &mut list);
-    Parts { memtable, list, sealed }
+    Parts { memtable, list, flushed }
 }
 
 fn flush(memtable: &Memtable, space: Option<VectorSpace>, with_codes: bool) -> (Segment, Tombstones) {
@@ -342,13 +342,13 @@ fn check(
     let report = search(&parts.memtable, PartIndex(0), &Rows::List(&parts.list), &context, &mut top).unwrap();
     assert_eq!(answer(top.into_sorted()), expected, "in memory, limit {limit} min {min_score:?} {note}");
     assert!(report.reranked <= report.candidates && report.rows == parts.list.len());
-    if let Some((segment, tombstones)) = &parts.sealed {
+    if let Some((segment, tombstones)) = &parts.flushed {
         let threshold = SharedThreshold::new(min_score);
         let context = SearchContext { threshold: &threshold, ..context };
         let mut top = TopK::new(limit);
         let rows = Rows::Range(segment.interval(&Interval::everything()).unwrap());
         search(&SegmentView::new(segment, tombstones), PartIndex(0), &rows, &context, &mut top).unwrap();
-        assert_eq!(answer(top.into_sorted()), expected, "sealed, limit {limit} min {min_score:?} {note}");
+        assert_eq!(answer(top.into_sorted()), expected, "flushed, limit {limit} min {min_score:?} {note}");
     }
 }
 
@@ -515,7 +515,7 @@ fn listings_and_counts_agree_with_a_sort() {
             let context = Listing { kind, limit, conditions, expected: &expected, matching: matching.len() };
             context.check(&part, &Rows::Range(RowId::range(0..part.rows.len() as u32)));
             context.check(&parts.memtable, &Rows::List(&parts.list));
-            if let Some((segment, tombstones)) = &parts.sealed {
+            if let Some((segment, tombstones)) = &parts.flushed {
                 context.check(&SegmentView::new(segment, tombstones), &Rows::Range(segment.all_rows()));
             }
         }
@@ -562,7 +562,7 @@ fn pages_in_key_order_agree_with_a_sort() {
         let rows = [1, 5, 100, 1_000][random.below(4)];
         let part = fixture(&mut random, Shape { rows, dims: 2, vectors_max: 1, mixed: seed % 2 == 0, has_codes: true });
         let parts = parts(&part, 2, Metric::Dot);
-        let (segment, tombstones) = parts.sealed.as_ref().unwrap();
+        let (segment, tombstones) = parts.flushed.as_ref().unwrap();
         for _ in 0..40 {
             let conditions = conditions((random.below(2) == 0).then_some(&filter));
             let scope_of = namespace(random.below(4));

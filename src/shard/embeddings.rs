@@ -37,7 +37,7 @@ impl PartRef<'_> {
     pub fn each_known(&self, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> Result<bool> {
         match self {
             Self::Memtable(memtable) => Ok(each_known_in_memory(memtable, read_lsn, each)),
-            Self::Segment(part) => each_known_sealed(part, read_lsn, each),
+            Self::Segment(part) => each_known_in_segment(part, read_lsn, each),
         }
     }
 }
@@ -55,7 +55,11 @@ fn each_known_in_memory(memtable: &Memtable, read_lsn: Lsn, each: &mut dyn FnMut
     true
 }
 
-fn each_known_sealed(part: &SegmentPart, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> Result<bool> {
+fn each_known_in_segment(
+    part: &SegmentPart,
+    read_lsn: Lsn,
+    each: &mut dyn FnMut(KnownText<'_>) -> bool,
+) -> Result<bool> {
     let segment = part.segment()?;
     for (vector, &hash) in (0..).map(VectorId).zip(segment.text_hashes()?).filter(|(_, hash)| **hash != 0) {
         let row = segment.vector_row(vector)?;

@@ -57,7 +57,7 @@ enum BatchEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     entries: Vec<BatchEntry>,
-    marks: Vec<(String, String)>,
+    checkpoints: Vec<(String, String)>,
     operation_id: Option<String>,
 }
 
@@ -86,7 +86,7 @@ impl Batch {
 
     /// Keeps the JSON object `json` as the progress of an import of `source`, in the same all or nothing.
     pub fn import_checkpoint(&mut self, source: &str, json: &str) -> &mut Self {
-        self.marks.push((source.to_owned(), json.to_owned()));
+        self.checkpoints.push((source.to_owned(), json.to_owned()));
         self
     }
 
@@ -125,7 +125,7 @@ impl Batch {
 
     /// Checks everything. Returns the writes, and for each operation the position of its write (`None`: superseded).
     pub(super) fn into_writes(self, keys: &StoreIdentity) -> Result<(Vec<Write>, Vec<Option<usize>>)> {
-        let count = self.entries.len() + self.marks.len();
+        let count = self.entries.len() + self.checkpoints.len();
         if count > limits::BATCH_OPERATIONS {
             return Err(Error::limit(
                 Limit::BatchOperations,
@@ -136,7 +136,7 @@ impl Batch {
         }
         let mut writes = self.entries.into_iter().map(|entry| entry.into_write(keys)).collect::<Result<Vec<_>>>()?;
         let operations = writes.len();
-        for (source, json) in self.marks {
+        for (source, json) in self.checkpoints {
             writes.push(Put::new(&system_namespace("import"), source, json).into_write(keys)?);
         }
         let bytes: usize = writes.iter().map(bytes_of).sum();

@@ -189,10 +189,10 @@ impl FanOut<'_> {
 
     fn plan_graph_searches(&mut self, number: PartIndex) -> Result<Option<PartPlan>> {
         let portion = &self.portions[number.index()];
-        let (PartRef::Segment(sealed), PortionRows::Range(rows)) = (portion.part, &portion.rows) else {
+        let (PartRef::Segment(part), PortionRows::Range(rows)) = (portion.part, &portion.rows) else {
             return Ok(None);
         };
-        let plan = sealed.readable().and_then(|part| plan_graph_searches(&part, rows, self.context, self.top.limit()));
+        let plan = part.readable().and_then(|part| plan_graph_searches(&part, rows, self.context, self.top.limit()));
         Ok(self.reader.tolerate(plan, &mut self.incomplete)?.flatten())
     }
 
@@ -209,9 +209,9 @@ impl FanOut<'_> {
     /// The first, short search of one graph among several.
     fn begin(&mut self, graph_search: &GraphJob, share: f64) -> Result<Option<FirstPass>> {
         let GraphJob { portion: number, job, plan, .. } = graph_search;
-        let PartRef::Segment(sealed) = self.portions[number.index()].part else { return Ok(None) };
+        let PartRef::Segment(part) = self.portions[number.index()].part else { return Ok(None) };
         let (context, top) = (self.context, &mut self.top);
-        let outcome = sealed
+        let outcome = part
             .readable()
             .and_then(|part| GraphTask { part: &part, number: *number, job, plan, context }.begin(share, top));
         match outcome {
@@ -224,9 +224,9 @@ impl FanOut<'_> {
     fn graph_search(&mut self, stats: &GraphJob) -> Result<SearchEnd> {
         let GraphJob { portion: number, job, plan, begun } = stats;
         self.reader.note_graph_search();
-        let PartRef::Segment(sealed) = self.portions[number.index()].part else { return Ok(SearchEnd::FlatSearch) };
+        let PartRef::Segment(part) = self.portions[number.index()].part else { return Ok(SearchEnd::FlatSearch) };
         let (context, top) = (self.context, &mut self.top);
-        let outcome = sealed.readable().and_then(|part| {
+        let outcome = part.readable().and_then(|part| {
             GraphTask { part: &part, number: *number, job, plan, context }.search(begun.as_ref(), top)
         });
         let (report, ended) = match outcome {

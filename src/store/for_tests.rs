@@ -41,7 +41,7 @@ fn text_dump(view: &ReadView) -> Result<String> {
         let mut rows = Vec::new();
         match part {
             PartRef::Memtable(memtable) => memtable.rows_in(&everything, &mut rows),
-            PartRef::Segment(sealed) => rows.extend(sealed.segment()?.all_rows().ids()),
+            PartRef::Segment(part) => rows.extend(part.segment()?.all_rows().ids()),
         }
         for row in rows {
             if part.lsn(row)? <= view.read_lsn && view.read_lsn < part.deleted_lsn(row)? {

@@ -40,7 +40,7 @@ fn middle(bucket: usize) -> u64 {
     least + (1 << shift) / 2
 }
 
-/// SpanCounts of spans.
+/// Counts of spans of time, by length.
 pub(super) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     max: AtomicU64,
@@ -53,7 +53,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// SpanCounts a span.
+    /// Counts a span.
     pub fn add(&self, span: Duration) {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket(nanos).min(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);

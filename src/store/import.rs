@@ -183,7 +183,7 @@ impl Store {
         let Some(json) = self.import_checkpoint(source)? else { return Ok(None) };
         serde_json::from_str(&json).map(Some).map_err(|error| {
             Error::invalid(format!(
-                "the mark of the import {source:?} is not one that imports leave ({error}); begin again"
+                "the checkpoint of the import {source:?} is not one that imports leave ({error}); begin again"
             ))
         })
     }
@@ -210,7 +210,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
                 break;
             };
             chunk.progress.lines += 1;
-            match item.and_then(|put| self.at_the_door(put)) {
+            match item.and_then(|put| self.checked(put)) {
                 Ok((row, bytes)) => {
                     chunk.progress.imported += 1;
                     chunk.bytes += bytes;
@@ -222,7 +222,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
         Ok(chunk)
     }
 
-    fn at_the_door(&self, put: Put) -> Result<(CheckedPut, usize)> {
+    fn checked(&self, put: Put) -> Result<(CheckedPut, usize)> {
         let write = write::put(put, &self.store.handle.engine.identity.keys)?;
         let bytes = bytes_of(&write);
         match write {
@@ -249,8 +249,8 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
         let Chunk { mut rows, bytes, progress } = chunk;
         if let Some(source) = &self.options.source {
             let json = serde_json::to_string(&progress)
-                .map_err(|error| Error::invalid(format!("the mark cannot be written as JSON: {error}")))?;
-            rows.push(self.at_the_door(Put::new(&system_namespace("import"), source.as_str(), json))?.0);
+                .map_err(|error| Error::invalid(format!("the checkpoint cannot be written as JSON: {error}")))?;
+            rows.push(self.checked(Put::new(&system_namespace("import"), source.as_str(), json))?.0);
         }
         if !rows.is_empty() {
             let handle = &self.store.handle;

@@ -229,7 +229,8 @@ impl Store {
 
     /// The JSON that the last [`Batch::import_checkpoint`] of `source` kept.
     pub fn import_checkpoint(&self, source: &str) -> Result<Option<String>> {
-        let item = self.get(&system_namespace("import"), source)?;
+        let moment = self.newest_moment();
+        let item = moment.reader(&query::ReadOptions::default())?.get(&system_namespace("import"), source)?;
         Ok(item.map(|item| item.value.into()))
     }
 

@@ -1,4 +1,4 @@
-//! What a read asks for and what it gets back: plain values, built step by step, checked at the door of the store.
+//! What a read asks for and what it gets back: plain values, built step by step, validated by the store.
 //!
 //! Invariants:
 //! * A query always names its [`Scope`]; there is no default that means "everything".

@@ -43,7 +43,7 @@ macro_rules! with_part {
                 let $part = &**memtable;
                 $body
             }
-            PartRef::Segment(sealed) => match sealed.readable() {
+            PartRef::Segment(part) => match part.readable() {
                 Ok($part) => {
                     let $part = &$part;
                     $body
@@ -176,8 +176,8 @@ impl<'a> ReadContext<'a> {
                         memtable.rows_in(interval, &mut rows);
                         PortionRows::List(rows)
                     }
-                    PartRef::Segment(sealed) if sealed.covers(interval) => {
-                        let rows = sealed.segment().and_then(|segment| segment.interval(interval));
+                    PartRef::Segment(shared) if shared.covers(interval) => {
+                        let rows = shared.segment().and_then(|segment| segment.interval(interval));
                         let Some(rows) = self.tolerate(rows, incomplete)? else { continue };
                         if rows.len() <= FEW_ROWS
                             && let Some(segment) = part.segment()
@@ -202,8 +202,8 @@ impl<'a> ReadContext<'a> {
     /// Prefetches the tables of all segments, if many are asked for one namespace.
     fn prefetch_namespace(&self, interval: &Interval) {
         let Some(namespace) = interval.namespace() else { return };
-        let sealed = self.view.shards[self.view.shard_of(namespace)].segments.iter();
-        for segment in sealed.filter_map(|part| part.segment().ok()) {
+        let parts = self.view.shards[self.view.shard_of(namespace)].segments.iter();
+        for segment in parts.filter_map(|part| part.segment().ok()) {
             segment.prefetch_namespace(namespace);
         }
     }

@@ -102,13 +102,13 @@ reads! {
     ///
     /// let store = Store::temporary(Options::new())?;
     /// let notes = Namespace::new(["notes"])?;
-    /// store.put(Put::new(&notes, "a", "1"))?;
+    /// store.put(Put::new(&notes, "a", r#"{"n": 1}"#))?;
     /// let before = store.snapshot()?;
-    /// store.put(Put::new(&notes, "a", "2"))?;
-    /// store.put(Put::new(&notes, "b", "3"))?;
+    /// store.put(Put::new(&notes, "a", r#"{"n": 2}"#))?;
+    /// store.put(Put::new(&notes, "b", r#"{"n": 3}"#))?;
     ///
-    /// assert_eq!(glance(&store, &notes, "a")?, ("2".to_owned(), 2));
-    /// assert_eq!(glance(&before, &notes, "a")?, ("1".to_owned(), 1));
+    /// assert_eq!(glance(&store, &notes, "a")?, (r#"{"n": 2}"#.to_owned(), 2));
+    /// assert_eq!(glance(&before, &notes, "a")?, (r#"{"n": 1}"#.to_owned(), 1));
     /// # Ok::<(), vecmem::Error>(())
     /// ```
     pub trait Reads: MomentSource {
@@ -150,7 +150,7 @@ reads! {
         /// # use vecmem::{Address, Namespace, Options, Put, ReadOptions, Store};
         /// # let store = Store::temporary(Options::new())?;
         /// let notes = Namespace::new(["notes"])?;
-        /// store.put(Put::new(&notes, "b", "2"))?;
+        /// store.put(Put::new(&notes, "b", r#"{"n": 2}"#))?;
         /// let addresses = ["a", "b"].map(|key| Address { namespace: notes.clone(), key: key.into() });
         /// let items = store.get_many(&addresses, &ReadOptions::default())?;
         /// assert!(items[0].is_none() && items[1].is_some());
@@ -237,7 +237,8 @@ reads! {
             self.search(query)
         }
 
-        /// The items of a scope in (namespace, key) order, as of now. A `&Namespace` or a [`Scope`] is a query.
+        /// The items of a scope in (namespace, key) order, as of the moment of the call, or of the snapshot. A
+        /// `&Namespace` or a [`Scope`] is a query.
         ///
         /// The first error ends the iterator; errors are those of [`iterate`](Self::iterate).
         ///

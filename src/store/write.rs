@@ -1,4 +1,4 @@
-//! The door for writes: everything is checked here, outside any lock, and a refused write has written nothing.
+//! Validation of writes: everything is checked here, outside any lock, and a refused write has written nothing.
 //!
 //! Invariants:
 //! * Vectors have the store's dimensions, finite numbers and a squared norm of at most 1e37; values are whole JSON
@@ -265,13 +265,13 @@ fn ttl_micros(ttl: Option<Duration>) -> Result<i64> {
     }
 }
 
-/// A delete that has passed the door.
+/// A validated delete.
 pub(super) fn delete(namespace: &Namespace, key: &str, condition: Condition) -> Result<Write> {
     check_key(key)?;
     Ok(Write::Delete { namespace: namespace.clone(), key: key.into(), condition })
 }
 
-/// A put that has passed the door.
+/// A validated put.
 pub(super) fn put(put: Put, keys: &StoreIdentity) -> Result<Write> {
     put.into_write(keys)
 }

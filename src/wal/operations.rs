@@ -1,7 +1,7 @@
 //! Operations as bytes: the body of a Batch frame, and behind the files that of an Ingest frame.
 //!
 //! Invariants:
-//! * Decoding is total, allocates in proportion to the body, and accepts only what the door would: the documented
+//! * Decoding is total, allocates in proportion to the body, and accepts only what validation would: the documented
 //!   limits and namespaces are tested again. Values are not parsed.
 //! * Every length is a u32 in front of its bytes; a namespace is its encoded form.
 //!

@@ -41,6 +41,13 @@ pub struct Series {
     pub points: Vec<PlotPoint>,
 }
 
+impl Series {
+    /// The points with a speed of at least one query a second, where the axis begins.
+    fn drawn(&self) -> impl Iterator<Item = &PlotPoint> + Clone {
+        self.points.iter().filter(|point| point.qps >= 1.0)
+    }
+}
+
 /// Draws the curves into the file `path`; `about` says what was measured, on what.
 pub fn draw(path: &Path, about: &[String], k: usize, series: &[Series]) -> Result<()> {
     std::fs::write(path, drawing(about, k, series)).with_context(|| format!("cannot write {}", path.display()))
@@ -76,7 +83,7 @@ pub fn drawing(about: &[String], k: usize, series: &[Series]) -> String {
             "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\" points=\"{}\"/>",
             line.join(" ")
         );
-        for (&Position { x, y }, point) in places.iter().zip(&series.points) {
+        for (&Position { x, y }, point) in places.iter().zip(series.drawn()) {
             let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>");
             let area = free_area(at(x, y), &point.ef, axes.top, &taken);
             text(&mut svg, at(area.left, area.bottom - 2.0), LABEL_FONT, "start", colour, &point.ef);
@@ -195,7 +202,7 @@ struct Axes {
 
 impl Axes {
     fn around(series: &[Series], top: f64) -> Self {
-        let points = || series.iter().flat_map(|series| &series.points).filter(|point| point.qps > 0.0);
+        let points = || series.iter().flat_map(Series::drawn);
         Self {
             recalls: recall_marks(points().map(|point| point.recall)),
             speeds: speed_marks(points().map(|point| point.qps)),
@@ -213,7 +220,7 @@ impl Axes {
     }
 
     fn places(&self, series: &Series) -> Vec<Position> {
-        series.points.iter().map(|point| at(self.x(point.recall), self.y(point.qps))).collect()
+        series.drawn().map(|point| at(self.x(point.recall), self.y(point.qps))).collect()
     }
 
     fn draw(&self, svg: &mut String, k: usize) {
