@@ -44,7 +44,7 @@ def test_bad_items(engine: Engine) -> None:
     assert engine.count(everything=True) == 0
     report = engine.import_items(bad, skip_bad=True)
     assert (report["imported"], report["skipped"], report["complete"]) == (3, 2, True)
-    assert [number for number, _ in report["bad"]] == [2, 4] and "dimensions" in report["bad"][1][1]
+    assert [number for number, _ in report["bad"]] == [2, 4] and "1 dimension," in report["bad"][1][1]
 
 
 def test_a_named_source_is_resumed(engine: Engine) -> None:
