@@ -36,9 +36,9 @@ pub struct Check {
     accept_loss: bool,
 }
 
-/// What `check --json` prints.
+/// The output of `check --json`.
 #[derive(Serialize)]
-struct Checked {
+struct CheckOutput {
     #[serde(flatten)]
     report: CheckReport,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,13 +67,13 @@ impl Check {
         }
     }
 
-    fn check(&self, store: &Store) -> vecmem::Result<Checked> {
+    fn check(&self, store: &Store) -> vecmem::Result<CheckOutput> {
         let loss = self.accept_loss.then(|| store.accept_loss()).transpose()?;
-        Ok(Checked { loss, report: store.check(self.repair)? })
+        Ok(CheckOutput { loss, report: store.check(self.repair)? })
     }
 }
 
-impl Checked {
+impl CheckOutput {
     fn for_people(&self) -> String {
         let mut lines = self.loss.as_ref().map(loss_lines).unwrap_or_default();
         let report = &self.report;

@@ -49,9 +49,9 @@ pub struct Export {
     partial: bool,
 }
 
-/// What was written.
+/// The outcome of an export.
 #[derive(Clone, Copy)]
-struct Written {
+struct ExportOutcome {
     items: u64,
     /// Something was damaged and left out.
     incomplete: bool,
@@ -98,13 +98,13 @@ impl Export {
         finish(&self.file)?;
         self.finish_matrix()?;
         self.warn(written);
-        let Written { items, incomplete } = written;
+        let ExportOutcome { items, incomplete } = written;
         let json = json!({"items": items, "file": self.file.display().to_string(), "incomplete": incomplete});
         output.print(&json, || format!("exported {} to {}", output::counted(items, "item"), self.file.display()))
     }
 
     /// Says that something is missing, where it does not get between the lines.
-    fn warn(&self, written: Written) {
+    fn warn(&self, written: ExportOutcome) {
         if written.incomplete {
             let (items, dir) = (output::counted(written.items, "item"), self.dir.display());
             eprintln!("warning: {items} could be read; a part of the store is damaged, see `vecmem check {dir}`");
@@ -141,12 +141,17 @@ fn finish(path: &Path) -> Result<()> {
         .with_context(|| format!("cannot rename {} to {}", unfinished.display(), path.display()))
 }
 
-fn write_items(store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>, partial: bool) -> Result<Written> {
+fn write_items(
+    store: &Store,
+    mut out: impl Write,
+    mut matrix: Option<NpyWriter>,
+    partial: bool,
+) -> Result<ExportOutcome> {
     let options = ReadOptions { include_vectors: true, partial, ..ReadOptions::default() };
     let bar = output::bar(store.count(&Scope::Store, &options)?, "exporting {wide_bar} {pos}/{len}");
     let query = IterateQuery::new(Scope::Store).limit(PAGE).options(options);
     let dims = store.vector_space().map_or(0, |space| space.dims);
-    let mut written = Written { items: 0, incomplete: false };
+    let mut written = ExportOutcome { items: 0, incomplete: false };
     let mut after: Option<Cursor> = None;
     loop {
         let page = store.iterate(&query, after.as_ref())?;

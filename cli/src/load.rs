@@ -33,9 +33,9 @@ pub struct Load {
     pub progress: ImportProgress,
 }
 
-/// What the iterator of items and the judge of bad ones tell each other.
+/// State that the iterator of items shares with the handler of bad items.
 #[derive(Default)]
-struct Shared {
+struct LineState {
     /// Of the line handed over last, for what the store says about it.
     place: Option<Place>,
     /// Of the line that was refused last, if it never reached the store.
@@ -92,7 +92,7 @@ impl Load {
         receiver: Receiver<Result<Block>>,
         mut show: impl FnMut(&ImportProgress),
     ) -> Result<()> {
-        let shared = RefCell::new(Shared::default());
+        let shared = RefCell::new(LineState::default());
         let items = Items { block: first.lines.into_iter(), ended: first.is_last, receiver, shared: &shared };
         let (mut skipped, mut bad) = (self.progress.skipped, None);
         let judge = |line: u64, error: &Error| {
@@ -136,7 +136,7 @@ struct Items<'a> {
     block: vec::IntoIter<Result<Line, LineError>>,
     ended: bool,
     receiver: Receiver<Result<Block>>,
-    shared: &'a RefCell<Shared>,
+    shared: &'a RefCell<LineState>,
 }
 
 impl Iterator for Items<'_> {
@@ -183,7 +183,7 @@ impl Items<'_> {
     }
 }
 
-impl Shared {
+impl LineState {
     /// Where the bad line handed over last is bad. The store does not tell value and vectors apart, so the value is
     /// tried alone, on a store that is thrown away.
     fn name_bad(&mut self, store: &Store, error: &Error) -> LineError {

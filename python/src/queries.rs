@@ -1,7 +1,7 @@
 //! Searches and listings: from keyword arguments to a query, and from answers to Python.
 //!
 //! Invariants:
-//! * Every option has its name, its type and its meaning in one place, a `set` of `Given`, whichever call it is given
+//! * Every option has its name, its type and its meaning in one place, a `set` of `QueryArguments`, whichever call it is given
 //!   to.
 //! * A call refuses options that would have no effect in it.
 
@@ -20,7 +20,7 @@ use crate::items::Hit;
 
 /// What a read may be asked for besides its scope and vector.
 #[derive(Default)]
-struct Given<'py> {
+struct QueryArguments<'py> {
     prefix: Option<Bound<'py, PyAny>>,
     everything: bool,
     filter: Option<Filter>,
@@ -36,7 +36,7 @@ struct Given<'py> {
     options: ReadOptions,
 }
 
-impl<'py> Given<'py> {
+impl<'py> QueryArguments<'py> {
     /// Takes an option that says which items; false if there is none of that name.
     fn set_scope(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
         match name {
@@ -123,7 +123,7 @@ impl Ask {
         namespace: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Self> {
-        let mut given = Given::default();
+        let mut given = QueryArguments::default();
         each_option(options, |name, value| {
             let known = given.set_scope(name, value)?
                 || (!matches!(call, Call::Listing) && given.set_answer(name, value)?)

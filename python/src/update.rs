@@ -12,7 +12,7 @@ use vecmem::{Condition, ErrorKind, Namespace, ReadOptions, Store, Version, limit
 use crate::call::detached;
 use crate::errors::{from_engine, invalid_input, invalid_value};
 use crate::json::{self, kind, write_object};
-use crate::writes::Given;
+use crate::writes::PutArguments;
 
 /// Other writers of the same key that an update gives way to before it fails.
 const TRIES: usize = 100;
@@ -40,7 +40,7 @@ pub(crate) fn update(
     let mut tries = 0;
     loop {
         let item = detached(py, || store.get_with(namespace, key, &read))?;
-        let given = Given::of(options)?;
+        let given = PutArguments::of(options)?;
         if item.is_none() && !create && given.if_version.is_none() {
             return Ok(None);
         }

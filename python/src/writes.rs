@@ -100,12 +100,12 @@ pub(crate) fn put(
 ) -> PyResult<vecmem::Put> {
     let json = write_object(value, "value")?;
     let put = vecmem::Put::new(&self::namespace(namespace)?, text(key, "key")?, json);
-    Given::of(options)?.applied_to(put, namespace.py())
+    PutArguments::of(options)?.applied_to(put, namespace.py())
 }
 
 /// The options of a put.
 #[derive(Default)]
-pub(crate) struct Given {
+pub(crate) struct PutArguments {
     vector: Option<Vec<f32>>,
     vectors: Option<Vec<(String, Vec<f32>)>>,
     pub(crate) ttl: Option<Duration>,
@@ -118,7 +118,7 @@ pub(crate) struct Given {
     texts: Option<Vec<String>>,
 }
 
-impl Given {
+impl PutArguments {
     /// From keyword arguments.
     pub(crate) fn of(options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let mut given = Self::default();

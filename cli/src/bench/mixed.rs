@@ -20,9 +20,9 @@ use super::timing::{Speed, run, speed};
 /// Items that the writer puts, one by one.
 const PUTS_PER_SECOND: f64 = 1_000.0;
 
-/// What came out.
+/// The result of the mixed run.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Mixed {
+pub struct MixedReport {
     pub seconds: f64,
     /// Searches of one thread alone.
     pub idle: Speed,
@@ -41,7 +41,7 @@ pub fn measure(
     questions: &[Query],
     graph_searches: usize,
     seconds: f64,
-) -> Result<Mixed> {
+) -> Result<MixedReport> {
     let options = Options::with_vectors(layout.dims, layout.metric.into()).durability(Durability::Periodic);
     let store = Store::open(&layout.directory, options.code_residency(layout.codes.into()))?;
     wait_for_graphs(&store, &questions[0], graph_searches)?;
@@ -62,7 +62,7 @@ pub fn measure(
     });
     let (beside_writes, (puts_per_second, longest_put)) = (beside_writes?, written?);
     store.close()?;
-    Ok(Mixed {
+    Ok(MixedReport {
         seconds,
         idle,
         beside_writes,

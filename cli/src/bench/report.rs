@@ -11,7 +11,7 @@ use vecmem::GraphBuild;
 
 use super::baseline;
 use super::curve::speed_at;
-use super::mixed::Mixed;
+use super::mixed::MixedReport;
 use super::parts::{Parts, PartsRow};
 use super::plot::PlotPoint;
 use super::process::Memory;
@@ -47,11 +47,11 @@ pub struct Figures {
     pub memory: Option<Memory>,
     pub rows: Vec<Row>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub asked: Vec<Asked>,
+    pub asked: Vec<RecallReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processes: Option<Processes>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mixed: Option<Mixed>,
+    pub mixed: Option<MixedReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,9 +72,9 @@ pub struct Row {
     pub qps_all_threads: f64,
 }
 
-/// A recall that was asked for, and what came back.
+/// A recall that was asked for, and the measured one.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Asked {
+pub struct RecallReport {
     pub asked: f64,
     #[serde(flatten)]
     pub row: Row,
@@ -221,7 +221,7 @@ impl Figures {
         for row in &self.rows {
             let _ = writeln!(text, "{}", row_text(row));
         }
-        for Asked { row, distances_needed, ratio, .. } in &self.asked {
+        for RecallReport { row, distances_needed, ratio, .. } in &self.asked {
             let of = distances_needed.zip(*ratio).map(|(needed, ratio)| format!(", {ratio:.2}x of {needed:.0}"));
             let _ = writeln!(text, "{}{}", row_text(row), of.unwrap_or_default());
         }
@@ -275,8 +275,8 @@ fn memory_text(memory: &Memory) -> String {
     )
 }
 
-fn mixed_text(mixed: &Mixed) -> String {
-    let Mixed { idle, beside_writes, ratio, puts_per_second, longest_put_us, .. } = mixed;
+fn mixed_text(mixed: &MixedReport) -> String {
+    let MixedReport { idle, beside_writes, ratio, puts_per_second, longest_put_us, .. } = mixed;
     format!(
         "\nbeside a writer ({puts_per_second:.0} puts/s, the longest {:.1} ms): p50 {:.1} us, p99 {:.1} us, longest stall {:.1} ms\n\
          idle: p50 {:.1} us, p99 {:.1} us; p99 beside writes is {ratio:.1}x the idle p50\n",
@@ -378,7 +378,7 @@ mod tests {
             disk_bytes: 1 << 20,
             memory: Some(Memory { anonymous_grown: 100, codes: 20, graphs: 30, truth: 50, other_files: 0 }),
             rows: vec![row(1.0, 100.0, 9_000.0), row(0.9, 8_000.0, 100.0), row(0.96, 2_000.0, 200.0)],
-            asked: vec![Asked {
+            asked: vec![RecallReport {
                 asked: 0.95,
                 row: row(0.96, 2_000.0, 200.0),
                 distances_needed: Some(190.0),

@@ -13,7 +13,7 @@ use vecmem::{ImportOptions, Metric, Store};
 use super::curve::{ef_values, is_done, value_at};
 use super::data::{Data, DataPlan, instruction_set, threads};
 use super::matrix::{Neighbours, write_neighbours, write_vectors};
-use super::report::{Asked, Figures, Processes, Row};
+use super::report::{Figures, Processes, RecallReport, Row};
 use super::store::{Accuracy, Layout};
 use super::{Bench, baseline, child, mixed, parts, process, report, store, timing};
 use crate::arguments::metric_name;
@@ -130,16 +130,16 @@ impl<'a> Running<'a> {
     }
 
     /// Searches for each of the recalls.
-    fn asked(&self, store: &Store, truth: &Neighbours, rows: &[Row]) -> Result<Vec<Asked>> {
+    fn asked(&self, store: &Store, truth: &Neighbours, rows: &[Row]) -> Result<Vec<RecallReport>> {
         if rows.iter().all(|row| row.ef == Accuracy::Exact) {
             return Ok(Vec::new());
         }
         let distances: Vec<(f64, f64)> = report::curve(rows, |row| row.quality.distances);
-        let asked = |recall| -> Result<Asked> {
+        let asked = |recall| -> Result<RecallReport> {
             let row = self.row(store, truth, Accuracy::Recall(recall as f32))?;
             let distances_needed = value_at(&distances, recall);
             let ratio = distances_needed.map(|needed| row.quality.distances / needed);
-            Ok(Asked { asked: recall, row, distances_needed, ratio })
+            Ok(RecallReport { asked: recall, row, distances_needed, ratio })
         };
         ASKED.iter().map(|recall| asked(*recall)).collect()
     }
