@@ -1,11 +1,11 @@
-//! How a caller's writes join the open group: `resolve` says what they come to, `reserve` claims room in the log for
-//! their frames, `enlist` puts the frames into the group and hands out a ticket.
+//! How a caller's writes join the open group: `resolve` decides their operations and builds the frames, `reserve` finds
+//! room in the log for the frames, `enlist` takes the room, adds the frames to the group and returns a ticket.
 //!
 //! Invariants:
-//! * The three steps run under one hold of the commit lock. The first two change nothing, so a caller that has to
-//!   prepare a log file begins again as if it had not been there.
-//! * Claims are made in the order in which frames are written.
-//! * The touches that wait go along with the next group, in a frame of their own ahead of the writes.
+//! * The caller holds the commit lock from the first step to the last. The first two steps change nothing, so a caller
+//!   that first has to prepare a log file simply starts again.
+//! * Room in the log is claimed in the order in which the frames are written.
+//! * Waiting touches join the next group in a frame of their own, before the frame of the writes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,33 +31,33 @@ use crate::wal::{
 
 /// The outcome of joining a group.
 pub(super) enum JoinOutcome {
-    /// No frame is needed: nothing to write, or a condition failed. The decision may rest on pending writes, so the
-    /// caller waits for this group before it answers.
+    /// No frame is needed: there is nothing to write, the batch was applied before, or the writes failed. The outcome
+    /// may depend on pending writes, so the caller waits for this group before it returns.
     Nothing(Result<Vec<WriteOutcome>>, Option<Arc<Group>>),
     Member(Ticket),
-    /// The log needs a file first. Nothing has changed.
+    /// The log has no room for the frames: a file must be prepared first. Nothing has changed.
     NeedsFile(RoomNeed),
 }
 
-/// A writer's membership in a group: whether it leads, and the outcomes of its writes once the group is through.
+/// A writer's membership in a group: whether the writer leads it, and the outcomes of the writes if the group succeeds.
 pub(super) struct Ticket {
     pub group: Arc<Group>,
     pub leads: bool,
     pub outcomes: Vec<WriteOutcome>,
 }
 
-/// What the writes of a caller come to, with the touches that go along.
+/// The operations and frames of a caller's writes, and those of the waiting touches.
 struct Resolution {
-    /// The write clock after them.
+    /// The write clock after these operations.
     times: Times,
     /// The time that the frames record.
     frame_time: FrameTime,
     touches: ResolvedTouches,
     operations: Vec<Operation>,
     outcomes: Vec<WriteOutcome>,
-    /// The first LSN behind the touches: of the files of an import, else of the operations.
+    /// The first LSN after the touches: that of an import's first row, else that of the first operation.
     first_lsn: Lsn,
-    /// Of an import, for each file: the rows whose look-ups are void.
+    /// For an import, for each file: the rows whose keys others have written since the look-ups.
     unsure: Vec<BTreeSet<RowId>>,
     /// The frame of the touches, and that of the writes.
     frames: [Option<Frame>; 2],
@@ -91,11 +91,12 @@ impl Pipeline {
         })
     }
 
-    /// The answer to a batch with an operation id that was applied before. The caller holds the commit lock.
+    /// The outcomes of a batch whose operation id was applied before; `None` for any other batch. The caller holds the
+    /// commit lock.
     fn repeated(&self, intent: &Intent<'_>) -> Result<Option<Vec<WriteOutcome>>> {
         let Intent::Batch { writes, id: Some(id) } = intent else { return Ok(None) };
         let lsn = self.engine.operation_ids.find(*id)?;
-        // A failed group has noted its ids as well, but it has poisoned the engine first.
+        // The table holds the ids of a failed group too, but a failed group has poisoned the engine.
         self.engine.check_poisoned()?;
         Ok(lsn.map(|lsn| vec![WriteOutcome::Repeated(Version(lsn.get())); writes.len()]))
     }
@@ -111,7 +112,7 @@ impl Pipeline {
 }
 
 impl CommitState {
-    /// What the writes come to now, and their frames. Changes nothing.
+    /// Decides the writes against the newest state, and builds their frames. Changes nothing.
     fn resolve(&self, engine: &Engine, intent: &Intent<'_>) -> Result<Resolution> {
         let (pending, now) = (&self.unpublished, engine.clock.reading());
         let mut times = pending.times.clone();
@@ -138,12 +139,12 @@ impl CommitState {
         Ok(Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames })
     }
 
-    /// The room in the log with the frames in it, or what it lacks. Changes nothing.
+    /// Finds room in the log for the frames, or says which room is lacking. Changes nothing.
     fn reserve(&self, resolution: &Resolution) -> Reservation {
         self.room.reserve(resolution.frames.iter().flatten())
     }
 
-    /// Takes the room and the LSNs, notes what is pending, and puts the frames into the open group.
+    /// Takes the room and the LSNs, notes the pending writes, and adds the frames to the open group.
     fn enlist(&mut self, engine: &Engine, intent: &mut Intent<'_>, resolution: Resolution, space: Space) -> Ticket {
         let Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames } = resolution;
         let pending = &mut self.unpublished;
@@ -181,13 +182,13 @@ impl CommitState {
         Ticket { group, leads, outcomes }
     }
 
-    /// The group after which everything that is pending now is published; none if nothing is.
+    /// The newest group, if writes are pending: once it is published, so are all of them.
     fn undecided(&self) -> Option<Arc<Group>> {
         if self.unpublished.is_empty() { None } else { self.newest_group.clone() }
     }
 }
 
-/// The frame of a batch; none for no operations.
+/// The frame of a batch; `None` if the batch has no operations.
 fn batch_frame(first_lsn: Lsn, clock: i64, operations: &[Operation], id: Option<OperationId>) -> Option<Frame> {
     if operations.is_empty() {
         return None;
@@ -202,7 +203,7 @@ fn batch_frame(first_lsn: Lsn, clock: i64, operations: &[Operation], id: Option<
     Some(Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags, body })
 }
 
-/// The frame of an import: its files, and the keys that it puts again behind them.
+/// The frame of an import: the entries of its files, then a put of each key that others have written meanwhile.
 fn import_frame(first_lsn: Lsn, clock: i64, segments: &ImportSegments, operations: &[Operation]) -> Frame {
     let mut body = FrameBody::default();
     encode_files(body.bytes(), segments.rows(), &segments.entries(first_lsn));

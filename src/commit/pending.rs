@@ -1,8 +1,9 @@
-//! Pending writes: decided, not published. The newest state of keys whose group is under way, and the decisions on it.
+//! Pending writes: writes that have LSNs and that no read view shows yet. Keeps the state of their keys, and decides
+//! new writes against that state.
 //!
 //! Invariants:
-//! * An entry leaves only after its group's read view is published, and only if no later write replaced it.
-//! * A touch that cannot be looked up is dropped and counted; it never fails the write of another caller.
+//! * An entry is removed only after the read view of its group is published, and only if no later write replaced it.
+//! * A touch whose key cannot be looked up is dropped and counted. It never fails the write of another caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,49 +16,49 @@ use crate::shard::ingest::{ConflictSet, IngestedFiles, LoggedFrame};
 use crate::sync::Ordering;
 use crate::types::{Interval, Namespace};
 
-/// Writes that are decided and not published. Guarded by the commit lock.
+/// Writes that have LSNs and are not in the published read view. The commit lock guards them.
 #[derive(Default)]
 pub(crate) struct PendingWrites {
     pub next_lsn: Lsn,
     pub times: Times,
-    /// Touches that were taken off the queue, for the next group.
+    /// Touches that were taken off the queue and wait for the next group.
     pub touches: Vec<Write>,
     pending: HashMap<(Namespace, Arc<str>), PendingWrite>,
     pending_ranges: Vec<(Lsn, Interval)>,
     pending_ingests: Vec<Arc<IngestedFiles>>,
-    /// For the import that is being prepared.
+    /// The keys and ranges that others have written while an import is prepared; `None` without an import.
     watch: Option<ConflictSet>,
 }
 
-/// What the waiting touches come to.
+/// The operations of the waiting touches.
 #[derive(Debug, Default)]
 pub(crate) struct ResolvedTouches {
-    /// Those that still apply.
+    /// The touches that still apply.
     pub operations: Vec<Operation>,
-    /// Their items as they will be.
+    /// For each operation, the times of its item afterwards.
     pub newest: Vec<VersionTimes>,
-    /// How many could not be looked up.
+    /// The number of touches whose keys could not be looked up.
     pub unreadable: u64,
 }
 
-/// The state of a key after a pending write.
+/// The state of a key after a pending write; `current` is `None` if the write deletes the item.
 struct PendingWrite {
     lsn: Lsn,
     current: Option<VersionTimes>,
 }
 
 impl PendingWrites {
-    /// Nothing yet, after everything up to `last_lsn`.
+    /// No pending writes. The next operation has the LSN after `last_lsn`.
     pub fn after(last_lsn: Lsn) -> Self {
         Self { next_lsn: last_lsn.next(), ..Self::default() }
     }
 
-    /// Whether readers see everything.
+    /// Whether no write is pending, so that the published read view shows all writes.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.pending_ranges.is_empty() && self.pending_ingests.is_empty()
     }
 
-    /// Decides what each write does; the first operation will have `first_lsn`.
+    /// Decides the operation and the outcome of each write. The first operation will have `first_lsn`.
     pub fn resolve(
         &self,
         engine: &Engine,
@@ -107,8 +108,7 @@ impl PendingWrites {
         resolved
     }
 
-    /// Drops the waiting touches, of which the group takes those that apply, and counts those that could not be looked
-    /// up.
+    /// Clears the waiting touches once they are resolved, and counts the `unreadable` ones as dropped.
     pub fn settle_touches(&mut self, engine: &Engine, unreadable: u64) {
         self.touches.clear();
         if unreadable > 0 {
@@ -116,7 +116,7 @@ impl PendingWrites {
         }
     }
 
-    /// The newest state of a key: the pending one, else the published one.
+    /// The newest state of a key: that of the newest pending write on it, else that in the published read view.
     fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
         let mut since = pending.map_or(Lsn::ZERO, |pending| pending.lsn);
@@ -138,7 +138,7 @@ impl PendingWrites {
         }
     }
 
-    /// Takes LSNs for operations, and keeps the new states of their keys until they are published.
+    /// Gives the next LSNs to the operations, and keeps the new states of their keys until these are published.
     pub fn note(&mut self, operations: &[Operation], newest: impl Iterator<Item = Option<VersionTimes>>) {
         for (operation, current) in operations.iter().zip(newest) {
             let lsn = self.next_lsn;
@@ -156,13 +156,14 @@ impl PendingWrites {
         }
     }
 
-    /// Takes LSNs for the rows of an import, and remembers them until they are published.
+    /// Gives the next LSNs to the rows of an import, and keeps the import until it is published.
     pub fn note_ingested(&mut self, ingested: &Arc<IngestedFiles>) {
         self.next_lsn = self.next_lsn + u64::from(ingested.rows);
         self.pending_ingests.push(Arc::clone(ingested));
     }
 
-    /// Notes from now on which keys are written, until [`PendingWrites::end_watch`]. Pending writes count as well.
+    /// Starts to note the keys and ranges that are written, until [`PendingWrites::end_watch`]. Those of pending writes
+    /// are noted at once.
     pub fn begin_watch(&mut self) {
         let mut watch = ConflictSet::default();
         self.pending.keys().for_each(|(namespace, key)| watch.note_key(namespace, key));
@@ -170,7 +171,7 @@ impl PendingWrites {
         self.watch = Some(watch);
     }
 
-    /// The keys that were written since [`PendingWrites::begin_watch`].
+    /// The keys and ranges that were noted since [`PendingWrites::begin_watch`].
     pub fn watch(&self) -> Option<&ConflictSet> {
         self.watch.as_ref()
     }
@@ -179,7 +180,7 @@ impl PendingWrites {
         self.watch = None;
     }
 
-    /// Drops the entries of a published group that nothing later has replaced.
+    /// Removes the entries of a published group, except those that a later write has replaced.
     pub fn forget(&mut self, frames: &[LoggedFrame]) {
         for logged in frames {
             if let Some(ingested) = &logged.ingested {

@@ -1,5 +1,5 @@
-//! Writes the living rows of several segments as one, by (namespace, key) in one pass. Codes are copied; large values
-//! stay where they are.
+//! Writes the living rows of several segments as one segment, in (namespace, key) order, in one pass. Codes are copied.
+//! Large values stay in their blob files, unless the [`BlobPlan`] rewrites the file.
 
 use std::ops::Range;
 
@@ -13,13 +13,13 @@ use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 
-/// Bytes of the code of a vector, beside one a dimension.
+/// Estimated bytes for each vector of a codes file, beside one byte for each dimension.
 const VECTOR_BYTES: u64 = 64;
-/// Headers and paddings of a segment's files.
+/// Estimated bytes of headers and padding in the files of a segment.
 const SEGMENT_BYTES: u64 = 4 << 10;
 
-/// Writes the segment (none if no row is alive), and returns where the rows of each input lie in it. The
-/// caller owns the files.
+/// Writes the rows that are alive at `base` to a segment; to none if no row is alive. Returns also, for each input, the
+/// places of its rows in the output. The caller owns the files.
 pub(crate) fn write(
     output: &Output<'_>,
     inputs: &[(&Segment, &Tombstones)],
@@ -35,8 +35,8 @@ pub(crate) fn write(
     Ok((Some(written), became))
 }
 
-/// Roughly the bytes of the output: the living values that are written, and the living share of everything else.
-/// `lengths` are those of the inputs' truth files.
+/// Roughly the bytes of the output: the living inline values, the living vectors with their codes, a share of the other
+/// bytes of each truth file, and the blob files that are rewritten. `lengths` are the bytes of the inputs' truth files.
 pub(crate) fn living_bytes(
     inputs: &[(&Segment, &Tombstones)],
     lengths: impl Iterator<Item = u64>,
@@ -59,7 +59,7 @@ pub(crate) fn living_bytes(
         let vector_bytes = 4 * segment.dims() as u64;
         let rest = length.saturating_sub(all_values + u64::from(segment.vectors()) * vector_bytes);
         let rest = (u128::from(rest) * u128::from(rows) / u128::from(segment.rows().max(1))) as u64;
-        // The codes are a byte for each dimension.
+        // A code has one byte for each dimension.
         let vector_bytes = vector_bytes + segment.dims() as u64 + VECTOR_BYTES;
         needed += values + vectors * vector_bytes + rest + if rows > 0 { SEGMENT_BYTES } else { 0 };
     }
@@ -108,7 +108,7 @@ fn write_rows(
     writer.finish()
 }
 
-/// The next living row of an input.
+/// A cursor at the next living row of an input.
 struct Head<'a> {
     segment: &'a Segment,
     tombstones: &'a Tombstones,
@@ -135,7 +135,7 @@ impl<'a> Head<'a> {
         Self { namespace_rows: self.namespace_rows.clone(), ..*self }.seek(self.row + 1)
     }
 
-    /// The first living row from `row` on.
+    /// Moves to the first living row at or after `row`. Returns `None` if there is none.
     fn seek(mut self, row: RowId) -> Result<Option<Self>> {
         let alive = (row..RowId(self.segment.rows())).ids().find(|&row| !self.tombstones.is_deleted_at(row, self.base));
         let Some(row) = alive else { return Ok(None) };

@@ -1,8 +1,8 @@
-//! The facts of a directory before an open changes anything, and the one table that decides what the open does.
+//! What an open finds in a directory before it changes anything, and the table that decides how the open goes on.
 //!
 //! Invariants:
-//! * Gathering changes nothing: it reads manifests, and headers and checksums of the log.
-//! * An end of the log that may be damage is never truncated: the open is refused, naming file and offset.
+//! * `gather` changes nothing. It reads the manifests, and the headers and checksums of the log.
+//! * A log whose end may be damaged is never truncated: the open is refused, and the error names file and offset.
 
 use crate::error::{Error, ErrorKind, Location, Result};
 use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
@@ -10,34 +10,32 @@ use crate::manifest::Manifest;
 use crate::storage::Storage;
 use crate::wal::{self, KnownTime, LogFacts, Tail};
 
-/// What the manifest files say.
+/// The state of the manifest files.
 #[derive(Debug)]
 pub(crate) enum ManifestFact {
-    /// There is none.
+    /// The directory holds no manifest, no segment and no log file.
     None,
-    /// There is none, but this file may hold acknowledged writes.
+    /// The directory holds no manifest, but the file `remains` may hold acknowledged writes.
     Missing { remains: String },
-    /// The newest one is whole.
+    /// The newest manifest is valid.
     Newest(Manifest),
-    /// The newest one is damaged; the one before is whole.
+    /// The newest manifest is damaged; the previous one is valid.
     Fallback { manifest: Manifest, why: Error },
-    /// None is whole.
+    /// Neither of the two newest manifests is valid.
     Damaged { why: Error },
 }
 
-/// How the log ends, as far as the decision depends on it.
+/// The state of the log, as far as the decision depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogFact {
-    /// No file of it holds a frame.
+    /// No log file has a header yet.
     Empty,
-    /// Closed, or followed by zeros.
+    /// The last frame closes the log, or only zeros follow it.
     Whole,
+    /// Bytes that are no valid frame, and that were never known to be durable, follow the last frame.
     Torn,
-    Corrupt {
-        file: String,
-        offset: u64,
-        why: String,
-    },
+    /// A durable frame or a header is damaged or missing.
+    Corrupt { file: String, offset: u64, why: String },
 }
 
 /// What an open does.
@@ -46,32 +44,32 @@ pub(crate) enum OpenVerdict {
     /// There is no store yet: create one.
     Create,
     Open,
-    /// Open without the torn end of the log, which nobody was told of.
+    /// Open, and ignore the torn end of the log.
     OpenWithoutTail,
-    /// Refuse as corrupt, for this place and reason.
+    /// Refuse the store as corrupt, with the place and the reason.
     Refuse(Option<Location>, String),
 }
 
-/// Whether the log begins at or before what every shard's segments reflect, and ends at or after what the manifest says
-/// was written.
+/// Whether the log holds every operation after the oldest checkpoint of a shard, up to the LSN that the manifest
+/// reflects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     Covers,
-    /// It does not; writes are missing at this place.
+    /// Operations are missing at this place of the log.
     Misses {
         file: String,
         offset: u64,
     },
 }
 
-/// The advice where there is no copy to restore.
+/// The advice for a user who has no copy of the directory.
 const SALVAGE: &str = "or write what can be read into a new store (`vecmem salvage DIR TARGET`, `Store::salvage`)";
 
 fn place(file: &str, offset: Option<u64>) -> Option<Location> {
     Some(Location { file: file.to_owned(), offset })
 }
 
-/// The table of decisions.
+/// The table that decides what an open does.
 pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> OpenVerdict {
     use ManifestFact as M;
     match (manifest, log, reach) {
@@ -84,25 +82,27 @@ pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> 
         ),
         (M::Damaged { why }, ..) => OpenVerdict::Refuse(
             why.location().cloned(),
-            format!("no manifest is whole: {why}; restore one from a copy, {SALVAGE}"),
+            format!("no manifest is valid: {why}; restore one from a copy, {SALVAGE}"),
         ),
         (_, LogFact::Corrupt { file, offset, why }, _) => OpenVerdict::Refuse(
             place(file, Some(*offset)),
             format!(
-                "{file} at offset {offset}: {why}; acknowledged writes lie behind it, so nothing is cut off. Restore the file, {SALVAGE}"
+                "{file} at offset {offset}: {why}; acknowledged writes may follow, so the log is not truncated. \
+                 Restore the file, {SALVAGE}"
             ),
         ),
         (M::Fallback { why, .. }, _, Reach::Misses { .. }) => OpenVerdict::Refuse(
             why.location().cloned(),
             format!(
-                "the newest manifest is damaged ({why}) and the log does not cover what came after the one before; restore the files, {SALVAGE}"
+                "the newest manifest is damaged ({why}), and the log does not hold all writes that the previous \
+                 manifest needs; restore the files, {SALVAGE}"
             ),
         ),
         (M::Newest(_), _, Reach::Misses { file, offset }) => OpenVerdict::Refuse(
             place(file, Some(*offset)),
             format!(
-                "{file} at offset {offset}: writes are missing here that the manifest knows of: log files were removed, cut off \
-                 or overwritten. Restore them, {SALVAGE}"
+                "{file} at offset {offset}: writes that the manifest records are missing here: log files were removed, \
+                 truncated or overwritten. Restore the files, {SALVAGE}"
             ),
         ),
         (_, LogFact::Torn, Reach::Covers) => OpenVerdict::OpenWithoutTail,
@@ -110,11 +110,12 @@ pub(crate) fn verdict(manifest: &ManifestFact, log: &LogFact, reach: &Reach) -> 
     }
 }
 
-/// Everything that an open knows before it changes anything.
+/// The state of the directory before the open changes anything.
 pub(crate) struct StoreFacts {
     pub manifest: ManifestFact,
     pub log: Option<LogFacts>,
     pub log_fact: LogFact,
+    /// The highest id of a segment file or log file; 0 if there is none.
     pub newest_file_id: u64,
 }
 
@@ -143,7 +144,7 @@ fn reach_of(manifest: &Manifest, log: &LogFacts) -> Reach {
     Reach::Covers
 }
 
-/// Reads manifests and log headers and checksums; changes nothing.
+/// Reads the manifests, and the headers and checksums of the log. Changes nothing.
 pub(crate) fn gather(storage: &dyn Storage) -> Result<StoreFacts> {
     let files = storage.list()?;
     let named = files.iter().filter_map(|(name, _)| parse_name(name));
@@ -177,7 +178,8 @@ fn log_fact(facts: &LogFacts) -> LogFact {
     }
 }
 
-/// Without a manifest: the first file of the directory that could hold an acknowledged write.
+/// The fact for a directory without a manifest. `Missing` names the first segment file or log file, since it may hold
+/// acknowledged writes.
 fn without_manifest(files: &[(String, u64)]) -> ManifestFact {
     let could = |name: &&String| matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_)));
     let remains = files.iter().map(|(name, _)| name).filter(could).min();
@@ -198,7 +200,7 @@ fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<Manif
                     Some(why) => ManifestFact::Fallback { manifest, why },
                 });
             }
-            // To fall back behind a whole manifest would lose the files that it names.
+            // This manifest may be valid. An open with the previous manifest would remove the files that only it names.
             Err(error) if error.kind() == ErrorKind::NewerFormat || error.is_unread() => return Err(error),
             Err(error) => why = Some(error),
         }
@@ -206,12 +208,12 @@ fn manifest_fact(storage: &dyn Storage, files: &[(String, u64)]) -> Result<Manif
     Ok(why.map_or_else(|| without_manifest(files), |why| ManifestFact::Damaged { why }))
 }
 
-/// The log time that a manifest keeps, and the frames that it has taken into account.
+/// The log time that the manifest stores, and the LSN up to which it takes frames into account.
 fn known_time(manifest: &Manifest) -> Option<KnownTime> {
     log_time_of(manifest).map(|log_time| KnownTime { log_time, through: manifest.reflected })
 }
 
-/// The log time that a manifest keeps.
+/// The log time that the manifest stores.
 pub(crate) fn log_time_of(manifest: &Manifest) -> Option<i64> {
     manifest.clock.map(|clock| clock.log_time)
 }

@@ -1,11 +1,11 @@
-//! One generation: the tombstones and missed operations that changed, the manifest, and the removal of what two
-//! generations no longer need.
+//! Commits one generation: writes changed tombstones and missed operations, then the manifest, and removes the files
+//! that neither of the two newest manifests names.
 //!
 //! Invariants:
 //! * The caller holds `manifest_state`, so generations are written one at a time.
-//! * Before a manifest is written, the log is synced through every LSN that it reflects, in every durability.
-//! * A manifest with checkpoint c for a shard names tombstones that hold every delete and touch at or below c.
-//! * A file is removed last, when neither of the two newest manifests names it.
+//! * Before a manifest is written, the log is synced up to the LSN that the manifest reflects, whatever the durability.
+//! * If a manifest has checkpoint c for a shard, its tombstone files hold every delete and touch at or below c.
+//! * A file is removed only after the commit, when neither of the two newest manifests names it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,23 +24,24 @@ use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, Shard};
 use crate::sync::Ordering;
 
-/// What a finished job brings into a generation, beside what changed.
+/// The part of a finished job's outcome that changes the manifest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobResult {
-    /// The shard that the job flushed, and the LSN through which its segments hold everything then.
+    /// The shard that the job flushed, and the LSN up to which the segments of the shard hold all its operations.
     pub flushed: Option<(usize, Lsn)>,
 }
 
 /// A part whose tombstones or missed operations changed since they were last written.
 pub(super) struct ChangedPart {
     part: SharedSegment,
+    /// Whether the tombstones changed.
     has_tombstones: bool,
-    /// The content of a new file of missed operations.
+    /// If the missed operations changed: the content of their new file.
     missed: Option<Vec<u8>>,
 }
 
-/// The parts that changed. The caller holds the apply lock: what the files will hold is bounded by the LSN of the view,
-/// so it can be written without it.
+/// Collects the changed parts of the view, and marks them as written. The caller holds the apply lock. The files can be
+/// written after the lock is released: deletions above the `read_lsn` of the view are left out.
 pub(super) fn changed_parts(view: &ReadView) -> Vec<ChangedPart> {
     let parts = view.shards.iter().flat_map(|shard| &shard.segments);
     let changed = parts.map(|part| ChangedPart {
@@ -64,8 +65,8 @@ impl ChangedPart {
     }
 }
 
-/// Writes tombstones and the next manifest, and removes what two generations no longer need. On a failure the
-/// tombstones are still to be written, and no file of the attempt stays.
+/// Writes the changed files and the next manifest, and removes obsolete files. If that fails, the parts are marked as
+/// changed again, and the files of the attempt are removed, unless the store is poisoned.
 pub(super) fn write_and_commit(
     engine: &Arc<Engine>,
     state: &mut ManifestState,
@@ -100,7 +101,7 @@ fn try_commit(
         let (file_id, rows) = (part.entry.file_id, part.entry.rows);
         if *has_tombstones {
             let file = TombstoneFile { store_id, file_id, generation, rows };
-            // Left over from an attempt at the same generation, if it could not be removed then.
+            // An earlier attempt at this generation may have left the file behind.
             let _ = engine.storage.remove(&file.name());
             outputs.named(&file.name());
             file.write(&*engine.storage, &part.tombstones, view.read_lsn)?;
@@ -146,7 +147,8 @@ fn try_commit(
     Ok(())
 }
 
-/// Writes a manifest and renames it. The log that it reflects is durable already.
+/// Writes and publishes the next manifest, then removes obsolete files. The caller has synced the log up to the LSN
+/// that the manifest reflects.
 pub(super) fn make_newest(engine: &Arc<Engine>, state: &mut ManifestState, mut next: Manifest) -> Result<()> {
     let generation = next.generation;
     let clock = engine.clock.state();
@@ -154,7 +156,7 @@ pub(super) fn make_newest(engine: &Arc<Engine>, state: &mut ManifestState, mut n
     next.write(&*engine.storage)?;
     next.publish(&*engine.storage).map_err(|error| match error.kind() {
         ErrorKind::DiskFull => error,
-        // After a failed rename nobody knows which name the disk has, as after a failed sync.
+        // After a failed rename, as after a failed sync, it is unknown which manifest is on disk.
         _ => engine.poison(&error),
     })?;
     engine.sync_dir()?;
@@ -164,8 +166,8 @@ pub(super) fn make_newest(engine: &Arc<Engine>, state: &mut ManifestState, mut n
     remove_obsolete(engine, state, &previous)
 }
 
-/// Everything of the shard at or below is in segments and tombstones once this view's manifest is written: `flushed` is
-/// what a flush adds to the checkpoint before.
+/// The shard's checkpoint in the next manifest: its segments and tombstones hold every operation at or below this LSN.
+/// `before` is the previous checkpoint, and `flushed` the LSN that a flush of the shard has reached.
 fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, flushed: Option<Lsn>) -> Lsn {
     if shard.memtable.is_empty() && shard.frozen.is_empty() {
         return read_lsn;
@@ -173,7 +175,7 @@ fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, flushed: Option<Lsn>
     flushed.map_or(before, |through| before.max(through))
 }
 
-/// The files that one commit has written for segments, by the segments' ids.
+/// The files that one commit has written, by the id of the segment that each belongs to.
 #[derive(Default)]
 struct WrittenFiles {
     generation: u64,
@@ -194,7 +196,7 @@ fn entry_of(part: &SharedSegment, before: &[SegmentEntry], written: &WrittenFile
     entry
 }
 
-/// Removes files that neither of the two newest manifests names, and log files that neither needs.
+/// Removes files and log files that neither of the two newest manifests needs, and the manifest before `previous`.
 fn remove_obsolete(engine: &Arc<Engine>, state: &mut ManifestState, previous: &Manifest) -> Result<()> {
     let needed: HashSet<String> = state.manifest.files().chain(previous.files()).collect();
     let oldest_log = state.manifest.first_log.min(previous.first_log);

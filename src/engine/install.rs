@@ -1,16 +1,15 @@
-//! Makes a change of the read view current and durable: one protocol for every finished job.
+//! Installs a change of the read view: one protocol, for every finished job, that makes new parts durable and visible.
 //!
-//! 1. Under the apply lock: carry over to the new parts what has happened to the old ones, and note what changed.
+//! 1. Under the apply lock: carry over the deletes and touches of the old parts to the new ones. Collect changed parts.
 //! 2. Without the apply lock: write every changed tombstone file, and commit the manifest (`generation.rs`).
-//! 3. Under the apply lock again: carry over what happened meanwhile, and swap the read view.
-//! 4. The old parts retire: they are unmapped after their last reader.
+//! 3. Under the apply lock again: carry over the deletes and touches since step 1, and swap the read view.
+//! 4. Retire the old parts: they are unmapped after their last reader.
 //!
 //! Invariants:
 //! * Installs run one at a time, under the `manifest_state` lock.
-//! * The manifest names the new parts before a reader sees them. What is carried over by step 3 is in the log, and in
-//!   the tombstones that the next generation writes.
-//! * If anything fails, the read view has not changed and the old parts are as they were. The caller owns the new
-//!   files.
+//! * The manifest names the new parts before a reader sees them. The deletes and touches of step 3 are in the log, and
+//!   the next generation writes them to tombstone files.
+//! * If an install fails, the read view and the old parts are unchanged. The caller owns the new files.
 
 use std::sync::Arc;
 
@@ -26,29 +25,28 @@ use crate::sync::Ordering;
 
 /// A change of the read view: new parts in the place of old ones.
 pub(crate) trait ViewChange {
-    /// Whether every part that goes is still in the read view, so that the change can be made. The caller holds the
-    /// apply lock.
+    /// Whether every part that the change replaces is still in the read view. The caller holds the apply lock.
     fn applies_to(&self, view: &ReadView) -> bool;
 
-    /// Gives the new parts what has happened to the old ones. The caller holds the apply lock; a second call adds what
-    /// happened since the first.
+    /// Copies the deletes and touches of the old parts to the new ones. The caller holds the apply lock. A second call
+    /// adds those since the first.
     fn carry_over(&self);
 
     /// The read view with the change.
     fn apply(&self, view: &ReadView) -> ReadView;
 
-    /// After a failed commit: gives the old parts back what `carry_over` took from them.
+    /// Called after a failed commit: returns to the old parts the state that `carry_over` took from them.
     fn undo(&self) {}
 
-    /// The segments that go.
+    /// The segments that the change removes from the read view.
     fn retired(&self) -> Vec<SharedSegment>;
 
-    /// The shard that a flush has emptied of a memtable, and the last LSN of that memtable.
+    /// For a flush: the shard, and the LSN up to which its segments now hold all operations.
     fn flushed(&self) -> Option<(usize, Lsn)> {
         None
     }
 
-    /// Whether the manifest may take the space of the reserve.
+    /// Whether the commit of the manifest may use the space of the reserve.
     fn may_use_reserve(&self) -> bool;
 }
 
@@ -61,7 +59,7 @@ pub(crate) enum InstallOutcome {
     Superseded,
 }
 
-/// Installs a change. Does nothing if another job has replaced a part that goes.
+/// Installs a change. Does nothing if another job has replaced one of the old parts.
 pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> Result<InstallOutcome> {
     let mut state = engine.manifest_state.lock();
     let apply_lock = engine.apply_lock.lock();
@@ -94,18 +92,19 @@ pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> R
     Ok(InstallOutcome::Installed)
 }
 
-/// Commits a manifest that reflects everything applied in shards whose memtable is empty, so that old log can go.
+/// Commits a manifest of the read view. The checkpoint of every shard without rows in memory moves up to the
+/// `read_lsn`, so that older log files can be removed.
 pub(crate) fn checkpoint(engine: &Arc<Engine>) -> Result<()> {
     let mut state = engine.manifest_state.lock();
     engine.with_reserve(|| commit(engine, &mut state))
 }
 
-/// The same without the reserve, for what is not worth it, such as the state of the clock.
+/// As [`checkpoint`], but never uses the reserve: for changes that can wait, such as the state of the clock.
 pub(crate) fn checkpoint_without_reserve(engine: &Arc<Engine>) -> Result<()> {
     commit(engine, &mut engine.manifest_state.lock())
 }
 
-/// Changes the settings; they survive a power loss when this returns.
+/// Changes the settings. The new settings survive a power loss once this returns.
 pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Settings) -> Result<Settings>) -> Result<()> {
     let mut state = engine.manifest_state.lock();
     let changed = change(&state.settings)?;
@@ -118,12 +117,12 @@ pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Setting
         return Err(error);
     }
     drop(engine.settings.set(Arc::new(state.settings.clone())));
-    // A second generation, so that the settings survive damage of the newest one. They are durable without it.
+    // The settings are durable already. A second generation makes them survive damage of the newest manifest.
     let _ = commit(engine, &mut state);
     Ok(())
 }
 
-/// Commits a manifest of everything that is applied.
+/// Commits a manifest of the published read view.
 fn commit(engine: &Arc<Engine>, state: &mut ManifestState) -> Result<()> {
     let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
@@ -132,10 +131,10 @@ fn commit(engine: &Arc<Engine>, state: &mut ManifestState) -> Result<()> {
     write_and_commit(engine, state, &view, &changed, None)
 }
 
-/// Commits a manifest that knows the end of the log, so that the next open misses what was cut off or overwritten.
-/// It costs one small file: segments, tombstones and checkpoints stay as they are. Writes nothing where the newest
-/// manifest knows the end already: of a store that was closed and only read since. What a killed process has left is
-/// recorded by whoever closes next.
+/// Commits a manifest that records the last LSN, so that the next open notices if the end of the log was truncated or
+/// overwritten. It writes one small file: segments, tombstones and checkpoints stay as they are. It writes nothing if
+/// the newest manifest records this LSN already, as after an open without writes. After a process was killed, the next
+/// close records the end.
 pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
     let mut state = engine.manifest_state.lock();
     let read_lsn = engine.view.get().read_lsn;
@@ -150,8 +149,8 @@ pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
     make_newest(engine, &mut state, next)
 }
 
-/// Commits the bounds of the read view if the newest manifest has others: a commit that failed left them behind, or is
-/// under way.
+/// Commits the shard bounds of the read view if those in the newest manifest differ: an earlier commit of the bounds
+/// failed, or is still under way.
 pub(crate) fn commit_bounds(engine: &Arc<Engine>) -> Result<()> {
     let view = engine.view.get();
     let lows = view.shards.iter().map(|shard| &shard.interval.low);

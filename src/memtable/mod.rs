@@ -1,14 +1,16 @@
-//! The memtable: the newest rows, in memory, rebuilt from the log; one writer, any number of readers.
+//! The memtable: the newest rows of a shard, in memory. It has one writer and any number of readers. An open rebuilds
+//! it from the log.
 //!
 //! Reading order: `append_only` (arrays that grow while others read them), then the memtable here.
 //!
 //! Invariants:
-//! * Rows are appended in LSN order and never move. A row changes only when it is deleted or its expiry moves. The
-//!   writer is the thread that holds the apply lock.
-//! * A row is complete before the map names it. The map is locked to copy out row numbers, never while scoring.
-//! * The versions of a key form a chain from the newest to the oldest, deleted ones included, so that every read view
-//!   finds its own.
-//! * A vector's code and its facts are computed when the row is appended, and equal those that the flush will write.
+//! * Rows are appended in LSN order and never move. A row changes only when it is deleted or touched. The writer is the
+//!   thread that holds the apply lock.
+//! * A row is complete before the map of namespaces names it. Readers lock the map to copy row numbers, never while
+//!   they score.
+//! * The versions of a key form a chain from the newest to the oldest, with the deleted ones, so that every read view
+//!   finds the version that it shows.
+//! * The code of a vector and its metadata are computed when the row is appended. The flush writes them unchanged.
 
 pub(crate) mod append_only;
 
@@ -29,29 +31,29 @@ use crate::words::counted;
 
 /// "No older version".
 const NONE: RowId = RowId(u32::MAX);
-/// Bytes of a row beside its record and its vectors: its cell and its places in the map.
+/// Estimated bytes of a row beside its record and its vectors: the [`MemtableRow`], and its entries in the map.
 const ROW_BYTES: usize = 160;
 
-/// One version of one item, as the part holds it.
+/// A row: one version of one item.
 pub(crate) struct MemtableRow {
     pub record: Arc<Record>,
     pub lsn: Lsn,
     deleted_lsn: AtomicLsn,
-    /// The record's, or that of the last touch.
+    /// The expiry of the record, or that of the last touch.
     expires_at: AtomicI64,
-    /// LSN of the last touch; `Lsn::ZERO` for none.
+    /// The LSN of the last touch; `Lsn::ZERO` for none.
     touch_lsn: AtomicLsn,
-    /// The record's; here because listings compare it for every row.
+    /// A copy of the record's `updated_at`, since listings compare it for every row.
     pub updated_at: i64,
-    /// Its vectors have consecutive numbers from here.
+    /// The first of the row's vectors, which have consecutive numbers.
     first_vector: VectorId,
     vectors: u32,
-    /// The version of the same key appended before this one.
+    /// The previous version of the same key, or `NONE`.
     previous: RowId,
 }
 
 impl MemtableRow {
-    /// The LSN that killed the row; `ALIVE` if none did.
+    /// The LSN of the operation that deleted the row; `ALIVE` if the row is not deleted.
     #[inline]
     pub fn deleted_lsn(&self) -> Lsn {
         self.deleted_lsn.load(Ordering::Relaxed)
@@ -63,7 +65,7 @@ impl MemtableRow {
         self.expires_at.load(Ordering::Relaxed)
     }
 
-    /// The numbers of its vectors.
+    /// The numbers of the row's vectors.
     #[inline]
     pub fn vectors(&self) -> Range<VectorId> {
         self.first_vector..self.first_vector + self.vectors
@@ -87,7 +89,7 @@ impl MemtableRow {
 /// The rows of one namespace.
 struct NamespaceRows {
     namespace: Namespace,
-    /// All of them, in LSN order.
+    /// All rows of the namespace, in LSN order.
     rows: Vec<RowId>,
     /// The newest version of each key.
     newest: BTreeMap<Arc<str>, RowId>,
@@ -95,7 +97,7 @@ struct NamespaceRows {
 
 /// A part in memory; see the module.
 pub(crate) struct Memtable {
-    /// For people who debug; nothing depends on it.
+    /// The vector space of the store, whose dimensions every vector must have; `None` if items have no vectors.
     space: Option<VectorSpace>,
     rows: AppendOnly<MemtableRow>,
     namespaces: RwLock<BTreeMap<Box<[u8]>, NamespaceRows>>,
@@ -105,13 +107,13 @@ pub(crate) struct Memtable {
     bytes: AtomicUsize,
 }
 
-/// Bytes of memory that a version takes, roughly; on disk it takes about as many.
+/// Roughly the bytes of a row in memory. On disk it takes about as many.
 fn bytes_of(record: &Record, dims: usize) -> usize {
     ROW_BYTES + record.bytes() + record.vectors.len() * (stride(dims) + 4 * dims + size_of::<CodeMeta>())
 }
 
 impl Memtable {
-    /// An empty part; without a `space` its items have no vectors.
+    /// An empty memtable. Without a `space` its items have no vectors.
     pub fn new(space: Option<VectorSpace>) -> Self {
         let dims = space.map_or(0, |space| space.dims);
         Self {
@@ -125,7 +127,7 @@ impl Memtable {
         }
     }
 
-    /// Rows, dead ones included.
+    /// The number of rows, deleted ones included.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -134,28 +136,28 @@ impl Memtable {
         self.len() == 0
     }
 
-    /// All rows, dead ones included.
+    /// The numbers of all rows, deleted ones included.
     pub fn all_rows(&self) -> Range<RowId> {
         RowId::range(0..self.len() as u32)
     }
 
-    /// Vectors, those of dead rows included.
+    /// The number of vectors, those of deleted rows included.
     pub fn vectors(&self) -> usize {
         self.vectors.len()
     }
 
-    /// Bytes of memory, roughly.
+    /// Roughly the bytes of memory that the rows take.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Of these, the bytes of one row.
+    /// Roughly the bytes of memory that one row takes.
     pub fn row_bytes(&self, row: RowId) -> usize {
         bytes_of(&self.row(row).record, self.space.map_or(0, |space| space.dims))
     }
 
-    /// Appends a version and makes it its key's newest. Its older versions stay alive until [deleted](Self::delete).
-    /// Writer only.
+    /// Appends a version, which becomes the newest of its key. Older versions stay alive until they are
+    /// [deleted](Self::delete). Writer only.
     pub fn append(&self, record: Arc<Record>, lsn: Lsn) -> Result<RowId> {
         let dims = self.space.map_or(0, |space| space.dims);
         if let Some(vector) = record.vectors.iter().find(|vector| dims == 0 || vector.values.len() != dims) {
@@ -202,19 +204,19 @@ impl Memtable {
         Ok(row)
     }
 
-    /// Deletes a row as of `lsn` if it lives and is older; whether it did: the first death counts. Writer only.
+    /// Deletes a row as of `lsn`, if it is alive and older than `lsn`. Returns whether it did. Writer only.
     pub fn delete(&self, row: RowId, lsn: Lsn) -> bool {
         self.row(row).delete(lsn)
     }
 
-    /// Deletes what lives in `interval` and is older than `lsn`; how many rows that were. Writer only.
+    /// Deletes the living rows of `interval` that are older than `lsn`. Returns their number. Writer only.
     pub fn delete_range(&self, interval: &Interval, lsn: Lsn) -> usize {
         let mut rows = Vec::new();
         self.rows_in(interval, &mut rows);
         rows.into_iter().filter(|&row| self.delete(row, lsn)).count()
     }
 
-    /// Moves a row's expiry unless a later touch did; whether it moved. Writer only.
+    /// Changes the expiry of a row, unless a later touch has changed it. Returns whether it did. Writer only.
     pub fn touch(&self, row: RowId, expires_at: i64, lsn: Lsn) -> bool {
         let row = self.row(row);
         let moves = lsn > row.touch_lsn.load(Ordering::Relaxed);
@@ -225,13 +227,13 @@ impl Memtable {
         moves
     }
 
-    /// The row with this number, which came from this part.
+    /// The row with this number, which must be of this memtable.
     #[inline]
     pub fn row(&self, row: RowId) -> &MemtableRow {
         self.rows.get(row.0)
     }
 
-    /// The newest version of a key, dead or alive.
+    /// The newest version of a key, deleted or alive.
     pub fn newest(&self, namespace: &[u8], key: &str) -> Option<RowId> {
         self.namespaces.read().get(namespace)?.newest.get(key).copied()
     }
@@ -241,7 +243,7 @@ impl Memtable {
         self.version(self.newest(namespace, key)?, read_lsn)
     }
 
-    /// Appends the rows of the interval to `rows`: all versions, namespaces in order, each in LSN order.
+    /// Appends all versions in the interval to `rows`: one namespace after the other, the rows of each in LSN order.
     pub fn rows_in(&self, interval: &Interval, rows: &mut Vec<RowId>) {
         self.each_namespace(interval, |listed| {
             rows.extend_from_slice(&listed.rows);
@@ -259,8 +261,8 @@ impl Memtable {
         found
     }
 
-    /// The rows that a view of `read_lsn` sees in the interval, in the order of (namespace, key): at most `limit` of
-    /// those behind the pair `after` whose keys start with `key_prefix`.
+    /// The rows of the interval that a view of `read_lsn` sees and whose keys start with `key_prefix`, in the order of
+    /// (namespace, key): the first `limit` of those after the pair `after`.
     pub fn rows_by_key(
         &self,
         interval: &Interval,
@@ -286,19 +288,20 @@ impl Memtable {
         found
     }
 
-    /// The rows alive at `base` in the order of (namespace, key), for the seal.
+    /// The rows that are alive at `base`, in (namespace, key) order, for the flush.
     pub fn ordered_rows(&self, base: Lsn) -> Vec<RowId> {
         self.rows_by_key(&Interval::everything(), "", None, base, usize::MAX)
     }
 
-    /// The rows at or below `base` that died after it, each with the LSN of its death. For the writer.
+    /// The rows written at or below `base` and deleted after it, each with its `deleted_lsn`. Writer only.
     pub fn deletions_after(&self, base: Lsn) -> Vec<(RowId, Lsn)> {
         let all = self.all_rows().ids().map(|row| (row, self.row(row)));
         let died = all.filter(|(_, row)| row.lsn <= base && row.deleted_lsn() > base && row.deleted_lsn() != ALIVE);
         died.map(|(number, row)| (number, row.deleted_lsn())).collect()
     }
 
-    /// The rows at or below `base` that were touched after it: row, expiry and LSN of the last touch. For the writer.
+    /// The rows written at or below `base` and touched after it, each with its expiry and the LSN of its last touch.
+    /// Writer only.
     pub fn touches_after(&self, base: Lsn) -> Vec<(RowId, i64, Lsn)> {
         let all =
             self.all_rows().ids().map(|row| (row, self.row(row), self.row(row).touch_lsn.load(Ordering::Relaxed)));
@@ -306,19 +309,19 @@ impl Memtable {
         touched.map(|(number, row, touched)| (number, row.expires_at(), touched)).collect()
     }
 
-    /// The code of vector `vector`, a whole stride.
+    /// The code of vector `vector`, padded to the stride.
     #[inline]
     pub fn code(&self, vector: VectorId) -> &[i8] {
         self.codes.row(vector.0)
     }
 
-    /// The facts about the code of vector `vector`.
+    /// The metadata of the code of vector `vector`.
     #[inline]
     pub fn meta(&self, vector: VectorId) -> &CodeMeta {
         self.metas.get(vector.0)
     }
 
-    /// Vector `vector` as it was given.
+    /// The components of vector `vector`, as the caller gave them.
     #[inline]
     pub fn vector(&self, vector: VectorId) -> &[f32] {
         self.vectors.row(vector.0)
@@ -330,7 +333,7 @@ impl Memtable {
         inverse_norm(self.meta(vector).norm)
     }
 
-    /// Walks a key's chain down to the version that a view of `read_lsn` sees.
+    /// Follows the chain of versions from `row` to the version that a view of `read_lsn` sees, if there is one.
     fn version(&self, mut row: RowId, read_lsn: Lsn) -> Option<RowId> {
         while row != NONE {
             let version = self.row(row);
@@ -342,7 +345,7 @@ impl Memtable {
         None
     }
 
-    /// Calls `each` for the namespaces of the interval, in order and under the lock, until it returns false.
+    /// Calls `each` for the namespaces of the interval in order, under the lock of the map, until `each` returns false.
     fn each_namespace(&self, interval: &Interval, mut each: impl FnMut(&NamespaceRows) -> bool) {
         if interval.low >= interval.high {
             return;
@@ -358,11 +361,11 @@ impl Memtable {
 
 impl fmt::Debug for Memtable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Active").field("rows", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Memtable").field("rows", &self.len()).finish_non_exhaustive()
     }
 }
 
-/// 2^32 rows or vectors: far behind the limits that freeze a memtable.
+/// The error for 2^32 rows or vectors. A memtable is frozen long before that.
 fn full() -> Error {
     Error::new(ErrorKind::Busy, "the memtable is full; try again when it has been flushed")
 }

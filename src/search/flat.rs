@@ -1,14 +1,14 @@
-//! Exact search of one part by a flat search: small codes are scanned, and every row that could be in the result is
-//! scored in full precision.
+//! Flat search: the exact search of one part. It scans the codes, and scores every row that could be in the result in
+//! full precision.
 //!
 //! Invariants:
-//! * The answer is the exact one. A row is left out only if an upper bound of its score, or its score, is strictly
-//!   below a score that `limit` other rows of the search reach (or below the caller's `min_score`), or if conditions
-//!   refuse it.
-//! * A row's score is the best of all its vectors', each computed by the one kernel with the one order of summation.
-//! * Rows of a block are re-ranked in descending order of their bounds, so the threshold rises as early as it can.
-//! * Memory is bounded by a block, never by the interval or the caller's limit, and reused by the next search of the
-//!   thread.
+//! * The result is exact. A row is left out only if the conditions exclude it, if its score or an upper bound of its
+//!   score is strictly below the threshold, or if `limit` rows rank before it. The threshold is the k-th best score so
+//!   far, and at least the caller's `min_score`.
+//! * The score of a row is the best score of its vectors. One kernel computes every score, in one order of summation.
+//! * The rows of a block are re-ranked in descending order of their bounds, so that the threshold rises early.
+//! * The scratch memory of a search is that of one block, whatever the interval and the limit. The next search of the
+//!   thread reuses it.
 
 use std::cell::Cell;
 use std::collections::BinaryHeap;
@@ -22,14 +22,14 @@ pub(crate) use crate::search::plan::PartReport;
 use crate::search::plan::{Costs, Path, Plan, PlanFacts, plan, sample_rows};
 use crate::topk::{RowAddress, ScoredRow, TopK, from_ordered_bits, ordered_bits};
 
-/// Rows of the first block: few, because all of them are candidates until there is a threshold.
+/// Rows of the first block. It is small, because all its rows are candidates as long as there is no threshold.
 const FIRST_BLOCK_ROWS: usize = 256;
 /// Rows of every other block.
 const BLOCK_ROWS: usize = 2_048;
-/// Vectors at which a block ends early: items may have thousands.
+/// A block ends early once it has this many vectors: an item may have thousands.
 const BLOCK_VECTORS: usize = 4_096;
 
-/// Searches `rows` of `part`, which the caller numbers `number`, and adds what it finds to `top`.
+/// Searches `rows` of `part` and adds the best to `top`. `number` is the number of the part in the results.
 pub(crate) fn search<P: PartColumns>(
     part: &P,
     number: PartIndex,
@@ -41,12 +41,12 @@ pub(crate) fn search<P: PartColumns>(
     flat_search(part, number, rows, context, &plan, top)
 }
 
-/// Decides how to search `rows` of `part`, by a sample where that pays.
+/// Plans the search of `rows` of `part`. If there is a filter, a sample of the rows may estimate its pass rate.
 pub(crate) fn plan_part<P: PartColumns>(part: &P, rows: &Rows, context: &SearchContext, limit: usize) -> Result<Plan> {
     plan_by_sample(part, rows, context, limit, context.filter_sample)
 }
 
-/// The same by a sample of at most that many rows.
+/// As [`plan_part`], with a sample of at most `most` rows.
 pub(crate) fn plan_by_sample<P: PartColumns>(
     part: &P,
     rows: &Rows,
@@ -71,8 +71,7 @@ pub(crate) fn plan_by_sample<P: PartColumns>(
     Ok(plan(&facts, &Costs::of_dims(context.query_vector.vector.len())))
 }
 
-/// Searches `rows` of `part` as `plan` says. Pieces of one part may be scanned on several threads, each with a `top` of
-/// its own.
+/// Searches `rows` of `part` by `plan`. Several threads may each search a piece of one part, with a `top` of their own.
 pub(crate) fn flat_search<P: PartColumns>(
     part: &P,
     number: PartIndex,
@@ -85,7 +84,7 @@ pub(crate) fn flat_search<P: PartColumns>(
     if rows.is_empty() || top.limit() == 0 {
         return Ok(report);
     }
-    // Taken, not borrowed: should a search ever run inside another one on this thread, it finds none and makes its own.
+    // The scratch is taken, not borrowed: a search inside another one on this thread would find none and make its own.
     let mut scratch = SCRATCH.take().unwrap_or_default();
     let mut flat = FlatSearch { part, number, context, filter_first: plan.path == Path::FilterFirst, top, report };
     let result = flat.run(rows, &mut scratch);
@@ -98,20 +97,23 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<FlatScratch>>> = const { Cell::new(None) };
 }
 
-/// The arrays of one block, kept from search to search.
+/// The arrays of one block. A thread keeps them from one search to the next.
 #[derive(Default)]
 struct FlatScratch {
-    /// The block's rows, unless they are a run.
+    /// The rows of a block that was gathered. A run needs no list of rows.
     rows: Vec<RowId>,
-    /// Their vectors, in the order of the rows, and the end of each row's.
+    /// The vectors of these rows, in row order.
     vectors: Vec<VectorId>,
+    /// For each row, the end of its vectors among those of the block.
     ends: Vec<u32>,
+    /// For each vector, the dot product of its code and the query's code.
     raw: Vec<i32>,
     metas: Vec<CodeMeta>,
-    /// Upper bounds of the vectors, and of the rows.
+    /// For each vector, an upper bound of its score.
     vector_bounds: Vec<f32>,
+    /// For each row, the best bound of its vectors.
     bounds: Vec<f32>,
-    /// Candidates: ordered bits of the bound, then position in the block.
+    /// Candidates, as one number each: the ordered bits of the bound, then the position in the block.
     heap: BinaryHeap<u64>,
 }
 
@@ -153,12 +155,13 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         Ok(())
     }
 
-    /// Whether every row would enter the result as it stands, so that bounds decide nothing.
+    /// Whether the result has room for every row of the block and there is no threshold, so that bounds exclude no row.
     fn wants_all(&self, block: &Rows) -> bool {
         block.len() <= self.top.limit() - self.top.len() && self.context.threshold.get() == f32::NEG_INFINITY
     }
 
-    /// The codes of a block, cut short if they are too many, unless the filter is to choose among them first.
+    /// The consecutive codes of a block. Shortens the block if it has too many vectors. `None` if the filter comes
+    /// first, or if the codes are not consecutive.
     fn run_of_codes(&self, block: &mut Rows) -> Option<Run<'a>> {
         if self.filter_first {
             return None;
@@ -171,7 +174,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         Some(run)
     }
 
-    /// Scores every row in full precision.
+    /// Scores the admitted rows of the block in full precision, without bounds.
     fn score_all(&mut self, block: &Rows) -> Result<()> {
         let (mut group, mut count) = ([RowId(0); 4], 0);
         for row in (0..block.len()).map(|index| block.at(index)) {
@@ -191,7 +194,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         self.score_rows(&group[..count])
     }
 
-    /// Bounds of the rows of a block whose codes lie one behind the other.
+    /// Computes the bounds of the rows of a block whose codes are consecutive.
     fn bound_run(&mut self, run: Run, block: &Rows, scratch: &mut FlatScratch) {
         let FlatScratch { ends, raw, vector_bounds, bounds, .. } = scratch;
         let (kernels, prepared, vectors) =
@@ -211,7 +214,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         }
     }
 
-    /// Whether the row is one to look at: seen, and wanted if the filter comes first.
+    /// Whether the row is visible and, if the filter comes first, passes the filter.
     fn admits(&mut self, row: RowId) -> Result<bool> {
         if !self.context.conditions.sees(self.part, row) {
             return Ok(false);
@@ -223,7 +226,8 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         Ok(true)
     }
 
-    /// Collects the block's rows to look at, and their vectors; how many rows of the block that took.
+    /// Gathers the rows of the block that have vectors; only the admitted ones if the filter comes first. Returns how
+    /// many rows of the block it looked at: fewer than all if they have too many vectors.
     fn gather(&mut self, block: &Rows, scratch: &mut FlatScratch) -> Result<usize> {
         scratch.rows.clear();
         scratch.vectors.clear();
@@ -243,7 +247,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         Ok(block.len())
     }
 
-    /// Bounds of the rows gathered.
+    /// Computes the bounds of the gathered rows.
     fn bound_gathered(&mut self, scratch: &mut FlatScratch) {
         let FlatScratch { rows, vectors, ends, raw, metas, vector_bounds, bounds, .. } = scratch;
         let (part, kernels, prepared) =
@@ -266,7 +270,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         }
     }
 
-    /// Scores the rows whose bounds reach the threshold, most promising first, until none does.
+    /// Scores the visible rows whose bounds reach the threshold, the highest bound first, until no bound reaches it.
     fn rerank(&mut self, scratch: &mut FlatScratch, rows: &Rows) -> Result<()> {
         let (threshold, conditions) = (self.context.threshold.get(), &self.context.conditions);
         let sees_all = self.filter_first || self.part.sees_all(rows, conditions.read_lsn, conditions.now);
@@ -304,7 +308,8 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         }
     }
 
-    /// Scores rows that have vectors in full precision, four at once where they have one each, and offers them.
+    /// Scores rows in full precision and offers them to the result. Each row must have vectors. Four rows with one
+    /// vector each are scored at once.
     pub fn score_rows(&mut self, rows: &[RowId]) -> Result<()> {
         let (part, query_vector) = (self.part, self.context.query_vector);
         if let &[a, b, c, d] = rows {
@@ -321,7 +326,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         Ok(())
     }
 
-    /// Takes a scored row into the result if it belongs there, and raises the threshold.
+    /// Adds a scored row to the result, if its score suffices and it passes the filter, and raises the threshold.
     fn offer(&mut self, row: RowId, score: f32) -> Result<()> {
         self.report.reranked += 1;
         if score < self.context.threshold.get() {
@@ -344,12 +349,12 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     }
 }
 
-/// Bounds of rows from those of their vectors, each the best of its own, which end at `ends`.
+/// Computes the bound of each row: the best bound of its vectors. `ends` has the end of each row's vectors.
 fn fold_bounds(vector_bounds: &[f32], ends: &[u32], bounds: &mut Vec<f32>) {
     bounds.clear();
     let mut start = 0;
     for &end in ends {
-        // A row without vectors gets NaN, which reaches no threshold.
+        // The bound of a row without vectors is NaN, which reaches no threshold.
         bounds.push(vector_bounds[start..end as usize].iter().copied().fold(f32::NAN, f32::max));
         start = end as usize;
     }

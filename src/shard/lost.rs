@@ -1,10 +1,10 @@
-//! Lost parts: damage has hidden from an operation the rows that it concerned, so they serve nothing. And how that
-//! ends.
+//! Lost parts. A segment is lost if damage hides the rows that an operation concerns, so that the operation cannot be
+//! applied. A lost segment serves no read, until its missed operations are applied.
 //!
 //! Invariants:
-//! * A lost part keeps every operation that concerns it (`missed.rs`) until they are applied to it: when the store is
-//!   opened with a readable file again, or when `accept_loss` rewrites its readable rows.
-//! * Tombstones from before the part was lost are saved like those of any other part.
+//! * A lost part keeps every operation that concerns it (`missed.rs`). They are applied when the store is opened with a
+//!   readable file again, or when `accept_loss` rewrites the readable rows.
+//! * The tombstones that a part had before it was lost are saved like those of any other part.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::shard::part_ref::PartRef;
 use crate::storage::Storage;
 
 impl SegmentPart {
-    /// Makes the part lost: it serves nothing from now on.
+    /// Marks the part as lost: every later read of it fails.
     pub fn lose(&self, why: &Error) {
         let remedy =
             "restore the file and open the store again, or give up its damaged rows (`vecmem check --accept-loss`)";
-        let _ = self.lost.set(format!("a write could not be replayed into it ({why}); {remedy}"));
+        let _ = self.lost.set(format!("a write could not be replayed into the segment ({why}); {remedy}"));
     }
 
-    /// Whether damage hides the rows that the operation concerns, and the part is not lost yet.
+    /// Whether the part is not lost yet, and damage hides the rows that the operation concerns.
     pub fn hides(self: &Arc<Self>, operation: &Operation) -> bool {
         let outcome = match operation {
             Operation::DeleteRange { interval } => self.rows_in(interval).map(drop),
@@ -46,20 +46,21 @@ impl SegmentPart {
         }
     }
 
-    /// The missed operations on one version of a key.
+    /// The effect of the missed operations on the version `lsn` of a key.
     pub fn missed_of(&self, namespace: &[u8], key: &str, lsn: Lsn) -> MissedFate {
         self.missed.fate(namespace, key, lsn)
     }
 
-    /// Applies the missed operations to the part, and forgets them. The caller holds the apply lock, or is the only
-    /// user of the part.
+    /// Applies the missed operations to the part. The caller clears them afterwards. It holds the apply lock, or is the
+    /// only user of the part.
     fn catch_up(self: &Arc<Self>, missed: &MissedOperations) -> Result<()> {
         let operations = missed.operations();
         operations.iter().try_for_each(|(lsn, operation)| give(self, *lsn, operation))
     }
 }
 
-/// Opens the missed operations of a part in a manifest, if it has any. They are applied now, or the part stays lost.
+/// Reads the missed operations that a manifest names for a part, and applies them. If they cannot be applied, the part
+/// is lost.
 pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: SegmentPart) -> Result<SharedSegment> {
     if part.entry.missed.is_empty() {
         return Ok(Arc::new(part));
@@ -69,7 +70,7 @@ pub(crate) fn open_missed(storage: &dyn Storage, store_id: u64, mut part: Segmen
         match read_missed(storage, store_id, file.file_id) {
             Ok(operations) => operations.iter().for_each(|(lsn, operation)| missed.keep(*lsn, operation)),
             Err(error) if error.is_unread() || error.kind() == ErrorKind::NewerFormat => return Err(error),
-            // Without them the part would show deleted rows.
+            // Without its missed operations the part would show deleted rows.
             Err(error) => {
                 missed.unread.push(file);
                 part = part.unreadable(error);
@@ -96,7 +97,7 @@ pub(crate) fn read_missed(storage: &dyn Storage, store_id: u64, file_id: u64) ->
     Ok(missed.operations())
 }
 
-/// Applies an operation with this LSN to the rows of a part. A second time changes nothing.
+/// Applies an operation with this LSN to the rows of a part. To apply it again changes nothing.
 pub(crate) fn give(part: &SharedSegment, lsn: Lsn, operation: &Operation) -> Result<()> {
     let part = PartRef::Segment(part);
     let Some((namespace, key)) = operation.address() else {
@@ -115,7 +116,7 @@ pub(crate) fn give(part: &SharedSegment, lsn: Lsn, operation: &Operation) -> Res
 }
 
 impl SegmentPart {
-    /// The same part, unreadable.
+    /// The part without its segment: every read fails with `error`.
     fn unreadable(self, error: Error) -> Self {
         let entry = self.entry.clone();
         Self::new(entry, Err(error.with_kind(ErrorKind::Damaged)), crate::segment::tombstones::Tombstones::new(0))

@@ -1,10 +1,10 @@
-//! The best rows by score over all parts of a scope. Graphs are searched first; the other rows get a flat search, on
-//! several threads if that pays.
+//! Searches all parts of a scope for the best rows by score. Graphs are searched first. The other rows get a flat
+//! search, on several threads if there are many rows.
 //!
 //! Invariants:
-//! * Graph searches come first, one after the other, the largest graph first, so their results depend on the read view
-//!   and the query alone. Flat searches are exact, so their order and their threads change nothing.
-//! * Rows that graph searches leave short get a flat search, and no row is counted twice.
+//! * Graph searches run first and one at a time, the largest graph first, so their results depend only on the read view
+//!   and the query. Flat searches are exact, so their order and their threads do not change the result.
+//! * If a graph search finds too little, the rows of its graph get a flat search. No row is in the result twice.
 
 use std::ops::Range;
 
@@ -57,7 +57,7 @@ pub(super) fn scored(
     Ok(search.top)
 }
 
-/// How the query lets graphs be searched.
+/// The accuracy that graph searches need for the query; `None` if the query must be exact.
 fn graph_searches(reader: &ReadContext<'_>, query: &Query) -> Option<GraphSearches> {
     let flat_weight = f64::from(reader.engine.tuning.flat_weight.max(1));
     match query.ef_search {
@@ -68,7 +68,7 @@ fn graph_searches(reader: &ReadContext<'_>, query: &Query) -> Option<GraphSearch
     }
 }
 
-/// Rows of a portion for a flat search.
+/// A flat search to be made, of the rows at positions `start` to `end` of a portion.
 struct FlatJob {
     portion: PartIndex,
     start: usize,
@@ -76,15 +76,17 @@ struct FlatJob {
     plan: Plan,
 }
 
-/// A graph of a portion to be searched.
+/// A search to be made of one graph of a portion.
 struct GraphJob {
     portion: PartIndex,
     job: GraphSearchJob,
+    /// The plan of the flat search that the graph's rows get if the graph search finds too little.
     plan: Plan,
+    /// The outcome of a first, short search, if there was one.
     begun: Option<FirstPass>,
 }
 
-/// The work of one thread: its best rows, and its reports by portion.
+/// The results of one thread: its best rows, and the reports of its pieces with their portions.
 type Share = (TopK, Vec<(PartIndex, Result<PartReport>)>);
 
 /// A search under way.
@@ -94,13 +96,13 @@ struct FanOut<'a> {
     context: &'a SearchContext<'a>,
     portions: &'a [Portion<'a>],
     top: TopK,
-    /// One for each portion, if somebody wants to know.
+    /// One report for each portion if the query asks for an explanation, else empty.
     reports: Vec<Option<PartReport>>,
     incomplete: bool,
 }
 
 impl FanOut<'_> {
-    /// The parts of the search: one for each portion.
+    /// The numbers of the portions.
     fn parts(&self) -> Range<PartIndex> {
         PartIndex::range(0..self.portions.len() as u32)
     }
@@ -126,14 +128,14 @@ impl FanOut<'_> {
         Ok(())
     }
 
-    /// Counts a flat search towards a graph that would have been cheaper.
+    /// Credits the cost of a flat search to a graph that would have been cheaper. The graph is built once it pays.
     fn credit_flat_search(&self, portion: &Portion<'_>, rows: usize) {
         if let Some(graph_searches) = &self.context.graph_searches {
             credit_flat_search(self.reader.engine, self.query, graph_searches, portion, rows, self.top.limit());
         }
     }
 
-    /// Adds the report of a portion. Under `partial`, damage is noted and passed over.
+    /// Adds the report of a portion. Under `partial`, damage marks the result as incomplete; otherwise it is an error.
     fn note(&mut self, portion: PartIndex, outcome: Result<PartReport>) -> Result<()> {
         let Some(report) = self.reader.tolerate(outcome, &mut self.incomplete)? else { return Ok(()) };
         match self.reports.get_mut(portion.index()) {
@@ -144,11 +146,13 @@ impl FanOut<'_> {
         Ok(())
     }
 
+    /// Whether flat searches of that many rows are shared among threads.
     fn is_shared(&self, rows: usize) -> bool {
         rows as u64 >= self.reader.engine.tuning.parallel_flat_rows && search_pool().is_some()
     }
 
-    /// Searches the graphs that pay, then makes flat searches of the rows that they do not cover or did not find.
+    /// Searches the graphs that are cheaper than a flat search. Then makes flat searches of the rows outside these
+    /// graphs, and of the graphs whose searches found too little.
     fn graph_then_flat(&mut self) -> Result<()> {
         let (mut graph_searches, mut flat) = (Vec::new(), Vec::new());
         for number in self.parts().ids() {
@@ -196,7 +200,7 @@ impl FanOut<'_> {
         Ok(self.reader.tolerate(plan, &mut self.incomplete)?.flatten())
     }
 
-    /// Adds the flat search of a whole portion.
+    /// Plans the flat search of a whole portion, and adds it to `flat`.
     fn plan_flat_searches(&mut self, number: PartIndex, flat: &mut Vec<FlatJob>) -> Result<()> {
         let (portion, context, wanted) = (&self.portions[number.index()], self.context, self.top.limit());
         let plan = with_part!(portion.part, part => plan_part(part, &portion.rows(), context, wanted));
@@ -216,13 +220,13 @@ impl FanOut<'_> {
             .and_then(|part| GraphTask { part: &part, number: *number, job, plan, context }.begin(share, top));
         match outcome {
             Ok((report, begun)) => self.note(*number, Ok(report)).map(|()| begun),
-            // The graph search itself meets it again.
+            // The full search of the graph meets the error again and reports it.
             Err(_) => Ok(None),
         }
     }
 
-    fn graph_search(&mut self, stats: &GraphJob) -> Result<SearchEnd> {
-        let GraphJob { portion: number, job, plan, begun } = stats;
+    fn graph_search(&mut self, graph_search: &GraphJob) -> Result<SearchEnd> {
+        let GraphJob { portion: number, job, plan, begun } = graph_search;
         self.reader.note_graph_search();
         let PartRef::Segment(part) = self.portions[number.index()].part else { return Ok(SearchEnd::FlatSearch) };
         let (context, top) = (self.context, &mut self.top);
@@ -237,7 +241,7 @@ impl FanOut<'_> {
         Ok(ended)
     }
 
-    /// The rows of a graph search's graph.
+    /// The rows that the graph of the search covers.
     fn rows_of(&self, graph_search: &GraphJob) -> Range<RowId> {
         let segment = self.portions[graph_search.portion.index()].part.segment();
         segment.map_or(RowId::range(0..0), |segment| segment.graphs()[graph_search.job.graph].rows())
@@ -311,7 +315,8 @@ fn flat_piece(
     with_part!(portion.part, part => flat_search(part, job.portion, &rows, context, &job.plan, top))
 }
 
-/// Helps with long flat searches; none on a machine with one core. A forked child has one of its own.
+/// The threads that help with long flat searches; `None` on a machine with one core. Each process has its own pool, a
+/// forked child too.
 fn search_pool() -> Option<&'static rayon::ThreadPool> {
     static POOL: PerProcess<Option<rayon::ThreadPool>> = PerProcess::new();
     let make = || {

@@ -239,26 +239,26 @@ pub(crate) fn is_encoded_namespace(encoded: &[u8]) -> bool {
     labels > 0 && length == 0 && rest.is_empty()
 }
 
-/// The engine's own area `("", name)`: in no public read, list or count.
+/// The namespace `("", name)`, in the engine's own area. No public read, list or count shows it.
 pub(crate) fn system_namespace(name: &str) -> Namespace {
     let mut encoded = vec![0];
     encode_label(&mut encoded, name.as_bytes());
     Namespace { encoded: encoded.into() }
 }
 
-/// What a read covers, said explicitly.
+/// The namespaces that an operation covers: a read, a range delete, a purge or the build of a graph.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// One namespace and nothing below it.
+    /// One namespace, without the namespaces below it.
     Namespace(Namespace),
-    /// The namespace with these labels itself and everything below it.
+    /// The namespace itself, and every namespace whose labels begin with all of its labels.
     Prefix(Namespace),
     /// Every namespace of the store.
     Store,
 }
 
 impl Scope {
-    /// The prefix of `labels`; an empty one is an error, [`Scope::Store`] says "everything".
+    /// The namespace with these labels and everything below it. An error without labels: use [`Scope::Store`].
     pub fn prefix<L: AsRef<str>>(labels: impl IntoIterator<Item = L>) -> Result<Self> {
         Namespace::new(labels)
             .map(Self::Prefix)

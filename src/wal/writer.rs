@@ -1,10 +1,10 @@
 //! Preparing log files and writing frames to them.
 //!
 //! Invariants:
-//! * A header is written only when everything its predecessor's accepted end covers is durable, and frames only behind
-//!   a durable header.
+//! * The header of a file is written only after all frames of the files before it are durable. Frames are written only
+//!   after the header of their file is durable.
 //! * Every sync of a file in use goes through the [`Syncer`] that the writer was created with.
-//! * After an error nothing more is written: what the failed call left on disk is unknown until the log is read again.
+//! * After an error the writer writes nothing more: until the log is read again it is unknown what is on disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
 use crate::storage::{Storage, StorageFile};
 
-/// Bodies from this size are written from where they are, not copied together with their neighbours.
+/// Pieces of a body with at least this many bytes are written directly, not copied to the buffer of pending frames.
 const DIRECT_BYTES: usize = SHARED_BYTES;
-/// Bytes of small frames at which they are written.
+/// The buffer of pending frames is written once it holds this many bytes.
 const PENDING_BYTES: usize = 4 << 20;
-/// Bytes written at once when a file is filled with zeros or copied.
+/// Bytes of one write when a file is filled with zeros or its frames are written again.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A log file whose bytes are durable, that has not been used. Its name is durable once the directory has been synced.
+/// An unused log file, filled with zeros that are durable. Its name is durable once the directory has been synced.
 pub(crate) struct PreparedFile {
     id: u64,
     file: Arc<dyn StorageFile>,
@@ -35,13 +35,14 @@ pub(crate) struct PreparedFile {
 }
 
 impl PreparedFile {
-    /// Its length, for [`Space::add_spare`].
+    /// The length of the file, for [`Space::add_spare`].
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
-/// Makes the file `id` of at least `bytes`; the caller syncs the directory. On a full disk nothing stays behind.
+/// Creates the log file `id` with at least `bytes` bytes. The caller syncs the directory. If the file cannot be filled,
+/// for example on a full disk, it is removed.
 pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<PreparedFile> {
     let name = file_name(id);
     let bytes =
@@ -55,7 +56,7 @@ pub(crate) fn prepare(storage: &dyn Storage, id: u64, bytes: u64) -> Result<Prep
     match fill_with_zeros(&*file, bytes) {
         Ok(()) => Ok(PreparedFile { id, file: Arc::from(file), bytes }),
         Err(error) => {
-            // The first error is the one to report; a file that stays is unused, and removed at the next open.
+            // The first error is reported. If the removal fails too, the next open removes the unused file.
             let _ = storage.remove(&name);
             Err(error.context("preparing log space"))
         }
@@ -78,7 +79,7 @@ fn fill_with_zeros(file: &dyn StorageFile, bytes: u64) -> Result<()> {
 pub(crate) struct LogFile {
     pub id: u64,
     pub bytes: u64,
-    /// LSN of its last operation, or the last one before it.
+    /// The LSN of the last operation in the file; if it has none, that of the last operation before the file.
     pub last_lsn: Lsn,
 }
 
@@ -89,21 +90,23 @@ pub(crate) struct LogWriter {
     manifest_generation: u64,
     current: PreparedFile,
     salt: u64,
-    /// End of the current file and of the log; the predecessor of the next file.
+    /// The end of the current file, which the header of the next file names.
     end: Predecessor,
     space: Space,
+    /// Prepared files, in the order in which they will be used.
     spares: VecDeque<PreparedFile>,
+    /// The ids of spares that were given up and can be removed.
     skipped: Vec<u64>,
     files: Vec<LogFile>,
-    /// Frames to be written at `pending_at` of the current file.
+    /// A buffer of encoded frames, to be written at offset `pending_at` of the current file.
     pending: Vec<u8>,
     pending_at: u64,
     failed: bool,
 }
 
 impl LogWriter {
-    /// Goes on, in `first`, with the log that `facts` describes (`None` for a new store). Everything they accepted is
-    /// durable when this returns.
+    /// Continues the log that `facts` describes (`None` for a new store) in the file `first`. When this returns, all
+    /// frames that `facts` accepted are durable.
     pub fn create(
         storage: &dyn Storage,
         syncer: Arc<Syncer>,
@@ -141,13 +144,13 @@ impl LogWriter {
         Ok(writer)
     }
 
-    /// One more file, used after those there are.
+    /// Adds a prepared file, which is used after the other spares.
     pub fn add_spare(&mut self, spare: PreparedFile) {
         self.space.add_spare(spare.bytes);
         self.spares.push_back(spare);
     }
 
-    /// Bytes of the files that frames are or will be written to.
+    /// Bytes of the current file and of the spares.
     pub fn prepared_bytes(&self) -> u64 {
         self.current.bytes + self.spares.iter().map(|spare| spare.bytes).sum::<u64>()
     }
@@ -157,8 +160,8 @@ impl LogWriter {
         self.end.end > HEADERS_BYTES
     }
 
-    /// Goes on in `next`, whatever room there is elsewhere: spares are given up. No space may be claimed that is not
-    /// written.
+    /// Makes `next` the current file at once, and gives up all other spares. The caller has written every frame whose
+    /// space was claimed.
     pub fn turn_to(&mut self, next: PreparedFile) -> Result<()> {
         self.guard(|writer| {
             writer.space = Space::of_new_file(next.bytes);
@@ -167,12 +170,12 @@ impl LogWriter {
         })
     }
 
-    /// What the headers of later files name.
+    /// Sets the manifest generation that the headers of later files name.
     pub fn set_manifest_generation(&mut self, generation: u64) {
         self.manifest_generation = generation;
     }
 
-    /// Writes frames, in order, each with what [`Space::claim`] gives it. They are durable after the next sync.
+    /// Writes the frames in order, each to the place that [`Space::claim`] gave it. The next sync makes them durable.
     pub fn write(&mut self, frames: &[Frame], durable_lsn: Lsn) -> Result<()> {
         self.guard(|writer| {
             for frame in frames {
@@ -189,8 +192,8 @@ impl LogWriter {
         self.guard(|writer| writer.sync_current())
     }
 
-    /// Ends the log; `synced` tells that every frame so far is durable. Returns the ids of the spares, which can be
-    /// removed.
+    /// Writes the Closed frame and syncs. `synced` means that every frame so far is durable. Returns the ids of unused
+    /// files, which can be removed.
     pub fn close(mut self, clock: i64, synced: bool) -> Result<Vec<u64>> {
         self.guard(|writer| {
             if !synced {
@@ -204,7 +207,7 @@ impl LogWriter {
         Ok(self.spares.iter().map(|spare| spare.id).chain(self.skipped).collect())
     }
 
-    /// LSN of the last operation written.
+    /// The LSN of the last operation that was written.
     pub fn last_lsn(&self) -> Lsn {
         self.end.last_lsn
     }
@@ -220,19 +223,19 @@ impl LogWriter {
         &self.space
     }
 
-    /// Every file of the log, oldest first; the last one is being written.
+    /// Every file of the log, oldest first. The last one is the current file.
     pub fn files(&self) -> &[LogFile] {
         &self.files
     }
 
-    /// The ids of all files that are there for the log: used, prepared, or given up and yet to be removed.
+    /// The ids of all log files on disk: in use, prepared, or given up and not removed yet.
     pub fn ids(&self) -> impl Iterator<Item = u64> + '_ {
         let (used, spares) = (self.files.iter().map(|file| file.id), self.spares.iter().map(|spare| spare.id));
         used.chain(spares).chain(self.skipped.iter().copied())
     }
 
-    /// Forgets the files before `first_needed`, and the spares that were too small: the caller removes what is
-    /// returned.
+    /// Forgets the files before `first_needed`, except the current one, and the spares that were given up. The caller
+    /// removes the files whose ids are returned.
     pub fn release_before(&mut self, first_needed: u64) -> Vec<u64> {
         let current = self.end.file;
         let mut ids = std::mem::take(&mut self.skipped);
@@ -254,7 +257,7 @@ impl LogWriter {
         if self.failed {
             return Err(Error::new(
                 ErrorKind::Poisoned,
-                "the log accepts no more after a failed write; reopen the store",
+                "the log accepts no writes after a failed write or sync; reopen the store",
             ));
         }
         let outcome = act(self);
@@ -310,7 +313,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Goes on in the spare behind `skipped` others.
+    /// Gives up the first `skipped` spares, and makes the next spare the current file.
     fn rotate(&mut self, skipped: usize) -> Result<()> {
         self.skipped.extend(self.spares.drain(..skipped).map(|spare| spare.id));
         let Some(next) = self.spares.pop_front() else {
@@ -321,7 +324,7 @@ impl LogWriter {
         self.syncer.note_all_synced();
         let (full, salt, end) = (std::mem::replace(&mut self.current, next), self.salt, self.end.end);
         self.start_file()?;
-        // Whoever syncs beside writers lets go of the file before, which may be removed any time.
+        // The syncer drops its handle of the previous file, which may be removed at any time.
         self.syncer.note_written(Arc::clone(&self.current.file), self.end.last_lsn);
         let mut frame = Vec::new();
         FrameHeader::encode(&self.closed(self.current.id), salt, end, self.end.last_lsn, &mut frame);
@@ -329,7 +332,7 @@ impl LogWriter {
         full.file.write_at(end, &frame)
     }
 
-    /// The frame behind the last one of a file, which names the file that follows.
+    /// The Closed frame, the last one of a file. It names the next file; 0 if the store was closed.
     fn closed(&self, successor: u64) -> Frame {
         let (first_lsn, clock) = (self.end.last_lsn.next(), self.end.clock);
         Frame {
@@ -342,8 +345,7 @@ impl LogWriter {
         }
     }
 
-    /// Writes the header of the current file, which nothing was written to, as the successor of what was written so
-    /// far.
+    /// Writes the header of the current file, which is still unused. The header names the end of the previous file.
     fn start_file(&mut self) -> Result<()> {
         let PreparedFile { id, bytes, .. } = self.current;
         let (store_id, manifest_generation) = (self.store_id, self.manifest_generation);
@@ -358,14 +360,14 @@ impl LogWriter {
     }
 }
 
-/// To be called when a write or sync of the log has failed. Best effort, in a process that is already in trouble.
+/// Creates the file `wal-doubt`, after a write or sync of the log has failed. A failure to create it is ignored.
 pub(crate) fn mark_doubt(storage: &dyn Storage) {
-    // Without the mark a power loss after the next open may be refused as corruption, never accepted as shorter
-    // history.
+    // Without this file, a power loss after the next open may leave a log that an open refuses as corrupt. An open
+    // never accepts a shorter history instead.
     let _ = storage.create(DOUBT_NAME);
 }
 
-/// Makes what `facts` accepted durable; see "After a failed sync" in `wal/mod.rs`.
+/// Makes the frames that `facts` accepted durable; see "After a failed sync" in `wal/mod.rs`.
 pub(crate) fn make_durable(storage: &dyn Storage, syncer: &Syncer, facts: &LogFacts) -> Result<()> {
     let Some(last) = facts.files.last() else { return Ok(()) };
     let file = storage.open(&file_name(last.id))?;

@@ -1,19 +1,17 @@
 //! Background jobs: flushes, merges, checkpoints, the sweep of expired items, log files prepared ahead, the syncs of
 //! `Durability::Periodic`, and unmapping.
 //!
-//! Each job is one function that does one step and tells whether there was anything to do. Threads call them in loops;
-//! under `inline_background` the writing thread calls them itself, which makes simulations deterministic. Reading
-//! order: the loops here; `merges`, `graphs`, `maintenance`, `sweep`; `purge` and `accept_loss`, which callers ask for.
+//! Each job is a function that does one step and returns whether there was work. Background threads call the functions
+//! in loops. Under `inline_background` the writing thread calls them, so simulations are deterministic. Reading order:
+//! the loops here; `merges`, `graphs`, `maintenance`, `sweep`; `purge` and `accept_loss`, which run in the caller.
 //!
 //! Invariants:
-//! * One flush and one merge at a time. A flush never waits for a merge, so writers wait for the disk only. Maintenance
-//!   waits for neither merges nor graphs.
-//! * A job that fails changes nothing: its files go (`engine/space/output_files.rs`), its reason is in the stats, and
-//!   it is tried again later (`engine/space/mod.rs` says when).
-//! * Under `Durability::Periodic` a thread of its own syncs the log and does nothing else, so that a sync begins on
-//!   time whatever else takes long.
-//! * Background threads run at low priority, the one that syncs apart, and end at once when the store is closed or
-//!   poisoned.
+//! * At most one flush and one merge run at a time. A flush never waits for a merge, so a stalled writer waits only for
+//!   the disk. Maintenance waits neither for merges nor for graphs.
+//! * A failed job changes nothing: its files are removed (`engine/space/output_files.rs`), the stats show the error,
+//!   and the job is retried later (`engine/space/mod.rs` says when).
+//! * Under `Durability::Periodic` one thread does nothing but sync the log, so no other job delays a sync.
+//! * Background threads run at low priority, except the sync thread. They end when the store is closed or poisoned.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 mod accept_loss;
@@ -59,21 +57,22 @@ const RETRY: Duration = Duration::from_millis(200);
 const SYNC_THREAD: &str = "vecmem-sync";
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 
-/// The loop of one background thread, until the store is closed.
+/// The loop of one background thread. It ends when the store is closed or poisoned.
 type Job = fn(&Worker);
 
-/// The background of one open store.
+/// The background jobs of one open store.
 pub(crate) struct Worker {
     engine: Arc<Engine>,
     pipeline: Arc<Pipeline>,
-    /// Held for the whole of a flush, and of a merge.
+    /// Held for a whole flush.
     flush_lock: Mutex<()>,
+    /// Held for a whole merge.
     merge_lock: Mutex<()>,
-    /// Held while a graph is verified or built in the background; before `merge_lock`, where both are.
+    /// Held while a graph is verified or built. A thread that needs `merge_lock` too takes it after this lock.
     graph_lock: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     sync_every: Duration,
-    /// The monotonic clock at the open: sweeps are counted from it, whenever their thread gets to run.
+    /// The monotonic time of the open. The first sweep is due `sweep_every` after it.
     opened_at: Duration,
     /// `None` if only the caller sweeps.
     sweep_every: Option<Duration>,
@@ -101,8 +100,8 @@ impl Worker {
         })
     }
 
-    /// Starts the threads: one flushes, one merges, one builds graphs, one does maintenance, one looks after the log,
-    /// and one syncs it if writers do not.
+    /// Starts the threads: one flushes, one merges, one builds graphs, one does maintenance, one writes touches and
+    /// prepares log files. Under `Durability::Periodic` one more syncs the log.
     pub fn start(self: &Arc<Self>) -> Result<()> {
         let jobs: [(&str, Job); 6] = [
             (SYNC_THREAD, Self::sync_loop),
@@ -127,7 +126,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the threads to end; the engine must be marked as closed.
+    /// Waits until the threads have ended. The caller has marked the engine as closed.
     pub fn join(&self) {
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // A thread that panicked has already poisoned the engine.
@@ -135,7 +134,7 @@ impl Worker {
         }
     }
 
-    /// Under `inline_background`: does every job that is due, on this thread.
+    /// Runs every job that is due on the calling thread, for `inline_background`.
     pub fn run_inline(&self) {
         let outcome = (|| {
             self.relieve();
@@ -174,11 +173,11 @@ impl Worker {
         });
     }
 
-    /// Begins a sync every `sync_every`, counted from the beginning of the one before: a write waits that long at most
-    /// until its sync begins, or until a longer one has ended.
+    /// Begins a sync `sync_every` after the previous one began, or when the previous one ends if it takes longer. So a
+    /// write waits at most that long until its sync begins.
     fn sync_loop(&self) {
         let mut guard = ThreadGuard { engine: &self.engine, finished: false };
-        // Makes durable what a killed process wrote and did not sync. A failure poisons the store.
+        // Syncs the frames that a killed process wrote and did not sync. A failure poisons the store.
         let _ = self.engine.sync_found();
         let mut due = Instant::now();
         loop {
@@ -188,22 +187,22 @@ impl Worker {
             }
             let now = Instant::now();
             if now < due {
-                // Events other than a close or a poisoning end the wait as well; then it goes on.
+                // Any event ends the wait. Unless it was a close or a poisoning, the loop waits again.
                 self.engine.signal.wait_after(events, due);
                 continue;
             }
             due = now + self.sync_every;
-            // The store is poisoned by a failure, which ends the loop.
+            // A failure poisons the store, and that ends the loop.
             let _ = self.engine.sync_log_aside();
         }
         guard.finished = true;
     }
 
-    /// Repeats `step` while there is work, and else when something happened or `period` passed.
+    /// Calls `step` again and again. After a call that found no work, waits for the next event, at most for `period`.
     fn run(&self, period: Duration, mut step: impl FnMut(&Self) -> Result<bool>) {
         let mut guard = ThreadGuard { engine: &self.engine, finished: false };
         loop {
-            // Counted before the check: a close after it is an event after this one, and ends the wait below at once.
+            // The count is taken before the check, so that a close after the check ends the wait below at once.
             let events = self.engine.signal.count();
             if self.engine.check_writable().is_err() {
                 break;
@@ -222,7 +221,8 @@ impl Worker {
         guard.finished = true;
     }
 
-    /// Rebuilds a derived file that is missing or damaged. Each is tried once, and again if the failure may pass.
+    /// Rebuilds the codes of one segment, if they are missing or damaged. Returns whether it did. A failed rebuild is
+    /// tried again, unless the vectors cannot be read.
     fn rebuild_next(&self) -> Result<bool> {
         let _one_at_a_time = self.merge_lock.lock();
         let view = self.engine.view.get();
@@ -234,7 +234,7 @@ impl Worker {
         }
     }
 
-    /// Writes the oldest frozen memtable to a segment.
+    /// Writes the oldest frozen memtable to a segment. Returns whether there was one.
     pub fn flush_next(&self) -> Result<bool> {
         let _one_at_a_time = self.flush_lock.lock();
         let view = self.engine.view.get();
@@ -263,19 +263,19 @@ impl Worker {
         Ok(true)
     }
 
-    /// While the guard lives, no segment is merged or rebuilt.
+    /// No segment is merged and no codes are rebuilt while the caller holds the guard.
     pub fn pause_merges(&self) -> MutexGuard<'_, ()> {
         self.merge_lock.lock()
     }
 
-    /// Where a job writes a segment of at most so many rows.
+    /// The output of a job that writes a segment of at most `rows` rows.
     fn output(&self, file_id: u64, stage: Stage, rows: u64) -> flush::Output<'_> {
         let (storage, keys) = (&*self.engine.storage, self.engine.identity.keys);
         let blob_value_bytes = self.engine.tuning.blob_value_bytes;
         flush::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(self.engine.steps(stage, rows)) }
     }
 
-    /// Opens an output in a shard. `kept` are the blob files of its inputs that it keeps; they are open already.
+    /// Opens a new segment of a shard. `kept` are the open blob files of the inputs that the segment refers to.
     fn open(&self, shard: usize, info: &SegmentInfo, kept: &[Arc<Blob>]) -> Result<SharedSegment> {
         let extent = self.engine.view.get().shards[shard].extent_of(&info.first_namespace, &info.last_namespace);
         let entry = SegmentEntry::new(info, extent);
@@ -284,13 +284,13 @@ impl Worker {
         Ok(Arc::new(SegmentPart::new(entry, Ok(segment), tombstones)))
     }
 
-    /// Freezes and flushes every memtable that holds something, and waits until all of it is in segments.
+    /// Freezes all memtables that have rows, and flushes until these rows are in segments.
     pub fn flush_all(&self) -> Result<()> {
         self.flush_shards(|_| true, || self.flush_next()).map(drop)
     }
 
-    /// Flushes the chosen shards by calls of `flush_next`, which may put it off. Returns whether all rows are in
-    /// segments.
+    /// Freezes the memtables of the chosen shards, and calls `flush_next` until all frozen rows are in segments or
+    /// `flush_next` returns false. Returns whether all frozen rows are in segments.
     fn flush_shards(
         &self,
         chosen: impl Fn(usize) -> bool,
@@ -307,7 +307,7 @@ impl Worker {
         let stalled = self.engine.is_still_stalled(&view);
         self.engine.publish(view, stalled);
         drop(apply_lock);
-        // Writers may fill more memtables meanwhile; those are not waited for.
+        // Memtables that writers fill meanwhile are not waited for.
         let waits = |view: &ReadView| {
             let mut frozen = view.shards.iter().flat_map(|shard| &shard.frozen);
             frozen.any(|frozen| frozen.through <= target)
@@ -320,10 +320,10 @@ impl Worker {
         Ok(true)
     }
 
-    /// Leaves each shard one segment without deleted rows and with its graphs, no log to replay, and no obsolete file,
-    /// so that no file holds a deleted or replaced value. Expired items are removed first, if the clock allows. Damage
-    /// in one shard holds up no other, and is reported in the end. Obsolete files go before graphs are built, and also
-    /// if another step fails.
+    /// Merges each shard into one segment without deleted rows, removes obsolete segments and log files, and builds
+    /// graphs. No file then holds a deleted or replaced value. Expired items are removed first, if the clock is
+    /// believed. Damage in one shard does not stop the others, and is returned in the end. Obsolete files are removed
+    /// also if another step fails.
     pub fn compact(&self) -> Result<CompactReport> {
         let report = self.sweep_first()?;
         self.rewrite_and_let_go(Self::merge_everything)?;
@@ -347,7 +347,7 @@ impl Worker {
         failed
     }
 
-    /// Makes one segment of a shard, without deleted rows.
+    /// Merges the segments of a shard into one without deleted rows. Segments that the log may name are left out.
     fn merge_shard(&self, index: usize) -> Result<()> {
         self.adopt(index)?;
         let view = self.engine.view.get();
@@ -360,7 +360,7 @@ impl Worker {
         merged.and(parts.try_for_each(|part| part.check_missed().and_then(|()| part.check_stuck())))
     }
 
-    /// Makes one segment of those that can be read, without deleted rows. Then the first damage is reported.
+    /// Merges those of `segments` that can be read into one without deleted rows. Then returns the first damage.
     fn merge_readable(&self, index: usize, mut segments: Vec<SharedSegment>, base: Lsn) -> Result<()> {
         let damage = segments.iter().try_for_each(|part| part.segment().map(drop));
         segments.retain(|part| part.segment().is_ok());
@@ -381,7 +381,7 @@ impl Worker {
     }
 }
 
-/// A background thread that unwinds must not leave writers waiting for it.
+/// Poisons the store if a background thread panics, so that no writer waits for that thread.
 struct ThreadGuard<'a> {
     engine: &'a Engine,
     finished: bool,

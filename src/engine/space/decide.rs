@@ -1,52 +1,54 @@
-//! Pure decisions: whether bytes may be written, how large the reserve should be, how long a failed job waits.
+//! Pure decisions about disk space: whether a job may write, the size of the reserve, the delay of a failed job.
 
 use std::time::Duration;
 
 use crate::shard::view::{ReadView, Shard};
 
-/// A failed job waits `DELAY` at first, and at most `SPACE_DELAY_MAX` for space or `DELAY_MAX` after any other failure.
+/// After its first failure a job waits for `DELAY`. The delay doubles up to `SPACE_DELAY_MAX` if the job lacks space,
+/// and up to `DELAY_MAX` after any other failure.
 const DELAY: Duration = Duration::from_millis(200);
 const SPACE_DELAY_MAX: Duration = Duration::from_secs(60);
 const DELAY_MAX: Duration = Duration::from_secs(5);
-/// Free space that has grown by this much is worth a new try.
+/// A failed job is retried at once when free space has grown by this many bytes.
 pub(super) const NOTICEABLE_BYTES: u64 = 256 << 10;
-/// A flush writes this much more than the bytes in memory: headers, columns, key tables.
+/// Estimated bytes of a new segment beside its rows: headers, columns, key tables.
 pub(super) const FLUSH_BYTES: u64 = 8 << 10;
-/// Puts leave a twentieth of the store free for merges, and at most this.
+/// Puts leave a twentieth of the store's size free for merges, but at most this many bytes.
 pub(super) const MERGES_BYTES: u64 = 32 << 20;
-/// The smallest log file.
+/// At least this many bytes are kept for a log file of deletes: the size of the smallest log file.
 pub(super) const DELETES_BYTES: u64 = 12 << 10;
-/// Bytes of a manifest without segments, for each segment, and of tombstones for each deleted row.
+/// Estimated bytes of a manifest without segments, of each segment in it, and of the tombstone of each deleted row.
 pub(super) const MANIFEST_BYTES: u64 = 4 << 10;
 pub(super) const MANIFEST_SEGMENT_BYTES: u64 = 256;
 pub(super) const TOMBSTONE_BYTES: u64 = 12;
 
-/// The purposes of space, the highest priority first.
+/// What disk space is used for, the highest priority first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Purpose {
-    /// Log of deletes.
+    /// A log file for deletes.
     FreeingLog,
-    /// Log of the removal of what has expired.
+    /// A log file for the removal of expired items.
     ExpiringLog,
     /// A flush of memtables.
     Flush,
     /// A merge, a graph, codes.
     Merge,
-    /// Log of any other write, and files of imports.
+    /// A log file for any other write, and the files of imports.
     Log,
+    /// The reserve itself.
     Reserve,
 }
 
-/// Bytes that will be needed in any case.
+/// Estimates of the bytes that the store will need next. A grant leaves those of higher priority free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outlook {
     /// The next manifest and its tombstones.
     pub manifest: u64,
-    /// A flush of all that is in memory.
+    /// A flush of all memtables.
     pub flush: u64,
-    /// A log file for deletes, where the reserve does not hold it.
+    /// A log file for deletes, less the bytes of the reserve.
     pub deletes: u64,
-    /// Room for merges: without them no deleted row gives its space back.
+    /// Space for merges. Only a merge frees the space of deleted rows.
     pub merges: u64,
 }
 
@@ -63,11 +65,11 @@ impl Outlook {
     }
 }
 
-/// The answer to a question for space.
+/// The answer to a request for space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     Granted,
-    /// Beside the grant, `kept_free` bytes would have to stay free, and there are fewer.
+    /// A grant has to leave `kept_free` bytes free, and fewer would be left.
     Refused {
         kept_free: u64,
     },
@@ -83,35 +85,36 @@ pub(crate) fn admit(purpose: Purpose, needed: u64, free: u64, outlook: &Outlook)
     }
 }
 
-/// The size that the reserve should have: a tenth of the store and at most `most`, but no more than half of the space
-/// that nothing else needs. `None` if the present size, `there`, is near enough.
+/// The new size of the reserve, or `None` if it keeps its present size `there`. The wanted size is a tenth of the
+/// store, but at most `most`. The reserve grows to at most half of the space that nothing else needs. It grows only by
+/// more than a quarter, and shrinks only if less than half of it is wanted.
 pub(crate) fn reserve_size(store: u64, most: u64, there: u64, free: u64, outlook: &Outlook) -> Option<u64> {
     let spare = free.saturating_add(there).saturating_sub(outlook.kept_free(Purpose::Reserve)) / 2;
     let wanted = (store / 10).min(most);
     let possible = wanted.min(spare) & !0xfff;
     let grows = possible > there.saturating_add(there / 4);
-    // It does not shrink because free space does: that is when it is needed.
+    // The reserve does not shrink when free space runs low: that is when it is needed.
     let shrinks = wanted < there / 2;
     if grows || shrinks { Some(if grows { possible } else { wanted & !0xfff }) } else { None }
 }
 
-/// How long a job waits after `failures` in a row.
+/// How long a job waits after `failures` failures in a row.
 pub(super) fn delay(failures: u32, lacks_space: bool) -> Duration {
     let most = if lacks_space { SPACE_DELAY_MAX } else { DELAY_MAX };
     DELAY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(most)
 }
 
-/// Whether free space has grown enough since a failure to try again at once.
+/// Whether a job that failed with `then` free bytes is retried at once, now that `now` bytes are free.
 pub(super) fn has_grown(then: Option<u64>, now: u64) -> bool {
     then.is_some_and(|then| now >= then.saturating_add(NOTICEABLE_BYTES))
 }
 
-/// Roughly the bytes of `segments` new segments with rows of `rows` bytes.
+/// Roughly the bytes of `segments` new segments that together hold `rows` bytes of rows.
 pub(crate) fn written_bytes(rows: u64, segments: usize) -> u64 {
     rows.saturating_add(rows / 8).saturating_add(FLUSH_BYTES * segments as u64)
 }
 
-/// Bytes of all segments, their derived and blob files among them.
+/// Bytes of all segments, including their derived files and blob files.
 pub(crate) fn segment_bytes(view: &ReadView) -> u64 {
     let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
     let bytes = entries.map(|entry| entry.bytes() + entry.blobs.iter().map(|blob| blob.length).sum::<u64>());
@@ -171,6 +174,6 @@ mod tests {
         assert_eq!([9, 10, u32::MAX].map(|failures| millis(failures, true)), [51_200, 60_000, 60_000]);
         assert_eq!([5, 6, 100].map(|failures| millis(failures, false)), [3_200, 5_000, 5_000]);
         assert!(has_grown(Some(0), NOTICEABLE_BYTES) && !has_grown(Some(1), NOTICEABLE_BYTES));
-        assert!(!has_grown(None, u64::MAX), "it was not space that lacked");
+        assert!(!has_grown(None, u64::MAX), "the job did not fail for want of space");
     }
 }
