@@ -1,8 +1,8 @@
 //! Searches and listings: from keyword arguments to a query, and from answers to Python.
 //!
 //! Invariants:
-//! * Every option has its name, its type and its meaning in one place, a `set` of `QueryArguments`, whichever call it is given
-//!   to.
+//! * Every option has its name, its type and its meaning in one place, a `set` of `QueryArguments`, whichever call it
+//!   is given to.
 //! * A call refuses options that would have no effect in it.
 
 use std::time::Duration;
