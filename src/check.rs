@@ -1,7 +1,7 @@
-//! Whole-store invariants: every checksum, order and table of every file.
+//! The check of a store: every checksum, order and table of the files of all segments, and the place of every row.
 //!
 //! Invariants:
-//! * A check changes nothing. A repair rebuilds derived files from their truth files and touches nothing else.
+//! * A check changes nothing. A repair replaces or drops derived files, but no truth file.
 //! * A check that is interrupted gives no report. What a repair has rebuilt by then stays.
 
 use std::sync::Arc;
@@ -19,26 +19,26 @@ use crate::shard::part::SharedSegment;
 use crate::shard::{PartRef, ReadView};
 use crate::words::counted;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
     /// Damage that is still there; empty means that the store is whole.
     pub problems: Vec<String>,
-    /// What the repair rebuilt, and damaged graphs that it dropped: nobody had asked for them, and others are worth
-    /// more.
+    /// Damaged files that the repair rebuilt, and damaged graphs that it dropped: no caller had asked for them, and
+    /// other graphs over their rows are worth more.
     pub repaired: Vec<String>,
-    /// Segments read.
+    /// Segments that were checked, unreadable ones included.
     pub segments: u64,
-    /// Rows read, dead ones included.
+    /// Rows of these segments, deleted ones included.
     pub rows: u64,
-    /// Which command or call helps with the problems, for people.
+    /// For people: which command or call helps with the problems.
     pub advice: Vec<String>,
 }
 
-/// What helps against damage that no rebuild mends.
+/// Advice for damage that no rebuild repairs.
 const RESTORE: &str = "restore the named file from a copy and open the store again; or save what can be read \
     (`vecmem export --partial`) and give up the rest, which lists every lost row (`vecmem check --accept-loss`, `Store::accept_loss`)";
-/// What helps against damage of files that can be rebuilt.
+/// Advice for damage of files that can be rebuilt.
 const REPAIR: &str = "codes and graphs are rebuilt from whole segments by `vecmem check --repair` (`Store::check(true)`), \
     and by the background; until then searches scan and find the same";
 
@@ -94,7 +94,7 @@ fn check_part(
     let blobs = segment.verify_blobs(go_on);
     let (truth, graphs) = (segment.verify_truth(go_on), segment.verify_graphs(go_on));
     let codes = segment.verify_derived(truth.is_empty(), go_on);
-    // An interrupt has cut the lists short.
+    // An interrupt cuts the lists of problems short.
     go_on()?;
     report.problems.extend(blobs.iter().map(ToString::to_string));
     if !truth.is_empty() || !blobs.is_empty() {
@@ -111,7 +111,7 @@ fn check_part(
     if !codes.is_empty() && replace_codes(engine, part)? {
         report.repaired.extend(codes.iter().map(|error| format!("rebuilt: {error}")));
     }
-    // With other codes it is another part, whose graphs may be well now.
+    // New codes make it another part of the read view. The graphs of that part may be whole.
     let view = engine.view.get();
     let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
     let Some(part) = parts.find(|now| now.entry.file_id == part.entry.file_id) else { return Ok(()) };
@@ -136,8 +136,8 @@ fn repair_graphs(engine: &Arc<Engine>, part: &SharedSegment, report: &mut CheckR
     Ok(())
 }
 
-/// That every row lies where a read looks for it, and that no key has two versions that a reader of this read view
-/// sees.
+/// Checks that every row lies where a read looks for it, and that no key has two versions that are visible in this
+/// read view.
 fn check_rows(view: &ReadView, go_on: &GoOn<'_>) -> Vec<String> {
     let mut problems = Vec::new();
     for shard in view.shards.iter() {

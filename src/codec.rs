@@ -1,12 +1,12 @@
 //! Little-endian encoding and bounded decoding of everything the engine puts on disk, and its checksums.
 //!
 //! Invariants:
-//! * [`Reader`] is total: any bytes give a value or a [`FormatError`], never a panic, and no length or count is
-//!   believed before it is compared with the bytes left, so decoding allocates in proportion to the input.
+//! * [`Reader`] is total: any bytes give a value or a [`FormatError`], never a panic. A length or count is compared
+//!   with the bytes left before it is used, so decoding allocates in proportion to the input.
 //! * A checksum is bound to where its bytes belong: it starts from a [`seed`] of store, file and position, so bytes
 //!   from another store, file or place do not verify.
-//! * CRC-32C (Castagnoli) finds every error of up to 32 bits in a row; it stops rot, not an attacker, so whoever
-//!   decodes checked bytes still checks ranges.
+//! * CRC-32C (Castagnoli) finds every error of up to 32 bits in a row. It does not stop an attacker, so decoders check
+//!   ranges even in bytes whose checksum is right.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(crate) struct FormatError {
     pub what: &'static str,
 }
 
-/// What a newer version of the format has put where this one has nothing.
+/// The text of a [`FormatError`] about content that only a newer version of the format has.
 const NEWER: &str = "something that only a newer version of vecmem writes";
 
 impl FormatError {
@@ -35,7 +35,7 @@ impl FormatError {
         if self.what == NEWER { error.with_kind(ErrorKind::NewerFormat) } else { error }
     }
 
-    /// The same for bytes inside of a part of a file, whose place the caller adds.
+    /// The same for bytes of `part` of a file. The caller adds the file and the offset of the part.
     pub fn in_part(self, part: impl fmt::Display) -> Error {
         self.in_file(part, 0).without_place()
     }
@@ -122,8 +122,8 @@ impl<'a> Reader<'a> {
         Ok(chunks.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect())
     }
 
-    /// A u32 count of things that take at least `bytes_each`: at most `maximum`, and no more than the bytes left can
-    /// hold.
+    /// A u32 count of values that take at least `bytes_each` bytes. It is at most `maximum`, and no more than the bytes
+    /// left can hold.
     pub fn count(&mut self, bytes_each: usize, maximum: usize) -> Decoded<usize> {
         let at = self.position;
         let count = self.u32()? as usize;
@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// `length` zeros: padding that may not carry anything.
+    /// Padding: fails unless the next `length` bytes are zeros.
     pub fn zeros(&mut self, length: usize) -> Decoded<()> {
         let at = self.position;
         match self.bytes(length)?.iter().position(|&byte| byte != 0) {
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// That nothing is left.
+    /// Fails if bytes are left.
     pub fn finish(&self) -> Decoded<()> {
         if self.remaining() == 0 { Ok(()) } else { Err(self.malformed("bytes are left after the last value")) }
     }
@@ -177,7 +177,7 @@ impl Writer {
         Self::default()
     }
 
-    /// Goes on after the bytes of `buffer`.
+    /// A writer that appends to `buffer`.
     pub fn after(buffer: Vec<u8>) -> Self {
         Self { bytes: buffer }
     }
@@ -235,13 +235,13 @@ impl Writer {
         self.bytes(bytes);
     }
 
-    /// Puts another number at `offset`, where one is already.
+    /// Overwrites the u32 at `offset`.
     #[cfg(feature = "testing")]
     pub fn set_u32(&mut self, offset: usize, value: u32) {
         self.bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
     }
 
-    /// Zeros up to `length` bytes in all.
+    /// Appends zeros until the buffer has `length` bytes.
     pub fn pad_to(&mut self, length: usize) {
         if length > self.bytes.len() {
             self.bytes.resize(length, 0);
@@ -249,7 +249,7 @@ impl Writer {
     }
 }
 
-/// CRC-32C of `bytes`, going on from `start`: 0 for a plain checksum, or the checksum of the bytes before these.
+/// CRC-32C of `bytes`. `start` is 0 for a checksum of its own, or the checksum of the bytes before `bytes`.
 pub(crate) fn crc32c(start: u32, bytes: &[u8]) -> u32 {
     let mut digest = crc_fast::Digest::new_with_init_state(crc_fast::CrcAlgorithm::Crc32Iscsi, u64::from(!start));
     digest.update(bytes);
@@ -261,7 +261,7 @@ pub(crate) fn salted_crc32c(seed: u64, bytes: &[u8]) -> u32 {
     crc32c((seed ^ (seed >> 32)) as u32, bytes)
 }
 
-/// One number for the place of some bytes, e.g. store id, file id and block number: other parts, another number.
+/// A hash of the place of some bytes, from numbers such as the store id, the file id and the block number.
 pub(crate) fn seed(parts: &[u64]) -> u64 {
     parts.iter().fold(0x7665_636D_656D_0001, |state, &part| mix(state ^ mix(part)))
 }

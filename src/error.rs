@@ -1,4 +1,4 @@
-//! One error type for the whole engine: a kind a caller can act on, and a sentence a person can act on.
+//! One error type for the whole engine: a kind for the code of the caller, and a message for people.
 //!
 //! Invariants:
 //! * There is one [`ErrorKind`] for each thing a caller would do differently; two failures with the same remedy share
@@ -8,8 +8,8 @@
 
 use std::fmt;
 
-/// Too many open files in the system, in this process: the standard library has no stable names for them, and the
-/// numbers are the same on every Unix.
+/// Too many open files in the system (`ENFILE`) or in this process (`EMFILE`). The standard library has no stable names
+/// for these errors. Their numbers are the same on every Unix.
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
@@ -24,37 +24,37 @@ pub enum ErrorKind {
     InvalidInput,
     /// An argument is larger than a documented limit. Split it or make it smaller.
     Limit(Limit),
-    /// A conditional write found another state than it asked for; nothing of its batch was written. Read again and
-    /// decide.
+    /// A conditional write found another state than its condition asks for; its batch has written nothing. Read again
+    /// and decide.
     ConditionFailed,
-    /// Back-pressure: writers outrun the disk. A put that waited too long has written nothing; a purge names what it
-    /// left. Try again later.
+    /// Back-pressure: writers outrun the disk. A put that waited too long has written nothing. A purge has left
+    /// old files behind; its message says which. Try again later.
     Busy,
-    /// The wall clock is far ahead of the last write and the time that has passed since, or behind it, and either may
-    /// be wrong, so nothing that has expired is removed. Set the clock, wait, or call
+    /// The wall clock may be wrong: it is far ahead of the time of the last write plus the time that has passed since,
+    /// or behind it. So no expired item is removed. Set the clock, wait, or call
     /// [`Store::accept_clock`](crate::Store::accept_clock).
     ClockSkew,
     /// The disk is full; nothing was written. Reads and deletes still work. Free space and try again.
     DiskFull,
-    /// The system has no more open files, maps or memory to give; nothing was written. The message names the limit.
-    /// Raise it, or close what else is open, and try again.
+    /// The process or the system has reached a limit of open files, maps or memory; nothing was written. The message
+    /// names the limit. Raise it, or close other files, and try again.
     SystemLimit,
-    /// A sync or write failed, so the fate of the last writes is unknown and the store accepts no more. Reopen it to
-    /// read the truth.
+    /// A sync or write failed, so the last writes may or may not be durable, and the store accepts no more writes.
+    /// Reopen it: the open finds out which writes are durable.
     Poisoned,
     /// Another process has the store open. The message names it.
     Locked,
     /// The store is open in this process, or was created, with other options. Use the same ones: [`Error::option`] says
     /// which one differs.
     OptionsDiffer,
-    /// The path holds no vecmem store (or there is nothing there and creating was not asked for).
+    /// The path holds no vecmem store, or does not exist and [`create`](crate::Options::create) is false.
     NotAStore,
     /// The store was written by a newer version of vecmem. Upgrade.
     NewerFormat,
     /// The store's files contradict each other or are damaged, and opening would lose or invent data. Restore or
     /// repair.
     Corrupt,
-    /// The answer needs a damaged part of a file. Other scopes still work; `partial` skips the damage.
+    /// The call needs a damaged part of a file. Other scopes still work; `partial` skips the damage.
     Damaged,
     /// The operating system refused an operation on a file.
     Io,
@@ -64,11 +64,11 @@ pub enum ErrorKind {
     Closed,
     /// A purge has removed what the snapshot, cursor or listing could show. Take a new one.
     SnapshotGone,
-    /// The caller's deadline passed before the answer was complete.
+    /// The caller's deadline passed before the result was complete.
     DeadlineExceeded,
-    /// Another thread has ended the call, see [`Interrupt`](crate::Interrupt). What the call had installed stays.
+    /// Another thread has ended the call, see [`Interrupt`](crate::Interrupt). Installed work stays.
     Interrupted,
-    /// The store or its directory is read-only.
+    /// The store or its directory is read-only, or the user has no permission to write to it.
     ReadOnly,
 }
 
@@ -114,13 +114,13 @@ pub struct Location {
     pub offset: Option<u64>,
 }
 
-/// An option whose value is another than the store's.
+/// An option of an open whose value differs from the store's.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionMismatch {
     /// The option, by its name in Python and on the command line: `dims`, `metric`, `durability` ...
     pub name: &'static str,
-    /// The value that the store was made with, or is open with in this process; `none` if it has none.
+    /// The value that the store was created with, or is open with in this process; `none` if it has none.
     pub stored: String,
     /// The value that the open asked for.
     pub given: String,
@@ -133,7 +133,7 @@ pub struct Error {
     message: String,
     location: Option<Box<Location>>,
     option: Option<Box<OptionMismatch>>,
-    /// Whether it is known that nothing was done.
+    /// Whether the failed operation certainly had no effect.
     undone: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -161,7 +161,7 @@ impl Error {
         Self::new(ErrorKind::Corrupt, message).at(file, Some(offset))
     }
 
-    /// A limit of the system, at which nothing was done.
+    /// A limit of the system that stopped an operation before it had any effect.
     pub(crate) fn system_limit(message: String) -> Self {
         Self { undone: true, ..Self::new(ErrorKind::SystemLimit, message) }
     }
@@ -171,8 +171,8 @@ impl Error {
         Self { option: Some(Box::new(option)), ..Self::new(ErrorKind::OptionsDiffer, message) }
     }
 
-    /// An operating system error on `file` while doing `what`; a full disk, a read-only one and a limit of the system
-    /// get their own kinds.
+    /// An operating system error on `file` while doing `what`. A full disk, a lack of write permission and a limit of
+    /// the system have their own kinds.
     pub fn io(file: impl fmt::Display, what: impl fmt::Display, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Os;
         let limit = system_limit(&source);
@@ -191,28 +191,28 @@ impl Error {
         Self { undone: limit.is_some(), source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
-    /// What the caller can act on.
+    /// The kind of the error, for the code of the caller.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The file of the store, and the place in it, that a read or an open failed for: it is damaged, missing, locked by
-    /// another process, or of a newer version. `None` for errors about no single file.
+    /// The file of the store, and the place in it, at which a read or an open failed. The file is damaged, missing,
+    /// locked by another process, or of a newer version. `None` for errors that are not about a single file.
     pub fn location(&self) -> Option<&Location> {
         self.location.as_deref()
     }
 
-    /// Which option of an open differs from what the store has, if that is why the open was refused.
+    /// The option that differs from the store's, if an open was refused for that reason.
     pub fn option(&self) -> Option<&OptionMismatch> {
         self.option.as_deref()
     }
 
-    /// Whether it is known that nothing was done, so that a writer may go on.
+    /// Whether the failed operation certainly had no effect, so that a writer may go on.
     pub(crate) fn is_undone(&self) -> bool {
         self.undone
     }
 
-    /// The same error about no place that is known yet.
+    /// The same error without its location.
     #[must_use]
     pub(crate) fn without_place(self) -> Self {
         Self { location: None, ..self }
@@ -225,7 +225,7 @@ impl Error {
         self
     }
 
-    /// Whether the system would not read a file that is there: this says nothing about its bytes, and may pass.
+    /// Whether the system refused to read an existing file. Such an error may pass, and does not mean damage.
     pub(crate) fn is_unread(&self) -> bool {
         let source = self.source.as_ref().and_then(|source| source.downcast_ref::<std::io::Error>());
         self.undone || source.is_some_and(|source| source.kind() != std::io::ErrorKind::NotFound)
@@ -238,7 +238,7 @@ impl Error {
         self
     }
 
-    /// The same error under another kind, where a layer above knows better what the caller can do.
+    /// The same error with another kind, for a layer that knows better what the caller can do.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;
@@ -246,7 +246,7 @@ impl Error {
         self
     }
 
-    /// A copy for another waiter of the same failure; the cause stays with the first.
+    /// A copy for another caller with the same failure. The copy has no source.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self {
@@ -258,7 +258,7 @@ impl Error {
     }
 }
 
-/// Which limit of the system an error stands for, and what raises it; `None` for any other error.
+/// The end of the message for an error at a limit of the system: the limit and the remedy. `None` for other errors.
 fn system_limit(error: &std::io::Error) -> Option<&'static str> {
     match error.raw_os_error() {
         Some(EMFILE) => Some(
@@ -312,7 +312,7 @@ impl From<Error> for std::io::Error {
             (ErrorKind::DeadlineExceeded, _) => Os::TimedOut,
             (ErrorKind::ReadOnly, _) => Os::ReadOnlyFilesystem,
             (ErrorKind::Closed | ErrorKind::Forked | ErrorKind::SnapshotGone, _) => Os::NotConnected,
-            // Not `Interrupted`, at which callers of `std::io` try again.
+            // Not `Interrupted`, since callers of `std::io` retry after it.
             (ErrorKind::Interrupted | ErrorKind::Poisoned | ErrorKind::Io | ErrorKind::ClockSkew, _) => Os::Other,
         };
         Self::new(kind, error)

@@ -1,10 +1,10 @@
-//! Events for operators, told to the crate `tracing`: what the engine did, how long it took, and what failed.
+//! Events for operators, sent to the crate `tracing`: finished jobs with their durations, and failures.
 //!
 //! Each function is one event. Its target is `vecmem`; its message is fixed, so that a subscriber can select by it.
 //!
 //! Invariants:
 //! * Without the feature `tracing` an event compiles to nothing.
-//! * An event holds numbers, paths and the words of errors. It holds no value and no vector.
+//! * An event holds numbers, paths and messages of errors. It holds no value and no vector.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ macro_rules! event {
     };
 }
 
-/// Without the feature: the values are named, so that none is unused, and not computed.
+/// Without the feature the values are only named, so that none is unused. They are not computed.
 #[cfg(not(feature = "tracing"))]
 macro_rules! event {
     ($level:ident, $message:literal, $($field:ident = $value:expr),+) => {
@@ -29,10 +29,10 @@ macro_rules! event {
     };
 }
 
-/// Whether events are told at all: what only an event needs, such as a clock's reading, is left out otherwise.
+/// Whether events are sent at all. If not, callers skip work for events only, such as a reading of the clock.
 pub(crate) const ENABLED: bool = cfg!(feature = "tracing");
 
-/// A store was opened. A store of a temporary directory, or a simulated one, is one too.
+/// A store was opened. Temporary and simulated stores count too.
 pub(crate) fn opened(path: Option<&Path>, created: bool, segments: usize, took: Duration) {
     let seconds = took.as_secs_f64();
     event!(
@@ -50,7 +50,7 @@ pub(crate) fn open_failed(path: &Path, error: &Error) {
     event!(error, "open failed", path = shown(Some(path)).as_str(), kind = kind(error).as_str(), error = words(error));
 }
 
-/// The state of a store was read back: manifest, segments, log. `lsn` is the newest one that was found.
+/// The state of an existing store was recovered from manifest, segments and log. `lsn` is its newest LSN.
 pub(crate) fn recovered(path: Option<&Path>, log_files: usize, lsn: u64, took: Duration) {
     let seconds = took.as_secs_f64();
     event!(info, "store recovered", path = shown(path).as_str(), log_files = log_files, lsn = lsn, seconds = seconds);
@@ -61,7 +61,7 @@ pub(crate) fn flushed(shard: usize, rows: u64, bytes: u64, took: Duration) {
     event!(debug, "memtable flushed", shard = shard, rows = rows, bytes = bytes, seconds = took.as_secs_f64());
 }
 
-/// Segments became one segment, or none where nothing in them lives.
+/// Segments became one segment, or none if all their rows were deleted.
 pub(crate) fn merged(shard: usize, inputs: usize, rows: u64, took: Duration) {
     event!(debug, "segments merged", shard = shard, inputs = inputs, rows = rows, seconds = took.as_secs_f64());
 }
@@ -71,7 +71,7 @@ pub(crate) fn graph_built(nodes: usize, bytes: u64, took: Duration) {
     event!(debug, "graph built", nodes = nodes, bytes = bytes, seconds = took.as_secs_f64());
 }
 
-/// Writers begin to wait for flushes, or end to.
+/// Writers begin to wait for flushes, or no longer wait.
 pub(crate) fn stall_changed(before: bool, now: bool) {
     match (before, now) {
         (false, true) => event!(warn, "writers stalled", stalled = true),
@@ -80,12 +80,12 @@ pub(crate) fn stall_changed(before: bool, now: bool) {
     }
 }
 
-/// Searches took at least as long as the option `slow_search` says: one search, or several of one call.
+/// The search, or the several searches, of one call took at least as long as the option `slow_search` says.
 pub(crate) fn slow_search(queries: usize, hits: usize, took: Duration) {
     event!(warn, "slow search", queries = queries, hits = hits, seconds = took.as_secs_f64());
 }
 
-/// A job of the background failed; it is tried again.
+/// A background job failed. It is tried again.
 pub(crate) fn job_failed(error: &Error) {
     event!(warn, "background job failed", kind = kind(error).as_str(), error = words(error));
 }
@@ -106,7 +106,7 @@ fn kind(error: &Error) -> String {
     }
 }
 
-/// The error as a field that is written only where somebody listens.
+/// The error as a field, which is formatted only if a subscriber takes the event.
 #[cfg(feature = "tracing")]
 fn words(error: &Error) -> tracing::field::DisplayValue<&Error> {
     tracing::field::display(error)

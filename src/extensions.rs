@@ -1,12 +1,11 @@
-//! Extensions: what a frame, a row or a manifest carries beside its fixed fields, so that later versions of vecmem need
-//! no other format.
+//! Extensions: numbered fields of a frame, a row or a manifest beside the fixed ones. With them a later version of
+//! vecmem needs no new format.
 //!
 //! Invariants:
-//! * Kinds rise strictly, so equal extensions have equal bytes, and each kind stands there once.
-//! * A kind that this version does not know is kept and copied as it is if it may be ignored. One that must be
-//!   understood is refused before anything is done with its carrier.
-//! * A value of this type has passed [`Extensions::decode`] or was made by [`Extensions::with`]: iterating needs no
-//!   checks.
+//! * Kinds ascend strictly. So each kind occurs once, and equal extensions have equal bytes.
+//! * An extension of an unknown kind is kept and copied unchanged if it may be ignored. If it must be understood, its
+//!   carrier is refused before it is used.
+//! * [`Extensions`] have passed [`Extensions::decode`], or were built from such ones. So iterating needs no checks.
 //!
 //! # Format
 //!
@@ -22,12 +21,12 @@
 use crate::codec::{Decoded, FormatError, Reader, Writer};
 use crate::error::{Error, ErrorKind};
 
-/// A flag: a reader that does not know the kind refuses what carries it.
+/// A flag: a reader that does not know the kind refuses the carrier of the extension.
 const MUST_UNDERSTAND: u16 = 1;
-/// Bytes ahead of each extension's own.
+/// Bytes of the header of an extension: kind, flags, length.
 const HEAD_BYTES: usize = 8;
 
-/// Bytes that the extensions of one row or frame take at most.
+/// The most bytes that the extensions of one row or frame may take.
 pub(crate) const EXTENSION_BYTES_MAX: usize = 64 << 20;
 
 /// The number of a kind.
@@ -57,18 +56,18 @@ impl Extensions {
         &self.encoded
     }
 
-    /// All of them, in the order of their kinds.
+    /// All extensions, in the order of their kinds.
     pub fn iter(&self) -> impl Iterator<Item = Extension<'_>> {
         let mut reader = Reader::new(&self.encoded);
         std::iter::from_fn(move || next(&mut reader).ok().flatten())
     }
 
-    /// The bytes of one kind.
+    /// The bytes of the extension of this kind, if there is one.
     pub fn get(&self, kind: ExtensionKind) -> Option<&[u8]> {
         self.iter().find(|extension| extension.kind == kind).map(|extension| extension.bytes)
     }
 
-    /// The same with one more; it takes the place of one of its kind.
+    /// These extensions and one more, which replaces an extension of the same kind.
     #[must_use]
     pub fn with(&self, kind: ExtensionKind, must_understand: bool, bytes: &[u8]) -> Self {
         let added = Extension { kind, must_understand, bytes };
@@ -79,7 +78,7 @@ impl Extensions {
         Self { encoded: out.into_vec().into() }
     }
 
-    /// Those that `kept` says yes to.
+    /// The extensions for whose kind `kept` returns true.
     #[must_use]
     pub fn filtered(&self, kept: impl Fn(ExtensionKind) -> bool) -> Self {
         let mut out = Writer::new();
@@ -87,7 +86,7 @@ impl Extensions {
         Self { encoded: out.into_vec().into() }
     }
 
-    /// Reads the whole of `bytes`.
+    /// Decodes `bytes`, which hold extensions and nothing else.
     pub fn decode(bytes: &[u8]) -> Decoded<Self> {
         let mut reader = Reader::new(bytes);
         let mut above = None;
@@ -102,13 +101,13 @@ impl Extensions {
         Ok(Self { encoded: bytes.into() })
     }
 
-    /// The kinds, each with whether it must be understood.
+    /// The kind of each extension, and whether it must be understood.
     pub fn kinds(&self) -> impl Iterator<Item = (ExtensionKind, bool)> + '_ {
         self.iter().map(|extension| (extension.kind, extension.must_understand))
     }
 }
 
-/// The error for the first kind that must be understood and is none of `known`, if there is one.
+/// Fails if a kind must be understood and is none of `known`.
 pub(crate) fn refuse_unknown(
     carrier: impl std::fmt::Display,
     kinds: impl IntoIterator<Item = (ExtensionKind, bool)>,

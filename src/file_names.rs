@@ -1,29 +1,29 @@
-//! What a file name in a store's directory stands for: one grammar, and a stranger for everything else.
+//! The grammar of the file names in a store's directory. All other files are foreign.
 //!
 //! Invariants:
-//! * A name is read back only if it is exactly what the engine would write; no other file is ever opened or removed.
-//! * Every file of a segment, and every file beside it that a manifest names, is `seg-{file id}.{kind}`, whatever the
-//!   kind: one that this version does not know belongs to the store all the same. It stays while a manifest names it,
-//!   and goes when none does.
+//! * A name is parsed only if it is exactly as the engine writes it. No other file is ever opened or removed.
+//! * The files of a segment, and the files beside it that a manifest names, are `seg-{file id}.{kind}`. Only tombstones
+//!   have a generation too: `seg-{file id}-{generation}.dead`. A file of an unknown kind belongs to the store as well:
+//!   it stays while a manifest names it, and is removed when none does.
 
-/// A manifest on its way to its own name.
+/// A manifest that was not renamed to its own name yet.
 pub(crate) const TEMPORARY: &str = "manifest.tmp";
 /// The longest kind in a file name.
 const KIND_BYTES_MAX: usize = 16;
-/// Zeros, so that deletes find room on a full disk.
+/// A file of zeros that makes room for deletes on a full disk.
 pub(crate) const RESERVE: &str = "reserve";
 
-/// The name of a generation's file.
+/// The name of the manifest of a generation.
 pub(crate) fn manifest_name(generation: u64) -> String {
     format!("manifest-{generation:016x}")
 }
 
-/// The generation that a file name stands for.
+/// The generation of the manifest with this file name.
 pub(crate) fn manifest_generation(name: &str) -> Option<u64> {
     hex16(name.strip_prefix("manifest-")?)
 }
 
-/// What a file name of the store stands for; `None` for a stranger, which is never touched.
+/// A parsed file name: the kind of the file, with its generation or file id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileName {
     Manifest(u64),
@@ -35,7 +35,7 @@ pub(crate) enum FileName {
     Doubt,
 }
 
-/// Reads a file name.
+/// Parses a file name. Returns `None` for a foreign file, which is never touched.
 pub(crate) fn parse_name(name: &str) -> Option<FileName> {
     match name {
         TEMPORARY => return Some(FileName::Temporary),
@@ -52,7 +52,7 @@ pub(crate) fn parse_name(name: &str) -> Option<FileName> {
     }
     let (stem, kind) = name.strip_prefix("seg-")?.split_once('.')?;
     match stem.split_once('-') {
-        // Tombstones were named by their segment and a generation before every file had an id of its own.
+        // A tombstone file is named by its segment and by the generation that it was written with.
         Some((id, generation)) if kind == "dead" => {
             hex16(generation)?;
             hex16(id).map(FileName::Segment)
@@ -62,7 +62,7 @@ pub(crate) fn parse_name(name: &str) -> Option<FileName> {
     }
 }
 
-/// The name of a file of a segment, or beside one.
+/// The name of a file of a segment, or of a file beside segments.
 pub(crate) fn segment_name(file_id: u64, kind: &str) -> String {
     format!("seg-{file_id:016x}.{kind}")
 }

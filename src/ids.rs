@@ -1,22 +1,23 @@
-//! Numbers of rows, vectors, nodes and parts: a type for each, so that none is taken for another, nor for a count.
+//! Numbers of rows, vectors, nodes and parts. Each has a type of its own, so that the compiler tells them and counts
+//! apart.
 //!
 //! | type | numbers | valid | largest number |
 //! |---|---|---|---|
-//! | [`RowId`] | the rows of one memtable or segment | 0 to before its rows | 2^32 - 2 |
-//! | [`VectorId`] | the vectors of one memtable or segment | 0 to before its vectors | 2^32 - 2 |
-//! | [`NodeId`] | the nodes of one graph, or of one of its levels while that is built | 0 to before its nodes | 2^31 - 1 |
-//! | [`PartIndex`] | the parts of one search or listing | 0 to before its parts | |
+//! | [`RowId`] | the rows of one memtable or segment | below the number of rows | 2^32 - 2 |
+//! | [`VectorId`] | the vectors of one memtable or segment | below the number of vectors | 2^32 - 2 |
+//! | [`NodeId`] | the nodes of one graph, or of one level during its build | below the number of nodes | 2^31 - 1 |
+//! | [`PartIndex`] | the parts of one search or listing | below the number of parts | |
 //!
-//! From one to another:
-//! * The vectors of a row have consecutive numbers, and these rise with the rows. A segment has them in its column
-//!   `FirstVector`, a memtable in the row itself.
-//! * The row of a vector stands in the column `VectorRow` of a segment.
+//! Conversions:
+//! * The vectors of a row have consecutive numbers, and these rise with the rows. A segment stores the first number in
+//!   its column `FirstVector`, a memtable in the row itself.
+//! * A segment stores the row of each vector in its column `VectorRow`.
 //! * Node i of a graph over the vectors from `first` on is vector `first + i`: [`NodeId::vector`], [`VectorId::node`].
 //!
 //! Invariants:
 //! * Each type is one `u32` in memory, so a column of a file is cast to it and not copied.
-//! * Numbers that come from a file are compared with its counts where they are read; the types check nothing.
-//! * A number says nothing about which part or graph it belongs to: it is kept beside that part or graph.
+//! * A reader of a file compares the numbers in it with the file's counts. The types check nothing.
+//! * A number does not tell which part or graph it belongs to. The code keeps it together with that part or graph.
 
 use std::fmt;
 use std::ops::{Add, Range, Sub};
@@ -52,20 +53,20 @@ impl NodeId {
 }
 
 impl VectorId {
-    /// The node of this vector in a graph whose node 0 is the vector `first`, which is not behind this one.
+    /// The node of this vector in a graph whose node 0 is the vector `first`. `first` must not be after this vector.
     #[inline(always)]
     pub fn node(self, first: VectorId) -> NodeId {
         NodeId(self - first)
     }
 }
 
-/// What the four types have in common.
+/// The operations that the four types have in common.
 pub(crate) trait Id: Copy + Ord {
     fn from_number(number: u32) -> Self;
 
     fn number(self) -> u32;
 
-    /// The id behind this one; the largest one stays where it is.
+    /// The next id; of the largest id, that id itself.
     #[inline(always)]
     fn saturating_next(self) -> Self {
         Self::from_number(self.number().saturating_add(1))
@@ -78,18 +79,18 @@ pub(crate) trait Id: Copy + Ord {
     }
 }
 
-/// Ranges of ids. `Range` itself is an iterator only over the standard library's integers.
+/// Ranges of ids. `Range` itself is an iterator only over types of the standard library.
 pub(crate) trait IdRange<I> {
-    /// How many ids there are.
+    /// The number of ids.
     fn len(&self) -> usize;
 
     /// The ids, in order.
     fn ids(&self) -> impl DoubleEndedIterator<Item = I> + ExactSizeIterator + Clone + use<Self, I>;
 
-    /// Their numbers.
+    /// The numbers of the ids.
     fn numbers(&self) -> Range<u32>;
 
-    /// Their places in a slice that has one element for each id from 0 on.
+    /// The indices of the ids in a slice that has one element for each id from 0 on.
     fn indices(&self) -> Range<usize>;
 }
 
@@ -118,13 +119,13 @@ impl<I: Id> IdRange<I> for Range<I> {
 macro_rules! ids {
     ($($name:ident),*) => {$(
         impl $name {
-            /// The id of element `index` of a slice that has one for each id from 0 on.
+            /// The id of element `index` of a slice that has one element for each id from 0 on.
             #[inline(always)]
             pub const fn from_index(index: usize) -> Self {
                 Self(index as u32)
             }
 
-            /// Its place in such a slice.
+            /// The index of the id in such a slice.
             #[inline(always)]
             pub const fn index(self) -> usize {
                 self.0 as usize
@@ -143,7 +144,7 @@ macro_rules! ids {
             }
         }
 
-        /// The id that is `count` behind this one.
+        /// The id `count` after this one.
         impl Add<u32> for $name {
             type Output = Self;
 
@@ -153,7 +154,7 @@ macro_rules! ids {
             }
         }
 
-        /// How far this id is behind another one.
+        /// How far this id is after another one.
         impl Sub for $name {
             type Output = u32;
 

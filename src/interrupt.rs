@@ -1,11 +1,11 @@
-//! Ends a long call from another thread, and reports its progress: compactions, builds of graphs, flushes, purges,
-//! checks, sweeps, imports, salvages and deletes of scopes.
+//! Interrupts: another thread ends a long call, or reads its progress. Long calls are compactions, builds of graphs,
+//! flushes, purges, checks, sweeps, imports, salvages and deletes of scopes.
 //!
 //! Invariants:
 //! * An interrupt concerns calls of the thread that [`Interrupt::around`] runs on, and no background job.
-//! * A call that was interrupted fails with [`ErrorKind::Interrupted`] at its next step; what it had installed stays,
-//!   and the files of an unfinished step are removed.
-//! * A stage may run inside another one: the last step that was done says which stage is reported.
+//! * An interrupted call fails with [`ErrorKind::Interrupted`] at its next step. The results that it has installed
+//!   stay. The files of an unfinished step are removed.
+//! * A stage may run inside another one. The progress is that of the stage that last began or did a step.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,28 +13,29 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
-/// What a long call is doing.
+/// The stage of a long call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
-    /// No step has begun: the call looks what there is to do, or waits for a background job.
+    /// No stage has begun: the call determines what to do, or waits for a background job.
     #[default]
     Waiting,
     /// Rows in memory are written to a segment; a step is a row.
     Flush,
     /// Segments are merged; a step is a row.
     Merge,
-    /// A graph is built and calibrated. A step is an insert of a vector into a level, or a part of the calibration.
+    /// A graph is built and calibrated. A step is an insert of a vector into a level, or a part of the repair or of the
+    /// calibration.
     Graph,
     /// Files are verified; a step is a block of 64 KiB or a row.
     Check,
-    /// Expired items are removed; a step is a part that was looked through, or a batch of deletes.
+    /// Expired items are removed; a step is a search of a part for them, or a batch of deletes.
     Sweep,
     /// A chunk of an import is written; a step is a row.
     Import,
-    /// A directory is salvaged; a step is a row that was read, or an item that was written.
+    /// A directory is salvaged; a step is a segment that is opened, a row that is read, or an item that is written.
     Salvage,
-    /// A scope is deleted, in one step that is done whole or not at all.
+    /// A scope is deleted, in one atomic step.
     Delete,
 }
 
@@ -50,18 +51,18 @@ const STAGES: [Stage; 9] = [
     Stage::Delete,
 ];
 
-/// Whether a long job may go on: an error ends it.
+/// Asks whether a long job may go on. An error ends the job.
 pub(crate) type GoOn<'a> = dyn Fn() -> Result<()> + 'a;
 
-/// How far a long call is.
+/// The progress of a long call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What the call is doing now.
+    /// The current stage.
     pub stage: Stage,
-    /// Steps of the stage that are done.
+    /// The number of finished steps of the stage.
     pub done: u64,
-    /// Steps that the stage has at most, where that is known.
+    /// The most steps that the stage can have; `None` if unknown.
     pub total: Option<u64>,
 }
 
@@ -87,7 +88,7 @@ pub struct Interrupt(Arc<State>);
 #[derive(Debug, Default)]
 struct State {
     requested: AtomicBool,
-    /// A place in `STAGES`.
+    /// An index of `STAGES`.
     stage: AtomicU8,
     done: AtomicU64,
     /// 0 if unknown.
@@ -99,22 +100,22 @@ thread_local! {
 }
 
 impl Interrupt {
-    /// An interrupt that nobody has requested.
+    /// A new handle. No interrupt is requested.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends the call at its next step.
+    /// Requests that the call ends at its next step.
     pub fn request(&self) {
         self.0.requested.store(true, Ordering::Release);
     }
 
-    /// Whether somebody has requested the end.
+    /// Whether the interrupt was [requested](Self::request).
     pub fn is_requested(&self) -> bool {
         self.0.requested.load(Ordering::Acquire)
     }
 
-    /// How far the call is.
+    /// The progress of the call.
     pub fn progress(&self) -> Progress {
         let total = self.0.total.load(Ordering::Relaxed);
         Progress {
@@ -124,7 +125,7 @@ impl Interrupt {
         }
     }
 
-    /// Runs `call`, whose long jobs heed this interrupt.
+    /// Runs `call`. Its long jobs report to this handle, and end when it is [requested](Self::request).
     pub fn around<T>(&self, call: impl FnOnce() -> T) -> T {
         struct Restored(Option<Interrupt>);
         impl Drop for Restored {
@@ -137,7 +138,8 @@ impl Interrupt {
     }
 }
 
-/// The steps of one stage of a job: each asks whether the job may go on. Made on the thread of the call, used from any.
+/// The steps of one stage of a job. Before each step the job asks whether it may go on. The thread of the call makes
+/// this value, and any thread may use it.
 #[derive(Debug)]
 pub(crate) struct Steps {
     call: Option<Interrupt>,
@@ -147,14 +149,14 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Begins a stage of `total` steps, 0 if nobody knows.
+    /// Begins a stage of `total` steps, 0 if unknown.
     pub fn begin(stage: Stage, total: u64) -> Self {
         let steps = Self { call: CURRENT.with_borrow(Clone::clone), stage, done: AtomicU64::new(0), total };
         steps.report(0);
         steps
     }
 
-    /// Counts a step, unless the call was interrupted.
+    /// Counts a step, or fails if the call was interrupted.
     pub fn next(&self) -> Result<()> {
         let Some(interrupt) = &self.call else { return Ok(()) };
         if interrupt.is_requested() {
@@ -164,7 +166,7 @@ impl Steps {
         Ok(())
     }
 
-    /// Makes this stage the one that the progress tells of.
+    /// Makes this stage the one that [`Interrupt::progress`] returns.
     fn report(&self, done: u64) {
         if let Some(Interrupt(state)) = &self.call {
             state.stage.store(self.stage as u8, Ordering::Relaxed);

@@ -24,21 +24,21 @@
 //! ```
 //!
 //! When [`Store::put`] returns, the item survives a power loss ([`Durability::Sync`], the default) and every later read
-//! of the process sees it. A [`Batch`] is all or nothing, for crashes and for readers. A search returns exactly `limit`
-//! items if that many match its scope and filter: the best ones, or, where a graph is walked (from 16,384 vectors of a
-//! namespace on), as many of the best as [`Query::recall`] asks for. Damage is detected and named, never silent.
+//! of the process sees it. A [`Batch`] is atomic, for crashes and for readers. A search returns exactly `limit` items
+//! if that many match its scope and filter: the best ones, or, where a graph is searched (automatic from 16,384 vectors
+//! of a namespace on), as many of the best as [`Query::recall`] asks for. Damage is detected and named, never silent.
 //!
-//! Reads that belong together are made of one [`Snapshot`], which nothing changes any more; its [`Listing`] gives a
-//! scope's items in pages, newest first. What belongs to a store as a whole is a setting ([`Store::set_setting`]). A
-//! text that some item embeds need not be embedded again ([`Put::embedded`], [`Store::known_embeddings`]).
+//! A [`Snapshot`] serves reads that belong together, since no later write changes it. Its [`Listing`] returns the items
+//! of a scope in pages, newest first. A setting ([`Store::set_setting`]) belongs to the store as a whole. A text that
+//! an item embeds need not be embedded again ([`Put::embedded`], [`Store::known_embeddings`]).
 //!
 //! `examples/` in the repository has programs to begin with. With the feature `tracing`, opens, flushes, merges, graph
 //! builds, stalls, slow searches ([`Options::slow_search`]) and errors are events of the target `vecmem`. The feature
-//! `testing` is for the crate's own tests and benches; no promise covers what it adds.
+//! `testing` is for the crate's own tests and benches; its additions may change in any release.
 //!
 //! Scores are larger for more similar items in every [`Metric`]; times are microseconds since 1970 UTC (items have them
 //! as [`SystemTime`](std::time::SystemTime) too: [`Item::created`]); sizes have [`limits`]. `ARCHITECTURE.md` in the
-//! repository tells how it works.
+//! repository explains the engine.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 

@@ -1,14 +1,14 @@
-//! Numbers that look random and are a function of a seed: the order in which a graph takes its nodes, and, with the
-//! feature `testing`, the data of tests and benches.
+//! Pseudorandom numbers from a seed. A graph takes its nodes in an order made from them. With the feature `testing`
+//! they are also the data of tests and benches.
 //!
 //! Invariants:
-//! * The sequence of a seed is Vigna's SplitMix64 and never changes: graphs that are built again, fixtures and seeds
-//!   that a failed test has printed depend on it.
+//! * The sequence of a seed is Vigna's SplitMix64 and never changes: the rebuild of a graph, fixtures, and seeds that a
+//!   failed test has printed depend on it.
 //! * Nothing here is secret. Store ids and secrets come from the operating system (`Storage::random`).
 
 use crate::codec::mix;
 
-/// A sequence of numbers that belongs to a seed.
+/// A pseudorandom sequence of numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -28,7 +28,7 @@ impl Random {
 
 #[cfg(feature = "testing")]
 impl Random {
-    /// A number from 0 up to `bound`, which is not 0. The bias is of no account for tests.
+    /// A number below `bound`, which is not 0. The bias does not matter in tests.
     pub fn below<N: TryInto<u64> + TryFrom<u64>>(&mut self, bound: N) -> N {
         let Ok(bound) = bound.try_into() else { panic!("a bound is positive") };
         let Ok(drawn) = N::try_from(self.draw() % bound) else { unreachable!("a number below the bound fits") };
@@ -45,7 +45,7 @@ impl Random {
         &choices[self.below(choices.len())]
     }
 
-    /// A number from -1 to 1.
+    /// A number from -1 up to, but not including, 1.
     pub fn unit(&mut self) -> f32 {
         (self.draw() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
@@ -55,7 +55,7 @@ impl Random {
         char::from(b'#' + self.below(56) as u8)
     }
 
-    /// Small whole numbers: every sum of their products is exact in f32, in whatever order a kernel adds.
+    /// A vector of small whole numbers: every sum of their products is exact in f32, in any order of additions.
     pub fn vector(&mut self, dims: usize) -> Vec<f32> {
         (0..dims).map(|_| self.below(17) as f32 - 8.0).collect()
     }

@@ -3,7 +3,7 @@
 //! All modules above take their primitives from here: one place to exchange them, for a model checker for example.
 //!
 //! Locks are those of the standard library, with its poisoning ignored: a thread that unwinds poisons the store
-//! instead. They keep all their state in themselves. Locks that park threads in a table of the process do not: a forked
+//! instead. Each lock keeps all its state in itself. Locks that park threads in a table of the process do not: a forked
 //! child that opens a store would find its parent's threads in that table.
 
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -48,7 +48,7 @@ impl<T> RwLock<T> {
     }
 }
 
-/// Threads that wait for a change of what a [`Mutex`] guards.
+/// A condition variable: threads wait for a change of the value that a [`Mutex`] guards.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(std::sync::Condvar);
 
@@ -66,7 +66,7 @@ impl Condvar {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same until `deadline` at most; tells whether it has passed.
+    /// Waits until `deadline` at most. Returns whether the wait timed out.
     #[allow(clippy::disallowed_methods, reason = "how long a thread sleeps is no time of the store's")]
     pub fn wait_until<'a, T>(&self, guard: MutexGuard<'a, T>, deadline: Instant) -> (MutexGuard<'a, T>, bool) {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -75,7 +75,7 @@ impl Condvar {
     }
 }
 
-/// A value that is replaced whole: readers take the newest with one lock held for one reference count.
+/// A value that is replaced as a whole. A reader holds the lock only while it clones the `Arc` of the newest value.
 #[derive(Debug)]
 pub(crate) struct Latest<T> {
     newest: RwLock<Arc<T>>,

@@ -1,11 +1,11 @@
-//! The best few of many, by one total order, and the score below which nothing can matter any more.
+//! The top k of many rows by a total order, and the threshold below which no row can enter the result any more.
 //!
 //! Invariants:
-//! * There is one order of results, [`ScoredRow`]: score descending, then LSN descending. It does not depend on
+//! * Searches have one order of results, [`ScoredRow`]: score descending, then LSN descending. It does not depend on
 //!   threads, parts or the order of arrival, so any split of the work gives the same list.
-//! * Nothing is allocated by the caller's limit: a [`Best`] grows with what it is given and never past its limit.
-//! * A [`SharedThreshold`] only rises, and only to a score that `limit` rows reach: a row *strictly* below it is in no
-//!   result, a row equal to it may be.
+//! * The caller's limit allocates nothing: a [`Best`] grows with the values pushed, and never past its limit.
+//! * A [`SharedThreshold`] only rises, and only to a score that `limit` rows reach. A row *strictly* below it is in no
+//!   result; a row equal to it may be.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -14,7 +14,7 @@ use crate::ids::{PartIndex, RowId};
 use crate::record::Lsn;
 use crate::sync::{AtomicU32, Ordering as Memory};
 
-/// Where a row lives: its part, as the search numbers it, and its number there.
+/// The address of a row: the number that the search gave its part, and its number in the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowAddress {
     pub part: PartIndex,
@@ -53,7 +53,7 @@ impl Ord for ListedRow {
     }
 }
 
-/// Equality and partial order of a type, as its total order has them.
+/// Implements equality and partial order of a type by its total order.
 macro_rules! compare_by_order {
     ($($name:ty),*) => {$(
         impl PartialOrd for $name {
@@ -94,7 +94,7 @@ impl<T: Ord + Copy> Best<T> {
         self.heap.len()
     }
 
-    /// The value that the next better one pushes out: present once `limit` values are kept.
+    /// The worst kept value, which the next better one replaces; `None` until `limit` values are kept.
     #[inline]
     pub fn worst(&self) -> Option<T> {
         if self.heap.len() < self.limit { None } else { self.heap.peek().map(|worst| worst.0) }
@@ -118,17 +118,17 @@ impl<T: Ord + Copy> Best<T> {
         }
     }
 
-    /// Forgets what does not satisfy `keep`.
+    /// Drops the values for which `keep` returns false.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.heap.retain(|value| keep(&value.0));
     }
 
-    /// Takes over what another one kept.
+    /// Pushes the values that `other` kept.
     pub fn merge(&mut self, other: Self) {
         other.heap.into_iter().for_each(|value| self.push(value.0));
     }
 
-    /// What was kept, best first.
+    /// The kept values, best first.
     pub fn into_sorted(self) -> Vec<T> {
         self.heap.into_sorted_vec().into_iter().map(|value| value.0).collect()
     }
@@ -153,13 +153,13 @@ impl SharedThreshold {
         Self { ordered: AtomicU32::new(ordered_bits(min_score.unwrap_or(f32::NEG_INFINITY))) }
     }
 
-    /// The score so far. It may be behind that of another thread, which costs time and changes no result.
+    /// The threshold so far. It may lag behind other threads, which costs time and changes no result.
     #[inline]
     pub fn get(&self) -> f32 {
         from_ordered_bits(self.ordered.load(Memory::Relaxed))
     }
 
-    /// Raises it to `score`, which `limit` rows of this search reach.
+    /// Raises the threshold to `score`, which `limit` rows of this search reach.
     #[inline]
     pub fn raise(&self, score: f32) {
         self.ordered.fetch_max(ordered_bits(score), Memory::Relaxed);
@@ -173,7 +173,7 @@ pub(crate) fn ordered_bits(score: f32) -> u32 {
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
-/// The score that [`ordered_bits`] was given.
+/// The inverse of [`ordered_bits`].
 #[inline]
 pub(crate) fn from_ordered_bits(ordered: u32) -> f32 {
     f32::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })

@@ -2,52 +2,52 @@
 
 use std::time::Duration;
 
-/// The thresholds; [`Tuning::default`] is what production runs with.
+/// The thresholds. Production uses [`Tuning::default`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuning {
-    /// Vectors (or rows) at which the memtable is frozen and flushed.
+    /// Vectors, or rows, at which the memtable is frozen and flushed.
     pub memtable_rows: usize,
-    /// Bytes at which the memtable is frozen and flushed.
+    /// Bytes at which the memtable is frozen and flushed. A chunk of an import with as many becomes files.
     pub memtable_bytes: usize,
-    /// Frozen memtables of a shard beyond which writers wait.
+    /// Most frozen memtables of a shard. If there are as many and the memtable is full, writers wait.
     pub frozen_memtables: usize,
-    /// How long they wait before `Busy`.
+    /// How long writers wait before they fail with `Busy`.
     pub busy_timeout: Duration,
-    /// Size of the first log files; they double while they fill quickly and the store grows.
+    /// Size of the first log file, and of one after a file that filled slowly. A file that fills fast doubles the next.
     pub log_file_min_bytes: u64,
-    /// Largest ordinary log file. None is larger than a quarter of the store, so an idle store holds at most half its
-    /// size as log.
+    /// Largest ordinary log file. Above `log_file_min_bytes`, a log file takes at most a quarter of the store's size,
+    /// so the log of a large idle store takes at most half.
     pub log_file_max_bytes: u64,
-    /// Bytes of log past which the shard that holds it back is flushed.
+    /// Bytes of log beyond which the shards that hold it back are flushed.
     pub log_total_bytes: u64,
-    /// Sizes within this ratio merge together.
+    /// As many segments of one shard as this merge, if their sizes are within this ratio.
     pub merge_ratio: u64,
     /// Segments of one shard beyond which a merge is due in any case.
     pub segments_max: usize,
-    /// Share of dead rows past which a segment is rewritten alone, in percent.
+    /// Percentage of deleted rows, or of dead bytes in blob files, above which a segment is rewritten alone.
     pub dead_percent: u64,
-    /// Bytes from which a value lies in a blob file, once it leaves memory.
+    /// Bytes from which a flush or a merge writes a value to a blob file.
     pub blob_value_bytes: usize,
-    /// Blob files of one segment beyond which a merge gathers the smallest.
+    /// Blob files of one segment beyond which a merge rewrites the smallest into one.
     pub blob_files: usize,
     /// Idle time after which a checkpoint frees log files.
     pub idle_checkpoint: Duration,
     /// Items that one sweep batch deletes.
     pub sweep_batch: usize,
-    /// Touches that may wait for the next group.
+    /// Most touches that wait for the next group.
     pub touch_queue: usize,
-    /// Longest time a touch waits for a group to take it along.
+    /// Longest time that a touch waits for a group of other writes.
     pub touch_every: Duration,
-    /// Vectors of a namespace in one segment from which it has a graph.
+    /// Vectors of a namespace in one segment from which the namespace has a graph there.
     pub graph_rows: u32,
-    /// Vectors of a scope in one segment from which flat searches of it can earn a graph.
+    /// Vectors of a scope in one segment from which flat searches of the scope can earn a graph.
     pub earn_rows: u32,
-    /// Scopes whose flat searches are counted at a time.
+    /// Most scopes of segments whose flat searches are counted at a time.
     pub earn_accounts: usize,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,
-    /// How many times its estimated cost a flat search counts for beside a graph search: above 1, graphs are searched
-    /// where it does not pay.
+    /// The factor by which the planner multiplies the estimated cost of a flat search. Above 1, it searches graphs even
+    /// where a flat search is cheaper.
     pub flat_weight: u32,
     /// Rows of one unit of a parallel flat search.
     pub flat_unit_rows: u32,
@@ -59,13 +59,13 @@ pub struct Tuning {
     pub import_chunk_rows: usize,
     /// Bytes of items past which a chunk of an import ends.
     pub import_chunk_bytes: usize,
-    /// Rows from which a chunk of an import becomes files, not a batch in the log.
+    /// Rows from which a chunk of an import becomes segment files, not a batch in the log.
     pub import_file_rows: usize,
-    /// Places that a listing keeps at a time, to cut pages from.
+    /// Most rows that a listing in pages keeps at a time.
     pub listing_chunk_rows: usize,
-    /// Texts whose embeddings can be found at a time, about.
+    /// About how many texts have embeddings that can be looked up.
     pub known_embeddings: usize,
-    /// Background jobs run on the writing thread, at the end of a write: deterministic, for simulations.
+    /// Background jobs run on the writing thread, at the end of a write. Simulations need this to be deterministic.
     pub inline_background: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Words of messages for people: a count with its noun.
+//! Text for messages: a count with its noun.
 
 use std::fmt::Display;
 

@@ -1,9 +1,10 @@
-//! The outcome of a write, given the newest state of its key: pure decisions, without state of their own.
+//! The outcome of a write, decided from its arguments alone: the write, the newest version of its key, and the times.
 //!
 //! Invariants:
-//! * A condition is tested against the state before the batch; a failed one fails the whole batch.
+//! * A condition is tested against the state before the batch. A failed condition fails the whole batch.
 //! * An expired item counts as absent: it satisfies `IfAbsent`, has no version, and its `created_at` is not kept.
-//! * `updated_at` strictly rises with every write of a key and with every clock-given write of the store.
+//! * An `updated_at` that the store gives is later than that of the version it replaces, and later than the last one
+//!   that the clock gave, unless that one is more than a day ahead of the clock. An `updated_at` of the caller is kept.
 
 use std::sync::Arc;
 
@@ -22,14 +23,14 @@ pub(crate) struct Decision {
 const MINUTE: i64 = 60 * 1_000_000;
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
-/// Whether moving an item's expiry by `gained` microseconds is worth a write: from a hundredth of its time to live on,
-/// so that busy readers cost few writes. A time to live below a minute moves with every read.
+/// Whether moving the expiry of an item by `gained` microseconds is worth a write. It must gain a hundredth of the time
+/// to live, so that frequent reads cost few writes. For a time to live below a minute any gain is enough.
 pub(crate) fn worth_a_touch(ttl: i64, gained: i64) -> bool {
     let least = if ttl < MINUTE { 1 } else { ttl / 100 };
     gained >= least
 }
 
-/// The time as writes see it.
+/// The clock of the current batch, and the last `updated_at` that the clock gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Times {
     clock: i64,
@@ -39,7 +40,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// A batch begins: everything in it happens at this moment.
+    /// Begins a batch: all its writes happen at `now`. Forgets a last time that is more than a day ahead of the clock.
     pub fn begin(&mut self, now: &Reading) {
         self.clock = now.wall;
         self.query_time = now.query_time;
@@ -49,7 +50,7 @@ impl Times {
         }
     }
 
-    /// Skips the next `count` times: an import uses them through a copy from before.
+    /// Sets aside the next `count` times for an import, which takes them from a copy made before this call.
     pub fn skip(&mut self, count: usize) {
         if count > 0 {
             self.last = self.clock.max(self.last.saturating_add(1)).saturating_add(count as i64 - 1);
@@ -63,7 +64,8 @@ impl Times {
     }
 }
 
-/// Decides what `write` does where `newest` is the key's newest living version; `lsn` is what a put would get.
+/// Decides the outcome of `write`. `newest` is the newest version of the key that is not deleted, even if it has
+/// expired. `lsn` is the LSN that a put would get.
 pub(crate) fn decide(write: &Write, newest: Option<&VersionTimes>, times: &mut Times, lsn: Lsn) -> Result<Decision> {
     let current = newest.filter(|current| current.expires_at > times.query_time);
     let nothing = |result| Ok(Decision { operation: None, result });
@@ -125,7 +127,7 @@ fn check(condition: Condition, current: Option<&VersionTimes>, namespace: &Names
     Err(Error::new(ErrorKind::ConditionFailed, message))
 }
 
-/// When an item was made, written, and expires.
+/// When an item was created, when it was last written, and when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ItemTimes {
     pub created_at: i64,
@@ -133,7 +135,7 @@ pub(crate) struct ItemTimes {
     pub expires_at: i64,
 }
 
-/// The times of a put, where `newest` is the key's newest living version.
+/// The times of a put. `newest` is as for [`decide`].
 pub(crate) fn times_of(put: &CheckedPut, newest: Option<&VersionTimes>, times: &mut Times) -> ItemTimes {
     let current = newest.filter(|current| current.expires_at > times.query_time);
     let clock_given = put.updated_at.is_none().then(|| times.next_update(newest.map(|replaced| replaced.updated_at)));

@@ -1,16 +1,16 @@
 //! Bulk import: many puts as segment files that one frame commits.
 //!
-//! The files are written and synced under no lock but that of imports. A read view tells which older versions their
-//! rows replace, and which `created_at` they keep. Under the commit lock only keys that were written since are looked
-//! up again.
+//! The files are written and synced under no lock but that of imports. Look-ups in a read view tell which older
+//! versions the rows replace, and which `created_at` the rows keep. Under the commit lock only the keys that other
+//! writers have written since are looked up again.
 //!
 //! Invariants:
 //! * A frame is written only when its files and their names are durable. Files that no frame can name are removed.
 //!   Files that a frame may name are never removed: their ownership ends before the frame joins a group.
-//! * A key written since the read view is put again in the same frame, behind the files, so that its `created_at` is
-//!   right.
-//! * A bound of shards never moves between the rows of a file that is under way (`shard/bounds.rs`).
-//! * Rows have LSNs in the order of the lines; of several lines with one key the last one counts.
+//! * A key that was written since the read view is put again in the same frame, with a later LSN than the rows of the
+//!   files, so that its `created_at` is right.
+//! * No bound between shards moves into the extent of a file that is not committed yet (`shard/bounds.rs`).
+//! * Rows have LSNs in the order of the lines. Of several lines with one key the last one counts.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -53,7 +53,7 @@ impl Pipeline {
         };
         let needed = written_bytes(files.rows.iter().map(row_bytes).sum(), 1);
         let _one_at_a_time = self.import_lock.lock();
-        // Not before: another import may have written meanwhile.
+        // Only under `import_lock`: an import that held it before may have used space.
         files.outputs.ask_for_space(Purpose::Log, needed, "an import")?;
         let (mut times, mut watch) = self.begin_watch(&files);
         let under_way = UnderWay::new(&self.engine);
@@ -83,7 +83,7 @@ impl Pipeline {
         committed.map(drop)
     }
 
-    /// Begins to note the keys that others write, and sets times aside for rows without a given time.
+    /// Begins to note the keys that other writers write, and sets times aside for rows without a given time.
     fn begin_watch(&self, files: &ImportSegments) -> (Times, WatchGuard<'_>) {
         let clock_given = files.order.iter().filter(|&&line| files.rows[line as usize].updated_at.is_none()).count();
         let mut state = self.state.lock();
@@ -97,7 +97,7 @@ impl Pipeline {
     }
 }
 
-/// Announces the files of an import to erasures, as long as it lives.
+/// Announces the extents and the file names of an import to purges, until the value is dropped.
 struct UnderWay<'a> {
     engine: &'a Engine,
 }
@@ -157,10 +157,10 @@ struct File {
     replaced: Vec<ReplacedVersion>,
 }
 
-/// What others have written since the read view that the look-ups were made in.
+/// The keys of an import that other writers have written since its look-ups.
 #[derive(Default)]
 pub(super) struct ImportConflicts {
-    /// The puts of the keys concerned, to be written again behind the files.
+    /// The puts of these keys, to be written again after the rows of the files.
     pub writes: Vec<Write>,
     /// For each file, the rows of these keys.
     pub unsure: Vec<BTreeSet<RowId>>,
@@ -209,7 +209,7 @@ impl ImportSegments {
         Arc::new(IngestedFiles { rows: self.order.len() as u32, files: files.collect() })
     }
 
-    /// The part of the order that belongs to each shard, if any does.
+    /// The range of the order in each shard, for shards that get rows.
     fn ranges(&self, view: &ReadView) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for shard in view.shards.iter() {
@@ -311,7 +311,7 @@ impl ImportSegments {
         writer.finish()
     }
 
-    /// Looks again for older versions that a merge has moved since, so that it is not done under a lock.
+    /// Finds older versions that a merge has moved since the look-ups, so that fewer are left to find under a lock.
     fn follow(&mut self, view: &ReadView) {
         for file in &mut self.files {
             let own = &self.order[file.range.clone()];
@@ -323,8 +323,8 @@ impl ImportSegments {
         }
     }
 
-    /// The puts of keys that were written since the read view, in the order of the lines. The look-ups of these are
-    /// void.
+    /// The puts of keys that were written since the watch began, in the order of the lines. The look-ups of these keys
+    /// may be outdated.
     pub fn conflicts(&self, watch: Option<&ConflictSet>) -> ImportConflicts {
         let Some(watch) = watch.filter(|watch| !watch.is_empty()) else { return ImportConflicts::default() };
         let (rows, order) = (&self.rows, &self.order);
@@ -340,7 +340,7 @@ impl ImportSegments {
                 });
                 found.ok().map(RowId::from_index)
             });
-            // A range can only have deleted what was there.
+            // A range delete concerns only keys that had a version at the look-ups.
             let erased = file.replaced.iter().map(|replaced| replaced.row);
             let erased = erased.filter(|&row| watch.has_range(&of_row(row).namespace));
             let of_file: BTreeSet<RowId> = written.chain(erased).collect();

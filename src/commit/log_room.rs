@@ -1,8 +1,9 @@
-//! Room in the log: files prepared for a frame, ahead of frames, and small ones for a store that has shrunk.
+//! Room in the log: files that are prepared for a frame, ahead of frames, and for a turn of the log to a small file.
 //!
 //! Invariants:
-//! * One file is prepared at a time. The log learns of it first, then the model of its space (`CommitState`).
-//! * No file is created and nothing is waited for under the commit lock.
+//! * One file is prepared at a time, under `log_file_lock`. [`LogRoom`] learns of a spare only after the log has it. A
+//!   turn of the log changes both under the log's lock.
+//! * Under the commit lock no thread creates a file or waits.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 use std::time::Instant;
@@ -18,15 +19,15 @@ use crate::wal::{Claim, Frame, Space, frame_bytes};
 /// The room in the log as writers see it. Guarded by the commit lock.
 #[derive(Default)]
 pub(super) struct LogRoom {
-    /// None before the first write.
+    /// `None` until the log is started.
     space: Option<Space>,
     /// How many files have made room so far.
     files: u64,
 }
 
-/// The answer to frames that ask for room. Nothing has changed yet.
+/// The outcome of [`LogRoom::reserve`].
 pub(super) enum Reservation {
-    /// The room that is left behind the frames.
+    /// The room that is left after the frames.
     Claimed(Space),
     NeedsFile(RoomNeed),
 }
@@ -34,14 +35,15 @@ pub(super) enum Reservation {
 /// Room that the log lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RoomNeed {
-    /// Bytes of a frame that fits nowhere.
+    /// Bytes of a frame that fits in no prepared file; 0 if any file is enough.
     bytes: u64,
-    /// The files when that was found. If there are more by now, the frame may fit.
+    /// [`LogRoom::files`] at that time. If it has grown since, the frame may fit now.
     files: u64,
 }
 
 impl LogRoom {
-    /// Places these frames behind those that have claimed room, in the order in which they are written.
+    /// Finds room for these frames after the frames that have claimed room, in the order in which they are written.
+    /// Changes nothing.
     pub fn reserve<'f>(&self, frames: impl Iterator<Item = &'f Frame>) -> Reservation {
         let mut space = self.space.clone();
         for frame in frames {
@@ -53,7 +55,7 @@ impl LogRoom {
         space.map_or_else(|| Reservation::NeedsFile(self.need(0)), Reservation::Claimed)
     }
 
-    /// Makes a reservation of now good.
+    /// Takes the room of a reservation. The caller has held the commit lock since it was made.
     pub fn take(&mut self, space: Space) {
         self.space = Some(space);
     }
@@ -62,7 +64,7 @@ impl LogRoom {
         RoomNeed { bytes, files: self.files }
     }
 
-    /// A file was prepared: the next one of the log, or the one that starts it.
+    /// Adds the room of a prepared file, which is a spare or starts the log.
     fn add_file(&mut self, bytes: u64, starts_log: bool) {
         match self.space.as_mut() {
             Some(space) if !starts_log => space.add_spare(bytes),
@@ -71,7 +73,7 @@ impl LogRoom {
         self.files += 1;
     }
 
-    /// The log has turned to a new file.
+    /// Replaces all room by that of the file to which the log turns.
     fn turn_to(&mut self, space: Space) {
         self.space = Some(space);
         self.files += 1;
@@ -83,7 +85,7 @@ impl LogRoom {
 }
 
 impl Pipeline {
-    /// Log space is kept one file ahead, so that writers do not wait for zeros to be written.
+    /// Prepares a log file if the log has no spare, so that writers do not wait until a new file is filled with zeros.
     pub fn prepare_ahead(&self) -> Result<()> {
         let need = {
             let room = &self.state.lock().room;
@@ -93,8 +95,8 @@ impl Pipeline {
         self.engine.attempt(JobKind::LogAhead, || self.prepare_file(need, Purpose::Log))
     }
 
-    /// Turns the log to a small file if its files are too large for the store. Returns whether it did: then a
-    /// checkpoint lets go of the others.
+    /// Turns the log to a small file if its prepared files are too large for the store. Returns whether it did. The
+    /// next checkpoint can then remove the larger files.
     pub fn shrink_log(&self) -> Result<bool> {
         let _one_at_a_time = self.log_file_lock.lock();
         let most = 2 * self.engine.idle_log_bytes();
@@ -104,8 +106,8 @@ impl Pipeline {
         self.turn_log(Purpose::Log).map(|()| true)
     }
 
-    /// Turns the log to a new file, so that all frames so far lie in files that a checkpoint lets go of. Does nothing
-    /// if there are no frames.
+    /// Turns the log to a new file, so that a checkpoint can remove the files of all frames so far. Does nothing if the
+    /// log has no frames.
     pub fn rotate_log(&self) -> Result<()> {
         let _one_at_a_time = self.log_file_lock.lock();
         if !self.engine.log.lock().has_frames() {
@@ -125,7 +127,7 @@ impl Pipeline {
             let mut log = self.engine.log.lock();
             self.engine.check_poisoned()?;
             let mut state = self.state.lock();
-            // The frames of the open group have claimed places in the old files; they move along.
+            // The frames of the open group have claimed room in the old files. They claim it in the new file instead.
             let frames = state.open.iter().flat_map(|open| &open.frames);
             let moved: Vec<u64> = frames.map(|frame| frame_bytes(frame.body.len())).collect();
             let mut space = Space::of_new_file(file.bytes());
@@ -134,7 +136,7 @@ impl Pipeline {
                 continue;
             }
             state.room.turn_to(space);
-            // A leader writes under the log's lock, and so after this.
+            // A leader writes under the log's lock, so it writes these frames to the new file.
             drop(state);
             outputs.installed();
             let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
@@ -143,7 +145,7 @@ impl Pipeline {
         }
     }
 
-    /// Waits, without a lock, until the background has freed as much log as it can.
+    /// Waits, without a lock, until background threads have freed as much log as they can, or for `busy_timeout`.
     pub(super) fn wait_for_relief(&self) -> Result<()> {
         let deadline = Instant::now() + self.engine.tuning.busy_timeout;
         self.engine.signal.raise();
@@ -156,14 +158,14 @@ impl Pipeline {
         }
     }
 
-    /// Prepares a log file with the room that is needed, and tells first the log, then the model of its space. Does
-    /// nothing if another file has made room since the need was found: the caller tries again with that one.
+    /// Prepares a log file with the room that is needed, and adds it to the log, then to [`LogRoom`]. Does nothing if
+    /// another file has made room since the need was found: the caller tries again with that file.
     pub(super) fn prepare_file(&self, need: RoomNeed, purpose: Purpose) -> Result<()> {
         let _one_at_a_time = self.log_file_lock.lock();
         if self.state.lock().room.files != need.files {
             return Ok(());
         }
-        // After a failed sync the newest manifest may be in memory only, like the frames that the log writes again.
+        // After a failed sync the newest manifest may not be durable either, so it is committed again first.
         if self.engine.log.lock().is_in_doubt() {
             checkpoint(&self.engine)?;
         }

@@ -4,10 +4,12 @@
 //! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
 //! Reading order: `join` (resolve, reserve, enlist), `pending`, `decide` (pure), `log_room` (prepared log files),
 //! `ingest` (imports). Invariants:
-//! * A writer waits for room before it takes a lock. Under the commit lock no thread touches the disk.
+//! * A writer waits for room in memory before it takes a lock of the engine. Under the commit lock no thread writes to
+//!   the disk.
 //! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
-//! * Groups are applied in LSN order: a leader takes the apply lock before it lets go of the log.
-//! * A pending entry leaves only after its group's read view is published, and only if no later write replaced it.
+//! * Groups are applied in LSN order: a leader takes the apply lock before it releases the lock of the log.
+//! * A pending entry is removed after its group's read view is published or the group has failed, and only if no later
+//!   write has replaced it.
 //! * An import writes and syncs its files before it takes a lock; a key written meanwhile is looked up again.
 //! * If a leader unwinds, the store is poisoned and every member of its group gets the error.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
@@ -37,12 +39,12 @@ use ingest::ImportSegments;
 use join::JoinOutcome;
 use log_room::LogRoom;
 
-/// The one way in for writes.
+/// The commit pipeline, through which all writes go.
 pub(crate) struct Pipeline {
     engine: Arc<Engine>,
     state: Mutex<CommitState>,
     log_file_lock: Mutex<()>,
-    /// One import at a time, from the read view that it starts from to the one that shows it.
+    /// One import at a time, from before its look-ups until its read view is published.
     import_lock: Mutex<()>,
     touches: crossbeam_channel::Receiver<Write>,
     touch_sender: crossbeam_channel::Sender<Write>,
@@ -52,7 +54,7 @@ struct CommitState {
     unpublished: PendingWrites,
     room: LogRoom,
     open: Option<OpenGroup>,
-    /// The newest group. A writer whose answer depends on pending writes waits for it.
+    /// The newest group. A writer whose outcome depends on pending writes waits for it.
     newest_group: Option<Arc<Group>>,
 }
 
@@ -60,11 +62,11 @@ struct OpenGroup {
     members: Arc<Group>,
     frames: Vec<Frame>,
     logged: Vec<LoggedFrame>,
-    /// The newest time of its frames.
+    /// The newest time of the group's frames.
     newest: FrameTime,
 }
 
-/// What the members of a group wait for.
+/// The outcome of a group, for which its members wait.
 struct Group {
     outcome: Mutex<Option<Result<()>>>,
     decided: Condvar,
@@ -92,11 +94,11 @@ impl Group {
     }
 }
 
-/// What one caller asks for.
+/// The writes of one caller.
 enum Intent<'a> {
     Batch {
         writes: &'a [Write],
-        /// The client's name for it: a second batch of this name is not written.
+        /// The operation id that the client gave: a second batch with this id is not written.
         id: Option<OperationId>,
     },
     Import(&'a mut ImportSegments),
@@ -110,7 +112,7 @@ impl OpenGroup {
 }
 
 impl Pipeline {
-    /// A pipeline that goes on after `last_lsn`, with the log space that is ready.
+    /// A pipeline that continues after `last_lsn`. It has no room in the log before the first write.
     pub fn new(engine: Arc<Engine>, last_lsn: Lsn) -> Self {
         let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
         let (unpublished, room) = (PendingWrites::after(last_lsn), LogRoom::default());
@@ -119,12 +121,13 @@ impl Pipeline {
         Self { engine, state: Mutex::new(state), log_file_lock, import_lock, touches, touch_sender }
     }
 
-    /// Writes all or nothing, and returns when it is as durable as the store's mode says and every reader sees it.
+    /// Writes all or nothing. Returns when the writes are as durable as [`Durability`] says, and every new read view
+    /// shows them.
     pub fn write(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>> {
         self.write_once(writes, None)
     }
 
-    /// The same, unless a batch with this id was written already.
+    /// As [`Pipeline::write`], but a batch whose id was written before is not written again.
     pub fn write_once(&self, writes: &[Write], id: Option<OperationId>) -> Result<Vec<WriteOutcome>> {
         self.engine.check_writable()?;
         self.wait_for_capacity(writes)?;
@@ -132,7 +135,7 @@ impl Pipeline {
         self.commit(Intent::Batch { writes, id }, log_purpose(writes))
     }
 
-    /// Joins a group, whatever files that takes, and waits for it.
+    /// Joins a group and waits for it. Prepares log files if the group needs them.
     fn commit(&self, mut intent: Intent<'_>, purpose: Purpose) -> Result<Vec<WriteOutcome>> {
         let is_empty = matches!(intent, Intent::Batch { writes: [], .. });
         let mut may_wait = !is_empty && purpose == Purpose::Log && !self.engine.tuning.inline_background;
@@ -165,7 +168,7 @@ impl Pipeline {
         }
     }
 
-    /// Asks that an item's expiry be pushed back with the next group; a full queue drops and counts it.
+    /// Queues a touch of an item for the next group. A full queue drops the touch and counts it.
     pub fn touch_later(&self, namespace: &Namespace, key: &str, version: Lsn) {
         let touch = Write::Touch { namespace: namespace.clone(), key: key.into(), version };
         if self.engine.check_writable().is_err() || self.touch_sender.try_send(touch).is_err() {
@@ -173,15 +176,15 @@ impl Pipeline {
         }
     }
 
-    /// Writes the touches that no group has taken along yet.
+    /// Writes the touches that wait for a group.
     pub fn flush_touches(&self) -> Result<()> {
-        // Touches that a failed group left behind wait in the state, not in the queue.
+        // A join that added no frames may have moved touches from the queue to the state.
         let waiting = !self.touches.is_empty() || !self.state.lock().unpublished.touches.is_empty();
         if waiting { self.write(&[]).map(drop) } else { Ok(()) }
     }
 
-    /// Drops the waiting touches, since there is no room for them in the log, and counts all of them: which ones still
-    /// apply is not looked up.
+    /// Drops the waiting touches, since the log has no room for them. Counts all of them, even those that would not
+    /// apply any more.
     fn drop_touches(&self) {
         let dropped = std::mem::take(&mut self.state.lock().unpublished.touches).len();
         self.engine.counters.touches_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
@@ -233,7 +236,7 @@ impl Pipeline {
         let result = match logged {
             Err(error) => Err(self.engine.poison(&error)),
             Ok(()) => {
-                // Noted before a manifest can reflect the frames, since the log time in a manifest counts them.
+                // Before a manifest can reflect the frames: the log time of the manifest includes them.
                 self.engine.clock.note_frame(group.newest);
                 let apply_lock = self.engine.apply_lock.lock();
                 drop(log);
@@ -248,7 +251,7 @@ impl Pipeline {
     }
 }
 
-/// The purpose of the log of these writes.
+/// The purpose for which these writes need room in the log.
 fn log_purpose(writes: &[Write]) -> Purpose {
     match () {
         () if writes.is_empty() || !writes.iter().all(Write::frees_space) => Purpose::Log,

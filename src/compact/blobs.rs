@@ -1,14 +1,15 @@
-//! Large values in a merge: the output refers to blob files of the inputs, or gets copies in its own file.
+//! Large values in a merge: the output refers to blob files of the inputs, or gets copies in its own blob file. The
+//! bytes of a value are dead once its row is deleted.
 //!
 //! Invariants:
 //! * `decide` is pure: the same numbers give the same fates.
-//! * A blob file that stays is at least half alive, so blob files take at most twice what lives in them once merges
-//!   have caught up, and a value that lives is rewritten only when as many bytes beside it have died, or to gather
-//!   small files.
-//! * A merge that allows nothing dead leaves no byte of a dead value, as `compact` promises.
-//! * Values that are rewritten are copied as they are stored.
-//! * A file with a living value that cannot be read stays as it is: damage holds up no merge, and loses nothing that a
-//!   restored file would bring back. Where no row lives, nothing is read.
+//! * A readable blob file that is kept is at most half dead. So once merges have caught up, blob files take at most
+//!   twice the bytes of their living values. A living value is copied only if more than half of its file is dead, or to
+//!   gather small files.
+//! * Under `DeadLimit::Nothing` a readable file with a dead byte is never kept, as `compact` promises.
+//! * Values are copied in their stored form.
+//! * A file with a living value that cannot be read is kept, so that damage stops no merge, and a restored file brings
+//!   the value back. A file without a living value is dropped unread.
 
 use std::sync::Arc;
 
@@ -23,19 +24,19 @@ use crate::segment::truth::input::ValueInput;
 /// The numbers of a blob file for `decide`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlobStats {
-    /// Of the values in it.
+    /// Bytes of all values in the file.
     pub bytes: u64,
     pub live_bytes: u64,
-    /// A living value in it cannot be read.
+    /// A living value in the file cannot be read.
     pub unreadable: bool,
 }
 
 /// How much of a blob file may be dead before it is rewritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeadLimit {
-    /// Half: for the background, so that copies pay.
+    /// For background merges: a copy frees more bytes than it writes.
     Half,
-    /// Nothing: for calls that erase.
+    /// For calls that erase.
     Nothing,
 }
 
@@ -51,19 +52,19 @@ impl DeadLimit {
 /// The fate of a blob file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlobFate {
-    /// No value in it is alive: it goes.
+    /// The file has no living value.
     Dropped,
-    /// Its living values are copied to the output's own file.
+    /// The living values of the file are copied to the output's own file.
     Rewritten,
-    /// The output refers to it.
+    /// The output refers to the file.
     Kept,
 }
 
 /// The fates of the blob files of a merge's inputs.
 ///
 /// A file with more dead bytes than `allowed` is rewritten. If more than `files_max` others remain, the smallest are
-/// gathered into one, together with each next file that is smaller than those gathered so far. So a copied value
-/// usually ends in a file of twice the size, and is copied a few times only.
+/// gathered into one file. Each next file is gathered too, while it is smaller than the sum of those before it. So a
+/// copied value usually ends in a file of twice the size, and is copied only a few times.
 pub(crate) fn decide(files: &[BlobStats], allowed: DeadLimit, files_max: usize) -> Vec<BlobFate> {
     let fate = |file: &BlobStats| match file.live_bytes {
         0 => BlobFate::Dropped,
@@ -78,7 +79,7 @@ pub(crate) fn decide(files: &[BlobStats], allowed: DeadLimit, files_max: usize) 
         return fates;
     }
     kept.sort_by_key(|&index| (files[index].live_bytes, index));
-    // The gathered values make one file again.
+    // The gathered values become one more file.
     let too_many = kept.len() + 1 - files_max;
     let mut gathered: u64 = 0;
     for (position, index) in kept.into_iter().enumerate() {
@@ -94,7 +95,7 @@ pub(crate) fn decide(files: &[BlobStats], allowed: DeadLimit, files_max: usize) 
 /// A blob file of an input.
 struct BlobCandidate<'a> {
     input: usize,
-    /// In the input's list, from 1.
+    /// The number of the file in the input's list, from 1.
     number: u32,
     blob: &'a Arc<Blob>,
 }
@@ -102,7 +103,7 @@ struct BlobCandidate<'a> {
 /// How the values of one merge lie in blob files.
 #[derive(Default)]
 pub(crate) struct BlobPlan {
-    /// For each blob file of each input, its number in the output.
+    /// For each blob file of each input, its number in the output; `None` if the file is not kept.
     numbers: Vec<Vec<Option<u32>>>,
     kept: Vec<Arc<Blob>>,
     /// Bytes that are copied.
@@ -110,8 +111,8 @@ pub(crate) struct BlobPlan {
 }
 
 impl BlobPlan {
-    /// The plan for the values that are alive at `base`. Values to be copied are read once, to find those that cannot
-    /// be; `go_on` is called before each.
+    /// The plan for the values that are alive at `base`. Values that would be copied are read first, to find files with
+    /// unreadable ones. `go_on` is called for each row of such a file.
     pub fn new(
         inputs: &[(&Segment, &Tombstones)],
         base: Lsn,
@@ -153,12 +154,12 @@ impl BlobPlan {
         Ok(plan)
     }
 
-    /// The blob files that the output keeps; number 1 comes first.
+    /// The blob files that the output keeps, beginning with number 1.
     pub fn files(&self) -> &[Arc<Blob>] {
         &self.kept
     }
 
-    /// The place, as seen from the output, of a value in a blob file of input `input`, if the file stays.
+    /// The place in the output of a value in a blob file of input `input`, if the file is kept.
     pub fn kept(&self, input: usize, place: &ValuePlace) -> Option<ValuePlace> {
         let number = (place.file as usize).checked_sub(1)?;
         let file = (*self.numbers.get(input)?.get(number)?)?;

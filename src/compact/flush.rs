@@ -20,12 +20,12 @@ pub(crate) struct Output<'a> {
     pub go_on: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
-/// Bytes of the rows that a segment of the memtable would hold.
+/// Roughly the bytes of the rows that a flush at `base` writes.
 pub(crate) fn living_bytes(memtable: &Memtable, base: Lsn) -> u64 {
     memtable.ordered_rows(base).into_iter().map(|row| memtable.row_bytes(row) as u64).sum()
 }
 
-/// Writes the segment (none if no row is alive), and returns where the rows of the memtable lie in it. The
+/// Writes the segment, or none if no row is alive. Returns where the rows of the memtable lie in the segment. The
 /// caller owns the files.
 pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Result<(Option<SegmentInfo>, RowMap)> {
     let mut became = RowMap::new(memtable.len());

@@ -1,12 +1,12 @@
-//! Which scopes of a segment have a graph, decided from numbers alone, and how one is built.
+//! Which scopes of a segment have a graph, decided from numbers alone, and how a graph is built.
 //!
-//! A large namespace has a graph. Any other scope has one if a caller asked for it, or earned it: a graph would have
-//! saved its flat searches as much as the build costs. A merge builds requested graphs again, and earned ones that have
-//! earned their cost again.
+//! A large namespace has a graph. Any other scope has one if a caller asked for it, or if the scope has earned it: its
+//! searches would have saved as much time with the graph as the build takes. A merge builds requested graphs again, and
+//! earned graphs that have saved the time of their build since.
 //!
 //! Invariants:
-//! * `due`, `is_kept` and `excess` are pure. No row is left in more than two graphs of its segment.
-//! * A graph is verified before it is handed on, so that no flat search is needed in between.
+//! * `due`, `is_kept` and `excess` are pure. After `excess` no row lies in more than two graphs of its segment.
+//! * A new graph is verified before it is returned, so that searches can use it at once.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -31,14 +31,15 @@ const GRAPHS_OF_A_ROW: usize = 2;
 pub(crate) struct BuildFacts {
     pub rows: Range<RowId>,
     pub origin: Origin,
-    /// It is being built now on request or because it was earned, so it had no time to save anything yet.
+    /// The graph is about to be built because it was requested or earned, so it has saved nothing yet.
     pub is_new: bool,
     pub saved_ns: u64,
     pub bytes: u64,
 }
 
 impl BuildFacts {
-    /// A graph that is being built now. A large namespace alone does not outweigh what other graphs have earned.
+    /// The facts of a graph that is about to be built. One for a large namespace does not count as new, so it goes
+    /// before any graph that has saved time.
     pub fn of_new(wanted: &GraphRange, bytes: u64) -> Self {
         let GraphRange { ref rows, origin, .. } = *wanted;
         Self { rows: rows.clone(), origin, is_new: origin != Origin::Automatic, saved_ns: 0, bytes }
@@ -71,7 +72,7 @@ pub(crate) fn vectors_of(segment: &Segment, rows: &Range<RowId>) -> Result<Range
     Ok(start..end.max(start))
 }
 
-/// Whether a merge builds this graph again. (A large namespace gets its own in any case.)
+/// Whether a merge builds this graph again. Graphs of large namespaces come from [`automatic`] instead.
 pub(crate) fn is_kept(origin: Origin, saved_ns: u64, build_ns: u64) -> bool {
     match origin {
         Origin::Automatic => false,
@@ -80,7 +81,8 @@ pub(crate) fn is_kept(origin: Origin, saved_ns: u64, build_ns: u64) -> bool {
     }
 }
 
-/// The graphs to build where graphs for `there` exist: one for each interval of rows, for the weightiest reason.
+/// The graphs of `wanted` to build where graphs over the ranges `there` exist. Of several graphs over one range of rows
+/// it keeps the one with the highest origin, then the one with the widest scope.
 pub(crate) fn due(mut wanted: Vec<GraphRange>, there: &[Range<RowId>]) -> Vec<GraphRange> {
     wanted.retain(|wanted| !wanted.rows.is_empty() && !there.contains(&wanted.rows));
     let weight = |wanted: &GraphRange| Reverse((wanted.origin, wanted.scope.breadth()));
@@ -89,7 +91,7 @@ pub(crate) fn due(mut wanted: Vec<GraphRange>, there: &[Range<RowId>]) -> Vec<Gr
     wanted
 }
 
-/// Those graphs of `wanted`, each with its bytes, that would not have to go at once beside the graphs `there`.
+/// The graphs of `wanted`, each given with its bytes, that [`excess`] would not remove at once beside `there`.
 pub(crate) fn lasting(mut wanted: Vec<(GraphRange, u64)>, there: &[BuildFacts]) -> Vec<GraphRange> {
     let new = wanted.iter().map(|(wanted, bytes)| BuildFacts::of_new(wanted, *bytes));
     let facts: Vec<BuildFacts> = there.iter().cloned().chain(new).collect();
@@ -100,8 +102,8 @@ pub(crate) fn lasting(mut wanted: Vec<(GraphRange, u64)>, there: &[BuildFacts]) 
     wanted.into_iter().map(|(wanted, _)| wanted).collect()
 }
 
-/// The positions of the graphs that must go so that no row lies in more than two. Graphs that no caller asked for go
-/// first, then old ones before new ones, then the one that saved least for its size.
+/// The positions of the graphs to remove so that no row lies in more than two. Graphs that no caller asked for go
+/// first. Among them old graphs go before new ones, then the graph that saved least for its size.
 pub(crate) fn excess(graphs: &[BuildFacts]) -> Vec<usize> {
     let mut kept: Vec<usize> = (0..graphs.len()).collect();
     let mut going = Vec::new();
@@ -119,7 +121,7 @@ pub(crate) fn excess(graphs: &[BuildFacts]) -> Vec<usize> {
     going
 }
 
-/// More graphs than may be over one row, if there are.
+/// The positions of all graphs over one row that lies in too many; `None` if no row does.
 fn crowd(graphs: &[BuildFacts], kept: &[usize]) -> Option<Vec<usize>> {
     let over = |row: RowId| kept.iter().copied().filter(|&at| graphs[at].rows.contains(&row)).collect::<Vec<_>>();
     kept.iter().map(|&at| over(graphs[at].rows.start)).find(|over| over.len() > GRAPHS_OF_A_ROW)
@@ -139,7 +141,7 @@ pub(crate) fn bytes_estimate(vectors: usize) -> u64 {
     vectors as u64 * 4 * (u64::from(m0) + upper + 1) + (64 << 10)
 }
 
-/// An input of a merge: a segment, and where its rows lie in the output.
+/// A segment whose graphs a build may reuse, and where its rows lie in the segment that gets the new graphs.
 pub(crate) struct GraphSource<'a> {
     pub segment: &'a Segment,
     pub became: &'a RowMap,
@@ -151,15 +153,15 @@ pub(crate) struct Builder<'a> {
     pub clock: &'a dyn Clock,
     pub keys: StoreIdentity,
     pub pool: &'a rayon::ThreadPool,
-    /// Called now and then; an error ends the job.
+    /// Called from time to time; an error ends the build.
     pub go_on: &'a (dyn Fn() -> Result<()> + Sync),
-    /// The caller owns the files.
+    /// Gives the id of a new file. The caller owns the file.
     pub new_file_id: &'a dyn Fn() -> u64,
 }
 
 impl Builder<'_> {
-    /// Builds, writes, opens and verifies graphs of `segment`; the caller syncs the directory. Where the segment has no
-    /// whole codes there are none to be had.
+    /// Builds, writes, opens and verifies graphs of `segment`. A graph whose codes are missing or damaged is left out.
+    /// The caller syncs the directory.
     pub fn graphs(
         &self,
         segment: &Segment,
@@ -185,7 +187,7 @@ impl Builder<'_> {
             return Ok(None);
         }
         let (built, description) = match same_rows(segment, wanted) {
-            // The same rows have a graph already, for another reason.
+            // The segment has a graph over the same rows, with another origin or scope.
             Some((built, description)) => (built, description),
             None => self.build(segment, wanted, vectors, sources)?,
         };
@@ -227,15 +229,15 @@ impl Builder<'_> {
     }
 }
 
-/// The graph of the same rows that the segment has for another reason, described anew.
+/// The graph that the segment has over the rows of `wanted`, with the scope and the origin of `wanted`.
 fn same_rows(segment: &Segment, wanted: &GraphRange) -> Option<(Built, Description)> {
     let graph = segment.graphs().iter().find(|graph| graph.rows() == wanted.rows && graph.searchable().is_some())?;
     let GraphRange { scope, origin, .. } = *wanted;
     Some((graph.built(), Description { scope, origin, ..graph.description().clone() }))
 }
 
-/// The graphs of `source` whose nodes live on among the vectors of `rows` of `segment`, the first of which is `first`:
-/// those with most such nodes, no two of them over one row.
+/// The graphs of `source` that a build over `rows` of `segment` reuses. `first` is the first vector of these rows. The
+/// graphs with the most nodes among these vectors are chosen first, and no two graphs that share a row.
 fn reuse_of<'a>(
     source: &GraphSource<'a>,
     segment: &Segment,
@@ -244,7 +246,7 @@ fn reuse_of<'a>(
 ) -> Result<Vec<Reuse<'a>>> {
     let mut found: Vec<(usize, &'a SegmentGraph, Vec<NodeId>)> = Vec::new();
     for graph in source.segment.graphs() {
-        // One that is damaged is built anew.
+        // A damaged graph is not reused.
         if source.segment.verify_graph(graph).is_err() {
             continue;
         }

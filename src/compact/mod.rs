@@ -1,15 +1,16 @@
-//! What to merge next, decided from numbers alone, and the writers of the outputs.
+//! The choice of the next merge, made from numbers alone, and the jobs that write segments and graphs.
 //!
 //! Reading order:
 //! * `choose` here: which segments merge (pure).
-//! * `flush`: a memtable becomes a segment. `merge`: several segments become one. `row_map`: what became of the rows.
+//! * `flush`: a memtable becomes a segment. `merge`: several segments become one. `row_map`: where rows lie afterwards.
 //! * `blobs`: which blob files the output keeps (pure), and how values are copied.
 //! * `graphs`: which scopes of the output have a graph (pure), and how one is built.
 //!
 //! Invariants:
 //! * `choose` is pure: the same stats give the same choice.
-//! * Inputs are fixed when a job begins. The install carries over what is deleted in them meanwhile.
-//! * The output holds every version that lives at the base LSN, expired or not: only the sweep removes expired items.
+//! * The inputs are fixed when a job begins. The install carries over the deletes and touches of their rows since then.
+//! * The output holds every version that is alive at the base LSN, even if it has expired: only the sweep removes
+//!   expired items.
 
 pub(crate) mod blobs;
 pub(crate) mod flush;
@@ -28,7 +29,7 @@ pub(crate) struct SegmentStats {
     /// Bytes of the values in its blob files, which a merge need not rewrite.
     pub blob_bytes: u64,
     pub dead_blob_bytes: u64,
-    /// No merge may take it: it cannot be read, or the log still names it.
+    /// No merge may take the segment: it cannot be read, or the log still names it.
     pub excluded: bool,
 }
 
@@ -38,8 +39,8 @@ impl SegmentStats {
         (u128::from(self.bytes) * u128::from(live) / u128::from(self.rows.max(1))) as u64
     }
 
-    /// Whether too many rows are deleted; or more than half of the bytes in blob files are dead, and these are as large
-    /// a share of the whole segment as too many rows would be.
+    /// Whether more than `dead_percent` of the rows are deleted; or more than half of the bytes in blob files are dead,
+    /// and these dead bytes are more than `dead_percent` of all bytes of the segment.
     fn is_mostly_dead(&self, tuning: &Tuning) -> bool {
         let exceeds = |dead: u64, all: u128| u128::from(dead) * 100 > all * u128::from(tuning.dead_percent);
         let is_half_dead = u128::from(self.dead_blob_bytes) * 2 > u128::from(self.blob_bytes);
@@ -48,21 +49,21 @@ impl SegmentStats {
     }
 }
 
-/// What to do with the segments of one shard.
+/// The next job for the segments of one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     Nothing,
-    /// Drop the segment: no row of it is alive.
+    /// Drop the segment at this position: all its rows are deleted.
     Drop(usize),
-    /// Rewrite these as one, given by their positions, in order.
+    /// Rewrite the segments at these ascending positions as one.
     Merge(Vec<usize>),
 }
 
 /// The next job for a shard whose segments are `segments`.
 ///
-/// Size-tiered: a run of at least `merge_ratio` segments of the same tier (live bytes within the ratio) merges. Past
-/// `segments_max` the smallest ones merge in any case; a segment with too many dead rows, or too much dead in its blob
-/// files, is rewritten alone. Blob files do not count as size: a merge leaves them where they are (`blobs.rs`).
+/// Size-tiered: `merge_ratio` or more segments merge if their live bytes differ by less than that factor. Else, above
+/// `segments_max`, the smallest segments merge. Else a segment with too many deleted rows, or too many dead bytes in
+/// its blob files, is rewritten alone. Blob files do not count as size: a merge need not copy them (`blobs.rs`).
 pub(crate) fn choose(segments: &[SegmentStats], tuning: &Tuning) -> Choice {
     if let Some(empty) = segments.iter().position(|segment| !segment.excluded && segment.dead_rows >= segment.rows) {
         return Choice::Drop(empty);

@@ -1,7 +1,7 @@
 //! Where the rows of one input of a flush or merge lie in the output.
 //!
 //! Invariants:
-//! * A row that the output does not hold, or that was added to the input later, has no place there.
+//! * A row that the output does not hold, or that was added to the input later, has no row in the output.
 
 use std::ops::Range;
 
@@ -13,16 +13,16 @@ pub(crate) struct RowMap {
     rows: Vec<RowId>,
 }
 
-/// No output has that many rows.
+/// Marks a row that the output does not hold. No output has that many rows.
 const GONE: RowId = RowId(u32::MAX);
 
 impl RowMap {
-    /// The output holds none of that many rows yet.
+    /// A map for an input of `rows` rows, none of which lies in the output yet.
     pub fn new(rows: usize) -> Self {
         Self { rows: vec![GONE; rows] }
     }
 
-    /// Every one of `rows`, which begin at 0, stays where it is.
+    /// A map that leaves each of `rows`, which begin at 0, where it is.
     pub fn identity(rows: Range<RowId>) -> Self {
         Self { rows: rows.ids().collect() }
     }
@@ -40,7 +40,7 @@ impl RowMap {
         self.rows.get(row.index()).copied().filter(|&target| target != GONE)
     }
 
-    /// How many rows the output holds.
+    /// How many rows of the input the output holds.
     pub fn kept(&self) -> usize {
         self.rows.iter().filter(|&&target| target != GONE).count()
     }

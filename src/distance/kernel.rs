@@ -1,13 +1,12 @@
-//! The kernels, written once over [`Simd`]; the file of an instruction set supplies the dozen operations they need.
+//! The kernels, written once over [`Simd`]. The file of each instruction set supplies the operations of [`Simd`].
 //!
 //! Invariants:
-//! * Nothing here branches on the instruction set: every set runs the same additions in the same order, so `f32`
-//!   results are equal bit for bit (the order is stated in [`super`]) and integer results are equal because the
-//!   arithmetic is exact modulo 2^32.
+//! * Every instruction set runs the same `f32` additions in the same order (stated in [`super`]), so `f32` results are
+//!   equal bit for bit. Integer results are equal because the arithmetic is exact modulo 2^32.
 //! * No load touches a byte outside the slices it was given: whole blocks, then one tail of which only the valid part
 //!   is read.
-//! * All is `inline(always)`, because `target_feature` does not cross a call: the code must end up inside the shells of
-//!   [`shells`].
+//! * Every kernel is `inline(always)`, because `target_feature` does not extend to called functions: the code must be
+//!   compiled inside the functions that [`shells`] generates.
 
 use super::quantize::QuantizedStats;
 
@@ -15,9 +14,9 @@ use super::quantize::QuantizedStats;
 pub(super) const FLOAT_LANES: usize = 32;
 /// Bytes of one block of codes.
 pub(super) const CODE_BLOCK: usize = 64;
-/// How far ahead of the scan codes are prefetched. 0, 1, 2 and 4 KiB were measured at 384-d: in L2 4 KiB gains 10 %,
-/// beyond it the scan is bound by memory bandwidth and all are alike. Eight rows at a time instead of four gained 10 %
-/// in L2 and nothing beyond.
+/// How far ahead [`codes_many`] prefetches codes. 0, 1, 2 and 4 KiB were measured at 384 dimensions: in the L2 cache
+/// 4 KiB gains 10 %. Outside of L2 memory bandwidth is the limit, and no distance gains anything. Eight rows at a time
+/// instead of four gained 10 % in L2 and nothing outside.
 const PREFETCH_BYTES: usize = 4096;
 
 /// The operations an instruction set supplies.
@@ -172,7 +171,7 @@ pub(super) unsafe fn codes_four<S: Simd>(query: &[u8], codes: [&[i8]; 4]) -> [i3
     unsafe { S::sums_total4(codes_rows::<S, 4>(query, codes.map(<[i8]>::as_ptr))) }
 }
 
-/// The scan: `out[i]` is the dot product of `query` and the code at `i * stride`.
+/// The kernel of flat search: `out[i]` is the dot product of `query` and the code at `i * stride`.
 ///
 /// # Safety
 /// The CPU has the instruction set `S`; `codes` holds at least `out.len() * stride` bytes and `query.len() <= stride`.
@@ -202,7 +201,7 @@ pub(super) unsafe fn codes_many<S: Simd>(query: &[u8], codes: &[i8], stride: usi
     }
 }
 
-/// The dot product of two signed codes: `a + 128` is unsigned, and `128 * sum(b)` is taken off again.
+/// The dot product of two signed codes: that of `a + 128`, which is unsigned, and `b`, less `128 * sum(b)`.
 ///
 /// # Safety
 /// The CPU has the instruction set `S`; `b` is as long as `a`.
@@ -210,7 +209,7 @@ pub(super) unsafe fn codes_many<S: Simd>(query: &[u8], codes: &[i8], stride: usi
 pub(super) unsafe fn codes_signed<S: Simd>(a: &[i8], b: &[i8]) -> i32 {
     let whole = a.len() / CODE_BLOCK * CODE_BLOCK;
     // SAFETY: the caller vouches for the CPU and equal lengths; blocks end at or below `whole`, the tail at the length.
-    // Behind the tail `b` is zero, so what the flipped zeros of `a` multiply adds nothing.
+    // Behind the tail `b` is zero, so its products with the flipped zeros of `a` add nothing.
     unsafe {
         let flip = S::bytes_splat(0x80);
         let mut shifted = S::sums_zero();
@@ -271,17 +270,17 @@ impl<S: Simd> CodeKernel for S {
     }
 }
 
-/// Work that is written once over [`CodeKernel`] and compiled for each instruction set. Mark `run` as `inline(always)`,
-/// and what it calls in its loops: features do not cross a call.
+/// Work that is written once over [`CodeKernel`] and compiled for each instruction set. `run` and the functions that
+/// its loops call must be `inline(always)`: target features do not extend to called functions.
 pub(crate) trait Work {
-    /// What comes of it.
+    /// The result of the work.
     type Output;
-    /// Does it.
+    /// Does the work.
     fn run<K: CodeKernel>(self) -> Self::Output;
 }
 
-/// The kernels of one instruction set, as pointers. Each needs that set on the CPU and slices of the lengths its
-/// generic form asks for.
+/// Pointers to the kernels of one instruction set. Each requires a CPU with that set, and slices of the lengths that
+/// its generic form requires.
 pub(super) struct Table {
     pub(super) dot: unsafe fn(&[f32], &[f32]) -> f32,
     pub(super) dot4: unsafe fn(&[f32], [&[f32]; 4]) -> [f32; 4],
@@ -294,7 +293,7 @@ pub(super) struct Table {
     pub(super) quantize: unsafe fn(&[f32], &mut [i8]) -> QuantizedStats,
 }
 
-/// Stamps the shells of an instruction set: each kernel compiled with its target features, collected in a [`Table`].
+/// Generates a function for each kernel, compiled with the target features of the set, and a [`Table`] of them.
 macro_rules! shells {
     ($simd:ty $(, $features:literal)?) => {
         kernel::shells! { @each $simd, [$($features)?],

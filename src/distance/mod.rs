@@ -12,10 +12,10 @@
 //! * `f32` results depend neither on the instruction set nor on the form (one row or four): equal vectors have equal
 //!   scores, bit for bit, on every machine. The order of summation is fixed. 32 lanes start at +0. Term i is added to
 //!   lane i mod 32, in order, each product rounded before its addition (no fused multiply-add: where the CPU lacks the
-//!   instruction it costs a library call per term). Then lane j takes lane j+16, then j+8, j+4, j+2, j+1, and lane 0 is
-//!   the result. A tail counts as padded with zeros.
-//! * Integer results are exact modulo 2^32, which is exact for every length up to 65,536.
-//! * Slices of unequal length are a bug of the caller and panic; nothing is ever read outside a slice.
+//!   instruction it costs a library call per term). Then lane j+16 is added to lane j, then j+8, j+4, j+2 and j+1, and
+//!   lane 0 is the result. A tail counts as padded with zeros.
+//! * Integer results are exact modulo 2^32. Up to a length of 65,536 no result of codes overflows.
+//! * Slices of unequal length are a bug of the caller and panic. No kernel reads outside of its slices.
 
 mod kernel;
 mod portable;
@@ -141,8 +141,8 @@ impl Kernels {
         unsafe { (self.table.l2_squared4)(query, rows) }
     }
 
-    /// The sum of `query[i] * code[i]`, the query unsigned (its value + 128), the code signed: 128 * the code's sum is
-    /// still to be taken off.
+    /// The sum of `query[i] * code[i]`. The query is unsigned (each component + 128) and the code is signed, so the
+    /// caller must subtract 128 * the sum of the code.
     pub fn dot_codes(self, query: &[u8], code: &[i8]) -> i32 {
         assert_eq!(query.len(), code.len(), "codes of one space have one length");
         // SAFETY: `self` exists, so the CPU has the instruction set; the lengths are equal.
@@ -156,9 +156,9 @@ impl Kernels {
         unsafe { (self.table.dot_codes4)(query, codes) }
     }
 
-    /// The scan: `out[i]` = [`Kernels::dot_codes`] of `query` and the code at `i * stride` of `codes`, which holds
-    /// exactly `out.len()` codes. `query` may be shorter than the stride; fastest are a whole number of 64-byte lines
-    /// each.
+    /// The kernel of flat search: `out[i]` = [`Kernels::dot_codes`] of `query` and the code at `i * stride` of `codes`,
+    /// which holds exactly `out.len()` codes. `query` may be shorter than the stride. It is fastest if both are a
+    /// multiple of 64 bytes.
     pub fn dot_codes_many(self, query: &[u8], codes: &[i8], stride: usize, out: &mut [i32]) {
         assert!(query.len() <= stride, "a code is as long as its stride");
         assert_eq!(out.len().checked_mul(stride), Some(codes.len()), "one result for each code");
@@ -193,7 +193,7 @@ impl Kernels {
         kernel::prefetch(address.cast());
     }
 
-    /// Rounds `vector` (finite, squared norm at most 1e37) to `code`, which is as long; says what was lost.
+    /// Rounds `vector` (finite, squared norm at most 1e37) to `code`, which is as long. Returns the scale and the loss.
     pub fn quantize(self, vector: &[f32], code: &mut [i8]) -> QuantizedStats {
         assert_eq!(vector.len(), code.len(), "a code has one byte for each dimension");
         // SAFETY: `self` exists, so the CPU has the instruction set; the function is otherwise safe.

@@ -1,7 +1,7 @@
 //! The operations of [`Simd`] on plain arrays, for any CPU; the compiler turns them into whatever vectors the target
 //! has.
 //!
-//! Invariant: this is the reference: the other instruction sets must give the same bits.
+//! Invariant: the results here are the reference. The other instruction sets must give the same bits.
 
 use super::kernel::{self, CODE_BLOCK, FLOAT_LANES, Simd};
 use super::quantize::{self, QuantizedStats};

@@ -1,28 +1,28 @@
-//! Rounding a vector to one signed byte a dimension, with what the rounding lost. Plain loops over lanes, compiled once
-//! for each instruction set by [`super::kernel::shells`].
+//! Rounding a vector to one signed byte a dimension, and measuring the loss. The code is plain loops over lanes, which
+//! [`super::kernel::shells`] compiles once for each instruction set.
 //!
 //! Invariant: every operation is IEEE arithmetic in an order that the source fixes, so all instruction sets give the
 //! same bits.
 
-/// Below this largest component (2^-110) a vector becomes zeros: its scale, or one over it, would leave the normal
-/// `f32`.
+/// A vector whose largest component is below this (2^-110) becomes zeros, so that the scale and one over the scale are
+/// always normal `f32`.
 const SMALLEST_MAX: f32 = 1.0 / (1_u128 << 110) as f32;
-/// 1.5 * 2^23: added to a small float it leaves the nearest integer (ties to even) in the low bits, on every machine
-/// alike.
+/// 1.5 * 2^23. The sum of it and a small float has the nearest integer (ties to even) in its low bits, on every
+/// machine.
 const ROUNDER: f32 = 12_582_912.0;
-/// Independent sums, for the compiler to keep in vectors.
+/// How many independent sums a loop has, so that the compiler can keep them in vector registers.
 const LANES: usize = 16;
 
-/// What [`super::Kernels::quantize`] found out.
+/// The result of [`super::Kernels::quantize`] beside the code.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuantizedStats {
     /// The vector is about `scale` times the code: max |x| / 127, or 0 with a code of zeros if max |x| is below 2^-110.
     pub scale: f32,
     /// Sum of the code.
     pub sum: i32,
-    /// Sum of the squares of x, correct to dims * 2^-52 of itself.
+    /// Sum of the squares of x, with a relative error of at most dims * 2^-52.
     pub norm_squared: f64,
-    /// Sum of the squares of x - scale * code, correct to dims * 2^-52 of itself.
+    /// Sum of the squares of x - scale * code, with a relative error of at most dims * 2^-52.
     pub residual_squared: f64,
 }
 
@@ -57,8 +57,8 @@ pub(super) fn quantize(vector: &[f32], code: &mut [i8]) -> QuantizedStats {
     QuantizedStats { scale, sum: sums.iter().sum(), norm_squared, residual_squared: squares.iter().sum() }
 }
 
-/// The code of one component and the square of its error: `scale * value` is exact in `f64`, the difference correct to
-/// 2^-53.
+/// The code of one component and the square of its error. `scale * value` is exact in `f64`, and the difference has a
+/// relative error of at most 2^-53.
 #[inline(always)]
 fn round(x: f32, inverse: f32, scale: f32) -> (i32, f64) {
     let shifted = x * inverse + ROUNDER;
@@ -86,7 +86,7 @@ pub(super) fn largest_and_norm_squared(vector: &[f32]) -> (f32, f64) {
     (largest.into_iter().fold(0.0, larger), squares.iter().sum())
 }
 
-/// One instruction where `f32::max`, which has an opinion on NaN, is three.
+/// The larger of two numbers that are not NaN, in one instruction: `f32::max`, which handles NaN, takes three.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }

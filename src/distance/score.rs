@@ -3,15 +3,16 @@
 //! Invariants:
 //! * A score is a function of the two vectors alone (fixed order of summation, see [`super`]): equal vectors have equal
 //!   scores, bit for bit.
-//! * Never NaN for finite vectors whose squared norm is at most 1e37, which the door checks.
+//! * A score is never NaN for finite vectors whose squared norm is at most 1e37. Calls check that before they write or
+//!   search (`store/write.rs`).
 //! * Under cosine a vector whose norm is below [`ZERO_NORM`] counts as zero and scores 0: the products of two such
-//!   vectors leave the range of `f32`, and their quotient would be noise.
+//!   vectors leave the normal range of `f32`, and the cosine computed from them would be noise.
 
 use super::Kernels;
 use super::quantize::largest_and_norm_squared;
 use crate::types::Metric;
 
-/// 2^-63: the norm whose square is the smallest normal `f32`. Below it a vector is zero to the cosine.
+/// 2^-63: the norm whose square is the smallest normal `f32`. Cosine takes a vector with a smaller norm as zero.
 pub const ZERO_NORM: f32 = 1.0 / (1_u64 << 63) as f32;
 
 /// The Euclidean norm, computed in `f64` and rounded to nearest.
@@ -60,7 +61,7 @@ pub fn score4(
     scores
 }
 
-/// From the kernel's result to the score.
+/// The score from the result of a kernel.
 fn finish(metric: Metric, raw: f32, query_inverse_norm: f32, vector_inverse_norm: f32) -> f32 {
     match metric {
         // Adding +0 turns the -0 of a negative product and a zero vector's inverse norm into +0.

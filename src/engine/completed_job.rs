@@ -1,4 +1,4 @@
-//! A finished flush or merge: what it replaces, and what its output takes over.
+//! A finished flush or merge: the parts that its output replaces, and the deletes and touches that it carries over.
 //!
 //! Invariants:
 //! * The output holds the rows of the inputs that were alive at the base LSN. Deletes and touches since then are
@@ -19,8 +19,8 @@ use crate::shard::{ReadView, Shard};
 
 /// A part that a finished job replaces.
 pub(crate) enum Input {
-    /// The oldest frozen memtable of the shard, and its last LSN: the shard's segments hold everything through it
-    /// afterwards.
+    /// The oldest frozen memtable of the shard, and its last LSN. After the flush the shard's segments hold all
+    /// operations up to that LSN.
     Memtable(Arc<Memtable>, Lsn),
     Segment(SharedSegment),
 }
@@ -31,7 +31,7 @@ pub(crate) struct CompletedJob {
     /// The output holds the rows of the inputs that were alive at this LSN.
     pub base: Lsn,
     pub inputs: Vec<Input>,
-    /// For each input, what became of its rows.
+    /// For each input, where its rows lie in the output.
     pub rows: Vec<RowMap>,
     /// `None` if no row was alive.
     pub output: Option<SharedSegment>,
@@ -116,7 +116,7 @@ impl Input {
         };
         if let Self::Segment(part) = self {
             let missed = part.missed.operations().into_iter().filter(|(lsn, _)| *lsn > base);
-            // Nothing is damaged in what was just written, so nothing is hidden from these.
+            // The output was just written and is whole, so these operations find all their rows in it.
             missed.for_each(|(lsn, operation)| drop(give(output, lsn, &operation)));
         }
         for (row, lsn) in tombstones.into_iter().filter(|&(_, lsn)| lsn != ALIVE) {

@@ -1,11 +1,11 @@
-//! Scopes that earn a graph: what graph searches would have saved over the flat searches of each, up to what a build
-//! costs.
+//! Scopes that earn a graph. The account of a scope sums the time that graph searches would have saved over its flat
+//! searches. A graph is due when the sum reaches the cost of a build.
 //!
 //! Invariants:
-//! * The number of accounts is fixed; the least recently used one makes room. Only flat searches of many vectors are
-//!   counted, so the lock costs little beside them, and small searches never take it.
-//! * An account belongs to some rows of one segment. It is not told when the segment goes; it is dropped when it is the
-//!   least recently used.
+//! * The number of accounts is limited: a new one replaces the least recently used one. Only flat searches of many
+//!   vectors are counted, so the lock costs little beside them, and small searches never take it.
+//! * An account belongs to a range of rows of one segment. A merge of the segment leaves the account in place. The
+//!   account goes when it is the least recently used, or with the next `forget`.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::shard::ReadView;
 use crate::sync::Mutex;
 use crate::types::Interval;
 
-/// Some rows of a segment.
+/// A range of rows of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct CreditPlace {
     file_id: u64,
@@ -36,7 +36,7 @@ struct ScopeCredit {
 struct CreditTable {
     accounts: HashMap<CreditPlace, ScopeCredit>,
     uses: u64,
-    /// Accounts that have earned the cost of their graph.
+    /// The places of accounts that have earned the cost of their graph.
     due: Vec<CreditPlace>,
 }
 
@@ -46,7 +46,8 @@ pub(crate) struct GraphCredit {
     capacity: usize,
 }
 
-/// One or several flat searches of the same rows, each of which a graph search would have been cheaper than.
+/// The saving of one or several flat searches of the same rows, for each of which a graph search would have been
+/// cheaper.
 #[derive(Clone, Debug)]
 pub(crate) struct GraphSaving {
     pub file_id: u64,
@@ -94,14 +95,14 @@ impl GraphCredit {
     pub fn forget(&self, view: &ReadView, interval: &Interval) {
         let mut there: HashMap<u64, Range<RowId>> = HashMap::new();
         for part in view.shards.iter().flat_map(|shard| &shard.segments) {
-            // A segment that cannot say which rows they are earns no graph.
+            // An unreadable segment cannot tell its rows in the interval, so all its accounts are closed.
             let rows = part.rows_in(interval).map_or(RowId::range(0..u32::MAX), |(rows, ..)| rows);
             there.insert(part.entry.file_id, rows);
         }
         self.keep_apart_from(&there);
     }
 
-    /// Keeps only accounts of these segments, and none of the rows that are given with each.
+    /// Closes the accounts of segments that are not in `there`, and those that overlap the rows given with a segment.
     fn keep_apart_from(&self, there: &HashMap<u64, Range<RowId>>) {
         let mut table = self.table.lock();
         table.accounts.retain(|place, _| {
@@ -112,11 +113,11 @@ impl GraphCredit {
         due.retain(|place| accounts.contains_key(place));
     }
 
-    /// Takes an account that has earned the cost of its graph. It starts from zero, in case the build fails.
+    /// Removes an account that has earned the cost of its graph, and returns it. The rows then earn from zero again.
     pub fn take_due(&self) -> Option<GraphSaving> {
         let mut table = self.table.lock();
         while let Some(place) = table.due.pop() {
-            // It may have made room meanwhile, and have been opened again, or a graph may cost more by now.
+            // The account may have been replaced and opened again since, or a graph may cost more by now.
             if table.accounts.get(&place).is_none_or(|account| account.saved_ns < account.cost_ns) {
                 continue;
             }
@@ -128,8 +129,8 @@ impl GraphCredit {
         None
     }
 
-    /// Puts back what was taken, where nothing could be built for now: it is due again when half its cost was saved
-    /// again.
+    /// Puts an account back after no graph could be built. The graph is due again once searches have saved at least
+    /// half of its cost again.
     pub fn put_back(&self, due: GraphSaving) {
         let saved_ns = due.saved_ns.min(due.cost_ns / 2);
         self.add(&GraphSaving { saved_ns, ..due });

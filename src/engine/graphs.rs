@@ -1,10 +1,10 @@
-//! The graphs of parts: which ones a part lacks, and building them, for a merge or beside a segment that is there
-//! already.
+//! The graphs of parts: which graphs a part lacks, and how they are built, for the output of a merge or for an existing
+//! segment.
 //!
 //! Invariants:
-//! * A build holds no lock. One for a segment that a merge takes away meanwhile ends at once, and its files go.
-//! * Builds in the background run on half the cores, at low priority; those that somebody waits for run on all, like
-//!   any other thread. A forked child has threads of its own.
+//! * A build holds no lock of the engine. If a merge takes the segment away, the build ends, and its files are removed.
+//! * Builds in the background run on half the cores, at low priority. Builds that a caller waits for run on all cores,
+//!   at normal priority. A forked child has threads of its own.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -92,11 +92,11 @@ fn with_builder<T>(
     })
 }
 
-/// A merge's output with the graphs it is to have: those that are due in any case, and those kept from the inputs,
-/// whose rows became `rows`. Where there is no room for them, the output keeps in mind which ones they are.
+/// The output of a merge with its graphs: those of large namespaces, and those kept from the inputs. `rows` says where
+/// the rows of the inputs lie in the output. If the disk is full, this fails, and `output` notes the graphs for later.
 ///
-/// In the background, what is due where no input has a graph is left to the graph thread: its rows were scanned before,
-/// and segments would pile up behind a merge that waits. So it is with all that is due where merges are behind.
+/// In the background, a large namespace without a graph in the inputs is left to `vecmem-graphs`: it had flat searches
+/// before, and a merge that builds graphs delays other merges. If merges are behind, all large namespaces are left.
 pub(crate) fn of_merge(
     engine: &Engine,
     output: &SharedSegment,
@@ -130,7 +130,7 @@ pub(crate) fn of_merge(
     Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs, Vec::new()))))
 }
 
-/// Whether the shard of these inputs will still have too many segments when they have become one.
+/// Whether the shard of these inputs will still have too many segments after the merge.
 fn is_behind(engine: &Engine, inputs: &[SharedSegment]) -> bool {
     let is_input = |part: &SharedSegment| inputs.iter().any(|input| Arc::ptr_eq(input, part));
     let view = engine.view.get();
@@ -145,8 +145,8 @@ fn count(engine: &Engine, graphs: &[Arc<SegmentGraph>]) {
     }
 }
 
-/// The graphs that a merge's output is to have, no more than two over one row; and the rows of which inputs have
-/// graphs.
+/// The graphs that a merge's output is to have, no more than two over one row; and the rows of the output in the scope
+/// of each graph of the inputs.
 fn wanted_of_merge(
     output: &Segment,
     inputs: &[SharedSegment],
@@ -165,8 +165,8 @@ fn wanted_of_merge(
             let rows = output.interval(&scope.interval(first))?;
             let vectors = vectors_of(output, &rows)?.len();
             let worth = vectors > 0 && (origin == Origin::Requested || vectors >= tuning.earn_rows as usize);
-            // A clock may have stood still, or the machine may have been idle: what a build costs in general counts
-            // too.
+            // The measured time of the build may be too small, as on an idle machine, so the estimate is the least
+            // cost.
             if worth && is_kept(origin, saved_ns, build_ns.max(build_estimate_ns(vectors, output.dims()))) {
                 wanted.push(GraphRange { rows: rows.clone(), scope, origin });
             }
@@ -192,8 +192,8 @@ pub(crate) fn damaged(segment: &Segment) -> Vec<u64> {
     segment.graphs().iter().filter(|graph| graph.problem().is_some()).map(|graph| graph.file_id()).collect()
 }
 
-/// The graphs that a part lacks: large namespaces, those in the place of damaged ones, and `more`. What would be one
-/// too many over a row, and weighs less than those that are there, is not among them.
+/// The graphs that a part lacks: those of large namespaces, those that replace damaged ones, and `more`. A graph that
+/// would be one too many over a row and is worth less than the existing ones is left out.
 fn lacking(part: &SegmentPart, damaged: &[u64], more: &[GraphRange], tuning: &Tuning) -> Result<Vec<GraphRange>> {
     let segment = part.segment()?;
     let mut wanted = automatic(segment, tuning.graph_rows)?;
@@ -204,7 +204,7 @@ fn lacking(part: &SegmentPart, damaged: &[u64], more: &[GraphRange], tuning: &Tu
     };
     let again = gone.iter().map(|graph| graph.description().wanted()).chain(terms_of(lost));
     wanted.extend(again.filter(|wanted| wanted.origin != Origin::Automatic));
-    // What was asked for is described anew, even if it is there for another reason.
+    // A requested graph is written again if one over its rows exists, so that its file says that it was requested.
     let asked = |rows: &Range<RowId>| more.iter().any(|more| more.origin == Origin::Requested && more.rows == *rows);
     let rows = there.iter().map(|graph| graph.rows()).chain(terms_of(unread).into_iter().map(|wanted| wanted.rows));
     let rows: Vec<Range<RowId>> = rows.filter(|rows| !asked(rows)).collect();
@@ -217,13 +217,13 @@ fn lacking(part: &SegmentPart, damaged: &[u64], more: &[GraphRange], tuning: &Tu
     Ok(lasting(wanted.collect::<Result<_>>()?, &beside))
 }
 
-/// The facts of an existing graph that decisions need.
+/// The facts of an existing graph for `excess`.
 fn facts(graph: &SegmentGraph) -> BuildFacts {
     let (rows, origin) = (graph.rows(), graph.origin());
     BuildFacts { rows, origin, is_new: false, saved_ns: graph.saved_ns(), bytes: graph.bytes() }
 }
 
-/// Graphs that were built for a part, and the part with them.
+/// A part, and the entry and segment that are to replace its own, with the graphs that were built.
 pub(crate) struct Rebuilt {
     part: SharedSegment,
     entry: SegmentEntry,
@@ -233,18 +233,18 @@ pub(crate) struct Rebuilt {
     outputs: OutputFiles,
 }
 
-/// What happens to a graph of the part.
+/// The fate of a graph of the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GraphFate {
     Kept,
     /// A new graph of the same rows replaces it.
     Rebuilt,
-    /// It goes: nobody asked for it, and other graphs over its rows are worth more.
+    /// The graph is removed: no caller asked for it, and other graphs over its rows are worth more.
     Dropped,
 }
 
-/// Builds what the part lacks, and `more`, in the place of damaged graphs. `None` if there is nothing to do, or nothing
-/// can be done for want of codes, which come first. Nobody sees any of it before [`Rebuilt::install`].
+/// Builds the graphs that the part lacks, and `more`, and leaves out the damaged ones. `None` if there is nothing to
+/// do, if codes must be rebuilt first, or if the part was replaced. No read sees a graph before [`Rebuilt::install`].
 pub(crate) fn build_missing(
     engine: &Arc<Engine>,
     part: &SharedSegment,
@@ -264,7 +264,7 @@ pub(crate) fn build_missing(
     let is_there = || engine.view.get().has_segment(part);
     let next_step = engine.steps(Stage::Graph, 0);
     let superseded = AtomicBool::new(false);
-    // The error only ends the build; nobody outside of this function sees it.
+    // The error only ends the build. This function does not return it.
     let go_on = || {
         if is_there() {
             return next_step();
@@ -280,7 +280,7 @@ pub(crate) fn build_missing(
         other => other?,
     };
     let (graphs, gone) = chosen(segment, damaged, new.clone());
-    // Graphs that are not wanted leave no files.
+    // The files of new graphs that are one too many are removed.
     outputs.discard_graphs(gone.iter().map(|graph| graph.file_id()));
     let is_new = |graph: &&Arc<SegmentGraph>| new.iter().any(|new| Arc::ptr_eq(new, graph));
     let kept: Vec<Arc<SegmentGraph>> = graphs.iter().filter(is_new).cloned().collect();
@@ -291,8 +291,7 @@ pub(crate) fn build_missing(
     Ok(Some(Rebuilt { part: Arc::clone(part), entry, segment: segment.with_graphs(graphs, unopened), built, outputs }))
 }
 
-/// Whether all codes are well from which these graphs would be built; what is found of them is in the segment's
-/// problems.
+/// Whether all codes from which these graphs would be built are whole. The segment notes the damage that this finds.
 pub(crate) fn has_codes(segment: &Segment, wanted: &[GraphRange]) -> Result<bool> {
     for wanted in wanted {
         if segment.points(vectors_of(segment, &wanted.rows)?).is_none() {
@@ -302,7 +301,7 @@ pub(crate) fn has_codes(segment: &Segment, wanted: &[GraphRange]) -> Result<bool
     Ok(segment.codes_problem().is_none())
 }
 
-/// The graph files that could not be opened this time, and may be whole. They stay beside `graphs`.
+/// The graphs that did not open but may be whole, unless one of `graphs` covers the same rows. They are kept.
 fn unread(part: &SegmentPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -> Vec<UnopenedGraph> {
     let stays = |unopened: &&UnopenedGraph| {
         let terms = part.entry.graph_terms(unopened.file_id);
@@ -311,7 +310,7 @@ fn unread(part: &SegmentPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -
     segment.unopened_graphs().iter().filter(stays).cloned().collect()
 }
 
-/// The graphs that a segment has from now on, and those that must go: no row lies in more than two.
+/// The graphs that the segment keeps, with those just built, and the graphs to remove: no row lies in more than two.
 fn chosen(
     segment: &Segment,
     damaged: &[u64],
@@ -332,7 +331,7 @@ fn chosen(
     (graphs, going)
 }
 
-/// A build waits until there is room for what it writes.
+/// Asks for the disk space that the graphs need. Fails if there is not enough.
 fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[GraphRange]) -> Result<()> {
     let mut needed = 0;
     for wanted in wanted {
@@ -341,8 +340,8 @@ fn check_room(outputs: &mut OutputFiles, segment: &Segment, wanted: &[GraphRange
     outputs.ask_for_space(Purpose::Merge, needed, "building graphs")
 }
 
-/// The entry with these graphs in the place of all others, apart from those that did not open and stay, and from forms
-/// that only a newer version knows.
+/// The entry with `graphs` in the place of its graphs. The `unopened` graphs stay, and so do graphs of forms that only
+/// a newer version knows.
 fn entry_with(entry: &SegmentEntry, graphs: &[Arc<SegmentGraph>], unopened: &[UnopenedGraph]) -> SegmentEntry {
     let mut entry = entry.clone();
     let stays = |file_id: u64| unopened.iter().any(|unopened| unopened.file_id == file_id);
@@ -361,7 +360,7 @@ impl Rebuilt {
         replace(engine, &self.part, self.entry, self.segment, self.outputs)
     }
 
-    /// What happens to this graph of the part.
+    /// The fate of this graph of the part.
     pub fn fate(&self, file_id: u64) -> GraphFate {
         if self.entry.derived.iter().any(|derived| derived.kind == FileKind::GRAPH && derived.file_id == file_id) {
             return GraphFate::Kept;
@@ -380,7 +379,8 @@ impl Rebuilt {
     }
 }
 
-/// The graph that `scope` asks for in a part, unless it is there; `None` where the part has no vectors in the scope.
+/// The graph to build in a part on a request for `scope`, which has these rows. `None` if the part has that graph, or
+/// has no vectors in the scope.
 pub(crate) fn requested(part: &SegmentPart, scope: GraphScope, rows: Range<RowId>) -> Result<Option<GraphRange>> {
     let segment = part.segment()?;
     let is_it = |graph: &SegmentGraph| {

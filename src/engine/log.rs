@@ -1,7 +1,7 @@
-//! The log of an open store: when it is started, what is synced, and which files are not needed any more.
+//! The log of an open store: when it is started, which frames are synced, and which files are not needed any more.
 //!
 //! Invariants:
-//! * The log is started with the first write after an open, never by the open itself: reading a store changes nothing.
+//! * The first write or purge after an open starts the log. The open does not: reading a store changes nothing.
 //! * `synced` never claims a frame whose sync has not returned. After a failed write or sync the engine is poisoned and
 //!   nothing here is called again.
 
@@ -37,18 +37,18 @@ impl Log {
         Arc::clone(&self.syncer)
     }
 
-    /// Whether anything was written since the open.
+    /// Whether the log was started since the open.
     pub fn is_started(&self) -> bool {
         self.writer.is_some()
     }
 
-    /// Whether a sync failed before the open and nothing has been written since: then what is there may never have
-    /// become durable, nor may the manifest.
+    /// Whether a sync failed before the open and the log has not been started since. Then the log and the manifest on
+    /// disk may not be durable.
     pub fn is_in_doubt(&self) -> bool {
         self.writer.is_none() && self.facts.as_ref().is_some_and(LogFacts::is_in_doubt)
     }
 
-    /// Takes a prepared file: the first one starts the log, others wait. Tells whether it started.
+    /// Takes a prepared file: the first one starts the log, the others are spares. Returns whether it started the log.
     pub fn add_file(&mut self, storage: &dyn Storage, file: PreparedFile, generation: u64) -> Result<bool> {
         if let Some(writer) = &mut self.writer {
             writer.add_spare(file);
@@ -66,8 +66,8 @@ impl Log {
         self.writer.as_ref().map_or(0, LogWriter::prepared_bytes)
     }
 
-    /// Goes on in `next`, whatever room there is elsewhere, and starts the log if nothing has. No space may be claimed
-    /// that is not written.
+    /// Turns the log to the file `next`, whatever room is left in others, or starts the log with it. The caller has
+    /// written, or will write to `next`, every frame whose space was claimed.
     pub fn turn_to(&mut self, storage: &dyn Storage, next: PreparedFile, generation: u64) -> Result<()> {
         let Some(writer) = &mut self.writer else { return self.add_file(storage, next, generation).map(drop) };
         writer.set_manifest_generation(generation);
@@ -85,7 +85,7 @@ impl Log {
         }
     }
 
-    /// The last LSN in the files before the one that takes the writes: a checkpoint there lets go of them.
+    /// The last LSN in the files before the current one. A checkpoint at that LSN makes these files removable.
     pub fn current_file_begins_after(&self) -> Lsn {
         match &self.files()[..] {
             [.., before, _] => before.1,
@@ -93,7 +93,7 @@ impl Log {
         }
     }
 
-    /// Writes frames, and syncs them if the mode wants that.
+    /// Writes frames, and syncs them if `sync` is set.
     pub fn write(&mut self, storage: &dyn Storage, frames: &[Frame], sync: bool, generation: u64) -> Result<()> {
         let Some(writer) = &mut self.writer else {
             return Err(Error::new(ErrorKind::Poisoned, "a frame was to be written before the log was started"));
@@ -123,7 +123,7 @@ impl Log {
         Ok(())
     }
 
-    /// Bytes of the log's files, without prepared ones that wait.
+    /// Bytes of the log's files, without spares.
     pub fn bytes(&self) -> u64 {
         match (&self.writer, &self.facts) {
             (Some(writer), _) => writer.files().iter().map(|file| file.bytes).sum(),
@@ -132,24 +132,24 @@ impl Log {
         }
     }
 
-    /// Bytes of the files that can go once everything written is in segments.
+    /// Bytes of the files that can be removed once all their operations are in segments.
     pub fn freed_by_checkpoint(&self) -> u64 {
         let Some(writer) = &self.writer else { return 0 };
         let files = writer.files();
         files[..files.len().saturating_sub(1)].iter().map(|file| file.bytes).sum()
     }
 
-    /// Syncs and marks the log as closed. Returns the ids of files that can be removed.
+    /// Syncs the log, and writes the Closed frame if the log was started. Returns the ids of files that can be removed.
     pub fn close(&mut self, storage: &dyn Storage) -> Result<Vec<u64>> {
         match self.writer.take() {
             Some(writer) => writer.close(self.newest_clock, self.synced == self.written),
-            // A process that was killed may have left frames unsynced. Readers have seen them, so they must not vanish
-            // now.
+            // A killed process may have left unsynced frames. Readers of this store have seen their operations, so
+            // these must be durable now.
             None => self.sync_through(storage, Lsn::MAX).map(|()| Vec::new()),
         }
     }
 
-    /// The ids of all files that are there for the log, prepared ones among them.
+    /// The ids of all files of the log, spares included.
     pub fn ids(&self) -> Vec<u64> {
         match (&self.writer, &self.facts) {
             (Some(writer), _) => writer.ids().collect(),

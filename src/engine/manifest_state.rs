@@ -1,8 +1,9 @@
-//! The newest manifests on disk, and what the rest of the program asks about them.
+//! The two newest manifests on disk, and the questions of other modules about them.
 //!
 //! Invariants:
-//! * The state changes only in `generation.rs`, with a manifest that is durable.
-//! * Whoever holds the lock of the state keeps generations, and so installs, from being written.
+//! * The manifest changes only in `generation.rs`, once the new one is durable. `change_settings` in `install.rs` sets
+//!   the settings just before.
+//! * While a thread holds the lock of the state, no other thread commits a generation or installs a job.
 
 use std::collections::HashSet;
 
@@ -16,7 +17,7 @@ pub(crate) struct ManifestState {
     pub manifest: Manifest,
     /// Files of the previous generation, which stay until the next commit.
     pub previous_files: Vec<String>,
-    /// What the next generation holds.
+    /// The settings for the next generation.
     pub settings: Settings,
 }
 
@@ -39,7 +40,7 @@ impl Engine {
         self.manifest_state.lock().manifest.shards[shard].checkpoint
     }
 
-    /// The oldest checkpoint of all shards: no log before it is replayed.
+    /// The oldest checkpoint of all shards. A replay skips the log before it.
     pub fn oldest_checkpoint(&self) -> Lsn {
         self.manifest_state.lock().manifest.checkpoint()
     }
@@ -51,12 +52,12 @@ impl Engine {
         state.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect()
     }
 
-    /// Whether a commit would let go of files that only the generation before the newest names.
+    /// Whether the next commit frees files, those that only the generation before the newest names.
     pub fn keeps_old_files(&self) -> bool {
         self.manifest_state.lock().keeps_old_files()
     }
 
-    /// While the guard lives, no generation is written and nothing is state.
+    /// While the guard lives, no generation is written and no job is installed.
     pub fn pause_installs(&self) -> MutexGuard<'_, ManifestState> {
         self.manifest_state.lock()
     }

@@ -5,7 +5,8 @@
 //! `older_views`, `clock`, `space`. Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
-//! * A failed write or sync of the log, or sync of the directory, poisons the engine for good; so does a failed apply.
+//! * A failed write or sync of the log, sync of the directory, or apply poisons the engine for good. A few callers make
+//!   an exception if the failed step is known to have done nothing (`poison_unless_undone`).
 
 pub(crate) mod clock;
 pub(crate) mod completed_job;
@@ -52,7 +53,7 @@ use crate::wal::{self, Syncer};
 
 use manifest_state::ManifestState;
 
-/// What never changes while a store is open.
+/// The facts about a store that never change while it is open.
 #[derive(Clone)]
 pub(crate) struct EngineIdentity {
     pub keys: StoreIdentity,
@@ -70,7 +71,7 @@ pub(crate) struct Counters {
     pub log_files: AtomicU64,
 }
 
-/// An open store, below its public face.
+/// An open store, below the public API.
 pub(crate) struct Engine {
     pub storage: Arc<dyn Storage>,
     pub clock: StoreClock,
@@ -86,19 +87,19 @@ pub(crate) struct Engine {
     syncer: Arc<Syncer>,
     manifest_state: Mutex<ManifestState>,
     pub manifest_generation: AtomicU64,
-    /// As the newest manifest has them.
+    /// The settings in the newest manifest.
     pub settings: Latest<Settings>,
     pub next_file_id: AtomicU64,
     pub counters: Counters,
-    /// Retired segments that an older read view may still read: the worker unmaps them, never a search.
+    /// Retired segments that an older read view may still read. The worker unmaps them, so that no search does.
     pub retired: Mutex<Vec<SharedSegment>>,
-    /// Names of files that jobs are making.
+    /// Names of files that jobs are writing.
     pub output_names: Mutex<BTreeSet<String>>,
     pub import_files: Mutex<ImportFiles>,
     pub signal: Signal,
-    /// Batches of clients that were applied lately.
+    /// The operation ids of batches that were applied lately.
     pub operation_ids: OperationIds,
-    /// Scopes that earn a graph.
+    /// The accounts of scopes that earn a graph.
     pub accounts: GraphCredit,
     pub space: DiskSpace,
     poison: Mutex<Option<String>>,
@@ -117,18 +118,18 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    /// Something happened that somebody may wait for.
+    /// Counts an event for which a thread may wait, and wakes the threads that wait.
     pub fn raise(&self) {
         *self.events.lock() += 1;
         self.changed.notify_all();
     }
 
-    /// The events so far; pass it to `wait_after`.
+    /// The number of events so far, for `wait_after`.
     pub fn count(&self) -> u64 {
         *self.events.lock()
     }
 
-    /// Waits until more than `count` events happened or `deadline` passed; tells whether one did.
+    /// Waits until more than `count` events have happened or `deadline` has passed. Returns whether an event happened.
     pub fn wait_after(&self, count: u64, deadline: Instant) -> bool {
         let mut events = self.events.lock();
         let mut is_over = false;
@@ -139,14 +140,14 @@ impl Signal {
     }
 }
 
-/// What an engine starts with: the outcome of a recovery.
+/// The state that an engine starts with: the outcome of a recovery.
 pub(crate) struct EngineStart {
     pub identity: EngineIdentity,
     pub view: ReadView,
     pub log: Log,
     pub manifest_state: ManifestState,
     pub next_file_id: u64,
-    /// None in a store that nothing was written to.
+    /// `None` in a store without a frame.
     pub clock: Option<ClockState>,
     pub operation_ids: OperationIds,
 }
@@ -192,7 +193,7 @@ impl Engine {
         }
     }
 
-    /// Whether reads may go on: not after a fork or a close.
+    /// Fails after a fork in the child, and after a close.
     pub fn check_usable(&self) -> Result<()> {
         if self.is_forked() {
             return Err(Error::new(
@@ -211,7 +212,7 @@ impl Engine {
         forks::fork_generation() != self.fork_generation
     }
 
-    /// Whether writes may go on.
+    /// Fails if the store is not usable or is poisoned.
     pub fn check_writable(&self) -> Result<()> {
         self.check_usable()?;
         self.check_poisoned()
@@ -226,7 +227,7 @@ impl Engine {
         Err(Error::new(ErrorKind::Poisoned, why))
     }
 
-    /// No more writes until the store is reopened; returns what every writer is told.
+    /// Poisons the store: no write is accepted until a reopen. Returns the error for every writer.
     pub fn poison(&self, cause: &Error) -> Error {
         let why = format!(
             "the store accepts no more writes until it is reopened, and the fate of the last ones is unknown: {cause}"
@@ -243,31 +244,31 @@ impl Engine {
         Error::new(ErrorKind::Poisoned, why)
     }
 
-    /// The same, save where nothing was done, as at a limit of the system.
+    /// Poisons the store, unless the failed step is known to have done nothing, as at a limit of the system.
     pub fn poison_unless_undone(&self, error: Error) -> Error {
         if error.is_undone() { error } else { self.poison(&error) }
     }
 
-    /// From now on every call fails as closed; tells whether this call did it.
+    /// Makes every later call fail with `Closed`. Returns whether the store was open until now.
     pub fn mark_closed(&self) -> bool {
         let first = !self.closed.swap(true, Ordering::AcqRel);
         self.signal.raise();
         first
     }
 
-    /// The newest version of a key that lives, as far as it is published.
+    /// The newest version of a key in the newest read view, if the key is not deleted there.
     pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         self.view.get().current(namespace, key)
     }
 
-    /// Looks at keys and ranges once, outside any lock, so that their pages are read and checked before it counts.
+    /// Looks up keys and ranges before the commit lock is taken, so that pages are not read and verified under it.
     pub fn prefetch_keys(&self, writes: &[Write]) {
         let view = self.view.get();
         if view.shards.iter().all(|shard| shard.segments.is_empty()) {
             return;
         }
         for write in writes {
-            // A damaged page shows itself again under the lock, where the error is returned.
+            // The look-up under the lock finds the same damage and returns the error.
             match (write.address(), write) {
                 (Some((namespace, key)), _) => drop(view.current(namespace, key)),
                 (None, Write::DeleteRange(interval)) => drop(view.check_range(interval)),
@@ -276,7 +277,7 @@ impl Engine {
         }
     }
 
-    /// Applies groups in LSN order and publishes the read view that shows them.
+    /// Applies the frames of a group in LSN order, and publishes the read view that shows them.
     pub fn apply_group(&self, _apply_lock: &MutexGuard<'_, ()>, frames: &[LoggedFrame]) -> Result<()> {
         let mut view = ReadView::clone(&self.view.get());
         for logged in frames {
@@ -304,7 +305,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The view with the memtable of shard `index` on its way to the disk.
+    /// The view with the memtable of shard `index` frozen, and a new memtable in its place.
     pub fn with_memtable_frozen(&self, view: &ReadView, index: usize) -> ReadView {
         let fresh = Arc::new(Memtable::new(self.identity.keys.space));
         view.with_shard(index, view.shards[index].with_memtable_frozen(fresh, view.read_lsn))
@@ -317,7 +318,7 @@ impl Engine {
         self.older_views.note(self.view.set(Arc::new(ReadView { number, ..view })));
     }
 
-    /// The files of retired segments that somebody still reads, and that no part of the newest read view needs.
+    /// The files of retired segments that no part of the newest read view needs.
     pub fn retired_files(&self) -> Vec<String> {
         let view = self.view.get();
         let entries = view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &part.entry);
@@ -332,7 +333,7 @@ impl Engine {
             || memtable.bytes() >= self.tuning.memtable_bytes
     }
 
-    /// Whether a shard has as many parts on their way to the disk as it may, and a full memtable besides.
+    /// Whether a shard has as many frozen memtables as allowed, and a full memtable besides.
     pub fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Acquire)
     }
@@ -343,7 +344,7 @@ impl Engine {
         view.shards.iter().any(|shard| self.is_full(&shard.memtable) && shard.frozen.len() >= frozen_max)
     }
 
-    /// Waits for the next install; false when the deadline passed.
+    /// Waits while the store is stalled, at most until the next event. Returns false if the deadline has passed.
     pub fn wait_for_install(&self, deadline: Instant) -> bool {
         let count = self.signal.count();
         if !self.is_stalled() {
@@ -359,7 +360,7 @@ impl Engine {
         log.sync_through(&*self.storage, lsn).map_err(|error| self.poison_unless_undone(error))
     }
 
-    /// The same for what the open found, where nothing was written since: a write makes it durable first.
+    /// Makes the log that the open found durable. Does nothing once the log is started, which has made it durable.
     pub fn sync_found(&self) -> Result<()> {
         let mut log = self.log.lock();
         self.check_poisoned()?;
@@ -369,13 +370,13 @@ impl Engine {
         log.sync_through(&*self.storage, Lsn::MAX).map_err(|error| self.poison_unless_undone(error))
     }
 
-    /// The same for everything logged so far, while writers go on and without waiting for them.
+    /// Makes everything logged so far durable, without the lock of the log, so that writers go on.
     pub fn sync_log_aside(&self) -> Result<()> {
         self.check_poisoned()?;
         self.syncer.sync_written().map_err(|error| self.poison(&error))
     }
 
-    /// Makes names durable. A failure is final, also for whoever waits for names of their own meanwhile.
+    /// Makes the names in the directory durable. After a failure every later call fails too.
     pub fn sync_dir(&self) -> Result<()> {
         self.syncer.sync_dir(&*self.storage).map_err(|error| self.poison(&error))
     }

@@ -1,16 +1,16 @@
-//! Which read views that newer ones have replaced are still in use.
+//! Counts the uses of replaced read views.
 //!
 //! Invariants:
-//! * A read view that nobody uses when it is replaced is never noted: nobody can take it afterwards. So a write pays
-//!   for a note only where a read overlaps it.
-//! * The notes keep no read view alive.
+//! * A read view that is unused when it is replaced is not noted, since no reader can take it afterwards. So a write
+//!   pays for a note only if a read overlaps it.
+//! * The notes are weak references, so they keep no read view alive.
 
 use std::sync::{Arc, Weak};
 
 use crate::shard::ReadView;
 use crate::sync::Mutex;
 
-/// From this many notes on, notes of read views that are gone are removed.
+/// With fewer notes than this, notes of freed read views are not removed.
 const NOTES_MIN: usize = 64;
 
 /// The replaced read views that were in use when they were replaced.
@@ -22,12 +22,12 @@ pub(crate) struct OlderViews {
 #[derive(Default)]
 struct Notes {
     views: Vec<Weak<ReadView>>,
-    /// Length at which the notes are next gone through.
+    /// The length of `views` at which notes of freed read views are next removed.
     limit: usize,
 }
 
 impl OlderViews {
-    /// Lets go of a read view that has just been replaced; it is noted if somebody else uses it.
+    /// Drops the engine's reference to a read view that has just been replaced. Notes the view if it has other uses.
     pub fn note(&self, replaced: Arc<ReadView>) {
         if Arc::strong_count(&replaced) == 1 {
             return;
@@ -43,10 +43,10 @@ impl OlderViews {
         drop(replaced);
     }
 
-    /// How many uses there are of read views before the one numbered `number`.
+    /// The number of uses of replaced read views whose number is below `number`.
     pub fn uses_before(&self, number: u64) -> usize {
         let views: Vec<Arc<ReadView>> = self.notes.lock().views.iter().filter_map(Weak::upgrade).collect();
-        // This list is one use of each.
+        // The list itself holds one reference to each view, which is not counted.
         views.iter().filter(|view| view.number < number).map(|view| Arc::strong_count(view) - 1).sum()
     }
 }

@@ -1,12 +1,12 @@
-//! Operation ids: which batches of clients were applied already, so that one whose acknowledgement was lost can be sent
-//! again.
+//! Operation ids: a table of the applied batches that clients named. A client whose acknowledgement was lost can send
+//! its batch again.
 //!
 //! Invariants:
-//! * The ids of a frame are in the log before its batch is visible, and in a side file before a checkpoint lets go of
-//!   that log. So an id is known until it is forgotten by rule: after [`IDS_MAX`] later ones, or a day.
-//! * Ids are kept as hashes under the store's secret; they say nothing of what was written.
-//! * The table is changed under the commit lock, in the order of LSNs. Files of earlier ids are never changed, only
-//!   replaced by one.
+//! * The id of a batch is in the log before the batch is visible, and in a side file before a checkpoint frees that
+//!   log. So an id is known until it expires: after [`IDS_MAX`] later ids, or after a day.
+//! * An id is kept as a hash under the store's secret. The hash reveals nothing about the batch.
+//! * New ids are noted under the commit lock (or by a replay), in LSN order. A side file of ids is never changed. One
+//!   new file may replace all of them.
 //!
 //! # Format
 //!
@@ -23,11 +23,11 @@ use crate::segment::side_file::SideFile;
 use crate::storage::Storage;
 use crate::sync::Mutex;
 
-/// The largest number of ids that are remembered.
+/// The largest number of ids in the table.
 const IDS_MAX: usize = 1_000_000;
 /// Microseconds after which an id is forgotten.
 const REMEMBERED_MICROS: i64 = 24 * 3_600 * 1_000_000;
-/// With more files than this a checkpoint writes one in place of all.
+/// If the manifest names this many files of ids, the next file replaces all of them.
 const FILES_MAX: usize = 8;
 const ENTRY_BYTES: usize = 32;
 
@@ -38,14 +38,14 @@ pub(crate) type OperationId = u128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AppliedBatch {
     pub id: OperationId,
-    /// Its last LSN.
+    /// The last LSN of the batch.
     pub lsn: Lsn,
-    /// Microseconds since 1970 UTC, as the log has it.
+    /// The time of the batch's frame in the log, in microseconds since 1970 UTC.
     pub time: i64,
 }
 
 impl AppliedBatch {
-    /// The bytes of the frame's extension; the LSN is the frame's.
+    /// Encodes the id as an extension of its frame. The LSN is left out, since the frame has it.
     pub fn encode(&self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..16].copy_from_slice(&self.id.to_le_bytes());
@@ -53,7 +53,7 @@ impl AppliedBatch {
         bytes
     }
 
-    /// Reads the extension of the frame that ends with `lsn`.
+    /// Decodes the extension of a frame whose last LSN is `lsn`.
     pub fn decode(bytes: &[u8], lsn: Lsn) -> Decoded<Self> {
         let mut reader = Reader::new(bytes);
         let (id, time) = (OperationId::from_le_bytes(reader.array()?), reader.i64()?);
@@ -62,7 +62,7 @@ impl AppliedBatch {
     }
 }
 
-/// The batches of clients that were applied lately.
+/// The recently applied batches that clients named.
 #[derive(Default)]
 pub(crate) struct OperationIds {
     table: Mutex<IdTable>,
@@ -71,33 +71,33 @@ pub(crate) struct OperationIds {
 #[derive(Default)]
 struct IdTable {
     by_id: HashMap<OperationId, Lsn>,
-    /// By LSN.
+    /// The batches in LSN order.
     order: VecDeque<AppliedBatch>,
-    /// The files that hold those up to `saved`, as the newest manifest names them.
+    /// The files of ids that the newest manifest names. They hold the batches up to LSN `saved`.
     files: Vec<SideEntry>,
     saved: Lsn,
-    /// Why it is not known which batches were applied: a file is damaged.
+    /// The error of a damaged file. With one, no id can be looked up.
     damage: Option<String>,
 }
 
-/// The files that a manifest under way will name.
+/// The files of ids that the next manifest will name.
 pub(crate) struct OperationIdFiles {
     pub files: Vec<SideEntry>,
     through: Lsn,
-    /// The last of the files was written for it.
+    /// Whether the last of the files was written for that manifest.
     is_new: bool,
 }
 
 impl OperationIdFiles {
-    /// Whether a file was written for it.
+    /// Whether a file was written for the next manifest.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 }
 
 impl OperationIds {
-    /// What the files of a manifest say. If one is damaged, batches with an id are refused from now on: nobody could
-    /// tell a repeated one from a new one.
+    /// Reads the files that a manifest names. If a file is damaged, batches with an id are refused from now on, since
+    /// a repeated batch could not be told from a new one.
     pub fn open(storage: &dyn Storage, store_id: u64, files: &[SideEntry]) -> Result<Self> {
         let mut table = IdTable { files: files.to_vec(), ..IdTable::default() };
         for entry in files {
@@ -127,29 +127,29 @@ impl OperationIds {
         }
     }
 
-    /// Why ids cannot be looked up, if they cannot.
+    /// The reason why ids cannot be looked up; `None` if they can.
     pub fn damage(&self) -> Option<String> {
         self.table.lock().damage.clone()
     }
 
-    /// Goes on without the ids that cannot be read; whether there were any.
+    /// Gives up the ids of damaged files. Returns whether a file was damaged.
     pub fn give_up(&self) -> bool {
         let mut table = self.table.lock();
         let given_up = table.damage.take().is_some();
         if given_up {
-            // What is left is written again, to one file.
+            // The next commit writes the remaining ids to one file.
             (table.files, table.saved) = (Vec::new(), Lsn::ZERO);
         }
         given_up
     }
 
-    /// Remembers a batch; one that is known, since a file had it before the log said it again, stays as it is.
+    /// Adds a batch to the table. A known id keeps its entry: a replay repeats ids that a file has, too.
     pub fn note(&self, applied: AppliedBatch) {
         self.table.lock().note(applied);
     }
 
-    /// Writes what no file has yet of the batches through `read_lsn`. Whoever commits a manifest with these files says
-    /// so ([`OperationIds::set_saved`]).
+    /// Writes the batches through `read_lsn` that no file holds yet. The caller calls [`OperationIds::set_saved`] once
+    /// it has committed a manifest that names the files.
     pub fn save(
         &self,
         storage: &dyn Storage,
@@ -158,7 +158,7 @@ impl OperationIds {
         new_file_id: impl FnOnce() -> u64,
     ) -> Result<OperationIdFiles> {
         let table = self.table.lock();
-        // Where a file cannot be read, it stays named until somebody gives it up.
+        // A damaged file stays in the manifest until `give_up`.
         let is_gathering = table.files.len() >= FILES_MAX && table.damage.is_none();
         let first = table.order.partition_point(|applied| applied.lsn <= table.saved);
         let end = table.order.partition_point(|applied| applied.lsn <= read_lsn);
@@ -168,7 +168,7 @@ impl OperationIds {
         let entries: Vec<AppliedBatch> =
             table.order.range(if is_gathering { 0 } else { first }..end).copied().collect();
         let mut files = if is_gathering { Vec::new() } else { table.files.clone() };
-        // Writers note ids meanwhile.
+        // Writers may note ids during the write.
         drop(table);
         let content = encode(entries.iter());
         let file_id = new_file_id();
@@ -178,7 +178,7 @@ impl OperationIds {
         Ok(OperationIdFiles { files, through: read_lsn, is_new: true })
     }
 
-    /// A manifest that names the files was committed.
+    /// Records that a manifest with these files was committed.
     pub fn set_saved(&self, saved: &OperationIdFiles) {
         let mut table = self.table.lock();
         table.files.clone_from(&saved.files);

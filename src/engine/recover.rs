@@ -1,9 +1,9 @@
-//! Opening a store, after the facts were gathered and the table in `facts.rs` has decided that it may be opened.
+//! Recovers a store. `facts.rs` has gathered the facts before, and its table has decided to open the store.
 //!
 //! Invariants:
-//! * Nothing is written before the decision; a crash during recovery is a crash like any other.
+//! * Nothing is written before the decision. After a crash during recovery the next open recovers the same state.
 //! * The time of an open depends on the log after the checkpoints, not on the data: segments are mapped, not read.
-//! * Orphans whose names are ours are removed last; all other files are left alone.
+//! * Orphans with file names of the engine are removed last. All other files are left alone.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::storage::Storage;
 use crate::types::VectorSpace;
 use crate::wal::{self, LogFacts, OPERATION_ID};
 
-/// Recovers a store whose verdict was to open it. Returns what the engine starts with.
+/// Recovers a store whose verdict was to open it. Returns the initial state of the engine.
 pub(crate) fn recover(
     storage: &Arc<dyn Storage>,
     facts: StoreFacts,
@@ -57,7 +57,7 @@ pub(crate) fn recover(
     }
     let clock = clock_of(&manifest, facts.log.as_ref());
     let previous_files = files_of_previous(&**storage, &manifest)?;
-    // Segments of an import may be named only by the log so far.
+    // Until the next checkpoint only the log names the segments of an import.
     let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
     let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
@@ -73,7 +73,7 @@ fn clock_of(manifest: &Manifest, log: Option<&LogFacts>) -> Option<ClockState> {
     Some(ClockState { log_time, agreed_micros, wall })
 }
 
-/// Applies what the log holds beyond each shard's checkpoint.
+/// Applies the operations of the log that are beyond each shard's checkpoint.
 fn replay(
     storage: &dyn Storage,
     log: &LogFacts,
@@ -100,8 +100,8 @@ fn replay(
     })
 }
 
-/// Fails if a vector is of another space than the current one: this version adds no others, and so knows no use for
-/// them.
+/// Fails if a vector belongs to another vector space than the current one. This version does not support several
+/// spaces.
 fn check_spaces(operations: &[Operation], keys: &StoreIdentity) -> Result<()> {
     let is_other = |operation: &Operation| match operation {
         Operation::Put(record) => !record.vectors.is_empty() && record.space != keys.space_id,
@@ -114,8 +114,8 @@ fn check_spaces(operations: &[Operation], keys: &StoreIdentity) -> Result<()> {
     Err(Error::new(ErrorKind::NewerFormat, why))
 }
 
-/// Applies the operations of a frame around damage: a part whose damage hides what an operation would delete is lost,
-/// and serves nothing from now on. Everything else goes on.
+/// Applies the operations of a frame in spite of damage. A segment whose damage hides rows that an operation may
+/// delete becomes lost, and the operation is repeated without it. Any other error ends the replay.
 fn apply_around_damage(view: &ReadView, logged: &LoggedFrame, covered: impl Fn(usize) -> Lsn + Copy) -> Result<()> {
     for (lsn, operation) in logged.first_operation().sequence().zip(&logged.operations) {
         while let Err(error) = apply_operation(view, lsn, operation, covered) {
@@ -129,8 +129,8 @@ fn apply_around_damage(view: &ReadView, logged: &LoggedFrame, covered: impl Fn(u
     Ok(())
 }
 
-/// The files that the generation before needs, should the newest manifest be damaged one day, or turn out not to have
-/// survived a power loss: the log it begins with, up to where the newest one does, included.
+/// The files that the generation before needs, with its log files before the first one of the newest generation. An
+/// open falls back on them if the newest manifest is damaged, or was lost in a power loss.
 fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<String>> {
     let generation = manifest.generation.saturating_sub(1);
     let name = manifest_name(generation);
@@ -143,7 +143,7 @@ fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<S
     Ok(previous.files().chain(logs).collect())
 }
 
-/// Removes files of ours that nothing names: a crash has cut their jobs short.
+/// Removes the engine's files that no manifest and no frame names. They are left from jobs that a crash has ended.
 fn remove_orphans(
     storage: &dyn Storage,
     manifest: &Manifest,
@@ -160,7 +160,7 @@ fn remove_orphans(
             Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
         };
         if orphan {
-            // In a directory that cannot be written to they stay, and do no harm.
+            // In a directory without write permission orphans stay, and do no harm.
             let _ = storage.remove(&name);
         }
     }
@@ -179,10 +179,10 @@ pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, split_ke
     storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))
 }
 
-/// Gives a vector space to a store that may be opened and has none; tells whether that was so.
+/// Gives a vector space to a store that has none. Returns false if the store has one, or has no whole manifest.
 ///
-/// Nothing but the manifest knows of it: what was written before has no vectors. Both manifests that are kept have it
-/// then, for the log may soon hold vectors that a fall back behind it could not replay.
+/// Only the manifest changes, since existing rows have no vectors. Two generations are written, so that the fall back
+/// has the space too: otherwise it could not replay a log with vectors.
 pub(crate) fn add_space(storage: &dyn Storage, facts: &StoreFacts, space: VectorSpace) -> Result<bool> {
     let (ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. }) = &facts.manifest else {
         return Ok(false);

@@ -1,10 +1,10 @@
 //! Makes new derived files of an existing segment current: rebuilt codes, new graphs.
 //!
 //! Invariants:
-//! * The old and the new part share the truth file, its tombstones and the mark that they are lost. So no delete that
-//!   happens meanwhile has to be carried over.
-//! * If a merge has taken the segment away meanwhile, or anything fails, nothing has changed; the caller owns the new
-//!   files.
+//! * The old and the new part share the truth file, its tombstones and the flag that they are lost. So deletes during
+//!   the job need not be carried over.
+//! * If a merge has replaced the segment meanwhile, or a step fails, the read view and the manifest do not change. The
+//!   new files are removed.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::segment::truth::writer::rebuild_codes;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, Shard};
 
-/// Rebuilds the codes of a segment from its vectors, and makes them current. Returns false if a merge took the part
-/// away meanwhile.
+/// Rebuilds the codes of a segment from its vectors, and makes them current. Returns false if a merge has replaced
+/// the part meanwhile, or the part was lost.
 pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedSegment) -> Result<bool> {
     let (storage, keys) = (&*engine.storage, &engine.identity.keys);
     let (segment, mut outputs) = (part.segment()?, OutputFiles::new(engine));
@@ -35,8 +35,8 @@ pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedSegment) -> Resul
     replace(engine, part, entry, segment, outputs)
 }
 
-/// Makes `segment` current, which is the segment of `part` with other derived files; `entry` names them for the
-/// manifest. Returns false if a merge took the part away meanwhile.
+/// Replaces `part` by `segment`, the same segment with other derived files. `entry` names these for the manifest.
+/// Returns false if a merge has replaced the part meanwhile, or the part was lost.
 pub(crate) fn replace(
     engine: &Arc<Engine>,
     part: &SharedSegment,
@@ -63,7 +63,7 @@ impl ViewChange for Replacement<'_> {
         view.has_segment(self.part) && !self.part.is_lost()
     }
 
-    /// The two parts share their tombstones; only whether these have to be written is each part's own.
+    /// The two parts share their tombstones. Only the flag that these have to be written belongs to each part.
     fn carry_over(&self) {
         self.next.take_dirty_from(self.part);
     }
@@ -90,7 +90,7 @@ impl ViewChange for Replacement<'_> {
         vec![Arc::clone(self.part)]
     }
 
-    /// Reads do without derived files; deletes cannot do without the reserve.
+    /// Reads work without derived files, but deletes on a full disk need the reserve.
     fn may_use_reserve(&self) -> bool {
         false
     }
@@ -112,7 +112,7 @@ mod tests {
     use crate::tuning::Tuning;
     use crate::types::{Durability, Metric, Namespace};
 
-    /// An engine with one segment, a row of which was deleted since its tombstones were written.
+    /// An engine with one segment. One of its rows was deleted after its tombstones were written.
     fn engine() -> (Arc<Engine>, SimStorage, SharedSegment) {
         let (storage, clock) = (SimStorage::new(1), SimClock::new(1));
         let options = Options::with_vectors(2, Metric::Dot).tuning(Tuning::tiny());

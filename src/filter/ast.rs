@@ -18,11 +18,11 @@ const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 ///
 /// Build one with the functions below, or read one from JSON with [`Filter::from_json_str`] or [`Filter::parse`], which
 /// document the language. A filter has at most 1,024 nodes. Each key, each comparison, each `and`, `or` and `not`, and
-/// each nested object is one node. So is each value in a list or object to compare with. Nodes under a dotted key count
-/// twice.
+/// each nested object is one node. So is each value in a list or object to compare with, and each dot of a key. Nodes
+/// under a dotted key count twice.
 ///
 /// The functions have the names of the operators: [`eq`](Self::eq) is `$eq`, and [`in_`](Self::in_) is `$in`.
-/// `Filter::eq` is the function that builds a filter; two filters are compared with `==`.
+/// `Filter::eq` builds a filter; two filters are compared with `==`.
 ///
 /// ```
 /// use vecmem::Filter;
@@ -40,17 +40,17 @@ const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// All of them hold. An empty list holds for every value.
+    /// All filters of the list hold. An empty list holds for every value.
     All(Vec<Filter>),
-    /// At least one of them holds. An empty list holds for no value.
+    /// At least one filter of the list holds. An empty list holds for no value.
     Any(Vec<Filter>),
-    /// It does not hold.
+    /// The filter does not hold.
     Not(Box<Filter>),
-    /// `test` holds for the value under `key`, or for its absence. A value that is no object has no keys.
+    /// `test` holds for the value under `key`, or for its absence. A value that is not an object has no keys.
     Field {
         /// A name, or a path with dots.
         key: String,
-        /// What must hold there.
+        /// The filter that must hold for the value under `key`.
         test: Box<Filter>,
     },
     /// The value is an object, and the filter holds for it.
@@ -61,13 +61,13 @@ pub enum Filter {
     In(Vec<Literal>),
     /// The value lies on one side of a bound.
     Range(Range, Literal),
-    /// There is a value, be it null.
+    /// There is a value. It may be null.
     Exists,
-    /// The value is an array with an element equal to this, or (for a string) a string that has this as a part.
+    /// The value is an array with an element equal to this, or a string of which this is a substring.
     Contains(Literal),
 }
 
-/// A side of a bound.
+/// The side of a bound that a range covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// Greater than the bound.
@@ -80,14 +80,14 @@ pub enum Range {
     LessOrEqual,
 }
 
-/// A value to compare with: JSON, and beyond it the doubles that JSON cannot spell.
+/// A value to compare with: a JSON value, or a double that JSON cannot express (NaN, infinities).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
     /// Null. A missing value is equal to it too.
     Null,
     /// A boolean.
     Bool(bool),
-    /// An integer; outside the range of `i64` and `u64` it stands for its nearest double, as it does in values.
+    /// An integer. Outside the ranges of `i64` and `u64` it is compared as its nearest double, like integers in values.
     Integer(i128),
     /// A double. NaN equals nothing.
     Float(f64),
@@ -120,7 +120,7 @@ impl Filter {
         Self::field(key, Self::Equal(literal.into()))
     }
 
-    /// `$ne`: `key` is anything else than `literal`; missing counts as null.
+    /// `$ne`: `key` does not equal `literal`; missing counts as null.
     pub fn ne(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
         Self::field(key, Self::Equal(literal.into()).not())
     }
@@ -155,12 +155,12 @@ impl Filter {
         Self::field(key, Self::In(literals.into_iter().map(Into::into).collect()).not())
     }
 
-    /// `$exists`: there is a `key`, be it null.
+    /// `$exists`: there is a `key`, even if its value is null.
     pub fn exists(key: impl Into<String>) -> Self {
         Self::field(key, Self::Exists)
     }
 
-    /// `$contains`: `key` is an array that holds `literal`, or a string that has the string `literal` as a part.
+    /// `$contains`: `key` is an array that holds `literal`, or a string of which the string `literal` is a substring.
     pub fn contains(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
         Self::field(key, Self::Contains(literal.into()))
     }
@@ -189,21 +189,21 @@ impl Filter {
         }
     }
 
-    /// `$not`: it does not hold. The operator `!` says the same.
+    /// `$not`: the filter does not hold. The operator `!` does the same.
     #[must_use]
     #[allow(clippy::should_implement_trait, reason = "the trait is implemented; without its import the name works too")]
     pub fn not(self) -> Self {
         Self::Not(Box::new(self))
     }
 
-    /// Whether the filter holds for a value, given as the bytes of a JSON object. For more than one value use
-    /// [`prepare`](Self::prepare). Bytes that are not a JSON object match nothing, and so does a filter over the
-    /// limits.
+    /// Whether the filter holds for a value, given as the bytes of a JSON object. Other bytes match only a filter that
+    /// holds for every value. A filter over the limits matches nothing. For more than one value use
+    /// [`prepare`](Self::prepare).
     pub fn matches(&self, value: &[u8]) -> bool {
         self.prepare().is_ok_and(|prepared| prepared.matches(value))
     }
 
-    /// Refuses a filter over the limits.
+    /// Fails if the filter is over the limits.
     pub(super) fn check(&self) -> Result<()> {
         let nodes = self.count_nodes(LEVELS_MAX)?;
         if nodes > FILTER_NODES_MAX {
@@ -241,7 +241,7 @@ impl std::ops::Not for Filter {
 }
 
 impl Literal {
-    /// Number of values in it, itself included.
+    /// The number of values in the literal, itself included. Fails if it nests deeper than `levels`.
     pub(super) fn count_values(&self, levels: usize) -> Result<usize> {
         match self {
             Self::Array(elements) => count_all(elements.iter(), deeper(levels)?),

@@ -1,15 +1,15 @@
-//! One test on one value, run on its bytes.
+//! One test of one value, run on the bytes of the value.
 //!
 //! Invariants:
-//! * A test allocates nothing. The one exception is a search in a string with escapes.
-//! * `None` means that the bytes are not JSON. A test may leave bytes unread once its answer is known.
+//! * A test allocates nothing, except for a substring search in a string with escapes.
+//! * A test returns `None` if the bytes are not JSON. It may leave bytes unread once its result is known.
 
 use std::cmp::Ordering;
 
 use super::ast::{Literal, Range};
 use crate::json::{JsonReader, Number, Raw};
 
-/// One question about one value.
+/// A predicate on one value, compiled from a filter.
 #[derive(Clone, Debug)]
 pub(super) enum Test {
     Exists,
@@ -128,7 +128,7 @@ impl Operand {
         }
     }
 
-    /// Whether the value is an array with this element, or a string with this part.
+    /// Whether the value is an array with this element, or a string with this substring.
     fn is_in(&self, value: Raw<'_>) -> Option<bool> {
         match (self, value) {
             (Self::String(part), Raw::Text(text)) => Some(text.decode()?.contains(&**part)),

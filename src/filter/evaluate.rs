@@ -1,18 +1,18 @@
 //! Running a filter over the bytes of values.
 //!
 //! A filter is compiled into two structures. The *places* form a tree in the shape of the values: a place has the tests
-//! on the value there and the keys that the filter wants below it. The *junctions* are the conjunctions and
-//! disjunctions: each knows the junction above it and how many of its parts are open. One pass over the bytes of a
-//! value looks up wanted keys and runs tests on the raw tokens. Each result goes up the junctions. The pass ends when
-//! the topmost junction is decided.
+//! of the value there, and the keys below it that the filter names (wanted keys). The *junctions* are the conjunctions
+//! and disjunctions: each knows the junction above it, and how many of its parts are open, without a result so far. One
+//! pass over the bytes of a value looks up wanted keys and runs tests on the raw tokens. Each result is reported to the
+//! junction above. The pass ends when the topmost junction is decided.
 //!
 //! Invariants:
-//! * The pass reads bytes in order and skips unwanted values. (A test on an array or object reads it before the pass
-//!   goes through it.)
-//! * Each test reports at most once per value: when the pass reaches its place, or at the end of the object that could
-//!   have held its place.
-//! * A decided junction ignores what its other parts report.
-//! * Recursion goes as deep as the filter, which is bounded, never as deep as the value.
+//! * The pass reads bytes in order and skips unwanted values. (A test of an array or object reads it before the pass
+//!   does.)
+//! * Each test reports at most once per value: when the pass reaches its place, or when the pass has found that the
+//!   place is missing.
+//! * A decided junction ignores the reports of its other parts.
+//! * The depth of recursion is that of the filter, which is bounded, and not that of the value.
 
 use super::FILTER_NODES_MAX;
 use super::ast::Filter;
@@ -20,28 +20,28 @@ use super::compare::{Operand, Test};
 use crate::error::Result;
 use crate::json::{JsonReader, Raw};
 
-/// Junctions or places up to which the state of a pass lies on the stack. Nearly every filter has fewer.
+/// The most junctions or places for the small state of a pass, which is fast to clear. Nearly every filter has fewer.
 const SMALL: usize = 32;
-/// Every node makes at most one junction and at most one place; the root is one more of each. (A dotted key has nodes
-/// for its copies.)
+/// The most junctions or places of a filter. Each node makes at most one junction and one place, and the root one more
+/// of each. (A dotted key counts more nodes, for its two copies.)
 const LARGE: usize = FILTER_NODES_MAX + 1;
-/// Up to so many wanted keys of one object are compared one by one.
+/// The most wanted keys of one object that are compared one by one. With more, a binary search finds the key.
 const TRIED_KEYS_MAX: usize = 8;
 
-/// A filter made ready to run over many values, from any number of threads at once. See [`Filter::prepare`].
+/// A compiled filter for many values, on any number of threads at once. See [`Filter::prepare`].
 #[derive(Clone, Debug)]
 pub struct PreparedFilter {
     root: PathNode,
     places: usize,
     junctions: Vec<Junction>,
-    /// Open parts of each junction before a row is read.
+    /// The number of open parts of each junction at the start of a pass.
     open: Vec<u16>,
     /// The result, if it does not depend on the value.
     constant: Option<bool>,
 }
 
 impl Filter {
-    /// Prepares the filter to run over many values.
+    /// Compiles the filter, to run it over many values.
     ///
     /// # Errors
     ///
@@ -56,18 +56,18 @@ impl Filter {
 #[derive(Clone, Debug)]
 struct Junction {
     above: Above,
-    /// The result of one part that decides the junction: false for a conjunction, true for a disjunction.
+    /// A part with this result decides the junction: false for a conjunction, true for a disjunction.
     decisive: bool,
 }
 
-/// Where a result goes. Junction 0 stands for the whole filter.
+/// The junction that a result is reported to, perhaps negated. Junction 0 stands for the whole filter.
 #[derive(Clone, Copy, Debug)]
 struct Above {
     junction: u16,
     negated: bool,
 }
 
-/// A spot in the values that the filter looks at.
+/// A place: a path in the values that the filter tests.
 #[derive(Clone, Debug, Default)]
 struct PathNode {
     index: u16,
@@ -106,8 +106,8 @@ impl PreparedFilter {
         self.constant
     }
 
-    /// Whether the filter holds for a value, given as the bytes of a JSON object. Other bytes match nothing. A filter
-    /// that is decided before a fault in the bytes does not see the fault.
+    /// Whether the filter holds for a value, given as the bytes of a JSON object. Other bytes match only if the filter
+    /// is decided before the first malformed byte, as one that holds for every value is.
     pub fn matches(&self, value: &[u8]) -> bool {
         if let Some(result) = self.constant {
             return result;
@@ -117,7 +117,7 @@ impl PreparedFilter {
 
     /// The result for a value that begins with these bytes, if they decide it.
     pub(crate) fn decided_by(&self, beginning: &[u8]) -> Option<bool> {
-        // A number is the only token that may look whole although it is cut.
+        // Only a number may look complete although its end is missing, so a number at the end is left out.
         let end = beginning.iter().rposition(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))?;
         self.constant.or_else(|| self.result(&beginning[..=end]))
     }
@@ -131,8 +131,8 @@ impl PreparedFilter {
         }
     }
 
-    /// `open` and `seen` are scratch at least as long as the junctions and the places. `None` if the bytes end before
-    /// the result is decided, or are not JSON.
+    /// Runs one pass. `open` and `seen` are scratch, at least as long as the junctions and the places. Returns `None`
+    /// if the bytes end before the result is decided, or are not JSON.
     #[inline]
     fn run(&self, value: &[u8], open: &mut [u16], seen: &mut [bool]) -> Option<bool> {
         let open = &mut open[..self.open.len()];
@@ -156,7 +156,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Adds `filter`, a predicate on `place`. It reports to `above`.
+    /// Compiles `filter`, a predicate on `place`, which reports to `above`.
     fn compile(&mut self, filter: &Filter, place: &mut PathNode, above: Above) {
         let test = match filter {
             Filter::Not(inner) => {
@@ -190,7 +190,8 @@ impl Compiler {
         }
     }
 
-    /// For a dotted key: (the literal field exists, and passes) or (it does not, and the path passes).
+    /// Compiles a test of a field. A dotted key becomes: (the field of exactly that name exists, and passes) or (that
+    /// field does not exist, and the path passes).
     fn compile_field(&mut self, key: &str, test: &Filter, place: &mut PathNode, above: Above) {
         if !key.contains('.') {
             let field = self.place(place, key);
@@ -238,7 +239,7 @@ struct Row<'p> {
 }
 
 impl Row<'_> {
-    /// A part of a junction has a result.
+    /// Reports the result of a part to its junction, and from each decided junction to the one above.
     #[inline]
     fn report(&mut self, mut above: Above, mut value: bool) {
         loop {
@@ -283,7 +284,7 @@ impl Row<'_> {
         }
     }
 
-    /// Passes over the object at the reader.
+    /// Visits the wanted keys of the object at the reader, and steps over the object.
     fn walk(&mut self, place: &PathNode, reader: &mut JsonReader<'_>) -> Option<()> {
         let mut more = reader.enter()?;
         while more {
@@ -306,7 +307,7 @@ impl Row<'_> {
         self.miss_wanted(place)
     }
 
-    /// Reports each wanted key that the object does not have as missing. `None` if the result is then known.
+    /// Reports each wanted key that was not seen below `place` as missing. `None` if the result is then known.
     fn miss_wanted(&mut self, place: &PathNode) -> Option<()> {
         for (_, field) in &place.wanted {
             if !self.seen[usize::from(field.index)] {

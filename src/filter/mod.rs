@@ -2,21 +2,21 @@
 //!
 //! Reading order:
 //! * `ast`: a [`Filter`] as a tree, and the functions that build one.
-//! * `parse`: from JSON to a filter, with errors that name the place.
+//! * `parse`: from JSON to a filter. Its errors name the place in the filter.
 //! * `evaluate`: a filter is compiled once into a [`PreparedFilter`], and run over the bytes of each value.
 //! * `compare`: one test of one value.
 //!
 //! Invariants:
 //! * A filter that was parsed or prepared has at most [`FILTER_NODES_MAX`] nodes, so its cost per row is bounded.
-//! * Evaluation never fails and never allocates (one exception: looking for a part of a string that holds escapes).
-//!   Bytes that are not a JSON object match nothing.
+//! * Evaluation never fails, and never allocates except for a substring search in a string with escapes. Bytes that are
+//!   not a JSON object match nothing, unless the filter is decided without them.
 //!
-//! What a filter means where JSON leaves it open:
+//! The meaning of a filter where JSON leaves it open:
 //! * A missing field and an explicit null are the same in comparisons; only [`Filter::exists`] tells them apart.
-//! * A boolean never equals a number. Numbers compare by value: `5` equals `5.0`, integers of 64 bits are exact, all
-//!   others are doubles. NaN equals nothing.
-//! * Ranges compare a number with a number and a string with a string (by code point); anything else does not match.
-//! * A dotted key `a.b` is the field of exactly that name if the object has one, else the field `b` of the object in
+//! * A boolean never equals a number. Numbers compare by value: `5` equals `5.0`. Integers of 64 bits are exact, all
+//!   other numbers are doubles. NaN equals nothing.
+//! * Ranges compare a number with a number, and a string with a string (by code point). Other values do not match.
+//! * A dotted key `a.b` is the field of exactly that name if the object has one, else the field `b` of the object under
 //!   `a`.
 
 mod ast;
@@ -27,7 +27,7 @@ mod parse;
 pub use ast::{Filter, Literal, Range};
 pub use evaluate::PreparedFilter;
 
-/// Nodes of one filter: see [`Filter`] for what counts.
+/// The most nodes of one filter. [`Filter`] says how they are counted.
 pub const FILTER_NODES_MAX: usize = 1_024;
 
 #[cfg(test)]

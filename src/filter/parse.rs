@@ -1,8 +1,8 @@
-//! From JSON to a filter, with errors that name the place.
+//! From JSON to a filter. Errors name the place in the filter.
 //!
 //! Invariants:
-//! * Input becomes a [`Literal`] of bounded nodes and levels first, so later recursion is bounded.
-//! * An error's message starts with the place: `filter.price.$gt: ...`, `filter.$or[1].name: ...`.
+//! * Input first becomes a [`Literal`] of bounded size and depth, so later recursion is bounded.
+//! * The message of an `InvalidInput` starts with the place: `filter.price.$gt: ...`, `filter.$or[1].name: ...`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::ast::{Filter, Literal, Range, too_deep, too_many_nodes};
 use crate::error::{Error, Result};
 use crate::json::{JSON_DEPTH_MAX, JsonReader, Number, Raw, validate_object};
 
-/// JSON values of one filter. A node takes at most three JSON values, so a filter with more has too many nodes.
+/// The most JSON values of one filter. A node takes at most three JSON values, so more values make too many nodes.
 const VALUES_MAX: usize = 4 * FILTER_NODES_MAX;
 
 const OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $contains, $and, $or, $not";
@@ -25,12 +25,12 @@ impl Filter {
     ///
     /// * a string, number, boolean, null or list: the field must be equal to it;
     /// * an object of operators, all of which must hold: `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte` compare; `$in` and
-    ///   `$nin` take a list; `$exists` takes a boolean; `$contains` finds an element in an array or a part in a string;
-    ///   `$not` negates what may stand in its place, `$and` and `$or` join a list of that;
+    ///   `$nin` take a list; `$exists` takes a boolean; `$contains` finds an element of an array or a substring; `$not`
+    ///   takes a value like those of this list and negates it, `$and` and `$or` take a list of such values;
     /// * any other object: the field must be an object, and each key of the filter must hold in it (it may have more).
     ///
-    /// `$and`, `$or` and `$not` may also stand beside the fields' keys, over whole filters. A key with dots is the
-    /// field of exactly that name if there is one, else a path.
+    /// `$and`, `$or` and `$not` may also stand beside the keys of fields, with whole filters as operands. A key with
+    /// dots is the field of exactly that name if there is one, else a path.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Filter {
         Self::from_literal(&copy(value, JSON_DEPTH_MAX, &mut 0)?)
     }
 
-    /// Reads a filter from a literal, which may hold doubles that JSON cannot spell; the language is that of
+    /// Reads a filter from a literal, which may hold doubles that JSON cannot express. The language is that of
     /// [`from_json_str`](Self::from_json_str).
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Filter {
     }
 }
 
-/// The value at the reader, up to [`VALUES_MAX`] values; `None` if it is not JSON.
+/// Reads the value at the reader. Fails beyond [`VALUES_MAX`] values; `None` if the value is not JSON.
 fn read(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option<Literal>> {
     count(values)?;
     let Some(raw) = reader.value() else { return Ok(None) };
@@ -109,7 +109,7 @@ fn read_object(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option
     Ok(more.map(|_| members))
 }
 
-/// A JSON value as a literal, up to `levels` levels and [`VALUES_MAX`] values.
+/// Copies a JSON value to a literal. Fails beyond `levels` levels or [`VALUES_MAX`] values.
 fn copy(value: &serde_json::Value, levels: usize, values: &mut usize) -> Result<Literal> {
     use serde_json::Value;
     count(values)?;
@@ -140,7 +140,7 @@ fn count(values: &mut usize) -> Result<()> {
     if *values > VALUES_MAX { Err(too_many_nodes(*values)) } else { Ok(()) }
 }
 
-/// A place in the filter, for messages.
+/// A place in the filter, for error messages.
 #[derive(Clone, Copy)]
 struct ParsePlace<'a> {
     parent: Option<&'a ParsePlace<'a>>,
@@ -185,7 +185,7 @@ impl fmt::Display for ParsePlace<'_> {
     }
 }
 
-/// A key for messages: without control characters, and cut if it is long.
+/// A key for error messages: with control characters escaped, and cut if it is long.
 fn shown(key: &str) -> String {
     const SHOWN_CHARACTERS_MAX: usize = 80;
     let mut text: String = key.chars().take(SHOWN_CHARACTERS_MAX).flat_map(char::escape_debug).collect();
@@ -211,7 +211,7 @@ fn whole(literal: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     Ok(all(parts))
 }
 
-/// A field's key and the value under it.
+/// The filter for a field's key and the value under it.
 fn field(key: &str, operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     if key.contains(|character: char| character.is_control() || matches!(character, '\'' | '"' | '(' | ')')) {
         let message =
@@ -234,7 +234,7 @@ fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
             "$or" => parts.push(Filter::Any(list(operand, &inner, test)?)),
             "$not" => parts.push(test(operand, &inner)?.not()),
             operator if operator.starts_with('$') => parts.push(comparison(operator, operand, place, &inner)?),
-            // A comparison wants a value in the field, a plain key wants an object.
+            // A comparison and a plain key exclude each other: a plain key requires that the field is an object.
             plain if compares => return Err(place.unsupported(plain)),
             plain => fields.push(field(plain, operand, place)?),
         }

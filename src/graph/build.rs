@@ -1,15 +1,15 @@
-//! The build of a graph: level by level from the top, each in batches that are searched in parallel.
+//! The build of a graph: level by level from the top. The nodes of a level are inserted in batches, in parallel.
 //!
-//! The first nodes of a level are those of the level above, with the links that they have there. The other nodes come
-//! in batches: each node of a batch searches its neighbours in the graph before the batch, then all links back are
-//! added, target by target. At the end the first nodes search their neighbours again, since they had few to choose
-//! from.
+//! A level begins with the nodes of the level above, and their links there. (On level 0 the links of an old graph have
+//! priority.) The other nodes are inserted in batches: each node of a batch searches its neighbours in the graph before
+//! the batch, then all links back are added, target by target. At the end the nodes of the level above search their
+//! neighbours again, since they had few to choose from.
 //!
 //! Invariants:
 //! * Batches depend only on counts, the links of a node on the graph before its batch, and the links of a target on the
 //!   nodes that link to it, in the order of the nodes. So the graph is the same for any number of threads.
-//! * A finished row holds at most `m0` (or `m`) links. During the build it may hold half as many more, which saves most
-//!   prunings.
+//! * A finished row holds at most `m0` (or `m`) links. During the build a row may hold half as many more, so that it is
+//!   pruned less often.
 
 use super::insert::{Inserter, Links};
 use super::repair::repair;
@@ -19,16 +19,16 @@ use crate::error::Result;
 use crate::ids::{Id, IdRange, NodeId};
 use crate::random::Random;
 
-/// The most nodes of the highest level, which a search scans.
+/// The most nodes of the highest level. A search compares all of them.
 const TOP_MAX: usize = 48;
 /// The largest batch, in percent of the level's nodes.
 const BATCH_PERCENT: usize = 2;
-/// A batch may always have so many nodes once as many are in the level.
+/// The largest batch of a small level. No batch is larger than the number of nodes that are inserted already.
 const BATCH_MIN: usize = 64;
 
-/// Builds the graph of `points`. Nodes of the old graphs in `reuse` keep their links to nodes that live on.
+/// Builds the graph of `points`. Nodes of the best old graph in `reuse` keep their links to other live nodes.
 ///
-/// `go_on` is called before each node. Its error ends the build.
+/// `go_on` is called before each node is inserted. Its error ends the build.
 pub(crate) fn build(
     points: &Points<'_>,
     parameters: &Parameters,
@@ -40,7 +40,7 @@ pub(crate) fn build(
         let nodes = points.len();
         let order = order(nodes, parameters.seed);
         let counts = counts(nodes, parameters.m as usize);
-        // The nodes of an upper level, while it is built, are positions in the order.
+        // During the build of an upper level its nodes are numbered by their positions in the order.
         let mut rows: Vec<Vec<NodeId>> = Vec::new();
         // The codes of the upper levels' nodes, in the order of the levels.
         let codes: Vec<i8> = order[..counts.first().copied().unwrap_or(0)]
@@ -80,7 +80,7 @@ fn order(nodes: usize, seed: u64) -> Vec<NodeId> {
     order
 }
 
-/// Nodes of each upper level, from level 1.
+/// The number of nodes of each upper level, from level 1.
 fn counts(nodes: usize, m: usize) -> Vec<usize> {
     let mut counts = Vec::new();
     let mut count = nodes;
@@ -104,14 +104,14 @@ fn flatten(counts: &[usize], order: &[NodeId], rows: &[Vec<NodeId>]) -> Vec<u32>
 struct LevelBuild<'a> {
     points: &'a Points<'a>,
     parameters: &'a Parameters,
-    /// The levels above, in the form of a whole graph's.
+    /// The levels above, in the layout of the upper array.
     upper: &'a [u32],
     go_on: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
 impl LevelBuild<'_> {
-    /// Returns the rows of the level. `order` has all of its nodes, and begins with `first`, the nodes of the level
-    /// above. `links` has no links yet.
+    /// Builds the level and returns its rows. `order` holds all nodes of the level, and begins with `first`, the nodes
+    /// of the level above. `links` is empty at first.
     fn run(self, first: &[NodeId], order: &[NodeId], mut links: Links, reuse: &[Reuse<'_>]) -> Result<Vec<NodeId>> {
         let Self { points, parameters, upper, go_on } = self;
         let upper = Upper::shape(points.len() as u32, parameters.m as usize, upper).unwrap_or_else(|| unreachable!());
@@ -130,7 +130,7 @@ impl LevelBuild<'_> {
             start += batch.len();
             there += batch.len();
         }
-        // The first nodes were placed before all others, so they had few neighbours to choose from.
+        // The first nodes were inserted before all others, so they had few neighbours to choose from.
         for batch in seeded.chunks(most) {
             inserter.insert(batch, &mut links, go_on)?;
         }

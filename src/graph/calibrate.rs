@@ -4,7 +4,8 @@
 //! Invariants:
 //! * The same graph and vectors give the same table, at any number of threads.
 //! * A sample vector is excluded from its own results and from its nearest vectors.
-//! * The fit costs a small share of the build: samples x nodes distances, with at most 400 samples.
+//! * The fit costs a small share of the build: one distance for each pair of a sample and a node, and at most 400
+//!   samples.
 
 use rayon::prelude::*;
 
@@ -15,7 +16,7 @@ use crate::graph::{BeamParameters, Candidate, Graph, Points, search};
 use crate::ids::{Id, IdRange, NodeId};
 use crate::quant::PreparedQuery;
 
-/// The most sample vectors, and the fewest if the graph has as many nodes.
+/// The most sample vectors, and the fewest (unless the graph has fewer nodes).
 const SAMPLES_MAX: usize = 400;
 const SAMPLES_MIN: usize = 32;
 /// Nodes for each sample vector.
@@ -23,20 +24,20 @@ const NODES_PER_SAMPLE: usize = 100;
 /// Sample vectors that are compared together while a block of codes is in the cache.
 const GROUP: usize = 16;
 const BLOCK: usize = 512;
-/// The best nodes by their codes, which are scored by their full vectors.
+/// The number of best nodes by code that are scored with their full vectors.
 const RERANKED: usize = 160;
-/// Steps of ef.
+/// The ratio of one tried ef to the one before.
 const STEP: f32 = 1.3;
 /// No ef is tried above this one.
 const EF_MAX: usize = 4_096;
 /// Safety margin: the fit allows this share of the allowed misses, since stored vectors only resemble later queries.
 const MISSING_SHARE: f32 = 0.85;
 
-/// The vectors that a graph is over, by node.
+/// The full vectors of a graph's nodes, by node.
 pub(crate) type VectorOf<'a> = &'a (dyn Fn(NodeId) -> Result<&'a [f32]> + Sync);
 
-/// Fits the table of a graph over `points`. `vector_of` gives a node's full vector. `go_on` is called between blocks of
-/// work. Its error ends the fit.
+/// Fits the table of a graph over `points`. `vector_of` gives a node's full vector. `go_on` is called before each group
+/// of samples and before each ef. Its error ends the fit.
 pub(crate) fn calibrate(
     graph: Graph<'_>,
     points: &Points<'_>,
@@ -85,30 +86,30 @@ pub(crate) fn calibrate(
     Ok(Calibration { ef: reached.map(|curve| RECALLS.map(|recall| smallest_ef(&curve, aim(recall)))) })
 }
 
-/// The next larger ef to try; every number of results is one of them.
+/// The next larger ef to try. No number of results is skipped.
 fn next_ef(ef: usize) -> usize {
     let next = (ef as f32 * STEP).ceil() as usize;
     RESULTS.into_iter().find(|&results| ef < results && results < next).unwrap_or(next)
 }
 
-/// The recall of samples to aim at, so that queries get `recall`.
+/// The recall that the samples must reach, so that queries get `recall`.
 fn aim(recall: f32) -> f32 {
     1.0 - (1.0 - recall) * MISSING_SHARE
 }
 
-/// The ef at which a curve of (ef, recall) first reaches `recall`, between its points. If it never does, its last ef.
+/// The ef at which a curve of (ef, recall) first reaches `recall`, interpolated. Twice the last ef if it never does.
 fn smallest_ef(curve: &[(f32, f32)], recall: f32) -> u32 {
     let Some(at) = curve.iter().position(|&(_, reached)| reached >= recall) else {
         return curve.last().map_or(EF_MAX as u32, |&(ef, _)| 2 * ef as u32);
     };
     let (ef, reached) = curve[at];
     let Some((before, below)) = at.checked_sub(1).map(|before| curve[before]) else { return ef as u32 };
-    // Recall is nearly a straight line over the logarithm of ef, from one step to the next.
+    // Between two steps recall is nearly linear in the logarithm of ef.
     let share = (recall - below) / (reached - below).max(f32::MIN_POSITIVE);
     (before * (ef / before).powf(share)).ceil() as u32
 }
 
-/// The nodes that serve as queries: random ones.
+/// The nodes that serve as queries: a random node of each of `count` equal intervals.
 fn sample(nodes: usize) -> Vec<NodeId> {
     let count = (nodes / NODES_PER_SAMPLE).clamp(SAMPLES_MIN, SAMPLES_MAX).min(nodes);
     let mut state = nodes as u64;
@@ -124,22 +125,22 @@ fn sample(nodes: usize) -> Vec<NodeId> {
         .collect()
 }
 
-/// A stored vector as a query, and the nodes that are right results.
+/// A stored vector as a query, and the nodes that are correct results.
 struct Sample {
     node: NodeId,
     query: PreparedQuery,
-    /// For each number of results: how many exist, and all nodes at least as good as the last of them, ascending.
+    /// The values of [`right`] for each of `RESULTS`: a count, and the correct nodes, ascending by number.
     right: [(usize, Vec<NodeId>); 2],
 }
 
 impl Sample {
-    /// Whether all right results are known. With hundreds of equal vectors, any of them is right, and the list holds
-    /// only some.
+    /// Whether all correct results are known. Hundreds of equal vectors may all be correct, but the list holds only
+    /// some of them.
     fn is_decided(&self) -> bool {
         self.right.iter().all(|(count, right)| *count == right.len() || right.len() < RERANKED)
     }
 
-    /// The share of right results that a search finds, for each number of results.
+    /// The share of the correct results that a search finds, for each of `RESULTS`.
     fn found_by(&self, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
         self.asked_by(Some(self.node), graph, points, ef)
     }
@@ -155,7 +156,7 @@ impl Sample {
     }
 }
 
-/// Finds the right results of some nodes: by a flat search of all codes, and by the full vectors of the best.
+/// Finds the correct results of some nodes: a flat search of all codes, then the scores of the best by full vectors.
 fn truths(group: &[NodeId], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result<Vec<Sample>> {
     let kernels = Kernels::get();
     let queries = group.iter().map(|&node| Ok(PreparedQuery::new(kernels, vector_of(node)?, points.metric())));
@@ -194,13 +195,13 @@ fn truths(group: &[NodeId], points: &Points<'_>, vector_of: VectorOf<'_>) -> Res
         .collect()
 }
 
-/// Keeps the best results, best first.
+/// Sorts the results, best first, and keeps the first `RERANKED`.
 fn keep_best(best: &mut Vec<(f32, NodeId)>) {
     best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     best.truncate(RERANKED);
 }
 
-/// The nodes at least as good as the last of `results`.
+/// The number of results that exist, at most `results`, and the nodes that score at least as well as the last of these.
 fn right(exact: &[(f32, NodeId)], results: usize) -> (usize, Vec<NodeId>) {
     let count = results.min(exact.len());
     let Some(&(last, _)) = count.checked_sub(1).map(|last| &exact[last]) else { return (0, Vec::new()) };

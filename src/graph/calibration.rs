@@ -1,15 +1,15 @@
-//! The ef that a search needs for a recall: a table, fitted when a graph is built, and the values between its entries.
+//! The ef that a search needs for a recall: a table, fitted when a graph is built, and interpolation in it.
 //!
 //! Invariants:
 //! * More recall or more results never lead to a smaller ef, and ef is never below the number of results. This holds
-//!   for any numbers in the table, since they may come from a file.
+//!   for any numbers in the table, since the table may come from a damaged file.
 
 /// Recalls of the table.
 pub(crate) const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
 /// Numbers of results of the table.
 pub(crate) const RESULTS: [usize; 2] = [10, 100];
 
-/// The ef for a recall, by the number of results. Fitted when the graph was built.
+/// A table of the ef for a recall and a number of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Calibration {
     /// Rows: 10 and 100 results; columns: recall 0.90, 0.95, 0.98, 0.99, 0.995.
@@ -17,8 +17,8 @@ pub(crate) struct Calibration {
 }
 
 impl Calibration {
-    /// The ef for `recall` of `k` results, at least `k`. Between the entries of the table it is interpolated over the
-    /// logarithms of (1 - recall) and k, beyond them it grows in proportion to k.
+    /// The ef for `recall` of `k` results, at least `k`. It is interpolated over the logarithms of (1 - recall) and k.
+    /// Above the largest k of the table it is proportional to k. Below the smallest k or recall it is constant.
     pub fn ef(&self, recall: f32, k: usize) -> usize {
         let missing = |recall: f32| (1.0 - recall).max(1e-4).ln();
         let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;
@@ -27,7 +27,7 @@ impl Calibration {
         let [few, many] = self.ef.map(|row| {
             let best = |entries: &[u32]| entries.iter().fold(1, |most, &ef| most.max(ef)) as f32;
             let (low, high) = (best(&row[..=at]), best(&row[..=at + 1]));
-            // Beyond the end of the table the rise continues, but stays finite.
+            // Above the largest recall of the table ef keeps rising, but stays finite.
             (low * (high / low).powf(share)).min(u32::MAX as f32)
         });
         let many = many.max(few);

@@ -1,4 +1,4 @@
-//! One level of a graph during its build: its links, and how nodes gain and lose links.
+//! One level of a graph during its build: its links, the insert of nodes and the pruning of links.
 //!
 //! Invariants:
 //! * The links of a node depend on the graph before its batch, and the links of a target on the nodes that link to it,
@@ -14,10 +14,11 @@ use crate::error::Result;
 use crate::ids::{Id, IdRange, NodeId};
 use rayon::prelude::*;
 
-/// Nodes that a thread takes at once.
+/// The fewest nodes that a thread takes at once.
 const CHUNK: usize = 16;
 
-/// The links of a level during its build: rows with room to overflow, with distances, nearest first.
+/// The links of a level during its build. A row holds its links with their distances, nearest first, and has room for
+/// half as many more as a finished one.
 pub(super) struct Links {
     pub degree: usize,
     pub capacity: usize,
@@ -67,8 +68,8 @@ pub(super) struct Inserter<'a> {
 }
 
 impl Inserter<'_> {
-    /// Gives `seeded`, some of the `first` nodes, the links of the level above. The highest level has no links: its
-    /// nodes choose among all pairs.
+    /// Gives `seeded`, some of the `first` nodes, their links of the level above. The highest level has no links: below
+    /// it, a node chooses among all `first` nodes.
     pub fn seed(&self, first: &[NodeId], seeded: &[NodeId], links: &mut Links) {
         let upper = &self.upper;
         let is_seeded: std::collections::HashSet<NodeId> = seeded.iter().copied().collect();
@@ -91,7 +92,7 @@ impl Inserter<'_> {
         rows.into_iter().for_each(|(node, row)| links.set(node, &row));
     }
 
-    /// Inserts a batch: searches for all its nodes, then links back. Where `go_on` fails, nothing is inserted.
+    /// Inserts a batch: finds the links of all its nodes, then adds the links back. If `go_on` fails, none is inserted.
     pub fn insert(&self, batch: &[NodeId], links: &mut Links, go_on: &(dyn Fn() -> Result<()> + Sync)) -> Result<()> {
         let rows: Vec<Vec<Link>> = batch
             .par_iter()
@@ -131,7 +132,7 @@ impl Inserter<'_> {
         Ok(())
     }
 
-    /// Prunes rows that overflow, and packs all rows.
+    /// Prunes the rows that are longer than a finished one, and packs all rows.
     pub fn finish(&self, links: Links) -> Vec<NodeId> {
         let mut packed = vec![NodeId(0); self.points.len() * links.degree];
         packed.par_chunks_mut(links.degree).with_min_len(CHUNK).enumerate().for_each(|(index, packed)| {
@@ -148,7 +149,7 @@ impl Inserter<'_> {
     }
 }
 
-/// Finds the links of a new node.
+/// Finds the links of a node by a search of the level.
 struct Find<'a, 's> {
     scratch: &'s mut GraphScratch,
     inserter: &'a Inserter<'a>,
@@ -179,8 +180,8 @@ impl Work for Find<'_, '_> {
     }
 }
 
-/// Chooses at most `most` links of a node among `known` candidates and `others`, whose distances are computed here. If
-/// `most` is [`usize::MAX`], all candidates are links, nearest first.
+/// Chooses at most `most` links of a node among the candidates `known` and `others`. The distances of `others` are
+/// computed here. If `most` is [`usize::MAX`], all candidates become links, nearest first.
 pub(super) struct Prune<'a> {
     pub inserter: &'a Inserter<'a>,
     pub node: NodeId,

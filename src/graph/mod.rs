@@ -15,13 +15,13 @@
 //! * The graph knows no files, rows, tombstones or filters, only numbers of nodes.
 //! * A [`Graph`] exists only after every number in its arrays was compared with its bounds. The loop of the search
 //!   relies on this.
-//! * Every node can be reached from every node of an upper level. The build repairs what its links leave unreachable.
+//! * Every node can be reached from the first node of the order. The build links the nodes that are not (`repair`).
 //!
 //! # The arrays
 //!
 //! Nodes are 0..n. A random order of them, made from the seed, decides the levels: level l holds the first `c(l)` nodes
 //! of that order, about n / m^l of them, as if every node had drawn its level from the paper's distribution. The
-//! highest level has no links. It has at most a few dozen nodes, and a search scans them.
+//! highest level has no links. It has at most a few dozen nodes, and a search compares all of them.
 //!
 //! ```text
 //! links                  n rows of m0: the neighbours of each node in level 0, then its own number as padding
@@ -58,16 +58,16 @@ pub(crate) struct Built {
     pub upper: Vec<u32>,
 }
 
-/// No node: what became of a node that is gone.
+/// "No node": the new number of a deleted node.
 pub(crate) const NO_NODE: NodeId = NodeId(u32::MAX);
 /// The most nodes of one graph: pools keep a node in 31 bits.
 pub(crate) const NODES_MAX: u32 = 1 << 31;
-/// The most links of a node that a file may have.
+/// The most links that a node in a file may have.
 const LINKS_MAX: u32 = 512;
 /// The most levels: enough for 2^31 nodes with two links each.
 const LEVELS_MAX: u32 = 32;
 
-/// The paper's symbols.
+/// The parameters of a build, named after the paper's symbols.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Parameters {
     /// Links of a node in upper levels, and the ratio of one level's nodes to the next.
@@ -96,7 +96,7 @@ impl Parameters {
     }
 }
 
-/// The codes of n vectors, one behind the other: code i is that of node i.
+/// The codes of n vectors, one after the other. Code i is that of node i.
 #[derive(Clone, Copy)]
 pub(crate) struct Points<'a> {
     codes: &'a [i8],
@@ -106,7 +106,7 @@ pub(crate) struct Points<'a> {
 }
 
 impl<'a> Points<'a> {
-    /// `codes` holds `stride` bytes for each of `metas`.
+    /// Points from `codes`, which hold `stride` bytes for each of `metas`.
     pub fn new(codes: &'a [i8], metas: &'a [CodeMeta], stride: usize, metric: Metric) -> Self {
         assert_eq!(metas.len().checked_mul(stride), Some(codes.len()), "one code for each meta");
         assert!(metas.len() <= NODES_MAX as usize, "a graph has at most 2^31 nodes");
@@ -118,12 +118,12 @@ impl<'a> Points<'a> {
         self.metas.len()
     }
 
-    /// All codes, one behind the other.
+    /// All codes, one after the other.
     pub fn codes(&self) -> &'a [i8] {
         self.codes
     }
 
-    /// The metas of the codes.
+    /// The metadata of the codes.
     pub fn metas(&self) -> &'a [CodeMeta] {
         self.metas
     }
@@ -158,17 +158,17 @@ pub(crate) struct Graph<'a> {
 /// The upper levels.
 #[derive(Clone, Copy)]
 struct Upper<'a> {
-    /// Positions of level l in the order: the first `counts[l - 1]`.
+    /// The number of nodes of level l is `counts[l - 1]`. They are the first nodes of the order.
     counts: &'a [u32],
     order: &'a [NodeId],
-    /// Positions in the order.
+    /// The rows of the upper levels. A neighbour is given by its position in the order.
     rows: &'a [u32],
     m: usize,
 }
 
 impl<'a> Graph<'a> {
-    /// A graph of `nodes` from arrays of any origin. Compares every number with its bounds. The error says which is
-    /// wrong.
+    /// A graph of `nodes` from untrusted arrays. Compares every number with its bounds. The error says which check has
+    /// failed.
     pub fn check(
         nodes: u32,
         parameters: &Parameters,
@@ -226,7 +226,7 @@ impl<'a> Graph<'a> {
 }
 
 impl<'a> Upper<'a> {
-    /// The parts of the upper array, if its lengths agree.
+    /// Splits the upper array into its parts. `None` if the lengths do not agree.
     fn shape(nodes: u32, m: usize, upper: &'a [u32]) -> Option<Self> {
         let levels = *upper.first()?;
         if levels > LEVELS_MAX || (levels == 0) != (nodes == 0) {

@@ -6,8 +6,8 @@
 
 use crate::ids::NodeId;
 
-/// One entry as a number: the distance in a form that keeps its order, the node, and in the lowest bit whether it was
-/// expanded.
+/// A sorted array of candidates. An entry is one number: the distance in the form of [`ordered`], the node, and in the
+/// lowest bit whether the node was expanded.
 #[derive(Default)]
 pub(super) struct Pool {
     entries: Vec<u64>,
@@ -22,7 +22,7 @@ fn node_of(entry: u64) -> NodeId {
     NodeId(entry as u32 >> 1)
 }
 
-/// The bits of a distance, in a form that orders as the distance does.
+/// The bits of a distance, in a form that sorts like the distance.
 #[inline(always)]
 pub(super) fn ordered(distance: f32) -> u32 {
     let bits = distance.to_bits();
@@ -43,7 +43,7 @@ impl Pool {
         self.cursor = 0;
     }
 
-    /// The distance that a new entry must be below.
+    /// The distance of the last entry if the pool is full, else the largest. A search inserts only nearer nodes.
     #[inline(always)]
     pub fn bound(&self) -> u32 {
         if self.entries.len() < self.capacity {
@@ -53,7 +53,7 @@ impl Pool {
         }
     }
 
-    /// Inserts a node that is not in the pool. True if it is now the next to expand.
+    /// Inserts a node that is not in the pool. Returns whether it is the next node to expand.
     #[inline(always)]
     pub fn insert(&mut self, distance: u32, node: NodeId) -> bool {
         let entry = u64::from(distance) << 32 | u64::from(node.0) << 1;
@@ -70,7 +70,7 @@ impl Pool {
         is_next
     }
 
-    /// The nearest entry that was not expanded yet. It then counts as expanded.
+    /// The nearest node that was not expanded yet. Marks it as expanded.
     #[inline(always)]
     pub fn expand_next(&mut self) -> Option<NodeId> {
         while let Some(entry) = self.entries.get_mut(self.cursor) {

@@ -1,9 +1,10 @@
-//! Links of an old graph in a new one: nodes that live on keep their links, with detours around dead nodes.
+//! Reuse of an old graph's links in a new graph. A node that is in both keeps its links. A link to a deleted node is
+//! replaced by links to the neighbours of that node.
 //!
 //! Invariants:
-//! * One old graph is reused: the one with the most live nodes. The nodes of other graphs are inserted like new ones,
-//!   since no link connects them with the first.
-//! * A graph with too many dead nodes is not reused: detours around them are worth less than a new build.
+//! * At most one old graph is reused: the one with the most living nodes. The nodes of other graphs are inserted like
+//!   new ones, since no link connects them with the first graph.
+//! * A graph with too many deleted nodes is not reused: its replaced links are worse than those of a new build.
 
 use rayon::prelude::*;
 
@@ -13,16 +14,16 @@ use super::{Graph, NO_NODE};
 use crate::distance::Kernels;
 use crate::ids::NodeId;
 
-/// An old graph, and the numbers of its nodes in the new one.
+/// An old graph, and the numbers of its nodes in the new graph.
 pub(crate) struct Reuse<'a> {
     pub graph: Graph<'a>,
-    /// For each old node the new one, or [`NO_NODE`].
+    /// For each old node its number in the new graph, or [`NO_NODE`] if it is deleted.
     pub became: Vec<NodeId>,
 }
 
-/// An old graph is reused if at least this share of its nodes lives on, in percent.
+/// An old graph is reused only if at least this percentage of its nodes is in the new graph.
 const ALIVE_PERCENT: usize = 60;
-/// And if they are at least this share of the new graph, in percent.
+/// An old graph is reused only if its living nodes are at least this percentage of the new graph.
 const WORTH_PERCENT: usize = 15;
 /// Nodes that a thread takes at once.
 const CHUNK: usize = 64;
@@ -32,7 +33,8 @@ impl Reuse<'_> {
         self.became.iter().filter(|&&node| node != NO_NODE).count()
     }
 
-    /// The links of an old node in the new graph: to its live neighbours, and to the live neighbours of its dead ones.
+    /// The links of an old node in the new graph: to its living neighbours, and to the living neighbours of its deleted
+    /// neighbours. Also returns whether the node has a deleted neighbour.
     fn healed(&self, old: NodeId) -> (Vec<NodeId>, bool) {
         let own = self.became[old.index()];
         let mut near: Vec<NodeId> = Vec::new();
@@ -53,7 +55,7 @@ impl Reuse<'_> {
     }
 }
 
-/// Gives nodes of a new level the links of the best old graph.
+/// Copies the links of the best old graph to the nodes of a new level, if that graph is worth reusing.
 pub(super) fn adopt(inserter: &Inserter<'_>, reuse: &[Reuse<'_>], links: &mut Links) {
     let best = reuse.iter().max_by_key(|reuse| reuse.alive());
     let Some(best) = best.filter(|best| {
@@ -73,11 +75,11 @@ pub(super) fn adopt(inserter: &Inserter<'_>, reuse: &[Reuse<'_>], links: &mut Li
         .map(|old| {
             let node = best.became[old.index()];
             let (near, is_healed) = best.healed(old);
-            // An unchanged row was pruned before. A row with detours is pruned again.
+            // An unchanged row was pruned before. A row with replaced links, or one that is too long, is pruned again.
             let most = if is_healed || near.len() > links.capacity { links.degree } else { usize::MAX };
             (node, Kernels::get().run(Prune { inserter, node, known: &[], others: &near, most }))
         })
         .collect();
-    // A node without live neighbours is inserted like a new one.
+    // A node without living neighbours gets no links here, and is inserted like a new one.
     rows.iter().filter(|(_, row)| !row.is_empty()).for_each(|(node, row)| links.set(*node, row));
 }

@@ -1,8 +1,9 @@
-//! The search of a graph: a beam of the nearest candidates, expanded nearest first (the paper's algorithms 2 and 5).
+//! The beam search of a graph: it keeps the nearest candidates and expands the nearest first (the paper's algorithms 2
+//! and 5).
 //!
 //! Invariants:
 //! * The loop reads links and codes without bounds checks. All numbers of a [`Graph`] were compared with their bounds,
-//!   and [`Points`] hold one code and one meta per node. The numbers of nodes of both are compared before the loop.
+//!   and [`Points`] hold one code and one meta per node. The search compares the node counts of both before the loop.
 //! * The loop allocates nothing, takes no lock and makes no call through a pointer. The scratch of a thread is as large
 //!   as its largest graph needed.
 //! * The result depends on graph, points and query only, not on earlier searches of the thread.
@@ -15,7 +16,7 @@ use crate::distance::{CodeKernel, Kernels, Work};
 use crate::ids::NodeId;
 use crate::quant::{PreparedQuery, Ranking};
 
-/// Codes that are prefetched ahead of the compared one.
+/// How many codes ahead of the compared one are prefetched.
 const AHEAD: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -24,11 +25,11 @@ const LINE: usize = 64;
 #[derive(Clone, Copy)]
 pub(crate) struct BeamParameters<'a> {
     pub query: &'a PreparedQuery,
-    /// Candidates kept.
+    /// The number of candidates that the search keeps.
     pub ef: usize,
-    /// A node that is never found.
+    /// A node that the search leaves out.
     pub without: Option<NodeId>,
-    /// Distances after which the search stops.
+    /// The number of computed distances at which the search stops.
     pub budget: usize,
 }
 
@@ -36,18 +37,18 @@ pub(crate) struct BeamParameters<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Candidate {
     pub node: NodeId,
-    /// Its score by the codes. Larger is better.
+    /// The score of the node, estimated from its code. Larger is better.
     pub estimate: f32,
 }
 
 /// The cost of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct SearchStats {
-    /// Distances computed.
+    /// The number of distances computed.
     pub visited: usize,
-    /// Nodes whose neighbours were compared.
+    /// The number of nodes whose neighbours were compared.
     pub expanded: usize,
-    /// The search stopped before it was done.
+    /// Whether the search stopped early, at its budget.
     pub exhausted_budget: bool,
 }
 
@@ -86,21 +87,21 @@ pub(super) struct QueryCode<'a> {
     pub budget: usize,
 }
 
-/// Memory of a thread that its searches share.
+/// Memory that a thread keeps from search to search.
 #[derive(Default)]
 pub(super) struct GraphScratch {
-    /// The epoch in which each node was last seen.
+    /// For each node, the epoch (the search) in which it was last seen.
     seen: Vec<u8>,
     epoch: u8,
     fresh: Vec<NodeId>,
     distances: Vec<u32>,
     pub pool: Pool,
-    /// A code made unsigned.
+    /// Room for the unsigned form of a code.
     pub code: Vec<u8>,
 }
 
 impl GraphScratch {
-    /// Makes all of `nodes` unseen.
+    /// Begins a search of `nodes` nodes: none of them is seen, except the node to leave out, and the pool is empty.
     fn begin(&mut self, nodes: usize, beam: &QueryCode<'_>) {
         if self.seen.len() < nodes {
             self.seen.resize(nodes, 0);
@@ -121,7 +122,7 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<GraphScratch>>> = const { Cell::new(None) };
 }
 
-/// Lends the thread's scratch.
+/// Runs `work` with the thread's scratch.
 pub(super) fn with_scratch<T>(work: impl FnOnce(&mut GraphScratch) -> T) -> T {
     // Taken, not borrowed: a search inside a search would make its own.
     let mut scratch = SCRATCH.take().unwrap_or_default();
@@ -216,14 +217,14 @@ pub(super) fn descend<K: CodeKernel>(
     }
 }
 
-/// One level's links: rows of `degree` nodes, padded with the row's own number.
+/// The links of one level: a row of `degree` nodes for each node, padded with the node's own number.
 #[derive(Clone, Copy)]
 pub(super) struct Level<'a> {
     pub links: &'a [NodeId],
     pub degree: usize,
 }
 
-/// Fills the pool with the `ef` nearest nodes, starting at the nodes that [`descend`] left in it.
+/// Fills the pool with about the `ef` nearest nodes, starting from the nodes that [`descend`] left in it.
 #[inline(always)]
 pub(super) fn search_level<K: CodeKernel>(
     level: &Level<'_>,
@@ -244,8 +245,8 @@ pub(super) fn search_level<K: CodeKernel>(
             let Some(node) = pool.expand_next() else { break };
             stats.expanded += 1;
             let start = node.index() * level.degree;
-            // SAFETY: nodes in the pool come from the checked order and checked links, all below the number of points;
-            // the assertion above says that as many rows exist.
+            // SAFETY: nodes in the pool come from the checked order and checked links, so they are below the number of
+            // points. The assertion above checks that every point has a row.
             let row = unsafe { level.links.get_unchecked(start..start + level.degree) };
             for &neighbour in row {
                 // SAFETY: links were compared with the number of points, and `seen` is at least as long; each of at
@@ -289,11 +290,11 @@ impl Level<'_> {
     }
 }
 
-/// Candidates that are expanded together: the codes of one candidate's neighbours arrive while those of the other are
-/// compared. Nearly all candidates are expanded by the end of a search, so expanding the second early costs little.
+/// The number of candidates that are expanded together: the codes of one candidate's neighbours are loaded while those
+/// of the other are compared. A search expands nearly all candidates anyway, so it costs little to expand one early.
 const BEAM_WIDTH: usize = 2;
 
-/// The distance of each of `nodes`, in the order-keeping form of `pool`; `distances` is at least as long.
+/// Computes the distance of each of `nodes`, in the order-preserving form of `pool`. `distances` is at least as long.
 #[inline(always)]
 pub(super) fn distances_of<K: CodeKernel>(
     points: &Points<'_>,

@@ -1,8 +1,8 @@
 //! Selection of neighbours among candidates: the paper's algorithm 4, with a factor on the comparison.
 //!
 //! Invariants:
-//! * The selection depends on the candidates only, which come nearest first.
-//! * The nearest candidate is always chosen.
+//! * The caller passes the candidates in ascending order of distance.
+//! * The nearest candidate is always selected.
 
 use super::search::{QueryCode, distances_of};
 use super::{NO_NODE, Points};
@@ -11,10 +11,10 @@ use crate::ids::NodeId;
 use crate::quant::Ranking;
 use crate::types::Metric;
 
-/// A possible neighbour: its distance (in the order-keeping form of `pool`) and number.
+/// A possible neighbour: its distance, in the order-preserving form of `pool`, and its number.
 pub(super) type Link = (u32, NodeId);
 
-/// Selects at most `most` of `candidates`, which ascend by distance, into `chosen`. `code` is room for a query.
+/// Selects at most `most` of `candidates` into `chosen`. `code` is a buffer for the code of a candidate.
 ///
 /// A candidate is left out if its distance to a chosen neighbour, times `alpha`, is below its distance to the node: the
 /// node reaches the candidate through that neighbour.
@@ -28,7 +28,7 @@ pub(super) fn select<K: CodeKernel>(
     chosen: &mut Vec<Link>,
 ) {
     chosen.clear();
-    // A negative dot product is no distance, so a factor on it has no meaning.
+    // Under `Dot` the distance is minus the dot product. It may be negative, so a factor on it has no meaning.
     let alpha = if points.metric == Metric::Dot { 1.0 } else { alpha };
     for &(distance, node) in candidates {
         if chosen.len() == most {
@@ -53,7 +53,7 @@ pub(super) fn select<K: CodeKernel>(
     }
 }
 
-/// A stored code as a query. `code` is room for its unsigned form.
+/// A query with the code of `node`. `code` is a buffer for its unsigned form.
 #[inline(always)]
 pub(super) fn query_of<'a>(points: &Points<'_>, node: NodeId, code: &'a mut Vec<u8>) -> QueryCode<'a> {
     code.clear();

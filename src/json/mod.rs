@@ -1,4 +1,4 @@
-//! JSON as bytes: the validation of what enters, and reading in place of what was validated.
+//! JSON as bytes: validation of values from callers, and reading of validated values in place.
 //!
 //! Reading order:
 //! * `validate`: whether bytes are a JSON object that the store accepts.
@@ -6,11 +6,11 @@
 //! * `text`, `number`: comparing strings and numbers without copying them.
 //!
 //! Invariants:
-//! * [`validate_value`] accepts exactly the texts of RFC 8259 that nest no deeper than allowed and repeat no key;
-//!   [`validate_object`] accepts those of them whose root is an object.
-//! * `Reader` copies nothing and builds no tree. Its answers rely on validated bytes, its safety does not: on other
-//!   bytes it reports `None`, and never panics or loops.
-//! * Strings are compared as what they say, not as how they are escaped.
+//! * [`validate_value`] accepts the texts of RFC 8259 below 4 GiB, except those that nest deeper than allowed, repeat a
+//!   key, or escape half of a surrogate pair. [`validate_object`] accepts those of them whose root is an object.
+//! * `JsonReader` copies nothing and builds no tree. On bytes that were not validated it returns `None` or wrong
+//!   values, and never panics or loops.
+//! * Strings are compared decoded, so it does not matter how they are escaped.
 
 mod number;
 mod read;
@@ -21,7 +21,7 @@ pub(crate) use number::Number;
 pub(crate) use read::{JsonReader, Raw};
 pub use validate::{validate_object, validate_value};
 
-/// Levels of objects and arrays that a value or a filter may nest; the root is the first.
+/// The most levels of nested objects and arrays in a value or a filter. The root is the first level.
 pub const JSON_DEPTH_MAX: usize = 128;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! JSON numbers, compared by what they are worth.
+//! JSON numbers, compared by value.
 //!
 //! Invariants:
-//! * Integers in the range of `i64` and `u64` are exact; every other number is its nearest double.
-//! * An integer and a double compare as real numbers, with no rounding. NaN compares with nothing.
+//! * Integers in the range of `i64` and `u64` are exact. Every other number is rounded to the nearest double.
+//! * An integer and a double are compared as real numbers, without rounding. NaN has no order.
 
 use std::cmp::Ordering;
 
@@ -31,7 +31,7 @@ impl Number {
             (b'-', digits) => (true, digits),
             _ => (false, token),
         };
-        // 18 digits cannot overflow.
+        // 18 digits cannot overflow an `i64`.
         if (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) {
             let magnitude = digits.iter().fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
             return Some(Self::Integer(i128::from(if negative { -magnitude } else { magnitude })));
@@ -44,7 +44,7 @@ impl Number {
         if let Ok(integer) = text.parse::<i128>() {
             return Some(Self::from_integer(integer));
         }
-        // The standard parser also knows "inf" and "nan".
+        // The parser of the standard library also accepts "inf" and "nan".
         let spelled = token.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
         if spelled { text.parse().ok().map(Self::Float) } else { None }
     }
@@ -65,8 +65,8 @@ fn compare_mixed(integer: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
     }
-    // Saturates for huge doubles, beyond every exact integer; where it does not, the whole part converts without
-    // rounding.
+    // The cast saturates for huge doubles, to a value beyond every exact integer. For all other doubles it converts the
+    // integral part without rounding.
     let whole = float.trunc() as i128;
     Some(integer.cmp(&whole).then_with(|| 0.0f64.total_cmp(&(float.fract() + 0.0))))
 }

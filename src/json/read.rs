@@ -1,10 +1,11 @@
-//! A forward reader over validated JSON bytes: tokens in place, containers entered or skipped.
+//! A forward reader over validated JSON bytes. It returns tokens in place, and enters or skips containers.
 //!
 //! Invariants:
-//! * The position only grows, and never passes the end; `None` means the bytes are not JSON and reading must stop.
+//! * The position only grows, and never passes the end. `None` means that the bytes are not JSON and reading must stop.
 //! * Skipping checks no grammar: it counts brackets and steps over strings.
 //!
-//! What returns a token is always inlined: passing one through memory costs as much as finding it.
+//! Functions on the fast path that return a token are always inlined: to pass a token through memory costs as much as
+//! to find it.
 
 use super::number::Number;
 use super::text::{Text, find_special};
@@ -23,14 +24,14 @@ pub(crate) enum Raw<'a> {
     Bool(bool),
     Number(&'a [u8]),
     Text(Text<'a>),
-    /// An array: the bytes from its bracket on. The reader stands there.
+    /// An array: all bytes from its opening bracket on. The reader stays at the bracket.
     Array(&'a [u8]),
-    /// An object: the bytes from its brace on. The reader stands there.
+    /// An object: all bytes from its opening brace on. The reader stays at the brace.
     Object(&'a [u8]),
 }
 
 impl Raw<'_> {
-    /// The number, if it is one.
+    /// The number, if the value is one.
     pub(crate) fn number(&self) -> Option<Number> {
         if let Self::Number(token) = self { Number::parse(token) } else { None }
     }
@@ -45,7 +46,7 @@ impl<'a> JsonReader<'a> {
         Self { bytes, at }
     }
 
-    /// The next byte that is not whitespace, where the reader then stands.
+    /// Skips whitespace. Returns the byte after it, at which the reader then stands.
     #[inline]
     fn peek(&mut self) -> Option<u8> {
         loop {
@@ -62,7 +63,7 @@ impl<'a> JsonReader<'a> {
         (self.peek()? == wanted).then(|| self.at += 1)
     }
 
-    /// A string.
+    /// Reads a string.
     #[inline(always)]
     pub(crate) fn text(&mut self) -> Option<Text<'a>> {
         self.take(b'"')?;
@@ -75,8 +76,8 @@ impl<'a> JsonReader<'a> {
         self.escaped_text(start, end)
     }
 
-    /// The rest of a string that starts at `start` and has its first escape (or a byte that no string may hold) at
-    /// `at`.
+    /// Reads the rest of a string whose content starts at `start`. `at` is the position of its first escape, or of a
+    /// byte that no string may contain.
     fn escaped_text(&mut self, start: usize, mut at: usize) -> Option<Text<'a>> {
         loop {
             match self.bytes.get(at)? {
@@ -90,8 +91,8 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// The value here. Scalars are stepped over; an array or object is not: enter it with [`enter`](Self::enter) or
-    /// [`skip`](Self::skip) it.
+    /// Reads the next value. The reader then stands after a scalar, but before an array or object: [enter](Self::enter)
+    /// or [skip](Self::skip) it.
     #[inline(always)]
     pub(crate) fn value(&mut self) -> Option<Raw<'a>> {
         match self.peek()? {
@@ -116,7 +117,7 @@ impl<'a> JsonReader<'a> {
         self.bytes.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
     }
 
-    /// Steps over the value here, whatever it is.
+    /// Skips the next value, of any type.
     #[inline]
     pub(crate) fn skip(&mut self) -> Option<()> {
         if let Raw::Array(_) | Raw::Object(_) = self.value()? { self.skip_container() } else { Some(()) }
@@ -141,7 +142,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// Enters the array or object here; false if it is empty (and the reader is behind it).
+    /// Enters the next array or object. Returns false if it is empty; the reader is then after it.
     #[inline]
     pub(crate) fn enter(&mut self) -> Option<bool> {
         let close = match self.peek()? {
@@ -158,7 +159,8 @@ impl<'a> JsonReader<'a> {
         })
     }
 
-    /// After a member or element: true if another follows, false if the container ended (and the reader is behind it).
+    /// Reads the end of a member or element. Returns true if another one follows, and false if the container ends; the
+    /// reader is then after the container.
     #[inline]
     pub(crate) fn more(&mut self) -> Option<bool> {
         let byte = self.peek()?;
@@ -170,7 +172,7 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    /// A member's key; the reader then stands at its value.
+    /// Reads the key of a member and the colon. The reader then stands before the value.
     #[inline(always)]
     pub(crate) fn key(&mut self) -> Option<Text<'a>> {
         let key = self.text()?;

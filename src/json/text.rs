@@ -1,9 +1,9 @@
 //! JSON strings in place: finding their end, and comparing them without copying.
 //!
 //! Invariants:
-//! * A [`Text`] without escapes is its own bytes; one with escapes is decoded byte by byte while it is compared.
-//! * UTF-8 byte order is code point order, so comparing bytes is comparing code points.
-//! * A malformed escape ends the decoded text; it never panics.
+//! * A [`Text`] without escapes is compared as its raw bytes. A text with escapes is decoded byte by byte meanwhile.
+//! * In UTF-8 the order of bytes is the order of code points, so texts are compared by their bytes.
+//! * A malformed escape ends the decoded text. Decoding never panics.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -20,11 +20,11 @@ impl<'a> Text<'a> {
         Self { raw, escaped }
     }
 
-    /// Whether the string says exactly `other`.
+    /// Whether the decoded string equals `other`.
     #[inline]
     pub(crate) fn equals(&self, other: &[u8]) -> bool {
         if self.escaped {
-            // An escape is never shorter than what it stands for.
+            // An escape is never shorter than its character.
             self.raw.len() >= other.len() && self.bytes().eq(other.iter().copied())
         } else {
             self.raw == other
@@ -42,7 +42,7 @@ impl<'a> Text<'a> {
         if other.escaped { self.bytes().cmp(other.bytes()) } else { self.compare(other.raw) }
     }
 
-    /// What the string says; `None` if that is not UTF-8. Allocates only if the string holds escapes.
+    /// The decoded string; `None` if it is not UTF-8. Allocates only if the string has escapes.
     pub(crate) fn decode(&self) -> Option<Cow<'a, str>> {
         if self.escaped {
             String::from_utf8(self.bytes().collect()).ok().map(Cow::Owned)
@@ -57,10 +57,10 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The bytes that a JSON string stands for.
+/// An iterator over the decoded bytes of a JSON string.
 pub(super) struct DecodedText<'a> {
     raw: &'a [u8],
-    /// The rest of a decoded character, its next byte lowest.
+    /// The remaining bytes of a decoded escape; the next one is the lowest byte.
     pending: u32,
     pending_bytes: u8,
 }
@@ -88,8 +88,8 @@ impl Iterator for DecodedText<'_> {
     }
 }
 
-/// The character of the escape that `bytes` starts with (at its backslash), and the bytes it takes; `None` if it is not
-/// one.
+/// Decodes the escape at the start of `bytes`, from its backslash on. Returns the character and the length of the
+/// escape in bytes, or `None` if the escape is not valid.
 pub(super) fn decode_escape(bytes: &[u8]) -> Option<(char, usize)> {
     let simple = match bytes.get(1)? {
         b'"' => '"',
@@ -106,7 +106,7 @@ pub(super) fn decode_escape(bytes: &[u8]) -> Option<(char, usize)> {
     Some((simple, 2))
 }
 
-/// A `\uXXXX` escape, or the surrogate pair of two.
+/// Decodes a `\uXXXX` escape, or two that form a surrogate pair.
 fn decode_unicode(bytes: &[u8]) -> Option<(char, usize)> {
     let first = hexadecimal(bytes.get(2..6)?)?;
     if !(0xD800..0xDC00).contains(&first) {
@@ -126,8 +126,8 @@ fn hexadecimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, &digit| Some(value << 4 | char::from(digit).to_digit(16)?))
 }
 
-/// The end of the string whose content starts at `start` (where its closing quote is); the error is where and why it is
-/// not a string.
+/// Validates the string whose content starts at `start`. Returns the position of its closing quote and the text. The
+/// error is the position of the fault and the reason.
 pub(super) fn validate_text(bytes: &[u8], start: usize) -> Result<(usize, Text<'_>), (usize, &'static str)> {
     let mut at = start;
     let mut escaped = false;
@@ -152,7 +152,8 @@ pub(super) fn validate_text(bytes: &[u8], start: usize) -> Result<(usize, Text<'
 const ONES: u64 = u64::MAX / 255;
 const HIGH_BITS: u64 = ONES << 7;
 
-/// The first byte at or after `at` that a string cannot hold as it is: a quote, a backslash or a control character.
+/// The position of the first byte at or after `at` that a string cannot contain unescaped: a quote, a backslash or a
+/// control character.
 #[inline]
 pub(super) fn find_special(bytes: &[u8], mut at: usize) -> Option<usize> {
     let mut rest = bytes.get(at..)?;
@@ -172,10 +173,10 @@ fn is_special(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < 0x20
 }
 
-/// The high bit of the first special byte of `word`, its lowest byte first, and perhaps of bytes above it.
+/// A mask with the high bit of the first special byte of `word`, the lowest byte first, and perhaps of bytes above it.
 ///
-/// Subtracting one from each byte (32 for the controls) borrows into the high bit of those that are too small. A borrow
-/// can mark a byte above the first hit by mistake, never one below it.
+/// Subtracting one (32 for control characters) from each byte sets the high bit of the bytes that are too small. A
+/// borrow may wrongly set the high bit of a byte above the first special one, never of a byte below it.
 #[inline]
 fn special_bytes(word: u64) -> u64 {
     let quote = word ^ (ONES * u64::from(b'"'));

@@ -1,10 +1,10 @@
-//! Validation of values: whether bytes are a JSON object that the store accepts.
+//! Validation: whether bytes are a JSON value, or a JSON object, that the store accepts.
 //!
 //! Invariants:
-//! * No recursion: open containers are a list of at most `max_depth` frames.
-//! * Each key of the open objects costs 8 bytes (half of a hash, and where it stands), kept in one list that grows by a
-//!   quarter at a time: about as much as the text has, twice that while the list moves.
-//! * Repeated keys are found by sorting, so the worst object (even one made to collide) costs O(bytes * log keys).
+//! * No recursion: open containers are a list of at most `max_depth` entries.
+//! * Each key of the open objects takes 8 bytes, its 32-bit hash and its offset, in one list that grows by a quarter at
+//!   a time. The list takes at most about as many bytes as the text, and twice that while it is moved.
+//! * Repeated keys are found by sorting, so any object, even one with colliding keys, costs O(bytes * log keys).
 
 use super::read::JsonReader;
 use super::text::{Text, validate_text};
@@ -13,17 +13,18 @@ use crate::error::{Error, Limit, Result};
 /// Checks that `bytes` are one JSON object as RFC 8259 defines it, in UTF-8, nested at most `max_depth` levels (the
 /// root is the first), with no key twice in any object.
 ///
-/// Keys are compared by what they say, so `"a"` and `"\u0061"` are the same. Numbers may have any size.
+/// Keys are compared decoded, so `"a"` and `"\u0061"` are the same. An escape of half a surrogate pair is a fault.
+/// Numbers may have any size.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) with the byte offset of the first fault,
-/// [`Limit::Depth`] if the object nests too deep, [`Limit::ValueBytes`] if it is 4 GiB or more.
+/// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) with the byte offset of a fault, [`Limit::Depth`]
+/// if the object nests too deep, [`Limit::ValueBytes`] if it is 4 GiB or more.
 pub fn validate_object(bytes: &[u8], max_depth: usize) -> Result<()> {
     validate(bytes, max_depth, true)
 }
 
-/// The same for one JSON value of any type.
+/// Like [`validate_object`], for one JSON value of any type.
 pub fn validate_value(bytes: &[u8], max_depth: usize) -> Result<()> {
     validate(bytes, max_depth, false)
 }
@@ -54,7 +55,7 @@ fn fault(at: usize, what: &str) -> Error {
 /// An object or array whose end has not been read.
 struct Nesting {
     is_object: bool,
-    /// Where its keys begin in the list of keys.
+    /// The index of its first key in the list of keys.
     first_key: usize,
 }
 
@@ -63,12 +64,12 @@ struct Validator<'a> {
     at: usize,
     max_depth: usize,
     open: Vec<Nesting>,
-    /// Of each key of the open objects: a 32-bit hash above its 32-bit offset.
+    /// For each key of the open objects: its hash in the upper 32 bits, and its offset in the lower 32 bits.
     keys: Vec<u64>,
 }
 
 impl Validator<'_> {
-    /// The next byte that is not whitespace, where the validator then stands.
+    /// Skips whitespace. Returns the byte after it, at which the validator then stands.
     fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
@@ -79,13 +80,13 @@ impl Validator<'_> {
         None
     }
 
-    /// One value, to its end.
+    /// Reads one value to its end.
     fn run(&mut self) -> Result<()> {
         loop {
             if self.opens_with_content()? {
                 continue;
             }
-            // A value has ended: end the containers that end with it, up to one that goes on.
+            // A value has ended. Close the containers that end here too, up to one that has another value.
             loop {
                 let Some(frame) = self.open.last() else { return Ok(()) };
                 let is_object = frame.is_object;
@@ -107,7 +108,8 @@ impl Validator<'_> {
         }
     }
 
-    /// Reads a scalar or an empty container (false), or the opening of a container up to its first value (true).
+    /// Reads a scalar or an empty container, and returns false. Or reads the opening of a container up to its first
+    /// value, and returns true.
     fn opens_with_content(&mut self) -> Result<bool> {
         match self.peek() {
             Some(b'{') => {
@@ -156,7 +158,7 @@ impl Validator<'_> {
         Ok(())
     }
 
-    /// A string; the validator stands at its quote.
+    /// Reads a string. The validator stands at its opening quote.
     fn text(&mut self) -> Result<Text<'_>> {
         let (end, text) = validate_text(self.bytes, self.at + 1).map_err(|(at, what)| fault(at, what))?;
         self.at = end + 1;
@@ -213,7 +215,7 @@ impl Validator<'_> {
     }
 }
 
-/// FNV-1a of what the key says.
+/// FNV-1a of the decoded key, folded to 32 bits.
 fn hash(key: Text<'_>) -> u32 {
     let hash = key
         .bytes()
@@ -221,13 +223,13 @@ fn hash(key: Text<'_>) -> u32 {
     (hash >> 32) as u32 ^ hash as u32
 }
 
-/// Where a key stands that says the same as an earlier one of `keys`.
+/// The offset of a key that repeats an earlier one of `keys`.
 fn find_repeated(bytes: &[u8], keys: &mut [u64]) -> Option<usize> {
     if keys.len() < 2 {
         return None;
     }
     keys.sort_unstable();
-    // Validated when it was read, so the text is always there; a missing one would only sort first.
+    // Each key was validated when it was read, so `text` always returns one. A `None` would sort first.
     let text = |key: u64| JsonReader::at(bytes, key as u32 as usize).text();
     let compare = |a: u64, b: u64| match (text(a), text(b)) {
         (Some(a), Some(b)) => a.compare_text(b),

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * A reader must understand every section that this version writes. An unknown section that may be ignored is kept,
 //!   byte for byte.
-//! * Decoding is total, and a decoded body encodes to the same bytes.
+//! * Decoding never panics. A body that this version has written is encoded to the same bytes after it is decoded.
 //!
 //! # Format
 //!
@@ -99,7 +99,7 @@ pub(super) fn decode_body(name: &str, body: &[u8]) -> Decoded<Result<Manifest>> 
     Ok(refuse_files(name, &manifest).map(|()| manifest))
 }
 
-/// Files of unknown kinds without which the store must not be read.
+/// Fails if the manifest names a file of an unknown kind that a reader must understand.
 fn refuse_files(name: &str, manifest: &Manifest) -> Result<()> {
     let mut segments = manifest.shards.iter().flat_map(|shard| &shard.segments);
     let mut of_store = manifest.side_files.iter().filter(|side| !side.is_operations());
@@ -123,7 +123,7 @@ fn decode_clock(reader: &mut Reader<'_>) -> Decoded<ClockState> {
     Ok(ClockState { log_time: reader.i64()?, agreed_micros: reader.u64()?, wall: reader.i64()? })
 }
 
-/// A manifest that has only the numbers of the log.
+/// Reads the numbers of the log section. Returns a manifest that is empty otherwise.
 fn decode_numbers(reader: &mut Reader<'_>) -> Decoded<Manifest> {
     let (next_file_id, first_log, reflected) = (reader.u64()?, reader.u64()?, reader.u64()?);
     if next_file_id.max(first_log).max(reflected) >= NUMBERS_MAX {

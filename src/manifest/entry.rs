@@ -1,9 +1,10 @@
 //! The entry of one segment in a manifest: its truth file, its tombstones, and the files beside it.
 //!
 //! Invariants:
-//! * The files beside a segment are one list. Files of unknown kinds stay in the list, so that a newer version finds
-//!   them. If such a file must be understood, the open fails.
-//! * The terms of a graph are in the entry and in the graph's file, so that they outlive the file.
+//! * The files beside a segment are one list on disk. Files of unknown kinds stay in the list, so that a newer version
+//!   finds them. If such a file must be understood, the open fails.
+//! * The terms of a graph (its rows, scope and origin) are in the entry and in the graph's file, so that they outlive
+//!   the file.
 //! * An entry holds only as much of a namespace as tells the segment from its neighbours (`shard/bounds.rs`).
 //!
 //! # Format
@@ -48,11 +49,11 @@ use crate::types::Extent;
 
 use super::FILE_BYTES_MAX;
 
-/// A flag of a file beside a segment: it cannot be rebuilt, and its kind must be known.
+/// A flag of a file beside a segment: the file cannot be rebuilt, and a reader must know its kind.
 const MUST_UNDERSTAND: u16 = 1;
 /// The version of files of missed operations.
 const MISSED_FORM: u16 = 1;
-/// The fewest bytes of a file beside a segment, in either form.
+/// The fewest bytes of the entry of a file beside a segment, in either form.
 const SIDE_BYTES_MIN: usize = 24;
 
 /// The kind of a file beside a segment: the extension of its name.
@@ -66,16 +67,16 @@ impl FileKind {
     pub const OPERATIONS: Self = Self(Cow::Borrowed("operations"));
     pub const MISSED: Self = Self(Cow::Borrowed("missed"));
 
-    /// The kinds with a number in format version 1, from 1.
+    /// The kinds that format version 1 numbers, from 1 on.
     const NUMBERED: [Self; 3] = [Self::CODES, Self::GRAPH, Self::BLOB];
 
-    /// The kind of this name, if the name can be one.
+    /// The kind of this name, which is not checked.
     #[cfg(test)]
     pub fn of(name: &str) -> Self {
         Self(Cow::Owned(name.to_owned()))
     }
 
-    /// The end of the file's name.
+    /// The extension of the file's name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -89,7 +90,7 @@ pub(crate) enum EntryForm {
     Named,
 }
 
-/// One segment with its tombstones and derived files.
+/// One segment with its tombstones and the files beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SegmentEntry {
     pub file_id: u64,
@@ -101,7 +102,7 @@ pub(crate) struct SegmentEntry {
     pub newest_lsn: Lsn,
     /// 0 for none.
     pub tombstone_generation: u64,
-    /// The interval of the namespaces of its rows.
+    /// An interval that contains the namespaces of its rows.
     pub extent: Extent,
     /// In the order of the list in the truth file.
     pub blobs: Vec<BlobFile>,
@@ -119,7 +120,7 @@ pub(crate) struct SideEntry {
     pub must_understand: bool,
     pub file_id: u64,
     pub length: u64,
-    /// Details of its kind, encoded. The bytes of an unknown kind are kept as they are.
+    /// The encoded details, whose form depends on the kind. Those of an unknown kind are kept as they are.
     pub details: Vec<u8>,
 }
 
@@ -144,8 +145,8 @@ impl SideEntry {
         segment_name(self.file_id, self.kind.as_str())
     }
 
-    /// Fails if the file is of an unknown kind or version, and `manifest` says that the store cannot be read without
-    /// it.
+    /// For a file of an unknown kind or version: fails if a reader must understand the file. `manifest` is the name of
+    /// the file that names it, for the error.
     pub fn check_ignorable(&self, manifest: &str) -> Result<()> {
         if !self.must_understand {
             return Ok(());
@@ -193,12 +194,12 @@ impl SegmentEntry {
         }
     }
 
-    /// Bytes of the segment's files, tombstones and blob files apart.
+    /// Bytes of the truth file and the derived files.
     pub fn bytes(&self) -> u64 {
         self.length + self.derived.iter().map(|derived| derived.length).sum::<u64>()
     }
 
-    /// The files that open the segment, without its graphs.
+    /// The files that are needed to open the segment, and its codes. Graphs are opened separately.
     pub fn files(&self) -> SegmentFiles {
         let codes = self.derived.iter().find_map(|derived| derived.of(&FileKind::CODES, CODES_ENCODING));
         let Self { file_id, length, header_crc, lsn_base, .. } = *self;
@@ -210,7 +211,7 @@ impl SegmentEntry {
         self.open_beside(storage, keys, &[])
     }
 
-    /// The same, with blob files that are open already.
+    /// Like [`open`](Self::open), with blob files that are open already.
     pub fn open_beside(&self, storage: &dyn Storage, keys: &StoreIdentity, opened: &[Arc<Blob>]) -> Result<Segment> {
         let graphs: Vec<DerivedFile> =
             self.derived.iter().filter_map(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM)).collect();
@@ -218,12 +219,13 @@ impl SegmentEntry {
         Ok(Segment::open_knowing(storage, keys, &self.files(), &known)?.open_graphs(storage, keys, &graphs))
     }
 
-    /// Fails if a file beside the segment, which `carrier` names, must be understood and is not.
+    /// Fails if a file beside the segment must be understood, but is of an unknown kind or version. `carrier` is the
+    /// name of the file that holds the entry, for the error.
     pub fn check_ignorable(&self, carrier: &str) -> Result<()> {
         self.derived.iter().try_for_each(|side| side.check_ignorable(carrier))
     }
 
-    /// The terms of the graph `file_id`.
+    /// The terms of the graph with this file id, if the entry has that graph and the terms are valid.
     pub fn graph_terms(&self, file_id: u64) -> Option<GraphRange> {
         let graphs = self.derived.iter().filter(|derived| derived.of(&FileKind::GRAPH, GRAPH_FORM).is_some());
         let graph = graphs.into_iter().find(|graph| graph.file_id == file_id)?;
@@ -232,18 +234,18 @@ impl SegmentEntry {
         reader.finish().ok().map(|()| wanted)
     }
 
-    /// Whether an import wrote the segment. Its LSNs are then relative to the first LSN of its frame.
+    /// Whether an import wrote the segment. LSNs in its file are then relative to the first LSN of its frame.
     pub fn is_ingested(&self) -> bool {
         self.lsn_base > Lsn::ZERO
     }
 
-    /// The same segment, with LSNs relative to `base`.
+    /// The same segment, with `base` as the LSN that its file counts from.
     #[must_use]
     pub fn counted_from(self, base: Lsn) -> Self {
         Self { lsn_base: base, newest_lsn: base + self.newest_lsn.get(), ..self }
     }
 
-    /// The bytes by which a manifest, and the frame of an import, name the segment.
+    /// The encoded entry, as a manifest and the frame of an import hold it.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         encode_segment(&mut out, self);
@@ -265,7 +267,7 @@ impl SegmentEntry {
         self.names().chain(dead).chain(missed)
     }
 
-    /// The names of the segment's files, tombstones apart.
+    /// The names of the truth file, the blob files and the derived files.
     pub fn names(&self) -> impl Iterator<Item = String> + '_ {
         let blobs = self.blobs.iter().map(|blob| blob_name(blob.file_id));
         let derived = self.derived.iter().map(SideEntry::name);
@@ -380,7 +382,7 @@ fn encode_blob(blob: &BlobFile) -> SideEntry {
     SideEntry { must_understand: true, ..SideEntry::derived(FileKind::BLOB, BLOB_FORM, file, details.into_vec()) }
 }
 
-/// The blob file of an entry, if its version is known.
+/// The blob file of an entry; `None` if the entry is of another kind or of an unknown version.
 fn decode_blob(entry: &SideEntry) -> Option<BlobFile> {
     let DerivedFile { file_id, length } = entry.of(&FileKind::BLOB, BLOB_FORM)?;
     let mut reader = Reader::new(&entry.details);

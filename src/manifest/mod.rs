@@ -1,13 +1,13 @@
-//! The manifest: the file that names all files of the store. A value with pure `with_*` transitions.
+//! The manifest: the file that names all files of the store. A change of it makes a new value, the next generation.
 //!
 //! Reading order: the file here, `body` (its sections), `entry` (one segment), `spaces`, `settings`.
 //!
 //! Invariants:
 //! * A generation is written whole under a temporary name, synced, renamed to `manifest-{generation:016x}`, and the
 //!   directory synced. Only then are obsolete files removed. The two newest generations are kept.
-//! * The log is synced through every LSN that a generation reflects before that generation is written.
-//! * Shards partition the order of namespaces: the first has no lower bound, each other one begins where the one before
-//!   it ends.
+//! * Before a generation is written, the log is synced up to the newest LSN that the generation reflects.
+//! * Shards partition the order of namespaces. The first shard has no lower bound. Each other shard begins where the
+//!   previous one ends.
 //!
 //! # Format
 //!
@@ -50,8 +50,8 @@ const FORMAT_VERSION: u32 = 2;
 /// The first version whose body is made of sections.
 const FIRST_WITH_SECTIONS: u32 = 2;
 const HEADER_BYTES: usize = 40;
-/// Upper bound of file ids and LSNs. It is far below the largest u64, so that counting on from a read one never
-/// overflows.
+/// Upper bound of file ids and LSNs in a manifest. It is far below the largest `u64`, so that later ids and LSNs never
+/// overflow.
 const NUMBERS_MAX: u64 = 1 << 62;
 const FILE_BYTES_MAX: usize = 256 << 20;
 
@@ -63,21 +63,21 @@ pub(crate) struct Manifest {
     pub previous_crc: u32,
     /// The key of hashes of names and keys, so that an attacker cannot make them collide.
     pub secret: [u64; 2],
-    /// A copy of the store that is written to has another incarnation. LSNs of one incarnation have no meaning in
-    /// another.
+    /// A random number from the creation of the store. It is reserved for writable copies of a store: each would get
+    /// another one, since LSNs of one copy have no meaning in another. No code compares it yet.
     pub incarnation: u64,
     pub spaces: Spaces,
     pub next_file_id: u64,
     /// The oldest log file that recovery needs.
     pub first_log: u64,
-    /// Tombstones and segments may reflect operations up to this LSN, so the log must reach it.
+    /// The newest LSN of an operation that tombstones or segments may reflect. The log must reach it.
     pub reflected: Lsn,
     pub settings: Settings,
     /// Files of the store as a whole.
     pub side_files: Vec<SideEntry>,
-    /// Unknown sections that may be ignored. They are written again as they are.
+    /// Unknown sections that may be ignored. The next generation writes them unchanged.
     pub others: Extensions,
-    /// `None` until a manifest has kept the clock.
+    /// `None` until a generation is written after the first write of the store.
     pub clock: Option<ClockState>,
     pub shards: Vec<ShardEntry>,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Manifest {
 /// The state of the clock, for the next open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClockState {
-    /// Log time: the newest trusted clock, in microseconds since 1970 UTC.
+    /// Log time: the newest trusted reading of the clock, in microseconds since 1970 UTC.
     pub log_time: i64,
     /// How long a wall clock far ahead of log time, or far behind it, has agreed with the monotonic clock, over all
     /// opens.
@@ -138,7 +138,7 @@ impl Manifest {
         }
     }
 
-    /// The next generation: applies `change` to a copy, and records the file ids given out so far.
+    /// The next generation: a copy with these numbers, to whose shards `change` is applied.
     pub fn with(
         &self,
         next_file_id: u64,
@@ -174,7 +174,7 @@ impl Manifest {
         Interval { low: self.shards[index].low.clone(), high }
     }
 
-    /// The LSN up to which no shard needs the log.
+    /// The LSN up to which no shard needs the log: the lowest checkpoint.
     pub fn checkpoint(&self) -> Lsn {
         self.shards.iter().map(|shard| shard.checkpoint).min().unwrap_or_default()
     }
@@ -186,7 +186,7 @@ impl Manifest {
     }
 
     /// Writes this generation under a temporary name. It is the newest once it is published, and durable once the
-    /// directory is synced. A failure of that sync is final: which generation is the newest is then unknown.
+    /// directory is synced. If that sync fails, the newest generation on disk is unknown: the caller must not go on.
     pub fn write(&self, storage: &dyn Storage) -> Result<()> {
         let bytes = self.encode();
         if storage.list()?.iter().any(|(name, _)| name == TEMPORARY) {
@@ -197,7 +197,7 @@ impl Manifest {
         file.sync_all()
     }
 
-    /// Gives the written generation its name.
+    /// Renames the written generation to its final name.
     pub fn publish(&self, storage: &dyn Storage) -> Result<()> {
         storage.rename(TEMPORARY, &manifest_name(self.generation))
     }
@@ -218,7 +218,7 @@ impl Manifest {
         out.into_vec()
     }
 
-    /// Reads the file of this `generation`.
+    /// Decodes the bytes of the file `name`, which must hold this `generation`.
     pub fn decode(name: &str, bytes: &[u8], generation: u64) -> Result<Self> {
         let malformed = |malformed: crate::codec::FormatError| malformed.in_file(name, 0);
         let mut reader = Reader::new(bytes);

@@ -1,7 +1,7 @@
 //! Settings: small JSON documents that belong to a store as a whole and are kept in its manifest.
 //!
 //! Invariants:
-//! * At most [`limits::SETTINGS`] of them, each a JSON document of at most [`limits::SETTING_BYTES`].
+//! * A store has at most [`limits::SETTINGS`] settings. Each is a JSON document of at most [`limits::SETTING_BYTES`].
 //! * Names ascend and are unique, so equal settings have equal bytes.
 //!
 //! # Format
@@ -29,13 +29,13 @@ pub(crate) struct Settings {
 /// One setting.
 #[derive(Clone, Debug, PartialEq)]
 struct Document {
-    /// Version of the document, 0 for documents of applications.
+    /// The version of the document; 0 for documents of applications.
     version: u16,
     json: Arc<str>,
 }
 
 impl Settings {
-    /// The document of that name.
+    /// The JSON document of the setting `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.documents.get(name).map(|document| &*document.json)
     }

@@ -2,7 +2,7 @@
 //! may still name.
 //!
 //! Invariants:
-//! * Ids rise strictly and are never used again, so the id of a vector's space always means the same space.
+//! * Ids rise strictly and are never used again, so an id always names the same space.
 //! * At most one space is current.
 //!
 //! # Format
@@ -19,7 +19,7 @@ use crate::types::{Metric, VectorSpace, limits};
 const SPACES_MAX: usize = 16;
 const NAME_BYTES_MAX: usize = 1 << 10;
 const DETAIL_BYTES_MAX: usize = 64 << 10;
-/// The fewest bytes a space takes.
+/// The fewest bytes of an encoded space.
 const SPACE_BYTES_MIN: usize = 18;
 /// The name of the first space.
 const DEFAULT_NAME: &str = "default";
@@ -50,7 +50,7 @@ pub(crate) struct SpaceEntry {
 pub(crate) struct Spaces {
     /// In the order of their ids.
     pub entries: Vec<SpaceEntry>,
-    /// Above the ids of all spaces so far, also of removed ones.
+    /// Above the ids of all spaces, removed ones included.
     pub next_id: u16,
 }
 
@@ -117,7 +117,7 @@ pub(super) fn decode_first_spaces(reader: &mut Reader<'_>) -> Decoded<Spaces> {
     Ok(spaces)
 }
 
-/// An id with a free id after it.
+/// Reads an id below `u16::MAX`, so that the id after it exists.
 fn decode_next_id(reader: &mut Reader<'_>) -> Decoded<u16> {
     let id = reader.u16()?;
     if id == u16::MAX { Err(reader.malformed("the id of a vector space is out of range")) } else { Ok(id) }

@@ -1,14 +1,14 @@
-//! Arrays that one thread appends to while any number of others read them without a lock.
+//! Arrays that one thread appends to while any number of other threads read them without a lock.
 //!
 //! Invariants:
-//! * An element never moves and never changes once its index is published (elements that change do so through atomics
-//!   of their own), so a reader may keep a reference for as long as it keeps the array.
-//! * `length` counts rows that are completely written. It is stored with release after the write and loaded with
-//!   acquire before the read: a row below a length that was read is initialised.
+//! * An element never moves, and the array never writes it again once its index is published (an element may hold
+//!   atomics of its own). So a reader may keep a reference for as long as it keeps the array.
+//! * `length` counts rows that are completely written. The writer stores it with release after the row, and readers
+//!   load it with acquire before they read: a row below a loaded length is initialised.
 //! * Chunk `c` holds `FIRST << c` rows and starts at row `FIRST * (2^c - 1)`, so the table of chunks is a small fixed
 //!   array. A row lies in one chunk: its elements are contiguous. Chunks start at multiples of 64 bytes.
-//! * Appending takes a lock of its own. Nobody waits for it (the caller has one writer at a time anyway); it makes a
-//!   second writer harmless instead of undefined.
+//! * An append takes a lock of the array. The lock is free, since the caller has one writer at a time. It makes a
+//!   second writer safe instead of undefined behaviour.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -24,7 +24,7 @@ const CHUNKS: usize = 27;
 /// Alignment of a chunk, in bytes.
 const ALIGN: usize = 64;
 
-/// Rows of `width` elements each; see the module for who may do what when.
+/// An array of rows of `width` elements each; see the module.
 pub(crate) struct AppendOnly<T> {
     chunks: [AtomicPtr<T>; CHUNKS],
     width: usize,
@@ -33,7 +33,7 @@ pub(crate) struct AppendOnly<T> {
     owns: PhantomData<T>,
 }
 
-// SAFETY: readers on several threads get `&T` and the last owner drops `T` wherever it is, hence `T: Send + Sync`; the
+// SAFETY: readers on several threads get `&T`, and the last owner drops `T` on any thread, hence `T: Send + Sync`. The
 // raw pointers own their chunks, and writers exclude each other by `writer`.
 unsafe impl<T: Send + Sync> Sync for AppendOnly<T> {}
 // SAFETY: the chunks and their elements belong to this value alone.
@@ -56,7 +56,7 @@ impl<T> AppendOnly<T> {
         }
     }
 
-    /// Rows that can be read.
+    /// The number of rows that can be read.
     pub fn len(&self) -> usize {
         self.length.load(Ordering::Acquire)
     }
@@ -80,7 +80,7 @@ impl<T> AppendOnly<T> {
     /// The elements of row `index`.
     ///
     /// # Panics
-    /// If the row was not published; an index comes from `push`, as one into a `Vec` does.
+    /// If the row was not published. Indices that `push` and `push_row` return are published.
     #[inline]
     pub fn row(&self, index: u32) -> &[T] {
         let index = index as usize;
@@ -99,7 +99,8 @@ impl<T> AppendOnly<T> {
         &self.row(index)[0]
     }
 
-    /// Where row `row` is to be written; its chunk is allocated if need be. The caller holds the writer's lock.
+    /// The place at which to write row `row`, in a chunk that is allocated if necessary; `None` if the array is full.
+    /// The caller holds the lock `writer`.
     fn writable(&self, row: usize) -> Option<NonNull<T>> {
         if row > u32::MAX as usize {
             return None;
@@ -120,7 +121,7 @@ impl<T> AppendOnly<T> {
         NonNull::new(unsafe { start.add(offset * self.width) })
     }
 
-    /// How chunk `chunk` is allocated; `None` if no machine could.
+    /// The layout of chunk `chunk`; `None` if its size is zero or overflows.
     fn layout(&self, chunk: usize) -> Option<Layout> {
         let bytes = (FIRST << chunk).checked_mul(self.width)?.checked_mul(size_of::<T>())?;
         if bytes == 0 {
@@ -139,7 +140,7 @@ impl<T: Copy> AppendOnly<T> {
         let _writer = self.writer.lock();
         let row = self.length.load(Ordering::Relaxed);
         let at = self.writable(row)?;
-        // SAFETY: as in `push`, for `width` elements; `values` cannot overlap a row that nobody has seen.
+        // SAFETY: as in `push`, for `width` elements. `values` cannot overlap a row that was not published.
         unsafe { at.as_ptr().copy_from_nonoverlapping(values.as_ptr(), values.len()) };
         self.length.store(row + 1, Ordering::Release);
         u32::try_from(row).ok()
@@ -156,8 +157,8 @@ impl<T> Drop for AppendOnly<T> {
             }
             let rows = left.min(FIRST << chunk);
             left -= rows;
-            // SAFETY: the first `rows` rows of this chunk are initialised, dropped once (here) and not seen again, as
-            // `self` is going away; then the chunk is freed with the layout it was allocated with.
+            // SAFETY: the first `rows` rows of this chunk are initialised. They are dropped here only and not read
+            // again, as `self` is dropped. Then the chunk is freed with the layout that allocated it.
             unsafe {
                 ptr::slice_from_raw_parts_mut(start, rows * self.width).drop_in_place();
                 if let Some(layout) = self.layout(chunk) {
@@ -168,7 +169,7 @@ impl<T> Drop for AppendOnly<T> {
     }
 }
 
-/// The chunk of row `index` and the row's place in it.
+/// The chunk of row `index`, and the row's index in that chunk.
 #[inline]
 fn locate(index: usize) -> (usize, usize) {
     let chunk = (index / FIRST + 1).ilog2() as usize;

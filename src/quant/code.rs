@@ -1,10 +1,10 @@
-//! Codes: a vector as one signed byte a dimension, and the facts that bound what the bytes lost.
+//! Codes: a vector as one signed byte a dimension, and metadata that bounds the error of the code.
 //!
 //! Invariants:
-//! * Code and meta are a function of the vector alone, the same on every machine: no neighbour, no codebook, no
-//!   instruction set has a say.
-//! * `residual` is never below the true error, || x - scale * code ||, so a bound made from it is a bound.
-//! * Bytes of a code behind the dimensions are zero.
+//! * Code and meta are a function of the vector alone, the same on every machine. They do not depend on other vectors,
+//!   a codebook or the instruction set.
+//! * `residual` is never below the true error, || x - scale * code ||, so bounds that use it hold.
+//! * Bytes of a code after the dimensions are zero.
 //!
 //! ```text
 //! CODE, stride(dims) bytes = dims rounded up to 64
@@ -24,24 +24,24 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::distance::Kernels;
 
-/// Bytes of a cache line, and of one step of the kernels.
+/// Bytes of a cache line, which a code is padded to.
 const LINE: usize = 64;
 
-/// What a search must know of a code beside its bytes.
+/// The metadata of a code that a search needs beside the bytes of the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub struct CodeMeta {
     /// The vector is about `scale` times the code.
     pub scale: f32,
-    /// Upper bound of the Euclidean norm of what is missing.
+    /// Upper bound of the Euclidean norm of the vector minus `scale` times the code.
     pub residual: f32,
-    /// Sum of the code's bytes, to take the query's offset off.
+    /// Sum of the code's bytes. A dot product with a query, whose bytes are raised by 128, is corrected by it.
     pub sum: i32,
     /// Euclidean norm of the vector.
     pub norm: f32,
 }
 
-/// Bytes from one code to the next: `dims` rounded up to a cache line.
+/// Bytes of a code with its padding: `dims` rounded up to a cache line.
 pub const fn stride(dims: usize) -> usize {
     dims.next_multiple_of(LINE)
 }
@@ -61,8 +61,8 @@ pub fn encode(kernels: Kernels, vector: &[f32], code: &mut [i8]) -> CodeMeta {
     }
 }
 
-/// An `f32` above `value` even if `value` came out 1e-9 of itself too low, which covers the `f64` rounding of a million
-/// terms.
+/// An `f32` that is not below the true value, if `value` is at most 1e-9 of itself too low. That covers the `f64`
+/// rounding of a million terms.
 pub(super) fn round_up(value: f64) -> f32 {
     let value = value * (1.0 + 1e-9);
     let nearest = value as f32;

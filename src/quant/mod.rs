@@ -16,8 +16,8 @@
 //!
 //! Rounding, with u = 2^-24: the kernel adds each product to its lane in at most n/32 + 1 steps and folds 5 times, so
 //! its dot product is within (n/32 + 8) * u * |q| * |x| of the true one. The few operations here and in the score are
-//! within 64u of magnitudes that are at most |q| * |x| (or |q|^2 + |x|^2). What underflows is below an absolute term.
-//! All three are added on the query's side, once.
+//! within 64u of magnitudes that are at most |q| * |x| (or |q|^2 + |x|^2). Underflow is below an absolute term. All
+//! three are included in the constants of the query, once.
 
 mod code;
 
@@ -33,26 +33,26 @@ const ROUNDING: f64 = 64.0 * U;
 /// More than all underflow of a dot product of 16,384 terms and of its bound: 2^-118.
 const UNDERFLOW: f64 = 1.0 / (1_u128 << 118) as f64;
 
-/// A query in the form the scan needs: its code, unsigned, and the constants of the bound.
+/// A query in the form that a search on codes needs: its unsigned code, and the constants of the bound.
 #[derive(Clone, Debug)]
 pub struct PreparedQuery {
     metric: Metric,
     code: Vec<u8>,
     inverse_norm: f32,
-    /// t; under cosine divided by |q|, as are the next two.
+    /// t. Under cosine this and the next two fields are divided by |q|.
     step: f32,
-    /// |t*b|, rounded up: what a row's residual is multiplied by.
+    /// The factor of a row's residual: |t*b|, rounded up.
     per_residual: f32,
-    /// residual(q) and the rounding of sums, rounded up: what a row's norm is multiplied by.
+    /// The factor of a row's norm: residual(q) and the rounding of sums, rounded up.
     per_norm: f32,
-    /// Underflow of the dot product. Zero under cosine, where `per_norm` has it.
+    /// Underflow of the dot product. Zero under cosine, where `per_norm` includes it.
     constant: f32,
     /// L2 only: |q|^2 for estimates.
     norm_squared: f32,
-    /// L2 only: |q|^2 less its rounding, and what a row's |x|^2 keeps of itself.
+    /// L2 only: |q|^2 less its rounding, and the factor by which rounding at most lowers a row's |x|^2.
     floor: f32,
     keep: f32,
-    /// L2 only: the share of a distance that the kernel is sure not to lose.
+    /// L2 only: the factor by which rounding in the kernel at most lowers a distance.
     shrink: f32,
 }
 
@@ -64,14 +64,14 @@ impl PreparedQuery {
         let code_norm = f64::from(kernels.dot_i8(&signed, &signed)).sqrt();
         let norm = f64::from(meta.norm);
         let summation = (vector.len() / 32 + 8) as f64 * U;
-        // Under cosine everything is said for the query of norm 1, so that nothing underflows; a zero query scores 0
-        // with every row.
+        // Under cosine the constants are those of the query scaled to norm 1, so that nothing underflows. A zero query
+        // scores 0 with every row.
         let unit = match metric {
             Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
             Metric::Cosine => 1.0 / norm,
             Metric::Dot | Metric::L2 => 1.0,
         };
-        // What the kernel's products lose to underflow, seen by a row of the smallest norm.
+        // Underflow of the kernel's products, relative to the smallest norm of a row.
         let lost = if metric == Metric::Cosine { UNDERFLOW / f64::from(ZERO_NORM) } else { 0.0 };
         let error = f64::from(meta.residual) + (summation + ROUNDING) * norm + lost;
         let norm_squared = norm * norm;
@@ -95,17 +95,17 @@ impl PreparedQuery {
         &self.code
     }
 
-    /// What [`crate::distance::score`] takes as the query's inverse norm.
+    /// The query's inverse norm, an argument of [`crate::distance::score`].
     pub fn inverse_norm(&self) -> f32 {
         self.inverse_norm
     }
 
-    /// The metric it was prepared for.
+    /// The metric of the query.
     pub fn metric(&self) -> Metric {
         self.metric
     }
 
-    /// The most that the row's exact score can be, from the raw integer dot product of the codes.
+    /// An upper bound of the row's exact score, from the raw integer dot product of the codes.
     #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "the searches take whole slices"))]
     pub fn upper_bound(&self, raw: i32, meta: &CodeMeta) -> f32 {
         match self.metric {
@@ -115,7 +115,7 @@ impl PreparedQuery {
         }
     }
 
-    /// [`PreparedQuery::upper_bound`] of each row: the three slices have one length.
+    /// Writes the [`PreparedQuery::upper_bound`] of each row to `out`. The three slices have one length.
     pub fn upper_bounds(&self, raw: &[i32], metas: &[CodeMeta], out: &mut [f32]) {
         assert!(raw.len() == out.len() && metas.len() == out.len(), "one meta and one bound for each row");
         let rows = out.iter_mut().zip(raw.iter().zip(metas));
@@ -126,7 +126,7 @@ impl PreparedQuery {
         }
     }
 
-    /// The score as the codes see it, without any error term.
+    /// The score of the codes, without any error term.
     pub fn estimate(&self, raw: i32, meta: &CodeMeta) -> f32 {
         let dot = self.dot(raw, meta);
         match self.metric {
@@ -137,8 +137,8 @@ impl PreparedQuery {
         }
     }
 
-    /// [`PreparedQuery::upper_bound`] from the row's estimate. The rounding of the estimate itself is not covered: for
-    /// answers that are approximate in any case.
+    /// Roughly [`PreparedQuery::upper_bound`], from the row's estimate. It does not cover the rounding of the estimate,
+    /// so only approximate searches may use it.
     pub(crate) fn bound_of_estimate(&self, estimate: f32, meta: &CodeMeta) -> f32 {
         let error = self.per_residual * meta.residual + (self.per_norm * meta.norm + self.constant);
         match self.metric {
@@ -149,7 +149,7 @@ impl PreparedQuery {
         }
     }
 
-    /// The order in which a graph search looks at codes.
+    /// The ranking by which a graph search compares codes with this query.
     pub(crate) fn ranking(&self) -> Ranking {
         Ranking { metric: self.metric, step: self.step, norm_squared: self.norm_squared }
     }
@@ -178,18 +178,18 @@ impl PreparedQuery {
     }
 }
 
-/// Ranks codes by how far they are from one code: what a graph search and the build of a graph compare. No bound, just
-/// an order.
+/// Ranks codes by their distance to one code, for the search and the build of a graph. The distance is an estimate, not
+/// a bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranking {
     metric: Metric,
-    /// What the integer dot product and the row's scale are multiplied by.
+    /// The factor of the integer dot product and the row's scale.
     step: f32,
     norm_squared: f32,
 }
 
 impl Ranking {
-    /// Ranks by a stored code.
+    /// The ranking by distance to a stored code.
     pub fn of_code(meta: &CodeMeta, metric: Metric) -> Self {
         let step = match metric {
             Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
@@ -199,7 +199,7 @@ impl Ranking {
         Self { metric, step, norm_squared: meta.norm * meta.norm }
     }
 
-    /// The distance; smaller is nearer. `raw` as [`Kernels::dot_codes`] gives it for the two codes.
+    /// The distance; smaller is nearer. `raw` is the result of [`Kernels::dot_codes`] for the two codes.
     ///
     /// Cosine: 1 - cos. Dot: minus the dot product. L2: the squared distance.
     #[inline(always)]

@@ -1,9 +1,9 @@
 //! LSNs: the numbers that put all writes in one order.
 //!
 //! Invariants:
-//! * An operation has one LSN, and no other operation has it. A later operation has a greater one.
-//! * [`Lsn::ZERO`] and [`Lsn::MAX`] are no operation's.
-//! * Files hold the number of an LSN as it is, in eight bytes, little-endian.
+//! * Each operation has an LSN of its own. A later operation has a greater LSN.
+//! * No operation has [`Lsn::ZERO`] or [`Lsn::MAX`].
+//! * Files hold an LSN in eight bytes, little-endian. LSNs in the segment of an import are relative to its frame.
 
 use std::fmt;
 use std::ops::Add;
@@ -15,7 +15,7 @@ use crate::sync::{AtomicU64, Ordering};
 #[repr(transparent)]
 pub(crate) struct Lsn(u64);
 
-/// The `deleted_lsn` of a version that lives: every view sees the version.
+/// The `deleted_lsn` of a version that is not deleted.
 pub(crate) const ALIVE: Lsn = Lsn::MAX;
 
 impl Lsn {
@@ -47,7 +47,7 @@ impl Lsn {
         Self(self.0 - 1)
     }
 
-    /// This LSN and all that follow.
+    /// This LSN and all later ones.
     pub fn sequence(self) -> impl Iterator<Item = Self> {
         (self.0..).map(Self)
     }
@@ -64,7 +64,7 @@ impl Lsn {
     }
 }
 
-/// The LSN so many after this one.
+/// The LSN `count` after this one.
 impl Add<u64> for Lsn {
     type Output = Self;
 

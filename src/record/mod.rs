@@ -1,10 +1,10 @@
-//! What is written: writes as they come, and, once nothing is left to decide, complete versions of items and complete
-//! operations.
+//! Writes as callers request them, and the complete operations and versions of items that they become after their
+//! conditions are tested.
 //!
 //! Invariants:
 //! * An [`Operation`] needs no other state to be applied or replayed: conditions are tested, timestamps and LSNs given.
-//! * A text is known by a hash under the store's secret: what it says cannot be told, or chosen to collide, from
-//!   outside.
+//! * A text is identified by a hash keyed with the store's secret. Without the secret, a hash does not reveal its text,
+//!   and texts cannot be chosen to collide.
 //! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the
 //!   operation.
 
@@ -21,14 +21,14 @@ use crate::types::{Condition, FieldVector, Interval, Namespace, Version};
 
 pub(crate) use lsn::{ALIVE, AtomicLsn, Lsn};
 
-/// Tells the vector spaces of a store apart: files tag vectors with it.
+/// The id of a vector space of a store. Files tag vectors with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SpaceId(pub u16);
 
-/// A text and the model that embedded it, as a hash; 0 where they are not known.
+/// The hash of a text and of the model that embedded it; 0 if they are not known.
 pub(crate) type TextHash = u128;
 
-/// The hash of a text that `model` embeds, under the store's secret; never 0.
+/// The hash of a text and of the `model` that embeds it, keyed with the store's secret; never 0.
 pub(crate) fn text_hash(secret: [u64; 2], model: &str, text: &str) -> TextHash {
     let mut hasher = SipHasher13::new_with_keys(secret[0], !secret[1]);
     hasher.write(&(model.len() as u64).to_le_bytes());
@@ -37,14 +37,14 @@ pub(crate) fn text_hash(secret: [u64; 2], model: &str, text: &str) -> TextHash {
     hasher.finish128().as_u128().max(1)
 }
 
-/// The hash of a client's name for an operation, under the store's secret.
+/// The hash of an operation id that a client has chosen, keyed with the store's secret.
 pub(crate) fn operation_hash(secret: [u64; 2], id: &str) -> u128 {
     let mut hasher = SipHasher13::new_with_keys(!secret[0], secret[1]);
     hasher.write(id.as_bytes());
     hasher.finish128().as_u128()
 }
 
-/// Kinds of extensions of a row: `flags` is what a version that does not know the kind does with it.
+/// Kinds of extensions of a row. The flag tells a version that does not know the kind whether it may ignore it.
 ///
 /// | KIND | FLAG | BYTES |
 /// |---|---|---|
@@ -57,31 +57,31 @@ pub(crate) mod row_extensions {
     pub const CONTEXT: ExtensionKind = 1;
     pub const GROUP: ExtensionKind = 2;
     pub const OTHER_VECTORS: ExtensionKind = 3;
-    /// Those that this version knows, and so may find in a row.
+    /// The kinds that this version knows.
     pub const KNOWN: [ExtensionKind; 3] = [CONTEXT, GROUP, OTHER_VECTORS];
 }
 
-/// What a put says of an item. It never changes: the put, the log and the memtable share it from the check on.
+/// The content that a put gives an item. It is immutable: the put, the log and the memtable share it after the check.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ItemContent {
     pub namespace: Namespace,
     pub key: Arc<str>,
     /// The JSON object, byte for byte as given.
     pub value: Box<str>,
-    /// Own time to live in microseconds; 0 for none.
+    /// The item's own time to live in microseconds; 0 for none.
     pub ttl: i64,
-    /// The field paths the caller asked to have embedded; empty for "as configured".
+    /// The field paths that the caller asked to have embedded; empty for "as configured".
     pub index_paths: Vec<Arc<str>>,
-    /// All of one dimension; empty for an item that no vector search finds.
+    /// All vectors have the same dimensions. An item without vectors is not found by vector search.
     pub vectors: Vec<FieldVector>,
-    /// What each vector embeds; empty where none is known.
+    /// The hash of the text that each vector embeds; empty if none is known.
     pub text_hashes: Vec<TextHash>,
-    /// Of all vectors.
+    /// The space of all vectors.
     pub space: SpaceId,
     pub extensions: Extensions,
 }
 
-/// One version of one item, complete. It reads as its content.
+/// One complete version of one item. It dereferences to its content.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Record {
     pub content: Arc<ItemContent>,
@@ -111,7 +111,7 @@ impl std::ops::DerefMut for Record {
 }
 
 impl Record {
-    /// Bytes the version takes in memory and in a frame, roughly.
+    /// Roughly the bytes that the version takes in memory and in a frame.
     pub fn bytes(&self) -> usize {
         let vectors: usize = self.vectors.iter().map(|vector| vector.path.len() + 4 * vector.values.len() + 8).sum();
         let texts = size_of::<TextHash>() * self.text_hashes.len();
@@ -121,7 +121,7 @@ impl Record {
 }
 
 impl Operation {
-    /// The key that the operation concerns, if it is one.
+    /// The namespace and key of the operation; `None` if it concerns an interval.
     pub fn address(&self) -> Option<(&Namespace, &Arc<str>)> {
         match self {
             Self::Put(record) => Some((&record.namespace, &record.key)),
@@ -131,20 +131,20 @@ impl Operation {
     }
 }
 
-/// One operation, complete.
+/// One complete operation.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operation {
-    /// A new version, which deletes the key's older ones.
+    /// Adds a version, and deletes the key's older versions.
     Put(Arc<Record>),
     /// Deletes the key's versions.
     Delete { namespace: Namespace, key: Arc<str> },
     /// Deletes every version in an interval of namespaces.
     DeleteRange { interval: Interval },
-    /// Moves the expiry of one version, if it still lives.
+    /// Changes the expiry of one version, if that version is not deleted.
     Touch { namespace: Namespace, key: Arc<str>, version: Lsn, expires_at: i64 },
 }
 
-/// The numbers of one version.
+/// The LSN and the times of one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct VersionTimes {
     pub lsn: Lsn,
@@ -166,7 +166,7 @@ impl VersionTimes {
     }
 }
 
-/// A write that has passed the door: complete but for what the newest state decides.
+/// A checked write. The newest state of the key decides the rest: whether its condition holds, and its timestamps.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
     Put(CheckedPut),
@@ -176,18 +176,18 @@ pub(crate) enum Write {
         condition: Condition,
     },
     DeleteRange(Interval),
-    /// Pushes the expiry back by the item's own time to live, if it is still this version.
+    /// Renews the expiry by the item's own time to live, if `version` is still the newest.
     Touch {
         namespace: Namespace,
         key: Arc<str>,
         version: Lsn,
     },
-    /// Deletes an item that is expired by now, if the clock allows that anything is removed.
+    /// Deletes an item that has expired, if the clock is trusted enough to remove items.
     Expire {
         namespace: Namespace,
         key: Arc<str>,
     },
-    /// Writes nothing: the condition of a write that a later one of the same batch replaced.
+    /// Writes nothing, but tests the condition of a write that a later write of the same batch has replaced.
     Check {
         namespace: Namespace,
         key: Arc<str>,
@@ -195,14 +195,14 @@ pub(crate) enum Write {
     },
 }
 
-/// A put that was checked. It reads as its content.
+/// A checked put. It dereferences to its content.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckedPut {
     pub content: Arc<ItemContent>,
-    /// Given by an import; else the time to live decides.
+    /// Given by an import; `None` if the time to live decides.
     pub expires_at: Option<i64>,
     pub condition: Condition,
-    /// Given by an import; else the clock decides.
+    /// Given by an import, like `updated_at`; `None` if the clock decides.
     pub created_at: Option<i64>,
     pub updated_at: Option<i64>,
 }
@@ -216,7 +216,7 @@ impl Deref for CheckedPut {
 }
 
 impl Write {
-    /// The key the write concerns, if it is one.
+    /// The namespace and key of the write; `None` if it concerns an interval.
     pub fn address(&self) -> Option<(&Namespace, &Arc<str>)> {
         match self {
             Self::Put(put) => Some((&put.namespace, &put.key)),
@@ -228,21 +228,21 @@ impl Write {
         }
     }
 
-    /// Whether the write is let through when the disk is full or flushes lag behind.
+    /// Whether the write is accepted while the disk is full or the store is stalled.
     pub fn frees_space(&self) -> bool {
         !matches!(self, Self::Put(_))
     }
 }
 
-/// What a write did.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriteOutcome {
     Put(Version),
-    /// Whether there was something to delete.
+    /// Whether a version was deleted.
     Deleted(bool),
-    /// Nothing, for its batch was written before, under the same operation id; the version that this gave its last
-    /// operation.
+    /// Nothing was written, since a batch with the same operation id was applied before. Holds the version of the last
+    /// operation of that batch.
     Repeated(Version),
-    /// Done, or nothing to do.
+    /// The write was applied, or had no effect.
     Other,
 }

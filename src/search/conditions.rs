@@ -1,8 +1,8 @@
-//! Conditions on rows, the cheapest first: visibility, expiry, filter. What happens to a row that cannot be judged.
+//! Conditions on rows, the cheapest first: visibility, expiry, filter. Also the treatment of rows with damaged values.
 //!
 //! Invariants:
 //! * The filter costs the most, so it has a method of its own. The value is read only if the filter needs it.
-//! * A damaged value fails the read. Under `partial` the row is left out, and that is recorded.
+//! * A damaged value fails the read. Under `partial` the row is left out instead, and `skipped` is set.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::search::part::PartColumns;
 use crate::storage::Clock;
 use crate::sync::{AtomicBool, Ordering};
 
-/// What a row must satisfy to be in an answer.
+/// The conditions that a row must satisfy to be in a result.
 #[derive(Clone, Copy)]
 pub(crate) struct Conditions<'a> {
     /// The `read_lsn` of the read view.
@@ -29,17 +29,17 @@ pub(crate) struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    /// Whether the read view shows `row`; the filter is not asked.
+    /// Whether the read view shows `row`. The filter is not applied.
     #[inline]
     pub fn sees<P: PartColumns>(&self, part: &P, row: RowId) -> bool {
         part.sees(row, self.read_lsn, self.now)
     }
 
-    /// Whether the filter wants `row`.
+    /// Whether the filter accepts `row`.
     #[inline]
     pub fn wants<P: PartColumns>(&self, part: &P, row: RowId) -> Result<bool> {
         let Some(filter) = self.filter else { return Ok(true) };
-        // A value that decides nothing is not read: it may lie in a blob file.
+        // A constant filter does not need the value, which may lie in a blob file.
         if let Some(wanted) = filter.constant() {
             return Ok(wanted);
         }
@@ -59,7 +59,7 @@ impl Conditions<'_> {
         }
     }
 
-    /// Fails once the deadline has passed; asked between blocks, and before each large value.
+    /// Fails once the deadline has passed. Searches call it between blocks, and before each large value.
     pub fn check_deadline(&self) -> Result<()> {
         match self.deadline {
             Some((clock, at)) if clock.monotonic() >= at => {

@@ -1,5 +1,5 @@
-//! What every part is asked by one search: the query vector in the forms that searches need, conditions, and a
-//! threshold.
+//! The context of one search, the same for every part: the query vector in the forms that searches need, conditions,
+//! and a threshold.
 
 use crate::distance::{Kernels, score, score4};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::topk::SharedThreshold;
 use crate::types::Metric;
 use std::ops::Range;
 
-/// A query vector in the forms that flat search and re-rank need; made once for a search of any number of parts.
+/// A query vector in the forms that searches on codes and exact scores need. A search makes it once for all its parts.
 pub(crate) struct QueryVector<'a> {
     pub(crate) vector: &'a [f32],
     pub(crate) prepared: PreparedQuery,
@@ -20,20 +20,20 @@ pub(crate) struct QueryVector<'a> {
 }
 
 impl<'a> QueryVector<'a> {
-    /// Prepares `vector`, which passed the door.
+    /// Prepares `vector`, which was validated.
     pub fn new(vector: &'a [f32], metric: Metric) -> Self {
         let kernels = Kernels::get();
         Self { vector, prepared: PreparedQuery::new(kernels, vector, metric), kernels }
     }
 
-    /// The exact score of an item with the vectors `vectors` of `part`, of which there is at least one.
+    /// The exact score of an item: the best of the scores of its `vectors` in `part`. It has at least one.
     pub(super) fn score_item<P: PartColumns>(&self, part: &P, vectors: Range<VectorId>) -> Result<f32> {
         let mut best = f32::NEG_INFINITY;
         for number in vectors.ids() {
             let (vector, inverse_norm) = (part.vector(number)?, part.inverse_norm(number));
             let metric = self.prepared.metric();
             let score = score(metric, self.kernels, self.vector, self.prepared.inverse_norm(), vector, inverse_norm);
-            // The order of results, in which -0 is below +0; `f32::max` may return either.
+            // The comparison is that of results, in which -0 is below +0. `f32::max` may return either.
             best = if score.total_cmp(&best).is_gt() { score } else { best };
         }
         Ok(best)
@@ -49,15 +49,15 @@ impl<'a> QueryVector<'a> {
     }
 }
 
-/// One search: what every part is asked.
+/// The context of one search, the same for every part.
 #[derive(Clone, Copy)]
 pub(crate) struct SearchContext<'a> {
     pub query_vector: &'a QueryVector<'a>,
     pub conditions: Conditions<'a>,
-    /// Starts at the caller's `min_score`; shared by all parts and threads.
+    /// The threshold that all parts and threads share. It starts at the caller's `min_score`.
     pub threshold: &'a SharedThreshold,
     /// The most rows that a plan samples.
     pub filter_sample: usize,
-    /// How graphs are searched; `None` forbids it.
+    /// How graphs are searched; `None` if no graph may be searched.
     pub graph_searches: Option<GraphSearches>,
 }

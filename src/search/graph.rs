@@ -1,10 +1,10 @@
 //! Approximate search of the rows that a graph covers. The graph is searched and its candidates are scored in full. If
-//! that brings too little, the graph is searched further, or its rows get a flat search.
+//! that finds too few results, the graph is searched further, or its rows get a flat search.
 //!
 //! Invariants:
 //! * A row is offered to the result at most once, however many vectors it has and however often its graph is searched.
 //! * Scores are exact, computed by the code of a flat search; only the choice of the scored rows is approximate.
-//! * One search uses its graphs one after the other, so an answer depends on the read view and the query alone.
+//! * A search uses its graphs one after the other, so its result depends on the read view and the query alone.
 //! * After `SearchEnd::FlatSearch` the result holds no row of the graph, so a flat search adds each row once.
 
 use std::cell::Cell;
@@ -27,17 +27,17 @@ use crate::search::plan::{Costs, Plan};
 use crate::segment::derived::graph::SegmentGraph;
 use crate::topk::TopK;
 
-/// Vectors that are fetched ahead of the one that is scored.
+/// How many candidates ahead of the scored one have their vectors prefetched.
 const AHEAD: usize = 8;
-/// A graph search takes a sample smaller by this factor: it learns more about the filter as it goes.
+/// The plan of a graph search samples fewer rows by this factor: the search itself learns more about the filter.
 const SAMPLE_SHARE: usize = 4;
-/// A thread keeps memory for at most this many rows from search to search.
+/// A thread keeps memory for at most this many seen rows from search to search.
 const SEEN_MAX: usize = 4_096;
 
-/// A graph search to be made.
+/// A planned graph search.
 #[derive(Clone, Copy)]
 pub(crate) struct GraphSearchJob {
-    /// Which of the segment's graphs.
+    /// The index of the graph in the segment's list.
     pub graph: usize,
     pub nodes: usize,
     pub how: GraphPlan,
@@ -91,7 +91,7 @@ pub(crate) fn plan_graph_searches(
 /// How the searches of one graph ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SearchEnd {
-    /// With what they found.
+    /// The result holds the rows that the searches found.
     Found,
     /// The rows of the graph need a flat search.
     FlatSearch,
@@ -99,18 +99,18 @@ pub(crate) enum SearchEnd {
 
 /// The outcome of the first, short search of one graph among several.
 pub(crate) struct FirstPass {
-    /// Rows that were looked at, and how many of them became results.
+    /// Rows whose candidates were examined, and how many of them became results.
     rows: Vec<RowId>,
     kept: usize,
     spent_ns: f64,
-    /// Roughly the highest score that a row may have which was not found.
+    /// Roughly the highest score of a row that the search did not find.
     reach: f32,
 }
 
-/// A graph to be searched: where it is, and for what.
+/// A graph to be searched: its part, and the plan and context of the search.
 pub(crate) struct GraphTask<'a> {
     pub part: &'a SegmentView<'a>,
-    /// What the caller numbers the part.
+    /// The caller's number of the part.
     pub number: PartIndex,
     pub job: &'a GraphSearchJob,
     pub plan: &'a Plan,
@@ -118,9 +118,9 @@ pub(crate) struct GraphTask<'a> {
 }
 
 impl GraphTask<'_> {
-    /// Searches the graph, which holds `share` of all rows of the search, just far enough to find its share of the
-    /// answer, and adds the results to `top`. Whether that was enough is known after all graphs had their first search;
-    /// [`GraphTask::search`] then continues.
+    /// Searches the graph just far enough to find its expected share of the result, and adds the results to `top`. The
+    /// graph has `share` of all nodes and rows of the search. After the first searches of all graphs,
+    /// [`GraphTask::search`] finds out whether that was enough, and continues.
     pub fn begin(&self, share: f64, top: &mut TopK) -> Result<(PartReport, Option<FirstPass>)> {
         let report = PartReport::new(*self.plan, self.graph().rows().len());
         let Some(mut running) = RunningSearch::new(self, report, top) else {
@@ -167,7 +167,7 @@ thread_local! {
 #[derive(Default)]
 struct RescoreScratch {
     found: Vec<Candidate>,
-    /// Rows that were looked at.
+    /// Rows whose candidates were examined.
     seen: HashSet<RowId, BuildHasherDefault<RowHasher>>,
 }
 
@@ -197,7 +197,7 @@ impl Hasher for RowHasher {
     }
 }
 
-/// The searches of one graph, under way.
+/// The state of the searches of one graph.
 struct RunningSearch<'a> {
     flat: FlatSearch<'a, SegmentView<'a>>,
     graph: &'a SegmentGraph,
@@ -206,9 +206,9 @@ struct RunningSearch<'a> {
     job: &'a GraphSearchJob,
     graph_searches: GraphSearches,
     costs: Costs,
-    /// Rows looked at.
+    /// The number of rows whose candidates were examined.
     examined: usize,
-    /// The results and cost of an earlier, shorter search.
+    /// The results and the cost of the first, short search, if there was one.
     kept_before: usize,
     spent_before_ns: f64,
 }
@@ -226,7 +226,7 @@ impl<'a> RunningSearch<'a> {
         Some(Self { flat, graph, links, points, job, graph_searches, costs, examined, kept_before, spent_before_ns })
     }
 
-    /// Searches once with `ef` candidates and scores their rows. Returns whether the search came to its end.
+    /// Searches once with `ef` candidates and scores their rows. Returns false if the budget ended the search.
     fn step(&mut self, ef: usize, scratch: &mut RescoreScratch) -> Result<bool> {
         self.flat.context.conditions.check_deadline()?;
         let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
@@ -310,7 +310,7 @@ impl<'a> RunningSearch<'a> {
         let row_of = &part.segment().vector_row_column()[vectors.start.index()..];
         let Conditions { read_lsn, now, .. } = context.conditions;
         let sees_all = part.sees_all(&Rows::Range(self.graph.rows()), read_lsn, now);
-        // Prefetched in two steps: the row's number, and, once it is known where the row lies, its vectors.
+        // A candidate is prefetched in two steps: first the number of its row, then the row's vectors.
         let number = |index: usize| {
             if let Some(candidate) = found.get(index) {
                 Kernels::prefetch(&raw const row_of[candidate.node.index()]);
@@ -354,7 +354,7 @@ impl<'a> RunningSearch<'a> {
     }
 }
 
-/// The highest score that a candidate can have.
+/// Roughly the highest score that a candidate can have.
 fn bound(part: &SegmentView, context: &SearchContext, first: VectorId, candidate: &Candidate) -> f32 {
     context.query_vector.prepared.bound_of_estimate(candidate.estimate, &part.meta(candidate.node.vector(first)))
 }

@@ -1,9 +1,8 @@
-//! Which graphs of a part to search, and how far: pure decisions from counts, costs and calibrations, which tables
-//! test.
+//! Which graphs of a part to search, and with which ef: pure decisions from counts, costs and calibrations.
 //!
 //! A graph search keeps the ef best nodes that it finds. It knows nothing of filters and tombstones. Where only a share
-//! of the rows can be in the answer, ef grows accordingly. A search that brought too little is repeated with a
-//! larger ef. All searches of a graph together may cost as much as a flat search of its rows; after that the flat
+//! of the rows can be results, ef grows accordingly. A search that finds too few results is repeated with a larger
+//! ef. All searches of a graph together may cost as much as a flat search of its rows; after that the flat
 //! search runs, so *exactly k* stays true.
 //!
 //! Invariants:
@@ -25,7 +24,7 @@ use crate::search::plan::Costs;
 pub(crate) enum Accuracy {
     /// The ef that this recall needs.
     Recall(f32),
-    /// This ef, where every row can be in the answer.
+    /// This ef, if every row can be a result. If only a share of the rows can, the ef is larger.
     Fixed(usize),
 }
 
@@ -50,8 +49,8 @@ pub(crate) struct GraphSearches {
     pub flat_weight: f64,
 }
 
-/// The positions in `graphs` of those to use for `interval`: disjoint and wholly inside, the largest first. `graphs`
-/// holds the rows of each graph.
+/// The positions in `graphs` of the graphs to search for `interval`: disjoint and wholly inside, the largest first.
+/// `graphs` holds the rows of each graph.
 pub(crate) fn cover(interval: &Range<RowId>, graphs: &[Range<RowId>]) -> Vec<usize> {
     let inside = |rows: &Range<RowId>| !rows.is_empty() && interval.start <= rows.start && rows.end <= interval.end;
     let mut numbers: Vec<usize> = (0..graphs.len()).filter(|&number| inside(&graphs[number])).collect();
@@ -66,7 +65,7 @@ pub(crate) fn cover(interval: &Range<RowId>, graphs: &[Range<RowId>]) -> Vec<usi
     chosen
 }
 
-/// The gaps that `covered`, disjoint ranges inside of `interval`, leaves in it, in order.
+/// The rows of `interval` outside of `covered`, in order. `covered` holds disjoint ranges inside of `interval`.
 pub(crate) fn gaps(interval: &Range<RowId>, mut covered: Vec<Range<RowId>>) -> Vec<Range<RowId>> {
     covered.sort_by_key(|rows| rows.start);
     covered.push(interval.end..interval.end);
@@ -81,7 +80,7 @@ pub(crate) fn gaps(interval: &Range<RowId>, mut covered: Vec<Range<RowId>>) -> V
     gaps
 }
 
-/// What is known of a graph before it is searched.
+/// The facts about a graph and a query from which the search of the graph is planned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct GraphFacts {
     pub nodes: usize,
@@ -116,11 +115,11 @@ const VISITS_AT_LEAST: f64 = 150.0;
 const VISITS_PER_EF: f64 = 17.0;
 const VISITS_POWER: f64 = 0.827;
 
-/// No graph search keeps more candidates. They are a sorted array, and the cost of insertion beyond this was not
-/// measured.
+/// The largest ef of a graph search. The candidates are a sorted array, and the cost of insertion into a longer one was
+/// not measured.
 const EF_MAX: usize = 4_096;
 
-/// How to search a graph; `None` where a flat search costs less.
+/// Plans the searches of a graph. `None` if a flat search of its rows costs less, or if the ef would be too large.
 pub(crate) fn plan_graph_search(
     facts: &GraphFacts,
     graph_searches: &GraphSearches,
@@ -142,8 +141,8 @@ pub(crate) fn plan_graph_search(
 }
 
 /// The ef of the first search of one graph among several. `ef` is what one graph over all rows would need; this graph
-/// holds `share` of them. If the best `ef` rows are spread by chance, the graph holds at most this many: mean plus
-/// three standard deviations.
+/// holds `share` of them. If the best `ef` rows are spread by chance, the graph almost never holds more of them
+/// than the returned ef: the mean plus three standard deviations.
 pub(crate) fn first_ef(ef: usize, share: f64) -> usize {
     let share = share.clamp(0.0, 1.0);
     let expected = ef as f64 * share;
@@ -152,25 +151,25 @@ pub(crate) fn first_ef(ef: usize, share: f64) -> usize {
 
 /// How many of the best candidates are needed for `limit` results, if only `share` of them can be results.
 fn candidates(limit: usize, share: f64) -> usize {
-    // The conversion ends at the largest usize.
+    // The conversion saturates at `usize::MAX`.
     (limit as f64 / share.max(f64::MIN_POSITIVE)).ceil() as usize
 }
 
 /// The searches of one graph so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct SearchProgress {
-    /// Of the last graph search.
+    /// The ef of the last graph search.
     pub ef: usize,
     pub nodes: usize,
     pub limit: usize,
     /// Rows that all graph searches looked at, and how many of them became results.
     pub examined: usize,
     pub kept: usize,
-    /// Candidates of the last search that rank no lower than the last result.
+    /// Candidates of the last search whose estimated scores reach the threshold, the k-th best score so far.
     pub within: usize,
-    /// The last search found candidates that rank behind all results. So does every row that it did not find.
+    /// The bound of the last candidate is below the threshold. The rows that were not found are expected to rank lower.
     pub reaches_below: bool,
-    /// Every node was found.
+    /// The last search found every node of the graph.
     pub complete: bool,
     /// The cost of all searches.
     pub spent_ns: f64,
@@ -186,7 +185,7 @@ pub(crate) enum Step {
     FlatSearch,
 }
 
-/// A search is repeated only for an ef that is larger than the last one by this factor.
+/// A search that found enough is repeated only if the wanted ef is at least this factor times the last ef.
 const WORTH_ANOTHER_SEARCH: f64 = 1.5;
 
 /// Decides what follows a graph search.
@@ -211,13 +210,13 @@ pub(crate) fn next_step(
     } else if ef >= nodes {
         return Step::FlatSearch;
     } else {
-        // As if one more had been a result and one had not: what was seen proves neither a share of 0 nor of 1.
+        // One result and one other row are added to the counts, since no sample proves a share of 0 or of 1.
         let share = (progress.kept + 1) as f64 / (progress.examined + 2) as f64;
         graph_searches.accuracy.ef(calibration, candidates(limit, share).min(nodes), limit).max(ef.saturating_mul(2))
     };
     let wanted = wanted.min(nodes);
     if wanted > EF_MAX || progress.spent_ns + visits(wanted, nodes) * costs.visit_ns > plan.budget_ns {
-        // A better answer costs more than the exact one.
+        // Another graph search would cost more than a flat search, which is exact.
         return Step::FlatSearch;
     }
     Step::GraphSearch(wanted)
@@ -325,11 +324,11 @@ mod tests {
             (SearchProgress { within: 80, ..good }, GraphSearch(97)),
             // Nothing else can be in the result.
             (SearchProgress { kept: 3, within: 3, ..good }, Enough),
-            // Too few: as many as the share that was seen asks for, and at least twice as many.
+            // Too few results: the ef follows from the share of results among the examined rows, and at least doubles.
             (SearchProgress { kept: 3, reaches_below: false, examined: 27, ..good }, GraphSearch(91)),
             (SearchProgress { kept: 9, reaches_below: false, examined: 9, ..good }, GraphSearch(54)),
             (SearchProgress { kept: 0, reaches_below: false, examined: 27, ..good }, GraphSearch(319)),
-            // Every node was found, or would have been.
+            // Every node was found; or the ef was the number of nodes, and yet not every node was found.
             (SearchProgress { kept: 3, reaches_below: false, complete: true, ..good }, Enough),
             (SearchProgress { kept: 3, reaches_below: false, ef: 70_000, ..good }, FlatSearch),
             // The next graph search would cost more than is left.

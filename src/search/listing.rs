@@ -16,22 +16,22 @@ use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::topk::{ListedRow, Newest, RowAddress};
 use crate::types::Interval;
 
-/// The sample that suggests bands has at most this many rows.
+/// The sample from which the limits of bands are chosen has roughly this many rows at most.
 const SAMPLE_ROWS_MAX: usize = 512;
-/// A listing has at least this many rows for each sampled one; a shorter one takes no sample.
+/// At most one of this many rows is sampled. A listing of fewer rows takes no sample.
 const ROWS_PER_SAMPLE: usize = 4;
-/// Sampled rows in the first band beyond those that the limit needs.
+/// Sampled rows of the first band, besides twice those that the limit needs.
 const FIRST_BAND_EXCESS: usize = 4;
-/// The factor by which each band is longer than the one before.
+/// Each band ends this many times as deep in the sample as the band before it.
 const BAND_GROWTH: usize = 8;
 /// Rows between two checks of the deadline.
 const BLOCK_ROWS: usize = 4_096;
 
-/// Which rows a listing is about.
+/// Which rows a listing returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListKind {
     All,
-    /// Rows without vectors, which follow the scored ones.
+    /// Rows without vectors, which follow the scored rows in the result of a search.
     WithoutVectors,
 }
 
@@ -60,9 +60,9 @@ pub(crate) fn newest<P: PartColumns>(
     if sought.kind == ListKind::WithoutVectors {
         part.ensure_vectors(rows)?;
     }
-    // Rows are visited in bands of time, newest first, whose limits a sample suggests: whatever order the rows are in,
-    // few enter the heap only to be pushed out again, and once it is full of a band's rows, all older bands are too
-    // old.
+    // Rows are visited in bands of time, the newest band first. A sample gives the limits of the bands. So few rows
+    // enter the heap and leave it again, whatever the order of the rows is. Once the heap is full and its oldest row is
+    // not older than the band, the older bands are not visited.
     let mut before = sought.below.map_or(i64::MAX, |below| below.updated_at);
     let step = (rows.len() / SAMPLE_ROWS_MAX).max(ROWS_PER_SAMPLE);
     let mut sample = sample_times(part, rows, step);
@@ -87,7 +87,7 @@ fn sample_times<P: PartColumns>(part: &P, rows: &Rows, step: usize) -> Vec<i64> 
     (0..rows.len() / step).map(|index| part.updated_at(rows.at(index * step))).collect()
 }
 
-/// Adds the rows of a band of time.
+/// Adds the newest rows of a band of time to `newest`.
 fn visit_band<P: PartColumns>(
     part: &P,
     number: PartIndex,
@@ -96,7 +96,7 @@ fn visit_band<P: PartColumns>(
     band: RangeInclusive<i64>,
     newest: &mut Newest,
 ) -> Result<()> {
-    // Locals, so that the loop does not read through references what never changes in it.
+    // Copied to locals, so that the loop does not read constant values through references.
     let Sought { kind, below, conditions } = *sought;
     let (mut oldest, latest) = band.into_inner();
     for start in (0..rows.len()).step_by(BLOCK_ROWS).rev() {
@@ -139,11 +139,11 @@ pub(crate) fn count<P: PartColumns>(part: &P, rows: &Rows, conditions: &Conditio
     Ok(count)
 }
 
-/// What a page of key order covers.
+/// The keys that a page in key order covers, and its length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ListPage<'a> {
     pub interval: &'a Interval,
-    /// Only keys that start so.
+    /// Only keys with this prefix.
     pub key_prefix: &'a str,
     /// The pair of encoded namespace and key after which the page starts.
     pub after: Option<(&'a [u8], &'a str)>,
@@ -151,10 +151,10 @@ pub(crate) struct ListPage<'a> {
     pub limit: usize,
 }
 
-/// One row of a page. Rows of several parts merge by (namespace, key); no two visible rows have the same.
+/// One row of a page. Rows of several parts merge by (namespace, key), which no two visible rows share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeyedRow<'a> {
-    /// Encoded.
+    /// The encoded namespace.
     pub namespace: &'a [u8],
     pub key: &'a str,
     pub row: RowId,
@@ -192,7 +192,7 @@ pub(crate) fn page_of_memtable<'a>(
     Ok(found)
 }
 
-/// The same from a segment.
+/// The rows of a page that satisfy the conditions, in key order, from a segment.
 pub(crate) fn page_of_segment<'a>(
     part: &SegmentView<'a>,
     page: &ListPage,

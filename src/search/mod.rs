@@ -2,8 +2,8 @@
 //!
 //! Reading order:
 //! * `part`: the columns that a read needs of a part.
-//! * `conditions`: which rows count: visible, not expired, passing the filter.
-//! * `context`: the query, as all parts of one search share it.
+//! * `conditions`: which rows can be results: visible, not expired, passing the filter.
+//! * `context`: the query and the threshold that all parts of one search share.
 //! * `plan`: filter before scoring, or after (pure).
 //! * `flat`: exact search by codes, bounds and full vectors.
 //! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them.

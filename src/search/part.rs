@@ -1,9 +1,9 @@
-//! The interface between a read and a part, so that searches and listings are written once for memtables and segments.
+//! The interface between a read and a part. Searches and listings are written once for memtables and segments.
 //!
 //! Invariants:
 //! * Methods that a loop calls for each row cannot fail: the `ensure_` methods check what they read before the loop.
 //! * A row's vectors have consecutive numbers; numbers rise with the rows.
-//! * Numbers from a file are compared with its counts before the loop too, so no file leads to an index out of bounds.
+//! * Numbers from a file are also compared with its counts before the loop, so no file causes an index out of bounds.
 
 use std::ops::Range;
 
@@ -39,7 +39,7 @@ impl<'a> Rows<'a> {
         self.len() == 0
     }
 
-    /// Row number `index` of them; `index` is below [`len`](Self::len).
+    /// The row at position `index`, which is below [`len`](Self::len).
     #[inline]
     pub fn at(&self, index: usize) -> RowId {
         match self {
@@ -48,7 +48,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The shortest range that covers them.
+    /// The shortest range that covers the rows.
     pub fn span(&self) -> Range<RowId> {
         match self {
             Self::Range(range) => range.clone(),
@@ -59,7 +59,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Those from `start` to before `end`, which are at most [`len`](Self::len).
+    /// The rows at the positions `start..end`; `end` is at most [`len`](Self::len).
     pub fn slice(&self, start: usize, end: usize) -> Rows<'a> {
         match self {
             Self::Range(range) => Rows::Range(range.start + start as u32..range.start + end as u32),
@@ -68,12 +68,12 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Adjacent codes.
+/// The adjacent codes of consecutive rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub codes: &'a [i8],
     pub metas: &'a [CodeMeta],
-    /// Whether each row has exactly one of them.
+    /// Whether each row has exactly one code.
     pub one_each: bool,
 }
 
@@ -91,8 +91,8 @@ pub(crate) trait PartColumns {
     /// Checks the codes of these rows, after `ensure_vectors`. Returns whether the codes can be used.
     fn ensure_codes(&self, rows: &Rows) -> bool;
 
-    /// Whether every one of these rows is certainly visible at `read_lsn` and not expired at `now`. May say no where it
-    /// is.
+    /// Whether every one of these rows is certainly visible at `read_lsn` and not expired at `now`. May return false
+    /// where all of them are.
     fn sees_all(&self, rows: &Rows, read_lsn: Lsn, now: i64) -> bool;
 
     /// Whether the row is visible at `read_lsn` and not expired at `now`.
@@ -133,11 +133,11 @@ pub(crate) struct SegmentView<'a> {
     segment: &'a Segment,
     tombstones: &'a Tombstones,
     lsns: &'a [u64],
-    /// What they are counted from.
+    /// The LSN that `lsns` are relative to; 0 if they are absolute.
     lsn_base: Lsn,
     updated_at: &'a [i64],
     expires_at: &'a [i64],
-    /// One more than rows.
+    /// The first vector of each row, then the number of vectors.
     first_vectors: &'a [VectorId],
     inverse_norms: &'a [f32],
     codes: &'a [i8],
@@ -181,7 +181,7 @@ impl<'a> SegmentView<'a> {
         Kernels::prefetch(self.lsns.as_ptr().wrapping_add(row.index()));
     }
 
-    /// The first vectors of a run of rows, and the end of the last one's.
+    /// The first vector of each of these rows, then the end of the vectors of the last row.
     fn bounds_of_vectors(&self, rows: &Range<RowId>) -> &'a [VectorId] {
         &self.first_vectors[rows.start.index()..=rows.end.index()]
     }
@@ -229,7 +229,7 @@ impl PartColumns for SegmentView<'_> {
 
     #[inline]
     fn lsn(&self, row: RowId) -> Lsn {
-        // In a damaged file the sum may wrap; nothing reads it then.
+        // In a damaged file the sum may exceed the largest LSN. Then it saturates, and no read view shows the row.
         self.lsn_base.saturating_add(self.lsns[row.index()])
     }
 

@@ -1,10 +1,10 @@
-//! How to search one part: a pure decision from counts and costs, which a table can test. And the report of a search.
+//! How to search one part: a pure decision from counts and costs. Also the report of a search.
 //!
-//! Both ways give the same rows; they differ in what they look at first:
+//! Both paths give the same result. They differ in the order of their steps:
 //! * **score first**: score all codes, re-rank the promising rows, ask the filter only about rows that would enter the
 //!   result. A row that the filter refuses costs a re-rank and an evaluation, and `limit / pass rate` rows have to be
 //!   tried.
-//! * **filter first**: evaluate the filter on every live row, score those that pass.
+//! * **filter first**: evaluate the filter on every visible row, score the rows that pass.
 //!
 //! Invariant: without a filter the plan is always score first, and nothing is sampled.
 
@@ -20,11 +20,11 @@ pub(crate) enum Path {
 pub(crate) struct Costs {
     /// One code of a flat search.
     pub flat_ns: f64,
-    /// One vector in full precision, found in memory out of order.
+    /// One score in full precision, of a vector at a random place in memory.
     pub rerank_ns: f64,
     /// One evaluation of the filter.
     pub filter_ns: f64,
-    /// One node that a graph search computes the distance of.
+    /// One distance that a graph search computes.
     pub visit_ns: f64,
 }
 
@@ -42,7 +42,7 @@ impl Costs {
     }
 }
 
-/// What is known of a part before the search.
+/// The facts about a part and a query from which the search of the part is planned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct PlanFacts {
     /// Rows in the interval.
@@ -60,23 +60,23 @@ pub(crate) struct PlanFacts {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub path: Path,
-    /// Rows that live.
+    /// The estimated number of visible rows; all rows where nothing was sampled.
     pub live: f64,
-    /// The share of live rows that pass the filter; `None` where nothing was sampled.
+    /// The estimated share of visible rows that pass the filter; `None` where nothing was sampled.
     pub pass_rate: Option<f64>,
     pub score_first_ns: f64,
     pub filter_first_ns: f64,
 }
 
-/// What a search did in one part; `explain` shows it beside the plan.
+/// The steps of a search in one part, counted. `explain` shows them beside the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartReport {
     pub plan: Plan,
     /// Rows of the interval.
     pub rows: usize,
-    /// Vectors whose codes (or, without codes, whose numbers) were scored.
+    /// Vectors that flat searches compared, by their codes or at once in full precision.
     pub scanned: usize,
-    /// Rows whose bound reached the threshold when their block was scanned.
+    /// Rows whose bound reached the threshold, and rows that were scored without a bound.
     pub candidates: usize,
     /// Rows scored in full precision.
     pub reranked: usize,
@@ -91,13 +91,13 @@ pub(crate) struct PartReport {
 }
 
 impl PartReport {
-    /// Nothing done yet to that many rows.
+    /// The report of a search of `rows` rows before its first step.
     pub fn new(plan: Plan, rows: usize) -> Self {
         let (scanned, candidates, reranked, filtered) = (0, 0, 0, 0);
         Self { plan, rows, scanned, candidates, reranked, filtered, kept: 0, graph_searches: 0, visited: 0 }
     }
 
-    /// Adds what another piece of the same part did.
+    /// Adds the report of another piece of the same part.
     pub fn add(&mut self, other: &Self) {
         self.rows += other.rows;
         self.scanned += other.scanned;
@@ -110,20 +110,20 @@ impl PartReport {
     }
 }
 
-/// An interval is sampled if it has this many rows for each sampled one. Below, the wrong choice costs less than the
-/// sample.
+/// An interval is sampled if it has this many rows for each sampled one. In a smaller interval a sample costs more than
+/// the wrong path.
 const ROWS_PER_SAMPLE: usize = 16;
 /// Pass rate where nothing was sampled.
 const GUESSED_PASS_RATE: f64 = 0.5;
 /// Rows that are re-ranked for each that enters the result, because bounds are not scores.
 const RERANKS_PER_ENTRY: f64 = 2.0;
 
-/// How many rows to sample, given how many there are and the most that tuning allows.
+/// How many of `rows` to sample. `sample_max` is the limit of the tuning.
 pub(crate) fn sample_rows(rows: usize, has_filter: bool, sample_max: usize) -> usize {
     if has_filter && rows / ROWS_PER_SAMPLE >= sample_max { sample_max } else { 0 }
 }
 
-/// Decides.
+/// Estimates the cost of both paths and chooses the cheaper one.
 pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
     let rows = facts.rows as f64;
     if !facts.has_filter {
@@ -132,7 +132,7 @@ pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
         return Plan { path: Path::ScoreFirst, live: rows, pass_rate: None, score_first_ns, filter_first_ns };
     }
     let (live, pass_rate) = match facts.sample {
-        // As if one more row had passed and one had not: a sample proves neither a rate of 0 nor of 1.
+        // One row that passes and one that does not are added, since no sample proves a rate of 0 or of 1.
         Some((seen, passed)) => {
             (rows * seen as f64 / facts.sampled.max(1) as f64, Some((passed as f64 + 1.0) / (seen as f64 + 2.0)))
         }
@@ -149,13 +149,13 @@ pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
     Plan { path, live, pass_rate, score_first_ns, filter_first_ns }
 }
 
-/// How many of `rows`, which come in random order, enter a list of the best `wanted` when they come.
+/// The expected number of `rows` that enter a list of the best `wanted`, if only for a while. Their order is random.
 fn entries(wanted: f64, rows: f64) -> f64 {
     let wanted = wanted.min(rows);
     if wanted > 0.0 { (wanted * (1.0 + (rows / wanted).ln())).min(rows) } else { 0.0 }
 }
 
-/// How many of `rows` are scored in full precision for that many entries.
+/// The expected number of `rows` that are scored in full precision if `entries` of them enter the result.
 fn reranks(entries: f64, rows: f64) -> f64 {
     (entries * RERANKS_PER_ENTRY).min(rows)
 }

@@ -1,12 +1,12 @@
-//! Files in checked blocks: the frame that truth and derived files share.
+//! Files in checked blocks: the frame that truth, blob and derived files share.
 //!
 //! Invariants:
-//! * Every byte of a file lies under a CRC-32C that is seeded with (magic, store id, file id, block number): bytes that
-//!   rot, move, or come from another file do not verify.
+//! * Every byte of a file lies under a CRC-32C that is seeded with (magic, store id, file id), and in the body with the
+//!   block number too. Bytes that rot, move, or come from another file do not verify.
 //! * The header is written last, so an unfinished file has none. Its CRC covers the CRC of the table, and so every byte
 //!   of the file: the header CRC identifies the content.
-//! * A reader checks a block when it first needs it, before its loop, and never again. Checked bytes are still not
-//!   trusted: the code that reads a range compares it with the file.
+//! * A reader checks a block when it first needs it, before its loop. Later reads do not check it again. Checked bytes
+//!   are still not trusted: a reader compares each range that it reads from the file with the bounds of the file.
 //!
 //! # Format
 //!
@@ -41,7 +41,7 @@ use crate::sync::{AtomicU64, Ordering};
 pub(crate) const HEADER_BYTES: usize = 4 << 10;
 /// Bytes under one checksum.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
-/// While a file is written, it is synced after each so many blocks, so that a sync of the log never waits behind a
+/// A writer syncs its file each time it has written this many blocks, so that a sync of the log never waits behind a
 /// whole segment.
 const SYNC_BLOCKS: usize = 512;
 /// The alignment of every section.
@@ -83,7 +83,7 @@ struct OpenBlock {
     bytes: Box<[u8]>,
 }
 
-/// Writes a file whose sections grow at the same time. Memory holds only blocks that are not full yet.
+/// Writes a file whose sections grow at the same time. Memory holds only blocks that are not full, and spare buffers.
 pub(crate) struct BlockWriter {
     identity: FileIdentity,
     file_seed: u64,
@@ -174,8 +174,8 @@ impl BlockWriter {
     }
 }
 
-/// Makes a file with right checksums of any bytes: the first 4 KiB become its header, the rest its body. For tests that
-/// get past the checksums, as an attacker would.
+/// Makes a file with valid checksums from any bytes: bytes 64 to 4,091 become the fields of its header, bytes from
+/// 4,096 its body. For tests that get past the checksums, as an attacker would.
 #[cfg(feature = "testing")]
 pub(crate) fn forge(mut bytes: Vec<u8>, identity: FileIdentity) -> (Vec<u8>, FinishedFile) {
     bytes.resize(bytes.len().max(HEADER_BYTES).next_multiple_of(ALIGNMENT), 0);
@@ -225,13 +225,13 @@ pub(crate) struct CheckedMap {
 }
 
 impl CheckedMap {
-    /// Maps `name` and checks its header and table. A file that is not what `identity` says is `Corrupt`.
+    /// Maps `name` and checks its header and table. Another identity is `Corrupt`, a later format `NewerFormat`.
     pub fn open(storage: &dyn Storage, name: String, identity: FileIdentity) -> Result<Self> {
         let map = storage.map(&name)?;
         Self::of_map(map, name, identity)
     }
 
-    /// The same for a file that searches read all over.
+    /// The same for codes and graphs, which the storage may copy into memory.
     pub fn open_hot(storage: &dyn Storage, name: String, identity: FileIdentity) -> Result<Self> {
         let map = storage.map_hot(&name)?;
         Self::of_map(map, name, identity)
@@ -310,7 +310,7 @@ impl CheckedMap {
         Error::corrupt(&self.name, offset as u64, what).with_kind(ErrorKind::Damaged)
     }
 
-    /// Checks those blocks of a range of the file that were not checked yet. Call it before a loop, not inside.
+    /// Checks the blocks of `range` that were not checked before. Call it before a loop, not inside.
     #[inline]
     pub fn ensure(&self, range: Range<usize>) -> Result<()> {
         if range.start >= range.end {
@@ -331,7 +331,7 @@ impl CheckedMap {
         Ok(())
     }
 
-    /// Reads and checks every block again, and returns what fails. Where `go_on` fails the rest is not read.
+    /// Reads and checks every block again, and returns the failures. Once `go_on` fails, the rest is not read.
     pub fn check_all(&self, go_on: &GoOn<'_>) -> Vec<Error> {
         let blocks = (0..(self.body_end - HEADER_BYTES).div_ceil(BLOCK_BYTES)).take_while(|_| go_on().is_ok());
         blocks.filter_map(|block| self.check_blocks(block / 64, 1 << (block % 64)).err()).collect()

@@ -1,4 +1,4 @@
-//! Plain functions that fuzz targets and seeded tests share: any bytes, past the checksums, through every reader.
+//! Functions that fuzz targets and seeded tests share. They give any bytes, with valid checksums, to every reader.
 
 use crate::filter::Filter;
 use crate::ids::{Id, RowId, VectorId};
@@ -14,10 +14,10 @@ use crate::storage::Storage;
 use crate::storage::sim::SimStorage;
 use crate::types::Interval;
 
-/// Blob files that are forged at most.
+/// The largest number of blob files that are forged.
 const BLOBS_MAX: usize = 4;
 
-/// Opens `bytes` as a truth file with checksums that hold, and as its blob files, and reads what there is to read.
+/// Opens `bytes` as a truth file and as its blob files, with valid checksums, and reads rows, vectors and values.
 pub fn fuzz_segment_open(bytes: &[u8]) {
     let storage = SimStorage::new(1);
     let mut keys = StoreIdentity { store_id: 1, secret: [1, 2], space: None, space_id: Default::default() };
@@ -41,8 +41,8 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     }
 }
 
-/// Makes the list of blob files in a truth file, whose checksums are to be made yet, name what was forged under these
-/// ids.
+/// Changes the list of blob files in a truth file: it names the files that `forged` makes for their ids. The caller
+/// computes the checksums of the truth file afterwards.
 pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<FinishedFile>) {
     let Some(fields) = truth.get(FIELDS_AT..HEADER_BYTES) else { return };
     let Ok(header) = Header::decode(fields, truth.len()) else { return };
@@ -55,7 +55,7 @@ pub(crate) fn pin_blobs(truth: &mut [u8], mut forged: impl FnMut(u64) -> Option<
     }
 }
 
-/// Reads the first and last rows in every way there is; whatever comes back is fine.
+/// Reads the first and last rows by all methods. Errors are fine, but ranges outside of the segment are not.
 pub(super) fn read_some(segment: &Segment) {
     let Ok(probe) = Filter::eq("n", 7).prepare() else { return };
     let rows = segment.rows();
@@ -81,20 +81,20 @@ pub(super) fn read_some(segment: &Segment) {
     let _ = segment.ensure_rows(RowId::range(0..u32::MAX), &[Section::Lsn, Section::FirstVector]);
 }
 
-/// Decodes `bytes` as tombstones, first as they are, then with a checksum that holds.
+/// Decodes `bytes` as tombstones, first as they are, then with valid ids and a valid checksum.
 pub fn fuzz_dead_file(bytes: &[u8]) {
     let file = TombstoneFile { store_id: 1, file_id: 2, generation: 3, rows: 1_000 };
     let _ = file.decode(bytes);
     let _ = file.decode(&file.forge(bytes.to_vec()));
 }
 
-/// Every packed value that begins somewhere in the bytes and can be unpacked; what is too short to matter is left out.
+/// The packed values at all positions of `bytes`, as far as each can be unpacked. Those up to 1 KiB are left out.
 pub(crate) fn packed_values(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for start in 0..bytes.len() {
         let Ok(mut unpacker) = Unpacker::new(&bytes[start..]) else { continue };
         let mut value = Vec::new();
-        // Behind the last block the next value begins, which the unpacker takes for too much.
+        // The bytes after the last block make `next_block` fail, but only after it has appended the block.
         while !unpacker.is_complete() && unpacker.next_block(&mut value).is_ok() {}
         if value.len() > 1_024 {
             found.push(value);

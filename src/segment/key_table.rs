@@ -1,4 +1,4 @@
-//! A hash table of names in a file. One cache line is enough to tell that a name is absent.
+//! A hash table of names, which are keys or namespaces, in a file. Most absent names cost one cache line.
 //!
 //! Invariants:
 //! * Every name is in the bucket of its hash, or that bucket is marked as overflowing and the name is in the spill
@@ -30,7 +30,7 @@ pub(crate) const BUCKET_BYTES: usize = size_of::<Bucket>();
 
 const SLOTS: usize = 10;
 const NAMES_PER_BUCKET: usize = 8;
-/// More names than ever share a 64-bit hash. The limit keeps a hostile file from making each lookup read all of it.
+/// More names than ever share a 64-bit hash. A lookup in a hostile file compares at most this many spilled names.
 const EQUAL_HASHES_MAX: usize = 4_096;
 
 /// Up to ten names.
@@ -69,7 +69,7 @@ pub(crate) fn hash_namespace(secret: [u64; 2], namespace: &[u8]) -> u64 {
     SipHasher13::new_with_keys(!secret[0], secret[1]).hash(namespace)
 }
 
-/// Buckets of a table of `names`.
+/// The number of buckets of a table with `names` names.
 pub(crate) fn bucket_count(names: usize) -> usize {
     names.div_ceil(NAMES_PER_BUCKET)
 }

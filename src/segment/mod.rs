@@ -4,9 +4,9 @@
 //! * `blocks`: files in checked blocks, the frame of truth, blob and derived files.
 //! * `truth`: the rows, which nothing else holds. `key_table`: the hash table of names in it.
 //! * `blob`: large values.
-//! * `tombstones`: which rows were deleted since.
+//! * `tombstones`: which rows were deleted after the segment was written.
 //! * `derived`: codes and graphs, which can be rebuilt.
-//! * `side_file`: small files of one body. `verify`: every byte and every relation, for `check`.
+//! * `side_file`: small files of any kind, read whole. `verify`: checks every byte and every relation, for `check`.
 
 pub(crate) mod blob;
 pub(crate) mod blocks;
@@ -40,7 +40,7 @@ use crate::segment::truth::reader::{SegmentFiles, Truth};
 use crate::storage::Storage;
 use crate::types::Namespace;
 
-/// An open segment: its truth file, whose reads it offers, and the files beside it.
+/// An open segment: its truth file, whose methods it has by `Deref`, and the files beside it.
 pub(crate) struct Segment {
     truth: Truth,
     blobs: Arc<Blobs>,
@@ -57,7 +57,7 @@ impl Deref for Segment {
 }
 
 impl Segment {
-    /// Opens the segment. Damaged or missing codes do not matter here: see [`Segment::codes_problem`].
+    /// Opens the segment. Damaged or missing codes do not fail the open: see [`Segment::codes_problem`].
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, files: &SegmentFiles) -> Result<Self> {
         Self::open_knowing(storage, keys, files, &KnownBlobs::default())
     }
@@ -87,7 +87,7 @@ impl Segment {
         Self { truth: self.truth.counted_from(base), ..self }
     }
 
-    /// The row, complete.
+    /// The complete record of a row.
     pub fn record(&self, row: RowId) -> Result<Record> {
         let stored = self.row(row)?;
         Ok(Record {
@@ -135,13 +135,13 @@ impl Segment {
         self.blobs.files()
     }
 
-    /// Bytes in each blob file of the values of living rows. Without such a row nothing is read, so damage of an unused
-    /// list does no harm.
+    /// For each blob file, the stored bytes of the values of living rows. Without such a value the list of files is not
+    /// read, so a damaged list that is unused does no harm.
     pub fn live_blob_bytes(&self, lives: impl Fn(RowId) -> bool) -> Result<Vec<u64>> {
         self.blobs.live_bytes(&self.truth, lives)
     }
 
-    /// Whether the values of living rows can be read from blob file `number`. If one is damaged, the file is marked.
+    /// Whether the values of living rows can be read from blob file `number`. `Blob::is_unreadable` keeps the outcome.
     pub fn can_read_blob(&self, number: u32, lives: impl Fn(RowId) -> Result<bool>) -> Result<bool> {
         self.blobs.can_read(&self.truth, number, lives)
     }
@@ -162,12 +162,12 @@ impl Segment {
         self.derived.codes_problem()
     }
 
-    /// The same segment with rebuilt codes, which are checked whole. All other maps are shared.
+    /// The same segment with rebuilt codes, all of which are checked. The maps of other searchable files are shared.
     pub fn with_codes(&self, storage: &dyn Storage, keys: &StoreIdentity, codes: DerivedFile) -> Result<Self> {
         Ok(self.with_derived(self.derived.with_new_codes(storage, keys, &self.truth, codes)?))
     }
 
-    /// The segment with those graphs of `files` that can be opened; the problems name the others.
+    /// The segment with those graphs of `files` that can be opened. `graph_problems` names the others.
     pub fn open_graphs(self, storage: &dyn Storage, keys: &StoreIdentity, files: &[DerivedFile]) -> Self {
         let derived = self.derived.with_graph_files(storage, keys, &self.truth, files);
         Self { derived, ..self }

@@ -1,8 +1,8 @@
-//! Side files: small files that a manifest names beside segments, or for the store as a whole, read whole at open.
+//! Side files: small files that a manifest names beside segments, or for the whole store. An open reads all of each.
 //!
 //! Invariants:
-//! * A file is written once, whole, and synced; the caller syncs the directory. A reader checks its checksum, which is
-//!   bound to store, file and kind, before it uses anything else.
+//! * A file is written once, whole, and synced; the caller syncs the directory. A reader checks the checksum, which is
+//!   bound to store and file, then store, file and kind in the header, before it uses the content.
 //!
 //! # Format
 //!
@@ -76,7 +76,7 @@ impl SideFile<'_> {
         out.into_vec()
     }
 
-    /// Reads the content; damage is `Corrupt`.
+    /// Reads the content. Damage is `Corrupt`, a later format `NewerFormat`.
     pub fn read(&self, storage: &dyn Storage) -> Result<Vec<u8>> {
         self.decode(&storage.map(&self.name())?)
     }

@@ -1,9 +1,9 @@
 //! Verification of a whole segment against its format, every byte and every relation: for `check`, and for tests.
 //!
 //! Invariants:
-//! * Safe reads need nothing of this. Verification finds damage that a reader would meet only by reading everything,
-//!   and damage that no reader can see, such as a key that is missing in the hash table.
-//! * Where `go_on` fails, a verification ends early, and what it has found so far says nothing of the rest.
+//! * Reads are safe without verification. Verification finds damage that a reader would meet only by reading
+//!   everything, and damage that no reader can see, such as a key that is missing in the hash table.
+//! * If `go_on` fails, a verification ends early. Then its list of problems is incomplete.
 
 use crate::distance::{Kernels, inverse_norm, norm};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,13 +23,13 @@ struct Next {
 }
 
 impl Segment {
-    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each
-    /// value that is none.
+    /// The problems of the blob files: each file that cannot be read and each block that fails its checksum. If there
+    /// are none, each value that cannot be decoded.
     pub fn verify_blobs(&self, go_on: &GoOn<'_>) -> Vec<Error> {
         self.blobs.verify(self, go_on)
     }
 
-    /// What is wrong with the segment, its blob files and its derived files.
+    /// The problems of the segment, its blob files and its derived files.
     #[cfg(feature = "testing")]
     pub fn verify(&self) -> Vec<Error> {
         let go_on: &GoOn<'_> = &|| Ok(());
@@ -40,8 +40,8 @@ impl Segment {
         problems
     }
 
-    /// What is wrong with the truth file: each block that fails its checksum, or else the first relation that does not
-    /// hold.
+    /// The problems of the truth file: each block that fails its checksum. If there is none, the first relation that
+    /// does not hold.
     pub fn verify_truth(&self, go_on: &GoOn<'_>) -> Vec<Error> {
         let mut problems = self.file.check_all(go_on);
         if problems.is_empty() {
@@ -55,8 +55,8 @@ impl Segment {
         problems
     }
 
-    /// What is wrong with the codes: missing, each block that fails its checksum, or else, seen from whole truth, the
-    /// first code that is not its vector's.
+    /// The problems of the codes: that they are missing, or each block that fails its checksum. If there is none, and
+    /// the truth file is undamaged, the first code that is not the one of its vector.
     pub fn verify_derived(&self, truth_is_whole: bool, go_on: &GoOn<'_>) -> Vec<Error> {
         let Some(codes) = self.derived.all_codes() else {
             let missing = |why| Error::new(ErrorKind::Damaged, format!("{} has no codes: {why}", self.file.name()));
@@ -69,8 +69,8 @@ impl Segment {
         problems
     }
 
-    /// What is wrong with the graphs, and which of them it is: those that did not open, each block that fails its
-    /// checksum, or else the first number or relation that does not hold.
+    /// The problems of the graphs, each with the file id of its graph: graphs that did not open, and of an open graph
+    /// each block that fails its checksum, or else the first number or relation that does not hold.
     pub fn verify_graphs(&self, go_on: &GoOn<'_>) -> Vec<(u64, Error)> {
         let unopened = self
             .unopened_graphs()
@@ -141,7 +141,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Checks one row, whose value and vectors must begin at `next`; where the next row's begin.
+    /// Checks one row, whose value and vectors must begin at `next`. Returns where those of the next row must begin.
     fn verify_row(&self, row: RowId, next: Next) -> Result<Next> {
         let (value, vectors) = (self.value_place(row)?, self.row_vectors(row)?);
         if (value.is_inline() && value.offset != next.value) || vectors.start != next.vector {

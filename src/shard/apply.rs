@@ -1,9 +1,9 @@
-//! Applies frames to read views: what live writes and replay share.
+//! Applies frames to read views. Live writes and replay share this code.
 //!
 //! Invariants:
 //! * `apply` compares LSNs: it never deletes a version that is newer than its operation, and applying twice changes
 //!   nothing.
-//! * Of one key, at most one version lives afterwards, in whichever part.
+//! * Afterwards at most one version of each key is alive, in any part.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::shard::ingest::LoggedFrame;
 use crate::shard::view::{Lost, ReadView, Shard};
 
 impl Shard {
-    /// Applies one operation that concerns this shard. The caller holds the apply lock, or is the only one there is.
+    /// Applies one operation that concerns this shard. The caller holds the apply lock, or is the shard's only user.
     fn apply(&self, lsn: Lsn, operation: &Operation) -> Result<()> {
         self.keep_for_lost(lsn, operation);
         match operation {
@@ -60,9 +60,9 @@ impl Shard {
     }
 }
 
-/// Applies a frame to every shard that has not got it yet.
+/// Applies a frame to every shard that does not hold it yet.
 ///
-/// `covered` tells the LSN through which a shard holds everything already (its checkpoint, during a replay).
+/// `covered` returns the LSN up to which a shard holds every operation: during a replay, the shard's checkpoint.
 pub(crate) fn apply(view: &mut ReadView, logged: &LoggedFrame, covered: impl Fn(usize) -> Lsn) -> Result<()> {
     if let Some(ingested) = &logged.ingested {
         ingested.apply(view, &covered)?;
@@ -71,7 +71,7 @@ pub(crate) fn apply(view: &mut ReadView, logged: &LoggedFrame, covered: impl Fn(
     operations.try_for_each(|(lsn, operation)| apply_operation(view, lsn, operation, &covered))
 }
 
-/// [`apply`] of one operation.
+/// Applies one operation as [`apply`] does.
 pub(crate) fn apply_operation(
     view: &ReadView,
     lsn: Lsn,

@@ -1,24 +1,24 @@
-//! Bounds between shards and extents of segments, which hold no more of the namespaces beside them than they must.
+//! Bounds between shards and extents of segments. Both hold as few bytes of namespaces as possible.
 //!
 //! Invariants:
 //! * A bound lies above every namespace of the shard before it, and at or below every one of its own shard. Another
 //!   bound with this property moves no row.
-//! * The shortest possible bound is taken. So it holds at most the beginning of a living label that tells two
-//!   neighbours apart, and nothing of a deleted one.
-//! * The extent of a segment lies in its shard, and overlaps no segment that its rows do not overlap. Its ends are
-//!   beginnings of its own first and last namespace, just long enough to tell them apart, so they go with the segment.
-//! * A replay puts each file of an import whole into one shard. So the bounds by which an import has cut its files are
-//!   committed before its frame, and until the files are in the read view, no bound moves between their rows.
+//! * The shortest possible bound is taken. So a bound holds only as much of a living namespace as separates it from its
+//!   neighbour, and nothing of a deleted namespace.
+//! * The extent of a segment lies in its shard, and overlaps no segment that its rows do not overlap. Its ends are made
+//!   of prefixes of the segment's own first and last namespace, so a purge that removes the segment removes them too.
+//! * A replay adds each file of an import to one shard. So the bounds at which an import splits its files are committed
+//!   before its frame, and no bound moves between the rows of a file until the file is in the read view.
 
 use crate::shard::view::{ReadView, Shard};
 use crate::types::{Extent, Interval};
 
-/// The files of the import that is under way. An erasure leaves them alone.
+/// The files of the import that is under way. A purge neither removes them nor moves a bound between their rows.
 #[derive(Default)]
 pub(crate) struct ImportFiles {
     /// The extent of each file.
     pub extents: Vec<Extent>,
-    /// The names of the files, once they are written: between their frame and the read view no job owns them.
+    /// The names of the files, once they are written. From their frame until the read view has them, no job owns them.
     pub names: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl ReadView {
 }
 
 impl Shard {
-    /// The extent of the rows of all parts; `None` if there are none.
+    /// The extent around the rows of all parts; `None` if the shard has no rows.
     fn extent(&self) -> Option<Extent> {
         let of_segments = self.segments.iter().map(|part| part.entry.extent.clone());
         let in_memory = std::iter::once(&self.memtable).chain(self.frozen.iter().map(|frozen| &frozen.memtable));
@@ -57,13 +57,13 @@ impl Shard {
         of_segments.chain(of_memory).reduce(Extent::and)
     }
 
-    /// The extent of a segment of the shard, whose first and last namespace these are.
+    /// The extent for a new segment of the shard, from its first and last namespace.
     pub fn extent_of(&self, first: &[u8], last: &[u8]) -> Extent {
         short_extent(first, last, &self.interval, self.segments.iter().map(|part| &part.entry.extent))
     }
 }
 
-/// The shortest lower bounds for shards with these extents; `lows` are the present ones.
+/// The shortest lower bounds for shards with these extents. Returns the present bounds, `lows`, if one cannot be found.
 fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let end = Interval::everything().high;
     let mut short: Vec<Vec<u8>> = vec![Vec::new()];
@@ -73,7 +73,7 @@ fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let upper = extents[index..].iter().flatten().map(|extent| &extent.lower).min().unwrap_or(&end);
         let bound = match &extents[index] {
             Some(_) => separator(&below, upper),
-            // An empty shard leaves room for the bounds behind it.
+            // The bound of an empty shard must leave room for the bounds of the shards after it.
             None => just_above(&below, upper),
         };
         match bound {
@@ -84,8 +84,8 @@ fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
     short
 }
 
-/// The first short bytes above `below` that leave room below `upper`, for any number of bounds: no namespace has two
-/// zeros in a row, so what has zeros behind it stays below.
+/// The first short bound above `below` that leaves room below `upper` for any number of further bounds. A further bound
+/// can add a zero to this bound, and stays below `upper` because no namespace has two zeros in a row.
 fn just_above(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
     let longer = [1, 0].map(|byte| [below, &[byte]].concat());
     let leaves_room =
@@ -98,9 +98,9 @@ fn separator(below: &[u8], upper: &[u8]) -> Option<Vec<u8>> {
     beginnings(upper).find(|beginning| *beginning > below).map(<[u8]>::to_vec)
 }
 
-/// The shortest ends around the namespaces from `first` to `last`, which lie in the interval, that leave out everything
-/// beside. Each end is longer than what the two namespaces have in common, so that a segment which cannot be read hides
-/// little beside its own rows.
+/// The extent with the shortest ends that holds `first` to `last`, lies in `inside` and overlaps none of the `others`
+/// that lie beside these namespaces. Each end is longer than the common prefix of the two namespaces, or is the
+/// namespace itself. So a segment that cannot be read hides few namespaces beside its own.
 fn short_extent<'a>(
     first: &[u8],
     last: &[u8],
@@ -117,12 +117,12 @@ fn short_extent<'a>(
     Extent { lower: lower.unwrap_or(first).to_vec(), upper: upper.unwrap_or_else(|| last.to_vec()) }
 }
 
-/// All prefixes of some bytes, from the empty one to the whole.
+/// All prefixes of some bytes, from the empty prefix to all bytes.
 fn beginnings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     (0..=bytes.len()).map(|length| &bytes[..length])
 }
 
-/// Short bytes above others: their prefixes with the last byte raised, the shortest first.
+/// Short byte strings above `bytes`: its prefixes with the last byte raised by one, the shortest first.
 fn raised_beginnings(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     (0..bytes.len()).filter(|&at| bytes[at] < 0xFF).map(|at| [&bytes[..at], &[bytes[at] + 1]].concat())
 }

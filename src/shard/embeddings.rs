@@ -1,7 +1,7 @@
-//! The texts that the vectors of one part embed: which are known, and the vector of one.
+//! The texts that the vectors of one part embed: lists the known texts, and finds the vector of one text.
 //!
 //! Invariants:
-//! * A text is known by its hash, which lies beside the vector in the row of the item and so lives and dies with it.
+//! * A text is known by its hash. The hash lies beside the vector in the row of the item, and is deleted with the row.
 
 use crate::error::Result;
 use crate::ids::{IdRange, RowId, VectorId};
@@ -15,7 +15,7 @@ use crate::types::Namespace;
 pub(crate) type KnownText<'a> = (Namespace, &'a str, u32, TextHash);
 
 impl PartRef<'_> {
-    /// The vector numbered `vector` of a row, if it embeds the text of that hash.
+    /// The vector numbered `vector` of a row, if it embeds the text with this hash.
     pub fn embedding(&self, row: RowId, vector: u32, hash: TextHash) -> Result<Option<Vec<f32>>> {
         match self {
             Self::Memtable(memtable) => {
@@ -32,8 +32,8 @@ impl PartRef<'_> {
         }
     }
 
-    /// Calls `each` for the known texts of rows that are visible at `read_lsn`, until it returns false. Returns its
-    /// last answer.
+    /// Calls `each` for the known texts of rows that are visible at `read_lsn`, until `each` returns false. Returns
+    /// whether every call returned true.
     pub fn each_known(&self, read_lsn: Lsn, each: &mut dyn FnMut(KnownText<'_>) -> bool) -> Result<bool> {
         match self {
             Self::Memtable(memtable) => Ok(each_known_in_memory(memtable, read_lsn, each)),

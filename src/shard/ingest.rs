@@ -1,13 +1,13 @@
-//! Segment files that an import has written: how they become parts of their shards, live and in a replay.
+//! Adds the segment files of an import to their shards, for a live import and in a replay.
 //!
 //! Invariants:
-//! * Rows have the first LSNs of their frame. Each deletes the older versions of its key, wherever they are.
-//! * A live import has looked up older versions before, as hints. If a merge took the part away or the key was written
-//!   meanwhile, the key is looked up again. A replay looks up every key. Both have the same outcome.
+//! * The rows have the first LSNs of their frame. Each row deletes the older version of its key, in any part.
+//! * A live import looks up older versions before its frame, as hints. If a merge has replaced the part since, or the
+//!   key was written since, the key is looked up again. A replay looks up every key. Both give the same result.
 //! * Applying a frame again changes nothing: a file that a manifest names already is not added twice.
-//! * A part whose damage hides what a row would delete serves nothing from now on, and keeps what it missed. Everything
-//!   else goes on. But while the log names a file, it must be whole: without its rows, what they replace would come
-//!   back.
+//! * If damage in another part hides the version that a row would delete, that part becomes lost and keeps the delete
+//!   as missed. The other parts are not affected. A file that the log names must be undamaged: without its rows, the
+//!   versions that they replace would be visible again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -60,12 +60,12 @@ pub(crate) struct IngestedFile {
 
 /// The hints about older versions of a file's keys.
 pub(crate) enum Older {
-    /// Nothing.
+    /// There are no hints: every key is looked up.
     Unknown,
     Known {
         /// In the order of their rows.
         replaced: Vec<ReplacedVersion>,
-        /// Rows whose keys were written since, in order.
+        /// Rows whose keys were written after the lookup, in order.
         unsure: Vec<RowId>,
     },
 }
@@ -100,7 +100,7 @@ impl Part {
     }
 }
 
-/// The identity of a part. A part that only got other derived files keeps it: it shares the tombstones.
+/// The identity of a part. A part that differs only in its derived files has the same one: it shares the tombstones.
 fn address(part: PartRef<'_>) -> usize {
     match part {
         PartRef::Memtable(memtable) => Arc::as_ptr(memtable) as usize,
@@ -113,9 +113,9 @@ fn by_address(shard: &Shard) -> HashMap<usize, PartRef<'_>> {
     shard.parts().map(|part| (address(part), part)).collect()
 }
 
-/// Looks again, outside all locks, for versions whose part is gone. The results are hints as before: a key that was
-/// written meanwhile is looked up again in any case, and a version that is not found now is looked up when the frame is
-/// applied.
+/// Looks up again, outside all locks, the versions whose part is no longer in the shard. The results are hints too. A
+/// key that was written meanwhile is looked up again in any case. A version that is not found here is looked up when
+/// the frame is applied.
 pub(crate) fn follow<'a>(
     replaced: &mut [ReplacedVersion],
     shard: &Shard,
@@ -132,7 +132,7 @@ pub(crate) fn follow<'a>(
 }
 
 impl IngestedFiles {
-    /// Opens the files that a frame of the log names.
+    /// Opens the files that a frame of the log names; `None` if the frame names no file.
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, first_lsn: Lsn, body: &Body) -> Result<Option<Arc<Self>>> {
         if body.files.is_empty() {
             return Ok(None);
@@ -160,7 +160,7 @@ impl IngestedFiles {
         Ok(Some(Arc::new(Self { rows: body.rows, files })))
     }
 
-    /// The newest state of a key, if a row of the files has it.
+    /// The state of the row with this key, if the files have one.
     pub fn find(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         for file in &self.files {
             let part = PartRef::Segment(&file.part);
@@ -171,7 +171,7 @@ impl IngestedFiles {
         Ok(None)
     }
 
-    /// Adds the files to the shards that have not got them yet; see [`apply`](crate::shard::apply()).
+    /// Adds the files to the shards that do not hold them yet; see [`apply`](crate::shard::apply()).
     pub fn apply(&self, view: &mut ReadView, covered: impl Fn(usize) -> Lsn) -> Result<()> {
         for file in &self.files {
             let entry = &file.part.entry;
@@ -200,7 +200,7 @@ impl IngestedFiles {
     }
 }
 
-/// Deletes what the rows of `part` replace in the shard.
+/// Deletes the versions that the rows of `part` replace in the shard.
 fn delete_older(shard: &Shard, part: &SharedSegment, older: &Older) -> Result<()> {
     let segment = part.segment()?;
     match older {
@@ -215,7 +215,7 @@ fn delete_older(shard: &Shard, part: &SharedSegment, older: &Older) -> Result<()
             let mut rows = unsure_rows.clone();
             for replaced in replaced.iter().filter(|replaced| !unsure_rows.contains(&replaced.row)) {
                 match there.get(&address(replaced.part.part())) {
-                    // The part that is there now saves the tombstone.
+                    // The delete marks the part in the view as dirty, so that its tombstones are saved.
                     Some(part) => part.delete(replaced.at, segment.lsn(replaced.row)?),
                     None => drop(rows.insert(replaced.row)),
                 }
@@ -260,7 +260,7 @@ fn deletion(namespace: &[u8], key: &str) -> Operation {
     Operation::Delete { namespace: Namespace::from_encoded(namespace), key: key.into() }
 }
 
-/// The keys and ranges that were written since an import began: it has to look them up again.
+/// The keys and ranges that were written since an import began to write a chunk. The import looks them up again.
 #[derive(Default)]
 pub(crate) struct ConflictSet {
     keys: HashSet<(Namespace, Box<str>)>,

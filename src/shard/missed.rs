@@ -1,12 +1,12 @@
-//! Missed operations: those that concerned a damaged segment while no key could be looked up in it.
+//! Missed operations: operations that may concern rows of a lost segment, and could not be applied to it.
 //!
 //! Invariants:
-//! * An operation that a part cannot take is kept here before its read view is published, and in a file that the
-//!   manifest names before a checkpoint passes it. So the log need not be kept for a damaged part, and a restored file
-//!   catches up when it is opened.
-//! * Of each key the newest delete is kept, and the newest touch above it. So memory and file grow with the number of
-//!   keys, not with time.
-//! * Keeping an operation twice, or giving it to a part twice, changes nothing.
+//! * An operation that cannot be applied to a part is kept here before its read view is published. It is in a file that
+//!   the manifest names before a checkpoint passes it. So the log need not be kept for a lost part, and the operations
+//!   are applied when a restored file is opened.
+//! * Of each key the newest delete and the newest touch are kept, and of each range the newest delete. So memory and
+//!   file grow with the number of keys and ranges, not with time.
+//! * To keep an operation twice, or to apply it to a part twice, changes nothing.
 //!
 //! # Format
 //!
@@ -30,7 +30,7 @@ pub(crate) struct MissedOperations {
     kept: Mutex<KeptOperation>,
     /// Something was kept since the file was last written.
     dirty: AtomicBool,
-    /// Files that hold more of them and could not be read when the store was opened: they stay beside what is kept now.
+    /// Files with more missed operations that could not be read when the store was opened. The manifest keeps them.
     pub unread: Vec<DerivedFile>,
 }
 
@@ -40,18 +40,18 @@ struct KeptOperation {
     ranges: Vec<(Lsn, Interval)>,
 }
 
-/// The missed operations on a key; 0 and `None` if there are none.
+/// The missed operations on a key: the LSN of the newest delete, or 0, and the newest touch.
 #[derive(Default)]
 struct OfKey {
     deleted_by: Lsn,
     touch: Option<MissedTouch>,
 }
 
-/// The effect on one version.
+/// The effect of the missed operations on one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MissedFate {
     pub is_deleted: bool,
-    /// A touch moved its expiry there.
+    /// The expiry that a missed touch has set.
     pub expires_at: Option<i64>,
 }
 
@@ -63,7 +63,7 @@ struct MissedTouch {
 }
 
 impl MissedOperations {
-    /// Keeps an operation. The caller holds the apply lock, or is the only one there is.
+    /// Keeps an operation. The caller holds the apply lock, or is the only user of the part.
     pub fn keep(&self, lsn: Lsn, operation: &Operation) {
         let mut kept = self.kept.lock();
         match (operation, operation.address()) {
@@ -95,7 +95,7 @@ impl MissedOperations {
         kept.keys.is_empty() && kept.ranges.is_empty()
     }
 
-    /// Everything, in the order of the log.
+    /// All kept operations, in the order of the log.
     pub fn operations(&self) -> Vec<(Lsn, Operation)> {
         let kept = self.kept.lock();
         let ranges =
@@ -123,7 +123,7 @@ impl MissedOperations {
         MissedFate { is_deleted, expires_at: touch.map(|touch| touch.expires_at) }
     }
 
-    /// Forgets all: they were applied to the part.
+    /// Forgets all kept operations, after they were applied to the part.
     pub fn clear(&self) {
         *self.kept.lock() = KeptOperation::default();
         self.dirty.store(false, Ordering::Relaxed);
@@ -163,7 +163,8 @@ impl MissedOperations {
         Ok(missed)
     }
 
-    /// The files of an entry: those of before, or, after a write, `written` in their place.
+    /// The files for the part's manifest entry: those that are `unread`, and `written` if there is one. Without it, the
+    /// files `before` stay as long as operations are kept.
     pub fn files(&self, written: Option<DerivedFile>, before: &[DerivedFile]) -> Vec<DerivedFile> {
         match written {
             Some(file) => self.unread.iter().copied().chain([file]).collect(),

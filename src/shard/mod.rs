@@ -1,14 +1,13 @@
-//! What a reader sees: read views, shards and their parts, and `apply`, the one function that live writes and replay
-//! share.
+//! Read views, shards and their parts, and `apply`, the one function through which live writes and replay change them.
 //!
 //! Reading order:
 //! * `view`: read views and shards.
 //! * `part`: one segment with its tombstones. `part_ref`: a memtable or a segment, under one interface.
-//! * `apply`: what an operation does to a read view. `ingest`: what the files of an import do.
-//! * `lost`: parts that serve nothing because of damage. `missed`: the operations that they missed.
+//! * `apply`: applies operations to a read view. `ingest`: adds the files of an import to it.
+//! * `lost`: parts that serve no read because of damage. `missed`: the operations that they missed.
 //! * `open`: opens the parts that a manifest names.
-//! * `weight`, `upkeep`: what a merge would free, and what the background still has to do.
-//! * `bounds`: where shards meet. `embeddings`: texts that vectors embed.
+//! * `weight`: the numbers for the choice of merges. `upkeep`: the background work that a segment still needs.
+//! * `bounds`: the bounds between shards. `embeddings`: the texts that vectors embed.
 
 pub(crate) mod apply;
 pub(crate) mod bounds;

@@ -10,8 +10,8 @@ use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::storage::Storage;
 use crate::words::counted;
 
-/// Opens a segment with its tombstones and what it missed. A damaged or missing one takes its place all the same, and
-/// says so when it is read; one that could not be read this time, or only by a newer version, fails the open.
+/// Opens a segment with its tombstones and its missed operations. If a file is damaged or missing, the part opens and
+/// every read of it fails. If a file cannot be read for another reason, or needs a newer version, the open fails.
 pub(crate) fn open_part(storage: &dyn Storage, entry: &SegmentEntry, keys: &StoreIdentity) -> Result<SharedSegment> {
     open_missed(storage, keys.store_id, open_with_tombstones(storage, entry, keys)?)
 }
@@ -25,7 +25,7 @@ fn open_with_tombstones(storage: &dyn Storage, entry: &SegmentEntry, keys: &Stor
             format!("{}, the manifest says {}", counted(rows, "row"), entry.rows),
         )),
     });
-    // How many rows to keep tombstones of is not believed before a file has them.
+    // The manifest's number of rows sizes the tombstones only if the segment has as many rows.
     if let Err(error) = segment {
         return Ok(SegmentPart::new(entry.clone(), Err(error), Tombstones::new(0)));
     }
@@ -41,12 +41,13 @@ fn open_with_tombstones(storage: &dyn Storage, entry: &SegmentEntry, keys: &Stor
     };
     Ok(match tombstones {
         Ok(tombstones) => SegmentPart::new(entry.clone(), segment, tombstones),
-        // Without its tombstones a segment would show what was deleted.
+        // Without its tombstones a segment would show deleted rows.
         Err(error) => SegmentPart::new(entry.clone(), Err(error), Tombstones::new(0)),
     })
 }
 
-/// What the file says, damage included; fails if it was not read, or is for a newer version to read.
+/// Separates damage from other errors. Damage is the inner error; a file that was not read, or that needs a newer
+/// version, is the outer one.
 pub(crate) fn read<T>(outcome: Result<T>) -> Result<Result<T>> {
     match outcome {
         Err(error) if error.is_unread() || error.kind() == ErrorKind::NewerFormat => Err(error),

@@ -1,9 +1,9 @@
 //! One segment of a shard, with its tombstones and its missed operations.
 //!
 //! Invariants:
-//! * A segment whose file is damaged stays in its shard: reads of its rows fail as `Damaged`, they never find them
-//!   absent.
-//! * A part that missed a delete (its key table was damaged when the log was replayed) is lost and serves nothing.
+//! * A segment whose file is damaged stays in its shard. A read that needs its rows fails as `Damaged`, and never
+//!   reports them as absent.
+//! * If damage hides the row of an operation from a replay or an import, the part is lost: every read of it fails.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -37,15 +37,15 @@ pub(crate) struct SegmentPart {
     segment: Result<Segment>,
     /// Why the part is lost although its file opened; shared like the tombstones.
     pub(super) lost: Arc<OnceLock<String>>,
-    /// The operations that it missed since it was lost; shared like the tombstones.
+    /// The operations that the part missed since it was lost; shared like the tombstones.
     pub missed: Arc<MissedOperations>,
     /// Whether there are deletes or touches since the tombstones were last written.
     dirty: AtomicBool,
-    /// A merge met damage in it.
+    /// A merge has met damage in the part.
     pub(super) unmergeable: AtomicBool,
-    /// The background has tried to rebuild its derived files.
+    /// The background has tried to rebuild the part's codes.
     pub(super) rebuilt: AtomicBool,
-    /// The background has looked for graphs that it lacks.
+    /// The background has checked which graphs the part lacks.
     pub(super) looked: AtomicBool,
     /// Graphs for which the merge that wrote the part found no room.
     put_off: OnceLock<Vec<GraphRange>>,
@@ -74,7 +74,7 @@ impl SegmentPart {
         }
     }
 
-    /// The segment, or why it cannot be read.
+    /// The segment, or the reason why it cannot be read.
     #[inline]
     pub fn segment(&self) -> Result<&Segment> {
         match (&self.segment, self.lost.get()) {
@@ -94,12 +94,12 @@ impl SegmentPart {
         self.put_off.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Sets these graphs.
+    /// Sets the graphs that [`put_off`](Self::put_off) returns.
     pub fn put_off_graphs(&self, wanted: Vec<GraphRange>) {
         let _ = self.put_off.set(wanted);
     }
 
-    /// The rows inside `interval`, the LSN that theirs are relative to, and the column of their LSNs.
+    /// The rows inside `interval`, the base of their LSNs, and their LSNs relative to that base.
     pub fn rows_in(&self, interval: &Interval) -> Result<(Range<RowId>, Lsn, &[u64])> {
         if !self.covers(interval) {
             return Ok((RowId::range(0..0), Lsn::ZERO, &[]));
@@ -118,14 +118,14 @@ impl SegmentPart {
         self.entry.extent.contains(namespace)
     }
 
-    /// Keeps merges from the part if it is damaged, after a merge has met damage.
+    /// Excludes the part from merges if its truth file is damaged. Called after a merge has met damage.
     pub fn refuse_merges_if_damaged(&self) {
         if self.segment().map_or(true, |segment| !segment.verify_truth(&|| Ok(())).is_empty()) {
             self.unmergeable.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether a merge met damage in it.
+    /// Whether a merge has met damage in the part.
     pub fn is_unmergeable(&self) -> bool {
         self.unmergeable.load(Ordering::Relaxed)
     }
@@ -141,7 +141,7 @@ impl SegmentPart {
 }
 
 impl SegmentPart {
-    /// Whether the part is lost and serves nothing.
+    /// Whether the part is lost, so that every read of it fails.
     pub fn is_lost(&self) -> bool {
         self.lost.get().is_some()
     }

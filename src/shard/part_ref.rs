@@ -28,7 +28,7 @@ pub(crate) enum PartRef<'a> {
 }
 
 impl PartRef<'_> {
-    /// Whether the part is lost and serves nothing.
+    /// Whether the part is lost, so that every read of it fails.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Segment(part) if part.is_lost())
     }
@@ -56,7 +56,7 @@ impl PartRef<'_> {
         }
     }
 
-    /// The state of the row that a write of its key needs.
+    /// The LSN and the times of the row, with its present expiry: a write of its key needs them.
     pub fn current(&self, row: RowId) -> Result<VersionTimes> {
         match self {
             Self::Memtable(memtable) => {
@@ -190,7 +190,7 @@ fn item(namespace: Namespace, key: &str, value: Box<str>, times: VersionTimes, v
 }
 
 impl<'a> PartRef<'a> {
-    /// The segment behind the part, if it is one that can be read: for prefetches.
+    /// The segment of the part, if the part is a segment and can be read: for prefetches.
     pub fn segment(&self) -> Option<&'a Segment> {
         if let Self::Segment(part) = self { part.segment().ok() } else { None }
     }
@@ -204,7 +204,7 @@ impl<'a> PartRef<'a> {
         }
     }
 
-    /// Encoded namespaces of the interval that hold a row which satisfies the conditions, and are not `known` yet.
+    /// Encoded namespaces of the interval that have a row which satisfies the conditions, without those in `known`.
     pub fn live_namespaces(
         &self,
         interval: &Interval,
@@ -241,7 +241,8 @@ impl<'a> PartRef<'a> {
         Ok(live)
     }
 
-    /// Adds deletes of up to `limit` items that are visible at `read_lsn` and have expired by `now`.
+    /// Adds deletes of up to `limit` items that are visible at `read_lsn` and have expired by `now`. A part that cannot
+    /// be read adds none.
     pub fn expired(&self, read_lsn: Lsn, now: i64, limit: usize, writes: &mut Vec<Write>) -> Result<()> {
         let expire = |namespace: &Namespace, key: &str| Write::Expire { namespace: namespace.clone(), key: key.into() };
         match *self {

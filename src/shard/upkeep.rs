@@ -1,7 +1,7 @@
 //! The work that the background still has to do for a segment: rebuilds, graphs, tombstones to write.
 //!
-//! Invariant: a part that takes the place of another one with the same rows takes over its tombstones, and what it is
-//! lost for.
+//! Invariant: a part that replaces another part with the same rows shares its tombstones, its missed operations and the
+//! reason why it is lost.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::shard::part::SegmentPart;
 use crate::sync::Ordering;
 
 impl SegmentPart {
-    /// A part with the same rows and tombstones, and other derived files.
+    /// A part with the same rows and tombstones and with other derived files, to replace this one.
     pub fn beside(&self, entry: SegmentEntry, segment: Segment) -> Self {
         let lacks = |wanted: &&GraphRange| segment.graphs().iter().all(|graph| graph.rows() != wanted.rows);
         let put_off: Vec<GraphRange> = self.put_off().iter().filter(lacks).cloned().collect();
@@ -25,7 +25,7 @@ impl SegmentPart {
         next
     }
 
-    /// Takes over from `other`, which shares the tombstones, that they have to be written.
+    /// If `other`, which shares the tombstones, still had to write them, this part has to instead.
     pub fn take_dirty_from(&self, other: &Self) {
         if other.take_dirty() {
             self.set_dirty();
@@ -37,12 +37,12 @@ impl SegmentPart {
         self.segment().is_ok() && !self.looked.swap(true, Ordering::Relaxed)
     }
 
-    /// The check has failed and must be repeated.
+    /// Repeats the check for missing graphs, after it has failed.
     pub fn look_again(&self) {
         self.looked.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a derived file is missing or damaged, and was not rebuilt yet. The call counts as the attempt.
+    /// Whether the codes are missing or damaged and no rebuild was tried yet. The call counts as the attempt.
     pub fn take_rebuild(&self) -> bool {
         let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
         self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)

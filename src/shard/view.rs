@@ -1,10 +1,10 @@
-//! Shards and read views: what a reader sees.
+//! Shards, and the read views that readers use.
 //!
 //! Invariants:
-//! * A read view is never changed. Its parts are shared with newer ones and only grow: rows are appended with higher
-//!   LSNs and tombstones carry the LSN of their cause, so a reader of a read view sees exactly the versions with `lsn
-//!   <= read_lsn < deleted_lsn`, whatever is written meanwhile.
-//! * At most one version of a key is alive, in any part: merges may move a version behind parts with older ones.
+//! * A read view is never changed. It shares its parts with newer read views, and the parts only grow: rows are
+//!   appended with higher LSNs, and a tombstone has the LSN of its delete. So a reader of a read view sees exactly the
+//!   versions with `lsn <= read_lsn < deleted_lsn`, despite later writes.
+//! * At most one version of a key is alive. It may be in any part, since merges can reorder the versions of a key.
 //! * `apply` compares LSNs: it never deletes a version that is newer than its operation, and applying twice changes
 //!   nothing.
 //! * Segments and memtables never belong to two shards; shards partition the order of namespaces.
@@ -19,12 +19,12 @@ use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::shard::part_ref::PartRef;
 use crate::types::{Interval, Namespace};
 
-/// Everything a reader needs: which LSNs it sees, and the parts that hold them.
+/// Everything a reader needs: the last LSN that it sees, and all parts.
 #[derive(Clone)]
 pub(crate) struct ReadView {
     /// Counts the read views that were published since the open: the higher, the newer.
     pub number: u64,
-    /// The last LSN of a whole frame that is applied.
+    /// The last LSN of the newest frame that was applied completely.
     pub read_lsn: Lsn,
     /// In namespace order.
     pub shards: Arc<[Arc<Shard>]>,
@@ -50,11 +50,11 @@ pub(crate) struct FrozenMemtable {
     pub through: Lsn,
 }
 
-/// What a lookup does with a lost part.
+/// How a lookup treats a lost part.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     Fails,
-    /// Skip it: for `apply`, since the commit or the replay has handled it.
+    /// The lookup skips the part. For `apply`, which keeps the operation for the part as missed.
     Skipped,
 }
 
@@ -69,14 +69,14 @@ impl ReadView {
         self.shards.partition_point(|shard| shard.interval.low.as_slice() <= namespace).saturating_sub(1)
     }
 
-    /// The living version of a key in the newest state.
+    /// The LSN and the times of the living version of a key.
     pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         let shard = &self.shards[self.shard_of(namespace.encoded())];
         let Some((part, row)) = shard.newest(namespace.encoded(), key, Lost::Fails)? else { return Ok(None) };
         (part.deleted_lsn(row)? == ALIVE).then(|| part.current(row)).transpose()
     }
 
-    /// Fails unless every part can tell its rows in an interval, so that a range delete of it will succeed.
+    /// Fails unless every part can find its rows of the interval, so that a range delete of the interval will succeed.
     pub fn check_range(&self, interval: &Interval) -> Result<()> {
         for part in self.shards_in(interval).flat_map(|shard| shard.segments.iter()) {
             part.rows_in(interval)?;
@@ -134,7 +134,7 @@ impl Shard {
         Ok(None)
     }
 
-    /// The same shard with an empty memtable; the one before is frozen.
+    /// The same shard with the empty memtable `fresh`; the present memtable becomes a frozen one.
     pub fn with_memtable_frozen(&self, fresh: Arc<Memtable>, through: Lsn) -> Self {
         let mut next = self.clone();
         next.frozen.push(FrozenMemtable { memtable: std::mem::replace(&mut next.memtable, fresh), through });

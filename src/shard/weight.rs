@@ -1,8 +1,8 @@
 //! The cost and gain of a merge of a segment, in numbers.
 //!
 //! Invariants:
-//! * Dead bytes of blob files follow from the living rows. They are counted again after deletes, never on the way of a
-//!   write.
+//! * Dead bytes of blob files are computed from the living rows. They are counted when they are first needed
+//!   after deletes, never during a write.
 
 use crate::compact::SegmentStats;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,9 +1,9 @@
-//! The entries and the file system of an open directory, asked through its descriptor.
+//! Reads the entries and the file system of an open directory through its descriptor.
 //!
 //! Invariants:
-//! * No path is resolved, so the answers are about the directory that was opened, even if it has been moved since.
-//! * A listing reads through a descriptor of its own: two threads that list at once do not share a position.
-//! * A symbolic link is reported as a link, never as what it points to.
+//! * No path is resolved, so the results are about the directory that was opened, even if it was moved since.
+//! * A listing reads through a descriptor of its own, so two threads that list at once do not share a position.
+//! * A symbolic link is treated as a link and never followed.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::ffi::{CStr, CString};
@@ -35,7 +35,7 @@ pub(super) fn reopen(directory: &File) -> io::Result<File> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
     // SAFETY: the borrowed descriptor is open during the call, and the name is a NUL-terminated constant.
     let fd = retry(|| unsafe { libc::openat(directory.as_raw_fd(), c".".as_ptr(), flags) })?;
-    // SAFETY: `openat` has just returned this descriptor, so it is open and nobody else owns it.
+    // SAFETY: `openat` has just returned this descriptor, so it is open and has no other owner.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn regular_files(directory: &File) -> io::Result<Vec<(String, u64)>> 
         match regular_length(directory, name) {
             Ok(Some(length)) => files.push((text.to_owned(), length)),
             Ok(None) => {}
-            // Removed since the stream returned it.
+            // The file was removed after the stream had returned its name.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -88,7 +88,7 @@ impl Stream {
 
     /// The next name; it is valid until the next call.
     fn next(&mut self) -> io::Result<Option<&CStr>> {
-        // The end and an error look alike but for the error number.
+        // `readdir` returns null at the end and for an error. Only the error number tells the two apart.
         clear_error_number();
         // SAFETY: the stream is open until `self` is dropped, and `&mut self` keeps other threads out.
         let entry = unsafe { libc::readdir(self.0) };
@@ -143,7 +143,7 @@ pub(super) fn file_system(directory: &File) -> String {
     "its file system".to_owned()
 }
 
-/// The name behind a type number of Linux: those that are known to refuse locks, and the common ones.
+/// The name for a type number of Linux. The table has the file systems that may refuse locks, and the common ones.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "the numbers are those of Linux"))]
 fn name_of_type(number: u32) -> String {
     const NAMES: &[(u32, &str)] = &[

@@ -1,11 +1,11 @@
-//! The real disk: one directory, held by descriptor, so that it stays the same one when it is renamed while open.
+//! The real disk: one directory, held by its descriptor, so that a rename does not change which directory is used.
 //!
 //! Invariants:
-//! * Every name is resolved relative to the directory's descriptor and never through a symbolic link. Anything but a
-//!   regular file is refused.
-//! * The directory is created 0700 and files 0600, whatever the umask allows; no descriptor survives an `exec`.
-//! * Interrupted and short reads and writes are continued here; nothing above sees them. A failed sync is reported once
-//!   and never repeated.
+//! * Every name is resolved relative to the directory's descriptor and never through a symbolic link. An open refuses
+//!   anything but a regular file.
+//! * The directory is created with mode 0700 and files with mode 0600 at most. No descriptor survives an `exec`.
+//! * This module continues interrupted and short reads and writes, so callers never see them. It reports a failed sync
+//!   once and never repeats it.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::ffi::CStr;
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 
-/// Identity of a directory: two paths to one directory have the same, and no other path has.
+/// Identity of a directory: equal for all paths to one directory, and different for any other directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DirectoryId {
     device: u64,
@@ -39,12 +39,12 @@ pub struct DiskStorage {
     identity: DirectoryId,
     read_mode: ReadMode,
     hot: CodeResidency,
-    /// False for a private, temporary directory: nobody opens it after a crash.
+    /// False for a private, temporary directory: no process opens it after a crash.
     syncs: bool,
 }
 
 impl DiskStorage {
-    /// Opens the directory at `path`; with `create`, makes it and its missing parents first, durably.
+    /// Opens the directory at `path`. With `create`, missing directories of the path are made durably first.
     pub fn open(path: &Path, create: bool, read_mode: ReadMode) -> Result<Self> {
         if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
             return Err(Error::invalid("the path of a store must not be empty or contain NUL"));
@@ -82,12 +82,12 @@ impl DiskStorage {
         Self { syncs: false, ..self }
     }
 
-    /// The identity of the directory, by which two paths to it are told to be one.
+    /// The identity of the directory, to recognise two paths to one directory.
     pub fn identity(&self) -> DirectoryId {
         self.identity
     }
 
-    /// Where the directory was when it was opened, symbolic links resolved.
+    /// The path of the directory when it was opened, with symbolic links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -99,7 +99,7 @@ impl DiskStorage {
         // SAFETY: the directory descriptor is open for as long as `self` lives, and `name` is a NUL-terminated string
         // that outlives the call.
         let fd = retry(|| unsafe { libc::openat(self.directory.as_raw_fd(), name.as_ptr(), flags, mode) })?;
-        // SAFETY: `openat` has just returned this descriptor, so it is open and nobody else owns it.
+        // SAFETY: `openat` has just returned this descriptor, so it is open and has no other owner.
         Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
@@ -120,10 +120,10 @@ impl DiskStorage {
         Error::io(self.full_name(name), what, error).at(name, None)
     }
 
-    /// Opens a regular file, for reading only where the file system or its mode allows no more.
+    /// Opens a regular file. If the file system or the file's mode refuses writes, the file is opened for reading only.
     fn open_regular(&self, name: &str, access: libc::c_int) -> Result<(File, u64)> {
         check_name(name)?;
-        // Opening a FIFO must not wait for its other end.
+        // With O_NONBLOCK, the open of a FIFO does not wait for its other end.
         let opened = match self.open_at(name, access | libc::O_NONBLOCK) {
             Err(error)
                 if access == libc::O_RDWR
@@ -179,9 +179,9 @@ impl Storage for DiskStorage {
         if length == 0 || self.read_mode == ReadMode::Heap {
             return Ok(Map::Heap(self.read_whole(name, &file, length)?));
         }
-        // SAFETY: the engine never writes to a file once it is mapped (contract of `Storage`), files are 0600 in a 0700
-        // directory, and whoever may fear a foreign truncation reads with `ReadMode::Heap`; so the bytes do not change
-        // under the map.
+        // SAFETY: the engine never writes to a file once it is mapped (contract of `Storage`), and files are 0600 in a
+        // 0700 directory. A user who expects truncation by another program opens with `ReadMode::Heap`. So the bytes
+        // do not change under the map.
         let map = unsafe { memmap2::MmapOptions::new().len(length).map(&file) };
         Ok(Map::Mapped(map.map_err(|error| self.failed(name, "map", error))?))
     }
@@ -193,7 +193,7 @@ impl Storage for DiskStorage {
             if length < crate::storage::HUGE_PAGE as u64 {
                 return self.map(name);
             }
-            // Without memory for a copy, the file is mapped.
+            // If the copy fails, for lack of memory or otherwise, the file is mapped.
             if let Ok(copy) = Map::in_huge_pages(length, |bytes| file.read_exact_at(bytes, 0)) {
                 return Ok(copy);
             }
@@ -262,7 +262,7 @@ struct DiskFile {
 impl DiskFile {
     fn fail<'a>(&'a self, what: &'a str) -> impl FnOnce(io::Error) -> Error + 'a {
         move |error| match error.raw_os_error() {
-            // A write to a descriptor that was opened for reading only.
+            // The descriptor was opened for reading only.
             Some(libc::EBADF) => Error::io(&self.name, what, error).with_kind(ErrorKind::ReadOnly),
             _ => done_in_part(Error::io(&self.name, what, error)),
         }
@@ -319,7 +319,7 @@ fn open_directory(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path)
 }
 
-/// Creates the directory, its missing parents first, each durable before it is used.
+/// Creates the directory after its missing parents. The name of each is made durable before the next is created.
 fn create_directory(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -333,7 +333,7 @@ fn create_directory(path: &Path) -> io::Result<()> {
     };
     match made {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        // Another process made it a moment ago. Its name must be durable for this process too.
+        // The name is made durable even if another process has just made the directory.
         _ => open_directory(parent)?.sync_all(),
     }
 }
@@ -344,7 +344,7 @@ fn random() -> u64 {
     if unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) } == 0 {
         return u64::from_ne_bytes(bytes);
     }
-    // A kernel without that call: the keys of the standard library's hasher come from another source.
+    // The kernel lacks that call. The standard library takes the keys of its hasher from another source.
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one((std::process::id(), SystemTime::now()))
 }

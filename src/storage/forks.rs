@@ -1,13 +1,13 @@
-//! Descriptors and threads across `fork`: a child gives up the locks of its parent and makes its own threads.
+//! Descriptors and threads across `fork`: a child gives up the locks of its parent and starts its own threads.
 //!
 //! Invariants:
 //! * A lock belongs to the open file, which a forked child shares. The child closes its copies before `fork` returns in
-//!   it, so a child neither keeps the lock when the parent is gone nor gives it up while the parent works.
-//! * Between opening a file and entering its descriptor in the table no fork has begun: otherwise it is closed and
-//!   opened again, before it is locked. So no child has a copy that the table does not know.
-//! * The fork handlers only touch atomics and call close(2): the child of a process with threads may do no more.
-//! * A value that has threads is made anew in a child. A child never waits for a thread of its parent.
-//! * A child never closes a descriptor by a number that may have a new meaning.
+//!   the child. So it neither keeps the lock after the parent has ended nor releases it while the parent works.
+//! * If a fork begins between the open of a file and the entry of its descriptor in the table, the file is closed and
+//!   opened again, before it is locked. So no child has a copy of a locked descriptor that the table does not know.
+//! * The fork handlers only touch atomics and call close(2), which is safe in the child of a process with threads.
+//! * A child makes its own values that have threads. A child never waits for a thread of its parent.
+//! * A child never closes a descriptor whose number may belong to another file by now.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
 
 use std::fs::File;
@@ -31,14 +31,15 @@ static FORKS_BEGUN: AtomicU64 = AtomicU64::new(0);
 static FORKS_DONE: AtomicU64 = AtomicU64::new(0);
 static DESCRIPTORS: [AtomicI32; SLOTS] = [const { AtomicI32::new(EMPTY) }; SLOTS];
 
-/// Forks between this process and the one that first opened a store. Each handle remembers the number and compares.
+/// The number of forks from the process that first opened a store to this process. Each handle stores the number, and
+/// a later call compares it.
 #[inline]
 pub fn fork_generation() -> u64 {
     FORK_GENERATION.load(Ordering::Relaxed)
 }
 
-/// A value of one process, made when it is first needed and never dropped. A forked child makes its own, since it has
-/// none of its parent's threads. It has no lock: a child would wait for ever for a lock that was held during the fork.
+/// A value of one process, made when it is first needed and never dropped. A forked child makes its own value, since it
+/// has no thread of its parent. No lock is used: a child would wait for ever for a lock that was held during the fork.
 pub(crate) struct PerProcess<T: 'static> {
     newest: AtomicPtr<Made<T>>,
 }
@@ -55,8 +56,8 @@ impl<T: Send + Sync> PerProcess<T> {
 
     /// The value of this process, if there is one yet.
     pub fn get(&'static self) -> Option<&'static T> {
-        // SAFETY: the pointer is null or was leaked from a box by `get_or_set`, so it is aligned and valid for ever;
-        // nobody changes what it points to, and the acquiring load sees it whole.
+        // SAFETY: the pointer is null or was leaked from a box by `get_or_set`, so it is aligned and valid for ever.
+        // The value behind it is never changed, and the acquiring load sees all of it.
         let made = unsafe { self.newest.load(Ordering::Acquire).as_ref() }?;
         (made.generation == fork_generation()).then_some(&made.value)
     }
@@ -72,8 +73,8 @@ impl<T: Send + Sync> PerProcess<T> {
             // SAFETY: `mine` comes from a box that is never freed from here on, so it is valid for ever.
             Ok(_) => unsafe { &(*mine).value },
             Err(there) => {
-                // SAFETY: `mine` comes from a box and was not published, so it is ours alone; `there` was published by
-                // another thread of this process, so it is valid for ever.
+                // SAFETY: `mine` comes from a box and was not published, so it has no other user. `there` was published
+                // by another thread of this process, so it is valid for ever.
                 unsafe {
                     drop(Box::from_raw(mine));
                     &(*there).value
@@ -124,7 +125,7 @@ pub(super) struct Held {
     generation: u64,
 }
 
-/// Opens a file and enters it in the table. If a fork comes between the two, both are done again.
+/// Opens a file and enters its descriptor in the table. If a fork begins between the two steps, both are repeated.
 pub(super) fn hold(open: impl Fn() -> Result<File>) -> Result<Held> {
     loop {
         let generation = fork_generation();
@@ -149,11 +150,11 @@ pub(super) fn hold(open: impl Fn() -> Result<File>) -> Result<Held> {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // In a forked child the copy is closed already, and its number may belong to another file by now.
+        // In a forked child the copy is closed already, and the descriptor's number may belong to another file by now.
         if self.generation != fork_generation() {
             return;
         }
-        // Unlocking comes first: it frees the directory even if a child has a copy of the descriptor.
+        // The unlock releases the lock even if a child has a copy of the descriptor. A close alone would not.
         let _ = self.file.unlock();
         DESCRIPTORS[self.slot].store(EMPTY, Ordering::SeqCst);
         // SAFETY: the file is dropped only here, in the drop of its only owner.

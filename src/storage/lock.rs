@@ -1,13 +1,12 @@
-//! One writer process per directory: kernel locks on the directory itself and on the file `LOCK` in it, and what a
-//! forked child must do about them.
+//! One writer process per directory: kernel locks on the directory itself and on the file `LOCK` in it.
 //!
-//! The lock of the directory decides: a directory in use cannot be removed, and a renamed one keeps its lock. `LOCK` is
-//! locked too because earlier builds look only at that file. The file holds the process id of its last holder in
-//! decimal, for messages only. The kernel holds the locks, so a lock ends with its process and is never stale.
+//! The lock of the directory decides: a directory with files cannot be removed, and a renamed one keeps its lock.
+//! `LOCK` is locked too, because earlier builds lock only that file. The file holds the process id of its last holder
+//! in decimal, for messages only. The kernel holds the locks, so a lock ends with its process and is never stale.
 //!
 //! Invariants:
-//! * The directory's lock has a descriptor of its own: files are found through another one, which a child may keep.
-//! * A child has neither lock (`forks.rs`).
+//! * The directory's lock has a descriptor of its own. Files are opened through another one, which a child may keep.
+//! * A forked child has neither lock (`forks.rs`).
 //! * If the system refuses the lock of the directory, the open fails and names the file system.
 //! * The engine never unlinks `LOCK`.
 #![allow(clippy::disallowed_methods, reason = "this is the door to the file system")]
@@ -29,7 +28,7 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// The right to write to a directory, until dropped.
 ///
-/// Fields drop in this order, so the directory is free last.
+/// Fields drop in this order, so the lock of the directory is released last.
 #[derive(Debug)]
 #[allow(dead_code, reason = "the fields are there to be dropped")]
 pub struct DirectoryLock {
@@ -40,14 +39,14 @@ pub struct DirectoryLock {
 /// The wait for both locks of a directory.
 struct LockWait {
     begun: Instant,
-    /// Of the whole wait.
+    /// The longest wait for both locks together.
     timeout: Duration,
 }
 
 impl DiskStorage {
-    /// Takes the lock of the directory, waiting at most `timeout` for another process to give it up.
+    /// Takes both locks of the directory, and waits at most `timeout` for another process to release them.
     ///
-    /// Every process locks the directory first. So a process that holds one lock waits for the other only if an earlier
+    /// Every process locks the directory first. So a process that holds this lock waits for `LOCK` only if an earlier
     /// build holds `LOCK` alone.
     pub fn lock(&self, timeout: Duration) -> Result<DirectoryLock> {
         self.check_writable()?;
@@ -57,12 +56,12 @@ impl DiskStorage {
         let file = hold(|| self.open_lock())?;
         self.wait_for(&file, &wait, |error| self.lock_error(LOCK, error))?;
         let pid = format!("{}\n", std::process::id());
-        // Only for messages: on a full disk the lock holds without it.
+        // The process id is only for messages, so a failure to write it, as on a full disk, is ignored.
         let _ = file.file.set_len(0).and_then(|()| file.file.write_all_at(pid.as_bytes(), 0));
         Ok(DirectoryLock { file, directory })
     }
 
-    /// Locks an open file once nobody else does.
+    /// Waits until no other process has the open file locked, and locks it. Fails after the timeout.
     fn wait_for(&self, held: &Held, wait: &LockWait, fail: impl Fn(io::Error) -> Error) -> Result<()> {
         loop {
             match held.file.try_lock() {
@@ -96,13 +95,14 @@ impl DiskStorage {
         Error::io(format_args!("{}/{name}", self.describe()), "lock", error).at(name, None)
     }
 
-    /// Without a lock on the directory, a second process could open the store as soon as `LOCK` is removed.
+    /// The error if the directory cannot be locked. `LOCK` alone is not enough: once that file is removed, a second
+    /// process could open the store.
     fn unlockable(&self, error: &io::Error) -> Error {
         unlockable(&self.describe(), &file_system(&self.directory), error)
     }
 
     fn locked(&self) -> Error {
-        // The file may be gone, or its name may belong to another file. No file is created for a message.
+        // `LOCK` may be missing, or may not be the engine's file. No file is created for a message.
         let file = self.open_at(LOCK, libc::O_RDONLY | libc::O_NONBLOCK);
         let mut bytes = [0; 16];
         let length = file.and_then(|file| file.read_at(&mut bytes, 0)).unwrap_or(0);

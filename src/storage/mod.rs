@@ -1,17 +1,17 @@
-//! The only door to the disk, the clock and randomness: small traits that tests reimplement.
+//! The only access to the disk, the clock and randomness: small traits that tests reimplement.
 //!
 //! Reading order: the traits here; `disk` and `directory` (the real disk), `lock` (one process), `forks`; `sim` (the
 //! disk of tests).
 //!
-//! Durability contract (what the simulator enforces and the engine may rely on, nothing more):
-//! * Bytes written are readable at once by this process, but survive a power loss only after `sync_data` (bytes of the
-//!   prepared length) or `sync_all` (length too) of that file has returned. Unsynced bytes may survive in part and in
-//!   any order.
+//! Durability contract. The simulator enforces it, and the engine relies on nothing more:
+//! * Written bytes are readable at once by this process. They survive a power loss only once `sync_data` (for bytes
+//!   within the durable length) or `sync_all` (the length too) of that file has returned. Unsynced bytes may survive in
+//!   part and in any order.
 //! * A created, renamed or removed *name* survives only after `sync_dir`; a file's bytes and its name are independent.
 //! * A failed sync is final: the bytes that it covered may be lost even if a later sync succeeds. No code retries it.
 //! * A mapped file is never written again, so a map never changes under its reader.
-//! * An error that `is_undone` means that nothing was done: only an operation that needs a new descriptor, map or
-//!   memory fails so, at a limit of the system.
+//! * If `is_undone` is true of an error, the operation has changed nothing. Only an operation that needs a new
+//!   descriptor, map or memory fails this way, at a limit of the system.
 //! * Names are flat: no separators, no `..`; a store owns one directory and knows no other.
 
 mod directory;
@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// How segment files are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum ReadMode {
-    /// Memory-mapped. A file that someone truncates under us is a SIGBUS.
+    /// Memory-mapped. If another program truncates a mapped file, a read of it raises SIGBUS.
     #[default]
     Map,
     /// Read into memory: for untrusted directories and network file systems.
@@ -45,7 +45,8 @@ pub enum CodeResidency {
     /// In the page cache, like all other files: a page is read when it is needed, and processes share it.
     #[default]
     PageCache,
-    /// Copied into memory of this process when their segment is opened, in huge pages where the system has them.
+    /// Copied into memory of this process when their segment is opened, in huge pages where the system has them. A file
+    /// below 2 MiB, or without memory for the copy, stays in the page cache.
     HugePages,
 }
 
@@ -55,8 +56,8 @@ fn check_name(name: &str) -> Result<()> {
     if flat { Ok(()) } else { Err(Error::invalid(format!("{name:?} is not the name of a file in a store"))) }
 }
 
-/// The error of an operation that needs no new descriptor or map. At a limit of the system, how much of it was done is
-/// unknown, so its kind is `Io`.
+/// The error of an operation that needs no new descriptor or map. If the error is a limit of the system, the operation
+/// may have been done in part, so the kind becomes `Io`.
 fn done_in_part(error: Error) -> Error {
     if error.is_undone() { error.with_kind(ErrorKind::Io) } else { error }
 }
@@ -67,11 +68,11 @@ pub trait Storage: Send + Sync + 'static {
     fn describe(&self) -> String;
     /// Creates an empty file. A file of this name is an error.
     fn create(&self, name: &str) -> Result<Box<dyn StorageFile>>;
-    /// Opens an existing regular file for reading and writing (for reading only, when the store is opened so).
+    /// Opens an existing regular file for reading and writing, or for reading only if the file may not be written.
     fn open(&self, name: &str) -> Result<Box<dyn StorageFile>>;
     /// The whole file, unchanging, 64-byte aligned.
     fn map(&self, name: &str) -> Result<Map>;
-    /// The same for codes and graphs, which [`CodeResidency`] may copy into memory.
+    /// Like [`map`](Self::map), for codes and graphs: [`CodeResidency`] decides whether they are copied into memory.
     fn map_hot(&self, name: &str) -> Result<Map> {
         self.map(name)
     }
@@ -110,7 +111,7 @@ pub trait StorageFile: Send + Sync {
 pub trait Clock: Send + Sync + 'static {
     /// Microseconds since 1970 UTC, as the machine believes.
     fn now(&self) -> i64;
-    /// Time since some fixed moment, never going back.
+    /// Time since a fixed moment. It never goes back.
     fn monotonic(&self) -> Duration;
 }
 

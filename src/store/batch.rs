@@ -1,8 +1,8 @@
 //! Batches: operations that happen together or not at all.
 //!
 //! Invariants:
-//! * Of several operations of a batch on one key, the last one is written; the conditions of all are tested, against
-//!   the state before the batch.
+//! * Of several operations of a batch on one key, the last one is written. The conditions of all of them are tested
+//!   against the state before the batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::segment::truth::layout::StoreIdentity;
 use crate::store::write::{Put, bytes_of, delete};
 use crate::types::{Condition, Namespace, Version, limits, system_namespace};
 
-/// What a batch did for one of its operations.
+/// The result of one operation of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteResult {
     /// The item was written; its version.
@@ -84,22 +84,22 @@ impl Batch {
         self
     }
 
-    /// Keeps the JSON object `json` as the progress of an import of `source`, in the same all or nothing.
+    /// Stores the JSON object `json` as the checkpoint of an import of `source`, atomically with the batch.
     pub fn import_checkpoint(&mut self, source: &str, json: &str) -> &mut Self {
         self.checkpoints.push((source.to_owned(), json.to_owned()));
         self
     }
 
-    /// A name that the caller gives this batch, 1 to 4,096 bytes, so that it can be sent again where its
-    /// acknowledgement was lost: a batch of a name that was applied is not applied again, and says so
-    /// ([`WriteResult::Repeated`]). Names are remembered, across crashes and reopens, for a million batches or a day,
+    /// Gives the batch a name of 1 to 4,096 bytes, so that it can be sent again if the acknowledgement was lost.
+    /// If a batch with this name was applied before, this one is not applied, and its results are
+    /// [`WriteResult::Repeated`]. Names are remembered, across crashes and reopens, for a million batches or a day,
     /// whichever ends first. A batch that changed nothing is not remembered.
     pub fn operation_id(&mut self, id: &str) -> &mut Self {
         self.operation_id = Some(id.to_owned());
         self
     }
 
-    /// The hash of its name.
+    /// The hash of the batch's name, if it has one. Fails if the name is empty or too long.
     pub(super) fn checked_operation_id(&self, secret: [u64; 2]) -> Result<Option<OperationId>> {
         match &self.operation_id {
             None => Ok(None),
@@ -118,12 +118,13 @@ impl Batch {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether no operation was added.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Checks everything. Returns the writes, and for each operation the position of its write (`None`: superseded).
+    /// Checks the batch. Returns the writes, and for each operation the position of its write, or `None` if a later
+    /// operation supersedes it.
     pub(super) fn into_writes(self, keys: &StoreIdentity) -> Result<(Vec<Write>, Vec<Option<usize>>)> {
         let count = self.entries.len() + self.checkpoints.len();
         if count > limits::BATCH_OPERATIONS {
@@ -157,7 +158,8 @@ impl BatchEntry {
     }
 }
 
-/// Turns every write that a later one replaces into the test of its condition, or drops it; where each one went.
+/// Replaces each write that a later one supersedes by a check of its condition, or drops it if it has none. Returns the
+/// new position of each write, or `None` if it was superseded.
 pub(super) fn last_of_each_key(writes: &mut Vec<Write>) -> Vec<Option<usize>> {
     let mut last: HashMap<(Namespace, Arc<str>), usize> = HashMap::with_capacity(writes.len());
     for (index, write) in writes.iter().enumerate() {
@@ -191,7 +193,7 @@ fn condition_of(write: Write) -> Option<Write> {
     (condition != Condition::Always).then_some(Write::Check { namespace, key, condition })
 }
 
-/// What a batch reports for each of its operations.
+/// The result of each operation of a batch.
 pub(super) fn results(written: &[WriteOutcome], positions: &[Option<usize>]) -> Vec<WriteResult> {
     let result = |position: &Option<usize>| match position.and_then(|at| written.get(at)) {
         Some(WriteOutcome::Put(version)) => WriteResult::Put(*version),

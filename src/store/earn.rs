@@ -1,5 +1,5 @@
-//! Credit of flat searches: each one of many vectors counts towards a graph of its scope, if a graph search would have
-//! been cheaper.
+//! Credit of flat searches: each flat search of many vectors counts towards a graph of its scope, if a graph search
+//! would have been cheaper.
 //!
 //! Invariants:
 //! * A flat search of a small scope costs one comparison here, and never causes a graph.
@@ -16,13 +16,13 @@ use crate::shard::PartRef;
 use crate::store::query::Query;
 use crate::store::read::{Portion, PortionRows};
 
-/// A guess of the candidates that a graph search keeps for each result: a graph that does not exist has no table.
+/// The guessed ef per result. The measured table of ef is part of a graph, and there is no graph yet.
 const EF_PER_RESULT: usize = 4;
-/// Candidates for each result that passes a filter, as a guess.
+/// The guessed number of candidates for each result that passes a filter.
 const TRIED_PER_PASSED: usize = 4;
 const EF_MIN: usize = 64;
 
-/// Counts the flat search of `scanned` rows of a portion.
+/// Credits the flat search of `scanned` rows of a portion.
 pub(super) fn credit_flat_search(
     engine: &Engine,
     query: &Query,
@@ -37,7 +37,7 @@ pub(super) fn credit_flat_search(
     if most < engine.tuning.earn_rows as usize {
         return;
     }
-    // Damage fails the search itself.
+    // Damage is ignored here, because it fails the search itself.
     let Ok(vectors) = vectors_of(segment, rows).map(|vectors| vectors.len()) else { return };
     let has_graph = segment.graphs().iter().any(|graph| graph.rows() == *rows);
     if has_graph || vectors < engine.tuning.earn_rows as usize {

@@ -1,14 +1,14 @@
-//! Finds embeddings in the store by their text, so that no text is embedded twice.
+//! Finds embeddings in the store by their text, so that a text need not be embedded twice.
 //!
-//! The hash of a text lies beside its vector in the row of the item, so it moves with the item and ends with it. This
-//! file only has a map from hashes to the items that had them last.
+//! The hash of a text lies beside its vector in the row of the item, so it is moved and deleted with the item. This
+//! file only has a map from hashes to items.
 //!
 //! Invariants:
-//! * An entry of the map may be stale. A result is not: its row must be visible, unexpired and hold the hash.
+//! * An entry of the map may be stale. A result is never stale: its row is visible, unexpired and has the hash.
 //! * The map holds about `Tuning::known_embeddings` hashes, and drops the least recently used ones. An open starts with
 //!   an empty map. The first lookup reads the hashes of the store, part by part, until the map is half full.
-//! * A text leads to the item that was written last with it. Once that item is deleted, the text is unknown even if
-//!   another item has it. The next embedding of the text makes it known again.
+//! * The map has one item for a text: the last one put with it, or the first one found when the store was read. Once
+//!   that item is deleted, the text is unknown even if another item has it. The next put with the text makes it known.
 
 use std::collections::HashMap;
 
@@ -29,12 +29,13 @@ pub(super) struct Embeddings {
     places: Mutex<Places>,
 }
 
-/// Two maps of half the size. Written and found hashes go to the newer map. Once it is full, it replaces the older one.
+/// Two maps of half the size. Hashes that are written or looked up go to the newer map. Once it is full, it replaces
+/// the older map. Hashes that are read from the store go to the older map.
 struct Places {
     newer: HashMap<TextHash, TextPlace>,
     older: HashMap<TextHash, TextPlace>,
     half: usize,
-    /// Whether the store was read, wholly or until the map was half full.
+    /// Whether the hashes of the store were read, all of them or until the map was half full.
     is_complete: bool,
 }
 
@@ -76,7 +77,7 @@ impl Embeddings {
         *is_complete = false;
     }
 
-    /// Where each text was last seen.
+    /// The place of each text in the map. Reads the hashes of the store first if that was not done yet.
     fn find(&self, view: &ReadView, hashes: &[TextHash]) -> Result<Vec<Option<TextPlace>>> {
         let mut places = self.places.lock();
         if !places.is_complete {
@@ -134,8 +135,8 @@ impl Places {
 
 impl Store {
     /// The embeddings of `texts` by `model`, from items that were put with [`Put::embedded`](crate::Put::embedded): bit
-    /// for bit the vectors of the items. `None` for a text that is not known, even if an item may have it: about 65,536
-    /// texts are known, half as many after an open, each by the item that was last put with it.
+    /// for bit the vectors of the items. `None` for a text that is not known, even if an item may have it. About 65,536
+    /// texts are known, half as many after an open. Each is known from one item, usually the last one put with it.
     pub fn known_embeddings(&self, model: &str, texts: &[&str]) -> Result<Vec<Option<Vec<f32>>>> {
         self.handle.engine.check_usable()?;
         let moment = self.newest_moment();

@@ -1,11 +1,11 @@
-//! A histogram of spans of time that any number of threads fill at once.
+//! A histogram of durations, which any number of threads fill at once.
 //!
 //! The buckets are those of HdrHistogram (Gil Tene, <https://hdrhistogram.github.io/HdrHistogram/>): each power of two
-//! is divided into [`PARTS`] equal buckets. A bucket is at most a 16th of its values wide, and the histogram answers
-//! with the middle of a bucket, so an answer is off by at most 3.1 %.
+//! is divided into [`PARTS`] equal buckets. A bucket is at most a 16th of its values wide, and the histogram reports
+//! the middle of a bucket, so a percentile is off by at most 3.1 %.
 //!
 //! Invariants:
-//! * A span takes one addition to an atomic, and no lock.
+//! * Counting a span takes one addition to an atomic, at times an update of the maximum, and no lock.
 //! * The largest span is exact, and no percentile is above it.
 
 use std::time::Duration;
@@ -63,7 +63,7 @@ impl Histogram {
     }
 }
 
-/// What several histograms have counted, taken together.
+/// The sums of the counts of several histograms.
 pub(super) struct SpanCounts {
     buckets: [u64; BUCKETS],
     max: u64,
@@ -76,7 +76,7 @@ impl Default for SpanCounts {
 }
 
 impl SpanCounts {
-    /// Adds what a histogram has counted so far.
+    /// Adds the counts of a histogram so far.
     pub fn add(&mut self, histogram: &Histogram) {
         for (sum, count) in self.buckets.iter_mut().zip(&histogram.buckets) {
             *sum += count.load(Ordering::Relaxed);
@@ -101,7 +101,7 @@ impl SpanCounts {
         for (bucket, count) in self.buckets.iter().enumerate() {
             passed += count;
             if passed >= wanted {
-                // The last bucket has no end; what lies in it is told by the longest span.
+                // The last bucket has no upper end, so the longest span is reported for it.
                 let span = if bucket == BUCKETS - 1 { self.max } else { middle(bucket) };
                 return Duration::from_nanos(span.min(self.max));
             }

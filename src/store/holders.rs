@@ -1,13 +1,13 @@
-//! Who keeps a read view for longer than a call: snapshots, cursors and listings, and how a purge ends them.
+//! Holders keep a read view for longer than a call: snapshots, cursors and listings. A purge ends older holders.
 //!
 //! Invariants:
 //! * A read view that outlives a call lies in the cell of a holder, and every cell with a read view in it is
 //!   registered. An emptied cell stays empty.
-//! * A read takes the read view out of the cell, so a read under way ends on what it began with.
-//! * Once an end has emptied the cells, an older read view finds no cell any more: a holder that is made of one is
-//!   empty from the start.
-//! * An end waits without a lock, and no read view is dropped under one. A forked child takes no lock of this module:
-//!   its reads fail before, and a holder that goes there leaves the registry alone.
+//! * A read clones the read view in the cell, so a running read completes on that read view.
+//! * Once a purge has emptied the cells, no cell takes an older read view: a holder that is made of one is empty from
+//!   the start.
+//! * A purge waits for holders without a lock, and no read view is dropped under a lock. A forked child takes no lock
+//!   of this module: its reads fail before, and a holder that is dropped there does not touch the registry.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,10 +25,10 @@ use crate::store::{Handle, Store};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Latest, Mutex, Ordering};
 use crate::types::Interval;
 
-/// A wait without an end in sight, for a grace that no clock can add.
+/// The wait in place of a grace that is too long to add to an `Instant`.
 const LONGEST: Duration = Duration::from_secs(1 << 32);
 
-/// What kept an older moment of a store.
+/// The kind of handle that kept an older moment of a store.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,7 +45,7 @@ pub enum HolderKind {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndedHolder {
-    /// What it was.
+    /// Whether it was a snapshot, a cursor or a listing.
     pub kind: HolderKind,
     /// How long it had been held.
     pub age_seconds: f64,
@@ -53,34 +53,34 @@ pub struct EndedHolder {
     pub visible_lsn: u64,
 }
 
-/// What became of the snapshots, cursors and listings that were older than a purge.
+/// How a purge ended the snapshots, cursors and listings that were older than it.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct HoldersReport {
-    /// How long they were waited for.
+    /// How long the purge waited for them.
     pub waited_seconds: f64,
-    /// How many went by themselves meanwhile.
+    /// How many were dropped by their users during the wait.
     pub left: usize,
-    /// Those that were ended.
+    /// Those that the purge ended.
     pub ended: Vec<EndedHolder>,
-    /// What still keeps older state after that.
+    /// Reads, jobs and files that still keep older state after that.
     pub still_held: StillHeld,
 }
 
-/// What keeps older state although no snapshot, cursor or listing does. It goes by itself.
+/// Reads, jobs and files that keep older state although no snapshot, cursor or listing does. They end by themselves.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StillHeld {
     /// Reads and background jobs under way that began before.
     pub running: usize,
-    /// Files of segments that no newer state has, and that are still mapped or open.
+    /// Files of replaced segments that are still mapped or open.
     pub files: Vec<String>,
 }
 
 /// The registry of one open store.
 pub(super) struct Holders {
     registry: Mutex<Registry>,
-    /// A holder that an end waits for has gone, or the store is being closed.
+    /// A holder that a purge waits for was dropped, or the store is being closed.
     changed: Condvar,
     ends: AtomicU64,
     fork_generation: u64,
@@ -91,10 +91,10 @@ type HolderPlace = (Instant, u64);
 
 #[derive(Default)]
 struct Registry {
-    /// Those with a read view in them, the oldest first.
+    /// The cells with a read view in them, the oldest first.
     cells: BTreeMap<HolderPlace, Arc<Cell>>,
     made: u64,
-    /// read views with a lower number find no cell any more.
+    /// No cell takes a read view with a lower number.
     oldest_view: u64,
     is_closing: bool,
 }
@@ -102,10 +102,10 @@ struct Registry {
 struct Cell {
     kind: HolderKind,
     read_lsn: Lsn,
-    /// The read view's.
+    /// The number of the read view.
     number: u64,
     view: Mutex<Option<SharedView>>,
-    /// Whether an end waits for it.
+    /// Whether a purge waits until the holder is dropped.
     is_awaited: AtomicBool,
     is_gone: AtomicBool,
 }
@@ -132,12 +132,12 @@ impl Holders {
     /// A holder of the newest read view.
     pub fn hold_newest(self: &Arc<Self>, newest: &Latest<ReadView>, kind: HolderKind) -> Arc<Holder> {
         let mut registry = self.registry.lock();
-        // Taken under the lock, so that no end comes between, which would find it older already.
+        // The read view is taken under the lock, so that no purge makes it too old before it is registered.
         let view = newest.get();
         self.hold_in(&mut registry, view, kind)
     }
 
-    /// A holder of a read view that a read has used, which may have ended meanwhile.
+    /// A holder of a read view that a read has used. It is empty if a purge has ended older holders meanwhile.
     pub fn hold(self: &Arc<Self>, view: &SharedView, kind: HolderKind) -> Arc<Holder> {
         self.hold_in(&mut self.registry.lock(), Arc::clone(view), kind)
     }
@@ -147,7 +147,7 @@ impl Holders {
         registry.made += 1;
         let (read_lsn, number) = (view.read_lsn, view.number);
         let is_late = number < registry.oldest_view;
-        // The caller has the read view too, so that dropping this one frees nothing.
+        // The caller has the read view too, so a drop of this clone under the lock frees nothing.
         let view = Mutex::new((!is_late).then_some(view));
         let (is_awaited, is_gone) = (AtomicBool::new(false), AtomicBool::new(is_late));
         let cell = Arc::new(Cell { kind, read_lsn, number, view, is_awaited, is_gone });
@@ -157,19 +157,19 @@ impl Holders {
         Arc::new(Holder { holders: Arc::clone(self), place, cell })
     }
 
-    /// How many holders there are, and since when the oldest one is.
+    /// The number of holders, and when the oldest one was made.
     pub fn summary(&self) -> (usize, Option<Instant>) {
         let registry = self.registry.lock();
         (registry.cells.len(), registry.cells.first_key_value().map(|((since, _), _)| *since))
     }
 
-    /// How many ends have begun.
+    /// How often [`end_before`](Self::end_before) was called.
     pub fn ends(&self) -> u64 {
         self.ends.load(Ordering::Acquire)
     }
 
-    /// Waits until every holder of a read view before the one numbered `number` has gone, for at most `grace`, and
-    /// empties the others. A close ends the wait.
+    /// Waits at most `grace` until every holder of a read view before the one numbered `number` is dropped, and empties
+    /// the cells of those that are left. A close ends the wait.
     pub fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
         self.ends.fetch_add(1, Ordering::AcqRel);
         let began = Instant::now();
@@ -213,7 +213,7 @@ impl Holders {
         report
     }
 
-    /// Nobody waits for holders of a store that is being closed.
+    /// Ends the wait of every purge for holders, because the store is being closed.
     pub fn close(&self) {
         self.registry.lock().is_closing = true;
         self.changed.notify_all();
@@ -239,17 +239,17 @@ impl Holder {
         })
     }
 
-    /// Whether it was empty from the start, or an end has emptied it; without a lock, for forked children.
+    /// Whether the cell was empty from the start, or a purge has emptied it. Takes no lock, for forked children.
     pub fn is_gone(&self) -> bool {
         self.cell.is_gone.load(Ordering::Acquire)
     }
 
-    /// Whether this very read view is in it.
+    /// Whether the cell holds this very read view.
     pub fn holds(&self, view: &SharedView) -> bool {
         self.cell.view.lock().as_ref().is_some_and(|held| Arc::ptr_eq(held, view))
     }
 
-    /// The last LSN that it shows.
+    /// The last LSN that the holder's reads see.
     pub fn read_lsn(&self) -> Lsn {
         self.cell.read_lsn
     }
@@ -257,7 +257,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // A thread of the parent may have had the lock when this child was forked.
+        // A thread of the parent may have held the lock when this child was forked.
         if fork_generation() != self.holders.fork_generation {
             return;
         }
@@ -269,31 +269,32 @@ impl Drop for Holder {
 }
 
 impl Store {
-    /// How many purges have begun since the open. Whoever keeps keys or values that were read before lets go of them
-    /// when it changes.
+    /// How many purges since the open have erased their scope. A cache of keys or values that were read before must
+    /// drop them when the number changes.
     pub fn purge_epoch(&self) -> u64 {
         self.handle.holders.ends()
     }
 }
 
 impl Handle {
-    /// Forgets what memory alone still knows of what lay in an interval.
+    /// Removes from memory the hashes, the graph credit and the error message that an erased interval has left there.
     pub(super) fn forget(&self, interval: &Interval) {
         self.embeddings.forget(interval);
         self.engine.accounts.forget(&self.engine.view.get(), interval);
-        // Its words may name a key. What still fails says so again with the next try.
+        // The message of the error may name a key. A job that still fails sets the error again with its next try.
         self.engine.set_background_error(None);
     }
 
-    /// Ends what keeps a read view before the one numbered `number`. No lock is held: a close comes through, and writes
-    /// go on.
+    /// Ends the holders of read views before the one numbered `number`. No lock is held, so writes and a close are not
+    /// blocked.
     pub(super) fn end_before(&self, number: u64, grace: Duration) -> HoldersReport {
         let mut report = self.holders.end_before(number, grace);
         report.still_held = self.still_held(number);
         report
     }
 
-    /// What keeps state from before the read view numbered `number`, apart from holders. Unmaps what nothing keeps.
+    /// Reads, jobs and files that keep state from before the read view numbered `number`, apart from holders. Unmaps
+    /// replaced segments that have no user.
     fn still_held(&self, number: u64) -> StillHeld {
         let running = self.engine.older_views.uses_before(number);
         self.worker.unmap_retired();

@@ -1,8 +1,8 @@
-//! Bulk import: many puts in chunks. Each chunk is one atomic step, which records the progress of the import too.
+//! Bulk import: many puts in chunks. Each chunk is atomic, and includes the checkpoint if the source has a name.
 //!
 //! Invariants:
-//! * A chunk is all or nothing. An import that ended early has put a prefix of its items, and the checkpoint says
-//!   which.
+//! * A chunk is all or nothing. An import that ended early has put a prefix of its items, and the checkpoint has the
+//!   length of that prefix.
 //! * Every item is validated like a put, before any item of its chunk is written.
 //! * Memory holds one chunk, bounded by rows and bytes.
 
@@ -70,8 +70,8 @@ impl<'a> ImportOptions<'a> {
         self
     }
 
-    /// The items begin after this much of the source, and the checkpoint is ignored. The default [`ImportProgress`]
-    /// starts at the beginning.
+    /// The progress after which the given items begin. The import skips no item and does not read the checkpoint. The
+    /// default [`ImportProgress`] is the beginning of the source.
     #[must_use]
     pub fn continue_after(mut self, progress: ImportProgress) -> Self {
         self.progress = Some(progress);
@@ -99,7 +99,7 @@ impl<'a> ImportOptions<'a> {
         self
     }
 
-    /// For tests of concurrent writes: called between the write of a chunk's files and of its frame.
+    /// For tests of concurrent writes: called after a chunk's files are written and before its frame is.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn before_commit(mut self, hook: impl FnMut() + 'a) -> Self {
@@ -116,7 +116,7 @@ struct Chunk {
     progress: ImportProgress,
 }
 
-/// Whether a chunk becomes segment files, or is small enough for the log.
+/// Whether a chunk is written as segment files. A smaller chunk goes to the log as a batch.
 fn takes_files(rows: usize, bytes: usize, tuning: &Tuning) -> bool {
     rows >= tuning.import_file_rows || bytes >= tuning.memtable_bytes
 }

@@ -1,8 +1,8 @@
 //! An iterator over the items of a scope, made of the pages of an iteration.
 //!
 //! Invariants:
-//! * Every item is read from one snapshot. It is taken by the call that makes the iterator.
-//! * After an error, and after the last item, the iterator ends and lets go of the snapshot.
+//! * Every item is read from one snapshot. The call that makes the iterator takes the snapshot.
+//! * After an error, and after the last item, the iterator ends and drops the snapshot.
 
 use std::iter::FusedIterator;
 
@@ -15,8 +15,8 @@ use crate::types::Item;
 /// The items of a scope in (namespace, key) order, as of one moment. Made by [`Store::items`](crate::Store::items)
 /// and [`Snapshot::items`].
 ///
-/// It reads one page at a time, of [`IterateQuery::limit`] items. Until it ends or is dropped, it keeps what a
-/// [`Snapshot`] keeps.
+/// The iterator reads one page at a time, of [`IterateQuery::limit`] items. Until the iterator ends or is dropped, it
+/// keeps the files and memory that a [`Snapshot`] keeps.
 #[derive(Debug)]
 pub struct Items {
     query: IterateQuery,
@@ -40,13 +40,13 @@ impl Items {
         Self { query, page: Vec::new().into_iter(), source, incomplete: false }
     }
 
-    /// Whether some part was damaged and skipped so far. Only
-    /// [`ReadOptions::partial`](crate::ReadOptions::partial) skips one.
+    /// Whether damaged parts or items were skipped so far. Only a read with
+    /// [`ReadOptions::partial`](crate::ReadOptions::partial) skips them.
     pub fn incomplete(&self) -> bool {
         self.incomplete
     }
 
-    /// Reads the next page; false where the iteration has ended.
+    /// Reads the next page. Returns false if the iteration has ended.
     fn read_page(&mut self) -> Result<bool> {
         let (snapshot, after) = match std::mem::replace(&mut self.source, Source::Ended) {
             Source::Snapshot(snapshot, after) => (snapshot, after),
@@ -72,7 +72,7 @@ impl Iterator for Items {
                 return Some(Ok(item));
             }
             match self.read_page() {
-                // A page may be empty, where all of it was damaged.
+                // A page is empty if all of its items are damaged.
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => return Some(Err(error)),

@@ -1,10 +1,10 @@
 //! Iteration in key order over a snapshot, the namespaces of a store, and counts.
 //!
 //! Invariants:
-//! * A cursor keeps its read view, unless a purge has ended it, so an iteration neither misses nor repeats an item,
-//!   whatever is written meanwhile.
-//! * A namespace is listed when at least one of its items is visible and, if asked, unexpired. The engine's own area
-//!   never is.
+//! * A cursor keeps its read view until a purge ends it. So writes between two pages make an iteration neither miss nor
+//!   repeat an item.
+//! * A namespace is listed if at least one of its items is visible. Expired items count only under `include_expired`.
+//!   The engine's own namespaces are never listed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::store::read::with_part;
 use crate::store::read::{ReadContext, SharedView};
 use crate::types::{Interval, Item, Scope, decode_labels, encode_labels};
 
-/// A place in an iteration, and the snapshot that it shows.
+/// A position in an iteration, and the read view of the iteration.
 #[derive(Clone)]
 pub struct Cursor {
     pub(super) holder: Arc<Holder>,
@@ -45,7 +45,7 @@ pub struct IteratePage {
     pub items: Vec<Item>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Cursor>,
-    /// Some part was damaged and skipped (only with `partial`).
+    /// Damaged parts or items were skipped (only with `partial`).
     pub incomplete: bool,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn iterate(
             let rows = part.page(&page, &reader.conditions(None));
             found.extend(reader.tolerate(rows, &mut incomplete)?.into_iter().flatten().map(|row| (row, part)));
         }
-        // Shards are in order: once a page is full, later ones have nothing to add to it.
+        // Shards are in order of namespace, so the rows of later shards come after a full page.
         if found.len() > limit {
             break;
         }
@@ -98,7 +98,7 @@ pub(super) fn iterate(
     Ok(IteratePage { items, next, incomplete })
 }
 
-/// The labels of the live namespaces that match, cut, sorted and paged.
+/// The labels of the live namespaces that match, in tuple order: cut to `max_depth`, each once, then offset and limit.
 pub(super) fn list_namespaces(reader: &ReadContext<'_>, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
     let mut interval = Scope::Store.interval();
     let prefix = encode_labels(query.literal_prefix()).unwrap_or_default();
@@ -128,7 +128,7 @@ pub(super) fn list_namespaces(reader: &ReadContext<'_>, query: &NamespaceQuery) 
     Ok(listed.into_iter().skip(query.offset).take(query.limit).collect())
 }
 
-/// How many items a scope shows.
+/// Counts the items of an interval that the read shows.
 pub(super) fn count_items(reader: &ReadContext<'_>, interval: &Interval, incomplete: &mut bool) -> Result<u64> {
     let mut total = 0;
     for portion in reader.portions(interval, incomplete)? {

@@ -1,11 +1,11 @@
-//! What a put takes as its value: JSON as text, or as a tree.
+//! The value of a put: JSON as text, or as a tree of `serde_json`.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-/// A JSON value: text that is JSON already, or a tree of `serde_json`. For any other type that `serde` can write, see
-/// [`Put::of`](crate::Put::of): text alone would not tell JSON from a string that is to become JSON.
+/// A JSON value: text that is JSON already, or a tree of `serde_json`. [`Put::of`](crate::Put::of) takes any other type
+/// that `serde` can write. A `String` there is written as a JSON string; here it is JSON text.
 pub trait IntoJson {
     /// The value as JSON text.
     fn into_json(self) -> String;

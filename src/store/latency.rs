@@ -1,10 +1,10 @@
-//! How long calls took since the open, by kind: what `stats` tells of latency.
+//! The latency of calls since the open, by kind, for `stats`.
 //!
 //! Invariants:
-//! * A call counts once it has succeeded. A read of a snapshot counts like a read of the store.
-//! * Every call counts. Of gets one in [`GETS_PER_TIMED_ONE`] is timed: to read the clock twice costs a tenth of a get.
-//!   Calls of all other kinds are all timed.
-//! * Threads write to different shards, as long as there are not more threads than shards.
+//! * Every call that succeeds is counted, and no other. A read of a snapshot counts like a read of the store.
+//! * About one get in [`GETS_PER_TIMED_ONE`] is timed, since two readings of the clock cost a tenth of a get. Every
+//!   call of another kind is timed.
+//! * Counters are divided into `SHARDS` copies. The first `SHARDS` threads that make a call each have their own copy.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -17,15 +17,15 @@ use crate::storage::Clock;
 use crate::store::histogram::{Histogram, SpanCounts};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
-/// Gets of a thread for each one that is timed, on average.
+/// One get in this many is timed, on average.
 const GETS_PER_TIMED_ONE: u64 = 8;
-/// 2^64 divided by the golden ratio. Its multiples are spread evenly, and so are those of every second, third or n-th
-/// number: a pattern in the calls does not meet a pattern in what is timed.
+/// 2^64 divided by the golden ratio. Its multiples are spread evenly, and so is every second, third or n-th multiple:
+/// a regular pattern in the calls does not change the share of calls that is timed.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 const SHARDS: usize = 8;
 const KINDS: usize = 8;
 
-/// The kinds of calls that are told apart.
+/// The kinds of calls, each with a latency of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallKind {
     Put,
@@ -38,22 +38,22 @@ pub(super) enum CallKind {
     List,
 }
 
-/// How long calls of one kind took since the open, in microseconds. Percentiles are off by at most 3.1 %.
+/// The latency of calls of one kind since the open, in microseconds. Percentiles are off by at most 3.1 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct CallLatency {
     /// Calls that succeeded.
     pub count: u64,
     /// Of these, those that were timed: about one get in eight, and every call of the other kinds.
     pub timed: u64,
-    /// Half of the calls took no longer.
+    /// The median of the timed calls.
     pub p50_us: f64,
-    /// Of a hundred calls, 99 took no longer.
+    /// The 99th percentile of the timed calls.
     pub p99_us: f64,
     /// The longest call that was timed.
     pub max_us: f64,
 }
 
-/// How long calls took since the open, by kind. Reads of snapshots are among them.
+/// The latency of calls since the open, by kind, reads of snapshots included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct LatencyStats {
     /// [`Store::put`](crate::Store::put).
@@ -66,15 +66,15 @@ pub struct LatencyStats {
     pub get: CallLatency,
     /// [`Store::get_many`](crate::Store::get_many), the whole call.
     pub get_many: CallLatency,
-    /// Searches by vector that searched no graph; of `search_many` each query is one.
+    /// Searches by vector that searched no graph. Each query of `search_many` counts as one search.
     pub search_flat: CallLatency,
-    /// Searches by vector that searched a graph, flat searches of other rows included.
+    /// Searches by vector that searched a graph. Their flat searches of other rows are part of the time.
     pub search_graph: CallLatency,
-    /// Searches without a vector, and [`Store::list`](crate::Store::list): newest first, by scope and filter alone.
+    /// Searches without a vector, and [`Store::list`](crate::Store::list). Pages of a listing are not counted.
     pub list: CallLatency,
 }
 
-/// What the threads of one shard have counted.
+/// One copy of the counters, for some of the threads. It has nothing to do with the shards of the store.
 #[derive(Default)]
 struct LatencyShard {
     calls: [AtomicU64; KINDS],
@@ -91,24 +91,24 @@ pub(super) struct Latencies {
 pub(super) struct StartedCall<'a> {
     shard: &'a LatencyShard,
     clock: &'a dyn Clock,
-    /// When it began, if it is timed.
+    /// The monotonic time when the call began; `None` if the call is not timed.
     started: Option<Duration>,
 }
 
 impl Latencies {
-    /// Begins a call, of a kind that is not known before its end.
+    /// Begins a call that is timed. The caller gives the kind of the call at its end.
     pub fn start<'a>(&'a self, clock: &'a dyn Clock) -> StartedCall<'a> {
         StartedCall { shard: self.shard(), clock, started: Some(clock.monotonic()) }
     }
 
-    /// Begins a get.
+    /// Begins a get, which may not be timed.
     pub fn start_get<'a>(&'a self, clock: &'a dyn Clock) -> StartedCall<'a> {
         let shard = self.shard();
         let calls = shard.calls[CallKind::Get as usize].load(Ordering::Relaxed);
         StartedCall { shard, clock, started: is_timed(calls).then(|| clock.monotonic()) }
     }
 
-    /// Makes a call; counts it if it succeeds.
+    /// Makes a call. Counts and times the call if it succeeds.
     pub fn timed<T>(&self, clock: &dyn Clock, kind: CallKind, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let started = self.start(clock);
         let done = call()?;
@@ -148,7 +148,7 @@ impl Latencies {
 }
 
 impl StartedCall<'_> {
-    /// The call has succeeded. Returns how long it took, if it was timed.
+    /// Counts the call as succeeded. Returns the time that the call took, if it was timed.
     pub fn end(self, kind: CallKind) -> Option<Duration> {
         let took = self.started.map(|started| self.clock.monotonic().saturating_sub(started));
         if let Some(took) = took {
@@ -159,12 +159,12 @@ impl StartedCall<'_> {
     }
 }
 
-/// Whether a get is timed before which its shard has counted `calls`.
+/// Whether the next get is timed, after `calls` gets on the same counter.
 fn is_timed(calls: u64) -> bool {
     calls.wrapping_mul(GOLDEN) < u64::MAX / GETS_PER_TIMED_ONE
 }
 
-/// A number for each thread, in the order of their first calls.
+/// The number of the current thread. Threads are numbered in the order of their first calls.
 fn thread_number() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static NUMBER: Cell<Option<usize>> = const { Cell::new(None) });

@@ -1,11 +1,11 @@
 //! A listing in pages: one list, as of one moment, found chunk by chunk.
 //!
 //! Invariants:
-//! * Every page is a slice of one list: the matching rows of a snapshot, newest update first. Nothing that is written,
-//!   or expires, while pages are asked for moves a row.
-//! * One chunk of rows is kept at a time, of at most `Tuning::listing_chunk_rows`; of earlier chunks only their
-//!   beginnings.
-//! * A chunk is found in one pass, by the row that it comes after: rows of earlier chunks are passed over.
+//! * Every page is a slice of one list: the matching rows of a snapshot, newest update first. Writes and expiry between
+//!   two pages do not move a row in the list.
+//! * A listing keeps the rows of one chunk, at most `Tuning::listing_chunk_rows`. Of every other chunk that was found,
+//!   it keeps only the beginning.
+//! * One pass over the scope finds a chunk: the first rows after the last row of the chunk before.
 
 use crate::error::{Error, Result};
 use crate::filter::PreparedFilter;
@@ -21,15 +21,15 @@ use crate::sync::Mutex;
 use crate::topk::{ListedRow, Newest, RowAddress};
 use crate::types::Hit;
 
-/// The factor by which each chunk is larger than the one before: a caller who asks for a second page is likely to go
-/// on.
+/// The factor by which each chunk is larger than the chunk before, since a caller that reads a second page is likely to
+/// read more.
 const CHUNK_GROWTH: usize = 16;
 
 /// The items of a scope, newest update first, in pages that are slices of one list. Made by [`Snapshot::listing`].
 ///
-/// Pages that follow each other cost little more than what they return. A page far ahead costs a pass over the scope
-/// for each 16,384 items between, a page further back one pass. Any number of threads may ask at once. It keeps what a
-/// [`Snapshot`] keeps.
+/// Consecutive pages cost little more than the items that they return. A page far ahead costs one pass over the scope
+/// for every 16,384 items that it skips. A page further back costs one pass. Any number of threads may read pages at
+/// once. A listing keeps the files and memory that a [`Snapshot`] keeps.
 pub struct Listing {
     snapshot: Snapshot,
     query: Query,
@@ -38,29 +38,29 @@ pub struct Listing {
     found: Mutex<FoundItem>,
 }
 
-/// The state between pages.
+/// What earlier pages have found.
 struct FoundItem {
-    /// Where each chunk begins, as far as that is known: never empty.
+    /// The beginnings of the chunks known so far. The first chunk is always known.
     starts: Vec<ListingStart>,
-    /// The number of the chunk that is kept.
+    /// The number of the chunk whose rows are kept.
     chunk: Option<usize>,
-    /// Its rows, in order.
+    /// The rows of that chunk, in order.
     places: Vec<ListedRow>,
-    /// Of the whole list, once its end was found.
+    /// The length of the whole list, once its end is known.
     length: Option<usize>,
-    /// Some part was damaged and passed over.
+    /// Damaged parts or rows were skipped.
     incomplete: bool,
 }
 
 #[derive(Clone, Copy)]
 struct ListingStart {
-    /// Of its first row in the list.
+    /// The position of the chunk's first row in the list.
     offset: usize,
-    /// The last row of the chunk before.
+    /// The last row of the chunk before; `None` for the first chunk.
     below: Option<ListedRow>,
 }
 
-/// A portion by the number of its part, so that only the holder of the read view keeps the part alive.
+/// A portion that names its part by position, so that only the holder of the read view keeps the part in memory.
 struct KeptPage {
     place: PartPlace,
     rows: PortionRows,
@@ -73,8 +73,8 @@ impl std::fmt::Debug for Listing {
 }
 
 impl Snapshot {
-    /// The scope's items in pages, newest update first. The limit and offset of the query mean nothing here; a vector
-    /// in it is an error.
+    /// The items of the query's scope in pages, newest update first. The limit and offset of the query are ignored. A
+    /// query with a vector is an error.
     pub fn listing(&self, query: Query) -> Result<Listing> {
         Listing::new(self, query)
     }
@@ -97,10 +97,10 @@ impl Listing {
         Ok(Self { snapshot, query, filter, portions, found })
     }
 
-    /// The items `offset` to `offset + limit` of the list: fewer, or none, where it ends.
+    /// The items `offset` to `offset + limit` of the list; fewer, or none, beyond the end of the list.
     ///
-    /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). What was found
-    /// so far is kept, and the same page may be asked for again. `SnapshotGone` once a purge has ended the listing.
+    /// Errors: `Damaged`, `DeadlineExceeded` and `Closed`, as for [`Store::list`](crate::Store::list). The page can
+    /// be read again, and earlier passes are not lost. `SnapshotGone` once a purge has ended the listing.
     pub fn page(&self, offset: usize, limit: usize) -> Result<SearchResult> {
         self.page_of(&self.snapshot.own_moment()?, offset, limit)
     }
@@ -142,8 +142,8 @@ impl Listing {
         parts.ok_or_else(|| Error::invalid("a listing was read in another moment than its own; make a new one"))
     }
 
-    /// The places from `at` up to `end` that lie in one chunk, and whether damage was passed over; none where the list
-    /// has ended.
+    /// The rows of the list from `at` up to `end`, or up to the end of the chunk of `at`; none if the list ends before
+    /// `at`. Also whether damage was skipped.
     fn places(
         &self,
         reader: &ReadContext<'_>,
@@ -166,8 +166,8 @@ impl Listing {
         }
     }
 
-    /// Finds a chunk, which begins before `end`, in one pass over the scope. Of the newest chunk, this says where the
-    /// next one begins, or where the list ends.
+    /// Finds a chunk, which begins before `end`, in one pass over the scope. The last known chunk tells where the next
+    /// one begins, or where the list ends.
     fn find(
         &self,
         reader: &ReadContext<'_>,

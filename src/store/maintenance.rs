@@ -1,4 +1,4 @@
-//! The store as a whole: what it holds, whether it is well, and what keeps it so.
+//! Calls on the store as a whole: statistics, sync, flush, compaction, graphs, checks, repair, sweeps and the clock.
 //!
 //! Invariants: those of [`store`](super).
 
@@ -11,7 +11,7 @@ use crate::worker::{CompactReport, GraphBuild, LossReport};
 use super::Stats;
 
 impl Store {
-    /// What the store holds and does, for people and monitoring.
+    /// The contents, health and activity of the store in numbers, for people and monitoring.
     pub fn stats(&self) -> Result<Stats> {
         self.handle.engine.check_usable()?;
         stats::stats(&self.handle)
@@ -20,17 +20,17 @@ impl Store {
     /// Returns once everything acknowledged so far survives a power loss.
     pub fn sync(&self) -> Result<()> {
         let _call = self.handle.calls.read();
-        // A touch that finds no room is dropped and counted; that is no reason not to sync what was acknowledged.
+        // A touch without room in the log is dropped and counted. It must not stop the sync of acknowledged writes.
         let _ = self.handle.pipeline.flush_touches();
         self.handle.pipeline.sync()
     }
 
-    /// Writes what is in memory to segments, so that an open replays no log, and implies [`Store::sync`]. Writes of
-    /// other threads go on meanwhile; theirs may stay in memory. The background does the same whenever a memtable is
+    /// Writes the memtables to segments, so that the next open has no log to replay. Implies [`Store::sync`]. Other
+    /// threads may write meanwhile, and their writes may stay in memory. The background flushes a memtable once it is
     /// full.
     ///
-    /// Errors: those of [`Store::sync`]; `DiskFull` where there is no room for the segments: what is in memory stays in
-    /// the log.
+    /// Errors: those of [`Store::sync`]; `DiskFull` if there is no room for the segments. The rows in memory then stay
+    /// in the log.
     pub fn flush(&self) -> Result<()> {
         self.sync()?;
         let _call = self.handle.calls.read();
@@ -38,13 +38,13 @@ impl Store {
         self.handle.worker.flush_all()
     }
 
-    /// Rewrites every shard as one segment without dead rows, and lets go of the log and obsolete files: afterwards no
-    /// file of the store holds a byte of what was deleted or replaced before the call: of no value, key, label or
-    /// vector, nor of anything derived. Blocks of the device are not overwritten, and snapshots and cursors of others
-    /// may still show it, from files without a name. Expired items are removed first, unless the wall clock is ahead,
-    /// see [`Store::accept_clock`]; the report says what was left, and why.
+    /// Merges every shard into one segment without deleted rows, removes the old log and obsolete files, and builds
+    /// graphs. Afterwards no file of the store holds a byte of an item that was deleted or replaced before the call: no
+    /// value, key, label or vector, and nothing derived. Blocks of the device are not overwritten. Older snapshots and
+    /// cursors may still show such items, from unlinked files. Expired items are removed first, unless the clock is not
+    /// trusted (see [`Store::accept_clock`]) or the sweep fails. The report says how many stay, and why.
     ///
-    /// Errors: `Damaged` where something could not be read and so is left as it was, with all else done; `DiskFull`,
+    /// Errors: `Damaged` if something could not be read: it stays as it was, and all else is done; `DiskFull`, `Busy`,
     /// `Poisoned`, `Closed`.
     pub fn compact(&self) -> Result<CompactReport> {
         let _call = self.handle.calls.read();
@@ -56,11 +56,11 @@ impl Store {
         Ok(report)
     }
 
-    /// Builds a graph of `scope` at once, on all cores, for each segment that has vectors in it: searches of exactly
-    /// this scope, and of wider ones, use it. Merges keep it, and it is built again if its file is lost. No item lies
-    /// in more than two graphs: a third one takes the place of one that nobody asked for, or else of the one that saved
-    /// least. What is still in memory has no part in it; [`Store::compact`] comes first where one graph is to hold
-    /// everything.
+    /// Builds a graph of `scope` at once, on all cores, for each segment with vectors in the scope. Searches of exactly
+    /// this scope, and of wider ones, use the graph. Merges keep it, and it is built again if its file is lost. No item
+    /// lies in more than two graphs: a third graph replaces an older one that no caller asked for, or else the one that
+    /// saved least for its size. Rows in memory are in no graph: call [`Store::compact`] first for one graph of all
+    /// items.
     pub fn build_graph(&self, scope: &Scope) -> Result<GraphBuild> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -75,12 +75,12 @@ impl Store {
         check::check(&self.handle.engine, repair)
     }
 
-    /// Ends damage that nothing mends: rewrites each damaged segment without the rows that cannot be read, and lists
-    /// these. What can be read is kept, and the operations that the segment missed while it could not be read are done.
-    /// Restoring the damaged file from a copy loses nothing and comes first; see the advice of [`Store::check`].
+    /// Gives up rows that cannot be read: rewrites each damaged segment without them, and lists them. Readable rows are
+    /// kept, and the operations that the segment missed while it was damaged are applied. Restore the damaged file from
+    /// a copy instead if there is one, since that loses nothing; see the advice of [`Store::check`].
     ///
-    /// Errors: `DiskFull`, `Poisoned`, `Closed`, `Io`, where nothing was given up; else the report lists them as
-    /// problems.
+    /// Errors: `DiskFull`, `Poisoned`, `Closed`, `Io`, if nothing was given up. If something was, the report lists the
+    /// errors as problems.
     pub fn accept_loss(&self) -> Result<LossReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -89,10 +89,10 @@ impl Store {
 
     /// Removes expired items now; returns how many.
     ///
-    /// Errors: `ClockSkew` where the wall clock is more than a day ahead of the last write and the time that has passed
-    /// since, or behind. It, or the clock of that write, may be wrong, so nothing is removed until it has agreed with
-    /// the monotonic clock for [`Options::clock_grace`](crate::Options::clock_grace), or [`Store::accept_clock`] is
-    /// called.
+    /// Errors: `ClockSkew` if the wall clock is more than a day ahead of, or behind, the last write plus the time since
+    /// then. The wall clock, or the clock of that write, may be wrong. Nothing is removed until the wall clock has
+    /// agreed with the monotonic clock for [`Options::clock_grace`](crate::Options::clock_grace), or
+    /// [`Store::accept_clock`] is called.
     pub fn sweep(&self) -> Result<u64> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
@@ -103,11 +103,11 @@ impl Store {
         swept
     }
 
-    /// Says that the wall clock is right, be it far ahead of the last write or behind it: what has expired by it may be
-    /// removed at once. That survives a power loss when this returns.
+    /// Accepts the wall clock as right, even if it is far ahead of the last write or behind it. Items that have expired
+    /// by the wall clock may then be removed at once. Once the call returns, a power loss does not undo this.
     ///
-    /// A store whose last write was long ago, or that was last written to under a wrong clock, cannot tell which clock
-    /// was wrong. Errors: `DiskFull`, `Poisoned`, `Closed`, `Io`; the clock is accepted until the close then.
+    /// If the last write was long ago, or under a wrong clock, the store cannot tell which clock was wrong. Errors:
+    /// `DiskFull`, `Poisoned`, `Closed`, `Io`; after an error the clock is accepted only until the close.
     pub fn accept_clock(&self) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;

@@ -3,17 +3,17 @@
 //! Reading order:
 //! * `options`, `open`; then the public calls here.
 //! * `write`, `batch`, `import`: what a write must satisfy, and how it gets to the commit pipeline.
-//! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their answers. `earn`.
+//! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their results. `earn`.
 //! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `items`, `listing`,
-//!   `embeddings`: moments to keep, reads in pages or by text. `holders`: who keeps a view.
+//!   `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a read view.
 //! * `maintenance`, `stats` with `latency` and `histogram`, `purge`; `wreck` and `salvage`: reads of a directory that
 //!   does not open.
 //!
 //! Invariants:
-//! * One engine per directory and process, found by (device, inode); the last handle that goes closes it.
-//! * Every call checks first that the store is open and that this is the process that opened it.
-//! * Calls that change files hold `Handle::calls` for reading and no other lock of this module. A close waits for them,
-//!   so no call touches a directory that was let go.
+//! * A process has one engine per directory, found by (device, inode). Dropping the last clone of a store closes it.
+//! * Every read and write checks that the store is open and that this process opened it.
+//! * A call that changes files holds `Handle::calls` for reading. A close waits for these calls, so no call touches a
+//!   directory after its lock was released.
 
 mod batch;
 mod earn;
@@ -112,7 +112,7 @@ pub struct Store {
     handle: Arc<Handle>,
 }
 
-/// What all clones share.
+/// The state that all clones of a [`Store`] share.
 struct Handle {
     engine: Arc<Engine>,
     pipeline: Arc<Pipeline>,
@@ -124,7 +124,7 @@ struct Handle {
     guards: open::Guards,
     /// Held for reading by every call that may write to a file, and by the close for writing.
     calls: RwLock<()>,
-    /// How the close ended; locked while it is under way. Comes before `calls`.
+    /// The outcome of the close, locked while a close is under way. A close locks this before `calls`.
     closing: Mutex<Option<Result<()>>>,
 }
 
@@ -143,7 +143,7 @@ impl Store {
         open::open(path.as_ref(), options)
     }
 
-    /// A private store in a temporary directory, removed when the last clone is dropped; nothing of it is synced.
+    /// A private store in a temporary directory. The close removes the directory. Nothing in it is synced.
     pub fn temporary(options: Options) -> Result<Self> {
         open::temporary(options)
     }
@@ -159,7 +159,7 @@ impl Store {
         })
     }
 
-    /// Deletes one item; tells whether there was one.
+    /// Deletes one item. Returns whether there was one.
     pub fn delete(&self, namespace: &Namespace, key: &str) -> Result<bool> {
         self.delete_if(namespace, key, Condition::Always)
     }
@@ -183,7 +183,7 @@ impl Store {
         })
     }
 
-    /// Makes a call that stats tell the latency of.
+    /// Makes a call and measures its latency for stats.
     fn timed<T>(&self, kind: CallKind, call: impl FnOnce() -> Result<T>) -> Result<T> {
         self.handle.latencies.timed(self.handle.engine.clock.machine(), kind, call)
     }
@@ -227,40 +227,40 @@ impl Store {
         Moment::now(&self.handle, self.handle.engine.view.get())
     }
 
-    /// The JSON that the last [`Batch::import_checkpoint`] of `source` kept.
+    /// The newest checkpoint of `source` as JSON, kept by an import or by [`Batch::import_checkpoint`].
     pub fn import_checkpoint(&self, source: &str) -> Result<Option<String>> {
         let moment = self.newest_moment();
         let item = moment.reader(&query::ReadOptions::default())?.get(&system_namespace("import"), source)?;
         Ok(item.map(|item| item.value.into()))
     }
 
-    /// The JSON document that [`Store::set_setting`] kept under `name`; from memory.
+    /// The JSON document that [`Store::set_setting`] kept under `name`. The call reads memory only.
     pub fn setting(&self, name: &str) -> Result<Option<String>> {
         self.handle.engine.check_usable()?;
         Ok(self.handle.engine.settings.get().get(name).map(str::to_owned))
     }
 
-    /// Keeps a JSON document that belongs to the store as a whole, like how an application wants its items indexed;
-    /// `None` removes it. It survives a power loss when this returns, in every durability, and is no item: in no read,
-    /// and outside of batches.
+    /// Keeps a JSON document that belongs to the store as a whole, such as an application's index configuration; `None`
+    /// removes it. The change survives a power loss once the call returns, under every durability. A setting is no
+    /// item: no read returns it, and no batch contains it.
     ///
     /// At most [`limits::SETTINGS`](crate::limits::SETTINGS), each of
     /// [`limits::SETTING_BYTES`](crate::limits::SETTING_BYTES). Errors: `InvalidInput`, `Limit`, `DiskFull`,
-    /// `Poisoned`, `Io`; nothing has changed then, or, when poisoned, nobody knows.
+    /// `Poisoned`, `Io`. After an error nothing has changed; after `Poisoned` the change may or may not be on disk.
     pub fn set_setting(&self, name: &str, json: Option<&str>) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
         change_settings(&self.handle.engine, |settings| settings.with(name, json))
     }
 
-    /// Syncs and closes the store, for all clones: later calls fail with `Closed`. Returns once that is done, also
-    /// where another thread is closing it; a store that was written to notes where its log ends, so that the next open
-    /// misses what is cut off.
+    /// Syncs and closes the store, for all clones: later calls fail with `Closed`. Returns once the store is closed,
+    /// also if another thread is closing it. After writes, the close records the last LSN in the manifest, so that the
+    /// next open notices if the end of the log was cut off.
     pub fn close(&self) -> Result<()> {
         self.handle.close()
     }
 
-    /// The store's directory; none for a simulated one.
+    /// The store's directory; `None` on a simulated storage.
     pub fn path(&self) -> Option<&Path> {
         self.handle.engine.identity.path.as_deref()
     }
@@ -276,7 +276,7 @@ impl Handle {
         if crate::storage::forks::fork_generation() != self.engine.fork_generation {
             return Ok(());
         }
-        // Whoever closes a second time is told what became of the first, once that is over.
+        // A second close waits for the first, and returns the outcome of the first.
         let mut closing = self.closing.lock();
         let outcome = closing.get_or_insert_with(|| self.close_once());
         outcome.as_ref().map_err(Error::duplicate).copied()
@@ -289,14 +289,14 @@ impl Handle {
         self.worker.join();
         self.engine.clock.reading();
         if self.engine.check_poisoned().is_ok() && self.engine.clock.has_unsaved_agreement() {
-            // A full disk keeps no store open; the clock is only believed later then.
+            // A full disk does not stop the close. The clock is only trusted later then.
             let _ = checkpoint_without_reserve(&self.engine);
         }
         let only_read = !self.engine.log.lock().is_started();
         let recorded = match self.engine.check_poisoned().and_then(|()| record_end(&self.engine)) {
-            // Everything is durable all the same; only what somebody cuts off later would not be missed.
+            // Everything is durable. Only a later truncation of the log would go unnoticed.
             Err(error) if error.kind() == ErrorKind::DiskFull => Ok(()),
-            // A directory that cannot be written to can be read all the same.
+            // A store that was only read may lie in a directory that cannot be written to.
             Err(_) if only_read && self.engine.check_poisoned().is_ok() => Ok(()),
             other => other,
         };
@@ -306,9 +306,9 @@ impl Handle {
                 .check_poisoned()
                 .and_then(|()| log.close(&*self.engine.storage).map_err(|error| self.engine.poison(&error)))
         };
-        // Before the directory is let go: the next holder may give these names to files of its own.
+        // Prepared log files go before the lock is released: the next process may give their names to its own files.
         for id in closed.iter().flatten() {
-            // A spare that stays is unused, and the next open removes it.
+            // A file that stays is unused, and the next open removes it.
             let _ = self.engine.storage.remove(&crate::wal::file_name(*id));
         }
         self.guards.release();
@@ -318,12 +318,12 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Nobody is left to be told; what was acknowledged is as durable as the mode says.
+        // No caller is left for the error. Acknowledged writes are as durable as the durability mode says.
         let _ = self.close();
     }
 }
 
-/// A moment as seconds ago, for stats.
+/// The seconds that have passed since an instant, for stats.
 fn seconds_since(moment: Instant) -> f64 {
     moment.elapsed().as_secs_f64()
 }

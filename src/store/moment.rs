@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! * A moment is one read view at one time. It keeps the read view until the read ends.
-//! * A read that refreshes asks the pipeline of the store as it is now; what was replaced or has expired meanwhile
-//!   stays so.
+//! * A read with `refresh_ttl` touches items of the store as it is now. An item that was replaced, or has expired since
+//!   the moment, is not touched.
 
 use std::time::Duration;
 
@@ -18,16 +18,16 @@ use crate::store::query::{ReadOptions, SearchResult};
 use crate::store::read::{ReadContext, SharedView, TextPlace};
 use crate::types::{Item, NEVER, Scope};
 
-/// A read view at a time, and the store that a read reports to.
+/// A read view at a time, and the store that counts the latency and receives the touches of a read.
 pub struct Moment<'a> {
     pub(super) handle: &'a Handle,
     pub(super) view: SharedView,
-    /// Microseconds since 1970 UTC; what has expired by then is gone.
+    /// Microseconds since 1970 UTC. Items that have expired by then are hidden.
     pub(super) time: i64,
 }
 
 impl<'a> Moment<'a> {
-    /// A read view at the store's time now.
+    /// A read view at the current time of the store's clock.
     pub(super) fn now(handle: &'a Handle, view: SharedView) -> Self {
         Self { handle, view, time: handle.engine.clock.query_time() }
     }
@@ -39,7 +39,7 @@ impl<'a> Moment<'a> {
         Ok(ReadContext::new(engine, &self.view, self.time, options))
     }
 
-    /// How many items are hidden and still there; those that cannot be read are not counted.
+    /// Counts the items that have expired and are not removed yet. Items that cannot be read are not counted.
     pub(super) fn count_expired(&self) -> Result<u64> {
         let hidden = ReadOptions { partial: true, ..ReadOptions::default() };
         let all = ReadOptions { include_expired: true, ..hidden.clone() };
@@ -47,7 +47,7 @@ impl<'a> Moment<'a> {
         Ok(count(&all)?.saturating_sub(count(&hidden)?))
     }
 
-    /// The vector at a place, if it embeds the text of that hash. What is damaged embeds nothing.
+    /// The vector at a place, if it embeds the text of that hash; `None` also if the vector is damaged.
     pub(super) fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
         match self.reader(&ReadOptions::default())?.embedding(place, hash) {
             Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
@@ -65,7 +65,7 @@ impl<'a> Moment<'a> {
         self.handle.latencies.start(self.handle.engine.clock.machine())
     }
 
-    /// One search, measured, and how long it took.
+    /// Makes one search and measures its latency. Returns the result and the time that the search took.
     pub(super) fn timed_search(
         &self,
         options: &ReadOptions,
@@ -89,7 +89,7 @@ impl<'a> Moment<'a> {
         self.refresh(options, answer.hits.iter().map(|hit| &hit.item));
     }
 
-    /// Asks that the expiry of returned items be pushed back, if the read wanted that.
+    /// Queues touches that push the expiry of returned items back, if the options ask for that.
     pub(super) fn refresh<'i>(&self, options: &ReadOptions, items: impl Iterator<Item = &'i Item>) {
         if !options.refresh_ttl {
             return;
@@ -105,7 +105,7 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// The kind of a search, for its latency.
+/// The kind under which a search is counted.
 fn search_kind(is_by_vector: bool, reader: &ReadContext<'_>) -> CallKind {
     match (is_by_vector, reader.has_searched_graph()) {
         (false, _) => CallKind::List,

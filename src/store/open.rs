@@ -1,9 +1,9 @@
 //! Opening: lock, recover, start the background; and the registry of stores that are open in this process.
 //!
 //! Invariants:
-//! * The directory is locked before a file in it is read, and stays locked until the last handle is gone.
+//! * The directory is locked before a file in it is read, and stays locked until the store is closed.
 //! * The registry never keeps a store open: it holds weak references. A forked child begins with an empty registry.
-//! * Waiting for one directory, or recovering it, never blocks the open of another one.
+//! * Waiting for one directory, or recovering it, never blocks the open of another directory.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,18 +30,18 @@ use crate::types::{Durability, VectorSpace};
 use crate::words::counted;
 use crate::worker::Worker;
 
-/// The place of the handle of one directory, locked while the directory is being opened.
+/// The registry entry of one directory: its handle. The entry is locked while the directory is being opened.
 type OpenPlace = Arc<Mutex<Weak<Handle>>>;
 
 fn place_of(directory: DirectoryId) -> OpenPlace {
     static PLACES: PerProcess<Mutex<HashMap<DirectoryId, OpenPlace>>> = PerProcess::new();
     let mut places = PLACES.get_or_set(Mutex::default()).lock();
-    // A place without other users is not locked, and cannot be taken meanwhile: it is removed if its handle is gone.
+    // An entry that only the map refers to is in no other use while the map is locked. It goes if its handle is gone.
     places.retain(|_, place| Arc::strong_count(place) > 1 || place.lock().strong_count() > 0);
     Arc::clone(places.entry(directory).or_default())
 }
 
-/// The lock and the directory that a handle releases when it closes.
+/// The lock that a close releases, and the temporary directory that it removes.
 pub(super) struct Guards {
     lock: Mutex<Option<DirectoryLock>>,
     temporary: Option<PathBuf>,
@@ -57,12 +57,12 @@ impl Guards {
     }
 }
 
-/// Opens a directory, or finds it open.
+/// Opens a directory, or returns the store that is open there in this process.
 pub(super) fn open(path: &Path, options: Options) -> Result<Store> {
     open_directory_with(path, Arc::new(SystemClock), options)
 }
 
-/// The same with any clock: for tests.
+/// The same with a given clock. An error is reported as an event too.
 pub(crate) fn open_directory_with(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
     open_or_find(path, clock, options).inspect_err(|error| events::open_failed(path, error))
 }
@@ -71,10 +71,10 @@ fn open_or_find(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<
     options.check()?;
     let storage = DiskStorage::open(path, options.create, options.read_mode)?.with_hot(options.hot);
     let place = place_of(storage.identity());
-    // Locked until the store is in it, so that two threads cannot both open the directory; other directories do not
-    // wait.
+    // The entry stays locked until the store is in it, so that two threads cannot both open the directory. Opens of
+    // other directories do not wait.
     let mut place = place.lock();
-    // A closed store is opened anew.
+    // If the store in the entry is closed, the directory is opened again.
     if let Some(handle) = place.upgrade().filter(|handle| handle.engine.check_usable().is_ok()) {
         let found = handle.engine.identity.keys.space;
         let Some(differs) = handle.options.mismatch(&options, found) else { return Ok(Store { handle }) };
@@ -94,18 +94,18 @@ fn open_or_find(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<
     Ok(store)
 }
 
-/// A vector space, for people.
+/// A vector space, for messages.
 fn described(space: Option<VectorSpace>) -> String {
     space.map_or("no vectors".to_owned(), |space| {
         format!("vectors of {}, {:?}", counted(space.dims, "dimension"), space.metric)
     })
 }
 
-/// Fails unless the directory is a store, or may become one. Called before anything is written to it, the lock
-/// included.
+/// Fails unless the directory is a store, or may become one. It runs before anything is written to the directory, the
+/// `LOCK` file included.
 fn refuse_strangers(storage: &DiskStorage, create: bool) -> Result<()> {
     let names: Vec<String> = storage.list()?.into_iter().map(|(name, _)| name).collect();
-    // Of a store whose manifests are gone, the open says what helps.
+    // If a store has lost its manifests, the recovery gives a more helpful error.
     let is_of_a_store = |name: &String| {
         matches!(parse_name(name), Some(FileName::Manifest(_) | FileName::Segment(_) | FileName::Log(_)))
     };
@@ -126,7 +126,7 @@ fn refuse_strangers(storage: &DiskStorage, create: bool) -> Result<()> {
     }
 }
 
-/// A private store that nobody else finds.
+/// A store in a temporary directory. It is not in the registry, so no other open returns it.
 pub(super) fn temporary(options: Options) -> Result<Store> {
     options.check()?;
     let path = disk::temporary_directory()?;
@@ -145,7 +145,7 @@ pub(crate) fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, option
     start(storage, clock, options, None, guards)
 }
 
-/// What is known of the store before its recovery, and whether this open created it. A new vector space is added here.
+/// The facts about the store before its recovery, and whether this open created the store. Adds a new vector space.
 fn facts_or_created(storage: &dyn Storage, options: &Options) -> Result<(StoreFacts, bool)> {
     let facts = gather(storage)?;
     match facts.verdict() {
@@ -169,7 +169,7 @@ fn facts_or_created(storage: &dyn Storage, options: &Options) -> Result<(StoreFa
     }
 }
 
-/// Recovers or creates the store, and starts its background.
+/// Recovers or creates the store, and starts its background threads.
 fn start(
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,

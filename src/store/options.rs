@@ -1,4 +1,4 @@
-//! How a store is opened.
+//! The options of an open.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) durability: Durability,
     pub(crate) sync_every: Duration,
-    /// What was asked for, if anything was: the time between two sweeps, or none at all.
+    /// The time between two sweeps: `None` for the default, `Some(None)` for no sweeps in the background.
     pub(crate) sweep_every: Option<Option<Duration>>,
-    /// What was asked for, if anything was.
+    /// `None` for the default.
     pub(crate) clock_grace: Option<Duration>,
     pub(crate) read_mode: ReadMode,
     pub(crate) hot: CodeResidency,
@@ -37,8 +37,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// No vector space asked for: an existing store keeps its own, a new one is a durable JSON key-value store until it
-    /// is opened with one.
+    /// Options without a vector space. An existing store keeps its own. A new store is a durable JSON key-value store
+    /// until it is opened with a vector space.
     pub fn new() -> Self {
         Self {
             space: None,
@@ -56,8 +56,8 @@ impl Options {
         }
     }
 
-    /// Vectors of `dims` numbers (1 to 16,384), compared by `metric`. An existing store must have the same; one that
-    /// was created without any gets them when it is opened.
+    /// Vectors of `dims` numbers (1 to 16,384), compared by `metric`. An existing store must have the same vector
+    /// space. A store that was created without one gets this one when it is opened.
     pub fn with_vectors(dims: usize, metric: Metric) -> Self {
         Self { space: Some(VectorSpace { dims, metric }), ..Self::new() }
     }
@@ -84,19 +84,19 @@ impl Options {
         self
     }
 
-    /// How often expired items are removed in the background, to the second; `None` for never, so that only
-    /// [`Store::sweep`](crate::Store::sweep) removes them. They are in no result either way. Default: every 60 s, or,
-    /// where the store is open in this process already, as it is.
+    /// How often the background removes expired items, to the second. With `None` it never does, and only calls
+    /// such as [`Store::sweep`](crate::Store::sweep) remove them. Reads hide them either way. Default: 60 s, or the
+    /// period of the store if it is already open in this process.
     #[must_use]
     pub fn sweep_every(mut self, period: Option<Duration>) -> Self {
         self.sweep_every = Some(period);
         self
     }
 
-    /// How long a wall clock that is more than a day ahead of the last write, and the time that has passed since, must
-    /// agree with the monotonic clock, over all opens, until it is believed. Until then it hides expired items but
-    /// removes none; see [`Store::accept_clock`](crate::Store::accept_clock). Default: 1 h, or, where the store is open
-    /// in this process already, as it is.
+    /// How long a wall clock that jumped must agree with the monotonic clock, over all opens, until it is trusted. A
+    /// jump is more than a day ahead of, or behind, the last write plus the time since. Until then no expired item is
+    /// removed, only hidden; see [`Store::accept_clock`](crate::Store::accept_clock). Default: 1 h, or the grace of the
+    /// store if it is already open in this process.
     #[must_use]
     pub fn clock_grace(mut self, span: Duration) -> Self {
         self.clock_grace = Some(span);
@@ -117,14 +117,14 @@ impl Options {
         self
     }
 
-    /// How long to wait for another process to let go of the store. Default: 5 s.
+    /// How long to wait for another process to close the store. Default: 5 s.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
     }
 
-    /// With the feature `tracing`: a search that takes at least this long is an event of level `WARN`. Default: 100 ms.
+    /// With the feature `tracing`, a search of at least this time emits an event of level `WARN`. Default: 100 ms.
     #[must_use]
     pub fn slow_search(mut self, took: Duration) -> Self {
         self.slow_search = took;
@@ -138,7 +138,7 @@ impl Options {
         self
     }
 
-    /// When the store is created: cut it into shards before each of these namespaces.
+    /// A new store has a shard that begins at each of these namespaces, besides the first shard.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn split_keys(mut self, split_keys: impl IntoIterator<Item = Namespace>) -> Self {
@@ -163,12 +163,12 @@ impl Options {
         self.sweep_every.unwrap_or(Some(SWEEP_EVERY))
     }
 
-    /// How long a clock that is ahead must agree until it is believed.
+    /// How long a wall clock that jumped must agree with the monotonic clock until it is trusted.
     pub(crate) fn grace(&self) -> Duration {
         self.clock_grace.unwrap_or(CLOCK_GRACE)
     }
 
-    /// The first option for which a store that is open with these, and has vectors of `space`, does not serve `other`.
+    /// The first option of `other` that differs from those of an open store with these options and the vectors `space`.
     pub(crate) fn mismatch(&self, other: &Self, space: Option<VectorSpace>) -> Option<OptionMismatch> {
         let differ =
             |name, stored: String, given: String| (stored != given).then_some(OptionMismatch { name, stored, given });
@@ -192,7 +192,7 @@ impl Options {
             })
     }
 
-    /// What of the vector space that is asked for differs from the store's, if one is asked for.
+    /// How the vector space of the options differs from the store's; `None` if the options have none.
     pub(crate) fn space_mismatch(&self, found: Option<VectorSpace>) -> Option<OptionMismatch> {
         let asked = self.space.filter(|asked| found != Some(*asked))?;
         let dims = |space: VectorSpace| space.dims.to_string();
@@ -205,7 +205,7 @@ impl Options {
     }
 }
 
-/// The name of a choice as it is written in Python and on the command line: `page-cache` for `PageCache`.
+/// The name of an enum variant as Python and the command line write it: `page-cache` for `PageCache`.
 fn worded(choice: impl std::fmt::Debug) -> String {
     let name = format!("{choice:?}");
     let parts = name.char_indices().map(|(at, letter)| match letter {

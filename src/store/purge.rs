@@ -1,8 +1,8 @@
-//! Purge: deletes a scope, and leaves no byte of it in any file, in no older snapshot and in no cache.
+//! Purge: deletes a scope, and erases its bytes from all files, older snapshots and caches.
 //!
 //! Invariants:
-//! * The scope's items are in no read once the purge's delete is visible, whatever becomes of the rest.
-//! * A receipt is given when every file that held them is unlinked; what still has one open is named in it.
+//! * Once the purge's delete is visible, no new read shows the scope's items, even if a later step of the purge fails.
+//! * A purge returns a receipt once every file that held the items is unlinked. The receipt names files still in use.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::store::query::ReadOptions;
 use crate::store::{HoldersReport, Store};
 use crate::types::Scope;
 
-/// How long older snapshots may go on, if nothing else is said.
+/// How long a purge waits for older snapshots by default.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How a purge goes. The default deletes everything in the scope, and ends older snapshots after 5 seconds.
+/// Options of a purge. The default deletes everything in the scope, and ends older snapshots after 5 seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurgeOptions {
     grace: Duration,
@@ -36,15 +36,15 @@ impl PurgeOptions {
         Self::default()
     }
 
-    /// How long snapshots, cursors and listings from before the purge are waited for until they end. Default: 5 s.
+    /// How long the purge waits for older snapshots, cursors and listings before it ends them. Default: 5 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Whether items of the scope that live stay: only what was deleted, replaced or has expired before is erased then.
-    /// Default: false.
+    /// Whether live items of the scope stay. The purge then erases only items that have expired, or were deleted or
+    /// replaced before. Default: false.
     #[must_use]
     pub fn keep_living(mut self, keeps: bool) -> Self {
         self.keeps_living = keeps;
@@ -52,57 +52,56 @@ impl PurgeOptions {
     }
 }
 
-/// What a purge did, as evidence.
+/// The evidence of a purge: what it deleted and erased.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PurgeReceipt {
-    /// The scope, as people write it: `a/b` a namespace, `a/b/` a prefix.
+    /// The scope as text: `a/b` for a namespace, `a/b/` for a prefix.
     pub scope: String,
-    /// Items of the scope that it deleted, expired ones included.
+    /// Readable items of the scope just before the delete, expired ones included; 0 under `keep_living`.
     pub items: u64,
     /// Everything that was deleted, replaced or swept in the scope up to this LSN is erased.
     pub lsn: u64,
-    /// Expired items, of the whole store, that were removed first.
+    /// Expired items of the whole store that were removed first.
     pub swept: u64,
-    /// Items that have expired by the wall clock and are still in files, since the clock is not believed; see
+    /// Expired items of the whole store that are still in files, since the sweep could not remove them. See
     /// `expired_left_why`.
     pub expired_left: u64,
-    /// Why they were left, and what to do about it.
+    /// Why the sweep stopped (an untrusted clock, damage or a full disk), and what to do about it.
     pub expired_left_why: Option<String>,
-    /// Segments that were written again without what was dead in them.
+    /// Segments that were rewritten without their deleted rows.
     pub segments_rewritten: u64,
-    /// Bytes of the files written for that.
+    /// Bytes of the rewritten segments.
     pub bytes_written: u64,
     /// Files that were removed: of segments, log and manifests. Their blocks on the device are not overwritten.
     pub files_unlinked: Vec<String>,
-    /// Snapshots, cursors and listings that were ended, and what still keeps a removed file open.
+    /// Snapshots, cursors and listings that were ended, and removed files that are still open or mapped.
     pub holders: HoldersReport,
-    /// How long it took.
+    /// The time that the purge took, in seconds.
     pub seconds: f64,
 }
 
 impl PurgeReceipt {
-    /// How long the purge took.
+    /// The time that the purge took.
     pub fn took(&self) -> Duration {
         Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
     }
 }
 
 impl Store {
-    /// Deletes every item of a namespace or a prefix and erases it: afterwards no file of the store holds a byte of
-    /// their values, keys, labels, vectors or anything derived from them, nor of what was deleted, replaced or has
-    /// expired there before. Snapshots, cursors and listings from before end with `SnapshotGone` after a grace; the
-    /// receipt says what was removed, and what still holds a removed file.
+    /// Deletes every item of a namespace or a prefix and erases it. Afterwards no file of the store holds a byte of the
+    /// items' values, keys, labels, vectors or anything derived from them. Items of the scope that have
+    /// expired, or were deleted or replaced before, are erased too. Older snapshots, cursors and listings end with
+    /// `SnapshotGone` after a grace. The receipt says which files were removed, and which of them are still in use.
     ///
-    /// Only segments that hold something of the scope are rewritten. Overwriting blocks of the device is not promised,
-    /// and copies of the directory are out of reach. Other writers go on; what they write to the scope meanwhile stays.
-    ///
-    /// A graph that is being built is waited for.
+    /// The purge rewrites only segments with deleted rows of the scope. It does not overwrite blocks of the device, and
+    /// does not reach copies of the directory. Other writers go on; items that they put into the scope meanwhile stay.
+    /// The purge waits for a graph that is being built.
     ///
     /// Errors: `InvalidInput` for the whole store ([`Store::delete_everything`] and [`Store::compact`] do that),
-    /// `Damaged` where a segment of the scope cannot be read (see [`Store::accept_loss`]), `DiskFull`, `Busy`,
-    /// `Poisoned`, `Closed`. The delete comes first: where it fails nothing is deleted, and after an error behind it
-    /// everything is. [`Store::count`] tells which, and the purge can be repeated.
+    /// `Damaged` if a segment of the scope cannot be read (see [`Store::accept_loss`]), `DiskFull`, `Busy`, `Poisoned`,
+    /// `Closed`. The delete comes before the erasure, and is all or nothing. [`Store::count`] tells whether the items
+    /// are deleted, and the purge can be repeated.
     pub fn purge(&self, scope: &Scope) -> Result<PurgeReceipt> {
         self.purge_with(scope, &PurgeOptions::default())
     }
@@ -130,7 +129,7 @@ impl Store {
                 self.count(scope, &ReadOptions { include_expired: true, partial: true, ..ReadOptions::default() })?;
             self.handle.pipeline.write(&[Write::DeleteRange(interval.clone())])?;
         }
-        // Touches of what is gone are dropped, and would keep its keys in memory until the next write.
+        // Waiting touches keep keys in memory. A write of touches drops those of deleted items.
         let _ = self.handle.pipeline.flush_touches();
         let lsn = engine.view.get().read_lsn;
         let erased = self.handle.worker.erase(&interval)?;

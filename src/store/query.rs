@@ -1,8 +1,8 @@
-//! What a read asks for and what it gets back: plain values, built step by step, validated by the store.
+//! Queries, read options and search results: plain values. The store validates a query when a read uses it.
 //!
 //! Invariants:
 //! * A query always names its [`Scope`]; there is no default that means "everything".
-//! * Nothing is allocated by a caller's `limit` or `offset`.
+//! * No memory is allocated in proportion to a caller's `limit` or `offset` alone.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::filter::Filter;
 use crate::types::{Hit, Namespace, Scope};
 
-/// The recall that a query asks for until told otherwise.
+/// The default recall of a query.
 const DEFAULT_RECALL: f32 = 0.98;
 
 /// Options that every read shares.
@@ -22,19 +22,19 @@ pub struct ReadOptions {
     pub include_vectors: bool,
     /// Treat expired items that the sweep has not removed yet as present.
     pub include_expired: bool,
-    /// Skip damaged parts instead of failing; the answer says `incomplete`.
+    /// Skip damaged parts and items instead of failing. Results with a field `incomplete` report that.
     pub partial: bool,
-    /// Give up with `DeadlineExceeded` after this long.
+    /// Fail with `DeadlineExceeded` after this time.
     pub deadline: Option<Duration>,
-    /// Push the expiry of the returned items back by their own time to live, where that gains at least a hundredth of
-    /// it (or anything, of a time to live below a minute).
+    /// Set the expiry of each returned item to now plus its time to live, unless that gains less than a hundredth of
+    /// the time to live. If the time to live is below a minute, any gain counts.
     pub refresh_ttl: bool,
 }
 
 /// A search: scope, vector, filter, limit and offset.
 ///
-/// With a vector the answer is ordered by score (larger is better; ties: the newer write first). Without one it is the
-/// listing of the scope: newest update first.
+/// With a vector, the result is in order of score (larger is better; ties: the newer write first). Without a vector,
+/// the result is the listing of the scope, newest update first.
 ///
 /// ```
 /// use vecmem::{Filter, Metric, Namespace, Options, Put, Query, Scope, Store};
@@ -73,7 +73,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// A query of `scope` (a `&Namespace` is one) that returns the 10 newest items until told otherwise.
+    /// A query of `scope` (a `&Namespace` is one). By default it returns the 10 items updated last.
     pub fn new(scope: impl Into<Scope>) -> Self {
         Self {
             scope: scope.into(),
@@ -112,16 +112,16 @@ impl Query {
         self
     }
 
-    /// Skip the first `offset` items of the one total order. Where graphs are searched, each query finds its own
-    /// approximate list: pages that fit each other are slices of one larger answer, or of [`exact`](Self::exact) ones.
+    /// Skip the first `offset` items of the total order. If graphs are searched, each query finds its own approximate
+    /// list. For pages that fit each other, cut one larger result, or use [`exact`](Self::exact) queries.
     #[must_use]
     pub fn offset(mut self, offset: usize) -> Self {
         self.offset = offset;
         self
     }
 
-    /// Cut everything that scores lower. Where graphs are searched, this cuts the approximate list: what a graph search
-    /// misses is missing.
+    /// Leave out items with a lower score. If graphs are searched, this cuts the approximate list, which may lack items
+    /// with a high score.
     #[must_use]
     pub fn min_score(mut self, score: f32) -> Self {
         self.min_score = Some(score);
@@ -135,31 +135,31 @@ impl Query {
         self
     }
 
-    /// The share of the true best items that the answer should hold on average, above 0 and at most 1; by default 0.98.
+    /// The share of the true best items that the result should hold on average, above 0 and at most 1; by default 0.98.
     ///
-    /// It matters where a graph covers the scope: each one knows from its build how far a graph search must look for a
-    /// recall. All other scopes, and any scope at recall 1, are searched exactly.
+    /// The recall matters only for graph searches. The build of a graph makes a table of the `ef` for a recall. Rows
+    /// outside of the searched graphs, and all rows at recall 1 without `ef_search`, are searched exactly.
     #[must_use]
     pub fn recall(mut self, recall: f32) -> Self {
         self.recall = recall;
         self
     }
 
-    /// How many of the best nodes found a graph search keeps (the `ef` of the literature), whatever recall that gives.
+    /// How many of the best nodes a graph search keeps (`ef` in the literature). It overrides the recall.
     #[must_use]
     pub fn ef_search(mut self, ef_search: usize) -> Self {
         self.ef_search = Some(ef_search);
         self
     }
 
-    /// Forbid approximate paths, whatever recall or `ef_search` is asked for.
+    /// Search without graphs, so that the result is exact. This overrides the recall and `ef_search`.
     #[must_use]
     pub fn exact(mut self, exact: bool) -> Self {
         self.exact = exact;
         self
     }
 
-    /// Say in the answer which path each part took and what it cost.
+    /// Report in the result which path the search took in each part, and its cost.
     #[must_use]
     pub fn explain(mut self, explain: bool) -> Self {
         self.explain = explain;
@@ -174,14 +174,14 @@ impl Query {
     }
 }
 
-/// The answer to a [`Query`]: hits, best first. Behaves like a slice of [`Hit`].
+/// The result of a [`Query`]: hits, best first. It dereferences to a slice of [`Hit`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SearchResult {
     /// The hits, in order.
     pub hits: Vec<Hit>,
-    /// Some part was damaged and skipped (only with `partial`).
+    /// Damaged parts or items were skipped (only with `partial`).
     pub incomplete: bool,
-    /// What each part did, when `explain` asked for it. For the operator, not the tenant.
+    /// The cost of the search in each part, if the query has `explain`. For the operator, not the tenant.
     pub explain: Vec<PartExplain>,
 }
 
@@ -202,29 +202,29 @@ impl IntoIterator for SearchResult {
     }
 }
 
-/// What one part of the store did for a query.
+/// The path and the cost of a search in one part of the store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PartExplain {
-    /// `memtable`, `frozen` or `segment <id>`.
+    /// `memtable`, frozen ones included, or `segment <id>` with a hexadecimal id.
     pub part: String,
-    /// The path taken: `flat`, `filter, then flat`, `graph`, or `graph, then flat` where a part of the rows has no
-    /// graph or a graph search was given up.
+    /// The path taken: `flat`, `filter, then flat`, `graph`, or `graph, then flat`. The last one means that some rows
+    /// are in no graph that was searched, or that a graph search found too little.
     pub path: String,
     /// Rows of the part in the scope.
     pub rows: u64,
     /// Rows whose codes were scored.
     pub scanned: u64,
-    /// Searches of graphs, repeated ones included.
+    /// The number of graph searches, repeated ones included.
     pub graph_searches: u64,
     /// Nodes that graph searches computed a distance to.
     pub visited: u64,
-    /// Rows whose bound reached the running k-th score.
+    /// Rows whose bound reached the k-th best score so far.
     pub candidates: u64,
     /// Rows scored in full precision.
     pub reranked: u64,
     /// Rows that the filter refused.
     pub refused: u64,
-    /// The share of rows that the filter was expected to pass, from a sample.
+    /// The share of rows expected to pass the filter, estimated from a sample.
     pub pass_rate: Option<f64>,
 }
 
@@ -287,7 +287,7 @@ pub enum LabelPattern {
 }
 
 impl LabelPattern {
-    /// `*` is any one label, everything else is literal.
+    /// Parses a label: `*` stands for any one label, and every other text for itself.
     pub fn parse(text: &str) -> Self {
         if text == "*" { Self::Any } else { Self::Label(text.to_owned()) }
     }
@@ -303,15 +303,15 @@ impl LabelPattern {
 /// Which namespaces to list, in tuple order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamespaceQuery {
-    /// The first labels must match; empty for any.
+    /// Patterns for the first labels; empty for any.
     pub prefix: Vec<LabelPattern>,
-    /// The last labels must match; empty for any.
+    /// Patterns for the last labels; empty for any.
     pub suffix: Vec<LabelPattern>,
-    /// Cut namespaces to this many labels (and list each cut one once).
+    /// Cut namespaces to this many labels. Namespaces that become equal are listed once.
     pub max_depth: Option<usize>,
-    /// At most this many.
+    /// List at most this many namespaces.
     pub limit: usize,
-    /// Skip this many first.
+    /// Skip this many namespaces first.
     pub offset: usize,
     /// Options shared by all reads (`include_expired`, `partial` and `deadline` matter).
     pub options: ReadOptions,
@@ -331,7 +331,7 @@ impl Default for NamespaceQuery {
 }
 
 impl NamespaceQuery {
-    /// Whether `labels` match the prefix and the suffix; a pattern longer than the namespace never does.
+    /// Whether `labels` match the prefix and the suffix. A pattern with more labels than the namespace never matches.
     pub(crate) fn matches(&self, labels: &[String]) -> bool {
         let fits = |patterns: &[LabelPattern], labels: &[String]| {
             patterns.iter().zip(labels).all(|(pattern, label)| pattern.matches(label))

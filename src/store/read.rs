@@ -1,8 +1,8 @@
-//! One read of one read view: which parts a scope touches, what to do about damage, and the way from rows to items.
+//! One read of one read view: it finds the parts of a scope, handles damage, and turns rows into items.
 //!
 //! Invariants:
-//! * A read clones the read view once; everything it returns is as of that read view.
-//! * Damage fails the read unless it asked for `partial`; then the answer says `incomplete`, never silently less.
+//! * A read uses one read view, and everything that it returns is as of that read view.
+//! * Damage fails a read without `partial`. With `partial`, the read skips the damage and notes that it is incomplete.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use crate::sync::{AtomicBool, Ordering};
 use crate::topk::RowAddress;
 use crate::types::{Interval, Item, Namespace};
 
-/// Rows of an interval up to which all of them are fetched before they are looked at.
+/// A segment portion with at most this many rows is prefetched whole.
 const FEW_ROWS: usize = 16;
-/// An item's value is prefetched this many items ahead.
+/// The value of an item is prefetched this many items ahead, and its columns twice as many.
 const ITEMS_AHEAD: usize = 8;
 
-/// Where a text was last seen.
+/// The item and the vector that embedded a text when it was last seen.
 #[derive(Clone)]
 pub(super) struct TextPlace {
     pub namespace: Namespace,
@@ -59,18 +59,18 @@ pub(super) use with_part;
 pub(super) struct ReadContext<'a> {
     pub engine: &'a Engine,
     pub view: &'a ReadView,
-    /// Items that have expired by this time are hidden; `i64::MIN` shows all.
+    /// Items that have expired by this time are hidden; `i64::MIN` hides none.
     pub now: i64,
     pub partial: bool,
     include_vectors: bool,
     deadline: Option<Duration>,
     /// Under `partial`: set when a row was left out because its value could not be read for the filter.
     skipped: AtomicBool,
-    /// Set by a search that searches a graph.
+    /// Whether a search of this read has searched a graph.
     graph_searched: AtomicBool,
 }
 
-/// Where a part is in a read view: the number of its shard, and its own in the shard.
+/// The position of a part in a read view: the number of its shard, and the number of the part in the shard.
 #[derive(Clone, Copy)]
 pub(super) struct PartPlace {
     pub shard: usize,
@@ -113,8 +113,8 @@ impl Portion<'_> {
 }
 
 impl<'a> ReadContext<'a> {
-    /// A read at the time `now`: the store's [`query_time`](crate::engine::clock::StoreClock::query_time), or a
-    /// snapshot's.
+    /// A read at the time `now`: the store's [`query_time`](crate::engine::clock::StoreClock::query_time), or the time
+    /// of a snapshot.
     pub fn new(engine: &'a Engine, view: &'a ReadView, now: i64, options: &ReadOptions) -> Self {
         let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
@@ -123,35 +123,35 @@ impl<'a> ReadContext<'a> {
         Self { engine, view, now, partial, include_vectors, deadline, skipped, graph_searched }
     }
 
-    /// The same read, returning vectors too.
+    /// The same read with vectors in its items, and with flags of its own.
     pub fn with_vectors(&self) -> Self {
         let (skipped, graph_searched) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { include_vectors: true, skipped, graph_searched, ..*self }
     }
 
-    /// What a row must satisfy.
+    /// The conditions that a row must satisfy.
     pub fn conditions<'f>(&'f self, filter: Option<&'f PreparedFilter>) -> Conditions<'f> {
         let deadline = self.deadline.map(|at| (self.engine.clock.machine(), at));
         let skipped = self.partial.then_some(&self.skipped);
         Conditions { read_lsn: self.view.read_lsn, now: self.now, filter, skipped, deadline }
     }
 
-    /// Whether rows were left out because their values could not be read. The call resets that.
+    /// Whether rows were left out because their values could not be read for the filter. The call resets the flag.
     pub fn take_skipped(&self) -> bool {
         self.skipped.swap(false, Ordering::Relaxed)
     }
 
-    /// A search of this read searches a graph.
+    /// Notes that this read searches a graph.
     pub fn note_graph_search(&self) {
         self.graph_searched.store(true, Ordering::Relaxed);
     }
 
-    /// Whether one has.
+    /// Whether this read has searched a graph.
     pub fn has_searched_graph(&self) -> bool {
         self.graph_searched.load(Ordering::Relaxed)
     }
 
-    /// The value of a step on one part; under `partial`, damage is noted in `incomplete` and gives `None`.
+    /// The value of `outcome`. Under `partial`, damage sets `incomplete` and gives `None`.
     pub fn tolerate<T>(&self, outcome: Result<T>, incomplete: &mut bool) -> Result<Option<T>> {
         match outcome {
             Ok(value) => Ok(Some(value)),
@@ -163,7 +163,7 @@ impl<'a> ReadContext<'a> {
         }
     }
 
-    /// The non-empty portions that an interval covers, biggest first.
+    /// The non-empty portions of an interval, largest first.
     pub fn portions(&self, interval: &Interval, incomplete: &mut bool) -> Result<Vec<Portion<'a>>> {
         let mut portions = Vec::new();
         self.prefetch_namespace(interval);
@@ -199,7 +199,7 @@ impl<'a> ReadContext<'a> {
         Ok(portions)
     }
 
-    /// Prefetches the tables of all segments, if many are asked for one namespace.
+    /// If the interval is one namespace, prefetches its entry in the namespace table of every segment of its shard.
     fn prefetch_namespace(&self, interval: &Interval) {
         let Some(namespace) = interval.namespace() else { return };
         let parts = self.view.shards[self.view.shard_of(namespace)].segments.iter();
@@ -208,7 +208,7 @@ impl<'a> ReadContext<'a> {
         }
     }
 
-    /// One item, if this read view shows it.
+    /// One item, if this read view shows it and it has not expired.
     pub fn get(&self, namespace: &Namespace, key: &str) -> Result<Option<Item>> {
         let shard = &self.view.shards[self.view.shard_of(namespace.encoded())];
         let Some((part, row)) = shard.find_visible(namespace.encoded(), key, self.view.read_lsn)? else {
@@ -218,7 +218,7 @@ impl<'a> ReadContext<'a> {
         Ok(item.expires_at.is_none_or(|expires_at| expires_at > self.now).then_some(item))
     }
 
-    /// The vector at a place, if its item lives and it embeds the text of that hash.
+    /// The vector at a place, if its item is live and the vector embeds the text of that hash.
     pub fn embedding(&self, place: &TextPlace, hash: TextHash) -> Result<Option<Vec<f32>>> {
         let namespace = place.namespace.encoded();
         let shard = &self.view.shards[self.view.shard_of(namespace)];
@@ -234,8 +234,8 @@ impl<'a> ReadContext<'a> {
         addresses.iter().map(|address| self.get(&address.namespace, &address.key)).collect()
     }
 
-    /// The items at `places`, in order, each with its companion; `part` gives a part by number. Memory is prefetched
-    /// some items ahead: first the columns, then the value, whose place the columns tell.
+    /// Calls `each` with the items at `places`, in order, and the value that comes with each place; `part` gives a
+    /// part by number. The columns of later items are prefetched first, then the values, which the columns locate.
     pub fn items<'p, T: Copy>(
         &self,
         part: impl Fn(PartIndex) -> PartRef<'p>,
@@ -263,5 +263,5 @@ impl<'a> ReadContext<'a> {
     }
 }
 
-/// A read view that somebody keeps.
+/// A shared reference to a read view.
 pub(super) type SharedView = Arc<ReadView>;

@@ -1,8 +1,8 @@
 //! Every read of a store and of a snapshot, each written once.
 //!
 //! Invariants:
-//! * A read asks for one moment and answers from it alone.
-//! * A store and a snapshot differ only in the moment that they give a read.
+//! * A read takes one moment, and its result depends on that moment alone.
+//! * A store and a snapshot differ only in the moment that they give to a read.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::store::snapshot::Snapshot;
 use crate::store::{Store, search};
 use crate::types::{Item, Namespace, Scope};
 
-/// What a read asks a store or a snapshot for. Other crates cannot name it, so [`Reads`] is theirs to call only.
+/// A source of moments: a store or a snapshot. Other crates cannot name it, so they cannot implement [`Reads`].
 pub trait MomentSource {
-    /// The moment that one read is of; `after` is where an iteration goes on.
+    /// The moment of one read. With `after`, a store gives the moment of that iteration.
     #[doc(hidden)]
     fn moment(&self, after: Option<&Cursor>) -> Result<Moment<'_>>;
 
-    /// The moment to keep.
+    /// The current moment as a snapshot.
     #[doc(hidden)]
     fn held_moment(&self) -> Result<Snapshot>;
 }
@@ -50,8 +50,8 @@ impl MomentSource for Snapshot {
     }
 }
 
-/// Defines the trait of reads. [`Store`] and [`Snapshot`] get each read as a method of their own too, with the same
-/// docs, so that nobody has to import the trait to read. The examples run once, as those of the trait.
+/// Defines the trait of reads. [`Store`] and [`Snapshot`] also get each read as an inherent method with the same docs,
+/// so that callers can read without an import of the trait. The examples run once, as those of the trait.
 macro_rules! reads {
     ($(#[$about:meta])* pub trait $reads:ident: $source:ident {$(
         $(#[$docs:meta])*
@@ -85,8 +85,8 @@ macro_rules! reads {
 reads! {
     /// The reads of a [`Store`], each of the moment of its call, and of a [`Snapshot`], all of one moment.
     ///
-    /// Both types have these reads as methods of their own: a program imports the trait only where it takes either. No
-    /// other type implements it.
+    /// Both types have these reads as inherent methods. A program needs the trait only for code that takes either type.
+    /// No other type implements it.
     ///
     /// Errors of every read: `Closed`, `Forked`, `Damaged` (not under [`ReadOptions::partial`]), `DeadlineExceeded`,
     /// `Io`; of a snapshot also `SnapshotGone`.
@@ -112,7 +112,7 @@ reads! {
     /// # Ok::<(), vecmem::Error>(())
     /// ```
     pub trait Reads: MomentSource {
-        /// The moment of these reads, to keep: of a store the one it is at now, of a snapshot its own. See
+        /// A snapshot: of a store, its current moment; of a snapshot, the same moment. See
         /// [`Snapshot`].
         fn snapshot(&self) -> Result<Snapshot> {
             self.held_moment()
@@ -134,7 +134,7 @@ reads! {
             self.get_with(namespace, key, &ReadOptions::default())
         }
 
-        /// The item under `key`, as the options say.
+        /// The item under `key`, read with `options`.
         fn get_with(&self, namespace: &Namespace, key: &str, options: &ReadOptions) -> Result<Option<Item>> {
             let moment = self.moment(None)?;
             let started = moment.get_started();
@@ -144,7 +144,7 @@ reads! {
             Ok(item)
         }
 
-        /// Several items, as of one moment, in the order asked for.
+        /// Several items as of one moment, in the order of `addresses`.
         ///
         /// ```
         /// # use vecmem::{Address, Namespace, Options, Put, ReadOptions, Store};
@@ -165,7 +165,7 @@ reads! {
             Ok(items)
         }
 
-        /// Answers a query: by similarity if it has a vector, else newest update first. See [`Query`].
+        /// Runs a query: by similarity if the query has a vector, else newest update first. See [`Query`].
         ///
         /// ```
         /// # use vecmem::{Filter, Metric, Namespace, Options, Put, Query, Store};
@@ -187,7 +187,7 @@ reads! {
             Ok(answer)
         }
 
-        /// Answers several queries, as of one moment, in order.
+        /// Runs several queries as of one moment. The results are in the order of the queries.
         fn search_many(&self, queries: &[Query]) -> Result<Vec<SearchResult>> {
             let moment = self.moment(None)?;
             moment.handle.engine.check_usable()?;
@@ -204,8 +204,8 @@ reads! {
             Ok(answers)
         }
 
-        /// Searches by the vectors of a stored item, which is left out itself. If it has no vectors, the answer is
-        /// empty.
+        /// Searches by the vectors of a stored item. The item itself is left out. If it has no vectors, the result is
+        /// empty. A missing item is an error.
         ///
         /// ```
         /// # use vecmem::{Metric, Namespace, Options, Put, Query, Store};
@@ -228,7 +228,7 @@ reads! {
             Ok(answer)
         }
 
-        /// The scope's items, newest update first; a vector in the query is an error. For page after page, see
+        /// The items of the query's scope, newest update first. A query with a vector is an error. For many pages, see
         /// [`Snapshot::listing`].
         fn list(&self, query: &Query) -> Result<SearchResult> {
             if query.vector.is_some() {
@@ -238,9 +238,9 @@ reads! {
         }
 
         /// The items of a scope in (namespace, key) order, as of the moment of the call, or of the snapshot. A
-        /// `&Namespace` or a [`Scope`] is a query.
+        /// `&Namespace` or a [`Scope`] works as a query.
         ///
-        /// The first error ends the iterator; errors are those of [`iterate`](Self::iterate).
+        /// The first error ends the iterator. The errors are those of [`iterate`](Self::iterate).
         ///
         /// ```
         /// use vecmem::{IterateQuery, Namespace, Options, Put, Scope, Store};
@@ -262,8 +262,8 @@ reads! {
             Items::new(self.held_moment(), query.into())
         }
 
-        /// One page of an iteration in (namespace, key) order. The first page of a store takes a snapshot, which
-        /// `after` carries on. Pages of a snapshot are of its own moment; there `after` says only where one begins.
+        /// One page of an iteration in (namespace, key) order. On a store, the cursor of the first page keeps its read
+        /// view, and later pages read that view. On a snapshot, all pages are of its moment, whatever cursor they get.
         fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
             let moment = self.moment(after)?;
             iterate(&moment.reader(&query.options)?, &moment.view, &moment.handle.holders, query, after)
@@ -283,7 +283,7 @@ reads! {
             list_namespaces(&self.moment(None)?.reader(&query.options)?, query)
         }
 
-        /// How many items a scope holds.
+        /// The number of items in a scope.
         fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
             count_items(&self.moment(None)?.reader(options)?, &scope.interval(), &mut false)
         }

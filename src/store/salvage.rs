@@ -1,8 +1,8 @@
 //! Salvage: writes every readable item of a directory into a new store, even if the directory does not open.
 //!
 //! Invariants:
-//! * The source directory is not changed, also by an interrupted salvage. Only its lock is taken, which keeps writers
-//!   out.
+//! * A salvage does not change the source directory, even if it is interrupted. It only locks the directory, so that no
+//!   process writes there.
 //! * The version of a key with the highest LSN counts, from any file. It is left out if any file says that it was
 //!   deleted.
 //! * A row of unknown LSN counts only if no other version of its key lives. Such rows are those of an import that
@@ -52,7 +52,7 @@ struct NewestRow {
     lsn: Lsn,
     source: SalvageSource,
     is_deleted: bool,
-    /// A touch moved its expiry there.
+    /// The expiry, with touches; `None` for the expiry of the logged record.
     expires_at: Option<i64>,
 }
 
@@ -63,11 +63,11 @@ enum SalvageSource {
 
 type Key = (Vec<u8>, Box<str>);
 
-/// The items of a directory that will be written.
+/// The versions found in a directory.
 struct FoundRow<'a> {
     wreck: Wreck<'a>,
     newest: BTreeMap<Key, NewestRow>,
-    /// Versions of unknown LSN.
+    /// The version of each key in segments whose LSNs are unknown.
     unplaced: BTreeMap<Key, NewestRow>,
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
 }
 
 impl FoundRow<'_> {
-    /// Enters every row of every segment.
+    /// Enters every readable row of every segment, and counts the others.
     fn read_segments(&mut self) -> Result<()> {
         let rows = self.wreck.segments.iter().map(|opened| u64::from(opened.segment.rows())).sum();
         let steps = Steps::begin(Stage::Salvage, rows);
@@ -264,7 +264,7 @@ impl FoundRow<'_> {
     }
 }
 
-/// Keeps the newer of two versions. For one version in two files, a deletion or expiry in either file counts.
+/// Keeps the newer of two versions. For one version in two files, a deletion in either counts, and the later expiry.
 fn enter(newest: &mut BTreeMap<Key, NewestRow>, key: Key, found: NewestRow) {
     match newest.get_mut(&key) {
         Some(there) if there.lsn > found.lsn => {}

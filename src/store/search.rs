@@ -1,10 +1,10 @@
-//! Searches and listings over all parts of a scope: fan out, merge by the one total order, read the winners.
+//! Searches and listings over all parts of a scope: search each part, merge the rows by one order, read the best items.
 //!
 //! Invariants:
-//! * Exactly `limit` items come back if that many match: every path is exact, or finished by an exact one.
-//! * The order is (score descending, LSN descending), then unscored items in listing order: one list for limit and
-//!   offset.
-//! * Threads change how long a search takes, never its answer.
+//! * A search returns exactly `limit` items if that many match: a flat search follows if a graph gives too few.
+//! * The order is (score descending, LSN descending), then unscored items in listing order. The limit and the offset
+//!   apply to this one list.
+//! * The number of threads changes the time that a search takes, never its result.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ use crate::store::write::check_vector;
 use crate::topk::{Newest, RowAddress, ordered_bits};
 use crate::types::{Hit, Namespace, VectorSpace};
 
-/// Answers a query from one read view.
+/// Runs a query on one read view.
 pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchResult> {
     check(reader.engine.identity.keys.space, query)?;
     let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
@@ -77,7 +77,7 @@ fn check(space: Option<VectorSpace>, query: &Query) -> Result<()> {
     Ok(())
 }
 
-/// Searches by the vectors of a stored item: each other item's best score with any of them.
+/// Searches by the vectors of a stored item. The score of another item is its best score for any of these vectors.
 pub(super) fn search_by_item(
     reader: &ReadContext<'_>,
     namespace: &Namespace,

@@ -1,8 +1,8 @@
-//! Items for `serde`: the value of an item is written as the JSON that it is, in whatever format the serializer has.
+//! Items for `serde`: the value of an item is serialized as a structure, not as text, in the format of the serializer.
 //!
 //! Invariants:
-//! * Keys keep their order. Integers of 64 bits are exact, other numbers are doubles, as filters see them.
-//! * Nothing is built in between: the value is read and written in one pass.
+//! * Keys keep their order. Integers of 64 bits are exact. Other numbers become doubles, as in filters.
+//! * No tree is built: the value is read and serialized in one pass.
 
 use std::cell::RefCell;
 
@@ -29,7 +29,7 @@ impl Serialize for Item {
     }
 }
 
-/// The JSON value at which a reader stands. To serialize it is to read it.
+/// The next JSON value of a reader. Serializing the value reads it.
 struct Json<'r, 'a>(&'r RefCell<JsonReader<'a>>);
 
 impl Serialize for Json<'_, '_> {

@@ -1,10 +1,10 @@
-//! One moment of a store, for somebody to keep.
+//! One moment of a store that a caller keeps.
 //!
 //! Invariants:
-//! * A snapshot shows one read view at one time: neither writes nor the passing of time change which items it shows.
-//!   Touches, which parts share with newer read views, only put off the expiry of what has not expired, so they hide
-//!   and show nothing.
-//! * A read of the store borrows what it needs; only a snapshot that somebody keeps owns it.
+//! * A snapshot shows one read view at one time. Neither later writes nor the passing of time change which items it
+//!   shows. Read views share the touches of a part. A touch only puts off the expiry of an item that has not expired,
+//!   so it hides and shows no item of a snapshot.
+//! * A read borrows the store through a [`Moment`]. A snapshot owns a clone of the store.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::store::holders::{Holder, HolderKind};
 use crate::store::moment::Moment;
 use crate::store::{Handle, Store};
 
-/// One moment of a store: what was written, and what had expired. Cheap to take and to clone, used from any number of
-/// threads.
+/// One moment of a store: what was written, and what had expired. A snapshot is cheap to take and to clone, and any
+/// number of threads may use it.
 ///
-/// Reads are those of [`Reads`](crate::Reads), as for [`Store`], and see what it held at that moment, whatever is
-/// written, deleted or expires later; only an item's `expires_at` may be later than it was. A snapshot keeps the store
-/// open like a clone of [`Store`], and the files and memory of what it sees: let go of it when done. After
-/// [`Store::close`] its reads fail with `Closed`. A purge ends it after a grace: a read under way then ends as it
-/// began, later ones fail with `SnapshotGone`.
+/// A snapshot has the reads of [`Reads`](crate::Reads), like a [`Store`]. They show the items of that moment, whatever
+/// is written, deleted or expires later; only an item's `expires_at` may be later than it was. A snapshot keeps the
+/// store open like a clone of [`Store`], and keeps the files and memory of its items, so drop it soon. After
+/// [`Store::close`] its reads fail with `Closed`. A purge ends a snapshot after a grace: a read under way completes,
+/// and later reads fail with `SnapshotGone`.
 ///
 /// ```
 /// use vecmem::{Namespace, Options, Put, ReadOptions, Scope, Store};
@@ -43,7 +43,7 @@ use crate::store::{Handle, Store};
 pub struct Snapshot {
     store: Store,
     holder: Arc<Holder>,
-    /// Microseconds since 1970 UTC; what has expired by then is gone.
+    /// Microseconds since 1970 UTC. Items that have expired by then are hidden.
     time: i64,
 }
 
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    /// The store as it is now, for somebody to keep.
+    /// A snapshot of the current moment of the store.
     pub(super) fn newest(store: &Store) -> Result<Self> {
         let Handle { engine, holders, .. } = &*store.handle;
         engine.check_usable()?;
@@ -69,14 +69,14 @@ impl Snapshot {
         Ok(Self { holder, ..self.clone() })
     }
 
-    /// Its moment, for one read, which keeps what it reads until its end.
+    /// The snapshot's moment for one read. The moment keeps the read view until the read ends.
     pub(super) fn own_moment(&self) -> Result<Moment<'_>> {
         let handle = &self.store.handle;
         handle.engine.check_usable()?;
         Ok(Moment { handle, view: self.holder.view()?, time: self.time })
     }
 
-    /// Whether a purge has ended it, so that its reads fail with `SnapshotGone`.
+    /// Whether a purge has ended the snapshot, so that its reads fail with `SnapshotGone`.
     pub fn is_gone(&self) -> bool {
         self.holder.is_gone()
     }

@@ -1,4 +1,4 @@
-//! What a store holds and does, in numbers, grouped by what a person asks; what the engine keeps for itself comes last.
+//! Statistics of a store, grouped by the questions of an operator. The internals of the engine come last.
 
 use serde::Serialize;
 
@@ -15,71 +15,71 @@ use crate::store::seconds_since;
 use crate::sync::Ordering;
 use crate::types::Scope;
 
-/// A moment of a store's life. Bytes are of files unless they are said to be of memory; counts are as of one read view.
+/// Statistics of a store. Bytes are of files unless memory is named. Counts are as of now, or since the open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stats {
-    /// How much it holds, and how much of the disk that takes.
+    /// The number of items, and the disk space of the store.
     pub size: SizeStats,
-    /// What is kept in memory, and what readers keep alive.
+    /// The rows in memory, and the snapshots, listings and cursors.
     pub memory: MemoryStats,
-    /// What graph searches search.
+    /// The graphs of the segments.
     pub graphs: GraphStats,
-    /// What is acknowledged, and what of it only the log holds.
+    /// The log: its size, the last visible LSN and the checkpoint.
     pub log: LogStats,
-    /// Whether all is well.
+    /// Damage, failures and waiting jobs.
     pub health: HealthStats,
-    /// How long calls took.
+    /// The latency of calls.
     pub latency: LatencyStats,
-    /// How the engine has laid it all out, and what it has done since the open.
+    /// Shards, segments and manifest; flushes, merges and sweeps since the open.
     pub internals: InternalStats,
 }
 
-/// How much a store holds, and how much of the disk that takes.
+/// The number of items in a store, and the disk space that it takes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SizeStats {
     /// Items visible and unexpired.
     pub items: u64,
-    /// Every file of the store.
+    /// All regular files in the directory.
     pub disk_bytes: u64,
-    /// Truth files: names, keys, vectors, small values.
+    /// Truth files: namespaces, keys, vectors, small values.
     pub segment_bytes: u64,
-    /// Large values in files of their own, compressed where that pays, dead ones included.
+    /// Large values in blob files, as stored (compressed where that pays), those of deleted rows included.
     pub blob_bytes: u64,
-    /// Files that could be rebuilt: codes and graphs.
+    /// Derived files, which can be rebuilt: codes and graphs.
     pub derived_bytes: u64,
-    /// Rows in segments that a merge will drop.
+    /// Deleted rows in segments, which a merge will drop.
     pub dead_rows: u64,
-    /// Of `blob_bytes` what no living item needs; a merge frees it once it is more than half of a file.
+    /// The bytes of `blob_bytes` that no live item needs. A merge frees those of a file once they are more than half.
     pub dead_blob_bytes: u64,
     /// Bytes that can still be written to the disk.
     pub free_bytes: u64,
-    /// Of the disk, bytes set aside so that deletes go on when it is full.
+    /// Bytes of the disk set aside for deletes on a full disk.
     pub reserve_bytes: u64,
 }
 
-/// What a store keeps in memory, and what readers keep alive.
+/// The rows of a store in memory, and its snapshots, listings and cursors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct MemoryStats {
-    /// Rows in memory, dead ones included.
+    /// Rows in memtables and frozen memtables, deleted ones included.
     pub memtable_rows: u64,
-    /// Bytes of memory that these rows take, about.
+    /// Roughly the bytes of memory that these rows take.
     pub memtable_bytes: u64,
-    /// Parts on their way to a segment.
+    /// Memtables that wait for their flush.
     pub frozen_memtables: u64,
-    /// Snapshots, listings and cursors that are held, without those that a purge has ended.
+    /// Open snapshots, listings and cursors, without those that a purge has ended.
     pub open_cursors: u64,
-    /// Age of the oldest one, in seconds.
+    /// The age of the oldest of these, in seconds.
     pub oldest_cursor_seconds: Option<f64>,
 }
 
 /// The graphs of a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct GraphStats {
-    /// Graphs over rows of segments; those that are damaged, or not verified yet, among them.
+    /// Graphs whose files were opened, those that are not verified yet or found damaged included.
     pub count: u64,
-    /// Vectors in graphs.
+    /// Nodes of these graphs. A vector is a node in each of its graphs.
     pub nodes: u64,
-    /// Their files.
+    /// The files of these graphs.
     pub bytes: u64,
     /// Graphs built since the open.
     pub builds: u64,
@@ -90,47 +90,47 @@ pub struct GraphStats {
 pub struct LogStats {
     /// Log files, prepared ones included, and the reserve.
     pub bytes: u64,
-    /// The last LSN that readers see.
+    /// The last LSN that reads see.
     pub visible_lsn: u64,
-    /// Every shard can do without the log up to here.
+    /// The oldest checkpoint of a shard: no shard needs the log up to this LSN.
     pub checkpoint_lsn: u64,
     /// Log files prepared since the open.
     pub files_prepared: u64,
 }
 
-/// Whether all is well with a store.
+/// Damage, failures and waiting jobs of a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct HealthStats {
-    /// Segments that cannot be read, and derived files that are scanned around.
+    /// Damage known so far: segments, blob files, codes, graphs, and files of operation ids.
     pub damage: Vec<String>,
-    /// Why background work last failed; it is tried again.
+    /// Why background work last failed. The work is tried again.
     pub background_error: Option<String>,
-    /// Background jobs that wait, each with the reason: mostly that there is no room for them.
+    /// Background jobs that wait, each with the reason, mostly a lack of disk space.
     pub waiting: Vec<String>,
-    /// What the store makes of the wall clock: `ok`, or how far it is ahead of the last write and the time that has
-    /// passed since, and for how long it has agreed with the monotonic clock; or how far log time is ahead of it.
-    /// Nothing is removed while that is so.
+    /// The verdict on the wall clock: `ok`, or how far it is ahead of, or behind, the time of the last write plus the
+    /// time since, and for how long it has agreed with the monotonic clock. No expired item is removed unless the
+    /// verdict is `ok`.
     pub clock: String,
-    /// By how much, if it is ahead; less than nothing where log time is ahead of it.
+    /// The lead of the wall clock, negative if it is behind; `None` if the verdict is `ok`.
     pub clock_ahead_seconds: Option<f64>,
-    /// Expiry refreshes dropped since the open, because the queue was full or the store took no writes.
+    /// Touches dropped since the open: the queue or the log was full, the store took no writes, or damage.
     pub touches_dropped: u64,
 }
 
-/// How the engine has laid out a store, and what it has done since the open.
+/// The shards, segments and manifest of a store, and its flushes, merges and sweeps since the open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct InternalStats {
-    /// Contiguous ranges of namespaces.
+    /// Shards: contiguous ranges of namespaces.
     pub shards: u64,
     /// Segments of all shards.
     pub segments: u64,
-    /// Rows in segments, dead ones included.
+    /// Rows in segments, deleted ones included.
     pub segment_rows: u64,
     /// Vectors in segments.
     pub segment_vectors: u64,
-    /// Files of large values that segments refer to.
+    /// Blob files that segments refer to.
     pub blob_files: u64,
-    /// Generation of the manifest.
+    /// The generation of the newest manifest.
     pub manifest_generation: u64,
     /// Flushes since the open.
     pub flushes: u64,
@@ -140,7 +140,7 @@ pub struct InternalStats {
     pub swept: u64,
 }
 
-/// Gathers the numbers.
+/// Gathers the statistics.
 pub(super) fn stats(handle: &Handle) -> Result<Stats> {
     let Handle { engine, holders, latencies, .. } = handle;
     let view = engine.view.get();
@@ -184,7 +184,7 @@ pub(super) fn stats(handle: &Handle) -> Result<Stats> {
     Ok(stats)
 }
 
-/// What the engine says of itself; damage of segments comes with them.
+/// The health of the engine, without the damage of segments, which `add_segment` adds.
 fn health(engine: &Engine) -> HealthStats {
     let now = engine.clock.reading();
     HealthStats {

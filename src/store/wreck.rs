@@ -1,7 +1,7 @@
 //! Finds and reads the files of a directory one by one, with or without a manifest.
 //!
 //! Invariants:
-//! * A file is trusted by its own checksums only, which are bound to the store and the file.
+//! * Only its own checksums make a file trusted. These checksums depend on the ids of the store and the file.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,13 +28,13 @@ pub(super) struct OpenedSegment {
     pub has_unknown_lsns: bool,
 }
 
-/// Facts about a segment from other files.
+/// Facts about a segment from the manifest, the log or the names of files.
 pub(super) struct KnownFile {
     pub file_id: u64,
     pub lsn_base: Lsn,
     pub tombstone_generation: u64,
     pub missed: Vec<u64>,
-    /// Neither a manifest nor the log has the base of its LSNs.
+    /// Neither the manifest nor the log names the segment, so the base of its LSNs is unknown.
     pub is_stray: bool,
 }
 
@@ -43,14 +43,14 @@ pub(super) struct Wreck<'a> {
     pub storage: &'a dyn Storage,
     pub keys: StoreIdentity,
     pub manifest: Option<Manifest>,
-    /// Every later generation is missing or damaged.
+    /// No manifest is readable, or a newer one than `manifest` is damaged.
     pub is_manifest_older: bool,
     pub segments: Vec<OpenedSegment>,
     pub report: SalvageReport,
 }
 
 impl<'a> Wreck<'a> {
-    /// Finds the id of the store.
+    /// Finds the newest readable manifest and the id of the store.
     pub fn find(storage: &'a dyn Storage) -> Result<Self> {
         let mut report = SalvageReport::default();
         let files = storage.list()?;
@@ -94,7 +94,7 @@ impl<'a> Wreck<'a> {
         })
     }
 
-    /// The segments to read: those of the manifest and of imports in the log, or all if the newest manifest is missing.
+    /// The segments to read: those of the manifest and of the log's imports, or all if the newest manifest is damaged.
     pub fn known_segments(&mut self, remains: &LogRemains) -> Result<Vec<KnownFile>> {
         let mut known: Vec<KnownFile> = Vec::new();
         let of_entry = |entry: &SegmentEntry| KnownFile {
@@ -143,7 +143,7 @@ impl<'a> Wreck<'a> {
         let segment = match open_bare(self.storage, self.keys, known.file_id, known.lsn_base) {
             Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
             Err(error) => {
-                // A job that was cut short leaves files without a header. They hold no item that is not elsewhere.
+                // An interrupted job leaves files without a header. Other files still hold the items of such a file.
                 self.report.damage.push(error.to_string());
                 return Ok(());
             }
@@ -177,7 +177,7 @@ impl<'a> Wreck<'a> {
         Ok(())
     }
 
-    /// Reads what a damaged segment missed.
+    /// Reads the operations that a damaged segment missed.
     pub fn read_missed(&mut self, file_id: u64, remains: &mut LogRemains) {
         match read_missed(self.storage, self.keys.store_id, file_id) {
             Ok(operations) => remains.operations.extend(operations),
@@ -188,7 +188,7 @@ impl<'a> Wreck<'a> {
         }
     }
 
-    /// Reads the missed operations of segments that only a lost manifest names.
+    /// Reads all files of missed operations whose ids are not in `read`: only a damaged manifest names these files.
     pub fn read_stray_missed(&mut self, read: &HashSet<u64>, remains: &mut LogRemains) -> Result<()> {
         for (name, _) in self.storage.list()? {
             let is_missed = name.ends_with(&format!(".{}", FileKind::MISSED.as_str()));
@@ -213,7 +213,7 @@ fn tombstone_generation(name: &str) -> Option<u64> {
     u64::from_str_radix(generation, 16).ok()
 }
 
-/// The store id in a file's header, unverified.
+/// The store id in the header of a log or truth file, unverified.
 fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
     if let Some(id) = file_id(name) {
         return store_id_of(storage, id);
@@ -223,7 +223,7 @@ fn store_id_in(storage: &dyn Storage, name: &str) -> Option<u64> {
     map[16..24].try_into().ok().map(u64::from_le_bytes)
 }
 
-/// Opens a segment without a manifest.
+/// Opens the truth of a segment by its own header, without derived files and without an entry of a manifest.
 fn open_bare(storage: &dyn Storage, keys: StoreIdentity, file_id: u64, lsn_base: Lsn) -> Result<Segment> {
     let file = CheckedMap::open(storage, truth_name(file_id), keys.truth(file_id))?;
     let header = Header::decode(file.fields(), file.body_end()).map_err(|error| error.in_file(file.name(), 64))?;

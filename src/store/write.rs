@@ -1,7 +1,7 @@
-//! Validation of writes: everything is checked here, outside any lock, and a refused write has written nothing.
+//! Validation of writes, outside any lock and before anything is written. The commit tests conditions later.
 //!
 //! Invariants:
-//! * Vectors have the store's dimensions, finite numbers and a squared norm of at most 1e37; values are whole JSON
+//! * Vectors have the store's dimensions, finite numbers and a squared norm of at most 1e37. Values are whole JSON
 //!   objects without duplicate keys.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::store::json_value::IntoJson;
 use crate::types::{Condition, FieldVector, Namespace, VectorSpace, limits, micros};
 use crate::words::counted;
 
-/// A put under construction: namespace, key and value, then what else the item has.
+/// A put under construction: namespace, key and value, then the optional properties of the item.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,8 +63,8 @@ pub struct Put {
 }
 
 impl Put {
-    /// Puts a value under `key`; replaces what was there, vectors included. The value is a JSON object, as text or as a
-    /// [`serde_json::Value`]; for other types see [`of`](Self::of).
+    /// Puts a value under `key`. The put replaces an older item, vectors included. The value is a JSON object, as text
+    /// or as a [`serde_json::Value`]; for other types see [`of`](Self::of).
     pub fn new(namespace: &Namespace, key: impl Into<String>, value: impl IntoJson) -> Self {
         Self {
             namespace: namespace.clone(),
@@ -82,9 +82,9 @@ impl Put {
         }
     }
 
-    /// Puts whatever `serde` writes as a JSON object, such as a struct or a map, under `key`.
+    /// Puts a value of any type that `serde` writes as a JSON object, such as a struct or a map, under `key`.
     ///
-    /// Errors: `InvalidInput` where `value` cannot be written as JSON. The store refuses a value that is no object.
+    /// Errors: `InvalidInput` if `value` cannot be written as JSON. The store refuses a value that is not an object.
     pub fn of<T: Serialize + ?Sized>(namespace: &Namespace, key: impl Into<String>, value: &T) -> Result<Self> {
         let key = key.into();
         match serde_json::to_string(value) {
@@ -107,22 +107,22 @@ impl Put {
         self.field_vector("", values)
     }
 
-    /// One more embedding, of the field at `path`; the item's score is that of its best one.
+    /// One more embedding, of the field at `path`. The score of an item is the best score of its embeddings.
     #[must_use]
     pub fn field_vector(mut self, path: &str, values: impl Into<Vec<f32>>) -> Self {
         self.vectors.push((path.to_owned(), values.into()));
         self
     }
 
-    /// The item is gone this long after the put (or after a read that refreshes it).
+    /// The time to live: the item expires this long after the put, or after a read that refreshes it.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// When the item is gone, in microseconds since 1970 UTC, for imports; else its time to live decides, if it has
-    /// one. A read that refreshes still goes by the time to live.
+    /// When the item expires, in microseconds since 1970 UTC, for imports. Without this, the item's time to live
+    /// decides, if it has one. A read that refreshes the item uses the time to live.
     #[must_use]
     pub fn expires_at(mut self, micros: i64) -> Self {
         self.expires_at = Some(micros);
@@ -135,21 +135,21 @@ impl Put {
         self.expires_at(micros(at))
     }
 
-    /// What must hold for the put to happen.
+    /// The condition under which the item is put.
     #[must_use]
     pub fn condition(mut self, condition: Condition) -> Self {
         self.condition = condition;
         self
     }
 
-    /// Microseconds since 1970 UTC, at most [`limits::INSTANT`], for imports; else the clock decides.
+    /// Microseconds since 1970 UTC, at most [`limits::INSTANT`]. Default: that of the replaced item, or `updated_at`.
     #[must_use]
     pub fn created_at(mut self, micros: i64) -> Self {
         self.created_at = Some(micros);
         self
     }
 
-    /// Microseconds since 1970 UTC, at most [`limits::INSTANT`], for imports; else the clock decides.
+    /// Microseconds since 1970 UTC, at most [`limits::INSTANT`], for imports. Default: the time of the put.
     #[must_use]
     pub fn updated_at(mut self, micros: i64) -> Self {
         self.updated_at = Some(micros);
@@ -175,24 +175,24 @@ impl Put {
         self
     }
 
-    /// What the vectors are embeddings of: one text each, in their order, made by `model`. As long as this version of
-    /// the item lives, [`Store::known_embeddings`](crate::Store::known_embeddings) knows them. Of a text, only a hash
-    /// is kept.
+    /// The texts that `model` embedded: one for each vector, in the order of the vectors. While this version of the
+    /// item lives, [`Store::known_embeddings`](crate::Store::known_embeddings) can find the vectors by text. The store
+    /// keeps only a hash of each text.
     #[must_use]
     pub fn embedded<'a>(mut self, model: &str, texts: impl IntoIterator<Item = &'a str>) -> Self {
         self.embedded = Some((model.to_owned(), texts.into_iter().map(str::to_owned).collect()));
         self
     }
 
-    /// Something that a later version keeps with the item; a version that does not know the kind refuses it or carries
-    /// it along.
+    /// An extension that a later version of vecmem keeps with the item. A version that does not know its kind refuses
+    /// the item or carries the extension along.
     #[cfg(feature = "testing")]
     #[must_use]
     pub fn extension(self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
         self.with_extension(kind, must_understand, bytes)
     }
 
-    /// The same, for a salvage, which carries along what it does not know.
+    /// The same, for a salvage, which carries unknown extensions along.
     #[must_use]
     pub(super) fn with_extension(mut self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
         self.extensions = self.extensions.with(kind, must_understand, bytes);
@@ -317,7 +317,7 @@ fn check_path(path: &str) -> Result<()> {
     Ok(())
 }
 
-/// The one check of every vector that enters, stored or asked with.
+/// Checks a vector. Every vector of a put or a query passes this check.
 pub(super) fn check_vector(space: Option<VectorSpace>, values: &[f32]) -> Result<()> {
     let Some(space) = space else {
         return Err(Error::new(
@@ -332,7 +332,7 @@ pub(super) fn check_vector(space: Option<VectorSpace>, values: &[f32]) -> Result
             space.dims
         )));
     }
-    // Without an early exit the loop has no branch and runs on whole registers. What is not finite makes the sum so.
+    // Without an early exit the compiler can vectorize the loop. A number that is not finite makes the sum not finite.
     let (chunks, rest) = values.as_chunks::<8>();
     let mut lanes = [0.0_f64; 8];
     for chunk in chunks {

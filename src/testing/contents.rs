@@ -1,9 +1,8 @@
-//! What the files of a directory hold, decoded: for tests that look for bytes which must be in none of them.
+//! The decoded contents of all files of a directory, for tests that look for bytes which no file may hold.
 //!
 //! Invariants:
-//! * Every file is decoded by its kind; one of a kind that is unknown here is an error, so that no later kind is
-//!   forgotten.
-//! * Rows are told whether they live or not, and so are bytes of blob files that no row refers to.
+//! * Every file is decoded by its kind. A file of an unknown kind is an error, so that no later kind is forgotten.
+//! * Deleted rows are listed like living ones. Bytes of blob files that no row refers to are listed too.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -28,19 +27,19 @@ use crate::wal::read_remains;
 /// Something that a file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// The file's name.
+    /// The file's name; `wal` for the frames of all log files.
     pub file: String,
-    /// Its kind, as its name says it: `manifest`, `log`, `truth`...
+    /// The file's kind: `manifest`, `log`, `truth`...; `plain` for a file that has no format.
     pub kind: String,
-    /// What it is: `value`, `key`, `namespace`...
+    /// What the bytes are: `value`, `key`, `namespace`...
     pub what: &'static str,
-    /// The key of the item that it belongs to, if it belongs to one.
+    /// The key of the item that the bytes belong to, or empty.
     pub key: String,
-    /// The bytes, unpacked.
+    /// The bytes, uncompressed.
     pub bytes: Vec<u8>,
 }
 
-/// Decodes every file of a directory; damage, strangers and unknown kinds are errors.
+/// Decodes every file of a directory. Damage, files that are not the store's, and unknown kinds are errors.
 pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
     let names: Vec<String> = storage.list()?.into_iter().map(|(name, _)| name).collect();
     let newest = names.iter().filter_map(|name| manifest_generation(name)).max();
@@ -68,7 +67,7 @@ pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
         }
     }
     reading.log()?;
-    // Last, when all references into them are known.
+    // Blob files come last: only now are all references into them known.
     blobs.into_iter().try_for_each(|id| reading.blob(id))?;
     Ok(reading.out)
 }
@@ -78,7 +77,7 @@ struct ContentReader<'a> {
     storage: &'a dyn Storage,
     manifest: Manifest,
     keys: StoreIdentity,
-    /// Where rows refer to in each blob file.
+    /// The ranges of each blob file that rows refer to.
     used: HashMap<u64, Vec<Range<usize>>>,
     out: Vec<Content>,
 }
@@ -151,7 +150,7 @@ impl ContentReader<'_> {
         }
     }
 
-    /// A file named after a segment, blob files apart.
+    /// Decodes a file that is named after a segment and is no blob file.
     fn of_segment(&mut self, name: &str, id: u64) -> Result<()> {
         let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
         let store_id = self.keys.store_id;
@@ -185,7 +184,7 @@ impl ContentReader<'_> {
         self.manifest.shards.iter().flat_map(|shard| &shard.segments).find(|entry| found(entry)).cloned()
     }
 
-    /// A segment, named by the newest manifest or not.
+    /// Opens a segment, whether the newest manifest names it or not.
     fn open(&self, id: u64) -> Result<Segment> {
         if let Some(entry) = self.entry(|entry| entry.file_id == id) {
             return entry.open(self.storage, &self.keys);
@@ -200,7 +199,7 @@ impl ContentReader<'_> {
     fn truth(&mut self, name: &str, id: u64) -> Result<()> {
         let is_named = self.entry(|entry| entry.file_id == id).is_some();
         let segment = match self.open(id) {
-            // A job that was cut short has left it.
+            // An interrupted job has left the file behind.
             Err(_) if !is_named => return self.unnamed(name, "truth"),
             opened => opened?,
         };
@@ -240,14 +239,14 @@ impl ContentReader<'_> {
         Ok(())
     }
 
-    /// A file that the newest manifest does not name, and that cannot be read without it.
+    /// Lists the raw bytes of a file that the newest manifest does not name, and that cannot be decoded without it.
     fn unnamed(&mut self, name: &str, kind: &str) -> Result<()> {
         let bytes = self.storage.map(name)?.to_vec();
         self.push(name, kind, "unnamed", "", &bytes);
         Ok(())
     }
 
-    /// A graph, of which the rows and the number of nodes are told: its links are numbers of nodes.
+    /// Lists the rows of a graph. Its links are numbers of nodes, and are not listed.
     fn graph(&mut self, name: &str, id: u64) -> Result<()> {
         let names_it =
             |entry: &SegmentEntry| entry.derived.iter().any(|side| side.kind == FileKind::GRAPH && side.file_id == id);
@@ -264,7 +263,7 @@ impl ContentReader<'_> {
         Ok(())
     }
 
-    /// The bytes of a blob file that no row of any segment refers to, as they are and unpacked.
+    /// Lists the bytes of a blob file that no row of any segment refers to, as stored and uncompressed.
     fn blob(&mut self, id: u64) -> Result<()> {
         let name = blob_name(id);
         let map = self.storage.map(&name)?;

@@ -1,5 +1,5 @@
-//! The filter language, read directly from JSON, as plainly as it can be written: the oracle of the filter's tests and
-//! of its fuzz body. It is asked only about filters that the parser accepts, and panics on others.
+//! A plain second implementation of the filter language, directly on JSON. The tests of filters and their fuzz body
+//! compare results with it. It panics on a filter that the parser refuses.
 
 use std::cmp::Ordering;
 

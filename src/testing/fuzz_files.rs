@@ -1,5 +1,5 @@
-//! The fuzz bodies of manifests and segments: any bytes as a file, and any damage to the files of a good store, with
-//! checksums that hold again, as an attacker would leave them. Whatever is in the files, every call returns.
+//! The fuzz bodies of manifests and segments. The input is a whole file, or damage to the files of a good store whose
+//! checksums are then made right again, as an attacker would. Whatever the files hold, every call must return.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -28,8 +28,8 @@ const START: i64 = 1_700_000_000_000_000;
 /// A file of a store: its name and its bytes.
 type FuzzFile = (String, Vec<u8>);
 
-/// Opens `bytes` as a manifest: as they are, then as the body of one whose checksum holds, then as the manifest of a
-/// store.
+/// Opens `bytes` as a manifest: first unchanged, then as the body of a manifest with a right checksum, then as the
+/// manifest of a store.
 pub fn fuzz_manifest(bytes: &[u8]) {
     let name = manifest_name(1);
     let _ = Manifest::decode(&name, bytes, 1);
@@ -43,7 +43,7 @@ pub fn fuzz_manifest(bytes: &[u8]) {
     let storage = SimStorage::new(1);
     storage.write_file(&name, &file);
     use_store(&storage);
-    // The segments are there, whatever is said of them.
+    // Here the segments exist, whatever the manifest says of them.
     let storage = good_store();
     let manifests = storage.names().into_iter().filter(|name| matches!(parse_name(name), Some(FileName::Manifest(_))));
     manifests.for_each(|name| storage.remove_file(&name));
@@ -51,7 +51,7 @@ pub fn fuzz_manifest(bytes: &[u8]) {
     use_store(&storage);
 }
 
-/// The first generation of the good store's manifests, with another body of that format version.
+/// The newest manifest of the good store as generation 1, with `body` as its body, in format version `version`.
 fn with_body(body: &[u8], version: u32) -> Vec<u8> {
     let Some(manifest) = newest_manifest(&good_store()) else { return Vec::new() };
     let honest = Manifest { generation: 1, ..manifest }.encode();
@@ -67,7 +67,7 @@ fn with_body(body: &[u8], version: u32) -> Vec<u8> {
     file.into_vec()
 }
 
-/// Opens bytes as a segment or as tombstones, or a store whose files are damaged in places that `bytes` say.
+/// Opens `bytes` as a segment, tombstones or side files, or opens a store with the damage that `bytes` choose.
 pub fn fuzz_segment_open(bytes: &[u8]) {
     let Some((&how, rest)) = bytes.split_first() else { return };
     match how % 4 {
@@ -82,7 +82,7 @@ pub fn fuzz_segment_open(bytes: &[u8]) {
     }
 }
 
-/// Reads bytes as side files of every kind: as they are, then with a checksum that holds.
+/// Reads `bytes` as a side file: unchanged, and with a right checksum as missed operations and as operation ids.
 fn fuzz_side_files(bytes: &[u8]) {
     let storage = SimStorage::new(1);
     let file = SideFile { store_id: 1, file_id: 2, kind: "missed" };
@@ -98,7 +98,7 @@ fn fuzz_side_files(bytes: &[u8]) {
 }
 
 /// A store with segments of flushes and imports, blob files, a graph, tombstones, touches, and rows and an import in
-/// the log. Always the same.
+/// the log. Every call returns the same files.
 fn good_store() -> SimStorage {
     static FILES: OnceLock<Vec<FuzzFile>> = OnceLock::new();
     let files = FILES.get_or_init(|| match write_good_store() {
@@ -155,7 +155,7 @@ fn newest_manifest(storage: &SimStorage) -> Option<Manifest> {
     Manifest::decode(&name, &storage.read_file(&name)?, newest).ok()
 }
 
-/// Replaces bytes of segment files, mends all checksums, and makes the manifest agree.
+/// Replaces bytes of segment files, then makes all checksums and the manifest agree with them.
 fn damage(storage: &SimStorage, bytes: &[u8]) {
     let Some(mut manifest) = newest_manifest(storage) else { return };
     let names: Vec<String> = manifest.files().collect();
@@ -165,7 +165,7 @@ fn damage(storage: &SimStorage, bytes: &[u8]) {
     while let Ok([file, low, high, value]) = reader.array() {
         let count = files.len();
         let Some((_, content)) = files.get_mut(usize::from(file) % count.max(1)) else { return };
-        // Places near the beginning, where the fields are, as often as all others.
+        // Half of the damage is near the beginning, where the fields are.
         let place = usize::from(u16::from_le_bytes([low, high]));
         let place = if file < 128 { place % content.len().min(512) } else { place % content.len() };
         content[place] = value;
@@ -217,7 +217,7 @@ fn body_of(name: &str, mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Whose file it was before it was damaged: the magic and ids are not the attacker's to choose.
+/// The identity that the header of a file names, with its damage: `forge` writes it back.
 fn identity_of(bytes: &[u8]) -> FileIdentity {
     let truth = crate::segment::truth::layout::StoreIdentity {
         store_id: 0,
@@ -235,7 +235,7 @@ fn number_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
-/// Every kind of call, on a store that may be anything; whatever comes back is fine.
+/// Makes every kind of call on a store with any damage, and accepts every result.
 fn use_store(storage: &SimStorage) {
     let clock = SimClock::new(START);
     let Ok(store) = open(storage, &clock) else { return };
@@ -263,7 +263,7 @@ fn read_everything(store: &Store, options: ReadOptions) {
         }
         let _ = store.count(&scope, &options);
         let (walk, mut cursor) = (IterateQuery::new(scope).limit(7).options(options.clone()), None);
-        // Where the order of a file is damaged, an iteration may come by the same place again.
+        // If the order of rows in a file is damaged, an iteration may return to the same row.
         for _ in 0..50 {
             cursor = store.iterate(&walk, cursor.as_ref()).ok().and_then(|page| page.next);
             if cursor.is_none() {

@@ -1,4 +1,4 @@
-//! The fuzz body of filters: any bytes as a filter and a value.
+//! The fuzz body of filters: the input is a filter and a value.
 
 use serde_json::Value;
 
@@ -7,11 +7,11 @@ use crate::json::validate_object;
 use crate::testing::filter_oracle::whole;
 use crate::types::limits;
 
-/// Beginnings of a value that are tried at most.
+/// The most prefixes of a value that are tried.
 const BEGINNINGS_MAX: usize = 1_000;
 
-/// Parses what stands before the first line feed as a filter, and asks it about what stands behind: it ends, and agrees
-/// with the plain reading of the language.
+/// Parses the bytes before the first line feed as a filter, and matches the bytes after it. The match must end, and
+/// agree with the oracle.
 pub fn fuzz_filter(bytes: &[u8]) {
     let (filter, value) = match bytes.iter().position(|&byte| byte == b'\n') {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
@@ -30,7 +30,7 @@ pub fn fuzz_filter(bytes: &[u8]) {
         let decided = prepared.decided_by(&value[..end]);
         assert!(decided.is_none_or(|decided| decided == matches), "decided wrongly by {end} bytes");
     }
-    // The other reader of JSON rounds the last digit of long numbers differently.
+    // The oracle reads JSON with `serde_json`, which rounds the last digit of long numbers differently.
     if has_long_number(filter) || has_long_number(value) {
         return;
     }

@@ -1,7 +1,7 @@
 //! For tests, benchmarks and fuzzing of the crate itself: simulated disks and clocks, and the bodies of the fuzz
-//! targets. Only the feature `testing` has it: nothing here is part of the public interface.
+//! targets. The module exists only under the feature `testing`, and is no part of the public interface.
 //!
-//! Reading order: `contents` (every file of a directory, decoded), `filter_oracle`, then the bodies `fuzz_filter`,
+//! Reading order: `contents` (decodes every file of a directory), `filter_oracle`, then the bodies `fuzz_filter`,
 //! `fuzz_files`, `fuzz_store`.
 //!
 //! Invariant of the fuzz bodies: they panic only if the engine breaks a promise, whatever the bytes.

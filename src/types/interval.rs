@@ -1,8 +1,8 @@
 //! Ranges of encoded namespaces.
 //!
 //! Invariants:
-//! * An interval is what is asked for: its low end is in it, its high end is not.
-//! * An extent is where something lies: both ends are in it, and it may be wider than what it describes.
+//! * An interval is the range of a query or a delete. It includes its low end and excludes its high end.
+//! * An extent bounds the namespaces of a segment or shard. It includes both ends, and may be wider than necessary.
 
 /// A half-open interval `[low, high)` of encoded namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ impl Interval {
         Self { low: Vec::new(), high: vec![0xFF] }
     }
 
-    /// The namespace, encoded, if the interval is made of exactly one.
+    /// The encoded namespace, if the interval is exactly one namespace.
     pub fn namespace(&self) -> Option<&[u8]> {
         let (last, namespace) = self.high.split_last()?;
         (*last == 0 && namespace == self.low.as_slice()).then_some(namespace)
@@ -39,7 +39,7 @@ impl Interval {
     }
 }
 
-/// Bytes between which namespaces lie, both ends included; an end need not be a namespace itself.
+/// A closed range `[lower, upper]` that bounds encoded namespaces. An end need not be a namespace itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub lower: Vec<u8>,
@@ -52,7 +52,7 @@ impl Extent {
         Self { lower: encoded.to_vec(), upper: encoded.to_vec() }
     }
 
-    /// Whether the namespace may lie in it.
+    /// Whether the namespace may be among the bounded ones.
     pub fn contains(&self, encoded: &[u8]) -> bool {
         self.lower.as_slice() <= encoded && encoded <= self.upper.as_slice()
     }
@@ -61,7 +61,7 @@ impl Extent {
         self.lower < interval.high && self.upper >= interval.low
     }
 
-    /// The smallest one that covers both.
+    /// The smallest extent that covers both.
     pub fn and(self, other: Self) -> Self {
         Self { lower: self.lower.min(other.lower), upper: self.upper.max(other.upper) }
     }

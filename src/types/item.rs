@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::error::{Error, Result};
 use crate::types::Namespace;
 
-/// The version of an item: changes with every write of it, opaque, comparable for equality only.
+/// The version of an item. It changes with every write of the item, is opaque, and compares for equality only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Version(pub(crate) u64);
@@ -40,9 +40,9 @@ pub struct FieldVector {
 /// For `serde` it is a map of its fields: the namespace as labels, the value as the JSON object that it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// Where it lives.
+    /// The namespace of the item.
     pub namespace: Namespace,
-    /// Its key, unique in the namespace.
+    /// The key of the item, unique in the namespace.
     pub key: String,
     /// The JSON object, byte for byte as given.
     pub value: Box<str>,
@@ -76,7 +76,7 @@ impl Item {
         self.expires_at.map(instant)
     }
 
-    /// How long after its put, or a read that refreshes it, the item is gone, if it has a time to live.
+    /// The item's time to live, if it has one. It counts from the put or from the last read that refreshed the item.
     pub fn time_to_live(&self) -> Option<Duration> {
         self.ttl.map(|micros| Duration::from_micros(micros.max(0).unsigned_abs()))
     }
@@ -99,14 +99,14 @@ pub struct Hit {
     pub item: Item,
 }
 
-/// The instant of `micros` microseconds since 1970 UTC; at the ends of what the system can say, the nearest.
+/// The instant of `micros` microseconds since 1970 UTC; 1970 itself if the system cannot represent the instant.
 fn instant(micros: i64) -> SystemTime {
     let span = Duration::from_micros(micros.unsigned_abs());
     let instant = if micros < 0 { UNIX_EPOCH.checked_sub(span) } else { UNIX_EPOCH.checked_add(span) };
     instant.unwrap_or(UNIX_EPOCH)
 }
 
-/// Microseconds since 1970 UTC, rounded down; at the ends of `i64`, the nearest.
+/// Microseconds since 1970 UTC, rounded down and clamped to `i64`.
 pub(crate) fn micros(instant: SystemTime) -> i64 {
     match instant.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),

@@ -40,7 +40,7 @@ impl Metric {
         }
     }
 
-    /// How files of every kind name it.
+    /// The number of the metric in files of every kind.
     pub(crate) fn code(self) -> u16 {
         match self {
             Self::Cosine => 0,
@@ -49,7 +49,7 @@ impl Metric {
         }
     }
 
-    /// The metric that a file names; `None` for one of a newer version, or damage.
+    /// The metric of a number in a file; `None` if a newer version wrote it, or if it is damaged.
     pub(crate) fn of_code(code: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|metric| metric.code() == code)
     }
@@ -76,6 +76,6 @@ impl FromStr for Metric {
 pub struct VectorSpace {
     /// Numbers in one vector, 1 to 16,384.
     pub dims: usize,
-    /// How two vectors compare.
+    /// How two vectors are compared.
     pub metric: Metric,
 }

@@ -1,9 +1,9 @@
-//! The body of a frame that is to be written: bytes of its own, and large values where their items have them.
+//! The body of a frame before it is written: bytes that it owns, and large values that it shares with their items.
 //!
 //! Invariants:
-//! * A large value is not copied into a body: the body shares the item that holds it. So a frame is cheap to make under
-//!   a lock.
-//! * The pieces of a body, one after the other, are the bytes that a reader of the log finds.
+//! * A large value is not copied into a body: the body shares the item that holds it. So building a frame under a lock
+//!   is cheap.
+//! * The concatenated pieces of a body are the bytes that a reader of the log finds.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) struct FrameBody {
 }
 
 impl FrameBody {
-    /// To append bytes to.
+    /// The owned bytes, for callers that append to the body.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.own
     }
@@ -94,7 +94,7 @@ mod tests {
         let (mut body, mut expected) = (FrameBody::default(), Vec::new());
         assert_eq!((body.len(), body.pieces().count()), (0, 0));
         for (number, item) in items.iter().enumerate() {
-            // Between some of the values lies nothing.
+            // Some values directly follow another one.
             let between = &b"head"[..4 * usize::from(number != 4)];
             body.bytes().extend_from_slice(between);
             body.push_value(item);

@@ -1,8 +1,8 @@
-//! Frames: the unit that is written, checked and replayed whole; the layout is in `wal/mod.rs`.
+//! Frames: a frame is written, checked and replayed as a whole. The layout is in `wal/mod.rs`.
 //!
 //! Invariants:
 //! * A header decodes only if its CRC is right for this store, file and offset.
-//! * Nothing in a frame depends on the frames around it, so that reading can begin again after a bad one.
+//! * A frame is checked without the frames around it, so that reading can continue after a bad one.
 
 use super::FRAME_ALIGNMENT;
 use super::body::FrameBody;
@@ -13,7 +13,7 @@ use crate::record::Lsn;
 pub(super) const FRAME_HEADER_BYTES: usize = 48;
 const CRC_AT: usize = 44;
 
-/// What a frame's body is.
+/// The kind of a frame and its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
     /// The operations of one batch.
@@ -46,31 +46,31 @@ impl FrameKind {
     }
 }
 
-/// A frame as the commit pipeline makes it; offset, durable LSN and checksums are the writer's.
+/// A frame as the commit pipeline makes it. The log writer adds offset, durable LSN and checksums.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Frame {
     pub kind: FrameKind,
     pub first_lsn: Lsn,
-    /// LSNs that it takes: rows of files and operations.
+    /// The number of LSNs of the frame: one for each row of its files and each operation.
     pub count: u32,
-    /// When it was written, microseconds since 1970 UTC.
+    /// The clock of the frame, in microseconds since 1970 UTC; see `wal/mod.rs`.
     pub clock: i64,
-    /// How the body is to be read: see `operations.rs`.
+    /// The layout of the body; see `operations.rs`.
     pub flags: u8,
     pub body: FrameBody,
 }
 
-/// A frame's header, as read.
+/// The decoded header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub kind: FrameKind,
-    /// How the body is to be read; 0 in files of format version 1.
+    /// The layout of the body; 0 in files of format version 1.
     pub flags: u8,
     pub first_lsn: Lsn,
     pub count: u32,
-    /// When the writer took it to be, microseconds since 1970 UTC.
+    /// The clock of the frame, in microseconds since 1970 UTC; see `wal/mod.rs`.
     pub clock: i64,
-    /// Everything up to it was synced when the frame was written.
+    /// Everything up to this LSN was known to be synced when the frame was written.
     pub durable_lsn: Lsn,
     pub(super) body_bytes: u32,
     pub(super) body_crc: u32,
@@ -78,22 +78,22 @@ pub(crate) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The frame's last LSN, or the one before the frame if it has none.
+    /// The last LSN of the frame; if the frame has none, the LSN before its first LSN.
     pub fn last_lsn(&self) -> Lsn {
         (self.first_lsn + u64::from(self.count)).previous()
     }
 
-    /// Bytes up to where the next frame can start.
+    /// The bytes of the frame in the file, with its padding.
     pub(super) fn frame_bytes(&self) -> u64 {
         frame_bytes(self.body_bytes as usize)
     }
 
-    /// The chain with this frame in it.
+    /// The chain after this frame, if `chain` is the one before it.
     pub(super) fn extend(&self, chain: u64) -> u64 {
         seed(&[chain, u64::from(self.header_crc) << 32 | u64::from(self.body_crc)])
     }
 
-    /// Appends the header of `frame`, to be written at `offset` of the file with `salt`, and says what it says.
+    /// Appends the header of `frame` for `offset` of the file with `salt`, and returns the header.
     pub(super) fn encode(frame: &Frame, salt: u64, offset: u64, durable_lsn: Lsn, out: &mut Vec<u8>) -> Self {
         let start = out.len();
         let body_crc = frame.body.salted_crc(body_seed(salt, frame.first_lsn));
@@ -156,7 +156,7 @@ fn body_seed(salt: u64, first_lsn: Lsn) -> u64 {
     seed(&[salt, first_lsn.get()])
 }
 
-/// Bytes that a frame with this body takes in a file.
+/// The bytes that a frame with a body of `body_bytes` takes in a file.
 pub(crate) fn frame_bytes(body_bytes: usize) -> u64 {
     ((FRAME_HEADER_BYTES + body_bytes) as u64).next_multiple_of(FRAME_ALIGNMENT)
 }

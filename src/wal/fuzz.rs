@@ -1,7 +1,7 @@
-//! The fuzz body of the log: any bytes as files, as frames with right checksums, as operations, as damage to a good
-//! log.
+//! The fuzz body of the log: the input is a file, frames with right checksums, operations, or damage to a good log.
 //!
-//! Invariant: it panics only if reading panics, or makes up a history that is not the beginning of the one written.
+//! Invariant: the fuzz body panics only if reading panics, if a decoded body is not encoded as it was, or if the log
+//! reads as a history that is not a prefix of the one written.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub fn fuzz_replay(bytes: &[u8]) {
     }
 }
 
-/// What is read back, unless reading names some damage.
+/// The operations of the log; `None` if the log is corrupt.
 fn history(storage: &SimStorage) -> Result<Option<Vec<Operation>>> {
     let facts = inspect(storage, STORE, 1)?;
     let mut operations = Vec::new();
@@ -57,7 +57,7 @@ fn history(storage: &SimStorage) -> Result<Option<Vec<Operation>>> {
     Ok((!matches!(facts.tail, Tail::Corrupt { .. })).then_some(operations))
 }
 
-/// A log file whose frames say what `bytes` want, with right checksums.
+/// A log file of frames with right checksums. `bytes` choose the frames.
 fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
     let file_bytes = HEADERS_BYTES + 4096;
     let predecessor = Predecessor::default();
@@ -85,7 +85,7 @@ fn framed(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(file)
 }
 
-/// A good log, closed, with some of its bytes replaced: it reads as it was, or the damage is named.
+/// Replaces some bytes of a good log. The log must read as a prefix of what was written, or be refused.
 fn damaged(bytes: &[u8]) {
     let storage = SimStorage::new(0);
     let Ok(written) = write_two_files(&storage) else { unreachable!("nothing fails on this disk") };

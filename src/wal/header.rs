@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! * Either copy alone is enough; two valid copies that differ are corruption.
-//! * A header is believed only for the store, the file id and the length it names.
+//! * A header is valid only in a file of the store, the id and the length that the header names.
 
 use super::{HEADER_BYTES, HEADERS_BYTES, Predecessor, file_name};
 use crate::codec::{Decoded, Reader, Writer, salted_crc32c, seed};
@@ -14,7 +14,7 @@ const VERSION: u32 = 2;
 const READER_VERSION: u32 = 2;
 const CRC_AT: usize = HEADER_BYTES as usize - 4;
 
-/// What a log file says about itself and the log before it.
+/// The fields of a header: the file, and the point of the log at which it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileHeader {
     pub store_id: u64,
@@ -24,17 +24,17 @@ pub(super) struct FileHeader {
     pub predecessor: Predecessor,
 }
 
-/// What the first two blocks of a file turned out to be.
+/// The result of decoding the first two blocks of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeaderState {
     Valid(FileHeader),
-    /// Neither copy has a valid checksum: unused if the rest of the file is zero.
+    /// Neither copy has a valid checksum. The file is unused if the rest of it is zero.
     Absent,
     Wrong(&'static str),
 }
 
 impl FileHeader {
-    /// Both copies.
+    /// Encodes both copies of the header.
     pub fn encode(&self) -> Vec<u8> {
         let mut blocks = Vec::with_capacity(HEADERS_BYTES as usize);
         for copy in 0..2 {

@@ -1,15 +1,15 @@
-//! The write-ahead log: what is acknowledged is here before it is anywhere else.
+//! The write-ahead log: a write is acknowledged, and readers see it, only after it is in the log.
 //!
 //! Reading order: `frame`, `header`, `body`, `operations` (bytes); `space`, `writer`, `syncer` (writing); `window`,
 //! `replay`, `salvage` (reading).
 //!
 //! Invariants:
-//! * Files are prepared with real zeros, written once from front to back, and never used again, so what is not zero was
-//!   written by the file's one writer.
-//! * A frame is all or nothing; LSNs are contiguous from frame to frame and file to file.
-//! * A bad frame is a torn tail (nothing acknowledged is lost) unless something later proves that it was durable once:
-//!   then it is corruption, and never cut off silently.
-//! * Reading changes nothing. After a tail that was not closed, the log goes on in a new file.
+//! * Files are filled with real zeros, written from front to back, and never used again, so every byte that is not zero
+//!   was written by the file's one writer.
+//! * A frame is all or nothing. LSNs are contiguous from frame to frame and file to file.
+//! * A bad frame is a torn tail, without loss of a durable write, unless later bytes prove that the frame was durable.
+//!   Then it is corruption, and never cut off silently.
+//! * Reading changes nothing. After every open, the log continues in a new file.
 //!
 //! # A log file, `wal-{id: 16 hexadecimal digits}.log`
 //!
@@ -52,33 +52,33 @@
 //! 48            body, then zeros (never read) up to a multiple of 64
 //! ```
 //!
-//! salt = seed(store id, file id); chain = seed(chain so far, header CRC << 32 | body CRC), starting at 0: a frame does
-//! not verify in another store, file or place, and a file does not fit behind another predecessor.
+//! salt = seed(store id, file id); chain = seed(chain so far, header CRC << 32 | body CRC), starting at 0. So a frame
+//! does not verify in another store, file or place, and a file does not follow another predecessor.
 //!
-//! Files of format version 1 have no flags. A file begins a format: every open goes on in a new one, so a version of
-//! vecmem that does not know the format refuses the file and never takes its frames for a torn tail.
+//! Files of format version 1 have no flags. All frames of a file have one format, since every open begins a new file.
+//! So a version of vecmem that does not know the format refuses the file, and never takes its frames for a torn tail.
 //!
-//! A Batch holds operations, an Ingest segment files and then operations (see `operations.rs`); the files of an Ingest
-//! are durable before it is written. The body of Closed is a u64: 0 when the store was closed, else the id of the file
-//! that the log goes on in. 64 bytes at the end of every file are kept for it. The latter is written once the header of
-//! that file is durable and lies behind the accepted end which that one names; so it is read only if that file has been
-//! lost, and then says so.
+//! A Batch holds operations. An Ingest holds segment files, then operations (see `operations.rs`); its files are
+//! durable before the frame is written. The body of Closed is a u64: 0 if the store was closed, else the id of the next
+//! file. 64 bytes at the end of every file are kept for Closed. A Closed that names a next file is written once the
+//! header of that file is durable, behind the accepted end that this header names. So a reader meets it only if the
+//! next file is lost, and reports the loss.
 //!
 //! # Reading
 //!
-//! * No copy of the header is valid and only zeros follow: nothing was ever written here, the file is unused. Any other
-//!   file without a header, of another store, or of another length than its header says: corrupt.
-//! * A file with a successor is read to the accepted end which that one names, and must arrive there with the LSN and
-//!   chain named. The last file is read until zeros that reach its end (clean), or a bad frame.
-//! * The length of a body is believed once the header's CRC is right and no more than the bytes left.
-//! * After a bad frame every multiple of 64 to the end of the file is tried: a frame header whose durable LSN covers
-//!   the bad frame makes it corruption. Otherwise the tail is torn, and the log ends before it.
+//! * If no copy of the header is valid and only zeros follow, the file is unused. Any other file without a valid
+//!   header, of another store, or of another length than its header names is corrupt.
+//! * A file with a successor is read to the accepted end that the successor names. LSN, chain and clock there must be
+//!   those that the successor names. The last file is read to a bad frame, or to zeros up to its end (clean or closed).
+//! * A reader uses the length of a body only if the CRC of the header is right and the body fits in the file.
+//! * After a bad frame, a reader looks for frame headers at every multiple of 64 up to the end of the file. If the
+//!   durable LSN of one covers the bad frame, the log is corrupt. Otherwise the tail is torn: the log ends before it.
 //!
 //! # After a failed sync
 //!
-//! What the sync covered may be in memory only, and a later sync would not write it. Reading the log again would
-//! believe it until a power loss takes it away. So whoever sees it fail leaves an empty file `wal-doubt`, and the next
-//! writer writes those frames again, in their place and with the same bytes, before it goes on.
+//! The bytes that the sync covered may be only in the page cache, and a later sync would not write them. A reader of
+//! the log would accept them until a power loss takes them away. So a store that sees a sync fail creates the empty
+//! file `wal-doubt`. The next writer first writes those frames again, at the same offsets and with the same bytes.
 
 mod body;
 mod frame;
@@ -115,22 +115,21 @@ use crate::record::Lsn;
 /// The two copies of the header.
 const HEADERS_BYTES: u64 = 2 * HEADER_BYTES;
 const HEADER_BYTES: u64 = 4096;
-/// Frames start at multiples of it.
+/// The offset of every frame is a multiple of this.
 const FRAME_ALIGNMENT: u64 = 64;
 /// Kept at the end of every file for a Closed frame.
 const CLOSED_BYTES: u64 = 64;
 /// No log file is longer: twice the largest batch and then some.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
-/// There from a failed sync until the next writer. It need not outlive a power loss: then memory is gone, and doubt
-/// with it.
+/// The name of an empty file that exists from a failed write or sync until the next writer of the log. The file need
+/// not survive a power loss, which empties the page cache too.
 const DOUBT_NAME: &str = "wal-doubt";
 
-/// A frame clock that is further ahead of log time does not raise it, in microseconds.
+/// In microseconds: a frame clock that is further ahead of log time does not raise log time.
 pub(crate) const CLOCK_LEAP_MAX: i64 = 24 * 3_600 * 1_000_000;
 
-/// Log time after a frame with this clock. Builds before log time wrote whatever the wall clock said: a leap is not
-/// believed.
+/// Log time after a frame with this clock. A leap is ignored: versions before log time wrote the wall clock unchecked.
 fn log_time_after(log_time: Option<i64>, clock: i64) -> i64 {
     let Some(log_time) = log_time else { return clock };
     let leaps = clock.saturating_sub(log_time) > CLOCK_LEAP_MAX;
@@ -148,15 +147,15 @@ pub(crate) fn file_id(name: &str) -> Option<u64> {
     (id != 0 && file_name(id) == name).then_some(id)
 }
 
-/// Where a log file goes on from. The default is the start of a store's log.
+/// The point of the log after which a log file begins. The default is the start of a store's log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Predecessor {
-    /// 0 for none.
+    /// The id of the previous file; 0 for none.
     pub file: u64,
-    /// What lies behind it in that file is void.
+    /// The accepted end of the previous file. All bytes behind it are void.
     pub end: u64,
     pub last_lsn: Lsn,
-    /// Stands for every accepted frame so far.
+    /// A hash of the checksums of all accepted frames so far.
     pub chain: u64,
     /// Clock of the newest frame, microseconds since 1970 UTC; 0 for none.
     pub clock: i64,

@@ -1,8 +1,8 @@
-//! Operations as bytes: the body of a Batch frame, and behind the files that of an Ingest frame.
+//! The encoding of frame bodies: a Batch holds operations, an Ingest holds files and then operations.
 //!
 //! Invariants:
-//! * Decoding is total, allocates in proportion to the body, and accepts only what validation would: the documented
-//!   limits and namespaces are tested again. Values are not parsed.
+//! * Decoding is total and allocates in proportion to the body. It tests namespaces, and the limits of keys, values,
+//!   vectors and batches, again. Values are not parsed.
 //! * Every length is a u32 in front of its bytes; a namespace is its encoded form.
 //!
 //! ```text
@@ -96,7 +96,7 @@ pub(crate) fn encode_operation(out: &mut Vec<u8>, operation: &Operation) {
     *out = writer.into_vec();
 }
 
-/// The same as a part of a frame, which shares a large value with the operation.
+/// Appends one operation to the body of a frame, which shares a large value with the operation.
 pub(crate) fn encode_shared(body: &mut FrameBody, operation: &Operation) {
     let Operation::Put(record) = operation else { return encode_operation(body.bytes(), operation) };
     let mut writer = Writer::after(std::mem::take(body.bytes()));
@@ -147,21 +147,21 @@ fn encode_after_value(writer: &mut Writer, record: &Record) {
     }
 }
 
-/// What a frame holds.
+/// The decoded body of a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Body {
     pub extensions: Extensions,
-    /// The files' kinds are named, not numbered.
+    /// Whether `files` have their kinds by name, not by number.
     pub has_named_files: bool,
-    /// Rows of the files.
+    /// The number of rows in all files.
     pub rows: u32,
-    /// What opens each file: bytes of the layer above.
+    /// Each segment as a manifest names it, encoded. The log does not decode these bytes.
     pub files: Vec<Vec<u8>>,
     pub operations: Vec<Operation>,
 }
 
 impl Body {
-    /// Fails if the body, of the file `name`, holds what this version must understand and does not know.
+    /// Fails if the body, in the file `name`, has an extension that a reader must know and this version does not.
     pub fn check_known(&self, name: &str) -> Result<()> {
         refuse_unknown(format_args!("a frame of {name}"), self.extensions.kinds(), &[OPERATION_ID])?;
         self.operations.iter().try_for_each(|operation| match operation {
@@ -174,7 +174,7 @@ impl Body {
     }
 }
 
-/// Appends the extensions of a frame, which come ahead of all else.
+/// Appends the extensions of a frame, which are the first part of its body.
 pub(crate) fn encode_extensions(out: &mut Vec<u8>, extensions: &Extensions) {
     let mut writer = Writer::after(std::mem::take(out));
     writer.prefixed(extensions.encoded());
@@ -190,7 +190,7 @@ pub(crate) fn encode_files(out: &mut Vec<u8>, rows: u32, files: &[Vec<u8>]) {
     *out = writer.into_vec();
 }
 
-/// What a Batch or an Ingest holds, which takes `count` LSNs; nothing for any other kind.
+/// Decodes the body of a Batch or an Ingest with `count` LSNs. For other kinds, only extensions are decoded.
 pub(crate) fn decode_body(kind: FrameKind, flags: u8, body: &[u8], count: u32) -> Decoded<Body> {
     if flags & !(HAS_EXTENSIONS | HAS_NAMED_FILES) != 0 {
         return Err(FormatError::newer(0));
@@ -244,7 +244,7 @@ pub(crate) fn decode_operations(body: &[u8], count: u32) -> Decoded<Vec<Operatio
     Ok(operations)
 }
 
-/// Neighbours in a batch mostly share namespace and paths, so the last of each is kept.
+/// A decoder of operations. Consecutive operations often share the namespace and paths, so it keeps the last of each.
 struct Decoder<'a> {
     reader: Reader<'a>,
     namespace: Option<Namespace>,
@@ -370,7 +370,7 @@ impl Decoder<'_> {
         let at = self.reader.position();
         let dimensions = self.reader.count(4, limits::DIMENSIONS)?;
         let values = self.reader.floats(dimensions)?;
-        // Without an early exit the loop has no branch and runs on whole registers.
+        // A loop without an early exit can be vectorized.
         let finite = values.iter().fold(true, |finite, value| finite & value.is_finite());
         if dimensions == 0 || !finite {
             return Err(FormatError { offset: at, what: "a vector is empty or not finite" });

@@ -1,8 +1,8 @@
 //! Reading the log: first the facts, then, once the caller has judged them, the operations. Nothing here writes.
 //!
 //! Invariants:
-//! * The facts come from checksums alone and are complete before anything is acted on.
-//! * Memory is one window of at most the largest frame, time is linear in the bytes, whatever they are.
+//! * The facts come from headers and checksums alone, and are complete before the caller acts on any of them.
+//! * For any bytes, memory is one window (a megabyte, or the largest frame) and time is linear in the bytes.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ pub(crate) enum Tail {
     Closed,
     /// Zeros follow the last frame.
     Clean,
-    /// The last frame is followed by bytes that are no whole frame, and were never known to be durable: they are void.
+    /// The bytes after the last frame are no whole frame, and nothing proves that they were durable. They are void.
     Torn { file: u64, offset: u64, lost_bytes: u64 },
     /// A durable frame is damaged or missing. The facts cover the frames before it.
     Corrupt { file: u64, offset: u64, why: String },
@@ -38,9 +38,9 @@ pub(crate) struct FileFacts {
     pub bytes: u64,
     /// End of the last accepted frame.
     pub end: u64,
-    /// LSN of its last operation, or the last one before it.
+    /// The last LSN in the file; if the file has none, the last LSN before it.
     pub last_lsn: Lsn,
-    /// The newest durable manifest when the file was started.
+    /// The generation of the newest durable manifest when the file was started.
     pub manifest_generation: u64,
 }
 
@@ -50,60 +50,60 @@ impl FileFacts {
     }
 }
 
-/// What the log files say, before any operation is looked at.
+/// The facts about the log, from its headers and checksums.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogFacts {
     /// The log holds every operation after this one, up to `last_lsn`.
     pub base_lsn: Lsn,
     pub last_lsn: Lsn,
-    /// Clock of the newest frame, as it is, microseconds since 1970 UTC; 0 for none.
+    /// The clock of the newest frame, unchecked, in microseconds since 1970 UTC; 0 for none.
     pub newest_clock: i64,
-    /// The newest clock that is believed; none before the first frame.
+    /// Log time: the newest clock that is no leap; `None` if there is no frame and the caller knows no log time.
     pub log_time: Option<i64>,
-    /// Everything up to it was durable for certain.
+    /// Everything up to this LSN is proven to have been durable.
     pub durable_lsn: Lsn,
-    /// The chain, oldest first.
+    /// The used files, oldest first.
     pub files: Vec<FileFacts>,
-    /// Files that nothing was written to; they can be removed.
+    /// The ids of files that nothing was written to. These files can be removed.
     pub unused: Vec<u64>,
     pub tail: Tail,
-    /// Higher than the id of every log file there is.
+    /// Higher than the id of every existing log file.
     pub next_file_id: u64,
     pub(super) chain: u64,
-    /// In the last file: what lies from here to the end is not known to be durable.
+    /// The offset in the last file from which frames are not known to be durable.
     pub(super) doubtful_from: u64,
-    /// A writer saw a sync fail and the system has not been restarted since.
+    /// Whether the file `wal-doubt` exists.
     pub(super) doubt: bool,
 }
 
 impl LogFacts {
-    /// Whether a writer saw a sync fail and the system has not been restarted since.
+    /// Whether a write or sync has failed, and no writer has made the log durable since.
     pub fn is_in_doubt(&self) -> bool {
         self.doubt
     }
 
-    /// What the next file names as its predecessor.
+    /// The predecessor that the header of the next file names.
     pub(super) fn predecessor(&self) -> Predecessor {
         let (file, end) = self.files.last().map_or((0, 0), |last| (last.id, last.end));
         Predecessor { file, end, last_lsn: self.last_lsn, chain: self.chain, clock: self.newest_clock }
     }
 }
 
-/// Reads what the log says about itself, from the file `first_file_id` on; 0 for the very first, if there is any yet.
+/// Gathers the facts from the file `first_file_id` on. 0 means the first file of the store, which need not exist yet.
 #[cfg(feature = "testing")]
 pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) -> Result<LogFacts> {
     inspect_after(storage, store_id, first_file_id, None)
 }
 
-/// A log time that is known to hold what all frames up to an LSN say.
+/// Log time after all frames up to the LSN `through`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KnownTime {
     pub log_time: i64,
     pub through: Lsn,
 }
 
-/// The same, where log time is known up to some frame of these files. Only later frames raise it, since it may have
-/// been set back.
+/// Gathers the facts; if log time is `known` as of an LSN, only later frames raise it. Earlier ones do not, since log
+/// time may have been set back after them.
 pub(crate) fn inspect_after(
     storage: &dyn Storage,
     store_id: u64,
@@ -177,14 +177,14 @@ struct Inspection<'a> {
     storage: &'a dyn Storage,
     store_id: u64,
     facts: LogFacts,
-    /// Frames up to it say nothing new of log time.
+    /// Frames up to this LSN do not change log time.
     timed: Lsn,
-    /// Log time comes from a file before the first one alone, and may have leapt there.
+    /// Log time comes only from the predecessor of the first file, whose clock may have leapt.
     log_time_is_vague: bool,
 }
 
 impl Inspection<'_> {
-    /// Sorts the files into used and unused; each used one must name the one before it.
+    /// Sorts the files into used and unused. Each used file must name the used file before it.
     fn read_headers(&mut self, ids: &[u64], first_file_id: u64) -> Result<Result<Vec<FileHeader>, Tail>> {
         let mut used: Vec<FileHeader> = Vec::new();
         for &id in ids {
@@ -278,7 +278,7 @@ impl Inspection<'_> {
         self.facts.chain = base.chain;
     }
 
-    /// Accepts frames up to `limit`, or else to the first position without one.
+    /// Accepts frames up to `limit`, or up to the first offset that has no whole frame.
     fn read_frames(&mut self, window: &mut Window, file: u64, limit: Option<u64>) -> Result<Result<Frames, Tail>> {
         let salt = seed(&[self.store_id, file]);
         let mut frames = Frames { end: HEADERS_BYTES, closed: None };
@@ -326,13 +326,13 @@ impl Inspection<'_> {
 
     fn raise_log_time(&mut self, header: &FrameHeader) {
         let vague = std::mem::take(&mut self.log_time_is_vague);
-        // A frame that is a day behind shows that the clock before it was wrong.
+        // A frame that is more than a day behind a vague log time shows that this time was wrong.
         let before =
             self.facts.log_time.filter(|&before| !vague || before.saturating_sub(header.clock) <= CLOCK_LEAP_MAX);
         self.facts.log_time = Some(log_time_after(before, header.clock));
     }
 
-    /// What lies behind the last frame of the last file.
+    /// Judges the bytes behind the last frame of the last file.
     fn judge_tail(&self, window: &mut Window, file: u64, frames: Frames) -> Result<Tail> {
         if let Some(successor) = frames.closed.filter(|&successor| successor != 0) {
             return Ok(corrupt(
@@ -356,6 +356,6 @@ impl Inspection<'_> {
 /// The accepted part of a file.
 struct Frames {
     end: u64,
-    /// The successor that a Closed frame at the end names.
+    /// The body of a Closed frame at the end: the id of the next file, or 0 if the store was closed.
     closed: Option<u64>,
 }

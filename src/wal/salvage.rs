@@ -1,8 +1,8 @@
-//! Reading a log that cannot be trusted as a whole: every whole frame, whatever lies between.
+//! Reading a damaged log: every whole frame, whatever lies between them.
 //!
 //! Invariants:
-//! * A frame is taken only if its checksums are right for this store, file and place, and never behind the accepted end
-//!   that a later file names: what lies there was void before anything was damaged.
+//! * A frame is read only if its checksums are right for this store, file and offset, and if it lies before the
+//!   accepted end that a later file names: frames behind that end were void before any damage.
 //! * Nothing is written. Memory holds the operations that were found.
 
 use super::frame::FrameKind;
@@ -15,26 +15,26 @@ use crate::error::Result;
 use crate::record::{Lsn, Operation};
 use crate::storage::Storage;
 
-/// What was found.
+/// The readable contents of a log, and its damage.
 #[derive(Default)]
 pub(crate) struct LogRemains {
     /// In the order of their LSNs.
     pub operations: Vec<(Lsn, Operation)>,
     pub imports: Vec<LoggedImport>,
-    /// The places of bytes that are no whole frame, or a frame unknown to this version; and files that could not be
-    /// read.
+    /// Places that hold no whole frame, frames that do not decode or are unknown to this version, and files that could
+    /// not be read.
     pub damage: Vec<String>,
 }
 
 /// The files that one frame of an import names.
 pub(crate) struct LoggedImport {
     pub first_lsn: Lsn,
-    /// What names each file: bytes of the layer above.
+    /// Each segment as a manifest names it, encoded.
     pub files: Vec<Vec<u8>>,
     pub has_named_files: bool,
 }
 
-/// The store that a log file belongs to, if its header is whole.
+/// The id of the store that a log file belongs to, if a copy of its header is whole.
 pub(crate) fn store_id_of(storage: &dyn Storage, id: u64) -> Option<u64> {
     let mut window = Window::open(storage, id).ok()?;
     let blocks = window.bytes(0, HEADERS_BYTES).ok()?;

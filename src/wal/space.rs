@@ -2,8 +2,8 @@
 //!
 //! Invariants:
 //! * The same frames in the same order with the same spares get the same places, however claims and new spares
-//!   interleave: a spare added later never changes where an earlier claim went. So claim in the order in which frames
-//!   are written.
+//!   interleave: a spare that is added later never changes the place of an earlier claim. So frames must be claimed in
+//!   the order in which they are written.
 //! * After every claim the 64 bytes of a Closed frame are still free in every file.
 
 use std::collections::VecDeque;
@@ -27,9 +27,9 @@ pub(crate) enum Claim {
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FilePlace {
-    /// To the current file.
+    /// Into the current file.
     Current,
-    /// To a spare, which is current from now on; the `skipped` ones before it are too small and are given up.
+    /// Into a spare, which becomes the current file. The `skipped` spares before it are too small and are given up.
     Spare { skipped: usize },
 }
 
@@ -46,17 +46,17 @@ impl Space {
         Self { free: file_bytes.saturating_sub(position + CLOSED_BYTES), spares: VecDeque::new() }
     }
 
-    /// A file that has only its header yet.
+    /// A current file that holds only its header, and no spares.
     pub fn of_new_file(file_bytes: u64) -> Self {
         Self::new(file_bytes, HEADERS_BYTES)
     }
 
-    /// One more prepared file, used after those there are.
+    /// Adds a prepared file, which is used after all others.
     pub fn add_spare(&mut self, file_bytes: u64) {
         self.spares.push_back(file_bytes.saturating_sub(HEADERS_BYTES + CLOSED_BYTES));
     }
 
-    /// Prepared files that wait.
+    /// The number of spares.
     pub fn spares(&self) -> usize {
         self.spares.len()
     }
@@ -71,7 +71,7 @@ impl Space {
         self.place(frame_bytes).map_or(Claim::NeedsFile(file_bytes_for(frame_bytes)), |_| Claim::Fits)
     }
 
-    /// As [`Space::claim`], and says where.
+    /// Claims the place of the next frame and returns the place; `None` if the frame fits in no file.
     pub(super) fn place(&mut self, frame_bytes: u64) -> Option<FilePlace> {
         if frame_bytes <= self.free {
             self.free -= frame_bytes;

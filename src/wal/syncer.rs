@@ -4,11 +4,11 @@
 //! gone. So syncs run one at a time, and every later caller gets the first failure.
 //!
 //! Invariants:
-//! * Every sync of a log file in use goes through here, and every sync of the directory of an open store.
+//! * Every sync of a log file in use goes through the [`Syncer`], and every sync of the directory of an open store.
 //! * Syncs of log files do not overlap: a caller that asks while one runs waits for it and sees its failure.
 //! * The first failure is final: later calls fail in the same words and ask the system nothing. The same holds for
 //!   names.
-//! * Preparing a file stays outside: nothing waits for it, and its error is that of a file that nobody has written to.
+//! * The preparation of a log file syncs the file itself: no write waits for it, and the file holds no frames yet.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ pub(crate) struct Syncer {
     log: SyncVerdict,
     names: SyncVerdict,
     written: Mutex<Option<WrittenThrough>>,
-    /// The LSN through which syncs beside writers have made the log durable.
+    /// The LSN through which the log is known to be durable.
     synced: AtomicLsn,
 }
 
-/// How far the log is written: a sync of the file makes everything up to the LSN durable, for the files before it are.
+/// How far the log is written. All files before `file` are durable, so a sync of it makes the log durable up to `lsn`.
 #[derive(Clone)]
 struct WrittenThrough {
     file: Arc<dyn StorageFile>,
@@ -52,18 +52,18 @@ impl Syncer {
         self.log.decide(|| file.sync_all())
     }
 
-    /// Frames up to the LSN were written; those of files before this one are durable.
+    /// Notes that frames up to the LSN were written. The frames of all files before this one must be durable.
     pub fn note_written(&self, file: Arc<dyn StorageFile>, lsn: Lsn) {
         *self.written.lock() = Some(WrittenThrough { file, lsn });
     }
 
-    /// Everything written so far is durable. The file is let go of, so that it is gone from the disk once it is
-    /// removed.
+    /// Notes that everything written so far is durable. The syncer drops its handle of the file, so that a removal of
+    /// the file frees its space at once.
     pub fn note_all_synced(&self) {
         *self.written.lock() = None;
     }
 
-    /// Makes everything that was written durable, without waiting for whoever is writing.
+    /// Makes everything that was written durable, without waiting for a writer.
     pub fn sync_written(&self) -> Result<()> {
         self.log.decide(|| {
             let written = self.written.lock().clone();
@@ -76,12 +76,12 @@ impl Syncer {
         })
     }
 
-    /// The LSN through which [`Syncer::sync_written`] has made the log durable.
+    /// The LSN through which the log is known to be durable.
     pub fn synced(&self) -> Lsn {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// What was written through the LSN is durable by another sync.
+    /// Notes that another sync has made the log durable through the LSN.
     pub fn note_synced(&self, lsn: Lsn) {
         self.synced.raise(lsn, Ordering::Release);
     }

@@ -1,8 +1,8 @@
-//! A log file, read through a buffer: frames, zeros, and the search behind a bad frame.
+//! Reads a log file through a buffer: its frames, its zeros, and the bytes behind a bad frame.
 //!
 //! Invariants:
-//! * The buffer is one megabyte, or the largest frame whose header was valid; it is never longer than the file.
-//! * Nothing outside the file's length is asked of the disk.
+//! * The buffer holds a megabyte, or a larger body whose header is valid. It is never longer than the file.
+//! * No read goes beyond the end of the file.
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, body_crc};
 use super::{FRAME_ALIGNMENT, file_name};
@@ -14,15 +14,15 @@ use crate::storage::{Storage, StorageFile};
 const WINDOW_BYTES: u64 = 1 << 20;
 const ZEROS: [u8; FRAME_ALIGNMENT as usize] = [0; FRAME_ALIGNMENT as usize];
 
-/// What is found behind a bad frame.
+/// The result of a search behind a bad frame.
 pub(super) struct WindowRemains {
-    /// The highest durable LSN of a frame header.
+    /// The highest durable LSN of all frame headers found.
     pub durable_lsn: Lsn,
-    /// End of what is not zero.
+    /// The end of the last 64 bytes that are not all zero.
     pub end: u64,
 }
 
-/// A file, seen through a buffer.
+/// A log file, and a buffer with a part of it.
 pub(super) struct Window {
     file: Box<dyn StorageFile>,
     name: String,
@@ -69,7 +69,7 @@ impl Window {
         Ok(whole.then_some((header, body)))
     }
 
-    /// As many bytes at `offset` as are at hand: whole multiples of 64, or all that is left.
+    /// The buffered bytes at `offset`, in whole multiples of 64; if there are none, a megabyte or the rest of the file.
     fn some_bytes(&mut self, offset: u64) -> Result<&[u8]> {
         let left = self.length.saturating_sub(offset);
         let end = self.start + self.buffer.len() as u64;
@@ -79,7 +79,7 @@ impl Window {
         self.bytes(offset, length)
     }
 
-    /// The first 64 bytes at or after `offset` that are not all zero.
+    /// The offset of the first 64 bytes, at or after `offset`, that are not all zero.
     pub fn skip_zeros(&mut self, mut offset: u64) -> Result<Option<u64>> {
         while offset < self.length {
             let bytes = self.some_bytes(offset)?;
@@ -92,8 +92,8 @@ impl Window {
         Ok(None)
     }
 
-    /// Tries every place for a frame from `offset` on. Headers are enough: what they say holds even if their body is
-    /// torn.
+    /// Looks for a frame header at every multiple of 64 from `offset` on. The body is not read: the durable LSN of a
+    /// header holds even if the body is torn.
     pub fn search_frames(&mut self, salt: u64, offset: u64) -> Result<WindowRemains> {
         let mut remains = WindowRemains { durable_lsn: Lsn::ZERO, end: offset };
         let mut next = Some(offset);

@@ -24,38 +24,38 @@ use crate::shard::missed::MissedFate;
 use crate::shard::part::SharedSegment;
 use crate::types::decode_labels;
 
-/// What was given up.
+/// The result of accepting loss: the rows that are gone.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LossReport {
-    /// Files of segments that were replaced, or dropped where nothing could be read.
+    /// Files of damaged segments that were replaced, or dropped because no row was kept.
     pub segments: Vec<String>,
-    /// Rows of these that were kept.
+    /// The number of rows of these segments that were kept.
     pub kept: u64,
-    /// Rows that are gone, as far as they could be named.
+    /// The rows that are gone and whose keys could be read.
     pub lost: Vec<LostItem>,
-    /// Rows that are gone and could not be named. For a file that could not be opened at all, deleted rows count too.
+    /// The number of further rows that are gone. For a file that could not be opened at all, deleted rows count too.
     pub unnamed: u64,
-    /// Ids of earlier operations are gone: one that is sent again now is applied again.
+    /// Whether ids of earlier operations are gone: an operation that a client repeats now is applied again.
     pub operation_ids: bool,
-    /// What could not be done; what is listed above is gone all the same.
+    /// The failures. The rows listed above are gone in spite of them.
     pub problems: Vec<String>,
 }
 
-/// An item that was given up.
+/// An item that is gone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct LostItem {
-    /// Its labels.
+    /// The labels of the item's namespace.
     pub namespace: Vec<String>,
-    /// Its key.
+    /// The key of the item.
     pub key: String,
-    /// What could not be read.
+    /// The error of the read that failed.
     pub why: String,
 }
 
-/// The rows of a damaged segment.
+/// The readable rows of a damaged segment.
 struct KeptRows {
-    /// Those that are kept, in order, with the expiry that they have now.
+    /// The rows to keep, in order, with their present expiries.
     kept: Vec<(RowId, i64)>,
     totals: Totals,
 }
@@ -70,7 +70,7 @@ impl LossReport {
 }
 
 impl Worker {
-    /// Rewrites damaged segments without their damaged rows, and lists these.
+    /// Rewrites damaged segments without their damaged rows, and reports these rows.
     pub fn accept_loss(&self) -> Result<LossReport> {
         let _one_at_a_time = self.merge_lock.lock();
         let (mut report, mut failed) = (LossReport::default(), Vec::new());
@@ -91,10 +91,10 @@ impl Worker {
         report.operation_ids = self.engine.operation_ids.give_up();
         let has_given_up = report.operation_ids || !report.segments.is_empty();
         if has_given_up {
-            // The second manifest lets go of the files that the first one no longer names.
+            // Files can go once neither of the two newest manifests names them.
             failed.extend((0..2).find_map(|_| checkpoint(&self.engine).err()));
         }
-        // A failure beside it does not hide the list of what is gone.
+        // If any rows are gone, the report is returned in spite of failures.
         report.problems = failed.iter().map(Error::to_string).collect();
         match failed.into_iter().next() {
             Some(error) if !has_given_up => Err(error),
@@ -151,7 +151,7 @@ impl Worker {
         writer.finish().map(Some)
     }
 
-    /// Reads every living row, and notes which cannot be read.
+    /// Reads every living row, and adds the rows that cannot be read to the report.
     fn sort_rows(
         &self,
         part: &SharedSegment,
@@ -184,7 +184,7 @@ impl Worker {
         Ok(sorted)
     }
 
-    /// Names the rows of a part that did not open, or whose tombstones did not.
+    /// Reports all rows of a part whose segment or tombstones could not be opened.
     fn list_all(&self, part: &SharedSegment, report: &mut LossReport) {
         let Ok(segment) = part.entry.open(&*self.engine.storage, &self.engine.identity.keys) else {
             report.unnamed += u64::from(part.entry.rows);
@@ -204,7 +204,7 @@ fn lost(namespace: &[u8], key: &str, why: String) -> LostItem {
     LostItem { namespace: decode_labels(namespace), key: key.to_owned(), why }
 }
 
-/// Whether the part has damage that no rebuild repairs.
+/// Whether the part has damage that a rebuild of derived files does not repair.
 fn is_damaged(part: &SharedSegment) -> bool {
     part.segment().map_or(true, |segment| {
         !segment.verify_truth(&|| Ok(())).is_empty() || !segment.verify_blobs(&|| Ok(())).is_empty()

@@ -1,4 +1,4 @@
-//! Graphs in the background: verified after an open, built where they are due or earned, and built at once on request.
+//! Graphs: the background verifies them after an open, and builds those that are due. A request is built at once.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use crate::types::{Interval, Scope};
 /// What [`Store::build_graph`](crate::Store::build_graph) built.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct GraphBuild {
-    /// How many graphs: one for each segment that has vectors in the scope and had none for exactly it.
+    /// The number of graphs: one for each segment that has vectors in the scope and had no graph for exactly the scope.
     pub graphs: u64,
-    /// Their nodes, which are vectors.
+    /// The number of nodes of these graphs. A node is a vector.
     pub nodes: u64,
-    /// Bytes of their files.
+    /// The bytes of the graphs' files.
     pub bytes: u64,
-    /// How long it took, waiting for merges included.
+    /// How long the build took, with the waits for merges.
     pub seconds: f64,
 }
 
@@ -39,7 +39,7 @@ impl Worker {
         self.run(super::LOOK_ROUND, next);
     }
 
-    /// Checks the graphs that nobody has checked since the open, so that searches can use them.
+    /// Verifies all graphs that are not verified yet, so that searches can use them.
     pub fn verify_graphs(&self) {
         while self.verify_next() {}
     }
@@ -69,7 +69,7 @@ impl Worker {
         if let Some(due) = self.engine.accounts.take_due() {
             if let Some(part) = parts.find(|part| part.entry.file_id == due.file_id) {
                 let mended = self.build_missing(part, &[part.put_off(), &[due.wanted()]].concat(), cores);
-                // The credit is spent if a graph was built, or if damage allows none.
+                // The credit is spent if a graph was built, or if damage prevents the build.
                 if mended.as_ref().map_or_else(|error| error.kind() != ErrorKind::Damaged, |built| !built) {
                     self.engine.accounts.put_back(due);
                 }
@@ -88,28 +88,28 @@ impl Worker {
             if error.kind() != ErrorKind::DiskFull {
                 break;
             }
-            // The next parts may need less room.
+            // Graphs of the next parts may need less space.
         }
         waiting.iter().for_each(|part| part.look_again());
         outcome
     }
 
-    /// Builds all graphs that are due. One that cannot be built keeps none of the others; the first reason is returned.
+    /// Builds all graphs that are due. Damage and a full disk stop no builds in other parts. Returns the first error.
     pub(super) fn build_graphs(&self, cores: Cores) -> Result<()> {
         let mut failed = Ok(());
         loop {
             match self.graphs_next(cores) {
                 Ok(true) => {}
                 Ok(false) => return failed,
-                // Each part is looked at once.
+                // A damaged part is not tried again, so the loop ends.
                 Err(error) if error.kind() == ErrorKind::Damaged => failed = failed.and(Err(error)),
-                // The others are built, and these wait for room.
+                // On a full disk, all graphs that fit are built by now, and the others wait for space.
                 Err(error) => return failed.and(Err(error)),
             }
         }
     }
 
-    /// Builds without a lock, and installs while no merge runs. Returns whether a graph was installed.
+    /// Builds while merges may run, and installs while none runs. Returns whether a graph was installed.
     fn build_missing(&self, part: &SharedSegment, more: &[GraphRange], cores: Cores) -> Result<bool> {
         let damaged = damaged(part.segment()?);
         let Some(mended) = build_missing(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
@@ -123,7 +123,7 @@ impl Worker {
         let mut report = GraphBuild::default();
         let interval = scope.interval();
         let mut is_complete = false;
-        // If merges took segments away meanwhile, their outputs are visited in turn.
+        // If a merge replaces a segment meanwhile, the next round visits its output.
         while !is_complete {
             is_complete = true;
             let view = self.engine.view.get();
@@ -154,7 +154,7 @@ impl Worker {
         let Some(wanted) = requested(part, GraphScope::of(scope), rows)? else { return Ok(true) };
         let wanted = [wanted];
         if !has_codes(segment, &wanted)? {
-            // Codes come first; they make another part of it.
+            // The build needs codes. New codes replace the part, so the caller visits the new one.
             let _quiet = self.pause_merges();
             return replace_codes(&self.engine, part).map(|_| false);
         }

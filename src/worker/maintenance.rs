@@ -1,5 +1,5 @@
-//! Maintenance: the clock, expired items, room in the log and for deletes, checkpoints, and the unmapping of retired
-//! segments.
+//! Maintenance: the clock, sweeps of expired items, space for the log and for deletes, checkpoints, and the unmapping
+//! of retired segments.
 //!
 //! Invariants:
 //! * Maintenance waits for no merge and no graph, so a long build does not hold it up.
@@ -19,7 +19,7 @@ use crate::record::Lsn;
 /// A time without writes.
 #[derive(Clone, Copy)]
 pub(super) struct IdleSpan {
-    /// The last write before it.
+    /// The LSN of the last write before the span.
     lsn: Lsn,
     since: Duration,
 }
@@ -30,17 +30,17 @@ impl Worker {
         self.unmap_retired();
         self.relieve();
         let now = self.engine.clock.monotonic();
-        // The agreement of the clocks is counted even if nothing may be written.
+        // This counts how long the wall clock agrees with the monotonic clock, even if nothing may be written.
         self.engine.clock.reading();
         let expired = self.sweep_if_due(now, swept);
         let idles = self.has_idled(now, idle);
         let files = self.engine.attempt(JobKind::Checkpoint, || self.keep_files(idles));
-        // A missing reserve stops nothing now; only deletes on a full disk may fail later. The stats say why it waits.
+        // Without the reserve only deletes on a full disk may fail, later. The stats report the error.
         let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
         files.and(expired)
     }
 
-    /// One job, so that a step that succeeds does not end the wait of a step that failed.
+    /// Does the steps that write as one job, so that a step that succeeds does not end the wait of a step that failed.
     fn keep_files(&self, idles: bool) -> Result<()> {
         // An idle store lets go of files first: the other steps may need their space.
         let settled = if idles { self.settle() } else { Ok(()) };
@@ -48,7 +48,7 @@ impl Worker {
         settled.and(clock).and(self.adopt_imports()).and(self.relieve_log())
     }
 
-    /// Whether nothing was written for a while.
+    /// Whether nothing was written for `Tuning::idle_checkpoint`.
     fn has_idled(&self, now: Duration, idle: &mut Option<IdleSpan>) -> bool {
         let read_lsn = self.engine.view.get().read_lsn;
         match *idle {
@@ -62,7 +62,7 @@ impl Worker {
         }
     }
 
-    /// Commits a manifest behind imports if that takes no flush, so that an open need not look up each of their keys.
+    /// Moves checkpoints past imports if that needs no flush, so that an open need not look up each imported key.
     pub(super) fn adopt_imports(&self) -> Result<()> {
         let view = self.engine.view.get();
         let is_due = |index: usize| {
@@ -85,8 +85,8 @@ impl Worker {
         });
     }
 
-    /// If a write found no room for log, flushes what is in memory, provided that frees log. Then waiting writes
-    /// continue.
+    /// If a write found no space for a log file, flushes all memtables, provided that this frees log files. Then
+    /// waiting writes continue.
     pub(super) fn relieve(&self) {
         if self.engine.space.wants_relief() {
             let frees_log = self.engine.log.lock().freed_by_checkpoint() > 0;
@@ -121,7 +121,7 @@ impl Worker {
         let_go.and(flushed).and(shrunk)
     }
 
-    /// Commits a manifest if that lets go of files of the one before the newest.
+    /// Commits a manifest if files can go that only the second newest manifest names.
     fn let_go(&self) -> Result<()> {
         if self.engine.keeps_old_files() { checkpoint(&self.engine) } else { Ok(()) }
     }

@@ -1,10 +1,10 @@
 //! Merges, and the installs of all finished jobs.
 //!
 //! Invariants:
-//! * One merge at a time. An output is installed with its graphs. If there is no room for these, it is installed
-//!   without them, and the background builds them later.
-//! * A merge needs room for the living rows of its inputs. A merge that has no room, or fails, holds up no smaller one
-//!   and no other shard.
+//! * One merge runs at a time. An output is installed with the graphs that `of_merge` builds. If there is no space for
+//!   them, the output is installed without them. The graph thread builds the missing ones later.
+//! * A merge needs space for the living rows of its inputs. A merge without space does not stop a smaller one of its
+//!   shard. A merge that fails does not stop other shards.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::shard::part::SharedSegment;
 use crate::sync::Ordering;
 
 impl Worker {
-    /// Does the most pressing merge of any shard that can be done now.
+    /// Does one merge, in the first shard where a merge is due and succeeds. Returns whether it did anything.
     pub fn merge_next(&self) -> Result<bool> {
         let _one_at_a_time = self.merge_lock.lock();
         let mut failed = Ok(false);
@@ -42,8 +42,8 @@ impl Worker {
         failed
     }
 
-    /// Does the most pressing merge of a shard. If there is no room for it, the next choice leaves out its largest
-    /// input.
+    /// Does the merge that `choose` picks for a shard. If there is no space for the merge, the next choice leaves out
+    /// its largest input. If an input is a young segment, the checkpoint moves past the import instead.
     fn merge_next_of(&self, index: usize) -> Result<bool> {
         let view = self.engine.view.get();
         let shard = &view.shards[index];
@@ -84,7 +84,7 @@ impl Worker {
 
     /// Moves the checkpoint of the shard past its imports, so that they can be merged.
     pub(super) fn adopt(&self, shard: usize) -> Result<()> {
-        // Where a writer fills the empty memtable before the checkpoint, the second round flushes it.
+        // If a writer fills the empty memtable before the checkpoint, the second round flushes it.
         for _ in 0..2 {
             let view = self.engine.view.get();
             if self.young(&view, shard).is_empty() {
@@ -96,8 +96,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes one segment of `inputs`, and returns the bytes of its files; `None` if another job has replaced an input
-    /// meanwhile.
+    /// Merges `inputs` into one segment, or into none if no row is alive. Returns the bytes of its files, or `None` if
+    /// another job has replaced an input meanwhile.
     pub(super) fn merge(
         &self,
         shard: usize,
@@ -143,7 +143,7 @@ impl Worker {
         Ok(Some(written))
     }
 
-    /// The output with its graphs, or without them if there is no room.
+    /// The output with its graphs, or without them if there is no space.
     fn with_graphs(
         &self,
         output: SharedSegment,
@@ -161,7 +161,7 @@ impl Worker {
         }
     }
 
-    /// Installs a finished job, whose files are the store's from then on.
+    /// Installs a finished job. From then on, its files belong to the store.
     pub(super) fn install(&self, finished: &CompletedJob, mut outputs: OutputFiles) -> Result<InstallOutcome> {
         let outcome = install_change(&self.engine, finished)?;
         if outcome == InstallOutcome::Installed {

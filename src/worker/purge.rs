@@ -1,15 +1,15 @@
-//! Erasing: afterwards no file holds a byte of deleted items, in the whole store or of one scope.
+//! Erasing: removes every byte of deleted items from the files, for the whole store or one scope.
 //!
-//! 1. The log turns to a new file, so that the files before can go once segments hold their rows.
+//! 1. The log turns to a new file, so that the older files can go once segments hold their rows.
 //! 2. Memtables are flushed, and segments with deleted rows are rewritten.
 //! 3. Manifests are committed until neither of the two newest needs an old file.
 //! 4. Stray files are removed, and the directory is synced.
 //!
 //! Invariants:
-//! * When an erasure has returned without an error, no file of the store holds an item that was deleted, replaced or
-//!   swept before it began, and a power loss brings no such file back.
-//! * A segment that the log names is left alone: an import wrote it after the erasure began.
-//! * Writes go on meanwhile; items that they delete are left to the next erasure.
+//! * After an erasure without an error, no file of the store holds an item of the scope that was deleted, replaced or
+//!   swept before the erasure began. A power loss brings no such file back.
+//! * A segment that the log still names is not rewritten: an import wrote it after the erasure began.
+//! * Writes continue meanwhile. The items that they delete are left to the next erasure.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::types::Interval;
 
-/// Rounds of flushes and checkpoints before the erasure gives up against faster writers.
+/// The most rounds of flushes and checkpoints before the erasure fails because writers are faster.
 const ROUNDS_MAX: usize = 16;
 
-/// The files that an erasure let go of, and what it wrote.
+/// The result of an erasure: the files that are gone, and the segments that were rewritten.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ErasedFiles {
     pub segments_rewritten: u64,
@@ -42,12 +42,12 @@ impl Worker {
         let mut before = self.file_names()?;
         let mut erased = ErasedFiles::default();
         self.rewrite_and_let_go(|worker| {
-            // Files of the flush just now may be rewritten too.
+            // The rewrite may also replace files that the flush has just written.
             before.append(&mut worker.file_names()?);
             worker.rewrite_holders(interval, &mut erased)
         })?;
         let after = self.file_names()?;
-        // The reserve comes and goes, and a manifest is renamed.
+        // The reserve and `manifest.tmp` come and go at any time, so they do not count.
         let is_counted = |name: &&String| {
             matches!(parse_name(name), Some(FileName::Segment(_) | FileName::Log(_) | FileName::Manifest(_)))
         };
@@ -59,14 +59,14 @@ impl Worker {
         Ok(self.engine.storage.list()?.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Flushes memory, rewrites segments with deleted rows, and lets go of all files that are not needed then. A step
-    /// that fails does not stop the next ones, since these may free the space that it lacked. The first error is
+    /// Flushes all memtables, rewrites segments with deleted rows, and removes all files that are no longer needed. A
+    /// step that fails does not stop the next ones, since these may free the space that it lacked. The first error is
     /// returned in the end.
     pub(super) fn rewrite_and_let_go(&self, rewrite: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let left = self.leave_log_behind();
         let rewritten = rewrite(self);
         let settled = self.settle_log().or_else(|error| {
-            // Only older manifests name the replaced files.
+            // After two commits, neither of the two newest manifests names a replaced file.
             checkpoint(&self.engine).and_then(|()| checkpoint(&self.engine)).and(Err(error))
         });
         let freed = settled.and_then(|()| self.shorten_bounds()).and_then(|()| self.remove_strays());
@@ -75,13 +75,13 @@ impl Worker {
         left.and(rewritten).and(freed)
     }
 
-    /// Turns the log to a new file, and flushes memory, so that the log files before can go.
+    /// Turns the log to a new file, and flushes all memtables, so that the older log files can go.
     fn leave_log_behind(&self) -> Result<()> {
         self.pipeline.rotate_log()?;
         self.flush_all()
     }
 
-    /// Commits manifests until neither of the two newest needs a log file from before the last rotation.
+    /// Commits manifests until neither of the two newest needs a log file that is older than the current one.
     fn settle_log(&self) -> Result<()> {
         let rotated_at: Lsn = self.engine.log.lock().current_file_begins_after();
         for _ in 0..ROUNDS_MAX {
@@ -99,7 +99,7 @@ impl Worker {
         ))
     }
 
-    /// Rewrites every segment with deleted rows of the interval, and no other.
+    /// Rewrites every segment with deleted rows of the interval or with dead values in its blob files, and no other.
     fn rewrite_holders(&self, interval: &Interval, erased: &mut ErasedFiles) -> Result<()> {
         let _one_at_a_time = self.merge_lock.lock();
         let mut failed = Ok(());
@@ -114,7 +114,7 @@ impl Worker {
         failed
     }
 
-    /// The same in one shard. Damage in one segment holds up no other.
+    /// Rewrites the segments of one shard. Damage in one segment does not stop the others.
     fn rewrite_holders_of(&self, index: usize, interval: &Interval, erased: &mut ErasedFiles) -> Result<()> {
         self.adopt(index)?;
         let view = self.engine.view.get();
@@ -137,11 +137,11 @@ impl Worker {
         failed.and(concerned.try_for_each(|part| part.check_stuck()))
     }
 
-    /// Rewrites a segment if it has deleted rows of the interval, and returns the bytes written.
+    /// Rewrites a segment if [`holds_dead`] says so. Returns the bytes written.
     fn rewrite_holder(&self, index: usize, part: &SharedSegment, interval: &Interval) -> Result<Option<u64>> {
         loop {
             let view = self.engine.view.get();
-            // A graph that was built meanwhile has put another part with the same files in its place.
+            // The install of a graph meanwhile has replaced the part by one with the same segment.
             let now = view.shards[index].segments.iter().find(|now| now.entry.file_id == part.entry.file_id);
             let Some(now) = now else { return Ok(None) };
             if !holds_dead(now, interval)? {
@@ -155,15 +155,15 @@ impl Worker {
         }
     }
 
-    /// Removes every file of ours that nothing needs: files that could not be removed before, and leftovers of failed
-    /// jobs. Then makes all removals so far durable. The caller has committed two manifests since the log turned.
+    /// Removes every file of the store that nothing needs: files that could not be removed before, and leftovers of
+    /// failed jobs. Then makes all removals durable. The caller has committed two manifests since the log turned.
     fn remove_strays(&self) -> Result<()> {
-        // Waits for a graph that is being built: it may be of deleted vectors, which its job finds out only at the end.
+        // Waits for a running build of a graph: the graph may hold deleted vectors, and only its install notices that.
         drop(self.graph_lock.lock());
         let engine = &self.engine;
         let installed = engine.pause_installs();
         let listed = engine.storage.list()?;
-        // In the order in which files change hands, so that none is missed on its way.
+        // In the order in which a file passes from one owner to the next, so that no file is missed in between.
         let mut needed: HashSet<String> = engine.output_names.lock().iter().cloned().collect();
         needed.extend(engine.import_files.lock().names.iter().cloned());
         needed.extend(engine.log.lock().ids().into_iter().map(crate::wal::file_name));
@@ -193,15 +193,15 @@ impl Worker {
 
     fn remove_stray(&self, name: &str) -> Result<()> {
         let Err(error) = self.engine.storage.remove(name) else { return Ok(()) };
-        // A job that failed may have removed it meanwhile.
+        // A failed job may have removed its file meanwhile.
         let is_there = self.file_names()?.contains(name);
         let what = format!("{name} may hold what was deleted, and cannot be removed; remove it, then erase again");
         if is_there { Err(error.context(what)) } else { Ok(()) }
     }
 
-    /// Gives shards the shortest bounds, which hold no deleted label.
+    /// Shortens the bounds of shards as far as possible, so that they hold no deleted label.
     fn shorten_bounds(&self) -> Result<()> {
-        // A flush or merge under way has computed the extent of its segment by the bounds that there are.
+        // The locks wait for running flushes and merges, which have computed extents from the old bounds.
         let jobs_wait = (self.merge_lock.lock(), self.flush_lock.lock());
         let apply_lock = self.engine.apply_lock.lock();
         let view = self.engine.view.get().with_short_bounds(&self.engine.import_files.lock());
@@ -214,8 +214,8 @@ impl Worker {
     }
 }
 
-/// Whether a part has deleted rows of the interval. Dead values in a blob file count for every interval, since it is
-/// not known whose they were.
+/// Whether a part has deleted rows of the interval, or dead values in a blob file. The values count for every interval,
+/// since the items that they belonged to are not known.
 fn holds_dead(part: &SharedSegment, interval: &Interval) -> Result<bool> {
     if part.blob_bytes().dead > 0 {
         return Ok(true);

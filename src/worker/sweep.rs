@@ -1,8 +1,8 @@
 //! The sweep, which removes expired items by ordinary deletes, and the state of the clock in manifests.
 //!
 //! Invariants:
-//! * Nothing is listed or deleted while the wall clock is ahead: each batch decides by the clock of its own commit.
-//! * A manifest keeps the state of the clock if no frame does. A failure to write it only delays removal.
+//! * Nothing is listed or deleted while the wall clock is not trusted. Each batch reads the clock again at its commit.
+//! * A manifest keeps the state of the clock if no frame does. A failure to write it only delays sweeps.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ use crate::record::{Write, WriteOutcome};
 use crate::sync::Ordering;
 use crate::types::Scope;
 
-/// What [`Store::compact`](crate::Store::compact) did, and what it had to leave.
+/// The result of [`Store::compact`](crate::Store::compact).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CompactReport {
-    /// Expired items that were removed first.
+    /// The number of expired items that the sweep before the compaction removed.
     pub swept: u64,
-    /// Items that have expired by the wall clock and are still in files.
+    /// The number of items that have expired by the wall clock and are still in files.
     pub expired_left: u64,
-    /// Why they were left, and what to do about it.
+    /// The reason why expired items were left, and the remedy.
     pub expired_left_why: Option<String>,
 }
 
-/// What a sweep did.
+/// The result of a sweep.
 pub(super) struct Sweep {
     pub swept: u64,
-    /// Why expired items are left, if any may be.
+    /// The reason why expired items may be left, if there is one.
     pub stopped: Result<()>,
 }
 
@@ -45,7 +45,7 @@ impl Worker {
         }
     }
 
-    /// The same for a compaction, which continues if the clock, damage or a full disk stops the sweep.
+    /// Sweeps for a compaction, which continues if the clock, damage or a full disk stops the sweep.
     pub fn sweep_first(&self) -> Result<CompactReport> {
         let Sweep { swept, stopped } = self.sweep_through()?;
         let why = match stopped {
@@ -75,18 +75,18 @@ impl Worker {
             };
             self.engine.counters.swept.fetch_add(deleted, Ordering::Relaxed);
             swept += deleted;
-            // A sweep may be long, and writers may wait for log.
+            // A sweep may take long, and writers may wait for space in the log.
             self.relieve();
             let is_stuck = full && deleted == 0;
             if is_stuck || !full {
-                // If the clock jumped before the commit, nothing was deleted: that is no success.
+                // If the clock jumped before the commit, nothing was deleted, and the sweep has failed.
                 let clock = self.engine.clock.reading().check_removal().map(drop);
                 return Ok(Sweep { swept, stopped: clock.and(damage) });
             }
         }
     }
 
-    /// Deletes those items that are still expired. If one is damaged, the others are deleted one by one.
+    /// Deletes the items that are still expired. If one is damaged, the items are deleted one by one.
     fn delete(&self, expired: &[Write], damage: &mut Result<()>) -> Result<u64> {
         if expired.is_empty() {
             return Ok(0);
@@ -131,12 +131,12 @@ impl Worker {
         }
         *swept = now;
         self.sweep()?;
-        // The reason why an earlier sweep was refused is gone.
+        // This sweep succeeded, so the error of an earlier one no longer holds.
         self.engine.set_background_error(None);
         Ok(())
     }
 
-    /// Reads the clock, so that its agreement is counted without writes, and saves its state if that is due.
+    /// Reads the clock, to count its agreement with the monotonic clock. Saves the state of the clock if that is due.
     pub fn keep_clock(&self) -> Result<()> {
         self.engine.clock.reading();
         if self.engine.clock.is_unsaved() { checkpoint_without_reserve(&self.engine) } else { Ok(()) }

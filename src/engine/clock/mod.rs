@@ -14,15 +14,16 @@
 //! caller confirms it. Log time is then set to the wall clock, even to an earlier time. Agreement adds up over opens. A
 //! store without a frame has no log time and trusts every clock.
 //!
-//! Reading order: the table here, then `Course`, a value that decides, then `StoreClock`, which keeps it.
+//! Reading order: the table here, then `Course`, a value that makes the decisions, then `StoreClock`, which holds the
+//! current `Course`.
 //!
 //! Invariants:
-//! * Nothing else asks the machine for the time of day. A batch, a read and a round of a sweep take one [`Reading`]
-//!   each.
+//! * No other module asks the machine for the time of day. A batch and a round of a sweep take one [`Reading`] each. A
+//!   read takes one query time.
 //! * An open trusts no jumped clock at its first observation. It discards the agreement of earlier opens if the wall
 //!   clock has gone back since.
 //! * No frame raises log time by more than a day over the expected time. Log time that is too low only delays removal.
-//! * Decisions are those of [`Course`], a value without a lock or a clock in it.
+//! * All decisions are made by [`Course`], a value without a lock or a clock in it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,8 @@ use crate::wal::CLOCK_LEAP_MAX;
 /// Wall clock and monotonic clock agree if they drift apart by at most this much in the grace.
 const AGREEMENT: i64 = 60 * 1_000_000;
 
-/// A manifest is written each time that one of so many parts of the grace has passed, so that opens add up.
+/// Into how many parts the grace is divided. After each part of agreement a manifest saves the agreement, so that the
+/// agreement of several opens adds up.
 const SAVED_PARTS: u64 = 32;
 
 /// One observation of the clocks, and the times that follow from it.
@@ -58,7 +60,7 @@ impl Reading {
     }
 }
 
-/// The time that a frame records, and the monotonic clock then. The greater of two is the newer one.
+/// The time that a frame records, and the monotonic clock at that moment. The greater of two frame times is the newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FrameTime {
     pub clock: i64,
@@ -69,14 +71,14 @@ pub(crate) struct FrameTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockVerdict {
     Trusted,
-    /// It is ahead of the expected time by `by` microseconds, and has agreed with the monotonic clock for `agreed` of
-    /// `grace`.
+    /// The wall clock is ahead of the expected time by `by` microseconds, and has agreed with the monotonic clock for
+    /// `agreed` of `grace` microseconds.
     Ahead {
         by: i64,
         agreed: u64,
         grace: u64,
     },
-    /// It is behind the expected time by so much.
+    /// The wall clock is behind the expected time by `by` microseconds.
     Behind {
         by: i64,
         agreed: u64,
@@ -104,7 +106,7 @@ impl Reading {
         }
     }
 
-    /// The same. The error says why nothing may be removed, and what to do.
+    /// The same as [`Reading::removal_time`], but the error says why no item may be removed, and what helps.
     pub fn check_removal(&self) -> Result<i64> {
         let (what, by, agreed, grace) = match self.verdict {
             ClockVerdict::Trusted => return Ok(self.query_time),
@@ -150,7 +152,7 @@ fn span(micros: u64) -> String {
     }
 }
 
-/// Log time and the state of a jump. The next reading is judged by them.
+/// Log time and the state of a jump, by which the next observation is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Course {
     log_time: Option<i64>,
@@ -163,10 +165,10 @@ pub(crate) struct Course {
     seen_wall: i64,
 }
 
-/// A wall clock that is ahead, or behind.
+/// A wall clock that is more than a day ahead of the expected time, or behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Jump {
-    /// Wall clock minus monotonic clock when it was first seen.
+    /// Wall clock minus monotonic clock when the jump was first observed.
     offset: i64,
     /// The monotonic clock at the last observation that agreed.
     seen_at: Duration,
@@ -174,7 +176,7 @@ struct Jump {
 }
 
 impl Course {
-    /// The course of a store that is opened with what recovery found.
+    /// The course of a store at its open, from the clock state that recovery found.
     pub fn begin(recovered: Option<ClockState>, monotonic: Duration) -> Self {
         let (log_time, carried) =
             (recovered.map(|state| state.log_time), recovered.map_or(0, |state| state.agreed_micros));
@@ -197,7 +199,7 @@ impl Course {
         Some((expected, wall.saturating_sub(expected)))
     }
 
-    /// The same, if the wall clock is more than a day ahead or behind.
+    /// [`Course::deviation`] if the wall clock is more than a day ahead or behind.
     fn far_off(&self, wall: i64, monotonic: Duration) -> Option<(i64, i64)> {
         self.deviation(wall, monotonic).filter(|(_, by)| by.unsigned_abs() > CLOCK_LEAP_MAX.unsigned_abs())
     }
@@ -214,7 +216,7 @@ impl Course {
         self.carried.min(grace - grace.div_ceil(SAVED_PARTS))
     }
 
-    /// Takes an observation of both clocks: a jump begins, goes on, begins anew, ends, or is trusted.
+    /// The course after an observation of both clocks: a jump begins, goes on, begins anew, ends, or is trusted.
     pub fn observed(&self, wall: i64, monotonic: Duration, grace: Duration) -> Self {
         let Some((_, by)) = self.far_off(wall, monotonic) else {
             return Self { jump: None, carried: 0, seen_wall: wall, ..*self };
@@ -335,7 +337,7 @@ impl StoreClock {
     pub fn note_saved(&self, state: Option<ClockState>) {
         let mut kept = self.kept.lock();
         kept.saved_agreement = state.map_or(0, |state| state.agreed_micros);
-        // A later observation changes nothing that a manifest must have.
+        // Observations since then that left log time as it was need no manifest.
         if state.map(|state| state.log_time) == kept.course.log_time {
             kept.unsaved_log_time = false;
         }
@@ -349,8 +351,8 @@ impl StoreClock {
         kept.unsaved_log_time || now < saved || now - saved >= part
     }
 
-    /// Whether a wall clock that is ahead has agreed for longer than the newest manifest says. A close then writes a
-    /// manifest, so that short opens add up.
+    /// Whether the newest manifest lacks a change of log time, or has another agreement than now. A close then writes a
+    /// manifest, so that the agreement of short opens adds up.
     pub fn has_unsaved_agreement(&self) -> bool {
         let kept = self.kept.lock();
         kept.unsaved_log_time || kept.course.agreed() != kept.saved_agreement

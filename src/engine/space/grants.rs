@@ -1,16 +1,17 @@
-//! Space that was granted to jobs and not written yet: no other job is granted it.
+//! Grants: space that jobs may write and have not written yet. Merges, imports and puts do not get that space; flushes
+//! and logs of deletes do (`requests.rs`).
 //!
 //! Invariants:
-//! * A grant ends with the job ([`Grant`] is dropped), or before, when its files are written.
-//! * What a job has written is no longer free, so only the rest of its grant counts. [`outstanding`] is pure.
-//! * A request is decided and its grant noted under one lock, so two jobs cannot get the same bytes.
+//! * A grant ends when its files are written, at the latest with its job ([`Grant`] is dropped).
+//! * Bytes that a job has written are no longer free, so only the rest of its grant counts. [`outstanding`] is pure.
+//! * A request is decided and its grant noted under one lock, so two merges cannot get the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::sync::Mutex;
 
-/// What jobs were granted, by the number of the grant.
+/// All grants of a store, under their lock.
 #[derive(Default)]
 pub(crate) struct Grants {
     pub(crate) given: Mutex<GrantTable>,
@@ -22,20 +23,20 @@ pub(crate) struct GrantTable {
     grants: BTreeMap<u64, GrantedBytes>,
 }
 
-/// A number of bytes for these files.
+/// The granted bytes, and the files that they are for.
 struct GrantedBytes {
     bytes: u64,
     names: Vec<String>,
 }
 
-/// One grant, as long as it lives.
+/// One grant, which ends when this is dropped.
 pub(crate) struct Grant {
     grants: Arc<Grants>,
     number: u64,
 }
 
 impl GrantTable {
-    /// Bytes that were granted and that nobody has written yet, where the directory holds `files`.
+    /// Granted bytes that the jobs have not written yet. `files` lists the files of the directory with their sizes.
     pub fn outstanding(&self, files: impl FnOnce() -> Vec<(String, u64)>) -> u64 {
         if self.grants.is_empty() {
             return 0;
@@ -52,7 +53,7 @@ impl GrantTable {
 }
 
 impl Grant {
-    /// The job writes these files too.
+    /// Adds files that the job writes under this grant.
     pub fn add_names(&self, names: &[String]) {
         let mut given = self.grants.given.lock();
         if let Some(granted) = given.grants.get_mut(&self.number) {
@@ -67,7 +68,7 @@ impl Drop for Grant {
     }
 }
 
-/// What is left of a grant.
+/// The bytes of a grant that are not written yet.
 fn outstanding(bytes: u64, names: &[String], sizes: &HashMap<String, u64>) -> u64 {
     let written = names.iter().filter_map(|name| sizes.get(name)).fold(0, |sum: u64, &size| sum.saturating_add(size));
     bytes.saturating_sub(written)
@@ -92,7 +93,7 @@ mod tests {
     use crate::tuning::Tuning;
     use crate::types::Durability;
 
-    /// An engine without a background, over an empty store.
+    /// An engine without background threads, over an empty store.
     fn engine() -> (Arc<Engine>, SimStorage) {
         let (simulated, clock) = (SimStorage::new(1), SimClock::new(1));
         let options = Options::new().tuning(Tuning::tiny());
@@ -103,7 +104,7 @@ mod tests {
         (Arc::new(Engine::new(storage, clock, Tuning::tiny(), Durability::Sync, start)), simulated)
     }
 
-    /// What a job gets that asks for so many bytes.
+    /// Asks for `bytes` in the name of a new job.
     fn ask(engine: &Arc<Engine>, bytes: u64) -> Result<OutputFiles> {
         let mut outputs = OutputFiles::new(engine);
         outputs.ask_for_space(Purpose::Merge, bytes, "a job of the test").map(|()| outputs)
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(asked.err().map(|error| error.kind()), Some(ErrorKind::DiskFull), "{context}");
     }
 
-    /// Leaves free what the engine keeps for others, and so many bytes.
+    /// Sets the capacity so that a merge can get exactly `bytes`.
     fn leave(engine: &Arc<Engine>, storage: &SimStorage, bytes: u64) {
         storage.set_capacity(u64::MAX);
         let used = storage.used_bytes();
@@ -138,7 +139,7 @@ mod tests {
                         ask(&engine, 400)
                     })
                 });
-                // All are kept until the last one was answered.
+                // All grants are kept until the last request is decided.
                 asking.map(|thread| thread.join().unwrap()).into_iter().filter(Result::is_ok).count()
             });
             assert_eq!(granted, 2, "round {round}: of 1,000 bytes each asked for 400");
@@ -152,7 +153,7 @@ mod tests {
         let mut job = ask(&engine, 700).unwrap();
         assert_refused(ask(&engine, 301), "300 are left");
         assert!(ask(&engine, 300).is_ok());
-        // Of its files one is written in part.
+        // One of the job's files is written in part.
         let file_id = job.segment();
         let file = storage.create(&crate::segment::truth::layout::truth_name(file_id)).unwrap();
         file.write_at(0, &[1; 600]).unwrap();
@@ -176,7 +177,7 @@ mod tests {
         let failing = |engine: &Arc<Engine>| -> Result<()> {
             let mut outputs = ask(engine, 900)?;
             assert_refused(ask(engine, 101), "100 are left");
-            // What a job asks for next takes the place of what it was granted before.
+            // The next grant of a job replaces its previous one.
             outputs.ask_for_space(Purpose::Merge, 950, "more")?;
             assert_refused(ask(engine, 51), "50 are left");
             outputs.ask_for_space(Purpose::Merge, 1_001, "too much")

@@ -1,4 +1,4 @@
-//! The state of the disk space: the reserve, the sizes of log files, and which background jobs wait for what.
+//! The state of the disk space: the reserve, the sizes of log files, the grants, and the background jobs that wait.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,18 +9,18 @@ use crate::engine::space::grants::Grants;
 use crate::error::{Error, ErrorKind};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
-/// The size of the reserve is not known: it was not looked up yet, or a change of it failed.
+/// The size of the reserve is unknown: it was not looked up yet, or a resize failed.
 pub(crate) const UNKNOWN: u64 = u64::MAX;
 
-/// A job of the background.
+/// A background job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum JobKind {
     Flush,
     /// Of the shard with this number.
     Merge(usize),
-    /// Manifests that maintenance commits: for the clock, for imports, to let files go.
+    /// Manifests that maintenance commits: for the clock, for imports, to free files.
     Checkpoint,
-    /// A flush that frees log for writes that wait.
+    /// A flush and a checkpoint that free log files, for writes that wait.
     Relief,
     Codes,
     Graphs,
@@ -47,7 +47,7 @@ impl fmt::Display for JobKind {
 pub(super) struct Wait {
     pub failures: u32,
     pub until: Instant,
-    /// Free bytes when it failed, if it failed for want of space.
+    /// The free bytes at the time of the failure, if the job lacked space.
     pub free: Option<u64>,
     pub why: Error,
 }
@@ -57,7 +57,7 @@ pub(crate) struct DiskSpace {
     pub(super) waits: Mutex<BTreeMap<JobKind, Wait>>,
     /// Held while the reserve is written and synced. Only changes of the reserve wait for it.
     pub(crate) changing_reserve: Mutex<()>,
-    /// Bytes of the reserve; `UNKNOWN` before it was looked up.
+    /// Bytes of the reserve, or `UNKNOWN`.
     pub(crate) reserve: AtomicU64,
     pub(crate) log_files: Mutex<LogFiles>,
     pub(crate) grants: Arc<Grants>,
@@ -78,19 +78,19 @@ impl Default for DiskSpace {
 }
 
 impl DiskSpace {
-    /// Why jobs wait, for stats.
+    /// The waiting jobs with their reasons, for stats.
     pub fn waiting(&self) -> Vec<String> {
         self.waits.lock().iter().map(|(job, wait)| format!("{job}: {}", wait.why)).collect()
     }
 
-    /// Why a job waits for space, or for a limit of the system, if it does.
+    /// The error of a job that waits for space or for a limit of the system; `None` if it does not.
     pub fn blocked(&self, job: JobKind) -> Option<Error> {
         let waits = self.waits.lock();
         let why = waits.get(&job).map(|wait| &wait.why);
         why.filter(|why| matches!(why.kind(), ErrorKind::DiskFull | ErrorKind::SystemLimit)).map(Error::duplicate)
     }
 
-    /// Asks the maintenance thread for a flush that frees log, which a write waits for.
+    /// Asks the maintenance thread to free log files, since a write lacks space.
     pub fn ask_for_relief(&self) {
         self.relief.store(true, Ordering::Release);
     }
@@ -99,13 +99,13 @@ impl DiskSpace {
         self.relief.load(Ordering::Acquire)
     }
 
-    /// The maintenance thread has done what it could.
+    /// Ends the request: the maintenance thread has freed the log that it could free.
     pub fn end_relief(&self) {
         self.relief.store(false, Ordering::Release);
     }
 }
 
-/// The regular sizes of log files.
+/// The log files that were prepared: their number, the regular size of the last one, and its time.
 #[derive(Default)]
 pub(crate) struct LogFiles {
     pub prepared: u64,

@@ -1,10 +1,9 @@
-//! Which log files there are before they are written to: how large they are, what they may take, and when a smaller one
-//! replaces what waits.
+//! Prepares log files: chooses their size, asks for their space, and fills them with zeros before the log takes them.
 //!
 //! Invariants:
-//! * [`log_file_size`] is pure. Sizes double only while files fill quickly, and are small again when the store is.
-//! * A file that is prepared and not handed to the log is removed.
-//! * At a limit of the system nothing was written, so nothing is poisoned, and the next call tries again.
+//! * [`log_file_size`] is pure. The size doubles only while files fill quickly, and the size of the store limits it.
+//! * A prepared file that the log does not take is removed.
+//! * An error of kind `SystemLimit` has written nothing, so the store is not poisoned, and the next call tries again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +17,12 @@ use crate::sync::Ordering;
 use crate::tuning::Tuning;
 use crate::wal::{self, PreparedFile};
 
-/// A log file that was filled within this time is followed by one of twice its size; after the longer time by a small
-/// one.
+/// After a log file that was filled within `FILLED_FAST` the next one has twice its size; within `FILLED_SLOWLY`, the
+/// same size; later, the smallest size.
 const FILLED_FAST: Duration = Duration::from_secs(1);
 const FILLED_SLOWLY: Duration = Duration::from_secs(10);
 
-/// The size of the next log file after one of `previous` bytes (`None` at first) that was filled within `filled_in`.
+/// The size of the next log file after one of `previous` bytes (`None` for the first) that was filled in `filled_in`.
 pub(crate) fn log_file_size(previous: Option<u64>, filled_in: Duration, store: u64, tuning: &Tuning) -> u64 {
     let least = tuning.log_file_min_bytes;
     let wanted = match previous {
@@ -34,12 +33,12 @@ pub(crate) fn log_file_size(previous: Option<u64>, filled_in: Duration, store: u
     wanted.min(log_file_cap(store, tuning)).max(least)
 }
 
-/// No log file is larger than a quarter of the store, save the smallest ones.
+/// The largest regular size: a quarter of the store, within the limits of `tuning`.
 fn log_file_cap(store: u64, tuning: &Tuning) -> u64 {
     (store / 4).min(tuning.log_file_max_bytes).max(tuning.log_file_min_bytes)
 }
 
-/// Sizes to try, from `wanted` down to the `smallest` that serves.
+/// The sizes to try: `wanted`, its halves, and `smallest` at the end.
 fn sizes(wanted: u64, smallest: u64) -> impl Iterator<Item = u64> {
     let halved = std::iter::successors(Some(wanted), |size| Some(size / 2));
     halved.take_while(move |&size| size > smallest).chain([smallest])
@@ -48,17 +47,17 @@ fn sizes(wanted: u64, smallest: u64) -> impl Iterator<Item = u64> {
 /// A write that needs a log file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogNeed {
-    /// Of its frame.
+    /// Bytes of the frame.
     pub bytes: u64,
-    /// One of those that are for log.
+    /// The purpose, one of the three for log files.
     pub purpose: Purpose,
-    /// Room in prepared files: what will be written there must be flushed one day.
+    /// Free bytes in prepared files. The rows that will be logged there need a flush later.
     pub unwritten: u64,
 }
 
 impl Engine {
-    /// Prepares a log file that takes a frame, and hands it to the log. Returns its size, and whether the log was
-    /// started with it. On a full disk the file is a smaller one, and a write that frees space may use the reserve.
+    /// Prepares a log file with room for a frame, and adds it to the log. Returns its size, and whether it started the
+    /// log. If the disk is nearly full, the file is smaller, and a write that frees space may use the reserve.
     pub fn prepare_log_file(self: &Arc<Self>, need: LogNeed) -> Result<(u64, bool)> {
         let regular = self.next_log_size();
         let mut outputs = OutputFiles::new(self);
@@ -67,7 +66,7 @@ impl Engine {
         let size = prepared.bytes();
         let generation = self.manifest_generation.load(Ordering::Relaxed);
         let mut log = self.log.lock();
-        // A file that was started by half must not be followed by another one.
+        // After a partial start of this file the log must not continue in another one.
         let started =
             log.add_file(&*self.storage, prepared, generation).map_err(|error| self.poison_unless_undone(error))?;
         drop(log);
@@ -76,7 +75,8 @@ impl Engine {
         Ok((size, started))
     }
 
-    /// A log file of the smallest regular size that takes frames of `bytes`, which goes unless the log takes it.
+    /// Prepares a log file of the smallest regular size, or larger if frames of `bytes` need it. The returned
+    /// [`OutputFiles`] remove the file unless they are installed.
     pub fn prepare_small_log_file(
         self: &Arc<Self>,
         bytes: u64,
@@ -90,7 +90,7 @@ impl Engine {
         Ok((outputs, prepared))
     }
 
-    /// The largest file that there is room for, up to the `regular` size.
+    /// Prepares the largest file that the disk has room for, up to `regular` bytes, or more if the frame needs more.
     fn prepare(&self, regular: u64, need: LogNeed, outputs: &mut OutputFiles) -> Result<PreparedFile> {
         let smallest = wal::file_bytes_for(need.bytes);
         let mut prepare = |size| {
@@ -114,7 +114,7 @@ impl Engine {
         if need.purpose != Purpose::FreeingLog || !self.release_reserve()? {
             return Err(refused);
         }
-        // Many deletes share a file.
+        // Larger than one frame needs, since many deletes share a file.
         let decent = regular.min(reserve / 4).max(smallest);
         match prepare(decent) {
             Err(error) if error.kind() == ErrorKind::DiskFull && decent > smallest => prepare(smallest),
@@ -126,31 +126,31 @@ impl Engine {
     pub(crate) fn next_log_size(&self) -> u64 {
         let files = self.space.log_files.lock();
         let filled_in = self.clock.monotonic().saturating_sub(files.at);
-        // The second file is prepared when the first one has just been started.
+        // The second file is prepared right after the first one, so this time says nothing about the writers.
         let previous = (files.prepared > 1).then_some(files.size);
         log_file_size(previous, filled_in, self.store_bytes(), &self.tuning)
     }
 
-    /// A log file of the regular size, or smaller, was prepared.
+    /// Records that a log file was prepared. `regular` is its regular size, even if the file is smaller.
     pub(crate) fn note_log_file(&self, regular: u64) {
         let mut files = self.space.log_files.lock();
         *files = LogFiles { prepared: files.prepared + 1, size: regular, at: self.clock.monotonic() };
     }
 
-    /// The largest log file that a store of this size keeps while it is idle.
+    /// The largest regular log file of a store with these segments and no rows in memory.
     pub fn idle_log_bytes(&self) -> u64 {
         log_file_cap(segment_bytes(&self.view.get()), &self.tuning)
     }
 }
 
-/// What a file of `size` bytes asks for.
+/// The free bytes that a log file of `size` bytes requires.
 fn needed(size: u64, smallest: u64, need: LogNeed) -> u64 {
     if need.purpose != Purpose::Log {
-        // Deletes share what is left: a file takes a quarter of it, if that is enough for one.
+        // A file for deletes takes at most a quarter of the space, so that more can follow. The smallest may take all.
         let parts = if size > smallest { 4 } else { 1 };
         return size.saturating_mul(parts);
     }
-    // What is logged is in memory too, and is flushed one day.
+    // Logged rows are in memory too, and their flush needs space later.
     let flush = size.saturating_add(need.unwritten);
     size.saturating_add(flush).saturating_add(flush / 8)
 }

@@ -1,13 +1,13 @@
-//! The files that a job makes. They are removed with the job, unless they were installed or a frame names them.
+//! The files that a job writes. They are removed when the job ends, unless they were installed or a frame names them.
 //!
 //! Invariants:
-//! * A file is owned from before it is created until [`OutputFiles::installed`]. Every early return between removes it.
-//! * Poisoning keeps the files: the manifest or a frame may name them. So do a panic and a fork, after which too little
-//!   is known.
-//! * No other job gets the space that the job was granted and has not written yet (`engine/space/grants.rs`).
-//! * A file that cannot be removed is an orphan, and the next erasure or open removes it.
-//! * The engine knows the names of all that are owned (`Engine::output_names`), so that an erasure can tell them from
-//!   orphans.
+//! * A job owns a file from before its creation until [`OutputFiles::installed`]. An early return before that removes
+//!   the file.
+//! * In a poisoned store the files stay, since the manifest or a frame may name them. They stay after a panic and after
+//!   a fork too, since the state of the store is not known then.
+//! * The grant of a job, if it has one, covers the space that it has not written yet (`engine/space/grants.rs`).
+//! * A file that cannot be removed is an orphan, and the next purge or open removes it.
+//! * `Engine::output_names` has the names of all owned files, so that a purge can tell them from orphans.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,32 +34,32 @@ impl OutputFiles {
         Self { engine: Arc::clone(engine), names: Vec::new(), grant: None }
     }
 
-    /// Asks for the space of the files that the job writes next. Its grant replaces the one before, whose files are
-    /// written.
+    /// Asks for the space of the files that the job writes next. The new grant replaces the previous one, whose files
+    /// are written.
     pub fn ask_for_space(&mut self, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
         self.grant = None;
         self.grant = Some(self.engine.grant_space(purpose, needed, &self.names, what)?);
         Ok(())
     }
 
-    /// The same for a merge, which may have the reserve where it frees at least what it takes.
+    /// The same for a merge. It may take the reserve if it frees at least as much as it takes.
     pub fn ask_for_merge(&mut self, needed: u64, inputs: u64) -> Result<()> {
         self.grant = None;
         self.grant = self.engine.grant_merge(needed, inputs, &self.names)?;
         Ok(())
     }
 
-    /// Ends the grant: its files are written.
+    /// Ends the grant, since all files of the job are written.
     pub fn written(&mut self) {
         self.grant = None;
     }
 
-    /// The id of a new segment, whose truth, codes and blob files are owned.
+    /// The id of a new segment. Its truth, codes and blob files are owned from now on.
     pub fn segment(&mut self) -> u64 {
         self.own(|id| vec![truth_name(id), codes_name(id), blob_name(id)])
     }
 
-    /// The id of new codes for a segment that is there.
+    /// The id of new codes for an existing segment.
     pub fn codes(&mut self) -> u64 {
         self.own(|id| vec![codes_name(id)])
     }
@@ -84,7 +84,7 @@ impl OutputFiles {
         self.add(vec![name.into()]);
     }
 
-    /// Removes graphs that were built and are not wanted.
+    /// Removes the files of these graphs, which the job has built and does not install.
     pub fn discard_graphs(&mut self, ids: impl Iterator<Item = u64>) {
         let unwanted: Vec<String> = ids.map(graph_name).collect();
         let (gone, kept) = std::mem::take(&mut self.names).into_iter().partition(|name| unwanted.contains(name));
@@ -92,7 +92,7 @@ impl OutputFiles {
         self.remove(gone);
     }
 
-    /// The files belong to the manifest or to a frame from now on.
+    /// Gives up the ownership of all files: a manifest, a frame or the log has them now.
     pub fn installed(&mut self) {
         self.grant = None;
         let names = std::mem::take(&mut self.names);

@@ -1,4 +1,4 @@
-//! How jobs ask for space, and how those that failed are held back.
+//! Requests of jobs for space, and the delays of failed jobs.
 #![allow(clippy::disallowed_methods, reason = "jobs wait in real time, whatever the clock of the store says")]
 
 use std::fmt;
@@ -15,12 +15,12 @@ use crate::engine::space::jobs::{JobKind, Wait};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Engine {
-    /// Free bytes on the disk. Unlimited if the system does not tell, so that nothing is refused.
+    /// Free bytes on the disk. If the system does not report them, `u64::MAX`, so that no request is refused.
     pub fn free_bytes(&self) -> u64 {
         self.storage.free_bytes().unwrap_or(u64::MAX)
     }
 
-    /// Bytes of the store's segments, and with them of what is in memory.
+    /// Bytes of all segments and of all rows in memory.
     pub fn store_bytes(&self) -> u64 {
         let view = self.view.get();
         segment_bytes(&view).saturating_add(memory_bytes(&view))
@@ -46,8 +46,8 @@ impl Engine {
         self.admit_beside(&self.space.grants.given.lock(), purpose, needed, what)
     }
 
-    /// The same for a job that goes on to write files, `names` among them: nobody else is given these bytes until it
-    /// ends.
+    /// The same for a job that writes files, `names` among them. Until the grant ends, requests of a merge's priority
+    /// or a lower one do not get these bytes.
     pub(crate) fn grant_space(
         self: &Arc<Self>,
         purpose: Purpose,
@@ -62,7 +62,7 @@ impl Engine {
 
     fn admit_beside(&self, given: &GrantTable, purpose: Purpose, needed: u64, what: impl fmt::Display) -> Result<()> {
         let mut free = self.free_bytes();
-        // Requests of higher priority ignore grants: merges and imports have left room for them.
+        // Requests of higher priority ignore grants, since the granted jobs have left room for them.
         if purpose >= Purpose::Merge && needed > 0 {
             free = free.saturating_sub(given.outstanding(|| self.storage.list().unwrap_or_default()));
         }
@@ -78,8 +78,8 @@ impl Engine {
         }
     }
 
-    /// The same for a merge. One that frees at least what it takes may have the reserve for it: deletes alone bring no
-    /// space back.
+    /// The same for a merge. A merge that frees at least as much as it takes may use the reserve, since only merges
+    /// free the space of deleted rows.
     pub(crate) fn grant_merge(self: &Arc<Self>, needed: u64, inputs: u64, names: &[String]) -> Result<Option<Grant>> {
         let refused = match self.grant_space(Purpose::Merge, needed, names, "a merge") {
             Err(error) if error.kind() == ErrorKind::DiskFull && needed <= inputs / 2 => error,
@@ -87,12 +87,12 @@ impl Engine {
         };
         let free = self.free_bytes().saturating_add(self.reserve_bytes());
         let fits = admit(Purpose::Flush, needed, free, &self.outlook()) == Admission::Granted;
-        // The grant is noted before the reserve is released, so that no put takes its space.
+        // The grant is noted before the reserve is released, so that no put takes the space of the reserve.
         let grant = fits.then(|| self.space.grants.given.lock().note(&self.space.grants, needed, names));
         if fits && self.release_reserve()? { Ok(grant) } else { Err(refused) }
     }
 
-    /// Does a background job, unless it failed recently, and remembers the outcome.
+    /// Runs a background job and notes its outcome. Returns the default if the job may not be tried yet.
     pub fn attempt<T: Default>(&self, job: JobKind, act: impl FnOnce() -> Result<T>) -> Result<T> {
         if !self.may_try(job) {
             return Ok(T::default());
@@ -112,8 +112,8 @@ impl Engine {
         outcome
     }
 
-    /// Whether a job may be tried: it has not failed recently, its delay is over, or there is noticeably more free
-    /// space.
+    /// Whether a job may be tried: its last run did not fail, its delay is over, it lacked space and there is
+    /// noticeably more now, or the background is inline.
     pub fn may_try(&self, job: JobKind) -> bool {
         let waits = self.space.waits.lock();
         waits.get(&job).is_none_or(|wait| {

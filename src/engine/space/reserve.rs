@@ -1,8 +1,9 @@
-//! The reserve: a file of zeros that deletes, manifests and merges that free space may have on a full disk.
+//! The reserve: a file of zeros. On a full disk it is removed to make room for deletes, manifests, and merges that
+//! free space.
 //!
 //! Invariants:
-//! * One thread at a time changes it. Nobody else waits while it is written and synced: its size is a number.
-//! * After a failure to change it somebody looks again how large it is.
+//! * One thread at a time changes the reserve. Readers of its size do not wait, since the size is an atomic number.
+//! * After a failed resize the size is unknown, and the next reader looks it up in the directory.
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use crate::error::{ErrorKind, Result};
 use crate::file_names::RESERVE;
 use crate::sync::Ordering;
 
-/// Where less is free, a manifest may have failed for want of it.
+/// With less free space than this, `DiskFull` at the commit of a manifest is taken for a lack of space.
 const SHORT_BYTES: u64 = 1 << 20;
 
 impl Engine {
-    /// Bytes of the reserve.
+    /// Bytes of the reserve, looked up in the directory if they are unknown.
     pub fn reserve_bytes(&self) -> u64 {
         let known = self.space.reserve.load(Ordering::Acquire);
         if known != UNKNOWN {
@@ -30,7 +31,7 @@ impl Engine {
         noted.map_or_else(|known| known, |_| found)
     }
 
-    /// Lets go of the reserve; whether there was one.
+    /// Removes the reserve. Returns false if there was none, or if its removal failed.
     pub fn release_reserve(&self) -> Result<bool> {
         let changing = self.space.changing_reserve.lock();
         let before = self.space.reserve.swap(0, Ordering::AcqRel);
@@ -42,7 +43,7 @@ impl Engine {
         Ok(true)
     }
 
-    /// Does `act`, which commits a manifest, and once more with the space of the reserve if that is what it lacked.
+    /// Runs `act`, which commits a manifest. If `act` lacks space, the reserve is released and `act` runs once more.
     pub fn with_reserve<T>(&self, mut act: impl FnMut() -> Result<T>) -> Result<T> {
         let is_short = || self.free_bytes() < self.outlook().manifest.max(SHORT_BYTES);
         match act() {
@@ -51,7 +52,7 @@ impl Engine {
         }
     }
 
-    /// Lets the reserve follow the size of the store.
+    /// Adapts the size of the reserve to the size of the store.
     pub fn keep_reserve(self: &Arc<Self>) -> Result<()> {
         let _changing = self.space.changing_reserve.lock();
         let (there, view) = (self.reserve_bytes(), self.view.get());
@@ -63,7 +64,7 @@ impl Engine {
             outputs.named(RESERVE);
         }
         if let Err(error) = self.resize_reserve(there, wanted) {
-            // What is left of it is gone before somebody looks again.
+            // A reserve that was new is removed before its size is looked up again.
             drop(outputs);
             self.space.reserve.store(UNKNOWN, Ordering::Release);
             return Err(error);
@@ -86,7 +87,7 @@ impl Engine {
         while end < wanted {
             let bytes = (wanted - end).min(zeros.len() as u64);
             if let Err(error) = file.write_at(end, &zeros[..bytes as usize]) {
-                // What was there stays, and takes no more than before.
+                // The reserve shrinks back to its size before.
                 let _ = file.set_len(there);
                 return Err(error);
             }

@@ -1,11 +1,11 @@
-//! Blob files: where large values lie, beside the segments that refer to them.
+//! Blob files: they hold large values, beside the segments that refer to them.
 //!
 //! Invariants:
 //! * A blob file is written whole and synced before the segment that names it is finished, and never changes.
-//! * At most one segment of a read view refers to it: the one it was written with, or the output of a merge that took
-//!   over those rows. So its living bytes are counted from the rows of one segment.
-//! * Damage fails the values in the damaged blocks, nothing else.
-//! * The memory for a value is bounded by the bytes in the file, never by a number in them alone.
+//! * At most one segment of a read view refers to a blob file: the segment that it was written with, or the output of a
+//!   merge that took over those rows. So the living bytes of the file are counted from the rows of one segment.
+//! * A damaged block fails the values in it. A damaged header or table fails all values of the file, and nothing else.
+//! * The memory for a value is bounded by its stored bytes. No length field alone makes a reader allocate.
 //!
 //! # Format
 //!
@@ -44,14 +44,14 @@ use crate::sync::{AtomicBool, Ordering};
 const MAGIC: &[u8; 8] = b"VECMEMBL";
 const VERSION: u32 = 1;
 
-/// The form of blob files: another one is not opened.
+/// The version of a blob file in a manifest. A store with a blob file of another version is not opened.
 pub(crate) const BLOB_FORM: u16 = 1;
 
-/// The value's bytes, not compressed.
+/// The value is stored as it is.
 pub(crate) const CODEC_RAW: u8 = 0;
-/// In compressed blocks.
+/// The value is stored in compressed blocks.
 pub(crate) const CODEC_LZ4: u8 = 1;
-/// Memory that a thread keeps for the next value that a filter reads.
+/// A thread keeps a buffer of at most this many bytes for the next value that a filter reads.
 const SCRATCH_BYTES: usize = 4 << 20;
 
 thread_local! {
@@ -103,7 +103,7 @@ impl ValuePlace {
         self.source() == u32::from(CODEC_RAW)
     }
 
-    /// The number that the column of sources has.
+    /// The entry of the value in the column `Section::ValueSource`.
     #[inline]
     pub fn source(&self) -> u32 {
         self.file << 8 | u32::from(self.codec)
@@ -171,13 +171,13 @@ impl BlobWriter {
 pub(crate) struct Blob {
     pub file: BlobFile,
     map: Result<CheckedMap>,
-    /// The last merge that tried to rewrite it met damage in a living value.
+    /// Whether the last merge that tried to rewrite the file found damage in the value of a living row.
     unreadable: AtomicBool,
 }
 
 impl Blob {
-    /// Opens the file. Damage and a missing file fail later, when a value is read. Only an error of the system fails
-    /// now.
+    /// Opens the file. If it is damaged or missing, reads of its values fail, and the open does not. The open fails if
+    /// the system cannot read the file.
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, file: BlobFile) -> Result<Self> {
         let map = CheckedMap::open(storage, blob_name(file.file_id), identity(keys.store_id, file.file_id));
         let map = match map {
@@ -195,7 +195,7 @@ impl Blob {
         self.map.as_ref().err().map(ToString::to_string)
     }
 
-    /// Notes whether a merge could read the living values in it.
+    /// Records whether a merge failed to read the values of living rows in the file.
     pub fn set_unreadable(&self, unreadable: bool) {
         self.unreadable.store(unreadable, Ordering::Relaxed);
     }
@@ -227,7 +227,7 @@ impl Blob {
         }
     }
 
-    /// Whether a filter wants the value at `place`. Roughly the beginning that decides it is unpacked, not more.
+    /// Whether the value at `place` passes the filter. A compressed value is unpacked only until the filter is decided.
     pub fn matches(&self, place: &ValuePlace, filter: &PreparedFilter) -> Result<bool> {
         if place.codec != CODEC_LZ4 {
             return Ok(filter.matches(&self.value(place)?));
@@ -257,7 +257,7 @@ impl Blob {
     }
 }
 
-/// Gives the filter a beginning of the value, twice as long each time, until the filter is decided.
+/// Unpacks the value until the filter is decided. The filter gets the unpacked beginning each time its length doubles.
 fn matches_packed(
     stored: &[u8],
     filter: &PreparedFilter,

@@ -1,4 +1,4 @@
-//! Values: blob files for large ones, and the way from a row to its value, wherever that lies.
+//! Values: blob files for large values, and the read of a row's value from the truth file or a blob file.
 //!
 //! Reading order:
 //! * `file`: the format of a blob file.

@@ -1,8 +1,8 @@
-//! Large values, compressed block by block, so that a filter which needs only the beginning of a value unpacks only
-//! that.
+//! Large values, compressed block by block. A filter that needs only the beginning of a value unpacks only the first
+//! blocks.
 //!
 //! Invariants:
-//! * The memory for a value is bounded by the stored bytes, never by a number in them alone.
+//! * The memory for a value is bounded by its stored bytes. No length field alone makes a reader allocate.
 //!
 //! # Format
 //!
@@ -21,7 +21,7 @@ pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 /// One stored byte unpacks to at most this many.
 const LZ4_EXPANSION: usize = 255;
 
-/// The value compressed, if that saves an eighth at least. `packed` is scratch.
+/// The compressed value, if compression saves at least an eighth. `packed` is the buffer for it.
 pub(crate) fn pack<'a>(value: &[u8], packed: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     packed.clear();
     packed.extend(u32::try_from(value.len()).ok()?.to_le_bytes());
@@ -35,7 +35,7 @@ pub(crate) fn pack<'a>(value: &[u8], packed: &'a mut Vec<u8>) -> Option<&'a [u8]
     (8 * packed.len() <= 7 * value.len()).then_some(packed)
 }
 
-/// The value that `pack` made `stored` of, or why `stored` is wrong.
+/// The value that `pack` compressed to `stored`, or the reason why `stored` is invalid.
 pub(crate) fn unpack(stored: &[u8]) -> Result<Vec<u8>, String> {
     let mut unpacker = Unpacker::new(stored)?;
     let mut value = Vec::with_capacity(unpacker.missing);
@@ -48,7 +48,7 @@ pub(crate) fn unpack(stored: &[u8]) -> Result<Vec<u8>, String> {
 /// A value that is unpacked block by block.
 pub(crate) struct Unpacker<'a> {
     rest: &'a [u8],
-    /// Bytes of the value that are yet to come.
+    /// Bytes of the value that are not unpacked yet.
     missing: usize,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Unpacker<'a> {
         self.missing == 0
     }
 
-    /// Appends the next block of the value, which is not complete yet.
+    /// Appends the next block to `value`. Only while the value is not complete.
     pub fn next_block(&mut self, value: &mut Vec<u8>) -> Result<(), String> {
         let (length, rest) = split_length(self.rest)?;
         let (block, rest) = rest.split_at_checked(length).ok_or("a compressed value is cut off")?;
@@ -87,7 +87,7 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// A length, and what comes after it.
+/// The length at the beginning of `bytes`, and the rest.
 fn split_length(bytes: &[u8]) -> Result<(usize, &[u8]), String> {
     let (length, rest) = bytes.split_first_chunk().ok_or("a compressed value is too short")?;
     Ok((u32::from_le_bytes(*length) as usize, rest))

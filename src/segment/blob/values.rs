@@ -1,9 +1,9 @@
 //! The values of a segment: small ones in its truth file, large ones in blob files that a list in the truth file names.
 //!
 //! Invariants:
-//! * A small value is read in place; one in a blob file touches that file only, and only when it is asked for.
-//! * A damaged or missing blob file fails the values in it; a damaged list fails all values in blob files. A list
-//!   counts as damaged, too, if it names a file twice, or other files than the manifest does.
+//! * A small value is read in place. A blob file is read only for a value that lies in it.
+//! * A damaged or missing blob file fails the values in it. A damaged list fails all values in blob files. A list also
+//!   counts as damaged if it names a file twice, or other files than the manifest does.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -22,28 +22,28 @@ use crate::storage::Storage;
 
 /// The blob files of a segment.
 pub(crate) struct Blobs {
-    /// Indexed by number less 1; or the reason why they are not known.
+    /// File number `n` is at index `n - 1`. An error if the list is damaged.
     files: Result<Box<[Arc<Blob>]>>,
-    /// The rows whose values lie in one, in order.
+    /// The rows whose values lie in blob files, in order. The first use fills it.
     rows: OnceLock<Box<[RowId]>>,
 }
 
 /// A value for a filter to read.
 pub(crate) enum UnreadValue<'a> {
-    /// Its bytes.
+    /// The bytes of the value.
     Small(&'a [u8]),
-    /// Where it lies in a blob file.
+    /// The blob file, and the place of the value in it.
     Large(&'a Blob, ValuePlace),
 }
 
 impl UnreadValue<'_> {
-    /// Whether reading it may take so long that the deadline is checked first.
+    /// Whether the read of the value may take so long that the deadline is checked first.
     #[inline]
     pub fn is_large(&self) -> bool {
         matches!(self, Self::Large(..))
     }
 
-    /// Whether the filter wants it.
+    /// Whether the value passes the filter.
     #[inline]
     pub fn matches(&self, filter: &PreparedFilter) -> Result<bool> {
         match self {
@@ -53,17 +53,17 @@ impl UnreadValue<'_> {
     }
 }
 
-/// What is known of a segment's blob files before an open.
+/// The blob files of a segment that are known before it is opened.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct KnownBlobs<'a> {
-    /// Those that the manifest names, in its order, where there is a manifest.
+    /// The files that the manifest names, in its order; `None` where there is no manifest.
     pub named: Option<&'a [BlobFile]>,
     /// Files that are open already: they are neither opened nor checked again.
     pub opened: &'a [Arc<Blob>],
 }
 
 impl KnownBlobs<'_> {
-    /// The list in `truth`, if it agrees with the manifest.
+    /// The list in `truth`, if it agrees with the manifest and names no file twice.
     fn listed<'t>(&self, truth: &'t CheckedMap, list: Range<usize>) -> Result<&'t [BlobFile]> {
         truth.ensure(list.clone())?;
         let listed: &[BlobFile] = bytemuck::cast_slice(&truth.bytes()[list.clone()]);
@@ -153,8 +153,8 @@ impl Blobs {
         Ok(self.rows.get_or_init(|| rows))
     }
 
-    /// Bytes in each blob file of the values of living rows. Without such a row nothing is read, so damage of an unused
-    /// list does no harm.
+    /// For each blob file, the stored bytes of the values of living rows. Without such a value the list of files is not
+    /// read, so a damaged list that is unused does no harm.
     pub fn live_bytes(&self, truth: &Truth, lives: impl Fn(RowId) -> bool) -> Result<Vec<u64>> {
         if !truth.all_rows().ids().any(&lives) {
             return Ok(Vec::new());
@@ -173,7 +173,7 @@ impl Blobs {
         Ok(live)
     }
 
-    /// Whether the values of living rows can be read from blob file `number`. If one is damaged, the file is marked.
+    /// Whether the values of living rows can be read from blob file `number`. `Blob::is_unreadable` keeps the outcome.
     pub fn can_read(&self, truth: &Truth, number: u32, lives: impl Fn(RowId) -> Result<bool>) -> Result<bool> {
         for &row in self.rows(truth)? {
             let place = truth.value_place(row)?;
@@ -203,8 +203,8 @@ impl Blobs {
         }
     }
 
-    /// What is wrong with the blob files: each that cannot be read, each block that fails its checksum, or else each
-    /// value that is none.
+    /// The problems of the blob files: each file that cannot be read and each block that fails its checksum. If there
+    /// are none, each value that cannot be decoded.
     pub fn verify(&self, truth: &Truth, go_on: &GoOn<'_>) -> Vec<Error> {
         let blobs = match self.files() {
             Ok(blobs) => blobs,

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * The code of a vector is a function of that vector alone, so merges copy codes and a rebuild gives the same bytes.
 //! * A codes file names the truth file that it was made from, by id and header CRC. If it is missing, damaged, outdated
-//!   or made from another file, the segment is searched without it, and says why.
+//!   or made from another file, the segment is searched without it, and `Segment::codes_problem` gives the reason.
 //!
 //! # Format
 //!
@@ -40,9 +40,9 @@ const MAGIC: &[u8; 8] = b"VECMEMCO";
 const VERSION: u32 = 1;
 const META_BYTES: usize = size_of::<CodeMeta>();
 
-/// What the header says that the file is.
+/// The kind of derived file in the header.
 const KIND_CODES: u16 = 1;
-/// The encoding of codes; a file with another one is outdated.
+/// The encoding of codes, and the version of a codes file in a manifest. A codes file of another encoding is not used.
 pub(crate) const CODES_ENCODING: u16 = 1;
 
 /// A derived file, as a manifest names it.
@@ -97,7 +97,7 @@ impl CodesWriter {
         })
     }
 
-    /// Writes the code of the next vector, the ready one if there is one.
+    /// Writes the code of the next vector: `ready` if it has the right stride, else a new one.
     pub fn push(&mut self, vector: &[f32], ready: Option<Code<'_>>) -> Result<CodeMeta> {
         let stride = self.code.len();
         let (code, meta) = match ready {
@@ -145,7 +145,7 @@ pub(crate) struct Codes {
 }
 
 impl Codes {
-    /// Opens the codes `file_id` of `truth`, which has `vectors` of `dims`.
+    /// Opens the codes file `file_id` of `truth`, which has `vectors` vectors of `dims` dimensions.
     pub fn open(
         storage: &dyn Storage,
         keys: &StoreIdentity,

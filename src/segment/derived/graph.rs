@@ -1,12 +1,12 @@
-//! A graph over some rows of a segment: a derived file, mapped. Each number in it is compared with its bounds before a
-//! search.
+//! A graph over some rows of a segment: a derived file, mapped. Each number in the file is compared with its bounds
+//! before the first search.
 //!
 //! Invariants:
 //! * A graph file names the truth file, by id and by header CRC, and the encoding of the codes that it was built from.
 //!   Codes are a function of the vectors, so codes that were rebuilt keep a graph valid.
-//! * [`SegmentGraph::searchable`] gives a graph only after [`SegmentGraph::verify`] has found it right: the checksums
-//!   of both files, every number of the graph, and the vectors of its rows. Until then, and after a failure, the rows
-//!   get a flat search.
+//! * [`SegmentGraph::searchable`] gives a graph only after [`SegmentGraph::verify`] has found it valid: the checksums
+//!   of the graph and of its codes, every number of the graph, and the vectors of its rows. Until then, and after a
+//!   failure, the rows get a flat search.
 //!
 //! # Format
 //!
@@ -58,16 +58,16 @@ use crate::sync::{AtomicU64, Ordering};
 const MAGIC: &[u8; 8] = b"VECMEMGR";
 const VERSION: u32 = 1;
 
-/// What the header says that the file is.
+/// The kind of derived file in the header.
 const KIND_GRAPH: u16 = 2;
-/// The form of a graph file in a manifest; a file of another form is outdated.
+/// The version of a graph file in a manifest. A graph file of another version is not opened.
 pub(crate) const GRAPH_FORM: u16 = 1;
 
 pub(crate) fn identity(store_id: u64, file_id: u64) -> FileIdentity {
     FileIdentity { magic: *MAGIC, version: VERSION, store_id, file_id }
 }
 
-/// What the header says of a graph.
+/// The description of a graph in the header of its file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Description {
     pub rows: Range<RowId>,
@@ -75,13 +75,13 @@ pub(crate) struct Description {
     pub origin: Origin,
     pub scope: GraphScope,
     pub parameters: Parameters,
-    /// Nanoseconds of one core.
+    /// The cost of the build: nanoseconds of one core.
     pub build_ns: u64,
     pub calibration: Calibration,
 }
 
 impl Description {
-    /// The terms on which the graph was built.
+    /// The rows, the scope and the origin of the graph.
     pub fn wanted(&self) -> GraphRange {
         GraphRange { rows: self.rows.clone(), scope: self.scope, origin: self.origin }
     }
@@ -106,7 +106,7 @@ impl Description {
     }
 }
 
-/// A header as it was read: its truth file, and the numbers of links and of entries of upper levels.
+/// A decoded header: the truth file, the description, and the lengths of both arrays.
 struct Fields {
     truth: TruthId,
     description: Description,
@@ -168,9 +168,9 @@ pub(crate) struct SegmentGraph {
     description: Description,
     links: Range<usize>,
     upper: Range<usize>,
-    /// The outcome of verification; `Some(None)` if the graph is right.
+    /// The outcome of verification: `None` if the graph is valid. Not set before.
     verified: OnceLock<Option<Error>>,
-    /// Nanoseconds that graph searches saved compared with flat searches.
+    /// Estimated nanoseconds that graph searches saved compared with flat searches.
     saved_ns: Counter,
 }
 
@@ -181,7 +181,7 @@ pub(crate) struct SegmentGraph {
 struct Counter(AtomicU64);
 
 impl SegmentGraph {
-    /// Opens a graph of `segment`. Reads the header and the table of checksums, nothing of the body.
+    /// Opens a graph of the segment of `truth_file`. Reads the header and the table of checksums, nothing of the body.
     pub fn open(storage: &dyn Storage, keys: &StoreIdentity, file_id: u64, truth_file: &Truth) -> Result<Self> {
         let file = CheckedMap::open_hot(storage, graph_name(file_id), identity(keys.store_id, file_id))?;
         let corrupt = |what: &str| Error::corrupt(file.name(), 64, what);
@@ -222,7 +222,7 @@ impl SegmentGraph {
         self.description.rows.clone()
     }
 
-    /// Their vectors; node i is vector `start + i`.
+    /// The vectors of these rows; node i is vector `start + i`.
     #[inline]
     pub fn vectors(&self) -> Range<VectorId> {
         self.description.vectors.clone()
@@ -236,7 +236,7 @@ impl SegmentGraph {
         &self.description.calibration
     }
 
-    /// What the build cost: nanoseconds of one core.
+    /// The cost of the build: nanoseconds of one core, as the header says.
     pub fn build_ns(&self) -> u64 {
         self.description.build_ns
     }
@@ -246,9 +246,9 @@ impl SegmentGraph {
         self.file.bytes().len() as u64
     }
 
-    /// Checks the file, the codes it graph searches, which vectors its rows have, and every number in it, once; later
-    /// calls return what the first one found. `segment` is the one it was opened for, whatever its derived files are by
-    /// now.
+    /// Verifies the graph once: the checksums of the file, the vectors of its rows, and every number in it. Later calls
+    /// return the outcome of the first. `truth` is the truth file that the graph was opened for, and `codes` are the
+    /// checked codes of its vectors, without which it fails.
     pub fn verify(&self, truth: &Truth, codes: Option<&Codes>) -> Result<()> {
         match self.verified.get_or_init(|| self.examine(truth, codes).err()) {
             None => Ok(()),
@@ -256,7 +256,7 @@ impl SegmentGraph {
         }
     }
 
-    /// Whether [`SegmentGraph::verify`] has been called.
+    /// Whether [`SegmentGraph::verify`] has finished once, with any outcome.
     pub fn is_verified(&self) -> bool {
         self.verified.get().is_some()
     }
@@ -275,7 +275,7 @@ impl SegmentGraph {
             .map_err(|what| self.file.damaged(HEADER_BYTES, what))
     }
 
-    /// That the rows have exactly these vectors, one behind the other, and each vector names its row.
+    /// Checks that the rows have exactly the vectors of the nodes, in order, and that each vector names its row.
     fn examine_rows(&self, truth: &Truth) -> Result<()> {
         let Description { rows, vectors, .. } = &self.description;
         truth.ensure_rows(rows.start..rows.end + 1, &[Section::FirstVector])?;
@@ -303,7 +303,7 @@ impl SegmentGraph {
         let Some(None) = self.verified.get() else { return None };
         let Description { vectors, parameters, .. } = &self.description;
         let (links, upper) = (self.links(), self.upper());
-        // SAFETY: `verified` says that `Graph::check` has succeeded for these arguments; the map never changes.
+        // SAFETY: `verified` holds `None`, so `Graph::check` has succeeded for these arguments. The map never changes.
         unsafe { Graph::checked_before(vectors.len() as u32, parameters, links, upper) }.ok()
     }
 
@@ -320,12 +320,12 @@ impl SegmentGraph {
         Built { links: self.links().to_vec(), upper: self.upper().to_vec() }
     }
 
-    /// Adds what graph searches saved over flat searches.
+    /// Adds the estimated nanoseconds that a graph search saved compared with a flat search.
     pub fn add_saved(&self, ns: u64) {
         self.saved_ns.0.fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// What graph searches saved over flat searches since the file was opened or built, in nanoseconds.
+    /// The estimated nanoseconds that graph searches saved compared with flat searches since the file was opened.
     pub fn saved_ns(&self) -> u64 {
         self.saved_ns.0.load(Ordering::Relaxed)
     }
@@ -335,7 +335,7 @@ impl SegmentGraph {
         self.verified.get()?.as_ref().map(ToString::to_string)
     }
 
-    /// Every block that fails its checksum, or else what verification finds.
+    /// Every block that fails its checksum. If there is none, the problem that verification finds.
     pub fn check_all(&self, truth: &Truth, codes: Option<&Codes>, go_on: &GoOn<'_>) -> Vec<Error> {
         let mut problems = self.file.check_all(go_on);
         if problems.is_empty() {

@@ -2,8 +2,8 @@
 //! manifest keeps them too, so that a graph whose file is lost is built again on the same terms.
 //!
 //! Invariants:
-//! * A scope is an interval of namespaces that share a prefix with its first row. So that row and a number of bytes
-//!   determine it.
+//! * A scope is one namespace, all namespaces with a prefix, or the store. The namespace of the first row, the kind and
+//!   the length of the prefix in bytes determine it.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -17,9 +17,9 @@ use crate::types::{Interval, Scope};
 pub(crate) enum Origin {
     /// The namespace is large.
     Automatic = 1,
-    /// Its flat searches would have been cheaper with it.
+    /// Graph searches would have saved as much over the flat searches of the scope as the build costs.
     Earned,
-    /// Somebody asked for it.
+    /// A caller asked for it, by `Store::build_graph`.
     Requested,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct GraphRange {
 }
 
 impl GraphRange {
-    /// Origin u16, scope u16, bytes of the scope u32, first row u32, end of the rows u32.
+    /// Writes origin u16, kind of the scope u16, bytes of the scope u32, first row u32, end of the rows u32.
     pub fn encode(&self, out: &mut Writer) {
         out.u16(self.origin as u16);
         out.u16(self.scope.kind as u16);
@@ -66,7 +66,7 @@ impl GraphRange {
     }
 }
 
-/// The scope of a graph, seen from its first row.
+/// The scope of a graph, relative to the namespace of its first row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GraphScope {
     pub kind: ScopeKind,
@@ -89,7 +89,7 @@ impl GraphScope {
         (Reverse(self.bytes), self.kind as u8)
     }
 
-    /// The namespaces of the scope, given the first row's.
+    /// The namespaces of the scope, given the encoded namespace of its first row.
     pub fn interval(self, first_namespace: &[u8]) -> Interval {
         let labels = &first_namespace[..first_namespace.len().min(self.bytes as usize)];
         match self.kind {

@@ -1,4 +1,4 @@
-//! The derived files of an open segment: codes and graphs, and why some of them are not used.
+//! The derived files of an open segment: codes and graphs, and the reasons why some of them are not used.
 //!
 //! Reading order:
 //! * `codes`: the vectors as codes, made from the truth file alone.
@@ -6,10 +6,10 @@
 //! * `graph_scope`: the scope of a graph, and why it was built.
 //!
 //! Invariants:
-//! * A missing or damaged file, or one made from another file, is left out here and named in `problems`. It never fails
-//!   an open.
-//! * Graphs lie in order of their rows. A segment whose codes are replaced keeps its graphs: the new codes are checked
-//!   whole before, so a verified graph stays searchable.
+//! * A missing or damaged file, or one made from another truth file, is left out here and never fails an open.
+//!   `codes_problem` and `graph_problems` give the reasons.
+//! * Graphs lie in order of their rows. A segment whose codes are replaced keeps its graphs. All of the new codes are
+//!   checked before, so a verified graph stays searchable.
 
 pub(crate) mod codes;
 pub(crate) mod graph;
@@ -43,8 +43,8 @@ pub(crate) struct Derived {
 pub(crate) struct UnopenedGraph {
     pub file_id: u64,
     pub why: String,
-    /// It is missing or damaged. Otherwise it is of a newer version, or the system would not read it: it may well be
-    /// whole.
+    /// Whether the file is missing or damaged. If not, it is of a newer version, or the system could not read it.
+    /// Then it may be whole.
     pub is_damaged: bool,
 }
 
@@ -84,7 +84,7 @@ impl Derived {
         derived
     }
 
-    /// The same files with rebuilt codes, which are checked whole. Maps are shared.
+    /// The same files with rebuilt codes, all of which are checked. Searchable graphs share their maps.
     pub fn with_new_codes(
         &self,
         storage: &dyn Storage,
@@ -95,7 +95,7 @@ impl Derived {
         let codes = map_codes(storage, keys, truth, codes)?;
         codes.ensure(truth.all_vectors())?;
         let derived = self.with_codes(codes);
-        // Those that were or would be found unfit for want of codes are verified again.
+        // The other graphs may have failed, or would fail, without codes. They are opened anew, to be verified again.
         let (mut graphs, mut unopened) = (Vec::new(), derived.unopened.clone());
         for graph in &derived.graphs {
             if graph.searchable().is_some() {
@@ -110,7 +110,7 @@ impl Derived {
         Ok(Self { graphs, unopened, ..derived })
     }
 
-    /// The same files with the graphs that open among `files`; the others are named in the problems.
+    /// The same files with those graphs of `files` that open. `graph_problems` names the others.
     pub fn with_graph_files(
         &self,
         storage: &dyn Storage,
@@ -145,7 +145,7 @@ impl Derived {
         self.codes.as_deref()
     }
 
-    /// Why codes must be rebuilt; `None` if they are well as far as is known.
+    /// Why codes must be rebuilt; `None` if no problem of the codes is known.
     pub fn codes_problem(&self) -> Option<&str> {
         self.codes_problem.get().map(String::as_str)
     }
@@ -161,7 +161,7 @@ impl Derived {
         &self.unopened
     }
 
-    /// Why graphs are not searched, as far as is known.
+    /// The known reasons why graphs are not searched.
     pub fn graph_problems(&self) -> Vec<String> {
         let found = self.graphs.iter().filter_map(|graph| graph.problem());
         self.unopened.iter().map(|unopened| unopened.why.clone()).chain(found).collect()

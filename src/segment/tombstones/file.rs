@@ -1,11 +1,11 @@
-//! The tombstones of a segment on disk: which rows are deleted and which expiries moved, as of one LSN.
+//! The tombstones of a segment on disk: the deleted rows and the touched expiries, as of one LSN, the base.
 //!
 //! Invariants:
 //! * A file is written once, whole, under a new generation, and read whole at open; it is small.
-//! * Decoding is total: any bytes give tombstones of rows that the segment has, or `Corrupt`, and allocate at most in
-//!   proportion to the bytes and rows.
-//! * It holds every deletion at or below its base. A touch above the base is saved as of the base: the log still has
-//!   it, and a replay repeats it.
+//! * Decoding is total: any bytes give tombstones of rows that the segment has, or `Corrupt`, or `NewerFormat`. The
+//!   memory for them is bounded by the bytes and the rows.
+//! * A file holds every deletion at or below its base. A touch above the base is saved as of the base. The log still
+//!   has this touch, and a replay repeats it.
 //!
 //! # Format
 //!
@@ -42,7 +42,7 @@ use crate::storage::Storage;
 const MAGIC: &[u8; 8] = b"VECMEMDE";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 64;
-/// The offset of the fields that `forge` does not set.
+/// The offset of the first field that `forge` does not set.
 #[cfg(feature = "testing")]
 const BITMAP_LENGTH_AT: usize = 52;
 
@@ -64,7 +64,7 @@ impl TombstoneFile {
         seed(&[u64::from_le_bytes(*MAGIC), self.store_id, self.file_id, self.generation])
     }
 
-    /// Writes and syncs the tombstones at or below `base`, and the touches. The caller syncs the directory.
+    /// Writes and syncs the deletions at or below `base`, and all touches. The caller syncs the directory.
     pub fn write(&self, storage: &dyn Storage, tombstones: &Tombstones, base: Lsn) -> Result<()> {
         let dead: RoaringBitmap = tombstones.died_up_to(base).map(|row| row.0).collect();
         let as_of_base = tombstones.touches().map(|touch| Touch { lsn: touch.lsn.min(base), ..touch });
@@ -105,7 +105,7 @@ impl TombstoneFile {
         bytes
     }
 
-    /// Makes any bytes a file whose ids and checksum hold. For tests that want to get past them, as an attacker would.
+    /// Makes a file with valid ids and checksum from any bytes. For tests that get past both, as an attacker would.
     #[cfg(feature = "testing")]
     pub fn forge(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         let Ok(honest) = self.encode(Lsn::new(7), &RoaringBitmap::new(), &[]) else { return bytes };
@@ -114,7 +114,7 @@ impl TombstoneFile {
         self.with_crc(bytes)
     }
 
-    /// Reads the tombstones and the LSN that they are as of.
+    /// Reads the tombstones and their base LSN.
     pub fn read(&self, storage: &dyn Storage) -> Result<(Tombstones, Lsn)> {
         self.decode(&storage.map(&self.name())?)
     }
@@ -148,7 +148,7 @@ impl TombstoneFile {
         }
         let (bitmap, touches) = (reader.u32()? as usize, reader.u32()? as usize);
         reader.zeros(4)?;
-        // The deserialiser allocates one container at a time before it reads it, 256 KiB at most, and 4 MiB of tables.
+        // The deserialiser allocates before it reads: at most 256 KiB for one container at a time, 4 MiB for tables.
         let mut bitmap = reader.bytes(bitmap)?;
         let dead =
             RoaringBitmap::deserialize_from(&mut bitmap).map_err(|_| reader.malformed("the bitmap is not one"))?;

@@ -37,12 +37,12 @@ impl NameColumn {
         self.offsets.len() - 1
     }
 
-    /// The first one; empty if there is none.
+    /// The first string; empty if there is none.
     pub fn first(&self) -> &[u8] {
         self.offsets.get(1).map_or(&[], |&end| &self.bytes[..end as usize])
     }
 
-    /// The last one; empty if there is none.
+    /// The last string; empty if there is none.
     pub fn last(&self) -> &[u8] {
         match self.offsets[..] {
             [.., start, end] => &self.bytes[start as usize..end as usize],
@@ -51,7 +51,7 @@ impl NameColumn {
     }
 }
 
-/// Everything but vectors and values.
+/// All sections of a truth file but vectors and values.
 #[derive(Debug)]
 pub(crate) struct Columns {
     lsn: Vec<u64>,
@@ -69,7 +69,7 @@ pub(crate) struct Columns {
     key_hash: Vec<u64>,
     pub namespaces: NameColumn,
     namespace_hash: Vec<u64>,
-    /// Without the last entry of its section, the number of rows.
+    /// `sections` adds the last entry of the section: the number of rows.
     namespace_first_row: Vec<RowId>,
     vector_row: Vec<RowId>,
     vector_path: Vec<u32>,
@@ -82,7 +82,7 @@ pub(crate) struct Columns {
     path_list_start: Vec<u32>,
     path_list_entry: Vec<u32>,
     list_numbers: HashMap<Vec<u32>, u32>,
-    /// Numbered from 1.
+    /// File number `n` is at index `n - 1`.
     pub blob_files: Vec<BlobFile>,
 }
 
@@ -139,12 +139,12 @@ impl Columns {
         }
     }
 
-    /// Whether (namespace, key) is above the last row's.
+    /// Whether (namespace, key) sorts after that of the last row.
     pub fn is_above_last(&self, namespace: &[u8], key: &str) -> bool {
         self.lsn.is_empty() || (namespace, key.as_bytes()) > (self.namespaces.last(), self.keys.last())
     }
 
-    /// Adds a row whose value lies at `place`; its vectors and [`Columns::end_row`] follow.
+    /// Adds a row whose value lies at `place`. The caller then adds its vectors and calls [`Columns::end_row`].
     pub fn push_row(&mut self, secret: [u64; 2], row: &RowInput<'_>, place: &ValuePlace) {
         if self.lsn.is_empty() || self.namespaces.last() != row.namespace {
             self.namespace_first_row.push(self.next_row());

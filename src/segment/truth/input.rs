@@ -9,11 +9,11 @@ use std::sync::Arc;
 /// The value of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ValueInput<'a> {
-    /// As it was given. The threshold of the totals decides whether it goes to the blob file.
+    /// The value as it was given. `Totals::blob_value_bytes` decides whether it goes to the blob file.
     Text(&'a str),
-    /// As stored in a blob file that this segment does not keep: it is copied.
+    /// The stored bytes in a blob file that this segment does not keep: they are copied to the new blob file.
     Stored { bytes: &'a [u8], codec: u8 },
-    /// It stays in a blob file that this segment keeps.
+    /// The place of the value in a blob file that this segment keeps.
     Kept(ValuePlace),
 }
 
@@ -26,10 +26,10 @@ pub(crate) struct VectorInput<'a> {
     pub text_hash: TextHash,
 }
 
-/// One row.
+/// One row to be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowInput<'a> {
-    /// Encoded.
+    /// The encoded namespace.
     pub namespace: &'a [u8],
     pub key: &'a str,
     pub value: ValueInput<'a>,

@@ -1,11 +1,11 @@
-//! The truth file of a segment: everything of its rows that cannot be recomputed.
+//! The truth file of a segment: all data of its rows that cannot be recomputed, except the values in blob files.
 //!
 //! Invariants:
 //! * Rows are sorted by (encoded namespace, key) and there is one row for each pair, so a namespace, and every prefix
 //!   of namespaces, is one interval of rows.
-//! * The counts in the header determine the length of every section, where they can. If a header decodes, its sections
-//!   lie in the body, are aligned, and have those lengths.
-//! * A reader ignores sections it does not know, and refuses values in forms it does not know.
+//! * The counts in the header determine the lengths of most sections. If a header decodes, its sections lie in the
+//!   body, are aligned, and have those lengths.
+//! * A reader ignores sections that it does not know, and refuses values in forms that it does not know.
 //!
 //! # Format
 //!
@@ -90,17 +90,17 @@ compile_error!("segments are read in place, so vecmem needs a little-endian mach
 const MAGIC: &[u8; 8] = b"VECMEMTR";
 const VERSION: u32 = 2;
 
-/// Flag of a header.
+/// The flag of a header whose LSNs are relative to one that the manifest names.
 const RELATIVE_LSNS: u16 = 1;
 
-/// What all segments of a store share.
+/// The identity, the secret and the vector space that all segments of a store share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct StoreIdentity {
     pub store_id: u64,
     /// The secret of the hashes of names, so that no client can make them collide.
     pub secret: [u64; 2],
     pub space: Option<VectorSpace>,
-    /// Of that space; 0 where there is none.
+    /// The id of `space`; 0 where there is none.
     pub space_id: SpaceId,
 }
 
@@ -111,27 +111,27 @@ impl StoreIdentity {
     }
 }
 
-/// The truth file of a segment.
+/// The name of the truth file of a segment.
 pub(crate) fn truth_name(file_id: u64) -> String {
     segment_name(file_id, "truth")
 }
 
-/// The codes of a segment.
+/// The name of a codes file of a segment.
 pub(crate) fn codes_name(file_id: u64) -> String {
     segment_name(file_id, "codes")
 }
 
-/// A graph of a segment.
+/// The name of a graph file of a segment.
 pub(crate) fn graph_name(file_id: u64) -> String {
     segment_name(file_id, "graph")
 }
 
-/// Large values of a segment.
+/// The name of a blob file of a segment.
 pub(crate) fn blob_name(file_id: u64) -> String {
     segment_name(file_id, "blob")
 }
 
-/// The tombstones of a segment as of one generation.
+/// The name of the tombstone file of a segment that was written with `generation`.
 pub(crate) fn tombstones_name(file_id: u64, generation: u64) -> String {
     format!("seg-{file_id:016x}-{generation:016x}.dead")
 }
@@ -191,7 +191,7 @@ impl Section {
     }
 }
 
-/// How many things a segment holds.
+/// The numbers of rows, vectors and names of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub rows: u32,
@@ -206,7 +206,7 @@ pub(crate) struct Counts {
 pub(crate) struct Header {
     pub space: Option<VectorSpace>,
     pub space_id: SpaceId,
-    /// The file's LSNs are relative to one that the manifest names.
+    /// Whether the LSNs in the file are relative to one that the manifest names.
     pub has_relative_lsns: bool,
     pub counts: Counts,
     pub row_vectors_max: u32,
@@ -238,8 +238,8 @@ impl Header {
         self.sections[section as usize - 1].clone()
     }
 
-    /// Fails if the file's vectors are not of the current space: this version builds no other, and so knows no use for
-    /// them.
+    /// Fails if the vectors of the file are not of the store's current vector space. This version cannot use vectors of
+    /// another one.
     pub fn check_space(&self, keys: &StoreIdentity) -> Result<()> {
         if keys.space.is_some() && self.space_id != keys.space_id {
             let why = "it has vectors of a vector space that is not the current one; upgrade vecmem to open this store";
@@ -301,7 +301,7 @@ impl Header {
         out.into_vec()
     }
 
-    /// Reads the fields of a file whose body ends at `body_end`. What comes back has only sections inside the body.
+    /// Reads the fields of a file whose body ends at `body_end`. All sections of the returned header lie in the body.
     pub fn decode(fields: &[u8], body_end: usize) -> Decoded<Self> {
         let mut reader = Reader::new(fields);
         let (dims, metric, spaces) = (reader.u32()? as usize, reader.u16()?, reader.u16()?);
@@ -324,7 +324,7 @@ impl Header {
         if !plausible {
             return Err(reader.malformed("the counts contradict each other"));
         }
-        // Ids follow, then the sections.
+        // The id of the vector space and the flags follow, then the sections.
         let sections = reader.count(24, usize::MAX)?;
         header.space_id = SpaceId(reader.u16()?);
         let flags = reader.u16()?;

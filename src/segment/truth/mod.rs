@@ -1,4 +1,4 @@
-//! Truth files: everything of the rows that cannot be recomputed.
+//! Truth files: everything of the rows that cannot be recomputed, except large values (`segment/blob/`).
 //!
 //! Reading order:
 //! * `layout`: the format.

@@ -5,7 +5,7 @@
 //!   are `Damaged` with file and offset.
 //! * An accessor that returns a `Result` checks what it returns. Plain column slices are not checked: call an `ensure`
 //!   for the rows of a loop before the loop.
-//! * Opening reads the header and its checksum table, and of the body the list of kinds of extensions, if any.
+//! * An open reads the header and the table of checksums. Of the body it reads only the kinds of extensions, if any.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -24,9 +24,9 @@ use crate::storage::Storage;
 use crate::types::Interval;
 
 const LINE_BYTES: usize = 64;
-/// Cache lines of a value that are prefetched: for a longer one the rest of the time dominates.
+/// Cache lines of a value that are prefetched. The read of a longer value takes so long that more would not help.
 const VALUE_LINES: usize = 6;
-/// Bytes of a vector that are prefetched: the processor continues by itself.
+/// Bytes of a vector that are prefetched. The processor's own prefetcher loads the rest.
 const VECTOR_BYTES: usize = 2 << 10;
 /// The sections that make up an item, without its namespace and vectors, and the bytes of one element.
 const ITEM_COLUMNS: [(Section, usize); 9] = [
@@ -60,7 +60,7 @@ pub(crate) struct SegmentFiles {
     /// The header CRC, which identifies the content of the truth file.
     pub header_crc: u32,
     pub codes: Option<DerivedFile>,
-    /// The LSN that those in the file are relative to; 0 if they are absolute.
+    /// The LSN that the LSNs in the file are relative to; 0 if the file has absolute LSNs.
     pub lsn_base: Lsn,
 }
 
@@ -96,18 +96,18 @@ impl Truth {
         Ok(Self { file_id, secret, header, file: Arc::new(file), paths: OnceLock::new(), lsn_base })
     }
 
-    /// What a derived file must name to belong to this segment.
+    /// The identity that a derived file must name to belong to this segment.
     pub fn truth_id(&self) -> TruthId {
         TruthId { file_id: self.file_id, header_crc: self.file.header_crc() }
     }
 
-    /// The LSN that those in the file are relative to.
+    /// The LSN that the LSNs in the file are relative to.
     #[inline]
     pub fn lsn_base(&self) -> Lsn {
         self.lsn_base
     }
 
-    /// The same segment with LSNs relative to `base`: the segment of an import is written before its LSNs are known.
+    /// Sets the LSN that the LSNs in the file are relative to. An import writes a segment before its LSNs are known.
     #[must_use]
     pub fn counted_from(self, base: Lsn) -> Self {
         Self { lsn_base: base, ..self }
@@ -150,13 +150,14 @@ impl Truth {
         self.header.space.map_or(0, |space| space.dims)
     }
 
-    /// Checks what a loop over `rows` will read of these sections: one element a row (or one more).
+    /// Checks the bytes that a loop over `rows` will read of these sections, one element for each row. A loop that
+    /// needs the element after the last row, as of [`Section::FirstVector`], passes one row more.
     #[inline]
     pub fn ensure_rows(&self, rows: Range<RowId>, sections: &[Section]) -> Result<()> {
         sections.iter().try_for_each(|&section| self.ensure_elements(section, rows.indices()))
     }
 
-    /// Checks what a loop over `vectors` will read of these sections: one element a vector.
+    /// Checks the bytes that a loop over `vectors` will read of these sections, one element for each vector.
     #[inline]
     pub fn ensure_vectors(&self, vectors: Range<VectorId>, sections: &[Section]) -> Result<()> {
         sections.iter().try_for_each(|&section| self.ensure_elements(section, vectors.indices()))
@@ -170,7 +171,7 @@ impl Truth {
         self.file.ensure(whole.start + range.start * each..end)
     }
 
-    /// A section as a slice. Not checked: ensure first.
+    /// A section as a slice. Its checksums are not tested: call an `ensure` first.
     #[inline]
     pub(crate) fn column<T: AnyBitPattern>(&self, section: Section) -> &[T] {
         bytemuck::cast_slice(&self.file.bytes()[self.header.section(section)])
@@ -200,7 +201,7 @@ impl Truth {
         Ok(&self.file.bytes()[range])
     }
 
-    /// Entry `index` of a section of bytes with a section of offsets.
+    /// Entry `index` of the section `bytes`, whose entries begin at the offsets in the section `offsets`.
     #[inline]
     pub(crate) fn entry(&self, offsets: Section, bytes: Section, index: usize) -> Result<&[u8]> {
         self.slice(bytes, self.cell(offsets, index)?, self.cell(offsets, index + 1)?)
@@ -284,7 +285,8 @@ impl Truth {
         }
     }
 
-    /// Prefetches a row's vector, if its number can be guessed; the processor continues by itself.
+    /// Prefetches the beginning of a row's vector, on the guess that every row has one vector. Does nothing if the
+    /// segment has more or fewer vectors than rows.
     pub fn prefetch_vector_of(&self, row: RowId) {
         if self.vectors() != self.rows() {
             return;
@@ -375,7 +377,8 @@ impl Truth {
     }
 }
 
-/// The first of `range` that is not `below`, which holds for a first part of it; its end if there is none.
+/// A binary search: the first number of `range` for which `below` is false, or the end of `range`. `below` must be true
+/// for all numbers before that one, and false for all after it.
 fn seek(range: Range<u32>, mut below: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
     let (mut start, mut end) = (range.start, range.end);
     while start < end {

@@ -25,7 +25,8 @@ pub(crate) struct StoredRow<'a> {
 }
 
 impl Truth {
-    /// The column of LSNs, as written: without the base. Ensure `Section::Lsn` first; so for the others.
+    /// The column of LSNs as written, without the base. Call `ensure_rows` for `Section::Lsn` first. Each column below
+    /// needs the same for its own section.
     #[inline]
     pub fn lsn_column(&self) -> &[u64] {
         self.column(Section::Lsn)
@@ -84,7 +85,7 @@ impl Truth {
         self.lsn_base().saturating_add(self.header.newest_lsn.get())
     }
 
-    /// The row's numbers.
+    /// The LSN and the times of the row.
     #[inline]
     pub fn times(&self, row: RowId) -> Result<VersionTimes> {
         let index = row.index();
@@ -149,7 +150,7 @@ impl Truth {
         self.cell(Section::InverseNorm, vector.index())
     }
 
-    /// The hash of the text that one vector embeds.
+    /// The hash of the text that one vector embeds; 0 if the text is not known.
     #[inline]
     pub fn text_hash(&self, vector: VectorId) -> Result<TextHash> {
         if self.header.section(Section::TextHash).is_empty() {
@@ -158,7 +159,7 @@ impl Truth {
         self.cell(Section::TextHash, vector.index())
     }
 
-    /// The same of all vectors; empty if no text is known.
+    /// The text hashes of all vectors; empty if no text is known.
     pub fn text_hashes(&self) -> Result<&[TextHash]> {
         self.file.ensure(self.header.section(Section::TextHash))?;
         Ok(self.column(Section::TextHash))
@@ -188,7 +189,7 @@ impl Truth {
         self.row_vectors(row)?.ids().map(owned).collect()
     }
 
-    /// The paths of the fields to embed; empty for "as configured".
+    /// The paths of the fields to embed. If the list is empty, the configured fields are embedded.
     pub fn index_paths(&self, row: RowId) -> Result<Vec<Arc<str>>> {
         let list: u32 = self.cell(Section::PathList, row.index())?;
         let Some(list) = list.checked_sub(1) else { return Ok(Vec::new()) };
@@ -220,20 +221,20 @@ impl Truth {
 
     /// Fails if rows have extensions that this version must understand and does not know.
     pub(crate) fn refuse_unknown_extensions(&self) -> Result<()> {
-        // If the list is damaged, each row is checked when it is read.
+        // If the list of kinds is damaged, the extensions of each row are checked when the row is read.
         let Ok(()) = self.file.ensure(self.header.section(Section::ExtensionKind)) else { return Ok(()) };
         let kinds = self.column::<[u16; 2]>(Section::ExtensionKind).iter().map(|&[kind, flag]| (kind, flag != 0));
         refuse_unknown(self.file.name(), kinds, &row_extensions::KNOWN)
             .map_err(|error| error.at(self.file.name(), None))
     }
 
-    /// The value at a place in the truth file.
+    /// The bytes of the value at a place in the truth file.
     #[inline]
     pub fn inline_value(&self, place: &ValuePlace) -> Result<&[u8]> {
         self.slice(Section::Values, place.offset, place.offset.saturating_add(u64::from(place.length)))
     }
 
-    /// The same as text.
+    /// The value at a place in the truth file, as text.
     pub fn text_value(&self, place: &ValuePlace) -> Result<&str> {
         self.text(self.inline_value(place)?)
     }

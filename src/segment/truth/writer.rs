@@ -3,8 +3,8 @@
 //! Invariants:
 //! * Memory holds names, keys and 100 bytes a row. Vectors, values and codes stream to offsets that the totals
 //!   determine; large values are appended to their blob file.
-//! * Nothing is readable before [`SegmentWriter::finish`] has returned: the header comes last, then the sync. The
-//!   caller syncs the directory, and owns the files of a writer that failed.
+//! * No file is readable before [`SegmentWriter::finish`] writes its header, which is the last write before the sync.
+//!   The caller syncs the directory, and removes the files of a writer that failed.
 //! * The same rows in the same order give the same bytes.
 
 use crate::distance::inverse_norm;
@@ -26,21 +26,21 @@ use crate::storage::Storage;
 pub(crate) struct Totals {
     pub rows: u64,
     pub vectors: u64,
-    /// Of values in the truth file.
+    /// The bytes of all values in the truth file.
     pub value_bytes: u64,
     /// Values in the blob file that is written with the segment.
     pub blob_values: u64,
-    /// Bytes from which a value goes to that blob file.
+    /// A value of this many bytes or more goes to that blob file.
     pub blob_value_bytes: usize,
 }
 
 impl Totals {
-    /// Nothing yet; values of at least `blob_value_bytes` will go to a blob file.
+    /// Totals of no rows. Values of at least `blob_value_bytes` will go to a blob file.
     pub fn new(blob_value_bytes: usize) -> Self {
         Self { rows: 0, vectors: 0, value_bytes: 0, blob_values: 0, blob_value_bytes }
     }
 
-    /// Adds a row with a value of that length.
+    /// Adds a row with a value of `value_bytes` bytes.
     pub fn add(&mut self, vectors: usize, value_bytes: usize) {
         self.rows += 1;
         self.vectors += vectors as u64;
@@ -51,7 +51,7 @@ impl Totals {
         }
     }
 
-    /// Adds a row whose value lies in a blob file of another segment, and is copied to the new one if `is_copied`.
+    /// Adds a row whose value lies in an existing blob file. With `is_copied`, it is copied to the new blob file.
     pub fn add_large(&mut self, vectors: usize, is_copied: bool) {
         self.rows += 1;
         self.vectors += vectors as u64;
@@ -76,7 +76,7 @@ impl Totals {
 pub(crate) struct SegmentInfo {
     pub files: SegmentFiles,
     pub counts: Counts,
-    /// Those that were kept, and the new one.
+    /// The blob files that were kept, then the new one.
     pub blobs: Vec<BlobFile>,
     pub oldest_lsn: Lsn,
     pub newest_lsn: Lsn,
@@ -137,14 +137,14 @@ impl SegmentWriter {
         })
     }
 
-    /// The same for a segment whose rows may have values in blob files that are there: the first of them is number 1.
+    /// Lets rows refer to values in these existing blob files. The first blob file has number 1.
     #[must_use]
     pub fn keeping(mut self, blobs: Vec<BlobFile>) -> Self {
         self.columns.blob_files = blobs;
         self
     }
 
-    /// The same for a segment whose LSNs are relative to one that is not known yet.
+    /// Marks the LSNs of the segment as relative to a base that is not known yet.
     #[must_use]
     pub fn with_relative_lsns(mut self) -> Self {
         self.header.has_relative_lsns = true;
@@ -179,7 +179,8 @@ impl SegmentWriter {
         Ok(id)
     }
 
-    /// Writes the value of the next row where it belongs.
+    /// Writes the value of the next row to the truth file or the blob file, and returns its place. A kept value is not
+    /// written.
     fn write_value(&mut self, value: &ValueInput<'_>) -> Result<ValuePlace> {
         let kept = self.columns.blob_files.len() as u32;
         let unannounced = || Error::invalid("a segment got a large value that its totals do not announce");
@@ -200,7 +201,7 @@ impl SegmentWriter {
         }
     }
 
-    /// Fails unless the row may come next.
+    /// Fails unless the row is above the last one and within the totals.
     fn check_next(&self, row: &RowInput<'_>) -> Result<()> {
         let mut after = self.written;
         after.add_row(row);
@@ -218,7 +219,7 @@ impl SegmentWriter {
         Err(Error::invalid(format!("row {} of segment {:016x} {why}", self.rows(), self.file_id)))
     }
 
-    /// Writes what is left, the headers last, and syncs all files. The caller syncs the directory.
+    /// Writes the columns and then the headers, and syncs all files. The caller syncs the directory.
     pub fn finish(mut self) -> Result<SegmentInfo> {
         if self.written != self.totals {
             let (written, totals) = (self.written, self.totals);
@@ -265,7 +266,7 @@ impl SegmentWriter {
         Ok(body_end)
     }
 
-    /// Writes a complete version, the ready `codes` of its vectors along with them.
+    /// Writes a complete version. `codes` are the codes of its vectors that are computed already.
     pub fn push_record(&mut self, record: &Record, lsn: Lsn, codes: &[Option<Code<'_>>]) -> Result<RowId> {
         let codes = codes.iter().copied().chain(std::iter::repeat(None));
         let text_hashes = record.text_hashes.iter().copied().chain(std::iter::repeat(0));
@@ -291,7 +292,7 @@ impl SegmentWriter {
         })
     }
 
-    /// Copies a row of another segment with its codes, its present expiry, and the value that `value` names.
+    /// Copies a row of another segment with its codes. `expires_at` and `value` replace its expiry and its value.
     pub fn push_copy(
         &mut self,
         segment: &Segment,

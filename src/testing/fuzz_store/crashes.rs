@@ -1,11 +1,11 @@
-//! What a store must be after it was closed, killed, lost power or met a disk that fails.
+//! Checks of the state of a store after a close, a kill, a power loss or a failure of the disk.
 
 use super::{FuzzInput, World, everything, open, text};
 use crate::error::{ErrorKind, Result};
 use crate::storage::sim::{Fault, FaultKind, Loss, SimOperation};
 use crate::types::{Durability, Version};
 
-/// What became of a put while the disk failed.
+/// The outcome of a put during which the disk failed.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Acknowledged,
@@ -14,7 +14,7 @@ enum Fate {
 }
 
 impl World {
-    /// Closes the store, or abandons it with some loss, and opens what is left.
+    /// Closes the store, or crashes it with `loss`, and opens it again.
     pub(super) fn reopen(&mut self, loss: Option<Loss>) -> Result<()> {
         match loss {
             None => {
@@ -28,15 +28,15 @@ impl World {
         let Some(state) = self.states.iter().rposition(|state| text(state) == found) else {
             panic!("after {loss:?}, {} states: {found}\nexpected {}", self.states.len(), text(&self.model));
         };
-        // What came after it is gone for ever; what it builds on may not be synced yet.
+        // Later states are gone for good. Earlier ones stay: the found state may not be synced yet.
         self.states.truncate(state + 1);
         self.model = self.states[state].clone();
         assert_eq!(self.store.check(false)?.problems, Vec::<String>::new());
         Ok(())
     }
 
-    /// A put while the disk fails somewhere: it is acknowledged, or nothing of it is there, or its fate is unknown
-    /// until the store is opened again.
+    /// A put while the disk fails at some step: the put is acknowledged, or refused without effect, or its outcome is
+    /// unknown until the store is opened again.
     pub(super) fn put_with_a_fault(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         self.store.sync()?;
         self.note(true);
@@ -70,7 +70,7 @@ impl World {
                 } else if may_be_gone && found == text(&before) {
                     self.model = before;
                 }
-                // Once something more is acknowledged and flushed, what was found is as certain as that.
+                // Once another put is acknowledged and synced, the found state is durable too.
                 let address = (self.namespaces[3].clone(), "after the fence".to_owned());
                 let wanted = self.plain_put(&address);
                 let version = self.store.put(wanted.put.clone())?;
@@ -83,7 +83,7 @@ impl World {
         Ok(())
     }
 
-    /// What a killed process leaves behind, since this one takes no more writes.
+    /// Reopens a poisoned store from the files that a killed process would leave.
     fn reopen_after_a_fence(&mut self) -> Result<()> {
         assert!(self.store.text_dump().is_ok(), "reads go on");
         self.storage = self.storage.crash(Loss::None, 0);

@@ -1,10 +1,10 @@
-//! The fuzz body of whole stores: any bytes as operations on a simulated disk, compared throughout with a map.
+//! The fuzz body of whole stores: the input is operations on a simulated disk. A map is the model of the store.
 //!
-//! Reading order: the operations here, `reads` (what they must return), `crashes` (what a crash must leave).
+//! Reading order: the operations here, `reads` (checks of results), `crashes` (checks after a crash).
 //!
 //! Invariants:
-//! * The model is a map from address to item. The engine alone knows an item's version and times: they are read back
-//!   right after the write, checked as far as they are promised, and must not change from then on.
+//! * The model is a map from address to item. The engine alone gives an item its version and times: the test reads them
+//!   back right after the write and checks what is promised of them. They must not change from then on.
 //! * Under `Sync` a crash takes nothing that was acknowledged. Under `Manual` it leaves the state after some write
 //!   since the last sync.
 
@@ -26,12 +26,12 @@ use crate::types::{Condition, Durability, Item, Metric, NEVER, Namespace, Scope,
 
 const DIMS: usize = 2;
 const STEPS_MAX: usize = 1_000;
-/// States that a crash may leave under `Manual`; a flush comes at the latest when there are more.
+/// The most states that a crash may leave under `Manual`: when there are as many, the test syncs the log.
 const STATES_MAX: usize = 100;
 
 type ItemAddress = (Namespace, String);
 
-/// A put, and what the item must then be.
+/// A put, and the item that it must result in.
 #[derive(Clone, Debug)]
 struct WantedItem {
     put: Put,
@@ -43,7 +43,7 @@ struct WantedItem {
 
 type Model = BTreeMap<ItemAddress, Rc<Item>>;
 
-/// Does the operations that `bytes` say, and panics when the store is not what it must be.
+/// Runs the operations that `bytes` choose, and panics when the store differs from the model.
 pub fn fuzz_store_operations(bytes: &[u8]) {
     let Some((&mode, rest)) = bytes.split_first() else { return };
     let mut world = match World::new(mode) {
@@ -63,7 +63,7 @@ pub fn fuzz_store_operations(bytes: &[u8]) {
     }
 }
 
-/// Bytes that run out as zeros.
+/// The input. `byte` returns zeros after its end.
 struct FuzzInput<'a>(Reader<'a>);
 
 impl FuzzInput<'_> {
@@ -82,7 +82,7 @@ struct World {
     options: Options,
     store: Store,
     model: Model,
-    /// What a crash may leave: the states since the last that is certain, the present one last.
+    /// The states that a crash may leave: the last durable one and all later ones, the present one last.
     states: Vec<Model>,
     namespaces: [Namespace; 4],
     writes: u64,
@@ -132,7 +132,7 @@ impl World {
         Ok(())
     }
 
-    /// Remembers the present state, as certain if it is.
+    /// Adds the present state to `states`. If the state is durable, it replaces all others.
     fn note(&mut self, flushed: bool) {
         let certain = self.options.durability == Durability::Sync || flushed;
         if !certain && self.states.last() == Some(&self.model) {
@@ -208,7 +208,7 @@ impl World {
         }
     }
 
-    /// Puts what the engine made of `put` into the model.
+    /// Reads back the item that the engine made of `wanted`, checks it, and inserts it into the model.
     fn take_over(&mut self, address: ItemAddress, wanted: &WantedItem, version: Version) -> Result<()> {
         let Some(item) = self.store.get_with(&address.0, &address.1, &everything())? else {
             panic!("{address:?} is not there after its put")
@@ -270,7 +270,7 @@ impl World {
         Ok(())
     }
 
-    /// Puts in one go; from four on as files.
+    /// Imports some puts. Four or more become segment files.
     fn import(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let mut items: Vec<(ItemAddress, WantedItem)> = Vec::new();
         for _ in 0..input.byte() % 12 {
@@ -302,7 +302,7 @@ impl World {
         Ok(())
     }
 
-    /// A read that refreshes, and the flush that writes what it asked for.
+    /// A read that refreshes expiries, and the sync that writes its touches.
     fn refresh(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let scope = self.scope(input);
         let options = ReadOptions { refresh_ttl: true, ..ReadOptions::default() };

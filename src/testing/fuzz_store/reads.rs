@@ -1,4 +1,4 @@
-//! What reads must return: the same questions to the store and to the model.
+//! Checks of reads: the store and the model must give the same results.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::store::query::{IterateQuery, NamespaceQuery, Query, ReadOptions};
 use crate::types::Item;
 
 impl World {
-    /// One search, one listing and one iteration, against the model.
+    /// Compares a search, a listing, a count, an iteration and the list of namespaces with the model.
     pub(super) fn search(&mut self, input: &mut FuzzInput<'_>) -> Result<()> {
         let scope = self.scope(input);
         let vector = [f32::from(input.byte() % 8), f32::from(input.byte() % 8) - 4.0];
