@@ -68,21 +68,26 @@ impl Handle {
                 Some(path) => open_at(py, path, opening)?,
                 None => detached(py, || Store::temporary(opening.options.clone()))?,
             };
-            let handle = Self::register(opened);
-            // The last other engine may have closed the store between these two steps.
+            // If the last other engine is closing this store, the open waits for that close and begins again.
+            let Some(handle) = Self::register(opened.clone()) else {
+                let _ = detached(py, || Ok(opened.close()))?;
+                continue;
+            };
             match detached(py, || Ok(handle.store.search_many(&[]).map(drop)))? {
-                Err(error) if error.kind() == ErrorKind::Closed => drop(handle.release()),
+                Err(error) if error.kind() == ErrorKind::Closed => handle.close(py)?,
                 Err(error) => return Err(errors::from_engine(py, &error)),
                 Ok(()) => return Ok(handle),
             }
         }
     }
 
-    fn register(store: Store) -> Self {
+    /// `None` if the last engine on the store is about to close it: the entry has no handles, and the store is open.
+    fn register(store: Store) -> Option<Self> {
         let process = std::process::id();
         let path = store.path().map(Path::to_owned).unwrap_or_default();
         let mut entries = entries();
         match entries.iter_mut().find(|entry| entry.process == process && entry.path == path) {
+            Some(entry) if entry.handles == 0 && entry.store.search_many(&[]).is_ok() => return None,
             Some(entry) => {
                 entry.handles += 1;
                 // What is opened last is what is alive.
@@ -90,7 +95,7 @@ impl Handle {
             }
             None => entries.push(Entry { process, path, store: store.clone(), handles: 1 }),
         }
-        Self { store, process, closed: AtomicBool::new(false) }
+        Some(Self { store, process, closed: AtomicBool::new(false) })
     }
 
     /// The store, unless this engine was closed.
@@ -106,7 +111,7 @@ impl Handle {
         self.store.vector_space().map(|space| metric_name(space.metric))
     }
 
-    /// Gives up this part; returns the store if nobody else has one.
+    /// Gives up this part. Returns the store if no other engine has one; its entry stays until the close has ended.
     fn release(&self) -> Option<Store> {
         if self.closed.swap(true, Ordering::AcqRel) || self.process != std::process::id() {
             return None;
@@ -115,13 +120,16 @@ impl Handle {
         let path = self.store.path().unwrap_or(Path::new(""));
         let at = entries.iter().position(|entry| entry.process == self.process && entry.path == path)?;
         entries[at].handles -= 1;
-        (entries[at].handles == 0).then(|| entries.swap_remove(at).store)
+        (entries[at].handles == 0).then(|| entries[at].store.clone())
     }
 
     /// Closes this engine, and the store if it was the last one; again is no error.
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let Some(store) = self.release() else { return Ok(()) };
-        detached(py, || store.close())
+        let path = store.path().map(Path::to_owned).unwrap_or_default();
+        let closed = detached(py, || store.close());
+        entries().retain(|entry| entry.handles > 0 || entry.process != self.process || entry.path != path);
+        closed
     }
 }
 
