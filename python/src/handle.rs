@@ -60,6 +60,14 @@ fn entries() -> MutexGuard<'static, Vec<Entry>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether the store is not closed yet.
+fn is_open(store: &Store) -> vecmem::Result<bool> {
+    match store.search_many(&[]) {
+        Err(error) if error.kind() == ErrorKind::Closed => Ok(false),
+        outcome => outcome.map(|_| true),
+    }
+}
+
 impl Handle {
     /// Opens the store at `path`, or a temporary one.
     pub(crate) fn open(py: Python<'_>, path: Option<&Path>, opening: &Opening) -> PyResult<Self> {
@@ -68,34 +76,33 @@ impl Handle {
                 Some(path) => open_at(py, path, opening)?,
                 None => detached(py, || Store::temporary(opening.options.clone()))?,
             };
-            // If the last other engine is closing this store, the open waits for that close and begins again.
-            let Some(handle) = Self::register(opened.clone()) else {
-                let _ = detached(py, || Ok(opened.close()))?;
-                continue;
-            };
-            match detached(py, || Ok(handle.store.search_many(&[]).map(drop)))? {
-                Err(error) if error.kind() == ErrorKind::Closed => handle.close(py)?,
-                Err(error) => return Err(errors::from_engine(py, &error)),
-                Ok(()) => return Ok(handle),
+            let registered = Self::register(&opened).map_err(|error| errors::from_engine(py, &error))?;
+            if let Some(handle) = registered {
+                return Ok(handle);
             }
+            // The last other engine closes this store. A second close waits for the first.
+            let _ = detached(py, || Ok(opened.close()))?;
         }
     }
 
-    /// `None` if the last engine on the store is about to close it: the entry has no handles, and the store is open.
-    fn register(store: Store) -> Option<Self> {
+    /// Enters an engine on `store`. `None` if the store is closed, or if its last engine is about to close it: then its
+    /// entry has no handles, and the store of the entry is open.
+    fn register(store: &Store) -> vecmem::Result<Option<Self>> {
         let process = std::process::id();
         let path = store.path().map(Path::to_owned).unwrap_or_default();
         let mut entries = entries();
+        if !is_open(store)? {
+            return Ok(None);
+        }
         match entries.iter_mut().find(|entry| entry.process == process && entry.path == path) {
-            Some(entry) if entry.handles == 0 && entry.store.search_many(&[]).is_ok() => return None,
+            Some(entry) if entry.handles == 0 && is_open(&entry.store)? => return Ok(None),
             Some(entry) => {
                 entry.handles += 1;
-                // What is opened last is what is alive.
                 entry.store = store.clone();
             }
             None => entries.push(Entry { process, path, store: store.clone(), handles: 1 }),
         }
-        Some(Self { store, process, closed: AtomicBool::new(false) })
+        Ok(Some(Self { store: store.clone(), process, closed: AtomicBool::new(false) }))
     }
 
     /// The store, unless this engine was closed.

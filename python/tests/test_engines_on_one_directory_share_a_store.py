@@ -45,21 +45,21 @@ def test_opening_and_closing_race(path: Path) -> None:
 
     def work(name: str) -> None:
         try:
-            for number in range(40):
+            for number in range(100):
                 with Engine(path, durability="manual") as engine:
                     engine.put((name,), str(number), {})
                     assert engine.get((name,), str(number)) is not None
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=(f"n{n}",)) for n in range(4)]
+    threads = [threading.Thread(target=work, args=(f"n{n}",)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert failures == []
     with Engine(path, durability="manual") as engine:
-        assert engine.count(everything=True) == 160
+        assert engine.count(everything=True) == 800
 
 
 def test_objects_can_be_weakly_referenced(engine: Engine) -> None:
