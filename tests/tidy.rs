@@ -455,12 +455,13 @@ fn depth(tokens: &[Token]) -> isize {
     tokens.iter().enumerate().map(step).sum()
 }
 
-/// Whether a pattern or a type is a tuple of two or more, or a reference to one.
+/// Whether a pattern or a type is a tuple of two or more, a reference to one, or an `Option` of one.
 fn is_tuple(tokens: &[Token]) -> bool {
     let mut rest = tokens;
     while let [first, others @ ..] = rest {
         rest = match first.text.as_str() {
             "&" | "mut" => others,
+            "Option" => others.get(1..).unwrap_or_default(),
             // A lifetime.
             "'" => others.get(1..).unwrap_or_default(),
             _ => break,
@@ -934,6 +935,7 @@ mod self_tests {
             [3, 5]
         );
         assert_eq!(tuples("fn f<T: Fn(A) -> B>(&(a, b): &'a mut X, c: &'static mut (u8, u8)) {}"), [1, 1]);
+        assert_eq!(tuples("fn f(after: Option<(&[u8], &str)>, to: Option<&(u8, u8)>, x: Option<u8>) {}"), [1, 1]);
         let fine = "fn f(go_on: &(dyn Fn(A, B) -> Result<(), E> + Sync), (): (), X { a, b }: X, c: [(u8, u8); 2]) {}";
         assert_eq!(tuples(fine), [0usize; 0]);
         assert_eq!(tuples("fn f() -> (u8, u8) { g(|(a, b): (u8, u8)| a) }\ntype F = fn((u8, u8));"), [0usize; 0]);

@@ -158,6 +158,8 @@ pub(crate) fn dict_of<'py>(
 }
 
 type Times = (i64, i64, Option<i64>, Option<i64>);
+/// The tuple of Python that a pickled hit carries; an item has none.
+type HitFields = (Option<f32>,);
 type Fields = (Vec<String>, String, String, Times, u64);
 
 /// The item, or the hit, that was pickled or copied.
@@ -167,7 +169,7 @@ pub(crate) fn restore(
     py: Python<'_>,
     fields: Fields,
     vectors: Vec<(String, Bound<'_, PyAny>)>,
-    hit: Option<(Option<f32>,)>,
+    hit: Option<HitFields>,
 ) -> PyResult<Py<PyAny>> {
     let (labels, key, value, (created_at, updated_at, ttl, expires_at), version) = fields;
     let namespace = vecmem::Namespace::new(labels).map_err(|error| from_engine(py, &error))?;

@@ -26,7 +26,7 @@ use crate::memtable::append_only::AppendOnly;
 use crate::quant::{CodeMeta, encode, stride};
 use crate::record::{ALIVE, AtomicLsn, Lsn, Record};
 use crate::sync::{AtomicI64, AtomicUsize, Ordering, RwLock};
-use crate::types::{Interval, Namespace, VectorSpace};
+use crate::types::{Interval, KeyPosition, Namespace, VectorSpace};
 use crate::words::counted;
 
 /// "No older version".
@@ -262,12 +262,12 @@ impl Memtable {
     }
 
     /// The rows of the interval that a view of `read_lsn` sees and whose keys start with `key_prefix`, in the order of
-    /// (namespace, key): the first `limit` of those after the pair `after`.
+    /// (namespace, key): the first `limit` of those after the position `after`.
     pub fn rows_by_key(
         &self,
         interval: &Interval,
         key_prefix: &str,
-        after: Option<(&[u8], &str)>,
+        after: Option<KeyPosition<'_>>,
         read_lsn: Lsn,
         limit: usize,
     ) -> Vec<RowId> {
@@ -275,8 +275,10 @@ impl Memtable {
         self.each_namespace(interval, |listed| {
             let encoded = listed.namespace.encoded();
             let start = match after {
-                Some((namespace, _)) if encoded < namespace => return true,
-                Some((namespace, key)) if encoded == namespace && key >= key_prefix => Bound::Excluded(key),
+                Some(after) if encoded < after.namespace => return true,
+                Some(KeyPosition { namespace, key }) if encoded == namespace && key >= key_prefix => {
+                    Bound::Excluded(key)
+                }
                 _ => Bound::Included(key_prefix),
             };
             let keys = listed.newest.range::<str, _>((start, Bound::Unbounded));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::memtable::*;
 use crate::random::Random;
 use crate::record::ItemContent;
-use crate::types::{FieldVector, Metric, NEVER, Scope};
+use crate::types::{FieldVector, KeyPosition, Metric, NEVER, Scope};
 
 const SPACE: VectorSpace = VectorSpace { dims: 3, metric: Metric::Cosine };
 
@@ -109,10 +109,10 @@ fn every_view_sees_its_own_versions() {
                 listed.sort_unstable();
                 let expected = versions.iter().filter(|version| inside(version.namespace.encoded()));
                 assert_eq!(listed, expected.map(|version| version.lsn).collect::<Vec<_>>(), "{scope:?}");
-                let after = (interval.low.as_slice(), "k3");
+                let after = KeyPosition { namespace: &interval.low, key: "k3" };
                 let page = memtable.rows_by_key(&interval, "k1", Some(after), read_lsn, 4);
                 let expected = ordered.iter().filter(|((namespace, key), _)| {
-                    inside(namespace) && key.starts_with("k1") && (*namespace, *key) > after
+                    inside(namespace) && key.starts_with("k1") && KeyPosition { namespace, key } > after
                 });
                 assert_eq!(lsns(page), expected.take(4).map(|(_, &lsn)| lsn).collect::<Vec<_>>(), "{scope:?}");
             }

@@ -14,7 +14,7 @@ use crate::memtable::Memtable;
 use crate::search::conditions::Conditions;
 use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::topk::{ListedRow, Newest, RowAddress};
-use crate::types::Interval;
+use crate::types::{Interval, KeyPosition};
 
 /// The sample from which the limits of bands are chosen has roughly this many rows at most.
 const SAMPLE_ROWS_MAX: usize = 512;
@@ -145,8 +145,8 @@ pub(crate) struct ListPage<'a> {
     pub interval: &'a Interval,
     /// Only keys with this prefix.
     pub key_prefix: &'a str,
-    /// The pair of encoded namespace and key after which the page starts.
-    pub after: Option<(&'a [u8], &'a str)>,
+    /// The position after which the page starts.
+    pub after: Option<KeyPosition<'a>>,
     /// The largest number of rows.
     pub limit: usize,
 }
@@ -187,7 +187,8 @@ pub(crate) fn page_of_memtable<'a>(
                 found.push(keyed(row));
             }
         }
-        after = Some((keyed(last).namespace, keyed(last).key));
+        let KeyedRow { namespace, key, .. } = keyed(last);
+        after = Some(KeyPosition { namespace, key });
     }
     Ok(found)
 }
@@ -202,12 +203,12 @@ pub(crate) fn page_of_segment<'a>(
     let mut found = Vec::new();
     for number in segment.namespaces_in(page.interval)? {
         let namespace = segment.namespace(number)?;
-        if page.after.is_some_and(|(after, _)| namespace < after) {
+        if page.after.is_some_and(|after| namespace < after.namespace) {
             continue;
         }
         conditions.check_deadline()?;
         let rows = segment.namespace_rows(number)?;
-        let after = page.after.and_then(|(after, key)| (namespace == after).then_some(key));
+        let after = page.after.and_then(|after| (namespace == after.namespace).then_some(after.key));
         let start = segment.seek_key(rows.clone(), after.map_or(page.key_prefix, |key| key.max(page.key_prefix)))?;
         for row in (start..rows.end).ids() {
             if found.len() >= page.limit {

@@ -33,7 +33,7 @@ use crate::storage::sim::SimStorage;
 use crate::topk::{ListedRow, Newest};
 use crate::topk::{RowAddress, ScoredRow, SharedThreshold, TopK};
 use crate::types::Metric;
-use crate::types::{FieldVector, Interval, NEVER, Namespace, Scope, VectorSpace};
+use crate::types::{FieldVector, Interval, KeyPosition, NEVER, Namespace, Scope, VectorSpace};
 
 fn vector(random: &mut Random, dims: usize) -> Vec<f32> {
     (0..dims).map(|_| random.unit()).collect()
@@ -571,7 +571,8 @@ fn pages_in_key_order_agree_with_a_sort() {
             let interval = scope.interval();
             let key_prefix = ["", "1", "12", "x"][random.below(4)];
             let (after_namespace, after_key) = (namespace(random.below(4)), random.below(200).to_string());
-            let after = (random.below(2) == 0).then(|| (after_namespace.encoded(), after_key.as_str()));
+            let after =
+                (random.below(2) == 0).then(|| KeyPosition { namespace: after_namespace.encoded(), key: &after_key });
             let limit = [0, 1, 7, usize::MAX][random.below(4)];
             let page = ListPage { interval: &interval, key_prefix, after, limit };
             let mut expected: Vec<(Namespace, String)> = RowId::range(0..rows as u32)
@@ -580,7 +581,9 @@ fn pages_in_key_order_agree_with_a_sort() {
                 .map(|row| &part.rows[row.index()])
                 .map(|row| (namespace(row.namespace), row.lsn.to_string()))
                 .filter(|(namespace, key)| interval.contains(namespace.encoded()) && key.starts_with(key_prefix))
-                .filter(|(namespace, key)| after.is_none_or(|after| (namespace.encoded(), key.as_str()) > after))
+                .filter(|(namespace, key)| {
+                    after.is_none_or(|after| KeyPosition { namespace: namespace.encoded(), key } > after)
+                })
                 .collect();
             expected.sort();
             expected.truncate(limit);

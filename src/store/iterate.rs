@@ -16,7 +16,7 @@ use crate::store::holders::{Holder, HolderKind, Holders};
 use crate::store::query::{IterateQuery, NamespaceQuery};
 use crate::store::read::with_part;
 use crate::store::read::{ReadContext, SharedView};
-use crate::types::{Interval, Item, Scope, decode_labels, encode_labels};
+use crate::types::{Interval, Item, KeyPosition, Scope, decode_labels, encode_labels};
 
 /// A position in an iteration, and the read view of the iteration.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ pub(super) fn iterate(
         interval.low = after.after.0.clone().max(interval.low);
     }
     let limit = query.limit.max(1);
-    let start = after.map(|after| (after.after.0.as_slice(), after.after.1.as_str()));
+    let start = after.map(|after| KeyPosition { namespace: &after.after.0, key: &after.after.1 });
     let page =
         ListPage { interval: &interval, key_prefix: &query.key_prefix, after: start, limit: limit.saturating_add(1) };
     let mut found: Vec<(KeyedRow<'_>, PartRef<'_>)> = Vec::new();

@@ -11,6 +11,14 @@ pub(crate) struct Interval {
     pub high: Vec<u8>,
 }
 
+/// A place in the order of (namespace, key), in which listings and iterations go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeyPosition<'a> {
+    /// Encoded.
+    pub namespace: &'a [u8],
+    pub key: &'a str,
+}
+
 impl Interval {
     /// Exactly one namespace: no encoding lies between `e` and `e ++ 00`.
     pub fn of_namespace(encoded: &[u8]) -> Self {

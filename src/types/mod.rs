@@ -19,7 +19,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Limit, Result};
 
-pub(crate) use interval::{Extent, Interval};
+pub(crate) use interval::{Extent, Interval, KeyPosition};
 pub(crate) use item::micros;
 pub use item::{FieldVector, Hit, Item, Version};
 pub use metric::{Metric, VectorSpace};
