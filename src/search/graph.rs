@@ -70,7 +70,7 @@ pub(crate) fn plan_graph_searches(
     let sample = context.filter_sample.div_ceil(SAMPLE_SHARE);
     let plan = plan_by_sample(part, &Rows::Range(rows.clone()), context, limit, sample)?;
     let costs = Costs::of_dims(context.query_vector.vector.len());
-    let share = plan.pass_rate.unwrap_or(1.0) * part.live_share().min(plan.live / rows.len() as f64);
+    let share = plan.pass_rate.unwrap_or(1.0) * part.live_share(rows).min(plan.live / rows.len() as f64);
     let flat_ns = plan.score_first_ns.min(plan.filter_first_ns) / rows.len() as f64;
     let has_filter = context.conditions.filter.is_some();
     let job = |number: usize| {

@@ -66,3 +66,27 @@ fn a_wider_scope_walks_the_graphs_inside_it_and_scans_the_rest() {
         assert_eq!(keys(&answer), keys(&store.search(&query.exact(true)).unwrap()));
     }
 }
+
+#[test]
+fn what_others_delete_changes_no_search() {
+    println!("seed 3");
+    let store = store();
+    let mut clusters = Clusters::new(3, 5, DIMS);
+    let spaces = [namespace(["a"]), namespace(["b"])];
+    spaces.iter().for_each(|space| clusters.fill(&store, space, 300, 1));
+    store.compact().unwrap();
+    store.build_graph(&Scope::from(&spaces[0])).unwrap();
+    let points: Vec<Vec<f32>> = (0..50).map(|number| clusters.point(number % 5)).collect();
+    // Answers, and what each search looked at.
+    let ask = || -> Vec<SearchResult> {
+        let query = |point: &Vec<f32>| Query::new(&spaces[0]).vector(point.clone()).ef_search(10).explain(true);
+        points.iter().map(|point| store.search(&query(point)).unwrap()).collect()
+    };
+    let before = ask();
+    assert!(before.iter().all(|answer| walks(answer) > 0));
+    // Few enough that no merge takes the segment.
+    (0..40).for_each(|number| assert!(store.delete(&spaces[1], &number.to_string()).unwrap()));
+    assert_eq!(ask(), before, "the searches differ by what is deleted in another namespace");
+    (0..10).for_each(|number| assert!(store.delete(&spaces[0], &number.to_string()).unwrap()));
+    assert_ne!(ask(), before);
+}
