@@ -10,6 +10,7 @@ pub mod model;
 pub mod process;
 pub mod tmpfs;
 pub mod watched;
+pub mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
