@@ -22,7 +22,12 @@ impl SegmentPart {
     pub fn lose(&self, why: &Error) {
         let remedy =
             "restore the file and open the store again, or give up its damaged rows (`vecmem check --accept-loss`)";
-        let _ = self.lost.set(format!("a write could not be replayed into the segment ({why}); {remedy}"));
+        let message = format!("a write could not be replayed into the segment ({why}); {remedy}");
+        let error = Error::new(ErrorKind::Damaged, message);
+        let _ = self.lost.set(match why.location() {
+            Some(place) => error.at(&place.file, place.offset),
+            None => error,
+        });
     }
 
     /// Whether the part is not lost yet, and damage hides the rows that the operation concerns.

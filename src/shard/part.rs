@@ -36,7 +36,7 @@ pub(crate) struct SegmentPart {
     pub tombstones: Arc<Tombstones>,
     segment: Result<Segment>,
     /// Why the part is lost although its file opened; shared like the tombstones.
-    pub(super) lost: Arc<OnceLock<String>>,
+    pub(super) lost: Arc<OnceLock<Error>>,
     /// The operations that the part missed since it was lost; shared like the tombstones.
     pub missed: Arc<MissedOperations>,
     /// Whether there are deletes or touches since the tombstones were last written.
@@ -80,7 +80,7 @@ impl SegmentPart {
         match (&self.segment, self.lost.get()) {
             (Ok(segment), None) => Ok(segment),
             (Err(error), _) => Err(error.duplicate().with_kind(ErrorKind::Damaged)),
-            (_, Some(why)) => Err(Error::new(ErrorKind::Damaged, why.clone())),
+            (_, Some(why)) => Err(why.duplicate()),
         }
     }
 

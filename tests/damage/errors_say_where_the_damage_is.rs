@@ -2,7 +2,7 @@
 //! disk, and on a real one with default tuning.
 
 use crate::common::{namespace, numbered, reopened, simulated, tiny_without_vectors};
-use vecmem::testing::SimStorage;
+use vecmem::testing::{Loss, SimStorage};
 use vecmem::{Error, ErrorKind, Options, Store};
 
 const BLOCK_BYTES: u64 = 64 << 10;
@@ -59,4 +59,19 @@ fn on_a_real_disk_with_default_tuning() {
     bytes[at] ^= 1;
     std::fs::write(directory.path().join(&file), &bytes).unwrap();
     is_there(&first_error(&Store::open(directory.path(), Options::new()).unwrap()), &file, at as u64);
+}
+
+#[test]
+fn of_a_segment_into_which_a_write_could_not_be_replayed() {
+    let (store, storage, clock) = simulated(tiny_without_vectors());
+    fill(&store);
+    let store = reopened(&storage, &clock, tiny_without_vectors());
+    assert!(store.delete(&namespace(["a"]), "100").unwrap());
+    let killed = storage.crash(Loss::None, 0);
+    let file = truth_of(SimStorage::names(&killed));
+    let at = killed.read_file(&file).unwrap().len() as u64 - 100;
+    killed.flip_bit(&file, 8 * at);
+    let error = first_error(&reopened(&killed, &clock, tiny_without_vectors()));
+    assert!(error.to_string().contains("could not be replayed"), "{error}");
+    is_there(&error, &file, at);
 }
