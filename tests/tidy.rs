@@ -705,6 +705,13 @@ fn check_architecture(text: &str, exists: impl Fn(&str) -> bool) -> Vec<Finding>
         let remedy = format!("{lines} lines, more than {ARCHITECTURE_LINES_MAX}: move detail to the file it is about");
         findings.push(finding(path, ARCHITECTURE_LINES_MAX + 1, remedy));
     }
+    findings.extend(check_paths_of(path, text, exists));
+    findings
+}
+
+/// Checks that each path which the page names, in quotes of code, satisfies `exists`.
+fn check_paths_of(page: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
     let mut fenced = false;
     for (index, line) in text.lines().enumerate() {
         fenced ^= line.trim_start().starts_with("```");
@@ -712,7 +719,7 @@ fn check_architecture(text: &str, exists: impl Fn(&str) -> bool) -> Vec<Finding>
         let names_path = |word: &&str| word.contains('/') || word.ends_with(".rs") || word.ends_with(".md");
         for word in quoted.filter(|word| !word.contains(char::is_whitespace)).filter(names_path) {
             if !exists(word) {
-                findings.push(finding(path, index + 1, format!("`{word}` does not exist: correct the path")));
+                findings.push(finding(page, index + 1, format!("`{word}` does not exist: correct the path")));
             }
         }
     }
@@ -853,6 +860,13 @@ fn architecture_names_what_exists() {
     let exists =
         |path: &str| root().join(path).exists() || root().join("src").join(path).exists() || test(path).exists();
     assert_tidy(check_architecture(&read("ARCHITECTURE.md"), exists));
+}
+
+#[test]
+fn the_tests_of_promises_exist() {
+    let (page, text) = ("docs/durability.md", read("docs/durability.md"));
+    assert!(text.matches(".rs`").count() > 40, "{page} names the tests of each promise");
+    assert_tidy(check_paths_of(page, &text, |path| root().join(path).exists()));
 }
 
 #[cfg(test)]
