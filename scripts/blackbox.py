@@ -2,7 +2,7 @@
 """Tests what vecmem promises from the outside: kills, damaged files, a full disk, two processes, bad input.
 
 It needs the installed package `vecmem`, numpy and the standard library, and knows nothing of the engine's files but
-that they are files. It prints a table, promise -> cycles -> violations, and ends with status 1 if there was a violation.
+that they are files. It prints a table, promise -> cycles -> violations; its status is 1 if there was a violation.
 
     python scripts/blackbox.py                     # about a minute
     python scripts/blackbox.py --kills 500 --flips 20000 --damages 2000
@@ -122,7 +122,8 @@ def build(path: Path) -> None:
     numbers = np.random.default_rng(1)
     with vecmem.Engine(path, dims=DIMS) as engine:
         for number in range(300):
-            value = {"n": number, "kind": ("fact", "taste")[number % 2], "pad": "y" * (70_000 if number % 60 == 0 else 40)}
+            pad = "y" * (70_000 if number % 60 == 0 else 40)
+            value = {"n": number, "kind": ("fact", "taste")[number % 2], "pad": pad}
             vector = numbers.standard_normal(DIMS).astype(np.float32)
             engine.put(("users", str(number % 7)), f"k{number}", value, vector=vector)
             if number in (150, 250):
@@ -210,7 +211,7 @@ def damages(work: Path, kind: str, cycles: int, seed: int) -> Row:
     if not (work / "base").exists():
         build(work / "base")
     command = [sys.executable, __file__, "--damage", str(work), kind, str(cycles), str(seed)]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     what, named = "", 0
     for line in map(json.loads, run.stdout.splitlines()):
         what = line.get("what", what)
@@ -255,7 +256,8 @@ def bad_input() -> Row:
     for _ in range(200):
         deep = {"a": deep}
     good = [1.0] * DIMS
-    vectors: list[Any] = [[], [1.0], [1.0] * (DIMS + 1), [float("nan")] * DIMS, [float("inf")] * DIMS, [1e30] * DIMS, "ab"]
+    vectors: list[Any] = [[], [1.0], [1.0] * (DIMS + 1), "ab"]
+    vectors += [[number] * DIMS for number in (float("nan"), float("inf"), 1e30)]
     with vecmem.Engine(dims=DIMS) as engine:
         engine.put(("a",), "k", {"n": 1}, vector=good)
         before = list(engine.iterate(everything=True))
@@ -280,10 +282,13 @@ def bad_input() -> Row:
 
 def full_disk(work: Path, mib: int) -> Row:
     row = Row("a full disk takes reads and deletes, and loses nothing")
+    if not mib:
+        row.note = "left out"
+        return row
     place = work / "full"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(place)]
-    if not mib or shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         row.note = "skipped: no tmpfs can be mounted here"
         return row
     try:
