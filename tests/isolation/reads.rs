@@ -110,7 +110,7 @@ impl Reading<'_> {
         if self.random.chance(30) {
             return Ok(query);
         }
-        match Filter::from_json_str(*self.random.pick::<&str>(&FILTERS)) {
+        match Filter::from_json_str(self.random.pick::<&str>(&FILTERS)) {
             Ok(filter) => Ok(query.filter(filter)),
             error => Err(told(error, |_| unreachable!("an error"))),
         }
