@@ -1,6 +1,6 @@
 # The commands of the project. `make test` is the one that must pass.
 
-.PHONY: test demo bench fuzz
+.PHONY: test demo bench fuzz models
 
 # Everything that can say no: format, lints, docs, tests, benches run once, fuzz targets checked, licences.
 test:
@@ -13,6 +13,11 @@ demo:
 # All benches, or those whose names contain FILTER.
 bench:
 	cargo bench --workspace --bench '*' -- $(FILTER)
+
+# The engine under a scheduler that chooses the order of its threads: tests/models. SCHEDULES of each model.
+SCHEDULES ?= 4000
+models:
+	VECMEM_SCHEDULES=$(SCHEDULES) RUSTFLAGS="$(RUSTFLAGS) --cfg shuttle" CARGO_TARGET_DIR=target/models cargo test --test models -- --nocapture
 
 # One fuzz target under libFuzzer, which adds the inputs it finds to fuzz/target/corpus: make fuzz TARGET=wal_replay SECONDS=60
 TARGET ?= store_ops

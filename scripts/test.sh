@@ -69,6 +69,9 @@ else
 fi
 rmdir "$small_disk"
 
+# A build of its own, in which every lock and atomic asks a scheduler.
+step "models of threads" make models
+
 # Without `--bench`, Criterion runs each bench once; the test profile spares a second build of everything.
 if compgen -G 'benches/*.rs' >/dev/null || compgen -G 'cli/benches/*.rs' >/dev/null; then
     step "benches, once" cargo test --workspace --bench '*'

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::counters::{AtomicU64, Ordering};
 
 /// The logarithm of [`PARTS`].
 const PARTS_BITS: u32 = 4;

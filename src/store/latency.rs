@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::storage::Clock;
 use crate::store::histogram::{Histogram, SpanCounts};
-use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::counters::{AtomicU64, AtomicUsize, Ordering};
 
 /// One get in this many is timed, on average.
 const GETS_PER_TIMED_ONE: u64 = 8;

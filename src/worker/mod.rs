@@ -26,7 +26,6 @@ pub use graphs::GraphBuild;
 pub use sweep::CompactReport;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::commit::Pipeline;
@@ -50,7 +49,7 @@ use crate::segment::truth::writer::SegmentInfo;
 use crate::shard::ReadView;
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::storage::disk;
-use crate::sync::{Mutex, MutexGuard, Ordering};
+use crate::sync::{JoinHandle, Mutex, MutexGuard, Ordering, ThreadBuilder};
 use crate::types::Durability;
 
 const RETRY: Duration = Duration::from_millis(200);
@@ -114,7 +113,7 @@ impl Worker {
         let syncs = self.engine.durability == Durability::Periodic;
         for (name, job) in jobs.into_iter().filter(|(name, _)| syncs || *name != SYNC_THREAD) {
             let worker = Arc::clone(self);
-            let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
+            let thread = ThreadBuilder::new().name(name.into()).spawn(move || {
                 if name != SYNC_THREAD {
                     disk::lower_priority();
                 }
