@@ -35,6 +35,7 @@ use crate::shard::bounds::ImportFiles;
 use crate::shard::ingest::{ConflictSet, IngestedFile, IngestedFiles, Older, Part, ReplacedVersion, follow};
 use crate::shard::part::SegmentPart;
 use crate::shard::{Lost, ReadView};
+use crate::sync::HookPoint;
 use crate::types::Extent;
 
 /// Roughly the bytes of a row, or of a vector, beside its content.
@@ -75,6 +76,7 @@ impl Pipeline {
         files.outputs.written();
         before_commit();
         files.follow(&self.engine.view.get());
+        self.engine.hooks.reach(HookPoint::ImportFollowed);
         let committed = self.commit(Intent::Import(&mut files), Purpose::Log);
         if files.files.is_empty() {
             // The files were handed over, so a frame may have used the times.

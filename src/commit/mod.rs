@@ -31,7 +31,7 @@ use crate::engine::space::{JobKind, Purpose};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Lsn, Write, WriteOutcome};
 use crate::shard::ingest::LoggedFrame;
-use crate::sync::{Condvar, Mutex, Ordering};
+use crate::sync::{Condvar, HookPoint, Mutex, Ordering};
 use crate::types::{Durability, Namespace};
 use crate::wal::Frame;
 
@@ -142,7 +142,11 @@ impl Pipeline {
         loop {
             match self.join(&mut intent)? {
                 JoinOutcome::Nothing(answer, group) => {
-                    group.map_or(Ok(()), |group| group.wait())?;
+                    self.engine.hooks.reach(HookPoint::WriteJoined);
+                    if let Some(group) = group {
+                        self.engine.hooks.reach(HookPoint::GroupAwaited);
+                        group.wait()?;
+                    }
                     return answer;
                 }
                 JoinOutcome::NeedsFile(need) => match self.prepare_file(need, purpose) {
@@ -158,6 +162,7 @@ impl Pipeline {
                     Ok(()) => {}
                 },
                 JoinOutcome::Member(ticket) => {
+                    self.engine.hooks.reach(HookPoint::WriteJoined);
                     if ticket.leads {
                         self.lead();
                     }
@@ -242,6 +247,7 @@ impl Pipeline {
                 drop(log);
                 let applied = self.engine.apply_group(&apply_lock, &group.logged);
                 drop(apply_lock);
+                self.engine.hooks.reach(HookPoint::GroupPublished);
                 applied.map_err(|error| self.engine.poison(&error))
             }
         };

@@ -22,7 +22,7 @@ use crate::segment::side_file::SideFile;
 use crate::segment::tombstones::file::TombstoneFile;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, Shard};
-use crate::sync::Ordering;
+use crate::sync::{HookPoint, Ordering};
 
 /// The part of a finished job's outcome that changes the manifest.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +95,7 @@ fn try_commit(
     let kind = FileKind::OPERATIONS;
     let saved = engine.operation_ids.save(storage, store_id, view.read_lsn, || outputs.side(kind.as_str()))?;
     engine.sync_log(view.read_lsn)?;
+    engine.hooks.reach(HookPoint::GenerationCollected);
     let generation = state.manifest.generation + 1;
     let mut written = WrittenFiles { generation, ..WrittenFiles::default() };
     for ChangedPart { part, has_tombstones, missed } in changed {

@@ -21,7 +21,7 @@ use crate::manifest::Settings;
 use crate::record::Lsn;
 use crate::shard::ReadView;
 use crate::shard::part::SharedSegment;
-use crate::sync::Ordering;
+use crate::sync::{HookPoint, Ordering};
 
 /// A change of the read view: new parts in the place of old ones.
 pub(crate) trait ViewChange {
@@ -71,6 +71,7 @@ pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> R
     let after = change.apply(&view);
     let changed = changed_parts(&after);
     drop(apply_lock);
+    engine.hooks.reach(HookPoint::InstallCollected);
 
     let job = Some(JobResult { flushed: change.flushed() });
     let mut commit = || write_and_commit(engine, &mut state, &after, &changed, job);

@@ -46,7 +46,7 @@ use crate::shard::ingest::LoggedFrame;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, apply};
 use crate::storage::{Storage, forks};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Latest, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Condvar, Hooks, Latest, Mutex, MutexGuard, Ordering};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
 use crate::wal::{self, Syncer};
@@ -97,6 +97,7 @@ pub(crate) struct Engine {
     pub output_names: Mutex<BTreeSet<String>>,
     pub import_files: Mutex<ImportFiles>,
     pub signal: Signal,
+    pub hooks: Hooks,
     /// The operation ids of batches that were applied lately.
     pub operation_ids: OperationIds,
     /// The accounts of scopes that earn a graph.
@@ -181,6 +182,7 @@ impl Engine {
             output_names: Mutex::default(),
             import_files: Mutex::default(),
             signal: Signal::default(),
+            hooks: Hooks::default(),
             operation_ids: start.operation_ids,
             accounts,
             space: DiskSpace::default(),

@@ -1,4 +1,5 @@
-//! What only tests ask of a store: its contents as text, a step of the background, the end of snapshots.
+//! What only tests ask of a store: its contents as text, a step of the background, the end of snapshots, threads held
+//! at hook points.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use crate::extensions::Extensions;
 use crate::ids::IdRange;
 use crate::shard::{PartRef, ReadView};
 use crate::store::{HoldersReport, Store};
+use crate::sync::{Hold, HookPoint};
 use crate::types::{Interval, Item};
 
 impl Store {
@@ -21,6 +23,11 @@ impl Store {
     pub fn run_background(&self) {
         let _call = self.handle.calls.read();
         self.handle.worker.run_inline();
+    }
+
+    /// Holds the next thread that reaches a hook point of this store, until the returned value is dropped.
+    pub fn hold_at(&self, point: HookPoint) -> Hold {
+        self.handle.engine.hooks.hold(point)
     }
 
     /// Ends every snapshot, cursor and listing of a moment before now, after waiting for them for `grace`, and unmaps

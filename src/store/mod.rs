@@ -56,7 +56,7 @@ use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::{Stage, Steps};
 use crate::record::{Write, WriteOutcome};
-use crate::sync::{Mutex, RwLock};
+use crate::sync::{HookPoint, Mutex, RwLock};
 use crate::types::{Condition, Namespace, Scope, VectorSpace, Version, system_namespace};
 use crate::worker::Worker;
 
@@ -286,6 +286,7 @@ impl Handle {
         self.engine.mark_closed();
         self.holders.close();
         let _alone = self.calls.write();
+        self.engine.hooks.reach(HookPoint::CloseAlone);
         self.worker.join();
         self.engine.clock.reading();
         if self.engine.check_poisoned().is_ok() && self.engine.clock.has_unsaved_agreement() {

@@ -22,6 +22,7 @@ pub use crate::random::Random;
 pub use crate::storage::disk::{DiskStorage, SystemClock};
 pub use crate::storage::sim::{Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage};
 pub use crate::storage::{Clock, Map, Storage, StorageFile};
+pub use crate::sync::{Hold, HookPoint};
 pub use crate::wal::fuzz::fuzz_replay as fuzz_wal_replay;
 pub use contents::{Content, contents};
 pub use fuzz_files::{fuzz_manifest, fuzz_segment_open};

@@ -13,7 +13,7 @@ use crate::engine::install::{checkpoint, checkpoint_without_reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::{Stage, Steps};
 use crate::record::{Write, WriteOutcome};
-use crate::sync::Ordering;
+use crate::sync::{HookPoint, Ordering};
 use crate::types::Scope;
 
 /// The result of [`Store::compact`](crate::Store::compact).
@@ -68,6 +68,7 @@ impl Worker {
                 Err(why) => return Ok(Sweep { swept, stopped: Err(why) }),
             };
             let expired = self.expired(now, self.engine.tuning.sweep_batch, &mut damage, &steps)?;
+            self.engine.hooks.reach(HookPoint::SweepListed);
             let full = expired.len() == self.engine.tuning.sweep_batch;
             let deleted = match self.delete(&expired, &mut damage) {
                 Ok(deleted) => deleted,
