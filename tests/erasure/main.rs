@@ -7,6 +7,7 @@ mod a_purge_can_be_repeated_after_any_failure;
 mod a_purge_ends_beside_other_writers;
 mod a_purge_ends_older_snapshots;
 mod a_purge_leaves_what_an_import_is_writing;
+mod a_purge_rewrites_a_segment_for_one_small_value;
 mod a_purge_says_what_it_did;
 mod a_purge_takes_values_that_no_row_names_any_more;
 mod a_purge_touches_only_what_holds_its_scope;
