@@ -60,6 +60,7 @@ step "docs" all_docs
 step "tests" all_tests
 # A test that lacks what it needs says so on a line of its own.
 while IFS= read -r line; do skip "${line%%: *}" "${line#*: }"; done < <(sed -n 's/^skipped: //p' "$results" | sort -u)
+step "seeded faults" cargo test --test seeded_faults
 # They fill small disks, which only whoever may mount one has.
 small_disk=$(mktemp -d)
 if mount -t tmpfs -o size=1m tmpfs "$small_disk" 2>/dev/null; then

@@ -1,0 +1,79 @@
+//! Faults of reads: expiry, order, filters, pages.
+
+use super::Fault;
+
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "expired_items_shown_from_memory",
+        breaks: "An expired item in a memtable is returned.",
+        file: "search/part.rs",
+        find: "row.is_visible(read_lsn) && now < row.expires_at()",
+        replacement: "row.is_visible(read_lsn) && (now < row.expires_at() || FAULT)",
+        test: (
+            "expiry",
+            "expired_items_are_gone_and_touches_keep_them::an_expired_item_is_gone_at_once_from_parts_of_every_kind",
+        ),
+    },
+    Fault {
+        name: "expired_items_shown_from_segments",
+        breaks: "An expired item in a segment is returned.",
+        file: "search/part.rs",
+        find: "!self.tombstones.is_deleted_at(row, read_lsn) && now < expires_at",
+        replacement: "!self.tombstones.is_deleted_at(row, read_lsn) && (now < expires_at || FAULT)",
+        test: (
+            "expiry",
+            "expired_items_are_gone_and_touches_keep_them::an_expired_item_is_gone_at_once_from_parts_of_every_kind",
+        ),
+    },
+    Fault {
+        name: "one_short_with_unscored_items",
+        breaks: "A search that is filled up with unscored items returns one item less.",
+        file: "store/search.rs",
+        find: "let mut listed = Newest::new(wanted - places.len());",
+        replacement: "let mut listed = Newest::new(wanted - places.len() - usize::from(FAULT && !places.is_empty()));",
+        test: ("search", "a_search_is_as_long_and_ordered_as_it_says::items_without_a_vector_fill_the_answer_up"),
+    },
+    Fault {
+        name: "ties_in_the_wrong_order",
+        breaks: "Of equal scores the older item comes first.",
+        file: "topk.rs",
+        find: "self.score.total_cmp(&other.score).then(self.lsn.cmp(&other.lsn))",
+        replacement: "self.score.total_cmp(&other.score).then(if FAULT { other.lsn.cmp(&self.lsn) } else { self.lsn.cmp(&other.lsn) })",
+        test: ("search", "a_search_is_as_long_and_ordered_as_it_says::of_equal_scores_the_newer_item_comes_first"),
+    },
+    Fault {
+        name: "missing_field_is_not_unequal",
+        breaks: r#"The filter "not equal" leaves out items without the field."#,
+        file: "filter/evaluate.rs",
+        find: "self.report(*above, test.holds_for_missing())",
+        replacement: "self.report(*above, test.holds_for_missing() || (FAULT && above.negated))",
+        test: (
+            "search",
+            "a_search_is_as_long_and_ordered_as_it_says::a_missing_field_is_unequal_to_everything_but_null",
+        ),
+    },
+    Fault {
+        name: "no_alternative_matches_all",
+        breaks: "A filter of no alternatives matches every item.",
+        file: "filter/evaluate.rs",
+        find: "[] => self.constants.push((above, !decisive)),",
+        replacement: "[] => self.constants.push((above, !decisive || FAULT)),",
+        test: (
+            "search",
+            "a_search_is_as_long_and_ordered_as_it_says::a_missing_field_is_unequal_to_everything_but_null",
+        ),
+    },
+    Fault {
+        name: "cursor_skips_a_row",
+        breaks: "A page of key order leaves out its first row if another page follows.",
+        file: "store/iterate.rs",
+        find: r"    found.truncate(limit);
+    let next",
+        replacement: r"    if FAULT && more {
+        found.remove(0);
+    }
+    found.truncate(limit);
+    let next",
+        test: ("reads", "an_iteration_is_stable_under_writes::a_scan_is_stable_under_writes"),
+    },
+];
