@@ -18,8 +18,7 @@ fn survives(seed: u64, durability: Durability) {
     println!("seed {seed}, {} flushes, {} merges", internals.flushes, internals.merges);
     assert!(internals.flushes >= 3 && internals.merges >= 2, "{internals:?}");
     for (number, image) in history.images.iter().enumerate() {
-        let torn = number.is_multiple_of(3).then_some((Loss::Torn, number as u64));
-        for (loss, tear) in [(Loss::AllUnsynced, 0)].into_iter().chain(torn) {
+        for (loss, tear) in [(Loss::AllUnsynced, 0), (Loss::Torn, number as u64)] {
             let acknowledged = image.tag as usize;
             let last = (acknowledged + 1).min(OPERATIONS);
             let promised = if durability == Durability::Sync { acknowledged } else { history.flushed[acknowledged] };
