@@ -149,7 +149,7 @@ pub enum HookPoint {
 /// The hook points of one store.
 #[cfg(not(feature = "testing"))]
 #[derive(Default)]
-pub(crate) struct Hooks;
+pub(crate) struct Hooks {}
 
 #[cfg(not(feature = "testing"))]
 impl Hooks {
