@@ -20,7 +20,9 @@ use crate::store::{Options, Store};
 
 pub use crate::random::Random;
 pub use crate::storage::disk::{DiskStorage, SystemClock};
-pub use crate::storage::sim::{Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage};
+pub use crate::storage::sim::{
+    ChangeFate, Fault, FaultKind, Image, Loss, SimClock, SimOperation, SimStorage, UnsyncedChange,
+};
 pub use crate::storage::{Clock, Map, Storage, StorageFile};
 pub use crate::sync::{Hold, HookPoint};
 pub use crate::wal::fuzz::fuzz_replay as fuzz_wal_replay;

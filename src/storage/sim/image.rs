@@ -59,9 +59,9 @@ impl Image {
         // Of some crashes nearly everything survives, of others nearly nothing.
         let kept_percent = [0, 15, 50, 85, 100][random.below(5) as usize];
         let mut names = (*self.disk.durable_names).clone();
-        for entry in &self.disk.pending {
+        for pending in &self.disk.pending {
             if random.below(100) < kept_percent {
-                entry.apply(&mut names);
+                pending.change.apply(&mut names);
             }
         }
         names
@@ -71,8 +71,8 @@ impl Image {
 fn torn_bytes(file: &FileState, random: &mut Random) -> Bytes {
     let mut bytes = file.durable.clone();
     let whole_percent = [0, 25, 75, 100][random.below(4) as usize];
-    for change in &file.unsynced {
-        match change {
+    for unsynced in &file.unsynced {
+        match &unsynced.change {
             Change::Resize(_) if random.below(2) == 0 => {}
             Change::Write { offset, bytes: written } if random.below(100) >= whole_percent => {
                 tear(&mut bytes, *offset, written, random);

@@ -1,7 +1,7 @@
 //! A disk in memory that loses, tears and refuses exactly what the contract of [`Storage`] allows, from a seed.
 //!
 //! Reading order: `state` (files and names), `file`, `fault` (which operation fails), `image` (what a crash leaves),
-//! `clock`.
+//! `fates` (the same, chosen change by change), `clock`.
 //!
 //! For tests. It is as strict as the contract and so stricter than a real disk: `sync_data` makes no length durable,
 //! and writing to a file that was mapped panics, because maps must never change.
@@ -10,8 +10,10 @@
 //! * The same calls on the same seed have the same results.
 //! * A handle, an image and a survivor are independent of each other: a crash is observed without stopping the store.
 //! * An operation that fails has no effect, except those that [`FaultKind`] and [`SimStorage::set_capacity`] name.
+//! * Only [`SimStorage::lie_about_syncs`] makes the disk weaker than the contract.
 
 mod clock;
+mod fates;
 mod fault;
 mod file;
 mod image;
@@ -30,6 +32,7 @@ use crate::random::Random;
 use crate::sync::Mutex;
 
 pub use clock::SimClock;
+pub use fates::{ChangeFate, UnsyncedChange};
 use fault::Faults;
 pub use fault::{Fault, FaultKind, SimOperation};
 use file::SimFile;
@@ -52,7 +55,11 @@ struct Inner {
     operations: u64,
     syncs: u64,
     tag: u64,
-    images: Option<Vec<Image>>,
+    images: Vec<Image>,
+    /// An image is kept before each of these.
+    images_before: &'static [SimOperation],
+    /// Syncs succeed and make nothing durable.
+    lies: bool,
     trace: Option<Vec<String>>,
 }
 
@@ -65,10 +72,10 @@ impl Inner {
     fn begin(&mut self, operation: SimOperation, name: &str) -> Option<FaultKind> {
         if operation.is_sync() {
             self.syncs += 1;
-            if self.images.is_some() {
-                let image = self.image();
-                self.images.get_or_insert_default().push(image);
-            }
+        }
+        if self.images_before.contains(&operation) {
+            let image = self.image();
+            self.images.push(image);
         }
         self.operations += 1;
         let struck = self.faults.strike(operation);
@@ -114,7 +121,9 @@ impl SimStorage {
             operations: 0,
             syncs: 0,
             tag: 0,
-            images: None,
+            images: Vec::new(),
+            images_before: &[],
+            lies: false,
             trace: None,
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
@@ -122,12 +131,24 @@ impl SimStorage {
 
     /// From now on keeps an image of the disk just before each sync takes effect.
     pub fn record_sync_points(&self) {
-        self.inner.lock().images = Some(Vec::new());
+        self.record_before(SimOperation::SYNCS);
+    }
+
+    /// From now on keeps an image of the disk just before each of `operations` takes effect.
+    pub fn record_before(&self, operations: &'static [SimOperation]) {
+        let mut inner = self.inner.lock();
+        inner.images.clear();
+        inner.images_before = operations;
     }
 
     /// The images so far; recording goes on.
     pub fn take_images(&self) -> Vec<Image> {
-        self.inner.lock().images.as_mut().map(std::mem::take).unwrap_or_default()
+        std::mem::take(&mut self.inner.lock().images)
+    }
+
+    /// From now on syncs succeed and make nothing durable, as a disk does whose cache ignores flushes.
+    pub fn lie_about_syncs(&self) {
+        self.inner.lock().lies = true;
     }
 
     /// A number that the following images carry, such as the operations acknowledged by now.
@@ -267,7 +288,8 @@ impl Storage for SimStorage {
         let id = inner.disk.next_file;
         inner.disk.next_file += 1;
         inner.disk.files.insert(id, Arc::default());
-        inner.disk.change(DirectoryEntry::Create { name: name.to_owned(), file: id });
+        let order = inner.operations;
+        inner.disk.change(order, DirectoryEntry::Create { name: name.to_owned(), file: id });
         Ok(self.handle(&mut inner, name, id))
     }
 
@@ -297,7 +319,8 @@ impl Storage for SimStorage {
         let mut inner = self.inner.lock();
         inner.begin_whole(SimOperation::Rename, &format!("{from} {to}"))?;
         let file = inner.find(from, SimOperation::Rename)?;
-        inner.disk.change(DirectoryEntry::Rename { to: to.to_owned(), file });
+        let order = inner.operations;
+        inner.disk.change(order, DirectoryEntry::Rename { to: to.to_owned(), file });
         Ok(())
     }
 
@@ -306,7 +329,8 @@ impl Storage for SimStorage {
         let mut inner = self.inner.lock();
         inner.begin_whole(SimOperation::Remove, name)?;
         let file = inner.find(name, SimOperation::Remove)?;
-        inner.disk.change(DirectoryEntry::Remove { name: name.to_owned(), file });
+        let order = inner.operations;
+        inner.disk.change(order, DirectoryEntry::Remove { name: name.to_owned(), file });
         Ok(())
     }
 
@@ -324,7 +348,7 @@ impl Storage for SimStorage {
         if begun.is_err() {
             // As for bytes: what a failed sync covered is taken for written and never will be.
             inner.disk.pending.clear();
-        } else {
+        } else if !inner.lies {
             inner.disk.sync_dir();
         }
         let Inner { disk, handles, .. } = &mut *inner;

@@ -59,6 +59,11 @@ impl Bytes {
         self.length = length;
     }
 
+    /// Whatever is not zero: (page, its bytes), in order.
+    pub fn pages(&self) -> impl Iterator<Item = (u64, &[u8; PAGE])> {
+        self.pages.iter().map(|(page, bytes)| (*page, &**bytes)).filter(|(_, bytes)| **bytes != [0; PAGE])
+    }
+
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.length as usize];
         self.read(0, &mut bytes);
@@ -94,11 +99,18 @@ impl Change {
     }
 }
 
+/// A change that no sync has covered yet, and its place in the order of all operations.
+#[derive(Clone)]
+pub(super) struct Unsynced<T> {
+    pub order: u64,
+    pub change: T,
+}
+
 #[derive(Clone, Default)]
 pub(super) struct FileState {
     pub visible: Bytes,
     pub durable: Bytes,
-    pub unsynced: Vec<Change>,
+    pub unsynced: Vec<Unsynced<Change>>,
     pub mapped: bool,
 }
 
@@ -108,14 +120,14 @@ impl FileState {
         Self { visible: bytes.clone(), durable: bytes, unsynced: Vec::new(), mapped: false }
     }
 
-    pub fn change(&mut self, change: Change) {
+    pub fn change(&mut self, order: u64, change: Change) {
         change.apply(&mut self.visible);
-        self.unsynced.push(change);
+        self.unsynced.push(Unsynced { order, change });
     }
 
     pub fn sync_all(&mut self) {
-        for change in self.unsynced.drain(..) {
-            change.apply(&mut self.durable);
+        for unsynced in self.unsynced.drain(..) {
+            unsynced.change.apply(&mut self.durable);
         }
     }
 
@@ -123,20 +135,20 @@ impl FileState {
     pub fn sync_data(&mut self) {
         let end = self.durable.len();
         // A pending cut below that length does not commute with the writes around it, so it goes with them.
-        if self.unsynced.iter().any(|change| matches!(change, Change::Resize(length) if *length < end)) {
+        if self.unsynced.iter().any(|unsynced| matches!(unsynced.change, Change::Resize(length) if length < end)) {
             return self.sync_all();
         }
-        for change in std::mem::take(&mut self.unsynced) {
+        for Unsynced { order, change } in std::mem::take(&mut self.unsynced) {
             match change {
                 Change::Write { offset, bytes } => {
                     let within = (end.saturating_sub(offset) as usize).min(bytes.len());
                     self.durable.write(offset, &bytes[..within]);
                     if within < bytes.len() {
                         let rest = Change::Write { offset: offset + within as u64, bytes: bytes[within..].into() };
-                        self.unsynced.push(rest);
+                        self.unsynced.push(Unsynced { order, change: rest });
                     }
                 }
-                resize => self.unsynced.push(resize),
+                resize => self.unsynced.push(Unsynced { order, change: resize }),
             }
         }
     }
@@ -178,7 +190,7 @@ pub(super) struct Disk {
     pub files: BTreeMap<FileId, Arc<FileState>>,
     pub names: Arc<FileNames>,
     pub durable_names: Arc<FileNames>,
-    pub pending: Vec<DirectoryEntry>,
+    pub pending: Vec<Unsynced<DirectoryEntry>>,
     pub next_file: FileId,
 }
 
@@ -200,14 +212,14 @@ impl Disk {
         Self { files, durable_names: Arc::clone(&names), names, pending: Vec::new(), next_file }
     }
 
-    pub fn change(&mut self, entry: DirectoryEntry) {
+    pub fn change(&mut self, order: u64, entry: DirectoryEntry) {
         entry.apply(Arc::make_mut(&mut self.names));
-        self.pending.push(entry);
+        self.pending.push(Unsynced { order, change: entry });
     }
 
     pub fn sync_dir(&mut self) {
         let names = Arc::make_mut(&mut self.durable_names);
-        for entry in self.pending.drain(..) {
+        for Unsynced { change: entry, .. } in self.pending.drain(..) {
             // Only one file has the name by now, even if the removal of another one was lost in a failed sync.
             if let DirectoryEntry::Create { name, .. } = &entry {
                 names.remove(name);
@@ -224,7 +236,7 @@ impl Disk {
     pub fn forget_unreachable(&mut self, kept: impl Fn(FileId) -> bool) {
         let mut reachable: std::collections::BTreeSet<FileId> = self.names.values().copied().collect();
         reachable.extend(self.durable_names.values());
-        reachable.extend(self.pending.iter().map(|entry| match entry {
+        reachable.extend(self.pending.iter().map(|unsynced| match &unsynced.change {
             DirectoryEntry::Create { file, .. }
             | DirectoryEntry::Rename { file, .. }
             | DirectoryEntry::Remove { file, .. } => file,
