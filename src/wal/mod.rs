@@ -66,8 +66,9 @@
 //!
 //! # Reading
 //!
-//! * If no copy of the header is valid and only zeros follow, the file is unused. Any other file without a valid
-//!   header, of another store, or of another length than its header names is corrupt.
+//! * If no copy of the header is valid and no frame header follows, the file is unused: a power loss may leave anything
+//!   of a file that was being prepared. A file with frames and without a valid header, a file of another store, or of
+//!   another length than its header names is corrupt.
 //! * A file with a successor is read to the accepted end that the successor names. LSN, chain and clock there must be
 //!   those that the successor names. The last file is read to a bad frame, or to zeros up to its end (clean or closed).
 //! * A reader uses the length of a body only if the CRC of the header is right and the body fits in the file.

@@ -226,9 +226,12 @@ impl Inspection<'_> {
                 HeaderState::Absent => {}
             }
         }
-        Ok(match window.skip_zeros(HEADERS_BYTES)? {
+        // A power loss may leave anything in a file that was being prepared. Only a file in use has frames.
+        let Some(offset) = window.skip_zeros(HEADERS_BYTES)? else { return Ok(Ok(None)) };
+        let remains = window.search_frames(seed(&[self.store_id, id]), offset)?;
+        Ok(match remains.first {
             None => Ok(None),
-            Some(offset) => Err(corrupt(id, offset, "something was written here, but the file has no valid header")),
+            Some(offset) => Err(corrupt(id, offset, "a frame was written here, but the file has no valid header")),
         })
     }
 

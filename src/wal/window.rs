@@ -14,8 +14,10 @@ use crate::storage::{Storage, StorageFile};
 const WINDOW_BYTES: u64 = 1 << 20;
 const ZEROS: [u8; FRAME_ALIGNMENT as usize] = [0; FRAME_ALIGNMENT as usize];
 
-/// The result of a search behind a bad frame.
+/// The result of a search for frames where none is expected.
 pub(super) struct WindowRemains {
+    /// Where the first frame header lies.
+    pub first: Option<u64>,
     /// The highest durable LSN of all frame headers found.
     pub durable_lsn: Lsn,
     /// The end of the last 64 bytes that are not all zero.
@@ -95,12 +97,13 @@ impl Window {
     /// Looks for a frame header at every multiple of 64 from `offset` on. The body is not read: the durable LSN of a
     /// header holds even if the body is torn.
     pub fn search_frames(&mut self, salt: u64, offset: u64) -> Result<WindowRemains> {
-        let mut remains = WindowRemains { durable_lsn: Lsn::ZERO, end: offset };
+        let mut remains = WindowRemains { first: None, durable_lsn: Lsn::ZERO, end: offset };
         let mut next = Some(offset);
         while let Some(offset) = next {
             let left = self.length - offset;
             let bytes = self.bytes(offset, left.min(FRAME_ALIGNMENT))?;
             if let Some(header) = FrameHeader::decode(bytes, salt, offset, left) {
+                remains.first = remains.first.or(Some(offset));
                 remains.durable_lsn = remains.durable_lsn.max(header.durable_lsn);
             }
             remains.end = offset + bytes.len() as u64;

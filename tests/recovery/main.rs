@@ -18,3 +18,4 @@ mod reopening_keeps_everything;
 mod syncs_go_on_while_a_log_file_is_prepared;
 mod the_manifest_before_the_newest_is_enough;
 mod what_died_is_written_down_after_a_failure;
+mod what_was_left_of_a_prepared_log_file_is_no_damage;
