@@ -1,6 +1,6 @@
 # The commands of the project. `make test` is the one that must pass.
 
-.PHONY: test demo bench fuzz models
+.PHONY: test demo bench models proof fuzz
 
 # Everything that can say no: format, lints, docs, tests, benches run once, fuzz targets checked, licences.
 test:
@@ -18,6 +18,12 @@ bench:
 SCHEDULES ?= 4000
 models:
 	VECMEM_SCHEDULES=$(SCHEDULES) RUSTFLAGS="$(RUSTFLAGS) --cfg shuttle" CARGO_TARGET_DIR=target/models cargo test --test models -- --nocapture
+
+# A table of distinct crash states, from seed FROM on until there are STATES: make proof FROM=0 STATES=1000000
+FROM ?= 0
+STATES ?= 100000
+proof:
+	@scripts/proof.sh $(FROM) $(STATES)
 
 # One fuzz target under libFuzzer, which adds the inputs it finds to fuzz/target/corpus: make fuzz TARGET=wal_replay SECONDS=60
 TARGET ?= store_ops

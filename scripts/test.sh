@@ -61,6 +61,7 @@ step "tests" all_tests
 # A test that lacks what it needs says so on a line of its own.
 while IFS= read -r line; do skip "${line%%: *}" "${line#*: }"; done < <(sed -n 's/^skipped: //p' "$results" | sort -u)
 step "seeded faults" cargo test --test seeded_faults
+step "crash states" scripts/proof.sh 0 100000
 # They fill small disks, which only whoever may mount one has.
 small_disk=$(mktemp -d)
 if mount -t tmpfs -o size=1m tmpfs "$small_disk" 2>/dev/null; then

@@ -28,6 +28,8 @@ pub struct Model {
     newest_clock: i64,
     last_update: i64,
     touches: Vec<(Key, Version)>,
+    /// Whether some items come from elsewhere, so that the texts that they embed are not known.
+    pub foreign: bool,
 }
 
 /// The rows of an import under way: each with its time if the clock gives it, and the item it replaces, as of the
@@ -46,6 +48,12 @@ struct Frame {
 }
 
 impl Model {
+    /// What a store holds that somebody else has written.
+    pub fn found(items: Vec<Item>, lsn: u64, clock: i64) -> Self {
+        let items = items.into_iter().map(|item| ((item.namespace.clone(), item.key.clone()), Arc::new(item)));
+        Self { items: items.collect(), lsn, newest_clock: clock, foreign: true, ..Self::default() }
+    }
+
     /// The same data in a new process: what waited in memory is gone.
     pub fn reopened(&self) -> Self {
         Self { last_update: 0, touches: Vec::new(), ..self.clone() }
@@ -84,7 +92,7 @@ impl Model {
         match operation {
             Operation::Write(change) => self.batch(std::slice::from_ref(change), None, clock),
             Operation::Batch(changes, mark) => self.batch(changes, mark.as_ref(), clock),
-            Operation::DeleteRange(scope) => {
+            Operation::DeleteRange(scope) | Operation::Purge(scope) => {
                 self.frame(clock, |frame| {
                     frame.next.items.retain(|(namespace, _), _| !covers(scope, namespace));
                     frame.next.lsn += 1;
@@ -100,7 +108,7 @@ impl Model {
             }
             Operation::Read(key) => self.read(key, clock),
             Operation::Sweep | Operation::Compact => self.sweep(clock),
-            Operation::Flush => {
+            Operation::Flush | Operation::Seal => {
                 self.frame(clock, |_| Some(()));
                 Outcome::Done
             }
@@ -109,7 +117,7 @@ impl Model {
                 self.settings.extend(json.iter().map(|json| ((*name).to_owned(), json.clone())));
                 Outcome::Done
             }
-            Operation::Advance(_) => Outcome::Done,
+            Operation::Advance(_) | Operation::Graph(_) => Outcome::Done,
         }
     }
 

@@ -57,7 +57,12 @@ pub enum Operation {
     Import(Vec<PutChange>, Option<String>),
     Sweep,
     Flush,
+    /// Writes the memtables to segments.
+    Seal,
     Compact,
+    /// Where nothing has expired, so that the only frame is that of the delete.
+    Purge(Scope),
+    Graph(Scope),
     /// Keeps a JSON document under a name, or removes it.
     Setting(&'static str, Option<String>),
     /// Time passes.
@@ -116,6 +121,9 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
         }
         Operation::Sweep => store.sweep().map(Outcome::Swept),
         Operation::Flush => store.sync().map(|()| Outcome::Done),
+        Operation::Seal => store.flush().map(|()| Outcome::Done),
+        Operation::Purge(scope) => store.purge(scope).map(|_| Outcome::Done),
+        Operation::Graph(scope) => store.build_graph(scope).map(|_| Outcome::Done),
         Operation::Compact => store.compact().map(|report| Outcome::Swept(report.swept)),
         Operation::Setting(name, json) => store.set_setting(name, json.as_deref()).map(|()| Outcome::Done),
         Operation::Advance(span) => {
