@@ -163,6 +163,25 @@ fn power_loss_at_every_sync_beside_background_threads() {
     sweep.check(2, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
 }
 
+/// As above, and acknowledged before a sync: a thread of its own syncs the log while others flush and merge.
+#[test]
+fn without_sync_per_write_beside_background_threads_a_prefix_is_left() {
+    let hour = Duration::from_secs(3_600);
+    let threads = Tuning { inline_background: false, busy_timeout: hour, ..tuning() };
+    for (name, seed, durability) in
+        [("threads, periodic", 9, Durability::Periodic), ("threads, manual", 10, Durability::Manual)]
+    {
+        let mut generator = Generator::new(seed, KEYS);
+        generator.touches = false;
+        let options = options().durability(durability);
+        let with_threads = options.clone().tuning(threads.clone()).sweep_every(None);
+        let with_threads = with_threads.sync_every(Duration::from_millis(1));
+        let sweep =
+            Sweep::of(name, seed, durability, options, record_drawn(seed, OPERATIONS, generator, &with_threads));
+        sweep.check(8, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1), (Loss::None, 0)]);
+    }
+}
+
 /// Imports, and between the writing of their files and their commit other writes, mostly to the same keys, and merges.
 #[test]
 fn power_loss_at_every_sync_of_imports_beside_other_writes() {
