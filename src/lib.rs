@@ -104,9 +104,10 @@ pub use store::query::{
 };
 pub use store::{
     Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, GraphStats, HealthStats,
-    HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats, IntoJson, Items,
-    IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats, Options, PurgeOptions,
-    PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats, StillHeld, Store, WriteResult,
+    HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats, IntoJson, ItemExtension,
+    Items, IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats, Options, PurgeOptions,
+    PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats, StillHeld, Store, StoredItem, StoredPage,
+    WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Result;
-#[cfg(feature = "testing")]
 use crate::extensions::Extensions;
 use crate::ids::{IdRange, RowId};
 use crate::memtable::Memtable;
-use crate::record::{ALIVE, Lsn, VersionTimes, Write};
+use crate::record::{ALIVE, Lsn, TextHash, VersionTimes, Write};
 use crate::search::conditions::Conditions;
 use crate::search::listing::{KeyedRow, ListPage, page_of_memtable, page_of_segment};
 use crate::search::part::{PartColumns, Rows};
@@ -128,8 +127,23 @@ impl PartRef<'_> {
         }
     }
 
+    /// The field paths that the put of the row named for embedding.
+    pub fn index_paths(&self, row: RowId) -> Result<Vec<Arc<str>>> {
+        match self {
+            Self::Memtable(memtable) => Ok(memtable.row(row).record.index_paths.clone()),
+            Self::Segment(part) => part.segment()?.index_paths(row),
+        }
+    }
+
+    /// The hash of the text that each vector of the row embeds; empty if none is known.
+    pub fn text_hashes(&self, row: RowId) -> Result<Vec<TextHash>> {
+        match self {
+            Self::Memtable(memtable) => Ok(memtable.row(row).record.text_hashes.clone()),
+            Self::Segment(part) => part.segment()?.row_text_hashes(row),
+        }
+    }
+
     /// The extensions of the row.
-    #[cfg(feature = "testing")]
     pub fn extensions(&self, row: RowId) -> Result<Extensions> {
         match self {
             Self::Memtable(memtable) => Ok(memtable.row(row).record.extensions.clone()),

@@ -25,6 +25,9 @@ pub struct ImportProgress {
     pub imported: u64,
     /// Bad items left out.
     pub skipped: u64,
+    /// Items left out since their time has passed ([`ImportOptions::leave_out_expired`]).
+    #[serde(default)]
+    pub expired: u64,
     /// The end of the source was reached.
     pub complete: bool,
 }
@@ -36,6 +39,8 @@ pub struct ImportReport {
     pub imported: u64,
     /// Bad items that this run left out.
     pub skipped: u64,
+    /// Items that this run left out since their time has passed.
+    pub expired: u64,
     /// Items that earlier runs had done.
     pub resumed_after: u64,
     /// Items of the source done so far, by this run and earlier ones.
@@ -51,6 +56,7 @@ pub struct ImportOptions<'a> {
     source: Option<String>,
     progress: Option<ImportProgress>,
     chunk_rows: Option<usize>,
+    leaves_out_expired: bool,
     on_bad: Option<OnBad<'a>>,
     on_progress: Option<OnProgress<'a>>,
     before_commit: Option<Box<dyn FnMut() + 'a>>,
@@ -82,6 +88,14 @@ impl<'a> ImportOptions<'a> {
     #[must_use]
     pub fn chunk_rows(mut self, rows: usize) -> Self {
         self.chunk_rows = Some(rows.max(1));
+        self
+    }
+
+    /// Whether items whose [`Put::expires_at`] has passed, by the clock of the store, are left out and counted. Default:
+    /// false, they are put, and reads hide them.
+    #[must_use]
+    pub fn leave_out_expired(mut self, leaves_out: bool) -> Self {
+        self.leaves_out_expired = leaves_out;
         self
     }
 
@@ -174,8 +188,13 @@ impl Store {
             import.commit(chunk)?;
         }
         let progress = import.progress;
-        let (imported, skipped) = (progress.imported - before.imported, progress.skipped - before.skipped);
-        Ok(ImportReport { imported, skipped, resumed_after: before.lines, progress })
+        Ok(ImportReport {
+            imported: progress.imported - before.imported,
+            skipped: progress.skipped - before.skipped,
+            expired: progress.expired - before.expired,
+            resumed_after: before.lines,
+            progress,
+        })
     }
 
     /// The checkpoint of the import of `source`, if there is one.
@@ -203,6 +222,10 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
         let tuning = &self.store.handle.engine.tuning;
         let rows_max = self.options.chunk_rows.unwrap_or(usize::MAX).min(tuning.import_chunk_rows);
         let bytes_max = tuning.import_chunk_bytes;
+        let expired_at = match self.options.leaves_out_expired {
+            true => self.store.handle.engine.clock.query_time(),
+            false => i64::MIN,
+        };
         let mut chunk = Chunk { progress: self.progress, ..Chunk::default() };
         while chunk.rows.len() < rows_max && chunk.bytes < bytes_max {
             let Some(item) = self.items.next() else {
@@ -211,6 +234,7 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
             };
             chunk.progress.lines += 1;
             match item.and_then(|put| self.checked(put)) {
+                Ok((row, _)) if row.expires_at.is_some_and(|at| at <= expired_at) => chunk.progress.expired += 1,
                 Ok((row, bytes)) => {
                     chunk.progress.imported += 1;
                     chunk.bytes += bytes;

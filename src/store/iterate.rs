@@ -10,12 +10,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::ids::RowId;
 use crate::search::listing::{KeyedRow, ListPage, count};
 use crate::shard::PartRef;
 use crate::store::holders::{Holder, HolderKind, Holders};
 use crate::store::query::{IterateQuery, NamespaceQuery};
 use crate::store::read::with_part;
 use crate::store::read::{ReadContext, SharedView};
+use crate::store::stored::{StoredItem, StoredPage};
 use crate::types::{Interval, Item, KeyPosition, Scope, decode_labels, encode_labels};
 
 /// A position in an iteration, and the read view of the iteration.
@@ -57,6 +59,32 @@ pub(super) fn iterate(
     query: &IterateQuery,
     after: Option<&Cursor>,
 ) -> Result<IteratePage> {
+    let item = |part: &PartRef<'_>, row| part.item(row, None, query.options.include_vectors);
+    let (items, next, incomplete) = page_of(reader, view, holders, query, after, item)?;
+    Ok(IteratePage { items, next, incomplete })
+}
+
+/// The next page of an iteration, with everything that the store keeps of its items.
+pub(super) fn iterate_stored(
+    reader: &ReadContext<'_>,
+    view: &SharedView,
+    holders: &Arc<Holders>,
+    query: &IterateQuery,
+    after: Option<&Cursor>,
+) -> Result<StoredPage> {
+    let (items, next, incomplete) = page_of(reader, view, holders, query, after, StoredItem::read)?;
+    Ok(StoredPage { items, next, incomplete })
+}
+
+/// The next rows of an iteration, each as `read` reads it, the next cursor, and whether damage was skipped.
+fn page_of<T>(
+    reader: &ReadContext<'_>,
+    view: &SharedView,
+    holders: &Arc<Holders>,
+    query: &IterateQuery,
+    after: Option<&Cursor>,
+    read: impl Fn(&PartRef<'_>, RowId) -> Result<T>,
+) -> Result<(Vec<T>, Option<Cursor>, bool)> {
     let mut incomplete = false;
     let mut interval = query.scope.interval();
     if let Some(after) = after {
@@ -92,10 +120,9 @@ pub(super) fn iterate(
     };
     let mut items = Vec::with_capacity(found.len());
     for (keyed, part) in found {
-        let item = part.item(keyed.row, None, query.options.include_vectors);
-        items.extend(reader.tolerate(item, &mut incomplete)?);
+        items.extend(reader.tolerate(read(&part, keyed.row), &mut incomplete)?);
     }
-    Ok(IteratePage { items, next, incomplete })
+    Ok((items, next, incomplete))
 }
 
 /// The labels of the live namespaces that match, in tuple order: cut to `max_depth`, each once, then offset and limit.

@@ -4,8 +4,8 @@
 //! * `options`, `open`; then the public calls here.
 //! * `write`, `batch`, `import`: what a write must satisfy, and how it gets to the commit pipeline.
 //! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their results. `earn`.
-//! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `items`, `listing`,
-//!   `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a read view.
+//! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `stored`, `items`,
+//!   `listing`, `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a read view.
 //! * `maintenance`, `stats` with `latency` and `histogram`, `purge`; `wreck` and `salvage`: reads of a directory that
 //!   does not open.
 //!
@@ -42,9 +42,11 @@ mod search;
 mod serialize;
 mod snapshot;
 mod stats;
+mod stored;
 mod wreck;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -78,6 +80,7 @@ pub use reads::Reads;
 pub use salvage::SalvageReport;
 pub use snapshot::Snapshot;
 pub use stats::{GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, SizeStats, Stats};
+pub use stored::{ItemExtension, StoredItem, StoredPage};
 pub use write::Put;
 
 use embeddings::Embeddings;
@@ -232,6 +235,13 @@ impl Store {
         let moment = self.newest_moment();
         let item = moment.reader(&query::ReadOptions::default())?.get(&system_namespace("import"), source)?;
         Ok(item.map(|item| item.value.into()))
+    }
+
+    /// All settings with their documents, by name, as [`Store::set_setting`] kept them. The call reads memory only.
+    pub fn settings(&self) -> Result<BTreeMap<String, String>> {
+        self.handle.engine.check_usable()?;
+        let settings = self.handle.engine.settings.get();
+        Ok(settings.iter().map(|(name, json)| (name.to_owned(), json.to_owned())).collect())
     }
 
     /// The JSON document that [`Store::set_setting`] kept under `name`. The call reads memory only.

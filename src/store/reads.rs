@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::store::items::Items;
-use crate::store::iterate::{Cursor, IteratePage, count_items, iterate, list_namespaces};
+use crate::store::iterate::{Cursor, IteratePage, count_items, iterate, iterate_stored, list_namespaces};
 use crate::store::latency::CallKind;
 use crate::store::moment::Moment;
 use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
 use crate::store::read::ReadContext;
 use crate::store::snapshot::Snapshot;
+use crate::store::stored::StoredPage;
 use crate::store::{Store, search};
 use crate::types::{Item, Namespace, Scope};
 
@@ -267,6 +268,26 @@ reads! {
         fn iterate(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<IteratePage> {
             let moment = self.moment(after)?;
             iterate(&moment.reader(&query.options)?, &moment.view, &moment.handle.holders, query, after)
+        }
+
+        /// As [`iterate`](Self::iterate), with everything that the store keeps of each item, for exports and copies.
+        ///
+        /// ```
+        /// use vecmem::{ImportOptions, IterateQuery, Metric, Namespace, Options, Put, Scope, Store};
+        ///
+        /// let store = Store::temporary(Options::with_vectors(2, Metric::Dot))?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// store.put(Put::new(&notes, "a", "{}").field_vector("text", [1.0, 0.0]).index_paths(["text"]))?;
+        /// let page = store.iterate_stored(&IterateQuery::new(Scope::Store), None)?;
+        ///
+        /// let copy = Store::temporary(Options::with_vectors(2, Metric::Dot))?;
+        /// copy.import(page.items.iter().map(|stored| Ok(stored.to_put())), ImportOptions::new())?;
+        /// assert_eq!(copy.iterate_stored(&IterateQuery::new(&notes), None)?.items[0].index_paths[0].as_ref(), "text");
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn iterate_stored(&self, query: &IterateQuery, after: Option<&Cursor>) -> Result<StoredPage> {
+            let moment = self.moment(after)?;
+            iterate_stored(&moment.reader(&query.options)?, &moment.view, &moment.handle.holders, query, after)
         }
 
         /// The labels of namespaces that hold at least one item, in tuple order.

@@ -258,7 +258,7 @@ impl FoundRow<'_> {
             put = put.field_vector(&vector.path, vector.values.to_vec());
         }
         for extension in record.extensions.iter() {
-            put = put.with_extension(extension.kind, extension.must_understand, extension.bytes);
+            put = put.extension(extension.kind, extension.must_understand, extension.bytes);
         }
         Ok(put)
     }

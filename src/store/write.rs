@@ -185,16 +185,10 @@ impl Put {
     }
 
     /// An extension that a later version of vecmem keeps with the item. A version that does not know its kind refuses
-    /// the item or carries the extension along.
-    #[cfg(feature = "testing")]
+    /// the item or carries the extension along. For imports and copies of a
+    /// [`StoredItem`](crate::StoredItem): an application has no kinds of its own.
     #[must_use]
-    pub fn extension(self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
-        self.with_extension(kind, must_understand, bytes)
-    }
-
-    /// The same, for a salvage, which carries unknown extensions along.
-    #[must_use]
-    pub(super) fn with_extension(mut self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
+    pub fn extension(mut self, kind: u16, must_understand: bool, bytes: &[u8]) -> Self {
         self.extensions = self.extensions.with(kind, must_understand, bytes);
         self
     }

@@ -28,7 +28,10 @@ fn count(store: &Store) -> u64 {
 fn does_the_rest(store: &Store, done: u64) {
     assert_eq!(count(store), done);
     let progress = store.import_progress("a hash").unwrap().unwrap_or_default();
-    assert_eq!(progress, ImportProgress { lines: done, imported: done, skipped: 0, complete: done == LINES });
+    assert_eq!(
+        progress,
+        ImportProgress { lines: done, imported: done, complete: done == LINES, ..ImportProgress::default() }
+    );
     let report = store.import(lines(), source()).unwrap();
     assert_eq!((report.imported, report.resumed_after), (LINES - done, done));
     assert_eq!(count(store), LINES);
@@ -109,7 +112,7 @@ fn it_goes_on_where_it_is_told_whatever_the_mark_says() {
     let before = store.import_progress("a hash").unwrap().unwrap();
     let again = source().continue_after(ImportProgress::default());
     assert_eq!(store.import(lines(), again).unwrap().imported, LINES);
-    let after = ImportProgress { lines: 200, imported: 190, skipped: 10, complete: false };
+    let after = ImportProgress { lines: 200, imported: 190, skipped: 10, ..ImportProgress::default() };
     let report = store.import(lines().skip(200), source().continue_after(after)).unwrap();
     assert_eq!((report.imported, report.resumed_after, report.progress.imported), (30, 200, 220));
     assert_eq!((before.lines, store.import_progress("another").unwrap()), (LINES, None));

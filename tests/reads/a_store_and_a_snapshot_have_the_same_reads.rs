@@ -26,6 +26,7 @@ fn answers(reads: &dyn Reads, home: &Namespace) -> Result<Vec<String>> {
         format!("{:?}", reads.list(&Query::new(home))?),
         format!("{:?}", first.items),
         format!("{:?}", second.map(|page| page.items)),
+        format!("{:?}", reads.iterate_stored(&iterate, None)?.items),
         format!("{:?}", reads.list_namespaces(&NamespaceQuery::default())?),
         format!("{:?}", reads.count(&Scope::Store, &options)?),
         format!("{:?}", reads.snapshot()?.listing(Query::new(home))?.page(0, 9)?),
