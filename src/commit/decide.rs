@@ -70,7 +70,7 @@ pub(crate) fn decide(write: &Write, newest: Option<&VersionTimes>, times: &mut T
     let current = newest.filter(|current| current.expires_at > times.query_time);
     let nothing = |result| Ok(Decision { operation: None, result });
     match write {
-        Write::Put(put) => {
+        Write::Put(put) | Write::Checkpoint { put, .. } => {
             check(put.condition, current, &put.namespace, &put.key)?;
             let record = complete(put, times_of(put, newest, times));
             let result = WriteOutcome::Put(Version(lsn.get()));

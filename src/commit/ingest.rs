@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::ids::RowId;
 use crate::interrupt::{Stage, Steps};
 use crate::manifest::SegmentEntry;
-use crate::record::{ALIVE, CheckedPut, Lsn, VersionTimes, Write};
+use crate::record::{ALIVE, CheckedPut, Lsn, VersionTimes, Write, WriteOutcome};
 use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
@@ -42,12 +42,18 @@ use crate::types::Extent;
 const ROW_BYTES: usize = 64;
 
 impl Pipeline {
-    /// Puts all rows or none, through segment files. `before_commit` is called when the files are written.
-    pub fn ingest(&self, rows: Vec<CheckedPut>, before_commit: &mut dyn FnMut()) -> Result<()> {
+    /// Puts all rows or none, through segment files, and then the checkpoint. `before_commit` is called when the files
+    /// are written. Returns the outcome of the checkpoint.
+    pub fn ingest(
+        &self,
+        rows: Vec<CheckedPut>,
+        checkpoint: Option<Write>,
+        before_commit: &mut dyn FnMut(),
+    ) -> Result<Option<WriteOutcome>> {
         self.engine.check_writable()?;
         self.wait_for_room()?;
         let outputs = OutputFiles::new(&self.engine);
-        let mut files = ImportSegments { order: order_of(&rows), rows, files: Vec::new(), outputs };
+        let mut files = ImportSegments { order: order_of(&rows), rows, checkpoint, files: Vec::new(), outputs };
         let row_bytes = |row: &CheckedPut| {
             let vectors = row.vectors.iter().map(|vector| 5 * vector.values.len() + ROW_BYTES);
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
@@ -77,12 +83,13 @@ impl Pipeline {
         before_commit();
         files.follow(&self.engine.view.get());
         self.engine.hooks.reach(HookPoint::ImportFollowed);
+        self.engine.prefetch_keys(files.checkpoint.as_slice());
         let committed = self.commit(Intent::Import(&mut files), Purpose::Log);
         if files.files.is_empty() {
             // The files were handed over, so a frame may have used the times.
             watch.set_aside = None;
         }
-        committed.map(drop)
+        Ok(committed?.into_iter().next().filter(|_| files.checkpoint.is_some()))
     }
 
     /// Begins to note the keys that other writers write, and sets times aside for rows without a given time.
@@ -146,6 +153,8 @@ pub(super) struct ImportSegments {
     rows: Vec<CheckedPut>,
     /// Places in `rows`, in (namespace, key) order, each key once.
     order: Vec<u32>,
+    /// Written by an operation of the frame, after the rows of the files.
+    checkpoint: Option<Write>,
     files: Vec<File>,
     /// Owned until a frame can name them.
     outputs: OutputFiles,
@@ -159,10 +168,9 @@ struct File {
     replaced: Vec<ReplacedVersion>,
 }
 
-/// The keys of an import that other writers have written since its look-ups.
-#[derive(Default)]
+/// The operations of an import's frame, and the keys that other writers have written since its look-ups.
 pub(super) struct ImportConflicts {
-    /// The puts of these keys, to be written again after the rows of the files.
+    /// The checkpoint, then the puts of these keys, to be written again after the rows of the files.
     pub writes: Vec<Write>,
     /// For each file, the rows of these keys.
     pub unsure: Vec<BTreeSet<RowId>>,
@@ -325,10 +333,13 @@ impl ImportSegments {
         }
     }
 
-    /// The puts of keys that were written since the watch began, in the order of the lines. The look-ups of these keys
-    /// may be outdated.
+    /// The checkpoint, and the puts of keys that were written since the watch began, in the order of the lines. The
+    /// look-ups of these keys may be outdated.
     pub fn conflicts(&self, watch: Option<&ConflictSet>) -> ImportConflicts {
-        let Some(watch) = watch.filter(|watch| !watch.is_empty()) else { return ImportConflicts::default() };
+        let checkpoint = self.checkpoint.iter().cloned();
+        let Some(watch) = watch.filter(|watch| !watch.is_empty()) else {
+            return ImportConflicts { writes: checkpoint.collect(), unsure: Vec::new() };
+        };
         let (rows, order) = (&self.rows, &self.order);
         let (mut again, mut unsure) = (BTreeSet::new(), Vec::new());
         for file in &self.files {
@@ -349,7 +360,7 @@ impl ImportSegments {
             again.extend(of_file.iter().map(|&row| own[row.index()]));
             unsure.push(of_file);
         }
-        let writes = again.into_iter().map(|line| Write::Put(rows[line as usize].clone())).collect();
-        ImportConflicts { writes, unsure }
+        let again = again.into_iter().map(|line| Write::Put(rows[line as usize].clone()));
+        ImportConflicts { writes: checkpoint.chain(again).collect(), unsure }
     }
 }

@@ -3,7 +3,7 @@
 //! A writer resolves its operations under the commit lock and joins the open group. The writer that opened the group
 //! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
 //! Reading order: `join` (resolve, reserve, enlist), `pending`, `decide` (pure), `log_room` (prepared log files),
-//! `ingest` (imports). Invariants:
+//! `ingest` and `checkpoints` (imports). Invariants:
 //! * A writer waits for room in memory before it takes a lock of the engine. Under the commit lock no thread writes to
 //!   the disk.
 //! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
@@ -14,6 +14,7 @@
 //! * If a leader unwinds, the store is poisoned and every member of its group gets the error.
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
+mod checkpoints;
 pub(crate) mod decide;
 mod ingest;
 mod join;
@@ -23,6 +24,7 @@ pub(crate) mod pending;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::commit::checkpoints::FoundCheckpoints;
 use crate::commit::pending::PendingWrites;
 use crate::engine::Engine;
 use crate::engine::clock::FrameTime;
@@ -132,7 +134,19 @@ impl Pipeline {
         self.engine.check_writable()?;
         self.wait_for_capacity(writes)?;
         self.engine.prefetch_keys(writes);
+        if writes.iter().any(|write| matches!(write, Write::DeleteRange(_))) {
+            self.load_checkpoints()?;
+        }
         self.commit(Intent::Batch { writes, id }, log_purpose(writes))
+    }
+
+    /// Reads the checkpoints from before the open, once, before the first range delete takes the commit lock.
+    fn load_checkpoints(&self) -> Result<()> {
+        if !self.state.lock().unpublished.checkpoints.is_loaded() {
+            let found = FoundCheckpoints::read(&self.engine.view.get())?;
+            self.state.lock().unpublished.checkpoints.load(found);
+        }
+        Ok(())
     }
 
     /// Joins a group and waits for it. Prepares log files if the group needs them.

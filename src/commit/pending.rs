@@ -8,13 +8,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::commit::checkpoints::Checkpoints;
 use crate::commit::decide::{Decision, Times, decide};
 use crate::engine::Engine;
-use crate::error::Result;
-use crate::record::{Lsn, Operation, VersionTimes, Write, WriteOutcome};
+use crate::error::{ErrorKind, Result};
+use crate::record::{CHECKPOINTS, Lsn, Operation, VersionTimes, Write, WriteOutcome};
 use crate::shard::ingest::{ConflictSet, IngestedFiles, LoggedFrame};
 use crate::sync::Ordering;
-use crate::types::{Interval, Namespace};
+use crate::types::{Condition, Interval, Namespace, system_namespace};
 
 /// Writes that have LSNs and are not in the published read view. The commit lock guards them.
 #[derive(Default)]
@@ -23,6 +24,7 @@ pub(crate) struct PendingWrites {
     pub times: Times,
     /// Touches that were taken off the queue and wait for the next group.
     pub touches: Vec<Write>,
+    pub(super) checkpoints: Checkpoints,
     pending: HashMap<(Namespace, Arc<str>), PendingWrite>,
     pending_ranges: Vec<(Lsn, Interval)>,
     pending_ingests: Vec<Arc<IngestedFiles>>,
@@ -75,12 +77,37 @@ impl PendingWrites {
                 Some((namespace, key)) => self.newest(engine, namespace, key)?,
                 None => None,
             };
+            if let Write::Checkpoint { expected, .. } = write
+                && current.map(|current| current.lsn) != *expected
+            {
+                written.push(WriteOutcome::Other);
+                continue;
+            }
             let lsn = first_lsn + operations.len() as u64;
             let Decision { operation, result } = decide(write, current.as_ref(), times, lsn)?;
             operations.extend(operation);
             written.push(result);
+            if let Write::DeleteRange(interval) = write {
+                operations.extend(self.covered_checkpoints(engine, interval, times)?);
+            }
         }
         Ok((operations, written))
+    }
+
+    /// The deletes of the checkpoints whose imports have written nothing outside of a range delete. A checkpoint that is
+    /// damaged stays, so that it stops no delete: an import that reads it fails.
+    fn covered_checkpoints(&self, engine: &Engine, interval: &Interval, times: &mut Times) -> Result<Vec<Operation>> {
+        let (area, mut deletes) = (system_namespace(CHECKPOINTS), Vec::new());
+        for source in self.checkpoints.covered_by(interval, engine.identity.keys.secret) {
+            let newest = match self.newest(engine, &area, source) {
+                Err(error) if error.kind() == ErrorKind::Damaged => continue,
+                newest => newest?,
+            };
+            let delete =
+                Write::Delete { namespace: area.clone(), key: Arc::clone(source), condition: Condition::Always };
+            deletes.extend(decide(&delete, newest.as_ref(), times, Lsn::ZERO)?.operation);
+        }
+        Ok(deletes)
     }
 
     /// Decides which of the waiting touches still apply.
@@ -146,6 +173,7 @@ impl PendingWrites {
             if let Some(watch) = &mut self.watch {
                 watch.note(operation);
             }
+            self.checkpoints.note(operation);
             match (operation.address(), operation) {
                 (Some((namespace, key)), _) => {
                     self.pending.insert((namespace.clone(), Arc::clone(key)), PendingWrite { lsn, current });

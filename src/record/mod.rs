@@ -9,6 +9,7 @@
 //!   operation.
 
 mod lsn;
+mod reach;
 
 use std::hash::Hasher;
 use std::ops::Deref;
@@ -20,6 +21,10 @@ use crate::extensions::{ExtensionKind, Extensions};
 use crate::types::{Condition, FieldVector, Interval, Namespace, Version};
 
 pub(crate) use lsn::{ALIVE, AtomicLsn, Lsn};
+pub(crate) use reach::ImportReach;
+
+/// The name of the namespace in the engine's own area that has the checkpoints of imports.
+pub(crate) const CHECKPOINTS: &str = "import";
 
 /// The id of a vector space of a store. Files tag vectors with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,14 +56,16 @@ pub(crate) fn operation_hash(secret: [u64; 2], id: &str) -> u128 {
 /// | 1 | may ignore | context text: what is said around the item, UTF-8 |
 /// | 2 | may ignore | group: what the item is a part of, such as a conversation, UTF-8 |
 /// | 3 | must understand | vectors of other spaces than the current one, in the form of the vectors of a Put (`wal/operations.rs`) |
+/// | 4 | may ignore | import reach: the namespaces that an import has written, of its checkpoint (`record/reach.rs`) |
 pub(crate) mod row_extensions {
     use super::ExtensionKind;
 
     pub const CONTEXT: ExtensionKind = 1;
     pub const GROUP: ExtensionKind = 2;
     pub const OTHER_VECTORS: ExtensionKind = 3;
+    pub const IMPORT_REACH: ExtensionKind = 4;
     /// The kinds that this version knows.
-    pub const KNOWN: [ExtensionKind; 3] = [CONTEXT, GROUP, OTHER_VECTORS];
+    pub const KNOWN: [ExtensionKind; 4] = [CONTEXT, GROUP, OTHER_VECTORS, IMPORT_REACH];
 }
 
 /// The content that a put gives an item. It is immutable: the put, the log and the memtable share it after the check.
@@ -187,6 +194,12 @@ pub(crate) enum Write {
         namespace: Namespace,
         key: Arc<str>,
     },
+    /// The checkpoint of an import. It is not written, and fails nothing, unless `expected` is the LSN of the newest
+    /// version of its key: a range delete may have deleted the checkpoint since.
+    Checkpoint {
+        put: CheckedPut,
+        expected: Option<Lsn>,
+    },
     /// Writes nothing, but tests the condition of a write that a later write of the same batch has replaced.
     Check {
         namespace: Namespace,
@@ -219,7 +232,7 @@ impl Write {
     /// The namespace and key of the write; `None` if it concerns an interval.
     pub fn address(&self) -> Option<(&Namespace, &Arc<str>)> {
         match self {
-            Self::Put(put) => Some((&put.namespace, &put.key)),
+            Self::Put(put) | Self::Checkpoint { put, .. } => Some((&put.namespace, &put.key)),
             Self::Delete { namespace, key, .. }
             | Self::Touch { namespace, key, .. }
             | Self::Expire { namespace, key }
@@ -230,7 +243,7 @@ impl Write {
 
     /// Whether the write is accepted while the disk is full or the store is stalled.
     pub fn frees_space(&self) -> bool {
-        !matches!(self, Self::Put(_))
+        !matches!(self, Self::Put(_) | Self::Checkpoint { .. })
     }
 }
 

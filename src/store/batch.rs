@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, Limit, Result};
-use crate::record::{Write, WriteOutcome, operation_hash};
+use crate::record::{CHECKPOINTS, Write, WriteOutcome, operation_hash};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::store::write::{Put, bytes_of, delete};
 use crate::types::{Condition, Namespace, Version, limits, system_namespace};
@@ -85,6 +85,7 @@ impl Batch {
     }
 
     /// Stores the JSON object `json` as the checkpoint of an import of `source`, atomically with the batch.
+    /// [`Store::delete_everything`](crate::Store::delete_everything) deletes it.
     pub fn import_checkpoint(&mut self, source: &str, json: &str) -> &mut Self {
         self.checkpoints.push((source.to_owned(), json.to_owned()));
         self
@@ -138,7 +139,7 @@ impl Batch {
         let mut writes = self.entries.into_iter().map(|entry| entry.into_write(keys)).collect::<Result<Vec<_>>>()?;
         let operations = writes.len();
         for (source, json) in self.checkpoints {
-            writes.push(Put::new(&system_namespace("import"), source, json).into_write(keys)?);
+            writes.push(Put::new(&system_namespace(CHECKPOINTS), source, json).into_write(keys)?);
         }
         let bytes: usize = writes.iter().map(bytes_of).sum();
         if bytes > limits::BATCH_BYTES {

@@ -5,11 +5,13 @@
 //!   length of that prefix.
 //! * Every item is validated like a put, before any item of its chunk is written.
 //! * Memory holds one chunk, bounded by rows and bytes.
+//! * A range delete of everything that an import has written deletes the checkpoint too (`commit/checkpoints.rs`). An
+//!   import that is under way then keeps no checkpoint any more: what it had done before is gone.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{CheckedPut, Write};
+use crate::record::{CHECKPOINTS, CheckedPut, ImportReach, Lsn, Write, WriteOutcome, row_extensions};
 use crate::store::batch::last_of_each_key;
 use crate::store::write::{self, Put, bytes_of};
 use crate::store::{Store, system_namespace};
@@ -69,7 +71,9 @@ impl<'a> ImportOptions<'a> {
     }
 
     /// A name that stands for the bytes of the source, such as a hash. Each chunk keeps the progress under this name,
-    /// and a later import of the same source skips the items that are done.
+    /// and a later import of the same source skips the items that are done. A delete or a purge of everything that the
+    /// import has written deletes the progress too, so the next import of the source begins at the first item. A delete
+    /// of a part leaves the progress: what was deleted does not come back.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
@@ -141,6 +145,12 @@ struct Import<'s, 'a, I> {
     items: I,
     options: ImportOptions<'a>,
     progress: ImportProgress,
+    /// The LSN of the checkpoint that the import replaces next, if there is one.
+    checkpoint: Option<Lsn>,
+    /// What this run and earlier ones have written.
+    reach: ImportReach,
+    /// Whether the checkpoint was deleted while the import ran.
+    is_forgotten: bool,
 }
 
 impl Store {
@@ -173,6 +183,8 @@ impl Store {
     {
         self.handle.engine.check_writable()?;
         let mut items = items.into_iter();
+        // Before the progress is read: a delete that comes between the two makes the import keep no checkpoint.
+        let known = options.source.as_deref().map(|source| self.known_checkpoint(source)).transpose()?.flatten();
         let before = match (&options.progress, &options.source) {
             (Some(progress), _) => *progress,
             (None, Some(source)) => {
@@ -182,7 +194,14 @@ impl Store {
             }
             (None, None) => ImportProgress::default(),
         };
-        let mut import = Import { store: self, items, options, progress: before };
+        let reach = match &known {
+            Some((_, reach)) => reach.clone(),
+            None if before.lines > 0 => ImportReach::everywhere(),
+            None => ImportReach::nothing(),
+        };
+        let checkpoint = known.map(|(lsn, _)| lsn);
+        let mut import =
+            Import { store: self, items, options, progress: before, checkpoint, reach, is_forgotten: false };
         while !import.progress.complete {
             let chunk = import.next_chunk()?;
             import.commit(chunk)?;
@@ -195,6 +214,15 @@ impl Store {
             resumed_after: before.lines,
             progress,
         })
+    }
+
+    /// The LSN of a checkpoint, and what its import has written.
+    fn known_checkpoint(&self, source: &str) -> Result<Option<(Lsn, ImportReach)>> {
+        let (area, view) = (system_namespace(CHECKPOINTS), self.newest_moment().view);
+        let shard = &view.shards[view.shard_of(area.encoded())];
+        let Some((part, row)) = shard.find_visible(area.encoded(), source, view.read_lsn)? else { return Ok(None) };
+        let reach = ImportReach::decode(part.extensions(row)?.get(row_extensions::IMPORT_REACH));
+        Ok(Some((part.lsn(row)?, reach)))
     }
 
     /// The checkpoint of the import of `source`, if there is one.
@@ -268,27 +296,42 @@ impl<I: Iterator<Item = Result<Put>>> Import<'_, '_, I> {
         Ok(())
     }
 
+    /// The checkpoint of a chunk, if the import keeps one.
+    fn checkpoint_of(&self, chunk: &Chunk, reach: &ImportReach) -> Result<Option<Write>> {
+        let Some(source) = self.options.source.as_ref().filter(|_| !self.is_forgotten) else { return Ok(None) };
+        let json = serde_json::to_string(&chunk.progress)
+            .map_err(|error| Error::invalid(format!("the checkpoint cannot be written as JSON: {error}")))?;
+        let put = Put::new(&system_namespace(CHECKPOINTS), source.as_str(), json);
+        let put = put.extension(row_extensions::IMPORT_REACH, false, &reach.encode());
+        Ok(Some(Write::Checkpoint { put: self.checked(put)?.0, expected: self.checkpoint }))
+    }
+
     /// Writes a chunk with its checkpoint, and reports the progress.
     fn commit(&mut self, chunk: Chunk) -> Result<()> {
-        let Chunk { mut rows, bytes, progress } = chunk;
-        if let Some(source) = &self.options.source {
-            let json = serde_json::to_string(&progress)
-                .map_err(|error| Error::invalid(format!("the checkpoint cannot be written as JSON: {error}")))?;
-            rows.push(self.checked(Put::new(&system_namespace("import"), source.as_str(), json))?.0);
-        }
-        if !rows.is_empty() {
+        let secret = self.store.handle.engine.identity.keys.secret;
+        let reach = ImportReach::of(secret, chunk.rows.iter().map(|row| &row.namespace)).and(self.reach.clone());
+        let checkpoint = self.checkpoint_of(&chunk, &reach)?;
+        let Chunk { rows, bytes, progress } = chunk;
+        if !rows.is_empty() || checkpoint.is_some() {
+            let keeps = checkpoint.is_some();
             let handle = &self.store.handle;
             let call = handle.calls.read();
             let tuning = &handle.engine.tuning;
             let has_texts = rows.iter().any(|row| !row.text_hashes.is_empty());
-            if takes_files(rows.len(), bytes, tuning) {
+            let outcome = if takes_files(rows.len(), bytes, tuning) {
                 let nothing: &mut dyn FnMut() = &mut || {};
-                handle.pipeline.ingest(rows, self.options.before_commit.as_deref_mut().unwrap_or(nothing))?;
+                let hook = self.options.before_commit.as_deref_mut().unwrap_or(nothing);
+                handle.pipeline.ingest(rows, checkpoint, hook)?
             } else {
-                let mut writes: Vec<Write> = rows.into_iter().map(Write::Put).collect();
+                let mut writes: Vec<Write> = rows.into_iter().map(Write::Put).chain(checkpoint).collect();
                 last_of_each_key(&mut writes);
-                handle.pipeline.write(&writes)?;
+                handle.pipeline.write(&writes)?.pop()
+            };
+            match outcome.filter(|_| keeps) {
+                Some(WriteOutcome::Put(version)) => self.checkpoint = Some(Lsn::new(version.0)),
+                _ => self.is_forgotten = true,
             }
+            self.reach = reach;
             if has_texts {
                 handle.embeddings.look_again();
             }

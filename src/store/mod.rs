@@ -57,7 +57,7 @@ use crate::engine::install::{change_settings, checkpoint_without_reserve, record
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::{Stage, Steps};
-use crate::record::{Write, WriteOutcome};
+use crate::record::{CHECKPOINTS, Write, WriteOutcome};
 use crate::sync::{HookPoint, Mutex, RwLock};
 use crate::types::{Condition, Namespace, Scope, VectorSpace, Version, system_namespace};
 use crate::worker::Worker;
@@ -233,7 +233,7 @@ impl Store {
     /// The newest checkpoint of `source` as JSON, kept by an import or by [`Batch::import_checkpoint`].
     pub fn import_checkpoint(&self, source: &str) -> Result<Option<String>> {
         let moment = self.newest_moment();
-        let item = moment.reader(&query::ReadOptions::default())?.get(&system_namespace("import"), source)?;
+        let item = moment.reader(&query::ReadOptions::default())?.get(&system_namespace(CHECKPOINTS), source)?;
         Ok(item.map(|item| item.value.into()))
     }
 

@@ -6,7 +6,7 @@
 //!   first, in a frame of their own.
 //! * A failed condition changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vecmem::{Condition, FieldVector, Item, Namespace, Scope, Version, WriteResult};
@@ -22,6 +22,8 @@ pub struct Model {
     pub items: BTreeMap<Key, Arc<Item>>,
     /// Import marks by source.
     pub marks: BTreeMap<String, String>,
+    /// What the import of each mark has written, and the LSN of the mark; `None` for the mark of a batch.
+    reaches: BTreeMap<String, (Option<BTreeSet<Namespace>>, u64)>,
     pub settings: BTreeMap<String, String>,
     /// The last one given out.
     pub lsn: u64,
@@ -37,6 +39,9 @@ pub struct Model {
 pub struct Rows {
     rows: Vec<(PutChange, Option<i64>, Option<Arc<Item>>)>,
     mark: Option<(String, String)>,
+    reach: Option<BTreeSet<Namespace>>,
+    /// The LSN of the mark that this one replaces.
+    replaced_mark: Option<u64>,
     clock: i64,
 }
 
@@ -96,6 +101,7 @@ impl Model {
                 self.frame(clock, |frame| {
                     frame.next.items.retain(|(namespace, _), _| !covers(scope, namespace));
                     frame.next.lsn += 1;
+                    frame.next.forget_covered(scope);
                     Some(())
                 });
                 Outcome::Done
@@ -103,7 +109,11 @@ impl Model {
             Operation::Import(puts, source) => {
                 let mark = source.as_deref().map(|source| mark_of(source, puts.len()));
                 let changes: Vec<Change> = puts.iter().cloned().map(Change::Put).collect();
+                let reach = source.as_deref().map(|source| self.reach_with(source, puts));
                 self.batch(&changes, mark.as_ref(), clock);
+                if let (Some(source), Some(reach)) = (source, reach) {
+                    self.reaches.insert(source.clone(), (reach, self.lsn));
+                }
                 Outcome::Done
             }
             Operation::Read(key) => self.read(key, clock),
@@ -166,6 +176,26 @@ impl Model {
         written.map_or(Outcome::ConditionFailed, Outcome::Written)
     }
 
+    /// What an import of `source` has written, with `puts`, if that is known.
+    fn reach_with(&self, source: &str, puts: &[PutChange]) -> Option<BTreeSet<Namespace>> {
+        let before = self.reaches.get(source).map_or(Some(BTreeSet::new()), |(reach, _)| reach.clone())?;
+        Some(before.into_iter().chain(puts.iter().map(|put| put.key.0.clone())).collect())
+    }
+
+    /// A range delete deletes the marks of imports that have written nothing outside of it.
+    fn forget_covered(&mut self, scope: &Scope) {
+        let is_covered = |reach: &Option<BTreeSet<Namespace>>| match reach.as_ref().filter(|reach| !reach.is_empty()) {
+            Some(reach) => reach.iter().all(|namespace| covers(scope, namespace)),
+            None => *scope == Scope::Store,
+        };
+        let covered = self.reaches.iter().filter(|(_, (reach, _))| is_covered(reach)).map(|(source, _)| source.clone());
+        for source in covered.collect::<Vec<_>>() {
+            self.lsn += 1;
+            self.marks.remove(&source);
+            self.reaches.remove(&source);
+        }
+    }
+
     /// An import looks at what it replaces, and takes the times of its rows.
     pub fn begin_import(&mut self, puts: &[PutChange], source: Option<&str>, clock: i64) -> Rows {
         if self.last_update > clock + DAY {
@@ -179,10 +209,9 @@ impl Model {
             rows.push((put.clone(), given, self.items.get(&put.key).cloned()));
         }
         let mark = source.map(|source| mark_of(source, puts.len()));
-        if mark.is_some() {
-            self.next_update(clock);
-        }
-        Rows { rows, mark, clock }
+        let reach = source.and_then(|source| self.reach_with(source, puts));
+        let replaced_mark = source.and_then(|source| self.reaches.get(source)).map(|(_, lsn)| *lsn);
+        Rows { rows, mark, reach, replaced_mark, clock }
     }
 
     /// The import commits; keys that were `written` since it began are put again.
@@ -200,9 +229,11 @@ impl Model {
             let updated_at = given.map(|given| replaced.iter().fold(given, |at, old| at.max(old.updated_at + 1)));
             frame.put(&PutChange { updated_at: updated_at.or(put.updated_at), ..put.clone() }, None, current);
         }
-        if let Some((source, json)) = rows.mark {
-            frame.next.lsn += 1;
-            frame.next.marks.insert(source, json);
+        let newest_mark = |source: &String| self.reaches.get(source).map(|(_, lsn)| *lsn);
+        if let Some((source, json)) = rows.mark.filter(|(source, _)| newest_mark(source) == rows.replaced_mark) {
+            frame.mark(&source, &json);
+            let lsn = frame.next.lsn;
+            frame.next.reaches.insert(source, (rows.reach, lsn));
         }
         for put in again {
             let newest = self.items.get(&put.key);
@@ -308,6 +339,7 @@ impl Frame {
         // Marks of one source replace each other and so have times that rise; here it is only their tick that matters.
         self.tick(None);
         self.next.marks.insert(source.to_owned(), json.to_owned());
+        self.next.reaches.insert(source.to_owned(), (None, self.next.lsn));
     }
 
     fn tick(&mut self, replaced: Option<i64>) -> i64 {

@@ -4,6 +4,7 @@
 mod common;
 
 mod a_bad_item_ends_an_import_or_is_left_out;
+mod a_delete_of_all_that_an_import_has_written_forgets_it;
 mod a_lost_file_of_an_import_is_named;
 mod an_import_beside_bounds_that_were_not_committed_is_replayed;
 mod an_import_equals_puts;
