@@ -57,8 +57,15 @@ impl Demo {
         let store = Store::open(&directory, Options::with_vectors(384, Metric::Cosine))?;
         let started = Instant::now();
         let progress = ImportProgress::default();
-        let mut load =
-            Load { store: Some(store), checkpoint_name: None, skip_bad: false, chunk_lines: usize::MAX, progress };
+        let mut load = Load {
+            store: Some(store),
+            checkpoint_name: None,
+            skip_bad: false,
+            chunk_lines: usize::MAX,
+            progress,
+            header_lines: 0,
+            unknown_texts: 0,
+        };
         load.run(sample()?, |_| bail!("the store is open"), |_| {})?;
         let Load { store: Some(store), progress, .. } = load else { bail!("the store was closed during the import") };
         let took = started.elapsed().as_millis();

@@ -11,7 +11,7 @@ use std::{thread, vec};
 use anyhow::{Result, anyhow, bail};
 use vecmem::{Error, ErrorKind, ImportOptions, ImportProgress, Namespace, Options, Put, Store};
 
-use crate::lines::{Line, LineError};
+use crate::lines::{EmbeddedTexts, Line, LineError};
 use crate::source::{Block, Source};
 
 /// Bad rows that `--skip-bad` names one by one.
@@ -31,6 +31,10 @@ pub struct Load {
     pub chunk_lines: usize,
     /// How far it is.
     pub progress: ImportProgress,
+    /// Lines before the first item, which the number of a line in the file counts and its progress does not.
+    pub header_lines: u64,
+    /// Vectors of this run's items whose texts are not known.
+    pub unknown_texts: u64,
 }
 
 /// State that the iterator of items shares with the handler of bad items.
@@ -42,6 +46,7 @@ struct LineState {
     refused: Option<LineError>,
     /// Why reading ended early.
     failed: Option<anyhow::Error>,
+    unknown_texts: u64,
 }
 
 /// Where the parts of a line are, and those of its parts that say which one is bad.
@@ -94,20 +99,22 @@ impl Load {
     ) -> Result<()> {
         let shared = RefCell::new(LineState::default());
         let items = Items { block: first.lines.into_iter(), ended: first.is_last, receiver, shared: &shared };
+        let header_lines = self.header_lines;
         let (mut skipped, mut bad) = (self.progress.skipped, None);
         let judge = |line: u64, error: &Error| {
             if !self.skip_bad {
-                bad = Some(format!("line {line}, {}", shared.borrow_mut().name_bad(store, error)));
+                bad = Some(format!("line {}, {}", line + header_lines, shared.borrow_mut().name_bad(store, error)));
                 return false;
             }
             skipped += 1;
             if skipped <= NAMED_BAD_ROWS {
-                eprintln!("skipped line {line}, {}", shared.borrow_mut().name_bad(store, error));
+                eprintln!("skipped line {}, {}", line + header_lines, shared.borrow_mut().name_bad(store, error));
             }
             true
         };
         let mut done = self.progress;
         let options = ImportOptions::new().continue_after(self.progress).chunk_rows(self.chunk_lines).on_bad(judge);
+        let options = options.leave_out_expired(true);
         let options = options.on_progress(|progress| {
             done = *progress;
             show(progress);
@@ -115,12 +122,14 @@ impl Load {
         let options = self.checkpoint_name.iter().fold(options, |options, name| options.source(name));
         let outcome = store.import(items, options);
         self.progress = done;
-        match (outcome, shared.into_inner().failed, bad) {
+        let shared = shared.into_inner();
+        self.unknown_texts = shared.unknown_texts;
+        match (outcome, shared.failed, bad) {
             (_, Some(failed), _) => Err(failed),
             (_, None, Some(bad)) => {
                 let done = match self.progress.lines {
                     0 => "nothing is imported".to_owned(),
-                    done => format!("lines 1 to {done} are imported"),
+                    done => format!("lines 1 to {} are imported", done + header_lines),
                 };
                 bail!(
                     "{name}: {bad}\n{done}; correct the line and run this again, or leave bad rows out with --skip-bad"
@@ -172,6 +181,7 @@ impl Items<'_> {
                 let (value_column, vectors_column) = (line.value_column, line.vectors_column);
                 shared.place = Some(Place { namespace, key, value, value_column, vectors_column });
                 shared.refused = None;
+                shared.unknown_texts += line.unknown_texts;
                 Ok(put(line))
             }
             Err(error) => {
@@ -207,6 +217,16 @@ fn put(line: Line) -> Put {
     }
     if let Some(ttl) = line.ttl {
         put = put.ttl(ttl);
+    }
+    if let Some(micros) = line.expires_at {
+        put = put.expires_at(micros);
+    }
+    if let Some(EmbeddedTexts { model, texts }) = &line.embedded {
+        put = put.embedded(model, texts.iter().map(String::as_str));
+    }
+    put = put.index_paths(line.index_paths.iter().map(String::as_str));
+    for extension in &line.extensions {
+        put = put.extension(extension.kind, extension.must_understand, &extension.bytes);
     }
     if let Some(micros) = line.created_at {
         put = put.created_at(micros);

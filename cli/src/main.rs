@@ -11,6 +11,7 @@ mod check;
 mod crash;
 mod demo;
 mod export;
+mod header;
 mod import;
 mod items;
 mod lines;
@@ -21,6 +22,7 @@ mod purge;
 mod search;
 mod source;
 mod stats;
+mod texts;
 mod words;
 
 use std::io;

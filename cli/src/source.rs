@@ -1,7 +1,7 @@
 //! What `import` reads: a file of lines (plain or gzip), with the rows of a matrix beside it, in blocks.
 //!
 //! Invariants:
-//! * Row i of the matrix belongs to line i, bad lines counted; a line that spells out its vectors keeps its own.
+//! * Lines are counted without the header. Row i of the matrix belongs to line i, bad lines counted; a line that spells out its vectors keeps its own.
 //! * A block has at most [`BLOCK_LINES`] lines and little more than [`BLOCK_BYTES`], so memory does not grow with the
 //!   file.
 //! * The identity of a source is its content, not its name: only the very same bytes are resumed.
@@ -12,12 +12,13 @@ use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use flate2::bufread::MultiGzDecoder;
 use indicatif::ProgressBar;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use vecmem::{FieldVector, limits};
 
+use crate::header::Header;
 use crate::lines::{Line, LineError, parse_line};
 use crate::npy::Npy;
 use crate::output::counted;
@@ -40,6 +41,9 @@ pub struct Source {
     vectors: Option<Npy<Box<dyn ReadSeek>>>,
     lines_read: u64,
     buffer: Vec<u8>,
+    header: Option<Header>,
+    /// The buffer has the first line, which was no header and is not handed on yet.
+    is_first_waiting: bool,
 }
 
 /// Some lines, in order.
@@ -76,7 +80,28 @@ impl Source {
         } else {
             Box::new(input)
         };
-        Ok(Self { name, lines, vectors, lines_read: 0, buffer: Vec::new() })
+        let (buffer, header) = (Vec::new(), None);
+        let mut source = Self { name, lines, vectors, lines_read: 0, buffer, header, is_first_waiting: false };
+        source.read_header()?;
+        Ok(source)
+    }
+
+    fn read_header(&mut self) -> Result<()> {
+        if !self.read_line()? {
+            return Ok(());
+        }
+        if !Header::is_at(&self.buffer) {
+            self.is_first_waiting = true;
+            return Ok(());
+        }
+        let header = Header::parse(&self.buffer).map_err(|error| anyhow!("{}: line 1, {error}", self.name))?;
+        (self.header, self.lines_read) = (Some(header), 0);
+        Ok(())
+    }
+
+    /// The header, if the source begins with one.
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
     }
 
     /// The name for messages.
@@ -91,7 +116,7 @@ impl Source {
 
     /// Passes over lines that an earlier run has imported.
     pub fn skip(&mut self, lines: u64) -> Result<()> {
-        while self.lines_read < lines {
+        while self.lines_read < lines || (lines > 0 && self.is_first_waiting) {
             ensure!(
                 self.read_line()?,
                 "{} has {}, but {lines} were imported from it",
@@ -128,8 +153,11 @@ impl Source {
 
     /// Reads one line into the buffer, without its end; false at the end of the source.
     fn read_line(&mut self) -> Result<bool> {
+        if std::mem::take(&mut self.is_first_waiting) {
+            return Ok(true);
+        }
         self.buffer.clear();
-        let number = self.lines_read + 1;
+        let number = self.lines_read + 1 + u64::from(self.header.is_some());
         let read = self.lines.by_ref().take(LINE_BYTES_MAX + 2).read_until(b'\n', &mut self.buffer);
         let read =
             read.with_context(|| format!("cannot read line {number} of {}; is the file complete?", self.name))?;

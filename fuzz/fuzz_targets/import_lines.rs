@@ -4,6 +4,9 @@
 #[allow(dead_code, reason = "the command line uses more of it")]
 #[path = "../../cli/src/lines.rs"]
 mod lines;
+#[path = "../../cli/src/texts.rs"]
+#[allow(dead_code)]
+mod texts;
 #[path = "../../cli/src/words.rs"]
 mod words;
 
@@ -11,8 +14,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for line in bytes.split(|&byte| byte == b'\n') {
         match lines::parse_line(line) {
             Ok(item) => {
-                assert!(!item.namespace.labels().is_empty() && item.value.starts_with('{'));
-                assert!(line[item.value_column - 1..].starts_with(item.value.as_bytes()), "the value as it stands");
+                assert!(!item.namespace.labels().is_empty() && item.value.trim_start().starts_with('{'));
+                let value = &line[item.value_column - 1..];
+                assert!(value.starts_with(b"\"") || value.starts_with(item.value.as_bytes()), "the value as it stands");
                 let mut numbers = item.vectors.iter().flatten().flat_map(|vector| vector.values.iter());
                 assert!(numbers.all(|number| number.is_finite()));
             }

@@ -36,7 +36,7 @@ impl Engine {
     }
 
     #[doc = include_str!("docs/Engine.put.txt")]
-    #[pyo3(signature = (namespace, key, value, **options), text_signature = "($self, namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None, model=None, texts=None)")]
+    #[pyo3(signature = (namespace, key, value, **options), text_signature = "($self, namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, expires_at=None, index_paths=None, model=None, texts=None)")]
     fn put(
         slf: &Bound<'_, Self>,
         namespace: &Bound<'_, PyAny>,

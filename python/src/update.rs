@@ -18,7 +18,7 @@ use crate::writes::PutArguments;
 const TRIES: usize = 100;
 
 /// Options of a put that an update has none of.
-const REFUSED: [&str; 2] = ["if_absent", "created_at"];
+const REFUSED: [&str; 3] = ["if_absent", "created_at", "expires_at"];
 
 /// Merges `patch` into the value under an address; `None` if there is no item, and `create` does not make one.
 pub(crate) fn update(

@@ -25,7 +25,7 @@ pub(crate) struct Put {
 #[pymethods]
 impl Put {
     #[new]
-    #[pyo3(signature = (namespace, key, value, **options), text_signature = "(namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, index_paths=None, model=None, texts=None)")]
+    #[pyo3(signature = (namespace, key, value, **options), text_signature = "(namespace, key, value, *, vector=None, vectors=None, ttl=None, if_absent=False, if_version=None, created_at=None, updated_at=None, expires_at=None, index_paths=None, model=None, texts=None)")]
     fn new(
         namespace: &Bound<'_, PyAny>,
         key: &Bound<'_, PyAny>,
@@ -113,6 +113,7 @@ pub(crate) struct PutArguments {
     pub(crate) if_version: Option<Version>,
     created_at: Option<i64>,
     updated_at: Option<i64>,
+    expires_at: Option<i64>,
     index_paths: Vec<String>,
     model: Option<String>,
     texts: Option<Vec<String>>,
@@ -146,6 +147,7 @@ impl PutArguments {
             "if_version" => self.if_version = Some(version(value, "if_version")?),
             "created_at" => self.created_at = Some(instant(value, "created_at")?),
             "updated_at" => self.updated_at = Some(instant(value, "updated_at")?),
+            "expires_at" => self.expires_at = Some(instant(value, "expires_at")?),
             "index_paths" => self.index_paths = strings(value, "index_paths")?,
             "model" => self.model = Some(text(value, "model")?),
             "texts" => self.texts = Some(strings(value, "texts")?),
@@ -173,6 +175,7 @@ impl PutArguments {
         put = self.ttl.into_iter().fold(put, vecmem::Put::ttl);
         put = self.created_at.into_iter().fold(put, vecmem::Put::created_at);
         put = self.updated_at.into_iter().fold(put, vecmem::Put::updated_at);
+        put = self.expires_at.into_iter().fold(put, vecmem::Put::expires_at);
         Ok(put.index_paths(self.index_paths.iter().map(String::as_str)))
     }
 }

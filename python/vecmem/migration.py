@@ -12,8 +12,9 @@ Invariants:
 * An item that the target has, with the same ``updated_at`` or a later one, is not copied; so a migration that was
   interrupted goes on where it was when it is run again, and embeds nothing twice, and what was written to the target
   meanwhile stays.
-* The source is only read, and its items' time to live is not refreshed. ``BaseStore`` does not say what time to live an
-  item has, so copies have the one that ``migrate`` is told.
+* The source is only read, and its items' time to live is not refreshed.
+* ``BaseStore`` does not say what time to live an item has, and what of it is embedded; the stores in ``sources.py`` do.
+  What could not be kept is counted.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from langgraph.store.base import (
 
 from . import contract
 from .errors import InvalidInputError, LimitError
+from .plan import Times
 from .reads import Namespace, to_micros
+from .sources import Source, source_of
 from .store import Store
 from .words import counted
 
@@ -59,6 +62,14 @@ class Migration:
     """Items written to the target."""
     present: int = 0
     """Items left as they are in the target, since it had them, or newer ones."""
+    expired: int = 0
+    """Items left out, since their time has passed."""
+    ttl_unknown: int = 0
+    """Of the copied items: those whose time to live the source has and does not tell. They have that of ``ttl``, or the
+    target's ``default_ttl``."""
+    index_unknown: int = 0
+    """Of the copied items: those of which the source does not tell what is embedded. The target's configuration
+    decided."""
     refused: tuple[tuple[Namespace, str, str], ...] = field(default=(), repr=False)
     """(namespace, key, why) of items that no vecmem store can hold; only with ``skip_refused``."""
     seconds: float = 0.0
@@ -74,12 +85,17 @@ def migrate(
     skip_refused: bool = False,
     progress: bool | Callable[[Migration], None] = True,
 ) -> Migration:
-    """Copies all items of ``source``, or those below ``prefixes``, with their times; vectors are made by ``target``.
+    """Copies all items of ``source``, or those below ``prefixes``, with their times; ``target`` makes the vectors.
+
+    From a ``vecmem.Store``, ``SqliteStore``, ``PostgresStore`` or ``InMemoryStore``, copies expire when their items
+    would have, and what a put said with ``index=False`` or a list of paths holds for the copy. Of other stores nobody
+    can tell; the report counts their items.
 
     Args:
         source: Any store with synchronous methods. Nobody should write to it meanwhile.
         batch_size: Items per page, per call of the embedding model, and per atomic batch.
-        ttl: Minutes that copies live; by default the target's ``default_ttl``.
+        ttl: Minutes that all copies live, from now on; ``None``: for ever. By default as long as the source says, or,
+            where it does not tell, the target's ``default_ttl``.
         skip_refused: Go on where an item cannot be held (a value that is not JSON, for instance), and name it in the
             report. Otherwise its error ends the migration, as one of the embedding model always does; what was copied
             until then stays.
@@ -94,7 +110,7 @@ def migrate(
         raise InvalidInputError("batch_size must be at least 1")
     if source is target:
         raise InvalidInputError("the source is the target; nothing to migrate")
-    minutes = _minutes(target, ttl)
+    keeping = _Keeping(source_of(source), ttl if isinstance(ttl, NotProvided) else contract.minutes("ttl", ttl))
     wanted = None if prefixes is None else [contract.labels(prefix) for prefix in prefixes]
     began = time.monotonic()
     show = _Progress(progress)
@@ -104,7 +120,7 @@ def migrate(
         state = replace(state, namespaces=len(namespaces))
         for root in _outermost(namespaces):
             for page in _pages(source, root, batch_size):
-                state = _copy(target, page, minutes, skip_refused, state)
+                state = _copy(target, page, keeping, skip_refused, state)
                 state = replace(state, seconds=time.monotonic() - began)
                 show(state)
     finally:
@@ -112,11 +128,42 @@ def migrate(
     return state
 
 
-def _minutes(target: Store, ttl: float | None | NotProvided) -> float | None:
-    """How long copies live."""
-    if isinstance(ttl, NotProvided):
-        return (target.ttl_config or {}).get("default_ttl")
-    return contract.minutes("ttl", ttl)
+@dataclass(slots=True)
+class _Copies:
+    """The puts of a page, their times, and what could not be kept."""
+
+    ops: list[PutOp] = field(default_factory=list)
+    times: list[Times] = field(default_factory=list)
+    expired: int = 0
+    ttl_unknown: int = 0
+    index_unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """What copies keep of their items."""
+
+    source: Source
+    ttl: float | None | NotProvided
+
+    def copies(self, target: Store, items: Sequence[SearchItem]) -> _Copies:
+        """The puts that copy items."""
+        copies, now = _Copies(), time.time_ns() // 1_000
+        for item, kept in zip(items, self.source.kept(list(map(_address, items))), strict=True):
+            if kept.expires_at is not None and kept.expires_at <= now:
+                copies.expired += 1
+                continue
+            index, is_known = self.source.index_of(kept, item.value)
+            ttl, expires_at = kept.ttl, kept.expires_at
+            if not isinstance(self.ttl, NotProvided):
+                ttl, expires_at = self.ttl, None
+            elif not self.source.tells_ttl:
+                ttl = (target.ttl_config or {}).get("default_ttl")
+                copies.ttl_unknown += 1
+            copies.index_unknown += not is_known
+            copies.ops.append(PutOp(tuple(item.namespace), item.key, item.value, index, ttl))
+            copies.times.append((to_micros(item.created_at), to_micros(item.updated_at), expires_at))
+        return copies
 
 
 def _namespaces(source: BaseStore, prefixes: list[Namespace] | None, page: int) -> list[Namespace]:
@@ -177,31 +224,36 @@ def _address(item: Item) -> tuple[Namespace, str]:
     return tuple(item.namespace), item.key
 
 
-def _copy(target: Store, page: list[SearchItem], ttl: float | None, skip_refused: bool, state: Migration) -> Migration:
+def _copy(target: Store, page: list[SearchItem], keeping: _Keeping, skip_refused: bool, state: Migration) -> Migration:
     """Copies what of a page the target does not have."""
     try:
         missing = _missing(target, page)
-        plan = target._plan_copies(
-            [PutOp(tuple(item.namespace), item.key, item.value, None, ttl) for item in missing],
-            [(to_micros(item.created_at), to_micros(item.updated_at)) for item in missing],
-        )
+        copies = keeping.copies(target, missing)
+        plan = target._plan_copies(copies.ops, copies.times)
     except _REFUSALS as error:
         if not skip_refused:
             raise
-        return _copy_parts(target, page, ttl, skip_refused, state, error)
+        return _copy_parts(target, page, keeping, skip_refused, state, error)
     vectors = target._embed(plan)  # what the model raises is about no item: it ends the migration
     try:
         plan.run(vectors)
     except LimitError as error:  # of the batch, or of an item
         if not skip_refused and len(page) == 1:
             raise
-        return _copy_parts(target, page, ttl, skip_refused, state, error)
-    copied, present = state.copied + len(missing), state.present + len(page) - len(missing)
-    return replace(state, items=state.items + len(page), copied=copied, present=present)
+        return _copy_parts(target, page, keeping, skip_refused, state, error)
+    return replace(
+        state,
+        items=state.items + len(page),
+        copied=state.copied + len(copies.ops),
+        present=state.present + len(page) - len(missing),
+        expired=state.expired + copies.expired,
+        ttl_unknown=state.ttl_unknown + copies.ttl_unknown,
+        index_unknown=state.index_unknown + copies.index_unknown,
+    )
 
 
 def _copy_parts(
-    target: Store, page: list[SearchItem], ttl: float | None, skip_refused: bool, state: Migration, error: Exception
+    target: Store, page: list[SearchItem], keeping: _Keeping, skip_refused: bool, state: Migration, error: Exception
 ) -> Migration:
     """Copies the halves of a page that was refused; the item that is left is the one that is refused."""
     if len(page) == 1:
@@ -209,7 +261,7 @@ def _copy_parts(
         return replace(state, items=state.items + 1, refused=refused)
     middle = len(page) // 2
     for half in (page[:middle], page[middle:]):
-        state = _copy(target, half, ttl, skip_refused, state)
+        state = _copy(target, half, keeping, skip_refused, state)
     return state
 
 

@@ -33,6 +33,7 @@ class PutOptions(TypedDict, total=False):
     if_version: int | None
     created_at: Instant | None
     updated_at: Instant | None
+    expires_at: Instant | None
     index_paths: Sequence[str] | None
     model: str | None
     texts: Sequence[str] | None

@@ -28,8 +28,9 @@ from .reads import Namespace
 
 SECONDS_A_MINUTE = 60.0
 
-Times = tuple[int, int]
-"""When an item was created and updated, in microseconds since 1970 UTC."""
+Times = tuple[int, int, int | None]
+"""When an item was created, when updated, and when it expires if not by its time to live, in microseconds since 1970
+UTC."""
 
 
 @dataclass(slots=True)
@@ -164,7 +165,9 @@ class Plan:
         if op.ttl is not None:
             options["ttl"] = op.ttl * SECONDS_A_MINUTE
         if times is not None:
-            options["created_at"], options["updated_at"] = times
+            options["created_at"], options["updated_at"], expires_at = times
+            if expires_at is not None:
+                options["expires_at"] = expires_at
         put = Put(op.namespace, op.key, op.value, **options)
         if self._core.embedder is None or op.index is False:
             return _Write(put)

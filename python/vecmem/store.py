@@ -39,6 +39,8 @@ from .ttl import Sweeper
 from .upkeep import Upkeep
 
 RULES_SETTING = "index_rules"
+MODELS_SETTING = "embedding_models"
+"""A JSON list of the names of models that the store was opened with, by which an export finds embedded texts."""
 
 T = TypeVar("T")
 
@@ -86,6 +88,9 @@ class Store(Collection, Upkeep, LoggedWrites):
         self._sweeper = Sweeper(self, type(self).sweep_ttl, Store._sweep_interval)
         if given_rules not in (None, self._core.rules):
             self._set_rules(given_rules)
+        models = json.loads(engine.setting(MODELS_SETTING) or "[]")
+        if embedder is not None and embedder.model is not None and embedder.model not in models:
+            engine.set_setting(MODELS_SETTING, json.dumps([*models, embedder.model]))
 
     @classmethod
     def from_conn_string(
