@@ -7,7 +7,8 @@
 //!
 //! # Format
 //!
-//! The first line is a header (`header.rs`), and each further line an item (`lines.rs`), in the order of namespace and key.
+//! The first line is a header (`header.rs`), and each further line an item (`lines.rs`), in the order of namespace and
+//! key.
 //!
 //! | an item holds | a line has |
 //! |---|---|
@@ -17,7 +18,7 @@
 //! | several vectors, or vectors with field paths | `vectors`, in order; an empty list beside a matrix says none |
 //! | no vectors, as with `index=False` | neither, so that nothing is embedded later |
 //! | field paths that the put named for embedding | `index_paths` |
-//! | time to live, by which reads that refresh put off the expiry | `ttl_seconds`; `ttl_micros` where seconds are not exact |
+//! | time to live, by which reads put off the expiry | `ttl_seconds`; `ttl_micros` where seconds are not exact |
 //! | expiry | `expires_at`, the point of time, so an item lives as long as it would have in its own store |
 //! | a time to live and no expiry | `ttl_seconds` and the greatest `expires_at` |
 //! | `created_at`, `updated_at` | the same |
@@ -31,12 +32,13 @@
 //! | dimensions and metric of vectors; settings | the header |
 //! | expired items that are not removed yet | nothing: they are counted |
 //! | a time to live for new items, embedding functions | nothing: programs keep these, not stores |
-//! | secret, incarnation, log sequence numbers, ids of batches, progress of imports, state of the clock | nothing: they are of one copy |
+//! | secret, incarnation, log sequence numbers, ids of batches | nothing: they are of one copy |
+//! | progress of imports, state of the clock | nothing: they are of one copy |
 //! | codes, graphs | nothing: they are derived; `vecmem import --graph` builds graphs |
 //!
 //! A hash is keyed with the store's secret, which is never exported, so the importing store makes the hashes anew. The
-//! export finds a text by the path of its vector (`texts.rs`) and the model's name in the setting `embedding_models` or in
-//! `--model`, and asks the store whether it is the embedded one.
+//! export finds a text by the path of its vector (`texts.rs`) and the model's name in the setting `embedding_models` or
+//! in `--model`, and asks the store whether it is the embedded one.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -233,7 +235,7 @@ impl Export {
         if written.unknown_texts > 0 {
             let vectors = output::counted(written.unknown_texts, "vector");
             eprintln!(
-                "the texts of {vectors} are not found in the values, so a copy would embed them again; is --model right?"
+                "the texts of {vectors} are not found in the values, so a copy embeds them again; is --model right?"
             );
         }
         if written.incomplete {

@@ -2,8 +2,8 @@
 //! decided here.
 //!
 //! Invariants:
-//! * A setting of a store is never changed silently. Where store and file differ, the import fails and names the setting,
-//!   unless it was told which of the two to keep.
+//! * A setting of a store is never changed silently. Where store and file differ, the import fails and names the
+//!   setting, unless it was told which of the two to keep.
 //! * A file without a header, such as one that a person wrote, says nothing about settings.
 //!
 //! # Format
@@ -12,9 +12,9 @@
 //! {"vecmem_export": 1, "dims": 384, "metric": "cosine", "settings": {"index_rules": "[]"}}
 //! ```
 //!
-//! `dims` and `metric` are absent where the store has no vectors. `settings` has every setting of the store, each as the
-//! text of its JSON document, so that not a byte changes. The number of the format rises when an older program would
-//! misread a file.
+//! `dims` and `metric` are absent where the store has no vectors. `settings` has every setting of the store, each as
+//! the text of its JSON document, so that not a byte changes. The number of the format rises when an older program
+//! would misread a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,7 +78,7 @@ impl Header {
         })?;
         if vecmem_export == 0 || vecmem_export > FORMAT {
             let message = format!(
-                "the file has export format {vecmem_export}, this vecmem reads format {FORMAT}; use the vecmem that wrote it"
+                "the file has export format {vecmem_export}, this vecmem reads {FORMAT}; use the vecmem that wrote it"
             );
             return Err(LineError { column: 1, message });
         }

@@ -1,7 +1,8 @@
 //! What `import` reads: a file of lines (plain or gzip), with the rows of a matrix beside it, in blocks.
 //!
 //! Invariants:
-//! * Lines are counted without the header. Row i of the matrix belongs to line i, bad lines counted; a line that spells out its vectors keeps its own.
+//! * Lines are counted without the header. Row i of the matrix belongs to line i, bad lines counted; a line that spells
+//!   out its vectors keeps its own.
 //! * A block has at most [`BLOCK_LINES`] lines and little more than [`BLOCK_BYTES`], so memory does not grow with the
 //!   file.
 //! * The identity of a source is its content, not its name: only the very same bytes are resumed.

@@ -3,14 +3,14 @@
 //! A store keeps only the hash of a text. An export finds the text in the value, asks the store whether it is the one,
 //! and writes its path; an import takes the text at the path and lets its store hash it anew.
 //!
-//! Paths are those of LangGraph: `$` is the whole value, `a.b` a field, `[0]`, `[-1]` and `[*]` elements, `*` all fields or
-//! elements, `{a,b.c}` several fields. Of a path that names several texts, `path.0` is the first, and so on.
+//! Paths are those of LangGraph: `$` is the whole value, `a.b` a field, `[0]`, `[-1]` and `[*]` elements, `*` all
+//! fields or elements, `{a,b.c}` several fields. Of a path that names several texts, `path.0` is the first, and so on.
 //!
 //! Invariants:
 //! * Both sides use [`text_at`], so an import makes the very hashes that the export has compared.
 //! * The texts of a path have at most [`TEXT_BYTES_MAX`] bytes together, however often the path names a field.
-//! * A value whose texts come out differently elsewhere, such as one with numbers of many digits, is no error: its texts
-//!   are not found, and are counted.
+//! * A value whose texts come out differently elsewhere, such as one with numbers of many digits, is no error: its
+//!   texts are not found, and are counted.
 
 use serde_json::Value;
 use vecmem::limits;

@@ -1,12 +1,13 @@
 //! The checkpoints of imports that the store has, to find those that a range delete deletes in its own frame: the
-//! checkpoints of imports all of whose items it deletes. Without them such an import would be complete and have nothing.
+//! checkpoints of imports all of whose items it deletes. Without them such an import would be complete and have
+//! nothing.
 //!
 //! Invariants:
 //! * The table has every checkpoint that was written since the open, published or pending, and once it is loaded those
 //!   from before. The commit lock guards it.
 //! * The table has one entry for each source of an import, and no label of a namespace.
-//! * A range delete that covers a part of what an import has written leaves the checkpoint, so a resumed import does not
-//!   bring back what was deleted.
+//! * A range delete that covers a part of what an import has written leaves the checkpoint, so a resumed import does
+//!   not bring back what was deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

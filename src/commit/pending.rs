@@ -94,8 +94,8 @@ impl PendingWrites {
         Ok((operations, written))
     }
 
-    /// The deletes of the checkpoints whose imports have written nothing outside of a range delete. A checkpoint that is
-    /// damaged stays, so that it stops no delete: an import that reads it fails.
+    /// The deletes of the checkpoints whose imports have written nothing outside of a range delete. A checkpoint that
+    /// is damaged stays, so that it stops no delete: an import that reads it fails.
     fn covered_checkpoints(&self, engine: &Engine, interval: &Interval, times: &mut Times) -> Result<Vec<Operation>> {
         let (area, mut deletes) = (system_namespace(CHECKPOINTS), Vec::new());
         for source in self.checkpoints.covered_by(interval, engine.identity.keys.secret) {

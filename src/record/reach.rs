@@ -1,14 +1,15 @@
-//! Where an import has written: kept beside its checkpoint, so that a range delete can tell whether it covers all of it.
+//! Where an import has written: kept beside its checkpoint, so that a range delete can tell whether it covers all of
+//! it.
 //!
 //! Invariants:
-//! * A reach names no label. It has hashes of labels, keyed with the store's secret, so a purge of the namespaces need not
-//!   erase it.
+//! * A reach names no label. It has hashes of labels, keyed with the store's secret, so a purge of the namespaces need
+//!   not erase it.
 //! * A reach may be wider than what was written, never narrower.
 //!
 //! # Format
 //!
-//! The bytes of the row extension `IMPORT_REACH`, little endian: a u8, 0 for several namespaces, 1 for exactly one, 2 for
-//! none; then for each label that all namespaces begin with a u64, the hash of that label and those before it. A
+//! The bytes of the row extension `IMPORT_REACH`, little endian: a u8, 0 for several namespaces, 1 for exactly one, 2
+//! for none; then for each label that all namespaces begin with a u64, the hash of that label and those before it. A
 //! checkpoint without the extension may have written everywhere.
 
 use std::cmp::Ordering;

@@ -95,8 +95,8 @@ impl<'a> ImportOptions<'a> {
         self
     }
 
-    /// Whether items whose [`Put::expires_at`] has passed, by the clock of the store, are left out and counted. Default:
-    /// false, they are put, and reads hide them.
+    /// Whether items whose [`Put::expires_at`] has passed, by the clock of the store, are left out and counted.
+    /// Default: false, they are put, and reads hide them.
     #[must_use]
     pub fn leave_out_expired(mut self, leaves_out: bool) -> Self {
         self.leaves_out_expired = leaves_out;
