@@ -56,7 +56,7 @@ pub struct Import {
     /// When a chunk counts as done
     #[arg(long, value_enum, default_value = "sync")]
     durability: DurabilityArgument,
-    /// Begin at the first line even if this file was imported before
+    /// Begin at the first line even if this file was imported before, and a part of it may have been deleted since
     #[arg(long)]
     restart: bool,
     /// Leave the merging of what was written to the background
