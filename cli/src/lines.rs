@@ -348,6 +348,8 @@ fn read_ttl(place: &Place<'_>, fields: &Fields<'_>) -> Result<Option<Duration>, 
         return Err(place.error(raw, "a line has \"ttl_seconds\" or \"ttl_micros\", not both"));
     }
     let seconds: f64 = place.read("ttl_seconds", raw)?;
+    // serde_json may miss the nearest number by a digit, the standard library does not.
+    let seconds = raw.get().parse().unwrap_or(seconds);
     match ttl_of_seconds(seconds) {
         Some(micros) => Ok(Some(Duration::from_micros(micros))),
         None => Err(place.error(raw, "\"ttl_seconds\" must be at least 0.000001 and below 292,000 years")),
