@@ -71,7 +71,19 @@ fn no_file_holds_a_byte_of_it() {
         assert_eq!(files_with(&dir, trace), [""; 0], "{trace:?}");
     }
     assert!(!files_with(&dir, &canary("bob7")).is_empty());
-    assert_eq!(succeeds(&["export", &dir]).lines().count(), 40);
+    assert_eq!(succeeds(&["export", &dir]).lines().count(), 1 + 40);
+}
+
+#[test]
+fn what_was_purged_whole_is_imported_again_and_a_part_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = filled(directory.path());
+    let import = || succeeds(&["import", &dir, &at(directory.path(), "lines.jsonl")]);
+    assert!(import().starts_with("nothing to do: 80 lines"));
+    succeeds(&["purge", &dir, "--namespace", "users/bob", "--yes"]);
+    assert!(import().starts_with("nothing to do"), "what was deleted of an import stays deleted");
+    succeeds(&["purge", &dir, "--prefix", "users", "--yes"]);
+    assert!(import().starts_with("imported 80 items"));
 }
 
 #[test]
@@ -83,5 +95,5 @@ fn what_lives_may_stay() {
     let said = succeeds(&["purge", &dir, "--namespace", "users/bob", "--keep-living", "--yes"]);
     assert!(said.contains("unlinked: ") && said.contains("purged users/bob up to LSN"), "{said}");
     assert_eq!(files_with(&dir, &canary("bob3")), [""; 0]);
-    assert_eq!(succeeds(&["export", &dir]).lines().count(), 80);
+    assert_eq!(succeeds(&["export", &dir]).lines().count(), 1 + 80);
 }
