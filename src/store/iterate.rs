@@ -17,7 +17,7 @@ use crate::store::holders::{Holder, HolderKind, Holders};
 use crate::store::query::{IterateQuery, NamespaceQuery};
 use crate::store::read::with_part;
 use crate::store::read::{ReadContext, SharedView};
-use crate::store::stored::{StoredItem, StoredPage};
+use crate::store::stored::StoredItem;
 use crate::types::{Interval, Item, KeyPosition, Scope, decode_labels, encode_labels};
 
 /// A position in an iteration, and the read view of the iteration.
@@ -45,6 +45,17 @@ impl Cursor {
 pub struct IteratePage {
     /// Items in (namespace, key) order.
     pub items: Vec<Item>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+    /// Damaged parts or items were skipped (only with `partial`).
+    pub incomplete: bool,
+}
+
+/// One page of [`Reads::iterate_stored`](crate::Reads::iterate_stored).
+#[derive(Clone, Debug)]
+pub struct StoredPage {
+    /// Items in (namespace, key) order.
+    pub items: Vec<StoredItem>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Cursor>,
     /// Damaged parts or items were skipped (only with `partial`).

@@ -68,7 +68,7 @@ pub use batch::{Batch, WriteResult};
 pub use holders::{EndedHolder, HolderKind, HoldersReport, StillHeld};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub use items::Items;
-pub use iterate::{Cursor, IteratePage};
+pub use iterate::{Cursor, IteratePage, StoredPage};
 pub use json_value::IntoJson;
 pub use latency::{CallLatency, LatencyStats};
 pub use listing::Listing;
@@ -80,7 +80,7 @@ pub use reads::Reads;
 pub use salvage::SalvageReport;
 pub use snapshot::Snapshot;
 pub use stats::{GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, SizeStats, Stats};
-pub use stored::{ItemExtension, StoredItem, StoredPage};
+pub use stored::{ItemExtension, StoredItem};
 pub use write::Put;
 
 use embeddings::Embeddings;

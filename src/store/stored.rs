@@ -12,7 +12,6 @@ use crate::ids::RowId;
 use crate::record::{TextHash, text_hash};
 use crate::shard::PartRef;
 use crate::store::Store;
-use crate::store::iterate::Cursor;
 use crate::store::write::Put;
 use crate::types::Item;
 
@@ -81,17 +80,6 @@ impl StoredItem {
             .iter()
             .fold(put, |put, extension| put.extension(extension.kind, extension.must_understand, &extension.bytes))
     }
-}
-
-/// One page of [`Reads::iterate_stored`](crate::Reads::iterate_stored).
-#[derive(Clone, Debug)]
-pub struct StoredPage {
-    /// Items in (namespace, key) order.
-    pub items: Vec<StoredItem>,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<Cursor>,
-    /// Damaged parts or items were skipped (only with `partial`).
-    pub incomplete: bool,
 }
 
 impl Store {
