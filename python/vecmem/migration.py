@@ -159,7 +159,7 @@ class _Keeping:
                 ttl, expires_at = self.ttl, None
             elif not self.source.tells_ttl:
                 ttl = (target.ttl_config or {}).get("default_ttl")
-                copies.ttl_unknown += 1
+                copies.ttl_unknown += bool(self.source.store.supports_ttl)
             copies.index_unknown += not is_known
             copies.ops.append(PutOp(tuple(item.namespace), item.key, item.value, index, ttl))
             copies.times.append((to_micros(item.created_at), to_micros(item.updated_at), expires_at))

@@ -144,7 +144,7 @@ class _Sqlite(_Sql):
 
 
 class _InMemory(Source):
-    tells_ttl = tells_fields = True
+    tells_fields = True
 
     def kept(self, addresses: Sequence[Address]) -> list[Kept]:
         vectors: Mapping[Any, Mapping[str, Mapping[str, Any]]] = self.store._vectors
@@ -166,9 +166,7 @@ def source_of(store: BaseStore) -> Source:
         known = _KNOWN.get((made_of.__module__, made_of.__name__))
         if known is not None:
             return known(store)
-    source = Source(store)
-    source.tells_ttl = not store.supports_ttl
-    return source
+    return Source(store)
 
 
 def _names(value: Mapping[str, Any], paths: Sequence[str]) -> list[str]:
