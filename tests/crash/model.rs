@@ -349,7 +349,7 @@ impl Frame {
 
 /// The progress that a whole import keeps.
 fn mark_of(source: &str, lines: usize) -> (String, String) {
-    let json = format!("{{\"lines\":{lines},\"imported\":{lines},\"skipped\":0,\"complete\":true}}");
+    let json = format!("{{\"lines\":{lines},\"imported\":{lines},\"skipped\":0,\"expired\":0,\"complete\":true}}");
     (source.to_owned(), json)
 }
 
