@@ -138,7 +138,7 @@ fn subset(changes: &[UnsyncedChange], random: &mut Random) -> Vec<ChangeFate> {
                 *random.pick(&[
                     ChangeFate::First(seed as usize % length),
                     ChangeFate::Last(seed as usize % length),
-                    ChangeFate::Blocks { size: 512, odd: seed % 2 == 0 },
+                    ChangeFate::Blocks { size: 512, odd: seed.is_multiple_of(2) },
                     ChangeFate::Zeros,
                     ChangeFate::Garbage(seed),
                     ChangeFate::LengthOnly,
