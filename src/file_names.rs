@@ -5,6 +5,8 @@
 //! * The files of a segment, and the files beside it that a manifest names, are `seg-{file id}.{kind}`. Only tombstones
 //!   have a generation too: `seg-{file id}-{generation}.dead`. A file of an unknown kind belongs to the store as well:
 //!   it stays while a manifest names it, and is removed when none does.
+//! * A backup has one record, `backup-{incarnation}-{generation}`, which is named by its manifest. Once the directory
+//!   was written to as a store, its newest manifest has another generation, so the record counts no more.
 
 /// A manifest that was not renamed to its own name yet.
 pub(crate) const TEMPORARY: &str = "manifest.tmp";
@@ -12,6 +14,14 @@ pub(crate) const TEMPORARY: &str = "manifest.tmp";
 const KIND_BYTES_MAX: usize = 16;
 /// A file of zeros that makes room for deletes on a full disk.
 pub(crate) const RESERVE: &str = "reserve";
+
+/// The mark of a directory that a backup or a restore has begun to fill and not finished.
+pub(crate) const UNFINISHED: &str = "backup-unfinished";
+
+/// The name of the record of a backup, whose manifest has this incarnation and generation.
+pub(crate) fn record_name(incarnation: u64, generation: u64) -> String {
+    format!("backup-{incarnation:016x}-{generation:016x}")
+}
 
 /// The name of the manifest of a generation.
 pub(crate) fn manifest_name(generation: u64) -> String {
@@ -33,6 +43,9 @@ pub(crate) enum FileName {
     Lock,
     Reserve,
     Doubt,
+    /// The record of a backup.
+    Record,
+    Unfinished,
 }
 
 /// Parses a file name. Returns `None` for a foreign file, which is never touched.
@@ -42,6 +55,7 @@ pub(crate) fn parse_name(name: &str) -> Option<FileName> {
         "LOCK" => return Some(FileName::Lock),
         RESERVE => return Some(FileName::Reserve),
         "wal-doubt" => return Some(FileName::Doubt),
+        UNFINISHED => return Some(FileName::Unfinished),
         _ => {}
     }
     if let Some(generation) = manifest_generation(name) {
@@ -49,6 +63,9 @@ pub(crate) fn parse_name(name: &str) -> Option<FileName> {
     }
     if let Some(id) = name.strip_prefix("wal-").and_then(|rest| rest.strip_suffix(".log")).and_then(hex16) {
         return Some(FileName::Log(id));
+    }
+    if let Some((incarnation, generation)) = name.strip_prefix("backup-").and_then(|rest| rest.split_once('-')) {
+        return hex16(incarnation).and(hex16(generation)).map(|_| FileName::Record);
     }
     let (stem, kind) = name.strip_prefix("seg-")?.split_once('.')?;
     match stem.split_once('-') {
@@ -89,7 +106,12 @@ mod tests {
         }
         let dead = "seg-000000000000001f-0000000000000002.dead";
         assert_eq!(parse_name(dead), Some(FileName::Segment(31)));
+        assert_eq!(parse_name(&record_name(0x1f, 2)), Some(FileName::Record));
+        assert_eq!(parse_name(UNFINISHED), Some(FileName::Unfinished));
         let strangers = [
+            "backup-000000000000001f",
+            "backup-000000000000001f-2",
+            "backup-finished",
             "seg-000000000000001f",
             "seg-000000000000001f.",
             "seg-000000000000001F.truth",

@@ -1,5 +1,5 @@
 //! Interrupts: another thread ends a long call, or reads its progress. Long calls are compactions, builds of graphs,
-//! flushes, purges, checks, sweeps, imports, salvages and deletes of scopes.
+//! flushes, purges, checks, sweeps, imports, salvages, deletes of scopes, backups and restores.
 //!
 //! Invariants:
 //! * An interrupt concerns calls of the thread that [`Interrupt::around`] runs on, and no background job.
@@ -37,9 +37,11 @@ pub enum Stage {
     Salvage,
     /// A scope is deleted, in one atomic step.
     Delete,
+    /// A backup is made or restored; a step is a megabyte that is copied or read back.
+    Backup,
 }
 
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage::Waiting,
     Stage::Flush,
     Stage::Merge,
@@ -49,6 +51,7 @@ const STAGES: [Stage; 9] = [
     Stage::Import,
     Stage::Salvage,
     Stage::Delete,
+    Stage::Backup,
 ];
 
 /// Asks whether a long job may go on. An error ends the job.
@@ -158,11 +161,18 @@ impl Steps {
 
     /// Counts a step, or fails if the call was interrupted.
     pub fn next(&self) -> Result<()> {
-        let Some(interrupt) = &self.call else { return Ok(()) };
-        if interrupt.is_requested() {
+        self.check()?;
+        if self.call.is_some() {
+            self.report(self.done.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+        Ok(())
+    }
+
+    /// Fails if the call was interrupted. Counts no step.
+    pub fn check(&self) -> Result<()> {
+        if self.call.as_ref().is_some_and(Interrupt::is_requested) {
             return Err(Error::new(ErrorKind::Interrupted, "the call was interrupted; what it had installed stays"));
         }
-        self.report(self.done.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(())
     }
 

@@ -103,11 +103,11 @@ pub use store::query::{
     Address, IterateQuery, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, SearchResult,
 };
 pub use store::{
-    Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild, GraphStats, HealthStats,
-    HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats, IntoJson, ItemExtension,
-    Items, IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats, Options, PurgeOptions,
-    PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats, StillHeld, Store, StoredItem, StoredPage,
-    WriteResult,
+    BackupOptions, BackupReport, Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild,
+    GraphStats, HealthStats, HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats,
+    IntoJson, ItemExtension, Items, IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats,
+    Options, PurgeOptions, PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats, StillHeld, Store,
+    StoredItem, StoredPage, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::Pipeline;
 use crate::engine::install::checkpoint;
+use crate::engine::log::Log;
 use crate::engine::space::log_files::LogNeed;
 use crate::engine::space::{JobKind, Purpose};
 use crate::error::Result;
@@ -113,7 +114,7 @@ impl Pipeline {
         if !self.engine.log.lock().has_frames() {
             return Ok(());
         }
-        if self.engine.log.lock().is_in_doubt() {
+        if self.engine.log.lock().wants_manifest() {
             checkpoint(&self.engine)?;
         }
         self.turn_log(Purpose::FreeingLog)
@@ -121,9 +122,20 @@ impl Pipeline {
 
     /// Turns the log to a small file. The caller holds `log_file_lock`.
     fn turn_log(&self, purpose: Purpose) -> Result<()> {
+        self.turn_log_holding(purpose, || (), |(), _| ())
+    }
+
+    /// The same. Holds what `hold` returns from before the turn, and calls `look` just after it, under the log's lock.
+    pub(super) fn turn_log_holding<G, T>(
+        &self,
+        purpose: Purpose,
+        hold: impl Fn() -> G,
+        look: impl FnOnce(&G, &Log) -> T,
+    ) -> Result<T> {
         let mut bytes = 0;
         loop {
             let (mut outputs, file) = self.engine.prepare_small_log_file(bytes, purpose)?;
+            let held = hold();
             let mut log = self.engine.log.lock();
             self.engine.check_poisoned()?;
             let mut state = self.state.lock();
@@ -141,7 +153,8 @@ impl Pipeline {
             outputs.installed();
             let generation = self.engine.manifest_generation.load(Ordering::Relaxed);
             let turned = log.turn_to(&*self.engine.storage, file, generation);
-            return turned.map_err(|error| self.engine.poison(&error));
+            turned.map_err(|error| self.engine.poison(&error))?;
+            return Ok(look(&held, &log));
         }
     }
 
@@ -165,8 +178,9 @@ impl Pipeline {
         if self.state.lock().room.files != need.files {
             return Ok(());
         }
-        // After a failed sync the newest manifest may not be durable either, so it is committed again first.
-        if self.engine.log.lock().is_in_doubt() {
+        // After a failed sync the newest manifest may not be durable either, so it is committed again first. That of a
+        // backup is committed as a store's own.
+        if self.engine.log.lock().wants_manifest() {
             checkpoint(&self.engine)?;
         }
         let unwritten = self.state.lock().room.free();

@@ -3,7 +3,7 @@
 //! A writer resolves its operations under the commit lock and joins the open group. The writer that opened the group
 //! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
 //! Reading order: `join` (resolve, reserve, enlist), `pending`, `decide` (pure), `log_room` (prepared log files),
-//! `ingest` and `checkpoints` (imports). Invariants:
+//! `ingest` and `checkpoints` (imports), `cut` (backups). Invariants:
 //! * A writer waits for room in memory before it takes a lock of the engine. Under the commit lock no thread writes to
 //!   the disk.
 //! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
@@ -15,6 +15,7 @@
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 mod checkpoints;
+pub(crate) mod cut;
 pub(crate) mod decide;
 mod ingest;
 mod join;

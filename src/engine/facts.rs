@@ -5,10 +5,10 @@
 //! * A log whose end may be damaged is never truncated: the open is refused, and the error names file and offset.
 
 use crate::error::{Error, ErrorKind, Location, Result};
-use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
-use crate::manifest::Manifest;
+use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name, record_name};
+use crate::manifest::{BackupRecord, Manifest};
 use crate::storage::Storage;
-use crate::wal::{self, KnownTime, LogFacts, Tail};
+use crate::wal::{self, KnownTime, LogFacts, LogSpan, Tail};
 
 /// The state of the manifest files.
 #[derive(Debug)]
@@ -120,6 +120,25 @@ pub(crate) struct StoreFacts {
 }
 
 impl StoreFacts {
+    /// Reads the log of a manifest, up to the file `last` if that is known.
+    pub fn of_manifest(
+        storage: &dyn Storage,
+        manifest: ManifestFact,
+        last: Option<u64>,
+        newest_file_id: u64,
+    ) -> Result<Self> {
+        let (log, log_fact) = match &manifest {
+            ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. } => {
+                let span = LogSpan { first: manifest.first_log, last };
+                let facts = wal::inspect_after(storage, manifest.store_id, span, known_time(manifest))?;
+                let fact = log_fact(&facts);
+                (Some(facts), fact)
+            }
+            ManifestFact::Damaged { .. } | ManifestFact::None | ManifestFact::Missing { .. } => (None, LogFact::Empty),
+        };
+        Ok(Self { manifest, log, log_fact, newest_file_id })
+    }
+
     /// Looks the facts up in the table.
     pub fn verdict(&self) -> OpenVerdict {
         let reach = match (&self.manifest, &self.log) {
@@ -156,15 +175,22 @@ pub(crate) fn gather(storage: &dyn Storage) -> Result<StoreFacts> {
         .max()
         .unwrap_or(0);
     let manifest = manifest_fact(storage, &files)?;
-    let (log, log_fact) = match &manifest {
-        ManifestFact::Newest(manifest) | ManifestFact::Fallback { manifest, .. } => {
-            let facts = wal::inspect_after(storage, manifest.store_id, manifest.first_log, known_time(manifest))?;
-            let fact = log_fact(&facts);
-            (Some(facts), fact)
-        }
-        ManifestFact::Damaged { .. } | ManifestFact::None | ManifestFact::Missing { .. } => (None, LogFact::Empty),
+    // After damage of a newer manifest the log goes beyond the record of a backup.
+    let last = match &manifest {
+        ManifestFact::Newest(manifest) => last_log(storage, &files, manifest)?,
+        _ => None,
     };
-    Ok(StoreFacts { manifest, log, log_fact, newest_file_id })
+    StoreFacts::of_manifest(storage, manifest, last, newest_file_id)
+}
+
+/// In a backup that no store has written to: the id of its last log file. Later files are left from a backup into the
+/// same directory that was not finished.
+fn last_log(storage: &dyn Storage, files: &[(String, u64)], manifest: &Manifest) -> Result<Option<u64>> {
+    let name = record_name(manifest.incarnation, manifest.generation);
+    if !files.iter().any(|(there, _)| *there == name) {
+        return Ok(None);
+    }
+    BackupRecord::read(storage, &name).map(|record| Some(record.last_log()))
 }
 
 fn log_fact(facts: &LogFacts) -> LogFact {

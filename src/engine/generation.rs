@@ -5,7 +5,8 @@
 //! * The caller holds `manifest_state`, so generations are written one at a time.
 //! * Before a manifest is written, the log is synced up to the LSN that the manifest reflects, whatever the durability.
 //! * If a manifest has checkpoint c for a shard, its tombstone files hold every delete and touch at or below c.
-//! * A file is removed only after the commit, when neither of the two newest manifests names it.
+//! * A file is removed only after the commit, when neither of the two newest manifests names it, and no running backup
+//!   copies it (`pins.rs`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -214,8 +215,11 @@ fn remove_obsolete(engine: &Arc<Engine>, state: &mut ManifestState, previous: &M
             parse_name(name),
             Some(FileName::Segment(_) | FileName::Manifest(_) | FileName::Log(_))
         ));
-        // A file that cannot be removed now is an orphan, and the next open removes it.
-        let _ = engine.storage.remove(name);
+        // A file that a backup copies goes when the backup ends.
+        if !engine.pins.keep(name) {
+            // A file that cannot be removed now is an orphan, and the next open removes it.
+            let _ = engine.storage.remove(name);
+        }
     }
     Ok(())
 }

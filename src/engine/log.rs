@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
 use crate::storage::Storage;
-use crate::wal::{self, Frame, LogFacts, LogWriter, PreparedFile, Syncer};
+use crate::wal::{self, FileFacts, Frame, LogFacts, LogFile, LogWriter, PreparedFile, Syncer};
 
 /// The log of an open store.
 pub(crate) struct Log {
@@ -42,10 +42,29 @@ impl Log {
         self.writer.is_some()
     }
 
-    /// Whether a sync failed before the open and the log has not been started since. Then the log and the manifest on
-    /// disk may not be durable.
-    pub fn is_in_doubt(&self) -> bool {
-        self.writer.is_none() && self.facts.as_ref().is_some_and(LogFacts::is_in_doubt)
+    /// Whether a manifest must be committed before the log is started: a sync failed before the open, so the log and
+    /// the manifest on disk may not be durable; or the directory is a backup, whose record says that no later log
+    /// file counts.
+    pub fn wants_manifest(&self) -> bool {
+        let wants = |facts: &LogFacts| facts.is_in_doubt() || facts.is_bounded();
+        self.writer.is_none() && self.facts.as_ref().is_some_and(wants)
+    }
+
+    /// The files from `first` on that change no more and hold every operation so far; `None` if the log must be turned
+    /// for that. The file that takes the writes is left out if it is empty.
+    pub fn ended_files(&self, first: u64) -> Option<Vec<LogFile>> {
+        let from_first = |files: &[LogFile]| files.iter().copied().filter(|file| file.id >= first).collect::<Vec<_>>();
+        let Some(writer) = &self.writer else {
+            let found = self.facts.iter().flat_map(|facts| &facts.files).map(FileFacts::log_file);
+            return Some(from_first(&found.collect::<Vec<_>>()));
+        };
+        let (_current, ended) = writer.files().split_last()?;
+        Some(from_first(ended)).filter(|ended| !writer.has_frames() && !ended.is_empty())
+    }
+
+    /// The LSN of the last operation in the log.
+    pub fn written(&self) -> Lsn {
+        self.written
     }
 
     /// Takes a prepared file: the first one starts the log, the others are spares. Returns whether it started the log.

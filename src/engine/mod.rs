@@ -2,7 +2,7 @@
 //!
 //! Reading order: `facts`, `recover` (an open), `log`, `manifest_state`, `generation` (a manifest is written),
 //! `install` (a job's files become current), `completed_job`, `replace`, `graphs`, `graph_credit`, `operation_ids`,
-//! `older_views`, `clock`, `space`. Invariants:
+//! `older_views`, `pins`, `pinned`, `signal`, `clock`, `space`. Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, sync of the directory, or apply poisons the engine for good. A few callers make
@@ -19,8 +19,11 @@ pub(crate) mod log;
 pub(crate) mod manifest_state;
 pub(crate) mod older_views;
 pub(crate) mod operation_ids;
+pub(crate) mod pinned;
+pub(crate) mod pins;
 pub(crate) mod recover;
 pub(crate) mod replace;
+mod signal;
 pub(crate) mod space;
 mod steps;
 
@@ -34,6 +37,8 @@ use crate::engine::graph_credit::GraphCredit;
 use crate::engine::log::Log;
 use crate::engine::older_views::OlderViews;
 use crate::engine::operation_ids::OperationIds;
+use crate::engine::pins::Pins;
+use crate::engine::signal::Signal;
 use crate::engine::space::DiskSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
@@ -46,7 +51,7 @@ use crate::shard::ingest::LoggedFrame;
 use crate::shard::part::SharedSegment;
 use crate::shard::{ReadView, apply};
 use crate::storage::{Storage, forks};
-use crate::sync::{AtomicBool, AtomicU64, Condvar, Hooks, Latest, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Hooks, Latest, Mutex, MutexGuard, Ordering};
 use crate::tuning::Tuning;
 use crate::types::{Durability, Namespace};
 use crate::wal::{self, Syncer};
@@ -57,6 +62,7 @@ use manifest_state::ManifestState;
 #[derive(Clone)]
 pub(crate) struct EngineIdentity {
     pub keys: StoreIdentity,
+    pub incarnation: u64,
     pub path: Option<PathBuf>,
 }
 
@@ -80,6 +86,7 @@ pub(crate) struct Engine {
     pub identity: EngineIdentity,
     pub view: Latest<ReadView>,
     pub older_views: OlderViews,
+    pub pins: Pins,
     /// The apply lock.
     pub apply_lock: Mutex<()>,
     pub log: Mutex<Log>,
@@ -111,36 +118,6 @@ pub(crate) struct Engine {
     background_error: Mutex<Option<String>>,
 }
 
-/// How writers and background threads wake each other.
-#[derive(Default)]
-pub(crate) struct Signal {
-    events: Mutex<u64>,
-    changed: Condvar,
-}
-
-impl Signal {
-    /// Counts an event for which a thread may wait, and wakes the threads that wait.
-    pub fn raise(&self) {
-        *self.events.lock() += 1;
-        self.changed.notify_all();
-    }
-
-    /// The number of events so far, for `wait_after`.
-    pub fn count(&self) -> u64 {
-        *self.events.lock()
-    }
-
-    /// Waits until more than `count` events have happened or `deadline` has passed. Returns whether an event happened.
-    pub fn wait_after(&self, count: u64, deadline: Instant) -> bool {
-        let mut events = self.events.lock();
-        let mut is_over = false;
-        while *events == count && !is_over {
-            (events, is_over) = self.changed.wait_until(events, deadline);
-        }
-        *events != count
-    }
-}
-
 /// The state that an engine starts with: the outcome of a recovery.
 pub(crate) struct EngineStart {
     pub identity: EngineIdentity,
@@ -170,6 +147,7 @@ impl Engine {
             identity: start.identity,
             view: Latest::new(Arc::new(start.view)),
             older_views: OlderViews::default(),
+            pins: Pins::default(),
             apply_lock: Mutex::new(()),
             syncer: start.log.syncer(),
             log: Mutex::new(start.log),

@@ -13,7 +13,7 @@ use crate::engine::log::Log;
 use crate::engine::operation_ids::{AppliedBatch, OperationIds};
 use crate::engine::{EngineIdentity, EngineStart, ManifestState};
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::{FileName, manifest_name, parse_name};
+use crate::file_names::{FileName, manifest_name, parse_name, record_name};
 use crate::manifest::{ClockState, Ids, Manifest};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, Operation};
@@ -37,7 +37,7 @@ pub(crate) fn recover(
     let (space_id, space) = manifest.current_space().unzip();
     let (store_id, secret) = (manifest.store_id, manifest.secret);
     let keys = StoreIdentity { store_id, secret, space, space_id: space_id.unwrap_or_default() };
-    let identity = EngineIdentity { keys, path };
+    let identity = EngineIdentity { keys, incarnation: manifest.incarnation, path };
     let next_file_id = manifest.next_file_id.max(facts.newest_file_id + 1);
     let shards: Vec<Arc<Shard>> = (0..manifest.shards.len())
         .map(|index| {
@@ -151,17 +151,24 @@ fn remove_orphans(
     log: Option<&LogFacts>,
 ) -> Result<()> {
     let in_log: HashSet<u64> = log.iter().flat_map(|log| &log.files).map(|file| file.id).collect();
+    let record = record_name(manifest.incarnation, manifest.generation);
     for (name, _) in storage.list()? {
         let orphan = match parse_name(&name) {
             Some(FileName::Segment(_)) => !named.contains(&name),
             Some(FileName::Log(id)) => !in_log.contains(&id) && !named.contains(&name),
             Some(FileName::Manifest(generation)) => generation + 1 < manifest.generation,
-            Some(FileName::Temporary) => true,
+            Some(FileName::Record) => name != record,
+            Some(FileName::Temporary | FileName::Unfinished) => true,
             Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
         };
-        if orphan {
+        if !orphan {
+            continue;
+        }
+        match (storage.remove(&name), log) {
+            // The next manifest makes the record count no more, so a log file that does not belong must be gone first.
+            (Err(error), Some(log)) if log.is_bounded() && error.kind() != ErrorKind::ReadOnly => return Err(error),
             // In a directory without write permission orphans stay, and do no harm.
-            let _ = storage.remove(&name);
+            _ => {}
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The manifest: the file that names all files of the store. A change of it makes a new value, the next generation.
 //!
-//! Reading order: the file here, `body` (its sections), `entry` (one segment), `spaces`, `settings`.
+//! Reading order: the file here, `body` (its sections), `entry` (one segment), `spaces`, `settings`; `backup_record`
+//! (what a backup knows beside its manifest).
 //!
 //! Invariants:
 //! * A generation is written whole under a temporary name, synced, renamed to `manifest-{generation:016x}`, and the
@@ -25,11 +26,13 @@
 //! | 40 | ... | body (`manifest/body.rs`) |
 //! | 40 + length | 4 | CRC-32C of everything before, seeded with magic, store id and generation |
 
+mod backup_record;
 mod body;
 mod entry;
 mod settings;
 mod spaces;
 
+pub(crate) use backup_record::{BackupRecord, RecordedFile};
 pub(crate) use entry::{EntryForm, FileKind, SegmentEntry, SideEntry};
 pub(crate) use settings::Settings;
 pub(crate) use spaces::Spaces;
@@ -63,8 +66,8 @@ pub(crate) struct Manifest {
     pub previous_crc: u32,
     /// The key of hashes of names and keys, so that an attacker cannot make them collide.
     pub secret: [u64; 2],
-    /// A random number from the creation of the store. It is reserved for writable copies of a store: each would get
-    /// another one, since LSNs of one copy have no meaning in another. No code compares it yet.
+    /// A random number from the creation of the store. Each backup and each restored store gets another one, since LSNs
+    /// of one copy have no meaning in another.
     pub incarnation: u64,
     pub spaces: Spaces,
     pub next_file_id: u64,

@@ -237,6 +237,13 @@ impl CheckedMap {
         Self::of_map(map, name, identity)
     }
 
+    /// The same for a file of any kind, whose magic and format are not checked.
+    pub fn open_any(storage: &dyn Storage, name: String, store_id: u64, file_id: u64) -> Result<Self> {
+        let map = storage.map(&name)?;
+        let magic = map.first_chunk().copied().unwrap_or_default();
+        Self::of_map(map, name, FileIdentity { magic, version: u32::MAX, store_id, file_id })
+    }
+
     fn of_map(map: Map, name: String, identity: FileIdentity) -> Result<Self> {
         let corrupt = |offset: usize, what: &str| Error::corrupt(&name, offset as u64, what);
         if map.len() < HEADER_BYTES {

@@ -138,15 +138,7 @@ impl IngestedFiles {
             return Ok(None);
         }
         let mut files = Vec::with_capacity(body.files.len());
-        for bytes in &body.files {
-            let form = if body.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
-            let entry =
-                SegmentEntry::decode(bytes, form).map_err(|malformed| malformed.in_part("an import in the log"))?;
-            entry.check_ignorable("an import in the log")?;
-            if entry.lsn_base != first_lsn || entry.tombstone_generation != 0 {
-                let why = format!("segment {:016x} is not one of the import at LSN {first_lsn}", entry.file_id);
-                return Err(Error::new(ErrorKind::Corrupt, why).at(truth_name(entry.file_id), None));
-            }
+        for entry in Self::entries(first_lsn, body)? {
             let part = open_part(storage, &entry, keys)?;
             files.push(IngestedFile { part, older: Older::Unknown });
         }
@@ -158,6 +150,22 @@ impl IngestedFiles {
             ));
         }
         Ok(Some(Arc::new(Self { rows: body.rows, files })))
+    }
+
+    /// The entries of the segments that a frame of the log names.
+    pub fn entries(first_lsn: Lsn, body: &Body) -> Result<Vec<SegmentEntry>> {
+        let form = if body.has_named_files { EntryForm::Named } else { EntryForm::Numbered };
+        let decode = |bytes| {
+            let entry: SegmentEntry =
+                SegmentEntry::decode(bytes, form).map_err(|malformed| malformed.in_part("an import in the log"))?;
+            entry.check_ignorable("an import in the log")?;
+            if entry.lsn_base != first_lsn || entry.tombstone_generation != 0 {
+                let why = format!("segment {:016x} is not one of the import at LSN {first_lsn}", entry.file_id);
+                return Err(Error::new(ErrorKind::Corrupt, why).at(truth_name(entry.file_id), None));
+            }
+            Ok(entry)
+        };
+        body.files.iter().map(|bytes| decode(bytes)).collect()
     }
 
     /// The state of the row with this key, if the files have one.

@@ -251,6 +251,10 @@ impl Storage for DiskStorage {
     fn random(&self) -> u64 {
         random()
     }
+
+    fn as_disk(&self) -> Option<&DiskStorage> {
+        Some(self)
+    }
 }
 
 struct DiskFile {

@@ -18,6 +18,7 @@ mod directory;
 pub mod disk;
 pub mod forks;
 pub mod lock;
+mod share;
 #[cfg(feature = "testing")]
 pub mod sim;
 #[cfg(test)]
@@ -88,6 +89,10 @@ pub trait Storage: Send + Sync + 'static {
     fn free_bytes(&self) -> Result<u64>;
     /// A fresh unpredictable number.
     fn random(&self) -> u64;
+    /// The directory of a real disk, if this is one: its files may be shared with another directory.
+    fn as_disk(&self) -> Option<&disk::DiskStorage> {
+        None
+    }
 }
 
 /// One open file. All methods take `&self`: the caller orders its own writes.

@@ -39,13 +39,15 @@ pub enum HolderKind {
     Cursor,
     /// A [`Listing`](crate::Listing).
     Listing,
+    /// A running [backup](crate::Store::backup).
+    Backup,
 }
 
-/// A snapshot, cursor or listing whose later reads fail with `SnapshotGone`.
+/// A snapshot, cursor or listing whose later reads fail with `SnapshotGone`, or a backup that fails with it.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndedHolder {
-    /// Whether it was a snapshot, a cursor or a listing.
+    /// Whether it was a snapshot, a cursor, a listing or a backup.
     pub kind: HolderKind,
     /// How long it had been held.
     pub age_seconds: f64,
@@ -53,7 +55,7 @@ pub struct EndedHolder {
     pub visible_lsn: u64,
 }
 
-/// How a purge ended the snapshots, cursors and listings that were older than it.
+/// How a purge ended the snapshots, cursors, listings and running backups that were older than it.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct HoldersReport {
@@ -234,6 +236,7 @@ impl Holder {
                 HolderKind::Snapshot => "snapshot; take a new one",
                 HolderKind::Cursor => "walk; begin a new one",
                 HolderKind::Listing => "listing; make a new one",
+                HolderKind::Backup => "backup; make a new one",
             };
             Error::new(ErrorKind::SnapshotGone, format!("a purge has removed what could be read by this {what}"))
         })
@@ -291,6 +294,23 @@ impl Handle {
         let mut report = self.holders.end_before(number, grace);
         report.still_held = self.still_held(number);
         report
+    }
+
+    /// Ends the backups that copy files which nothing else needs any more, and removes these files. Returns their
+    /// names. What is left of the grace is what the report does not say that it took.
+    pub(super) fn end_backups(&self, report: &mut HoldersReport, grace: Duration) -> Result<Vec<String>> {
+        let left = grace.saturating_sub(Duration::try_from_secs_f64(report.waited_seconds).unwrap_or_default());
+        let began = Instant::now();
+        let pins = self.engine.end_pins(left);
+        report.waited_seconds += began.elapsed().as_secs_f64();
+        report.left += pins.left;
+        report.ended.extend(pins.ended.iter().map(|pin| EndedHolder {
+            kind: HolderKind::Backup,
+            age_seconds: pin.age.as_secs_f64(),
+            visible_lsn: pin.lsn.get(),
+        }));
+        self.worker.remove_kept(&pins.files)?;
+        Ok(pins.files)
     }
 
     /// Reads, jobs and files that keep state from before the read view numbered `number`, apart from holders. Unmaps

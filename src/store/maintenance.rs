@@ -41,7 +41,8 @@ impl Store {
     /// Merges every shard into one segment without deleted rows, removes the old log and obsolete files, and builds
     /// graphs. Afterwards no file of the store holds a byte of an item that was deleted or replaced before the call: no
     /// value, key, label or vector, and nothing derived. Blocks of the device are not overwritten. Older snapshots and
-    /// cursors may still show such items, from unlinked files. Expired items are removed first, unless the clock is not
+    /// cursors may still show such items, from unlinked files. While a backup runs, the files that it copies stay; they
+    /// go when it ends. Expired items are removed first, unless the clock is not
     /// trusted (see [`Store::accept_clock`]) or the sweep fails. The report says how many stay, and why.
     ///
     /// Errors: `Damaged` if something could not be read: it stays as it was, and all else is done; `DiskFull`, `Busy`,

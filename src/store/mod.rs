@@ -6,8 +6,8 @@
 //! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their results. `earn`.
 //! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `stored`, `items`,
 //!   `listing`, `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a read view.
-//! * `maintenance`, `stats` with `latency` and `histogram`, `purge`; `wreck` and `salvage`: reads of a directory that
-//!   does not open.
+//! * `maintenance`, `stats` with `latency` and `histogram`, `purge`, `backup`; `wreck` and `salvage`: reads of a
+//!   directory that does not open.
 //!
 //! Invariants:
 //! * A process has one engine per directory, found by (device, inode). Dropping the last clone of a store closes it.
@@ -15,6 +15,7 @@
 //! * A call that changes files holds `Handle::calls` for reading. A close waits for these calls, so no call touches a
 //!   directory after its lock was released.
 
+mod backup;
 mod batch;
 mod earn;
 mod embeddings;
@@ -64,6 +65,9 @@ use crate::worker::Worker;
 
 pub use crate::check::CheckReport;
 pub use crate::worker::{CompactReport, GraphBuild, LossReport, LostItem};
+#[cfg(feature = "testing")]
+pub(crate) use backup::restore;
+pub use backup::{BackupOptions, BackupReport};
 pub use batch::{Batch, WriteResult};
 pub use holders::{EndedHolder, HolderKind, HoldersReport, StillHeld};
 pub use import::{ImportOptions, ImportProgress, ImportReport};

@@ -16,7 +16,7 @@ use crate::engine::facts::{OpenVerdict, StoreFacts, gather};
 use crate::engine::recover::{add_space, create, recover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
-use crate::file_names::{FileName, parse_name};
+use crate::file_names::{FileName, UNFINISHED, parse_name};
 use crate::storage::disk::{DirectoryId, DiskStorage, SystemClock};
 use crate::storage::forks::PerProcess;
 use crate::storage::lock::DirectoryLock;
@@ -76,6 +76,7 @@ fn open_or_find(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<
     let mut place = place.lock();
     // If the store in the entry is closed, the directory is opened again.
     if let Some(handle) = place.upgrade().filter(|handle| handle.engine.check_usable().is_ok()) {
+        options.check_incarnation(handle.engine.identity.incarnation, &storage.describe())?;
         let found = handle.engine.identity.keys.space;
         let Some(differs) = handle.options.mismatch(&options, found) else { return Ok(Store { handle }) };
         let why = match options.space {
@@ -145,8 +146,24 @@ pub(crate) fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, option
     start(storage, clock, options, None, guards)
 }
 
+/// Fails if a backup or a restore has begun to fill the directory and was not finished.
+fn refuse_unfinished(storage: &dyn Storage) -> Result<()> {
+    let names: Vec<String> = storage.list()?.into_iter().map(|(name, _)| name).collect();
+    let has_manifest = names.iter().any(|name| matches!(parse_name(name), Some(FileName::Manifest(_))));
+    if has_manifest || !names.iter().any(|name| name == UNFINISHED) {
+        return Ok(());
+    }
+    let why = format!(
+        "{} holds a backup or a restore that was not finished, and no store; make the same backup again, or remove the \
+         directory and restore again",
+        storage.describe()
+    );
+    Err(Error::new(ErrorKind::NotAStore, why).at(UNFINISHED, None))
+}
+
 /// The facts about the store before its recovery, and whether this open created the store. Adds a new vector space.
 fn facts_or_created(storage: &dyn Storage, options: &Options) -> Result<(StoreFacts, bool)> {
+    refuse_unfinished(storage)?;
     let facts = gather(storage)?;
     match facts.verdict() {
         OpenVerdict::Refuse(location, why) => {
@@ -188,6 +205,7 @@ fn start(
             format!("{} has {found}, not {asked}; open it with the same, or without asking", storage.describe());
         return Err(Error::option_differs(message, differs));
     }
+    options.check_incarnation(recovered.identity.incarnation, &storage.describe())?;
     let last_lsn = recovered.view.read_lsn;
     if !created {
         let path = recovered.identity.path.as_deref();

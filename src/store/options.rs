@@ -28,6 +28,8 @@ pub struct Options {
     pub(crate) slow_search: Duration,
     pub(crate) tuning: Tuning,
     pub(crate) split_keys: Vec<Namespace>,
+    /// `None` for any.
+    pub(crate) incarnation: Option<u64>,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Options {
             slow_search: SLOW_SEARCH,
             tuning: Tuning::default(),
             split_keys: Vec::new(),
+            incarnation: None,
         }
     }
 
@@ -131,6 +134,15 @@ impl Options {
         self
     }
 
+    /// Opens only the store with this [incarnation](crate::Store::incarnation). A copy of it, such as a restored
+    /// backup, is refused with `OptionsDiffer`. For a program that keeps versions or LSNs of a store elsewhere, since
+    /// they may mean another write in another copy. Default: any incarnation.
+    #[must_use]
+    pub fn incarnation(mut self, incarnation: u64) -> Self {
+        self.incarnation = Some(incarnation);
+        self
+    }
+
     /// The engine's thresholds, for tests and benchmarks.
     #[must_use]
     pub fn tuning(mut self, tuning: Tuning) -> Self {
@@ -156,6 +168,17 @@ impl Options {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Fails if the options ask for another incarnation than the one that was found.
+    pub(crate) fn check_incarnation(&self, found: u64, place: &str) -> Result<()> {
+        let Some(asked) = self.incarnation.filter(|&asked| asked != found) else { return Ok(()) };
+        let message = format!(
+            "{place} is another copy of the store: its incarnation is {found}, not {asked}. Versions and LSNs that \
+             were kept of the other copy have no meaning here; forget them, and open it with its own incarnation"
+        );
+        let (stored, given) = (found.to_string(), asked.to_string());
+        Err(Error::option_differs(message, OptionMismatch { name: "incarnation", stored, given }))
     }
 
     /// The time between two sweeps of the background, if it sweeps at all.

@@ -3,6 +3,8 @@
 //! Invariants:
 //! * Once the purge's delete is visible, no new read shows the scope's items, even if a later step of the purge fails.
 //! * A purge returns a receipt once every file that held the items is unlinked. The receipt names files still in use.
+//! * A running backup that copies such a file is ended after the grace. Finished backups are out of reach, and the
+//!   receipt says so.
 
 use std::time::Duration;
 
@@ -14,6 +16,9 @@ use crate::store::query::ReadOptions;
 use crate::store::{HoldersReport, Store};
 use crate::types::Scope;
 
+/// What a receipt says of copies.
+const NOT_REACHED: &str = "backups, checkpoints and other copies of the directory still hold what was purged: make a \
+    new backup in a new directory, and remove the old ones";
 /// How long a purge waits for older snapshots by default.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -36,7 +41,8 @@ impl PurgeOptions {
         Self::default()
     }
 
-    /// How long the purge waits for older snapshots, cursors and listings before it ends them. Default: 5 s.
+    /// How long the purge waits for older snapshots, cursors, listings and running backups before it ends them.
+    /// Default: 5 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
@@ -77,6 +83,8 @@ pub struct PurgeReceipt {
     pub files_unlinked: Vec<String>,
     /// Snapshots, cursors and listings that were ended, and removed files that are still open or mapped.
     pub holders: HoldersReport,
+    /// For people: the copies that a purge does not reach, and what to do about them.
+    pub not_reached: &'static str,
     /// The time that the purge took, in seconds.
     pub seconds: f64,
 }
@@ -91,11 +99,13 @@ impl PurgeReceipt {
 impl Store {
     /// Deletes every item of a namespace or a prefix and erases it. Afterwards no file of the store holds a byte of the
     /// items' values, keys, labels, vectors or anything derived from them. Items of the scope that have
-    /// expired, or were deleted or replaced before, are erased too. Older snapshots, cursors and listings end with
-    /// `SnapshotGone` after a grace. The receipt says which files were removed, and which of them are still in use.
+    /// expired, or were deleted or replaced before, are erased too. Older snapshots, cursors, listings and running
+    /// backups end with `SnapshotGone` after a grace. The receipt says which files were removed, and which of them are
+    /// still in use.
     ///
-    /// The purge rewrites only segments with deleted rows of the scope. It does not overwrite blocks of the device, and
-    /// does not reach copies of the directory. Other writers go on; items that they put into the scope meanwhile stay.
+    /// The purge rewrites only segments with deleted rows of the scope. It does not overwrite blocks of the device. It
+    /// does not reach backups, checkpoints and other copies of the directory: make a new backup in a new directory, and
+    /// remove the old ones. Other writers go on; items that they put into the scope meanwhile stay.
     /// The purge waits for a graph that is being built.
     ///
     /// Errors: `InvalidInput` for the whole store ([`Store::delete_everything`] and [`Store::compact`] do that),
@@ -138,7 +148,10 @@ impl Store {
             None => 0,
         };
         self.handle.forget(&interval);
-        let holders = self.handle.end_before(engine.view.get().number, options.grace);
+        let mut holders = self.handle.end_before(engine.view.get().number, options.grace);
+        let mut files_unlinked = erased.files_unlinked;
+        files_unlinked.extend(self.handle.end_backups(&mut holders, options.grace)?);
+        files_unlinked.sort_unstable();
         Ok(PurgeReceipt {
             scope: name,
             items,
@@ -148,8 +161,9 @@ impl Store {
             expired_left_why: swept.expired_left_why,
             segments_rewritten: erased.segments_rewritten,
             bytes_written: erased.bytes_written,
-            files_unlinked: erased.files_unlinked,
+            files_unlinked,
             holders,
+            not_reached: NOT_REACHED,
             seconds: engine.clock.monotonic().saturating_sub(started).as_secs_f64(),
         })
     }

@@ -54,7 +54,7 @@ pub fn contents(storage: &dyn Storage) -> Result<Vec<Content>> {
     for name in &names {
         match parse_name(name) {
             Some(FileName::Manifest(generation)) => reading.manifest(name, generation)?,
-            Some(FileName::Lock | FileName::Reserve | FileName::Doubt) => {
+            Some(FileName::Lock | FileName::Reserve | FileName::Doubt | FileName::Record | FileName::Unfinished) => {
                 let bytes = storage.map(name)?.to_vec();
                 reading.push(name, "plain", "bytes", "", &bytes);
             }

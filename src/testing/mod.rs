@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::store::{Options, Store};
+use crate::store::{BackupOptions, BackupReport, Options, Store};
 
 pub use crate::random::Random;
 pub use crate::storage::disk::{DiskStorage, SystemClock};
@@ -39,4 +39,14 @@ pub fn open_directory_with(path: &Path, clock: Arc<dyn Clock>, options: Options)
 /// Opens a store on any storage, with any clock.
 pub fn open_with(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {
     crate::store::open_with(storage, clock, options)
+}
+
+/// [`Store::backup_with`] into any storage.
+pub fn backup_to(store: &Store, target: &dyn Storage, options: &BackupOptions) -> Result<BackupReport> {
+    store.backup_to(target, options)
+}
+
+/// [`Store::restore_with`] between any storages.
+pub fn restore(backup: &dyn Storage, into: &dyn Storage, options: &BackupOptions) -> Result<BackupReport> {
+    crate::store::restore(backup, into, options)
 }

@@ -105,7 +105,7 @@ pub(crate) use operations::{
     Body, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, decode_operations, encode_extensions, encode_files,
     encode_operation, encode_shared,
 };
-pub(crate) use replay::{KnownTime, LogFacts, Tail, inspect_after, visit};
+pub(crate) use replay::{FileFacts, KnownTime, LogFacts, LogSpan, Tail, inspect_after, visit};
 pub(crate) use salvage::{LogRemains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for};
 pub(crate) use syncer::Syncer;

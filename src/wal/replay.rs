@@ -45,8 +45,9 @@ pub(crate) struct FileFacts {
 }
 
 impl FileFacts {
-    pub(super) fn log_file(&self) -> LogFile {
-        LogFile { id: self.id, bytes: self.bytes, last_lsn: self.last_lsn }
+    /// The file as the log of an open store has it.
+    pub fn log_file(&self) -> LogFile {
+        LogFile { id: self.id, bytes: self.bytes, last_lsn: self.last_lsn, end: self.end }
     }
 }
 
@@ -74,12 +75,19 @@ pub(crate) struct LogFacts {
     pub(super) doubtful_from: u64,
     /// Whether the file `wal-doubt` exists.
     pub(super) doubt: bool,
+    /// Whether the caller knows the last file, so that later ones do not count.
+    pub(super) is_bounded: bool,
 }
 
 impl LogFacts {
     /// Whether a write or sync has failed, and no writer has made the log durable since.
     pub fn is_in_doubt(&self) -> bool {
         self.doubt
+    }
+
+    /// Whether later log files in the directory do not belong to this log.
+    pub fn is_bounded(&self) -> bool {
+        self.is_bounded
     }
 
     /// The predecessor that the header of the next file names.
@@ -92,7 +100,7 @@ impl LogFacts {
 /// Gathers the facts from the file `first_file_id` on. 0 means the first file of the store, which need not exist yet.
 #[cfg(feature = "testing")]
 pub(crate) fn inspect(storage: &dyn Storage, store_id: u64, first_file_id: u64) -> Result<LogFacts> {
-    inspect_after(storage, store_id, first_file_id, None)
+    inspect_after(storage, store_id, LogSpan::from(first_file_id), None)
 }
 
 /// Log time after all frames up to the LSN `through`.
@@ -102,14 +110,31 @@ pub(crate) struct KnownTime {
     pub through: Lsn,
 }
 
+/// The files of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSpan {
+    /// The id of the first one; 0 means the first file of the store, which need not exist yet.
+    pub first: u64,
+    /// The id of the last one, if it is known: in a backup.
+    pub last: Option<u64>,
+}
+
+impl From<u64> for LogSpan {
+    /// Every file from this one on.
+    fn from(first: u64) -> Self {
+        Self { first, last: None }
+    }
+}
+
 /// Gathers the facts; if log time is `known` as of an LSN, only later frames raise it. Earlier ones do not, since log
 /// time may have been set back after them.
 pub(crate) fn inspect_after(
     storage: &dyn Storage,
     store_id: u64,
-    first_file_id: u64,
+    span: LogSpan,
     known: Option<KnownTime>,
 ) -> Result<LogFacts> {
+    let first_file_id = span.first;
     let (log_time, timed) = (known.map(|known| known.log_time), known.map_or(Lsn::ZERO, |known| known.through));
     let listed = storage.list()?;
     let doubt = listed.iter().any(|(name, _)| name == DOUBT_NAME);
@@ -129,8 +154,9 @@ pub(crate) fn inspect_after(
         chain: 0,
         doubtful_from: 0,
         doubt,
+        is_bounded: span.last.is_some(),
     };
-    ids.retain(|&id| id >= first_file_id);
+    ids.retain(|&id| id >= first_file_id && span.last.is_none_or(|last| id <= last));
     let mut inspection = Inspection { storage, store_id, facts, timed, log_time_is_vague: false };
     inspection.facts.tail = match inspection.read_headers(&ids, first_file_id)? {
         Ok(used) => inspection.read_files(&used)?,

@@ -560,7 +560,7 @@ fn a_frame_that_leaps_does_not_raise_log_time() {
             writer.write(&[frame], Lsn::ZERO).unwrap();
         }
         let known = before.map(|(hour, through)| KnownTime { log_time: hour * HOUR, through: Lsn::new(through) });
-        let facts = inspect_after(&storage, STORE, 0, known).unwrap();
+        let facts = inspect_after(&storage, STORE, LogSpan::from(0), known).unwrap();
         facts.log_time.map(|micros| micros / HOUR)
     };
     for (clocks, before, log_time) in [

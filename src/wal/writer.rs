@@ -81,6 +81,8 @@ pub(crate) struct LogFile {
     pub bytes: u64,
     /// The LSN of the last operation in the file; if it has none, that of the last operation before the file.
     pub last_lsn: Lsn,
+    /// The end of its last frame, as the header of the next file names it.
+    pub end: u64,
 }
 
 /// The one writer of a log.
@@ -299,7 +301,7 @@ impl LogWriter {
         self.end.chain = header.extend(self.end.chain);
         self.end.clock = header.clock;
         if let Some(file) = self.files.last_mut() {
-            file.last_lsn = self.end.last_lsn;
+            (file.last_lsn, file.end) = (self.end.last_lsn, self.end.end);
         }
         if self.pending.len() >= PENDING_BYTES { self.write_pending() } else { Ok(()) }
     }
@@ -354,7 +356,7 @@ impl LogWriter {
         self.current.file.write_at(0, &header.encode())?;
         self.sync_current()?;
         self.salt = seed(&[self.store_id, id]);
-        self.files.push(LogFile { id, bytes, last_lsn: self.end.last_lsn });
+        self.files.push(LogFile { id, bytes, last_lsn: self.end.last_lsn, end: HEADERS_BYTES });
         (self.end.file, self.end.end, self.pending_at) = (id, HEADERS_BYTES, HEADERS_BYTES);
         Ok(())
     }

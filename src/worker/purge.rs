@@ -180,15 +180,22 @@ impl Worker {
             let is_stray = match parse_name(&name) {
                 Some(FileName::Segment(_) | FileName::Log(_)) => !needed.contains(&name),
                 Some(FileName::Manifest(generation)) => generation + 1 < newest,
-                Some(FileName::Temporary) => true,
+                Some(FileName::Temporary | FileName::Record | FileName::Unfinished) => true,
                 Some(FileName::Lock | FileName::Reserve | FileName::Doubt) | None => false,
             };
-            if is_stray {
+            // A file that a backup copies goes when the backup ends.
+            if is_stray && !engine.pins.keep(&name) {
                 self.remove_stray(&name)?;
             }
         }
         drop(installed);
         engine.sync_dir()
+    }
+
+    /// Removes files that backups had kept until a purge ended them, and makes the removals durable.
+    pub fn remove_kept(&self, names: &[String]) -> Result<()> {
+        names.iter().try_for_each(|name| self.remove_stray(name))?;
+        if names.is_empty() { Ok(()) } else { self.engine.sync_dir() }
     }
 
     fn remove_stray(&self, name: &str) -> Result<()> {
