@@ -6,6 +6,7 @@
 
 mod admin;
 mod arguments;
+mod backup;
 mod bench;
 mod check;
 mod crash;
@@ -69,6 +70,8 @@ enum Command {
     Stats(stats::Stats),
     Check(check::Check),
     Salvage(check::Salvage),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Compact(admin::Compact),
     Purge(purge::Purge),
     AcceptClock(admin::AcceptClock),
@@ -102,6 +105,8 @@ fn main() -> ExitCode {
         Command::Stats(command) => command.run(output),
         Command::Check(command) => command.run(output),
         Command::Salvage(command) => command.run(output),
+        Command::Backup(command) => command.run(output),
+        Command::Restore(command) => command.run(output),
         Command::Compact(command) => command.run(output),
         Command::Purge(command) => command.run(output),
         Command::AcceptClock(command) => command.run(output),

@@ -22,7 +22,8 @@ Examples:
   vecmem purge memories --prefix users/ada --yes
   vecmem purge memories --namespace users/ada --keep-living --yes    (only what was deleted or replaced there)
 
-Blocks of the device are not overwritten, and copies of the directory are out of reach.")]
+Blocks of the device are not overwritten. Backups, checkpoints and other copies of the directory are out of reach: make a
+new backup in a new directory, and remove the old ones.")]
 #[command(group = clap::ArgGroup::new("scope").required(true).args(["namespace", "prefix"]))]
 pub struct Purge {
     /// The store
@@ -102,5 +103,6 @@ fn for_people(receipt: &PurgeReceipt) -> String {
         "purged {scope} up to LSN {lsn} in {:.1} s: {items} deleted, {segments} rewritten ({bytes} written)",
         receipt.seconds
     ));
+    lines.push(format!("not reached: {}", receipt.not_reached));
     lines.join("\n")
 }

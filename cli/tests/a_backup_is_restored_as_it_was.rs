@@ -1,0 +1,65 @@
+//! `backup` copies a store, and again what is new; `restore` makes a store of it that exports the same, and overwrites
+//! nothing. A checkpoint is called one.
+
+mod common;
+
+use std::fs;
+
+use common::{at, fails, files_ending, flip, lines, succeeds};
+
+#[test]
+fn and_nothing_is_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let [dir, file, target, new] = ["store", "lines.jsonl", "backup", "new"].map(|name| at(directory.path(), name));
+    fs::write(&file, lines(700, 3)).unwrap();
+    succeeds(&["import", &dir, &file]);
+    succeeds(&["compact", &dir]);
+    let said = succeeds(&["backup", &dir, &target]);
+    assert!(said.contains("verified: ") && said.contains("backup of LSN "), "{said}");
+
+    succeeds(&["put", &dir, "users/ada", "in the log", r#"{"n": 1}"#]);
+    let report = succeeds(&["backup", &dir, &target, "--speed", "1000", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert!(report["files_reused"].as_u64().unwrap() >= 1 && report["is_checkpoint"] == false, "{report}");
+    let export = succeeds(&["export", &dir]);
+    let said = succeeds(&["restore", &target, &new]);
+    assert!(said.contains("restored LSN "), "{said}");
+    assert_eq!(succeeds(&["export", &new]), export);
+    assert_eq!(succeeds(&["export", &target]), export, "a backup opens as a store");
+
+    assert!(fails(&["restore", &target, &new]).contains("not empty"));
+    assert!(fails(&["backup", &dir, &new]).contains("give an empty or a new directory"));
+    assert!(fails(&["backup", &dir, &dir]).contains("lies in the directory of the store"));
+    assert!(fails(&["restore", &at(directory.path(), "nothing"), &new]).contains("there is no store at"));
+    assert!(fails(&["backup", &dir, &target, "--speed", "0"]).contains("speed"));
+}
+
+#[test]
+fn a_damaged_backup_is_not_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let [dir, target, new] = ["store", "backup", "new"].map(|name| at(directory.path(), name));
+    succeeds(&["create", &dir]);
+    succeeds(&["put", &dir, "notes", "tea", r#"{"text": "some green tea"}"#]);
+    succeeds(&["compact", &dir]);
+    succeeds(&["backup", &dir, &target]);
+    let truth = files_ending(&target, ".truth").remove(0);
+    flip(&truth, "green");
+    let message = fails(&["restore", &target, &new]);
+    assert!(message.contains("checksum") && message.contains("another backup"), "{message}");
+    let left = files_ending(&new, "").into_iter().filter(|path| !path.ends_with("LOCK"));
+    assert_eq!(left.count(), 0, "what was written is removed");
+}
+
+#[test]
+fn a_checkpoint_and_a_purge_say_what_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let [dir, target] = ["store", "checkpoint"].map(|name| at(directory.path(), name));
+    succeeds(&["create", &dir]);
+    succeeds(&["put", &dir, "users/ada", "tea", r#"{"text": "green"}"#]);
+    succeeds(&["compact", &dir]);
+    let said = succeeds(&["backup", &dir, &target, "--link"]);
+    assert!(said.contains("linked: 1 file") && said.contains("checkpoint of LSN"), "{said}");
+    assert!(said.contains("damage of one is damage of both"), "{said}");
+    let said = succeeds(&["purge", &dir, "--prefix", "users", "--yes"]);
+    assert!(said.contains("not reached: backups, checkpoints and other copies"), "{said}");
+}
