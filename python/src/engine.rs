@@ -24,7 +24,7 @@ pub(crate) struct Engine;
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, clock_grace=3600.0, lock_timeout=5.0, read_mode=\"map\", code_residency=\"page-cache\")")]
+    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, clock_grace=3600.0, lock_timeout=5.0, incarnation=None, read_mode=\"map\", code_residency=\"page-cache\")")]
     fn new(
         py: Python<'_>,
         path: Option<&Bound<'_, PyAny>>,
@@ -200,6 +200,20 @@ impl Engine {
         to_dict(slf.py(), &report)
     }
 
+    #[doc = include_str!("docs/Engine.backup.txt")]
+    #[pyo3(signature = (target, *, link=false, bytes_per_second=None, on_progress=None))]
+    fn backup<'py>(
+        slf: &Bound<'py, Self>,
+        target: &Bound<'py, PyAny>,
+        link: bool,
+        bytes_per_second: Option<&Bound<'py, PyAny>>,
+        on_progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = upkeep::backup_options(bytes_per_second)?.link(link);
+        let store = slf.as_super().get().store(slf.py())?;
+        upkeep::backup(store, target, options, on_progress)
+    }
+
     #[doc = include_str!("docs/Engine.build_graph.txt")]
     #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, on_progress=None))]
     fn build_graph<'py>(
@@ -292,6 +306,12 @@ impl Engine {
     #[getter]
     fn metric(slf: &Bound<'_, Self>) -> PyResult<Option<&'static str>> {
         Ok(slf.as_super().get().store(slf.py())?.vector_space().map(|space| opening::metric_name(space.metric)))
+    }
+
+    /// A number that tells this copy of the store from all others: each backup and each restored store has another one.
+    #[getter]
+    fn incarnation(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Ok(slf.as_super().get().store(slf.py())?.incarnation())
     }
 
     /// How many purges have begun since the store was opened: what was read before the last one should be let go of.

@@ -61,6 +61,7 @@ fn _vecmem(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(langgraph::get_item, module)?)?;
     module.add_function(wrap_pyfunction!(langgraph::search_items, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::salvage, module)?)?;
+    module.add_function(wrap_pyfunction!(upkeep::restore_backup, module)?)?;
     module.add_function(wrap_pyfunction!(call::_panic, module)?)?;
     module.add_function(wrap_pyfunction!(timing::_seconds_of_get, module)?)?;
     module.add_function(wrap_pyfunction!(timing::_seconds_of_search, module)?)?;

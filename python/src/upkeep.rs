@@ -1,15 +1,15 @@
-//! Upkeep of a store as a whole, as Python calls it: check, accepted loss, purge, salvage; and reports of the engine as
-//! dicts.
+//! Upkeep of a store as a whole, as Python calls it: check, accepted loss, purge, salvage, backup, restore; and reports
+//! of the engine as dicts.
 //!
 //! Invariants:
 //! * A report is given to Python whole: each field of the engine's report is a key, under the same name.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use vecmem::{PurgeOptions, Scope, Store};
+use vecmem::{BackupOptions, PurgeOptions, Scope, Store};
 
-use crate::arguments::{namespace, seconds};
-use crate::errors::invalid_value;
+use crate::arguments::{count, namespace, seconds};
+use crate::errors::{invalid_input, invalid_value};
 use crate::{json, opening, watch};
 
 /// A report of the engine as a dict.
@@ -55,6 +55,42 @@ pub(crate) fn purge<'py>(
     let store = store.clone();
     let receipt = watch::upkeep(py, on_progress, move |_| store.purge_with(&scope, &options))?;
     to_dict(py, &receipt)
+}
+
+/// What keyword arguments say of a backup or a restore.
+pub(crate) fn backup_options(bytes_per_second: Option<&Bound<'_, PyAny>>) -> PyResult<BackupOptions> {
+    let Some(most) = bytes_per_second else { return Ok(BackupOptions::new()) };
+    match count(most, "bytes_per_second")? {
+        0 => Err(invalid_input(most.py(), "bytes_per_second must be 1 or more")),
+        most => Ok(BackupOptions::new().bytes_per_second(most as u64)),
+    }
+}
+
+/// Backs the store up into a directory.
+pub(crate) fn backup<'py>(
+    store: Store,
+    target: &Bound<'py, PyAny>,
+    options: BackupOptions,
+    on_progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, target) = (target.py(), opening::path(target, "target")?);
+    let report = watch::upkeep(py, on_progress, move |_| store.backup_with(&target, &options))?;
+    to_dict(py, &report)
+}
+
+#[doc = include_str!("docs/restore.txt")]
+#[pyfunction]
+#[pyo3(name = "restore", signature = (backup, into, *, bytes_per_second=None, on_progress=None))]
+pub(crate) fn restore_backup<'py>(
+    backup: &Bound<'py, PyAny>,
+    into: &Bound<'py, PyAny>,
+    bytes_per_second: Option<&Bound<'py, PyAny>>,
+    on_progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (py, from, into) = (backup.py(), opening::path(backup, "backup")?, opening::path(into, "into")?);
+    let options = backup_options(bytes_per_second)?;
+    let report = watch::upkeep(py, on_progress, move |_| Store::restore_with(&from, &into, &options))?;
+    to_dict(py, &report)
 }
 
 #[doc = include_str!("docs/salvage.txt")]

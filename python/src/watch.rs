@@ -167,6 +167,7 @@ pub(crate) fn upkeep<T: Send + 'static>(
             Stage::Import => "import",
             Stage::Salvage => "salvage",
             Stage::Delete => "delete",
+            Stage::Backup => "backup",
             _ => "waiting",
         };
         on_progress.call1((stage, progress.done, progress.total)).map(drop)

@@ -54,8 +54,9 @@ def test_the_example_of_a_class_runs(name: str) -> None:
     run(name, inspect.getdoc(CLASSES[name]) or "")
 
 
-def test_the_example_of_salvage_runs() -> None:
+def test_the_examples_of_salvage_and_restore_run() -> None:
     run("salvage", inspect.getdoc(vecmem.salvage) or "")
+    run("restore", inspect.getdoc(vecmem.restore) or "")
 
 
 @pytest.mark.parametrize("name", READS)

@@ -56,7 +56,7 @@ def test_all_classes_are_there() -> None:
     typed_dicts = {name for name in CLASSES if name not in AT_RUNTIME}
     assert typed_dicts == {
         "PutOptions", "UpdateOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions",
-        "SearchOptions",
+        "SearchOptions", "RestoreOptions", "BackupOptions",
     }  # fmt: skip
     assert set(AT_RUNTIME) <= set(CLASSES)
 

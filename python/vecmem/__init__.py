@@ -1,8 +1,8 @@
 """vecmem: an embedded, durable vector memory engine.
 
 ``Engine`` is the raw engine: items of JSON and vectors in one directory, filtered similarity search in microseconds.
-``salvage`` writes what can be read of a directory that does not open into a new one; ``vecmem.reports`` has the types
-of the dicts that upkeep returns.
+``restore`` makes a store of a backup; ``salvage`` writes what can be read of a directory that does not open into a new
+one; ``vecmem.reports`` has the types of the dicts that upkeep returns.
 ``Store`` is a LangGraph ``BaseStore`` on it, and ``migrate`` copies another store into one; these two need LangGraph.
 """
 
@@ -21,6 +21,7 @@ from vecmem._vecmem import (
     Put,
     Snapshot,
     __version__,
+    restore,
     salvage,
 )
 from vecmem.errors import (
@@ -92,6 +93,7 @@ __all__ = [
     "VecmemError",
     "__version__",
     "escape_label",
+    "restore",
     "salvage",
     "unescape_label",
 ]

@@ -14,7 +14,9 @@ from numpy import float32, int64, uint64
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Unpack
 
+from vecmem import reports
 from vecmem.options import (
+    BackupOptions,
     Durability,
     Labels,
     ListingOptions,
@@ -24,6 +26,7 @@ from vecmem.options import (
     PutArguments,
     PutOptions,
     ReadOptions,
+    RestoreOptions,
     SearchOptions,
     Span,
     UpdateOptions,
@@ -290,6 +293,7 @@ class Engine(Reader):
         sweep_every: Span | None = 60.0,
         clock_grace: Span = 3600.0,
         lock_timeout: Span = 5.0,
+        incarnation: int | None = None,
         read_mode: Literal["map", "heap"] = "map",
         code_residency: Literal["page-cache", "huge-pages"] = "page-cache",
     ) -> Engine: ...
@@ -299,6 +303,8 @@ class Engine(Reader):
     def dims(self) -> int | None: ...
     @property
     def metric(self) -> Metric | None: ...
+    @property
+    def incarnation(self) -> int: ...
     @property
     def purge_epoch(self) -> int: ...
     def put(self, namespace: Labels, key: str, value: Mapping[str, Any], **options: Unpack[PutOptions]) -> int: ...
@@ -352,6 +358,7 @@ class Engine(Reader):
     def sync(self) -> None: ...
     def flush(self, *, on_progress: OnProgress | None = None) -> None: ...
     def compact(self, *, on_progress: OnProgress | None = None) -> CompactReport: ...
+    def backup(self, target: str | PathLike[str], **options: Unpack[BackupOptions]) -> reports.BackupReport: ...
     def build_graph(
         self,
         namespace: Labels | None = None,
@@ -369,6 +376,9 @@ class Engine(Reader):
     def __enter__(self) -> Engine: ...
     def __exit__(self, *exception: object) -> None: ...
 
+def restore(
+    backup: str | PathLike[str], into: str | PathLike[str], **options: Unpack[RestoreOptions]
+) -> reports.BackupReport: ...
 def salvage(
     path: str | PathLike[str], into: str | PathLike[str], *, on_progress: OnProgress | None = None
 ) -> SalvageReport: ...

@@ -96,3 +96,16 @@ class SearchOptions(ListOptions, total=False):
     exact: bool
     recall: float
     ef_search: int | None
+
+
+class RestoreOptions(TypedDict, total=False):
+    """Options of ``restore``."""
+
+    bytes_per_second: int | None
+    on_progress: OnProgress | None
+
+
+class BackupOptions(RestoreOptions, total=False):
+    """Options of ``Engine.backup``."""
+
+    link: bool

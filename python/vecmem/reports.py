@@ -61,6 +61,30 @@ class SalvageReport(TypedDict):
     notes: list[str]
 
 
+class BackupReport(TypedDict):
+    """What ``Engine.backup`` or ``restore`` did: the copy holds every write up to ``lsn``. A checkpoint shares its
+    files with the store, so damage of one is damage of both."""
+
+    is_checkpoint: bool
+    lsn: int
+    incarnation: int
+    files: int
+    bytes: int
+    files_copied: int
+    bytes_copied: int
+    files_cloned: int
+    bytes_cloned: int
+    files_linked: int
+    bytes_linked: int
+    files_reused: int
+    bytes_reused: int
+    files_verified: int
+    bytes_verified: int
+    files_removed: int
+    paused_seconds: float
+    seconds: float
+
+
 class CompactReport(TypedDict):
     """How many expired items ``Engine.compact`` removed, how many it had to leave, and why."""
 
@@ -70,8 +94,8 @@ class CompactReport(TypedDict):
 
 
 class EndedHolder(TypedDict):
-    """A snapshot, listing or iteration that a purge has ended: ``kind`` is ``"snapshot"``, ``"listing"`` or
-    ``"cursor"``."""
+    """A snapshot, listing, iteration or running backup that a purge has ended: ``kind`` is ``"snapshot"``,
+    ``"listing"``, ``"cursor"`` or ``"backup"``."""
 
     kind: str
     age_seconds: float
@@ -97,7 +121,8 @@ class HoldersReport(TypedDict):
 
 class PurgeReceipt(TypedDict):
     """The evidence of ``Engine.purge``: everything that was deleted, replaced or swept in ``scope`` up to ``lsn`` is
-    erased, and ``files_unlinked`` are removed. Their blocks on the device are not overwritten."""
+    erased, and ``files_unlinked`` are removed. Their blocks on the device are not overwritten. Backups and other copies
+    still hold it; ``not_reached`` says so, for people."""
 
     scope: str
     items: int
@@ -109,6 +134,7 @@ class PurgeReceipt(TypedDict):
     bytes_written: int
     files_unlinked: list[str]
     holders: HoldersReport
+    not_reached: str
     seconds: float
 
 

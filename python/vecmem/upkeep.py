@@ -1,5 +1,5 @@
 """What a store offers beyond LangGraph's contract that concerns it as a whole: deleting and purging, counts, checks,
-disk space, the clock.
+disk space, backups, the clock.
 
 Invariants:
 * A call that ends or outdates lists lets go of those that the store itself keeps, so that nothing waits for them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from os import PathLike
 from typing import Any
 
 from langgraph.store.base import Op
@@ -53,7 +54,8 @@ class Upkeep:
 
         Lists that others page through begin anew after ``grace``, seconds or a ``timedelta``. ``on_progress`` and
         Ctrl-C are as in ``compact``. Returns the receipt: what was removed up to where, which files were unlinked, and
-        what is still held open. Blocks of the device are not overwritten.
+        what is still held open. Blocks of the device are not overwritten. Backups and other copies of the directory still
+        hold what was purged: make a new backup in a new directory, and remove the old ones.
         """
         found = _some_labels("purge", prefix)
         # The purge need not wait for what the store itself keeps.
@@ -130,6 +132,37 @@ class Upkeep:
     async def acompact(self) -> dict[str, Any]:
         """``compact``, without blocking the event loop."""
         report: dict[str, Any] = await self._off_loop((), self.compact)
+        return report
+
+    def backup(
+        self,
+        target: str | PathLike[str],
+        *,
+        link: bool = False,
+        bytes_per_second: int | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, Any]:
+        """Copies the store as it is now into the directory ``target``, while others go on reading and writing. The copy
+        opens as a store, and ``vecmem.restore`` verifies it and makes a new store of it.
+
+        ``target`` is empty, not there, or an earlier backup of this store, which the new one replaces as a whole; files
+        that it has already are used again. Every file is read back and compared with its checksum. ``link`` makes a
+        checkpoint of hard links: quick, but damage of a shared file is damage of both. ``bytes_per_second`` is the most
+        that is copied or read back. ``on_progress`` and Ctrl-C are as in ``compact``; the stage is ``"backup"``.
+
+        A purge does not reach backups: make a new one after it, and remove the old ones. Copying the directory of an
+        open store by other means, such as ``cp``, may work, but nothing is promised about it.
+        """
+        engine = self._core.engine
+        return dict(engine.backup(target, link=link, bytes_per_second=bytes_per_second, on_progress=on_progress))
+
+    async def abackup(
+        self, target: str | PathLike[str], *, link: bool = False, bytes_per_second: int | None = None
+    ) -> dict[str, Any]:
+        """``backup``, without blocking the event loop."""
+        report: dict[str, Any] = await self._off_loop(
+            (), lambda: self.backup(target, link=link, bytes_per_second=bytes_per_second)
+        )
         return report
 
     def accept_clock(self) -> None:
