@@ -23,6 +23,7 @@ use crate::wal::{self, LogFile};
 
 /// The files of one moment.
 pub(crate) struct StoreCut {
+    /// The newest manifest, with the LSN and the clock of the cut.
     pub manifest: Manifest,
     /// The log files that a replay of the manifest needs, oldest first.
     pub logs: Vec<LogFile>,
@@ -67,7 +68,8 @@ impl Pipeline {
         let parts = view.shards.iter().flat_map(|shard| &shard.segments);
         names.extend(parts.flat_map(|part| part.entry.file_names().collect::<Vec<_>>()));
         let lsn = log.written().max(installed.manifest.reflected);
-        let manifest = installed.manifest.clone();
+        // The log reaches the LSN of the cut. A manifest that says so tells a copy whose log was cut off.
+        let manifest = Manifest { reflected: lsn, clock: self.engine.clock.state(), ..installed.manifest.clone() };
         StoreCut { pin: self.engine.pin(names, lsn), manifest, logs, lsn }
     }
 }

@@ -126,7 +126,7 @@ fn on_a_real_disk_with_default_tuning() {
         assert_eq!(copy.stats().unwrap().log.visible_lsn, report.lsn);
         assert_holds(&copy, &written.at(report.lsn), &format!("{report:?}"));
         // The copy is a store like any other.
-        copy.put(Put::new(namespace(["later"]), "key", "{}")).unwrap();
+        copy.put(Put::new(&namespace(["later"]), "key", "{}")).unwrap();
         drop(copy);
         assert_eq!(
             opened(&restored).count(&Scope::Namespace(namespace(["later"])), &ReadOptions::default()).unwrap(),

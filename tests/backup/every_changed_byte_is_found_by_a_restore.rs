@@ -19,6 +19,7 @@ fn backup() -> SimStorage {
     store.batch(batch).unwrap();
     store.flush().unwrap();
     store.delete(&home, "7").unwrap();
+    store.put(Put::new(&home, "flushed", "{}").vector([1.0, 2.0])).unwrap();
     store.flush().unwrap();
     store.put(Put::new(&home, "in the log", "{}")).unwrap();
     let target = SimStorage::new(1);

@@ -2,8 +2,10 @@
 //!
 //! Invariants:
 //! * A file counts as copied once it was synced, and read back with the same checksum.
-//! * A file that is there already is used again only if it is known to be the same: its checksum is the one that the
-//!   record of the earlier backup has and both ends are those of the source, or its checksum is that of the source.
+//! * A file that is there already is used again only if the record of a committed backup has it, with its checksum, and
+//!   it is the file of the source: a log file with the same checksum, any other with the same bytes at both ends.
+//! * A file that an unfinished backup left is copied again: its bytes may be only in the page cache, or lost by a sync
+//!   that failed.
 //! * Memory is one buffer, whatever the files hold.
 //! * [`pause_for`] alone decides how long a throttled copy waits.
 #![allow(clippy::disallowed_methods, reason = "a throttled thread sleeps in real time")]
@@ -162,18 +164,16 @@ impl<'a> FileCopier<'a> {
         Ok(crc)
     }
 
-    /// The checksum of the file in the target, if it is the same file.
+    /// The checksum of the file in the target, if the earlier backup has it and it is the same file.
     fn find_same(&mut self, file: &SourceFile, steps: &CopySteps<'_>) -> Result<Option<u32>> {
         let recorded = self.known.and_then(|known| known.file(&file.name)).filter(|known| known.length == file.length);
-        let is_log = matches!(parse_name(&file.name), Some(FileName::Log(_)));
-        let there = self.read_back(file, steps)?;
-        if let Some(recorded) = recorded.filter(|recorded| !is_log && recorded.crc == there)
-            && self.has_same_ends(file)?
-        {
-            return Ok(Some(recorded.crc));
+        let Some(crc) = recorded.map(|recorded| recorded.crc) else { return Ok(None) };
+        if self.read_back(file, steps)? != crc {
+            return Ok(None);
         }
-        let wanted = self.crc_of(self.source, file, steps)?;
-        Ok((wanted == there).then_some(there))
+        let is_log = matches!(parse_name(&file.name), Some(FileName::Log(_)));
+        let is_same = if is_log { self.crc_of(self.source, file, steps)? == crc } else { self.has_same_ends(file)? };
+        Ok(is_same.then_some(crc))
     }
 
     /// Whether both ends of the file are the same in source and target.

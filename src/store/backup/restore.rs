@@ -136,12 +136,13 @@ fn write(
     Ok(BackupReport { files: record.files.len() as u64, bytes, ..report })
 }
 
-/// Removes what a failed restore has written: everything but the lock. The mark goes last.
+/// Removes what a failed restore has written: everything but the lock. The mark goes once all else is durably gone.
 fn remove_all(into: &dyn Storage) {
     let names = into.list().unwrap_or_default().into_iter().map(|(name, _)| name);
     let (marks, others): (Vec<String>, Vec<String>) = names.partition(|name| name == UNFINISHED);
-    for name in others.iter().chain(&marks).filter(|name| parse_name(name) != Some(FileName::Lock)) {
-        // What stays is marked as unfinished.
-        let _ = into.remove(name);
+    let removed = others.iter().filter(|name| parse_name(name) != Some(FileName::Lock)).map(|name| into.remove(name));
+    // What stays is marked as unfinished.
+    if removed.fold(Ok(()), Result::and).and_then(|()| into.sync_dir()).is_ok() {
+        let _ = marks.iter().try_for_each(|mark| into.remove(mark));
     }
 }
