@@ -193,7 +193,7 @@ fn an_import_that_only_the_log_names_is_copied_with_its_files() {
 fn a_store_that_was_only_opened_is_copied_and_not_written_to() {
     let (store, storage, clock) = simulated(tiny(2, Metric::Dot));
     (0..70).for_each(|number| {
-        drop(store.put(Put::new(&namespace(["a"]), format!("{number}"), "{}").vector([1.0, 2.0])).unwrap());
+        store.put(Put::new(&namespace(["a"]), format!("{number}"), "{}").vector([1.0, 2.0])).unwrap();
     });
     let dump = store.text_dump().unwrap();
     // A close, and a kill that leaves no closing frame.

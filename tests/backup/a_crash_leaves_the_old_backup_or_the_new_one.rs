@@ -88,7 +88,7 @@ fn of_the_target_at_every_sync() {
         target.record_sync_points();
         backup_to(&begun.store, &target, &BackupOptions::new()).unwrap();
         let images: Vec<Image> = target.take_images().into_iter().chain([target.image()]).collect();
-        assert!(images.len() > 10);
+        assert!(images.len() > 6, "{} images", images.len());
         for (number, image) in images.iter().enumerate() {
             let context = format!("first: {is_first}, image {number}");
             // An empty directory is no store either.
@@ -110,10 +110,12 @@ fn of_the_target_at_every_operation_that_fails() {
             struck = target.fault_struck();
             target.clear_faults();
             let context = format!("first: {is_first}, operation {number}: {outcome:?}");
-            assert_eq!(outcome.is_err(), struck, "{context}");
+            // A derived file that does not open in the last check was compared with its checksums before.
+            assert!(struck || outcome.is_ok(), "{context}");
             // A quarter of the operations is enough for what follows, since it is slow.
+            let wanted: &[&str] = if outcome.is_ok() { &[&new] } else { &[&begun.old, &new] };
             if number % 4 == 0 || !struck {
-                assert_left(&target.image(), &begun, &[&begun.old, &new], is_first && struck, &context);
+                assert_left(&target.image(), &begun, wanted, is_first && outcome.is_err(), &context);
             }
             begun.store.put(numbered(&namespace(["d"]), "goes on", 1)).unwrap_or_else(|error| panic!("{error}"));
             begun.store.delete(&namespace(["d"]), "goes on").unwrap();

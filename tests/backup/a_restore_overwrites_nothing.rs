@@ -8,7 +8,9 @@ use vecmem::{ErrorKind, Options, Scope, Store};
 
 fn filled(path: &Path) -> Store {
     let store = Store::open(path, Options::new()).unwrap();
-    (0..20).for_each(|number| drop(store.put(numbered(&namespace(["a"]), format!("{number}"), number)).unwrap()));
+    (0..20).for_each(|number| {
+        store.put(numbered(&namespace(["a"]), format!("{number}"), number)).unwrap();
+    });
     store
 }
 

@@ -9,7 +9,9 @@ use vecmem::{BackupOptions, ErrorKind, Metric, Options, Store};
 
 fn filled(path: &Path) -> Store {
     let store = Store::open(path, Options::new()).unwrap();
-    (0..20).for_each(|number| drop(store.put(numbered(&namespace(["a"]), format!("{number}"), number)).unwrap()));
+    (0..20).for_each(|number| {
+        store.put(numbered(&namespace(["a"]), format!("{number}"), number)).unwrap();
+    });
     store
 }
 
@@ -78,7 +80,9 @@ fn a_backup_that_was_only_read_as_a_store_is_continued() {
 #[test]
 fn an_unfinished_one_says_what_it_is_and_is_not_opened() {
     let (store, _, clock) = simulated(tiny(2, Metric::Dot));
-    (0..60).for_each(|number| drop(store.put(numbered(&namespace(["a"]), format!("{number}"), number)).unwrap()));
+    (0..60).for_each(|number| {
+        store.put(numbered(&namespace(["a"]), format!("{number}"), number)).unwrap();
+    });
     let target = SimStorage::new(1);
     target.fail_after(0, Fault::once(FaultKind::Io, &[SimOperation::Rename]));
     backup_to(&store, &target, &BackupOptions::new()).unwrap_err();
