@@ -31,7 +31,6 @@ fn and_nothing_is_overwritten() {
     assert!(fails(&["backup", &dir, &new]).contains("give an empty or a new directory"));
     assert!(fails(&["backup", &dir, &dir]).contains("lies in the directory of the store"));
     assert!(fails(&["restore", &at(directory.path(), "nothing"), &new]).contains("there is no store at"));
-    assert!(fails(&["backup", &dir, &target, "--speed", "0"]).contains("speed"));
 }
 
 #[test]
