@@ -91,7 +91,7 @@ fn what_is_there_already_is_not_copied_again() {
     assert_eq!(second.lsn, first.lsn + 1);
     assert!(second.files_reused >= first.files_copied - 2, "{second:?}");
     let logs = |report: &vecmem::BackupReport| report.bytes_copied;
-    assert!(logs(&second) <= 3 * 32 << 10, "only log files are new: {second:?}");
+    assert!(logs(&second) <= (3 * 32) << 10, "only log files are new: {second:?}");
     assert_unchanged(&opened(&target, &clock), &store.text_dump().unwrap());
 
     (0..200).for_each(|number| put(&store, "a", number));

@@ -7,13 +7,13 @@
 //! * The restored store has an incarnation of its own, and no record: it is no backup.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, UNFINISHED, manifest_generation, parse_name};
 use crate::manifest::{BackupRecord, Manifest};
-use crate::storage::disk::DiskStorage;
-use crate::storage::{ReadMode, Storage};
+use crate::storage::disk::{DiskStorage, SystemClock};
+use crate::storage::{Clock, ReadMode, Storage};
 use crate::store::Store;
 
 use super::files::{CopySteps, FileCopier, Sharing};
@@ -60,14 +60,14 @@ pub(crate) fn restore(from: &dyn Storage, into: &dyn Storage, options: &BackupOp
     if options.links {
         return Err(Error::invalid("a restore makes no hard links: the store would share its files with the backup"));
     }
-    let began = Instant::now();
+    let began = SystemClock.monotonic();
     let (manifest, record) = find_backup(from)?;
     refuse_files(into)?;
     let incarnation = fresh_incarnation(into, manifest.incarnation);
     let manifest = Manifest { incarnation, ..manifest };
     let restored = write(from, into, options, &record, &manifest).inspect_err(|_| remove_all(into));
     let mut report = restored?;
-    report.seconds = began.elapsed().as_secs_f64();
+    report.seconds = SystemClock.monotonic().saturating_sub(began).as_secs_f64();
     Ok(report)
 }
 
