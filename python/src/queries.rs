@@ -68,7 +68,7 @@ impl<'py> QueryArguments<'py> {
     /// Takes an option of a ranking; false if there is none of that name.
     fn set_ranking(&mut self, name: &str, value: &Bound<'py, PyAny>) -> PyResult<bool> {
         match name {
-            "min_score" => self.min_score = Some(float(value, name)? as f32),
+            "min_score" => self.min_score = Some(least_score(float(value, name)?)),
             "include_unscored" => self.include_unscored = truth(value, name)?,
             "exact" => self.exact = truth(value, name)?,
             "recall" => self.recall = Some(float(value, name)? as f32),
@@ -90,6 +90,12 @@ impl<'py> QueryArguments<'py> {
         query = self.ef_search.into_iter().fold(query, Query::ef_search);
         Ok(Ask { query, columns: self.columns })
     }
+}
+
+/// The smallest `f32` that is not below a least score. Scores are `f32`, so it lets the same items pass.
+fn least_score(score: f64) -> f32 {
+    let nearest = score as f32;
+    if f64::from(nearest) < score { nearest.next_up() } else { nearest }
 }
 
 /// A deadline in seconds from now; one that no clock reaches is none.

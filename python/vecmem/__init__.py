@@ -3,7 +3,8 @@
 ``Engine`` is the raw engine: items of JSON and vectors in one directory, filtered similarity search in microseconds.
 ``restore`` makes a store of a backup; ``salvage`` writes what can be read of a directory that does not open into a new
 one; ``vecmem.reports`` has the types of the dicts that upkeep returns.
-``Store`` is a LangGraph ``BaseStore`` on it, and ``migrate`` copies another store into one; these two need LangGraph.
+``Store`` is a LangGraph ``BaseStore`` on it, ``StoreSnapshot`` one moment of a store, and ``migrate`` copies another
+store into one; these three need LangGraph.
 """
 
 from importlib.util import find_spec
@@ -55,6 +56,7 @@ from vecmem.results import SearchResult
 if TYPE_CHECKING:
     from vecmem.migration import migrate as migrate
     from vecmem.store import Store as Store
+    from vecmem.store_snapshot import StoreSnapshot as StoreSnapshot
 
 __all__ = [
     "BusyError",
@@ -100,7 +102,11 @@ __all__ = [
 
 # What needs LangGraph is imported when it is first asked for. Where LangGraph is installed, it is shown by `dir` and
 # part of `from vecmem import *`; elsewhere asking for it says what to install.
-_NEEDS_LANGGRAPH = {"Store": "vecmem.store", "migrate": "vecmem.migration"}
+_NEEDS_LANGGRAPH = {
+    "Store": "vecmem.store",
+    "StoreSnapshot": "vecmem.store_snapshot",
+    "migrate": "vecmem.migration",
+}
 
 
 def _has_langgraph() -> bool:

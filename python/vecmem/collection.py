@@ -1,4 +1,4 @@
-"""What a store offers beyond LangGraph's contract for its items: updates, deletes of many, ``len``, ``in``, iteration.
+"""What a store offers beyond LangGraph's contract for its items: updates and deletes of many.
 
 Invariants:
 * An update is atomic: it reads an item and writes it on the condition that nobody wrote it in between; who did is read
@@ -8,33 +8,26 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from langgraph.store.base import GetOp, Item, Op, PutOp
+from langgraph.store.base import PutOp
 
 from . import contract
 from ._vecmem import _merged
-from .embedding import Vectors
+from .collection_reads import CollectionReads
 from .errors import ConditionFailedError, InvalidValueError
 from .failures import log_off_main_thread
-from .plan import Core, Plan
-from .reads import to_item, to_micros
+from .plan import Plan
+from .reads import to_micros
 
 UPDATES_MAX = 100
 """Other writes of the same item that an update gives way to before it fails."""
 
-T = TypeVar("T")
 
-
-class Collection:
+class Collection(CollectionReads):
     """A store as a collection of items; see ``Store``."""
-
-    _core: Core
-    _include_expired: Callable[[], bool]
-    _embed: Callable[[Plan], Vectors | None]
-    _off_loop: Callable[[Sequence[Op], Callable[[], Any]], Awaitable[Any]]
 
     def update(
         self,
@@ -92,7 +85,7 @@ class Collection:
             item = core.engine.get(op.namespace, op.key)
             if if_updated_at is not None and (item is None or item.updated_at != to_micros(if_updated_at)):
                 raise ConditionFailedError(
-                    f"the item {op.key!r} was not last updated at {if_updated_at}; read it again"
+                    f"the item {contract.shown(op.key)} was not last updated at {if_updated_at}; read it again"
                 )
             if item is None:
                 return None
@@ -115,7 +108,7 @@ class Collection:
         >>> store.delete_many([(("users",), "ada"), (("users",), "bob")])
         1
         """
-        found = [_address(pair) for pair in addresses]
+        found = [contract.address(pair) for pair in addresses]
         try:
             return sum(deleted is True for deleted in self._core.engine.delete_many(found))
         except Exception as error:
@@ -126,26 +119,9 @@ class Collection:
 
     async def adelete_many(self, addresses: Iterable[tuple[Sequence[str], str]]) -> int:
         """``delete_many``, without blocking the event loop."""
-        found = [_address(pair) for pair in addresses]
+        found = [contract.address(pair) for pair in addresses]
         deleted: int = await self._off_loop((), lambda: self.delete_many(found))
         return deleted
-
-    def __len__(self) -> int:
-        """How many items the store holds, as ``count()``."""
-        return self._core.engine.count(everything=True, include_expired=self._include_expired())
-
-    def __bool__(self) -> bool:
-        """True: an empty store is one."""
-        return True
-
-    def __contains__(self, address: object) -> bool:
-        """Whether there is an item under an address: ``(namespace, key) in store``."""
-        namespace, key = _address(address)
-        return self._core.engine.get(namespace, key, include_expired=self._include_expired()) is not None
-
-    def __iter__(self) -> Iterator[Item]:
-        """All items in (namespace, key) order, as of one moment."""
-        return map(to_item, self._core.engine.iterate(everything=True, include_expired=self._include_expired()))
 
     def __repr__(self) -> str:
         name, embedder, engine = type(self).__name__, self._core.embedder, repr(self._core.engine)
@@ -159,10 +135,3 @@ def _checked(namespace: Any, key: Any, patch: Any, index: Any) -> PutOp:
     op = contract.checked(PutOp(namespace, key, {}, index))
     assert isinstance(op, PutOp)
     return op
-
-
-def _address(pair: Any) -> tuple[tuple[str, ...], str]:
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise InvalidValueError(f"an address is a pair (namespace, key), but got {contract.shown(pair)}")
-    op = contract.checked_get(GetOp(pair[0], pair[1], False))
-    return op.namespace, op.key

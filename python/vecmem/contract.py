@@ -40,6 +40,9 @@ from .labels import escape_label
 COUNT_MAX = 2**62
 """Larger limits and offsets mean the same: more than any store holds."""
 
+MESSAGE_MAX = 2_000
+"""The most characters of a message, however long the argument is that it quotes."""
+
 MINUTES_MAX = 1e9
 """The longest time to live, in minutes: some 1,900 years. ``None`` never expires."""
 
@@ -53,6 +56,7 @@ class Search(NamedTuple):
     offset: int
     query: str | None
     refresh_ttl: bool
+    min_score: float | None = None
 
 
 def operations(ops: Iterable[Op]) -> list[Op]:
@@ -71,6 +75,8 @@ def checked(op: Op) -> GetOp | Search | PutOp | ListNamespacesOp:
         return checked_get(op)
     if isinstance(op, SearchOp):
         return checked_search(op)
+    if isinstance(op, Search):  # from a call that takes more than LangGraph's
+        return op
     if isinstance(op, PutOp):
         namespace, key, ttl = labels(op.namespace), _key(op.key), minutes("ttl", op.ttl)
         _check_value(op.value)
@@ -91,7 +97,7 @@ def checked(op: Op) -> GetOp | Search | PutOp | ListNamespacesOp:
 
 def checked_get(op: GetOp) -> GetOp:
     """``checked`` of the most frequent operation."""
-    namespace, key, refresh_ttl = labels(op.namespace), _key(op.key), _truth("refresh_ttl", op.refresh_ttl)
+    namespace, key, refresh_ttl = labels(op.namespace), _key(op.key), truth("refresh_ttl", op.refresh_ttl)
     if namespace is op.namespace and key is op.key and refresh_ttl is op.refresh_ttl:
         return op
     return GetOp(namespace, key, refresh_ttl)
@@ -101,7 +107,25 @@ def checked_search(op: SearchOp) -> Search:
     """``checked`` of a search."""
     prefix, conditions, query = labels(op.namespace_prefix), _filter(op.filter), _query(op.query)
     limit, offset = count("limit", op.limit), count("offset", op.offset)
-    return Search(prefix, conditions, limit, offset, query, _truth("refresh_ttl", op.refresh_ttl))
+    return Search(prefix, conditions, limit, offset, query, truth("refresh_ttl", op.refresh_ttl))
+
+
+def address(pair: Any) -> tuple[tuple[str, ...], str]:
+    """A pair of a namespace and a key."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise InvalidValueError(f"an address is a pair (namespace, key), but got {shown(pair)}")
+    op = checked_get(GetOp(pair[0], pair[1], False))
+    return op.namespace, op.key
+
+
+def writable(namespace: Iterable[str]) -> tuple[str, ...]:
+    """The namespace of a single write, as ``BaseStore.put`` checks it."""
+    found = labels(namespace)
+    if not found:
+        raise InvalidNamespaceError("Namespace cannot be empty.")
+    if found[0] == "langgraph":
+        raise InvalidNamespaceError(f'Root label for namespace cannot be "langgraph". Got: {shown(found)}')
+    return found
 
 
 def labels(namespace: Iterable[str]) -> tuple[str, ...]:
@@ -125,22 +149,25 @@ def labels(namespace: Iterable[str]) -> tuple[str, ...]:
 def _check_labels(found: tuple[Any, ...]) -> None:
     for label in found:
         if not isinstance(label, str):
-            raise InvalidNamespaceError(_not_a_label(label, found))
+            raise InvalidNamespaceError(shortened(_not_a_label(label, found)))
         if "." in label:
-            raise InvalidNamespaceError(
-                f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain periods ('.'). "
-                f"{period_hint(label)}"
-            )
+            said = f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain periods ('.')."
+            raise InvalidNamespaceError(shortened(f"{said} {period_hint(label)}"))
         if "\x00" in label:
-            raise InvalidNamespaceError(
-                f"Invalid namespace label '{label}' found in {found}. Namespace labels cannot contain NUL bytes "
-                "('\\x00')."
-            )
+            why = "Namespace labels cannot contain NUL bytes ('\\x00')."
+            raise InvalidNamespaceError(shortened(f"Invalid namespace label '{label}' found in {found}. {why}"))
         if not label:
-            raise InvalidNamespaceError(f"Namespace labels cannot be empty strings. Got {label} in {found}")
+            raise InvalidNamespaceError(shortened(f"Namespace labels cannot be empty strings. Got {label} in {found}"))
         check_text("a label of a namespace", label, _LABEL_BYTES)
     if len(found) > _LABELS:
         raise LimitError(f"a namespace may have {_LABELS} labels, and this one has more")
+
+
+def shortened(message: str) -> str:
+    """The message, without its middle if it is long: the remedy stands at the end."""
+    if len(message) <= MESSAGE_MAX:
+        return message
+    return f"{message[: MESSAGE_MAX // 2 - 3]} ... {message[-MESSAGE_MAX // 2 + 2 :]}"
 
 
 def period_hint(label: str) -> str:
@@ -211,6 +238,19 @@ def minutes(name: str, time: Any) -> float | None:
     return float(time)
 
 
+def score(name: str, number: Any) -> float:
+    """A least score: a number, infinities included."""
+    if isinstance(number, bool) or not isinstance(number, (int, float, numpy.integer, numpy.floating)):
+        raise InvalidValueError(f"{name} must be a number or None, but got {shown(number)}")
+    try:
+        found = float(number)
+    except OverflowError:  # of an integer
+        raise InvalidInputError(f"{name} must be a number that a double holds, but got {shown(number)}") from None
+    if found != found:
+        raise InvalidInputError(f"{name} is NaN, which no score is compared with; give a number")
+    return found
+
+
 def shown(argument: Any) -> str:
     """``repr``, for messages: of bounded length and depth, whatever somebody passed."""
     try:
@@ -229,7 +269,8 @@ def _key(key: Any) -> str:
     return text
 
 
-def _truth(name: str, flag: Any) -> bool:
+def truth(name: str, flag: Any) -> bool:
+    """A flag."""
     if isinstance(flag, (bool, numpy.bool_)):
         return bool(flag)
     raise InvalidValueError(f"{name} must be True or False, but got {shown(flag)}")
@@ -267,7 +308,7 @@ def _conditions(conditions: Any) -> tuple[MatchCondition, ...]:
 
 def _condition(condition: MatchCondition) -> MatchCondition:
     if condition.match_type not in ("prefix", "suffix"):
-        raise ValueError(f"Unsupported match type: {condition.match_type}")
+        raise ValueError(shortened(f"Unsupported match type: {condition.match_type}"))
     # LangGraph's own suite of PostgresStore writes a path of one label without the tuple.
     path = (condition.path,) if isinstance(condition.path, str) else condition.path
     return MatchCondition(match_type=condition.match_type, path=labels(path))

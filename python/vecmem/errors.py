@@ -149,7 +149,7 @@ class DeadlineExceededError(VecmemError, TimeoutError):
 
 
 class ReadOnlyError(VecmemError, PermissionError):
-    """The store or its directory is read-only."""
+    """The store or its directory is read-only, or a snapshot was written to."""
 
     kind = "read_only"
 

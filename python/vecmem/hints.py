@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from langgraph.store.base import BaseStore, InvalidNamespaceError
 
-from .contract import period_hint
+from .contract import period_hint, shortened
 
 _PERIOD = re.compile(r"Invalid namespace label '(.*)' found in .* cannot contain periods \('\.'\)\.", re.DOTALL)
 
@@ -21,9 +21,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _told(error: InvalidNamespaceError) -> InvalidNamespaceError:
-    """The error with the hint, if it is about a period and has none."""
-    found = _PERIOD.fullmatch(str(error))
-    return InvalidNamespaceError(f"{error} {period_hint(found[1])}") if found else error
+    """The error with the hint, if it is about a period and has none, and of bounded length."""
+    message = str(error)
+    found = _PERIOD.fullmatch(message)
+    return InvalidNamespaceError(shortened(f"{message} {period_hint(found[1])}" if found else message))
 
 
 def hinted(method: F) -> F:

@@ -50,16 +50,16 @@ def check_path(place: str, path: str) -> None:
     tokens = tokenize_path(path)
     why = None
     if tokens and tokens[0] == "$":
-        why = f"paths begin at the value itself, so write {path.lstrip('$').lstrip('.')!r}"
+        why = f"paths begin at the value itself, so write {shown(path.lstrip('$').lstrip('.'))}"
     elif tokens and tokens[0].startswith("["):
         why = "a value is a dict, so its path begins with the name of a field"
     for token in tokens:
         if token.startswith("[") and not (token.endswith("]") and _is_position(token[1:-1])):
-            why = why or f"{token!r} is no position: write [0], [-1] or [*]"
+            why = why or f"{shown(token)} is no position: write [0], [-1] or [*]"
         if token.startswith("{") and not (token.endswith("}") and token[1:-1].strip(" ,")):
-            why = why or f"{token!r} names no fields: write {{title,text}}"
+            why = why or f"{shown(token)} names no fields: write {{title,text}}"
     if why:
-        raise InvalidInputError(f"{place} has a path that can never match, {path!r}: {why}")
+        raise InvalidInputError(f"{place} has a path that can never match, {shown(path)}: {why}")
 
 
 def _is_position(text: str) -> bool:

@@ -75,7 +75,7 @@ class PagingMemory:
 
     def __init__(self, clock: Any = time.monotonic, purge_epoch: Callable[[], int] = lambda: 0) -> None:
         self._clock = clock
-        self._purge_epoch = purge_epoch
+        self.purge_epoch = purge_epoch
         self._lock = ProcessLock(self._empty)
         self._empty()
 
@@ -103,7 +103,7 @@ class PagingMemory:
         """Keeps the listing for the page at ``next_offset``, unless a purge has begun since its ``purge_epoch``."""
         owner = current_owner() if owner is None else owner
         with self._lock:
-            now = self._purge_epoch()
+            now = self.purge_epoch()
             if purge_epoch not in (None, now) or (self._purges and now < self._counted_at):
                 return
             kept = _Kept(weakref.ref(owner), listing, next_offset, self._clock() + SECONDS, now)
@@ -137,7 +137,7 @@ class PagingMemory:
         """Lets go of all lists for a purge that is done inside, and keeps none that it would wait for."""
         with self._lock:
             self._kept.clear()
-            self._counted_at = max(self._counted_at if self._purges else 0, self._purge_epoch()) + 1
+            self._counted_at = max(self._counted_at if self._purges else 0, self.purge_epoch()) + 1
             self._purges += 1
         try:
             yield
@@ -154,7 +154,7 @@ class PagingMemory:
             del self._kept[place]
 
     def _drop_late(self) -> None:
-        now, epoch = self._clock(), self._purge_epoch()
+        now, epoch = self._clock(), self.purge_epoch()
         while self._kept:
             first = next(iter(self._kept.values()))
             if first.deadline > now and first.purge_epoch == epoch and len(self._kept) <= LISTINGS:

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langgraph.store.base import GetOp, Op, PutOp, Result, SearchOp
 
 from . import reads
-from ._vecmem import _VECTORS_PER_ITEM, Delete, Engine, Put
+from ._vecmem import _VECTORS_PER_ITEM, Delete, Engine, Put, Reader, Snapshot
 from .contract import Search, checked, checked_get, checked_search, forget_labels, shown
 from .embedding import Array, Embedder, Path, Texts, Vectors
 from .errors import LimitError
+from .index_checks import check_path
 from .index_rules import IndexRule
 from .paging import PagingMemory
 from .reads import Namespace
@@ -35,16 +36,26 @@ UTC."""
 
 @dataclass(slots=True)
 class Core:
-    """What the batches of a store work with."""
+    """What the batches of a store, or of a snapshot of it, work with."""
 
     engine: Engine
     embedder: Embedder | None
     rules: tuple[IndexRule, ...]
+    snapshot: Snapshot | None = None
     pages: PagingMemory = field(init=False)
 
     def __post_init__(self) -> None:
         engine = self.engine
         self.pages = PagingMemory(purge_epoch=lambda: engine.purge_epoch)
+
+    @property
+    def source(self) -> Reader:
+        """What reads ask: the snapshot, or the engine, which shows the newest moment."""
+        return self.engine if self.snapshot is None else self.snapshot
+
+    def at(self, snapshot: Snapshot) -> Core:
+        """The same for a snapshot, with a memory of pages of its own, since its lists are of another moment."""
+        return replace(self, snapshot=snapshot)
 
     @contextmanager
     def purging(self) -> Iterator[None]:
@@ -73,18 +84,29 @@ def read_alone(core: Core, op: Op, include_expired: bool) -> list[Result] | None
     """The result of a batch of one get or search, which needs no plan, and is what most batches are; ``None`` for
     another operation."""
     if isinstance(op, GetOp):
-        return [reads.get(core.engine, checked_get(op), include_expired)]
-    if isinstance(op, SearchOp):
-        search = checked_search(op)
+        return [reads.get(core.source, checked_get(op), include_expired)]
+    if isinstance(op, (SearchOp, Search)):
+        search = op if isinstance(op, Search) else checked_search(op)
         vector = core.embedder.embed_query(search.query) if core.embedder and search.query and search.limit else None
-        return [reads.search(core.engine, search, vector, include_expired, reads.Pages(core.pages))]
+        return [reads.search(core.source, search, vector, include_expired, reads.Pages(core.pages))]
     return None
 
 
 class Plan:
     """A checked batch. ``texts`` is what must be embedded before ``run``."""
 
-    __slots__ = ("_addresses", "_core", "_include_expired", "_known", "_owner", "_reads", "_size", "_writes", "texts")
+    __slots__ = (
+        "_addresses",
+        "_condition",
+        "_core",
+        "_include_expired",
+        "_known",
+        "_owner",
+        "_reads",
+        "_size",
+        "_writes",
+        "texts",
+    )
 
     def __init__(
         self,
@@ -94,10 +116,13 @@ class Plan:
         include_expired: bool,
         owner: object | None = None,
         times: Sequence[Times] | None = None,
+        condition: Mapping[str, Any] | None = None,
     ) -> None:
         """``owner`` is the thread or task that asks, by default the one that makes the plan; ``times`` are those of the
-        operations, for copies of other stores' items."""
+        operations, for copies of other stores' items; ``condition`` is that of the writes, in the engine's
+        arguments."""
         self._core = core
+        self._condition = condition or {}
         self._owner = owner
         self._include_expired = include_expired
         self._size = len(ops)
@@ -147,7 +172,7 @@ class Plan:
     def _read(self, results: list[Result], queries: dict[str, Array]) -> None:
         core, include_expired = self._core, self._include_expired
         alone = self._size == 1
-        source = core.engine if len(self._reads) == 1 else core.engine.snapshot()
+        source = core.source if len(self._reads) == 1 or core.snapshot is not None else core.engine.snapshot()
         for place, op in self._reads:
             if isinstance(op, GetOp):
                 results[place] = reads.get(source, op, include_expired)
@@ -160,8 +185,8 @@ class Plan:
 
     def _write(self, op: PutOp, times: Times | None) -> _Write:
         if op.value is None:
-            return _Write(Delete(op.namespace, op.key))
-        options: dict[str, Any] = {}
+            return _Write(Delete(op.namespace, op.key, **self._condition))
+        options: dict[str, Any] = dict(self._condition)
         if op.ttl is not None:
             options["ttl"] = op.ttl * SECONDS_A_MINUTE
         if times is not None:
@@ -185,7 +210,10 @@ class Plan:
         fields."""
         assert self._core.embedder is not None
         if op.index is not None:
-            return Embedder.paths(op.index)
+            paths = Embedder.paths(op.index)
+            for path, _ in paths:
+                check_path("index", path)
+            return paths
         for rule in self._core.rules:
             if rule.fits(op.namespace, value, size):
                 return Embedder.paths(rule.paths)

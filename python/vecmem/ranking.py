@@ -21,13 +21,14 @@ Address = tuple[tuple[str, ...], str]
 
 
 class Ranking:
-    """The items of a scope, most similar first, then those without vectors; the counterpart of the engine's listing."""
+    """The items of a scope, most similar first, then those without vectors where they are asked for; the counterpart of
+    the engine's listing."""
 
     __slots__ = ("_asked", "_snapshot", "_unlike")
 
     def __init__(self, snapshot: Any, vector: Array, asked: dict[str, Any]) -> None:
         self._snapshot = snapshot
-        self._asked = {"vector": vector, "include_unscored": True, **asked}
+        self._asked = {"vector": vector, **asked}
         # What was returned, if that is not the exact ranking's beginning.
         self._unlike: set[Address] = set()
 

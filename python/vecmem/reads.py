@@ -15,7 +15,7 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, ListNamespacesOp, MatchCondition, SearchItem
 
-from ._vecmem import Reader, _get_item, _search_items
+from ._vecmem import Engine, Reader, _get_item, _search_items
 from .contract import Search
 from .embedding import Array
 from .errors import SnapshotGoneError
@@ -60,8 +60,14 @@ def search(
         return items
     page = {"limit": op.limit, "offset": op.offset}
     if vector is not None:
-        return _search_items(source.search(vector=vector, include_unscored=True, exact=op.offset > 0, **page, **asked))
+        ranked = _ranked(op)
+        return _search_items(source.search(vector=vector, exact=op.offset > 0, **ranked, **page, **asked))
     return _search_items(source.list(**page, **asked))
+
+
+def _ranked(op: Search) -> dict[str, Any]:
+    """Which items a ranking has: those without vectors as well, or those with a least score."""
+    return {"include_unscored": True} if op.min_score is None else {"min_score": op.min_score}
 
 
 def list_namespaces(source: Reader, op: ListNamespacesOp, include_expired: bool) -> list[Namespace]:
@@ -97,16 +103,16 @@ def _page(
     """
     query = None if vector is None else op.query
     conditions = None if op.filter is None else repr(op.filter)
-    question = (op.prefix, conditions, query, op.limit, asked["include_expired"], op.refresh_ttl)
-    epoch = source.purge_epoch
+    question = (op.prefix, conditions, query, op.limit, asked["include_expired"], op.refresh_ttl, op.min_score)
+    epoch = pages.memory.purge_epoch()
     kept = pages.memory.take(pages.owner, question, op.offset)
     if kept is None and op.offset:
         return None
     for listing in (kept, None):
         if listing is None:
-            epoch = source.purge_epoch
-            snapshot = source.snapshot()
-            listing = snapshot.listing(**asked) if vector is None else Ranking(snapshot, vector, asked)
+            epoch = pages.memory.purge_epoch()
+            snapshot = source.snapshot() if isinstance(source, Engine) else source
+            listing = snapshot.listing(**asked) if vector is None else Ranking(snapshot, vector, asked | _ranked(op))
         try:
             page: Any = listing.page(op.offset, op.limit)
         except SnapshotGoneError:  # it goes on in a new list, and where another purge ends that one too, in none

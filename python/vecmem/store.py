@@ -4,9 +4,7 @@
 which thread the engine runs. Everything else of ``BaseStore`` is inherited and ends in one of them.
 
 Invariants:
-* Nothing is bound to an event loop: a store serves any number of loops and threads, at once or one after the other.
-* ``abatch`` runs plans on threads of the store's own and never on the loop. Once a write has begun, cancelling its
-  caller does not stop it.
+* A store serves any number of event loops and threads, at once or one after the other (``batches.py``).
 * A failed batch with writes is logged where its error may never be looked at (``failures.py``).
 """
 
@@ -17,9 +15,9 @@ import concurrent.futures
 import functools
 import json
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from langgraph.store.base import IndexConfig, Op, PutOp, Result, TTLConfig
 from typing_extensions import Self
@@ -27,13 +25,15 @@ from typing_extensions import Self
 from . import contract
 from ._vecmem import Engine
 from .collection import Collection
+from .conditions import ConditionalWrites
 from .connection import Connection
-from .embedding import Embedder, Vectors
+from .embedding import Embedder
 from .errors import InvalidInputError, InvalidValueError
-from .failures import LoggedWrites, log_after_cancel, log_off_main_thread, writes_of
+from .failures import log_off_main_thread, writes_of
 from .index_rules import DEFAULT_RULES, dump_rules, parse_rules
-from .paging import current_owner
-from .plan import Core, Plan, Times, read_alone
+from .plan import Core, Plan, Times
+from .scores import ScoredSearches
+from .store_snapshot import StoreSnapshot
 from .threads import Threads
 from .ttl import Sweeper
 from .upkeep import Upkeep
@@ -42,10 +42,8 @@ RULES_SETTING = "index_rules"
 MODELS_SETTING = "embedding_models"
 """A JSON list of the names of models that the store was opened with, by which an export finds embedded texts."""
 
-T = TypeVar("T")
 
-
-class Store(Collection, Upkeep, LoggedWrites):
+class Store(ConditionalWrites, ScoredSearches, Collection, Upkeep):
     """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
 
     Args:
@@ -136,48 +134,6 @@ class Store(Collection, Upkeep, LoggedWrites):
             log_off_main_thread(writes_of(ops), error)
             raise
 
-    async def _aexecute(self, ops: Sequence[Op]) -> list[Result]:
-        owner = current_owner()
-
-        def begin() -> tuple[Plan, list[Result] | None]:
-            plan = planned()
-            return plan, None if plan.texts else plan.run()
-
-        def planned() -> Plan:
-            return Plan(self._core, ops, include_expired=self._include_expired(), owner=owner)
-
-        if any(isinstance(op, PutOp) for op in ops):  # whose values may be megabytes of JSON to write
-            plan, results = await self._off_loop(ops, begin)
-            if results is not None:
-                return results
-        else:
-            plan = planned()
-        embedder = self._core.embedder
-        vectors = await embedder.aembed(plan.texts) if embedder is not None and plan.texts else None
-        return await self._off_loop(ops, functools.partial(plan.run, vectors))
-
-    def _execute(self, ops: Sequence[Op]) -> list[Result]:
-        core, include_expired = self._core, self._include_expired()
-        if len(ops) == 1 and (results := read_alone(core, ops[0], include_expired)) is not None:
-            return results
-        plan = Plan(core, ops, include_expired=include_expired)
-        return plan.run(self._embed(plan))
-
-    def _embed(self, plan: Plan) -> Vectors | None:
-        embedder = self._core.embedder
-        return embedder.embed(plan.texts) if embedder is not None and plan.texts else None
-
-    async def _off_loop(self, ops: Sequence[Op], step: Callable[[], T]) -> T:
-        future = self._threads.submit(step)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            future.add_done_callback(functools.partial(log_after_cancel, ops))
-            raise
-
-    def _include_expired(self) -> bool:
-        return not self.ttl_config or not self.ttl_config.get("omit_expired")
-
     # Life cycle
 
     def setup(self) -> _Done:
@@ -264,6 +220,23 @@ class Store(Collection, Upkeep, LoggedWrites):
         return contract.minutes(f"ttl_config[{name!r}]", (self.ttl_config or {}).get(name))
 
     # Beyond the contract
+
+    def snapshot(self) -> StoreSnapshot:
+        """This moment of the store, whatever is written afterwards, as a store that is only read.
+
+        >>> import vecmem
+        >>> store = vecmem.Store()
+        >>> store.put(("notes",), "a", {"n": 1})
+        >>> with store.snapshot() as moment:
+        ...     store.put(("notes",), "a", {"n": 2})
+        ...     print(moment.get(("notes",), "a").value, store.get(("notes",), "a").value)
+        {'n': 1} {'n': 2}
+        """
+        return StoreSnapshot(self, self._core.engine.snapshot())
+
+    async def asnapshot(self) -> StoreSnapshot:
+        """``snapshot``, without blocking the event loop."""
+        return await self._off_loop((), self.snapshot)
 
     @property
     def index_rules(self) -> list[dict[str, Any]]:

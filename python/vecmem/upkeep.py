@@ -1,4 +1,4 @@
-"""What a store offers beyond LangGraph's contract that concerns it as a whole: deleting and purging, counts, checks,
+"""What a store offers beyond LangGraph's contract that concerns it as a whole: deleting and purging, checks,
 disk space, backups, the clock.
 
 Invariants:
@@ -26,7 +26,6 @@ class Upkeep:
 
     _core: Core
 
-    _include_expired: Callable[[], bool]
     _off_loop: Callable[[Sequence[Op], Callable[[], Any]], Awaitable[Any]]
 
     def delete_namespace(self, prefix: Sequence[str]) -> None:
@@ -71,18 +70,6 @@ class Upkeep:
             (), lambda: self.purge(prefix, keep_living=keep_living, grace=grace)
         )
         return receipt
-
-    def count(self, prefix: Sequence[str] = ()) -> int:
-        """How many items there are below ``prefix``, those of the namespace itself included; by default in the whole
-        store."""
-        found = contract.labels(prefix)
-        scope = {"prefix": found} if found else {"everything": True}
-        return self._core.engine.count(include_expired=self._include_expired(), **scope)
-
-    async def acount(self, prefix: Sequence[str] = ()) -> int:
-        """``count``, without blocking the event loop."""
-        found: int = await self._off_loop((), lambda: self.count(prefix))
-        return found
 
     def stats(self) -> Stats:
         """What the store holds and does, for people and monitoring: size, memory, graphs, log, health, latency."""
