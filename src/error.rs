@@ -5,8 +5,15 @@
 //!   one.
 //! * The message names the thing (file, offset, namespace, limit) and says what to do; it never quotes a value or a
 //!   vector.
+//! * A message has at most [`MESSAGE_CHARACTERS_MAX`] characters, however long the thing is that it names.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// The most characters of a message. The middle of a longer one is left out, since the remedy stands at the end.
+const MESSAGE_CHARACTERS_MAX: usize = 2_000;
+/// The most characters of a name that [`shortened`] leaves as it is.
+const NAME_CHARACTERS_MAX: usize = 120;
 
 /// Too many open files in the system (`ENFILE`) or in this process (`EMFILE`). The standard library has no stable names
 /// for these errors. Their numbers are the same on every Unix.
@@ -141,7 +148,8 @@ pub struct Error {
 impl Error {
     /// An error of `kind` with a message that names the thing and says what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), location: None, option: None, undone: false, source: None }
+        let message = without_middle(Cow::Owned(message.into()), MESSAGE_CHARACTERS_MAX).into_owned();
+        Self { kind, message, location: None, option: None, undone: false, source: None }
     }
 
     /// An argument that can never be accepted.
@@ -234,7 +242,8 @@ impl Error {
     /// The same error with `context` in front of its message.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.message = format!("{context}: {}", self.message);
+        let message = format!("{context}: {}", self.message);
+        self.message = without_middle(Cow::Owned(message), MESSAGE_CHARACTERS_MAX).into_owned();
         self
     }
 
@@ -255,6 +264,28 @@ impl Error {
             undone: self.undone,
             ..Self::new(self.kind, self.message.clone())
         }
+    }
+}
+
+/// A name for a message: the middle of a long one is left out.
+pub(crate) fn shortened(name: &str) -> Cow<'_, str> {
+    without_middle(Cow::Borrowed(name), NAME_CHARACTERS_MAX)
+}
+
+/// The text, if it has at most so many characters, else its beginning and its end.
+fn without_middle(text: Cow<'_, str>, characters_max: usize) -> Cow<'_, str> {
+    const GAP: &str = " ... ";
+    // No text has more characters than bytes.
+    if text.len() <= characters_max {
+        return text;
+    }
+    let kept = characters_max - GAP.len();
+    let end = text.char_indices().rev().nth(kept / 2 - 1).map_or(0, |(at, _)| at);
+    match text.char_indices().nth(kept - kept / 2) {
+        Some((beginning, _)) if beginning < end && text.chars().nth(characters_max).is_some() => {
+            Cow::Owned(format!("{}{GAP}{}", &text[..beginning], &text[end..]))
+        }
+        _ => text,
     }
 }
 
@@ -322,5 +353,34 @@ impl From<Error> for std::io::Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, MESSAGE_CHARACTERS_MAX, NAME_CHARACTERS_MAX, shortened};
+
+    #[test]
+    fn the_middle_of_a_long_name_is_left_out() {
+        for unit in ["x", "é", "😀"] {
+            for length in [0, 1, NAME_CHARACTERS_MAX - 1, NAME_CHARACTERS_MAX] {
+                assert_eq!(shortened(&unit.repeat(length)), unit.repeat(length));
+            }
+            for length in [NAME_CHARACTERS_MAX + 1, 1_000_000] {
+                let name = format!("a{}z", unit.repeat(length - 2));
+                let short = shortened(&name).into_owned();
+                assert_eq!(short.chars().count(), NAME_CHARACTERS_MAX, "{short}");
+                assert!(short.starts_with('a') && short.ends_with('z') && short.contains(" ... "), "{short}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_is_bounded_and_keeps_its_remedy() {
+        let long = "x".repeat(1_000_000);
+        let error = Error::invalid(format!("the key {long} is wrong; fix it")).context(&long).context("first");
+        let message = error.to_string();
+        assert_eq!(message.chars().count(), MESSAGE_CHARACTERS_MAX);
+        assert!(message.starts_with("first: x") && message.ends_with("x is wrong; fix it"), "{message}");
     }
 }

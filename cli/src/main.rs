@@ -150,5 +150,6 @@ fn message(error: &anyhow::Error) -> String {
             break;
         }
     }
-    parts.join(": ") + advice
+    // As long as a message of the library may be, however long the arguments are.
+    vecmem::Error::invalid(parts.join(": ")).to_string() + advice
 }

@@ -46,8 +46,10 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     errors.bind(py).getattr(name)
 }
 
-/// An exception of the named class; whatever prevents that is the exception then.
+/// An exception of the named class, with a message no longer than those of the engine; whatever prevents that is the
+/// exception then.
 fn raise(py: Python<'_>, name: &str, message: String) -> PyErr {
+    let message = Error::invalid(message).to_string();
     class(py, name).and_then(|class| class.call1((message,))).map_or_else(|error| error, PyErr::from_value)
 }
 

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use crate::engine::clock::Reading;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::record::{CheckedPut, Lsn, Operation, Record, VersionTimes, Write, WriteOutcome};
 use crate::types::{Condition, NEVER, Namespace, Version};
 
@@ -123,6 +123,7 @@ fn check(condition: Condition, current: Option<&VersionTimes>, namespace: &Names
         (Condition::IfVersion(_), None) => "it does not exist",
         (Condition::IfVersion(_), Some(_)) => "it has been written since that version was read",
     };
+    let key = shortened(key);
     let message = format!("the condition on {key:?} in {namespace} does not hold: {found}; read it again and decide");
     Err(Error::new(ErrorKind::ConditionFailed, message))
 }

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::ids::PartIndex;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::PartRef;
@@ -85,6 +85,7 @@ pub(super) fn search_by_item(
     query: Query,
 ) -> Result<SearchResult> {
     let Some(item) = reader.with_vectors().get(namespace, key)? else {
+        let key = shortened(key);
         return Err(Error::invalid(format!("there is no item {key:?} in {namespace} to search by")));
     };
     let (limit, offset) = (query.limit, query.offset);

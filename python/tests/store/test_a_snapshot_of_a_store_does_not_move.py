@@ -124,6 +124,16 @@ def test_a_value_and_its_version_come_from_one_moment(store: Store) -> None:
         store.put(ADA, "a", {"n": item.value["n"] + 1}, if_version=version)
 
 
+def test_no_page_follows_its_close(store: Store) -> None:
+    fill(store)
+    moment = store.snapshot()
+    assert len(moment.search(ADA, limit=5)) == len(moment.search(ADA, query="tea", limit=5)) == 5
+    moment.close()
+    for query in (None, "tea"):
+        with pytest.raises(ClosedError):
+            moment.search(ADA, query=query, limit=5, offset=5)
+
+
 def test_a_purge_ends_it(store: Store) -> None:
     fill(store)
     moment = store.snapshot()
