@@ -71,3 +71,41 @@ fn hits_come_in_order_with_scores_and_values() {
     }
     assert!(fails(&["get", dir, "u/ada", "gin"]).contains("there is no item gin in u/ada"));
 }
+
+#[test]
+fn a_wrong_filter_is_a_short_error_and_never_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = at(directory.path(), "store");
+    let dir = store.as_str();
+    succeeds(&["create", dir, "--dims", "2"]);
+    succeeds(&["put", dir, "u", "tea", r#"{"n":1}"#, "--vector", "[1,0]"]);
+    assert_eq!(keys(&search(&[dir, "--all", "--filter", "{}"])), ["tea"]);
+    assert!(keys(&search(&[dir, "--all", "--filter", r#"{"n":{"$in":[]}}"#])).is_empty());
+    let long = "x".repeat(100_000);
+    for (filter, wanted) in [
+        (r#"{"n":{"$gtt":1}}"#, "filter.n: Unsupported operator: $gtt; did you mean $gt or $gte?"),
+        (r#"{"n.$gte":1}"#, "filter: Invalid filter key n.$gte: its component $gte is an operator"),
+        (r#"{"n..m":{"$ne":1}}"#, "filter: Invalid filter key n..m: a component of its path is empty"),
+        (r#"{"n":{"$ne":{"$in":[1]}}}"#, "filter.n.$ne: expects a value, and $in is an operator"),
+        (r#"{"$and":[]}"#, "filter.$and: expects at least one element"),
+        ("", "filter: not valid JSON"),
+        ("null", "filter: not valid JSON"),
+        ("{\"n\":NaN}", "filter: not valid JSON"),
+        (&format!("{{\"{long}.$gte\":1}}"), "filter: Invalid filter key xxx"),
+        (&format!("{{\"n\":{{\"${long}\":1}}}}"), "filter.n: Unsupported operator: $xxx"),
+    ] {
+        for how in [&["--all", "--filter", filter][..], &["--all", "--vector", "[1,0]", "--filter", filter]] {
+            let message = fails(&[&["search", dir], how].concat());
+            assert!(message.contains(wanted) && message.len() < 1_200, "{message}");
+        }
+    }
+    let missing = fails(&["get", dir, "u", &long]);
+    assert!(missing.len() < 2_500 && missing.contains("xxx ... xxx"), "{missing}");
+    // What takes no filter refuses one.
+    for command in [&["export", dir][..], &["ls", dir], &["delete", dir, "u", "tea"], &["purge", dir, "--prefix", "u"]]
+    {
+        let output = common::command(&[command, &["--filter", r#"{"n":1}"#]].concat()).output().unwrap();
+        assert!(!output.status.success() && common::text(&output.stderr).contains("--filter"), "{command:?}");
+    }
+    assert_eq!(keys(&search(&[dir, "--all"])), ["tea"]);
+}

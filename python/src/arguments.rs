@@ -5,6 +5,7 @@
 //!   that names the argument; never an `OverflowError` from the depths, and never a crash.
 //! * Numbers beyond what the engine counts in mean "all there is".
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -18,7 +19,7 @@ use crate::json::kind;
 const SECONDS_MAX: f64 = 9e12;
 
 /// A `str` argument.
-pub(crate) fn text(value: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
+pub(crate) fn text(value: &Bound<'_, PyAny>, name: impl Display) -> PyResult<String> {
     let py = value.py();
     let Ok(text) = value.cast::<PyString>() else {
         return Err(invalid_value(py, format!("{name} must be a str, not {}", kind(value))));
@@ -31,7 +32,7 @@ pub(crate) fn text(value: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
 
 /// The labels of a namespace, a prefix or a suffix.
 pub(crate) fn labels(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<String>> {
-    let label = |label: Bound<'_, PyAny>| text(&label, &format!("a label of {name}"));
+    let label = |label: Bound<'_, PyAny>| text(&label, format_args!("a label of {name}"));
     if let Ok(tuple) = value.cast::<PyTuple>() {
         return tuple.iter().map(label).collect();
     }

@@ -5,6 +5,7 @@
 //! * A `Filter` has passed every check that a read would make of its dict.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
@@ -18,6 +19,9 @@ use crate::json::{Scalar, kind, numpy_scalar};
 
 /// Levels and values of a filter are counted here only so far that reading one is bounded; the engine counts exactly.
 const FILTER_VALUES_MAX: usize = 8 * limits::FILTER_NODES;
+
+/// The most characters of a key in a message.
+const KEY_CHARACTERS_MAX: usize = 80;
 
 #[doc = include_str!("docs/Filter.txt")]
 #[pyclass(frozen, weakref, module = "vecmem")]
@@ -78,7 +82,7 @@ fn parse(value: &Bound<'_, PyAny>) -> PyResult<(vecmem::Filter, Literal)> {
     if value.cast::<PyMapping>().is_err() {
         return Err(invalid_value(py, format!("filter must be a dict, not {}", kind(value))));
     }
-    let literal = literal(value, limits::DEPTH, &mut 0)?;
+    let literal = literal(value, &Place::Root, limits::DEPTH, &mut 0)?;
     let filter = vecmem::Filter::from_literal(&literal).map_err(|error| from_engine(py, &error))?;
     Ok((filter, literal))
 }
@@ -103,7 +107,26 @@ fn object<'py>(py: Python<'py>, literal: &Literal) -> PyResult<Bound<'py, PyAny>
     })
 }
 
-fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyResult<Literal> {
+/// A place in a filter that is being read, for messages.
+enum Place<'a> {
+    Root,
+    Key(&'a Place<'a>, &'a str),
+    Index(&'a Place<'a>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("filter"),
+            Self::Key(parent, key) => {
+                write!(f, "{parent}.{}", key.escape_debug().take(KEY_CHARACTERS_MAX).collect::<String>())
+            }
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+fn literal(value: &Bound<'_, PyAny>, place: &Place<'_>, levels: usize, values: &mut usize) -> PyResult<Literal> {
     let py = value.py();
     *values += 1;
     if levels == 0 || *values > FILTER_VALUES_MAX {
@@ -113,7 +136,7 @@ fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyRes
     if value.is_none() {
         Ok(Literal::Null)
     } else if value.is_instance_of::<PyString>() {
-        text(value, "a str in the filter").map(Literal::String)
+        text(value, format_args!("the str at {place}")).map(Literal::String)
     } else if let Ok(truth) = value.cast::<PyBool>() {
         Ok(Literal::Bool(truth.is_true()))
     } else if let Ok(integer) = value.cast::<PyInt>() {
@@ -121,13 +144,16 @@ fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyRes
     } else if let Ok(float) = value.cast::<PyFloat>() {
         Ok(Literal::Float(float.value()))
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        let elements = value.try_iter()?.map(|element| literal(&element?, levels - 1, values));
+        let elements = value.try_iter()?.enumerate();
+        let elements = elements.map(|(at, element)| literal(&element?, &Place::Index(place, at), levels - 1, values));
         elements.collect::<PyResult<_>>().map(Literal::Array)
     } else if let Ok(mapping) = value.cast::<PyMapping>() {
         let mut members = BTreeMap::new();
         for entry in mapping.items()?.iter() {
             let (key, member): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
-            members.insert(text(&key, "a key of the filter")?, literal(&member, levels - 1, values)?);
+            let key = text(&key, format_args!("a key of {place}"))?;
+            let member = literal(&member, &Place::Key(place, &key), levels - 1, values)?;
+            members.insert(key, member);
         }
         Ok(Literal::Object(members))
     } else if let Some(scalar) = numpy_scalar(value) {
@@ -137,10 +163,10 @@ fn literal(value: &Bound<'_, PyAny>, levels: usize, values: &mut usize) -> PyRes
             Scalar::Float(float) => Literal::Float(float),
         })
     } else if let Ok(index) = value.call_method0("__index__") {
-        literal(&index, levels, values)
+        literal(&index, place, levels, values)
     } else {
         let found = kind(value);
-        Err(invalid_value(py, format!("the filter holds {found}; use dict, list, str, int, float, bool or None")))
+        Err(invalid_value(py, format!("{place} is {found}; use dict, list, str, int, float, bool or None")))
     }
 }
 

@@ -8,11 +8,15 @@
 use std::collections::BTreeMap;
 
 use super::FILTER_NODES_MAX;
+use super::place::built_key_fault;
 use crate::error::{Error, ErrorKind, Limit, Result};
 use crate::json::JSON_DEPTH_MAX;
 
 /// Levels of a filter tree. Each level of JSON becomes at most three: a conjunction, a field, and the object in it.
 const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
+
+/// Why NaN is refused under a negation. Without one it matches nothing, as LangGraph's suite of SQLite asks.
+pub(super) const NEGATED_NAN: &str = "NaN equals nothing, so its negation would match every item; leave it out";
 
 /// A predicate on the value of an item.
 ///
@@ -80,7 +84,8 @@ pub enum Range {
     LessOrEqual,
 }
 
-/// A value to compare with: a JSON value, or a double that JSON cannot express (NaN, infinities).
+/// A value to compare with: a JSON value, or a double that JSON cannot express. NaN equals nothing, and a filter that
+/// negates a comparison with NaN is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
     /// Null. A missing value is equal to it too.
@@ -89,7 +94,7 @@ pub enum Literal {
     Bool(bool),
     /// An integer. Outside the ranges of `i64` and `u64` it is compared as its nearest double, like integers in values.
     Integer(i128),
-    /// A double. NaN equals nothing.
+    /// A double; an infinity is one.
     Float(f64),
     /// A string.
     String(String),
@@ -197,36 +202,43 @@ impl Filter {
     }
 
     /// Whether the filter holds for a value, given as the bytes of a JSON object. Other bytes match only a filter that
-    /// holds for every value. A filter over the limits matches nothing. For more than one value use
-    /// [`prepare`](Self::prepare).
+    /// holds for every value. A filter that [`prepare`](Self::prepare) refuses matches nothing. For more than one value
+    /// use `prepare`.
     pub fn matches(&self, value: &[u8]) -> bool {
         self.prepare().is_ok_and(|prepared| prepared.matches(value))
     }
 
-    /// Fails if the filter is over the limits.
+    /// Fails if the filter is over the limits, negates a comparison with NaN, or has an operator in the place of a
+    /// field.
     pub(super) fn check(&self) -> Result<()> {
-        let nodes = self.count_nodes(LEVELS_MAX)?;
+        let nodes = self.count_nodes(LEVELS_MAX, false)?;
         if nodes > FILTER_NODES_MAX {
             return Err(too_many_nodes(nodes));
         }
         Ok(())
     }
 
-    fn count_nodes(&self, levels: usize) -> Result<usize> {
+    fn count_nodes(&self, levels: usize, is_negated: bool) -> Result<usize> {
         let levels = deeper(levels)?;
         match self {
-            Self::All(filters) | Self::Any(filters) => {
-                filters.iter().try_fold(1usize, |sum, filter| Ok(sum.saturating_add(filter.count_nodes(levels)?)))
-            }
-            Self::Not(filter) | Self::Object(filter) => Ok(filter.count_nodes(levels)?.saturating_add(1)),
+            Self::All(filters) | Self::Any(filters) => filters
+                .iter()
+                .try_fold(1usize, |sum, filter| Ok(sum.saturating_add(filter.count_nodes(levels, is_negated)?))),
+            Self::Not(filter) => Ok(filter.count_nodes(levels, true)?.saturating_add(1)),
+            Self::Object(filter) => Ok(filter.count_nodes(levels, is_negated)?.saturating_add(1)),
             Self::Field { key, test } => {
+                if let Some(fault) = built_key_fault(key) {
+                    return Err(Error::invalid(fault));
+                }
                 let dots = key.matches('.').count();
                 let levels = levels.checked_sub(dots).ok_or_else(too_deep)?;
                 let copies = if dots == 0 { 1 } else { 2 };
-                Ok(test.count_nodes(levels)?.saturating_mul(copies).saturating_add(1 + dots))
+                Ok(test.count_nodes(levels, is_negated)?.saturating_mul(copies).saturating_add(1 + dots))
             }
-            Self::Equal(literal) | Self::Range(_, literal) | Self::Contains(literal) => literal.count_values(levels),
-            Self::In(literals) => count_all(literals.iter(), levels),
+            Self::Equal(literal) | Self::Range(_, literal) | Self::Contains(literal) => {
+                literal.count_values(levels, is_negated)
+            }
+            Self::In(literals) => count_all(literals.iter(), levels, is_negated),
             Self::Exists => Ok(1),
         }
     }
@@ -241,18 +253,23 @@ impl std::ops::Not for Filter {
 }
 
 impl Literal {
-    /// The number of values in the literal, itself included. Fails if it nests deeper than `levels`.
-    pub(super) fn count_values(&self, levels: usize) -> Result<usize> {
+    /// The number of values in the literal, itself included. Fails if it nests deeper than `levels`, or if it holds NaN
+    /// and `is_negated`.
+    pub(super) fn count_values(&self, levels: usize, is_negated: bool) -> Result<usize> {
         match self {
-            Self::Array(elements) => count_all(elements.iter(), deeper(levels)?),
-            Self::Object(members) => count_all(members.values(), deeper(levels)?),
+            Self::Float(number) if is_negated && number.is_nan() => {
+                Err(Error::invalid(format!("filter: {NEGATED_NAN}")))
+            }
+            Self::Array(elements) => count_all(elements.iter(), deeper(levels)?, is_negated),
+            Self::Object(members) => count_all(members.values(), deeper(levels)?, is_negated),
             _ => Ok(1),
         }
     }
 }
 
-fn count_all<'a>(mut literals: impl Iterator<Item = &'a Literal>, levels: usize) -> Result<usize> {
-    literals.try_fold(1usize, |sum, literal| Ok(sum.saturating_add(literal.count_values(levels)?)))
+/// One more than the number of values in the literals.
+fn count_all<'a>(mut literals: impl Iterator<Item = &'a Literal>, levels: usize, is_negated: bool) -> Result<usize> {
+    literals.try_fold(1usize, |sum, literal| Ok(sum.saturating_add(literal.count_values(levels, is_negated)?)))
 }
 
 fn deeper(levels: usize) -> Result<usize> {

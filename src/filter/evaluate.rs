@@ -46,7 +46,9 @@ impl Filter {
     /// # Errors
     ///
     /// [`Limit::FilterNodes`](crate::Limit::FilterNodes) if the filter is too large,
-    /// [`Limit::Depth`](crate::Limit::Depth) if it nests too deep.
+    /// [`Limit::Depth`](crate::Limit::Depth) if it nests too deep;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if it negates a comparison with NaN, or a key is
+    /// an operator or ends in one (`age.$gte`).
     pub fn prepare(&self) -> Result<PreparedFilter> {
         PreparedFilter::new(self)
     }

@@ -2,20 +2,20 @@
 //!
 //! Invariants:
 //! * Input first becomes a [`Literal`] of bounded size and depth, so later recursion is bounded.
-//! * The message of an `InvalidInput` starts with the place: `filter.price.$gt: ...`, `filter.$or[1].name: ...`.
+//! * The message of an `InvalidInput` starts with the place: `filter.price.$gt: ...`, `filter.$or[1].name: ...`. Its
+//!   length is bounded (`place`).
+//! * Only an empty filter, at the root, holds for every value by saying nothing.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::FILTER_NODES_MAX;
-use super::ast::{Filter, Literal, Range, too_deep, too_many_nodes};
+use super::ast::{Filter, Literal, NEGATED_NAN, Range, too_deep, too_many_nodes};
+use super::place::{ParsePlace, hint, is_operator, key_fault, shown};
 use crate::error::{Error, Result};
 use crate::json::{JSON_DEPTH_MAX, JsonReader, Number, Raw, validate_object};
 
 /// The most JSON values of one filter. A node takes at most three JSON values, so more values make too many nodes.
 const VALUES_MAX: usize = 4 * FILTER_NODES_MAX;
-
-const OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $contains, $and, $or, $not";
 
 impl Filter {
     /// Reads a filter from JSON text.
@@ -31,6 +31,9 @@ impl Filter {
     ///
     /// `$and`, `$or` and `$not` may also stand beside the keys of fields, with whole filters as operands. A key with
     /// dots is the field of exactly that name if there is one, else a path.
+    ///
+    /// What could only be a mistake is an error. No component of a path is empty or begins with `$`. An operator stands
+    /// in no value to compare with. The list of `$and` has an element, and no filter inside of another one is empty.
     ///
     /// # Errors
     ///
@@ -59,11 +62,11 @@ impl Filter {
     ///
     /// Those of [`from_json_str`](Self::from_json_str).
     pub fn from_literal(literal: &Literal) -> Result<Self> {
-        let values = literal.count_values(JSON_DEPTH_MAX)?;
+        let values = literal.count_values(JSON_DEPTH_MAX, false)?;
         if values > VALUES_MAX {
             return Err(too_many_nodes(values));
         }
-        let filter = whole(literal, &ParsePlace { parent: None, name: Name::Root })?;
+        let filter = whole(literal, &ParsePlace::ROOT)?;
         filter.check()?;
         Ok(filter)
     }
@@ -140,71 +143,23 @@ fn count(values: &mut usize) -> Result<()> {
     if *values > VALUES_MAX { Err(too_many_nodes(*values)) } else { Ok(()) }
 }
 
-/// A place in the filter, for error messages.
-#[derive(Clone, Copy)]
-struct ParsePlace<'a> {
-    parent: Option<&'a ParsePlace<'a>>,
-    name: Name<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Name<'a> {
-    Root,
-    Key(&'a str),
-    Index(usize),
-}
-
-impl<'a> ParsePlace<'a> {
-    fn key(&'a self, key: &'a str) -> ParsePlace<'a> {
-        ParsePlace { parent: Some(self), name: Name::Key(key) }
-    }
-
-    fn index(&'a self, index: usize) -> ParsePlace<'a> {
-        ParsePlace { parent: Some(self), name: Name::Index(index) }
-    }
-
-    fn error(&self, message: impl fmt::Display) -> Error {
-        Error::invalid(format!("{self}: {message}"))
-    }
-
-    fn unsupported(&self, operator: &str) -> Error {
-        self.error(format_args!("Unsupported operator: {} (there are {OPERATORS})", shown(operator)))
-    }
-}
-
-impl fmt::Display for ParsePlace<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(parent) = self.parent {
-            parent.fmt(f)?;
-        }
-        match self.name {
-            Name::Root => f.write_str("filter"),
-            Name::Key(key) => write!(f, ".{}", shown(key)),
-            Name::Index(index) => write!(f, "[{index}]"),
-        }
-    }
-}
-
-/// A key for error messages: with control characters escaped, and cut if it is long.
-fn shown(key: &str) -> String {
-    const SHOWN_CHARACTERS_MAX: usize = 80;
-    let mut text: String = key.chars().take(SHOWN_CHARACTERS_MAX).flat_map(char::escape_debug).collect();
-    if key.chars().nth(SHOWN_CHARACTERS_MAX).is_some() {
-        text.push_str("...");
-    }
-    text
-}
-
 /// A whole filter: fields, and `$and`, `$or`, `$not` over whole filters.
 fn whole(literal: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     let Literal::Object(entries) = literal else { return Err(place.error("a filter must be a JSON object")) };
+    if entries.is_empty() && !place.is_root() {
+        return Err(place.error("an empty filter would match every item; leave it out"));
+    }
     let mut parts = Vec::with_capacity(entries.len());
     for (key, operand) in entries {
         parts.push(match key.as_str() {
-            "$and" => Filter::All(list(operand, &place.key(key), whole)?),
+            "$and" => Filter::All(conjunction(operand, &place.key(key), whole)?),
             "$or" => Filter::Any(list(operand, &place.key(key), whole)?),
             "$not" => whole(operand, &place.key(key))?.not(),
-            operator if operator.starts_with('$') => return Err(place.unsupported(operator)),
+            operator if is_operator(operator) => {
+                let why = format!("it compares a field, so write {{\"field\": {{\"{operator}\": ...}}}}");
+                return Err(place.unsupported(operator, why));
+            }
+            unknown if unknown.starts_with('$') => return Err(place.unsupported(unknown, hint(unknown))),
             _ => field(key, operand, place)?,
         });
     }
@@ -213,30 +168,34 @@ fn whole(literal: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
 
 /// The filter for a field's key and the value under it.
 fn field(key: &str, operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
-    if key.contains(|character: char| character.is_control() || matches!(character, '\'' | '"' | '(' | ')')) {
-        let message =
-            format!("Invalid filter key {}: it holds a quote, a parenthesis or a control character", shown(key));
-        return Err(place.error(message));
+    if let Some(fault) = key_fault(key) {
+        return Err(place.error(format_args!("Invalid filter key {}: {fault}", shown(key))));
     }
     Ok(Filter::field(key, test(operand, &place.key(key))?))
 }
 
 /// The value under a field's key: a literal, operators, or the keys of a nested object.
 fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
-    let Literal::Object(entries) = operand else { return Ok(Filter::Equal(operand.clone())) };
+    let Literal::Object(entries) = operand else { return Ok(Filter::Equal(value(operand, place)?)) };
     let mut parts = Vec::new();
     let mut fields = Vec::new();
-    let compares = entries.keys().any(|key| key.starts_with('$') && !matches!(key.as_str(), "$and" | "$or" | "$not"));
+    let compares = entries.keys().find(|key| key.starts_with('$') && !matches!(key.as_str(), "$and" | "$or" | "$not"));
     for (key, operand) in entries {
         let inner = place.key(key);
         match key.as_str() {
-            "$and" => parts.push(Filter::All(list(operand, &inner, test)?)),
+            "$and" => parts.push(Filter::All(conjunction(operand, &inner, test)?)),
             "$or" => parts.push(Filter::Any(list(operand, &inner, test)?)),
             "$not" => parts.push(test(operand, &inner)?.not()),
             operator if operator.starts_with('$') => parts.push(comparison(operator, operand, place, &inner)?),
             // A comparison and a plain key exclude each other: a plain key requires that the field is an object.
-            plain if compares => return Err(place.unsupported(plain)),
-            plain => fields.push(field(plain, operand, place)?),
+            plain => match compares {
+                Some(operator) if is_operator(operator) => {
+                    let why = format!("{operator} stands beside it, and an object has operators or fields, not both");
+                    return Err(place.unsupported(plain, why));
+                }
+                Some(unknown) => return Err(place.unsupported(unknown, hint(unknown))),
+                None => fields.push(field(plain, operand, place)?),
+            },
         }
     }
     if !fields.is_empty() || parts.is_empty() {
@@ -245,32 +204,71 @@ fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     Ok(all(parts))
 }
 
+/// A value to compare with. An operator in it would be compared as text: it would match nothing, or, negated,
+/// everything.
+fn value(operand: &Literal, place: &ParsePlace<'_>) -> Result<Literal> {
+    check_value(operand, place)?;
+    Ok(operand.clone())
+}
+
+fn check_value(operand: &Literal, place: &ParsePlace<'_>) -> Result<()> {
+    match operand {
+        Literal::Float(number) if number.is_nan() && place.is_negated() => Err(place.error(NEGATED_NAN)),
+        Literal::Array(elements) => {
+            elements.iter().enumerate().try_for_each(|(index, element)| check_value(element, &place.index(index)))
+        }
+        Literal::Object(members) => members.iter().try_for_each(|(key, member)| match key.as_str() {
+            operator if is_operator(operator) => Err(place.error(format_args!(
+                "expects a value, and {operator} is an operator; operators are combined with $and, $or and $not"
+            ))),
+            _ => check_value(member, &place.key(key)),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn comparison(operator: &str, operand: &Literal, place: &ParsePlace<'_>, inner: &ParsePlace<'_>) -> Result<Filter> {
     let range = |range| match operand {
-        Literal::Integer(_) | Literal::Float(_) | Literal::String(_) => Ok(Filter::Range(range, operand.clone())),
+        Literal::Integer(_) | Literal::Float(_) | Literal::String(_) => {
+            Ok(Filter::Range(range, value(operand, inner)?))
+        }
         _ => Err(inner.error("expects a number or a string")),
     };
-    let literals = || match operand {
-        Literal::Array(literals) => Ok(Filter::In(literals.clone())),
+    let literals = || match value(operand, inner)? {
+        Literal::Array(literals) => Ok(Filter::In(literals)),
         _ => Err(inner.error("expects a list")),
     };
     match operator {
-        "$eq" => Ok(Filter::Equal(operand.clone())),
-        "$ne" => Ok(Filter::Equal(operand.clone()).not()),
+        "$eq" => Ok(Filter::Equal(value(operand, inner)?)),
+        "$ne" => Ok(Filter::Equal(value(operand, inner)?).not()),
         "$gt" => range(Range::Greater),
         "$gte" => range(Range::GreaterOrEqual),
         "$lt" => range(Range::Less),
         "$lte" => range(Range::LessOrEqual),
         "$in" => literals(),
         "$nin" => Ok(literals()?.not()),
-        "$contains" => Ok(Filter::Contains(operand.clone())),
+        "$contains" => Ok(Filter::Contains(value(operand, inner)?)),
         "$exists" => match operand {
             Literal::Bool(true) => Ok(Filter::Exists),
             Literal::Bool(false) => Ok(Filter::Exists.not()),
             _ => Err(inner.error("expects true or false")),
         },
-        _ => Err(place.unsupported(operator)),
+        unknown => Err(place.unsupported(unknown, hint(unknown))),
     }
+}
+
+/// The operand of `$and`. An empty one is refused: it would match every item, and is what a program makes of a list of
+/// conditions that it has lost.
+fn conjunction(
+    operand: &Literal,
+    place: &ParsePlace<'_>,
+    element: fn(&Literal, &ParsePlace<'_>) -> Result<Filter>,
+) -> Result<Vec<Filter>> {
+    let parts = list(operand, place, element)?;
+    if parts.is_empty() {
+        return Err(place.error("expects at least one element; an empty list would match every item"));
+    }
+    Ok(parts)
 }
 
 /// The operand of `$and` or `$or`.

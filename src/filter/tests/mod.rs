@@ -1,5 +1,7 @@
 //! The evaluator against a naive one over `serde_json::Value`, and the decisions of the language in a table.
 
+mod errors;
+
 use serde_json::{Map, Value, json};
 
 use super::{FILTER_NODES_MAX, Filter, Literal};
@@ -67,15 +69,16 @@ impl Draws {
         Value::Object(members)
     }
 
-    fn filter(&mut self, levels: usize) -> Value {
+    fn filter(&mut self, levels: usize, is_nested: bool) -> Value {
         let mut entries = Map::new();
-        for _ in 0..[0, 1, 1, 1, 2, 2, 3][self.below(7)] {
+        for _ in 0..[usize::from(is_nested), 1, 1, 1, 2, 2, 3][self.below(7)] {
             match self.below(if levels == 0 { 6 } else { 9 }) {
                 0..=5 => entries.insert(self.key(), self.test(levels)),
-                6 => entries.insert("$not".into(), self.filter(levels - 1)),
+                6 => entries.insert("$not".into(), self.filter(levels - 1, true)),
                 kind => {
-                    let operator = if kind == 7 { "$and" } else { "$or" };
-                    entries.insert(operator.into(), (0..self.below(4)).map(|_| self.filter(levels - 1)).collect())
+                    let (operator, fewest) = if kind == 7 { ("$and", 1) } else { ("$or", 0) };
+                    let count = fewest.max(self.below(4));
+                    entries.insert(operator.into(), (0..count).map(|_| self.filter(levels - 1, true)).collect())
                 }
             };
         }
@@ -91,10 +94,10 @@ impl Draws {
                 Value::Object((0..count).map(|_| self.comparison()).collect())
             }
             6 => {
-                let list: Value = (0..self.below(3)).map(|_| self.test(levels - 1)).collect();
-                let operators = [("$and", list.clone()), ("$or", list), ("$not", self.test(levels - 1))];
-                let (operator, operand) = operators[self.below(3)].clone();
-                json!({ operator: operand })
+                let operator = ["$and", "$or", "$not"][self.below(3)];
+                let count = self.below(3).max(usize::from(operator == "$and"));
+                let list: Value = (0..count).map(|_| self.test(levels - 1)).collect();
+                json!({ operator: if operator == "$not" { self.test(levels - 1) } else { list } })
             }
             _ => (0..self.below(3)).map(|_| (self.key(), self.test(levels - 1))).collect::<Map<_, _>>().into(),
         }
@@ -167,7 +170,7 @@ fn agrees_with_the_oracle() {
     let mut random = Draws(Random::new(11));
     let mut matched = 0;
     for round in 0..4_000 {
-        let json = random.filter(3);
+        let json = random.filter(3, false);
         let filter = Filter::parse(&json).unwrap();
         let mut text = String::new();
         random.write(&json, &mut text);
@@ -251,7 +254,7 @@ fn decisions_of_the_language() {
         (r#"{"v":{"$or":[1,{"$gt":9},{"y":2}]}}"#, "3 5 9 11"),
         (r#"{"v":{"$or":[{"x":1},{"q":1}],"y":2}}"#, "9"),
         (r#"{"$or":[]}"#, ""),
-        (r#"{"$and":[]}"#, "0 1 2 3 4 5 6 7 8 9 10 11 12"),
+        (r#"{"$not":{"$or":[]}}"#, "0 1 2 3 4 5 6 7 8 9 10 11 12"),
     ] {
         let parsed = Filter::from_json_str(filter).unwrap();
         let matched: Vec<String> = (0..documents.len())
@@ -260,36 +263,9 @@ fn decisions_of_the_language() {
             .collect();
         assert_eq!(matched.join(" "), expected, "{filter}");
     }
-    let not_a_number = Filter::eq("v", f64::NAN);
-    assert!(!not_a_number.matches(b"{\"v\":5}") && !not_a_number.matches(b"{}"));
-    assert!(not_a_number.not().matches(b"{\"v\":5}"));
     assert!(Filter::lt("v", f64::INFINITY).matches(b"{\"v\":1e300}"));
     assert!(!Filter::everything().not().matches(b"{}"));
     assert!(!Filter::ne("v", 5).matches(b"[]"), "what is no object matches nothing");
-}
-
-#[test]
-fn errors_name_the_place() {
-    for (filter, expected) in [
-        (r#"{"price":{"$gt":[1]}}"#, "filter.price.$gt: expects a number or a string"),
-        (r#"{"price":{"$x":1}}"#, "filter.price: Unsupported operator: $x"),
-        (r#"{"price":{"$gt":1,"b":2}}"#, "filter.price: Unsupported operator: b"),
-        (r#"{"$gt":1}"#, "filter: Unsupported operator: $gt"),
-        (r#"{"$or":[{"a":1},{"b":{"$in":3}}]}"#, "filter.$or[1].b.$in: expects a list"),
-        (r#"{"$or":{"a":1}}"#, "filter.$or: expects a list"),
-        (r#"{"$and":[1]}"#, "filter.$and[0]: a filter must be a JSON object"),
-        (r#"{"a":{"$exists":1}}"#, "filter.a.$exists: expects true or false"),
-        (r#"{"access') = 'public' OR '1'='1":1}"#, "filter: Invalid filter key access"),
-        (r#"{"a":{"b\u0000":1}}"#, r"filter.a: Invalid filter key b\0:"),
-        (r#"{"a":1,"a":2}"#, "filter: not valid JSON: a key that the same object already has at byte 7"),
-        (r#"[]"#, "filter: not valid JSON"),
-    ] {
-        let error = Filter::from_json_str(filter).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().starts_with(expected), "{error}");
-    }
-    assert!(Filter::from_json_str(r#"{"a key-with (no":1}"#).is_err());
-    assert!(Filter::from_json_str(r#"{"a key-with ünicode 7":1}"#).is_ok());
 }
 
 #[test]
@@ -317,7 +293,7 @@ fn limits_hold() {
     assert_eq!(Filter::from_json_str(&text).unwrap_err().kind(), ErrorKind::Limit(Limit::Depth));
     // What stands under a dotted key counts twice, so these would double with each level.
     assert_eq!(kind(&nested(60, "a.b")), Err(ErrorKind::Limit(Limit::FilterNodes)));
-    let path = ".".repeat(500);
+    let path = "a.".repeat(500) + "a";
     assert_eq!(kind(&json!({ path: 1 })), Err(ErrorKind::Limit(Limit::Depth)));
     // The builders are bounded when they are prepared.
     let deep = (0..1_000).fold(Filter::Exists, |inner, _| inner.not());
