@@ -47,7 +47,7 @@ use crate::segment::truth::writer::SegmentInfo;
 use crate::storage::Storage;
 use crate::types::Extent;
 
-use super::FILE_BYTES_MAX;
+use super::{FILE_BYTES_MAX, NUMBERS_MAX};
 
 /// A flag of a file beside a segment: the file cannot be rebuilt, and a reader must know its kind.
 const MUST_UNDERSTAND: u16 = 1;
@@ -316,6 +316,13 @@ fn decode_sides_of(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<Vec<Side
     (0..count).map(|_| decode_side(reader, form)).collect()
 }
 
+/// Reads a number that stands in the name of a file. A larger number would make a name that is not the store's.
+fn number_in_name(reader: &mut Reader<'_>) -> Decoded<u64> {
+    let number = reader.u64()?;
+    let fits = number < NUMBERS_MAX;
+    if fits { Ok(number) } else { Err(reader.malformed("the number in the name of a file is out of range")) }
+}
+
 fn decode_side(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SideEntry> {
     let kind = decode_kind(reader, form)?;
     let version = reader.u16()?;
@@ -326,7 +333,7 @@ fn decode_side(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SideEntry> {
     if flags & !MUST_UNDERSTAND != 0 {
         return Err(reader.malformed("a file beside a segment has flags that do not exist"));
     }
-    let (file_id, length) = (reader.u64()?, reader.u64()?);
+    let (file_id, length) = (number_in_name(reader)?, reader.u64()?);
     let details = reader.prefixed(FILE_BYTES_MAX)?.to_vec();
     Ok(SideEntry { kind, version, must_understand: flags == MUST_UNDERSTAND, file_id, length, details })
 }
@@ -345,10 +352,10 @@ fn decode_kind(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<FileKind> {
 }
 
 pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SegmentEntry> {
-    let (file_id, length, header_crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
+    let (file_id, length, header_crc) = (number_in_name(reader)?, reader.u64()?, reader.u32()?);
     let (rows, vectors) = (reader.u32()?, reader.u32()?);
     let (lsn_base, newest_lsn) = (Lsn::new(reader.u64()?), Lsn::new(reader.u64()?));
-    let tombstone_generation = reader.u64()?;
+    let tombstone_generation = number_in_name(reader)?;
     let (lower, upper) = (reader.prefixed(FILE_BYTES_MAX)?.to_vec(), reader.prefixed(FILE_BYTES_MAX)?.to_vec());
     let (mut blobs, mut derived, mut missed) = (Vec::new(), Vec::new(), Vec::new());
     for side in decode_sides_of(reader, form)? {

@@ -315,6 +315,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_name_no_store_would_give_is_refused() {
+        let with = |change: &dyn Fn(&mut SegmentEntry)| {
+            let mut manifest = example();
+            change(&mut manifest.shards[0].segments[0]);
+            Manifest::decode("m", &manifest.encode(), manifest.generation).err().map(|error| error.kind())
+        };
+        let corrupt = Some(ErrorKind::Corrupt);
+        assert_eq!(with(&|entry| entry.file_id = NUMBERS_MAX - 1), None);
+        assert_eq!(with(&|entry| entry.file_id = NUMBERS_MAX), corrupt);
+        assert_eq!(with(&|entry| entry.tombstone_generation = u64::MAX), corrupt);
+        assert_eq!(with(&|entry| entry.derived[0].file_id = NUMBERS_MAX), corrupt);
+        assert_eq!(with(&|entry| entry.blobs[0].file_id = u64::MAX), corrupt);
+    }
+
+    #[test]
     fn a_manifest_round_trips() {
         let manifest = example();
         assert_eq!(Manifest::decode("m", &manifest.encode(), 2).unwrap(), manifest);
