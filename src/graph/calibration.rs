@@ -27,8 +27,10 @@ impl Calibration {
         let [few, many] = self.ef.map(|row| {
             let best = |entries: &[u32]| entries.iter().fold(1, |most, &ef| most.max(ef)) as f32;
             let (low, high) = (best(&row[..=at]), best(&row[..=at + 1]));
-            // Above the largest recall of the table ef keeps rising, but stays finite.
-            (low * (high / low).powf(share)).min(u32::MAX as f32)
+            let between = low * (high / low).powf(share);
+            // Between two entries of the table, rounding must not leave their range. Above the largest recall of the
+            // table ef keeps rising, but stays finite.
+            if share <= 1.0 { between.clamp(low, high) } else { between.max(high).min(u32::MAX as f32) }
         });
         let many = many.max(few);
         let [few_results, many_results] = RESULTS.map(|results| results as f32);
@@ -36,9 +38,10 @@ impl Calibration {
         let ef = if results <= few_results {
             few
         } else if results >= many_results {
-            many * results / many_results
+            many * (results / many_results)
         } else {
-            few * (many / few).powf((results / few_results).ln() / (many_results / few_results).ln())
+            let between = few * (many / few).powf((results / few_results).ln() / (many_results / few_results).ln());
+            between.clamp(few, many)
         };
         // The conversion saturates at the largest usize.
         (ef.ceil() as usize).max(k)
@@ -65,14 +68,20 @@ mod tests {
     #[test]
     fn any_table_gives_efforts_that_rise() {
         let wild = [0, 1, 7, u32::MAX, 3];
-        for turn in 0..5 {
-            let mut row = wild;
-            row.rotate_left(turn);
+        // As an `f32`, 100 times the first number and then a hundredth of it is less than the number.
+        let rounded = [1_879_113_416, 335_609_856, 0, 1, 1];
+        for turn in 0..10 {
+            let mut row = if turn < 5 { wild } else { rounded };
+            row.rotate_left(turn % 5);
             let table = Calibration { ef: [row, wild] };
             let recalls = [f32::NEG_INFINITY, 0.0, 0.5, 0.9, 0.94, 0.985, 0.999, 1.0, 2.0];
-            for k in [0, 1, 10, 55, 100, 5_000, usize::MAX] {
+            let sizes = [0, 1, 10, 55, 99, 100, 101, 5_000, usize::MAX];
+            for k in sizes {
                 let efforts = recalls.map(|recall| table.ef(recall, k));
                 assert!(efforts.is_sorted() && efforts.iter().all(|&ef| ef >= k), "{table:?} {k}: {efforts:?}");
+            }
+            for recall in recalls {
+                assert!(sizes.map(|k| table.ef(recall, k)).is_sorted(), "{table:?} {recall}");
             }
             assert!(table.ef(f32::NAN, 10) >= 10);
         }
