@@ -183,6 +183,10 @@ impl<'a> Graph<'a> {
         if !within(bytemuck::cast_slice(links), nodes) || !within(bytemuck::cast_slice(graph.upper.order), nodes) {
             return Err("a link leads to a node that does not exist");
         }
+        let mut is_placed = vec![false; nodes as usize];
+        if graph.upper.order.iter().any(|node| std::mem::replace(&mut is_placed[node.index()], true)) {
+            return Err("a node has two places in the order");
+        }
         for level in 1..graph.upper.counts.len() {
             if !within(graph.upper.level(level), graph.upper.counts[level - 1]) {
                 return Err("a link of an upper level leads to a node that is not in it");

@@ -214,6 +214,9 @@ fn arrays_that_no_build_made_are_refused() {
         assert!(!is_graph(&built.links, &upper), "upper {at}");
         assert!(!is_graph(&built.links, &built.upper[..at]), "upper cut at {at}");
     }
+    let (mut upper, order) = (built.upper.clone(), 1 + built.upper[0] as usize);
+    upper[order] = upper[order + 1];
+    assert!(!is_graph(&built.links, &upper), "a node has two places in the order");
     for few in 0..3 {
         let built = build(
             &Points::new(&codes[..64 * few], &metas[..few], 64, Metric::L2),
