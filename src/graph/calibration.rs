@@ -20,21 +20,21 @@ impl Calibration {
     /// The ef for `recall` of `k` results, at least `k`. It is interpolated over the logarithms of (1 - recall) and k.
     /// Above the largest k of the table it is proportional to k. Below the smallest k or recall it is constant.
     pub fn ef(&self, recall: f32, k: usize) -> usize {
-        let missing = |recall: f32| (1.0 - recall).max(1e-4).ln();
+        // In `f64`, rounding stays below one candidate.
+        let missing = |recall: f32| (1.0 - f64::from(recall)).max(1e-4).ln();
         let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;
         let share =
             ((missing(recall) - missing(RECALLS[at])) / (missing(RECALLS[at + 1]) - missing(RECALLS[at]))).max(0.0);
         let [few, many] = self.ef.map(|row| {
-            let best = |entries: &[u32]| entries.iter().fold(1, |most, &ef| most.max(ef)) as f32;
+            let best = |entries: &[u32]| f64::from(entries.iter().fold(1, |most, &ef| most.max(ef)));
             let (low, high) = (best(&row[..=at]), best(&row[..=at + 1]));
             let between = low * (high / low).powf(share);
-            // Between two entries of the table, rounding must not leave their range. Above the largest recall of the
-            // table ef keeps rising, but stays finite.
-            if share <= 1.0 { between.clamp(low, high) } else { between.max(high).min(u32::MAX as f32) }
+            // Above the largest recall of the table ef keeps rising, but stays finite.
+            if share <= 1.0 { between.clamp(low, high) } else { between.max(high).min(f64::from(u32::MAX)) }
         });
         let many = many.max(few);
-        let [few_results, many_results] = RESULTS.map(|results| results as f32);
-        let results = (k as f32).max(1.0);
+        let [few_results, many_results] = RESULTS.map(|results| results as f64);
+        let results = (k as f64).max(1.0);
         let ef = if results <= few_results {
             few
         } else if results >= many_results {
