@@ -59,7 +59,7 @@ impl Settings {
         Ok(Self { documents: Arc::new(documents) })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         if !self.documents.is_empty() {
             out.count(self.documents.len());
@@ -72,7 +72,7 @@ impl Settings {
         out.into_vec()
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Decoded<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Decoded<Self> {
         Self::decode_with(bytes, |reader| reader.u16())
     }
 

@@ -82,6 +82,8 @@ pub use options::Options;
 pub use purge::{PurgeOptions, PurgeReceipt};
 pub use reads::Reads;
 pub use salvage::SalvageReport;
+#[cfg(feature = "testing")]
+pub(crate) use salvage::salvage_into;
 pub use snapshot::Snapshot;
 pub use stats::{GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, SizeStats, Stats};
 pub use stored::{ItemExtension, StoredItem};

@@ -97,25 +97,7 @@ impl Store {
 
 /// [`Store::salvage`] over any storage.
 pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageReport> {
-    let mut wreck = Wreck::find(storage)?;
-    let mut remains = read_remains(storage, wreck.keys.store_id)?;
-    wreck.report.damage.append(&mut remains.damage);
-    let known = wreck.known_segments(&remains)?;
-    let steps = Steps::begin(Stage::Salvage, 0);
-    for known in &known {
-        steps.next()?;
-        wreck.open_segment(known, &mut remains)?;
-    }
-    if wreck.is_manifest_older {
-        let read = known.iter().flat_map(|known| &known.missed).copied().collect();
-        wreck.read_stray_missed(&read, &mut remains)?;
-    }
-    remains.operations.sort_by_key(|(lsn, _)| *lsn);
-    let mut found = FoundRow { wreck, newest: BTreeMap::new(), unplaced: BTreeMap::new() };
-    found.read_segments()?;
-    remains.operations.into_iter().for_each(|(lsn, operation)| found.apply(lsn, operation));
-    found.place_the_rest();
-    found.write(into).map_err(|error| match error.kind() {
+    FoundRow::read(storage)?.write(|options| Store::open(into, options)).map_err(|error| match error.kind() {
         ErrorKind::Interrupted => error.context(format_args!(
             "{} holds a part of what can be read and is no copy, while {} is as it was; remove the part and salvage again",
             into.display(),
@@ -125,7 +107,39 @@ pub(crate) fn salvage(storage: &dyn Storage, into: &Path) -> Result<SalvageRepor
     })
 }
 
-impl FoundRow<'_> {
+/// Salvages into the new store that `open` gives.
+#[cfg(feature = "testing")]
+pub(crate) fn salvage_into(
+    storage: &dyn Storage,
+    open: impl FnOnce(Options) -> Result<Store>,
+) -> Result<SalvageReport> {
+    FoundRow::read(storage)?.write(open)
+}
+
+impl<'a> FoundRow<'a> {
+    /// Reads segments and log, and keeps the newest version of each key.
+    fn read(storage: &'a dyn Storage) -> Result<Self> {
+        let mut wreck = Wreck::find(storage)?;
+        let mut remains = read_remains(storage, wreck.keys.store_id)?;
+        wreck.report.damage.append(&mut remains.damage);
+        let known = wreck.known_segments(&remains)?;
+        let steps = Steps::begin(Stage::Salvage, 0);
+        for known in &known {
+            steps.next()?;
+            wreck.open_segment(known, &mut remains)?;
+        }
+        if wreck.is_manifest_older {
+            let read = known.iter().flat_map(|known| &known.missed).copied().collect();
+            wreck.read_stray_missed(&read, &mut remains)?;
+        }
+        remains.operations.sort_by_key(|(lsn, _)| *lsn);
+        let mut found = FoundRow { wreck, newest: BTreeMap::new(), unplaced: BTreeMap::new() };
+        found.read_segments()?;
+        remains.operations.into_iter().for_each(|(lsn, operation)| found.apply(lsn, operation));
+        found.place_the_rest();
+        Ok(found)
+    }
+
     /// Enters every readable row of every segment, and counts the others.
     fn read_segments(&mut self) -> Result<()> {
         let rows = self.wreck.segments.iter().map(|opened| u64::from(opened.segment.rows())).sum();
@@ -189,10 +203,10 @@ impl FoundRow<'_> {
     }
 
     /// Writes the live items into a new store.
-    fn write(mut self, into: &Path) -> Result<SalvageReport> {
+    fn write(mut self, open: impl FnOnce(Options) -> Result<Store>) -> Result<SalvageReport> {
         let space = self.space();
         let options = space.map_or_else(Options::new, |space| Options::with_vectors(space.dims, space.metric));
-        let store = Store::open(into, options)?;
+        let store = open(options)?;
         for (name, json) in self.wreck.manifest.iter().flat_map(|manifest| manifest.settings.iter()) {
             store.set_setting(name, Some(json))?;
         }

@@ -11,19 +11,19 @@ use crate::types::limits;
 const BEGINNINGS_MAX: usize = 1_000;
 
 /// Parses the bytes before the first line feed as a filter, and matches the bytes after it. The match must end, and
-/// agree with the oracle.
-pub fn fuzz_filter(bytes: &[u8]) {
+/// agree with the oracle. Returns whether both were parsed.
+pub(super) fn fuzz_filter(bytes: &[u8]) -> bool {
     let (filter, value) = match bytes.iter().position(|&byte| byte == b'\n') {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
         None => (bytes, &b"{}"[..]),
     };
-    let Ok(text) = std::str::from_utf8(filter) else { return };
-    let Ok(parsed) = Filter::from_json_str(text) else { return };
+    let Ok(text) = std::str::from_utf8(filter) else { return false };
+    let Ok(parsed) = Filter::from_json_str(text) else { return false };
     let Ok(prepared) = parsed.prepare() else { panic!("a filter that was parsed is over the limits") };
     let matches = prepared.matches(value);
     assert_eq!(matches, parsed.matches(value), "prepared or not, it is one filter");
     if validate_object(value, limits::DEPTH).is_err() {
-        return;
+        return false;
     }
     assert_ne!(matches, parsed.clone().not().matches(value), "of a filter and its opposite exactly one holds");
     for end in 0..value.len().min(BEGINNINGS_MAX) {
@@ -32,11 +32,12 @@ pub fn fuzz_filter(bytes: &[u8]) {
     }
     // The oracle reads JSON with `serde_json`, which rounds the last digit of long numbers differently.
     if has_long_number(filter) || has_long_number(value) {
-        return;
+        return true;
     }
     if let (Ok(filter), Ok(value)) = (serde_json::from_str::<Value>(text), serde_json::from_slice::<Value>(value)) {
         assert_eq!(matches, whole(&filter, &value), "{filter} of {value}");
     }
+    true
 }
 
 fn has_long_number(text: &[u8]) -> bool {

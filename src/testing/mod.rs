@@ -1,14 +1,14 @@
 //! For tests, benchmarks and fuzzing of the crate itself: simulated disks and clocks, and the bodies of the fuzz
 //! targets. The module exists only under the feature `testing`, and is no part of the public interface.
 //!
-//! Reading order: `contents` (decodes every file of a directory), `filter_oracle`, then the bodies `fuzz_filter`,
-//! `fuzz_files`, `fuzz_store`.
+//! Reading order: `contents` (decodes every file of a directory), `filter_oracle`, then `fuzz` with the table of fuzz
+//! targets, and the bodies `fuzz_filter` and `fuzz_store`.
 //!
 //! Invariant of the fuzz bodies: they panic only if the engine breaks a promise, whatever the bytes.
 
 mod contents;
 pub(crate) mod filter_oracle;
-mod fuzz_files;
+mod fuzz;
 mod fuzz_filter;
 mod fuzz_store;
 
@@ -25,11 +25,8 @@ pub use crate::storage::sim::{
 };
 pub use crate::storage::{Clock, Map, Storage, StorageFile};
 pub use crate::sync::{Hold, HookPoint};
-pub use crate::wal::fuzz::fuzz_replay as fuzz_wal_replay;
 pub use contents::{Content, contents};
-pub use fuzz_files::{fuzz_manifest, fuzz_segment_open};
-pub use fuzz_filter::fuzz_filter;
-pub use fuzz_store::fuzz_store_operations;
+pub use fuzz::{FUZZ_TARGETS, FuzzTarget, fuzz_target};
 
 /// Opens a store in a directory, with any clock.
 pub fn open_directory_with(path: &Path, clock: Arc<dyn Clock>, options: Options) -> Result<Store> {

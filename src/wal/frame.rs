@@ -125,6 +125,21 @@ impl FrameHeader {
         }
     }
 
+    /// Makes the length of the body, if it is beyond the end of `frame`, and both checksums right. Returns the bytes
+    /// that the frame takes. For tests that get past the checksums, as an attacker would.
+    #[cfg(feature = "testing")]
+    pub(super) fn forge(frame: &mut [u8], salt: u64, offset: u64) -> u64 {
+        let rest = frame.len() - FRAME_HEADER_BYTES;
+        let length = Reader::new(frame).u32().map_or(rest, |length| (length as usize).min(rest));
+        frame[..4].copy_from_slice(&(length as u32).to_le_bytes());
+        let first_lsn = Reader::new(&frame[8..]).u64().map_or(Lsn::ZERO, Lsn::new);
+        let crc = body_crc(salt, first_lsn, &frame[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + length]);
+        frame[20..24].copy_from_slice(&crc.to_le_bytes());
+        let crc = salted_crc32c(seed(&[salt, offset]), &frame[..CRC_AT]);
+        frame[CRC_AT..FRAME_HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+        frame_bytes(length)
+    }
+
     /// The header at `offset`, if `bytes` begin with one whose frame ends within `bytes_left` of the file.
     pub(super) fn decode(bytes: &[u8], salt: u64, offset: u64, bytes_left: u64) -> Option<Self> {
         let bytes = bytes.get(..FRAME_HEADER_BYTES)?;

@@ -13,6 +13,9 @@ const MAGIC: u64 = u64::from_le_bytes(*b"vecmWAL\0");
 const VERSION: u32 = 2;
 const READER_VERSION: u32 = 2;
 const CRC_AT: usize = HEADER_BYTES as usize - 4;
+/// The offset of the file's length.
+#[cfg(feature = "testing")]
+const LENGTH_AT: usize = 32;
 
 /// The fields of a header: the file, and the point of the log at which it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,17 @@ impl FileHeader {
             }
             Some(header) => HeaderState::Valid(header),
         })
+    }
+
+    /// Makes the length and the checksums of both copies right for a file of `file_bytes`. For tests that get past the
+    /// checksums, as an attacker would.
+    #[cfg(feature = "testing")]
+    pub fn forge(blocks: &mut [u8], file_bytes: u64) {
+        for (copy, block) in blocks.chunks_exact_mut(HEADER_BYTES as usize).take(2).enumerate() {
+            block[LENGTH_AT..LENGTH_AT + 8].copy_from_slice(&file_bytes.to_le_bytes());
+            let crc = salted_crc32c(seed(&[MAGIC, copy as u64]), &block[..CRC_AT]);
+            block[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        }
     }
 
     fn decode_block(block: &[u8], file_id: u64) -> Result<Decoded<Self>> {

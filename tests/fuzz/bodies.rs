@@ -1,12 +1,15 @@
 //! The bodies of the fuzz targets over the kept seeds, their mutations and seeded random bytes, none of which may panic
-//! or hold more heap at its peak than twice its input plus 16 MiB.
+//! or hold more heap at its peak than twice its input plus 16 MiB. Every body accepts some inputs and refuses others,
+//! so none of them stops at a checksum.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use crate::common::Random;
-use vecmem::testing::{fuzz_filter, fuzz_manifest, fuzz_segment_open, fuzz_store_operations, fuzz_wal_replay};
+use vecmem::testing::{FUZZ_TARGETS, FuzzTarget};
 
 /// The system's allocator, counted.
 struct Counting;
@@ -51,16 +54,6 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A target: its folder of seeds, its body, how many inputs to try, and the longest one.
-struct Target {
-    name: &'static str,
-    body: fn(&[u8]),
-    inputs: u64,
-    length_max: u64,
-    /// Words of the format, so that random input gets further.
-    words: &'static [&'static [u8]],
-}
-
 const FILTER_WORDS: &[&[u8]] = &[
     b"{\"a\":",
     b"{\"a.b\":",
@@ -94,31 +87,25 @@ const FILTER_WORDS: &[&[u8]] = &[
     b"{}",
 ];
 
-const TARGETS: &[Target] = &[
-    Target {
-        name: "wal_replay",
-        body: fuzz_wal_replay,
-        inputs: 4_000,
-        length_max: 2_000,
-        words: &[b"\0\0\0\0", b"\xFF\xFF\xFF\xFF"],
-    },
-    Target {
-        name: "manifest",
-        body: fuzz_manifest,
-        inputs: 3_000,
-        length_max: 400,
-        words: &[b"\0\0\0\0", b"\xFF\xFF\xFF\xFF", b"\x01\0\0\0"],
-    },
-    Target {
-        name: "segment_open",
-        body: fuzz_segment_open,
-        inputs: 4_000,
-        length_max: 300,
-        words: &[b"\0\0\0\0", b"\xFF\xFF\xFF\xFF"],
-    },
-    Target { name: "filter", body: fuzz_filter, inputs: 40_000, length_max: 60, words: FILTER_WORDS },
-    Target { name: "store_ops", body: fuzz_store_operations, inputs: 400, length_max: 1_500, words: &[] },
+const JSON_WORDS: &[&[u8]] = &[
+    b"{\"a\":", b"\"b\"", b"[", b"]", b"}", b",", b":", b" ", b"-0", b"1.5e3", b"1e999", b"true", b"\\ud83d",
+    b"\\ude00",
 ];
+
+const NAMESPACE_WORDS: &[&[u8]] = &[b"a", b"b", b"/", b"|", b"\0", b"\0\xFF", b"ab/c"];
+
+const NUMBER_WORDS: &[&[u8]] = &[b"\0\0\0\0", b"\xFF\xFF\xFF\xFF", b"\x01\0\0\0"];
+
+/// How often random input has a word of the format, so that it gets further, and which.
+fn words(name: &str) -> (u64, &'static [&'static [u8]]) {
+    match name {
+        "filter" => (95, FILTER_WORDS),
+        "json" => (90, JSON_WORDS),
+        "namespace" => (80, NAMESPACE_WORDS),
+        "store_ops" => (0, NUMBER_WORDS),
+        _ => (20, NUMBER_WORDS),
+    }
+}
 
 fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
@@ -129,12 +116,13 @@ fn seeds(name: &str) -> Vec<Vec<u8>> {
     paths.into_iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-fn random_bytes(random: &mut Random, target: &Target) -> Vec<u8> {
-    let length = random.below(target.length_max) as usize;
+fn random_bytes(random: &mut Random, name: &str, length_max: u64) -> Vec<u8> {
+    let (percent, words) = words(name);
+    let length = random.below(length_max) as usize;
     let mut bytes = Vec::new();
     while bytes.len() < length {
-        if !target.words.is_empty() && random.chance(if target.name == "filter" { 95 } else { 20 }) {
-            bytes.extend_from_slice(target.words[random.below(target.words.len() as u64) as usize]);
+        if random.chance(percent) {
+            bytes.extend_from_slice(random.pick::<&[u8]>(words));
         } else {
             bytes.push(random.draw() as u8);
         }
@@ -143,16 +131,16 @@ fn random_bytes(random: &mut Random, target: &Target) -> Vec<u8> {
 }
 
 /// A seed with some bytes replaced, cut, inserted or repeated.
-fn mutated(random: &mut Random, target: &Target, seeds: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = seeds[random.below(seeds.len() as u64) as usize].clone();
+fn mutated(random: &mut Random, name: &str, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = random.pick(seeds).clone();
     for _ in 0..1 + random.below(6) {
         let at = random.below(bytes.len() as u64 + 1) as usize;
         match random.below(6) {
             0 => bytes.truncate(at),
-            1 => drop(bytes.splice(at..at, random_bytes(random, &Target { length_max: 9, ..*target }))),
+            1 => drop(bytes.splice(at..at, random_bytes(random, name, 9))),
             2 => drop(bytes.drain(at..(at + random.below(9) as usize).min(bytes.len()))),
-            3 if !target.words.is_empty() => {
-                let word = target.words[random.below(target.words.len() as u64) as usize];
+            3 => {
+                let word = *random.pick(words(name).1);
                 let end = (at + word.len()).min(bytes.len());
                 drop(bytes.splice(at..end, word.iter().copied()));
             }
@@ -164,16 +152,29 @@ fn mutated(random: &mut Random, target: &Target, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-fn run(target: &Target, bytes: &[u8], origin: &str) -> usize {
-    let before = HELD.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    if let Err(panic) = std::panic::catch_unwind(|| (target.body)(bytes)) {
-        println!("{} {origin}: {bytes:?}", target.name);
-        std::panic::resume_unwind(panic);
+/// What the inputs of one target came to.
+#[derive(Default)]
+struct Tally {
+    inputs: u64,
+    accepted: u64,
+    peak: usize,
+}
+
+impl Tally {
+    fn run(&mut self, target: &FuzzTarget, bytes: &[u8], origin: &str) {
+        let before = HELD.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let accepted = std::panic::catch_unwind(|| target.run(bytes)).unwrap_or_else(|panic| {
+            println!("{} {origin}: {bytes:?}", target.name);
+            std::panic::resume_unwind(panic)
+        });
+        let peak = PEAK.load(Ordering::Relaxed).saturating_sub(before);
+        let most = 2 * bytes.len() + (16 << 20);
+        assert!(peak <= most, "{} {origin}: {peak} bytes of heap for {bytes:?}", target.name);
+        self.inputs += 1;
+        self.accepted += u64::from(accepted);
+        self.peak = self.peak.max(peak);
     }
-    let peak = PEAK.load(Ordering::Relaxed).saturating_sub(before);
-    assert!(peak <= 2 * bytes.len() + (16 << 20), "{} {origin}: {peak} bytes of heap for {bytes:?}", target.name);
-    peak
 }
 
 // One test, because the heap is counted for all threads together.
@@ -181,18 +182,43 @@ fn run(target: &Target, bytes: &[u8], origin: &str) -> usize {
 fn no_input_makes_a_body_panic_or_grow() {
     let only = std::env::var("VECMEM_FUZZ_TARGET").ok();
     let more: u64 = std::env::var("VECMEM_FUZZ_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
-    for target in TARGETS.iter().filter(|target| only.as_ref().is_none_or(|only| only == target.name)) {
-        let seeds = seeds(target.name);
-        let mut peak = 0;
+    for target in FUZZ_TARGETS.iter().filter(|target| only.as_ref().is_none_or(|only| only == target.name)) {
+        let (started, seeds, mut tally) = (Instant::now(), seeds(target.name), Tally::default());
         for (number, bytes) in seeds.iter().enumerate() {
-            peak = peak.max(run(target, bytes, &format!("seed file {number}")));
+            tally.run(target, bytes, &format!("seed file {number}"));
         }
         for seed in 0..target.inputs * more {
             let mut random = Random::new(seed);
-            let random = &mut random;
-            let bytes = if seed % 2 == 0 { mutated(random, target, &seeds) } else { random_bytes(random, target) };
-            peak = peak.max(run(target, &bytes, &format!("seed {seed}")));
+            let bytes = if seed % 2 == 0 {
+                mutated(&mut random, target.name, &seeds)
+            } else {
+                random_bytes(&mut random, target.name, target.length_max)
+            };
+            tally.run(target, &bytes, &format!("seed {seed}"));
         }
-        println!("{}: {} seed files, {} inputs, peak heap {peak}", target.name, seeds.len(), target.inputs * more);
+        let Tally { inputs, accepted, peak } = tally;
+        println!(
+            "{:18} {inputs:7} inputs, {accepted:7} accepted, peak heap {peak:8}, {:?}",
+            target.name,
+            started.elapsed()
+        );
+        assert!(accepted > 0, "{}: no input is valid, so most of the reader is never reached", target.name);
+    }
+}
+
+#[test]
+fn every_target_has_a_binary_seeds_and_a_line_in_the_readme() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let (manifest, readme) = (read("Cargo.toml"), read("README.md"));
+    let binaries = manifest.split("[[bin]]\nname = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let binaries: BTreeSet<&str> = binaries.collect();
+    let mut names: Vec<&str> = FUZZ_TARGETS.iter().map(|target| target.name).collect();
+    names.push("import_lines");
+    assert!(names.len() >= 24, "{}", names.len());
+    assert_eq!(binaries, names.iter().copied().collect());
+    for name in names {
+        assert!(readme.contains(&format!("| `{name}` |")), "fuzz/README.md does not say what {name} is");
+        assert!(!seeds(name).is_empty());
     }
 }

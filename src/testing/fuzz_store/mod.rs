@@ -43,9 +43,10 @@ struct WantedItem {
 
 type Model = BTreeMap<ItemAddress, Rc<Item>>;
 
-/// Runs the operations that `bytes` choose, and panics when the store differs from the model.
-pub fn fuzz_store_operations(bytes: &[u8]) {
-    let Some((&mode, rest)) = bytes.split_first() else { return };
+/// Runs the operations that `bytes` choose, and panics when the store differs from the model. Returns whether there
+/// were any.
+pub(super) fn fuzz_store_operations(bytes: &[u8]) -> bool {
+    let Some((&mode, rest)) = bytes.split_first() else { return false };
     let mut world = match World::new(mode) {
         Ok(world) => world,
         Err(error) => panic!("a new store does not open: {error}"),
@@ -61,6 +62,7 @@ pub fn fuzz_store_operations(bytes: &[u8]) {
     if let Err(error) = world.reopen(None) {
         panic!("the last open: {error}");
     }
+    !rest.is_empty()
 }
 
 /// The input. `byte` returns zeros after its end.
