@@ -232,7 +232,7 @@ fn search(graph: Graph<'_>, points: &Points<'_>, vector: &[f32], ef: usize) -> u
 /// Any numbers in every kernel that this processor has: each instruction set gives the bits of the portable one.
 pub(super) fn fuzz_kernels(bytes: &[u8]) -> bool {
     use crate::distance::Isa;
-    let numbers: Vec<f32> = bytes.chunks_exact(4).map(|bytes| bytemuck::pod_read_unaligned(bytes)).collect();
+    let numbers: Vec<f32> = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
     let (a, b) = numbers.split_at(numbers.len() / 2);
     let b = &b[..a.len()];
     let (unsigned, signed) = bytes.split_at(bytes.len() / 2);
