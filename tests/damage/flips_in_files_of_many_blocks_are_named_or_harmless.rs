@@ -85,7 +85,7 @@ fn put(row: usize) -> Put {
     let length = if row % 25 == 7 { 3_000 } else { 30 };
     let text: String = (0..length).map(|_| random.letter()).collect();
     let put = Put::new(&home(row), key(row), format!("{{\"n\":{row},\"text\":\"{text}\"}}")).vector(vector(row));
-    if row % 4 > 0 { put.ttl(Duration::from_secs(20_000)) } else { put }
+    if !row.is_multiple_of(4) { put.ttl(Duration::from_secs(20_000)) } else { put }
 }
 
 impl LargeStore {
