@@ -20,6 +20,8 @@ AT_RUNTIME = [name for name, value in vars(_vecmem).items() if isinstance(value,
 IMPLIED = {"__doc__", "__module__", "__weakref__", "__dict__", "__repr__", "__abstractmethods__", "__weaklistoffset__"}
 # A class that says what is equal has all comparisons.
 IMPLIED |= {"__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+# What an attempt to pickle or copy an object leaves in its class.
+IMPLIED |= {"__slotnames__"}
 
 
 def options_of(name: str) -> set[str]:
