@@ -96,7 +96,7 @@ impl LargeStore {
         let tuning = Tuning {
             blob_value_bytes: 1_000,
             graph_rows: if has_graph { 2_000 } else { 1_000_000 },
-            touch_queue: 1_000_000,
+            touch_queue: 8_192,
             log_file_min_bytes: 1 << 20,
             flat_weight: 1_000,
             reserve_bytes: 32 << 10,
@@ -120,6 +120,8 @@ impl LargeStore {
             let numbers: Vec<String> = (0..8_000).map(|number| number.to_string()).collect();
             store.set_setting(name, Some(&format!("[{}]", numbers.join(",")))).unwrap();
         }
+        // The touches go with the next write.
+        store.put(put(rows)).unwrap();
         store.flush().unwrap();
         for row in rows..rows + 900 {
             store.put(put(row)).unwrap();
@@ -205,6 +207,8 @@ struct Damage {
     file: String,
     start: u64,
     end: u64,
+    /// Bytes of the undamaged file.
+    length: u64,
 }
 
 impl Damage {
@@ -269,7 +273,9 @@ fn learn(large: &LargeStore) -> Regions {
             let end = (at..content.len() as u64).find(|&next| region(&name, content.len() as u64, next) != place);
             let end = end.unwrap_or(content.len() as u64);
             let byte = at + random.below(end - at);
-            let (storage, damage) = (large.copy(), Damage { file: name.clone(), start: byte, end: byte + 1 });
+            let length = content.len() as u64;
+            let (storage, file) = (large.copy(), name.clone());
+            let damage = Damage { file, start: byte, end: byte + 1, length };
             flip(&storage, &name, &content, 8 * byte + 3);
             let needed = match large.open(&storage) {
                 Err(error) => {
@@ -307,7 +313,7 @@ fn judge(
     regions: &Regions,
     random: &mut Random,
 ) -> Result<bool, String> {
-    let length = large.storage.read_file(&damage.file).map_or(0, |bytes| bytes.len() as u64);
+    let length = damage.length;
     let touched: std::collections::BTreeSet<u64> = (damage.start..damage.end)
         .step_by(64)
         .chain([damage.end - 1])
@@ -348,7 +354,7 @@ enum Shape {
 fn strike(storage: &SimStorage, name: &str, content: &[u8], shape: Shape, random: &mut Random) -> Option<Damage> {
     let length = content.len() as u64;
     let at = random.below(length);
-    let damage = |start: u64, end: u64| Some(Damage { file: name.to_owned(), start, end });
+    let damage = |start: u64, end: u64| Some(Damage { file: name.to_owned(), start, end, length });
     match shape {
         Shape::Bit => {
             flip(storage, name, content, 8 * at + random.below(8_u64));
