@@ -44,7 +44,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::manifest::{ClockState, SegmentEntry, Settings};
 use crate::memtable::Memtable;
-use crate::record::{Lsn, VersionTimes, Write};
+use crate::record::{Lsn, VersionMask, VersionTimes, Write};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::shard::bounds::ImportFiles;
 use crate::shard::ingest::LoggedFrame;
@@ -64,6 +64,13 @@ pub(crate) struct EngineIdentity {
     pub keys: StoreIdentity,
     pub incarnation: u64,
     pub path: Option<PathBuf>,
+}
+
+impl EngineIdentity {
+    /// The mask of the versions that leave the store.
+    pub fn versions(&self) -> VersionMask {
+        VersionMask::of(self.incarnation)
+    }
 }
 
 /// Counters for `stats`.

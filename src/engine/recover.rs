@@ -175,12 +175,17 @@ fn remove_orphans(
 }
 
 /// Writes the first manifest of a new store.
-pub(crate) fn create(storage: &dyn Storage, space: Option<VectorSpace>, split_keys: &[Vec<u8>]) -> Result<()> {
+pub(crate) fn create(
+    storage: &dyn Storage,
+    incarnation: u64,
+    space: Option<VectorSpace>,
+    split_keys: &[Vec<u8>],
+) -> Result<()> {
     let mut store_id = storage.random();
     while store_id == 0 {
         store_id = storage.random();
     }
-    let (secret, incarnation) = ([storage.random(), storage.random()], storage.random());
+    let secret = [storage.random(), storage.random()];
     let manifest = Manifest::new(Ids { store_id, secret, incarnation }, space, split_keys);
     manifest.write(storage).and_then(|()| manifest.publish(storage))?;
     storage.sync_dir().inspect_err(|_| wal::mark_doubt(storage))

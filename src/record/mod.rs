@@ -8,6 +8,7 @@
 //! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the
 //!   operation.
 
+mod incarnation;
 mod lsn;
 mod reach;
 
@@ -20,6 +21,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use crate::extensions::{ExtensionKind, Extensions};
 use crate::types::{Condition, FieldVector, Interval, Namespace, Version};
 
+pub(crate) use incarnation::{VersionMask, copy_incarnation, original_incarnation};
 pub(crate) use lsn::{ALIVE, AtomicLsn, Lsn};
 pub(crate) use reach::ImportReach;
 
@@ -241,6 +243,18 @@ impl Write {
         }
     }
 
+    /// Replaces the version of the condition, if there is one, by that inside of the store.
+    pub fn unmask(&mut self, versions: VersionMask) {
+        let condition = match self {
+            Self::Put(put) => &mut put.condition,
+            Self::Delete { condition, .. } | Self::Check { condition, .. } => condition,
+            Self::Checkpoint { .. } | Self::DeleteRange(_) | Self::Touch { .. } | Self::Expire { .. } => return,
+        };
+        if let Condition::IfVersion(version) = condition {
+            *version = versions.apply(*version);
+        }
+    }
+
     /// Whether the write is accepted while the disk is full or the store is stalled.
     pub fn frees_space(&self) -> bool {
         !matches!(self, Self::Put(_) | Self::Checkpoint { .. })
@@ -258,4 +272,15 @@ pub(crate) enum WriteOutcome {
     Repeated(Version),
     /// The write was applied, or had no effect.
     Other,
+}
+
+impl WriteOutcome {
+    /// The outcome as it leaves the store.
+    pub fn masked(self, versions: VersionMask) -> Self {
+        match self {
+            Self::Put(version) => Self::Put(versions.apply(version)),
+            Self::Repeated(version) => Self::Repeated(versions.apply(version)),
+            Self::Deleted(_) | Self::Other => self,
+        }
+    }
 }

@@ -70,7 +70,7 @@ pub(super) fn iterate(
     query: &IterateQuery,
     after: Option<&Cursor>,
 ) -> Result<IteratePage> {
-    let item = |part: &PartRef<'_>, row| part.item(row, None, query.options.include_vectors);
+    let item = |part: &PartRef<'_>, row| reader.item(part, row, None);
     let (items, next, incomplete) = page_of(reader, view, holders, query, after, item)?;
     Ok(IteratePage { items, next, incomplete })
 }
@@ -83,7 +83,9 @@ pub(super) fn iterate_stored(
     query: &IterateQuery,
     after: Option<&Cursor>,
 ) -> Result<StoredPage> {
-    let (items, next, incomplete) = page_of(reader, view, holders, query, after, StoredItem::read)?;
+    let versions = reader.engine.identity.versions();
+    let stored = |part: &PartRef<'_>, row| StoredItem::read(part, row, versions);
+    let (items, next, incomplete) = page_of(reader, view, holders, query, after, stored)?;
     Ok(StoredPage { items, next, incomplete })
 }
 

@@ -219,8 +219,10 @@ impl Store {
         self.write_once(writes, None)
     }
 
-    fn write_once(&self, writes: Vec<Write>, id: Option<OperationId>) -> Result<Vec<WriteOutcome>> {
+    fn write_once(&self, mut writes: Vec<Write>, id: Option<OperationId>) -> Result<Vec<WriteOutcome>> {
         let _call = self.handle.calls.read();
+        let versions = self.handle.engine.identity.versions();
+        writes.iter_mut().for_each(|write| write.unmask(versions));
         let written = self.handle.pipeline.write_once(&writes, id);
         if written.is_ok() {
             self.handle.embeddings.note(&writes);
@@ -228,7 +230,7 @@ impl Store {
         if self.handle.engine.tuning.inline_background && written.is_ok() {
             self.handle.worker.run_inline();
         }
-        written
+        Ok(written?.into_iter().map(|outcome| outcome.masked(versions)).collect())
     }
 
     /// The moment of a read that begins now.

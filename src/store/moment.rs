@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::commit::decide::worth_a_touch;
 use crate::error::{ErrorKind, Result};
 use crate::events;
-use crate::record::{Lsn, TextHash};
+use crate::record::TextHash;
 use crate::store::Handle;
 use crate::store::iterate::count_items;
 use crate::store::latency::{CallKind, StartedCall};
@@ -99,8 +99,9 @@ impl<'a> Moment<'a> {
             let (Some(ttl), expires_at) = (item.ttl, item.expires_at.unwrap_or(NEVER)) else { return false };
             expires_at > now && worth_a_touch(ttl, now.saturating_add(ttl).saturating_sub(expires_at))
         };
+        let versions = self.handle.engine.identity.versions();
         for item in items.filter(due) {
-            self.handle.pipeline.touch_later(&item.namespace, &item.key, Lsn::new(item.version.0));
+            self.handle.pipeline.touch_later(&item.namespace, &item.key, versions.lsn(item.version));
         }
     }
 }

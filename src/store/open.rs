@@ -17,6 +17,7 @@ use crate::engine::recover::{add_space, create, recover};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::file_names::{FileName, UNFINISHED, parse_name};
+use crate::record::{copy_incarnation, original_incarnation};
 use crate::storage::disk::{DirectoryId, DiskStorage, SystemClock};
 use crate::storage::forks::PerProcess;
 use crate::storage::lock::DirectoryLock;
@@ -176,7 +177,8 @@ fn facts_or_created(storage: &dyn Storage, options: &Options) -> Result<(StoreFa
         )),
         OpenVerdict::Create => {
             let split_keys: Vec<Vec<u8>> = options.split_keys.iter().map(|cut| cut.encoded().to_vec()).collect();
-            create(storage, options.space, &split_keys)?;
+            let incarnation = if options.is_copy { copy_incarnation } else { original_incarnation }(storage.random());
+            create(storage, incarnation, options.space, &split_keys)?;
             Ok((gather(storage)?, true))
         }
         OpenVerdict::Open | OpenVerdict::OpenWithoutTail => match options.space {

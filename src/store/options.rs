@@ -30,6 +30,8 @@ pub struct Options {
     pub(crate) split_keys: Vec<Namespace>,
     /// `None` for any.
     pub(crate) incarnation: Option<u64>,
+    /// Whether a new store is a copy of another one.
+    pub(crate) is_copy: bool,
 }
 
 impl Default for Options {
@@ -56,6 +58,7 @@ impl Options {
             tuning: Tuning::default(),
             split_keys: Vec::new(),
             incarnation: None,
+            is_copy: false,
         }
     }
 
@@ -135,8 +138,9 @@ impl Options {
     }
 
     /// Opens only the store with this [incarnation](crate::Store::incarnation). A copy of it, such as a restored
-    /// backup, is refused with `OptionsDiffer`. For a program that keeps versions or LSNs of a store elsewhere, since
-    /// they may mean another write in another copy. Default: any incarnation.
+    /// backup, is refused with `OptionsDiffer`. For a program that keeps LSNs or versions of a store elsewhere: an LSN
+    /// may mean another write in another copy, and a version of one copy fails the conditions of all others. Default:
+    /// any incarnation.
     #[must_use]
     pub fn incarnation(mut self, incarnation: u64) -> Self {
         self.incarnation = Some(incarnation);

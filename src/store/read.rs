@@ -214,8 +214,14 @@ impl<'a> ReadContext<'a> {
         let Some((part, row)) = shard.find_visible(namespace.encoded(), key, self.view.read_lsn)? else {
             return Ok(None);
         };
-        let item = part.item(row, Some(namespace), self.include_vectors)?;
+        let item = self.item(&part, row, Some(namespace))?;
         Ok(item.expires_at.is_none_or(|expires_at| expires_at > self.now).then_some(item))
+    }
+
+    /// A row as the item that a caller gets.
+    pub fn item(&self, part: &PartRef<'_>, row: RowId, namespace: Option<&Namespace>) -> Result<Item> {
+        let item = part.item(row, namespace, self.include_vectors)?;
+        Ok(Item { version: self.engine.identity.versions().apply(item.version), ..item })
     }
 
     /// The vector at a place, if its item is live and the vector embeds the text of that hash.
@@ -257,7 +263,7 @@ impl<'a> ReadContext<'a> {
             if self.deadline.is_some() && segment(index).is_some_and(|(segment, row)| segment.is_large(row)) {
                 self.conditions(None).check_deadline()?;
             }
-            each(with, part(place.part).item(place.row, namespace, self.include_vectors))?;
+            each(with, self.item(&part(place.part), place.row, namespace))?;
         }
         Ok(())
     }

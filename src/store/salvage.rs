@@ -206,6 +206,7 @@ impl<'a> FoundRow<'a> {
     fn write(mut self, open: impl FnOnce(Options) -> Result<Store>) -> Result<SalvageReport> {
         let space = self.space();
         let options = space.map_or_else(Options::new, |space| Options::with_vectors(space.dims, space.metric));
+        let options = Options { is_copy: true, ..options };
         let store = open(options)?;
         for (name, json) in self.wreck.manifest.iter().flat_map(|manifest| manifest.settings.iter()) {
             store.set_setting(name, Some(json))?;

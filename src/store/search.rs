@@ -105,8 +105,10 @@ pub(super) fn search_by_item(
         answer.explain.extend(part.explain);
         best.extend(part.hits);
     }
+    let versions = reader.engine.identity.versions();
     let order = |hit: &Hit| {
-        (std::cmp::Reverse(ordered_bits(hit.score.unwrap_or(f32::NEG_INFINITY))), std::cmp::Reverse(hit.item.version.0))
+        let lsn = versions.lsn(hit.item.version);
+        (std::cmp::Reverse(ordered_bits(hit.score.unwrap_or(f32::NEG_INFINITY))), std::cmp::Reverse(lsn))
     };
     best.sort_by_key(order);
     let mut seen = HashSet::new();

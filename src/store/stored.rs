@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::ids::RowId;
-use crate::record::{TextHash, text_hash};
+use crate::record::{TextHash, VersionMask, text_hash};
 use crate::shard::PartRef;
 use crate::store::Store;
 use crate::store::write::Put;
@@ -41,15 +41,16 @@ pub struct StoredItem {
 }
 
 impl StoredItem {
-    pub(super) fn read(part: &PartRef<'_>, row: RowId) -> Result<Self> {
+    pub(super) fn read(part: &PartRef<'_>, row: RowId, versions: VersionMask) -> Result<Self> {
         let extensions = part.extensions(row)?;
         let extensions = extensions.iter().map(|extension| ItemExtension {
             kind: extension.kind,
             must_understand: extension.must_understand,
             bytes: extension.bytes.to_vec(),
         });
+        let item = part.item(row, None, true)?;
         Ok(Self {
-            item: part.item(row, None, true)?,
+            item: Item { version: versions.apply(item.version), ..item },
             index_paths: part.index_paths(row)?,
             extensions: extensions.collect(),
             text_hashes: part.text_hashes(row)?,

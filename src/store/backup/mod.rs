@@ -33,6 +33,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::UNFINISHED;
 use crate::interrupt::GoOn;
 use crate::manifest::{BackupRecord, Manifest, RecordedFile};
+use crate::record::copy_incarnation;
 use crate::storage::disk::DiskStorage;
 use crate::storage::{ReadMode, Storage};
 use crate::store::Store;
@@ -184,9 +185,9 @@ impl Store {
     }
 
     /// A random number that tells this copy of the store from all others: each backup and each restored store gets
-    /// another one. A version, an LSN or a checkpoint that a program keeps outside of the store has a meaning in one
-    /// incarnation only, so such a program keeps the incarnation with it, and opens the store with
-    /// [`Options::incarnation`](crate::Options::incarnation).
+    /// another one. A version or an LSN that a program keeps outside of the store has a meaning in one incarnation
+    /// only: a condition with a version of another one fails. A program that keeps LSNs keeps the incarnation with
+    /// them, and opens the store with [`Options::incarnation`](crate::Options::incarnation).
     pub fn incarnation(&self) -> u64 {
         self.handle.engine.identity.incarnation
     }
@@ -276,11 +277,11 @@ fn commit(target: &dyn Storage, record: &BackupRecord, manifest: &Manifest) -> R
     target.sync_dir()
 }
 
-/// A number for a new copy. It fits in a file name.
+/// A number for a new copy.
 fn fresh_incarnation(storage: &dyn Storage, other: u64) -> u64 {
     loop {
-        let number = storage.random() >> 2;
-        if number != 0 && number != other {
+        let number = copy_incarnation(storage.random());
+        if number != other {
             return number;
         }
     }
