@@ -1,4 +1,4 @@
-"""A backup that is made while others write opens as a store, and ``restore`` verifies it and makes a new store of it."""
+"""A backup that is made while others write opens as a store; ``restore`` verifies it and makes a new store of it."""
 
 import asyncio
 import threading

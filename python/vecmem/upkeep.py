@@ -53,8 +53,8 @@ class Upkeep:
 
         Lists that others page through begin anew after ``grace``, seconds or a ``timedelta``. ``on_progress`` and
         Ctrl-C are as in ``compact``. Returns the receipt: what was removed up to where, which files were unlinked, and
-        what is still held open. Blocks of the device are not overwritten. Backups and other copies of the directory still
-        hold what was purged: make a new backup in a new directory, and remove the old ones.
+        what is still held open. Blocks of the device are not overwritten. Backups and other copies of the directory
+        still hold what was purged: make a new backup in a new directory, and remove the old ones.
         """
         found = _some_labels("purge", prefix)
         # The purge need not wait for what the store itself keeps.

@@ -1,6 +1,7 @@
 //! The catalogue: every fault, what it breaks, how it is made, and the test that catches it.
 
 mod commits;
+mod copies;
 mod disk;
 mod installs;
 mod reads;
@@ -21,5 +22,5 @@ pub struct Fault {
 }
 
 pub fn all() -> impl Iterator<Item = &'static Fault> {
-    [commits::FAULTS, installs::FAULTS, disk::FAULTS, reads::FAULTS].into_iter().flatten()
+    [commits::FAULTS, installs::FAULTS, disk::FAULTS, reads::FAULTS, copies::FAULTS].into_iter().flatten()
 }
