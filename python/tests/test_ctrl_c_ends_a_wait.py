@@ -11,9 +11,11 @@ import pytest
 from vecmem import Engine, LockedError
 
 PROGRAM = """
-import sys, time
+import signal, sys
 from vecmem import Engine
 
+# A process that was started in the background ignores the signal, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print("waiting", flush=True)
 try:
     Engine(sys.argv[1], lock_timeout=300)

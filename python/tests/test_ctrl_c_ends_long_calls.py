@@ -33,6 +33,8 @@ PROGRAM = """
 import atexit, itertools, shutil, signal, sys, tempfile, time
 import numpy, vecmem
 
+# A process that was started in the background ignores the signal, and so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rows = numpy.random.default_rng(7).normal(size=(20_000, 256)).astype(numpy.float32)
 engine = vecmem.Engine(dims=256, sweep_every=None)
 for half in (rows[:10_000], rows[10_000:]):

@@ -96,8 +96,9 @@ def test_functions() -> None:
     for function in functions:
         if not function.name.startswith("_"):
             parameters = inspect.signature(getattr(_vecmem, function.name)).parameters
-            arguments = [*function.args.args, *function.args.kwonlyargs]
-            assert list(parameters) == [argument.arg for argument in arguments], function.name
+            positional, keywords, _ = arguments_of(function)
+            assert list(parameters)[: len(positional)] == positional, function.name
+            assert set(parameters) == {*positional, *keywords}, function.name
             assert getattr(_vecmem, function.name).__doc__ and function.name in vecmem.__all__
 
 
