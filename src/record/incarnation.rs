@@ -11,8 +11,10 @@
 use crate::record::Lsn;
 use crate::types::Version;
 
-/// The bit of an incarnation that says that the store is a copy.
-const COPY: u64 = 1 << 61;
+/// The highest 16 bits of the incarnation of a copy. Those of an original are zero, or random in older stores.
+const COPY: u64 = 0x0C09;
+/// The position of these bits.
+const KIND: u32 = 48;
 /// The position of the mask in a version.
 const SHIFT: u32 = 34;
 /// Bits of a mask. Two copies have the same mask with a probability of 2^-19.
@@ -20,12 +22,12 @@ const MASK_BITS: u64 = (1 << 19) - 1;
 
 /// The incarnation of a new store; `random` is any number.
 pub(crate) fn original_incarnation(random: u64) -> u64 {
-    random & (COPY - 1)
+    random & ((1 << KIND) - 1)
 }
 
 /// The incarnation of a new copy.
 pub(crate) fn copy_incarnation(random: u64) -> u64 {
-    original_incarnation(random) | COPY
+    original_incarnation(random) | COPY << KIND
 }
 
 /// The mask of the versions of one incarnation.
@@ -34,7 +36,7 @@ pub(crate) struct VersionMask(u64);
 
 impl VersionMask {
     pub fn of(incarnation: u64) -> Self {
-        if incarnation & COPY == 0 {
+        if incarnation >> KIND != COPY {
             return Self(0);
         }
         Self((incarnation & MASK_BITS).max(1) << SHIFT)

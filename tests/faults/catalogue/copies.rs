@@ -31,8 +31,8 @@ pub const FAULTS: &[Fault] = &[
         name: "copies_share_versions",
         breaks: "A condition takes the version of another copy for its own.",
         file: "record/incarnation.rs",
-        find: "if incarnation & COPY == 0 {",
-        replacement: "if FAULT || incarnation & COPY == 0 {",
+        find: "if incarnation >> KIND != COPY {",
+        replacement: "if FAULT || incarnation >> KIND != COPY {",
         test: ("backup", "copies_have_incarnations_of_their_own::a_version_of_one_copy_is_none_of_another_one"),
     },
     Fault {
