@@ -123,6 +123,18 @@ python_tests() {
 }
 step other "Python package" python_tests
 
+# 77: nightly has no Miri.
+miri() {
+    local status=0
+    scripts/miri.sh || status=$?
+    if [ "$status" = 77 ]; then
+        skip "undefined behaviour" "nightly has no Miri"
+        return 0
+    fi
+    return "$status"
+}
+step "undefined behaviour" miri
+
 # A check with the stable compiler finds what breaks a target; nightly is needed only to run one.
 if command -v c++ >/dev/null; then
     step other "fuzz targets" cargo check --manifest-path fuzz/Cargo.toml --bins

@@ -119,3 +119,36 @@ pub const FUZZ_TARGETS: &[FuzzTarget] = &[
     free("salvage", directory::fuzz_salvage).tries(600, 40),
     free("upgrade", directory::fuzz_upgrade).tries(400, 40),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Targets that need no store, each with an input that it accepts. Miri runs them too, so the inputs are few.
+    const SMALL: [(&str, &[u8]); 13] = [
+        ("wal_frame", &[2]),
+        ("manifest_settings", &[2]),
+        ("key_table", &[1, 9, 1, 9, 2, 9, 0, 60, 0, 255]),
+        ("graph_search", &[45, 40, 20, 1]),
+        ("calibration", &[200, 0, 0, 0]),
+        ("tombstones", &[3]),
+        ("missed_operations", &[2]),
+        ("operation_ids", &[2]),
+        ("extensions", &[2]),
+        ("json", br#"{"a":[1,-2.5e3,"\u00e9\ud83d\ude00",null,true],"b":{}}"#),
+        ("filter", b"{\"a\":{\"$gte\":1}}\n{\"a\":[1,2]}"),
+        ("namespace", b"users/ada|users/ada/facts"),
+        ("kernels", &[7; 200]),
+    ];
+
+    #[test]
+    fn small_targets_accept_what_is_good_and_survive_edits() {
+        let edits = [[0, 70, 0, 9], [7, 16, 0, 9], [132, 0, 3, 5], [142, 9, 1, 3]];
+        for (name, good) in SMALL {
+            assert!(fuzz_target(name).run(good), "{name}");
+            for edit in edits {
+                fuzz_target(name).run(&[good, &edit[..]].concat());
+            }
+        }
+    }
+}

@@ -162,6 +162,8 @@ struct SmallGraph {
 }
 
 const NODES: u32 = 90;
+const UPPER_NODES: u32 = 30;
+const TOP_NODES: u32 = 5;
 const GRAPH_DIMS: usize = 2;
 const SMALL: Parameters = Parameters { m: 3, m0: 5, ef_construction: 20, alpha: 1.1, seed: 7 };
 
@@ -176,10 +178,14 @@ impl SmallGraph {
                 quant::encode(Kernels::get(), &vector, code)
             };
             let metas: Vec<CodeMeta> = (0..).zip(codes.chunks_exact_mut(stride)).map(encode).collect();
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-            let points = Points::new(&codes, &metas, stride, Metric::L2);
-            let built = pool.ok().and_then(|pool| graph::build(&points, &SMALL, &[], &pool, &|| Ok(())).ok());
-            let Some(built) = built else { unreachable!("nothing interrupts the build") };
+            // Rings with chords: every node is reached. Without a build, Miri can search it.
+            let ring = |count: u32, steps: &'static [u32]| {
+                (0..count).flat_map(move |at| steps.iter().map(move |step| (at + step) % count))
+            };
+            let links = ring(NODES, &[1, 89, 7, 13, 40]).map(NodeId).collect();
+            let order = (0..UPPER_NODES).map(|position| position * 3);
+            let upper = [2, UPPER_NODES, TOP_NODES].into_iter().chain(order).chain(ring(UPPER_NODES, &[1, 29, 11]));
+            let built = Built { links, upper: upper.collect() };
             Self { codes, metas, built }
         })
     }
