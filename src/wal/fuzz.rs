@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::frame::{FRAME_HEADER_BYTES, Frame, FrameHeader, FrameKind, body_crc};
 use super::header::FileHeader;
-use super::{HAS_EXTENSIONS, HAS_NAMED_FILES, HEADERS_BYTES, LogWriter, OPERATION_ID, Predecessor, Tail};
+use super::{Body, HAS_EXTENSIONS, HAS_NAMED_FILES, HEADERS_BYTES, LogWriter, OPERATION_ID, Predecessor, Tail};
 use super::{decode_body, encode_extensions, encode_files, encode_operation, file_name};
 use super::{inspect, prepare, read_remains, visit};
 use crate::codec::{Reader, seed};
@@ -42,21 +42,29 @@ pub fn fuzz_replay(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether a body decodes. If it does, it must be encoded as it was.
+/// Whether a body decodes. If it does, it is encoded as it was, or in another form of the same: a put without vectors
+/// may have the flag for hashes of texts, which no writer sets then.
 fn is_decoded(kind: FrameKind, flags: u8, count: u32, body: &[u8]) -> bool {
     let Ok(decoded) = decode_body(kind, flags, body, count) else { return false };
-    let mut again = Vec::new();
-    if flags & HAS_EXTENSIONS != 0 {
-        encode_extensions(&mut again, &decoded.extensions);
-    }
-    if kind == FrameKind::Ingest {
-        encode_files(&mut again, decoded.rows, &decoded.files);
-    }
-    decoded.operations.iter().for_each(|operation| encode_operation(&mut again, operation));
     if matches!(kind, FrameKind::Batch | FrameKind::Ingest) {
-        assert_eq!(again, body, "what was read is written as it was");
+        let again = encoded(kind, flags, &decoded);
+        assert_eq!(again.len(), body.len(), "what was read is written as it was");
+        let second = decode_body(kind, flags, &again, count).map(|second| encoded(kind, flags, &second));
+        assert!(again == body || second.as_ref() == Ok(&again), "{body:?} is written as {again:?}");
     }
     true
+}
+
+fn encoded(kind: FrameKind, flags: u8, body: &Body) -> Vec<u8> {
+    let mut out = Vec::new();
+    if flags & HAS_EXTENSIONS != 0 {
+        encode_extensions(&mut out, &body.extensions);
+    }
+    if kind == FrameKind::Ingest {
+        encode_files(&mut out, body.rows, &body.files);
+    }
+    body.operations.iter().for_each(|operation| encode_operation(&mut out, operation));
+    out
 }
 
 /// The place of the frame of `fuzz_frame`, and the salt of its file.
