@@ -18,7 +18,7 @@ from . import contract
 from ._vecmem import _merged
 from .collection_reads import CollectionReads
 from .errors import ConditionFailedError, InvalidValueError
-from .failures import log_off_main_thread
+from .failures import logged_off_main_thread
 from .plan import Plan
 from .reads import to_micros
 
@@ -55,11 +55,8 @@ class Collection(CollectionReads):
         >>> store.update(("users",), "ada", {"home": {"street": None}, "age": 36})
         {'name': 'Ada', 'home': {'city': 'London'}, 'age': 36}
         """
-        try:
+        with logged_off_main_thread():
             return self._update(_checked(namespace, key, patch, index), patch, if_updated_at)
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     async def aupdate(
         self,
@@ -110,10 +107,8 @@ class Collection(CollectionReads):
         """
         found = [contract.address(pair) for pair in addresses]
         try:
-            return sum(deleted is True for deleted in self._core.engine.delete_many(found))
-        except Exception as error:
-            log_off_main_thread(len(found), error)
-            raise
+            with logged_off_main_thread(len(found)):
+                return sum(deleted is True for deleted in self._core.engine.delete_many(found))
         finally:
             self._core.pages.forget(None)
 

@@ -14,7 +14,7 @@ from langgraph.store.base import NOT_PROVIDED, InvalidNamespaceError, NotProvide
 from . import contract
 from .batches import Batches
 from .errors import InvalidValueError
-from .failures import LoggedWrites, log_off_main_thread
+from .failures import LoggedWrites, logged_off_main_thread
 
 
 class ConditionalWrites(LoggedWrites, Batches):
@@ -47,14 +47,11 @@ class ConditionalWrites(LoggedWrites, Batches):
         >>> store.version(("jobs",), "a") == version
         False
         """
-        try:
+        with logged_off_main_thread():
             if condition := _condition(if_absent, if_version):
                 self._execute([self._put(namespace, key, value, index, ttl)], condition)
             else:
                 super().put(namespace, key, value, index, ttl=ttl)
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     async def aput(
         self,
@@ -68,35 +65,26 @@ class ConditionalWrites(LoggedWrites, Batches):
         if_version: int | None = None,
     ) -> None:
         """``put``, without blocking the event loop."""
-        try:
+        with logged_off_main_thread():
             if condition := _condition(if_absent, if_version):
                 await self._aexecute([self._put(namespace, key, value, index, ttl)], condition)
             else:
                 await super().aput(namespace, key, value, index, ttl=ttl)
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     def delete(self, namespace: tuple[str, ...], key: str, *, if_version: int | None = None) -> None:
         """Deletes an item, if it is there; with ``if_version``, only if it has this ``version``, else
         ``ConditionFailedError``."""
         if if_version is None:
             return super().delete(namespace, key)
-        try:
+        with logged_off_main_thread():
             self._execute([_delete(namespace, key)], {"if_version": if_version})
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     async def adelete(self, namespace: tuple[str, ...], key: str, *, if_version: int | None = None) -> None:
         """``delete``, without blocking the event loop."""
         if if_version is None:
             return await super().adelete(namespace, key)
-        try:
+        with logged_off_main_thread():
             await self._aexecute([_delete(namespace, key)], {"if_version": if_version})
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     def _put(self, namespace: Any, key: Any, value: Any, index: Any, ttl: Any) -> PutOp:
         if value is None:

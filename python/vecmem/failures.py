@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from types import TracebackType
 from typing import Any, Literal
 
 from langgraph.store.base import NOT_PROVIDED, NotProvided, Op, PutOp
@@ -38,19 +39,13 @@ class LoggedWrites(HintedStore):
         ttl: float | timedelta | None | NotProvided = NOT_PROVIDED,
     ) -> None:
         """Stores an item, or replaces it; ``ttl`` is a ``timedelta`` or a number of minutes."""
-        try:
+        with logged_off_main_thread():
             super().put(namespace, key, value, index, ttl=_minutes(ttl))
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     def delete(self, namespace: tuple[str, ...], key: str) -> None:
         """Deletes an item, if it is there."""
-        try:
+        with logged_off_main_thread():
             super().delete(namespace, key)
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     async def aput(
         self,
@@ -62,19 +57,13 @@ class LoggedWrites(HintedStore):
         ttl: float | timedelta | None | NotProvided = NOT_PROVIDED,
     ) -> None:
         """``put``, without blocking the event loop."""
-        try:
+        with logged_off_main_thread():
             await super().aput(namespace, key, value, index, ttl=_minutes(ttl))
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
     async def adelete(self, namespace: tuple[str, ...], key: str) -> None:
         """``delete``, without blocking the event loop."""
-        try:
+        with logged_off_main_thread():
             await super().adelete(namespace, key)
-        except Exception as error:
-            log_off_main_thread(1, error)
-            raise
 
 
 def _minutes(ttl: float | timedelta | None | NotProvided) -> float | None | NotProvided:
@@ -86,16 +75,30 @@ def writes_of(ops: Sequence[Op]) -> int:
     return sum(isinstance(op, PutOp) for op in ops)
 
 
-def log_off_main_thread(writes: int, error: Exception) -> None:
-    """Logs the error of a batch with so many writes, unless there are none, or this is the main thread, or it has been
-    logged."""
-    thread = threading.current_thread()
-    if writes and thread is not threading.main_thread() and not getattr(error, _LOGGED, False):
-        logger.error(
-            "a batch with %d writes failed on thread %s; none of them happened", writes, thread.name, exc_info=error
-        )
-        with contextlib.suppress(AttributeError):  # a class of errors that takes no attributes
-            setattr(error, _LOGGED, True)
+class logged_off_main_thread:
+    """A context that logs the error of a batch, unless the batch writes nothing, or this is the main thread, or the
+    error has been logged. ``batch`` is the operations, or the number of writes."""
+
+    __slots__ = ("_batch",)
+
+    def __init__(self, batch: Sequence[Op] | int = 1) -> None:
+        self._batch = batch
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        thread = threading.current_thread()
+        if not isinstance(error, Exception) or thread is threading.main_thread() or getattr(error, _LOGGED, False):
+            return
+        writes = self._batch if isinstance(self._batch, int) else writes_of(self._batch)
+        if writes:
+            logger.error(
+                "a batch with %d writes failed on thread %s; none of them happened", writes, thread.name, exc_info=error
+            )
+            with contextlib.suppress(AttributeError):  # a class of errors that takes no attributes
+                setattr(error, _LOGGED, True)
 
 
 def log_after_cancel(ops: Sequence[Op], future: concurrent.futures.Future[Any]) -> None:

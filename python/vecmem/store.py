@@ -16,7 +16,6 @@ import functools
 import json
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Literal
 
 from langgraph.store.base import IndexConfig, Op, PutOp, Result, TTLConfig
@@ -24,12 +23,13 @@ from typing_extensions import Self
 
 from . import contract
 from ._vecmem import Engine
+from .closing import Closing
 from .collection import Collection
 from .conditions import ConditionalWrites
 from .connection import Connection
 from .embedding import Embedder
 from .errors import InvalidInputError, InvalidValueError
-from .failures import log_off_main_thread, writes_of
+from .failures import logged_off_main_thread
 from .index_rules import DEFAULT_RULES, dump_rules, parse_rules
 from .plan import Core, Plan, Times
 from .scores import ScoredSearches
@@ -43,7 +43,7 @@ MODELS_SETTING = "embedding_models"
 """A JSON list of the names of models that the store was opened with, by which an export finds embedded texts."""
 
 
-class Store(ConditionalWrites, ScoredSearches, Collection, Upkeep):
+class Store(ConditionalWrites, ScoredSearches, Collection, Upkeep, Closing):
     """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
 
     Args:
@@ -118,21 +118,15 @@ class Store(ConditionalWrites, ScoredSearches, Collection, Upkeep):
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Executes the operations: reads see the state before the batch; all writes happen, or none."""
         ops = contract.operations(ops)
-        try:
+        with logged_off_main_thread(ops):
             return self._execute(ops)
-        except Exception as error:
-            log_off_main_thread(writes_of(ops), error)
-            raise
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """The same, without blocking the event loop: a cancelled call has been executed or will be, wholly, or not at
         all."""
         ops = contract.operations(ops)
-        try:
+        with logged_off_main_thread(ops):
             return await self._aexecute(ops)
-        except Exception as error:
-            log_off_main_thread(writes_of(ops), error)
-            raise
 
     # Life cycle
 
@@ -147,26 +141,6 @@ class Store(ConditionalWrites, ScoredSearches, Collection, Upkeep):
         self._core.pages.clear()
         self._core.engine.close()
         self._threads.close()
-
-    async def aclose(self) -> None:
-        """``close``, without blocking the event loop."""
-        await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     # Expiry
 

@@ -8,16 +8,14 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from langgraph.store.base import Op, PutOp, Result
-from typing_extensions import Self
 
 from . import contract
 from ._vecmem import Snapshot
+from .closing import Closing
 from .collection_reads import CollectionReads
 from .errors import ReadOnlyError
 from .scores import ScoredSearches
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from .store import Store
 
 
-class StoreSnapshot(ScoredSearches, CollectionReads):
+class StoreSnapshot(ScoredSearches, CollectionReads, Closing):
     """One moment of a store, from ``Store.snapshot``. Close it, or use it in ``with`` or ``async with``.
 
     ``get``, ``search``, ``list_namespaces``, ``batch``, ``count``, ``version``, ``len``, ``in``, iteration, and the
@@ -78,26 +76,6 @@ class StoreSnapshot(ScoredSearches, CollectionReads):
         """Lets go of the moment. Later reads raise ``ClosedError``; closing again does not."""
         self._core.pages.clear()
         self._snapshot.close()
-
-    async def aclose(self) -> None:
-        """``close``, without blocking the event loop."""
-        await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def __repr__(self) -> str:
         return f"Store{self._snapshot!r}"
