@@ -31,7 +31,7 @@ const FILES: &[&str] = &[
 /// Targets whose input is edits and nothing else.
 const EDITS: &[&str] = &["truth", "blob", "codes", "graph_file"];
 /// Targets of directories: the second byte chooses a file.
-const DIRECTORIES: &[&str] = &["directory", "salvage"];
+const DIRECTORIES: &[&str] = &["directory", "salvage", "backup"];
 
 /// Seeds of the other targets: target, name, bytes.
 const OTHERS: &[(&str, &str, &[u8])] = &[

@@ -5,19 +5,24 @@
 //! * Whatever the files hold, every call returns.
 //! * If one file is edited, and its checksums are as they were, a store gives its items or fails: never others. Salvage
 //!   gives only values that were written under their key.
+//! * If files of a backup are edited, and its record is as it was, a restore gives the items of the backup or fails.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::super::restore;
 use super::edits::edited;
 use super::good_store::{FuzzFile, FuzzText, START, damage, good_store, open, read_everything, use_store, written};
+use crate::codec::crc32c;
+use crate::file_names::{FileName, parse_name};
+use crate::manifest::BackupRecord;
 use crate::storage::disk::DiskStorage;
 use crate::storage::sim::{SimClock, SimStorage};
 use crate::storage::{ReadMode, Storage};
 use crate::store::query::{IterateQuery, ReadOptions};
-use crate::store::{Options, Store, salvage_into};
+use crate::store::{BackupOptions, Options, Store, salvage_into};
 use crate::tuning::Tuning;
 use crate::types::{Metric, Scope};
 use crate::wal::fuzz::{forge_log, fuzz_log, good_log};
@@ -91,6 +96,66 @@ pub(super) fn fuzz_salvage(bytes: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// Edits the files of a backup of the good store, and restores it, or opens it as a store.
+pub(super) fn fuzz_backup(bytes: &[u8]) -> bool {
+    let Some((&how, rest)) = bytes.split_first() else { return false };
+    let storage = good_backup();
+    match how % 4 {
+        0 => _ = edit_one(&storage, rest),
+        1 => edit_some(&storage, rest),
+        2 => forge_record(&storage, rest),
+        _ => exchange(&storage, rest),
+    }
+    if how & 4 != 0 {
+        return use_store(&storage);
+    }
+    let (target, clock) = (SimStorage::new(2), SimClock::new(START));
+    if restore(&storage, &target, &BackupOptions::new()).is_err() {
+        assert!(open_existing(&target, &clock).is_err(), "what was not restored opens");
+        return false;
+    }
+    let Ok(store) = open_existing(&target, &clock) else { panic!("what was restored does not open") };
+    read_everything(&store, ReadOptions { include_vectors: true, ..ReadOptions::default() });
+    if how % 4 != 2 {
+        assert_eq!(store.text_dump().ok(), Some(expected_dump()), "a restore gives other items");
+    }
+    true
+}
+
+/// A backup of the good store.
+fn good_backup() -> SimStorage {
+    static FILES: OnceLock<Vec<FuzzFile>> = OnceLock::new();
+    let files = FILES.get_or_init(|| {
+        let target = SimStorage::new(3);
+        let made = open(&good_store(), &SimClock::new(START))
+            .and_then(|store| store.backup_to(&target, &BackupOptions::new()));
+        made.unwrap_or_else(|error| unreachable!("the good store is backed up: {error}"));
+        target.names().into_iter().filter_map(|name| Some((name.clone(), target.read_file(&name)?))).collect()
+    });
+    let storage = SimStorage::new(1);
+    files.iter().for_each(|(name, bytes)| storage.write_file(name, bytes));
+    storage
+}
+
+/// Edits one file of a backup. The record agrees with the edits.
+fn forge_record(storage: &SimStorage, bytes: &[u8]) {
+    let is_record = |name: &String| parse_name(name) == Some(FileName::Record);
+    let Some(name) = storage.names().into_iter().find(is_record) else { return };
+    let Ok(mut record) = BackupRecord::read(storage, &name) else { return };
+    edit_one(storage, bytes);
+    for file in &mut record.files {
+        let Some(content) = storage.read_file(&file.name) else { continue };
+        (file.length, file.crc) = (content.len() as u64, crc32c(0, &content));
+    }
+    storage.write_file(&name, &record.encode());
+}
+
+/// Opens a store, and creates none.
+fn open_existing(storage: &SimStorage, clock: &SimClock) -> crate::error::Result<Store> {
+    let options = Options::new().create(false).tuning(Tuning::tiny());
+    crate::store::open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options)
 }
 
 /// Edits one file of a store that an older version has written, and opens the store.

@@ -117,6 +117,7 @@ pub const FUZZ_TARGETS: &[FuzzTarget] = &[
     free("store_ops", fuzz_store::fuzz_store_operations).tries(400, 1_500),
     free("directory", directory::fuzz_directory).tries(800, 40),
     free("salvage", directory::fuzz_salvage).tries(600, 40),
+    free("backup", directory::fuzz_backup).tries(600, 40),
     free("upgrade", directory::fuzz_upgrade).tries(400, 40),
 ];
 
