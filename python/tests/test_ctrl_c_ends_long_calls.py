@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import pytest
 
+import vecmem
 from vecmem import Engine
 
 SECONDS = 0.2
@@ -25,6 +26,8 @@ CALLS = {
     "check": "engine.check(on_progress=tell)",
     "sweep": "engine.sweep(on_progress=tell)",
     "salvage": "vecmem.salvage(old(), home + '/new', on_progress=tell)",
+    "backup": "engine.backup(home + '/copy', on_progress=tell)",
+    "restore": "vecmem.restore(copied(), home + '/new', on_progress=tell)",
     "delete_namespace": "engine.delete_namespace(('a',), on_progress=tell)",
     "delete_everything": "engine.delete_everything(on_progress=tell)",
 }
@@ -52,6 +55,11 @@ def old():
     with vecmem.Engine(home + "/old", dims=256) as old:
         old.import_items(vecmem.Put(("a",), str(n), {}, vector=row) for n, row in enumerate(rows))
     return home + "/old"
+
+def copied():
+    with vecmem.Engine(old()) as old_engine:
+        old_engine.backup(home + "/copy")
+    return home + "/copy"
 
 sent = []
 
@@ -151,6 +159,14 @@ def test_progress_of_a_check(large: Any) -> None:
     engine, _ = large
     told, gap = gaps_of(lambda tell: engine.check(on_progress=tell))
     assert gap <= 0.5 + SLACK and told[-1][0] == "check" and told[-1][1] > 0
+
+
+def test_progress_of_a_backup_and_of_its_restore(large: Any, tmp_path: Path) -> None:
+    engine, _ = large
+    told, gap = gaps_of(lambda tell: engine.backup(tmp_path / "copy", on_progress=tell))
+    assert gap <= 0.5 + SLACK and told[-1][0] == "backup" and told[-1][1] == told[-1][2] > 0
+    told, gap = gaps_of(lambda tell: vecmem.restore(tmp_path / "copy", tmp_path / "new", on_progress=tell))
+    assert gap <= 0.5 + SLACK and told[-1][0] == "restore" and told[-1][1] == told[-1][2] > 0
 
 
 def test_progress_of_an_import_that_waits_for_its_items(path: Path) -> None:
