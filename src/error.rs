@@ -99,6 +99,10 @@ pub enum Limit {
     VectorsPerItem,
     /// Nodes of one filter.
     FilterNodes,
+    /// Values in the lists of one filter.
+    FilterValues,
+    /// Bytes of the literals of one filter.
+    FilterBytes,
     /// Operations of one batch.
     BatchOperations,
     /// Bytes of one batch.

@@ -20,9 +20,12 @@ Examples:
   vecmem search memories --prefix users --vector-file q.npy --filter '{\"speaker\": \"USER\"}' --limit 5
   vecmem search memories --namespace users/ada --like tea      (items similar to the item `tea`)
   vecmem search memories --all --filter '{\"day\": {\"$gte\": \"2026-01-01\"}}'
+  vecmem search memories --all --filter '{\"at\": {\"$lt\": {\"$date\": \"2026-01-01T00:00:00+01:00\"}}}'
+  vecmem search memories --all --filter '{\"$item\": {\"key\": {\"$starts_with\": \"t\"}, \"expires_at\": {\"$exists\": true}}}'
 
-A score is better when it is larger, in every metric. Operators of filters: $eq $ne $gt $gte $lt $lte $in $nin $exists
-$contains $and $or $not.")]
+A score is better when it is larger, in every metric. Operators of filters: $eq $ne $gt $gte $lt $lte $in $nin $ieq
+$starts_with $contains $all $size $elem_match $exists $and $or $not. Conditions on created_at, updated_at, expires_at
+(microseconds since 1970 UTC, or a $date) and key of items stand in $item.")]
 #[command(group = clap::ArgGroup::new("scope").required(true).args(["namespace", "prefix", "all"]))]
 pub struct Search {
     /// The store

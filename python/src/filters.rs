@@ -9,16 +9,18 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
-use vecmem::filter::Literal;
-use vecmem::limits;
+use pyo3::types::{PyBool, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
+use vecmem::filter::{Literal, Timestamp};
+use vecmem::{ErrorKind, Limit, limits};
 
-use crate::arguments::text;
+use crate::arguments::{instant, text};
 use crate::errors::{from_engine, invalid_input, invalid_value};
 use crate::json::{Scalar, kind, numpy_scalar};
 
-/// Levels and values of a filter are counted here only so far that reading one is bounded; the engine counts exactly.
-const FILTER_VALUES_MAX: usize = 8 * limits::FILTER_NODES;
+/// Levels, values and bytes of a filter are counted here only so far that reading one is bounded; the engine counts
+/// exactly.
+const FILTER_VALUES_MAX: usize = limits::FILTER_VALUES + 8 * limits::FILTER_NODES;
+const FILTER_TEXT_MAX: usize = 2 * limits::FILTER_BYTES;
 
 /// The most characters of a key in a message.
 const KEY_CHARACTERS_MAX: usize = 80;
@@ -82,7 +84,7 @@ fn parse(value: &Bound<'_, PyAny>) -> PyResult<(vecmem::Filter, Literal)> {
     if value.cast::<PyMapping>().is_err() {
         return Err(invalid_value(py, format!("filter must be a dict, not {}", kind(value))));
     }
-    let literal = literal(value, &Place::Root, limits::DEPTH, &mut 0)?;
+    let literal = literal(value, &Place::Root, limits::DEPTH, &mut SizeRead::default())?;
     let filter = vecmem::Filter::from_literal(&literal).map_err(|error| from_engine(py, &error))?;
     Ok((filter, literal))
 }
@@ -95,6 +97,11 @@ fn object<'py>(py: Python<'py>, literal: &Literal) -> PyResult<Bound<'py, PyAny>
         Literal::Integer(integer) => integer.into_pyobject(py)?.into_any(),
         Literal::Float(float) => PyFloat::new(py, *float).into_any(),
         Literal::String(text) => PyString::new(py, text).into_any(),
+        Literal::Date(timestamp) => {
+            let dict = PyDict::new(py);
+            dict.set_item("$date", timestamp.to_string())?;
+            dict.into_any()
+        }
         Literal::Array(elements) => {
             let elements = elements.iter().map(|element| object(py, element)).collect::<PyResult<Vec<_>>>()?;
             PyList::new(py, elements)?.into_any()
@@ -126,17 +133,49 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-fn literal(value: &Bound<'_, PyAny>, place: &Place<'_>, levels: usize, values: &mut usize) -> PyResult<Literal> {
+/// What has been read of a filter.
+#[derive(Default)]
+struct SizeRead {
+    values: usize,
+    bytes: usize,
+}
+
+impl SizeRead {
+    /// Counts values that are read next.
+    fn add_values(&mut self, py: Python<'_>, values: usize) -> PyResult<()> {
+        self.values = self.values.saturating_add(values);
+        let maximum = limits::FILTER_VALUES;
+        if self.values <= FILTER_VALUES_MAX {
+            return Ok(());
+        }
+        let (actual, what) = (self.values, "values in the lists of the filter");
+        let message = format!("{what}: {actual} exceeds the limit of {maximum}; split the lists over several reads");
+        Err(from_engine(py, &vecmem::Error::new(ErrorKind::Limit(Limit::FilterValues), message)))
+    }
+
+    fn add_text(&mut self, py: Python<'_>, text: String) -> PyResult<String> {
+        self.bytes = self.bytes.saturating_add(text.len());
+        let maximum = limits::FILTER_BYTES;
+        if self.bytes <= FILTER_TEXT_MAX {
+            return Ok(text);
+        }
+        let (actual, what) = (self.bytes, "bytes of the literals of the filter");
+        let message =
+            format!("{what}: {actual} or more exceed the limit of {maximum}; split the lists over several reads");
+        Err(from_engine(py, &vecmem::Error::new(ErrorKind::Limit(Limit::FilterBytes), message)))
+    }
+}
+
+fn literal(value: &Bound<'_, PyAny>, place: &Place<'_>, levels: usize, read: &mut SizeRead) -> PyResult<Literal> {
     let py = value.py();
-    *values += 1;
-    if levels == 0 || *values > FILTER_VALUES_MAX {
-        let why = if levels == 0 { "nests too deep or contains itself" } else { "has too many parts" };
-        return Err(invalid_input(py, format!("the filter {why}; make it smaller")));
+    if levels == 0 {
+        return Err(invalid_input(py, "the filter nests too deep or contains itself; make it smaller"));
     }
     if value.is_none() {
         Ok(Literal::Null)
     } else if value.is_instance_of::<PyString>() {
-        text(value, format_args!("the str at {place}")).map(Literal::String)
+        let text = text(value, format_args!("the str at {place}"))?;
+        read.add_text(py, text).map(Literal::String)
     } else if let Ok(truth) = value.cast::<PyBool>() {
         Ok(Literal::Bool(truth.is_true()))
     } else if let Ok(integer) = value.cast::<PyInt>() {
@@ -144,15 +183,19 @@ fn literal(value: &Bound<'_, PyAny>, place: &Place<'_>, levels: usize, values: &
     } else if let Ok(float) = value.cast::<PyFloat>() {
         Ok(Literal::Float(float.value()))
     } else if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        read.add_values(py, value.len()?)?;
         let elements = value.try_iter()?.enumerate();
-        let elements = elements.map(|(at, element)| literal(&element?, &Place::Index(place, at), levels - 1, values));
+        let elements = elements.map(|(at, element)| literal(&element?, &Place::Index(place, at), levels - 1, read));
         elements.collect::<PyResult<_>>().map(Literal::Array)
+    } else if value.is_instance_of::<PyDateTime>() {
+        date(value, place)
     } else if let Ok(mapping) = value.cast::<PyMapping>() {
         let mut members = BTreeMap::new();
+        read.add_values(py, mapping.len()?)?;
         for entry in mapping.items()?.iter() {
             let (key, member): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry.extract()?;
-            let key = text(&key, format_args!("a key of {place}"))?;
-            let member = literal(&member, &Place::Key(place, &key), levels - 1, values)?;
+            let key = read.add_text(py, text(&key, format_args!("a key of {place}"))?)?;
+            let member = literal(&member, &Place::Key(place, &key), levels - 1, read)?;
             members.insert(key, member);
         }
         Ok(Literal::Object(members))
@@ -163,11 +206,20 @@ fn literal(value: &Bound<'_, PyAny>, place: &Place<'_>, levels: usize, values: &
             Scalar::Float(float) => Literal::Float(float),
         })
     } else if let Ok(index) = value.call_method0("__index__") {
-        literal(&index, place, levels, values)
+        literal(&index, place, levels - 1, read)
     } else {
         let found = kind(value);
-        Err(invalid_value(py, format!("{place} is {found}; use dict, list, str, int, float, bool or None")))
+        Err(invalid_value(py, format!("{place} is {found}; use dict, list, str, int, float, bool, datetime or None")))
     }
+}
+
+/// A `datetime` with a time zone is an instant.
+fn date(value: &Bound<'_, PyAny>, place: &Place<'_>) -> PyResult<Literal> {
+    let timestamp = Timestamp::from_micros(instant(value, &place.to_string())?);
+    if Timestamp::parse(&timestamp.to_string()) != Some(timestamp) {
+        return Err(invalid_input(value.py(), format!("{place} is outside of the years 0 to 9999 in UTC")));
+    }
+    Ok(Literal::Date(timestamp))
 }
 
 /// An int beyond 128 bits is compared as its nearest double, as it is in values.

@@ -128,7 +128,7 @@ class Listing:
 
 @final
 class Filter:
-    """Conditions on values, checked once, for any number of reads."""
+    """Conditions on items, checked once, for any number of reads."""
 
     def __new__(cls, conditions: Filter | Mapping[str, Any]) -> Filter: ...
     @property

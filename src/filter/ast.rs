@@ -5,25 +5,28 @@
 //!   the whole value.
 //! * [`Filter::check`] bounds nodes and levels before anything recurses through the tree without counting.
 
-use std::collections::BTreeMap;
-
-use super::FILTER_NODES_MAX;
+use super::item::ItemTest;
+use super::literal::{Literal, LiteralSize};
 use super::place::built_key_fault;
+use super::range::Range;
+use super::set::LiteralSet;
+use super::timestamp::Timestamp;
+use super::{FILTER_LITERAL_BYTES_MAX, FILTER_NODES_MAX, FILTER_VALUES_MAX};
 use crate::error::{Error, ErrorKind, Limit, Result};
 use crate::json::JSON_DEPTH_MAX;
+use crate::types::Item;
 
 /// Levels of a filter tree. Each level of JSON becomes at most three: a conjunction, a field, and the object in it.
 const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 
-/// Why NaN is refused under a negation. Without one it matches nothing, as LangGraph's suite of SQLite asks.
-pub(super) const NEGATED_NAN: &str = "NaN equals nothing, so its negation would match every item; leave it out";
-
-/// A predicate on the value of an item.
+/// A predicate on an item: on its value, its times and its key.
 ///
 /// Build one with the functions below, or read one from JSON with [`Filter::from_json_str`] or [`Filter::parse`], which
 /// document the language. A filter has at most 1,024 nodes. Each key, each comparison, each `and`, `or` and `not`, and
-/// each nested object is one node. So is each value in a list or object to compare with, and each dot of a key. Nodes
-/// under a dotted key count twice.
+/// each nested object is one node. So is each value in an array or object to compare with, and each dot of a key. Nodes
+/// under a dotted key count twice. A list of `$in`, `$nin`, `$all` or keys is one node, whatever its length: all lists
+/// of a filter together have at most 1,000,000 values, those inside of arrays and objects included. All literals of a
+/// filter have at most 64 MiB, a string its length and every other value 8 bytes.
 ///
 /// The functions have the names of the operators: [`eq`](Self::eq) is `$eq`, and [`in_`](Self::in_) is `$in`.
 /// `Filter::eq` builds a filter; two filters are compared with `==`.
@@ -61,47 +64,33 @@ pub enum Filter {
     Object(Box<Filter>),
     /// The value is equal to this; an absent value is equal to null.
     Equal(Literal),
-    /// The value is equal to one of these.
-    In(Vec<Literal>),
-    /// The value lies on one side of a bound.
+    /// The value is a string that is equal to this one if both are written in small letters: each character becomes
+    /// what [`char::to_lowercase`] makes of it. So `É` equals `é`, but `ß` does not equal `SS`.
+    EqualIgnoringCase(String),
+    /// The value is equal to one of these; an absent value if one of these is null.
+    In(LiteralSet),
+    /// The value lies on one side of a bound: a number of a number, a string of a string by code point, and a string
+    /// that spells an instant of a date.
     Range(Range, Literal),
     /// There is a value. It may be null.
     Exists,
     /// The value is an array with an element equal to this, or a string of which this is a substring.
     Contains(Literal),
-}
-
-/// The side of a bound that a range covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Range {
-    /// Greater than the bound.
-    Greater,
-    /// Greater than the bound, or equal.
-    GreaterOrEqual,
-    /// Less than the bound.
-    Less,
-    /// Less than the bound, or equal.
-    LessOrEqual,
-}
-
-/// A value to compare with: a JSON value, or a double that JSON cannot express. NaN equals nothing, and a filter that
-/// negates a comparison with NaN is refused.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Literal {
-    /// Null. A missing value is equal to it too.
-    Null,
-    /// A boolean.
-    Bool(bool),
-    /// An integer. Outside the ranges of `i64` and `u64` it is compared as its nearest double, like integers in values.
-    Integer(i128),
-    /// A double; an infinity is one.
-    Float(f64),
-    /// A string.
-    String(String),
-    /// An array, equal to one with equal elements in the same order.
-    Array(Vec<Literal>),
-    /// An object, equal to one with the same keys and equal values.
-    Object(BTreeMap<String, Literal>),
+    /// The value is a string that begins with this.
+    StartsWith(String),
+    /// The value is an array that holds each of these. Without any, the value is an array.
+    ContainsAll(LiteralSet),
+    /// The value is an array with so many elements.
+    Size {
+        /// The fewest elements.
+        least: u64,
+        /// The most elements.
+        most: u64,
+    },
+    /// The value is an array with an element for which the filter holds.
+    Element(Box<Filter>),
+    /// The item has this, whatever its value. Not below a field, and not of an element.
+    Item(ItemTest),
 }
 
 impl Filter {
@@ -152,12 +141,12 @@ impl Filter {
 
     /// `$in`: `key` equals one of `literals`.
     pub fn in_<L: Into<Literal>>(key: impl Into<String>, literals: impl IntoIterator<Item = L>) -> Self {
-        Self::field(key, Self::In(literals.into_iter().map(Into::into).collect()))
+        Self::field(key, Self::In(literals.into_iter().collect()))
     }
 
     /// `$nin`: `key` equals none of `literals`; missing counts as null.
     pub fn nin<L: Into<Literal>>(key: impl Into<String>, literals: impl IntoIterator<Item = L>) -> Self {
-        Self::field(key, Self::In(literals.into_iter().map(Into::into).collect()).not())
+        Self::field(key, Self::In(literals.into_iter().collect()).not())
     }
 
     /// `$exists`: there is a `key`, even if its value is null.
@@ -168,6 +157,65 @@ impl Filter {
     /// `$contains`: `key` is an array that holds `literal`, or a string of which the string `literal` is a substring.
     pub fn contains(key: impl Into<String>, literal: impl Into<Literal>) -> Self {
         Self::field(key, Self::Contains(literal.into()))
+    }
+
+    /// `$ieq`: `key` is a string that equals `string`, whatever the case of the letters of both.
+    pub fn ieq(key: impl Into<String>, string: impl Into<String>) -> Self {
+        Self::field(key, Self::EqualIgnoringCase(string.into()))
+    }
+
+    /// `$starts_with`: `key` is a string that begins with `prefix`.
+    pub fn starts_with(key: impl Into<String>, prefix: impl Into<String>) -> Self {
+        Self::field(key, Self::StartsWith(prefix.into()))
+    }
+
+    /// `$all`: `key` is an array that holds each of `literals`. Without literals, it is any array.
+    pub fn all<L: Into<Literal>>(key: impl Into<String>, literals: impl IntoIterator<Item = L>) -> Self {
+        Self::field(key, Self::ContainsAll(literals.into_iter().collect()))
+    }
+
+    /// `$size`: `key` is an array with so many elements: `size("tags", 2..=4)`, `size("tags", 3..=3)`.
+    pub fn size(key: impl Into<String>, elements: std::ops::RangeInclusive<u64>) -> Self {
+        let (least, most) = elements.into_inner();
+        Self::field(key, Self::Size { least, most })
+    }
+
+    /// `$elem_match`: `key` is an array with an element that is an object for which `filter` holds.
+    ///
+    /// For elements that are no objects, use [`Filter::Element`] with a test:
+    /// `Filter::field("tags", Filter::Element(Box::new(Filter::StartsWith("a".into()))))`.
+    pub fn elem_match(key: impl Into<String>, filter: Filter) -> Self {
+        Self::field(key, Self::Element(Box::new(Self::Object(Box::new(filter)))))
+    }
+
+    /// `$item.created_at`: the item was first put on that side of `bound`.
+    pub fn created_at(range: Range, bound: Timestamp) -> Self {
+        Self::Item(ItemTest::CreatedAt(range, bound))
+    }
+
+    /// `$item.updated_at`: the item was last put on that side of `bound`.
+    pub fn updated_at(range: Range, bound: Timestamp) -> Self {
+        Self::Item(ItemTest::UpdatedAt(range, bound))
+    }
+
+    /// `$item.expires_at`: the item expires, on that side of `bound`. Holds for no item that never expires.
+    pub fn expires_at(range: Range, bound: Timestamp) -> Self {
+        Self::Item(ItemTest::ExpiresAt(range, bound))
+    }
+
+    /// `$item.expires_at.$exists`: the item has a time at which it expires.
+    pub fn expires() -> Self {
+        Self::Item(ItemTest::Expires)
+    }
+
+    /// `$item.key.$starts_with`: the key of the item begins with `prefix`.
+    pub fn key_starts_with(prefix: impl Into<String>) -> Self {
+        Self::Item(ItemTest::KeyStartsWith(prefix.into()))
+    }
+
+    /// `$item.key.$in`: the key of the item is one of `keys`.
+    pub fn key_in<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
+        Self::Item(ItemTest::KeyIn(keys.into_iter().map(|key| Literal::String(key.into())).collect()))
     }
 
     /// `$and`: both hold.
@@ -202,45 +250,109 @@ impl Filter {
     }
 
     /// Whether the filter holds for a value, given as the bytes of a JSON object. Other bytes match only a filter that
-    /// holds for every value. A filter that [`prepare`](Self::prepare) refuses matches nothing. For more than one value
+    /// is decided without them. A filter that [`prepare`](Self::prepare) refuses matches nothing, and neither does one
+    /// that asks for the times or the key of an item: use [`matches_item`](Self::matches_item). For more than one value
     /// use `prepare`.
     pub fn matches(&self, value: &[u8]) -> bool {
         self.prepare().is_ok_and(|prepared| prepared.matches(value))
     }
 
-    /// Fails if the filter is over the limits, negates a comparison with NaN, or has an operator in the place of a
-    /// field.
+    /// Whether the filter holds for an item. A filter that [`prepare`](Self::prepare) refuses matches nothing. For more
+    /// than one item use `prepare`.
+    pub fn matches_item(&self, item: &Item) -> bool {
+        self.prepare().is_ok_and(|prepared| prepared.matches_item(item))
+    }
+
+    /// Fails if the filter is over the limits, negates a comparison with NaN, has a date inside of a literal, an
+    /// operator in the place of a field, or a test of the item below a field.
     pub(super) fn check(&self) -> Result<()> {
-        let nodes = self.count_nodes(LEVELS_MAX, false)?;
+        let mut tally = Tally::default();
+        let place = CheckPlace { levels: LEVELS_MAX, is_negated: false, is_inside: false };
+        let nodes = tally.count_nodes(self, place)?;
         if nodes > FILTER_NODES_MAX {
             return Err(too_many_nodes(nodes));
         }
+        if tally.listed.values > FILTER_VALUES_MAX {
+            return Err(too_many_values(tally.listed.values));
+        }
+        if tally.all.bytes > FILTER_LITERAL_BYTES_MAX {
+            return Err(too_many_bytes(tally.all.bytes));
+        }
         Ok(())
     }
+}
 
-    fn count_nodes(&self, levels: usize, is_negated: bool) -> Result<usize> {
-        let levels = deeper(levels)?;
-        match self {
-            Self::All(filters) | Self::Any(filters) => filters
-                .iter()
-                .try_fold(1usize, |sum, filter| Ok(sum.saturating_add(filter.count_nodes(levels, is_negated)?))),
-            Self::Not(filter) => Ok(filter.count_nodes(levels, true)?.saturating_add(1)),
-            Self::Object(filter) => Ok(filter.count_nodes(levels, is_negated)?.saturating_add(1)),
-            Self::Field { key, test } => {
+/// What a filter has so far, while its nodes are counted.
+#[derive(Default)]
+struct Tally {
+    /// Literals in lists.
+    listed: LiteralSize,
+    /// Literals everywhere.
+    all: LiteralSize,
+}
+
+/// Where in a filter a node is.
+#[derive(Clone, Copy)]
+struct CheckPlace {
+    /// The levels that may follow.
+    levels: usize,
+    is_negated: bool,
+    /// Whether the node is a predicate on something inside of the value.
+    is_inside: bool,
+}
+
+impl Tally {
+    fn count_nodes(&mut self, filter: &Filter, place: CheckPlace) -> Result<usize> {
+        let place = CheckPlace { levels: deeper(place.levels)?, ..place };
+        let inside = CheckPlace { is_inside: true, ..place };
+        let mut inner = |filter, place| Ok(self.count_nodes(filter, place)?.saturating_add(1));
+        match filter {
+            Filter::All(filters) | Filter::Any(filters) => {
+                filters.iter().try_fold(1usize, |sum, filter| Ok(sum.saturating_add(self.count_nodes(filter, place)?)))
+            }
+            Filter::Not(filter) => inner(filter, CheckPlace { is_negated: true, ..place }),
+            Filter::Object(filter) | Filter::Element(filter) => inner(filter, inside),
+            Filter::Field { key, test } => {
                 if let Some(fault) = built_key_fault(key) {
                     return Err(Error::invalid(fault));
                 }
                 let dots = key.matches('.').count();
-                let levels = levels.checked_sub(dots).ok_or_else(too_deep)?;
+                let levels = place.levels.checked_sub(dots).ok_or_else(too_deep)?;
                 let copies = if dots == 0 { 1 } else { 2 };
-                Ok(test.count_nodes(levels, is_negated)?.saturating_mul(copies).saturating_add(1 + dots))
+                let nodes = self.count_nodes(test, CheckPlace { levels, ..inside })?;
+                Ok(nodes.saturating_mul(copies).saturating_add(1 + dots))
             }
-            Self::Equal(literal) | Self::Range(_, literal) | Self::Contains(literal) => {
-                literal.count_values(levels, is_negated)
+            Filter::Equal(literal) | Filter::Range(_, literal) | Filter::Contains(literal) => {
+                Ok(self.measure(literal, place)?.values)
             }
-            Self::In(literals) => count_all(literals.iter(), levels, is_negated),
-            Self::Exists => Ok(1),
+            Filter::In(literals) | Filter::ContainsAll(literals) => self.measure_list(literals, place),
+            Filter::EqualIgnoringCase(text) | Filter::StartsWith(text) => Ok(self.measure_text(text)),
+            Filter::Exists | Filter::Size { .. } => Ok(1),
+            Filter::Item(_) if place.is_inside => Err(Error::invalid(ITEM_INSIDE)),
+            Filter::Item(ItemTest::KeyIn(keys)) => self.measure_list(keys, place),
+            Filter::Item(ItemTest::KeyStartsWith(prefix)) => Ok(self.measure_text(prefix)),
+            Filter::Item(_) => Ok(1),
         }
+    }
+
+    fn measure(&mut self, literal: &Literal, place: CheckPlace) -> Result<LiteralSize> {
+        let size = literal.measure(place.levels).ok_or_else(too_deep)?;
+        literal.check(place.is_negated)?;
+        self.all.add(size);
+        Ok(size)
+    }
+
+    fn measure_list(&mut self, literals: &LiteralSet, place: CheckPlace) -> Result<usize> {
+        for literal in literals.iter() {
+            let size = self.measure(literal, place)?;
+            self.listed.add(size);
+        }
+        Ok(1)
+    }
+
+    fn measure_text(&mut self, text: &str) -> usize {
+        self.all.add(LiteralSize { values: 1, bytes: text.len() });
+        1
     }
 }
 
@@ -252,25 +364,8 @@ impl std::ops::Not for Filter {
     }
 }
 
-impl Literal {
-    /// The number of values in the literal, itself included. Fails if it nests deeper than `levels`, or if it holds NaN
-    /// and `is_negated`.
-    pub(super) fn count_values(&self, levels: usize, is_negated: bool) -> Result<usize> {
-        match self {
-            Self::Float(number) if is_negated && number.is_nan() => {
-                Err(Error::invalid(format!("filter: {NEGATED_NAN}")))
-            }
-            Self::Array(elements) => count_all(elements.iter(), deeper(levels)?, is_negated),
-            Self::Object(members) => count_all(members.values(), deeper(levels)?, is_negated),
-            _ => Ok(1),
-        }
-    }
-}
-
-/// One more than the number of values in the literals.
-fn count_all<'a>(mut literals: impl Iterator<Item = &'a Literal>, levels: usize, is_negated: bool) -> Result<usize> {
-    literals.try_fold(1usize, |sum, literal| Ok(sum.saturating_add(literal.count_values(levels, is_negated)?)))
-}
+/// Why a test of the item is refused where it is not about the whole item.
+const ITEM_INSIDE: &str = "filter: $item is about the whole item, and stands beside fields, not below one";
 
 fn deeper(levels: usize) -> Result<usize> {
     levels.checked_sub(1).ok_or_else(too_deep)
@@ -285,55 +380,16 @@ pub(super) fn too_many_nodes(nodes: usize) -> Error {
     Error::limit(Limit::FilterNodes, "nodes of the filter", nodes, FILTER_NODES_MAX)
 }
 
-impl From<bool> for Literal {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
+pub(super) fn too_many_values(values: usize) -> Error {
+    let message = format!(
+        "values in the lists of the filter: {values} exceeds the limit of {FILTER_VALUES_MAX}; split the lists over several reads"
+    );
+    Error::new(ErrorKind::Limit(Limit::FilterValues), message)
 }
 
-macro_rules! literal_from_integer {
-    ($($integer:ty),*) => {$(
-        impl From<$integer> for Literal {
-            fn from(value: $integer) -> Self {
-                Self::Integer(i128::from(value))
-            }
-        }
-    )*};
-}
-literal_from_integer!(i8, i16, i32, i64, u8, u16, u32, u64);
-
-impl From<usize> for Literal {
-    fn from(value: usize) -> Self {
-        Self::Integer(value as i128)
-    }
-}
-
-impl From<f32> for Literal {
-    fn from(value: f32) -> Self {
-        Self::Float(f64::from(value))
-    }
-}
-
-impl From<f64> for Literal {
-    fn from(value: f64) -> Self {
-        Self::Float(value)
-    }
-}
-
-impl From<&str> for Literal {
-    fn from(value: &str) -> Self {
-        Self::String(value.to_owned())
-    }
-}
-
-impl From<String> for Literal {
-    fn from(value: String) -> Self {
-        Self::String(value)
-    }
-}
-
-impl<L: Into<Literal>> From<Vec<L>> for Literal {
-    fn from(values: Vec<L>) -> Self {
-        Self::Array(values.into_iter().map(Into::into).collect())
-    }
+pub(super) fn too_many_bytes(bytes: usize) -> Error {
+    let message = format!(
+        "bytes of the literals of the filter: {bytes} exceeds the limit of {FILTER_LITERAL_BYTES_MAX}; split the lists over several reads"
+    );
+    Error::new(ErrorKind::Limit(Limit::FilterBytes), message)
 }

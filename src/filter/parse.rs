@@ -1,21 +1,19 @@
 //! From JSON to a filter. Errors name the place in the filter.
 //!
 //! Invariants:
-//! * Input first becomes a [`Literal`] of bounded size and depth, so later recursion is bounded.
+//! * Input first becomes a [`Literal`] of bounded size and depth (`read`), so later recursion is bounded.
 //! * The message of an `InvalidInput` starts with the place: `filter.price.$gt: ...`, `filter.$or[1].name: ...`. Its
 //!   length is bounded (`place`).
 //! * Only an empty filter, at the root, holds for every value by saying nothing.
 
-use std::collections::BTreeMap;
-
-use super::FILTER_NODES_MAX;
-use super::ast::{Filter, Literal, NEGATED_NAN, Range, too_deep, too_many_nodes};
-use super::place::{ParsePlace, hint, is_operator, key_fault, shown};
-use crate::error::{Error, Result};
-use crate::json::{JSON_DEPTH_MAX, JsonReader, Number, Raw, validate_object};
-
-/// The most JSON values of one filter. A node takes at most three JSON values, so more values make too many nodes.
-const VALUES_MAX: usize = 4 * FILTER_NODES_MAX;
+use super::ast::{Filter, too_deep, too_many_values};
+use super::literal::Literal;
+use super::parse_item::item;
+use super::parse_operand::{all, boolean, is_date, range_of, string, value, values};
+use super::place::{DATE, ParsePlace, hint, is_operator, key_fault, shown};
+use super::read::{VALUES_MAX, copy_value, read_text};
+use crate::error::Result;
+use crate::json::{JSON_DEPTH_MAX, validate_object};
 
 impl Filter {
     /// Reads a filter from JSON text.
@@ -24,26 +22,60 @@ impl Filter {
     /// field's key is
     ///
     /// * a string, number, boolean, null or list: the field must be equal to it;
-    /// * an object of operators, all of which must hold: `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte` compare; `$in` and
-    ///   `$nin` take a list; `$exists` takes a boolean; `$contains` finds an element of an array or a substring; `$not`
-    ///   takes a value like those of this list and negates it, `$and` and `$or` take a list of such values;
+    /// * a date, `{"$date": "2024-05-01T10:00:00+02:00"}`: the field must be a string that spells the same instant, as
+    ///   [`Timestamp::parse`](crate::filter::Timestamp::parse) reads it;
+    /// * an object of operators, all of which must hold (below);
     /// * any other object: the field must be an object, and each key of the filter must hold in it (it may have more).
     ///
-    /// `$and`, `$or` and `$not` may also stand beside the keys of fields, with whole filters as operands. A key with
-    /// dots is the field of exactly that name if there is one, else a path.
+    /// | operator | operand | the field |
+    /// |---|---|---|
+    /// | `$eq`, `$ne` | a value or date | equals it, or not; a missing field equals null |
+    /// | `$gt`, `$gte`, `$lt`, `$lte` | a number, string or date | is a number, a string, or a string that spells an instant, on that side of it |
+    /// | `$in`, `$nin` | a list of values and dates | equals one of them, or none |
+    /// | `$ieq` | a string | is a string that equals it but for the case of letters, see [`Filter::EqualIgnoringCase`] |
+    /// | `$starts_with` | a string | is a string that begins with it |
+    /// | `$contains` | a value or date | is an array with an element that equals it, or a string with this substring |
+    /// | `$all` | a list of values and dates, not empty | is an array with an equal element for each of them |
+    /// | `$size` | a number, or an object of `$eq`, `$gt`, `$gte`, `$lt`, `$lte` | is an array with so many elements |
+    /// | `$elem_match` | an object, as under a field's key | is an array with an element for which it holds |
+    /// | `$exists` | a boolean | is there, even if it is null, or is not |
+    /// | `$not` | what stands under a field's key | does not satisfy it |
+    /// | `$and`, `$or` | a list of what stands under a field's key | satisfies all of them, or at least one |
+    ///
+    /// `$and`, `$or` and `$not` may also stand beside the keys of fields, with whole filters as operands. So may
+    /// `$item`, which is about the item and not its value, and takes an object with some of these keys:
+    ///
+    /// | key | operand |
+    /// |---|---|
+    /// | `created_at`, `updated_at` | an object of `$eq`, `$ne`, `$gt`, `$gte`, `$lt`, `$lte` with microseconds since 1970 UTC or a date |
+    /// | `expires_at` | the same, or `$exists` with a boolean. An item that never expires is on no side of an instant and equals none. |
+    /// | `key` | a string, or an object of `$eq`, `$ne`, `$in`, `$nin`, `$starts_with` |
+    ///
+    /// A key of a field with dots is the field of exactly that name if there is one, else a path.
     ///
     /// What could only be a mistake is an error. No component of a path is empty or begins with `$`. An operator stands
-    /// in no value to compare with. The list of `$and` has an element, and no filter inside of another one is empty.
+    /// in no value to compare with, nor a date inside of one. The lists of `$and` and `$all` have an element, and no
+    /// filter inside of another one is empty.
+    ///
+    /// ```
+    /// use vecmem::Filter;
+    ///
+    /// let filter = Filter::from_json_str(
+    ///     r#"{"title": {"$ieq": "tea"}, "steps": {"$elem_match": {"minutes": {"$lte": 3}}}, "$item": {"key": {"$starts_with": "r"}}}"#,
+    /// )?;
+    /// assert!(filter.prepare().is_ok());
+    /// # Ok::<(), vecmem::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`](crate::error::ErrorKind::InvalidInput) naming the place;
-    /// [`Limit::FilterNodes`](crate::error::Limit::FilterNodes), [`Limit::Depth`](crate::error::Limit::Depth).
+    /// [`Limit::FilterNodes`](crate::error::Limit::FilterNodes),
+    /// [`Limit::FilterValues`](crate::error::Limit::FilterValues),
+    /// [`Limit::FilterBytes`](crate::error::Limit::FilterBytes), [`Limit::Depth`](crate::error::Limit::Depth).
     pub fn from_json_str(text: &str) -> Result<Self> {
         validate_object(text.as_bytes(), JSON_DEPTH_MAX).map_err(|error| error.context("filter"))?;
-        let mut values = 0;
-        let literal = read(&mut JsonReader::new(text.as_bytes()), &mut values)?;
-        Self::from_literal(&literal.ok_or_else(|| Error::invalid("filter: not valid JSON"))?)
+        Self::from_literal(&read_text(text)?)
     }
 
     /// Reads a filter from a JSON value; the language is that of [`from_json_str`](Self::from_json_str).
@@ -52,7 +84,7 @@ impl Filter {
     ///
     /// Those of [`from_json_str`](Self::from_json_str).
     pub fn parse(value: &serde_json::Value) -> Result<Self> {
-        Self::from_literal(&copy(value, JSON_DEPTH_MAX, &mut 0)?)
+        Self::from_literal(&copy_value(value, JSON_DEPTH_MAX)?)
     }
 
     /// Reads a filter from a literal, which may hold doubles that JSON cannot express. The language is that of
@@ -62,85 +94,14 @@ impl Filter {
     ///
     /// Those of [`from_json_str`](Self::from_json_str).
     pub fn from_literal(literal: &Literal) -> Result<Self> {
-        let values = literal.count_values(JSON_DEPTH_MAX, false)?;
-        if values > VALUES_MAX {
-            return Err(too_many_nodes(values));
+        let size = literal.measure(JSON_DEPTH_MAX).ok_or_else(too_deep)?;
+        if size.values > VALUES_MAX {
+            return Err(too_many_values(size.values));
         }
         let filter = whole(literal, &ParsePlace::ROOT)?;
         filter.check()?;
         Ok(filter)
     }
-}
-
-/// Reads the value at the reader. Fails beyond [`VALUES_MAX`] values; `None` if the value is not JSON.
-fn read(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option<Literal>> {
-    count(values)?;
-    let Some(raw) = reader.value() else { return Ok(None) };
-    Ok(match raw {
-        Raw::Null => Some(Literal::Null),
-        Raw::Bool(value) => Some(Literal::Bool(value)),
-        Raw::Number(token) => Number::parse(token).map(|number| match number {
-            Number::Integer(integer) => Literal::Integer(integer),
-            Number::Float(float) => Literal::Float(float),
-        }),
-        Raw::Text(text) => text.decode().map(|text| Literal::String(text.into_owned())),
-        Raw::Array(_) => read_array(reader, values)?.map(Literal::Array),
-        Raw::Object(_) => read_object(reader, values)?.map(Literal::Object),
-    })
-}
-
-fn read_array(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option<Vec<Literal>>> {
-    let mut elements = Vec::new();
-    let mut more = reader.enter();
-    while more == Some(true) {
-        let Some(element) = read(reader, values)? else { return Ok(None) };
-        elements.push(element);
-        more = reader.more();
-    }
-    Ok(more.map(|_| elements))
-}
-
-fn read_object(reader: &mut JsonReader<'_>, values: &mut usize) -> Result<Option<BTreeMap<String, Literal>>> {
-    let mut members = BTreeMap::new();
-    let mut more = reader.enter();
-    while more == Some(true) {
-        let Some(key) = reader.key().and_then(|key| key.decode()) else { return Ok(None) };
-        let Some(member) = read(reader, values)? else { return Ok(None) };
-        members.insert(key.into_owned(), member);
-        more = reader.more();
-    }
-    Ok(more.map(|_| members))
-}
-
-/// Copies a JSON value to a literal. Fails beyond `levels` levels or [`VALUES_MAX`] values.
-fn copy(value: &serde_json::Value, levels: usize, values: &mut usize) -> Result<Literal> {
-    use serde_json::Value;
-    count(values)?;
-    let inner = || levels.checked_sub(1).ok_or_else(too_deep);
-    Ok(match value {
-        Value::Null => Literal::Null,
-        Value::Bool(value) => Literal::Bool(*value),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(integer), _) => Literal::from(integer),
-            (_, Some(integer)) => Literal::from(integer),
-            _ => Literal::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => Literal::String(text.clone()),
-        Value::Array(elements) => {
-            let levels = inner()?;
-            Literal::Array(elements.iter().map(|element| copy(element, levels, values)).collect::<Result<_>>()?)
-        }
-        Value::Object(members) => {
-            let levels = inner()?;
-            let copied = members.iter().map(|(key, member)| Ok((key.clone(), copy(member, levels, values)?)));
-            Literal::Object(copied.collect::<Result<_>>()?)
-        }
-    })
-}
-
-fn count(values: &mut usize) -> Result<()> {
-    *values += 1;
-    if *values > VALUES_MAX { Err(too_many_nodes(*values)) } else { Ok(()) }
 }
 
 /// A whole filter: fields, and `$and`, `$or`, `$not` over whole filters.
@@ -155,6 +116,7 @@ fn whole(literal: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
             "$and" => Filter::All(conjunction(operand, &place.key(key), whole)?),
             "$or" => Filter::Any(list(operand, &place.key(key), whole)?),
             "$not" => whole(operand, &place.key(key))?.not(),
+            "$item" => item(operand, &place.key(key))?,
             operator if is_operator(operator) => {
                 let why = format!("it compares a field, so write {{\"field\": {{\"{operator}\": ...}}}}");
                 return Err(place.unsupported(operator, why));
@@ -176,7 +138,10 @@ fn field(key: &str, operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter>
 
 /// The value under a field's key: a literal, operators, or the keys of a nested object.
 fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
-    let Literal::Object(entries) = operand else { return Ok(Filter::Equal(value(operand, place)?)) };
+    let entries = match operand {
+        Literal::Object(entries) if !entries.contains_key(DATE) => entries,
+        _ => return Ok(Filter::Equal(value(operand, place)?)),
+    };
     let mut parts = Vec::new();
     let mut fields = Vec::new();
     let compares = entries.keys().find(|key| key.starts_with('$') && !matches!(key.as_str(), "$and" | "$or" | "$not"));
@@ -204,57 +169,80 @@ fn test(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
     Ok(all(parts))
 }
 
-/// A value to compare with. An operator in it would be compared as text: it would match nothing, or, negated,
-/// everything.
-fn value(operand: &Literal, place: &ParsePlace<'_>) -> Result<Literal> {
-    check_value(operand, place)?;
-    Ok(operand.clone())
-}
-
-fn check_value(operand: &Literal, place: &ParsePlace<'_>) -> Result<()> {
-    match operand {
-        Literal::Float(number) if number.is_nan() && place.is_negated() => Err(place.error(NEGATED_NAN)),
-        Literal::Array(elements) => {
-            elements.iter().enumerate().try_for_each(|(index, element)| check_value(element, &place.index(index)))
-        }
-        Literal::Object(members) => members.iter().try_for_each(|(key, member)| match key.as_str() {
-            operator if is_operator(operator) => Err(place.error(format_args!(
-                "expects a value, and {operator} is an operator; operators are combined with $and, $or and $not"
-            ))),
-            _ => check_value(member, &place.key(key)),
-        }),
-        _ => Ok(()),
-    }
-}
-
 fn comparison(operator: &str, operand: &Literal, place: &ParsePlace<'_>, inner: &ParsePlace<'_>) -> Result<Filter> {
-    let range = |range| match operand {
-        Literal::Integer(_) | Literal::Float(_) | Literal::String(_) => {
-            Ok(Filter::Range(range, value(operand, inner)?))
-        }
-        _ => Err(inner.error("expects a number or a string")),
-    };
-    let literals = || match value(operand, inner)? {
-        Literal::Array(literals) => Ok(Filter::In(literals)),
-        _ => Err(inner.error("expects a list")),
-    };
+    if let Some(range) = range_of(operator) {
+        return match value(operand, inner) {
+            Ok(bound @ (Literal::Integer(_) | Literal::Float(_) | Literal::String(_) | Literal::Date(_))) => {
+                Ok(Filter::Range(range, bound))
+            }
+            Err(error) if is_date(operand) || matches!(operand, Literal::Float(_)) => Err(error),
+            _ => Err(inner.error("expects a number, a string or a date")),
+        };
+    }
     match operator {
         "$eq" => Ok(Filter::Equal(value(operand, inner)?)),
         "$ne" => Ok(Filter::Equal(value(operand, inner)?).not()),
-        "$gt" => range(Range::Greater),
-        "$gte" => range(Range::GreaterOrEqual),
-        "$lt" => range(Range::Less),
-        "$lte" => range(Range::LessOrEqual),
-        "$in" => literals(),
-        "$nin" => Ok(literals()?.not()),
+        "$in" => Ok(Filter::In(values(operand, inner)?)),
+        "$nin" => Ok(Filter::In(values(operand, inner)?).not()),
+        "$ieq" => Ok(Filter::EqualIgnoringCase(string(operand, inner)?)),
+        "$starts_with" => Ok(Filter::StartsWith(string(operand, inner)?)),
         "$contains" => Ok(Filter::Contains(value(operand, inner)?)),
-        "$exists" => match operand {
-            Literal::Bool(true) => Ok(Filter::Exists),
-            Literal::Bool(false) => Ok(Filter::Exists.not()),
-            _ => Err(inner.error("expects true or false")),
+        "$all" => match values(operand, inner)? {
+            literals if literals.is_empty() => {
+                Err(inner.error("expects at least one element; an empty list would match every array"))
+            }
+            literals => Ok(Filter::ContainsAll(literals)),
         },
+        "$size" => size(operand, inner),
+        "$elem_match" => match operand {
+            Literal::Object(_) if !is_date(operand) => Ok(Filter::Element(Box::new(test(operand, inner)?))),
+            _ => Err(inner.error("expects an object of fields or operators; $contains finds an element by its value")),
+        },
+        "$exists" => Ok(if boolean(operand, inner)? { Filter::Exists } else { Filter::Exists.not() }),
+        "$item" => {
+            Err(place.unsupported(operator, "it is about the whole item, and stands beside fields, not below one"))
+        }
         unknown => Err(place.unsupported(unknown, hint(unknown))),
     }
+}
+
+/// The operand of `$size`: how many elements there are, or an object of bounds.
+fn size(operand: &Literal, place: &ParsePlace<'_>) -> Result<Filter> {
+    let number = |operand: &Literal, place: &ParsePlace<'_>| {
+        let number = match operand {
+            Literal::Integer(number) => u64::try_from(*number).ok(),
+            Literal::Float(number) if number.fract() == 0.0 && (0.0..1e15).contains(number) => Some(*number as u64),
+            _ => None,
+        };
+        number
+            .ok_or_else(|| place.error("expects a whole number that is not negative, or bounds such as {\"$gte\": 2}"))
+    };
+    let (mut least, mut most) = (0, u64::MAX);
+    let bounds = match operand {
+        Literal::Object(bounds) if !bounds.is_empty() => bounds,
+        _ => {
+            let size = number(operand, place)?;
+            return Ok(Filter::Size { least: size, most: size });
+        }
+    };
+    for (operator, bound) in bounds {
+        let inner = place.key(operator);
+        let (from, to) = match operator.as_str() {
+            "$eq" => number(bound, &inner).map(|size| (size, size))?,
+            "$gt" => (number(bound, &inner)?.saturating_add(1), u64::MAX),
+            "$gte" => (number(bound, &inner)?, u64::MAX),
+            "$lt" => match number(bound, &inner)?.checked_sub(1) {
+                Some(size) => (0, size),
+                None => return Err(inner.error("no array has fewer than 0 elements")),
+            },
+            "$lte" => (0, number(bound, &inner)?),
+            other => {
+                return Err(place.unsupported(other, "a size is compared with $eq, $gt, $gte, $lt and $lte"));
+            }
+        };
+        (least, most) = (least.max(from), most.min(to));
+    }
+    Ok(Filter::Size { least, most })
 }
 
 /// The operand of `$and`. An empty one is refused: it would match every item, and is what a program makes of a list of
@@ -279,12 +267,4 @@ fn list(
 ) -> Result<Vec<Filter>> {
     let Literal::Array(elements) = operand else { return Err(place.error("expects a list")) };
     elements.iter().enumerate().map(|(index, operand)| element(operand, &place.index(index))).collect()
-}
-
-/// The conjunction of the filters. A single filter stays as it is.
-fn all(mut filters: Vec<Filter>) -> Filter {
-    match filters.len() {
-        1 => filters.remove(0),
-        _ => Filter::All(filters),
-    }
 }

@@ -6,11 +6,35 @@ use std::fmt;
 
 use crate::error::Error;
 
-pub(super) const OPERATORS: [&str; 13] =
-    ["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$contains", "$and", "$or", "$not"];
+/// Names that begin with `$`: the operators, and [`DATE`].
+pub(super) const NAMES: [&str; 20] = [
+    "$eq",
+    "$ne",
+    "$gt",
+    "$gte",
+    "$lt",
+    "$lte",
+    "$in",
+    "$nin",
+    "$ieq",
+    "$starts_with",
+    "$contains",
+    "$all",
+    "$size",
+    "$elem_match",
+    "$exists",
+    "$and",
+    "$or",
+    "$not",
+    "$item",
+    DATE,
+];
 
-/// Operators of other languages, and their names here.
-const FOREIGN: [(&str, &str); 9] = [
+/// The key of a date. It is no operator: it stands in a value to compare with.
+pub(super) const DATE: &str = "$date";
+
+/// Names of other languages, and those here.
+const FOREIGN: [(&str, &str); 25] = [
     ("$==", "$eq"),
     ("$!=", "$ne"),
     ("$ge", "$gte"),
@@ -20,6 +44,22 @@ const FOREIGN: [(&str, &str); 9] = [
     ("$not_in", "$nin"),
     ("$has", "$contains"),
     ("$includes", "$contains"),
+    ("$elemmatch", "$elem_match"),
+    ("$any", "$elem_match"),
+    ("$startswith", "$starts_with"),
+    ("$prefix", "$starts_with"),
+    ("$contains_all", "$all"),
+    ("$has_all", "$all"),
+    ("$length", "$size"),
+    ("$len", "$size"),
+    ("$eqi", "$ieq"),
+    ("$ilike", "$ieq"),
+    ("$iexact", "$ieq"),
+    ("$strcasecmp", "$ieq"),
+    ("$datetime", "$date"),
+    ("$timestamp", "$date"),
+    ("$meta", "$item"),
+    ("$metadata", "$item"),
 ];
 
 /// The most characters of a key in a message.
@@ -111,14 +151,14 @@ pub(super) fn shown(key: &str) -> String {
 }
 
 pub(super) fn is_operator(name: &str) -> bool {
-    OPERATORS.contains(&name)
+    name != DATE && NAMES.contains(&name)
 }
 
 /// What to write instead of a name that is no operator.
 pub(super) fn hint(name: &str) -> String {
     let near = nearest_operators(name);
     if near.is_empty() {
-        format!("there are {}", OPERATORS.join(", "))
+        format!("there are {}", NAMES.join(", "))
     } else {
         format!("did you mean {}?", near.join(" or "))
     }
@@ -134,10 +174,10 @@ fn nearest_operators(name: &str) -> Vec<&'static str> {
         return vec![meant];
     }
     let typos_max = if name.chars().count() <= 5 { 1 } else { 2 };
-    let typos = OPERATORS.map(|operator| typos_between(&name, operator));
+    let typos = NAMES.map(|operator| typos_between(&name, operator));
     let fewest = typos.into_iter().min().filter(|fewest| *fewest <= typos_max);
     let near: Vec<_> =
-        OPERATORS.into_iter().zip(typos).filter(|(_, typos)| Some(*typos) == fewest).map(|(name, _)| name).collect();
+        NAMES.into_iter().zip(typos).filter(|(_, typos)| Some(*typos) == fewest).map(|(name, _)| name).collect();
     if near.len() > HINTS_MAX { Vec::new() } else { near }
 }
 
@@ -192,7 +232,7 @@ pub(super) fn built_key_fault(key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OPERATORS, nearest_operators, typos_between};
+    use super::{NAMES, nearest_operators, typos_between};
 
     #[test]
     fn misspelt_operators_are_recognized() {
@@ -214,7 +254,7 @@ mod tests {
         ] {
             assert_eq!(nearest_operators(name).join(" "), meant, "{name}");
         }
-        for operator in OPERATORS {
+        for operator in NAMES {
             assert_eq!(nearest_operators(operator), [operator]);
         }
     }

@@ -19,6 +19,7 @@ mod validate;
 
 pub(crate) use number::Number;
 pub(crate) use read::{JsonReader, Raw};
+pub(crate) use text::Text;
 pub use validate::{validate_object, validate_value};
 
 /// The most levels of nested objects and arrays in a value or a filter. The root is the first level.

@@ -20,6 +20,11 @@ impl<'a> Text<'a> {
         Self { raw, escaped }
     }
 
+    /// A string without escapes, which need not stand in JSON.
+    pub(crate) fn plain(text: &'a str) -> Self {
+        Self { raw: text.as_bytes(), escaped: false }
+    }
+
     /// Whether the decoded string equals `other`.
     #[inline]
     pub(crate) fn equals(&self, other: &[u8]) -> bool {
@@ -49,6 +54,37 @@ impl<'a> Text<'a> {
         } else {
             std::str::from_utf8(self.raw).ok().map(Cow::Borrowed)
         }
+    }
+
+    /// Whether the decoded string begins with `prefix`.
+    pub(crate) fn starts_with(&self, prefix: &[u8]) -> bool {
+        if self.escaped {
+            // An escape is never shorter than its character.
+            self.raw.len() >= prefix.len() && self.bytes().take(prefix.len()).eq(prefix.iter().copied())
+        } else {
+            self.raw.starts_with(prefix)
+        }
+    }
+
+    /// The decoded bytes. Allocates only if the string has escapes.
+    pub(crate) fn decoded_bytes(&self) -> Cow<'a, [u8]> {
+        if self.escaped { Cow::Owned(self.bytes().collect()) } else { Cow::Borrowed(self.raw) }
+    }
+
+    /// The decoded bytes, if they are at most as many as the buffer holds.
+    pub(crate) fn short<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b [u8]>
+    where
+        'a: 'b,
+    {
+        if !self.escaped {
+            return (self.raw.len() <= buffer.len()).then_some(self.raw);
+        }
+        let mut length = 0;
+        for byte in self.bytes() {
+            *buffer.get_mut(length)? = byte;
+            length += 1;
+        }
+        buffer.get(..length)
     }
 
     /// The decoded bytes, one at a time.

@@ -1,13 +1,14 @@
 //! Conditions on rows, the cheapest first: visibility, expiry, filter. Also the treatment of rows with damaged values.
 //!
 //! Invariants:
-//! * The filter costs the most, so it has a method of its own. The value is read only if the filter needs it.
+//! * The filter costs the most, so it has a method of its own. It tests times and key of an item first. The value is
+//!   read only if they do not decide it.
 //! * A damaged value fails the read. Under `partial` the row is left out instead, and `skipped` is set.
 
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::PreparedFilter;
+use crate::filter::{ItemFacts, PreparedFilter};
 use crate::ids::RowId;
 use crate::record::Lsn;
 use crate::search::part::PartColumns;
@@ -43,13 +44,7 @@ impl Conditions<'_> {
         if let Some(wanted) = filter.constant() {
             return Ok(wanted);
         }
-        let wanted = part.value(row).and_then(|value| {
-            if value.is_large() {
-                self.check_deadline()?;
-            }
-            value.matches(filter)
-        });
-        match (wanted, self.skipped) {
+        match (self.asks(filter, part, row), self.skipped) {
             (Ok(wanted), _) => Ok(wanted),
             (Err(error), Some(skipped)) if error.kind() == ErrorKind::Damaged => {
                 skipped.store(true, Ordering::Relaxed);
@@ -57,6 +52,23 @@ impl Conditions<'_> {
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// The result of the filter, or why it cannot be read.
+    #[inline]
+    fn asks<P: PartColumns>(&self, filter: &PreparedFilter, part: &P, row: RowId) -> Result<bool> {
+        let asked = filter.asked_of_item();
+        let item = if asked.is_nothing() { ItemFacts::NONE } else { part.item_facts(row, asked)? };
+        if !asked.is_nothing()
+            && let Some(wanted) = filter.decided_by_item(&item)
+        {
+            return Ok(wanted);
+        }
+        let value = part.value(row)?;
+        if value.is_large() {
+            self.check_deadline()?;
+        }
+        value.matches(filter, &item)
     }
 
     /// Fails once the deadline has passed. Searches call it between blocks, and before each large value.

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::distance::Kernels;
 use crate::error::Result;
+use crate::filter::{AskedOfItem, ItemFacts};
 use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
@@ -108,6 +109,9 @@ pub(crate) trait PartColumns {
 
     /// When the row was written: microseconds since 1970 UTC.
     fn updated_at(&self, row: RowId) -> i64;
+
+    /// What a filter asks for beside the value. Facts that it does not ask for may be anything.
+    fn item_facts(&self, row: RowId, asked: AskedOfItem) -> Result<ItemFacts<'_>>;
 
     /// The JSON object, for a filter.
     fn value(&self, row: RowId) -> Result<UnreadValue<'_>>;
@@ -252,6 +256,25 @@ impl PartColumns for SegmentView<'_> {
         self.updated_at[row.index()]
     }
 
+    /// Each fact is checked as it is read: few filters ask, and few rows are asked.
+    fn item_facts(&self, row: RowId, asked: AskedOfItem) -> Result<ItemFacts<'_>> {
+        let mut facts = ItemFacts::NONE;
+        if asked.created_at {
+            facts.created_at = self.segment.cell(Section::CreatedAt, row.index())?;
+        }
+        if asked.updated_at {
+            facts.updated_at = self.segment.cell(Section::UpdatedAt, row.index())?;
+        }
+        if asked.expires_at {
+            let stored = self.segment.cell(Section::ExpiresAt, row.index())?;
+            facts.expires_at = self.tombstones.expires_at(row, stored);
+        }
+        if asked.key {
+            facts.key = self.segment.key(row)?;
+        }
+        Ok(facts)
+    }
+
     #[inline]
     fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         self.segment.unread_value(row)
@@ -329,6 +352,12 @@ impl PartColumns for Memtable {
     #[inline]
     fn updated_at(&self, row: RowId) -> i64 {
         self.row(row).updated_at
+    }
+
+    fn item_facts(&self, row: RowId, _: AskedOfItem) -> Result<ItemFacts<'_>> {
+        let row = self.row(row);
+        let (created_at, updated_at) = (row.record.created_at, row.updated_at);
+        Ok(ItemFacts { created_at, updated_at, expires_at: row.expires_at(), key: &row.record.key })
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use crate::distance::inverse_norm;
 use crate::distance::{Kernels, score};
 use crate::error::Result;
 use crate::error::{Error, ErrorKind};
-use crate::filter::{Filter, PreparedFilter};
+use crate::filter::{AskedOfItem, Filter, ItemFacts, PreparedFilter};
 use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
 use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
@@ -78,6 +78,10 @@ impl PartColumns for Fixture {
     fn updated_at(&self, row: RowId) -> i64 {
         self.rows[row.index()].updated_at
     }
+    fn item_facts(&self, _: RowId, _: AskedOfItem) -> Result<ItemFacts<'_>> {
+        Ok(ItemFacts::NONE)
+    }
+
     fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         Ok(UnreadValue::Small(self.rows[row.index()].value.as_bytes()))
     }

@@ -1,6 +1,6 @@
 //! Functions that fuzz targets and seeded tests share. They give any bytes, with valid checksums, to every reader.
 
-use crate::filter::Filter;
+use crate::filter::{Filter, ItemFacts};
 use crate::ids::{Id, RowId, VectorId};
 use crate::record::Lsn;
 use crate::segment::Segment;
@@ -63,7 +63,7 @@ pub(crate) fn read_some(segment: &Segment) {
     let rows = segment.rows();
     for row in (0..rows.min(20)).chain(rows.saturating_sub(5)..rows.saturating_add(2)).map(RowId) {
         let _ = (segment.record(row), segment.times(row), segment.value(row));
-        let _ = segment.unread_value(row).and_then(|value| value.matches(&probe));
+        let _ = segment.unread_value(row).and_then(|value| value.matches(&probe, &ItemFacts::NONE));
         let vectors = segment.row_vectors(row).unwrap_or_default();
         assert!(vectors.start <= vectors.end && vectors.end.0 <= segment.vectors(), "vectors that do not exist");
         if let Ok(stored) = segment.row(row) {

@@ -42,6 +42,10 @@ pub mod limits {
     pub const VECTORS_PER_ITEM: usize = 4_096;
     /// Nodes of one filter.
     pub const FILTER_NODES: usize = 1_024;
+    /// Values in all lists of one filter together: those of `$in`, `$nin` and `$all`, and keys.
+    pub const FILTER_VALUES: usize = 1_000_000;
+    /// Bytes of all literals of one filter together: a string counts its length, every other value 8.
+    pub const FILTER_BYTES: usize = 64 << 20;
     /// Operations of one batch.
     pub const BATCH_OPERATIONS: usize = 1_000_000;
     /// Bytes of one batch.

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use crate::common::{Random, namespace, simulated, tiny};
 use vecmem::filter::Literal;
-use vecmem::{Error, ErrorKind, Filter, Limit, Metric, Namespace, Put, Query, Reads, Scope, SearchResult, Snapshot};
+use vecmem::{
+    Error, ErrorKind, Filter, Limit, Metric, Namespace, Put, Query, Reads, Scope, SearchResult, Snapshot, limits,
+};
 
 const ITEMS: u64 = 150;
 
@@ -65,6 +67,7 @@ fn empty_null_and_missing() -> Vec<(Value, Expected)> {
 fn wrong_contradictory_and_huge() -> Vec<(Value, Expected)> {
     let huge: Vec<u64> = (0..100_000).collect();
     let fitting: Vec<u64> = (1_000_000..1_001_000).collect();
+    let too_many: Vec<u64> = (0..=limits::FILTER_VALUES as u64).collect();
     vec![
         // Unknown operators and impossible paths.
         (json!({"n": {"$gtt": 1}}), INVALID),
@@ -100,14 +103,52 @@ fn wrong_contradictory_and_huge() -> Vec<(Value, Expected)> {
         (json!({"$and": [{"tag": "a"}, {"$not": {"tag": "a"}}]}), NONE),
         (json!({"n": 7, "tag": "b"}), Items(|n| n == 7)),
         // Huge.
-        (json!({"n": {"$in": huge}}), Refused(ErrorKind::Limit(Limit::FilterNodes))),
-        (json!({"n": {"$nin": huge}}), Refused(ErrorKind::Limit(Limit::FilterNodes))),
+        (json!({"n": {"$eq": huge}}), Refused(ErrorKind::Limit(Limit::FilterNodes))),
+        (json!({"n": {"$in": too_many}}), Refused(ErrorKind::Limit(Limit::FilterValues))),
+        (json!({"n": {"$nin": too_many}}), Refused(ErrorKind::Limit(Limit::FilterValues))),
+        (
+            json!({"n": {"$starts_with": "x".repeat(limits::FILTER_BYTES + 1)}}),
+            Refused(ErrorKind::Limit(Limit::FilterBytes)),
+        ),
+        (json!({"n": {"$in": huge}}), ALL),
+        (json!({"n": {"$nin": huge}}), NONE),
         (json!({"n": {"$in": fitting}}), NONE),
         (json!({ "x".repeat(1_000_000): 1 }), NONE),
         (
             (0..500).fold(json!({"n": {"$ne": 1}}), |inner, _| json!({"$not": inner})),
             Refused(ErrorKind::Limit(Limit::Depth)),
         ),
+    ]
+}
+
+fn strings_arrays_and_items() -> Vec<(Value, Expected)> {
+    vec![
+        // Wrong operands.
+        (json!({"tag": {"$all": []}}), INVALID),
+        (json!({"tag": {"$not": {"$size": -1}}}), INVALID),
+        (json!({"tag": {"$not": {"$starts_with": 1}}}), INVALID),
+        (json!({"tag": {"$not": {"$elem_match": "a"}}}), INVALID),
+        (json!({"n": {"$ne": {"$date": "no date"}}}), INVALID),
+        (json!({"$not": {"$item": {}}}), INVALID),
+        (json!({"$item": {"key": {}}}), INVALID),
+        (json!({"$item": {"unknown": {"$ne": 1}}}), INVALID),
+        (json!({"n": {"$item": {"key": "1"}}}), INVALID),
+        // Operators of strings and arrays.
+        (json!({"tag": {"$all": ["b", "a"]}}), Items(|n| n % 3 == 2)),
+        (json!({"tag": {"$size": 2}}), Items(|n| n % 3 == 2)),
+        (json!({"tag": {"$elem_match": {"$starts_with": "b"}}}), Items(|n| n % 3 == 2)),
+        (json!({"tag": {"$ieq": "B"}}), Items(|n| n % 3 == 1)),
+        (json!({"place.city": {"$starts_with": "Par"}}), Items(|n| n % 3 == 0)),
+        (json!({"n": {"$gte": {"$date": "2024-05-01"}}}), NONE),
+        (json!({"n": {"$ne": {"$date": "2024-05-01"}}}), ALL),
+        // The key of the item.
+        (json!({"$item": {"key": "7"}}), Items(|n| n == 7)),
+        (
+            json!({"$item": {"key": {"$starts_with": "11"}}, "tag": {"$ne": "a"}}),
+            Items(|n| (n == 11 || n >= 110) && n / 10 <= 11 && n % 3 != 0),
+        ),
+        (json!({"$or": [{"$item": {"key": {"$in": ["1", "2", "x"]}}}, {"n": 3}]}), Items(|n| (1..=3).contains(&n))),
+        (json!({"$not": {"$item": {"key": {"$nin": ["5"]}}}}), Items(|n| n == 5)),
     ]
 }
 
@@ -177,7 +218,10 @@ fn each_filter_in_each_call() {
     store.put(Put::new(&home, "query", json!({"query": true})).vector([1.0, 0.5])).unwrap();
 
     for (number, (filter, expected)) in
-        [empty_null_and_missing(), wrong_contradictory_and_huge()].concat().into_iter().enumerate()
+        [empty_null_and_missing(), wrong_contradictory_and_huge(), strings_arrays_and_items()]
+            .concat()
+            .into_iter()
+            .enumerate()
     {
         let shown: String = filter.to_string().chars().take(80).collect();
         let (of_text, of_value) = (Filter::from_json_str(&filter.to_string()), Filter::parse(&filter));

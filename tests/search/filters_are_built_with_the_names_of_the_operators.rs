@@ -1,8 +1,12 @@
 //! Each function that builds a filter has the name of its operator, and builds what that operator reads from JSON.
 
 use vecmem::Filter;
+use vecmem::filter::{Range, Timestamp};
 
-const VALUES: [&str; 9] = [
+/// 2024-05-01, in microseconds since 1970 UTC.
+const DAY: i64 = 1_714_521_600_000_000;
+
+const VALUES: [&str; 11] = [
     r#"{}"#,
     r#"{"a": null}"#,
     r#"{"a": 1}"#,
@@ -12,6 +16,8 @@ const VALUES: [&str; 9] = [
     r#"{"a": ["b", 2]}"#,
     r#"{"a": {"b": 2}}"#,
     r#"{"a": "2", "a.b": 2}"#,
+    r#"{"a": [{"b": 2}, 1]}"#,
+    r#"{"a": "2024-05-01T02:00:00+02:00"}"#,
 ];
 
 #[test]
@@ -29,6 +35,14 @@ fn functions_and_operators_agree() {
         (Filter::in_("a", ["b", "c"]), r#"{"a": {"$in": ["b", "c"]}}"#),
         (Filter::exists("a"), r#"{"a": {"$exists": true}}"#),
         (Filter::contains("a", "b"), r#"{"a": {"$contains": "b"}}"#),
+        (Filter::ieq("a", "B"), r#"{"a": {"$ieq": "B"}}"#),
+        (Filter::starts_with("a", "20"), r#"{"a": {"$starts_with": "20"}}"#),
+        (Filter::all("a", ["b"]), r#"{"a": {"$all": ["b"]}}"#),
+        (Filter::size("a", 2..=2), r#"{"a": {"$size": 2}}"#),
+        (Filter::size("a", 0..=1), r#"{"a": {"$size": {"$lte": 1}}}"#),
+        (Filter::elem_match("a", Filter::eq("b", 2)), r#"{"a": {"$elem_match": {"b": 2}}}"#),
+        (Filter::eq("a", Timestamp::from_micros(DAY)), r#"{"a": {"$date": "2024-05-01"}}"#),
+        (Filter::gte("a", Timestamp::from_micros(DAY)), r#"{"a": {"$gte": {"$date": "2024-05-01"}}}"#),
         (Filter::eq("a.b", 2), r#"{"a.b": 2}"#),
         (Filter::inside("a", Filter::eq("b", 2)), r#"{"a": {"b": 2}}"#),
     ];
@@ -38,6 +52,23 @@ fn functions_and_operators_agree() {
         for value in VALUES {
             assert_eq!(built.matches(value.as_bytes()), parsed.matches(value.as_bytes()), "{json} of {value}");
         }
+    }
+}
+
+#[test]
+fn functions_and_conditions_on_items_agree() {
+    let day = Timestamp::from_micros(DAY);
+    for (built, json) in [
+        (Filter::created_at(Range::Greater, day), r#"{"$item": {"created_at": {"$gt": {"$date": "2024-05-01"}}}}"#),
+        (Filter::updated_at(Range::LessOrEqual, day), r#"{"$item": {"updated_at": {"$lte": 1714521600000000}}}"#),
+        (Filter::expires_at(Range::Less, day), r#"{"$item": {"expires_at": {"$lt": {"$date": "2024-05-01"}}}}"#),
+        (Filter::expires(), r#"{"$item": {"expires_at": {"$exists": true}}}"#),
+        (Filter::key_starts_with("k"), r#"{"$item": {"key": {"$starts_with": "k"}}}"#),
+        (Filter::key_in(["a", "b"]), r#"{"$item": {"key": {"$in": ["a", "b"]}}}"#),
+        (Filter::key_in(["a"]), r#"{"$item": {"key": "a"}}"#),
+    ] {
+        assert_eq!(built, Filter::from_json_str(json).unwrap(), "{json}");
+        assert!(!built.matches(b"{}") && !built.not().matches(b"{}"), "a value alone has no key and no times: {json}");
     }
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +23,8 @@ ITEMS = 30
 LOOP: dict[str, Any] = {}
 LOOP["n"] = LOOP
 DEEP: dict[str, Any] = {"n": {"$ne": 1}}
+LAST = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-9)))
+LATE = {"$date": "9999-12-31T23:59:59+09:00"}
 for _ in range(500):
     DEEP = {"$not": DEEP}
 
@@ -55,7 +58,7 @@ MATRIX: dict[str, tuple[Any, Fits | str]] = {
     "null": ({"opt": None}, lambda n: n % 3 != 2),
     "null of a field that all have": ({"n": None}, NONE),
     "null for a list": ({"n": {"$in": None}}, r"filter\.n\.\$in: expects a list"),
-    "null for a bound": ({"n": {"$gt": None}}, r"filter\.n\.\$gt: expects a number or a string"),
+    "null for a bound": ({"n": {"$gt": None}}, r"filter\.n\.\$gt: expects a number, a string or a date"),
     "missing": ({"unknown": 1}, NONE),
     "missing path": ({"n.unknown": {"$gte": 0}}, NONE),
     "missing, negated": ({"unknown": {"$ne": 1}}, ALL),
@@ -90,8 +93,30 @@ MATRIX: dict[str, tuple[Any, Fits | str]] = {
     "NaN in a list": ({"n": {"$nin": [1, NAN]}}, r"filter\.n\.\$nin\[1\]: NaN equals nothing"),
     "NaN for a bound, negated": ({"$not": {"n": {"$gte": NAN}}}, r"filter\.\$not\.n\.\$gte: NaN equals nothing"),
     "infinity": ({"n": {"$gt": float("inf")}}, NONE),
-    "huge in": ({"n": {"$in": list(range(1_000_000))}}, "the filter has too many parts"),
-    "huge nin": ({"n": {"$nin": list(range(5_000))}}, "nodes of the filter"),
+    "empty all": ({"n": {"$all": []}}, r"filter\.n\.\$all: expects at least one element"),
+    "negative size": ({"n": {"$size": -1}}, r"filter\.n\.\$size: expects a whole number"),
+    "prefix of a number": ({"n": {"$not": {"$starts_with": 1}}}, r"filter\.n\.\$not\.\$starts_with: expects a string"),
+    "no date": ({"n": {"$ne": {"$date": "today"}}}, r"filter\.n\.\$ne\.\$date: expects a text such as"),
+    "naive datetime": ({"n": {"$gt": datetime(2024, 5, 1)}}, r"filter\.n\.\$gt has no time zone"),
+    "nested datetime": ({"n": [datetime(2024, 5, 1, tzinfo=UTC)]}, r"filter\.n\[0\]: a date inside of an array"),
+    "datetime of the year 10000": ({"n": LAST}, r"filter\.n is outside of the years 0 to 9999"),
+    "datetime for a number": ({"n": {"$gt": datetime(2024, 5, 1, tzinfo=UTC)}}, NONE),
+    "prefix": ({"text": {"$starts_with": "tea 1"}}, lambda n: n == 1 or 10 <= n < 20),
+    "other case": ({"place": {"city": {"$ieq": "PARIS"}}}, lambda n: n % 3 == 0),
+    "empty item": ({"$item": {}}, r"filter\.\$item: an empty object would match every item"),
+    "item below a field": ({"n": {"$item": {"key": "1"}}}, r"filter\.n: Unsupported operator: \$item; it is about"),
+    "unknown fact": ({"$item": {"score": 1}}, r"filter\.\$item: score is nothing that an item has"),
+    "key": ({"$item": {"key": {"$in": ["1", "2"]}}, "opt": 1}, lambda n: n == 2),
+    "times": ({"$item": {"created_at": {"$gt": datetime(2024, 5, 1, tzinfo=UTC), "$lt": LATE}}}, ALL),
+    "time of another unit": ({"$item": {"updated_at": {"$lt": 10_000_000_000}}}, NONE),
+    "expiry": ({"$not": {"$item": {"expires_at": {"$exists": True}}}}, ALL),
+    "huge in": ({"n": {"$in": list(range(1_000_000))}}, ALL),
+    "huge nin": ({"n": {"$nin": list(range(5_000))}}, NONE),
+    "huge value": ({"n": list(range(5_000))}, "nodes of the filter: 50"),
+    "more than a million": ({"n": {"$in": list(range(1_000_001))}}, "values in the lists of the filter: 1000001 exceeds"),
+    "millions": ({"n": {"$in": [0] * 3_000_000}}, r"values in the lists of the filter: 30000\d\d exceeds .*; split the"),
+    "huge literals": ({"n": {"$in": ["x" * (1 << 20)] * 65}}, "bytes of the literals of the filter: 68157440 exceeds"),
+    "endless literals": ({"n": {"$in": ["x" * (1 << 20)] * 999_999}}, r"bytes of the literals .* 13\d+ or more exceed"),
     "huge key": ({"x" * 1_000_000: 1}, NONE),
     "huge wrong key": ({"x" * 1_000_000 + ".$gte": 1}, "filter: Invalid filter key xxx"),
     "huge operator": ({"n": {"$" + "x" * 1_000_000: 1}}, r"filter\.n: Unsupported operator: \$xxx"),

@@ -33,7 +33,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::codec::Writer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::PreparedFilter;
+use crate::filter::{ItemFacts, PreparedFilter};
 use crate::interrupt::GoOn;
 use crate::segment::blob::packed::{BLOCK_BYTES, Unpacker, pack, unpack};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
@@ -227,15 +227,16 @@ impl Blob {
         }
     }
 
-    /// Whether the value at `place` passes the filter. A compressed value is unpacked only until the filter is decided.
-    pub fn matches(&self, place: &ValuePlace, filter: &PreparedFilter) -> Result<bool> {
+    /// Whether the value at `place`, of an item of these facts, passes the filter. A compressed value is unpacked only
+    /// until the filter is decided.
+    pub fn matches(&self, place: &ValuePlace, filter: &PreparedFilter, item: &ItemFacts<'_>) -> Result<bool> {
         if place.codec != CODEC_LZ4 {
-            return Ok(filter.matches(&self.value(place)?));
+            return Ok(filter.holds(&self.value(place)?, item));
         }
         let stored = self.stored(place)?;
         let mut beginning = UNPACKED.take();
         beginning.clear();
-        let matched = matches_packed(stored, filter, &mut beginning);
+        let matched = matches_packed(stored, filter, item, &mut beginning);
         if beginning.capacity() <= SCRATCH_BYTES {
             UNPACKED.set(beginning);
         }
@@ -261,17 +262,18 @@ impl Blob {
 fn matches_packed(
     stored: &[u8],
     filter: &PreparedFilter,
+    item: &ItemFacts<'_>,
     beginning: &mut Vec<u8>,
 ) -> std::result::Result<bool, String> {
     let (mut unpacker, mut enough) = (Unpacker::new(stored)?, BLOCK_BYTES);
     while !unpacker.is_complete() {
         unpacker.next_block(beginning)?;
         if beginning.len() >= enough && !unpacker.is_complete() {
-            if let Some(wanted) = filter.decided_by(beginning) {
+            if let Some(wanted) = filter.decided_by(beginning, item) {
                 return Ok(wanted);
             }
             enough = 2 * beginning.len();
         }
     }
-    Ok(filter.matches(beginning))
+    Ok(filter.holds(beginning, item))
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::PreparedFilter;
+use crate::filter::{ItemFacts, PreparedFilter};
 use crate::ids::{IdRange, RowId};
 use crate::interrupt::GoOn;
 use crate::segment::blob::file::{Blob, BlobFile, ValuePlace};
@@ -43,12 +43,12 @@ impl UnreadValue<'_> {
         matches!(self, Self::Large(..))
     }
 
-    /// Whether the value passes the filter.
+    /// Whether the value of an item passes the filter, which asks for these facts of it.
     #[inline]
-    pub fn matches(&self, filter: &PreparedFilter) -> Result<bool> {
+    pub fn matches(&self, filter: &PreparedFilter, item: &ItemFacts<'_>) -> Result<bool> {
         match self {
-            Self::Small(bytes) => Ok(filter.matches(bytes)),
-            Self::Large(blob, place) => blob.matches(place, filter),
+            Self::Small(bytes) => Ok(filter.holds(bytes, item)),
+            Self::Large(blob, place) => blob.matches(place, filter, item),
         }
     }
 }

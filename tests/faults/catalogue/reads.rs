@@ -45,8 +45,8 @@ pub const FAULTS: &[Fault] = &[
         name: "missing_field_is_not_unequal",
         breaks: r#"The filter "not equal" leaves out items without the field."#,
         file: "filter/evaluate.rs",
-        find: "self.report(*above, test.holds_for_missing())",
-        replacement: "self.report(*above, test.holds_for_missing() || (FAULT && above.negated))",
+        find: "self.reports.add(*above, test.holds_for_missing())",
+        replacement: "self.reports.add(*above, test.holds_for_missing() || (FAULT && above.negated))",
         test: (
             "search",
             "a_search_is_as_long_and_ordered_as_it_says::a_missing_field_is_unequal_to_everything_but_null",
@@ -55,13 +55,43 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "no_alternative_matches_all",
         breaks: "A filter of no alternatives matches every item.",
-        file: "filter/evaluate.rs",
+        file: "filter/program.rs",
         find: "[] => self.constants.push((above, !decisive)),",
         replacement: "[] => self.constants.push((above, !decisive || FAULT)),",
         test: (
             "search",
             "a_search_is_as_long_and_ordered_as_it_says::a_missing_field_is_unequal_to_everything_but_null",
         ),
+    },
+    Fault {
+        name: "never_is_later_than_any_instant",
+        breaks: "An item that never expires is in a range of times of expiry.",
+        file: "filter/item.rs",
+        find: "item.expires_at != NEVER && compare(range, item.expires_at, bound)",
+        replacement: "(item.expires_at != NEVER || FAULT) && compare(range, item.expires_at, bound)",
+        test: (
+            "search",
+            "conditions_on_items_are_leaves_of_filters::every_read_gives_the_items_that_the_conditions_name",
+        ),
+    },
+    Fault {
+        name: "conditions_see_the_expiry_before_a_touch",
+        breaks: "A condition on the time of expiry sees the one that the item was put with.",
+        file: "search/part.rs",
+        find: "facts.expires_at = self.tombstones.expires_at(row, stored);",
+        replacement: "facts.expires_at = if FAULT { stored } else { self.tombstones.expires_at(row, stored) };",
+        test: (
+            "search",
+            "conditions_on_items_are_leaves_of_filters::every_read_gives_the_items_that_the_conditions_name",
+        ),
+    },
+    Fault {
+        name: "conditions_on_items_read_values",
+        breaks: "A filter that the key decides reads the value nevertheless.",
+        file: "search/conditions.rs",
+        find: "let Some(wanted) = filter.decided_by_item(&item)",
+        replacement: "let Some(wanted) = filter.decided_by_item(&item).filter(|_| !FAULT)",
+        test: ("search", "conditions_on_items_are_leaves_of_filters::conditions_that_decide_read_no_value"),
     },
     Fault {
         name: "cursor_skips_a_row",
