@@ -46,6 +46,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let light = store.search(&like_a_pet.filter(parsed))?;
     print("light, no plan", &light);
     assert_eq!(keys(&light), ["cat", "dog"]);
+
+    // Conditions on the key and the times of an item join with those on its value.
+    let found = store
+        .search(&Query::new(Scope::Store).filter(Filter::key_starts_with("t").and(Filter::size("tags", 2..=9))))?;
+    print("two tags, and a key with t", &found);
+    assert_eq!(keys(&found), ["trip"]);
     Ok(())
 }
 

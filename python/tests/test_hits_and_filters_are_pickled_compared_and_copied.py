@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy
@@ -52,7 +53,11 @@ def test_results(result: SearchResult, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_filters(way: str) -> None:
-    checked = Filter({"a": {"$gte": 1}, "b": {"$not": {"$in": [1, 2.5, "x", None, True, [1], {"c": 2}]}}})
+    at = datetime(2024, 5, 1, 10, tzinfo=timezone(timedelta(hours=2)))
+    assert Filter({"at": {"$lt": at}}).conditions == {"at": {"$lt": {"$date": "2024-05-01T08:00:00Z"}}}
+    checked = Filter(
+        {"at": {"$lt": at}, "a": {"$gte": 1}, "b": {"$not": {"$in": [1, 2.5, "x", None, True, [1], {"c": 2}]}}}
+    )
     other = WAYS[way](checked)
     assert other == checked and hash(other) == hash(checked) and other.conditions == checked.conditions
 

@@ -110,9 +110,9 @@ fn contains_all(set: &PreparedSet, value: Raw<'_>) -> Option<bool> {
         return Some(true);
     }
     // An element may be equal to a string and to a date, and takes a byte and a comma. So marks are only made for an
-    // array that may be long enough.
+    // array that may be long enough. Another one is read to its end, since the bytes may be the beginning of a value.
     if bytes.len() < missing {
-        return Some(false);
+        return any_element(bytes, |_, _| Some(false));
     }
     let (mut few, mut many) = ([false; 64], Vec::new());
     let found = if missing <= few.len() {

@@ -6,6 +6,7 @@
 //! * Two literals are one if the same values are equal to them. NaN is found by no value.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::RandomState;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -22,10 +23,10 @@ const END: u32 = u32::MAX;
 
 /// A list of literals, in the order in which they were given. It dereferences to a slice of [`Literal`]. Copies share
 /// the literals and what a search prepares of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct LiteralSet(Arc<SharedLiterals>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct SharedLiterals {
     literals: Vec<Literal>,
     prepared: OnceLock<Arc<PreparedSet>>,
@@ -36,6 +37,13 @@ impl Deref for LiteralSet {
 
     fn deref(&self) -> &[Literal] {
         &self.0.literals
+    }
+}
+
+/// The literals alone: equal lists look the same, prepared or not.
+impl fmt::Debug for LiteralSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

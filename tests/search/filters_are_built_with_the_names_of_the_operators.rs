@@ -90,6 +90,9 @@ fn filters_are_joined_and_negated() {
 fn a_filter_can_be_compared_although_eq_builds_one() {
     let (filter, same, other) = (Filter::eq("a", 1), Filter::eq("a", 1), Filter::ne("a", 1));
     assert!(filter == same && filter != other);
+    let (list, used) = (Filter::in_("a", [1, 2]), Filter::in_("a", [1, 2]));
+    assert!(used.matches(br#"{"a": 2}"#));
+    assert_eq!((&list, format!("{list:?}")), (&used, format!("{used:?}")), "use changes nothing that shows");
     // Strings, numbers of each width and booleans are literals.
     let owned = String::from("b");
     assert_eq!(Filter::eq("a", owned.clone()), Filter::eq("a", "b"));

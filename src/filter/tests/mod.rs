@@ -294,6 +294,8 @@ fn agrees_with_the_oracle() {
         prepared.matches(&bytes[..at]);
     }
     assert!((8_000..40_000).contains(&matched), "both answers occur: {matched}");
+    let all = Filter::all("v", 0..100).prepare().unwrap();
+    assert_eq!(all.decided_by(br#"{"v":[1,"#, &ItemFacts::NONE), None, "the array may go on");
 }
 
 /// Values that the decisions of the language are about.
