@@ -5,11 +5,14 @@
 //! `VECMEM_PURGE_ROWS` sets the number of items; without `--bench` it is small.
 
 mod common;
+#[path = "common/report.rs"]
+mod report;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Clusters, DIMS, directory, is_test, json, open, options, timed, user};
+use report::{instruction_set, load};
 use vecmem::{ImportOptions, Put, ReadOptions, Scope, Store};
 
 const EACH: usize = 1_000;
@@ -20,24 +23,6 @@ fn rows() -> usize {
     let is_full = std::env::args().any(|argument| argument == "--bench") && !is_test();
     let given = std::env::var("VECMEM_PURGE_ROWS").ok().and_then(|rows| rows.parse().ok());
     given.unwrap_or(if is_full { 1_000_000 } else { 12 * EACH })
-}
-
-/// The best instruction set of this CPU that the engine has kernels for.
-fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512vnni") {
-            return "AVX-512";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return "AVX2";
-        }
-    }
-    "portable"
-}
-
-fn load() -> String {
-    std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or("?").to_owned()
 }
 
 fn filled(path: &Path, rows: usize, in_order: bool) -> Store {

@@ -137,6 +137,9 @@ pub struct Ls {
     /// Cut namespaces to this many labels
     #[arg(long, value_name = "N", requires = "namespaces")]
     max_depth: Option<usize>,
+    /// Only namespaces after this one, the last one of the page before
+    #[arg(long, value_name = "NAMESPACE", requires = "namespaces")]
+    after: Option<vecmem::Namespace>,
     /// Only keys that begin with this
     #[arg(long, value_name = "TEXT", default_value = "", conflicts_with = "namespaces")]
     key_prefix: String,
@@ -164,8 +167,13 @@ impl Ls {
             _ => Vec::new(),
         };
         let prefix = labels.into_iter().map(LabelPattern::Label).collect();
-        let query =
-            NamespaceQuery { prefix, max_depth: self.max_depth, limit: self.limit, ..NamespaceQuery::default() };
+        let query = NamespaceQuery {
+            prefix,
+            max_depth: self.max_depth,
+            limit: self.limit,
+            after: self.after.as_ref().map(vecmem::Namespace::labels).unwrap_or_default(),
+            ..NamespaceQuery::default()
+        };
         for labels in store.list_namespaces(&query)? {
             if output.json {
                 writeln!(out, "{}", json!({"namespace": labels}))?;

@@ -289,7 +289,9 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.list_namespaces.txt")]
-    #[pyo3(signature = (prefix=None, suffix=None, *, max_depth=None, limit=None, offset=None, include_expired=false))]
+    #[pyo3(signature = (
+        prefix=None, suffix=None, *, max_depth=None, limit=None, offset=None, after=None, include_expired=false
+    ))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn list_namespaces<'py>(
         &self,
@@ -299,6 +301,7 @@ impl Reader {
         max_depth: Option<&Bound<'py, PyAny>>,
         limit: Option<&Bound<'py, PyAny>>,
         offset: Option<&Bound<'py, PyAny>>,
+        after: Option<&Bound<'py, PyAny>>,
         include_expired: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         let query = NamespaceQuery {
@@ -307,6 +310,7 @@ impl Reader {
             max_depth: max_depth.map(|depth| count(depth, "max_depth")).transpose()?,
             limit: limit.map_or(Ok(100), |limit| count(limit, "limit"))?,
             offset: offset.map_or(Ok(0), |offset| count(offset, "offset"))?,
+            after: after.map_or(Ok(Vec::new()), |after| labels(after, "after"))?,
             options: ReadOptions { include_expired, ..ReadOptions::default() },
         };
         if query.max_depth == Some(0) {

@@ -254,6 +254,7 @@ class Reader:
         max_depth: int | None = None,
         limit: int | None = None,
         offset: int | None = None,
+        after: Labels | None = None,
         include_expired: bool = False,
     ) -> ListOf[tuple[str, ...]]: ...
     def count(

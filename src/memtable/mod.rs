@@ -245,7 +245,7 @@ impl Memtable {
 
     /// Appends all versions in the interval to `rows`: one namespace after the other, the rows of each in LSN order.
     pub fn rows_in(&self, interval: &Interval, rows: &mut Vec<RowId>) {
-        self.each_namespace(interval, |listed| {
+        self.each_namespace(interval.bounds(), |listed| {
             rows.extend_from_slice(&listed.rows);
             true
         });
@@ -254,9 +254,26 @@ impl Memtable {
     /// The namespaces of the interval in order, each with its rows.
     pub fn namespaces_in(&self, interval: &Interval) -> Vec<(Namespace, Vec<RowId>)> {
         let mut found = Vec::new();
-        self.each_namespace(interval, |listed| {
+        self.each_namespace(interval.bounds(), |listed| {
             found.push((listed.namespace.clone(), listed.rows.clone()));
             true
+        });
+        found
+    }
+
+    /// The first namespace from `low` on and below `high` that `is_sought`, given its encoding and all its rows in LSN
+    /// order, says yes to.
+    pub fn find_namespace(
+        &self,
+        low: &[u8],
+        high: &[u8],
+        mut is_sought: impl FnMut(&[u8], &[RowId]) -> bool,
+    ) -> Option<Namespace> {
+        let mut found = None;
+        self.each_namespace(low..high, |listed| {
+            let is_sought = is_sought(listed.namespace.encoded(), &listed.rows);
+            found = is_sought.then(|| listed.namespace.clone());
+            !is_sought
         });
         found
     }
@@ -272,7 +289,7 @@ impl Memtable {
         limit: usize,
     ) -> Vec<RowId> {
         let mut found = Vec::new();
-        self.each_namespace(interval, |listed| {
+        self.each_namespace(interval.bounds(), |listed| {
             let encoded = listed.namespace.encoded();
             let start = match after {
                 Some(after) if encoded < after.namespace => return true,
@@ -347,12 +364,12 @@ impl Memtable {
         None
     }
 
-    /// Calls `each` for the namespaces of the interval in order, under the lock of the map, until `each` returns false.
-    fn each_namespace(&self, interval: &Interval, mut each: impl FnMut(&NamespaceRows) -> bool) {
-        if interval.low >= interval.high {
+    /// Calls `each` for the namespaces in these bounds in order, under the lock of the map, until `each` returns false.
+    fn each_namespace(&self, bounds: Range<&[u8]>, mut each: impl FnMut(&NamespaceRows) -> bool) {
+        if bounds.is_empty() {
             return;
         }
-        let bounds = (Bound::Included(interval.low.as_slice()), Bound::Excluded(interval.high.as_slice()));
+        let bounds = (Bound::Included(bounds.start), Bound::Excluded(bounds.end));
         for (_, listed) in self.namespaces.read().range::<[u8], _>(bounds) {
             if !each(listed) {
                 return;

@@ -15,6 +15,7 @@ pub(crate) mod flat;
 pub(crate) mod graph;
 pub(crate) mod graph_plan;
 pub(crate) mod listing;
+pub(crate) mod namespaces;
 pub(crate) mod part;
 pub(crate) mod plan;
 

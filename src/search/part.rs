@@ -190,6 +190,11 @@ impl<'a> SegmentView<'a> {
         (0..sampled).filter(is_alive).count() as f64 / sampled as f64
     }
 
+    /// The first row of `rows` that is not deleted at `read_lsn`, or the end of the rows.
+    pub fn first_not_deleted(&self, rows: Range<RowId>, read_lsn: Lsn) -> RowId {
+        self.tombstones.first_not_deleted(rows, read_lsn)
+    }
+
     /// Prefetches the memory that the exact score of a row reads. `vector` is one of the row's vectors.
     #[inline]
     pub fn prefetch_score(&self, row: RowId, vector: VectorId) {

@@ -1,6 +1,6 @@
 //! One part of a shard, a memtable or a segment, under one interface for lookups, tombstones and reads of single rows.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, TextHash, VersionTimes, Write};
 use crate::search::conditions::Conditions;
 use crate::search::listing::{KeyedRow, ListPage, page_of_memtable, page_of_segment};
-use crate::search::part::{PartColumns, Rows};
+use crate::search::namespaces::{SegmentNamespaces, SoughtNamespaces, next_of_memtable};
 use crate::segment::Segment;
 use crate::segment::tombstones::Touch;
 use crate::segment::truth::layout::Section;
@@ -203,6 +203,22 @@ fn item(namespace: Namespace, key: &str, value: Box<str>, times: VersionTimes, v
     }
 }
 
+/// The namespaces of one part in order, those that a read sees. Each seek goes on from the last one.
+pub(crate) enum PartNamespaces<'a> {
+    Memtable(&'a Memtable),
+    Segment(SegmentNamespaces<'a>),
+}
+
+impl<'a> PartNamespaces<'a> {
+    /// The first namespace at or above `low` that is sought, encoded.
+    pub fn seek(&mut self, low: &[u8], sought: &SoughtNamespaces<'_>) -> Result<Option<Cow<'a, [u8]>>> {
+        match self {
+            Self::Memtable(memtable) => next_of_memtable(memtable, low, sought),
+            Self::Segment(namespaces) => Ok(namespaces.seek(low, sought)?.map(Cow::Borrowed)),
+        }
+    }
+}
+
 impl<'a> PartRef<'a> {
     /// The segment of the part, if the part is a segment and can be read: for prefetches.
     pub fn segment(&self) -> Option<&'a Segment> {
@@ -218,41 +234,15 @@ impl<'a> PartRef<'a> {
         }
     }
 
-    /// Encoded namespaces of the interval that have a row which satisfies the conditions, without those in `known`.
-    pub fn live_namespaces(
-        &self,
-        interval: &Interval,
-        conditions: &Conditions<'_>,
-        known: &BTreeSet<Vec<u8>>,
-    ) -> Result<Vec<Vec<u8>>> {
-        let mut live = Vec::new();
+    /// The namespaces of the part from one place to the next; `None` if the interval lies outside of the part.
+    pub fn namespaces(&self, interval: &Interval) -> Result<Option<PartNamespaces<'a>>> {
         match *self {
-            Self::Memtable(memtable) => {
-                for (namespace, rows) in memtable.namespaces_in(interval) {
-                    if !known.contains(namespace.encoded()) && rows.iter().any(|&row| conditions.sees(&**memtable, row))
-                    {
-                        live.push(namespace.encoded().to_vec());
-                    }
-                }
-            }
+            Self::Memtable(memtable) => Ok(Some(PartNamespaces::Memtable(memtable))),
             Self::Segment(part) if part.covers(interval) => {
-                let readable = part.readable()?;
-                let segment = readable.segment();
-                for number in segment.namespaces_in(interval)? {
-                    conditions.check_deadline()?;
-                    let (namespace, rows) = (segment.namespace(number)?, segment.namespace_rows(number)?);
-                    if known.contains(namespace) {
-                        continue;
-                    }
-                    readable.ensure_rows(&Rows::Range(rows.clone()))?;
-                    if rows.ids().any(|row| conditions.sees(&readable, row)) {
-                        live.push(namespace.to_vec());
-                    }
-                }
+                Ok(Some(PartNamespaces::Segment(SegmentNamespaces::new(part.readable()?))))
             }
-            Self::Segment(_) => {}
+            Self::Segment(_) => Ok(None),
         }
-        Ok(live)
     }
 
     /// Adds deletes of up to `limit` items that are visible at `read_lsn` and have expired by `now`. A part that cannot

@@ -1,12 +1,9 @@
-//! Iteration in key order over a snapshot, the namespaces of a store, and counts.
+//! Iteration in key order over a snapshot, and counts.
 //!
 //! Invariants:
 //! * A cursor keeps its read view until a purge ends it. So writes between two pages make an iteration neither miss nor
 //!   repeat an item.
-//! * A namespace is listed if at least one of its items is visible. Expired items count only under `include_expired`.
-//!   The engine's own namespaces are never listed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -14,11 +11,11 @@ use crate::ids::RowId;
 use crate::search::listing::{KeyedRow, ListPage, count};
 use crate::shard::PartRef;
 use crate::store::holders::{Holder, HolderKind, Holders};
-use crate::store::query::{IterateQuery, NamespaceQuery};
+use crate::store::query::IterateQuery;
 use crate::store::read::with_part;
 use crate::store::read::{ReadContext, SharedView};
 use crate::store::stored::StoredItem;
-use crate::types::{Interval, Item, KeyPosition, Scope, decode_labels, encode_labels};
+use crate::types::{Interval, Item, KeyPosition};
 
 /// A position in an iteration, and the read view of the iteration.
 #[derive(Clone)]
@@ -136,36 +133,6 @@ fn page_of<T>(
         items.extend(reader.tolerate(read(&part, keyed.row), &mut incomplete)?);
     }
     Ok((items, next, incomplete))
-}
-
-/// The labels of the live namespaces that match, in tuple order: cut to `max_depth`, each once, then offset and limit.
-pub(super) fn list_namespaces(reader: &ReadContext<'_>, query: &NamespaceQuery) -> Result<Vec<Vec<String>>> {
-    let mut interval = Scope::Store.interval();
-    let prefix = encode_labels(query.literal_prefix()).unwrap_or_default();
-    if !prefix.is_empty() {
-        let high = prefix.iter().copied().chain([0xFF]).collect();
-        interval = Interval { low: prefix, high };
-    }
-    let mut incomplete = false;
-    let mut live: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for shard in reader.view.shards_in(&interval) {
-        for part in shard.parts() {
-            let namespaces = part.live_namespaces(&interval, &reader.conditions(None), &live);
-            live.extend(reader.tolerate(namespaces, &mut incomplete)?.into_iter().flatten());
-        }
-    }
-    let mut listed: Vec<Vec<String>> = Vec::new();
-    for namespace in live {
-        let mut labels = decode_labels(&namespace);
-        if !query.matches(&labels) {
-            continue;
-        }
-        labels.truncate(query.max_depth.unwrap_or(labels.len()));
-        if listed.last() != Some(&labels) {
-            listed.push(labels);
-        }
-    }
-    Ok(listed.into_iter().skip(query.offset).take(query.limit).collect())
 }
 
 /// Counts the items of an interval that the read shows.

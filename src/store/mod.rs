@@ -5,7 +5,7 @@
 //! * `write`, `batch`, `import`: what a write must satisfy, and how it gets to the commit pipeline.
 //! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their results. `earn`.
 //! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `stored`, `items`,
-//!   `listing`, `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a read view.
+//!   `listing`, `namespaces`, `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a read view.
 //! * `maintenance`, `stats` with `latency` and `histogram`, `purge`, `backup`; `wreck` and `salvage`: reads of a
 //!   directory that does not open.
 //!
@@ -32,6 +32,7 @@ mod latency;
 mod listing;
 mod maintenance;
 mod moment;
+mod namespaces;
 mod open;
 mod options;
 mod purge;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::filter::Filter;
-use crate::types::{Hit, Namespace, Scope};
+use crate::types::{Hit, Namespace, NamespacePattern, Scope};
 
 /// The default recall of a query.
 const DEFAULT_RECALL: f32 = 0.98;
@@ -292,10 +292,11 @@ impl LabelPattern {
         if text == "*" { Self::Any } else { Self::Label(text.to_owned()) }
     }
 
-    fn matches(&self, label: &str) -> bool {
+    /// The label, or `None` for any.
+    fn label(&self) -> Option<&str> {
         match self {
-            Self::Label(wanted) => wanted == label,
-            Self::Any => true,
+            Self::Label(label) => Some(label),
+            Self::Any => None,
         }
     }
 }
@@ -313,6 +314,10 @@ pub struct NamespaceQuery {
     pub limit: usize,
     /// Skip this many namespaces first.
     pub offset: usize,
+    /// List only what comes after these labels, in tuple order and after the cut; empty for everything. The last
+    /// namespace of a page begins the next page: unlike an offset, it costs nothing to skip, and writes between two
+    /// pages move no namespace from one page to another.
+    pub after: Vec<String>,
     /// Options shared by all reads (`include_expired`, `partial` and `deadline` matter).
     pub options: ReadOptions,
 }
@@ -325,31 +330,16 @@ impl Default for NamespaceQuery {
             max_depth: None,
             limit: 100,
             offset: 0,
+            after: Vec::new(),
             options: ReadOptions::default(),
         }
     }
 }
 
 impl NamespaceQuery {
-    /// Whether `labels` match the prefix and the suffix. A pattern with more labels than the namespace never matches.
-    pub(crate) fn matches(&self, labels: &[String]) -> bool {
-        let fits = |patterns: &[LabelPattern], labels: &[String]| {
-            patterns.iter().zip(labels).all(|(pattern, label)| pattern.matches(label))
-        };
-        labels.len() >= self.prefix.len().max(self.suffix.len())
-            && fits(&self.prefix, labels)
-            && fits(&self.suffix, &labels[labels.len() - self.suffix.len()..])
-    }
-
-    /// The literal labels that every match begins with.
-    pub(crate) fn literal_prefix(&self) -> Vec<&str> {
-        self.prefix
-            .iter()
-            .map_while(|pattern| match pattern {
-                LabelPattern::Label(label) => Some(label.as_str()),
-                LabelPattern::Any => None,
-            })
-            .collect()
+    /// The conditions on the labels of a namespace.
+    pub(crate) fn pattern(&self) -> NamespacePattern {
+        NamespacePattern::new(self.prefix.iter().map(LabelPattern::label), self.suffix.iter().map(LabelPattern::label))
     }
 }
 

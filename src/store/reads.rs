@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::store::items::Items;
-use crate::store::iterate::{Cursor, IteratePage, StoredPage, count_items, iterate, iterate_stored, list_namespaces};
+use crate::store::iterate::{Cursor, IteratePage, StoredPage, count_items, iterate, iterate_stored};
 use crate::store::latency::CallKind;
 use crate::store::moment::Moment;
+use crate::store::namespaces::list_namespaces;
 use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
 use crate::store::read::ReadContext;
 use crate::store::snapshot::Snapshot;

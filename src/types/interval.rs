@@ -4,6 +4,8 @@
 //! * An interval is the range of a query or a delete. It includes its low end and excludes its high end.
 //! * An extent bounds the namespaces of a segment or shard. It includes both ends, and may be wider than necessary.
 
+use std::ops::Range;
+
 /// A half-open interval `[low, high)` of encoded namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Interval {
@@ -36,6 +38,10 @@ impl Interval {
     pub fn namespace(&self) -> Option<&[u8]> {
         let (last, namespace) = self.high.split_last()?;
         (*last == 0 && namespace == self.low.as_slice()).then_some(namespace)
+    }
+
+    pub fn bounds(&self) -> Range<&[u8]> {
+        self.low.as_slice()..self.high.as_slice()
     }
 
     pub fn contains(&self, encoded: &[u8]) -> bool {

@@ -1,15 +1,17 @@
 //! The words of the data model: namespaces, scopes, vector spaces, items, and the limits of each.
 //!
-//! Reading order: `Namespace` and `Scope` here, then `interval` (ranges of encoded namespaces).
+//! Reading order: `Namespace` and `Scope` here, then `interval` (ranges of encoded namespaces) and `pattern` (which of
+//! them match).
 //!
 //! Invariants:
 //! * A [`Namespace`] holds its *encoded* form: each label with `00` written as `00 FF`, ended by `00`, so byte order is
-//!   tuple order and the interval of a prefix `P` is `[enc(P), enc(P) ++ FF)`. Nothing else in the crate parses it.
+//!   tuple order and the interval of a prefix `P` is `[enc(P), enc(P) ++ FF)`. Nothing outside of this folder parses it.
 //! * Values of these types were validated when they were made: a holder need not check their limits again.
 
 mod interval;
 mod item;
 mod metric;
+mod pattern;
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +25,7 @@ pub(crate) use interval::{Extent, Interval, KeyPosition};
 pub(crate) use item::micros;
 pub use item::{FieldVector, Hit, Item, Version};
 pub use metric::{Metric, VectorSpace};
+pub(crate) use pattern::{NamespacePattern, PatternFit, first_labels};
 
 /// The documented limits; going over one is [`ErrorKind::Limit`](crate::ErrorKind::Limit).
 pub mod limits {

@@ -14,5 +14,6 @@ mod answers_are_written_by_serde_as_they_are;
 mod items_are_iterated_as_of_one_moment;
 mod many_reads_see_one_moment;
 mod namespaces_are_listed_by_pattern;
+mod pages_of_namespaces_equal_a_plain_listing;
 mod stats_tell_how_long_calls_took;
 mod times_are_instants_for_people;

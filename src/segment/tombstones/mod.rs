@@ -209,6 +209,27 @@ impl Tombstones {
         self.dead_rows.load(Ordering::Relaxed) == 0 || self.deleted_lsn.is_untouched(range)
     }
 
+    /// The first row of `range` that is not deleted at `read_lsn`, or the end of the range. Pages that a range delete
+    /// took whole are left out at once.
+    pub fn first_not_deleted(&self, range: Range<RowId>, read_lsn: Lsn) -> RowId {
+        let end = range.end;
+        if self.dead_rows() == 0 {
+            return range.start.min(end);
+        }
+        for index in self.deleted_lsn.page_range(&range) {
+            let rows = self.deleted_lsn.page_rows(index, &range);
+            let first = match self.deleted_lsn.pages[index].get() {
+                None if self.deleted_lsn.uniform[index].load(Ordering::Relaxed) <= read_lsn.get() => None,
+                None => Some(rows.start),
+                Some(_) => rows.ids().find(|&row| !self.is_deleted_at(row, read_lsn)),
+            };
+            if let Some(first) = first {
+                return first;
+            }
+        }
+        end
+    }
+
     /// The number of deleted rows, whatever their LSNs.
     pub fn dead_rows(&self) -> u64 {
         self.dead_rows.load(Ordering::Relaxed)
@@ -304,6 +325,10 @@ mod tests {
                 let (low, high, read_lsn) = (a.min(b), a.max(b), Lsn::new(number / 2));
                 let died = (low..high).filter(|&row| tombstones.is_deleted_at(RowId(row), read_lsn)).count();
                 assert_eq!(died, model.range(low..high).filter(|&(_, &dead)| dead <= read_lsn).count());
+                let alive = |row: &u32| model.get(row).is_none_or(|&dead| dead > read_lsn);
+                let inside = low.min(rows)..high.min(rows);
+                let first = inside.clone().find(alive).unwrap_or(inside.end);
+                assert_eq!(tombstones.first_not_deleted(RowId::range(inside), read_lsn), RowId(first));
                 assert!(!(tombstones.none_dead_in(RowId::range(a..a + 1)) && model.contains_key(&a)));
                 assert_eq!(
                     tombstones.is_deleted_at(RowId(a), read_lsn),

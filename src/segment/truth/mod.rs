@@ -4,9 +4,10 @@
 //! * `layout`: the format.
 //! * `input`: one row to be written, borrowed from wherever it lies.
 //! * `columns`, `writer`: how a file is written in one pass.
-//! * `reader`: an open file, mapped. `rows`: columns for loops, and single rows.
+//! * `reader`: an open file, mapped. `directory`: its namespaces. `rows`: columns for loops, and single rows.
 
 pub(crate) mod columns;
+mod directory;
 pub(crate) mod input;
 pub(crate) mod layout;
 pub(crate) mod reader;

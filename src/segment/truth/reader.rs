@@ -21,7 +21,6 @@ use crate::segment::derived::codes::{DerivedFile, TruthId};
 use crate::segment::key_table::{BUCKET_BYTES, KeyTable, hash_key, hash_namespace};
 use crate::segment::truth::layout::{Header, Section, StoreIdentity, truth_name};
 use crate::storage::Storage;
-use crate::types::Interval;
 
 const LINE_BYTES: usize = 64;
 /// Cache lines of a value that are prefetched. The read of a longer value takes so long that more would not help.
@@ -207,31 +206,6 @@ impl Truth {
         self.slice(bytes, self.cell(offsets, index)?, self.cell(offsets, index + 1)?)
     }
 
-    /// The encoded namespace with this number.
-    #[inline]
-    pub fn namespace(&self, index: u32) -> Result<&[u8]> {
-        self.entry(Section::NamespaceOffset, Section::NamespaceBytes, index as usize)
-    }
-
-    /// The rows of the namespace with this number.
-    #[inline]
-    pub fn namespace_rows(&self, index: u32) -> Result<Range<RowId>> {
-        let start: RowId = self.cell(Section::NamespaceFirstRow, index as usize)?;
-        let end: RowId = self.cell(Section::NamespaceFirstRow, index as usize + 1)?;
-        if start > end || end.0 > self.rows() {
-            let at = self.header.section(Section::NamespaceFirstRow).start;
-            return Err(self.file.damaged(at, format!("namespace {index} has rows {start} to {end}")));
-        }
-        Ok(start..end)
-    }
-
-    /// The number of the namespace that `row` belongs to.
-    pub fn namespace_of(&self, row: RowId) -> Result<u32> {
-        self.file.ensure(self.header.section(Section::NamespaceFirstRow))?;
-        let first_rows = self.column::<RowId>(Section::NamespaceFirstRow);
-        Ok((first_rows.partition_point(|&first| first <= row) as u32).saturating_sub(1))
-    }
-
     /// The number of an encoded namespace, if it has rows here.
     pub fn find_namespace(&self, namespace: &[u8]) -> Result<Option<u32>> {
         let is_it = |index| Ok(index < self.namespaces() && self.namespace(index)? == namespace);
@@ -261,16 +235,6 @@ impl Truth {
         let first = self.header.section(buckets).start;
         let bucket = |index| self.file.ensure(first + index * BUCKET_BYTES..first + (index + 1) * BUCKET_BYTES);
         table.find(hash, bucket, || self.file.ensure(self.header.section(spill)), is_it)
-    }
-
-    /// The rows of an interval of namespaces.
-    pub fn interval(&self, interval: &Interval) -> Result<Range<RowId>> {
-        let numbers = self.namespaces_in(interval)?;
-        if numbers.is_empty() {
-            return Ok(RowId::range(0..0));
-        }
-        let (first, last) = (self.namespace_rows(numbers.start)?, self.namespace_rows(numbers.end - 1)?);
-        Ok(first.start..last.end.max(first.start))
     }
 
     /// Prefetches the bucket that [`find_namespace`](Self::find_namespace) reads first.
@@ -333,27 +297,6 @@ impl Truth {
         }
     }
 
-    /// The numbers of the namespaces of an interval.
-    pub fn namespaces_in(&self, interval: &Interval) -> Result<Range<u32>> {
-        if let Some(namespace) = interval.namespace() {
-            return Ok(self.find_namespace(namespace)?.map_or(0..0, |index| index..index + 1));
-        }
-        let Interval { low, high } = interval;
-        let start = if low.is_empty() { 0 } else { self.seek_namespace(low)? };
-        let end = if high.as_slice() == [0xFF] { self.namespaces() } else { self.seek_namespace(high)? };
-        Ok(start..end.max(start))
-    }
-
-    /// The number of the first namespace that is not below `bound`.
-    fn seek_namespace(&self, bound: &[u8]) -> Result<u32> {
-        seek(0..self.namespaces(), |index| Ok(self.namespace(index)? < bound))
-    }
-
-    /// The first of `rows`, which belong to one namespace, whose key is not below `key`.
-    pub fn seek_key(&self, rows: Range<RowId>, key: &str) -> Result<RowId> {
-        seek(rows.numbers(), |row| Ok(self.key_bytes(RowId(row))? < key.as_bytes())).map(RowId)
-    }
-
     /// The field paths, by number.
     pub(crate) fn paths(&self) -> Result<&[Arc<str>]> {
         if let Some(paths) = self.paths.get() {
@@ -375,19 +318,4 @@ impl Truth {
             self.file.damaged(offset, "text is not UTF-8")
         })
     }
-}
-
-/// A binary search: the first number of `range` for which `below` is false, or the end of `range`. `below` must be true
-/// for all numbers before that one, and false for all after it.
-fn seek(range: Range<u32>, mut below: impl FnMut(u32) -> Result<bool>) -> Result<u32> {
-    let (mut start, mut end) = (range.start, range.end);
-    while start < end {
-        let middle = start + (end - start) / 2;
-        if below(middle)? {
-            start = middle + 1;
-        } else {
-            end = middle;
-        }
-    }
-    Ok(start)
 }
