@@ -257,19 +257,28 @@ impl<'a> PartRef<'a> {
             }
             Self::Segment(part) => {
                 let Ok(segment) = part.segment() else { return Ok(()) };
-                if segment.header().earliest_expiry > now && part.tombstones.touched_rows() == 0 {
+                let tombstones = &part.tombstones;
+                let (earliest, touches) = tombstones.earliest_expiry();
+                let stays = segment.header().earliest_expiry > now && tombstones.touched_rows() == 0;
+                if stays || earliest > now {
                     return Ok(());
                 }
                 segment.ensure_rows(segment.all_rows(), &[Section::ExpiresAt])?;
                 let stored = segment.expires_at_column();
-                let expired = segment.all_rows().ids().filter(|&row| {
-                    !part.tombstones.is_deleted_at(row, read_lsn)
-                        && part.tombstones.expires_at(row, stored[row.index()]) <= now
-                });
-                for row in expired.take(limit) {
-                    let row = segment.row(row)?;
-                    writes.push(expire(&Namespace::from_encoded(row.namespace), row.key));
+                let (mut earliest, mut found) = (NEVER, 0);
+                for row in segment.all_rows().ids().filter(|&row| !tombstones.is_deleted_at(row, read_lsn)) {
+                    let expires_at = tombstones.expires_at(row, stored[row.index()]);
+                    earliest = earliest.min(expires_at);
+                    if expires_at <= now {
+                        if found == limit {
+                            return Ok(());
+                        }
+                        found += 1;
+                        let row = segment.row(row)?;
+                        writes.push(expire(&Namespace::from_encoded(row.namespace), row.key));
+                    }
                 }
+                tombstones.note_earliest_expiry(earliest, touches);
             }
         }
         Ok(())

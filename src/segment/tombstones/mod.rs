@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use crate::ids::{Id, IdRange, RowId};
 use crate::record::{ALIVE, Lsn};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 const PAGE_ROWS: u32 = 512;
 
@@ -129,6 +129,16 @@ pub(crate) struct Tombstones {
     touched_expiry: SparseColumn,
     touch_lsn: SparseColumn,
     touched_rows: AtomicU64,
+    earliest_expiry: Mutex<EarliestExpiry>,
+}
+
+/// The earliest expiry of a living row, as far as it is known.
+#[derive(Debug)]
+struct EarliestExpiry {
+    /// No living row expires before this time, in microseconds since 1970 UTC; `i64::MIN` if that is not known.
+    at: i64,
+    /// Counts the touches, so that a search for the earliest expiry learns of those that came meanwhile.
+    touches: u64,
 }
 
 impl Tombstones {
@@ -141,6 +151,7 @@ impl Tombstones {
             touched_expiry: SparseColumn::new(rows, UNTOUCHED),
             touch_lsn: SparseColumn::new(rows, 0),
             touched_rows: AtomicU64::new(0),
+            earliest_expiry: Mutex::new(EarliestExpiry { at: i64::MIN, touches: 0 }),
         }
     }
 
@@ -262,8 +273,26 @@ impl Tombstones {
             self.touched_expiry.set(touch.row, touch.expires_at.max(i64::MIN + 1) as u64);
             self.touch_lsn.set(touch.row, touch.lsn.get());
             self.touched_rows.fetch_add(u64::from(before == 0), Ordering::Relaxed);
+            // After the change of the columns: whoever has read the old expiry notes it before this, or not at all.
+            let mut earliest = self.earliest_expiry.lock();
+            *earliest = EarliestExpiry { at: earliest.at.min(touch.expires_at), touches: earliest.touches + 1 };
         }
         moves
+    }
+
+    /// The time before which certainly no living row expires, and the number of touches so far.
+    pub fn earliest_expiry(&self) -> (i64, u64) {
+        let earliest = self.earliest_expiry.lock();
+        (earliest.at, earliest.touches)
+    }
+
+    /// Notes that no living row expires before `at`: a search for that has read all rows. It began after so many
+    /// touches. If there were more since, nothing is noted.
+    pub fn note_earliest_expiry(&self, at: i64, touches: u64) {
+        let mut earliest = self.earliest_expiry.lock();
+        if earliest.touches == touches {
+            earliest.at = at;
+        }
     }
 
     /// The expiry of `row`: that of its last touch, else `stored`, which the segment has.
@@ -348,6 +377,23 @@ mod tests {
                     .eq(model.iter().filter(|&(_, &lsn)| lsn <= half).map(|(&row, _)| RowId(row)))
             );
         }
+    }
+
+    #[test]
+    fn an_earliest_expiry_is_believed_unless_a_touch_came_meanwhile() {
+        let tombstones = Tombstones::new(9);
+        let touch = |row, expires_at, lsn| {
+            assert!(tombstones.touch(Touch { row: RowId(row), expires_at, lsn: Lsn::new(lsn) }));
+        };
+        assert_eq!(tombstones.earliest_expiry(), (i64::MIN, 0));
+        touch(1, 50, 3);
+        let (_, touches) = tombstones.earliest_expiry();
+        tombstones.note_earliest_expiry(40, touches);
+        assert_eq!(tombstones.earliest_expiry(), (40, 1));
+        touch(2, 30, 4);
+        assert_eq!(tombstones.earliest_expiry(), (30, 2));
+        tombstones.note_earliest_expiry(90, touches);
+        assert_eq!(tombstones.earliest_expiry(), (30, 2));
     }
 
     #[test]
