@@ -109,3 +109,13 @@ fn a_wrong_filter_is_a_short_error_and_never_everything() {
     }
     assert_eq!(keys(&search(&[dir, "--all"])), ["tea"]);
 }
+
+#[test]
+fn a_least_score_without_a_vector_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = at(directory.path(), "store");
+    succeeds(&["create", &dir, "--dims", "2"]);
+    succeeds(&["put", &dir, "a", "k", "{}", "--vector", "[1,2]"]);
+    assert!(fails(&["search", &dir, "--all", "--min-score", "0.5"]).contains("min_score needs a vector"));
+    assert!(succeeds(&["search", &dir, "--all", "--min-score", "0.5", "--vector", "[1,2]"]).contains("a k"));
+}

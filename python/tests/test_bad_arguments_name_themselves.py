@@ -70,6 +70,7 @@ BAD: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
     (lambda e: e.search(A, [1, 0, 0], recall=0), InvalidInputError, "recall"),
     (lambda e: e.search(A, [1, 0, 0], recall=float("nan")), InvalidInputError, "recall is NaN"),
     (lambda e: e.search(A, [1, 0, 0], min_score="x"), InvalidValueError, "min_score must be a float"),
+    (lambda e: e.search(A, min_score=0.5), InvalidInputError, "min_score needs a vector"),
     (lambda e: e.search(A, exact="no"), InvalidValueError, "exact must be a bool"),
     (lambda e: e.search(A, limits=5), TypeError, r"search\(\) got an unexpected keyword argument 'limits'"),
     (lambda e: e.list(A, recall=0.5), TypeError, r"list\(\) got an unexpected keyword argument 'recall'"),

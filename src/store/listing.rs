@@ -74,7 +74,7 @@ impl std::fmt::Debug for Listing {
 
 impl Snapshot {
     /// The items of the query's scope in pages, newest update first. The limit and offset of the query are ignored. A
-    /// query with a vector is an error.
+    /// query with a vector or a `min_score` is an error.
     pub fn listing(&self, query: Query) -> Result<Listing> {
         Listing::new(self, query)
     }
@@ -84,6 +84,9 @@ impl Listing {
     pub(super) fn new(snapshot: &Snapshot, query: Query) -> Result<Self> {
         if query.vector.is_some() {
             return Err(Error::invalid("a listing takes no vector; use search"));
+        }
+        if query.min_score.is_some() {
+            return Err(Error::invalid("a listing takes no min_score: nothing in it has a score; use search"));
         }
         let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
         let snapshot = snapshot.for_a_listing()?;

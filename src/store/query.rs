@@ -98,7 +98,7 @@ impl Query {
         self
     }
 
-    /// Only items for which the filter holds.
+    /// Only items whose value matches.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = Some(filter);
@@ -120,8 +120,8 @@ impl Query {
         self
     }
 
-    /// Leave out items with a lower score. If graphs are searched, this cuts the approximate list, which may lack items
-    /// with a high score.
+    /// Leave out items with a lower score. It needs a [`vector`](Self::vector). If graphs are searched, this cuts the
+    /// approximate list, which may lack items with a high score.
     #[must_use]
     pub fn min_score(mut self, score: f32) -> Self {
         self.min_score = Some(score);

@@ -74,6 +74,9 @@ fn check(space: Option<VectorSpace>, query: &Query) -> Result<()> {
     if query.min_score.is_some_and(f32::is_nan) {
         return Err(Error::invalid("min_score is NaN; give a number"));
     }
+    if query.min_score.is_some() && query.vector.is_none() {
+        return Err(Error::invalid("min_score needs a vector: without one nothing has a score"));
+    }
     Ok(())
 }
 

@@ -158,6 +158,7 @@ fn filters_and_queries() {
     let deep = format!("{}{{}}{}", "{\"$not\":".repeat(100_000), "}".repeat(100_000));
     let built = (0..limits::FILTER_NODES).fold(Filter::eq("a", 1), |filter, _| filter.or(Filter::eq("a", 1)));
     let query = || Query::new(&home).vector([1.0, 0.0, 0.0]);
+    let snapshot = store.snapshot().unwrap();
     let deadline = ReadOptions { deadline: Some(Duration::ZERO), ..ReadOptions::default() };
     assert_refused([
         case("operator", parse("{\"a\":{\"$like\":1}}"), INVALID, "$like"),
@@ -171,6 +172,9 @@ fn filters_and_queries() {
         case("depth", parse(&deep), ErrorKind::Limit(Limit::Depth), "128"),
         case("built", store.search(&query().filter(built)), ErrorKind::Limit(Limit::FilterNodes), "1024"),
         case("min_score", store.search(&query().min_score(f32::NAN)), INVALID, "min_score"),
+        case("min_score alone", store.search(&Query::new(&home).min_score(0.5)), INVALID, "needs a vector"),
+        case("min_score in a list", store.list(&Query::new(&home).min_score(0.5)), INVALID, "needs a vector"),
+        case("min_score in pages", snapshot.listing(Query::new(&home).min_score(0.5)), INVALID, "min_score"),
         case("vector in a list", store.list(&query()), INVALID, "search"),
         case("like nothing", store.search_by_item(&home, "none", Query::new(&home)), INVALID, "none"),
         case("deadline", store.search(&query().options(deadline)), ErrorKind::DeadlineExceeded, "deadline"),
