@@ -121,7 +121,7 @@ fn check(condition: Condition, current: Option<&VersionTimes>, namespace: &Names
         (Condition::IfVersion(version), Some(current)) if current.lsn.get() == version.0 => return Ok(()),
         (Condition::IfAbsent, Some(_)) => "it exists",
         (Condition::IfVersion(_), None) => "it does not exist",
-        (Condition::IfVersion(_), Some(_)) => "it has been written since that version was read",
+        (Condition::IfVersion(_), Some(_)) => "its version is another one",
     };
     let key = shortened(key);
     let message = format!("the condition on {key:?} in {namespace} does not hold: {found}; read it again and decide");

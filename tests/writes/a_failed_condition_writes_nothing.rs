@@ -24,6 +24,12 @@ fn a_failed_condition_writes_nothing() {
     assert!(refused(store.put(numbered(&home, "k", 3).condition(Condition::IfVersion(first)))));
     assert!(store.delete_if(&home, "k", Condition::IfVersion(first)).is_err());
     assert_unchanged(&store, &dump);
+    // The version may be older, newer, of another item or of another store: only that it is another one is known.
+    store.put(numbered(&home, "other", 2)).unwrap();
+    let of_other = store.get(&home, "other").unwrap().unwrap().version;
+    let error = store.put(numbered(&home, "k", 3).condition(Condition::IfVersion(of_other))).unwrap_err().to_string();
+    assert!(error.contains("its version is another one") && !error.contains("since"), "{error}");
+    store.delete(&home, "other").unwrap();
     // The version is the item's for ever, wherever its row lies by now.
     for number in 0..200 {
         store.put(numbered(&home, format!("filler {}", number % 60), number)).unwrap();
