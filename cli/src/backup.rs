@@ -16,6 +16,7 @@ use vecmem::{BackupOptions, BackupReport, Interrupt, Store};
 
 use crate::arguments::open;
 use crate::output::{self, Output};
+use crate::signals;
 
 /// How often the progress line is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(100);
@@ -28,8 +29,12 @@ Examples:
   vecmem backup memories /mnt/backups/memories      (again: copies what is new, then replaces the earlier one as a whole)
   vecmem backup memories before-the-upgrade --link  (a checkpoint: hard links, which share damage with the store)
 
-Every file is read back and compared with its checksum. A backup that was interrupted does not open; the same command
-continues it. A purge does not reach backups: make a new one after it, and remove the old ones.")]
+Every file is read back and compared with its checksum. A first backup that was interrupted does not open; the same
+command makes it anew. A later one that was interrupted leaves the earlier one as it was; files of an earlier finished
+backup are used again, those of an unfinished one are copied again. Do not open a backup, not even with `vecmem check` or
+`vecmem get`: an open may write to it, and it can no longer be restored then. Look at what `vecmem restore` makes of it.
+A purge does not reach backups: make a new one after it, and remove the old ones. docs/durability.md has more (\"Keeping
+backups\").")]
 pub struct Backup {
     /// The store
     dir: PathBuf,
@@ -48,7 +53,8 @@ pub struct Backup {
 Example:
   vecmem restore /mnt/backups/memories memories
 
-Every byte is verified before the new directory is a store. A directory that is not empty is refused.")]
+Every byte is verified before the new directory is a store. A directory that is not empty is refused; Ctrl-C removes what
+was written. A backup that was opened as a store may be none any more: it still opens, and an earlier backup restores.")]
 pub struct Restore {
     /// The backup
     backup: PathBuf,
@@ -118,7 +124,8 @@ fn for_people(report: &BackupReport) -> Vec<String> {
 
 /// Runs the call, and draws how far it is.
 fn watched(call: impl FnOnce() -> vecmem::Result<BackupReport>) -> Result<BackupReport> {
-    let (interrupt, bar) = (Interrupt::new(), output::bar(0, "{spinner} {bar:30} {pos}/{len} MiB copied or read back"));
+    let (interrupt, bar) =
+        (signals::interrupt(), output::bar(0, "{spinner} {bar:30} {pos}/{len} MiB copied or read back"));
     let (ended, end) = mpsc::channel::<()>();
     let report = thread::scope(|scope| {
         scope.spawn(|| draw(&interrupt, &bar, end));

@@ -14,6 +14,7 @@ use vecmem::{CheckReport, LossReport, LostItem, SalvageReport, Store};
 
 use crate::arguments::open;
 use crate::output::{self, Output};
+use crate::signals;
 
 /// Read every byte of the store, name what is damaged and say what helps
 #[derive(Args)]
@@ -24,7 +25,8 @@ Examples:
   vecmem check memories --accept-loss    (gives up what cannot be read, lists it, and ends the damage)
 
 Restoring the damaged file from a copy loses nothing and comes before --accept-loss; so does `vecmem export --partial`,
-which saves what can be read. The exit code is 1 when problems remain.")]
+which saves what can be read. The exit code is 1 when problems remain. DIR is opened as a store, and an open may write: do
+not check a backup, whose files `vecmem restore` verifies, but what was restored from it.")]
 pub struct Check {
     /// The store
     dir: PathBuf,
@@ -116,7 +118,7 @@ Example:
   vecmem salvage memories saved
 
 Manifests or log files may be damaged or gone. Nothing in DIR is changed. Items that were deleted lately may come back
-where the file that knew of it is gone; the report says so.")]
+where the file that knew of it is gone, and acknowledged writes are lost with a log file; the report says so.")]
 pub struct Salvage {
     /// The damaged directory
     dir: PathBuf,
@@ -127,7 +129,7 @@ pub struct Salvage {
 impl Salvage {
     pub fn run(self, output: Output) -> Result<()> {
         let spinner = output::spinner("salvaging");
-        let saved = Store::salvage(&self.dir, &self.target);
+        let saved = signals::interrupt().around(|| Store::salvage(&self.dir, &self.target));
         spinner.finish_and_clear();
         let report = saved?;
         output.print(&report, || self.for_people(&report))

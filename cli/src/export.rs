@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! * All lines are of one snapshot, whatever is written meanwhile, and equal contents give equal files.
-//! * A file is complete or not there: it is written under another name, synced, and renamed.
+//! * A file is complete or not there (`partial_file.rs`), and the lines and their matrix appear together.
 //! * An import into a new store makes an equal store. What the lines cannot carry is counted and said.
 //!
 //! # Format
@@ -40,12 +40,10 @@
 //! export finds a text by the path of its vector (`texts.rs`) and the model's name in the setting `embedding_models` or
 //! in `--model`, and asks the store whether it is the embedded one.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -59,6 +57,7 @@ use crate::header::Header;
 use crate::lines::{to_hex, ttl_of_seconds};
 use crate::npy::NpyWriter;
 use crate::output::{self, Output, VectorJson};
+use crate::partial_file::{PartialFile, check_places, publish};
 use crate::texts::{candidates, text_at};
 
 /// Items read at a time.
@@ -94,6 +93,8 @@ pub struct Export {
     #[arg(long, value_name = "NAME")]
     model: Vec<String>,
 }
+
+type Matrix = NpyWriter<PartialFile>;
 
 /// The outcome of an export.
 #[derive(Clone, Copy)]
@@ -159,28 +160,28 @@ fn is_zero(number: &u64) -> bool {
 impl Export {
     pub fn run(self, output: Output) -> Result<()> {
         let store = open(&self.dir)?;
+        let is_stdout = self.file.as_os_str() == "-";
+        let files = self.vectors.iter().chain((!is_stdout).then_some(&self.file));
+        check_places(&files.map(PathBuf::as_path).collect::<Vec<_>>(), &self.dir)?;
         let matrix = self.vectors.as_deref().map(|path| self.create_matrix(&store, path)).transpose()?;
-        if self.file.as_os_str() == "-" {
-            let out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
-            let written = self.write_items(&store, out, matrix)?;
-            self.finish_matrix()?;
+        if is_stdout {
+            let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
+            let (written, matrix) = self.write_items(&store, &mut out, matrix)?;
+            publish(matrix.into_iter().collect())?;
             self.warn(written);
             return Ok(());
         }
-        let unfinished = unfinished(&self.file);
-        let file = File::create(&unfinished).with_context(|| format!("cannot create {}", unfinished.display()))?;
-        let synced = file.try_clone()?;
-        let written = if self.file.extension().is_some_and(|extension| extension == "gz") {
-            let mut gzip = GzEncoder::new(BufWriter::new(file), Compression::fast());
+        let mut out = BufWriter::with_capacity(256 << 10, PartialFile::create(&self.file)?);
+        let (written, matrix) = if self.file.extension().is_some_and(|extension| extension == "gz") {
+            let mut gzip = GzEncoder::new(&mut out, Compression::fast());
             let written = self.write_items(&store, &mut gzip, matrix)?;
-            gzip.finish()?.flush()?;
+            gzip.finish()?;
             written
         } else {
-            self.write_items(&store, BufWriter::with_capacity(256 << 10, file), matrix)?
+            self.write_items(&store, &mut out, matrix)?
         };
-        synced.sync_all()?;
-        finish(&self.file)?;
-        self.finish_matrix()?;
+        let lines = out.into_inner().map_err(IntoInnerError::into_error)?;
+        publish([lines].into_iter().chain(matrix).collect())?;
         self.warn(written);
         let ExportOutcome { items, expired, unknown_texts, incomplete } = written;
         let file = self.file.display().to_string();
@@ -190,7 +191,13 @@ impl Export {
         output.print(&json, || format!("exported {} to {}", output::counted(items, "item"), self.file.display()))
     }
 
-    fn write_items(&self, store: &Store, mut out: impl Write, mut matrix: Option<NpyWriter>) -> Result<ExportOutcome> {
+    /// Writes everything. Returns the file of the matrix, which is whole and not published.
+    fn write_items(
+        &self,
+        store: &Store,
+        out: &mut impl Write,
+        mut matrix: Option<Matrix>,
+    ) -> Result<(ExportOutcome, Option<PartialFile>)> {
         let options = ReadOptions { include_vectors: true, partial: self.partial, ..ReadOptions::default() };
         let snapshot = store.snapshot()?;
         let living = snapshot.count(&Scope::Store, &options)?;
@@ -209,7 +216,7 @@ impl Export {
             for stored in &page.items {
                 let (texts, unknown) = find_texts(store, stored, &models);
                 written.unknown_texts += unknown;
-                let row = write_line(&mut out, stored, matrix.is_some(), texts, unknown)?;
+                let row = write_line(out, stored, matrix.is_some(), texts, unknown)?;
                 if let Some(matrix) = &mut matrix {
                     matrix.write_row(row.unwrap_or(&zeros))?;
                 }
@@ -222,9 +229,9 @@ impl Export {
             }
         }
         out.flush()?;
-        matrix.map_or(Ok(()), NpyWriter::finish)?;
+        let matrix = matrix.map(NpyWriter::finish).transpose()?;
         bar.finish_and_clear();
-        Ok(written)
+        Ok((written, matrix))
     }
 
     /// Says what is missing, where it does not get between the lines.
@@ -244,34 +251,11 @@ impl Export {
         }
     }
 
-    fn create_matrix(&self, store: &Store, path: &Path) -> Result<NpyWriter> {
+    fn create_matrix(&self, store: &Store, path: &Path) -> Result<Matrix> {
         let space = store.vector_space();
         let space = space.ok_or_else(|| anyhow!("{} holds no vectors; leave --vectors out", self.dir.display()))?;
-        NpyWriter::create(&unfinished(path), space.dims)
+        NpyWriter::begin(PartialFile::create(path)?, space.dims)
     }
-
-    fn finish_matrix(&self) -> Result<()> {
-        self.vectors.as_deref().map_or(Ok(()), finish)
-    }
-}
-
-fn unfinished(path: &Path) -> PathBuf {
-    // A device or a pipe has no place to put a second file, and nothing to lose.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return path.to_owned();
-    }
-    let mut name: OsString = path.into();
-    name.push(".partial");
-    name.into()
-}
-
-fn finish(path: &Path) -> Result<()> {
-    let unfinished = unfinished(path);
-    if unfinished == path {
-        return Ok(());
-    }
-    fs::rename(&unfinished, path)
-        .with_context(|| format!("cannot rename {} to {}", unfinished.display(), path.display()))
 }
 
 /// Writes one line and returns the vector that stands for it in the matrix. An item that has not exactly one plain

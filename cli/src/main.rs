@@ -19,8 +19,10 @@ mod lines;
 mod load;
 mod npy;
 mod output;
+mod partial_file;
 mod purge;
 mod search;
+mod signals;
 mod source;
 mod stats;
 mod texts;
@@ -92,6 +94,8 @@ fn main() -> ExitCode {
         }
     };
     let output = Output { json: cli.json };
+    // There is no store to make for a command that reads a backup or what is left of a store.
+    let reads_remains = matches!(cli.command, Command::Restore(_) | Command::Salvage(_));
     let result = match cli.command {
         Command::Demo(command) => command.run(output),
         Command::Create(command) => command.run(output),
@@ -119,7 +123,7 @@ fn main() -> ExitCode {
         // Whoever reads our output has seen enough (`| head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            eprintln!("error: {}", message(&error, reads_remains));
             ExitCode::FAILURE
         }
     }
@@ -130,14 +134,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// The whole chain in one sentence, then what to do where the library cannot know it.
-fn message(error: &anyhow::Error) -> String {
+fn message(error: &anyhow::Error, reads_remains: bool) -> String {
     let mut parts = Vec::new();
     let mut advice = "";
     for cause in error.chain() {
         parts.push(cause.to_string());
         if let Some(error) = cause.downcast_ref::<vecmem::Error>() {
             advice = match error.kind() {
-                ErrorKind::NotAStore => {
+                ErrorKind::NotAStore if !reads_remains => {
                     "\nmake a store with `vecmem create DIR --dims N` or `vecmem import DIR FILE.jsonl`"
                 }
                 // Most say that themselves, between a copy that should be restored first and the library's own call.

@@ -16,7 +16,7 @@
 //!   read.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -256,16 +256,15 @@ fn f16_to_f32(bits: u16) -> f32 {
 }
 
 /// A matrix of f32 that is written row by row.
-pub struct NpyWriter {
-    file: BufWriter<File>,
+pub struct NpyWriter<W: Write + Seek> {
+    file: BufWriter<W>,
     rows: u64,
     dims: usize,
 }
 
-impl NpyWriter {
-    /// Begins a matrix with `dims` columns in a new or emptied file.
-    pub fn create(path: &Path, dims: usize) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+impl<W: Write + Seek> NpyWriter<W> {
+    /// Begins a matrix with `dims` columns in an empty file.
+    pub fn begin(file: W, dims: usize) -> Result<Self> {
         let mut file = BufWriter::with_capacity(256 << 10, file);
         file.write_all(&header(0, dims))?;
         Ok(Self { file, rows: 0, dims })
@@ -281,12 +280,11 @@ impl NpyWriter {
         Ok(())
     }
 
-    /// Writes the number of rows into the header and the file to the disk.
-    pub fn finish(mut self) -> Result<()> {
+    /// Writes the number of rows into the header. Returns the file, with everything written to it.
+    pub fn finish(mut self) -> Result<W> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&header(self.rows, self.dims))?;
-        self.file.into_inner()?.sync_all()?;
-        Ok(())
+        Ok(self.file.into_inner().map_err(IntoInnerError::into_error)?)
     }
 }
 

@@ -4,8 +4,11 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use common::{at, fails, files_ending, flip, lines, succeeds};
+use common::{at, command, fails, files_ending, flip, lines, refused, succeeds, until};
 
 #[test]
 fn and_nothing_is_overwritten() {
@@ -30,7 +33,7 @@ fn and_nothing_is_overwritten() {
     assert!(fails(&["restore", &target, &new]).contains("not empty"));
     assert!(fails(&["backup", &dir, &new]).contains("give an empty or a new directory"));
     assert!(fails(&["backup", &dir, &dir]).contains("lies in the directory of the store"));
-    assert!(fails(&["restore", &at(directory.path(), "nothing"), &new]).contains("there is no store at"));
+    assert!(fails(&["restore", &at(directory.path(), "nothing"), &new]).contains("there is no backup at"));
 }
 
 #[test]
@@ -61,4 +64,52 @@ fn a_checkpoint_and_a_purge_say_what_they_are() {
     assert!(said.contains("damage of one is damage of both"), "{said}");
     let said = succeeds(&["purge", &dir, "--prefix", "users", "--yes"]);
     assert!(said.contains("not reached: backups, checkpoints and other copies"), "{said}");
+}
+
+#[test]
+fn a_wrong_path_is_told_without_advice_for_stores() {
+    let directory = tempfile::tempdir().unwrap();
+    let [dir, target, file, new] = ["store", "backup", "file", "new"].map(|name| at(directory.path(), name));
+    succeeds(&["create", &dir]);
+    succeeds(&["put", &dir, "notes", "tea", "{}"]);
+    succeeds(&["backup", &dir, &target]);
+    fs::write(&file, "mine").unwrap();
+    let (inside, lexical) = (format!("{target}/sub"), at(directory.path(), "absent/../store/sub"));
+    let cases: [(&[&str], &str); 9] = [
+        (&["restore", "/nowhere", &new], "there is no backup at /nowhere"),
+        (&["restore", &file, &new], "give the directory of a backup"),
+        (&["restore", &target, &file], "give an empty or a new directory"),
+        (&["restore", &target, &inside], "lies in the directory of the backup"),
+        (&["backup", &dir, &file], "give an empty or a new directory"),
+        (&["backup", &dir, &lexical], "lies in the directory of the store"),
+        (&["backup", &dir, "/proc/x"], "/proc/x"),
+        (&["salvage", "/nowhere", &new], "there is no store at /nowhere"),
+        (&["salvage", &dir, &lexical], "lies in the directory of the damaged store"),
+    ];
+    for (call, wanted) in cases {
+        let message = fails(call);
+        assert!(message.contains(wanted) && !message.contains("vecmem create"), "{call:?}: {message}");
+    }
+    assert!(!Path::new(&new).exists() && fs::read_to_string(&file).unwrap() == "mine");
+    assert!(fails(&["backup", "/nowhere", &new]).contains("vecmem create"), "there a store can be made");
+}
+
+#[test]
+fn an_interrupted_restore_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let [dir, file, target, new] = ["store", "lines.jsonl", "backup", "new"].map(|name| at(directory.path(), name));
+    let text = "tea ".repeat(200_000);
+    let line = |n: usize| format!("{{\"namespace\":[\"a\"],\"key\":\"{n}\",\"value\":{{\"text\":\"{text}\"}}}}\n");
+    fs::write(&file, (0..12).map(line).collect::<String>()).unwrap();
+    succeeds(&["import", &dir, &file]);
+    succeeds(&["backup", &dir, &target]);
+    let mut restore = command(&["restore", &target, &new, "--speed", "1"]);
+    let restore = restore.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(Duration::from_secs(60), || Path::new(&new).join("backup-unfinished").exists());
+    assert!(Command::new("kill").args(["-INT", &restore.id().to_string()]).status().unwrap().success());
+    let message = refused(&restore.wait_with_output().unwrap());
+    assert!(message.contains("what was written there is removed"), "{message}");
+    let left = files_ending(&new, "").into_iter().filter(|path| !path.ends_with("LOCK"));
+    assert_eq!(left.count(), 0);
+    succeeds(&["restore", &target, &new]);
 }

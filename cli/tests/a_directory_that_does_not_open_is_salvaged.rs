@@ -56,3 +56,22 @@ fn everything_readable_goes_into_a_new_store() {
     fs::create_dir(&empty).unwrap();
     assert!(fails(&["salvage", &empty, &at(directory.path(), "nothing")]).contains("nothing of a vecmem store"));
 }
+
+#[test]
+fn log_files_that_are_missing_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let [dir, saved, again] = ["store", "saved", "again"].map(|name| at(directory.path(), name));
+    succeeds(&["create", &dir]);
+    (0..5).for_each(|n| drop(succeeds(&["put", &dir, "a", &n.to_string(), "{}"])));
+    succeeds(&["compact", &dir]);
+    succeeds(&["delete", &dir, "a", "3"]);
+    succeeds(&["put", &dir, "a", "new", "{}"]);
+    files_ending(&dir, ".log").iter().for_each(|log| fs::remove_file(log).unwrap());
+    let said = succeeds(&["salvage", &dir, &saved]);
+    let told = said.lines().find(|line| line.starts_with("damage: wal-")).unwrap_or_else(|| panic!("{said}"));
+    assert!(told.contains("missing") && told.contains("acknowledged writes after LSN 5 may be lost"), "{told}");
+    assert!(told.contains("may be back"), "{told}");
+    assert!(succeeds(&["get", &saved, "a", "3"]).contains("{}"), "a deleted item is back, and the report says so");
+    let report: serde_json::Value = serde_json::from_str(&succeeds(&["salvage", &dir, &again, "--json"])).unwrap();
+    assert!(!report["damage"].as_array().unwrap().is_empty(), "{report}");
+}

@@ -83,13 +83,17 @@ impl BackupRecord {
         self.file(&manifest_name(self.generation))
     }
 
-    /// The id of the last log file; 0 if the backup has none.
-    pub fn last_log(&self) -> u64 {
-        let ids = self.files.iter().filter_map(|file| match parse_name(&file.name) {
+    /// The ids of the log files.
+    pub fn logs(&self) -> impl Iterator<Item = u64> + '_ {
+        self.files.iter().filter_map(|file| match parse_name(&file.name) {
             Some(FileName::Log(id)) => Some(id),
             _ => None,
-        });
-        ids.max().unwrap_or(0)
+        })
+    }
+
+    /// The id of the last log file; 0 if the backup has none.
+    pub fn last_log(&self) -> u64 {
+        self.logs().max().unwrap_or(0)
     }
 
     /// Writes and syncs the file under this name, in the place of an older one. The caller syncs the directory.

@@ -19,6 +19,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::directory::{c_name, retry};
+use super::role::DirectoryRole;
 use super::{
     AlignedBytes, Clock, CodeResidency, Map, ReadMode, Storage, StorageFile, check_name, directory, done_in_part, forks,
 };
@@ -43,23 +44,36 @@ pub struct DiskStorage {
     syncs: bool,
 }
 
+impl DirectoryId {
+    /// Whether the facts are those of this directory.
+    pub(super) fn is_of(self, found: &std::fs::Metadata) -> bool {
+        (self.device, self.inode) == (found.dev(), found.ino())
+    }
+}
+
 impl DiskStorage {
     /// Opens the directory at `path`. With `create`, missing directories of the path are made durably first.
     pub fn open(path: &Path, create: bool, read_mode: ReadMode) -> Result<Self> {
+        Self::open_as(DirectoryRole::Store, path, create, read_mode)
+    }
+
+    /// The same for a directory with another role.
+    pub(super) fn open_as(role: DirectoryRole, path: &Path, create: bool, read_mode: ReadMode) -> Result<Self> {
+        let refused = |error| role.refused(path, error);
         if path.as_os_str().is_empty() || path.as_os_str().as_bytes().contains(&0) {
-            return Err(Error::invalid("the path of a store must not be empty or contain NUL"));
+            return Err(Error::invalid("the path of a directory must not be empty or contain NUL"));
         }
         forks::watch_forks()?;
         let directory = match open_directory(path) {
             Err(error) if create && error.kind() == io::ErrorKind::NotFound => {
-                create_directory(path).map_err(|error| refused(path, error))?;
+                create_directory(path).map_err(refused)?;
                 open_directory(path)
             }
             other => other,
         };
-        let directory = directory.map_err(|error| refused(path, error))?;
-        let about = directory.metadata().map_err(|error| refused(path, error))?;
-        let path = std::fs::canonicalize(path).map_err(|error| refused(path, error))?;
+        let directory = directory.map_err(refused)?;
+        let about = directory.metadata().map_err(refused)?;
+        let path = std::fs::canonicalize(path).map_err(refused)?;
         Ok(Self {
             path,
             directory,
@@ -379,17 +393,4 @@ pub fn lower_priority() {
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, 0, 10);
     }
-}
-
-fn refused(path: &Path, error: io::Error) -> Error {
-    let here = path.display();
-    let message = match error.kind() {
-        io::ErrorKind::NotADirectory => format!("{here} is not a directory; give the directory of a store"),
-        io::ErrorKind::NotFound if path.is_symlink() => {
-            format!("{here} is a symbolic link to nothing; remove it or mend it")
-        }
-        io::ErrorKind::NotFound => format!("there is no store at {here}; create one or correct the path"),
-        _ => return Error::io(here, "open the store at", error),
-    };
-    Error::new(ErrorKind::NotAStore, message)
 }

@@ -18,6 +18,7 @@ mod directory;
 pub mod disk;
 pub mod forks;
 pub mod lock;
+mod role;
 mod share;
 #[cfg(feature = "testing")]
 pub mod sim;

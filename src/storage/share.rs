@@ -1,4 +1,5 @@
-//! Files of one directory that become files of another one without a copy of their bytes: clones and hard links.
+//! What two directories have to do with each other: files of one that become files of the other without a copy of
+//! their bytes (clones and hard links), and whether one lies in the other.
 //!
 //! Invariants:
 //! * A clone has an inode of its own: later changes and damage of one inode do not reach the other. The file system
@@ -9,19 +10,39 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::directory::{c_name, retry};
 use super::disk::DiskStorage;
-use super::{Storage, check_name};
+use super::role::DirectoryRole;
+use super::{ReadMode, Storage, check_name};
 use crate::error::{Error, Result};
 
 impl DiskStorage {
-    /// Whether `path`, or the nearest part of it that exists, is this directory or lies in it.
-    pub(crate) fn contains(&self, path: &Path) -> bool {
+    /// Opens the directory that a restore or a salvage reads. Its name is for messages: "backup", "store".
+    pub(crate) fn open_source(path: &Path, name: &'static str) -> Result<Self> {
+        Self::open_as(DirectoryRole::Source(name), path, false, ReadMode::Map)
+    }
+
+    /// Opens the directory that a backup, a restore or a salvage fills, and makes it if it is missing.
+    pub(crate) fn open_target(path: &Path) -> Result<Self> {
+        Self::open_as(DirectoryRole::Target, path, true, ReadMode::Map)
+    }
+
+    /// Fails if `path` is this directory or lies in it. `name` says what this directory is, for the message.
+    pub(crate) fn refuse_inside(&self, path: &Path, name: &str) -> Result<()> {
+        if !self.contains(path) {
+            return Ok(());
+        }
+        let (path, own) = (path.display(), self.path().display());
+        Err(Error::invalid(format!("{path} lies in the directory of the {name}, {own}; give another one")))
+    }
+
+    /// Whether `path` is this directory or would be created in it.
+    fn contains(&self, path: &Path) -> bool {
         let Ok(path) = std::path::absolute(path) else { return false };
-        let found = path.ancestors().find_map(|part| std::fs::canonicalize(part).ok());
-        found.is_some_and(|found| found.starts_with(self.path()))
+        let is_this = |part: &Path| std::fs::metadata(part).is_ok_and(|found| self.identity().is_of(&found));
+        resolved(&path).ancestors().any(is_this)
     }
 
     /// Clones a file of `source` under the same name, which must be free. Returns false if the file system cannot.
@@ -44,7 +65,7 @@ impl DiskStorage {
     pub(crate) fn link_from(&self, source: &DiskStorage, name: &str) -> Result<()> {
         check_name(name)?;
         let fail = |error: io::Error| {
-            let into = self.describe();
+            let both = format!("{}/{name} to {}", source.describe(), self.describe());
             let error = match error.raw_os_error() {
                 Some(libc::EXDEV) => io::Error::other("it lies on another file system; make a backup without links"),
                 Some(libc::EPERM | libc::EOPNOTSUPP) => {
@@ -52,7 +73,7 @@ impl DiskStorage {
                 }
                 _ => error,
             };
-            Error::io(format!("{}/{name}", source.describe()), format_args!("link to {into}"), error).at(name, None)
+            Error::io(both, "link", error).at(name, None)
         };
         let c_name = c_name(name).map_err(fail)?;
         let (from, into) = (source.directory.as_raw_fd(), self.directory.as_raw_fd());
@@ -71,6 +92,24 @@ impl DiskStorage {
         #[cfg(not(target_os = "linux"))]
         let _ = name;
     }
+}
+
+/// The absolute path as a creation of it would resolve it: links of what exists are followed, and `..` goes up also
+/// from what does not exist yet.
+fn resolved(path: &Path) -> PathBuf {
+    let mut resolved = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(resolved.pop()),
+            other => {
+                resolved.push(other);
+                if let Ok(found) = std::fs::canonicalize(&resolved) {
+                    resolved = found;
+                }
+            }
+        }
+    }
+    resolved
 }
 
 /// Makes `into` share the blocks of `from`, if the file system can.

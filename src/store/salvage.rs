@@ -8,8 +8,8 @@
 //! * A row of unknown LSN counts only if no other version of its key lives. Such rows are those of an import that
 //!   neither a manifest nor the log names.
 //! * The error of an interrupted salvage says that the new store holds only a part.
-//! * The report lists unreadable items as far as they can be named. If a file of deletions is damaged, deleted items
-//!   may come back, and the report says so.
+//! * The report lists unreadable items as far as they can be named. If a file of deletions is damaged, or a log file is
+//!   missing, deleted items may come back, and the report says so.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,8 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{IdRange, RowId};
 use crate::interrupt::{Stage, Steps};
 use crate::record::{Lsn, Operation, Record};
+use crate::storage::Storage;
 use crate::storage::disk::DiskStorage;
-use crate::storage::{ReadMode, Storage};
 use crate::store::wreck::{OpenedSegment, Wreck, is_of_users};
 use crate::store::{ImportOptions, Options, Put, Store};
 use crate::sync::Mutex;
@@ -41,7 +41,7 @@ pub struct SalvageReport {
     pub lost: Vec<LostItem>,
     /// Rows of unknown key that could not be read. Deleted and replaced rows count too.
     pub unnamed: u64,
-    /// Files, or places in them, that could not be read.
+    /// Files, or places in them, that could not be read; log files that are missing.
     pub damage: Vec<String>,
     /// Possible differences from the source: unknown deletions, lost settings or hashes.
     pub notes: Vec<String>,
@@ -77,17 +77,21 @@ impl Store {
     /// changed.
     ///
     /// The new store has new versions of items, no import checkpoints and no known embedded texts. It has the settings
-    /// if a manifest is readable. Errors: `NotAStore` if `from` has no file of a store, `Locked`, `InvalidInput` if
-    /// `into` is not empty, `Interrupted`, and those of an import. After `Interrupted`, `into` holds only a part.
+    /// if a manifest is readable. The report names what could not be read, and log files that are missing: acknowledged
+    /// writes are lost with them.
+    ///
+    /// Errors: `NotAStore` if `from` has no file of a store, `Locked`, `InvalidInput` if `into` is not empty or lies in
+    /// `from`, `Interrupted`, and those of an import. After `Interrupted`, `into` holds only a part.
     pub fn salvage(from: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport> {
         let (from, into) = (from.as_ref(), into.as_ref());
-        let storage = DiskStorage::open(from, false, ReadMode::Map)?;
+        let storage = DiskStorage::open_source(from, "store")?;
+        storage.refuse_inside(into, "damaged store")?;
         let _lock = match storage.lock(Duration::ZERO) {
             Err(error) if error.kind() == ErrorKind::ReadOnly => None,
             lock => Some(lock?),
         };
-        let target = DiskStorage::open(into, true, ReadMode::Map)?;
-        if target.identity() == storage.identity() || !target.list()?.is_empty() {
+        let target = DiskStorage::open_target(into)?;
+        if !target.list()?.is_empty() {
             let why = format!("{} is not empty; salvage into a new directory", into.display());
             return Err(Error::invalid(why));
         }
@@ -122,6 +126,8 @@ impl<'a> FoundRow<'a> {
         let mut wreck = Wreck::find(storage)?;
         let mut remains = read_remains(storage, wreck.keys.store_id)?;
         wreck.report.damage.append(&mut remains.damage);
+        let expected = wreck.expected_log()?;
+        wreck.report.damage.extend(remains.missing(&expected));
         let known = wreck.known_segments(&remains)?;
         let steps = Steps::begin(Stage::Salvage, 0);
         for known in &known {

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name};
-use crate::manifest::{EntryForm, FileKind, Manifest, SegmentEntry};
+use crate::file_names::{FileName, manifest_generation, manifest_name, parse_name, record_name};
+use crate::manifest::{BackupRecord, EntryForm, FileKind, Manifest, SegmentEntry};
 use crate::record::{Lsn, SpaceId};
 use crate::segment::Segment;
 use crate::segment::blocks::CheckedMap;
@@ -19,7 +19,8 @@ use crate::shard::lost::read_missed;
 use crate::storage::Storage;
 use crate::store::SalvageReport;
 use crate::types::is_encoded_namespace;
-use crate::wal::{LogRemains, file_id, store_id_of};
+use crate::wal::{ExpectedLog, LogRemains, file_id, store_id_of};
+use crate::words::counted;
 
 /// A segment that could be opened.
 pub(super) struct OpenedSegment {
@@ -34,6 +35,8 @@ pub(super) struct KnownFile {
     pub lsn_base: Lsn,
     pub tombstone_generation: u64,
     pub missed: Vec<u64>,
+    /// The rows that the manifest or the log says the segment had.
+    pub rows: Option<u32>,
     /// Neither the manifest nor the log names the segment, so the base of its LSNs is unknown.
     pub is_stray: bool,
 }
@@ -102,6 +105,7 @@ impl<'a> Wreck<'a> {
             lsn_base: entry.lsn_base,
             tombstone_generation: entry.tombstone_generation,
             missed: entry.missed.iter().map(|file| file.file_id).collect(),
+            rows: Some(entry.rows),
             is_stray: false,
         };
         let entries = self.manifest.iter().flat_map(|manifest| &manifest.shards).flat_map(|shard| &shard.segments);
@@ -131,6 +135,7 @@ impl<'a> Wreck<'a> {
                 lsn_base: Lsn::ZERO,
                 tombstone_generation: tombstones.get(&file_id).copied().unwrap_or(0),
                 missed: Vec::new(),
+                rows: None,
                 is_stray: true,
             }));
         }
@@ -139,12 +144,39 @@ impl<'a> Wreck<'a> {
         Ok(known)
     }
 
+    /// What the manifest, and the record of a backup, say of the log.
+    pub fn expected_log(&mut self) -> Result<ExpectedLog> {
+        let Some(manifest) = &self.manifest else { return Ok(ExpectedLog::default()) };
+        let first = manifest.first_log;
+        let mut expected = ExpectedLog {
+            first: Some(first),
+            last: None,
+            files: vec![first],
+            checkpoint: manifest.checkpoint(),
+            reflected: manifest.reflected,
+        };
+        let record = record_name(manifest.incarnation, manifest.generation);
+        if self.storage.list()?.iter().any(|(name, _)| *name == record) {
+            match BackupRecord::read(self.storage, &record) {
+                Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
+                Err(error) => self.report.damage.push(error.to_string()),
+                Ok(record) => {
+                    expected.files.extend(record.logs());
+                    expected.last = Some(record.last_log());
+                    expected.reflected = expected.reflected.max(record.lsn);
+                }
+            }
+        }
+        Ok(expected)
+    }
+
     pub fn open_segment(&mut self, known: &KnownFile, remains: &mut LogRemains) -> Result<()> {
         let segment = match open_bare(self.storage, self.keys, known.file_id, known.lsn_base) {
             Err(error) if error.kind() == ErrorKind::NewerFormat => return Err(error),
             Err(error) => {
                 // An interrupted job leaves files without a header. Other files still hold the items of such a file.
-                self.report.damage.push(error.to_string());
+                let had = known.rows.map(|rows| format!("; the file had {}", counted(rows, "row")));
+                self.report.damage.push(error.to_string() + &had.unwrap_or_default());
                 return Ok(());
             }
             Ok(segment) => segment,

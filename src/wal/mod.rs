@@ -106,7 +106,7 @@ pub(crate) use operations::{
     encode_operation, encode_shared,
 };
 pub(crate) use replay::{FileFacts, KnownTime, LogFacts, LogSpan, Tail, inspect_after, visit};
-pub(crate) use salvage::{LogRemains, read_remains, store_id_of};
+pub(crate) use salvage::{ExpectedLog, LogRemains, read_remains, store_id_of};
 pub(crate) use space::{Claim, Space, file_bytes_for};
 pub(crate) use syncer::Syncer;
 pub(crate) use writer::{LogFile, LogWriter, PreparedFile, make_durable, mark_doubt, prepare};

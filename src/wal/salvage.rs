@@ -4,6 +4,10 @@
 //! * A frame is read only if its checksums are right for this store, file and offset, and if it lies before the
 //!   accepted end that a later file names: frames behind that end were void before any damage.
 //! * Nothing is written. Memory holds the operations that were found.
+//! * [`LogRemains::missing`] is pure. A file is missed if the manifest, the record of a backup or a file beside it
+//!   names it. The newest file is missed too, since the file before it ends with its id.
+
+use std::collections::BTreeSet;
 
 use super::frame::FrameKind;
 use super::header::{FileHeader, HeaderState};
@@ -24,6 +28,64 @@ pub(crate) struct LogRemains {
     /// Places that hold no whole frame, frames that do not decode or are unknown to this version, and files that could
     /// not be read.
     pub damage: Vec<String>,
+    files: Vec<FoundFile>,
+}
+
+/// What other files say of the log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExpectedLog {
+    /// The lowest id that counts, since files with lower ids may have been removed; `None` for that of the first file
+    /// that was found.
+    pub first: Option<u64>,
+    /// The highest id that counts, in a backup.
+    pub last: Option<u64>,
+    /// Ids of files that must be there.
+    pub files: Vec<u64>,
+    /// Operations up to this LSN are in segments.
+    pub checkpoint: Lsn,
+    /// The log must reach this LSN.
+    pub reflected: Lsn,
+}
+
+/// A log file with a header, or without one and with frames.
+struct FoundFile {
+    id: u64,
+    header: Option<FileHeader>,
+    /// The last LSN in the file or before it, if either is known.
+    last_lsn: Lsn,
+    /// The id in a Closed frame, if the file that it names was not found, else 0.
+    successor: u64,
+}
+
+impl LogRemains {
+    /// Describes every expected file that was not found, and a log that ends too early without one.
+    pub fn missing(&self, expected: &ExpectedLog) -> Vec<String> {
+        let first = expected.first.or(self.files.first().map(|file| file.id)).unwrap_or(0).max(1);
+        let predecessors = self.files.iter().filter_map(|file| file.header.map(|header| header.predecessor.file));
+        let successors = self.files.iter().map(|file| file.successor);
+        let named = predecessors.chain(successors).chain(expected.files.iter().copied());
+        let counts = |id: &u64| *id >= first && expected.last.is_none_or(|last| *id <= last);
+        let found: BTreeSet<u64> = self.files.iter().map(|file| file.id).collect();
+        let named: BTreeSet<u64> = named.filter(counts).collect();
+        let reached = |below: u64| {
+            let before = self.files.iter().filter(|file| file.id < below).map(|file| file.last_lsn);
+            before.max().unwrap_or_default().max(expected.checkpoint)
+        };
+        let lost = "may be lost, and items that they deleted may be back";
+        let mut missing: Vec<String> = (named.difference(&found))
+            .map(|&id| {
+                let name = file_name(id);
+                format!("{name}: the file is missing or empty; acknowledged writes after LSN {} {lost}", reached(id))
+            })
+            .collect();
+        let end = reached(u64::MAX);
+        if missing.is_empty() && end < expected.reflected {
+            let wanted = expected.reflected;
+            missing
+                .push(format!("the log ends at LSN {end}; acknowledged writes after it, up to LSN {wanted}, {lost}"));
+        }
+        missing
+    }
 }
 
 /// The files that one frame of an import names.
@@ -49,10 +111,14 @@ pub(crate) fn read_remains(storage: &dyn Storage, store_id: u64) -> Result<LogRe
     let mut remains = LogRemains::default();
     for id in ids {
         let successor = headers.iter().find(|header| header.predecessor.file == id);
-        if let Err(error) =
-            read_file(storage, store_id, id, successor.map(|header| header.predecessor.end), &mut remains)
-        {
-            remains.damage.push(error.to_string());
+        let accepted_end = successor.map(|header| header.predecessor.end);
+        let header = headers.iter().find(|header| header.file_id == id).copied();
+        let before = header.map_or(Lsn::ZERO, |header| header.predecessor.last_lsn);
+        let mut file = FoundFile { id, header, last_lsn: before, successor: 0 };
+        let read = read_file(storage, store_id, accepted_end, &mut file, &mut remains);
+        remains.damage.extend(read.err().map(|error| error.to_string()));
+        if file.header.is_some() || file.last_lsn > Lsn::ZERO {
+            remains.files.push(file);
         }
     }
     remains.operations.sort_by_key(|(lsn, _)| *lsn);
@@ -69,32 +135,37 @@ fn header(storage: &dyn Storage, store_id: u64, id: u64) -> Option<FileHeader> {
     }
 }
 
+/// Reads the frames of a file up to its accepted end, or up to its length.
 fn read_file(
     storage: &dyn Storage,
     store_id: u64,
-    id: u64,
     accepted_end: Option<u64>,
+    file: &mut FoundFile,
     remains: &mut LogRemains,
 ) -> Result<()> {
-    let mut window = Window::open(storage, id)?;
-    let (salt, end) = (seed(&[store_id, id]), accepted_end.unwrap_or(window.length));
+    let name = file_name(file.id);
+    let mut window = Window::open(storage, file.id)?;
+    let (salt, end) = (seed(&[store_id, file.id]), accepted_end.unwrap_or(window.length));
     let mut next = window.skip_zeros(HEADERS_BYTES)?;
     let mut in_damage = false;
     while let Some(offset) = next.filter(|&offset| offset < end) {
         let Some((header, body)) = window.frame(salt, offset)? else {
             if !in_damage {
-                remains.damage.push(format!("{} at offset {offset}: no whole frame", file_name(id)));
+                remains.damage.push(format!("{name} at offset {offset}: no whole frame"));
             }
             in_damage = true;
             next = window.skip_zeros(offset + FRAME_ALIGNMENT)?;
             continue;
         };
         in_damage = false;
-        let name = file_name(id);
+        file.last_lsn = file.last_lsn.max(header.last_lsn());
         if let FrameKind::Unknown(kind) = header.kind {
             remains
                 .damage
                 .push(format!("{name} at offset {offset}: a frame of kind {kind}, which this version does not know"));
+        }
+        if header.kind == FrameKind::Closed {
+            file.successor = body.try_into().map(u64::from_le_bytes).unwrap_or_default();
         }
         let decoded = decode_body(header.kind, header.flags, body, header.count);
         let decoded = decoded.map_err(|malformed| malformed.in_file(&name, offset));

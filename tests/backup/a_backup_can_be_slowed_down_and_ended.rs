@@ -1,5 +1,5 @@
 //! A throttled backup moves no more bytes than it may, and an interrupt ends a backup at its next step, throttled or
-//! not. The same call then continues it.
+//! not. The same call then makes it.
 
 use std::thread;
 
@@ -42,7 +42,7 @@ fn by_an_interrupt_at_any_step() {
     interrupt.request();
     let error = interrupt.around(|| backup_to(&store, &target, &BackupOptions::new())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
-    assert!(error.to_string().contains("the same call continues it"), "{error}");
+    assert!(error.to_string().contains("the same call begins it anew"), "{error}");
 
     // A backup that would take for ever.
     let interrupt = Interrupt::new();

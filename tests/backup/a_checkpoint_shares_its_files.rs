@@ -73,3 +73,20 @@ fn where_links_are_impossible_the_error_says_so() {
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("make a backup without links"), "{error}");
 }
+
+#[test]
+fn on_another_file_system_the_error_names_file_and_directory_apart() {
+    let (home, shm) = (tempfile::tempdir().unwrap(), Path::new("/dev/shm"));
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    if device(shm).is_none() || device(shm) == device(home.path()) {
+        println!("skipped: there is no second file system here");
+        return;
+    }
+    let other = tempfile::tempdir_in(shm).unwrap();
+    let store = Store::open(home.path().join("store"), Options::with_vectors(2, Metric::Dot)).unwrap();
+    put(&store, 0..10);
+    store.compact().unwrap();
+    let error = store.backup_with(other.path().join("copy"), &BackupOptions::new().link(true)).unwrap_err().to_string();
+    let target = std::fs::canonicalize(other.path()).unwrap().join("copy");
+    assert!(error.contains(&format!(" to {}: it lies on another file system", target.display())), "{error}");
+}

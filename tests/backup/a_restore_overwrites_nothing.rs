@@ -29,11 +29,24 @@ fn whatever_lies_there() {
     std::fs::create_dir(path("notes")).unwrap();
     std::fs::write(path("notes").join("letter.txt"), "dear").unwrap();
     let backup = files(&path("backup"));
-    for there in ["other", "notes", "backup", "store"] {
-        let before = (there != "store").then(|| files(&path(there)));
+    std::fs::create_dir(path("part")).unwrap();
+    std::fs::write(path("part").join("backup-unfinished"), "").unwrap();
+    let cases = [
+        ("other", "not empty"),
+        ("notes", "not empty"),
+        ("store", "not empty"),
+        ("part", "a part of an interrupted restore"),
+        ("backup", "lies in the directory of the backup"),
+        ("backup/sub", "lies in the directory of the backup"),
+        ("absent/../backup/sub", "lies in the directory of the backup"),
+        ("notes/letter.txt", "is not a directory"),
+        ("notes/letter.txt/sub", "is not a directory"),
+    ];
+    for (there, why) in cases {
+        let before = path(there).is_dir().then(|| files(&path(there))).filter(|_| there != "store");
         let error = Store::restore(path("backup"), path(there)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{there}: {error}");
-        assert!(error.to_string().contains("not empty"), "{there}: {error}");
+        assert!(error.to_string().contains(why), "{there}: {error}");
         assert!(before.is_none_or(|before| before == files(&path(there))), "{there}");
     }
     Store::restore(path("backup"), path("new")).unwrap();
@@ -63,8 +76,21 @@ fn a_directory_that_is_no_backup_is_not_restored() {
     copy.put(numbered(&namespace(["a"]), "more", 1)).unwrap();
     copy.close().unwrap();
     let error = refused("backup");
-    assert!(error.to_string().contains("written to as a store since"), "{error}");
+    assert!(error.to_string().contains("written to as a store since; open it as a store, or restore an"), "{error}");
     // The way out that the message names.
     Store::open(path("backup"), Options::new()).unwrap().backup(path("second")).unwrap();
     Store::restore(path("second"), path("new")).unwrap();
+}
+
+#[test]
+fn a_backup_without_its_manifest_says_what_is_left() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    filled(&path("store")).backup(path("backup")).unwrap();
+    let manifest = files(&path("backup")).into_keys().find(|name| name.starts_with("manifest-")).unwrap();
+    std::fs::remove_file(path("backup").join(manifest)).unwrap();
+    let error = Store::restore(path("backup"), path("new")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains("its manifest is missing") && error.to_string().contains("salvage"), "{error}");
+    assert_eq!(Store::salvage(path("backup"), path("saved")).unwrap().items, 20, "the way out that the message names");
 }

@@ -4,11 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::{Random, namespace, numbered, simulated, tiny};
-use vecmem::testing::{Loss, SimStorage, open_directory_with};
-use vecmem::{ErrorKind, ImportOptions, Item, IterateQuery, Metric, Options, Put, Query, ReadOptions, Scope, Store};
+use vecmem::testing::{Loss, SimClock, SimStorage, backup_to, open_directory_with, open_with};
+use vecmem::{
+    BackupOptions, ErrorKind, ImportOptions, Item, IterateQuery, Metric, Options, Put, Query, ReadOptions, Scope, Store,
+};
 
 /// The files of a simulated disk, in a directory.
 fn unpack(storage: &SimStorage, directory: &Path) {
@@ -110,9 +113,10 @@ fn without_manifests_and_without_the_log() {
         assert_eq!(found.get(address), Some(item), "{address:?}");
     }
     assert!(report.notes.iter().any(|note| note.contains("manifest")), "{report:?}");
-    // What only the log had is gone, and no one is told of what nothing names.
+    // What only the log had is gone.
     let no_log = without(&|name| name.starts_with("wal-"));
-    let (found, ..) = salvaged(&no_log);
+    let (found, report, ..) = salvaged(&no_log);
+    assert!(report.damage.iter().any(|what| what.contains("acknowledged writes after")), "{report:?}");
     assert!(
         !found.is_empty() && found.keys().all(|address| expected.contains_key(address) || address.1.starts_with("key"))
     );
@@ -121,6 +125,95 @@ fn without_manifests_and_without_the_log() {
     unpack(&nothing, &directory.path().join("from"));
     let refused = Store::salvage(directory.path().join("from"), directory.path().join("into")).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::NotAStore);
+}
+
+fn put(store: &Store, count: u64) {
+    for number in 0..count {
+        store.put(numbered(&namespace(["a"]), format!("{number}"), number)).unwrap();
+    }
+}
+
+/// The log files that were written to, oldest first.
+fn used_log_files(storage: &SimStorage) -> Vec<String> {
+    let is_used = |name: &String| storage.read_file(name).unwrap().iter().any(|byte| *byte != 0);
+    storage.names().into_iter().filter(|name| name.ends_with(".log")).filter(is_used).collect()
+}
+
+/// Salvages the files without each log file that was written to. The report must name it exactly if an open would
+/// refuse the store without it. An older file may be kept for an older manifest alone.
+fn assert_missed_log_files_are_named(storage: &SimStorage, clock: &SimClock) {
+    let (names, mut missed) = (used_log_files(storage), 0);
+    for name in &names {
+        let copy = storage.crash(Loss::None, 0);
+        copy.remove_file(name);
+        let opened = open_with(Arc::new(copy.crash(Loss::None, 0)), Arc::new(clock.clone()), tiny(3, Metric::L2));
+        let (_, report, _, _directory) = salvaged(&copy);
+        let told = |what: &String| what.contains(name.as_str()) && what.contains("acknowledged writes after LSN ");
+        let is_named = report.damage.iter().any(told);
+        assert_eq!(is_named, opened.is_err(), "{name} of {names:?}: {report:?}");
+        missed += usize::from(is_named);
+    }
+    assert!(missed > 0, "{names:?}");
+}
+
+#[test]
+fn a_log_file_that_is_missing_is_named_with_what_is_lost() {
+    let (store, storage, clock) = simulated(tiny(3, Metric::L2));
+    let home = namespace(["a"]);
+    for number in 0..300_u64 {
+        let json = format!("{{\"text\":\"{}\"}}", "tea ".repeat(300));
+        store.put(Put::new(&home, format!("{}", number % 90), json)).unwrap();
+    }
+    store.flush().unwrap();
+    (0..9).for_each(|number| assert!(store.delete(&home, &format!("{number}")).unwrap()));
+    store.put(Put::new(&home, "last", "{}")).unwrap();
+    let open = storage.crash(Loss::None, 0);
+    assert_eq!(salvaged(&open).1.damage, Vec::<String>::new());
+    assert_missed_log_files_are_named(&open, &clock);
+
+    // Without the newest file, or without any, what it deleted is back: the report is the only one to say so.
+    let newest = used_log_files(&open).pop().unwrap();
+    let (found, ..) = {
+        let copy = open.crash(Loss::None, 0);
+        copy.remove_file(&newest);
+        salvaged(&copy)
+    };
+    assert!(found.keys().any(|(_, key)| key == "3") && !found.keys().any(|(_, key)| key == "last"));
+
+    let backup = SimStorage::new(1);
+    backup_to(&store, &backup, &BackupOptions::new()).unwrap();
+    assert_eq!(salvaged(&backup).1.damage, Vec::<String>::new());
+    assert_missed_log_files_are_named(&backup, &clock);
+
+    store.close().unwrap();
+    let closed = storage.crash(Loss::None, 0);
+    assert_eq!(salvaged(&closed).1.damage, Vec::<String>::new());
+    assert_missed_log_files_are_named(&closed, &clock);
+}
+
+#[test]
+fn a_store_that_was_never_flushed_and_lost_its_log_says_so() {
+    let (store, storage, _) = simulated(tiny(3, Metric::L2));
+    put(&store, 5);
+    store.close().unwrap();
+    let copy = storage.crash(Loss::None, 0);
+    copy.names().iter().filter(|name| name.ends_with(".log")).for_each(|name| copy.remove_file(name));
+    let (found, report, ..) = salvaged(&copy);
+    assert!(found.is_empty() && report.damage.len() == 1, "{report:?}");
+    assert!(report.damage[0].contains("acknowledged writes after"), "{report:?}");
+}
+
+#[test]
+fn a_segment_that_is_missing_is_named_with_its_rows() {
+    let (store, storage, _) = simulated(tiny(3, Metric::L2));
+    put(&store, 21);
+    store.compact().unwrap();
+    let copy = storage.crash(Loss::None, 0);
+    let truth = copy.names().into_iter().find(|name| name.ends_with(".truth")).unwrap();
+    copy.remove_file(&truth);
+    let (_, report, ..) = salvaged(&copy);
+    let told = |what: &String| what.contains(&truth) && what.contains("the file had 21 rows");
+    assert!(report.damage.iter().any(told), "{report:?}");
 }
 
 #[test]
@@ -197,13 +290,16 @@ fn a_target_that_is_not_empty_and_a_store_in_use_are_refused() {
     assert_eq!(Store::salvage(&from, &into).unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(std::fs::read_to_string(into.join("notes")).unwrap(), "mine");
     assert_eq!(Store::salvage(&from, &from).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let inside = Store::salvage(&from, from.join("sub")).unwrap_err();
+    assert!(inside.to_string().contains("lies in the directory of the damaged store"), "{inside}");
+    assert!(!from.join("sub").exists());
     assert_eq!(
         Store::salvage(directory.path().join("absent"), directory.path().join("new")).unwrap_err().kind(),
         ErrorKind::NotAStore
     );
     let report = Store::salvage(&from, directory.path().join("new")).unwrap();
     assert_eq!(report.items, 1);
-    let clock = std::sync::Arc::new(vecmem::testing::SimClock::new(crate::common::START));
+    let clock = Arc::new(SimClock::new(crate::common::START));
     let again = open_directory_with(&directory.path().join("new"), clock, Options::new()).unwrap();
     assert_eq!(again.count(&Scope::Store, &ReadOptions::default()).unwrap(), 1);
 }

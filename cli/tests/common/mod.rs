@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
 
 #[path = "../../src/bench/numbers.rs"]
 mod numbers;
@@ -38,6 +40,16 @@ pub fn refused(output: &Output) -> String {
     assert!(message.starts_with("error: ") && message.lines().count() <= 2, "{message}");
     assert!(!message.contains("Error {") && !message.contains("panicked"), "{message}");
     message
+}
+
+/// Waits until the condition holds, at most for so long.
+#[track_caller]
+pub fn until(most: Duration, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < most, "it did not come true in {most:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Bytes as text.

@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::codec::crc32c;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::file_names::{FileName, parse_name};
 use crate::interrupt::{GoOn, Stage, Steps};
 use crate::manifest::{BackupRecord, RecordedFile};
@@ -108,17 +108,20 @@ impl<'a> FileCopier<'a> {
         Self { known, ..self }
     }
 
-    /// The whole files of these names in the source, each once. Those of `derived` may be missing.
-    pub fn listed(&self, needed: impl Iterator<Item = String>, derived: &[String]) -> Result<Vec<SourceFile>> {
+    /// The whole files of these names in the source, each once. Those of `derived` may be missing. `missing` gives the
+    /// error for any other.
+    pub fn listed(
+        &self,
+        needed: impl Iterator<Item = String>,
+        derived: &[String],
+        missing: &dyn Fn(&str) -> Error,
+    ) -> Result<Vec<SourceFile>> {
         let lengths: HashMap<String, u64> = self.source.list()?.into_iter().collect();
         let there = derived.iter().filter(|name| lengths.contains_key(*name)).cloned();
         let names: BTreeSet<String> = needed.chain(there).collect();
         let found = names.into_iter().map(|name| match lengths.get(&name) {
             Some(&length) => Ok(SourceFile { name, length, end: length }),
-            None => {
-                let why = format!("{name} is missing, so the store cannot be copied; `vecmem check` says what helps");
-                Err(Error::new(ErrorKind::Damaged, why).at(name, None))
-            }
+            None => Err(missing(&name)),
         });
         found.collect()
     }
@@ -131,18 +134,6 @@ impl<'a> FileCopier<'a> {
         self.report.files_verified += 1;
         self.report.bytes_verified += file.length;
         Ok(RecordedFile { name: file.name.clone(), length: file.length, crc })
-    }
-
-    /// The same for a file whose checksum is known, of a backup.
-    pub fn place_known(&mut self, recorded: &RecordedFile, length: u64, steps: &CopySteps<'_>) -> Result<()> {
-        let name = &recorded.name;
-        let damaged = |what: &str| Error::corrupt(name, 0, format!("{what}; restore from another backup"));
-        if length != recorded.length {
-            return Err(damaged("the file has not the length that the record of the backup says"));
-        }
-        let file = SourceFile { name: name.clone(), length, end: length };
-        let placed = self.place(&file, steps)?;
-        if placed.crc == recorded.crc { Ok(()) } else { Err(damaged("the file fails the checksum of the backup")) }
     }
 
     fn try_place(&mut self, file: &SourceFile, steps: &CopySteps<'_>) -> Result<u32> {

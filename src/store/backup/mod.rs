@@ -34,8 +34,8 @@ use crate::file_names::UNFINISHED;
 use crate::interrupt::GoOn;
 use crate::manifest::{BackupRecord, Manifest, RecordedFile};
 use crate::record::copy_incarnation;
+use crate::storage::Storage;
 use crate::storage::disk::DiskStorage;
-use crate::storage::{ReadMode, Storage};
 use crate::store::Store;
 use crate::wal::{self, LogSpan};
 
@@ -138,8 +138,13 @@ impl Store {
     /// remove the old ones.
     ///
     /// If the call fails or the process is killed, the store is as before. `target` is then the earlier backup, or is
-    /// marked as unfinished and does not open; the same call continues it. A copy of a live directory by other means,
-    /// such as `cp`, may work, but nothing is promised about it.
+    /// marked as unfinished and does not open. The same call finishes it: files of an earlier finished backup are used
+    /// again, those of an unfinished one are copied again. A copy of a live directory by other means, such as `cp`, may
+    /// work, but nothing is promised about it.
+    ///
+    /// Do not open a backup as a store to look at it: restore it, and open what was restored. An open may write, even
+    /// without a write of the caller (expired items are removed, codes rebuilt), and the directory is no backup then:
+    /// it opens as a store, but can neither be restored nor be continued.
     ///
     /// Errors: `InvalidInput` if the directory is another store or backup, lies in the store's own, or holds other
     /// files; `Locked` if it is open as a store; `Damaged` if a file of the store is damaged or missing (see
@@ -175,9 +180,8 @@ impl Store {
     pub fn backup_with(&self, target: impl AsRef<Path>, options: &BackupOptions) -> Result<BackupReport> {
         self.handle.engine.check_writable()?;
         let target = target.as_ref();
-        let own = self.handle.engine.storage.as_disk();
-        target::refuse_inside(own, target)?;
-        let storage = DiskStorage::open(target, true, ReadMode::Map)?;
+        self.handle.engine.storage.as_disk().map_or(Ok(()), |own| own.refuse_inside(target, "store"))?;
+        let storage = DiskStorage::open_target(target)?;
         // A directory that is refused does not even get a lock file.
         target::find(&storage, &self.origin(options))?;
         let _lock = storage.lock(Duration::ZERO)?;
@@ -249,7 +253,11 @@ impl Store {
         let target = copier.target;
         let span = LogSpan { first: manifest.first_log, last: Some(record.last_log()) };
         let imported = imported_files(target, &manifest, span)?;
-        let rest = copier.listed(manifest.files().chain(imported.needed), &imported.derived)?;
+        let missing = |name: &str| {
+            let why = format!("{name} is missing, so the store cannot be copied; `vecmem check` says what helps");
+            Error::new(ErrorKind::Damaged, why).at(name, None)
+        };
+        let rest = copier.listed(manifest.files().chain(imported.needed), &imported.derived, &missing)?;
         record.files.extend(copy_all(copier, &rest, &may_go_on)?);
 
         check_copy(target, &manifest, &record, &CopySteps::begin(0, &may_go_on)).map_err(|error| {
@@ -292,7 +300,7 @@ fn unfinished(error: Error, was_empty: bool, target: &dyn Storage) -> Error {
     let into = target.describe();
     match error.kind() {
         ErrorKind::Interrupted if was_empty => {
-            error.context(format_args!("{into} is no backup yet, and does not open; the same call continues it"))
+            error.context(format_args!("{into} is no backup yet, and does not open; the same call begins it anew"))
         }
         ErrorKind::Interrupted => error.context(format_args!("{into} is still the backup that it was before")),
         _ => error,

@@ -6,7 +6,6 @@
 //! * Files go only after the new backup was committed, and only those with names of the engine.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use crate::codec::crc32c;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +13,6 @@ use crate::file_names::{FileName, UNFINISHED, manifest_generation, manifest_name
 use crate::manifest::{BackupRecord, Manifest, RecordedFile};
 use crate::record::Lsn;
 use crate::storage::Storage;
-use crate::storage::disk::DiskStorage;
 
 /// What a backup is made of.
 #[derive(Clone, Copy, Debug)]
@@ -76,16 +74,6 @@ pub(super) fn recorded_manifest(manifest: &Manifest) -> RecordedFile {
     let bytes = manifest.encode();
     let (name, length) = (manifest_name(manifest.generation), bytes.len() as u64);
     RecordedFile { name, length, crc: crc32c(0, &bytes) }
-}
-
-/// Refuses the directory of the store itself, and any directory inside it.
-pub(super) fn refuse_inside(store: Option<&DiskStorage>, target: &Path) -> Result<()> {
-    let Some(store) = store else { return Ok(()) };
-    if store.contains(target) {
-        let (target, own) = (target.display(), store.path().display());
-        return Err(Error::invalid(format!("{target} lies in the directory of the store, {own}; give another one")));
-    }
-    Ok(())
 }
 
 /// Looks at a directory, and fails if it must not be filled.

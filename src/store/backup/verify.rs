@@ -76,7 +76,7 @@ pub(super) fn check_copy(
 }
 
 /// Compares every block of a segment file with its checksum.
-fn check_blocks(storage: &dyn Storage, store_id: u64, name: &str, go_on: &GoOn<'_>) -> Result<()> {
+pub(super) fn check_blocks(storage: &dyn Storage, store_id: u64, name: &str, go_on: &GoOn<'_>) -> Result<()> {
     let Some(FileName::Segment(file_id)) = parse_name(name) else { return Ok(()) };
     if !IN_BLOCKS.iter().any(|kind| name.rsplit_once('.').is_some_and(|(_, ending)| ending == *kind)) {
         return Ok(());
