@@ -95,6 +95,14 @@ pub(crate) fn count(value: &Bound<'_, PyAny>, name: &str) -> PyResult<usize> {
     Ok(usize::MAX)
 }
 
+/// A number of things: an int from 1 on.
+pub(crate) fn count_from_one(value: &Bound<'_, PyAny>, name: &str) -> PyResult<usize> {
+    if integer(value, name)?.lt(1)? {
+        return Err(invalid_input(value.py(), format!("{name} must be 1 or more")));
+    }
+    count(value, name)
+}
+
 /// An instant: a `datetime` with a time zone, or an int of 64 bits, which is microseconds since 1970 UTC.
 pub(crate) fn instant(value: &Bound<'_, PyAny>, name: &str) -> PyResult<i64> {
     if let Ok(time) = value.cast::<PyDateTime>() {

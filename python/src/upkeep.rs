@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use vecmem::{BackupOptions, PurgeOptions, Scope, Store};
 
-use crate::arguments::{count, namespace, seconds};
-use crate::errors::{invalid_input, invalid_value};
+use crate::arguments::{count_from_one, namespace, seconds};
+use crate::errors::invalid_value;
 use crate::{json, opening, watch};
 
 /// A report of the engine as a dict.
@@ -60,10 +60,7 @@ pub(crate) fn purge<'py>(
 /// What keyword arguments say of a backup or a restore.
 pub(crate) fn backup_options(bytes_per_second: Option<&Bound<'_, PyAny>>) -> PyResult<BackupOptions> {
     let Some(most) = bytes_per_second else { return Ok(BackupOptions::new()) };
-    match count(most, "bytes_per_second")? {
-        0 => Err(invalid_input(most.py(), "bytes_per_second must be 1 or more")),
-        most => Ok(BackupOptions::new().bytes_per_second(most as u64)),
-    }
+    Ok(BackupOptions::new().bytes_per_second(count_from_one(most, "bytes_per_second")? as u64))
 }
 
 /// Backs the store up into a directory.

@@ -58,8 +58,9 @@ def test_what_is_refused(path: Path, tmp_path: Path) -> None:
         engine.compact()
         with pytest.raises(InvalidInputError, match="lies in the directory of the store"):
             engine.backup(path / "inside")
-        with pytest.raises(InvalidInputError, match="bytes_per_second must be 1 or more"):
-            engine.backup(tmp_path / "backup", bytes_per_second=0)
+        for most in (0, -1):
+            with pytest.raises(InvalidInputError, match="bytes_per_second must be 1 or more"):
+                engine.backup(tmp_path / "backup", bytes_per_second=most)
         with pytest.raises(InvalidValueError, match="target"):
             engine.backup(5)  # type: ignore[arg-type]
         engine.backup(tmp_path / "backup")
@@ -70,6 +71,8 @@ def test_what_is_refused(path: Path, tmp_path: Path) -> None:
         vecmem.restore(tmp_path / "backup", path)
     with pytest.raises(NotAStoreError):
         vecmem.restore(tmp_path / "nothing", tmp_path / "new")
+    with pytest.raises(InvalidInputError, match="lies in the directory of the backup"):
+        vecmem.restore(tmp_path / "backup", tmp_path / "backup" / "inside")
     [truth] = (tmp_path / "backup").glob("*.truth")
     content = truth.read_bytes()
     truth.write_bytes(content.replace(b"green", b"grean"))

@@ -49,3 +49,13 @@ def test_what_cannot_be_salvaged(path: Path, tmp_path: Path) -> None:
         vecmem.salvage(tmp_path / "empty", tmp_path / "target")
     with pytest.raises(InvalidValueError, match="into must be a str"):
         vecmem.salvage(path, 5)  # type: ignore[arg-type]
+
+
+def test_a_missing_log_file_is_named(path: Path, tmp_path: Path) -> None:
+    with vecmem.Engine(path) as engine:
+        for number in range(5):
+            engine.put(("a",), str(number), {})
+    for log in path.glob("wal-*.log"):
+        log.unlink()
+    [damage] = vecmem.salvage(path, tmp_path / "saved")["damage"]
+    assert "acknowledged writes after LSN 0" in damage and "may be back" in damage

@@ -10,6 +10,7 @@ store into one; these three need LangGraph.
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from vecmem import reports as reports
 from vecmem._vecmem import (
     Columns,
     Delete,

@@ -129,13 +129,16 @@ class Upkeep:
         bytes_per_second: int | None = None,
         on_progress: OnProgress | None = None,
     ) -> dict[str, Any]:
-        """Copies the store as it is now into the directory ``target``, while others go on reading and writing. The copy
-        opens as a store, and ``vecmem.restore`` verifies it and makes a new store of it.
+        """Copies the store as it is now into the directory ``target``, while others go on reading and writing.
+        ``vecmem.restore`` verifies the copy and makes a new store of it. Do not open the copy itself: that may write to
+        it, and then it can no longer be restored.
 
         ``target`` is empty, not there, or an earlier backup of this store, which the new one replaces as a whole; files
         that it has already are used again. Every file is read back and compared with its checksum. ``link`` makes a
         checkpoint of hard links: quick, but damage of a shared file is damage of both. ``bytes_per_second`` is the most
-        that is copied or read back. ``on_progress`` and Ctrl-C are as in ``compact``; the stage is ``"backup"``.
+        that is copied or read back. ``on_progress`` and Ctrl-C are as in ``compact``; the stage is ``"backup"``. After
+        Ctrl-C the same call finishes the backup: files of an earlier finished one are used again, those of an
+        unfinished one are copied again.
 
         A purge does not reach backups: make a new one after it, and remove the old ones. Copying the directory of an
         open store by other means, such as ``cp``, may work, but nothing is promised about it.

@@ -98,7 +98,7 @@ impl Query {
         self
     }
 
-    /// Only items whose value matches.
+    /// Only items for which the filter holds.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = Some(filter);
