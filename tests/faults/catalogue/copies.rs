@@ -14,9 +14,9 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "restore_believes_every_file",
         breaks: "A restore takes a file whose checksum is not that of the record.",
-        file: "store/backup/files.rs",
-        find: "if placed.crc == recorded.crc { Ok(()) }",
-        replacement: "if FAULT || placed.crc == recorded.crc { Ok(()) }",
+        file: "store/backup/restore.rs",
+        find: "if placed.crc == recorded.crc {",
+        replacement: "if FAULT || placed.crc == recorded.crc {",
         test: ("backup", "every_changed_byte_is_found_by_a_restore::wherever_it_lies"),
     },
     Fault {
