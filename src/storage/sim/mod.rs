@@ -230,16 +230,15 @@ impl SimStorage {
         inner.disk.next_file += 1;
         let mut content = Bytes::default();
         content.write(0, bytes);
+        inner.disk.take_away(name);
         inner.disk.files.insert(id, Arc::new(FileState::settled(content)));
         Arc::make_mut(&mut inner.disk.names).insert(name.to_owned(), id);
         Arc::make_mut(&mut inner.disk.durable_names).insert(name.to_owned(), id);
     }
 
-    /// Takes a file away behind the engine's back, durably.
+    /// Takes a file away behind the engine's back, durably: no later sync of the directory brings it back.
     pub fn remove_file(&self, name: &str) {
-        let mut inner = self.inner.lock();
-        Arc::make_mut(&mut inner.disk.names).remove(name);
-        Arc::make_mut(&mut inner.disk.durable_names).remove(name);
+        self.inner.lock().disk.take_away(name);
     }
 
     /// Flips one bit of a file behind the engine's back, durably. Panics when the file has no such bit.

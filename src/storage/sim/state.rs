@@ -163,6 +163,12 @@ pub(super) enum DirectoryEntry {
 }
 
 impl DirectoryEntry {
+    /// The file that the change is about.
+    pub fn file(&self) -> FileId {
+        let (Self::Create { file, .. } | Self::Rename { file, .. } | Self::Remove { file, .. }) = self;
+        *file
+    }
+
     /// Applies the change to names that may lack some of the changes before it.
     pub fn apply(&self, names: &mut FileNames) {
         match self {
@@ -195,6 +201,14 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// Takes a file away with every change of its name that is not durable yet.
+    pub fn take_away(&mut self, name: &str) {
+        if let Some(file) = Arc::make_mut(&mut self.names).remove(name) {
+            Arc::make_mut(&mut self.durable_names).retain(|_, other| *other != file);
+            self.pending.retain(|pending| pending.change.file() != file);
+        }
+    }
+
     /// The same disk under another process: nothing is mapped, what was unsynced still is.
     pub fn for_next_process(&self) -> Self {
         let mut disk = self.clone();
