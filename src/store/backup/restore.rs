@@ -208,9 +208,14 @@ fn cannot_be_restored(name: &str, offset: Option<u64>, what: &str) -> Error {
 }
 
 /// Removes what a failed restore has written: everything but the lock. The mark goes once all else is durably gone.
+/// Once the mark was removed the store is complete, and stays: without the mark nothing would tell a part of it from a
+/// whole.
 fn remove_all(into: &dyn Storage) {
     let names = into.list().unwrap_or_default().into_iter().map(|(name, _)| name);
     let (marks, others): (Vec<String>, Vec<String>) = names.partition(|name| name == UNFINISHED);
+    if marks.is_empty() {
+        return;
+    }
     let removed = others.iter().filter(|name| parse_name(name) != Some(FileName::Lock)).map(|name| into.remove(name));
     // What stays is marked as unfinished.
     if removed.fold(Ok(()), Result::and).and_then(|()| into.sync_dir()).is_ok() {
