@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::graphs::{Cores, GraphFate, build_missing};
-use crate::engine::replace::replace_codes;
+use crate::engine::replace::rebuild_derived;
 use crate::error::Result;
 use crate::ids::IdRange;
 use crate::interrupt::{GoOn, Stage, Steps};
 use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
+use crate::shard::upkeep::Rebuild;
 use crate::shard::{PartRef, ReadView};
 use crate::words::counted;
 
@@ -108,10 +109,10 @@ fn check_part(
         report.problems.extend(truth.iter().chain(&codes).chain(graphs).map(ToString::to_string));
         return Ok(());
     }
-    if !codes.is_empty() && replace_codes(engine, part)? {
+    if !codes.is_empty() && rebuild_derived(engine, part, Rebuild::of(part.segment()?))? {
         report.repaired.extend(codes.iter().map(|error| format!("rebuilt: {error}")));
     }
-    // New codes make it another part of the read view. The graphs of that part may be whole.
+    // New files make it another part of the read view. The graphs of that part may be whole.
     let view = engine.view.get();
     let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
     let Some(part) = parts.find(|now| now.entry.file_id == part.entry.file_id) else { return Ok(()) };

@@ -54,6 +54,7 @@ mod interrupt;
 mod json;
 mod random;
 mod record;
+mod row_set;
 mod sync;
 mod topk;
 mod tuning;
@@ -71,6 +72,7 @@ pub mod quant;
 mod quant;
 mod storage;
 
+mod field_index;
 mod graph;
 mod memtable;
 mod wal;
@@ -103,11 +105,11 @@ pub use store::query::{
     Address, IterateQuery, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, SearchResult,
 };
 pub use store::{
-    BackupOptions, BackupReport, Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, GraphBuild,
-    GraphStats, HealthStats, HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats,
-    IntoJson, ItemExtension, Items, IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats,
-    Options, PurgeOptions, PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats, StillHeld, Store,
-    StoredItem, StoredPage, WriteResult,
+    BackupOptions, BackupReport, Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, FieldStats,
+    GraphBuild, GraphStats, HealthStats, HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport,
+    InternalStats, IntoJson, ItemExtension, Items, IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem,
+    MemoryStats, Options, PathStats, PurgeOptions, PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats,
+    StillHeld, Store, StoredItem, StoredPage, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

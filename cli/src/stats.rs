@@ -48,6 +48,7 @@ fn for_people(stats: &StoreStats, space: &str) -> String {
         ("size", size(stats, space)),
         ("memory", memory(stats)),
         ("graphs", graphs(stats)),
+        ("fields", fields(stats)),
         ("log", log(stats)),
         ("health", health(&stats.health)),
         ("latency since the open", latency(&stats.latency)),
@@ -68,7 +69,7 @@ fn size(StoreStats { size, .. }: &StoreStats, space: &str) -> Vec<Line> {
         ("on disk", bytes(size.disk_bytes)),
         ("segments", bytes(size.segment_bytes)),
         ("large values", format!("{}, {} of it dead", bytes(size.blob_bytes), bytes(size.dead_blob_bytes))),
-        ("codes and graphs", bytes(size.derived_bytes)),
+        ("codes, field indexes and graphs", bytes(size.derived_bytes)),
         ("dead rows", count(size.dead_rows)),
         ("free on the disk", bytes(size.free_bytes)),
         ("reserve for deletes", bytes(size.reserve_bytes)),
@@ -94,6 +95,18 @@ fn graphs(StoreStats { graphs, .. }: &StoreStats) -> Vec<Line> {
         ("their files", bytes(graphs.bytes)),
         ("built since the open", count(graphs.builds)),
     ]
+}
+
+/// The paths that take the most bytes are enough for people; programs get up to 64.
+const PATHS_SHOWN: usize = 5;
+
+fn fields(StoreStats { fields, .. }: &StoreStats) -> Vec<Line> {
+    let mut lines = vec![("field indexes", format!("{}, {}", counted(fields.path_count, "path"), bytes(fields.bytes)))];
+    lines.extend(fields.paths.iter().take(PATHS_SHOWN).map(|path| {
+        let distinct = counted(path.distinct, "distinct value");
+        ("", format!("{}: {}, {}", path.path.escape_debug(), distinct, bytes(path.bytes)))
+    }));
+    lines
 }
 
 fn log(StoreStats { log, .. }: &StoreStats) -> Vec<Line> {

@@ -60,7 +60,7 @@ fn a_checkpoint_and_a_purge_say_what_they_are() {
     succeeds(&["put", &dir, "users/ada", "tea", r#"{"text": "green"}"#]);
     succeeds(&["compact", &dir]);
     let said = succeeds(&["backup", &dir, &target, "--link"]);
-    assert!(said.contains("linked: 1 file") && said.contains("checkpoint of LSN"), "{said}");
+    assert!(said.contains("linked: 2 files") && said.contains("checkpoint of LSN"), "{said}");
     assert!(said.contains("damage of one is damage of both"), "{said}");
     let said = succeeds(&["purge", &dir, "--prefix", "users", "--yes"]);
     assert!(said.contains("not reached: backups, checkpoints and other copies"), "{said}");

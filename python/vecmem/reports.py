@@ -205,6 +205,23 @@ class GraphStats(TypedDict):
     builds: int
 
 
+class PathStats(TypedDict):
+    """An indexed path: ``distinct`` values at most in one segment, and ``values``, pairs of an item and a value."""
+
+    path: str
+    distinct: int
+    values: int
+    bytes: int
+
+
+class FieldStats(TypedDict):
+    """The field indexes of a store, with those of the ``path_count`` paths that take the most bytes."""
+
+    bytes: int
+    path_count: int
+    paths: list[PathStats]
+
+
 class LogStats(TypedDict):
     """The log of a store: its size, how far readers see, up to where it is not needed any more."""
 
@@ -245,6 +262,7 @@ class Stats(TypedDict):
     size: SizeStats
     memory: MemoryStats
     graphs: GraphStats
+    fields: FieldStats
     log: LogStats
     health: HealthStats
     latency: LatencyStats

@@ -311,6 +311,7 @@ impl ImportSegments {
                 namespace: row.namespace.encoded(),
                 key: &row.key,
                 value: ValueInput::Text(&row.value),
+                unpacked: None,
                 times,
                 flags: 0,
                 index_paths: &row.index_paths,

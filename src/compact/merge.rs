@@ -61,7 +61,8 @@ pub(crate) fn living_bytes(
         let rest = (u128::from(rest) * u128::from(rows) / u128::from(segment.rows().max(1))) as u64;
         // A code has one byte for each dimension.
         let vector_bytes = vector_bytes + segment.dims() as u64 + VECTOR_BYTES;
-        needed += values + vectors * vector_bytes + rest + if rows > 0 { SEGMENT_BYTES } else { 0 };
+        // The field index takes about a sixth of the bytes of short values.
+        needed += values + values / 4 + vectors * vector_bytes + rest + if rows > 0 { SEGMENT_BYTES } else { 0 };
     }
     Ok(if needed > 0 { needed.saturating_add(blobs.rewritten_bytes) } else { 0 })
 }

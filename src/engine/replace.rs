@@ -1,4 +1,4 @@
-//! Makes new derived files of an existing segment current: rebuilt codes, new graphs.
+//! Makes new derived files of an existing segment current: rebuilt codes, a rebuilt field index, new graphs.
 //!
 //! Invariants:
 //! * The old and the new part share the truth file, its tombstones and the flag that they are lost. So deletes during
@@ -15,24 +15,35 @@ use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::Segment;
+use crate::segment::derived::fields::write_fields;
 use crate::segment::truth::writer::rebuild_codes;
 use crate::shard::part::SharedSegment;
+use crate::shard::upkeep::Rebuild;
 use crate::shard::{ReadView, Shard};
 
-/// Rebuilds the codes of a segment from its vectors, and makes them current. Returns false if a merge has replaced
-/// the part meanwhile, or the part was lost.
-pub(crate) fn replace_codes(engine: &Arc<Engine>, part: &SharedSegment) -> Result<bool> {
+/// Rebuilds codes from the vectors of a segment, and the field index from its values, and makes them current. Returns
+/// false if a merge has replaced the part meanwhile, or the part was lost.
+pub(crate) fn rebuild_derived(engine: &Arc<Engine>, part: &SharedSegment, wanted: Rebuild) -> Result<bool> {
     let (storage, keys) = (&*engine.storage, &engine.identity.keys);
     let (segment, mut outputs) = (part.segment()?, OutputFiles::new(engine));
-    let vectors = u64::from(segment.vectors());
-    let needed = written_bytes(vectors * segment.dims() as u64, 1);
-    outputs.ask_for_space(Purpose::Merge, needed, "the codes of a segment")?;
-    let codes = rebuild_codes(storage, keys, segment, outputs.codes())?;
-    let mut entry = part.entry.clone();
-    entry.derived.retain(|derived| derived.kind != FileKind::CODES);
-    entry.derived.insert(0, SideEntry::codes(codes));
-    let segment = segment.with_codes(storage, keys, codes)?;
-    replace(engine, part, entry, segment, outputs)
+    let (mut entry, mut next) = (part.entry.clone(), segment.shared());
+    if wanted.codes {
+        let needed = written_bytes(u64::from(segment.vectors()) * segment.dims() as u64, 1);
+        outputs.ask_for_space(Purpose::Merge, needed, "the codes of a segment")?;
+        let codes = rebuild_codes(storage, keys, segment, outputs.codes())?;
+        entry.derived.retain(|derived| derived.kind != FileKind::CODES);
+        entry.derived.insert(0, SideEntry::codes(codes));
+        next = next.with_codes(storage, keys, codes)?;
+    }
+    if wanted.fields {
+        let (index, _) = segment.index_values(&|| Ok(()))?;
+        outputs.ask_for_space(Purpose::Merge, written_bytes(index.len() as u64, 1), "the field index of a segment")?;
+        let fields = write_fields(storage, keys, outputs.fields(), segment.truth_id(), segment.rows(), &index)?;
+        entry.derived.retain(|derived| derived.kind != FileKind::FIELDS);
+        entry.derived.push(SideEntry::fields(fields));
+        next = next.with_fields(storage, keys, fields);
+    }
+    replace(engine, part, entry, next, outputs)
 }
 
 /// Replaces `part` by `segment`, the same segment with other derived files. `entry` names these for the manifest.
@@ -134,6 +145,8 @@ mod tests {
         (engine, storage, part)
     }
 
+    const BOTH: Rebuild = Rebuild { codes: true, fields: true };
+
     fn has_tombstones(storage: &SimStorage) -> bool {
         storage.names().iter().any(|name| name.ends_with(".dead"))
     }
@@ -143,7 +156,7 @@ mod tests {
         for operation in 0.. {
             let (engine, storage, part) = engine();
             storage.fail_after(operation, Fault::once(FaultKind::Full, SimOperation::GROWTH));
-            let outcome = replace_codes(&engine, &part);
+            let outcome = rebuild_derived(&engine, &part, BOTH);
             let is_there = engine.view.get().has_segment(&part);
             match outcome {
                 Err(error) => {
@@ -164,9 +177,9 @@ mod tests {
     #[test]
     fn a_part_that_is_gone_is_not_replaced() {
         let (engine, _storage, part) = engine();
-        assert!(replace_codes(&engine, &part).unwrap());
+        assert!(rebuild_derived(&engine, &part, BOTH).unwrap());
         let generation = engine.pause_installs().manifest.generation;
-        assert!(!replace_codes(&engine, &part).unwrap());
+        assert!(!rebuild_derived(&engine, &part, BOTH).unwrap());
         assert_eq!(engine.pause_installs().manifest.generation, generation);
         assert_eq!(engine.retired.lock().len(), 1);
     }

@@ -45,7 +45,7 @@ const LEVELS_MAX: usize = 3 * JSON_DEPTH_MAX;
 /// # Ok::<(), vecmem::Error>(())
 /// ```
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Filter {
     /// All filters of the list hold. An empty list holds for every value.
     All(Vec<Filter>),

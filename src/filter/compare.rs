@@ -13,7 +13,7 @@ use crate::json::{JsonReader, Raw};
 
 /// A predicate on one value, compiled from a filter.
 #[derive(Clone, Debug)]
-pub(super) enum Test {
+pub(crate) enum Test {
     Exists,
     IsObject,
     Equal(Operand),
@@ -35,7 +35,7 @@ impl Test {
         Self::EqualIgnoringCase(lowercase(string).collect())
     }
 
-    pub(super) fn holds_for_missing(&self) -> bool {
+    pub(crate) fn holds_for_missing(&self) -> bool {
         match self {
             Self::Equal(operand) => matches!(operand, Operand::Null),
             Self::In(set) => set.has_null(),
@@ -45,7 +45,7 @@ impl Test {
 
     /// Whether the test holds for a value; `None` if the value is not JSON.
     #[inline]
-    pub(super) fn holds(&self, value: Raw<'_>) -> Option<bool> {
+    pub(crate) fn holds(&self, value: Raw<'_>) -> Option<bool> {
         match self {
             Self::Exists => Some(true),
             Self::IsObject => Some(matches!(value, Raw::Object(_))),

@@ -14,8 +14,12 @@
 //!   place is missing.
 //! * The depth of recursion is that of the filter, which is bounded, and not that of the value.
 
+use std::sync::Arc;
+
 use super::ast::Filter;
 use super::compare::any_element;
+use super::expression::Expression;
+use super::fingerprint::fingerprint;
 use super::item::ItemFacts;
 use super::junctions::Reports;
 use super::program::{AskedOfItem, LARGE, PathNode, PlaceTest, Program};
@@ -33,6 +37,8 @@ const TRIED_KEYS_MAX: usize = 8;
 pub struct PreparedFilter {
     program: Program,
     asked: AskedOfItem,
+    expression: Arc<Expression>,
+    fingerprint: u128,
 }
 
 impl Filter {
@@ -56,7 +62,18 @@ impl PreparedFilter {
         filter.check()?;
         let mut asked = AskedOfItem::default();
         let program = Program::new(filter, false, &mut asked);
-        Ok(Self { program, asked })
+        let (expression, fingerprint) = (Arc::new(Expression::new(filter)), fingerprint(filter));
+        Ok(Self { program, asked, expression, fingerprint })
+    }
+
+    /// A number that two filters of this process have in common only if they are equal, as good as certainly.
+    pub(crate) fn fingerprint(&self) -> u128 {
+        self.fingerprint
+    }
+
+    /// The same filter as tests at full paths.
+    pub(crate) fn expression(&self) -> &Expression {
+        &self.expression
     }
 
     /// The result, if it does not depend on the item.

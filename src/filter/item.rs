@@ -13,7 +13,7 @@ use crate::types::{Item, NEVER};
 
 /// A predicate on the times or the key of an item.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub enum ItemTest {
     /// The item was first put on one side of an instant.
     CreatedAt(Range, Timestamp),

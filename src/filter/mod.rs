@@ -7,6 +7,7 @@
 //!   place in the filter.
 //! * `evaluate`: a filter is compiled once into a [`PreparedFilter`] (`program`, `junctions`), and run over the bytes
 //!   of each value.
+//! * `expression`: the tests of a filter with their full paths, for an index. `fingerprint`: a number for a filter.
 //! * `compare`: one test of one value. `operand`, `set`: one literal and many, prepared for it.
 //! * `place`: what errors say: the place in the filter, and the operator that was meant.
 //!
@@ -29,6 +30,8 @@
 mod ast;
 mod compare;
 mod evaluate;
+mod expression;
+mod fingerprint;
 mod item;
 mod junctions;
 mod literal;
@@ -46,10 +49,13 @@ mod timestamp;
 use crate::types::limits;
 
 pub use ast::Filter;
+pub(crate) use compare::Test;
 pub use evaluate::PreparedFilter;
+pub(crate) use expression::Expression;
 pub(crate) use item::ItemFacts;
 pub use item::ItemTest;
 pub use literal::Literal;
+pub(crate) use operand::Operand;
 pub(crate) use program::AskedOfItem;
 pub use range::Range;
 pub use set::LiteralSet;

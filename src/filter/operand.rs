@@ -14,7 +14,7 @@ use crate::json::{JsonReader, Number, Raw, Text};
 
 /// A literal, prepared for comparisons.
 #[derive(Clone, Debug)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     Null,
     Bool(bool),
     Number(Number),

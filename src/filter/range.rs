@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// The side of a bound that a range covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Range {
     /// Greater than the bound.
     Greater,

@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::RandomState;
+use std::hash::{Hash, Hasher, RandomState};
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use super::fingerprint::fingerprint;
 use super::literal::Literal;
 use super::operand::{Operand, hash_value, timestamp_of};
 use super::timestamp::Timestamp;
@@ -30,6 +31,7 @@ pub struct LiteralSet(Arc<SharedLiterals>);
 struct SharedLiterals {
     literals: Vec<Literal>,
     prepared: OnceLock<Arc<PreparedSet>>,
+    fingerprint: OnceLock<u128>,
 }
 
 impl Deref for LiteralSet {
@@ -53,16 +55,29 @@ impl PartialEq for LiteralSet {
     }
 }
 
+/// A long list is hashed once.
+impl Hash for LiteralSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.fingerprint().hash(state);
+    }
+}
+
 impl<L: Into<Literal>> FromIterator<L> for LiteralSet {
     fn from_iter<I: IntoIterator<Item = L>>(literals: I) -> Self {
         Self(Arc::new(SharedLiterals {
             literals: literals.into_iter().map(Into::into).collect(),
             prepared: OnceLock::new(),
+            fingerprint: OnceLock::new(),
         }))
     }
 }
 
 impl LiteralSet {
+    /// A number that two lists have in common only if they are equal. Only the first call computes it.
+    pub(super) fn fingerprint(&self) -> u128 {
+        *self.0.fingerprint.get_or_init(|| fingerprint(self.0.literals.as_slice()))
+    }
+
     /// The literals for comparisons. Only the first call makes them.
     pub(super) fn prepared(&self) -> Arc<PreparedSet> {
         Arc::clone(self.0.prepared.get_or_init(|| Arc::new(PreparedSet::new(&self.0.literals))))
@@ -71,7 +86,7 @@ impl LiteralSet {
 
 /// The different ones of a list of literals, numbered from 0.
 #[derive(Debug, Default)]
-pub(super) struct PreparedSet {
+pub(crate) struct PreparedSet {
     operands: Vec<Operand>,
     /// The first literal with each hash; dates are not among them. Empty where literals are compared one by one.
     by_hash: HashMap<u64, u32>,
@@ -126,6 +141,11 @@ impl PreparedSet {
             }
         }
         self.operands.push(operand);
+    }
+
+    /// The different literals.
+    pub(crate) fn operands(&self) -> &[Operand] {
+        &self.operands
     }
 
     /// The number of different literals.

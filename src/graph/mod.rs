@@ -42,10 +42,12 @@ mod search;
 mod select;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub(crate) use build::build;
 pub(crate) use reuse::Reuse;
 pub(crate) use search::{BeamParameters, Candidate, search};
+pub(crate) use walk::{Admitted, search_admitted};
 
 use crate::ids::NodeId;
 use crate::quant::CodeMeta;

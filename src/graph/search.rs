@@ -91,10 +91,12 @@ pub(super) struct QueryCode<'a> {
 #[derive(Default)]
 pub(super) struct GraphScratch {
     /// For each node, the epoch (the search) in which it was last seen.
-    seen: Vec<u8>,
-    epoch: u8,
-    fresh: Vec<NodeId>,
-    distances: Vec<u32>,
+    pub(super) seen: Vec<u8>,
+    pub(super) epoch: u8,
+    pub(super) fresh: Vec<NodeId>,
+    pub(super) distances: Vec<u32>,
+    /// Nodes that a walk passes through although they are not admitted.
+    pub(super) passed_through: Vec<NodeId>,
     pub pool: Pool,
     /// Room for the unsigned form of a code.
     pub code: Vec<u8>,
@@ -102,7 +104,7 @@ pub(super) struct GraphScratch {
 
 impl GraphScratch {
     /// Begins a search of `nodes` nodes: none of them is seen, except the node to leave out, and the pool is empty.
-    fn begin(&mut self, nodes: usize, beam: &QueryCode<'_>) {
+    pub(super) fn begin(&mut self, nodes: usize, beam: &QueryCode<'_>) {
         if self.seen.len() < nodes {
             self.seen.resize(nodes, 0);
         }
@@ -279,10 +281,16 @@ pub(super) fn search_level<K: CodeKernel>(
     }
 }
 
-impl Level<'_> {
+impl<'a> Level<'a> {
+    /// The links of a node.
+    #[inline(always)]
+    pub(super) fn row(&self, node: NodeId) -> &'a [NodeId] {
+        &self.links[node.index() * self.degree..][..self.degree]
+    }
+
     /// Prefetches the links of a node.
     #[inline(always)]
-    fn prefetch(&self, node: NodeId) {
+    pub(super) fn prefetch(&self, node: NodeId) {
         let row = self.links.as_ptr().wrapping_add(node.index() * self.degree);
         for line in (0..self.degree).step_by(LINE / 4) {
             Kernels::prefetch(row.wrapping_add(line));
@@ -336,7 +344,7 @@ pub(super) fn distances_of<K: CodeKernel>(
 impl Points<'_> {
     /// Prefetches the code and meta of a node.
     #[inline(always)]
-    fn prefetch(&self, node: NodeId) {
+    pub(super) fn prefetch(&self, node: NodeId) {
         let code = self.codes.as_ptr().wrapping_add(node.index() * self.stride);
         for line in (0..self.stride).step_by(LINE) {
             Kernels::prefetch(code.wrapping_add(line));

@@ -58,6 +58,56 @@ fn the_graph_does_not_depend_on_the_number_of_threads_and_finds_what_is_near() {
     }
 }
 
+/// Of the ten nearest admitted nodes of a hundred queries, how many walks find: hits of 1,000.
+fn admitted_hits(admit: impl Fn(usize, &[f32]) -> bool, ef: usize) -> usize {
+    let (nodes, dims) = (4_000, 16);
+    let (vectors, codes, metas) = points(nodes, dims, 13);
+    let points = Points::new(&codes, &metas, quant::stride(dims), Metric::L2);
+    let parameters = Parameters::default();
+    let built = build(&points, &parameters, &[], &threads(1), &|| Ok(())).unwrap();
+    let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
+    // The bits begin anywhere: a graph covers a part of an interval.
+    let first = 77;
+    let mut words = vec![0_u64; (first + nodes).div_ceil(64)];
+    let mut listed = Vec::new();
+    for node in (0..nodes).filter(|&node| admit(node, &vectors[node * dims..][..dims])) {
+        words[(first + node) / 64] |= 1 << ((first + node) % 64);
+        listed.push(NodeId(node as u32));
+    }
+    let admitted = Admitted { words: &words, first, seeds: &listed[..listed.len().min(4)] };
+    let (mut found, mut hits) = (Vec::new(), 0);
+    for number in 0..100 {
+        let vector: Vec<f32> = (0..dims).map(|at| vectors[number * 39 * dims + at] + 0.01).collect();
+        let query = PreparedQuery::new(Kernels::get(), &vector, Metric::L2);
+        let ask = BeamParameters { query: &query, ef, without: None, budget: usize::MAX };
+        search_admitted(graph, &points, &ask, &admitted, &mut found);
+        assert!(found.windows(2).all(|pair| pair[0].estimate >= pair[1].estimate));
+        assert!(found.iter().all(|candidate| listed.contains(&candidate.node)), "only admitted nodes are found");
+        let mut again = Vec::new();
+        search_admitted(graph, &points, &ask, &admitted, &mut again);
+        assert_eq!(found, again, "a walk does not depend on the walk before");
+        let estimate =
+            |node: NodeId| query.estimate(Kernels::get().dot_codes(query.code(), points.code(node)), points.meta(node));
+        let mut best: Vec<(f32, NodeId)> = listed.iter().map(|&node| (-estimate(node), node)).collect();
+        best.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let best = &best[..best.len().min(10)];
+        hits += best.iter().filter(|(_, node)| found.iter().any(|candidate| candidate.node == *node)).count();
+    }
+    hits
+}
+
+#[test]
+fn a_walk_finds_admitted_nodes_and_no_others() {
+    assert_eq!(admitted_hits(|_, _| false, 50), 0);
+    for (share, least) in [(2, 970), (5, 950), (10, 930)] {
+        let hits = admitted_hits(|node, _| node % share == 0, 80);
+        assert!(hits >= least, "every {share}th node: {hits} of 1000");
+    }
+    // All admitted nodes lie on one side, where few queries do.
+    let hits = admitted_hits(|_, vector| vector[0] > 0.8, 80);
+    assert!(hits >= 930, "one side: {hits} of 1000");
+}
+
 /// Of the ten nearest of stored vectors, how many searches find: hits of 1,000.
 fn hits(points: &Points<'_>, graph: Graph<'_>, vectors: &[f32], dims: usize) -> usize {
     let mut found = Vec::new();

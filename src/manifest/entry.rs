@@ -18,6 +18,7 @@
 //! | KIND | FLAGS | DETAILS |
 //! |---|---|---|
 //! | `codes` | 0 | none |
+//! | `fields` | 0 | none |
 //! | `graph` | 0 | origin u16 (1 automatic, 2 earned, 3 requested), scope u16 (1 namespace, 2 prefix, 3 store), bytes of the first row's encoded namespace that make the scope u32, first row u32, end of the rows u32 |
 //! | `missed` | 1 | none (`shard/missed.rs`) |
 //! | `blob` | 1 | bytes of the values in it u64, CRC of its header u32 |
@@ -28,7 +29,6 @@
 //! at `seg-{file id, 16 hexadecimal digits}.{kind}`. In manifests of format version 1, and log files of that version,
 //! the kind is a number u16 (1 codes, 2 graph, 3 blob) and there are no flags.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::codec::{Decoded, Reader, Writer};
@@ -39,6 +39,7 @@ use crate::segment::Segment;
 use crate::segment::blob::file::{BLOB_FORM, Blob, BlobFile};
 use crate::segment::blob::values::KnownBlobs;
 use crate::segment::derived::codes::{CODES_ENCODING, DerivedFile};
+use crate::segment::derived::fields::FIELDS_FORM;
 use crate::segment::derived::graph::GRAPH_FORM;
 use crate::segment::derived::graph_scope::GraphRange;
 use crate::segment::truth::layout::{StoreIdentity, blob_name, tombstones_name, truth_name};
@@ -47,6 +48,7 @@ use crate::segment::truth::writer::SegmentInfo;
 use crate::storage::Storage;
 use crate::types::Extent;
 
+use super::file_kind::FileKind;
 use super::{FILE_BYTES_MAX, NUMBERS_MAX};
 
 /// A flag of a file beside a segment: the file cannot be rebuilt, and a reader must know its kind.
@@ -55,32 +57,6 @@ const MUST_UNDERSTAND: u16 = 1;
 const MISSED_FORM: u16 = 1;
 /// The fewest bytes of the entry of a file beside a segment, in either form.
 const SIDE_BYTES_MIN: usize = 24;
-
-/// The kind of a file beside a segment: the extension of its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileKind(Cow<'static, str>);
-
-impl FileKind {
-    pub const CODES: Self = Self(Cow::Borrowed("codes"));
-    pub const GRAPH: Self = Self(Cow::Borrowed("graph"));
-    pub const BLOB: Self = Self(Cow::Borrowed("blob"));
-    pub const OPERATIONS: Self = Self(Cow::Borrowed("operations"));
-    pub const MISSED: Self = Self(Cow::Borrowed("missed"));
-
-    /// The kinds that format version 1 numbers, from 1 on.
-    const NUMBERED: [Self; 3] = [Self::CODES, Self::GRAPH, Self::BLOB];
-
-    /// The kind of this name, which is not checked.
-    #[cfg(test)]
-    pub fn of(name: &str) -> Self {
-        Self(Cow::Owned(name.to_owned()))
-    }
-
-    /// The extension of the file's name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// The form in which entries name kinds of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +103,10 @@ pub(crate) struct SideEntry {
 impl SideEntry {
     pub fn codes(file: DerivedFile) -> Self {
         Self::derived(FileKind::CODES, CODES_ENCODING, file, Vec::new())
+    }
+
+    pub fn fields(file: DerivedFile) -> Self {
+        Self::derived(FileKind::FIELDS, FIELDS_FORM, file, Vec::new())
     }
 
     pub fn graph(file: DerivedFile, wanted: &GraphRange) -> Self {
@@ -178,6 +158,7 @@ impl SideEntry {
 impl SegmentEntry {
     /// The entry of a segment that has just been written.
     pub fn new(info: &SegmentInfo, extent: Extent) -> Self {
+        let codes = info.files.codes.map(SideEntry::codes).into_iter();
         Self {
             file_id: info.files.file_id,
             length: info.files.length,
@@ -189,7 +170,7 @@ impl SegmentEntry {
             tombstone_generation: 0,
             extent,
             blobs: info.blobs.clone(),
-            derived: info.files.codes.map(SideEntry::codes).into_iter().collect(),
+            derived: codes.chain(info.files.fields.map(SideEntry::fields)).collect(),
             missed: Vec::new(),
         }
     }
@@ -199,11 +180,12 @@ impl SegmentEntry {
         self.length + self.derived.iter().map(|derived| derived.length).sum::<u64>()
     }
 
-    /// The files that are needed to open the segment, and its codes. Graphs are opened separately.
+    /// The files that are needed to open the segment, its codes and its field index. Graphs are opened separately.
     pub fn files(&self) -> SegmentFiles {
         let codes = self.derived.iter().find_map(|derived| derived.of(&FileKind::CODES, CODES_ENCODING));
+        let fields = self.derived.iter().find_map(|derived| derived.of(&FileKind::FIELDS, FIELDS_FORM));
         let Self { file_id, length, header_crc, lsn_base, .. } = *self;
-        SegmentFiles { file_id, length, header_crc, codes, lsn_base }
+        SegmentFiles { file_id, length, header_crc, codes, fields, lsn_base }
     }
 
     /// Opens the segment with its derived files. A derived file that does not open is left out.
@@ -348,7 +330,7 @@ fn decode_kind(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<FileKind> {
     if !is_kind(kind) {
         return Err(reader.malformed("the kind of a file beside a segment is no such name"));
     }
-    Ok(FileKind(Cow::Owned(kind.to_owned())))
+    Ok(FileKind::of(kind))
 }
 
 pub(super) fn decode_segment(reader: &mut Reader<'_>, form: EntryForm) -> Decoded<SegmentEntry> {

@@ -29,11 +29,13 @@
 mod backup_record;
 mod body;
 mod entry;
+mod file_kind;
 mod settings;
 mod spaces;
 
 pub(crate) use backup_record::{BackupRecord, RecordedFile};
-pub(crate) use entry::{EntryForm, FileKind, SegmentEntry, SideEntry};
+pub(crate) use entry::{EntryForm, SegmentEntry, SideEntry};
+pub(crate) use file_kind::FileKind;
 pub(crate) use settings::Settings;
 pub(crate) use spaces::Spaces;
 #[cfg(test)]

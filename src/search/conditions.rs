@@ -1,4 +1,5 @@
-//! Conditions on rows, the cheapest first: visibility, expiry, filter. Also the treatment of rows with damaged values.
+//! Conditions on rows, the cheapest first: visibility, expiry, what the field index says of the filter, the filter.
+//! Also the treatment of rows with damaged values.
 //!
 //! Invariants:
 //! * The filter costs the most, so it has a method of its own. It tests times and key of an item first. The value is
@@ -8,6 +9,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::field_index::Passing;
 use crate::filter::{ItemFacts, PreparedFilter};
 use crate::ids::RowId;
 use crate::record::Lsn;
@@ -23,6 +25,8 @@ pub(crate) struct Conditions<'a> {
     /// Microseconds since 1970 UTC; `i64::MIN` to see expired rows too.
     pub now: i64,
     pub filter: Option<&'a PreparedFilter>,
+    /// What the field index of the part says of the filter, if anything.
+    pub passing: Option<&'a Passing>,
     /// Under `partial`: set when a row with a damaged value was left out. Without it, such a row fails the read.
     pub skipped: Option<&'a AtomicBool>,
     /// A clock, and the time on it at which the caller stops waiting.
@@ -36,10 +40,29 @@ impl Conditions<'_> {
         part.sees(row, self.read_lsn, self.now)
     }
 
+    /// Whether the filter may have to read values.
+    pub fn asks_values(&self) -> bool {
+        self.filter.is_some() && self.passing.is_none_or(|passing| !passing.is_exact())
+    }
+
+    /// Whether the filter may accept `row`, as far as the field index knows. No value is read.
+    #[inline]
+    pub fn may_want(&self, row: RowId) -> bool {
+        self.passing.is_none_or(|passing| passing.possible.contains(row))
+    }
+
     /// Whether the filter accepts `row`.
     #[inline]
     pub fn wants<P: PartColumns>(&self, part: &P, row: RowId) -> Result<bool> {
         let Some(filter) = self.filter else { return Ok(true) };
+        if let Some(passing) = self.passing {
+            if passing.certain.contains(row) {
+                return Ok(true);
+            }
+            if passing.is_exact() || !passing.possible.contains(row) {
+                return Ok(false);
+            }
+        }
         // A constant filter does not need the value, which may lie in a blob file.
         if let Some(wanted) = filter.constant() {
             return Ok(wanted);

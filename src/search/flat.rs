@@ -19,13 +19,15 @@ use crate::quant::CodeMeta;
 use crate::search::context::SearchContext;
 use crate::search::part::{PartColumns, Rows, Run};
 pub(crate) use crate::search::plan::PartReport;
-use crate::search::plan::{Costs, Path, Plan, PlanFacts, plan, sample_rows};
+use crate::search::plan::{Costs, KnownRows, Path, Plan, PlanFacts, plan, sample_rows};
 use crate::topk::{RowAddress, ScoredRow, TopK, from_ordered_bits, ordered_bits};
 
 /// Rows of the first block. It is small, because all its rows are candidates as long as there is no threshold.
 const FIRST_BLOCK_ROWS: usize = 256;
 /// Rows of every other block.
 const BLOCK_ROWS: usize = 2_048;
+/// How many codes ahead of the compared one are prefetched, where single rows are visited.
+const AHEAD: usize = 8;
 /// A block ends early once it has this many vectors: an item may have thousands.
 const BLOCK_VECTORS: usize = 4_096;
 
@@ -54,20 +56,26 @@ pub(crate) fn plan_by_sample<P: PartColumns>(
     limit: usize,
     most: usize,
 ) -> Result<Plan> {
-    let sampled = sample_rows(rows.len(), context.conditions.filter.is_some(), most);
+    let known = context.conditions.passing.map(|passing| {
+        let possible = passing.possible.len();
+        KnownRows { possible, unsure: possible - passing.certain.len() }
+    });
+    // With an index only rows that it is not sure of need a sample, and where no sample is taken nothing is unsure.
+    let has_filter = context.conditions.filter.is_some();
+    let unsure = known.map_or(rows.len(), |known| known.unsure);
+    let sampled = sample_rows(unsure, has_filter, most);
     let (mut seen, mut passed) = (0, 0);
     for index in 0..sampled {
         let at = (index as u64 * rows.len() as u64 / sampled as u64) as usize;
         let row = rows.at(at);
         part.ensure_rows(&rows.slice(at, at + 1))?;
-        if context.conditions.sees(part, row) {
+        if context.conditions.may_want(row) && context.conditions.sees(part, row) {
             seen += 1;
             passed += usize::from(context.conditions.wants(part, row)?);
         }
     }
-    let has_filter = context.conditions.filter.is_some();
     let sample = (sampled > 0).then_some((seen, passed));
-    let facts = PlanFacts { rows: rows.len(), limit, has_filter, sample, sampled };
+    let facts = PlanFacts { rows: rows.len(), limit, has_filter, sample, sampled, known };
     Ok(plan(&facts, &Costs::of_dims(context.query_vector.vector.len())))
 }
 
@@ -87,7 +95,18 @@ pub(crate) fn flat_search<P: PartColumns>(
     // The scratch is taken, not borrowed: a search inside another one on this thread would find none and make its own.
     let mut scratch = SCRATCH.take().unwrap_or_default();
     let mut flat = FlatSearch { part, number, context, filter_first: plan.path == Path::FilterFirst, top, report };
-    let result = flat.run(rows, &mut scratch);
+    let result = if plan.listed
+        && let Some(passing) = context.conditions.passing
+    {
+        let mut listed = std::mem::take(&mut scratch.listed);
+        listed.clear();
+        listed.extend(passing.possible.rows_in(&rows.span()));
+        let result = flat.run(&Rows::Rising(&listed), &mut scratch);
+        scratch.listed = listed;
+        result
+    } else {
+        flat.run(rows, &mut scratch)
+    };
     let report = flat.report;
     SCRATCH.set(Some(scratch));
     result.map(|()| report)
@@ -100,6 +119,8 @@ thread_local! {
 /// The arrays of one block. A thread keeps them from one search to the next.
 #[derive(Default)]
 struct FlatScratch {
+    /// The rows that may pass, where the plan lists them.
+    listed: Vec<RowId>,
     /// The rows of a block that was gathered. A run needs no list of rows.
     rows: Vec<RowId>,
     /// The vectors of these rows, in row order.
@@ -255,7 +276,9 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         self.report.scanned += vectors.len();
         raw.clear();
         let (groups, rest) = vectors.as_chunks::<4>();
-        for group in groups {
+        vectors.iter().take(AHEAD).for_each(|&vector| part.prefetch_code(vector));
+        for (number, group) in groups.iter().enumerate() {
+            vectors.iter().skip(4 * number + AHEAD).take(4).for_each(|&vector| part.prefetch_code(vector));
             raw.extend(kernels.dot_codes4(prepared.code(), group.map(|vector| part.code(vector))));
         }
         raw.extend(rest.iter().map(|&vector| kernels.dot_codes(prepared.code(), part.code(vector))));
@@ -277,7 +300,10 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         let mut keys = std::mem::take(&mut scratch.heap).into_vec();
         keys.clear();
         for (position, &bound) in scratch.bounds.iter().enumerate() {
-            if bound >= threshold && (sees_all || conditions.sees(self.part, rows.at(position))) {
+            if bound >= threshold
+                && conditions.may_want(rows.at(position))
+                && (sees_all || conditions.sees(self.part, rows.at(position)))
+            {
                 keys.push(u64::from(ordered_bits(bound)) << 32 | position as u64);
             }
         }

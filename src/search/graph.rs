@@ -14,8 +14,9 @@ use std::ops::Range;
 
 use crate::distance::Kernels;
 use crate::error::Result;
-use crate::graph::{self, Candidate, Graph, Points};
+use crate::graph::{self, Admitted, Candidate, Graph, Points};
 use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
+use crate::search::admitted::{admitted_words, seeds};
 use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
 use crate::search::flat::{FlatSearch, PartReport, plan_by_sample};
@@ -72,11 +73,22 @@ pub(crate) fn plan_graph_searches(
     let costs = Costs::of_dims(context.query_vector.vector.len());
     let share = plan.pass_rate.unwrap_or(1.0) * part.live_share(rows).min(plan.live / rows.len() as f64);
     let flat_ns = plan.score_first_ns.min(plan.filter_first_ns) / rows.len() as f64;
-    let has_filter = context.conditions.filter.is_some();
+    let has_filter = context.conditions.asks_values();
     let job = |number: usize| {
         let graph = &graphs[number];
-        let (rows, nodes) = (graph.rows().len(), graph.vectors().len());
-        let facts = GraphFacts { nodes, rows, limit, has_filter, share, flat_ns: flat_ns * rows as f64 };
+        let rows = graph.rows().len();
+        // A walk over admitted nodes knows nothing of the others. They are taken to be spread evenly.
+        let admitted = admitted_words(part, graph, context).and(context.conditions.passing).map(|passing| {
+            let share = passing.possible.len() as f64 / passing.possible.interval().len().max(1) as f64;
+            (rows as f64 * share) as usize
+        });
+        let (nodes, share) = match admitted {
+            Some(admitted) => (admitted, share * rows as f64 / admitted.max(1) as f64),
+            None => (graph.vectors().len(), share),
+        };
+        let admitted = admitted.map(|admitted| admitted as f64 / rows.max(1) as f64);
+        let facts =
+            GraphFacts { nodes, rows: nodes, limit, has_filter, share, admitted, flat_ns: flat_ns * rows as f64 };
         let how = plan_graph_search(&facts, graph_searches, graph.calibration(), &costs)?;
         Some(GraphSearchJob { graph: number, nodes, how })
     };
@@ -231,8 +243,15 @@ impl<'a> RunningSearch<'a> {
         self.flat.context.conditions.check_deadline()?;
         let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
         let query = &self.flat.context.query_vector.prepared;
-        let context = graph::BeamParameters { query, ef, without: None, budget };
-        let stats = graph::search(self.links, &self.points, &context, &mut scratch.found);
+        let ask = graph::BeamParameters { query, ef, without: None, budget };
+        let stats = match admitted_words(self.flat.part, self.graph, self.flat.context) {
+            Some((words, first)) => {
+                let rows = self.graph.rows();
+                let admitted = Admitted { words, first, seeds: &seeds(self.flat.context, &rows) };
+                graph::search_admitted(self.links, &self.points, &ask, &admitted, &mut scratch.found)
+            }
+            None => graph::search(self.links, &self.points, &ask, &mut scratch.found),
+        };
         self.flat.report.graph_searches += 1;
         self.flat.report.visited += stats.visited;
         self.look_at(&scratch.found, &mut scratch.seen)?;
@@ -277,7 +296,7 @@ impl<'a> RunningSearch<'a> {
 
     fn spent_ns(&self) -> f64 {
         let (report, costs) = (&self.flat.report, &self.costs);
-        let asked = if self.flat.context.conditions.filter.is_some() { report.kept + report.filtered } else { 0 };
+        let asked = if self.flat.context.conditions.asks_values() { report.kept + report.filtered } else { 0 };
         self.spent_before_ns
             + report.visited as f64 * costs.visit_ns
             + report.reranked as f64 * costs.rerank_ns
@@ -336,6 +355,11 @@ impl<'a> RunningSearch<'a> {
             }
             let row = row_of[candidate.node.index()];
             if !seen.insert(row) {
+                continue;
+            }
+            if !context.conditions.may_want(row) {
+                self.examined += 1;
+                self.flat.report.filtered += 1;
                 continue;
             }
             self.flat.report.candidates += 1;

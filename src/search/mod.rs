@@ -1,22 +1,27 @@
 //! How one part of a shard answers a read: a memtable and a segment alike.
 //!
 //! Reading order:
-//! * `part`: the columns that a read needs of a part.
+//! * `part`: the columns that a read needs of a part. `memtable_columns`: those of a memtable.
 //! * `conditions`: which rows can be results: visible, not expired, passing the filter.
+//! * `passing`: what the field index says of a filter.
 //! * `context`: the query and the threshold that all parts of one search share.
 //! * `plan`: filter before scoring, or after (pure).
 //! * `flat`: exact search by codes, bounds and full vectors.
-//! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them.
+//! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them, `admitted`:
+//!   only over nodes that may pass the filter.
 //! * `listing`: the newest rows, rows in key order, and counts.
 
+mod admitted;
 pub(crate) mod conditions;
 pub(crate) mod context;
 pub(crate) mod flat;
 pub(crate) mod graph;
 pub(crate) mod graph_plan;
 pub(crate) mod listing;
+mod memtable_columns;
 pub(crate) mod namespaces;
 pub(crate) mod part;
+pub(crate) mod passing;
 pub(crate) mod plan;
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use crate::distance::Kernels;
 use crate::error::Result;
 use crate::filter::{AskedOfItem, ItemFacts};
 use crate::ids::{Id, IdRange, RowId, VectorId};
-use crate::memtable::Memtable;
 use crate::quant::CodeMeta;
 use crate::record::{ALIVE, Lsn};
 use crate::segment::Segment;
@@ -21,6 +20,8 @@ use crate::segment::truth::layout::Section;
 
 /// Rows that an estimate of the living ones looks at.
 const LIVE_SAMPLE: usize = 128;
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
 /// Multiples of this number, modulo the length of a range, are spread over the range without a period.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -31,13 +32,15 @@ pub(crate) enum Rows<'a> {
     Range(Range<RowId>),
     /// Single ones, in any order: rows of a memtable.
     List(&'a [RowId]),
+    /// Single ones, rising: rows of a segment that may pass a filter.
+    Rising(&'a [RowId]),
 }
 
 impl<'a> Rows<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::Range(range) => range.len(),
-            Self::List(rows) => rows.len(),
+            Self::List(rows) | Self::Rising(rows) => rows.len(),
         }
     }
 
@@ -50,7 +53,7 @@ impl<'a> Rows<'a> {
     pub fn at(&self, index: usize) -> RowId {
         match self {
             Self::Range(range) => range.start + index as u32,
-            Self::List(rows) => rows[index],
+            Self::List(rows) | Self::Rising(rows) => rows[index],
         }
     }
 
@@ -62,6 +65,8 @@ impl<'a> Rows<'a> {
                 (Some(&first), Some(&last)) => first..last.saturating_next(),
                 _ => RowId::range(0..0),
             },
+            Self::Rising([first, .., last]) => *first..last.saturating_next(),
+            Self::Rising(rows) => rows.first().map_or(RowId::range(0..0), |&row| row..row.saturating_next()),
         }
     }
 
@@ -70,6 +75,7 @@ impl<'a> Rows<'a> {
         match self {
             Self::Range(range) => Rows::Range(range.start + start as u32..range.start + end as u32),
             Self::List(rows) => Rows::List(&rows[start..end]),
+            Self::Rising(rows) => Rows::Rising(&rows[start..end]),
         }
     }
 }
@@ -121,6 +127,9 @@ pub(crate) trait PartColumns {
 
     /// The codes of these rows, if they are adjacent. Only if codes can be used.
     fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>>;
+
+    /// Prefetches the code of a vector and its meta. Only if codes can be used.
+    fn prefetch_code(&self, vector: VectorId);
 
     /// The code of a vector, one stride long. Only if codes can be used.
     fn code(&self, vector: VectorId) -> &[i8];
@@ -193,6 +202,15 @@ impl<'a> SegmentView<'a> {
     /// The first row of `rows` that is not deleted at `read_lsn`, or the end of the rows.
     pub fn first_not_deleted(&self, rows: Range<RowId>, read_lsn: Lsn) -> RowId {
         self.tombstones.first_not_deleted(rows, read_lsn)
+    }
+
+    /// Whether each of the consecutive `rows` has one vector.
+    pub fn has_one_vector_a_row(&self, rows: &Range<RowId>) -> bool {
+        if self.ensure_vectors(&Rows::Range(rows.clone())).is_err() {
+            return false;
+        }
+        let bounds = self.bounds_of_vectors(rows);
+        bounds.iter().zip(bounds[0].0..).all(|(&bound, expected)| bound.0 == expected)
     }
 
     /// Prefetches the memory that the exact score of a row reads. `vector` is one of the row's vectors.
@@ -302,6 +320,13 @@ impl PartColumns for SegmentView<'_> {
     }
 
     #[inline]
+    fn prefetch_code(&self, vector: VectorId) {
+        let code = self.codes.as_ptr().wrapping_add(vector.index() * self.stride);
+        (0..self.stride).step_by(LINE_BYTES).for_each(|at| Kernels::prefetch(code.wrapping_add(at)));
+        Kernels::prefetch(self.metas.as_ptr().wrapping_add(vector.index()));
+    }
+
+    #[inline]
     fn code(&self, vector: VectorId) -> &[i8] {
         &self.codes[vector.index() * self.stride..][..self.stride]
     }
@@ -319,83 +344,5 @@ impl PartColumns for SegmentView<'_> {
     #[inline]
     fn inverse_norm(&self, vector: VectorId) -> f32 {
         self.inverse_norms[vector.index()]
-    }
-}
-
-impl PartColumns for Memtable {
-    fn ensure_rows(&self, _: &Rows) -> Result<()> {
-        Ok(())
-    }
-
-    fn ensure_times(&self, _: &Rows) -> Result<()> {
-        Ok(())
-    }
-
-    fn ensure_vectors(&self, _: &Rows) -> Result<()> {
-        Ok(())
-    }
-
-    fn ensure_codes(&self, _: &Rows) -> bool {
-        true
-    }
-
-    fn sees_all(&self, _: &Rows, _: Lsn, _: i64) -> bool {
-        false
-    }
-
-    #[inline]
-    fn sees(&self, row: RowId, read_lsn: Lsn, now: i64) -> bool {
-        let row = self.row(row);
-        row.is_visible(read_lsn) && now < row.expires_at()
-    }
-
-    #[inline]
-    fn lsn(&self, row: RowId) -> Lsn {
-        self.row(row).lsn
-    }
-
-    #[inline]
-    fn updated_at(&self, row: RowId) -> i64 {
-        self.row(row).updated_at
-    }
-
-    fn item_facts(&self, row: RowId, _: AskedOfItem) -> Result<ItemFacts<'_>> {
-        let row = self.row(row);
-        let (created_at, updated_at) = (row.record.created_at, row.updated_at);
-        Ok(ItemFacts { created_at, updated_at, expires_at: row.expires_at(), key: &row.record.key })
-    }
-
-    #[inline]
-    fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
-        Ok(UnreadValue::Small(self.row(row).record.value.as_bytes()))
-    }
-
-    #[inline]
-    fn row_vectors(&self, row: RowId) -> Range<VectorId> {
-        self.row(row).vectors()
-    }
-
-    fn run_of_codes(&self, _: &Rows) -> Option<Run<'_>> {
-        None
-    }
-
-    #[inline]
-    fn code(&self, vector: VectorId) -> &[i8] {
-        Memtable::code(self, vector)
-    }
-
-    #[inline]
-    fn meta(&self, vector: VectorId) -> CodeMeta {
-        *Memtable::meta(self, vector)
-    }
-
-    #[inline]
-    fn vector(&self, vector: VectorId) -> Result<&[f32]> {
-        Ok(Memtable::vector(self, vector))
-    }
-
-    #[inline]
-    fn inverse_norm(&self, vector: VectorId) -> f32 {
-        Memtable::inverse_norm(self, vector)
     }
 }

@@ -20,12 +20,16 @@ pub(crate) enum Path {
 pub(crate) struct Costs {
     /// One code of a flat search.
     pub flat_ns: f64,
+    /// One code of a flat search that visits single rows.
+    pub listed_ns: f64,
     /// One score in full precision, of a vector at a random place in memory.
     pub rerank_ns: f64,
     /// One evaluation of the filter.
     pub filter_ns: f64,
     /// One distance that a graph search computes.
     pub visit_ns: f64,
+    /// One link that a walk over admitted nodes looks at.
+    pub link_ns: f64,
 }
 
 impl Costs {
@@ -35,9 +39,11 @@ impl Costs {
         let dims = dims as f64;
         Self {
             flat_ns: 3.0 + dims * 0.02,
+            listed_ns: 6.0 + dims * 0.04,
             rerank_ns: 30.0 + dims * 0.15,
             filter_ns: 150.0,
             visit_ns: 20.0 + dims * 0.07,
+            link_ns: 7.0,
         }
     }
 }
@@ -54,12 +60,25 @@ pub(crate) struct PlanFacts {
     pub sample: Option<(usize, usize)>,
     /// Rows that the sample looked at, visible or not.
     pub sampled: usize,
+    /// What the field index says of the rows, if anything. Then only its possible rows are sampled.
+    pub known: Option<KnownRows>,
+}
+
+/// How many rows pass the filter, as a field index knows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct KnownRows {
+    /// Rows that may pass.
+    pub possible: usize,
+    /// Of these, the ones whose values have to be asked.
+    pub unsure: usize,
 }
 
 /// The decision and its estimates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub path: Path,
+    /// Only the rows that may pass by the field index are visited, and not the whole interval.
+    pub listed: bool,
     /// The estimated number of visible rows; all rows where nothing was sampled.
     pub live: f64,
     /// The estimated share of visible rows that pass the filter; `None` where nothing was sampled.
@@ -129,7 +148,11 @@ pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
     if !facts.has_filter {
         let cost = rows * costs.flat_ns + rows.min(facts.limit as f64) * costs.rerank_ns;
         let (score_first_ns, filter_first_ns) = (cost, cost);
-        return Plan { path: Path::ScoreFirst, live: rows, pass_rate: None, score_first_ns, filter_first_ns };
+        let path = Path::ScoreFirst;
+        return Plan { path, listed: false, live: rows, pass_rate: None, score_first_ns, filter_first_ns };
+    }
+    if let Some(known) = facts.known {
+        return plan_known(facts, &known, costs);
     }
     let (live, pass_rate) = match facts.sample {
         // One row that passes and one that does not are added, since no sample proves a rate of 0 or of 1.
@@ -146,7 +169,30 @@ pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
     let kept = entries(wanted, passing);
     let filter_first_ns = live * costs.filter_ns + passing * costs.flat_ns + reranks(kept, passing) * costs.rerank_ns;
     let path = if filter_first_ns < score_first_ns { Path::FilterFirst } else { Path::ScoreFirst };
-    Plan { path, live, pass_rate, score_first_ns, filter_first_ns }
+    Plan { path, listed: false, live, pass_rate, score_first_ns, filter_first_ns }
+}
+
+/// The plan where a field index knows which rows may pass: a decision between all codes of the interval in their order,
+/// with a test of each row, and the codes of the possible rows alone. Values are asked last of all, unless so few rows
+/// pass that most answers would be no.
+fn plan_known(facts: &PlanFacts, known: &KnownRows, costs: &Costs) -> Plan {
+    let (rows, possible, unsure) = (facts.rows as f64, known.possible as f64, known.unsure as f64);
+    let share = match facts.sample {
+        Some((seen, passed)) => (passed as f64 + 1.0) / (seen as f64 + 2.0),
+        None => GUESSED_PASS_RATE,
+    };
+    let passing = possible - unsure * (1.0 - share);
+    let asked = if possible > 0.0 { unsure / possible * costs.filter_ns } else { 0.0 };
+    let listed_ns = possible * costs.listed_ns;
+    let scan_ns = listed_ns.min(rows * costs.flat_ns);
+    let tried = entries(facts.limit as f64 * possible / passing.max(1.0), possible);
+    let score_first_ns = scan_ns + reranks(tried, possible) * (costs.rerank_ns + asked);
+    let kept = reranks(entries(facts.limit as f64, passing), passing);
+    let filter_first_ns = possible * asked + passing * costs.listed_ns + kept * costs.rerank_ns;
+    let path = if filter_first_ns < score_first_ns { Path::FilterFirst } else { Path::ScoreFirst };
+    let listed = path == Path::FilterFirst || listed_ns <= rows * costs.flat_ns;
+    let pass_rate = Some(if rows > 0.0 { passing / rows } else { 0.0 });
+    Plan { path, listed, live: rows, pass_rate, score_first_ns, filter_first_ns }
 }
 
 /// The expected number of `rows` that enter a list of the best `wanted`, if only for a while. Their order is random.
@@ -185,7 +231,8 @@ mod tests {
             (10_000, 0, true, Some((256, 1)), ScoreFirst),
         ];
         for (rows, limit, has_filter, sample, expected) in table {
-            let plan = plan(&PlanFacts { rows, limit, has_filter, sample, sampled: 256 }, &costs);
+            let facts = PlanFacts { rows, limit, has_filter, sample, sampled: 256, known: None };
+            let plan = plan(&facts, &costs);
             assert_eq!(plan.path, expected, "{rows} {limit} {sample:?}: {plan:?}");
             assert!(plan.score_first_ns >= 0.0 && plan.filter_first_ns >= 0.0, "{plan:?}");
             assert!(
@@ -197,7 +244,8 @@ mod tests {
 
     #[test]
     fn estimates_follow_the_sample() {
-        let facts = PlanFacts { rows: 10_000, limit: 10, has_filter: true, sample: Some((128, 64)), sampled: 256 };
+        let sample = Some((128, 64));
+        let facts = PlanFacts { rows: 10_000, limit: 10, has_filter: true, sample, sampled: 256, known: None };
         let plan = plan(&facts, &Costs::of_dims(384));
         assert_eq!((plan.live, plan.pass_rate), (5_000.0, Some(0.5)));
     }

@@ -62,6 +62,8 @@ struct Fixture {
 }
 
 impl PartColumns for Fixture {
+    fn prefetch_code(&self, _: VectorId) {}
+
     fn ensure_rows(&self, _: &Rows) -> Result<()> {
         Ok(())
     }
@@ -308,7 +310,7 @@ fn answer(scored: Vec<ScoredRow>) -> SearchResult {
 }
 
 fn conditions(filter: Option<&PreparedFilter>) -> Conditions<'_> {
-    Conditions { read_lsn: VISIBLE, now: NOW, filter, skipped: None, deadline: None }
+    Conditions { read_lsn: VISIBLE, now: NOW, filter, passing: None, skipped: None, deadline: None }
 }
 
 /// One case: the same question by every path, in one piece and in two, alone and after another part.

@@ -36,7 +36,7 @@ pub fn fuzz_segment_open(bytes: &[u8]) -> bool {
     let Ok(header) = Header::decode(file.fields(), file.body_end()) else { return false };
     (keys.space, keys.space_id) = (header.space, header.space_id);
     let (length, header_crc) = (finished.length, finished.header_crc);
-    let files = SegmentFiles { file_id: 1, length, header_crc, codes: None, lsn_base: Lsn::ZERO };
+    let files = SegmentFiles { file_id: 1, length, header_crc, codes: None, fields: None, lsn_base: Lsn::ZERO };
     let Ok(segment) = Segment::open(&storage as &dyn Storage, &keys, &files) else { return false };
     read_some(&segment);
     segment.verify();

@@ -5,7 +5,7 @@
 //! * `truth`: the rows, which nothing else holds. `key_table`: the hash table of names in it.
 //! * `blob`: large values.
 //! * `tombstones`: which rows were deleted after the segment was written.
-//! * `derived`: codes and graphs, which can be rebuilt.
+//! * `derived`: codes, field index and graphs, which can be rebuilt.
 //! * `side_file`: small files of any kind, read whole. `verify`: checks every byte and every relation, for `check`.
 
 pub(crate) mod blob;
@@ -26,13 +26,16 @@ use std::borrow::Cow;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::field_index::FieldIndexBuilder;
 use crate::graph::Points;
-use crate::ids::{RowId, VectorId};
+use crate::ids::{IdRange, RowId, VectorId};
+use crate::interrupt::GoOn;
 use crate::record::{ItemContent, Lsn, Record};
 use crate::segment::blob::file::{Blob, ValuePlace};
 use crate::segment::blob::values::{Blobs, KnownBlobs, UnreadValue};
 use crate::segment::derived::codes::{Codes, DerivedFile};
+use crate::segment::derived::fields::FieldsFile;
 use crate::segment::derived::graph::SegmentGraph;
 use crate::segment::derived::{Derived, UnopenedGraph};
 use crate::segment::truth::layout::{Section, StoreIdentity};
@@ -73,6 +76,7 @@ impl Segment {
         let blobs = Arc::new(Blobs::open(storage, keys, &truth.file, truth.header.section(Section::BlobFiles), known)?);
         truth.refuse_unknown_extensions()?;
         let derived = Derived::open_codes(storage, keys, &truth, files.codes);
+        let derived = derived.with_fields(storage, keys, &truth, files.fields);
         Ok(Self { truth, blobs, derived })
     }
 
@@ -165,6 +169,45 @@ impl Segment {
     /// The same segment with rebuilt codes, all of which are checked. The maps of other searchable files are shared.
     pub fn with_codes(&self, storage: &dyn Storage, keys: &StoreIdentity, codes: DerivedFile) -> Result<Self> {
         Ok(self.with_derived(self.derived.with_new_codes(storage, keys, &self.truth, codes)?))
+    }
+
+    /// The same segment; all maps are shared.
+    pub fn shared(&self) -> Self {
+        self.with_derived(self.derived.clone())
+    }
+
+    /// The field index that follows from the values, and whether all of these can be read. Of a row whose value cannot,
+    /// the index knows nothing.
+    pub fn index_values(&self, go_on: &GoOn<'_>) -> Result<(Vec<u8>, bool)> {
+        let (mut builder, mut are_whole) = (FieldIndexBuilder::new(), true);
+        for row in self.all_rows().ids() {
+            go_on()?;
+            let value = self.value(row);
+            are_whole &= value.is_ok();
+            builder.push(value.as_ref().ok().map(|value| value.as_bytes()));
+        }
+        Ok((builder.finish(), are_whole))
+    }
+
+    /// The field index, unless damage of it is known.
+    #[inline]
+    pub fn fields(&self) -> Option<&FieldsFile> {
+        self.derived.fields()
+    }
+
+    /// Why the field index must be rebuilt; `None` if no damage of it is known.
+    pub fn fields_problem(&self) -> Option<&str> {
+        self.derived.fields_problem()
+    }
+
+    /// Ends the use of the field index, which `error` says is damaged.
+    pub fn set_fields_problem(&self, error: &Error) {
+        self.derived.set_fields_problem(error);
+    }
+
+    /// The same segment with another field index. All maps of other files are shared.
+    pub fn with_fields(&self, storage: &dyn Storage, keys: &StoreIdentity, fields: DerivedFile) -> Self {
+        self.with_derived(self.derived.clone().with_fields(storage, keys, &self.truth, Some(fields)))
     }
 
     /// The segment with those graphs of `files` that can be opened. `graph_problems` names the others.

@@ -55,9 +55,29 @@ impl Segment {
         problems
     }
 
+    /// The problems of the codes and of the field index.
+    pub fn verify_derived(&self, truth_is_whole: bool, go_on: &GoOn<'_>) -> Vec<Error> {
+        let mut problems = self.verify_all_codes(truth_is_whole, go_on);
+        problems.extend(self.verify_fields(truth_is_whole, go_on));
+        problems
+    }
+
+    /// The problems of the field index: that it did not open, or each block that fails its checksum. If there is none,
+    /// and the truth file is undamaged, that it does not follow from the values.
+    fn verify_fields(&self, truth_is_whole: bool, go_on: &GoOn<'_>) -> Vec<Error> {
+        let damaged = |why| Error::new(ErrorKind::Damaged, format!("{} has no field index: {why}", self.file.name()));
+        let Some(fields) = self.derived.fields() else {
+            return self.fields_problem().map(damaged).into_iter().collect();
+        };
+        let expected = if truth_is_whole { self.index_values(go_on).ok() } else { None };
+        // An index that was made while all values could be read knows more than what follows from them now.
+        let expected = expected.filter(|(_, are_whole)| *are_whole).map(|(index, _)| index);
+        fields.check_all(expected.as_deref(), go_on)
+    }
+
     /// The problems of the codes: that they are missing, or each block that fails its checksum. If there is none, and
     /// the truth file is undamaged, the first code that is not the one of its vector.
-    pub fn verify_derived(&self, truth_is_whole: bool, go_on: &GoOn<'_>) -> Vec<Error> {
+    fn verify_all_codes(&self, truth_is_whole: bool, go_on: &GoOn<'_>) -> Vec<Error> {
         let Some(codes) = self.derived.all_codes() else {
             let missing = |why| Error::new(ErrorKind::Damaged, format!("{} has no codes: {why}", self.file.name()));
             return self.codes_problem().map(missing).into_iter().collect();

@@ -12,6 +12,20 @@ use crate::segment::derived::graph_scope::GraphRange;
 use crate::shard::part::SegmentPart;
 use crate::sync::Ordering;
 
+/// The derived files of a segment that are to be rebuilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rebuild {
+    pub codes: bool,
+    pub fields: bool,
+}
+
+impl Rebuild {
+    /// All derived files that `segment` can have, other than graphs.
+    pub fn of(segment: &Segment) -> Self {
+        Self { codes: segment.vectors() > 0, fields: true }
+    }
+}
+
 impl SegmentPart {
     /// A part with the same rows and tombstones and with other derived files, to replace this one.
     pub fn beside(&self, entry: SegmentEntry, segment: Segment) -> Self {
@@ -42,13 +56,17 @@ impl SegmentPart {
         self.looked.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the codes are missing or damaged and no rebuild was tried yet. The call counts as the attempt.
-    pub fn take_rebuild(&self) -> bool {
-        let wanted = |segment: &Segment| segment.vectors() > 0 && segment.codes_problem().is_some();
-        self.segment().is_ok_and(wanted) && !self.rebuilt.swap(true, Ordering::Relaxed)
+    /// Which derived files are missing or damaged, if any and if no rebuild was tried yet. The call counts as the
+    /// attempt.
+    pub fn take_rebuild(&self) -> Option<Rebuild> {
+        let segment = self.segment().ok()?;
+        let codes = segment.vectors() > 0 && segment.codes_problem().is_some();
+        let wanted = Rebuild { codes, fields: segment.fields().is_none() };
+        let is_wanted = (wanted.codes || wanted.fields) && !self.rebuilt.swap(true, Ordering::Relaxed);
+        is_wanted.then_some(wanted)
     }
 
-    /// Allows another attempt, unless the last one failed because the vectors cannot be read.
+    /// Allows another attempt, unless the last one failed because vectors or values cannot be read.
     pub fn rebuild_again_unless_damaged(&self, error: &Error) {
         if error.kind() != ErrorKind::Damaged {
             self.rebuilt.store(false, Ordering::Relaxed);

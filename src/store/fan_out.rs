@@ -7,10 +7,13 @@
 //! * If a graph search finds too little, the rows of its graph get a flat search. No row is in the result twice.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::Result;
+use crate::field_index::Passing;
 use crate::filter::PreparedFilter;
 use crate::ids::{Id, IdRange, PartIndex, RowId};
+use crate::search::conditions::Conditions;
 use crate::search::context::{QueryVector, SearchContext};
 use crate::search::flat::{PartReport, flat_search, plan_part, search};
 use crate::search::graph::{FirstPass, GraphSearchJob, GraphTask, PartPlan, SearchEnd, plan_graph_searches};
@@ -49,7 +52,10 @@ pub(super) fn scored(
     };
     let reports = if query.explain { portions.iter().map(|_| None).collect() } else { Vec::new() };
     let top = TopK::new(wanted);
-    let mut search = FanOut { reader, query, context: &context, portions, top, reports, incomplete: false };
+    let passing: Vec<Option<Arc<Passing>>> =
+        portions.iter().map(|portion| portion.rows.passing(&portion.part, filter)).collect();
+    let (context, passing) = (&context, passing.as_slice());
+    let mut search = FanOut { reader, query, context, portions, passing, top, reports, incomplete: false };
     search.run()?;
     answer.incomplete |= search.incomplete;
     let reports = portions.iter().zip(&search.reports);
@@ -95,16 +101,24 @@ struct FanOut<'a> {
     query: &'a Query,
     context: &'a SearchContext<'a>,
     portions: &'a [Portion<'a>],
+    /// What the field index of each portion says of the filter.
+    passing: &'a [Option<Arc<Passing>>],
     top: TopK,
     /// One report for each portion if the query asks for an explanation, else empty.
     reports: Vec<Option<PartReport>>,
     incomplete: bool,
 }
 
-impl FanOut<'_> {
+impl<'a> FanOut<'a> {
     /// The numbers of the portions.
     fn parts(&self) -> Range<PartIndex> {
         PartIndex::range(0..self.portions.len() as u32)
+    }
+
+    /// The context of the search in one portion.
+    fn context(&self, portion: PartIndex) -> SearchContext<'a> {
+        let passing = self.passing.get(portion.index()).and_then(Option::as_deref);
+        SearchContext { conditions: Conditions { passing, ..self.context.conditions }, ..*self.context }
     }
 
     fn run(&mut self) -> Result<()> {
@@ -121,8 +135,8 @@ impl FanOut<'_> {
             return self.flat_in_parallel(&flat);
         }
         for (number, portion) in self.parts().ids().zip(self.portions) {
-            let (context, top) = (self.context, &mut self.top);
-            let outcome = with_part!(portion.part, part => search(part, number, &portion.rows(), context, top));
+            let (context, top) = (self.context(number), &mut self.top);
+            let outcome = with_part!(portion.part, part => search(part, number, &portion.rows(), &context, top));
             self.note(number, outcome)?;
         }
         Ok(())
@@ -196,14 +210,15 @@ impl FanOut<'_> {
         let (PartRef::Segment(part), PortionRows::Range(rows)) = (portion.part, &portion.rows) else {
             return Ok(None);
         };
-        let plan = part.readable().and_then(|part| plan_graph_searches(&part, rows, self.context, self.top.limit()));
+        let context = self.context(number);
+        let plan = part.readable().and_then(|part| plan_graph_searches(&part, rows, &context, self.top.limit()));
         Ok(self.reader.tolerate(plan, &mut self.incomplete)?.flatten())
     }
 
     /// Plans the flat search of a whole portion, and adds it to `flat`.
     fn plan_flat_searches(&mut self, number: PartIndex, flat: &mut Vec<FlatJob>) -> Result<()> {
-        let (portion, context, wanted) = (&self.portions[number.index()], self.context, self.top.limit());
-        let plan = with_part!(portion.part, part => plan_part(part, &portion.rows(), context, wanted));
+        let (portion, context, wanted) = (&self.portions[number.index()], self.context(number), self.top.limit());
+        let plan = with_part!(portion.part, part => plan_part(part, &portion.rows(), &context, wanted));
         if let Some(plan) = self.reader.tolerate(plan, &mut self.incomplete)? {
             flat.push(FlatJob { portion: number, start: 0, end: portion.rows().len(), plan });
         }
@@ -214,7 +229,7 @@ impl FanOut<'_> {
     fn begin(&mut self, graph_search: &GraphJob, share: f64) -> Result<Option<FirstPass>> {
         let GraphJob { portion: number, job, plan, .. } = graph_search;
         let PartRef::Segment(part) = self.portions[number.index()].part else { return Ok(None) };
-        let (context, top) = (self.context, &mut self.top);
+        let (context, top) = (&self.context(*number), &mut self.top);
         let outcome = part
             .readable()
             .and_then(|part| GraphTask { part: &part, number: *number, job, plan, context }.begin(share, top));
@@ -229,7 +244,7 @@ impl FanOut<'_> {
         let GraphJob { portion: number, job, plan, begun } = graph_search;
         self.reader.note_graph_search();
         let PartRef::Segment(part) = self.portions[number.index()].part else { return Ok(SearchEnd::FlatSearch) };
-        let (context, top) = (self.context, &mut self.top);
+        let (context, top) = (&self.context(*number), &mut self.top);
         let outcome = part.readable().and_then(|part| {
             GraphTask { part: &part, number: *number, job, plan, context }.search(begun.as_ref(), top)
         });
@@ -262,7 +277,7 @@ impl FanOut<'_> {
             return self.flat_in_parallel(&flat);
         }
         for job in &flat {
-            let outcome = flat_piece(self.portions, job, self.context, &mut self.top);
+            let outcome = flat_piece(self.portions, job, &self.context(job.portion), &mut self.top);
             self.note(job.portion, outcome)?;
         }
         Ok(())
@@ -276,14 +291,15 @@ impl FanOut<'_> {
             let starts = (start..end).step_by(unit);
             pieces.extend(starts.map(|start| FlatJob { portion, start, end: end.min(start + unit), plan }));
         }
-        let (portions, context, wanted) = (self.portions, self.context, self.top.limit());
+        let (portions, wanted) = (self.portions, self.top.limit());
+        let contexts: Vec<SearchContext<'_>> = self.parts().ids().map(|number| self.context(number)).collect();
         let next = AtomicUsize::new(0);
         let results: Mutex<Vec<Share>> = Mutex::new(Vec::new());
         let work = || {
             let mut top = TopK::new(wanted);
             let mut reports = Vec::new();
             while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                reports.push((piece.portion, flat_piece(portions, piece, context, &mut top)));
+                reports.push((piece.portion, flat_piece(portions, piece, &contexts[piece.portion.index()], &mut top)));
             }
             results.lock().push((top, reports));
         };

@@ -10,6 +10,7 @@
 use crate::error::{Error, Result};
 use crate::filter::PreparedFilter;
 use crate::ids::PartIndex;
+use crate::search::conditions::Conditions;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::{PartRef, ReadView};
 use crate::store::moment::Moment;
@@ -189,8 +190,10 @@ impl Listing {
             }
         };
         let mut listed = Newest::new(size);
-        let sought = Sought { kind: ListKind::All, below, conditions: &reader.conditions(self.filter.as_ref()) };
         for (number, (portion, part)) in self.portions.iter().zip(parts).enumerate() {
+            let passing = portion.rows.passing(part, self.filter.as_ref());
+            let conditions = Conditions { passing: passing.as_deref(), ..reader.conditions(self.filter.as_ref()) };
+            let sought = Sought { kind: ListKind::All, below, conditions: &conditions };
             let rows = portion.rows.rows();
             let outcome =
                 with_part!(*part, part => newest(part, PartIndex::from_index(number), &rows, &sought, &mut listed));

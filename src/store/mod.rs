@@ -86,7 +86,9 @@ pub use salvage::SalvageReport;
 #[cfg(feature = "testing")]
 pub(crate) use salvage::salvage_into;
 pub use snapshot::Snapshot;
-pub use stats::{GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, SizeStats, Stats};
+pub use stats::{
+    FieldStats, GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, PathStats, SizeStats, Stats,
+};
 pub use stored::{ItemExtension, StoredItem};
 pub use write::Put;
 

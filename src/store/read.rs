@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
+use crate::field_index::Passing;
 use crate::filter::PreparedFilter;
 use crate::ids::{IdRange, PartIndex, RowId};
 use crate::record::TextHash;
 use crate::search::conditions::Conditions;
 use crate::search::part::Rows;
+use crate::search::passing::passing;
 use crate::shard::{PartRef, ReadView};
 use crate::store::query::{Address, ReadOptions};
 use crate::sync::{AtomicBool, Ordering};
@@ -91,6 +93,12 @@ pub(super) enum PortionRows {
 }
 
 impl PortionRows {
+    /// What the field index of `part`, whose rows these are, says of `filter`, if anything.
+    pub fn passing(&self, part: &PartRef<'_>, filter: Option<&PreparedFilter>) -> Option<Arc<Passing>> {
+        let (PartRef::Segment(part), Self::Range(rows)) = (part, self) else { return None };
+        passing(part.segment().ok()?, filter?, rows)
+    }
+
     pub fn rows(&self) -> Rows<'_> {
         match self {
             Self::Range(range) => Rows::Range(range.clone()),
@@ -133,7 +141,7 @@ impl<'a> ReadContext<'a> {
     pub fn conditions<'f>(&'f self, filter: Option<&'f PreparedFilter>) -> Conditions<'f> {
         let deadline = self.deadline.map(|at| (self.engine.clock.machine(), at));
         let skipped = self.partial.then_some(&self.skipped);
-        Conditions { read_lsn: self.view.read_lsn, now: self.now, filter, skipped, deadline }
+        Conditions { read_lsn: self.view.read_lsn, now: self.now, filter, passing: None, skipped, deadline }
     }
 
     /// Whether rows were left out because their values could not be read for the filter. The call resets the flag.

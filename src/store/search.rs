@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use crate::error::{Error, Result, shortened};
 use crate::ids::PartIndex;
+use crate::search::conditions::Conditions;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::PartRef;
 use crate::store::fan_out::scored;
@@ -38,8 +39,10 @@ pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchRe
     let kind = if query.vector.is_some() { ListKind::WithoutVectors } else { ListKind::All };
     if places.len() < wanted && (query.include_unscored || query.vector.is_none()) {
         let mut listed = Newest::new(wanted - places.len());
-        let sought = Sought { kind, below: None, conditions: &reader.conditions(filter.as_ref()) };
         for (number, portion) in portions.iter().enumerate() {
+            let passing = portion.rows.passing(&portion.part, filter.as_ref());
+            let conditions = Conditions { passing: passing.as_deref(), ..reader.conditions(filter.as_ref()) };
+            let sought = Sought { kind, below: None, conditions: &conditions };
             let outcome = with_part!(portion.part, part => {
                 newest(part, PartIndex::from_index(number), &portion.rows(), &sought, &mut listed)
             });

@@ -1,5 +1,7 @@
 //! Statistics of a store, grouped by the questions of an operator. The internals of the engine come last.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::engine::Engine;
@@ -15,6 +17,9 @@ use crate::store::seconds_since;
 use crate::sync::Ordering;
 use crate::types::Scope;
 
+/// Paths of indexes that statistics show.
+const PATHS_SHOWN_MAX: usize = 64;
+
 /// Statistics of a store. Bytes are of files unless memory is named. Counts are as of now, or since the open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stats {
@@ -24,6 +29,8 @@ pub struct Stats {
     pub memory: MemoryStats,
     /// The graphs of the segments.
     pub graphs: GraphStats,
+    /// The field indexes of the segments, which answer filters.
+    pub fields: FieldStats,
     /// The log: its size, the last visible LSN and the checkpoint.
     pub log: LogStats,
     /// Damage, failures and waiting jobs.
@@ -45,7 +52,7 @@ pub struct SizeStats {
     pub segment_bytes: u64,
     /// Large values in blob files, as stored (compressed where that pays), those of deleted rows included.
     pub blob_bytes: u64,
-    /// Derived files, which can be rebuilt: codes and graphs.
+    /// Derived files, which can be rebuilt: codes, field indexes and graphs.
     pub derived_bytes: u64,
     /// Deleted rows in segments, which a merge will drop.
     pub dead_rows: u64,
@@ -85,6 +92,30 @@ pub struct GraphStats {
     pub builds: u64,
 }
 
+/// The field indexes of a store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct FieldStats {
+    /// Bytes of the indexes.
+    pub bytes: u64,
+    /// The number of indexed paths.
+    pub path_count: u64,
+    /// Those that take the most bytes, at most 64, the largest first.
+    pub paths: Vec<PathStats>,
+}
+
+/// An indexed path.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PathStats {
+    /// The keys of the path with dots between; `[]` at the end stands for the elements of arrays.
+    pub path: String,
+    /// Distinct values, at most, in one segment.
+    pub distinct: u64,
+    /// Pairs of a row and a value that it has there, deleted rows included.
+    pub values: u64,
+    /// Bytes of the indexes that the path takes.
+    pub bytes: u64,
+}
+
 /// The log of a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LogStats {
@@ -101,7 +132,7 @@ pub struct LogStats {
 /// Damage, failures and waiting jobs of a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct HealthStats {
-    /// Damage known so far: segments, blob files, codes, graphs, and files of operation ids.
+    /// Damage known so far: segments, blob files, codes, field indexes, graphs, and files of operation ids.
     pub damage: Vec<String>,
     /// Why background work last failed. The work is tried again.
     pub background_error: Option<String>,
@@ -172,11 +203,12 @@ pub(super) fn stats(handle: &Handle) -> Result<Stats> {
         }
         shard.segments.iter().for_each(|part| stats.add_segment(part));
     }
+    stats.fields = field_stats(view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &**part));
     for (name, bytes) in engine.storage.list()? {
         stats.size.disk_bytes += bytes;
         match name.rsplit('.').next() {
             Some("truth") => stats.size.segment_bytes += bytes,
-            Some("codes" | "graph") => stats.size.derived_bytes += bytes,
+            Some("codes" | "fields" | "graph") => stats.size.derived_bytes += bytes,
             Some("log" | "reserve") => stats.log.bytes += bytes,
             _ => {}
         }
@@ -197,6 +229,25 @@ fn health(engine: &Engine) -> HealthStats {
     }
 }
 
+/// The paths of the indexes of all segments, as far as these can be read.
+fn field_stats<'a>(parts: impl Iterator<Item = &'a SegmentPart>) -> FieldStats {
+    let (mut stats, mut paths) = (FieldStats::default(), BTreeMap::<String, PathStats>::new());
+    for fields in parts.filter_map(|part| part.segment().ok()?.fields()) {
+        stats.bytes += fields.bytes();
+        for facts in fields.index().and_then(|index| index.paths()).unwrap_or_default() {
+            let path = paths.entry(facts.path).or_default();
+            path.distinct = path.distinct.max(u64::from(facts.keys));
+            path.values += u64::from(facts.values);
+            path.bytes += facts.bytes;
+        }
+    }
+    stats.path_count = paths.len() as u64;
+    stats.paths = paths.into_iter().map(|(path, stats)| PathStats { path, ..stats }).collect();
+    stats.paths.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.path.cmp(&b.path)));
+    stats.paths.truncate(PATHS_SHOWN_MAX);
+    stats
+}
+
 impl Stats {
     fn add_segment(&mut self, part: &SegmentPart) {
         self.internals.segments += 1;
@@ -212,6 +263,7 @@ impl Stats {
             Ok(segment) => {
                 damage.extend(segment.blob_problems());
                 damage.extend(segment.codes_problem().map(str::to_owned));
+                damage.extend(segment.fields_problem().map(str::to_owned));
                 damage.extend(segment.graph_problems());
                 for graph in segment.graphs() {
                     self.graphs.count += 1;

@@ -263,6 +263,6 @@ fn open_bare(storage: &dyn Storage, keys: StoreIdentity, file_id: u64, lsn_base:
     let keys =
         StoreIdentity { space: own.0, space_id: if own.0.is_some() { own.1 } else { SpaceId::default() }, ..keys };
     let (length, header_crc) = (file.bytes().len() as u64, file.header_crc());
-    let files = SegmentFiles { file_id, length, header_crc, codes: None, lsn_base };
+    let files = SegmentFiles { file_id, length, header_crc, codes: None, fields: None, lsn_base };
     Segment::open(storage, &keys, &files)
 }

@@ -157,10 +157,10 @@ impl ContentReader<'_> {
         match kind {
             "truth" => self.truth(name, id),
             "dead" => self.dead(name, id),
-            "codes" => {
+            "codes" | "fields" => {
                 let bytes = self.storage.map(name)?.to_vec();
                 let bytes = bytes.get(HEADER_BYTES..).unwrap_or_default().to_vec();
-                self.push(name, "codes", "bytes", "", &bytes);
+                self.push(name, kind, "bytes", "", &bytes);
                 Ok(())
             }
             "graph" => self.graph(name, id),
@@ -192,7 +192,7 @@ impl ContentReader<'_> {
         let file = CheckedMap::open(self.storage, truth_name(id), self.keys.truth(id))?;
         Header::decode(file.fields(), file.body_end()).map_err(|malformed| malformed.in_file(file.name(), 64))?;
         let (length, header_crc) = (file.bytes().len() as u64, file.header_crc());
-        let files = SegmentFiles { file_id: id, length, header_crc, codes: None, lsn_base: Lsn::ZERO };
+        let files = SegmentFiles { file_id: id, length, header_crc, codes: None, fields: None, lsn_base: Lsn::ZERO };
         Segment::open(self.storage, &self.keys, &files)
     }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, requested};
-use crate::engine::replace::replace_codes;
+use crate::engine::replace::rebuild_derived;
 use crate::engine::space::JobKind;
 use crate::error::{ErrorKind, Result};
 use crate::ids::RowId;
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope};
 use crate::shard::part::SharedSegment;
+use crate::shard::upkeep::Rebuild;
 use crate::types::{Interval, Scope};
 
 /// What [`Store::build_graph`](crate::Store::build_graph) built.
@@ -156,7 +157,7 @@ impl Worker {
         if !has_codes(segment, &wanted)? {
             // The build needs codes. New codes replace the part, so the caller visits the new one.
             let _quiet = self.pause_merges();
-            return replace_codes(&self.engine, part).map(|_| false);
+            return rebuild_derived(&self.engine, part, Rebuild { codes: true, fields: false }).map(|_| false);
         }
         let Some(mended) = build_missing(&self.engine, part, &damaged(segment), &wanted, Cores::All)? else {
             return Ok(self.engine.view.get().has_segment(part));

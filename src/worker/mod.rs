@@ -35,7 +35,7 @@ use crate::engine::Engine;
 use crate::engine::completed_job::{CompletedJob, Input};
 use crate::engine::graphs::Cores;
 use crate::engine::install::{InstallOutcome, checkpoint};
-use crate::engine::replace::replace_codes;
+use crate::engine::replace::rebuild_derived;
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{JobKind, Purpose, written_bytes};
 use crate::error::{Error, ErrorKind, Result};
@@ -220,14 +220,16 @@ impl Worker {
         guard.finished = true;
     }
 
-    /// Rebuilds the codes of one segment, if they are missing or damaged. Returns whether it did. A failed rebuild is
-    /// tried again, unless the vectors cannot be read.
+    /// Rebuilds the codes and the field index of one segment, if they are missing or damaged. Returns whether it did. A
+    /// failed rebuild is tried again, unless vectors or values cannot be read.
     fn rebuild_next(&self) -> Result<bool> {
         let _one_at_a_time = self.merge_lock.lock();
         let view = self.engine.view.get();
-        match view.shards.iter().flat_map(|shard| &shard.segments).find(|part| part.take_rebuild()) {
-            Some(part) => {
-                replace_codes(&self.engine, part).inspect_err(|error| part.rebuild_again_unless_damaged(error))
+        let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
+        match parts.find_map(|part| Some((part, part.take_rebuild()?))) {
+            Some((part, wanted)) => {
+                let rebuilt = rebuild_derived(&self.engine, part, wanted);
+                rebuilt.inspect_err(|error| part.rebuild_again_unless_damaged(error))
             }
             None => Ok(false),
         }

@@ -17,11 +17,12 @@ pub const LARGE: usize = 70_000;
 /// Bytes of a needle; shorter ones would be found by chance.
 const NEEDLE_BYTES: usize = 12;
 /// Every kind of file that a store has, and whether it holds bytes of items.
-const KINDS: [(&str, bool); 10] = [
+const KINDS: [(&str, bool); 11] = [
     ("manifest", true),
     ("log", true),
     ("truth", true),
     ("codes", true),
+    ("fields", true),
     ("blob", true),
     // Numbers of rows; the decoder tells whose.
     ("graph", false),

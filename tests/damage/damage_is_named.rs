@@ -69,7 +69,7 @@ impl Closed {
 }
 
 fn kind_of(name: &str) -> &'static str {
-    let kinds = ["manifest", "truth", "blob", "codes", "graph", "dead", "log"];
+    let kinds = ["manifest", "truth", "blob", "codes", "fields", "graph", "dead", "log"];
     kinds.into_iter().find(|kind| name.contains(kind)).unwrap_or("other")
 }
 
@@ -102,8 +102,8 @@ fn judge(closed: &Closed, storage: &SimStorage, damaged: &str) -> Result<Verdict
     partial_reads_say_so(&store, closed)?;
     let report = store.check(false).map_err(|error| format!("check: {error}"))?;
     let named = report.problems.iter().any(|problem| problem.contains(damaged));
-    let must_be_named =
-        verdict == Verdict::Damaged || matches!(kind_of(damaged), "truth" | "blob" | "codes" | "graph" | "dead");
+    let must_be_named = verdict == Verdict::Damaged
+        || matches!(kind_of(damaged), "truth" | "blob" | "codes" | "fields" | "graph" | "dead");
     if must_be_named && !named && closed.used.contains(damaged) {
         return Err(format!("check says only {:?}", report.problems));
     }
@@ -171,7 +171,7 @@ fn every_flipped_bit_is_named_or_harmless() {
         let noticed = counts.iter().filter(|((of, verdict), _)| *of == kind && *verdict != Verdict::Unchanged);
         assert!(noticed.count() > 0, "nothing in {kind} files was noticed: {counts:?}");
     }
-    for derived in ["codes", "graph"] {
+    for derived in ["codes", "fields", "graph"] {
         let verdicts: Vec<_> = counts.keys().filter(|(kind, _)| *kind == derived).collect();
         assert_eq!(verdicts, [&(derived, Verdict::Unchanged)], "{counts:?}");
     }
@@ -222,7 +222,8 @@ fn a_file_in_the_place_of_another_is_named_or_harmless() {
 #[test]
 fn damaged_codes_and_graphs_change_no_answer_and_are_rebuilt() {
     let closed = Closed::new(74);
-    let is_used = |(name, _): &(String, u64)| matches!(kind_of(name), "codes" | "graph") && closed.used.contains(name);
+    let is_used =
+        |(name, _): &(String, u64)| matches!(kind_of(name), "codes" | "fields" | "graph") && closed.used.contains(name);
     let derived: Vec<_> = closed.files().into_iter().filter(is_used).collect();
     assert!(derived.iter().any(|(name, _)| kind_of(name) == "graph"));
     let mut repaired = 0;

@@ -199,7 +199,7 @@ fn scene(directory: &Path, durability: Durability, between: Between) -> (Scene, 
     let mut needles = needles(&scene, &doomed, &before);
     let files = files_of(&before);
     needles.assert_found(&files, "before");
-    for kind in [".truth", ".codes", ".graph", ".blob", ".operations", ".log"] {
+    for kind in [".truth", ".codes", ".fields", ".graph", ".blob", ".operations", ".log"] {
         assert!(files.keys().any(|name| name.ends_with(kind)), "there is no {kind} to be looked at");
     }
     scene.let_go();
@@ -309,7 +309,7 @@ fn a_kind_of_file_without_a_canary_is_noticed() {
     let (store, storage, _) = crate::common::simulated(options());
     store.put(Canary::new("kept", 3).put()).unwrap();
     contents(&storage).unwrap();
-    let file = "seg-00000000000000ff.fields";
+    let file = "seg-00000000000000ff.notes";
     storage.write_file(file, b"something");
     assert!(contents(&storage).unwrap_err().to_string().contains(file));
 }

@@ -52,6 +52,17 @@ const OTHERS: &[(&str, &str, &[u8])] = &[
     ("json", "object", br#"{"a":[1,-2.5e3,"\u00e9\ud83d\ude00",null,true],"b":{}}"#),
     ("json", "repeated", br#"{"a":1,"\u0061":2}"#),
     ("json", "half_a_pair", br#"["\ud83d"]"#),
+    ("field_index", "common", b"{\"a\":{\"$gte\":2},\"b.c\":\"x\"}\n{\"a\":1}\n{\"a\":2.5,\"b\":{\"c\":\"x\"}}\n{\"a\":[2],\"b.c\":null}"),
+    (
+        "field_index",
+        "long",
+        b"{\"t\":{\"$lt\":\"a long text that begins so and ends b\"}}\n{\"t\":\"a long text that begins so and ends a\"}\n{\"t\":\"a long text that begins so and ends c\"}\n{\"t\":\"a\"}",
+    ),
+    (
+        "field_index",
+        "edited",
+        b"{\"$or\":[{\"a\":{\"$contains\":1}},{\"a\":null}]}\n{\"a\":[1,\"1\",{}]}\n{\"b\":1}\n{\"a\":{\"b\":[]}}\n\n\x00\x46\x00\x09\x84\x00\x03\x05",
+    ),
     ("namespace", "prefix", b"users/ada|users/ada/facts"),
     ("namespace", "zeros", b"a\0/b|a\0\xFF/\0"),
     ("namespace", "encoded", b"a\0b\0\xFFc\0"),

@@ -17,7 +17,7 @@ use crate::engine::space::decide::Purpose;
 use crate::engine::space::grants::Grant;
 use crate::error::Result;
 use crate::file_names::segment_name;
-use crate::segment::truth::layout::{blob_name, codes_name, graph_name, truth_name};
+use crate::segment::truth::layout::{blob_name, codes_name, fields_name, graph_name, truth_name};
 use crate::wal;
 
 /// Owns the files of one job.
@@ -54,14 +54,19 @@ impl OutputFiles {
         self.grant = None;
     }
 
-    /// The id of a new segment. Its truth, codes and blob files are owned from now on.
+    /// The id of a new segment. Its truth, codes, fields and blob files are owned from now on.
     pub fn segment(&mut self) -> u64 {
-        self.own(|id| vec![truth_name(id), codes_name(id), blob_name(id)])
+        self.own(|id| vec![truth_name(id), codes_name(id), fields_name(id), blob_name(id)])
     }
 
     /// The id of new codes for an existing segment.
     pub fn codes(&mut self) -> u64 {
         self.own(|id| vec![codes_name(id)])
+    }
+
+    /// The id of a new field index for an existing segment.
+    pub fn fields(&mut self) -> u64 {
+        self.own(|id| vec![fields_name(id)])
     }
 
     /// The id of a new graph.

@@ -170,6 +170,8 @@ pub(crate) struct SegmentGraph {
     upper: Range<usize>,
     /// The outcome of verification: `None` if the graph is valid. Not set before.
     verified: OnceLock<Option<Error>>,
+    /// Whether each row of the graph has one vector. Not set before somebody asked.
+    one_each: OnceLock<bool>,
     /// Estimated nanoseconds that graph searches saved compared with flat searches.
     saved_ns: Counter,
 }
@@ -203,8 +205,8 @@ impl SegmentGraph {
         let (Some(links), Some(upper)) = (links, upper) else {
             return Err(corrupt("the arrays of the graph reach beyond the end of the file"));
         };
-        let (verified, saved_ns) = (OnceLock::new(), Counter::default());
-        Ok(Self { file, file_id, description, links, upper, verified, saved_ns })
+        let (verified, one_each, saved_ns) = (OnceLock::new(), OnceLock::new(), Counter::default());
+        Ok(Self { file, file_id, description, links, upper, verified, one_each, saved_ns })
     }
 
     pub fn file_id(&self) -> u64 {
@@ -226,6 +228,12 @@ impl SegmentGraph {
     #[inline]
     pub fn vectors(&self) -> Range<VectorId> {
         self.description.vectors.clone()
+    }
+
+    /// Whether each row has one vector, so that the number of a node is that of its row counted from the first. `find`
+    /// is called once.
+    pub fn has_one_vector_a_row(&self, find: impl FnOnce() -> bool) -> bool {
+        *self.one_each.get_or_init(find)
     }
 
     pub fn origin(&self) -> Origin {

@@ -1,17 +1,19 @@
-//! The derived files of an open segment: codes and graphs, and the reasons why some of them are not used.
+//! The derived files of an open segment: codes, field index and graphs, and the reasons why some are not used.
 //!
 //! Reading order:
 //! * `codes`: the vectors as codes, made from the truth file alone.
+//! * `fields`: the field index, made from the values alone.
 //! * `graph`: the format of a graph file, whose numbers are compared with their bounds before a search.
 //! * `graph_scope`: the scope of a graph, and why it was built.
 //!
 //! Invariants:
 //! * A missing or damaged file, or one made from another truth file, is left out here and never fails an open.
-//!   `codes_problem` and `graph_problems` give the reasons.
+//!   `codes_problem`, `fields_problem` and `graph_problems` give the reasons.
 //! * Graphs lie in order of their rows. A segment whose codes are replaced keeps its graphs. All of the new codes are
 //!   checked before, so a verified graph stays searchable.
 
 pub(crate) mod codes;
+pub(crate) mod fields;
 pub(crate) mod graph;
 pub(crate) mod graph_scope;
 #[cfg(test)]
@@ -23,6 +25,7 @@ use std::sync::{Arc, OnceLock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::VectorId;
 use crate::segment::derived::codes::{Codes, DerivedFile};
+use crate::segment::derived::fields::FieldsFile;
 use crate::segment::derived::graph::SegmentGraph;
 use crate::segment::truth::layout::{StoreIdentity, graph_name};
 use crate::segment::truth::reader::Truth;
@@ -34,6 +37,9 @@ pub(crate) struct Derived {
     codes: Option<Arc<Codes>>,
     /// Why the codes, or some of them, are not used.
     codes_problem: OnceLock<String>,
+    fields: Option<Arc<FieldsFile>>,
+    /// Why the field index is not used.
+    fields_problem: OnceLock<String>,
     graphs: Vec<Arc<SegmentGraph>>,
     unopened: Vec<UnopenedGraph>,
 }
@@ -65,6 +71,40 @@ impl Derived {
     pub fn with_graphs(&self, mut graphs: Vec<Arc<SegmentGraph>>, unopened: Vec<UnopenedGraph>) -> Self {
         graphs.sort_by_key(|graph| (graph.rows().start, graph.rows().end, graph.file_id()));
         Self { graphs, unopened, ..self.clone() }
+    }
+
+    /// The same files with the field index in `file`, if it opens. Without a file there is none, and no problem.
+    pub fn with_fields(
+        self,
+        storage: &dyn Storage,
+        keys: &StoreIdentity,
+        truth: &Truth,
+        file: Option<DerivedFile>,
+    ) -> Self {
+        let (mut fields, fields_problem) = (None, OnceLock::new());
+        if let Some(file) = file {
+            match FieldsFile::open(storage, keys, file.file_id, truth.truth_id(), truth.rows()) {
+                Ok(opened) => fields = Some(Arc::new(opened)),
+                Err(error) => drop(fields_problem.set(error.to_string())),
+            }
+        }
+        Self { fields, fields_problem, ..self }
+    }
+
+    /// The field index, unless damage of it is known.
+    #[inline]
+    pub fn fields(&self) -> Option<&FieldsFile> {
+        if self.fields_problem.get().is_some() { None } else { self.fields.as_deref() }
+    }
+
+    /// Why the field index must be rebuilt; `None` if no problem of it is known.
+    pub fn fields_problem(&self) -> Option<&str> {
+        self.fields_problem.get().map(String::as_str)
+    }
+
+    /// Ends the use of the field index, which `error` says is damaged.
+    pub fn set_fields_problem(&self, error: &Error) {
+        let _ = self.fields_problem.set(error.to_string());
     }
 
     fn set_codes_problem(&self, error: &Error) {

@@ -1,10 +1,11 @@
 //! One row that is written to a segment, borrowed from a memtable, an import or another segment.
 
+use std::sync::Arc;
+
 use crate::extensions::Extensions;
 use crate::record::{TextHash, VersionTimes};
 use crate::segment::blob::file::ValuePlace;
 use crate::segment::derived::codes::Code;
-use std::sync::Arc;
 
 /// The value of a row.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +34,21 @@ pub(crate) struct RowInput<'a> {
     pub namespace: &'a [u8],
     pub key: &'a str,
     pub value: ValueInput<'a>,
+    /// The text of a stored or kept value, for the field index, if it can be read.
+    pub unpacked: Option<&'a str>,
     pub times: VersionTimes,
     pub flags: u32,
     pub index_paths: &'a [Arc<str>],
     pub extensions: &'a Extensions,
     pub vectors: &'a [VectorInput<'a>],
+}
+
+impl RowInput<'_> {
+    /// The bytes of the value for the field index; `None` if they cannot be read.
+    pub fn indexed_value(&self) -> Option<&[u8]> {
+        match self.value {
+            ValueInput::Text(text) => Some(text.as_bytes()),
+            ValueInput::Stored { .. } | ValueInput::Kept(_) => self.unpacked.map(str::as_bytes),
+        }
+    }
 }

@@ -121,6 +121,11 @@ pub(crate) fn codes_name(file_id: u64) -> String {
     segment_name(file_id, "codes")
 }
 
+/// The name of a fields file of a segment.
+pub(crate) fn fields_name(file_id: u64) -> String {
+    segment_name(file_id, "fields")
+}
+
 /// The name of a graph file of a segment.
 pub(crate) fn graph_name(file_id: u64) -> String {
     segment_name(file_id, "graph")

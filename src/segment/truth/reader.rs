@@ -59,6 +59,7 @@ pub(crate) struct SegmentFiles {
     /// The header CRC, which identifies the content of the truth file.
     pub header_crc: u32,
     pub codes: Option<DerivedFile>,
+    pub fields: Option<DerivedFile>,
     /// The LSN that the LSNs in the file are relative to; 0 if the file has absolute LSNs.
     pub lsn_base: Lsn,
 }

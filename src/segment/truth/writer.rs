@@ -1,20 +1,22 @@
-//! Writes a segment: truth file, blob file and codes in one pass over sorted rows.
+//! Writes a segment: truth file, blob file, codes and field index in one pass over sorted rows.
 //!
 //! Invariants:
-//! * Memory holds names, keys and 100 bytes a row. Vectors, values and codes stream to offsets that the totals
-//!   determine; large values are appended to their blob file.
+//! * Memory holds names, keys, 100 bytes a row, and the field index under construction. Vectors, values and codes
+//!   stream to offsets that the totals determine; large values are appended to their blob file.
 //! * No file is readable before [`SegmentWriter::finish`] writes its header, which is the last write before the sync.
 //!   The caller syncs the directory, and removes the files of a writer that failed.
 //! * The same rows in the same order give the same bytes.
 
 use crate::distance::inverse_norm;
 use crate::error::{Error, ErrorKind, Result};
+use crate::field_index::FieldIndexBuilder;
 use crate::ids::{IdRange, RowId};
 use crate::record::{Lsn, Record, VersionTimes};
 use crate::segment::Segment;
 use crate::segment::blob::file::{BlobFile, BlobWriter, ValuePlace};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, FinishedFile, HEADER_BYTES};
 use crate::segment::derived::codes::{Code, CodesWriter, DerivedFile, TruthId};
+use crate::segment::derived::fields::write_fields;
 use crate::segment::truth::columns::Columns;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
 use crate::segment::truth::layout::{Counts, Header, Section, StoreIdentity, truth_name};
@@ -88,7 +90,8 @@ pub(crate) struct SegmentInfo {
 }
 
 /// A segment being written.
-pub(crate) struct SegmentWriter {
+pub(crate) struct SegmentWriter<'s> {
+    storage: &'s dyn Storage,
     keys: StoreIdentity,
     dims: usize,
     file_id: u64,
@@ -97,14 +100,15 @@ pub(crate) struct SegmentWriter {
     body: BlockWriter,
     codes: Option<CodesWriter>,
     blob: Option<BlobWriter>,
+    fields: FieldIndexBuilder,
     columns: Columns,
     header: Header,
     values_at: u64,
 }
 
-impl SegmentWriter {
+impl<'s> SegmentWriter<'s> {
     /// Creates the files of segment `file_id`, which will hold exactly `totals`, at least one row.
-    pub fn create(storage: &dyn Storage, keys: &StoreIdentity, file_id: u64, totals: Totals) -> Result<Self> {
+    pub fn create(storage: &'s dyn Storage, keys: &StoreIdentity, file_id: u64, totals: Totals) -> Result<Self> {
         let dims = keys.space.map_or(0, |space| space.dims);
         let countable = totals.rows < u64::from(u32::MAX) && totals.vectors < u64::from(u32::MAX);
         if totals.rows == 0 || !countable || (dims == 0 && totals.vectors > 0) {
@@ -123,6 +127,7 @@ impl SegmentWriter {
         let mut header = Header::new(keys.space, keys.space_id, Counts::default());
         (header.oldest_lsn, header.earliest_expiry) = (Lsn::MAX, i64::MAX);
         Ok(Self {
+            storage,
             keys: *keys,
             dims,
             file_id,
@@ -131,6 +136,7 @@ impl SegmentWriter {
             body,
             codes,
             blob,
+            fields: FieldIndexBuilder::new(),
             columns: Columns::new(),
             header,
             values_at: vectors_end.next_multiple_of(ALIGNMENT as u64),
@@ -162,6 +168,7 @@ impl SegmentWriter {
         let id = self.columns.next_row();
         let place = self.write_value(&row.value)?;
         self.columns.push_row(self.keys.secret, row, &place);
+        self.fields.push(row.indexed_value());
         for (number, vector) in (self.written.vectors..).zip(row.vectors) {
             let bytes = bytemuck::cast_slice(vector.values);
             self.body.write_at(HEADER_BYTES as u64 + number * bytes.len() as u64, bytes)?;
@@ -238,8 +245,10 @@ impl SegmentWriter {
         let FinishedFile { length, header_crc } = self.body.finish(body_end, &self.header.encode())?;
         let truth = TruthId { file_id: self.file_id, header_crc };
         let codes = self.codes.map(|codes| codes.finish(truth)).transpose()?;
+        let (rows, index) = (self.header.counts.rows, self.fields.finish());
+        let fields = Some(write_fields(self.storage, &self.keys, self.file_id, truth, rows, &index)?);
         Ok(SegmentInfo {
-            files: SegmentFiles { file_id: self.file_id, length, header_crc, codes, lsn_base: Lsn::ZERO },
+            files: SegmentFiles { file_id: self.file_id, length, header_crc, codes, fields, lsn_base: Lsn::ZERO },
             counts: self.header.counts,
             blobs: std::mem::take(&mut self.columns.blob_files),
             oldest_lsn: self.header.oldest_lsn,
@@ -284,6 +293,7 @@ impl SegmentWriter {
             namespace: record.namespace.encoded(),
             key: &record.key,
             value: ValueInput::Text(&record.value),
+            unpacked: None,
             times: VersionTimes { lsn, created_at, updated_at, expires_at, ttl },
             flags,
             index_paths: &record.index_paths,
@@ -309,10 +319,13 @@ impl SegmentWriter {
         };
         let vectors = numbers.ids().map(input).collect::<Result<Vec<_>>>()?;
         let stored = segment.row(row)?;
+        // A value that cannot be read fails whoever reads it, and not the merge.
+        let unpacked = if let ValueInput::Text(_) = value { None } else { segment.value(row).ok() };
         self.push(&RowInput {
             namespace: stored.namespace,
             key: stored.key,
             value,
+            unpacked: unpacked.as_deref(),
             times: VersionTimes { expires_at, ..stored.times },
             flags: stored.flags,
             index_paths: &segment.index_paths(row)?,

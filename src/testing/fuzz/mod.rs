@@ -10,6 +10,7 @@
 
 mod directory;
 mod edits;
+mod fields;
 mod files;
 mod formats;
 mod good_store;
@@ -112,6 +113,7 @@ pub const FUZZ_TARGETS: &[FuzzTarget] = &[
     file("extensions", formats::good_extensions, formats::fuzz_extensions),
     free("json", formats::fuzz_json).tries(40_000, 60),
     free("filter", fuzz_filter::fuzz_filter).tries(40_000, 60),
+    free("field_index", fields::fuzz_field_index).tries(4_000, 300),
     free("namespace", formats::fuzz_namespace).tries(20_000, 40),
     free("kernels", segments::fuzz_kernels).tries(2_000, 2_000),
     free("store_ops", fuzz_store::fuzz_store_operations).tries(400, 1_500),

@@ -6,7 +6,7 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "expired_items_shown_from_memory",
         breaks: "An expired item in a memtable is returned.",
-        file: "search/part.rs",
+        file: "search/memtable_columns.rs",
         find: "row.is_visible(read_lsn) && now < row.expires_at()",
         replacement: "row.is_visible(read_lsn) && (now < row.expires_at() || FAULT)",
         test: (

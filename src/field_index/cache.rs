@@ -1,0 +1,67 @@
+//! Answers of an index that are kept for the next search with the same filter.
+//!
+//! Invariants:
+//! * An answer belongs to one immutable segment, so it never gets old.
+//! * The answers of a segment take at most one byte for each of its rows, and [`SPARE_BYTES`]; the answer that was used
+//!   longest ago goes first.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::field_index::select::Passing;
+use crate::ids::RowId;
+use crate::sync::Mutex;
+
+/// Answers of one segment.
+const ANSWERS_MAX: usize = 32;
+/// Bytes for answers, beside one for each row.
+const SPARE_BYTES: usize = 64 << 10;
+
+/// The answers of one segment.
+#[derive(Debug, Default)]
+pub(crate) struct PassingCache {
+    /// The one that was used last comes last.
+    answers: Mutex<Vec<Answer>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    fingerprint: u128,
+    interval: Range<RowId>,
+    passing: Arc<Passing>,
+    uses: u32,
+}
+
+impl Answer {
+    fn is_of(&self, fingerprint: u128, interval: &Range<RowId>) -> bool {
+        self.fingerprint == fingerprint && self.interval == *interval
+    }
+}
+
+impl PassingCache {
+    /// The kept answer, and how often it was used before.
+    pub fn get(&self, fingerprint: u128, interval: &Range<RowId>) -> Option<(Arc<Passing>, u32)> {
+        let mut answers = self.answers.lock();
+        let at = answers.iter().position(|answer| answer.is_of(fingerprint, interval))?;
+        let mut answer = answers.remove(at);
+        answer.uses = answer.uses.saturating_add(1);
+        let found = (Arc::clone(&answer.passing), answer.uses);
+        answers.push(answer);
+        Some(found)
+    }
+
+    /// Keeps an answer, in the place of one of the same filter and interval. The segment has `rows` rows.
+    pub fn keep(&self, fingerprint: u128, interval: &Range<RowId>, passing: &Arc<Passing>, rows: u32) {
+        let room = SPARE_BYTES + rows as usize;
+        if passing.bytes() > room {
+            return;
+        }
+        let mut answers = self.answers.lock();
+        answers.retain(|answer| !answer.is_of(fingerprint, interval));
+        let mut taken: usize = answers.iter().map(|answer| answer.passing.bytes()).sum();
+        while answers.len() >= ANSWERS_MAX || taken + passing.bytes() > room {
+            taken -= answers.remove(0).passing.bytes();
+        }
+        answers.push(Answer { fingerprint, interval: interval.clone(), passing: Arc::clone(passing), uses: 0 });
+    }
+}

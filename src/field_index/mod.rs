@@ -1,0 +1,29 @@
+//! The field index: which rows have which values, so that a filter is answered without reading values.
+//!
+//! Reading order:
+//! * `path`, `key`: paths and values as bytes. `postings`: rows as bytes.
+//! * `format`: how they lie in an index. `builder` writes one, `reader` reads one.
+//! * `select`: a filter becomes sets of rows. `cache`: these are kept for the next search with the same filter.
+//!
+//! Invariants:
+//! * An index answers with two sets: the rows for which the filter certainly holds, and those for which it may hold.
+//!   What lies between is asked of the values, so an index changes the time of an answer and never the answer.
+//! * An index is a function of the values alone, so it can be built again at any time.
+//! * No bytes of an index make a reader panic, hang, or allocate more than a small multiple of their length.
+
+mod builder;
+mod cache;
+mod format;
+mod key;
+mod path;
+mod postings;
+mod reader;
+mod select;
+
+pub(crate) use builder::FieldIndexBuilder;
+pub(crate) use cache::PassingCache;
+pub(crate) use reader::{FieldIndex, IndexBytes};
+pub(crate) use select::{Passing, select};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! The nodes of a graph that may pass a filter, in the form that a walk over them reads.
+//!
+//! Invariant: a node is admitted exactly if the field index says that its row may pass. Where the two do not stand for
+//! each other one by one, no walk is limited.
+
+use std::ops::Range;
+
+use crate::ids::{IdRange, NodeId, RowId};
+use crate::search::context::SearchContext;
+use crate::search::part::SegmentView;
+use crate::segment::derived::graph::SegmentGraph;
+
+/// Nodes where a walk over admitted nodes begins, beside those that the upper levels lead to.
+const SEEDS: usize = 8;
+
+/// The bits of the rows of `graph` that may pass the filter, and the bit of its first row; `None` if there are none, if
+/// they are too few for bits, or if rows have several vectors.
+pub(super) fn admitted_words<'a>(
+    part: &SegmentView<'_>,
+    graph: &SegmentGraph,
+    context: &SearchContext<'a>,
+) -> Option<(&'a [u64], usize)> {
+    let possible = &context.conditions.passing?.possible;
+    let (words, rows) = (possible.words()?, graph.rows());
+    let one_each = graph.has_one_vector_a_row(|| part.has_one_vector_a_row(&rows));
+    one_each.then(|| (words, (rows.start - possible.interval().start) as usize))
+}
+
+/// Nodes of rows that may pass the filter, spread over the graph.
+pub(super) fn seeds(context: &SearchContext<'_>, rows: &Range<RowId>) -> Vec<NodeId> {
+    let Some(passing) = context.conditions.passing else { return Vec::new() };
+    let step = (rows.len() / SEEDS).max(1) as u32;
+    let starts = (0..SEEDS as u32).map(|seed| rows.start + seed * step).take_while(|start| *start < rows.end);
+    let mut seeds: Vec<NodeId> = starts
+        .filter_map(|start| passing.possible.rows_in(&(start..rows.end)).next())
+        .map(|row| NodeId(row - rows.start))
+        .collect();
+    seeds.dedup();
+    seeds
+}

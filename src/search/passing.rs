@@ -1,0 +1,69 @@
+//! What the field index of a segment says of a filter, kept from search to search.
+//!
+//! Invariants:
+//! * An index that cannot be read is not asked again. The filter is then answered from the values, and the background
+//!   rebuilds the index.
+//! * A kept answer does not depend on what may change: not on deletes, and not on times of expiry.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::field_index::{Passing, select};
+use crate::filter::{ItemFacts, PreparedFilter};
+use crate::ids::{IdRange, RowId};
+use crate::segment::Segment;
+
+/// Fewer rows are filtered by their values: to ask the index costs as much.
+const INDEXED_ROWS_MIN: usize = 16;
+/// The answer of the index for fewer rows is quicker asked than kept.
+const KEPT_ROWS_MIN: usize = 256;
+/// The use of a kept answer that asks the values of the rows of which the answer is not sure: the filter came back.
+const RESOLVED_USE: u32 = 2;
+
+/// What the field index says of `filter` for `rows`. `None` if there is no index, if it is damaged, or if it excludes
+/// no row.
+pub(crate) fn passing(segment: &Segment, filter: &PreparedFilter, rows: &Range<RowId>) -> Option<Arc<Passing>> {
+    if filter.constant().is_some() || rows.len() < INDEXED_ROWS_MIN {
+        return None;
+    }
+    let passing = match kept_or_new(segment, filter, rows) {
+        Ok(passing) => passing?,
+        Err(error) => {
+            segment.set_fields_problem(&segment.fields()?.in_file(&error));
+            return None;
+        }
+    };
+    (passing.is_exact() || !passing.possible.is_all()).then_some(passing)
+}
+
+fn kept_or_new(segment: &Segment, filter: &PreparedFilter, rows: &Range<RowId>) -> Result<Option<Arc<Passing>>> {
+    let Some(fields) = segment.fields() else { return Ok(None) };
+    let find = || Ok(Arc::new(select(filter.expression(), &fields.index()?, rows)?));
+    if rows.len() < KEPT_ROWS_MIN {
+        return find().map(Some);
+    }
+    let (answers, fingerprint) = (fields.answers(), filter.fingerprint());
+    let passing = match answers.get(fingerprint, rows) {
+        Some((passing, RESOLVED_USE)) if !passing.is_exact() => match resolved(segment, filter, &passing) {
+            Some(resolved) => Arc::new(resolved),
+            None => return Ok(Some(passing)),
+        },
+        Some((passing, _)) => return Ok(Some(passing)),
+        None => find()?,
+    };
+    answers.keep(fingerprint, rows, &passing, segment.rows());
+    Ok(Some(passing))
+}
+
+/// The answer after the values of the rows of which it was not sure were asked. `None` if a value cannot be read, or if
+/// the filter asks for what may change.
+fn resolved(segment: &Segment, filter: &PreparedFilter, passing: &Passing) -> Option<Passing> {
+    if !filter.asked_of_item().is_nothing() {
+        return None;
+    }
+    passing.resolved(|row| {
+        let value = segment.unread_value(row).ok()?;
+        value.matches(filter, &ItemFacts::NONE).ok()
+    })
+}
