@@ -20,7 +20,7 @@ def test_a_put_that_is_conditional(store: Store) -> None:
         store.put(ADA, "a", {"text": "cat"}, if_absent=True)
     first = store.version(ADA, "a")
     store.put(ADA, "a", {"text": "rain"}, if_version=first, ttl=timedelta(hours=1))
-    with pytest.raises(ConditionFailedError, match="has been written since"):
+    with pytest.raises(ConditionFailedError, match="its version is another one"):
         store.put(ADA, "a", {"text": "cat"}, if_version=first)
     item = store._core.engine.get(ADA, "a", include_vectors=True)
     assert item is not None and (item.value, item.ttl) == ({"text": "rain"}, 3600) and len(item.vectors) == 1
