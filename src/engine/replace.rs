@@ -36,7 +36,7 @@ pub(crate) fn rebuild_derived(engine: &Arc<Engine>, part: &SharedSegment, wanted
         next = next.with_codes(storage, keys, codes)?;
     }
     if wanted.fields {
-        let (index, _) = segment.index_values(&|| Ok(()))?;
+        let index = segment.index_values(&|| Ok(()))?;
         outputs.ask_for_space(Purpose::Merge, written_bytes(index.len() as u64, 1), "the field index of a segment")?;
         let fields = write_fields(storage, keys, outputs.fields(), segment.truth_id(), segment.rows(), &index)?;
         entry.derived.retain(|derived| derived.kind != FileKind::FIELDS);

@@ -40,6 +40,7 @@ pub(crate) struct FieldIndexBuilder {
     /// Rows that are indexed in part, or not at all.
     partial: Vec<RowId>,
     rows: u32,
+    has_unread: bool,
     values: usize,
     key: Vec<u8>,
 }
@@ -65,6 +66,7 @@ impl FieldIndexBuilder {
     pub fn push(&mut self, value: Option<&[u8]>) {
         let row = RowId(self.rows);
         self.rows += 1;
+        self.has_unread |= value.is_none();
         let Self { paths, key, .. } = self;
         let room = ROW_VALUES_MAX.min(VALUES_MAX - self.values);
         let mut walk = ValueWalk { paths, key, path: Vec::new(), row, room, is_partial: false };
@@ -102,6 +104,7 @@ impl FieldIndexBuilder {
             rows: self.rows,
             paths,
             is_complete,
+            has_unread: self.has_unread,
             partial_rows,
             partial_at: partial_at as u64,
             records_at: records_at as u64,

@@ -26,7 +26,7 @@
 //! FOOTER, 32 bytes
 //! 0     4   rows
 //! 4     4   paths
-//! 8     4   flags: 1 if every path of the rows is in the index
+//! 8     4   flags: 1 if every path of the rows is in the index, 2 if a value could not be read when it was built
 //! 12    4   rows that are indexed in part
 //! 16    8   where their postings begin; they end where the records begin
 //! 24    8   where the records begin
@@ -43,6 +43,7 @@ pub(super) const RECORD_BYTES: usize = 32;
 pub(super) const FOOTER_BYTES: usize = 32;
 
 const COMPLETE: u32 = 1;
+const UNREAD: u32 = 2;
 
 /// Where the parts of a path lie.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +101,7 @@ pub(super) struct Footer {
     pub rows: u32,
     pub paths: u32,
     pub is_complete: bool,
+    pub has_unread: bool,
     pub partial_rows: u32,
     pub partial_at: u64,
     pub records_at: u64,
@@ -107,7 +109,7 @@ pub(super) struct Footer {
 
 impl Footer {
     pub fn write(&self, out: &mut Writer) {
-        let flags = if self.is_complete { COMPLETE } else { 0 };
+        let flags = if self.is_complete { COMPLETE } else { 0 } | if self.has_unread { UNREAD } else { 0 };
         [self.rows, self.paths, flags, self.partial_rows].iter().for_each(|&number| out.u32(number));
         out.u64(self.partial_at);
         out.u64(self.records_at);
@@ -116,6 +118,7 @@ impl Footer {
     pub fn read(reader: &mut Reader<'_>) -> Decoded<Self> {
         let (rows, paths, flags, partial_rows) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
         let (partial_at, records_at) = (reader.u64()?, reader.u64()?);
-        Ok(Self { rows, paths, is_complete: flags & COMPLETE != 0, partial_rows, partial_at, records_at })
+        let (is_complete, has_unread) = (flags & COMPLETE != 0, flags & UNREAD != 0);
+        Ok(Self { rows, paths, is_complete, has_unread, partial_rows, partial_at, records_at })
     }
 }

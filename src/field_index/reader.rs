@@ -89,6 +89,11 @@ impl<'a> FieldIndex<'a> {
         Ok(Self { bytes, footer })
     }
 
+    /// Whether a value could not be read when the index was built: it knows less than follows from the values.
+    pub fn has_unread(&self) -> bool {
+        self.footer.has_unread
+    }
+
     fn record(&self, number: u32) -> Result<PathRecord> {
         let start = self.footer.records_at + u64::from(number) * RECORD_BYTES as u64;
         decoded(self.bytes, start..start + RECORD_BYTES as u64, PathRecord::read)

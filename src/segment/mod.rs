@@ -176,17 +176,14 @@ impl Segment {
         self.with_derived(self.derived.clone())
     }
 
-    /// The field index that follows from the values, and whether all of these can be read. Of a row whose value cannot,
-    /// the index knows nothing.
-    pub fn index_values(&self, go_on: &GoOn<'_>) -> Result<(Vec<u8>, bool)> {
-        let (mut builder, mut are_whole) = (FieldIndexBuilder::new(), true);
+    /// The field index that follows from the values. Of a row whose value cannot be read it knows nothing.
+    pub fn index_values(&self, go_on: &GoOn<'_>) -> Result<Vec<u8>> {
+        let mut builder = FieldIndexBuilder::new();
         for row in self.all_rows().ids() {
             go_on()?;
-            let value = self.value(row);
-            are_whole &= value.is_ok();
-            builder.push(value.as_ref().ok().map(|value| value.as_bytes()));
+            builder.push(self.value(row).ok().as_ref().map(|value| value.as_bytes()));
         }
-        Ok((builder.finish(), are_whole))
+        Ok(builder.finish())
     }
 
     /// The field index, unless damage of it is known.

@@ -70,9 +70,7 @@ impl Segment {
             return self.fields_problem().map(damaged).into_iter().collect();
         };
         let expected = if truth_is_whole { self.index_values(go_on).ok() } else { None };
-        // An index that was made while all values could be read knows more than what follows from them now.
-        let expected = expected.filter(|(_, are_whole)| *are_whole).map(|(index, _)| index);
-        fields.check_all(expected.as_deref(), go_on)
+        fields.check_all(expected.as_ref(), go_on)
     }
 
     /// The problems of the codes: that they are missing, or each block that fails its checksum. If there is none, and
