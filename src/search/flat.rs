@@ -7,8 +7,8 @@
 //!   far, and at least the caller's `min_score`.
 //! * The score of a row is the best score of its vectors. One kernel computes every score, in one order of summation.
 //! * The rows of a block are re-ranked in descending order of their bounds, so that the threshold rises early.
-//! * The scratch memory of a search is that of one block, whatever the interval and the limit. The next search of the
-//!   thread reuses it.
+//! * The scratch memory of a search is that of one block, whatever the interval and the limit, and four bytes for each
+//!   row that a field index lets through where these are listed. The next search of the thread reuses it.
 
 use std::cell::Cell;
 use std::collections::BinaryHeap;
