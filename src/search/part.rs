@@ -222,6 +222,17 @@ impl<'a> SegmentView<'a> {
         Kernels::prefetch(self.lsns.as_ptr().wrapping_add(row.index()));
     }
 
+    /// Whether the vectors of each of these rising rows come after those of the row before, the first ones at `from`.
+    fn have_rising_vectors(&self, rows: &[RowId], from: VectorId) -> bool {
+        let mut next = from;
+        rows.iter().all(|&row| {
+            let vectors = self.row_vectors(row);
+            let follow = next <= vectors.start && vectors.start <= vectors.end;
+            next = vectors.end;
+            follow
+        })
+    }
+
     /// The first vector of each of these rows, then the end of the vectors of the last row.
     fn bounds_of_vectors(&self, rows: &Range<RowId>) -> &'a [VectorId] {
         &self.first_vectors[rows.start.index()..=rows.end.index()]
@@ -243,7 +254,12 @@ impl PartColumns for SegmentView<'_> {
         // A right checksum proves which bytes were written, not that they make sense.
         let bounds = self.bounds_of_vectors(&span);
         let (first, end) = (bounds[0], bounds[bounds.len() - 1]);
-        if !bounds.is_sorted() || end.0 > self.segment.vectors() {
+        // Of single rows only their own bounds are looked at: the span may be the whole segment.
+        let make_sense = match rows {
+            Rows::Rising(rows) => self.have_rising_vectors(rows, first),
+            Rows::Range(_) | Rows::List(_) => bounds.is_sorted(),
+        };
+        if !make_sense || end.0 > self.segment.vectors() {
             return span.ids().try_for_each(|row| self.segment.row_vectors(row).map(drop));
         }
         self.segment.ensure_vectors(first..end, &[Section::InverseNorm])
