@@ -29,7 +29,6 @@ struct Answer {
     fingerprint: u128,
     interval: Range<RowId>,
     passing: Arc<Passing>,
-    uses: u32,
 }
 
 impl Answer {
@@ -39,13 +38,12 @@ impl Answer {
 }
 
 impl PassingCache {
-    /// The kept answer, and how often it was used before.
-    pub fn get(&self, fingerprint: u128, interval: &Range<RowId>) -> Option<(Arc<Passing>, u32)> {
+    /// The kept answer.
+    pub fn get(&self, fingerprint: u128, interval: &Range<RowId>) -> Option<Arc<Passing>> {
         let mut answers = self.answers.lock();
         let at = answers.iter().position(|answer| answer.is_of(fingerprint, interval))?;
-        let mut answer = answers.remove(at);
-        answer.uses = answer.uses.saturating_add(1);
-        let found = (Arc::clone(&answer.passing), answer.uses);
+        let answer = answers.remove(at);
+        let found = Arc::clone(&answer.passing);
         answers.push(answer);
         Some(found)
     }
@@ -62,6 +60,6 @@ impl PassingCache {
         while answers.len() >= ANSWERS_MAX || taken + passing.bytes() > room {
             taken -= answers.remove(0).passing.bytes();
         }
-        answers.push(Answer { fingerprint, interval: interval.clone(), passing: Arc::clone(passing), uses: 0 });
+        answers.push(Answer { fingerprint, interval: interval.clone(), passing: Arc::clone(passing) });
     }
 }

@@ -51,18 +51,6 @@ impl Passing {
         self.certain.bytes() + if Arc::ptr_eq(&self.certain, &self.possible) { 0 } else { self.possible.bytes() }
     }
 
-    /// The same, after `unsure` has told whether each of the rows that are not certain passes. `None` if it failed.
-    pub fn resolved(&self, mut unsure: impl FnMut(RowId) -> Option<bool>) -> Option<Self> {
-        let mut builder = RowSetBuilder::new(self.certain.interval());
-        builder.add_set(&self.certain);
-        for row in self.possible.rows().filter(|&row| !self.certain.contains(row)) {
-            if unsure(row)? {
-                builder.add(row);
-            }
-        }
-        Some(Self::exactly(builder.finish()))
-    }
-
     /// Whether no value has to be asked.
     pub fn is_exact(&self) -> bool {
         self.certain.len() == self.possible.len()

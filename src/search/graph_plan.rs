@@ -1,9 +1,9 @@
 //! Which graphs of a part to search, and with which ef: pure decisions from counts, costs and calibrations.
 //!
-//! A graph search keeps the ef best nodes that it finds. It knows nothing of filters and tombstones. Where only a share
-//! of the rows can be results, ef grows accordingly. A search that finds too few results is repeated with a larger
-//! ef. All searches of a graph together may cost as much as a flat search of its rows; after that the flat
-//! search runs, so *exactly k* stays true.
+//! A graph search keeps the ef best nodes that it finds. It knows nothing of tombstones, and of a filter only what the
+//! field index says. Where only a share of the rows can be results, ef grows accordingly. A search that finds too few
+//! results is repeated with a larger ef. All searches of a graph together may cost as much as a flat search of its
+//! rows; after that the flat search runs, so *exactly k* stays true.
 //!
 //! Invariants:
 //! * A graph is searched only for an interval that holds all its rows: no search sees a row, or a link, of a namespace

@@ -3,14 +3,15 @@
 //! Invariants:
 //! * An index that cannot be read is not asked again. The filter is then answered from the values, and the background
 //!   rebuilds the index.
-//! * A kept answer does not depend on what may change: not on deletes, and not on times of expiry.
+//! * An answer depends on the filter and the segment alone: not on deletes, not on times of expiry, and not on earlier
+//!   searches. So what one namespace asks changes no search of another one.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::field_index::{Passing, select};
-use crate::filter::{ItemFacts, PreparedFilter};
+use crate::filter::PreparedFilter;
 use crate::ids::{IdRange, RowId};
 use crate::segment::Segment;
 
@@ -18,8 +19,6 @@ use crate::segment::Segment;
 const INDEXED_ROWS_MIN: usize = 16;
 /// The answer of the index for fewer rows is quicker asked than kept.
 const KEPT_ROWS_MIN: usize = 256;
-/// The use of a kept answer that asks the values of the rows of which the answer is not sure: the filter came back.
-const RESOLVED_USE: u32 = 2;
 
 /// What the field index says of `filter` for `rows`. `None` if there is no index, if it is damaged, or if it excludes
 /// no row.
@@ -44,26 +43,10 @@ fn kept_or_new(segment: &Segment, filter: &PreparedFilter, rows: &Range<RowId>) 
         return find().map(Some);
     }
     let (answers, fingerprint) = (fields.answers(), filter.fingerprint());
-    let passing = match answers.get(fingerprint, rows) {
-        Some((passing, RESOLVED_USE)) if !passing.is_exact() => match resolved(segment, filter, &passing) {
-            Some(resolved) => Arc::new(resolved),
-            None => return Ok(Some(passing)),
-        },
-        Some((passing, _)) => return Ok(Some(passing)),
-        None => find()?,
-    };
+    if let Some(passing) = answers.get(fingerprint, rows) {
+        return Ok(Some(passing));
+    }
+    let passing = find()?;
     answers.keep(fingerprint, rows, &passing, segment.rows());
     Ok(Some(passing))
-}
-
-/// The answer after the values of the rows of which it was not sure were asked. `None` if a value cannot be read, or if
-/// the filter asks for what may change.
-fn resolved(segment: &Segment, filter: &PreparedFilter, passing: &Passing) -> Option<Passing> {
-    if !filter.asked_of_item().is_nothing() {
-        return None;
-    }
-    passing.resolved(|row| {
-        let value = segment.unread_value(row).ok()?;
-        value.matches(filter, &ItemFacts::NONE).ok()
-    })
 }

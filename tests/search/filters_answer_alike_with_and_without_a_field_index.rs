@@ -90,7 +90,7 @@ fn assert_alike(store: &Store, random: &mut Random, context: &str) {
             let prepared = filter.prepare().unwrap();
             let expected = names(all.iter().filter(|item| prepared.matches_item(item)).cloned());
             let query = Query::new(scope.clone()).filter(filter).vector(random.vector(4));
-            // The third search finds what the first two have left.
+            // Later searches find the answer that the first one has left.
             for round in 0..3 {
                 let found = store.search(&query.clone().limit(2_000)).unwrap();
                 assert_eq!(names(found.hits.into_iter().map(|hit| hit.item)), expected, "{context}, {round}: {text}");
