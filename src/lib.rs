@@ -106,10 +106,10 @@ pub use store::query::{
 };
 pub use store::{
     BackupOptions, BackupReport, Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, FieldStats,
-    GraphBuild, GraphStats, HealthStats, HolderKind, HoldersReport, ImportOptions, ImportProgress, ImportReport,
-    InternalStats, IntoJson, ItemExtension, Items, IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem,
-    MemoryStats, Options, PathStats, PurgeOptions, PurgeReceipt, Put, Reads, SalvageReport, SizeStats, Snapshot, Stats,
-    StillHeld, Store, StoredItem, StoredPage, WriteResult,
+    GainingScope, GraphBuild, GraphStats, HealthStats, HolderKind, HoldersReport, ImportOptions, ImportProgress,
+    ImportReport, InternalStats, IntoJson, ItemExtension, Items, IteratePage, LatencyStats, Listing, LogStats,
+    LossReport, LostItem, MemoryStats, Options, PathStats, PurgeOptions, PurgeReceipt, Put, Reads, SalvageReport,
+    SizeStats, Snapshot, Stats, StillHeld, Store, StoredItem, StoredPage, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

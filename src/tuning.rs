@@ -2,6 +2,28 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+/// What steps of a search cost on a machine, as factors of what they cost where the planner's constants were fitted: an
+/// AMD EPYC (Zen 4) with AVX-512.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineCosts {
+    /// Codes that lie one after the other.
+    pub flat: f64,
+    /// Codes at random places in memory.
+    pub scattered: f64,
+    /// Scores in full precision.
+    pub full: f64,
+    /// Evaluations of a filter on a value.
+    pub filter: f64,
+}
+
+impl Default for MachineCosts {
+    fn default() -> Self {
+        Self { flat: 1.0, scattered: 1.0, full: 1.0, filter: 1.0 }
+    }
+}
+
 /// The thresholds. Production uses [`Tuning::default`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tuning {
@@ -49,6 +71,9 @@ pub struct Tuning {
     /// The factor by which the planner multiplies the estimated cost of a flat search. Above 1, it searches graphs even
     /// where a flat search is cheaper.
     pub flat_weight: u32,
+    /// What steps of a search cost on this machine. `None`: as a store keeps it for the model of the processor, and
+    /// else as measured.
+    pub costs: Option<MachineCosts>,
     /// Rows of one unit of a parallel flat search.
     pub flat_unit_rows: u32,
     /// Rows from which a flat search is shared among threads.
@@ -93,6 +118,7 @@ impl Default for Tuning {
             earn_accounts: 1_024,
             filter_sample: 256,
             flat_weight: 1,
+            costs: None,
             flat_unit_rows: 16_384,
             parallel_flat_rows: 32_768,
             reserve_bytes: 16 << 20,
@@ -124,6 +150,7 @@ impl Tuning {
             earn_accounts: 4,
             filter_sample: 16,
             flat_weight: 1_000,
+            costs: Some(MachineCosts::default()),
             flat_unit_rows: 8,
             parallel_flat_rows: 16,
             reserve_bytes: 32 << 10,

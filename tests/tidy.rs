@@ -54,6 +54,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/segment/derived/graph.rs",
     "src/memtable/append_only.rs",
     "src/graph/search.rs",
+    "src/graph/walk.rs",
     "src/graph/mod.rs",
 ];
 

@@ -88,13 +88,23 @@ fn memory(StoreStats { memory, .. }: &StoreStats) -> Vec<Line> {
     ]
 }
 
+/// The scopes nearest to a graph are enough for people; programs get up to 64.
+const SCOPES_SHOWN: usize = 5;
+
 fn graphs(StoreStats { graphs, .. }: &StoreStats) -> Vec<Line> {
-    vec![
+    let mut lines = vec![
         ("graphs", count(graphs.count)),
         ("vectors in them", count(graphs.nodes)),
         ("their files", bytes(graphs.bytes)),
         ("built since the open", count(graphs.builds)),
-    ]
+    ];
+    for (number, scope) in graphs.gaining.iter().take(SCOPES_SHOWN).enumerate() {
+        let labels = scope.labels.join("/").escape_debug().to_string();
+        let (rows, earned) = (counted(scope.rows, "row"), (scope.earned * 100.0) as u64);
+        let name = if number == 0 { "would gain from one" } else { "" };
+        lines.push((name, format!("{labels}{}: {rows}, {earned} % earned", if scope.is_prefix { "/*" } else { "" })));
+    }
+    lines
 }
 
 /// The paths that take the most bytes are enough for people; programs get up to 64.

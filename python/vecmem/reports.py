@@ -196,6 +196,15 @@ class MemoryStats(TypedDict):
     oldest_cursor_seconds: float | None
 
 
+class GainingScope(TypedDict):
+    """A namespace or prefix whose searches a graph would make faster; it is due once ``earned`` reaches 1."""
+
+    labels: list[str]
+    is_prefix: bool
+    rows: int
+    earned: float
+
+
 class GraphStats(TypedDict):
     """The graphs of a store; ``builds`` are those since the open."""
 
@@ -203,6 +212,7 @@ class GraphStats(TypedDict):
     nodes: int
     bytes: int
     builds: int
+    gaining: list[GainingScope]
 
 
 class PathStats(TypedDict):

@@ -19,6 +19,7 @@
 
 mod kernel;
 mod portable;
+mod processor;
 mod quantize;
 mod score;
 
@@ -31,6 +32,7 @@ use std::sync::OnceLock;
 
 pub use crate::types::Metric;
 pub(crate) use kernel::{CodeKernel, Work};
+pub(crate) use processor::processor_model;
 pub use quantize::QuantizedStats;
 pub use score::{ZERO_NORM, inverse_norm, norm, score, score4};
 

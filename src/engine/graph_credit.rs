@@ -91,6 +91,24 @@ impl GraphCredit {
         is_due
     }
 
+    /// All accounts, those nearest to a graph first: what each has earned, and the share of the graph's cost.
+    pub fn all(&self) -> Vec<(GraphSaving, f64)> {
+        let table = self.table.lock();
+        let mut all: Vec<(GraphSaving, f64)> = table
+            .accounts
+            .iter()
+            .map(|(&CreditPlace { file_id, start, end }, &ScopeCredit { scope, saved_ns, cost_ns, .. })| {
+                let earned = saved_ns as f64 / cost_ns.max(1) as f64;
+                (GraphSaving { file_id, rows: start..end, scope, saved_ns, cost_ns }, earned)
+            })
+            .collect();
+        drop(table);
+        all.sort_by(|a, b| {
+            b.1.total_cmp(&a.1).then_with(|| (a.0.file_id, a.0.rows.start).cmp(&(b.0.file_id, b.0.rows.start)))
+        });
+        all
+    }
+
     /// Closes the accounts of rows in an interval, and of segments that the read view does not have.
     pub fn forget(&self, view: &ReadView, interval: &Interval) {
         let mut there: HashMap<u64, Range<RowId>> = HashMap::new();

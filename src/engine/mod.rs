@@ -10,6 +10,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod completed_job;
+pub(crate) mod costs;
 pub(crate) mod facts;
 mod generation;
 pub(crate) mod graph_credit;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::engine::clock::StoreClock;
+use crate::engine::costs::KnownCosts;
 use crate::engine::graph_credit::GraphCredit;
 use crate::engine::log::Log;
 use crate::engine::older_views::OlderViews;
@@ -103,6 +105,7 @@ pub(crate) struct Engine {
     pub manifest_generation: AtomicU64,
     /// The settings in the newest manifest.
     pub settings: Latest<Settings>,
+    pub known_costs: KnownCosts,
     pub next_file_id: AtomicU64,
     pub counters: Counters,
     /// Retired segments that an older read view may still read. The worker unmaps them, so that no search does.
@@ -146,6 +149,7 @@ impl Engine {
         start: EngineStart,
     ) -> Self {
         let accounts = GraphCredit::new(tuning.earn_accounts);
+        let known_costs = KnownCosts::new(&tuning, &start.manifest_state.settings);
         Self {
             storage,
             clock,
@@ -159,6 +163,7 @@ impl Engine {
             syncer: start.log.syncer(),
             log: Mutex::new(start.log),
             manifest_generation: AtomicU64::new(start.manifest_state.manifest.generation),
+            known_costs,
             settings: Latest::new(Arc::new(start.manifest_state.settings.clone())),
             manifest_state: Mutex::new(start.manifest_state),
             next_file_id: AtomicU64::new(start.next_file_id),

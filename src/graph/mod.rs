@@ -47,7 +47,7 @@ mod walk;
 pub(crate) use build::build;
 pub(crate) use reuse::Reuse;
 pub(crate) use search::{BeamParameters, Candidate, search};
-pub(crate) use walk::{Admitted, search_admitted};
+pub(crate) use walk::{Admitted, search_admitted, share_of_links};
 
 use crate::ids::NodeId;
 use crate::quant::CodeMeta;

@@ -97,6 +97,8 @@ pub(super) struct GraphScratch {
     pub(super) distances: Vec<u32>,
     /// Nodes that a walk passes through although they are not admitted.
     pub(super) passed_through: Vec<NodeId>,
+    /// Room for the admitted nodes of one row of links.
+    pub(super) of_row: Vec<NodeId>,
     pub pool: Pool,
     /// Room for the unsigned form of a code.
     pub code: Vec<u8>,

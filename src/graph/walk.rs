@@ -8,7 +8,9 @@
 //! Invariants:
 //! * The pool holds admitted nodes only.
 //! * The result depends on graph, points, query and admitted nodes only, not on earlier searches of the thread.
-//! * All indexing is checked: the loop's time is that of distances and of loading links.
+//! * The bits of admitted nodes are read without bounds checks: most of the links that a walk looks at lead to nodes
+//!   that are not admitted, so their test is most of the walk where few nodes are. The walk compares the bits with the
+//!   number of points before its loop, and a [`Graph`] holds no link to another node.
 
 use super::pool::Pool;
 use super::search::{
@@ -34,10 +36,51 @@ impl Admitted<'_> {
         let at = self.first + node.index();
         self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
+
+    /// Whether there is a bit for each of `nodes` nodes.
+    fn covers(&self, nodes: usize) -> bool {
+        self.first.checked_add(nodes).is_some_and(|end| end <= self.words.len() * 64)
+    }
+
+    /// Writes the admitted ones of `row` to the beginning of `found`, and returns how many they are. There are no
+    /// branches on a bit, since nothing predicts it.
+    ///
+    /// # Safety
+    ///
+    /// The bits must [cover](Self::covers) every node of the row.
+    #[inline(always)]
+    unsafe fn of_row(&self, row: &[NodeId], found: &mut [NodeId]) -> usize {
+        assert!(row.len() <= found.len(), "there is room for a whole row");
+        let mut count = 0;
+        for &node in row {
+            let at = self.first + node.index();
+            // SAFETY: the caller has compared the bits with the nodes; at most one node is written for each of the row.
+            unsafe {
+                *found.get_unchecked_mut(count) = node;
+                count += (self.words.get_unchecked(at / 64) >> (at % 64) & 1) as usize;
+            }
+        }
+        count
+    }
+}
+
+/// The share of the links of `nodes` that lead to admitted nodes; 1 if there are no links.
+pub(crate) fn share_of_links(graph: Graph<'_>, admitted: &Admitted<'_>, nodes: &[NodeId]) -> f64 {
+    let level = Level { links: graph.links, degree: graph.m0 };
+    let (mut links, mut lead_to_admitted) = (0_usize, 0_usize);
+    nodes.iter().for_each(|&node| level.prefetch(node));
+    for &node in nodes {
+        // A row of links is filled up with the node's own number.
+        for &neighbour in level.row(node).iter().filter(|&&neighbour| neighbour != node) {
+            links += 1;
+            lead_to_admitted += usize::from(admitted.has(neighbour));
+        }
+    }
+    if links == 0 { 1.0 } else { lead_to_admitted as f64 / links as f64 }
 }
 
 /// Links of nodes that are not admitted are read until so many admitted neighbours were found, in rows of the graph.
-const ENOUGH_ROWS: usize = 2;
+const ENOUGH_ROWS: usize = 1;
 
 /// Finds about the `ef` admitted nodes nearest to the query, best first, in `found`.
 pub(crate) fn search_admitted(
@@ -49,6 +92,7 @@ pub(crate) fn search_admitted(
 ) -> SearchStats {
     found.clear();
     assert_eq!(graph.nodes(), points.len(), "a graph and its points are of one size");
+    assert!(admitted.covers(points.len()), "there is a bit for each point");
     if points.len() == 0 || ask.ef == 0 {
         return SearchStats::default();
     }
@@ -79,19 +123,23 @@ impl Work for AdmittedWalk<'_, '_> {
     fn run<K: CodeKernel>(self) -> SearchStats {
         let Self { graph, points, beam, admitted, scratch } = self;
         let mut stats = SearchStats::default();
-        descend::<K>(&graph.upper, &points, &beam, scratch, &mut stats);
         let level = Level { links: graph.links, degree: graph.m0 };
+        descend::<K>(&graph.upper, &points, &beam, scratch, &mut stats);
         // The nodes that the upper levels lead to were compared. They are seen anew: whoever is not admitted among them
         // has not been walked through.
         let reached: Vec<NodeId> = scratch.pool.iter().map(|(_, node)| node).collect();
         scratch.begin(points.len(), &beam);
         scratch.fresh.clear();
+        scratch.of_row.resize(scratch.of_row.len().max(level.degree), NodeId(0));
         let mut walk = Walk { level, points: &points, beam: &beam, admitted: &admitted, stats: &mut stats, scratch };
         walk.gather(&reached);
         walk.gather(admitted.seeds);
         walk.compare::<K>();
         while let Some(node) = walk.scratch.pool.expand_next() {
             walk.gather(level.row(node));
+            if let Some(next) = walk.scratch.pool.peek_next() {
+                level.prefetch(next);
+            }
             walk.compare::<K>();
             if walk.stats.visited >= beam.budget {
                 walk.stats.exhausted_budget = true;
@@ -117,7 +165,7 @@ impl Walk<'_, '_> {
     #[inline(always)]
     fn gather(&mut self, nodes: &[NodeId]) {
         let (level, admitted) = (self.level, self.admitted);
-        let GraphScratch { seen, epoch, fresh, passed_through, .. } = &mut *self.scratch;
+        let GraphScratch { seen, epoch, fresh, passed_through, of_row, .. } = &mut *self.scratch;
         let epoch = *epoch;
         self.stats.expanded += 1;
         passed_through.clear();
@@ -142,9 +190,11 @@ impl Walk<'_, '_> {
             }
             seen[through.index()] = epoch;
             self.stats.expanded += 1;
-            for &node in level.row(through) {
+            // SAFETY: the walk's caller has compared the bits with the points, and a graph's links with its nodes.
+            let count = unsafe { admitted.of_row(level.row(through), of_row) };
+            for &node in &of_row[..count] {
                 let last_seen = &mut seen[node.index()];
-                if *last_seen != epoch && admitted.has(node) {
+                if *last_seen != epoch {
                     *last_seen = epoch;
                     self.points.prefetch(node);
                     fresh.push(node);

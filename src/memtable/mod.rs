@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::distance::{Kernels, inverse_norm};
 use crate::error::{Error, ErrorKind, Result};
+use crate::filter::OutcomeCache;
 use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::memtable::append_only::AppendOnly;
 use crate::quant::{CodeMeta, encode, stride};
@@ -105,6 +106,8 @@ pub(crate) struct Memtable {
     metas: AppendOnly<CodeMeta>,
     vectors: AppendOnly<f32>,
     bytes: AtomicUsize,
+    /// What filters said of the values.
+    pub outcomes: OutcomeCache,
 }
 
 /// Roughly the bytes of a row in memory. On disk it takes about as many.
@@ -124,6 +127,7 @@ impl Memtable {
             metas: AppendOnly::new(),
             vectors: AppendOnly::with_width(dims),
             bytes: AtomicUsize::new(0),
+            outcomes: OutcomeCache::default(),
         }
     }
 

@@ -5,13 +5,17 @@
 
 use std::ops::Range;
 
+use crate::graph::{Admitted, share_of_links};
 use crate::ids::{IdRange, NodeId, RowId};
 use crate::search::context::SearchContext;
+use crate::search::graph_plan::AdmittedShares;
 use crate::search::part::SegmentView;
 use crate::segment::derived::graph::SegmentGraph;
 
 /// Nodes where a walk over admitted nodes begins, beside those that the upper levels lead to.
 const SEEDS: usize = 8;
+/// Nodes whose links tell how well the admitted nodes are linked.
+const LINK_SAMPLE: usize = 24;
 
 /// The bits of the rows of `graph` that may pass the filter, and the bit of its first row; `None` if there are none, if
 /// they are too few for bits, or if rows have several vectors.
@@ -26,15 +30,36 @@ pub(super) fn admitted_words<'a>(
     one_each.then(|| (words, (rows.start - possible.interval().start) as usize))
 }
 
-/// Nodes of rows that may pass the filter, spread over the graph.
+/// The shares of nodes and links of `graph` that a walk is admitted to; `None` if it walks over all.
+pub(super) fn admitted_shares(
+    part: &SegmentView<'_>,
+    graph: &SegmentGraph,
+    context: &SearchContext<'_>,
+) -> Option<AdmittedShares> {
+    let (words, first) = admitted_words(part, graph, context)?;
+    let possible = &context.conditions.passing?.possible;
+    let sample = spread(context, &graph.rows(), LINK_SAMPLE);
+    let admitted = Admitted { words, first, seeds: &[] };
+    Some(AdmittedShares {
+        nodes: possible.len() as f64 / possible.interval().len().max(1) as f64,
+        links: share_of_links(graph.searchable()?, &admitted, &sample),
+    })
+}
+
+/// Nodes where the walk begins.
 pub(super) fn seeds(context: &SearchContext<'_>, rows: &Range<RowId>) -> Vec<NodeId> {
+    spread(context, rows, SEEDS)
+}
+
+/// At most `count` nodes of rows that may pass the filter, spread over the graph.
+fn spread(context: &SearchContext<'_>, rows: &Range<RowId>, count: usize) -> Vec<NodeId> {
     let Some(passing) = context.conditions.passing else { return Vec::new() };
-    let step = (rows.len() / SEEDS).max(1) as u32;
-    let starts = (0..SEEDS as u32).map(|seed| rows.start + seed * step).take_while(|start| *start < rows.end);
-    let mut seeds: Vec<NodeId> = starts
+    let step = (rows.len() / count).max(1) as u32;
+    let starts = (0..count as u32).map(|number| rows.start + number * step).take_while(|start| *start < rows.end);
+    let mut nodes: Vec<NodeId> = starts
         .filter_map(|start| passing.possible.rows_in(&(start..rows.end)).next())
         .map(|row| NodeId(row - rows.start))
         .collect();
-    seeds.dedup();
-    seeds
+    nodes.dedup();
+    nodes
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::field_index::Passing;
-use crate::filter::{ItemFacts, PreparedFilter};
+use crate::filter::{ItemFacts, Outcomes, PreparedFilter};
 use crate::ids::RowId;
 use crate::record::Lsn;
 use crate::search::part::PartColumns;
@@ -27,6 +27,8 @@ pub(crate) struct Conditions<'a> {
     pub filter: Option<&'a PreparedFilter>,
     /// What the field index of the part says of the filter, if anything.
     pub passing: Option<&'a Passing>,
+    /// What the filter said of rows of the part in earlier searches, if that is kept.
+    pub outcomes: Option<&'a Outcomes>,
     /// Under `partial`: set when a row with a damaged value was left out. Without it, such a row fails the read.
     pub skipped: Option<&'a AtomicBool>,
     /// A clock, and the time on it at which the caller stops waiting.
@@ -67,8 +69,16 @@ impl Conditions<'_> {
         if let Some(wanted) = filter.constant() {
             return Ok(wanted);
         }
+        if let Some(known) = self.outcomes.and_then(|outcomes| outcomes.get(row)) {
+            return Ok(known);
+        }
         match (self.asks(filter, part, row), self.skipped) {
-            (Ok(wanted), _) => Ok(wanted),
+            (Ok(wanted), _) => {
+                if let Some(outcomes) = self.outcomes {
+                    outcomes.set(row, wanted);
+                }
+                Ok(wanted)
+            }
             (Err(error), Some(skipped)) if error.kind() == ErrorKind::Damaged => {
                 skipped.store(true, Ordering::Relaxed);
                 Ok(false)

@@ -8,6 +8,7 @@ use crate::quant::PreparedQuery;
 use crate::search::conditions::Conditions;
 use crate::search::graph_plan::GraphSearches;
 use crate::search::part::PartColumns;
+use crate::search::plan::Costs;
 use crate::topk::SharedThreshold;
 use crate::types::Metric;
 use std::ops::Range;
@@ -58,6 +59,8 @@ pub(crate) struct SearchContext<'a> {
     pub threshold: &'a SharedThreshold,
     /// The most rows that a plan samples.
     pub filter_sample: usize,
+    /// What the steps of a search cost.
+    pub costs: Costs,
     /// How graphs are searched; `None` if no graph may be searched.
     pub graph_searches: Option<GraphSearches>,
 }

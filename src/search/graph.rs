@@ -16,10 +16,10 @@ use crate::distance::Kernels;
 use crate::error::Result;
 use crate::graph::{self, Admitted, Candidate, Graph, Points};
 use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
-use crate::search::admitted::{admitted_words, seeds};
+use crate::search::admitted::{admitted_shares, admitted_words, seeds};
 use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
-use crate::search::flat::{FlatSearch, PartReport, plan_by_sample};
+use crate::search::flat::{FlatSearch, PartReport, Sampling, plan_by_sample};
 use crate::search::graph_plan::{
     GraphFacts, GraphPlan, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
 };
@@ -68,9 +68,9 @@ pub(crate) fn plan_graph_searches(
     if chosen.is_empty() {
         return Ok(None);
     }
-    let sample = context.filter_sample.div_ceil(SAMPLE_SHARE);
-    let plan = plan_by_sample(part, &Rows::Range(rows.clone()), context, limit, sample)?;
-    let costs = Costs::of_dims(context.query_vector.vector.len());
+    let sampling = Sampling { most: context.filter_sample.div_ceil(SAMPLE_SHARE), asked_before: 0.0 };
+    let plan = plan_by_sample(part, &Rows::Range(rows.clone()), context, limit, sampling)?;
+    let costs = context.costs;
     let share = plan.pass_rate.unwrap_or(1.0) * part.live_share(rows).min(plan.live / rows.len() as f64);
     let flat_ns = plan.score_first_ns.min(plan.filter_first_ns) / rows.len() as f64;
     let has_filter = context.conditions.asks_values();
@@ -78,15 +78,14 @@ pub(crate) fn plan_graph_searches(
         let graph = &graphs[number];
         let rows = graph.rows().len();
         // A walk over admitted nodes knows nothing of the others. They are taken to be spread evenly.
-        let admitted = admitted_words(part, graph, context).and(context.conditions.passing).map(|passing| {
-            let share = passing.possible.len() as f64 / passing.possible.interval().len().max(1) as f64;
-            (rows as f64 * share) as usize
-        });
-        let (nodes, share) = match admitted {
-            Some(admitted) => (admitted, share * rows as f64 / admitted.max(1) as f64),
+        let admitted = admitted_shares(part, graph, context);
+        let (nodes, share) = match &admitted {
+            Some(admitted) => {
+                let nodes = (rows as f64 * admitted.nodes) as usize;
+                (nodes, share * rows as f64 / nodes.max(1) as f64)
+            }
             None => (graph.vectors().len(), share),
         };
-        let admitted = admitted.map(|admitted| admitted as f64 / rows.max(1) as f64);
         let facts =
             GraphFacts { nodes, rows: nodes, limit, has_filter, share, admitted, flat_ns: flat_ns * rows as f64 };
         let how = plan_graph_search(&facts, graph_searches, graph.calibration(), &costs)?;
@@ -233,7 +232,7 @@ impl<'a> RunningSearch<'a> {
         let (links, points, graph_searches) =
             (graph.searchable()?, part.segment().points(graph.vectors())?, context.graph_searches?);
         let flat = FlatSearch { part, number, context, filter_first: false, top, report };
-        let costs = Costs::of_dims(context.query_vector.vector.len());
+        let costs = context.costs;
         let (examined, kept_before, spent_before_ns) = (0, 0, 0.0);
         Some(Self { flat, graph, links, points, job, graph_searches, costs, examined, kept_before, spent_before_ns })
     }

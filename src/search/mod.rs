@@ -18,6 +18,7 @@ pub(crate) mod flat;
 pub(crate) mod graph;
 pub(crate) mod graph_plan;
 pub(crate) mod listing;
+pub(crate) mod measure;
 mod memtable_columns;
 pub(crate) mod namespaces;
 pub(crate) mod part;

@@ -8,6 +8,8 @@
 //!
 //! Invariant: without a filter the plan is always score first, and nothing is sampled.
 
+use crate::tuning::MachineCosts;
+
 /// The order of the two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
@@ -28,22 +30,19 @@ pub(crate) struct Costs {
     pub filter_ns: f64,
     /// One distance that a graph search computes.
     pub visit_ns: f64,
-    /// One link that a walk over admitted nodes looks at.
-    pub link_ns: f64,
 }
 
 impl Costs {
-    /// The costs for vectors of `dims`. They were measured with AVX-512 and 384 dimensions; those of codes and vectors
-    /// scale with the dimensions, that of a filter does not.
-    pub fn of_dims(dims: usize) -> Self {
+    /// The costs for vectors of `dims` on a machine. The constants were measured with AVX-512 and 384 dimensions; those
+    /// of codes and vectors scale with the dimensions, that of a filter does not.
+    pub fn of_dims(dims: usize, machine: &MachineCosts) -> Self {
         let dims = dims as f64;
         Self {
-            flat_ns: 3.0 + dims * 0.02,
-            listed_ns: 6.0 + dims * 0.04,
-            rerank_ns: 30.0 + dims * 0.15,
-            filter_ns: 150.0,
-            visit_ns: 20.0 + dims * 0.07,
-            link_ns: 7.0,
+            flat_ns: machine.flat * (3.0 + dims * 0.02),
+            listed_ns: machine.scattered * (3.0 + dims * 0.032),
+            rerank_ns: machine.full * (30.0 + dims * 0.15),
+            filter_ns: machine.filter * 150.0,
+            visit_ns: machine.scattered * (20.0 + dims * 0.07),
         }
     }
 }
@@ -60,6 +59,9 @@ pub(crate) struct PlanFacts {
     pub sample: Option<(usize, usize)>,
     /// Rows that the sample looked at, visible or not.
     pub sampled: usize,
+    /// The share of the rows about which the filter was asked before, so that it costs nothing. Always 0 where a graph
+    /// may be searched: the plan of such a search does not depend on earlier ones.
+    pub asked_before: f64,
     /// What the field index says of the rows, if anything. Then only its possible rows are sampled.
     pub known: Option<KnownRows>,
 }
@@ -132,6 +134,8 @@ impl PartReport {
 /// An interval is sampled if it has this many rows for each sampled one. In a smaller interval a sample costs more than
 /// the wrong path.
 const ROWS_PER_SAMPLE: usize = 16;
+/// To look up whether a row passes, in nanoseconds.
+const KNOWN_NS: f64 = 2.0;
 /// Pass rate where nothing was sampled.
 const GUESSED_PASS_RATE: f64 = 0.5;
 /// Rows that are re-ranked for each that enters the result, because bounds are not scores.
@@ -151,6 +155,7 @@ pub(crate) fn plan(facts: &PlanFacts, costs: &Costs) -> Plan {
         let path = Path::ScoreFirst;
         return Plan { path, listed: false, live: rows, pass_rate: None, score_first_ns, filter_first_ns };
     }
+    let costs = &Costs { filter_ns: costs.filter_ns * (1.0 - facts.asked_before.clamp(0.0, 1.0)) + KNOWN_NS, ..*costs };
     if let Some(known) = facts.known {
         return plan_known(facts, &known, costs);
     }
@@ -213,7 +218,7 @@ mod tests {
     #[test]
     fn the_cheaper_way_is_taken() {
         use Path::{FilterFirst, ScoreFirst};
-        let costs = Costs::of_dims(384);
+        let costs = Costs::of_dims(384, &MachineCosts::default());
         // rows, limit, has filter, (seen, passed) of 256 sampled, expected
         let table = [
             (0, 10, true, None, ScoreFirst),
@@ -231,7 +236,7 @@ mod tests {
             (10_000, 0, true, Some((256, 1)), ScoreFirst),
         ];
         for (rows, limit, has_filter, sample, expected) in table {
-            let facts = PlanFacts { rows, limit, has_filter, sample, sampled: 256, known: None };
+            let facts = PlanFacts { rows, limit, has_filter, sample, sampled: 256, asked_before: 0.0, known: None };
             let plan = plan(&facts, &costs);
             assert_eq!(plan.path, expected, "{rows} {limit} {sample:?}: {plan:?}");
             assert!(plan.score_first_ns >= 0.0 && plan.filter_first_ns >= 0.0, "{plan:?}");
@@ -245,9 +250,35 @@ mod tests {
     #[test]
     fn estimates_follow_the_sample() {
         let sample = Some((128, 64));
-        let facts = PlanFacts { rows: 10_000, limit: 10, has_filter: true, sample, sampled: 256, known: None };
-        let plan = plan(&facts, &Costs::of_dims(384));
+        let facts = PlanFacts {
+            rows: 10_000,
+            limit: 10,
+            has_filter: true,
+            sample,
+            sampled: 256,
+            asked_before: 0.0,
+            known: None,
+        };
+        let plan = plan(&facts, &Costs::of_dims(384, &MachineCosts::default()));
         assert_eq!((plan.live, plan.pass_rate), (5_000.0, Some(0.5)));
+    }
+
+    #[test]
+    fn a_filter_that_was_asked_before_comes_first() {
+        let sample = Some((256, 26));
+        let mut facts = PlanFacts {
+            rows: 8_000,
+            limit: 10,
+            has_filter: true,
+            sample,
+            sampled: 256,
+            asked_before: 0.0,
+            known: None,
+        };
+        let costs = Costs::of_dims(384, &MachineCosts::default());
+        assert_eq!(plan(&facts, &costs).path, Path::ScoreFirst);
+        facts.asked_before = 1.0;
+        assert_eq!(plan(&facts, &costs).path, Path::FilterFirst);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::search::flat::*;
 use crate::search::listing::{KeyedRow, ListKind, ListPage, Sought, count, newest, page_of_memtable, page_of_segment};
 use crate::search::part::SegmentView;
 use crate::search::part::{PartColumns, Rows, Run};
-use crate::search::plan::Path;
+use crate::search::plan::{Costs, Path};
 use crate::segment::Segment;
 use crate::segment::blob::values::UnreadValue;
 use crate::segment::tombstones::{Tombstones, Touch};
@@ -32,6 +32,7 @@ use crate::storage::Clock;
 use crate::storage::sim::SimStorage;
 use crate::topk::{ListedRow, Newest};
 use crate::topk::{RowAddress, ScoredRow, SharedThreshold, TopK};
+use crate::tuning::MachineCosts;
 use crate::types::Metric;
 use crate::types::{FieldVector, Interval, KeyPosition, NEVER, Namespace, Scope, VectorSpace};
 
@@ -310,7 +311,7 @@ fn answer(scored: Vec<ScoredRow>) -> SearchResult {
 }
 
 fn conditions(filter: Option<&PreparedFilter>) -> Conditions<'_> {
-    Conditions { read_lsn: VISIBLE, now: NOW, filter, passing: None, skipped: None, deadline: None }
+    Conditions { read_lsn: VISIBLE, now: NOW, filter, passing: None, outcomes: None, skipped: None, deadline: None }
 }
 
 /// One case: the same question by every path, in one piece and in two, alone and after another part.
@@ -325,11 +326,17 @@ fn check(
     let min_score = (random.below(3) == 0).then(|| random.below(100) as f32 / 50.0 - 1.0);
     let conditions = conditions(filter);
     let expected = oracle(part, query_vector, &conditions, min_score, limit);
-    let rows = Rows::Range(RowId::range(0..part.rows.len() as u32));
+    let (rows, costs) = (Rows::Range(RowId::range(0..part.rows.len() as u32)), costs(query_vector.vector.len()));
     for path in [Path::ScoreFirst, Path::FilterFirst] {
         let threshold = SharedThreshold::new(min_score);
-        let context =
-            SearchContext { query_vector, conditions, threshold: &threshold, filter_sample: 4, graph_searches: None };
+        let context = SearchContext {
+            query_vector,
+            conditions,
+            threshold: &threshold,
+            filter_sample: 4,
+            costs,
+            graph_searches: None,
+        };
         let mut plan = plan_part(part, &rows, &context, limit).unwrap();
         plan.path = path;
         // Two threads' worth: tops of their own, one threshold.
@@ -342,8 +349,14 @@ fn check(
     }
     let parts = parts(part, query_vector.vector.len(), query_vector.prepared.metric());
     let threshold = SharedThreshold::new(min_score);
-    let context =
-        SearchContext { query_vector, conditions, threshold: &threshold, filter_sample: 4, graph_searches: None };
+    let context = SearchContext {
+        query_vector,
+        conditions,
+        threshold: &threshold,
+        filter_sample: 4,
+        costs,
+        graph_searches: None,
+    };
     let mut top = TopK::new(limit);
     let report = search(&parts.memtable, PartIndex(0), &Rows::List(&parts.list), &context, &mut top).unwrap();
     assert_eq!(answer(top.into_sorted()), expected, "in memory, limit {limit} min {min_score:?} {note}");
@@ -356,6 +369,10 @@ fn check(
         search(&SegmentView::new(segment, tombstones), PartIndex(0), &rows, &context, &mut top).unwrap();
         assert_eq!(answer(top.into_sorted()), expected, "flushed, limit {limit} min {min_score:?} {note}");
     }
+}
+
+fn costs(dims: usize) -> Costs {
+    Costs::of_dims(dims, &MachineCosts::default())
 }
 
 #[test]
@@ -401,6 +418,7 @@ fn only_promising_rows_are_scored_in_full() {
         conditions: conditions(None),
         threshold: &threshold,
         filter_sample: 256,
+        costs: costs(64),
         graph_searches: None,
     };
     let report =
@@ -432,6 +450,7 @@ fn damage_and_deadlines_end_the_search() {
         conditions: conditions(None),
         threshold: &threshold,
         filter_sample: 0,
+        costs: costs(8),
         graph_searches: None,
     };
     for (seconds, expected) in
@@ -468,6 +487,7 @@ fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
             conditions: conditions(None),
             threshold: &threshold,
             filter_sample: 0,
+            costs: costs(8),
             graph_searches: None,
         };
         let mut top = TopK::new(7);

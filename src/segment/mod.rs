@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::field_index::FieldIndexBuilder;
+use crate::filter::OutcomeCache;
 use crate::graph::Points;
 use crate::ids::{IdRange, RowId, VectorId};
 use crate::interrupt::GoOn;
@@ -48,6 +49,8 @@ pub(crate) struct Segment {
     truth: Truth,
     blobs: Arc<Blobs>,
     derived: Derived,
+    /// What filters said of the values.
+    pub outcomes: Arc<OutcomeCache>,
 }
 
 impl Deref for Segment {
@@ -77,12 +80,13 @@ impl Segment {
         truth.refuse_unknown_extensions()?;
         let derived = Derived::open_codes(storage, keys, &truth, files.codes);
         let derived = derived.with_fields(storage, keys, &truth, files.fields);
-        Ok(Self { truth, blobs, derived })
+        Ok(Self { truth, blobs, derived, outcomes: Arc::default() })
     }
 
     /// The same segment with other derived files. All other maps are shared.
     fn with_derived(&self, derived: Derived) -> Self {
-        Self { truth: self.truth.clone(), blobs: Arc::clone(&self.blobs), derived }
+        let (blobs, outcomes) = (Arc::clone(&self.blobs), Arc::clone(&self.outcomes));
+        Self { truth: self.truth.clone(), blobs, derived, outcomes }
     }
 
     /// The same segment with LSNs relative to `base`: the segment of an import is written before its LSNs are known.

@@ -21,6 +21,9 @@ const EF_PER_RESULT: usize = 4;
 /// The guessed number of candidates for each result that passes a filter.
 const TRIED_PER_PASSED: usize = 4;
 const EF_MIN: usize = 64;
+/// A graph is due once searches would have saved this part of the time of its build: a search makes its caller wait,
+/// and a build runs beside, at low priority.
+const BUILD_DISCOUNT: u64 = 8;
 
 /// Credits the flat search of `scanned` rows of a portion.
 pub(super) fn credit_flat_search(
@@ -43,7 +46,7 @@ pub(super) fn credit_flat_search(
     if has_graph || vectors < engine.tuning.earn_rows as usize {
         return;
     }
-    let costs = Costs::of_dims(segment.dims());
+    let costs = Costs::of_dims(segment.dims(), &engine.known_costs.get());
     let tried = if query.filter.is_some() { TRIED_PER_PASSED } else { 1 };
     let ef = limit.saturating_mul(EF_PER_RESULT * tried).max(EF_MIN);
     let flat = vectors as f64 * scanned as f64 / rows.len().max(1) as f64 * costs.flat_ns * graph_searches.flat_weight;
@@ -56,7 +59,7 @@ pub(super) fn credit_flat_search(
         rows: rows.clone(),
         scope: GraphScope::of(&query.scope),
         saved_ns: saved as u64,
-        cost_ns: build_estimate_ns(vectors, segment.dims()),
+        cost_ns: build_estimate_ns(vectors, segment.dims()) / BUILD_DISCOUNT,
     };
     if engine.accounts.add(&scanned) {
         engine.signal.raise();

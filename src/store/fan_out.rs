@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::field_index::Passing;
-use crate::filter::PreparedFilter;
+use crate::filter::{Outcomes, PreparedFilter};
 use crate::ids::{Id, IdRange, PartIndex, RowId};
 use crate::search::conditions::Conditions;
 use crate::search::context::{QueryVector, SearchContext};
@@ -19,7 +19,7 @@ use crate::search::flat::{PartReport, flat_search, plan_part, search};
 use crate::search::graph::{FirstPass, GraphSearchJob, GraphTask, PartPlan, SearchEnd, plan_graph_searches};
 use crate::search::graph_plan::{Accuracy, GraphSearches};
 use crate::search::part::Rows;
-use crate::search::plan::{Path, Plan};
+use crate::search::plan::{Costs, Path, Plan};
 use crate::shard::PartRef;
 use crate::storage::forks::PerProcess;
 use crate::store::earn::credit_flat_search;
@@ -48,14 +48,20 @@ pub(super) fn scored(
         conditions: reader.conditions(filter),
         threshold: &threshold,
         filter_sample: reader.engine.tuning.filter_sample,
+        costs: Costs::of_dims(vector.len(), &reader.engine.known_costs.get()),
         graph_searches: graph_searches(reader, query),
     };
     let reports = if query.explain { portions.iter().map(|_| None).collect() } else { Vec::new() };
     let top = TopK::new(wanted);
     let passing: Vec<Option<Arc<Passing>>> =
         portions.iter().map(|portion| portion.rows.passing(&portion.part, filter)).collect();
-    let (context, passing) = (&context, passing.as_slice());
-    let mut search = FanOut { reader, query, context, portions, passing, top, reports, incomplete: false };
+    let outcomes: Vec<Option<Arc<Outcomes>>> = portions
+        .iter()
+        .zip(&passing)
+        .map(|(portion, passing)| portion.rows.outcomes(&portion.part, filter, passing.as_deref()))
+        .collect();
+    let (context, passing, outcomes) = (&context, passing.as_slice(), outcomes.as_slice());
+    let mut search = FanOut { reader, query, context, portions, passing, outcomes, top, reports, incomplete: false };
     search.run()?;
     answer.incomplete |= search.incomplete;
     let reports = portions.iter().zip(&search.reports);
@@ -103,6 +109,8 @@ struct FanOut<'a> {
     portions: &'a [Portion<'a>],
     /// What the field index of each portion says of the filter.
     passing: &'a [Option<Arc<Passing>>],
+    /// What the filter said of the values of each portion in earlier searches.
+    outcomes: &'a [Option<Arc<Outcomes>>],
     top: TopK,
     /// One report for each portion if the query asks for an explanation, else empty.
     reports: Vec<Option<PartReport>>,
@@ -118,7 +126,8 @@ impl<'a> FanOut<'a> {
     /// The context of the search in one portion.
     fn context(&self, portion: PartIndex) -> SearchContext<'a> {
         let passing = self.passing.get(portion.index()).and_then(Option::as_deref);
-        SearchContext { conditions: Conditions { passing, ..self.context.conditions }, ..*self.context }
+        let outcomes = self.outcomes.get(portion.index()).and_then(Option::as_deref);
+        SearchContext { conditions: Conditions { passing, outcomes, ..self.context.conditions }, ..*self.context }
     }
 
     fn run(&mut self) -> Result<()> {
@@ -127,12 +136,12 @@ impl<'a> FanOut<'a> {
             return self.graph_then_flat();
         }
         self.portions.iter().for_each(|portion| self.credit_flat_search(portion, portion.rows().len()));
-        if self.is_shared(self.portions.iter().map(|portion| portion.rows().len()).sum()) {
+        if self.portions.iter().map(|portion| portion.rows().len()).sum::<usize>() >= self.shared_rows() {
             let mut flat = Vec::new();
             for number in self.parts().ids() {
                 self.plan_flat_searches(number, &mut flat)?;
             }
-            return self.flat_in_parallel(&flat);
+            return self.flat_search(flat);
         }
         for (number, portion) in self.parts().ids().zip(self.portions) {
             let (context, top) = (self.context(number), &mut self.top);
@@ -160,9 +169,18 @@ impl<'a> FanOut<'a> {
         Ok(())
     }
 
-    /// Whether flat searches of that many rows are shared among threads.
-    fn is_shared(&self, rows: usize) -> bool {
-        rows as u64 >= self.reader.engine.tuning.parallel_flat_rows && search_pool().is_some()
+    /// Flat searches of so many rows are shared among threads.
+    fn shared_rows(&self) -> usize {
+        usize::try_from(self.reader.engine.tuning.parallel_flat_rows).unwrap_or(usize::MAX)
+    }
+
+    /// The rows that a flat search visits: those that may pass the filter, if the plan lists them.
+    fn visited_rows(&self, job: &FlatJob) -> usize {
+        let (rows, passing) = (job.end - job.start, self.passing.get(job.portion.index()).and_then(Option::as_deref));
+        match passing {
+            Some(passing) if job.plan.listed => rows.min(passing.possible.len()),
+            _ => rows,
+        }
     }
 
     /// Searches the graphs that are cheaper than a flat search. Then makes flat searches of the rows outside these
@@ -273,7 +291,8 @@ impl<'a> FanOut<'a> {
 
     /// Makes the flat searches, alone or with the help of the search pool.
     fn flat_search(&mut self, flat: Vec<FlatJob>) -> Result<()> {
-        if self.is_shared(flat.iter().map(|flat| flat.end - flat.start).sum()) {
+        let visited: usize = flat.iter().map(|job| self.visited_rows(job)).sum();
+        if visited >= self.shared_rows() && search_pool().is_some() {
             return self.flat_in_parallel(&flat);
         }
         for job in &flat {

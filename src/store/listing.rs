@@ -192,7 +192,9 @@ impl Listing {
         let mut listed = Newest::new(size);
         for (number, (portion, part)) in self.portions.iter().zip(parts).enumerate() {
             let passing = portion.rows.passing(part, self.filter.as_ref());
-            let conditions = Conditions { passing: passing.as_deref(), ..reader.conditions(self.filter.as_ref()) };
+            let outcomes = portion.rows.outcomes(part, self.filter.as_ref(), passing.as_deref());
+            let (passing, outcomes) = (passing.as_deref(), outcomes.as_deref());
+            let conditions = Conditions { passing, outcomes, ..reader.conditions(self.filter.as_ref()) };
             let sought = Sought { kind: ListKind::All, below, conditions: &conditions };
             let rows = portion.rows.rows();
             let outcome =

@@ -87,7 +87,8 @@ pub use salvage::SalvageReport;
 pub(crate) use salvage::salvage_into;
 pub use snapshot::Snapshot;
 pub use stats::{
-    FieldStats, GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, PathStats, SizeStats, Stats,
+    FieldStats, GainingScope, GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, PathStats, SizeStats,
+    Stats,
 };
 pub use stored::{ItemExtension, StoredItem};
 pub use write::Put;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::field_index::Passing;
-use crate::filter::PreparedFilter;
+use crate::filter::{Outcomes, PreparedFilter};
 use crate::ids::{IdRange, PartIndex, RowId};
 use crate::record::TextHash;
 use crate::search::conditions::Conditions;
@@ -92,11 +92,34 @@ pub(super) enum PortionRows {
     List(Vec<RowId>),
 }
 
+/// A filter is asked anew about fewer rows: to look its outcomes up costs as much.
+const OUTCOMES_ROWS_MIN: usize = 256;
+
 impl PortionRows {
     /// What the field index of `part`, whose rows these are, says of `filter`, if anything.
     pub fn passing(&self, part: &PartRef<'_>, filter: Option<&PreparedFilter>) -> Option<Arc<Passing>> {
         let (PartRef::Segment(part), Self::Range(rows)) = (part, self) else { return None };
         passing(part.segment().ok()?, filter?, rows)
+    }
+
+    /// The kept outcomes of `filter` on the values of `part`, whose rows these are. `None` if all is known from
+    /// `passing`, the answer of the field index, or if the rows are few.
+    pub fn outcomes(
+        &self,
+        part: &PartRef<'_>,
+        filter: Option<&PreparedFilter>,
+        passing: Option<&Passing>,
+    ) -> Option<Arc<Outcomes>> {
+        if self.rows().len() < OUTCOMES_ROWS_MIN || passing.is_some_and(Passing::is_exact) {
+            return None;
+        }
+        match part {
+            PartRef::Memtable(memtable) => memtable.outcomes.of(filter?, memtable.len()),
+            PartRef::Segment(part) => {
+                let segment = part.segment().ok()?;
+                segment.outcomes.of(filter?, segment.rows() as usize)
+            }
+        }
     }
 
     pub fn rows(&self) -> Rows<'_> {
@@ -141,7 +164,15 @@ impl<'a> ReadContext<'a> {
     pub fn conditions<'f>(&'f self, filter: Option<&'f PreparedFilter>) -> Conditions<'f> {
         let deadline = self.deadline.map(|at| (self.engine.clock.machine(), at));
         let skipped = self.partial.then_some(&self.skipped);
-        Conditions { read_lsn: self.view.read_lsn, now: self.now, filter, passing: None, skipped, deadline }
+        Conditions {
+            read_lsn: self.view.read_lsn,
+            now: self.now,
+            filter,
+            passing: None,
+            outcomes: None,
+            skipped,
+            deadline,
+        }
     }
 
     /// Whether rows were left out because their values could not be read for the filter. The call resets the flag.

@@ -41,7 +41,9 @@ pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchRe
         let mut listed = Newest::new(wanted - places.len());
         for (number, portion) in portions.iter().enumerate() {
             let passing = portion.rows.passing(&portion.part, filter.as_ref());
-            let conditions = Conditions { passing: passing.as_deref(), ..reader.conditions(filter.as_ref()) };
+            let outcomes = portion.rows.outcomes(&portion.part, filter.as_ref(), passing.as_deref());
+            let (passing, outcomes) = (passing.as_deref(), outcomes.as_deref());
+            let conditions = Conditions { passing, outcomes, ..reader.conditions(filter.as_ref()) };
             let sought = Sought { kind, below: None, conditions: &conditions };
             let outcome = with_part!(portion.part, part => {
                 newest(part, PartIndex::from_index(number), &portion.rows(), &sought, &mut listed)

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::engine::Engine;
+use crate::engine::graph_credit::GraphSaving;
 use crate::error::Result;
 use crate::ids::IdRange;
+use crate::segment::derived::graph_scope::ScopeKind;
+use crate::shard::ReadView;
 use crate::shard::part::{BlobBytes, SegmentPart};
 use crate::store::Handle;
 use crate::store::iterate::count_items;
@@ -15,10 +18,12 @@ use crate::store::query::ReadOptions;
 use crate::store::read::ReadContext;
 use crate::store::seconds_since;
 use crate::sync::Ordering;
-use crate::types::Scope;
+use crate::types::{Scope, decode_labels};
 
 /// Paths of indexes that statistics show.
 const PATHS_SHOWN_MAX: usize = 64;
+/// Scopes without a graph that statistics show.
+const SCOPES_SHOWN_MAX: usize = 64;
 
 /// Statistics of a store. Bytes are of files unless memory is named. Counts are as of now, or since the open.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -90,6 +95,22 @@ pub struct GraphStats {
     pub bytes: u64,
     /// Graphs built since the open.
     pub builds: u64,
+    /// The scopes that would gain from a graph, the nearest to one first; at most 64.
+    pub gaining: Vec<GainingScope>,
+}
+
+/// A scope whose searches would be faster with a graph. The background builds the graph once the scope has earned it;
+/// [`Store::build_graph`](crate::Store::build_graph) builds it at once.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct GainingScope {
+    /// The labels of the namespace, or of the prefix; none for the store.
+    pub labels: Vec<String>,
+    /// Whether the scope is a prefix, or the store, and not a single namespace.
+    pub is_prefix: bool,
+    /// Its rows in one segment.
+    pub rows: u64,
+    /// How much of its graph the scope has earned: with 1 the graph is due.
+    pub earned: f64,
 }
 
 /// The field indexes of a store.
@@ -203,6 +224,7 @@ pub(super) fn stats(handle: &Handle) -> Result<Stats> {
         }
         shard.segments.iter().for_each(|part| stats.add_segment(part));
     }
+    stats.graphs.gaining = gaining_scopes(engine, &view);
     stats.fields = field_stats(view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &**part));
     for (name, bytes) in engine.storage.list()? {
         stats.size.disk_bytes += bytes;
@@ -227,6 +249,22 @@ fn health(engine: &Engine) -> HealthStats {
         clock_ahead_seconds: now.verdict.ahead_seconds(),
         touches_dropped: engine.counters.touches_dropped.load(Ordering::Relaxed),
     }
+}
+
+/// The scopes with an account of searches that a graph would have made faster.
+fn gaining_scopes(engine: &Engine, view: &ReadView) -> Vec<GainingScope> {
+    let gaining = |(saving, earned): (GraphSaving, f64)| {
+        let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
+        let segment = parts.find(|part| part.entry.file_id == saving.file_id)?.segment().ok()?;
+        if segment.graphs().iter().any(|graph| graph.rows() == saving.rows) {
+            return None;
+        }
+        let first = segment.namespace(segment.namespace_of(saving.rows.start).ok()?).ok()?;
+        let labels = decode_labels(&saving.scope.interval(first).low);
+        let is_prefix = saving.scope.kind != ScopeKind::Namespace;
+        Some(GainingScope { labels, is_prefix, rows: saving.rows.len() as u64, earned })
+    };
+    engine.accounts.all().into_iter().filter_map(gaining).take(SCOPES_SHOWN_MAX).collect()
 }
 
 /// The paths of the indexes of all segments, as far as these can be read.

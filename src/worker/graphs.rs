@@ -4,11 +4,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::Worker;
+use crate::engine::costs::keep;
 use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, requested};
+use crate::engine::install::change_settings;
 use crate::engine::replace::rebuild_derived;
 use crate::engine::space::JobKind;
 use crate::error::{ErrorKind, Result};
 use crate::ids::RowId;
+use crate::search::measure::measure;
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope};
 use crate::shard::part::SharedSegment;
 use crate::shard::upkeep::Rebuild;
@@ -62,7 +65,7 @@ impl Worker {
     /// Verifies a graph, or else builds the missing graphs of one part. Returns whether there was anything to do.
     pub(super) fn graphs_next(&self, cores: Cores) -> Result<bool> {
         let _one_at_a_time = self.graph_lock.lock();
-        if self.verify_next() {
+        if self.verify_next() || self.measure_costs()? {
             return Ok(true);
         }
         let view = self.engine.view.get();
@@ -93,6 +96,19 @@ impl Worker {
         }
         waiting.iter().for_each(|part| part.look_again());
         outcome
+    }
+
+    /// Measures what the steps of a search cost, if that is not known and a graph is there. Returns whether it did.
+    fn measure_costs(&self) -> Result<bool> {
+        let (engine, view) = (&self.engine, self.engine.view.get());
+        let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
+        let mut has_graph = || parts.any(|part| part.segment().is_ok_and(|segment| !segment.graphs().is_empty()));
+        if engine.known_costs.are_known() || !has_graph() {
+            return Ok(false);
+        }
+        let measured = measure(&|| engine.clock.monotonic())?;
+        engine.known_costs.set(measured);
+        change_settings(engine, |settings| keep(settings, measured)).map(|()| true)
     }
 
     /// Builds all graphs that are due. Damage and a full disk stop no builds in other parts. Returns the first error.

@@ -25,8 +25,8 @@ const READS_KEPT: usize = 12;
 const WORKERS: usize = 2;
 
 /// Flips for each kind of file, 20,000 together.
-const FLIPS: [(&str, u64); 8] = [
-    ("truth", 9_000),
+const FLIPS: [(&str, u64); 9] = [
+    ("truth", 8_000),
     ("blob", 2_500),
     ("dead", 1_500),
     ("operations", 1_000),
@@ -34,6 +34,7 @@ const FLIPS: [(&str, u64); 8] = [
     ("manifest", 1_500),
     ("codes", 1_250),
     ("graph", 1_250),
+    ("fields", 1_000),
 ];
 /// Damages of each other shape.
 const OTHERS: u64 = 250;
