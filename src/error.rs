@@ -103,6 +103,8 @@ pub enum Limit {
     FilterValues,
     /// Bytes of the literals of one filter.
     FilterBytes,
+    /// Paths of one selection of fields.
+    SelectedPaths,
     /// Operations of one batch.
     BatchOperations,
     /// Bytes of one batch.

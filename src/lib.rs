@@ -65,6 +65,7 @@ mod words;
 pub mod distance;
 #[cfg(not(feature = "testing"))]
 mod distance;
+mod fields;
 pub mod filter;
 #[cfg(feature = "testing")]
 pub mod quant;
@@ -98,11 +99,12 @@ mod store;
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Limit, Location, OptionMismatch, Result};
+pub use fields::{FieldPath, GroupBy, Order, OrderCursor, Projection, Select};
 pub use filter::Filter;
 pub use interrupt::{Interrupt, Progress, Stage};
 pub use storage::{CodeResidency, ReadMode};
 pub use store::query::{
-    Address, IterateQuery, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, SearchResult,
+    Address, HitGroup, IterateQuery, LabelPattern, NamespaceQuery, PartExplain, Query, ReadOptions, SearchResult,
 };
 pub use store::{
     BackupOptions, BackupReport, Batch, CallLatency, CheckReport, CompactReport, Cursor, EndedHolder, FieldStats,

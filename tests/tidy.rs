@@ -31,7 +31,7 @@ const LAYERS: &[&[&str]] = &[
         "tuning",
         "words",
     ],
-    &["storage", "distance", "quant", "filter"],
+    &["storage", "distance", "quant", "filter", "fields"],
     &["field_index", "wal", "graph", "memtable"],
     &["file_names", "segment", "manifest"],
     &["search", "compact"],

@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use vecmem::{Durability, Metric, Namespace, Options, Scope, Store};
+use vecmem::{Durability, Metric, Namespace, Options, Scope, Select, Store};
 
 use crate::lines::parse_vector;
 use crate::npy::Npy;
@@ -88,6 +88,28 @@ impl VectorArguments {
         }
         let Some(file) = &self.vector_file else { return Ok(None) };
         Npy::open(file)?.row(self.row.unwrap_or(0)).map(Some)
+    }
+}
+
+/// Which part of the values is printed.
+#[derive(Args, Debug)]
+pub struct SelectArguments {
+    /// Of the values, only this field; may be given several times
+    #[arg(long, value_name = "PATH")]
+    select: Vec<String>,
+    /// Read no values
+    #[arg(long, conflicts_with = "select")]
+    no_values: bool,
+}
+
+impl SelectArguments {
+    /// The selection; everything if none was given.
+    pub fn select(&self) -> Result<Select> {
+        match (self.no_values, self.select.as_slice()) {
+            (true, _) => Ok(Select::None),
+            (false, []) => Ok(Select::All),
+            (false, paths) => Select::fields(paths).context("--select"),
+        }
     }
 }
 

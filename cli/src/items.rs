@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use vecmem::{Cursor, IterateQuery, LabelPattern, NamespaceQuery, ReadOptions, Scope, Store};
 
-use crate::arguments::{VectorArguments, namespace, open, prefix};
+use crate::arguments::{SelectArguments, VectorArguments, namespace, open, prefix};
 use crate::output::{self, ItemJson, Output};
 
 /// Store one item, or replace it
@@ -66,13 +66,16 @@ pub struct Get {
     /// Print the vectors too
     #[arg(long)]
     vectors: bool,
+    #[command(flatten)]
+    select: SelectArguments,
 }
 
 impl Get {
     pub fn run(self, output: Output) -> Result<()> {
         let namespace = namespace(&self.namespace)?;
         let store = open(&self.dir)?;
-        let options = ReadOptions { include_vectors: self.vectors, ..ReadOptions::default() };
+        let options =
+            ReadOptions { include_vectors: self.vectors, select: self.select.select()?, ..ReadOptions::default() };
         let item = store.get_with(&namespace, &self.key, &options)?.ok_or_else(|| {
             let (namespace, key) = (output::namespace(&namespace), output::plain(&self.key));
             anyhow!("there is no item {key} in {namespace}; `vecmem ls DIR {namespace}` shows the keys")
@@ -146,6 +149,8 @@ pub struct Ls {
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
+    #[command(flatten)]
+    select: SelectArguments,
 }
 
 impl Ls {
@@ -189,8 +194,10 @@ impl Ls {
         const PAGE: usize = 1_000;
         let mut left = self.limit;
         let mut after: Option<Cursor> = None;
+        let options = ReadOptions { select: self.select.select()?, ..ReadOptions::default() };
         while left > 0 {
             let query = IterateQuery::new(scope.clone()).key_prefix(&self.key_prefix).limit(left.min(PAGE));
+            let query = query.options(options.clone());
             let page = store.iterate(&query, after.as_ref())?;
             left -= page.items.len().min(left);
             for item in &page.items {

@@ -67,7 +67,7 @@ enum Command {
     Put(items::Put),
     Get(items::Get),
     Delete(items::Delete),
-    Search(search::Search),
+    Search(Box<search::Search>),
     Ls(items::Ls),
     Stats(stats::Stats),
     Check(check::Check),

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use serde::Serialize;
 use serde_json::{Value, json};
-use vecmem::{Filter, PartExplain, Query, ReadOptions, Scope, SearchResult};
+use vecmem::{Filter, GroupBy, HitGroup, Order, OrderCursor, PartExplain, Query, ReadOptions, Scope, SearchResult};
 
-use crate::arguments::{VectorArguments, namespace, open};
+use crate::arguments::{SelectArguments, VectorArguments, namespace, open};
 use crate::output::{self, ItemJson, Output};
 
 /// Find the items most similar to a vector, or the newest ones when none is given
@@ -20,6 +21,8 @@ Examples:
   vecmem search memories --prefix users --vector-file q.npy --filter '{\"speaker\": \"USER\"}' --limit 5
   vecmem search memories --namespace users/ada --like tea      (items similar to the item `tea`)
   vecmem search memories --all --filter '{\"day\": {\"$gte\": \"2026-01-01\"}}'
+  vecmem search memories --all --vector-file q.npy --group-by talk --per-group 3
+  vecmem search memories --all --order-by importance --descending --select text --select from.name
   vecmem search memories --all --filter '{\"at\": {\"$lt\": {\"$date\": \"2026-01-01T00:00:00+01:00\"}}}'
   vecmem search memories --all --filter '{\"$item\": {\"key\": {\"$starts_with\": \"t\"}, \"expires_at\": {\"$exists\": true}}}'
 
@@ -65,6 +68,26 @@ pub struct Search {
     /// How many of the best nodes found a graph search keeps (ef), whatever recall that gives
     #[arg(long, value_name = "N")]
     ef_search: Option<usize>,
+    /// Compare only with the vectors of this field, and of what is below it
+    #[arg(long, value_name = "PATH")]
+    vector_field: Option<String>,
+    /// The best hits of each of the best --limit groups; $item.namespace groups by namespace
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["order_by", "like"])]
+    group_by: Option<String>,
+    /// Hits of each group
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "group_by")]
+    per_group: usize,
+    /// List in the order of this field; or of $item.created_at, $item.updated_at, $item.key
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["vector_file", "vector", "like"])]
+    order_by: Option<String>,
+    /// The largest values first
+    #[arg(long, requires = "order_by")]
+    descending: bool,
+    /// Go on after this cursor, which the page before ended with
+    #[arg(long, value_name = "CURSOR", requires = "order_by")]
+    after: Option<OrderCursor>,
+    #[command(flatten)]
+    select: SelectArguments,
     /// Leave out what is damaged, and say so, instead of failing
     #[arg(long)]
     partial: bool,
@@ -88,6 +111,10 @@ impl Search {
         }
         let hits = answer.iter().map(|hit| ItemJson::new(&hit.item, hit.score)).collect::<Result<Vec<_>>>()?;
         let mut json = json!({"incomplete": answer.incomplete, "seconds": took.as_secs_f64()});
+        let groups = answer.groups.iter().map(GroupJson::new).collect::<Result<Vec<_>>>()?;
+        if let Some(next) = &answer.next {
+            json["next"] = next.to_string().into();
+        }
         if self.explain {
             json["explain"] = answer.explain.iter().map(explain_json).collect();
         }
@@ -95,7 +122,10 @@ impl Search {
             // Written by hand around the hits: their values must stay byte for byte, which a tree of values would not
             // keep.
             let rest = json.to_string();
-            let hits = serde_json::to_string(&hits)?;
+            let mut hits = serde_json::to_string(&hits)?;
+            if !groups.is_empty() {
+                let _ = write!(hits, ",\"groups\":{}", serde_json::to_string(&groups)?);
+            }
             return output.print(
                 &serde_json::value::RawValue::from_string(format!("{{\"hits\":{hits},{}", &rest[1..]))?,
                 String::new,
@@ -110,7 +140,7 @@ impl Search {
             (None, Some(text)) => Scope::Prefix(namespace(text).context("--prefix (use --all for the whole store)")?),
             (None, None) => Scope::Store,
         };
-        let options = ReadOptions { partial: self.partial, ..ReadOptions::default() };
+        let options = ReadOptions { partial: self.partial, select: self.select.select()?, ..ReadOptions::default() };
         let mut query = Query::new(scope).limit(self.limit).offset(self.offset).options(options);
         query = query.exact(self.exact).explain(self.explain);
         if let Some(vector) = self.vector.read()? {
@@ -128,13 +158,51 @@ impl Search {
         if let Some(score) = self.min_score {
             query = query.min_score(score);
         }
+        self.shaped(query)
+    }
+
+    /// The query with its field of vectors, its groups and its order.
+    fn shaped(&self, mut query: Query) -> Result<Query> {
+        if let Some(field) = &self.vector_field {
+            query = query.vector_field(field);
+        }
+        if let Some(name) = &self.group_by {
+            query = query.group_by(GroupBy::parse(name).context("--group-by")?, self.per_group);
+        }
+        if let Some(name) = &self.order_by {
+            let order = Order::parse(name).context("--order-by")?;
+            query = query.order_by(if self.descending { order.descending() } else { order });
+        }
+        if let Some(cursor) = &self.after {
+            query = query.after(cursor.clone());
+        }
         Ok(query)
+    }
+}
+
+/// A group, with its value byte for byte.
+#[derive(Serialize)]
+struct GroupJson<'a> {
+    value: &'a serde_json::value::RawValue,
+    hits: usize,
+}
+
+impl<'a> GroupJson<'a> {
+    fn new(group: &'a HitGroup) -> Result<Self> {
+        Ok(Self { value: serde_json::from_str(&group.value)?, hits: group.hits })
     }
 }
 
 fn for_people(answer: &SearchResult, took: Duration, explain: bool) -> String {
     let mut text = String::new();
+    let mut groups = answer
+        .groups
+        .iter()
+        .flat_map(|group| std::iter::once(Some(group)).chain(std::iter::repeat_n(None, group.hits.saturating_sub(1))));
     for hit in answer.iter() {
+        if let Some(group) = groups.next().flatten() {
+            let _ = writeln!(text, "{}", output::short(&group.value));
+        }
         let score = hit.score.map_or_else(|| "     -".to_owned(), |score| format!("{score:6.3}"));
         let _ = writeln!(text, "{score}  {}  {}", output::name(&hit.item), output::short(&hit.item.value));
     }
@@ -142,6 +210,9 @@ fn for_people(answer: &SearchResult, took: Duration, explain: bool) -> String {
         for part in &answer.explain {
             let _ = writeln!(text, "{}", explain_text(part));
         }
+    }
+    if let Some(next) = &answer.next {
+        let _ = writeln!(text, "more with --after {next}");
     }
     let plural = if answer.len() == 1 { "" } else { "s" };
     let _ = write!(text, "{} hit{plural} in {} us", answer.len(), took.as_micros());

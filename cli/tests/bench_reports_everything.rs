@@ -148,3 +148,36 @@ fn fails_without_warning(arguments: &[&str]) -> String {
     assert!(output.status.code() == Some(1) && lines.len() <= 2 && lines[0].starts_with("error: "), "{message}");
     lines.join("\n")
 }
+
+#[test]
+fn filters_are_measured_on_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let [store, plot] = ["store", "filters.svg"].map(|name| at(directory.path(), name));
+    bench(&["--generate", "600", "--dims", "16", "--query-count", "20", "--keep", &store]);
+    let filters = ["--filter", r#"{"kind":"fact"}"#, "--filter", r#"{"kind":"nothing"}"#, "--filters", "auto"];
+    let figures = bench(&[&["--store", &store, "--plot", &plot], filters.as_slice()].concat());
+    let rows = figures["rows"].as_array().unwrap();
+    assert_eq!((&figures["items"], &figures["k"], &rows[0]["filter"]), (&600.into(), &10.into(), &Value::Null));
+    assert!(rows.len() > 5, "some are made: {figures}");
+    for row in rows {
+        assert!(positive(&row["qps"]) && positive(&row["p99_us"]) && positive(&row["ratio"]), "{row}");
+        assert!(!row["plan"].as_str().unwrap().is_empty() && positive(&row["recall"]), "{row}");
+    }
+    let row = |filter: Value| rows.iter().find(|row| row["filter"] == filter).unwrap();
+    let fact = row(serde_json::json!({"kind": "fact"}));
+    assert_eq!((&fact["matches"], &fact["recall"]), (&400.into(), &1.0.into()));
+    assert_eq!(row(serde_json::json!({"kind": "nothing"}))["pass_rate"], 0.0);
+    let svg = fs::read_to_string(&plot).unwrap();
+    assert_eq!(svg.matches("<circle").count(), 2 * (rows.len() - 1));
+    let people = succeeds(&["bench", "--seconds", "0.01", "--store", &store, "--filter", r#"{"turn":{"$lt":2}}"#]);
+    assert!(people.contains("10.00 %") && people.contains(r#"{"turn":{"$lt":2}}"#), "{people}");
+    for (arguments, named) in [
+        (&["--store", &store][..], "--filter"),
+        (&["--store", &store, "--filter", "{"], "--filter"),
+        (&["--store", &store, "--queries", "none.npy", "--filter", "{}"], "none.npy"),
+    ] {
+        let output = common::command(&[&["bench"], arguments].concat()).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && message.contains(named), "{arguments:?}: {message}");
+    }
+}

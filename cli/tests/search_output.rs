@@ -119,3 +119,61 @@ fn a_least_score_without_a_vector_is_refused() {
     assert!(fails(&["search", &dir, "--all", "--min-score", "0.5"]).contains("min_score needs a vector"));
     assert!(succeeds(&["search", &dir, "--all", "--min-score", "0.5", "--vector", "[1,2]"]).contains("a k"));
 }
+
+#[test]
+fn groups_orders_and_selections() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = at(directory.path(), "store");
+    let dir = store.as_str();
+    succeeds(&["create", dir, "--dims", "2"]);
+    let items = [
+        ("a", r#"{"talk":1.0,"n":2,"from":{"name":"ada","age":36}}"#, "[1,0]"),
+        ("b", r#"{"talk":1,"n":10,"from":{"name":"bob"}}"#, "[1,0.1]"),
+        ("c", r#"{"talk":"x","n":9007199254740993}"#, "[0,1]"),
+        ("d", r#"{"n":null}"#, "[0.5,0.9]"),
+    ];
+    for (key, value, vector) in items {
+        succeeds(&["put", dir, "u", key, value, "--vector", vector]);
+    }
+
+    let grouped = ["--all", "--vector", "[1,0]", "--group-by", "talk", "--per-group", "2"];
+    let answer = search(&[&[dir], grouped.as_slice()].concat());
+    assert_eq!(keys(&answer), ["a", "b", "d", "c"]);
+    let raw = succeeds(&[&["search", dir], grouped.as_slice(), &["--json"]].concat());
+    let groups = r#""groups":[{"value":1.0,"hits":2},{"value":null,"hits":1},{"value":"x","hits":1}]"#;
+    assert!(raw.contains(groups), "{raw}");
+    let people = succeeds(&[&["search", dir], grouped.as_slice()].concat());
+    assert!(people.lines().next() == Some("1.0") && people.lines().nth(3) == Some("null"), "{people}");
+
+    let first = search(&[dir, "--all", "--order-by", "n", "--descending", "--limit", "3"]);
+    assert_eq!(keys(&first), ["c", "b", "a"]);
+    let next = first["next"].as_str().unwrap();
+    let ordered = [dir, "--all", "--order-by", "n", "--descending", "--after", next];
+    let rest = search(&ordered);
+    assert!(keys(&rest) == ["d"] && rest.get("next").is_none(), "{rest}");
+    let page = succeeds(&["search", dir, "--all", "--order-by", "$item.key", "--limit", "1"]);
+    assert!(page.contains("more with --after 01"), "{page}");
+
+    let selected = search(&[dir, "--all", "--order-by", "$item.key", "--select", "from.name", "--select", "talk"]);
+    assert_eq!(selected["hits"][0]["value"], json!({"talk": 1.0, "from": {"name": "ada"}}));
+    assert_eq!(search(&[dir, "--all", "--no-values"])["hits"][0]["value"], json!({}));
+    let got: Value = serde_json::from_str(&succeeds(&["get", dir, "u", "a", "--select", "n", "--json"])).unwrap();
+    assert_eq!(got["value"], json!({"n": 2}));
+    let listed = succeeds(&["ls", dir, "--no-values", "--json"]);
+    assert!(listed.lines().count() == 4 && listed.lines().all(|line| line.contains(r#""value":{}"#)), "{listed}");
+
+    let wrong: [(&[&str], &str); 6] = [
+        (&["--group-by", ""], "--group-by"),
+        (&["--group-by", "talk", "--per-group", "0"], "at least 1"),
+        (&["--order-by", "$item.namespace"], "--order-by"),
+        (&["--order-by", "n", "--after", "0123"], "cursor"),
+        (&["--order-by", "talk", "--after", next], "ordered by n, descending"),
+        (&["--select", "a..b"], "--select"),
+    ];
+    for (arguments, named) in wrong {
+        let message = fails(&[&["search", dir, "--all"], arguments].concat());
+        assert!(message.contains(named), "{arguments:?}: {message}");
+    }
+    let by_field = ["search", dir, "--all", "--vector", "[1,0]", "--vector-field", "text", "--json"];
+    assert!(succeeds(&by_field).contains(r#""hits":[]"#));
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDateTime, PyDelta, PyDict, PyInt, PyMapping, PyString, PyTuple, PyTzInfo};
-use vecmem::{Namespace, Scope, limits};
+use vecmem::{Address, LabelPattern, Namespace, Scope, Select, limits};
 
 use crate::errors::{from_engine, invalid_input, invalid_value};
 use crate::json::kind;
@@ -191,4 +191,38 @@ pub(crate) fn each_option<'py>(
         }
     }
     Ok(())
+}
+
+/// A pair of a namespace and a key.
+pub(crate) fn address(pair: &Bound<'_, PyAny>) -> PyResult<Address> {
+    let (namespace, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
+        pair.extract().map_err(|_| invalid_value(pair.py(), "addresses must be (namespace, key) pairs"))?;
+    Ok(Address { namespace: self::namespace(&namespace)?, key: text(&key, "key")? })
+}
+
+/// Patterns of the labels of namespaces.
+pub(crate) fn patterns(value: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<Vec<LabelPattern>> {
+    let labels = value.map_or(Ok(Vec::new()), |value| labels(value, name))?;
+    Ok(labels.iter().map(|label| LabelPattern::parse(label)).collect())
+}
+
+/// Which fields of the values a read returns: `None` for all of them, else paths, none for no value.
+pub(crate) fn select(value: &Bound<'_, PyAny>) -> PyResult<Select> {
+    if value.is_none() {
+        return Ok(Select::All);
+    }
+    let py = value.py();
+    let is_text = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
+    if is_text || value.cast::<PyMapping>().is_ok() {
+        return Err(invalid_value(
+            py,
+            format!("select must be a sequence of paths such as [\"a.b\"], not {}", kind(value)),
+        ));
+    }
+    let paths = value.try_iter().map_err(|_| {
+        invalid_value(py, format!("select must be a sequence of paths such as [\"a.b\"], not {}", kind(value)))
+    })?;
+    // One more than allowed is refused, and there may be no end.
+    let paths = paths.take(limits::SELECTED_PATHS + 1).map(|path| text(&path?, "a path of select"));
+    Select::fields(paths.collect::<PyResult<Vec<_>>>()?).map_err(|error| from_engine(py, &error))
 }

@@ -7,12 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use vecmem::{Address, Batch, Namespace, Scope};
 
-use crate::arguments::{count, labels, namespace, scope, text};
+use crate::arguments::{address, count, labels, namespace, scope, text};
 use crate::call::detached;
 use crate::errors::from_engine;
 use crate::handle::Handle;
 use crate::imports::Wishes;
-use crate::reader::{Reader, address};
+use crate::reader::Reader;
 use crate::snapshot::Snapshot;
 use crate::upkeep::to_dict;
 use crate::{imports, opening, update, upkeep, watch, writes};

@@ -11,12 +11,14 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
-use vecmem::{Filter, Query, ReadOptions, SearchResult};
+use vecmem::{Filter, GroupBy, Order, OrderCursor, Query, ReadOptions, SearchResult};
 
-use crate::arguments::{count, each_option, float, scope, seconds, truth};
+use crate::arguments::{count, each_option, float, scope, seconds, select, text, truth};
 use crate::columns::Columns;
+use crate::errors::{from_engine, invalid_input};
 use crate::filters::filter;
 use crate::items::Hit;
+use crate::json;
 
 /// What a read may be asked for besides its scope and vector.
 #[derive(Default)]
@@ -33,6 +35,12 @@ struct QueryArguments<'py> {
     ef_search: Option<usize>,
     explain: bool,
     columns: bool,
+    group_by: Option<GroupBy>,
+    per_group: Option<usize>,
+    order_by: Option<Order>,
+    descending: bool,
+    after: Option<OrderCursor>,
+    vector_field: Option<String>,
     options: ReadOptions,
 }
 
@@ -43,6 +51,7 @@ impl<'py> QueryArguments<'py> {
             "prefix" => self.prefix = Some(value.clone()),
             "everything" => self.everything = truth(value, name)?,
             "filter" => self.filter = Some(filter(value)?),
+            "select" => self.options.select = select(value)?,
             "include_vectors" => self.options.include_vectors = truth(value, name)?,
             "include_expired" => self.options.include_expired = truth(value, name)?,
             "refresh_ttl" => self.options.refresh_ttl = truth(value, name)?,
@@ -60,6 +69,11 @@ impl<'py> QueryArguments<'py> {
             "offset" => self.offset = Some(count(value, name)?),
             "explain" => self.explain = truth(value, name)?,
             "columns" => self.columns = truth(value, name)?,
+            "group_by" => self.group_by = Some(named(value, name, GroupBy::parse)?),
+            "per_group" => self.per_group = Some(count(value, name)?),
+            "order_by" => self.order_by = Some(named(value, name, Order::parse)?),
+            "descending" => self.descending = truth(value, name)?,
+            "after" => self.after = Some(named(value, name, str::parse)?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -73,6 +87,7 @@ impl<'py> QueryArguments<'py> {
             "exact" => self.exact = truth(value, name)?,
             "recall" => self.recall = Some(float(value, name)? as f32),
             "ef_search" => self.ef_search = Some(count(value, name)?),
+            "vector_field" => self.vector_field = Some(text(value, name)?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -88,8 +103,31 @@ impl<'py> QueryArguments<'py> {
         query = self.min_score.into_iter().fold(query, Query::min_score);
         query = self.recall.into_iter().fold(query, Query::recall);
         query = self.ef_search.into_iter().fold(query, Query::ef_search);
+        query = self.vector_field.into_iter().fold(query, Query::vector_field);
+        let without = |option: &str, other: &str| invalid_input(py, format!("{option} has no effect without {other}"));
+        match (self.order_by, self.descending) {
+            (Some(order), is_descending) => {
+                query = query.order_by(if is_descending { order.descending() } else { order });
+            }
+            (None, true) => return Err(without("descending", "order_by")),
+            (None, false) => {}
+        }
+        query = self.after.into_iter().fold(query, Query::after);
+        match (self.group_by, self.per_group) {
+            (Some(_), _) if self.columns => {
+                return Err(invalid_input(py, "columns have no place for groups; leave out columns or group_by"));
+            }
+            (Some(group), hits) => query = query.group_by(group, hits.unwrap_or(1)),
+            (None, Some(_)) => return Err(without("per_group", "group_by")),
+            (None, None) => {}
+        }
         Ok(Ask { query, columns: self.columns })
     }
+}
+
+/// What a str names; the error says where it stands.
+fn named<T>(value: &Bound<'_, PyAny>, name: &str, parse: impl Fn(&str) -> vecmem::Result<T>) -> PyResult<T> {
+    parse(&text(value, name)?).map_err(|error| from_engine(value.py(), &error.context(name)))
 }
 
 /// The smallest `f32` that is not below a least score. Scores are `f32`, so it lets the same items pass.
@@ -183,9 +221,16 @@ pub(crate) fn rows<'py>(
     metric: Option<&'static str>,
 ) -> PyResult<Bound<'py, PyAny>> {
     static RESULT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let SearchResult { hits, incomplete, explain } = answer;
+    let SearchResult { hits, incomplete, explain, groups, next } = answer;
     let hits = hits.into_iter().map(|hit| Hit::create(py, hit)).collect::<PyResult<Vec<_>>>()?;
-    let rows = RESULT.import(py, "vecmem.results", "SearchResult")?.call1((PyList::new(py, hits)?,))?;
+    let hits = PyList::new(py, hits)?;
+    let rows = RESULT.import(py, "vecmem.results", "SearchResult")?.call1((&hits,))?;
+    if !groups.is_empty() {
+        rows.setattr("groups", hit_groups(py, &hits, &groups)?)?;
+    }
+    if let Some(next) = next {
+        rows.setattr("next", next.to_string())?;
+    }
     if let Some(metric) = metric {
         rows.setattr("metric", metric)?;
     }
@@ -197,6 +242,23 @@ pub(crate) fn rows<'py>(
         rows.setattr("explain", parts)?;
     }
     Ok(rows)
+}
+
+/// Each group as a `vecmem.HitGroup`: its value, and its hits.
+fn hit_groups<'py>(
+    py: Python<'py>,
+    hits: &Bound<'py, PyList>,
+    groups: &[vecmem::HitGroup],
+) -> PyResult<Bound<'py, PyList>> {
+    static GROUP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = GROUP.import(py, "vecmem.results", "HitGroup")?;
+    let mut start = 0;
+    let group = |group: &vecmem::HitGroup| {
+        let own = hits.get_slice(start, start + group.hits);
+        start += group.hits;
+        class.call1((json::read(py, &group.value)?, own))
+    };
+    PyList::new(py, groups.iter().map(group).collect::<PyResult<Vec<_>>>()?)
 }
 
 /// What one part of the store did, as a dict.

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use vecmem::{
-    Address, Error, ErrorKind, Interrupt, LabelPattern, Namespace, NamespaceQuery, Query, ReadOptions, Reads, Scope,
-    SearchResult, Snapshot, Store,
+    Address, Error, ErrorKind, Interrupt, Namespace, NamespaceQuery, Query, ReadOptions, Reads, Scope, SearchResult,
+    Select, Snapshot, Store,
 };
 
-use crate::arguments::{count, labels, namespace, scope, text};
+use crate::arguments::{address, count, labels, namespace, patterns, scope, select, text};
 use crate::call::{Kept, detached};
-use crate::errors::{closed, invalid_input, invalid_value};
+use crate::errors::{closed, invalid_input};
 use crate::handle::Handle;
 use crate::items::Item;
 use crate::iterate::ItemIterator;
@@ -130,21 +130,24 @@ fn read_options(
     refresh_ttl: bool,
     partial: bool,
     within: Option<&Bound<'_, PyAny>>,
+    selected: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<ReadOptions> {
     let deadline = within.map_or(Ok(None), deadline)?;
-    Ok(ReadOptions { include_vectors, include_expired, partial, deadline, refresh_ttl })
+    let select = selected.map_or(Ok(Select::All), select)?;
+    Ok(ReadOptions { select, include_vectors, include_expired, partial, deadline, refresh_ttl })
 }
 
 #[pymethods]
 impl Reader {
     #[doc = include_str!("docs/Reader.get.txt")]
-    #[pyo3(signature = (namespace, key, *, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
+    #[pyo3(signature = (namespace, key, *, select=None, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn get(
         &self,
         py: Python<'_>,
         namespace: &Bound<'_, PyAny>,
         key: &Bound<'_, PyAny>,
+        select: Option<&Bound<'_, PyAny>>,
         include_vectors: bool,
         include_expired: bool,
         refresh_ttl: bool,
@@ -152,18 +155,19 @@ impl Reader {
         deadline: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Py<Item>>> {
         let (namespace, key) = (self::namespace(namespace)?, text(key, "key")?);
-        let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline)?;
+        let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline, select)?;
         let item = self.read_one(py, &namespace, &key, &options)?;
         item.map(|item| Py::new(py, Item::new(item))).transpose()
     }
 
     #[doc = include_str!("docs/Reader.get_many.txt")]
-    #[pyo3(signature = (addresses, *, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
+    #[pyo3(signature = (addresses, *, select=None, include_vectors=false, include_expired=false, refresh_ttl=false, partial=false, deadline=None))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn get_many<'py>(
         &self,
         py: Python<'py>,
         addresses: &Bound<'py, PyAny>,
+        select: Option<&Bound<'py, PyAny>>,
         include_vectors: bool,
         include_expired: bool,
         refresh_ttl: bool,
@@ -171,7 +175,7 @@ impl Reader {
         deadline: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let addresses = addresses.try_iter()?.map(|pair| address(&pair?)).collect::<PyResult<Vec<_>>>()?;
-        let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline)?;
+        let options = read_options(include_vectors, include_expired, refresh_ttl, partial, deadline, select)?;
         let moment = self.moment(py)?;
         let items = detached(py, || moment.get_many(&addresses, &options))?;
         let object = |item: Option<vecmem::Item>| item.map(|item| Py::new(py, Item::new(item))).transpose();
@@ -179,7 +183,7 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.search.txt")]
-    #[pyo3(signature = (namespace=None, vector=None, **options), text_signature = "($self, namespace=None, vector=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    #[pyo3(signature = (namespace=None, vector=None, **options), text_signature = "($self, namespace=None, vector=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, group_by=None, per_group=1, order_by=None, descending=False, after=None, vector_field=None, select=None, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search<'py>(
         &self,
         py: Python<'py>,
@@ -197,7 +201,7 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.search_many.txt")]
-    #[pyo3(signature = (vectors, namespace=None, *, on_progress=None, **options), text_signature = "($self, vectors, namespace=None, *, on_progress=None, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    #[pyo3(signature = (vectors, namespace=None, *, on_progress=None, **options), text_signature = "($self, vectors, namespace=None, *, on_progress=None, prefix=None, everything=False, filter=None, limit=10, offset=0, group_by=None, per_group=1, order_by=None, descending=False, after=None, vector_field=None, select=None, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search_many<'py>(
         &self,
         py: Python<'py>,
@@ -219,7 +223,7 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.search_by_item.txt")]
-    #[pyo3(signature = (namespace, key, *, within=None, **options), text_signature = "($self, namespace, key, *, within=None, prefix=None, everything=False, filter=None, limit=10, offset=0, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    #[pyo3(signature = (namespace, key, *, within=None, **options), text_signature = "($self, namespace, key, *, within=None, prefix=None, everything=False, filter=None, limit=10, offset=0, group_by=None, per_group=1, order_by=None, descending=False, after=None, vector_field=None, select=None, min_score=None, include_unscored=False, exact=False, recall=0.98, ef_search=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn search_by_item<'py>(
         &self,
         py: Python<'py>,
@@ -239,7 +243,7 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.list.txt")]
-    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, limit=10, offset=0, group_by=None, per_group=1, order_by=None, descending=False, after=None, select=None, explain=False, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None, columns=False)")]
     fn list<'py>(
         &self,
         py: Python<'py>,
@@ -253,7 +257,7 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.listing.txt")]
-    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None)")]
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, select=None, include_vectors=False, include_expired=False, refresh_ttl=False, partial=False, deadline=None)")]
     fn listing<'py>(
         &self,
         py: Python<'py>,
@@ -267,7 +271,7 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.iterate.txt")]
-    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, key_prefix=None, limit=None, include_vectors=false, include_expired=false, partial=false))]
+    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, key_prefix=None, limit=None, select=None, include_vectors=false, include_expired=false, partial=false))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword of the Python call")]
     fn iterate<'py>(
         &self,
@@ -277,6 +281,7 @@ impl Reader {
         everything: bool,
         key_prefix: Option<&Bound<'py, PyAny>>,
         limit: Option<&Bound<'py, PyAny>>,
+        select: Option<&Bound<'py, PyAny>>,
         include_vectors: bool,
         include_expired: bool,
         partial: bool,
@@ -284,7 +289,7 @@ impl Reader {
         let scope = scope(py, namespace, prefix, everything)?;
         let key_prefix = key_prefix.map_or(Ok(String::new()), |prefix| text(prefix, "key_prefix"))?;
         let limit = limit.map_or(Ok(usize::MAX), |limit| count(limit, "limit"))?;
-        let options = read_options(include_vectors, include_expired, false, partial, None)?;
+        let options = read_options(include_vectors, include_expired, false, partial, None, select)?;
         ItemIterator::begin(py, self.moment(py)?, scope, key_prefix, limit, options)
     }
 
@@ -381,15 +386,4 @@ fn many_answers(
         Some(on_progress) => on_progress.call1((done.load(Ordering::Relaxed), total)).map(drop),
         None => Ok(()),
     })
-}
-
-pub(crate) fn address(pair: &Bound<'_, PyAny>) -> PyResult<Address> {
-    let (namespace, key): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
-        pair.extract().map_err(|_| invalid_value(pair.py(), "addresses must be (namespace, key) pairs"))?;
-    Ok(Address { namespace: self::namespace(&namespace)?, key: text(&key, "key")? })
-}
-
-fn patterns(value: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<Vec<LabelPattern>> {
-    let labels = value.map_or(Ok(Vec::new()), |value| labels(value, name))?;
-    Ok(labels.iter().map(|label| LabelPattern::parse(label)).collect())
 }

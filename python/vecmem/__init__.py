@@ -52,7 +52,7 @@ from vecmem.errors import (
     VecmemError,
 )
 from vecmem.labels import escape_label, unescape_label
-from vecmem.results import SearchResult
+from vecmem.results import HitGroup, SearchResult
 
 if TYPE_CHECKING:
     from vecmem.migration import migrate as migrate
@@ -74,6 +74,7 @@ __all__ = [
     "Filter",
     "ForkedError",
     "Hit",
+    "HitGroup",
     "InvalidInputError",
     "InvalidValueError",
     "IoError",

@@ -242,6 +242,7 @@ class Reader:
         everything: bool = False,
         key_prefix: str | None = None,
         limit: int | None = None,
+        select: Sequence[str] | None = None,
         include_vectors: bool = False,
         include_expired: bool = False,
         partial: bool = False,

@@ -20,6 +20,7 @@ import operator
 import reprlib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy
@@ -57,6 +58,8 @@ class Search(NamedTuple):
     query: str | None
     refresh_ttl: bool
     min_score: float | None = None
+    shape: Mapping[str, Any] = MappingProxyType({})
+    """Options of the engine's search: fields, groups and an order."""
 
 
 def operations(ops: Iterable[Op]) -> list[Op]:

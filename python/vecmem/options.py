@@ -65,6 +65,7 @@ class PutArguments(_PutRequired, PutOptions):
 class ReadOptions(TypedDict, total=False):
     """What every read may be asked for; ``deadline`` is in seconds from now."""
 
+    select: Sequence[str] | None
     include_vectors: bool
     include_expired: bool
     refresh_ttl: bool
@@ -81,10 +82,15 @@ class ListingOptions(ReadOptions, total=False):
 
 
 class ListOptions(ListingOptions, total=False):
-    """What a list may be asked for besides: limit and offset."""
+    """What a list may be asked for besides: limit, offset, groups and order."""
 
     limit: int
     offset: int
+    group_by: str | None
+    per_group: int
+    order_by: str | None
+    descending: bool
+    after: str | None
     explain: bool
 
 
@@ -96,6 +102,17 @@ class SearchOptions(ListOptions, total=False):
     exact: bool
     recall: float
     ef_search: int | None
+    vector_field: str | None
+
+
+class Shape(TypedDict, total=False):
+    """What a search of a store may be asked for besides LangGraph's arguments: fields, groups and an order."""
+
+    select: Sequence[str] | None
+    group_by: str | None
+    per_group: int | None
+    order_by: str | None
+    descending: bool
 
 
 class RestoreOptions(TypedDict, total=False):

@@ -26,6 +26,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 Namespace = tuple[str, ...]
 
+_OF_ONE_ANSWER = ("group_by", "per_group", "order_by", "descending")
+"""Options of a search whose pages are no slices of a ranking or of the newest items."""
+
 
 @dataclass(slots=True)
 class Pages:
@@ -56,6 +59,9 @@ def search(
         return []
     asked: dict[str, Any] = {"filter": op.filter, "include_expired": include_expired, "refresh_ttl": op.refresh_ttl}
     asked |= {"prefix": op.prefix} if op.prefix else {"everything": True}
+    asked |= op.shape
+    if not op.shape.keys().isdisjoint(_OF_ONE_ANSWER):
+        pages = None
     if pages is not None and (items := _page(source, op, vector, asked, pages)) is not None:
         return items
     page = {"limit": op.limit, "offset": op.offset}
@@ -67,7 +73,9 @@ def search(
 
 def _ranked(op: Search) -> dict[str, Any]:
     """Which items a ranking has: those without vectors as well, or those with a least score."""
-    return {"include_unscored": True} if op.min_score is None else {"min_score": op.min_score}
+    if op.min_score is not None:
+        return {"min_score": op.min_score}
+    return {} if "group_by" in op.shape else {"include_unscored": True}
 
 
 def list_namespaces(source: Reader, op: ListNamespacesOp, include_expired: bool) -> list[Namespace]:
@@ -103,7 +111,8 @@ def _page(
     """
     query = None if vector is None else op.query
     conditions = None if op.filter is None else repr(op.filter)
-    question = (op.prefix, conditions, query, op.limit, asked["include_expired"], op.refresh_ttl, op.min_score)
+    asked_besides = (asked["include_expired"], op.refresh_ttl, op.min_score, repr(op.shape))
+    question = (op.prefix, conditions, query, op.limit, *asked_besides)
     epoch = pages.memory.purge_epoch()
     kept = pages.memory.take(pages.owner, question, op.offset)
     if kept is None and op.offset:

@@ -1,6 +1,6 @@
-"""Searches with a least score, for a store and its snapshots.
+"""Searches with a least score, groups, an order or chosen fields, for a store and its snapshots.
 
-Invariant: without ``min_score`` a search is ``BaseStore``'s.
+Invariant: without any of these a search is ``BaseStore``'s.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from langgraph.store.base import SearchItem, SearchOp
+from typing_extensions import Unpack
 
 from . import contract
 from .batches import Batches
 from .errors import InvalidInputError
 from .hints import HintedStore
+from .options import Shape
 
 
 class ScoredSearches(HintedStore, Batches):
-    """``search`` and ``asearch`` with ``min_score``."""
+    """``search`` and ``asearch`` with ``min_score``, ``select``, ``group_by`` and ``order_by``."""
 
     def search(
         self,
@@ -30,11 +32,17 @@ class ScoredSearches(HintedStore, Batches):
         offset: int = 0,
         refresh_ttl: bool | None = None,
         min_score: float | None = None,
+        **shape: Unpack[Shape],
     ) -> list[SearchItem]:
         """The items below a prefix, most similar to ``query`` first, or, without one, the newest first.
 
         ``min_score``: only items with at least this score, so none without a vector. It needs a ``query`` and a store
         with an ``index``. A higher score is better whatever the ``distance_type``; that of ``"l2"`` is never above 0.
+        ``select``: paths of the fields that the values have; ``[]`` reads no value, and each is ``{}``.
+        ``group_by``: the path of a field, or ``"$item.namespace"``: the best ``per_group`` items, 1 by default, of each
+        of the best ``limit`` groups, which ``offset`` counts too; with a ``query``, of items that have vectors.
+        ``order_by``: the path of a field, or ``"$item.created_at"``, ``"$item.updated_at"``, ``"$item.key"``: in this
+        order instead, ``descending`` or not; it goes with no ``query``.
 
         >>> import vecmem
         >>> def embed(texts):
@@ -46,9 +54,9 @@ class ScoredSearches(HintedStore, Batches):
         ['a']
         """
         asked: Any = {"query": query, "filter": filter, "limit": limit, "offset": offset, "refresh_ttl": refresh_ttl}
-        if min_score is None:
+        if min_score is None and not shape:
             return super().search(namespace_prefix, **asked)
-        return self.batch([self._scored(min_score, namespace_prefix, asked)])[0]  # type: ignore[return-value]
+        return self.batch([self._shaped(namespace_prefix, asked, min_score, shape)])[0]  # type: ignore[return-value]
 
     async def asearch(
         self,
@@ -61,20 +69,28 @@ class ScoredSearches(HintedStore, Batches):
         offset: int = 0,
         refresh_ttl: bool | None = None,
         min_score: float | None = None,
+        **shape: Unpack[Shape],
     ) -> list[SearchItem]:
         """``search``, without blocking the event loop."""
         asked: Any = {"query": query, "filter": filter, "limit": limit, "offset": offset, "refresh_ttl": refresh_ttl}
-        if min_score is None:
+        if min_score is None and not shape:
             return await super().asearch(namespace_prefix, **asked)
-        return (await self.abatch([self._scored(min_score, namespace_prefix, asked)]))[0]  # type: ignore[return-value]
+        search = self._shaped(namespace_prefix, asked, min_score, shape)
+        return (await self.abatch([search]))[0]  # type: ignore[return-value]
 
-    def _scored(self, min_score: Any, prefix: tuple[str, ...], asked: dict[str, Any]) -> Any:
-        least = contract.score("min_score", min_score)
-        if self._core.embedder is None:
-            raise InvalidInputError("min_score needs an index: this store embeds nothing")
-        if not asked["query"]:
-            raise InvalidInputError("min_score needs a query: without one nothing has a score")
+    def _shaped(self, prefix: tuple[str, ...], asked: dict[str, Any], min_score: Any, shape: Shape) -> Any:
+        least = None
+        if min_score is not None:
+            least = contract.score("min_score", min_score)
+            if self._core.embedder is None:
+                raise InvalidInputError("min_score needs an index: this store embeds nothing")
+            if not asked["query"]:
+                raise InvalidInputError("min_score needs a query: without one nothing has a score")
+        for name in shape:
+            if name not in Shape.__annotations__:
+                raise TypeError(f"search() got an unexpected keyword argument {name!r}")
         if asked["refresh_ttl"] is None:
             asked["refresh_ttl"] = (self.ttl_config or {}).get("refresh_on_read", True)
         search = contract.checked_search(SearchOp(prefix, **asked))
-        return search._replace(min_score=least)
+        given = {name: value for name, value in shape.items() if value is not None}
+        return search._replace(min_score=least, shape=given)

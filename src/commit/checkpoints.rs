@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::error::{ErrorKind, Result};
 use crate::ids::IdRange;
 use crate::record::{CHECKPOINTS, ImportReach, Operation, row_extensions};
-use crate::shard::{PartRef, ReadView};
+use crate::shard::{ItemParts, PartRef, ReadView};
 use crate::types::{Interval, Namespace, Scope, system_namespace};
 
 /// The reach of each checkpoint by its source; `None` for a checkpoint that was deleted.
@@ -57,7 +57,7 @@ fn read_part(
     }
     for row in rows {
         if part.lsn(row)? <= view.read_lsn && view.read_lsn < part.deleted_lsn(row)? {
-            let source = part.item(row, None, false)?.key;
+            let source = part.item(row, None, ItemParts::KEY)?.key;
             let reach = ImportReach::decode(part.extensions(row)?.get(row_extensions::IMPORT_REACH));
             found.push((source.into(), reach));
         }

@@ -9,17 +9,14 @@
 //!
 //! # Format
 //!
-//! The first byte is the kind of the value.
+//! The first byte is the kind of the value. A key is what `fields/order.rs` writes, but for long strings.
 //!
 //! ```text
 //! KIND  VALUE           REST OF THE KEY
 //! 1     null            none
 //! 2     false           none
 //! 3     true            none
-//! 4     number          the largest double that is not above it, as eight bytes in the order of doubles (big endian,
-//! the sign bit
-//! flipped, all bits flipped where it is negative), then what is left to an integer beyond 2^53, u16 big endian;
-//!   without the zeros at the end
+//! 4     number          as Number::push_ordered writes it
 //! 5     string          the UTF-8 bytes, if there are at most 32; else the first 8 bytes, 0xFF, and 8 bytes of hash
 //! 6     array           none
 //! 7     object          none
@@ -29,16 +26,11 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
+use crate::fields::order::{push_number, push_text, push_value};
 use crate::filter::Operand;
 use crate::json::{Number, Raw};
 
-pub(super) const NULL: u8 = 1;
-pub(super) const FALSE: u8 = 2;
-pub(super) const TRUE: u8 = 3;
-pub(super) const NUMBER: u8 = 4;
-pub(super) const STRING: u8 = 5;
-pub(super) const ARRAY: u8 = 6;
-pub(super) const OBJECT: u8 = 7;
+pub(super) use crate::fields::order::{ARRAY, FALSE, NULL, NUMBER, OBJECT, STRING, TRUE};
 
 /// Bytes of the longest string that is kept whole.
 pub(super) const WHOLE_BYTES_MAX: usize = 32;
@@ -53,14 +45,12 @@ pub(super) const KEY_BYTES_MAX: usize = 1 + WHOLE_BYTES_MAX;
 /// Appends the key of a value. `None` if the value is not JSON.
 pub(super) fn push_key(key: &mut Vec<u8>, value: Raw<'_>) -> Option<()> {
     match value {
-        Raw::Null => key.push(NULL),
-        Raw::Bool(value) => key.push(if value { TRUE } else { FALSE }),
-        Raw::Number(_) => push_number(key, value.number()?),
-        Raw::Text(text) => push_string(key, &text.decode()?),
-        Raw::Array(_) => key.push(ARRAY),
-        Raw::Object(_) => key.push(OBJECT),
+        Raw::Text(text) => {
+            push_string(key, &text.decode()?);
+            Some(())
+        }
+        _ => push_value(key, value),
     }
-    Some(())
 }
 
 /// The key of a literal. NaN has none, since it equals nothing, and neither have dates, to which many strings are
@@ -80,37 +70,15 @@ pub(super) fn key_of(operand: &Operand) -> Option<Vec<u8>> {
     Some(key)
 }
 
-fn push_number(key: &mut Vec<u8>, number: Number) {
-    let (floor, rest) = match number {
-        Number::Float(float) => (float, 0),
-        Number::Integer(integer) => {
-            let nearest = integer as f64;
-            let floor = if nearest as i128 > integer { nearest.next_down() } else { nearest };
-            (floor, (integer - floor as i128) as u16)
-        }
-    };
-    // The sum turns minus zero into zero.
-    let bits = (floor + 0.0).to_bits();
-    let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-    key.push(NUMBER);
-    key.extend_from_slice(&ordered.to_be_bytes());
-    key.extend_from_slice(&rest.to_be_bytes());
-    while key.last() == Some(&0) {
-        key.pop();
-    }
-}
-
 fn push_string(key: &mut Vec<u8>, string: &str) {
-    key.push(STRING);
     let bytes = string.as_bytes();
     if bytes.len() <= WHOLE_BYTES_MAX {
-        key.extend_from_slice(bytes);
-        return;
+        return push_text(key, bytes);
     }
     // A fixed key: an index is the same on every machine, and what the hash finds is checked on the value.
     let mut hasher = SipHasher13::new_with_keys(0, 0);
     hasher.write(bytes);
-    key.extend_from_slice(&bytes[..BEGINNING_BYTES]);
+    push_text(key, &bytes[..BEGINNING_BYTES]);
     key.push(LONG);
     key.extend_from_slice(&hasher.finish().to_be_bytes());
 }

@@ -4,6 +4,7 @@
 //! * `path`, `key`: paths and values as bytes. `postings`: rows as bytes.
 //! * `format`: how they lie in an index. `builder` writes one, `reader` reads one.
 //! * `select`: a filter becomes sets of rows. `cache`: these are kept for the next search with the same filter.
+//! * `ordered`: rows in the order of their values at a path.
 //!
 //! Invariants:
 //! * An index answers with two sets: the rows for which the filter certainly holds, and those for which it may hold.
@@ -15,6 +16,7 @@ mod builder;
 mod cache;
 mod format;
 mod key;
+mod ordered;
 mod path;
 mod postings;
 mod reader;
@@ -22,6 +24,7 @@ mod select;
 
 pub(crate) use builder::FieldIndexBuilder;
 pub(crate) use cache::PassingCache;
+pub(crate) use ordered::{OrderedRows, ValueBucket};
 pub(crate) use reader::{FieldIndex, IndexBytes};
 pub(crate) use select::{Passing, select};
 

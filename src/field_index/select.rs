@@ -218,6 +218,7 @@ impl Selection<'_, '_> {
                 Ok(keys)
             }
             Test::Range(side, bound) => range_keys(place, *side, bound),
+            Test::Size { .. } => Ok(Keys::possibly(of_kind(place, ARRAY)?)),
             Test::StartsWith(prefix) => prefix_keys(place, prefix.as_bytes()),
             _ => self.walk(place, 0..place.keys(), test),
         }
@@ -360,7 +361,13 @@ fn unsure_keys(place: &PathIndex<'_>, bound: &[u8]) -> Result<Range<u32>> {
     if bound.len() <= BEGINNING_BYTES {
         return Ok(0..0);
     }
-    let long = [&[STRING], &bound[..BEGINNING_BYTES], &[0xFF]].concat();
+    long_keys(place, bound)
+}
+
+/// The keys of long strings that have the beginning of `text`; none if it is shorter than a beginning.
+pub(super) fn long_keys(place: &PathIndex<'_>, text: &[u8]) -> Result<Range<u32>> {
+    let Some(beginning) = text.get(..BEGINNING_BYTES) else { return Ok(0..0) };
+    let long = [&[STRING], beginning, &[0xFF]].concat();
     let after = [long.as_slice(), &[0xFF; 9]].concat();
     Ok(place.lower_bound(&long)?..place.lower_bound(&after)?)
 }

@@ -60,6 +60,32 @@ impl Number {
     }
 }
 
+impl Number {
+    /// Appends bytes whose order is the order of the numbers, the same for numbers that are equal: the largest double
+    /// that is not above the number, as eight bytes in the order of doubles (big endian, the sign bit flipped, all bits
+    /// flipped where it is negative), then what is left to an integer beyond 2^53, u16 big endian; without the zeros at
+    /// the end. NaN has a place among them like any other double.
+    pub(crate) fn push_ordered(self, bytes: &mut Vec<u8>) {
+        let (floor, rest) = match self {
+            Self::Float(float) => (float, 0),
+            Self::Integer(integer) => {
+                let nearest = integer as f64;
+                let floor = if nearest as i128 > integer { nearest.next_down() } else { nearest };
+                (floor, (integer - floor as i128) as u16)
+            }
+        };
+        // The sum turns minus zero into zero.
+        let bits = (floor + 0.0).to_bits();
+        let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+        let start = bytes.len();
+        bytes.extend_from_slice(&ordered.to_be_bytes());
+        bytes.extend_from_slice(&rest.to_be_bytes());
+        while bytes.len() > start && bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+    }
+}
+
 /// The order of an integer and a double as real numbers.
 fn compare_mixed(integer: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {

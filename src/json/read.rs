@@ -46,6 +46,11 @@ impl<'a> JsonReader<'a> {
         Self { bytes, at }
     }
 
+    /// Where the reader stands in the bytes.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// Skips whitespace. Returns the byte after it, at which the reader then stands.
     #[inline]
     fn peek(&mut self) -> Option<u8> {

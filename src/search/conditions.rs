@@ -72,16 +72,21 @@ impl Conditions<'_> {
         if let Some(known) = self.outcomes.and_then(|outcomes| outcomes.get(row)) {
             return Ok(known);
         }
-        match (self.asks(filter, part, row), self.skipped) {
-            (Ok(wanted), _) => {
-                if let Some(outcomes) = self.outcomes {
-                    outcomes.set(row, wanted);
-                }
-                Ok(wanted)
-            }
+        let wanted = self.readable(self.asks(filter, part, row))?;
+        if let (Some(outcomes), Some(wanted)) = (self.outcomes, wanted) {
+            outcomes.set(row, wanted);
+        }
+        Ok(wanted.unwrap_or(false))
+    }
+
+    /// What was read of a row. `None` if it is damaged and the row is left out for that.
+    #[inline]
+    pub fn readable<T>(&self, read: Result<T>) -> Result<Option<T>> {
+        match (read, self.skipped) {
+            (Ok(read), _) => Ok(Some(read)),
             (Err(error), Some(skipped)) if error.kind() == ErrorKind::Damaged => {
                 skipped.store(true, Ordering::Relaxed);
-                Ok(false)
+                Ok(None)
             }
             (Err(error), _) => Err(error),
         }

@@ -3,7 +3,7 @@
 
 use crate::distance::{Kernels, score, score4};
 use crate::error::Result;
-use crate::ids::{IdRange, VectorId};
+use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::quant::PreparedQuery;
 use crate::search::conditions::Conditions;
 use crate::search::graph_plan::GraphSearches;
@@ -40,6 +40,18 @@ impl<'a> QueryVector<'a> {
         Ok(best)
     }
 
+    /// The exact score of an item by its vectors of one field; `None` if it has none.
+    pub(super) fn score_field<P: PartColumns>(&self, part: &P, row: RowId, field: &str) -> Result<Option<f32>> {
+        let mut best: Option<f32> = None;
+        for vector in part.row_vectors(row).ids() {
+            if is_of_field(part.vector_path(row, vector)?, field) {
+                let score = self.score_item(part, vector..vector.saturating_next())?;
+                best = best.filter(|best| best.total_cmp(&score).is_gt()).or(Some(score));
+            }
+        }
+        Ok(best)
+    }
+
     /// The exact scores of four vectors.
     pub(super) fn score_vectors<P: PartColumns>(&self, part: &P, numbers: [VectorId; 4]) -> Result<[f32; 4]> {
         let [a, b, c, d] = numbers;
@@ -57,10 +69,17 @@ pub(crate) struct SearchContext<'a> {
     pub conditions: Conditions<'a>,
     /// The threshold that all parts and threads share. It starts at the caller's `min_score`.
     pub threshold: &'a SharedThreshold,
+    /// Score only the vectors of this field.
+    pub field: Option<&'a str>,
     /// The most rows that a plan samples.
     pub filter_sample: usize,
     /// What the steps of a search cost.
     pub costs: Costs,
     /// How graphs are searched; `None` if no graph may be searched.
     pub graph_searches: Option<GraphSearches>,
+}
+
+/// Whether a vector with this path is one of `field`: the field itself, or something below it.
+pub(crate) fn is_of_field(path: &str, field: &str) -> bool {
+    path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || (!field.is_empty() && rest.starts_with('.')))
 }

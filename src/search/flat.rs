@@ -350,6 +350,14 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     /// vector each are scored at once.
     pub fn score_rows(&mut self, rows: &[RowId]) -> Result<()> {
         let (part, query_vector) = (self.part, self.context.query_vector);
+        if let Some(field) = self.context.field {
+            for &row in rows {
+                if let Some(score) = query_vector.score_field(part, row, field)? {
+                    self.offer(row, score)?;
+                }
+            }
+            return Ok(());
+        }
         if let &[a, b, c, d] = rows {
             let vectors = [a, b, c, d].map(|row| part.row_vectors(row));
             if vectors.iter().all(|vectors| vectors.len() == 1) {

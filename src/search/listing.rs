@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::ids::{IdRange, PartIndex, RowId};
 use crate::memtable::Memtable;
 use crate::search::conditions::Conditions;
+use crate::search::context::is_of_field;
 use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::topk::{ListedRow, Newest, RowAddress};
 use crate::types::{Interval, KeyPosition};
@@ -29,16 +30,36 @@ const BLOCK_ROWS: usize = 4_096;
 
 /// Which rows a listing returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ListKind {
+pub(crate) enum ListKind<'a> {
     All,
     /// Rows without vectors, which follow the scored rows in the result of a search.
     WithoutVectors,
+    /// The same in a search by the vectors of one field: rows without such vectors.
+    WithoutField(&'a str),
+}
+
+impl ListKind<'_> {
+    #[inline]
+    fn includes<P: PartColumns>(self, part: &P, row: RowId) -> Result<bool> {
+        match self {
+            Self::All => Ok(true),
+            Self::WithoutVectors => Ok(part.row_vectors(row).is_empty()),
+            Self::WithoutField(field) => {
+                for vector in part.row_vectors(row).ids() {
+                    if is_of_field(part.vector_path(row, vector)?, field) {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+        }
+    }
 }
 
 /// The parameters of a listing.
 #[derive(Clone, Copy)]
 pub(crate) struct Sought<'a> {
-    pub kind: ListKind,
+    pub kind: ListKind<'a>,
     /// Only rows that come after this one in listing order.
     pub below: Option<ListedRow>,
     pub conditions: &'a Conditions<'a>,
@@ -57,7 +78,7 @@ pub(crate) fn newest<P: PartColumns>(
     }
     part.ensure_times(rows)?;
     part.ensure_rows(rows)?;
-    if sought.kind == ListKind::WithoutVectors {
+    if sought.kind != ListKind::All {
         part.ensure_vectors(rows)?;
     }
     // Rows are visited in bands of time, the newest band first. A sample gives the limits of the bands. So few rows
@@ -111,8 +132,10 @@ fn visit_band<P: PartColumns>(
             if below.is_some_and(|below| listed >= below) || !newest.would_keep(&listed) {
                 continue;
             }
-            let of_kind = kind == ListKind::All || part.row_vectors(row).is_empty();
-            if of_kind && conditions.sees(part, row) && conditions.wants(part, row)? {
+            let is_wanted = conditions.sees(part, row)
+                && conditions.readable(kind.includes(part, row))?.unwrap_or(false)
+                && conditions.wants(part, row)?;
+            if is_wanted {
                 newest.push(listed);
                 oldest = newest.worst().map_or(oldest, |worst| oldest.max(worst.updated_at));
             }

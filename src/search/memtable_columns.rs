@@ -12,6 +12,7 @@ use crate::quant::CodeMeta;
 use crate::record::Lsn;
 use crate::search::part::{PartColumns, Rows, Run};
 use crate::segment::blob::values::UnreadValue;
+use crate::types::KeyPosition;
 
 impl PartColumns for Memtable {
     fn ensure_rows(&self, _: &Rows) -> Result<()> {
@@ -56,6 +57,11 @@ impl PartColumns for Memtable {
         Ok(ItemFacts { created_at, updated_at, expires_at: row.expires_at(), key: &row.record.key })
     }
 
+    fn address(&self, row: RowId) -> Result<KeyPosition<'_>> {
+        let record = &self.row(row).record;
+        Ok(KeyPosition { namespace: record.namespace.encoded(), key: &record.key })
+    }
+
     #[inline]
     fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         Ok(UnreadValue::Small(self.row(row).record.value.as_bytes()))
@@ -64,6 +70,12 @@ impl PartColumns for Memtable {
     #[inline]
     fn row_vectors(&self, row: RowId) -> Range<VectorId> {
         self.row(row).vectors()
+    }
+
+    fn vector_path(&self, row: RowId, vector: VectorId) -> Result<&str> {
+        let row = self.row(row);
+        let number = vector.index() - row.vectors().start.index();
+        Ok(row.record.vectors.get(number).map_or("", |vector| &vector.path))
     }
 
     fn run_of_codes(&self, _: &Rows) -> Option<Run<'_>> {

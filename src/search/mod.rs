@@ -9,7 +9,7 @@
 //! * `flat`: exact search by codes, bounds and full vectors.
 //! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them, `admitted`:
 //!   only over nodes that may pass the filter.
-//! * `listing`: the newest rows, rows in key order, and counts.
+//! * `listing`: the newest rows, rows in key order, and counts. `ordered`: the first rows in an order of values.
 
 mod admitted;
 pub(crate) mod conditions;
@@ -21,6 +21,7 @@ pub(crate) mod listing;
 pub(crate) mod measure;
 mod memtable_columns;
 pub(crate) mod namespaces;
+pub(crate) mod ordered;
 pub(crate) mod part;
 pub(crate) mod passing;
 pub(crate) mod plan;

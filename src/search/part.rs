@@ -17,6 +17,7 @@ use crate::segment::Segment;
 use crate::segment::blob::values::UnreadValue;
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::layout::Section;
+use crate::types::KeyPosition;
 
 /// Rows that an estimate of the living ones looks at.
 const LIVE_SAMPLE: usize = 128;
@@ -119,11 +120,17 @@ pub(crate) trait PartColumns {
     /// What a filter asks for beside the value. Facts that it does not ask for may be anything.
     fn item_facts(&self, row: RowId, asked: AskedOfItem) -> Result<ItemFacts<'_>>;
 
+    /// Namespace and key of the row.
+    fn address(&self, row: RowId) -> Result<KeyPosition<'_>>;
+
     /// The JSON object, for a filter.
     fn value(&self, row: RowId) -> Result<UnreadValue<'_>>;
 
     /// The numbers of the row's vectors.
     fn row_vectors(&self, row: RowId) -> Range<VectorId>;
+
+    /// The field path of one of the row's vectors.
+    fn vector_path(&self, row: RowId, vector: VectorId) -> Result<&str>;
 
     /// The codes of these rows, if they are adjacent. Only if codes can be used.
     fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>>;
@@ -314,6 +321,11 @@ impl PartColumns for SegmentView<'_> {
         Ok(facts)
     }
 
+    fn address(&self, row: RowId) -> Result<KeyPosition<'_>> {
+        let namespace = self.segment.namespace(self.segment.namespace_of(row)?)?;
+        Ok(KeyPosition { namespace, key: self.segment.key(row)? })
+    }
+
     #[inline]
     fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         self.segment.unread_value(row)
@@ -322,6 +334,10 @@ impl PartColumns for SegmentView<'_> {
     #[inline]
     fn row_vectors(&self, row: RowId) -> Range<VectorId> {
         self.first_vectors[row.index()]..self.first_vectors[row.index() + 1]
+    }
+
+    fn vector_path(&self, _: RowId, vector: VectorId) -> Result<&str> {
+        self.segment.vector_path(vector).map(|path| &**path)
     }
 
     fn run_of_codes(&self, rows: &Rows) -> Option<Run<'_>> {

@@ -85,6 +85,14 @@ impl PartColumns for Fixture {
         Ok(ItemFacts::NONE)
     }
 
+    fn address(&self, _: RowId) -> Result<KeyPosition<'_>> {
+        Ok(KeyPosition { namespace: &[], key: "" })
+    }
+
+    fn vector_path(&self, _: RowId, _: VectorId) -> Result<&str> {
+        Ok("")
+    }
+
     fn value(&self, row: RowId) -> Result<UnreadValue<'_>> {
         Ok(UnreadValue::Small(self.rows[row.index()].value.as_bytes()))
     }
@@ -333,6 +341,7 @@ fn check(
             query_vector,
             conditions,
             threshold: &threshold,
+            field: None,
             filter_sample: 4,
             costs,
             graph_searches: None,
@@ -353,6 +362,7 @@ fn check(
         query_vector,
         conditions,
         threshold: &threshold,
+        field: None,
         filter_sample: 4,
         costs,
         graph_searches: None,
@@ -417,6 +427,7 @@ fn only_promising_rows_are_scored_in_full() {
         query_vector: &query_vector,
         conditions: conditions(None),
         threshold: &threshold,
+        field: None,
         filter_sample: 256,
         costs: costs(64),
         graph_searches: None,
@@ -449,6 +460,7 @@ fn damage_and_deadlines_end_the_search() {
         query_vector: &query_vector,
         conditions: conditions(None),
         threshold: &threshold,
+        field: None,
         filter_sample: 0,
         costs: costs(8),
         graph_searches: None,
@@ -486,6 +498,7 @@ fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
             query_vector: &query_vector,
             conditions: conditions(None),
             threshold: &threshold,
+            field: None,
             filter_sample: 0,
             costs: costs(8),
             graph_searches: None,
@@ -549,7 +562,7 @@ fn listings_and_counts_agree_with_a_sort() {
 }
 
 struct Listing<'a> {
-    kind: ListKind,
+    kind: ListKind<'static>,
     limit: usize,
     conditions: Conditions<'a>,
     expected: &'a [(i64, Lsn)],

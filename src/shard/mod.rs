@@ -23,5 +23,5 @@ pub(crate) mod view;
 pub(crate) mod weight;
 
 pub(crate) use apply::{apply, apply_operation};
-pub(crate) use part_ref::{PartNamespaces, PartRef};
+pub(crate) use part_ref::{ItemParts, PartNamespaces, PartRef};
 pub(crate) use view::{Lost, ReadView, Shard};

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::extensions::Extensions;
+use crate::fields::Select;
 use crate::ids::{IdRange, RowId};
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, Lsn, TextHash, VersionTimes, Write};
@@ -24,6 +25,31 @@ pub(crate) enum PartRef<'a> {
     /// A memtable, taking writes or frozen.
     Memtable(&'a Arc<Memtable>),
     Segment(&'a Arc<SegmentPart>),
+}
+
+/// What a read returns of an item, beside its key and its times.
+#[derive(Clone, Copy)]
+pub(crate) struct ItemParts<'a> {
+    pub select: &'a Select,
+    pub vectors: bool,
+}
+
+impl ItemParts<'_> {
+    pub const ALL: ItemParts<'static> = ItemParts { select: &Select::All, vectors: true };
+    /// Neither the value nor vectors.
+    pub const KEY: ItemParts<'static> = ItemParts { select: &Select::None, vectors: false };
+
+    /// What is selected of the value that `read` reads.
+    fn value<'v>(&self, read: impl FnOnce() -> Result<Cow<'v, str>>) -> Result<Box<str>> {
+        match self.select {
+            Select::All => Ok(read()?.into()),
+            Select::None => Ok("{}".into()),
+            Select::Fields(fields) => match fields.of(read()?.as_bytes()) {
+                Some(selected) => Ok(selected.into()),
+                None => Err(Error::new(ErrorKind::Damaged, "a value is not a JSON object; `check` says what helps")),
+            },
+        }
+    }
 }
 
 impl PartRef<'_> {
@@ -152,16 +178,16 @@ impl PartRef<'_> {
     }
 
     /// The row as an item, for the caller of a read; `namespace` is its namespace, if that is known.
-    pub fn item(&self, row: RowId, namespace: Option<&Namespace>, include_vectors: bool) -> Result<Item> {
+    pub fn item(&self, row: RowId, namespace: Option<&Namespace>, parts: ItemParts<'_>) -> Result<Item> {
         match self {
             Self::Memtable(memtable) => {
                 let row = memtable.row(row);
                 let record = &row.record;
-                let vectors = if include_vectors { record.vectors.to_vec() } else { Vec::new() };
+                let vectors = if parts.vectors { record.vectors.to_vec() } else { Vec::new() };
                 Ok(item(
                     record.namespace.clone(),
                     record.key.as_ref(),
-                    record.value.clone(),
+                    parts.value(|| Ok(Cow::Borrowed(&*record.value)))?,
                     VersionTimes { expires_at: row.expires_at(), ..VersionTimes::of_record(record, row.lsn) },
                     vectors,
                 ))
@@ -174,11 +200,11 @@ impl PartRef<'_> {
                     None => Namespace::from_encoded(segment.namespace(segment.namespace_of(row)?)?),
                 };
                 let expires_at = part.tombstones.expires_at(row, times.expires_at);
-                let vectors = if include_vectors { segment.field_vectors(row)? } else { Vec::new() };
+                let vectors = if parts.vectors { segment.field_vectors(row)? } else { Vec::new() };
                 Ok(item(
                     namespace,
                     segment.key(row)?,
-                    segment.value(row)?.into(),
+                    parts.value(|| segment.value(row))?,
                     VersionTimes { expires_at, ..times },
                     vectors,
                 ))

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::field_index::Passing;
+use crate::fields::GroupBy;
 use crate::filter::{Outcomes, PreparedFilter};
 use crate::ids::{Id, IdRange, PartIndex, RowId};
 use crate::search::conditions::Conditions;
@@ -47,6 +48,7 @@ pub(super) fn scored(
         query_vector: &query_vector,
         conditions: reader.conditions(filter),
         threshold: &threshold,
+        field: query.vector_field.as_deref(),
         filter_sample: reader.engine.tuning.filter_sample,
         costs: Costs::of_dims(vector.len(), &reader.engine.known_costs.get()),
         graph_searches: graph_searches(reader, query),
@@ -153,7 +155,9 @@ impl<'a> FanOut<'a> {
 
     /// Credits the cost of a flat search to a graph that would have been cheaper. The graph is built once it pays.
     fn credit_flat_search(&self, portion: &Portion<'_>, rows: usize) {
-        if let Some(graph_searches) = &self.context.graph_searches {
+        // Among groups of namespaces the portions of a search are not those of its scope.
+        let is_of_scope = !matches!(self.query.group, Some((GroupBy::Namespace, _)));
+        if let Some(graph_searches) = self.context.graph_searches.as_ref().filter(|_| is_of_scope) {
             credit_flat_search(self.reader.engine, self.query, graph_searches, portion, rows, self.top.limit());
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::extensions::Extensions;
 use crate::ids::IdRange;
-use crate::shard::{PartRef, ReadView};
+use crate::shard::{ItemParts, PartRef, ReadView};
 use crate::store::{HoldersReport, Store};
 use crate::sync::{Hold, HookPoint};
 use crate::types::{Interval, Item};
@@ -52,7 +52,7 @@ fn text_dump(view: &ReadView) -> Result<String> {
         }
         for row in rows {
             if part.lsn(row)? <= view.read_lsn && view.read_lsn < part.deleted_lsn(row)? {
-                items.push((part.item(row, None, true)?, part.extensions(row)?));
+                items.push((part.item(row, None, ItemParts::ALL)?, part.extensions(row)?));
             }
         }
     }

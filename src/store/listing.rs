@@ -89,6 +89,11 @@ impl Listing {
         if query.min_score.is_some() {
             return Err(Error::invalid("a listing takes no min_score: nothing in it has a score; use search"));
         }
+        if query.order.is_some() || query.after.is_some() || query.group.is_some() {
+            return Err(Error::invalid(
+                "a listing goes from the newest item on; use search for an order, a cursor or groups",
+            ));
+        }
         let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
         let snapshot = snapshot.for_a_listing()?;
         let mut incomplete = false;
@@ -112,7 +117,7 @@ impl Listing {
     fn page_of(&self, moment: &Moment<'_>, offset: usize, limit: usize) -> Result<SearchResult> {
         let reader = moment.reader(&self.query.options)?;
         let parts = self.parts(reader.view)?;
-        let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };
+        let mut answer = SearchResult::default();
         let (mut at, end) = (offset, offset.saturating_add(limit));
         while at < end {
             let (places, mut incomplete) = self.places(&reader, &parts, at, end)?;

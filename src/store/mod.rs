@@ -3,9 +3,11 @@
 //! Reading order:
 //! * `options`, `open`; then the public calls here.
 //! * `write`, `batch`, `import`: what a write must satisfy, and how it gets to the commit pipeline.
-//! * `query`, `read`, `search`, `fan_out`: a read, the parts of its scope, and the merge of their results. `earn`.
+//! * `query` and `shaping`, `read`, `search`, `fan_out`: a read, the parts of its scope, the merge of their results;
+//!   `earn`. `newest`, `ordered`, `groups`: listings, and hits in groups.
 //! * `reads`: every read of a store and a snapshot, of one `moment`. `snapshot`, `iterate`, `stored`, `items`,
-//!   `listing`, `namespaces`, `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a read view.
+//!   `listing`, `namespaces`, `embeddings`: kept moments, reads in pages or by text. `holders`: which of these keep a
+//!   read view.
 //! * `maintenance`, `stats` with `latency` and `histogram`, `purge`, `backup`; `wreck` and `salvage`: reads of a
 //!   directory that does not open.
 //!
@@ -22,6 +24,7 @@ mod embeddings;
 mod fan_out;
 #[cfg(feature = "testing")]
 mod for_tests;
+mod groups;
 mod histogram;
 mod holders;
 mod import;
@@ -33,8 +36,10 @@ mod listing;
 mod maintenance;
 mod moment;
 mod namespaces;
+mod newest;
 mod open;
 mod options;
+mod ordered;
 mod purge;
 pub(crate) mod query;
 mod read;
@@ -42,6 +47,7 @@ mod reads;
 mod salvage;
 mod search;
 mod serialize;
+mod shaping;
 mod snapshot;
 mod stats;
 mod stored;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::fields::{GroupBy, Order, OrderCursor, Select};
 use crate::filter::Filter;
 use crate::types::{Hit, Namespace, NamespacePattern, Scope};
 
@@ -18,6 +19,8 @@ const DEFAULT_RECALL: f32 = 0.98;
 /// Options that every read shares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadOptions {
+    /// Which part of the values to return. It changes no filter, group or order: these see whole values.
+    pub select: Select,
     /// Return the vectors of the items too.
     pub include_vectors: bool,
     /// Treat expired items that the sweep has not removed yet as present.
@@ -69,6 +72,11 @@ pub struct Query {
     pub(crate) recall: f32,
     pub(crate) ef_search: Option<usize>,
     pub(crate) explain: bool,
+    pub(crate) order: Option<Order>,
+    pub(crate) after: Option<OrderCursor>,
+    /// What hits are grouped by, and how many of a group are wanted.
+    pub(crate) group: Option<(GroupBy, usize)>,
+    pub(crate) vector_field: Option<String>,
     pub(crate) options: ReadOptions,
 }
 
@@ -87,6 +95,10 @@ impl Query {
             recall: DEFAULT_RECALL,
             ef_search: None,
             explain: false,
+            order: None,
+            after: None,
+            group: None,
+            vector_field: None,
             options: ReadOptions::default(),
         }
     }
@@ -175,14 +187,31 @@ impl Query {
 }
 
 /// The result of a [`Query`]: hits, best first. It dereferences to a slice of [`Hit`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SearchResult {
     /// The hits, in order.
     pub hits: Vec<Hit>,
     /// Damaged parts or items were skipped (only with `partial`).
     pub incomplete: bool,
-    /// The cost of the search in each part, if the query has `explain`. For the operator, not the tenant.
+    /// The cost of the search in each part, if the query has `explain`; of groups, of each search that found some. For
+    /// the operator, not the tenant.
     pub explain: Vec<PartExplain>,
+    /// Of a query with [`group_by`](Query::group_by): the groups, in order. Their hits follow each other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<HitGroup>,
+    /// Of a query with [`order_by`](Query::order_by): where the next page begins; `None` at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<OrderCursor>,
+}
+
+/// One group of the hits of a query with [`group_by`](Query::group_by).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HitGroup {
+    /// What its items have in common, as JSON text: the value of the field as its best item spells it (`null` also for
+    /// items without the field), or the labels of the namespace.
+    pub value: Box<str>,
+    /// How many of the hits are of this group.
+    pub hits: usize,
 }
 
 impl Deref for SearchResult {

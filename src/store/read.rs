@@ -11,13 +11,14 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::field_index::Passing;
+use crate::fields::Select;
 use crate::filter::{Outcomes, PreparedFilter};
 use crate::ids::{IdRange, PartIndex, RowId};
 use crate::record::TextHash;
 use crate::search::conditions::Conditions;
 use crate::search::part::Rows;
 use crate::search::passing::passing;
-use crate::shard::{PartRef, ReadView};
+use crate::shard::{ItemParts, PartRef, ReadView};
 use crate::store::query::{Address, ReadOptions};
 use crate::sync::{AtomicBool, Ordering};
 use crate::topk::RowAddress;
@@ -65,6 +66,7 @@ pub(super) struct ReadContext<'a> {
     pub now: i64,
     pub partial: bool,
     include_vectors: bool,
+    select: Select,
     deadline: Option<Duration>,
     /// Under `partial`: set when a row was left out because its value could not be read for the filter.
     skipped: AtomicBool,
@@ -149,15 +151,15 @@ impl<'a> ReadContext<'a> {
     pub fn new(engine: &'a Engine, view: &'a ReadView, now: i64, options: &ReadOptions) -> Self {
         let now = if options.include_expired { i64::MIN } else { now };
         let deadline = options.deadline.map(|wait| engine.clock.monotonic().saturating_add(wait));
-        let (partial, include_vectors) = (options.partial, options.include_vectors);
-        let (skipped, graph_searched) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { engine, view, now, partial, include_vectors, deadline, skipped, graph_searched }
+        let ReadOptions { partial, include_vectors, ref select, .. } = *options;
+        let (skipped, graph_searched, select) = (AtomicBool::new(false), AtomicBool::new(false), select.clone());
+        Self { engine, view, now, partial, include_vectors, select, deadline, skipped, graph_searched }
     }
 
-    /// The same read with vectors in its items, and with flags of its own.
-    pub fn with_vectors(&self) -> Self {
+    /// The same read of items with their vectors and without their values, and with flags of its own.
+    pub fn of_vectors(&self) -> Self {
         let (skipped, graph_searched) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { include_vectors: true, skipped, graph_searched, ..*self }
+        Self { include_vectors: true, select: Select::None, skipped, graph_searched, ..*self }
     }
 
     /// The conditions that a row must satisfy.
@@ -259,7 +261,8 @@ impl<'a> ReadContext<'a> {
 
     /// A row as the item that a caller gets.
     pub fn item(&self, part: &PartRef<'_>, row: RowId, namespace: Option<&Namespace>) -> Result<Item> {
-        let item = part.item(row, namespace, self.include_vectors)?;
+        let parts = ItemParts { select: &self.select, vectors: self.include_vectors };
+        let item = part.item(row, namespace, parts)?;
         Ok(Item { version: self.engine.identity.versions().apply(item.version), ..item })
     }
 
@@ -292,14 +295,16 @@ impl<'a> ReadContext<'a> {
             let &(_, place) = places.get(index)?;
             Some((part(place.part).segment()?, place.row))
         };
+        let reads_values = self.select != Select::None;
         let columns = |index| segment(index).into_iter().for_each(|(segment, row)| segment.prefetch_row(row));
-        let value = |index| segment(index).into_iter().for_each(|(segment, row)| segment.prefetch_value(row));
+        let with_value = |index: usize| if reads_values { segment(index) } else { None };
+        let value = |index| with_value(index).into_iter().for_each(|(segment, row)| segment.prefetch_value(row));
         (0..2 * ITEMS_AHEAD).for_each(columns);
         (0..ITEMS_AHEAD).for_each(value);
         for (index, &(with, place)) in places.iter().enumerate() {
             columns(index + 2 * ITEMS_AHEAD);
             value(index + ITEMS_AHEAD);
-            if self.deadline.is_some() && segment(index).is_some_and(|(segment, row)| segment.is_large(row)) {
+            if self.deadline.is_some() && with_value(index).is_some_and(|(segment, row)| segment.is_large(row)) {
                 self.conditions(None).check_deadline()?;
             }
             each(with, self.item(&part(place.part), place.row, namespace))?;

@@ -9,24 +9,31 @@
 use std::collections::HashSet;
 
 use crate::error::{Error, Result, shortened};
-use crate::ids::PartIndex;
-use crate::search::conditions::Conditions;
-use crate::search::listing::{ListKind, Sought, newest};
-use crate::shard::PartRef;
+use crate::search::context::is_of_field;
+use crate::search::listing::ListKind;
 use crate::store::fan_out::scored;
+use crate::store::groups::{check_group, search_groups};
+use crate::store::newest::list_rows;
+use crate::store::ordered::{check_order, list_in_order};
 use crate::store::query::{Query, SearchResult};
-use crate::store::read::{ReadContext, with_part};
+use crate::store::read::ReadContext;
 use crate::store::write::check_vector;
-use crate::topk::{Newest, RowAddress, ordered_bits};
+use crate::topk::{RowAddress, ordered_bits};
 use crate::types::{Hit, Namespace, VectorSpace};
 
 /// Runs a query on one read view.
 pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchResult> {
     check(reader.engine.identity.keys.space, query)?;
     let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
-    let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };
+    let mut answer = SearchResult::default();
     if query.limit == 0 {
         return Ok(answer);
+    }
+    if let Some((by, hits)) = &query.group {
+        return search_groups(reader, query, by, *hits);
+    }
+    if let Some(order) = &query.order {
+        return list_in_order(reader, query, order, filter.as_ref());
     }
     let interval = query.scope.interval();
     let portions = reader.portions(&interval, &mut answer.incomplete)?;
@@ -36,20 +43,14 @@ pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchRe
         let scored = scored(reader, query, filter.as_ref(), &portions, wanted, &mut answer)?;
         places.extend(scored.into_sorted().into_iter().map(|scored| (Some(scored.score), scored.place)));
     }
-    let kind = if query.vector.is_some() { ListKind::WithoutVectors } else { ListKind::All };
+    let kind = match &query.vector_field {
+        _ if query.vector.is_none() => ListKind::All,
+        Some(field) => ListKind::WithoutField(field),
+        None => ListKind::WithoutVectors,
+    };
     if places.len() < wanted && (query.include_unscored || query.vector.is_none()) {
-        let mut listed = Newest::new(wanted - places.len());
-        for (number, portion) in portions.iter().enumerate() {
-            let passing = portion.rows.passing(&portion.part, filter.as_ref());
-            let outcomes = portion.rows.outcomes(&portion.part, filter.as_ref(), passing.as_deref());
-            let (passing, outcomes) = (passing.as_deref(), outcomes.as_deref());
-            let conditions = Conditions { passing, outcomes, ..reader.conditions(filter.as_ref()) };
-            let sought = Sought { kind, below: None, conditions: &conditions };
-            let outcome = with_part!(portion.part, part => {
-                newest(part, PartIndex::from_index(number), &portion.rows(), &sought, &mut listed)
-            });
-            reader.tolerate(outcome, &mut answer.incomplete)?;
-        }
+        let left = wanted - places.len();
+        let listed = list_rows(reader, filter.as_ref(), &portions, kind, left, &mut answer.incomplete)?;
         places.extend(listed.into_sorted().into_iter().map(|listed| (None, listed.place)));
     }
     let (places, mut incomplete) = (places.get(query.offset..).unwrap_or_default(), answer.incomplete);
@@ -82,7 +83,11 @@ fn check(space: Option<VectorSpace>, query: &Query) -> Result<()> {
     if query.min_score.is_some() && query.vector.is_none() {
         return Err(Error::invalid("min_score needs a vector: without one nothing has a score"));
     }
-    Ok(())
+    if query.vector_field.is_some() && query.vector.is_none() {
+        return Err(Error::invalid("vector_field needs a vector to compare the vectors of the field with"));
+    }
+    check_group(query)?;
+    check_order(query)
 }
 
 /// Searches by the vectors of a stored item. The score of another item is its best score for any of these vectors.
@@ -92,15 +97,19 @@ pub(super) fn search_by_item(
     key: &str,
     query: Query,
 ) -> Result<SearchResult> {
-    let Some(item) = reader.with_vectors().get(namespace, key)? else {
+    if query.group.is_some() {
+        return Err(Error::invalid("a search by the vectors of an item makes no groups; leave out group_by"));
+    }
+    let Some(item) = reader.of_vectors().get(namespace, key)? else {
         let key = shortened(key);
         return Err(Error::invalid(format!("there is no item {key:?} in {namespace} to search by")));
     };
     let (limit, offset) = (query.limit, query.offset);
     let wanted = limit.saturating_add(offset).saturating_add(1);
     let mut best: Vec<Hit> = Vec::new();
-    let mut answer = SearchResult { hits: Vec::new(), incomplete: false, explain: Vec::new() };
-    for vector in item.vectors {
+    let mut answer = SearchResult::default();
+    let is_asked = |path: &str| query.vector_field.as_deref().is_none_or(|field| is_of_field(path, field));
+    for vector in item.vectors.into_iter().filter(|vector| is_asked(&vector.path)) {
         let query = Query {
             vector: Some(vector.values.into()),
             limit: wanted,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::ids::RowId;
 use crate::record::{TextHash, VersionMask, text_hash};
-use crate::shard::PartRef;
+use crate::shard::{ItemParts, PartRef};
 use crate::store::Store;
 use crate::store::write::Put;
 use crate::types::Item;
@@ -48,7 +48,7 @@ impl StoredItem {
             must_understand: extension.must_understand,
             bytes: extension.bytes.to_vec(),
         });
-        let item = part.item(row, None, true)?;
+        let item = part.item(row, None, ItemParts::ALL)?;
         Ok(Self {
             item: Item { version: versions.apply(item.version), ..item },
             index_paths: part.index_paths(row)?,

@@ -49,6 +49,8 @@ pub mod limits {
     pub const FILTER_VALUES: usize = 1_000_000;
     /// Bytes of all literals of one filter together: a string counts its length, every other value 8.
     pub const FILTER_BYTES: usize = 64 << 20;
+    /// Paths of one [`Select`](crate::Select).
+    pub const SELECTED_PATHS: usize = 1_024;
     /// Operations of one batch.
     pub const BATCH_OPERATIONS: usize = 1_000_000;
     /// Bytes of one batch.

@@ -103,6 +103,28 @@ const JSON_WORDS: &[&[u8]] = &[
 
 const NAMESPACE_WORDS: &[&[u8]] = &[b"a", b"b", b"/", b"|", b"\0", b"\0\xFF", b"ab/c"];
 
+const CURSOR_WORDS: &[&[u8]] = &[b"0100", b"0101", b"01000000", b"00000000", b"05", b"61", b"ffffffff"];
+
+const SELECTION_WORDS: &[&[u8]] = &[
+    b"a",
+    b"b",
+    b".",
+    b"a.b",
+    b"\n",
+    b"\n\n",
+    b"{\"a\":",
+    b"{\"b\":",
+    b"\"a.b\":",
+    b"\"b\":",
+    b"1",
+    b"[1]",
+    b"null",
+    b"}",
+    b",",
+    b" ",
+    b"{}",
+];
+
 const NUMBER_WORDS: &[&[u8]] = &[b"\0\0\0\0", b"\xFF\xFF\xFF\xFF", b"\x01\0\0\0"];
 
 /// How often random input has a word of the format, so that it gets further, and which.
@@ -110,6 +132,8 @@ fn words(name: &str) -> (u64, &'static [&'static [u8]]) {
     match name {
         "filter" => (95, FILTER_WORDS),
         "json" => (90, JSON_WORDS),
+        "order_cursor" => (90, CURSOR_WORDS),
+        "selection" => (90, SELECTION_WORDS),
         "namespace" => (80, NAMESPACE_WORDS),
         "store_ops" => (0, NUMBER_WORDS),
         _ => (20, NUMBER_WORDS),

@@ -83,6 +83,7 @@ impl Versions {
 
     pub fn hits(&mut self, answer: &SearchResult) -> String {
         let mut text = format!("{} hits, incomplete {}\n", answer.len(), answer.incomplete);
+        writeln!(text, "{:?} {:?}", answer.groups, answer.next).unwrap();
         for Hit { score, item } in answer.iter() {
             writeln!(text, "{:?} {}", score.map(f32::to_bits), self.item(item)).unwrap();
         }

@@ -1,7 +1,8 @@
 //! The reads of the tenant: each API, with filters of every shape, of a store or a snapshot.
 
 use vecmem::{
-    Address, Filter, IterateQuery, LabelPattern, NamespaceQuery, Query, ReadOptions, Reads, Scope, SearchResult,
+    Address, Filter, GroupBy, IterateQuery, LabelPattern, NamespaceQuery, Order, Query, ReadOptions, Reads, Scope,
+    SearchResult, Select,
 };
 
 use crate::answers::{Versions, told};
@@ -74,7 +75,12 @@ impl Reading<'_> {
     /// Never with expired items: whether they are still there depends on sweeps, which serve all tenants.
     fn options(&mut self) -> ReadOptions {
         let (include_vectors, partial) = (self.random.chance(20), self.random.chance(10));
-        ReadOptions { include_vectors, partial, ..ReadOptions::default() }
+        let select = match self.random.below(12) {
+            0 => Select::None,
+            1 => Select::fields(["kind", "deep.er"]).unwrap(),
+            _ => Select::All,
+        };
+        ReadOptions { select, include_vectors, partial, ..ReadOptions::default() }
     }
 
     fn get(&mut self, reads: &impl Reads) -> String {
@@ -137,15 +143,28 @@ impl Reading<'_> {
         }
     }
 
+    /// Now and then with groups, in an order, or by one field of vectors. Some of these are refused.
+    fn shaped(&mut self, query: Query) -> Query {
+        let field = *self.random.pick(&["n", "kind", "deep.er", "tags", "absent"]);
+        match self.random.below(12) {
+            0 | 1 => query.group_by(GroupBy::parse(field).unwrap(), 1 + self.random.below(3)),
+            2 => query.group_by(GroupBy::Namespace, 1 + self.random.below(3)),
+            3 => query.order_by(Order::parse(field).unwrap()),
+            4 => query.order_by(Order::parse(field).unwrap().descending()),
+            5 => query.vector_field(*self.random.pick(&["", "text"])),
+            _ => query,
+        }
+    }
+
     fn search(&mut self, reads: &impl Reads) -> String {
-        let query = self.query(true);
+        let query = self.query(true).map(|query| self.shaped(query));
         self.answer(query, |query| reads.search(&query))
     }
 
     /// Also with a vector, which is refused.
     fn list(&mut self, reads: &impl Reads) -> String {
         let with_vector = self.random.chance(5);
-        let query = self.query(with_vector);
+        let query = self.query(with_vector).map(|query| self.shaped(query));
         self.answer(query, |query| reads.list(&query))
     }
 

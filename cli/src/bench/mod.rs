@@ -6,10 +6,13 @@
 //! * The rules of measuring (`timing.rs`) are the same for every engine; memory is measured in fresh processes.
 //! * The store is a new one: in a temporary directory, or in the one given with `--keep`.
 
+mod auto_filters;
 mod baseline;
 mod child;
 mod curve;
 mod data;
+mod filter_plot;
+mod filters;
 mod generate;
 mod matrix;
 mod mixed;
@@ -35,7 +38,7 @@ use self::plot::Series;
 use self::report::Figures;
 use self::running::Running;
 use self::store::CodesArgument;
-use crate::arguments::MetricArgument;
+use crate::arguments::{MetricArgument, prefix};
 use crate::output::{self, Output};
 
 /// Measure speed, recall and memory of searches on your own vectors, or on made-up ones
@@ -47,23 +50,36 @@ Examples:
   vecmem bench --vectors base.fvecs --queries query.fvecs --truth groundtruth.ivecs --metric l2 --baseline hnsw_rs
   vecmem bench --generate 100000 --mixed 10 --parts 8
   vecmem bench --puts 1000000 --put-namespaces 100000
+  vecmem bench --store memories --filter '{\"kind\": \"fact\"}' --filters auto --plot filters.svg
 
 Files: vectors and queries .npy (f16, f32, f64) or .fvecs, the truth .npy (i32, i64) or .ivecs. Row i of the truth names the
 rows of --vectors nearest to query i, best first; without one it is found by exact search. Made-up vectors are clusters of
 clusters on sheets of few dimensions, with noise; queries are further vectors of the same kind.
 
 Speeds are the best of three runs after a warm-up. Run it on a quiet machine and built with --release.")]
-#[command(group = clap::ArgGroup::new("data").required(true).args(["vectors", "generate", "puts"]))]
+#[command(group = clap::ArgGroup::new("data").required(true).args(["vectors", "generate", "puts", "store"]))]
 pub struct Bench {
     /// The vectors to search
     #[arg(long, value_name = "FILE", requires = "queries")]
     vectors: Option<PathBuf>,
     /// Queries, held out
-    #[arg(long, value_name = "FILE", requires = "vectors")]
+    #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// The true neighbours of each query
     #[arg(long, value_name = "FILE", requires = "vectors")]
     truth: Option<PathBuf>,
+    /// Measure filters on this store, which is only read; without --queries, vectors of its items are searched for
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["baseline", "processes", "mixed", "parts", "keep", "namespaces"])]
+    store: Option<PathBuf>,
+    /// Only this namespace of the store and what is below it
+    #[arg(long, value_name = "a/b", requires = "store")]
+    prefix: Option<String>,
+    /// A filter to measure; may be given several times
+    #[arg(long, value_name = "JSON", requires = "store")]
+    filter: Vec<String>,
+    /// Measure filters that pass from 50 % to 0.01 %, made from the fields of the values
+    #[arg(long, value_enum, requires = "store")]
+    filters: Option<MadeFilters>,
     /// Make up this many vectors
     #[arg(long, value_name = "N")]
     generate: Option<usize>,
@@ -109,7 +125,7 @@ pub struct Bench {
     /// Measure this library too (built with --features baseline)
     #[arg(long, value_enum)]
     baseline: Option<Baseline>,
-    /// Draw speed over recall
+    /// Draw speed over recall; with --store, speed and recall over the share of items that pass
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     /// Make the store in this new directory and keep it
@@ -118,6 +134,12 @@ pub struct Bench {
     /// Length of one run
     #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
     seconds: f64,
+}
+
+/// `--filters`.
+#[derive(Clone, Copy, ValueEnum)]
+enum MadeFilters {
+    Auto,
 }
 
 /// `--baseline`.
@@ -130,6 +152,11 @@ enum Baseline {
 impl Bench {
     pub fn run(self, output: Output) -> Result<()> {
         self.check()?;
+        if let Some(directory) = &self.store {
+            let figures = self.filter_plan(directory)?.measure()?;
+            self.plot.as_ref().map_or(Ok(()), |path| figures.draw(path))?;
+            return output.print(&figures, || figures.for_people());
+        }
         let temporary = tempfile::tempdir().context("cannot make a temporary directory")?;
         let directory = self.keep.clone().unwrap_or_else(|| temporary.path().join("store"));
         ensure!(!directory.exists(), "{} is there already; name a new directory", directory.display());
@@ -147,6 +174,10 @@ impl Bench {
     fn check(&self) -> Result<()> {
         at_least_one(self.k, "--k")?;
         at_least_one(self.namespaces, "--namespaces")?;
+        ensure!(
+            self.queries.is_none() || self.vectors.is_some() || self.store.is_some(),
+            "--queries needs --vectors or --store to search in"
+        );
         ensure!(self.seconds.is_finite() && self.seconds >= 0.0, "--seconds {} is no length of time", self.seconds);
         let is_time = |seconds: f64| seconds.is_finite() && seconds > 0.0;
         ensure!(self.mixed.is_none_or(is_time), "--mixed needs a time above 0");
@@ -160,6 +191,18 @@ impl Bench {
             );
         }
         Ok(())
+    }
+
+    fn filter_plan(&self, directory: &Path) -> Result<filters::FilterPlan> {
+        Ok(filters::FilterPlan {
+            directory: directory.to_owned(),
+            queries: self.queries.clone(),
+            scope: prefix(self.prefix.as_deref())?,
+            filters: self.filter.clone(),
+            auto: self.filters.is_some(),
+            k: self.k,
+            seconds: self.seconds,
+        })
     }
 
     fn put_plan(&self, items: usize, directory: PathBuf) -> Result<puts::Plan> {

@@ -104,7 +104,7 @@ fn legend(svg: &mut String, y: f64, series: &[Series]) {
     text(svg, at(x, y), 13.0, "start", INK, "The number at a point is its ef_search.");
 }
 
-fn text(svg: &mut String, at: Position, font: f64, anchor: &str, colour: &str, words: &str) {
+pub fn text(svg: &mut String, at: Position, font: f64, anchor: &str, colour: &str, words: &str) {
     let Position { x, y } = at;
     let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let _ = writeln!(
@@ -135,12 +135,12 @@ fn wrapped(words: &str, room: f64, font: f64) -> Vec<String> {
 
 /// A point of the picture, from its upper left corner.
 #[derive(Clone, Copy, Debug)]
-struct Position {
+pub struct Position {
     x: f64,
     y: f64,
 }
 
-fn at(x: f64, y: f64) -> Position {
+pub fn at(x: f64, y: f64) -> Position {
     Position { x, y }
 }
 

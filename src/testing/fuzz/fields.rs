@@ -5,6 +5,7 @@ use crate::filter::Filter;
 use crate::ids::{Id, IdRange, RowId};
 use crate::json::validate_object;
 use crate::testing::fuzz::edits::edited;
+use crate::testing::fuzz::reads::{assert_in_order, walk_in_order};
 use crate::types::limits;
 
 /// Parses the first line as a filter and each further line, up to an empty one, as a value. The index of the values
@@ -27,6 +28,7 @@ pub(super) fn fuzz_field_index(bytes: &[u8]) -> bool {
         for interval in [RowId::range(start..rows), RowId::range(0..start)] {
             let Ok(whole) = FieldIndex::open(&index, rows) else { panic!("an index that was built does not open") };
             let Ok(passing) = select(filter.expression(), &whole, &interval) else { panic!("it cannot be read") };
+            assert_in_order(&whole, &values, &interval);
             for row in interval.ids() {
                 let value = values[row.index()];
                 let (certain, possible) = (passing.certain.contains(row), passing.possible.contains(row));
@@ -41,6 +43,7 @@ pub(super) fn fuzz_field_index(bytes: &[u8]) -> bool {
     }
     let damaged = edited(&index, 0, script);
     if let Ok(index) = FieldIndex::open(&damaged, rows) {
+        walk_in_order(&index, &RowId::range(0..rows));
         let _ = (select(filter.expression(), &index, &RowId::range(0..rows)), index.verify(), index.paths());
     }
     all_parsed

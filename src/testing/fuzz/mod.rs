@@ -4,7 +4,7 @@
 //! (`edits`). So fuzzing does not stop at a checksum, and an input to start from is a few bytes long.
 //!
 //! Reading order: the table here; `edits`; `formats` (small formats), `good_store` and `segments`, `files`,
-//! `directory`; the log's bodies are in `wal/fuzz.rs`.
+//! `directory`, `fields`, `reads`; the log's bodies are in `wal/fuzz.rs`.
 //!
 //! Invariant: a body returns for every input, and panics only if the engine breaks a promise.
 
@@ -14,6 +14,7 @@ mod fields;
 mod files;
 mod formats;
 mod good_store;
+mod reads;
 mod segments;
 
 use self::edits::edited;
@@ -114,6 +115,8 @@ pub const FUZZ_TARGETS: &[FuzzTarget] = &[
     free("json", formats::fuzz_json).tries(40_000, 60),
     free("filter", fuzz_filter::fuzz_filter).tries(40_000, 60),
     free("field_index", fields::fuzz_field_index).tries(4_000, 300),
+    free("order_cursor", reads::fuzz_order_cursor).tries(20_000, 200),
+    free("selection", reads::fuzz_selection).tries(20_000, 80),
     free("namespace", formats::fuzz_namespace).tries(20_000, 40),
     free("kernels", segments::fuzz_kernels).tries(2_000, 2_000),
     free("store_ops", fuzz_store::fuzz_store_operations).tries(400, 1_500),
