@@ -105,16 +105,6 @@ class SearchOptions(ListOptions, total=False):
     vector_field: str | None
 
 
-class Shape(TypedDict, total=False):
-    """What a search of a store may be asked for besides LangGraph's arguments: fields, groups and an order."""
-
-    select: Sequence[str] | None
-    group_by: str | None
-    per_group: int | None
-    order_by: str | None
-    descending: bool
-
-
 class RestoreOptions(TypedDict, total=False):
     """Options of ``restore``."""
 

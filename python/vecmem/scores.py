@@ -5,8 +5,8 @@ Invariant: without any of these a search is ``BaseStore``'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 from langgraph.store.base import SearchItem, SearchOp
 from typing_extensions import Unpack
@@ -15,7 +15,16 @@ from . import contract
 from .batches import Batches
 from .errors import InvalidInputError
 from .hints import HintedStore
-from .options import Shape
+
+
+class Shape(TypedDict, total=False):
+    """What a search of a store may be asked for besides LangGraph's arguments: fields, groups and an order."""
+
+    select: Sequence[str] | None
+    group_by: str | None
+    per_group: int | None
+    order_by: str | None
+    descending: bool
 
 
 class ScoredSearches(HintedStore, Batches):

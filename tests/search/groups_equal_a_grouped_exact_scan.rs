@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::common::clusters::Clusters;
+use crate::common::directory::Directory;
 use crate::common::{Random, keys, namespace, numbered, simulated, tiny};
 use vecmem::{Batch, ErrorKind, Filter, GroupBy, Hit, Metric, Options, Order, Put, Query, Scope, SearchResult, Store};
 
@@ -150,6 +151,30 @@ fn the_last_message_of_each_conversation() {
     assert_eq!(keys(&last), ["89", "88", "87"]);
     assert_eq!(last.groups.iter().map(|group| &*group.value).collect::<Vec<_>>(), ["5", "4", "3"]);
     assert_eq!(serde_json::to_value(&last).unwrap()["groups"][0], json!({"value": "5", "hits": 1}));
+}
+
+#[test]
+fn a_damaged_value_fails_groups_or_is_left_out() {
+    for keeps_index in [false, true] {
+        let directory = Directory::simulated();
+        let store = directory.open(Options::with_vectors(2, Metric::Dot));
+        for n in 0..60 {
+            let value = json!({"n": n, "text": "x".repeat(if n == 7 { 400 } else { 1 })});
+            store.put(Put::new(&namespace(["a"]), n.to_string(), value).vector([1.0, n as f32])).unwrap();
+        }
+        store.compact().unwrap();
+        store.close().unwrap();
+        directory.names(".blob").iter().for_each(|name| directory.write(name, &[]));
+        if !keeps_index {
+            directory.names(".fields").iter().for_each(|name| directory.write(name, &[]));
+        }
+        let store = directory.open(Options::with_vectors(2, Metric::Dot));
+        let query = Query::new(Scope::Store).vector([0.0, 1.0]).group_by(GroupBy::parse("n").unwrap(), 1).limit(100);
+        assert_eq!(store.search(&query).unwrap_err().kind(), ErrorKind::Damaged);
+        let options = ReadOptions { partial: true, ..ReadOptions::default() };
+        let rest = store.search(&query.options(options)).unwrap();
+        assert!(rest.incomplete && rest.len() == 59 && rest.groups.len() == 59, "{rest:?}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""``select``, ``group_by`` and ``order_by`` of a store's searches are those of the engine, in both forms of the call."""
+"""``select``, ``group_by`` and ``order_by`` of a store are those of the engine, in both forms of the call."""
 
 import asyncio
 from typing import Any
