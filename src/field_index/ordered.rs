@@ -40,6 +40,8 @@ pub(crate) struct OrderedRows<'a> {
     is_descending: bool,
     /// The keys that were not visited.
     left: Range<u32>,
+    /// Whether every row has a value there, so that none has to be looked for that has none.
+    has_all: bool,
     /// Whether the rows without a value were visited. They come with those of null.
     has_given_null: bool,
     /// The block whose keys are kept, and the keys.
@@ -72,6 +74,7 @@ impl<'a> FieldIndex<'a> {
         };
         Ok(Some(OrderedRows {
             left: 0..place.map_or(0, |place| place.keys()),
+            has_all: place.is_some_and(|place| place.has_all(self.rows())),
             place,
             interval: interval.clone(),
             partial: self.partial(interval)?,
@@ -185,8 +188,12 @@ impl OrderedRows<'_> {
             Some(place) => place.lower_bound(&[NULL + 1])?,
             None => 0,
         };
+        let (value, is_one_value) = (vec![NULL], true);
+        if self.has_all {
+            return Ok(ValueBucket { rows: self.rows(0..first)?, value, is_one_value, keys: first as usize });
+        }
         let others = self.rows(first..keys)?.or(&self.partial);
-        Ok(ValueBucket { rows: others.complement(), value: vec![NULL], is_one_value: true, keys: keys as usize })
+        Ok(ValueBucket { rows: others.complement(), value, is_one_value, keys: keys as usize })
     }
 }
 

@@ -94,6 +94,11 @@ impl<'a> FieldIndex<'a> {
         self.footer.has_unread
     }
 
+    /// The number of rows.
+    pub(super) fn rows(&self) -> u32 {
+        self.footer.rows
+    }
+
     fn record(&self, number: u32) -> Result<PathRecord> {
         let start = self.footer.records_at + u64::from(number) * RECORD_BYTES as u64;
         decoded(self.bytes, start..start + RECORD_BYTES as u64, PathRecord::read)
@@ -184,6 +189,12 @@ impl<'a> PathIndex<'a> {
     /// The number of keys.
     pub fn keys(&self) -> u32 {
         self.record.keys
+    }
+
+    /// Whether each of `rows` rows has a value at the path. No row has two: an array is one value, and its elements have
+    /// a path of their own.
+    pub fn has_all(&self, rows: u32) -> bool {
+        self.record.values >= rows
     }
 
     /// Where the entries of a block begin, and the postings of its first key.

@@ -115,6 +115,7 @@ fn paged(reads: &impl Reads, query: &Query, size: usize) -> Vec<Item> {
         assert!(!page.incomplete && page.len() <= size && (page.next.is_none() || page.len() == size));
         let next = page.next.clone();
         items.extend(page.into_iter().map(|hit| hit.item));
+        assert!(items.len() <= 2_000, "pages that never end: {query:?}");
         let Some(next) = next else { return items };
         query = query.after(next.to_string().parse().unwrap());
     }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::common::clusters::Clusters;
 use crate::common::directory::Directory;
 use crate::common::{Random, keys, namespace, numbered, simulated, tiny};
-use vecmem::{Batch, ErrorKind, Filter, GroupBy, Hit, Metric, Options, Order, Put, Query, Scope, SearchResult, Store};
+use vecmem::{
+    Batch, ErrorKind, Filter, GroupBy, Hit, Metric, Options, Order, Put, Query, ReadOptions, Scope, SearchResult, Store,
+};
 
 const DIMS: usize = 4;
 
