@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
-use vecmem::{Filter, GroupBy, HitGroup, Order, OrderCursor, PartExplain, Query, ReadOptions, Scope, SearchResult};
+use vecmem::{Filter, GroupBy, HitGroup, Order, PartExplain, Query, ReadOptions, Scope, SearchResult};
 
 use crate::arguments::{SelectArguments, VectorArguments, namespace, open};
 use crate::output::{self, ItemJson, Output};
@@ -85,7 +85,7 @@ pub struct Search {
     descending: bool,
     /// Go on after this cursor, which the page before ended with
     #[arg(long, value_name = "CURSOR", requires = "order_by")]
-    after: Option<OrderCursor>,
+    after: Option<String>,
     #[command(flatten)]
     select: SelectArguments,
     /// Leave out what is damaged, and say so, instead of failing
@@ -173,8 +173,8 @@ impl Search {
             let order = Order::parse(name).context("--order-by")?;
             query = query.order_by(if self.descending { order.descending() } else { order });
         }
-        if let Some(cursor) = &self.after {
-            query = query.after(cursor.clone());
+        if let Some(text) = &self.after {
+            query = query.after(text.parse().context("--after")?);
         }
         Ok(query)
     }

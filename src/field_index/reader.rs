@@ -191,8 +191,8 @@ impl<'a> PathIndex<'a> {
         self.record.keys
     }
 
-    /// Whether each of `rows` rows has a value at the path. No row has two: an array is one value, and its elements have
-    /// a path of their own.
+    /// Whether each of `rows` rows has a value at the path. No row has two: an array is one value, and its elements
+    /// have a path of their own.
     pub fn has_all(&self, rows: u32) -> bool {
         self.record.values >= rows
     }
