@@ -109,6 +109,12 @@ pub enum Limit {
     BatchOperations,
     /// Bytes of one batch.
     BatchBytes,
+    /// Items of one delete by filter, or of one prune.
+    PrunedItems,
+    /// Items of one rename, or their bytes.
+    RenamedItems,
+    /// Different values at a path, or their bytes.
+    DistinctValues,
     /// Settings of one store.
     Settings,
     /// Bytes of the name of a setting.

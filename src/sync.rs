@@ -140,6 +140,8 @@ pub enum HookPoint {
     GenerationCollected,
     /// A sweep has listed expired items and has not deleted them.
     SweepListed,
+    /// A write was resolved on a read view and encoded, and has not joined a group.
+    WriteResolved,
     /// An import has followed merges, and its frame has not joined a group.
     ImportFollowed,
     /// No call of the store is running any more, and the close goes on.

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use super::{Intent, Pipeline};
 use crate::commit::decide::{Times, times_of};
+use crate::commit::pending::PendingWrites;
+use crate::commit::watches::WatchId;
 use crate::engine::Engine;
 use crate::engine::install::commit_bounds;
 use crate::engine::space::output_files::OutputFiles;
@@ -32,11 +34,11 @@ use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::shard::bounds::ImportFiles;
-use crate::shard::ingest::{ConflictSet, IngestedFile, IngestedFiles, Older, Part, ReplacedVersion, follow};
+use crate::shard::ingest::{IngestedFile, IngestedFiles, Older, Part, ReplacedVersion, follow};
 use crate::shard::part::SegmentPart;
 use crate::shard::{Lost, ReadView};
 use crate::sync::HookPoint;
-use crate::types::Extent;
+use crate::types::{Extent, Interval};
 
 /// Roughly the bytes of a row, or of a vector, beside its content.
 const ROW_BYTES: usize = 64;
@@ -53,7 +55,8 @@ impl Pipeline {
         self.engine.check_writable()?;
         self.wait_for_room()?;
         let outputs = OutputFiles::new(&self.engine);
-        let mut files = ImportSegments { order: order_of(&rows), rows, checkpoint, files: Vec::new(), outputs };
+        let mut files =
+            ImportSegments { order: order_of(&rows), rows, checkpoint, files: Vec::new(), watch: None, outputs };
         let row_bytes = |row: &CheckedPut| {
             let vectors = row.vectors.iter().map(|vector| 5 * vector.values.len() + ROW_BYTES);
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
@@ -62,7 +65,7 @@ impl Pipeline {
         let _one_at_a_time = self.import_lock.lock();
         // Only under `import_lock`: an import that held it before may have used space.
         files.outputs.ask_for_space(Purpose::Log, needed, "an import")?;
-        let (mut times, mut watch) = self.begin_watch(&files);
+        let (mut times, mut watch) = self.begin_watch(&mut files);
         let under_way = UnderWay::new(&self.engine);
         let (view, ranges) = {
             let _bounds_stay = self.engine.apply_lock.lock();
@@ -93,16 +96,17 @@ impl Pipeline {
     }
 
     /// Begins to note the keys that other writers write, and sets times aside for rows without a given time.
-    fn begin_watch(&self, files: &ImportSegments) -> (Times, WatchGuard<'_>) {
+    fn begin_watch(&self, files: &mut ImportSegments) -> (Times, WatchGuard<'_>) {
         let clock_given = files.order.iter().filter(|&&line| files.rows[line as usize].updated_at.is_none()).count();
         let mut state = self.state.lock();
-        state.unpublished.begin_watch();
+        let id = state.unpublished.begin_watch(vec![Interval::everything()]);
+        files.watch = Some(id);
         let times = &mut state.unpublished.times;
         times.begin(&self.engine.clock.reading());
         let mine = times.clone();
         times.skip(clock_given);
         let set_aside = Some((mine.clone(), times.clone()));
-        (mine, WatchGuard { pipeline: self, set_aside })
+        (mine, WatchGuard { pipeline: self, id, set_aside })
     }
 }
 
@@ -134,6 +138,7 @@ impl Drop for UnderWay<'_> {
 /// Ends the watch, whatever happens.
 struct WatchGuard<'a> {
     pipeline: &'a Pipeline,
+    id: WatchId,
     /// The times of the store without and with those set aside, so that they can be given back if no frame used them.
     set_aside: Option<(Times, Times)>,
 }
@@ -141,7 +146,7 @@ struct WatchGuard<'a> {
 impl Drop for WatchGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.pipeline.state.lock();
-        state.unpublished.end_watch();
+        state.unpublished.end_watch(self.id);
         if let Some((without, _)) = self.set_aside.take().filter(|(_, with)| *with == state.unpublished.times) {
             state.unpublished.times = without;
         }
@@ -156,6 +161,8 @@ pub(super) struct ImportSegments {
     /// Written by an operation of the frame, after the rows of the files.
     checkpoint: Option<Write>,
     files: Vec<File>,
+    /// Notes what others write.
+    watch: Option<WatchId>,
     /// Owned until a frame can name them.
     outputs: OutputFiles,
 }
@@ -336,7 +343,8 @@ impl ImportSegments {
 
     /// The checkpoint, and the puts of keys that were written since the watch began, in the order of the lines. The
     /// look-ups of these keys may be outdated.
-    pub fn conflicts(&self, watch: Option<&ConflictSet>) -> ImportConflicts {
+    pub fn conflicts(&self, pending: &PendingWrites) -> ImportConflicts {
+        let watch = self.watch.and_then(|watch| pending.conflicts(watch));
         let checkpoint = self.checkpoint.iter().cloned();
         let Some(watch) = watch.filter(|watch| !watch.is_empty()) else {
             return ImportConflicts { writes: checkpoint.collect(), unsure: Vec::new() };
@@ -346,7 +354,7 @@ impl ImportSegments {
         for file in &self.files {
             let own = &order[file.range.clone()];
             let of_row = |row: RowId| &rows[own[row.index()] as usize];
-            let written = watch.keys().filter_map(|(namespace, key)| {
+            let written = watch.keys().iter().filter_map(|(namespace, key)| {
                 let address = (namespace.encoded(), key.as_bytes());
                 let found = own.binary_search_by(|&line| {
                     let row = &rows[line as usize];
@@ -356,7 +364,7 @@ impl ImportSegments {
             });
             // A range delete concerns only keys that had a version at the look-ups.
             let erased = file.replaced.iter().map(|replaced| replaced.row);
-            let erased = erased.filter(|&row| watch.has_range(&of_row(row).namespace));
+            let erased = erased.filter(|&row| watch.has_erased(&of_row(row).namespace, &of_row(row).key));
             let of_file: BTreeSet<RowId> = written.chain(erased).collect();
             again.extend(of_file.iter().map(|&row| own[row.index()]));
             unsure.push(of_file);

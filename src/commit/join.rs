@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::ingest::{ImportConflicts, ImportSegments};
 use super::log_room::{Reservation, RoomNeed};
+use super::resolved::EncodedDeletes;
 use super::{CommitState, Group, Intent, OpenGroup, Pipeline};
 use crate::commit::decide::Times;
 use crate::commit::pending::ResolvedTouches;
@@ -53,12 +54,16 @@ struct Resolution {
     /// The time that the frames record.
     frame_time: FrameTime,
     touches: ResolvedTouches,
+    /// The keys that were listed before the lock was taken.
+    deleted: Option<EncodedDeletes>,
     operations: Vec<Operation>,
     outcomes: Vec<WriteOutcome>,
     /// The first LSN after the touches: that of an import's first row, else that of the first operation.
     first_lsn: Lsn,
     /// For an import, for each file: the rows whose keys others have written since the look-ups.
     unsure: Vec<BTreeSet<RowId>>,
+    /// How many items a resolved write deletes; `None` if it must be resolved again.
+    count: Option<u64>,
     /// The frame of the touches, and that of the writes.
     frames: [Option<Frame>; 2],
 }
@@ -81,6 +86,9 @@ impl Pipeline {
             Ok(resolution) => resolution,
             Err(error) => return Ok(JoinOutcome::Nothing(Err(error), state.undecided())),
         };
+        if let Intent::Resolved(writes) = intent {
+            writes.outcome.set(resolution.count);
+        }
         if resolution.is_empty() {
             state.unpublished.settle_touches(engine, resolution.touches.unreadable);
             return Ok(JoinOutcome::Nothing(Ok(resolution.outcomes), state.undecided()));
@@ -120,14 +128,25 @@ impl CommitState {
         let touches = pending.resolve_touches(engine, &mut times);
         let first_lsn = pending.next_lsn + touches.operations.len() as u64;
         let clock = now.frame_clock;
+        let (mut deleted, mut count) = (None, None);
         let (operations, outcomes, unsure, frame) = match intent {
             Intent::Batch { writes, id } => {
                 let (operations, outcomes) = pending.resolve(engine, writes, &mut times, first_lsn)?;
                 let frame = batch_frame(first_lsn, clock, &operations, *id);
                 (operations, outcomes, Vec::new(), frame)
             }
+            Intent::Resolved(writes) => {
+                let settled = writes.settle(pending, engine)?;
+                count = settled.as_ref().map(|settled| settled.count);
+                let operations = settled.map_or_else(Vec::new, |settled| {
+                    deleted = (!settled.deleted.keys.is_empty()).then_some(settled.deleted);
+                    settled.operations
+                });
+                let frame = resolved_frame(first_lsn, clock, deleted.as_ref(), &operations);
+                (operations, Vec::new(), Vec::new(), frame)
+            }
             Intent::Import(segments) => {
-                let ImportConflicts { writes, unsure } = segments.conflicts(pending.watch());
+                let ImportConflicts { writes, unsure } = segments.conflicts(pending);
                 let first_operation = first_lsn + u64::from(segments.rows());
                 let (operations, outcomes) = pending.resolve(engine, &writes, &mut times, first_operation)?;
                 let frame = import_frame(first_lsn, clock, segments, &operations);
@@ -136,7 +155,7 @@ impl CommitState {
         };
         let touch_frame = batch_frame(pending.next_lsn, clock, &touches.operations, None);
         let (frame_time, frames) = (now.frame_time(), [touch_frame, frame]);
-        Ok(Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames })
+        Ok(Resolution { times, frame_time, touches, deleted, operations, outcomes, first_lsn, unsure, count, frames })
     }
 
     /// Finds room in the log for the frames, or says which room is lacking. Changes nothing.
@@ -146,17 +165,19 @@ impl CommitState {
 
     /// Takes the room and the LSNs, notes the pending writes, and adds the frames to the open group.
     fn enlist(&mut self, engine: &Engine, intent: &mut Intent<'_>, resolution: Resolution, space: Space) -> Ticket {
-        let Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames } = resolution;
+        let Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames, .. } = resolution;
+        let deleted = resolution.deleted.map(|deleted| deleted.keys);
         let pending = &mut self.unpublished;
         self.room.take(space);
         pending.times = times;
         pending.settle_touches(engine, touches.unreadable);
         pending.note(&touches.operations, touches.newest.into_iter().map(Some));
         let ingested = match intent {
-            Intent::Batch { .. } => None,
+            Intent::Batch { .. } | Intent::Resolved(_) => None,
             Intent::Import(segments) => Some(segments.take(first_lsn, unsure)),
         };
         ingested.iter().for_each(|ingested| pending.note_ingested(ingested));
+        deleted.iter().for_each(|deleted| pending.note_deleted(deleted));
         let newest = operations.iter().zip(pending.next_lsn.sequence()).map(|(operation, lsn)| match operation {
             Operation::Put(record) => Some(VersionTimes::of_record(record, lsn)),
             _ => None,
@@ -170,11 +191,12 @@ impl CommitState {
         let leads = self.open.is_none();
         let open = self.open.get_or_insert_with(|| OpenGroup::at(frame_time));
         open.newest = open.newest.max(frame_time);
-        for (frame, (ingested, operations)) in
-            frames.into_iter().zip([(None, touches.operations), (ingested, operations)])
+        let [touch_frame, frame] = frames;
+        for (frame, ingested, deleted, operations) in
+            [(touch_frame, None, None, touches.operations), (frame, ingested, deleted, operations)]
         {
             let Some(frame) = frame else { continue };
-            open.logged.push(LoggedFrame { first_lsn: frame.first_lsn, ingested, operations });
+            open.logged.push(LoggedFrame { first_lsn: frame.first_lsn, ingested, deleted, operations });
             open.frames.push(frame);
         }
         let group = Arc::clone(&open.members);
@@ -201,6 +223,21 @@ fn batch_frame(first_lsn: Lsn, clock: i64, operations: &[Operation], id: Option<
     }
     operations.iter().for_each(|operation| encode_shared(&mut body, operation));
     Some(Frame { kind: FrameKind::Batch, first_lsn, count: operations.len() as u32, clock, flags, body })
+}
+
+/// The frame of a resolved write: the deletes that were encoded before, then the other operations. `None` if there are
+/// none.
+fn resolved_frame(
+    first_lsn: Lsn,
+    clock: i64,
+    deleted: Option<&EncodedDeletes>,
+    operations: &[Operation],
+) -> Option<Frame> {
+    let count = (deleted.map_or(0, |deleted| deleted.keys.len()) + operations.len()) as u32;
+    let mut body = FrameBody::default();
+    deleted.iter().for_each(|deleted| body.push_operations(&deleted.bytes));
+    operations.iter().for_each(|operation| encode_shared(&mut body, operation));
+    (count > 0).then_some(Frame { kind: FrameKind::Batch, first_lsn, count, clock, flags: 0, body })
 }
 
 /// The frame of an import: the entries of its files, then a put of each key that others have written meanwhile.

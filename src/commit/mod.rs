@@ -3,7 +3,7 @@
 //! A writer resolves its operations under the commit lock and joins the open group. The writer that opened the group
 //! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
 //! Reading order: `join` (resolve, reserve, enlist), `pending`, `decide` (pure), `log_room` (prepared log files),
-//! `ingest` and `checkpoints` (imports), `cut` (backups). Invariants:
+//! `resolved` (deletes by filter) with `watches`, `ingest` and `checkpoints` (imports), `cut` (backups). Invariants:
 //! * A writer waits for room in memory before it takes a lock of the engine. Under the commit lock no thread writes to
 //!   the disk.
 //! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
@@ -21,6 +21,8 @@ mod ingest;
 mod join;
 mod log_room;
 pub(crate) mod pending;
+pub(crate) mod resolved;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,6 +43,7 @@ use crate::wal::Frame;
 use ingest::ImportSegments;
 use join::JoinOutcome;
 use log_room::LogRoom;
+use resolved::ResolvedWrites;
 
 /// The commit pipeline, through which all writes go.
 pub(crate) struct Pipeline {
@@ -105,6 +108,8 @@ enum Intent<'a> {
         id: Option<OperationId>,
     },
     Import(&'a mut ImportSegments),
+    /// Deletes and puts that were decided on a read view.
+    Resolved(&'a ResolvedWrites<'a>),
 }
 
 impl OpenGroup {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use crate::commit::checkpoints::Checkpoints;
 use crate::commit::decide::{Decision, Times, decide};
+use crate::commit::watches::{ConflictSet, WatchId, Watches};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
-use crate::record::{CHECKPOINTS, Lsn, Operation, VersionTimes, Write, WriteOutcome};
-use crate::shard::ingest::{ConflictSet, IngestedFiles, LoggedFrame};
+use crate::record::{CHECKPOINTS, DeletedKeys, Lsn, Operation, Record, VersionTimes, Write, WriteOutcome};
+use crate::shard::ingest::{IngestedFiles, LoggedFrame};
 use crate::sync::Ordering;
 use crate::types::{Condition, Interval, Namespace, system_namespace};
 
@@ -28,8 +29,9 @@ pub(crate) struct PendingWrites {
     pending: HashMap<(Namespace, Arc<str>), PendingWrite>,
     pending_ranges: Vec<(Lsn, Interval)>,
     pending_ingests: Vec<Arc<IngestedFiles>>,
-    /// The keys and ranges that others have written while an import is prepared; `None` without an import.
-    watch: Option<ConflictSet>,
+    /// Keys that frames delete, and the first LSN of each frame.
+    pending_deletes: Vec<(Lsn, Arc<DeletedKeys>)>,
+    watches: Watches,
 }
 
 /// The operations of the waiting touches.
@@ -47,6 +49,8 @@ pub(crate) struct ResolvedTouches {
 struct PendingWrite {
     lsn: Lsn,
     current: Option<VersionTimes>,
+    /// The version, if the write has put it.
+    record: Option<Arc<Record>>,
 }
 
 impl PendingWrites {
@@ -57,7 +61,10 @@ impl PendingWrites {
 
     /// Whether no write is pending, so that the published read view shows all writes.
     pub fn is_empty(&self) -> bool {
-        self.pending.is_empty() && self.pending_ranges.is_empty() && self.pending_ingests.is_empty()
+        self.pending.is_empty()
+            && self.pending_ranges.is_empty()
+            && self.pending_ingests.is_empty()
+            && self.pending_deletes.is_empty()
     }
 
     /// Decides the operation and the outcome of each write. The first operation will have `first_lsn`.
@@ -144,25 +151,37 @@ impl PendingWrites {
     }
 
     /// The newest state of a key: that of the newest pending write on it, else that in the published read view.
-    fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
+    pub fn newest(&self, engine: &Engine, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         let pending = if self.pending.is_empty() { None } else { self.pending.get(&(namespace.clone(), key.into())) };
         let mut since = pending.map_or(Lsn::ZERO, |pending| pending.lsn);
-        let mut ingested = None;
+        let mut together = None;
         for pending in &self.pending_ingests {
             if let Some(current) = pending.find(namespace, key)?.filter(|current| current.lsn > since) {
                 since = current.lsn;
-                ingested = Some(current);
+                together = Some(Some(current));
             }
         }
-        let erased = |(lsn, interval): &(Lsn, Interval)| *lsn > since && interval.contains(namespace.encoded());
-        if self.pending_ranges.iter().any(erased) {
-            return Ok(None);
+        let ranges = self.pending_ranges.iter().filter(|(_, interval)| interval.contains(namespace.encoded()));
+        let listed = self
+            .pending_deletes
+            .iter()
+            .filter_map(|(first, deleted)| deleted.position(namespace, key).map(|position| *first + position as u64));
+        if let Some(lsn) = ranges.map(|(lsn, _)| *lsn).chain(listed).filter(|lsn| *lsn > since).max() {
+            since = lsn;
+            together = Some(None);
         }
-        match (ingested, pending) {
-            (Some(current), _) => Ok(Some(current)),
+        match (together, pending) {
+            // A later write of this key alone may be published and forgotten before those of many keys are forgotten.
+            (Some(state), _) => Ok(engine.current(namespace, key)?.filter(|current| current.lsn >= since).or(state)),
             (None, Some(pending)) => Ok(pending.current),
             (None, None) => engine.current(namespace, key),
         }
+    }
+
+    /// The version of a key that a pending write has put.
+    pub fn pending_record(&self, namespace: &Namespace, key: &Arc<str>, lsn: Lsn) -> Option<&Arc<Record>> {
+        let pending = self.pending.get(&(namespace.clone(), Arc::clone(key)))?;
+        pending.record.as_ref().filter(|_| pending.lsn == lsn)
     }
 
     /// Gives the next LSNs to the operations, and keeps the new states of their keys until these are published.
@@ -170,13 +189,13 @@ impl PendingWrites {
         for (operation, current) in operations.iter().zip(newest) {
             let lsn = self.next_lsn;
             self.next_lsn = lsn.next();
-            if let Some(watch) = &mut self.watch {
-                watch.note(operation);
-            }
+            self.watches.note(operation);
             self.checkpoints.note(operation);
             match (operation.address(), operation) {
                 (Some((namespace, key)), _) => {
-                    self.pending.insert((namespace.clone(), Arc::clone(key)), PendingWrite { lsn, current });
+                    let record = if let Operation::Put(record) = operation { Some(Arc::clone(record)) } else { None };
+                    let address = (namespace.clone(), Arc::clone(key));
+                    self.pending.insert(address, PendingWrite { lsn, current, record });
                 }
                 (None, Operation::DeleteRange { interval }) => self.pending_ranges.push((lsn, interval.clone())),
                 (None, _) => {}
@@ -188,29 +207,44 @@ impl PendingWrites {
     pub fn note_ingested(&mut self, ingested: &Arc<IngestedFiles>) {
         self.next_lsn = self.next_lsn + u64::from(ingested.rows);
         self.pending_ingests.push(Arc::clone(ingested));
+        self.watches.note_ingested();
     }
 
-    /// Starts to note the keys and ranges that are written, until [`PendingWrites::end_watch`]. Those of pending writes
-    /// are noted at once.
-    pub fn begin_watch(&mut self) {
-        let mut watch = ConflictSet::default();
-        self.pending.keys().for_each(|(namespace, key)| watch.note_key(namespace, key));
-        self.pending_ranges.iter().for_each(|(_, interval)| watch.note_range(interval));
-        self.watch = Some(watch);
+    /// Gives the next LSNs to the keys that a frame deletes, and keeps the keys until the deletes are published.
+    pub fn note_deleted(&mut self, deleted: &Arc<DeletedKeys>) {
+        self.pending_deletes.push((self.next_lsn, Arc::clone(deleted)));
+        self.next_lsn = self.next_lsn + deleted.len() as u64;
+        self.watches.note_deleted(deleted);
     }
 
-    /// The keys and ranges that were noted since [`PendingWrites::begin_watch`].
-    pub fn watch(&self) -> Option<&ConflictSet> {
-        self.watch.as_ref()
+    /// Starts to note what is written in these intervals, until [`PendingWrites::end_watch`]. Pending writes are noted
+    /// at once.
+    pub(super) fn begin_watch(&mut self, intervals: Vec<Interval>) -> WatchId {
+        let id = self.watches.begin(intervals);
+        self.pending.keys().for_each(|(namespace, key)| self.watches.note_key(namespace, key));
+        self.pending_ranges.iter().for_each(|(_, interval)| self.watches.note_range(interval));
+        self.pending_deletes.iter().for_each(|(_, deleted)| self.watches.note_deleted(deleted));
+        if !self.pending_ingests.is_empty() {
+            self.watches.note_ingested();
+        }
+        id
     }
 
-    pub fn end_watch(&mut self) {
-        self.watch = None;
+    /// What was noted since the watch began.
+    pub(super) fn conflicts(&self, watch: WatchId) -> Option<&ConflictSet> {
+        self.watches.conflicts(watch)
+    }
+
+    pub(super) fn end_watch(&mut self, watch: WatchId) {
+        self.watches.end(watch);
     }
 
     /// Removes the entries of a published group, except those that a later write has replaced.
     pub fn forget(&mut self, frames: &[LoggedFrame]) {
         for logged in frames {
+            if logged.deleted.is_some() {
+                self.pending_deletes.retain(|(first, _)| *first != logged.first_lsn);
+            }
             if let Some(ingested) = &logged.ingested {
                 self.pending_ingests.retain(|pending| !Arc::ptr_eq(pending, ingested));
             }

@@ -92,7 +92,7 @@ fn replay(
             let applied = AppliedBatch::decode(bytes, header.last_lsn());
             operation_ids.note(applied.map_err(|malformed| malformed.in_part("an operation id in the log"))?);
         }
-        let logged = LoggedFrame { first_lsn, ingested, operations: body.operations };
+        let logged = LoggedFrame { first_lsn, ingested, deleted: None, operations: body.operations };
         match apply(view, &logged, covered) {
             Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, &logged, covered),
             other => other,

@@ -3,8 +3,8 @@
 //! Reading order:
 //! * `path`, `key`: paths and values as bytes. `postings`: rows as bytes.
 //! * `format`: how they lie in an index. `builder` writes one, `reader` reads one.
-//! * `select`: a filter becomes sets of rows. `cache`: these are kept for the next search with the same filter.
-//! * `ordered`: rows in the order of their values at a path.
+//! * `select`: a filter becomes sets of rows. `values`: the values at a path and their rows. `cache`: these are kept
+//!   for the next search with the same filter. `ordered`: rows in the order of their values at a path.
 //!
 //! Invariants:
 //! * An index answers with two sets: the rows for which the filter certainly holds, and those for which it may hold.
@@ -21,12 +21,14 @@ mod path;
 mod postings;
 mod reader;
 mod select;
+mod values;
 
 pub(crate) use builder::FieldIndexBuilder;
 pub(crate) use cache::PassingCache;
 pub(crate) use ordered::{OrderedRows, ValueBucket};
 pub(crate) use reader::{FieldIndex, IndexBytes};
 pub(crate) use select::{Passing, select};
+pub(crate) use values::values_at;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 //! * The LSN of an operation is its frame's first LSN plus its position in the frame; it is not stored in the
 //!   operation.
 
+mod deleted_keys;
 mod incarnation;
 mod lsn;
 mod reach;
@@ -21,6 +22,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use crate::extensions::{ExtensionKind, Extensions};
 use crate::types::{Condition, FieldVector, Interval, Namespace, Version};
 
+pub(crate) use deleted_keys::{DeletedKeys, KeyAddress};
 pub(crate) use incarnation::{VersionMask, copy_incarnation, original_incarnation};
 pub(crate) use lsn::{ALIVE, AtomicLsn, Lsn};
 pub(crate) use reach::ImportReach;

@@ -1,4 +1,4 @@
-//! Reads of one part that need no vector: the newest rows, rows in key order, and counts.
+//! Reads of one part that need no vector: the newest rows, and rows in key order.
 //!
 //! Invariants:
 //! * Listing order is (`updated_at` descending, LSN descending), one order for all parts; key order is (encoded
@@ -142,24 +142,6 @@ fn visit_band<P: PartColumns>(
         }
     }
     Ok(())
-}
-
-/// How many of `rows` satisfy the conditions.
-pub(crate) fn count<P: PartColumns>(part: &P, rows: &Rows, conditions: &Conditions) -> Result<u64> {
-    let mut count = 0;
-    for start in (0..rows.len()).step_by(BLOCK_ROWS) {
-        conditions.check_deadline()?;
-        let block = rows.slice(start, rows.len().min(start + BLOCK_ROWS));
-        part.ensure_rows(&block)?;
-        if conditions.filter.is_none() && part.sees_all(&block, conditions.read_lsn, conditions.now) {
-            count += block.len() as u64;
-            continue;
-        }
-        for row in (0..block.len()).map(|index| block.at(index)) {
-            count += u64::from(conditions.sees(part, row) && conditions.wants(part, row)?);
-        }
-    }
-    Ok(count)
 }
 
 /// The keys that a page in key order covers, and its length.

@@ -9,7 +9,8 @@
 //! * `flat`: exact search by codes, bounds and full vectors.
 //! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them, `admitted`:
 //!   only over nodes that may pass the filter.
-//! * `listing`: the newest rows, rows in key order, and counts. `ordered`: the first rows in an order of values.
+//! * `listing`: the newest rows, and rows in key order. `ordered`: the first rows in an order of values. `visit`: every
+//!   row that satisfies conditions, and counts.
 
 mod admitted;
 pub(crate) mod conditions;
@@ -25,6 +26,7 @@ pub(crate) mod ordered;
 pub(crate) mod part;
 pub(crate) mod passing;
 pub(crate) mod plan;
+pub(crate) mod visit;
 
 #[cfg(test)]
 mod tests;

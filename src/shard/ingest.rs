@@ -16,28 +16,31 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{IdRange, RowId};
 use crate::manifest::{EntryForm, SegmentEntry};
 use crate::memtable::Memtable;
-use crate::record::{ALIVE, Lsn, Operation, VersionTimes};
+use crate::record::{ALIVE, DeletedKeys, Lsn, Operation, VersionTimes};
 use crate::segment::truth::layout::{StoreIdentity, truth_name};
 use crate::shard::open::open_part;
 use crate::shard::part::SharedSegment;
 use crate::shard::part_ref::PartRef;
 use crate::shard::view::{Lost, ReadView, Shard};
 use crate::storage::Storage;
-use crate::types::{Interval, Namespace};
+use crate::types::Namespace;
 use crate::wal::Body;
 use crate::words::counted;
 
-/// The content of one frame: rows of files first, then operations.
+/// The content of one frame: rows of files or deleted keys first, then operations.
 pub(crate) struct LoggedFrame {
     pub first_lsn: Lsn,
     pub ingested: Option<Arc<IngestedFiles>>,
+    /// Keys that the frame deletes, when they were listed before the commit lock was taken. A replay has operations.
+    pub deleted: Option<Arc<DeletedKeys>>,
     pub operations: Vec<Operation>,
 }
 
 impl LoggedFrame {
     /// LSN of the first operation.
     pub fn first_operation(&self) -> Lsn {
-        self.first_lsn + self.ingested.as_ref().map_or(0, |ingested| u64::from(ingested.rows))
+        let rows = self.ingested.as_ref().map_or(0, |ingested| u64::from(ingested.rows));
+        self.first_lsn + rows + self.deleted.as_ref().map_or(0, |deleted| deleted.len() as u64)
     }
 
     /// The frame's last LSN.
@@ -266,44 +269,4 @@ fn delete_other_version(shard: &Shard, part: &SharedSegment, row: RowId, namespa
 /// The effect of a row of a file on the older versions of its key.
 fn deletion(namespace: &[u8], key: &str) -> Operation {
     Operation::Delete { namespace: Namespace::from_encoded(namespace), key: key.into() }
-}
-
-/// The keys and ranges that were written since an import began to write a chunk. The import looks them up again.
-#[derive(Default)]
-pub(crate) struct ConflictSet {
-    keys: HashSet<(Namespace, Box<str>)>,
-    intervals: Vec<Interval>,
-}
-
-impl ConflictSet {
-    /// Notes an operation.
-    pub fn note(&mut self, operation: &Operation) {
-        match (operation.address(), operation) {
-            (Some((namespace, key)), _) => self.note_key(namespace, key),
-            (None, Operation::DeleteRange { interval }) => self.note_range(interval),
-            (None, _) => {}
-        }
-    }
-
-    pub fn note_key(&mut self, namespace: &Namespace, key: &str) {
-        self.keys.insert((namespace.clone(), key.into()));
-    }
-
-    pub fn note_range(&mut self, interval: &Interval) {
-        self.intervals.push(interval.clone());
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.intervals.is_empty()
-    }
-
-    /// The keys written.
-    pub fn keys(&self) -> impl Iterator<Item = &(Namespace, Box<str>)> {
-        self.keys.iter()
-    }
-
-    /// Whether the namespace is in a range that was deleted.
-    pub fn has_range(&self, namespace: &Namespace) -> bool {
-        self.intervals.iter().any(|interval| interval.contains(namespace.encoded()))
-    }
 }

@@ -8,7 +8,7 @@ use crate::extensions::Extensions;
 use crate::fields::Select;
 use crate::ids::{IdRange, RowId};
 use crate::memtable::Memtable;
-use crate::record::{ALIVE, Lsn, TextHash, VersionTimes, Write};
+use crate::record::{ALIVE, Lsn, Record, TextHash, VersionTimes, Write};
 use crate::search::conditions::Conditions;
 use crate::search::listing::{KeyedRow, ListPage, page_of_memtable, page_of_segment};
 use crate::search::namespaces::{SegmentNamespaces, SoughtNamespaces, next_of_memtable};
@@ -246,6 +246,39 @@ impl<'a> PartNamespaces<'a> {
 }
 
 impl<'a> PartRef<'a> {
+    /// Whether both are the same part.
+    pub fn is(&self, other: &PartRef<'_>) -> bool {
+        match (*self, *other) {
+            (Self::Memtable(one), PartRef::Memtable(other)) => Arc::ptr_eq(one, other),
+            (Self::Segment(one), PartRef::Segment(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// The encoded namespace and the key of a row.
+    pub fn address(&self, row: RowId) -> Result<(&'a [u8], &'a str)> {
+        match *self {
+            Self::Memtable(memtable) => {
+                let record = &memtable.row(row).record;
+                Ok((record.namespace.encoded(), &record.key))
+            }
+            Self::Segment(part) => {
+                let segment = part.segment()?;
+                Ok((segment.namespace(segment.namespace_of(row)?)?, segment.key(row)?))
+            }
+        }
+    }
+
+    /// The complete record of a row, with the expiry of its last touch.
+    pub fn record(&self, row: RowId) -> Result<Record> {
+        let expires_at = self.current(row)?.expires_at;
+        let record = match *self {
+            Self::Memtable(memtable) => Record::clone(&memtable.row(row).record),
+            Self::Segment(part) => part.segment()?.record(row)?,
+        };
+        Ok(Record { expires_at, ..record })
+    }
+
     /// The segment of the part, if the part is a segment and can be read: for prefetches.
     pub fn segment(&self) -> Option<&'a Segment> {
         if let Self::Segment(part) = self { part.segment().ok() } else { None }

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 
 use crate::error::{ErrorKind, Result};
-use crate::record::{TextHash, Write, text_hash};
+use crate::record::{ItemContent, TextHash, Write, text_hash};
 use crate::shard::ReadView;
 use crate::shard::embeddings::KnownText;
 use crate::store::Store;
@@ -49,13 +49,18 @@ impl Embeddings {
     /// Adds the hashes of written items.
     pub fn note(&self, writes: &[Write]) {
         let puts = writes.iter().filter_map(|write| match write {
-            Write::Put(put) if !put.text_hashes.is_empty() => Some(put),
+            Write::Put(put) if !put.text_hashes.is_empty() => Some(&*put.content),
             _ => None,
         });
-        for put in puts {
+        self.note_items(puts);
+    }
+
+    /// Notes the texts that the vectors of these items embed.
+    pub fn note_items<'i>(&self, items: impl Iterator<Item = &'i ItemContent>) {
+        for item in items.filter(|item| !item.text_hashes.is_empty()) {
             let mut places = self.places.lock();
-            for (vector, &hash) in (0..).zip(&put.text_hashes) {
-                places.insert(hash, TextPlace { namespace: put.namespace.clone(), key: put.key.clone(), vector });
+            for (vector, &hash) in (0..).zip(&item.text_hashes) {
+                places.insert(hash, TextPlace { namespace: item.namespace.clone(), key: item.key.clone(), vector });
             }
         }
     }

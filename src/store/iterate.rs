@@ -1,4 +1,4 @@
-//! Iteration in key order over a snapshot, and counts.
+//! Iteration in key order over a snapshot.
 //!
 //! Invariants:
 //! * A cursor keeps its read view until a purge ends it. So writes between two pages make an iteration neither miss nor
@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::ids::RowId;
-use crate::search::listing::{KeyedRow, ListPage, count};
+use crate::search::listing::{KeyedRow, ListPage};
 use crate::shard::PartRef;
 use crate::store::holders::{Holder, HolderKind, Holders};
 use crate::store::query::IterateQuery;
-use crate::store::read::with_part;
 use crate::store::read::{ReadContext, SharedView};
 use crate::store::stored::StoredItem;
-use crate::types::{Interval, Item, KeyPosition};
+use crate::types::{Item, KeyPosition};
 
 /// A position in an iteration, and the read view of the iteration.
 #[derive(Clone)]
@@ -133,14 +132,4 @@ fn page_of<T>(
         items.extend(reader.tolerate(read(&part, keyed.row), &mut incomplete)?);
     }
     Ok((items, next, incomplete))
-}
-
-/// Counts the items of an interval that the read shows.
-pub(super) fn count_items(reader: &ReadContext<'_>, interval: &Interval, incomplete: &mut bool) -> Result<u64> {
-    let mut total = 0;
-    for portion in reader.portions(interval, incomplete)? {
-        let counted = with_part!(portion.part, part => count(part, &portion.rows(), &reader.conditions(None)));
-        total += reader.tolerate(counted, incomplete)?.unwrap_or(0);
-    }
-    Ok(total)
 }

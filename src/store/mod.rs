@@ -19,6 +19,7 @@
 
 mod backup;
 mod batch;
+mod distinct;
 mod earn;
 mod embeddings;
 mod fan_out;
@@ -40,11 +41,14 @@ mod newest;
 mod open;
 mod options;
 mod ordered;
+mod passing_items;
+mod prune;
 mod purge;
 pub(crate) mod query;
 mod read;
 mod reads;
 mod salvage;
+mod scope_stats;
 mod search;
 mod serialize;
 mod shaping;
@@ -76,6 +80,7 @@ pub use crate::worker::{CompactReport, GraphBuild, LossReport, LostItem};
 pub(crate) use backup::restore;
 pub use backup::{BackupOptions, BackupReport};
 pub use batch::{Batch, WriteResult};
+pub use distinct::{DistinctQuery, DistinctValue, DistinctValues};
 pub use holders::{EndedHolder, HolderKind, HoldersReport, StillHeld};
 pub use import::{ImportOptions, ImportProgress, ImportReport};
 pub use items::Items;
@@ -86,11 +91,13 @@ pub use listing::Listing;
 #[cfg(feature = "testing")]
 pub(crate) use open::{open_directory_with, open_with};
 pub use options::Options;
+pub use prune::{PruneOptions, PruneReceipt, RenameOptions, RenameReceipt};
 pub use purge::{PurgeOptions, PurgeReceipt};
 pub use reads::Reads;
 pub use salvage::SalvageReport;
 #[cfg(feature = "testing")]
 pub(crate) use salvage::salvage_into;
+pub use scope_stats::ScopeStats;
 pub use snapshot::Snapshot;
 pub use stats::{
     FieldStats, GainingScope, GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, PathStats, SizeStats,

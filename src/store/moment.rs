@@ -12,8 +12,8 @@ use crate::error::{ErrorKind, Result};
 use crate::events;
 use crate::record::TextHash;
 use crate::store::Handle;
-use crate::store::iterate::count_items;
 use crate::store::latency::{CallKind, StartedCall};
+use crate::store::passing_items::count_items;
 use crate::store::query::{ReadOptions, SearchResult};
 use crate::store::read::{ReadContext, SharedView, TextPlace};
 use crate::types::{Item, NEVER, Scope};
@@ -43,7 +43,7 @@ impl<'a> Moment<'a> {
     pub(super) fn count_expired(&self) -> Result<u64> {
         let hidden = ReadOptions { partial: true, ..ReadOptions::default() };
         let all = ReadOptions { include_expired: true, ..hidden.clone() };
-        let count = |options| count_items(&self.reader(options)?, &Scope::Store.interval(), &mut false);
+        let count = |options| count_items(&self.reader(options)?, &Scope::Store.interval(), None, &mut false);
         Ok(count(&all)?.saturating_sub(count(&hidden)?))
     }
 

@@ -7,13 +7,17 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::store::distinct::{DistinctQuery, DistinctValues, distinct};
 use crate::store::items::Items;
-use crate::store::iterate::{Cursor, IteratePage, StoredPage, count_items, iterate, iterate_stored};
+use crate::store::iterate::{Cursor, IteratePage, StoredPage, iterate, iterate_stored};
 use crate::store::latency::CallKind;
 use crate::store::moment::Moment;
 use crate::store::namespaces::list_namespaces;
+use crate::store::passing_items::count_items;
 use crate::store::query::{Address, IterateQuery, NamespaceQuery, Query, ReadOptions, SearchResult};
 use crate::store::read::ReadContext;
+use crate::store::scope_stats::{ScopeStats, scope_stats};
 use crate::store::snapshot::Snapshot;
 use crate::store::{Store, search};
 use crate::types::{Item, Namespace, Scope};
@@ -306,7 +310,63 @@ reads! {
 
         /// The number of items in a scope.
         fn count(&self, scope: &Scope, options: &ReadOptions) -> Result<u64> {
-            count_items(&self.moment(None)?.reader(options)?, &scope.interval(), &mut false)
+            count_items(&self.moment(None)?.reader(options)?, &scope.interval(), None, &mut false)
+        }
+
+        /// The number of items in a scope for which `filter` holds. Values are read only where no field index decides
+        /// the filter. A delete by the same filter ([`Store::delete_where`]) would delete as many.
+        ///
+        /// Errors: also those of [`Filter::prepare`].
+        ///
+        /// ```
+        /// # use vecmem::{Filter, Namespace, Options, Put, ReadOptions, Scope, Store};
+        /// # let store = Store::temporary(Options::new())?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// store.put(Put::new(&notes, "a", r#"{"stars": 5}"#))?;
+        /// store.put(Put::new(&notes, "b", r#"{"stars": 2}"#))?;
+        /// let good = Filter::gte("stars", 4);
+        /// assert_eq!(store.count_where(&Scope::from(&notes), &good, &ReadOptions::default())?, 1);
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn count_where(&self, scope: &Scope, filter: &Filter, options: &ReadOptions) -> Result<u64> {
+            let filter = filter.prepare()?;
+            count_items(&self.moment(None)?.reader(options)?, &scope.interval(), Some(&filter), &mut false)
+        }
+
+        /// The different values at a path, and how many items have each. An array counts as its elements.
+        ///
+        /// Errors: also `InvalidInput` for an empty path or a limit of 0; `Limit` if there are more than
+        /// [`limits::DISTINCT_VALUES`](crate::limits::DISTINCT_VALUES) different values, or
+        /// [`limits::DISTINCT_BYTES`](crate::limits::DISTINCT_BYTES) of them.
+        ///
+        /// ```
+        /// # use vecmem::{DistinctQuery, Namespace, Options, Put, Store};
+        /// # let store = Store::temporary(Options::new())?;
+        /// let notes = Namespace::new(["notes"])?;
+        /// store.put(Put::new(&notes, "a", r#"{"tags": ["red", "blue"]}"#))?;
+        /// store.put(Put::new(&notes, "b", r#"{"tags": ["red"]}"#))?;
+        /// let tags = store.distinct(&DistinctQuery::new(&notes, "tags"))?;
+        /// let counts: Vec<_> = tags.values.iter().map(|tag| (tag.value.as_str(), tag.count)).collect();
+        /// assert_eq!(counts, [(r#""red""#, 2), (r#""blue""#, 1)]);
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn distinct(&self, query: &DistinctQuery) -> Result<DistinctValues> {
+            distinct(&self.moment(None)?.reader(query.read_options())?, query)
+        }
+
+        /// What a scope holds: items, bytes, namespaces, graphs. No value is read.
+        ///
+        /// ```
+        /// # use vecmem::{Namespace, Options, Put, ReadOptions, Scope, Store};
+        /// # let store = Store::temporary(Options::new())?;
+        /// store.put(Put::new(&Namespace::new(["notes"])?, "a", "{}"))?;
+        /// let stats = store.scope_stats(&Scope::prefix(["notes"])?, &ReadOptions::default())?;
+        /// assert_eq!((stats.items, stats.namespaces, stats.key_bytes, stats.value_bytes), (1, 1, 1, 2));
+        /// # Ok::<(), vecmem::Error>(())
+        /// ```
+        fn scope_stats(&self, scope: &Scope, options: &ReadOptions) -> Result<ScopeStats> {
+            let (moment, [living, all]) = (self.moment(None)?, ScopeStats::options(options));
+            scope_stats(&moment.reader(&living)?, scope, &moment.reader(&all)?)
         }
     }
 }

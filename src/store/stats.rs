@@ -12,8 +12,8 @@ use crate::segment::derived::graph_scope::ScopeKind;
 use crate::shard::ReadView;
 use crate::shard::part::{BlobBytes, SegmentPart};
 use crate::store::Handle;
-use crate::store::iterate::count_items;
 use crate::store::latency::LatencyStats;
+use crate::store::passing_items::count_items;
 use crate::store::query::ReadOptions;
 use crate::store::read::ReadContext;
 use crate::store::seconds_since;
@@ -198,7 +198,7 @@ pub(super) fn stats(handle: &Handle) -> Result<Stats> {
     let view = engine.view.get();
     let options = ReadOptions { partial: true, ..ReadOptions::default() };
     let reader = ReadContext::new(engine, &view, engine.clock.query_time(), &options);
-    let items = count_items(&reader, &Scope::Store.interval(), &mut false)?;
+    let items = count_items(&reader, &Scope::Store.interval(), None, &mut false)?;
     let (open_cursors, oldest) = holders.summary();
     let counters = &engine.counters;
     let mut stats = Stats { latency: latencies.stats(), health: health(engine), ..Stats::default() };

@@ -55,6 +55,16 @@ pub mod limits {
     pub const BATCH_OPERATIONS: usize = 1_000_000;
     /// Bytes of one batch.
     pub const BATCH_BYTES: usize = 1 << 30;
+    /// Items that one delete by filter, or one prune, deletes.
+    pub const PRUNED_ITEMS: usize = 1_000_000;
+    /// Items that one rename moves in one step.
+    pub const RENAMED_ITEMS: usize = 50_000;
+    /// Bytes of the items that one rename moves in one step, vectors included. A single item may be larger.
+    pub const RENAMED_BYTES: usize = 64 << 20;
+    /// Different values that one call counts.
+    pub const DISTINCT_VALUES: usize = 1_000_000;
+    /// Bytes of the different values that one call counts.
+    pub const DISTINCT_BYTES: usize = 64 << 20;
     /// Settings of one store.
     pub const SETTINGS: usize = 64;
     /// Bytes of the name of a setting.

@@ -1,8 +1,9 @@
-//! The body of a frame before it is written: bytes that it owns, and large values that it shares with their items.
+//! The body of a frame before it is written: bytes that it owns, and bytes that it shares: large values of items, and
+//! operations that were encoded before.
 //!
 //! Invariants:
-//! * A large value is not copied into a body: the body shares the item that holds it. So building a frame under a lock
-//!   is cheap.
+//! * A large value is not copied into a body: the body shares the item that holds it. Nor are operations that were
+//!   encoded before. So building a frame under a lock is cheap.
 //! * The concatenated pieces of a body are the bytes that a reader of the log finds.
 
 use std::sync::Arc;
@@ -17,9 +18,27 @@ pub(super) const SHARED_BYTES: usize = 64 << 10;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct FrameBody {
     own: Vec<u8>,
-    /// Items whose values lie in the body, each before this byte of `own`.
-    shared: Vec<(usize, Arc<ItemContent>)>,
+    /// What else lies in the body, each before this byte of `own`.
+    shared: Vec<(usize, Shared)>,
     shared_bytes: usize,
+}
+
+/// Bytes that a body shares.
+#[derive(Clone, Debug, PartialEq)]
+enum Shared {
+    /// The value of an item.
+    Value(Arc<ItemContent>),
+    /// Encoded operations.
+    Operations(Arc<Vec<u8>>),
+}
+
+impl Shared {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Value(content) => content.value.as_bytes(),
+            Self::Operations(bytes) => bytes,
+        }
+    }
 }
 
 impl FrameBody {
@@ -33,9 +52,18 @@ impl FrameBody {
         if content.value.len() < SHARED_BYTES {
             self.own.extend_from_slice(content.value.as_bytes());
         } else {
-            self.shared_bytes += content.value.len();
-            self.shared.push((self.own.len(), Arc::clone(content)));
+            self.push_shared(Shared::Value(Arc::clone(content)));
         }
+    }
+
+    /// Appends operations that were encoded before.
+    pub fn push_operations(&mut self, encoded: &Arc<Vec<u8>>) {
+        self.push_shared(Shared::Operations(Arc::clone(encoded)));
+    }
+
+    fn push_shared(&mut self, shared: Shared) {
+        self.shared_bytes += shared.bytes().len();
+        self.shared.push((self.own.len(), shared));
     }
 
     pub fn len(&self) -> usize {
@@ -46,7 +74,7 @@ impl FrameBody {
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.shared.iter().map(|(at, _)| *at));
         let ends = self.shared.iter().map(|(at, _)| *at).chain([self.own.len()]);
-        let values = self.shared.iter().map(|(_, content)| content.value.as_bytes()).chain([&[][..]]);
+        let values = self.shared.iter().map(|(_, shared)| shared.bytes()).chain([&[][..]]);
         let pieces = starts.zip(ends).zip(values).flat_map(|((start, end), value)| [&self.own[start..end], value]);
         pieces.filter(|piece| !piece.is_empty())
     }
@@ -102,6 +130,11 @@ mod tests {
             assert_eq!((body.len(), body.to_vec()), (expected.len(), expected.clone()), "{number}");
             assert_eq!(body.salted_crc(7), salted_crc32c(7, &expected), "{number}");
         }
+        let operations = Arc::new(b"operations".to_vec());
+        body.push_operations(&operations);
+        body.bytes().push(b'.');
+        expected.extend_from_slice(b"operations.");
+        assert_eq!(body.to_vec(), expected);
         let shared = items.iter().filter(|item| Arc::strong_count(item) > 1).count();
         assert!(shared == 3 && body.own.len() < 2 * SHARED_BYTES);
     }

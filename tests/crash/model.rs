@@ -116,6 +116,24 @@ impl Model {
                 }
                 Outcome::Done
             }
+            Operation::DeleteTagged(scope, tag) => {
+                let tag = serde_json::to_string(tag).unwrap();
+                let is_tagged =
+                    |item: &Item| covers(scope, &item.namespace) && item.value.contains(&format!("\"tag\":{tag}"));
+                self.prune(clock, |living| living.into_iter().filter(|item| is_tagged(item)).collect())
+            }
+            Operation::KeepNewest(scope, n) => self.prune(clock, |mut living| {
+                living.retain(|item| covers(scope, &item.namespace));
+                living.sort_by_key(|item| {
+                    (item.namespace.clone(), std::cmp::Reverse((item.updated_at, item.version.to_u64())))
+                });
+                let mut old = Vec::new();
+                for of_one in living.chunk_by(|one, next| one.namespace == next.namespace) {
+                    old.extend(of_one.iter().skip(*n).cloned());
+                }
+                old
+            }),
+            Operation::Rename(from, to) => self.rename(from, to, clock),
             Operation::Read(key) => self.read(key, clock),
             Operation::Sweep | Operation::Compact => self.sweep(clock),
             Operation::Flush | Operation::Seal => {
@@ -241,6 +259,56 @@ impl Model {
         }
         frame.next.newest_clock = frame.query_time;
         *self = frame.next;
+    }
+
+    /// Deletes those of the living items that `choose` chooses, in one frame.
+    fn prune(&mut self, clock: i64, choose: impl FnOnce(Vec<Arc<Item>>) -> Vec<Arc<Item>>) -> Outcome {
+        let chosen = choose(self.living(clock).cloned().collect());
+        self.frame(clock, |frame| {
+            for item in &chosen {
+                frame.next.items.remove(&(item.namespace.clone(), item.key.clone()));
+                frame.next.lsn += 1;
+            }
+            Some(())
+        });
+        Outcome::Pruned(chosen.len() as u64)
+    }
+
+    /// Moves the items of a scope in one frame, the expired ones too unless something stands in their place. It is
+    /// refused if there are living items in the new scope.
+    fn rename(&mut self, from: &Scope, to: &Namespace, clock: i64) -> Outcome {
+        let (old, target) = match from {
+            Scope::Namespace(old) => (old, Scope::Namespace(to.clone())),
+            Scope::Prefix(old) => (old, Scope::Prefix(to.clone())),
+            Scope::Store => unreachable!("the generator draws no rename of the store"),
+        };
+        if self.living(clock).any(|item| covers(&target, &item.namespace)) {
+            return Outcome::ConditionFailed;
+        }
+        let now = self.query_time(clock);
+        let renamed = |item: &Item| {
+            let labels = [to.labels(), item.namespace.labels().split_off(old.labels().len())].concat();
+            (Namespace::new(labels).unwrap(), item.key.clone())
+        };
+        let mut moved: Vec<Arc<Item>> =
+            self.items.values().filter(|item| covers(from, &item.namespace)).cloned().collect();
+        moved.retain(|item| !is_expired(item, now) || !self.items.contains_key(&renamed(item)));
+        moved.sort_by_key(|item| item.version.to_u64());
+        self.frame(clock, |frame| {
+            for item in &moved {
+                frame.next.items.remove(&(item.namespace.clone(), item.key.clone()));
+            }
+            frame.next.lsn += moved.len() as u64;
+            for item in &moved {
+                frame.next.lsn += 1;
+                let key = renamed(item);
+                let version = Version::from_u64(frame.next.lsn);
+                let item = Item { namespace: key.0.clone(), version, ..Item::clone(item) };
+                frame.next.items.insert(key, Arc::new(item));
+            }
+            Some(())
+        });
+        Outcome::Pruned(moved.len() as u64)
     }
 
     fn next_update(&mut self, clock: i64) -> i64 {

@@ -5,12 +5,12 @@ use std::time::Duration;
 use vecmem::testing::Random;
 use vecmem::testing::SimClock;
 use vecmem::{
-    Batch, Condition, ErrorKind, ImportOptions, ImportProgress, Item, Namespace, Put, ReadOptions, Result, Scope,
-    Store, Version, WriteResult,
+    Batch, Condition, ErrorKind, Filter, ImportOptions, ImportProgress, Item, Namespace, Put, ReadOptions, Result,
+    Scope, Store, Version, WriteResult,
 };
 
 use super::DIMS;
-use super::model::{Key, Model};
+use super::model::{Key, Model, covers};
 
 #[derive(Clone, Debug)]
 pub struct PutChange {
@@ -51,6 +51,12 @@ pub enum Operation {
     /// With the source and the JSON of an import mark.
     Batch(Vec<Change>, Option<(String, String)>),
     DeleteRange(Scope),
+    /// Deletes the items with this tag.
+    DeleteTagged(Scope, &'static str),
+    /// Deletes all but so many of the newest items of each namespace.
+    KeepNewest(Scope, usize),
+    /// Moves the items of a scope.
+    Rename(Scope, Namespace),
     /// A read that pushes the expiry back.
     Read(Key),
     /// As a bulk import, with or without a source whose mark is kept.
@@ -77,7 +83,7 @@ impl Operation {
             Self::Batch(changes, mark) => {
                 mark.is_none() && changes.iter().all(|change| matches!(change, Change::Delete { .. }))
             }
-            Self::DeleteRange(_) | Self::Sweep => true,
+            Self::DeleteRange(_) | Self::DeleteTagged(..) | Self::KeepNewest(..) | Self::Sweep => true,
             _ => false,
         }
     }
@@ -90,6 +96,8 @@ pub enum Outcome {
     ConditionFailed,
     Read(Option<Box<Item>>),
     Swept(u64),
+    /// How many items were deleted or moved.
+    Pruned(u64),
     Done,
 }
 
@@ -112,6 +120,11 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
         }
         Operation::DeleteRange(Scope::Store) => store.delete_everything().map(|()| Outcome::Done),
         Operation::DeleteRange(scope) => store.delete_range(scope).map(|()| Outcome::Done),
+        Operation::DeleteTagged(scope, tag) => {
+            store.delete_where(scope, &Filter::eq("tag", *tag)).map(|receipt| Outcome::Pruned(receipt.deleted))
+        }
+        Operation::KeepNewest(scope, n) => store.keep_newest(scope, *n).map(|receipt| Outcome::Pruned(receipt.deleted)),
+        Operation::Rename(from, to) => store.rename(from, to).map(|receipt| Outcome::Pruned(receipt.moved)),
         Operation::Read((namespace, key)) => {
             let options = ReadOptions { include_vectors: true, refresh_ttl: true, ..ReadOptions::default() };
             store.get_with(namespace, key, &options).map(|item| Outcome::Read(item.map(Box::new)))
@@ -194,6 +207,8 @@ pub struct Generator {
     pub namespaces: Vec<Namespace>,
     /// Whether reads push expiries back; without it nothing but operations writes, whatever threads do.
     pub touches: bool,
+    /// Whether items are deleted and moved by rules.
+    pub prunes: bool,
     keys: usize,
     count: u64,
 }
@@ -225,6 +240,7 @@ impl Generator {
             random: Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x1234_5678_9abc_def1),
             namespaces: namespaces(),
             touches: true,
+            prunes: false,
             keys,
             count: 0,
         }
@@ -244,7 +260,30 @@ impl Generator {
             850..=851 => Operation::Compact,
             852..=866 => self.import(model),
             867..=872 => self.setting(),
+            873..=949 if self.prunes => self.prune(),
             _ => Operation::Advance(Duration::from_millis(1 + self.random.draw() % 4_000)),
+        }
+    }
+
+    /// A delete or a rename by a rule.
+    pub fn prune(&mut self) -> Operation {
+        match self.random.below(3) {
+            0 => Operation::DeleteTagged(self.scope(), TAGS[self.random.below(TAGS.len())]),
+            1 => Operation::KeepNewest(self.scope(), 1 + self.random.below(6)),
+            _ => loop {
+                let (from, to) = (self.scope(), self.random.pick(&self.namespaces).clone());
+                let target = match &from {
+                    Scope::Namespace(_) => Scope::Namespace(to.clone()),
+                    _ => Scope::Prefix(to.clone()),
+                };
+                let holds = |scope: &Scope, other: &Scope| match other {
+                    Scope::Namespace(inner) | Scope::Prefix(inner) => covers(scope, inner),
+                    Scope::Store => true,
+                };
+                if !holds(&from, &target) && !holds(&target, &from) {
+                    return Operation::Rename(from, to);
+                }
+            },
         }
     }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use vecmem::Durability::{self, Manual, Periodic, Sync};
 use vecmem::testing::Clock;
-use vecmem::{IterateQuery, Options, ReadOptions, Scope};
+use vecmem::{IterateQuery, Namespace, Options, ReadOptions, Scope};
 
 use crate::crash::model::Model;
-use crate::crash::operations::{Change, Operation, SETTINGS};
+use crate::crash::operations::{Change, Operation, SETTINGS, TAGS};
 use crate::run::Recorder;
 
 /// One row of the table.
@@ -31,6 +31,8 @@ pub static WORKLOADS: &[Workload] = &[
     row("update", Sync, update),
     row("delete", Sync, delete),
     row("delete-prefix", Sync, delete_prefix),
+    row("prune", Sync, prune),
+    row("rename", Sync, rename),
     row("expiry", Sync, expiry),
     row("touch", Sync, touch),
     row("flush", Sync, flush),
@@ -48,6 +50,7 @@ pub static WORKLOADS: &[Workload] = &[
     row("mixed", Sync, mixed),
     row("put", Periodic, put),
     row("delete", Periodic, delete),
+    row("prune", Periodic, prune),
     row("flush", Periodic, flush),
     row("log-rotation", Periodic, log_rotation),
     row("import", Periodic, import),
@@ -121,6 +124,29 @@ fn delete_prefix(on: &mut Recorder) {
     }
     on.step(&Operation::DeleteRange(Scope::Store));
     on.puts(1, |_| {});
+}
+
+fn prune(on: &mut Recorder) {
+    begin(on, 9);
+    on.puts(5, |_| {});
+    on.watch();
+    on.step(&Operation::DeleteTagged(Scope::Store, TAGS[0]));
+    on.puts(2, |_| {});
+    on.step(&Operation::DeleteTagged(Scope::Store, TAGS[1]));
+    on.step(&Operation::Seal);
+    on.step(&Operation::KeepNewest(Scope::Store, 1));
+    on.puts(1, |_| {});
+}
+
+fn rename(on: &mut Recorder) {
+    begin(on, 6);
+    on.puts(4, |_| {});
+    on.watch();
+    let target = |label: &str| Namespace::new([label]).unwrap();
+    for (from, to) in [("m", "renamed"), ("a", "twice"), ("twice", "a"), ("z", "once")] {
+        on.step(&Operation::Rename(Scope::Prefix(target(from)), target(to)));
+        on.puts(1, |_| {});
+    }
 }
 
 fn expiry(on: &mut Recorder) {

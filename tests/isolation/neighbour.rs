@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use vecmem::testing::Loss;
 use vecmem::{
-    Batch, Condition, Filter, ImportOptions, Namespace, PurgeOptions, Put, Query, ReadOptions, Scope, Snapshot, Version,
+    Batch, Condition, Filter, ImportOptions, Namespace, PurgeOptions, Put, Query, ReadOptions, RenameOptions, Scope,
+    Snapshot, Version,
 };
 
 use crate::common::{Random, namespace};
@@ -177,8 +178,20 @@ impl Neighbour {
             let _ = world.store.delete(&self.namespace(), &self.key());
             return "delete";
         }
-        let _ = world.store.delete_range(&self.scope());
-        "delete range"
+        let (scope, filter) = (self.scope(), Filter::eq("kind", "fact"));
+        match self.random.below(6) {
+            0 => drop(world.store.delete_where(&scope, &filter)),
+            1 => drop(world.store.keep_newest(&scope, 1 + self.random.below(5) as usize)),
+            2 => {
+                let (from, to) = (Scope::Namespace(self.namespace()), self.namespace());
+                drop(world.store.rename_with(&from, &to, &RenameOptions::new().merge(true)));
+            }
+            _ => {
+                let _ = world.store.delete_range(&scope);
+                return "delete range";
+            }
+        }
+        "prune"
     }
 
     /// Reads of its own, and of everything, which is what earns graphs.

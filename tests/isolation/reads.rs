@@ -1,8 +1,8 @@
 //! The reads of the tenant: each API, with filters of every shape, of a store or a snapshot.
 
 use vecmem::{
-    Address, Filter, GroupBy, IterateQuery, LabelPattern, NamespaceQuery, Order, Query, ReadOptions, Reads, Scope,
-    SearchResult, Select,
+    Address, DistinctQuery, Filter, GroupBy, IterateQuery, LabelPattern, NamespaceQuery, Order, Query, ReadOptions, Reads,
+    Scope, SearchResult, Select,
 };
 
 use crate::answers::{Versions, told};
@@ -186,7 +186,19 @@ impl Reading<'_> {
 
     fn count(&mut self, reads: &impl Reads) -> String {
         let (scope, options) = (self.scope(), self.options());
-        told(reads.count(&scope, &options), |count| count.to_string())
+        match (self.random.below(4), Filter::from_json_str(self.random.pick::<&str>(&FILTERS))) {
+            (0, Ok(filter)) => told(reads.count_where(&scope, &filter, &options), |count| count.to_string()),
+            (1, Ok(filter)) => {
+                let path = *self.random.pick(&["kind", "n", "tags", "deep.er", "absent"]);
+                let query = DistinctQuery::new(scope, path).filter(filter).limit(5).options(options);
+                told(reads.distinct(&query), |values| format!("{values:?}"))
+            }
+            // Sweeps, graphs and the form of large values serve all tenants.
+            (2, _) => told(reads.scope_stats(&scope, &options), |stats| {
+                format!("{} {} {} {}", stats.items, stats.namespaces, stats.vectors, stats.key_bytes)
+            }),
+            _ => told(reads.count(&scope, &options), |count| count.to_string()),
+        }
     }
 
     fn items(&mut self, reads: &impl Reads) -> String {

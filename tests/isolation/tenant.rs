@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use vecmem::{
-    Batch, Condition, Cursor, ImportOptions, IterateQuery, Listing, Namespace, Put, Query, ReadOptions, Scope,
+    Batch, Condition, Cursor, Filter, ImportOptions, IterateQuery, Listing, Namespace, Put, Query, ReadOptions, Scope,
     Snapshot, Version, WriteResult,
 };
 
@@ -126,7 +126,8 @@ impl Tenant {
             }
             13..16 => ("batch", self.batch(store)),
             16 => ("delete_range", told(store.delete_range(&self.narrow_scope(*layout)), |()| "deleted".to_owned())),
-            17 | 18 => ("import", self.import(store)),
+            17 => ("import", self.import(store)),
+            18 => ("prune", self.prune(store)),
             _ => ("refused", self.refused(store)),
         };
         (call, text, false)
@@ -140,6 +141,17 @@ impl Tenant {
             }
             self.versions.version(version)
         })
+    }
+
+    /// Deletes by a filter, or all but the newest.
+    fn prune(&mut self, store: &vecmem::Store) -> String {
+        let scope = Scope::from(&own(&mut self.random));
+        let deleted = if self.random.chance(50) {
+            store.delete_where(&scope, &Filter::gte("n", 60))
+        } else {
+            store.keep_newest(&scope, 8)
+        };
+        told(deleted, |receipt| format!("{} of {}", receipt.deleted, receipt.scope))
     }
 
     /// Seldom everything, else the tenant would have little; never in shards of its own, which need an item to last.

@@ -3,7 +3,8 @@
 //! `a_power_loss_at_every_sync`; this one takes a second, so that each seeded fault can be tried with it.
 
 use crate::crash::compare::same_items;
-use crate::crash::history::{open, record, state_found};
+use crate::crash::history::{open, record_drawn, state_found};
+use crate::crash::operations::Generator;
 use crate::crash::options;
 use vecmem::Durability;
 use vecmem::testing::{Loss, SimClock};
@@ -13,9 +14,11 @@ const KEYS: usize = 12;
 /// Torn disks of each sync. What they keep is drawn, and a fault must not depend on one draw.
 const TEARS: usize = 4;
 
-fn survives(seed: u64, durability: Durability) {
+fn survives(seed: u64, durability: Durability, prunes: bool) {
     let options = options().durability(durability);
-    let history = record(seed, OPERATIONS, KEYS, &options);
+    let mut generator = Generator::new(seed, KEYS);
+    generator.prunes = prunes;
+    let history = record_drawn(seed, OPERATIONS, generator, &options);
     let internals = &history.stats.internals;
     println!("seed {seed}, {} flushes, {} merges", internals.flushes, internals.merges);
     assert!(internals.flushes >= 3 && internals.merges >= 2, "{internals:?}");
@@ -42,10 +45,15 @@ fn survives(seed: u64, durability: Durability) {
 
 #[test]
 fn with_a_sync_for_each_write() {
-    survives(21, Durability::Sync);
+    survives(21, Durability::Sync, false);
 }
 
 #[test]
 fn with_syncs_on_request() {
-    survives(22, Durability::Manual);
+    survives(22, Durability::Manual, false);
+}
+
+#[test]
+fn with_deletes_and_renames_by_rules() {
+    survives(23, Durability::Sync, true);
 }

@@ -12,6 +12,8 @@ use vecmem::testing::{Loss, SimClock, SimStorage};
 use vecmem::{Namespace, Options, Tuning};
 
 const OPERATIONS: usize = 1_500;
+/// From this seed on, items are also deleted and moved by rules.
+const PRUNING_SEED: u64 = 24;
 
 /// Many ways to be small: seals, merges and rotations come at other moments with each seed.
 fn options_of(seed: u64) -> Options {
@@ -41,6 +43,7 @@ fn run(seed: u64, counts: &mut Counts) -> Result<(), String> {
     let options = options_of(seed);
     let (mut storage, clock) = (SimStorage::new(seed), SimClock::new(START));
     let mut generator = Generator::new(seed, 10 + (seed as usize % 4) * 10);
+    generator.prunes = seed >= PRUNING_SEED;
     let mut model = Model::default();
     let mut store = open(&storage, &clock, &options).map_err(|error| error.to_string())?;
     for number in 1..=OPERATIONS {
@@ -76,7 +79,7 @@ fn run(seed: u64, counts: &mut Counts) -> Result<(), String> {
 fn seeds() -> std::ops::Range<u64> {
     let wish = std::env::var("VECMEM_MODEL_SEEDS").unwrap_or_default();
     let bounds = wish.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-    bounds.unwrap_or(0..24)
+    bounds.unwrap_or(0..32)
 }
 
 #[test]

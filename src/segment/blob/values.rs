@@ -36,7 +36,7 @@ pub(crate) enum UnreadValue<'a> {
     Large(&'a Blob, ValuePlace),
 }
 
-impl UnreadValue<'_> {
+impl<'a> UnreadValue<'a> {
     /// Whether the read of the value may take so long that the deadline is checked first.
     #[inline]
     pub fn is_large(&self) -> bool {
@@ -57,6 +57,14 @@ impl UnreadValue<'_> {
         match self {
             Self::Small(bytes) => Ok(filter.holds(bytes, item)),
             Self::Large(blob, place) => blob.matches(place, filter, item),
+        }
+    }
+
+    /// The whole value.
+    pub fn bytes(&self) -> Result<Cow<'a, [u8]>> {
+        match self {
+            Self::Small(bytes) => Ok(Cow::Borrowed(bytes)),
+            Self::Large(blob, place) => blob.value(place),
         }
     }
 }
