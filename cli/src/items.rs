@@ -11,6 +11,7 @@ use vecmem::{Cursor, IterateQuery, LabelPattern, NamespaceQuery, ReadOptions, Sc
 
 use crate::arguments::{SelectArguments, VectorArguments, namespace, open, prefix};
 use crate::output::{self, ItemJson, Output};
+use crate::rules::delete_where;
 
 /// Store one item, or replace it
 #[derive(Args)]
@@ -97,27 +98,45 @@ impl Get {
     }
 }
 
-/// Remove one item
+/// Remove one item, or all that pass a filter
 #[derive(Args)]
-#[command(after_help = "Example:\n  vecmem delete memories users/ada tea")]
+#[command(after_help = "\
+Examples:
+  vecmem delete memories users/ada tea
+  vecmem delete memories users/ada --where '{\"kind\": \"draft\"}' --dry-run
+  vecmem delete memories users/ada/ --where '{\"kind\": \"draft\"}'        (of users/ada and below)")]
 pub struct Delete {
     /// The store
     dir: PathBuf,
-    /// a/b/c, or a JSON array of labels
+    /// a/b/c, or a JSON array of labels; with --where also a/b/ a prefix, * the store
     namespace: String,
     /// The key
-    key: String,
+    #[arg(required_unless_present = "filter", conflicts_with = "filter")]
+    key: Option<String>,
+    /// Remove the items for which this filter holds, all in one step or none
+    #[arg(long = "where", id = "filter", value_name = "JSON")]
+    filter: Option<String>,
+    /// Say how many items would go, and do nothing
+    #[arg(long, requires = "filter", conflicts_with = "key")]
+    dry_run: bool,
+    /// In several steps, each atomic, instead of one
+    #[arg(long, requires = "filter", conflicts_with = "key")]
+    batches: bool,
 }
 
 impl Delete {
     pub fn run(self, output: Output) -> Result<()> {
-        let namespace = namespace(&self.namespace)?;
+        if let Some(filter) = &self.filter {
+            let store = open(&self.dir)?;
+            return delete_where(&store, &self.namespace, filter, self.dry_run, self.batches, output);
+        }
+        let (namespace, key) = (namespace(&self.namespace)?, self.key.unwrap_or_default());
         let store = open(&self.dir)?;
-        let deleted = store.delete(&namespace, &self.key)?;
+        let deleted = store.delete(&namespace, &key)?;
         store.close()?;
         output.print(&json!({"deleted": deleted}), || {
             let what = if deleted { "deleted" } else { "there was no item" };
-            format!("{what} {} {}", output::namespace(&namespace), output::plain(&self.key))
+            format!("{what} {} {}", output::namespace(&namespace), output::plain(&key))
         })
     }
 }

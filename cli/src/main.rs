@@ -21,6 +21,7 @@ mod npy;
 mod output;
 mod partial_file;
 mod purge;
+mod rules;
 mod search;
 mod signals;
 mod source;
@@ -67,6 +68,10 @@ enum Command {
     Put(items::Put),
     Get(items::Get),
     Delete(items::Delete),
+    Count(rules::Count),
+    Distinct(rules::Distinct),
+    KeepNewest(rules::KeepNewest),
+    Rename(rules::Rename),
     Search(Box<search::Search>),
     Ls(items::Ls),
     Stats(stats::Stats),
@@ -104,6 +109,10 @@ fn main() -> ExitCode {
         Command::Put(command) => command.run(output),
         Command::Get(command) => command.run(output),
         Command::Delete(command) => command.run(output),
+        Command::Count(command) => command.run(output),
+        Command::Distinct(command) => command.run(output),
+        Command::KeepNewest(command) => command.run(output),
+        Command::Rename(command) => command.run(output),
         Command::Search(command) => command.run(output),
         Command::Ls(command) => command.run(output),
         Command::Stats(command) => command.run(output),

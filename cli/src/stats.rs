@@ -9,23 +9,33 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use vecmem::{CallLatency, HealthStats, LatencyStats, Stats as StoreStats, Store};
+use vecmem::{CallLatency, HealthStats, LatencyStats, ReadOptions, Stats as StoreStats, Store};
 
 use crate::admin::space;
 use crate::arguments::{metric_name, open};
 use crate::output::{self, Output, bytes, count, counted, span};
+use crate::rules::{scope, stats_for_people};
 
 /// Print what the store holds, how it does, and how it is laid out
 #[derive(Args)]
-#[command(after_help = "Example:\n  vecmem stats memories --json")]
+#[command(after_help = "\
+Examples:
+  vecmem stats memories --json
+  vecmem stats memories users/ada/       (items, bytes and graphs of users/ada and below)")]
 pub struct Stats {
     /// The store
     dir: PathBuf,
+    /// Only what this scope holds: a/b a namespace, a/b/ a prefix, * the store
+    scope: Option<String>,
 }
 
 impl Stats {
     pub fn run(self, output: Output) -> Result<()> {
         let store = open(&self.dir)?;
+        if let Some(text) = &self.scope {
+            let stats = store.scope_stats(&scope(text)?, &ReadOptions::default())?;
+            return output.print(&stats, || stats_for_people(&stats));
+        }
         let stats = store.stats()?;
         output.print(&to_json(&store, &stats)?, || for_people(&stats, &space(&store)))
     }
