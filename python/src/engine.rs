@@ -15,7 +15,7 @@ use crate::imports::Wishes;
 use crate::reader::Reader;
 use crate::snapshot::Snapshot;
 use crate::upkeep::to_dict;
-use crate::{imports, opening, update, upkeep, watch, writes};
+use crate::{imports, opening, rules, update, upkeep, watch, writes};
 
 #[doc = include_str!("docs/Engine.txt")]
 #[pyclass(frozen, extends = Reader, weakref, module = "vecmem")]
@@ -158,6 +158,40 @@ impl Engine {
     fn delete_everything(slf: &Bound<'_, Self>, on_progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let store = slf.as_super().get().store(slf.py())?;
         watch::upkeep(slf.py(), on_progress, move |_| store.delete_everything())
+    }
+
+    #[doc = include_str!("docs/Engine.delete_where.txt")]
+    #[pyo3(signature = (filter, namespace=None, **options), text_signature = "($self, filter, namespace=None, *, prefix=None, everything=False, limit=None, batches=False, after=None, on_progress=None)")]
+    fn delete_where<'py>(
+        slf: &Bound<'py, Self>,
+        filter: &Bound<'py, PyAny>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        rules::delete_where(slf.as_super().get().store(slf.py())?, filter, namespace, options)
+    }
+
+    #[doc = include_str!("docs/Engine.keep_newest.txt")]
+    #[pyo3(signature = (n, namespace=None, **options), text_signature = "($self, n, namespace=None, *, prefix=None, everything=False, filter=None, limit=None, batches=False, after=None, on_progress=None)")]
+    fn keep_newest<'py>(
+        slf: &Bound<'py, Self>,
+        n: &Bound<'py, PyAny>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        rules::keep_newest(slf.as_super().get().store(slf.py())?, n, namespace, options)
+    }
+
+    #[doc = include_str!("docs/Engine.rename.txt")]
+    #[pyo3(signature = (namespace, to, *, below=true, **options), text_signature = "($self, namespace, to, *, below=True, merge=False, batches=False, after=None, on_progress=None)")]
+    fn rename<'py>(
+        slf: &Bound<'py, Self>,
+        namespace: &Bound<'py, PyAny>,
+        to: &Bound<'py, PyAny>,
+        below: bool,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        rules::rename(slf.as_super().get().store(slf.py())?, namespace, to, below, options)
     }
 
     #[doc = include_str!("docs/Engine.stats.txt")]

@@ -22,6 +22,7 @@ mod listing;
 mod opening;
 mod queries;
 mod reader;
+mod rules;
 mod snapshot;
 mod timing;
 mod update;

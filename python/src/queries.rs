@@ -5,13 +5,15 @@
 //!   is given to.
 //! * A call refuses options that would have no effect in it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
-use vecmem::{Filter, GroupBy, Order, OrderCursor, Query, ReadOptions, SearchResult};
+use vecmem::{Error, ErrorKind, Filter, GroupBy, Interrupt, Order, OrderCursor, Query, ReadOptions, SearchResult};
 
 use crate::arguments::{count, each_option, float, scope, seconds, select, text, truth};
 use crate::columns::Columns;
@@ -19,6 +21,8 @@ use crate::errors::{from_engine, invalid_input};
 use crate::filters::filter;
 use crate::items::Hit;
 use crate::json;
+use crate::reader::Moment;
+use crate::watch::watched;
 
 /// What a read may be asked for besides its scope and vector.
 #[derive(Default)]
@@ -280,4 +284,31 @@ pub(crate) fn part_explain<'py>(py: Python<'py>, part: &vecmem::PartExplain) -> 
     }
     dict.set_item("pass_rate", part.pass_rate)?;
     Ok(dict)
+}
+
+/// Answers many queries as of one moment; `on_progress` is called with how many are answered, and how many there are.
+pub(crate) fn many_answers(
+    py: Python<'_>,
+    moment: Moment,
+    queries: Vec<Query>,
+    on_progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Vec<SearchResult>> {
+    let (total, done) = (queries.len(), Arc::new(AtomicUsize::new(0)));
+    let answered = Arc::clone(&done);
+    let work = move |interrupt: &Interrupt| {
+        let snapshot = moment.snapshot()?;
+        let answer = |query: &Query| {
+            if interrupt.is_requested() {
+                return Err(Error::new(ErrorKind::Interrupted, "the search was interrupted"));
+            }
+            let answer = snapshot.search(query);
+            answered.fetch_add(1, Ordering::Relaxed);
+            answer
+        };
+        queries.iter().map(answer).collect()
+    };
+    watched(py, work, |_| match on_progress {
+        Some(on_progress) => on_progress.call1((done.load(Ordering::Relaxed), total)).map(drop),
+        None => Ok(()),
+    })
 }

@@ -5,15 +5,11 @@
 //! * A call that has begun keeps what it reads alive, whoever closes the engine or the snapshot meanwhile.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use vecmem::{
-    Address, Error, ErrorKind, Interrupt, Namespace, NamespaceQuery, Query, ReadOptions, Reads, Scope, SearchResult,
-    Select, Snapshot, Store,
-};
+use vecmem::{Address, Namespace, NamespaceQuery, ReadOptions, Reads, Scope, Select, Snapshot, Store};
 
 use crate::arguments::{address, count, labels, namespace, patterns, scope, select, text};
 use crate::call::{Kept, detached};
@@ -22,9 +18,9 @@ use crate::handle::Handle;
 use crate::items::Item;
 use crate::iterate::ItemIterator;
 use crate::listing::Listing;
-use crate::queries::{Ask, Call, deadline};
+use crate::queries::{Ask, Call, deadline, many_answers};
+use crate::rules;
 use crate::vectors::{vector, vectors};
-use crate::watch::watched;
 
 /// So many queries are answered on the thread of the call: starting another one would take as long.
 const FEW_QUERIES: usize = 4;
@@ -327,23 +323,41 @@ impl Reader {
     }
 
     #[doc = include_str!("docs/Reader.count.txt")]
-    #[pyo3(signature = (namespace=None, *, prefix=None, everything=false, include_expired=false))]
-    fn count(
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, filter=None, include_expired=False, partial=False, deadline=None)")]
+    fn count<'py>(
         &self,
-        py: Python<'_>,
-        namespace: Option<&Bound<'_, PyAny>>,
-        prefix: Option<&Bound<'_, PyAny>>,
-        everything: bool,
-        include_expired: bool,
+        py: Python<'py>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<u64> {
-        let scope = scope(py, namespace, prefix, everything)?;
-        let options = ReadOptions { include_expired, ..ReadOptions::default() };
-        let moment = self.moment(py)?;
-        detached(py, || moment.count(&scope, &options))
+        rules::count_items(py, &self.moment(py)?, namespace, options)
+    }
+
+    #[doc = include_str!("docs/Reader.distinct.txt")]
+    #[pyo3(signature = (path, namespace=None, **options), text_signature = "($self, path, namespace=None, *, prefix=None, everything=False, filter=None, limit=1000, include_expired=False, partial=False, deadline=None)")]
+    fn distinct<'py>(
+        &self,
+        path: &Bound<'py, PyAny>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        rules::distinct(&self.moment(path.py())?, path, namespace, options)
+    }
+
+    #[doc = include_str!("docs/Reader.scope_stats.txt")]
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, partial=False, deadline=None)")]
+    fn scope_stats<'py>(
+        &self,
+        py: Python<'py>,
+        namespace: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        rules::scope_stats(py, &self.moment(py)?, namespace, options)
     }
 
     pub(crate) fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.count(py, None, None, true, false)? as usize)
+        let moment = self.moment(py)?;
+        Ok(detached(py, || moment.count(&Scope::Store, &ReadOptions::default()))? as usize)
     }
 
     /// An empty store is one.
@@ -361,29 +375,4 @@ impl Reader {
     }
 }
 
-/// Answers many queries as of one moment; `on_progress` is called with how many are answered, and how many there are.
-fn many_answers(
-    py: Python<'_>,
-    moment: Moment,
-    queries: Vec<Query>,
-    on_progress: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Vec<SearchResult>> {
-    let (total, done) = (queries.len(), Arc::new(AtomicUsize::new(0)));
-    let answered = Arc::clone(&done);
-    let work = move |interrupt: &Interrupt| {
-        let snapshot = moment.snapshot()?;
-        let answer = |query: &Query| {
-            if interrupt.is_requested() {
-                return Err(Error::new(ErrorKind::Interrupted, "the search was interrupted"));
-            }
-            let answer = snapshot.search(query);
-            answered.fetch_add(1, Ordering::Relaxed);
-            answer
-        };
-        queries.iter().map(answer).collect()
-    };
-    watched(py, work, |_| match on_progress {
-        Some(on_progress) => on_progress.call1((done.load(Ordering::Relaxed), total)).map(drop),
-        None => Ok(()),
-    })
 }

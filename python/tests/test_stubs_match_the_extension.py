@@ -58,7 +58,9 @@ def test_all_classes_are_there() -> None:
     typed_dicts = {name for name in CLASSES if name not in AT_RUNTIME}
     assert typed_dicts == {
         "PutOptions", "UpdateOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions",
-        "SearchOptions", "RestoreOptions", "BackupOptions",
+        "SearchOptions", "RestoreOptions", "BackupOptions", "_ScopeOptions", "IterateOptions", "ScopeStatsOptions",
+        "NamespaceOptions",
+        "CountOptions", "DistinctOptions", "_PartOptions", "DeleteWhereOptions", "KeepNewestOptions", "RenameOptions",
     }  # fmt: skip
     assert set(AT_RUNTIME) <= set(CLASSES)
 
@@ -107,10 +109,15 @@ def report_of(engine: vecmem.Engine, name: str) -> Any:
     return {
         "CheckReport": lambda: engine.check(accept_loss=True),
         "CompactReport": engine.compact,
+        "DistinctValue": lambda: engine.distinct("x", ("a",))["values"][0],
+        "DistinctValues": lambda: engine.distinct("x", ("a",)),
         "GraphBuild": lambda: engine.build_graph(everything=True),
         "ImportReport": lambda: engine.import_items([]),
         "LossReport": lambda: engine.check(accept_loss=True)["loss"],
         "PurgeReceipt": lambda: engine.purge(("a",)),
+        "PruneReceipt": lambda: engine.keep_newest(1, ("a",)),
+        "RenameReceipt": lambda: engine.rename(("a",), ("b",)),
+        "ScopeStats": lambda: engine.scope_stats(("a",)),
         "HoldersReport": lambda: engine.purge(("a",))["holders"],
         "StillHeld": lambda: engine.purge(("a",))["holders"]["still_held"],
     }[name]()
@@ -118,8 +125,8 @@ def report_of(engine: vecmem.Engine, name: str) -> Any:
 
 @pytest.mark.parametrize(
     "name",
-    ["CheckReport", "CompactReport", "GraphBuild", "HoldersReport", "ImportReport", "LossReport", "PurgeReceipt",
-     "StillHeld"],
+    ["CheckReport", "CompactReport", "DistinctValue", "DistinctValues", "GraphBuild", "HoldersReport", "ImportReport",
+     "LossReport", "PruneReceipt", "PurgeReceipt", "RenameReceipt", "ScopeStats", "StillHeld"],
 )  # fmt: skip
 def test_reports_have_the_fields_of_their_types(engine: vecmem.Engine, name: str) -> None:
     report = report_of(engine, name)

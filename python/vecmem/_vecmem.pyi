@@ -17,16 +17,24 @@ from typing_extensions import Unpack
 from vecmem import reports
 from vecmem.options import (
     BackupOptions,
+    CountOptions,
+    DeleteWhereOptions,
+    DistinctOptions,
     Durability,
+    IterateOptions,
+    KeepNewestOptions,
     Labels,
     ListingOptions,
     ListOptions,
     Metric,
+    NamespaceOptions,
     OnProgress,
     PutArguments,
     PutOptions,
     ReadOptions,
+    RenameOptions,
     RestoreOptions,
+    ScopeStatsOptions,
     SearchOptions,
     Span,
     UpdateOptions,
@@ -234,38 +242,17 @@ class Reader:
         self, namespace: Labels | None = None, *, columns: Literal[True], **options: Unpack[ListOptions]
     ) -> Columns: ...
     def listing(self, namespace: Labels | None = None, **options: Unpack[ListingOptions]) -> Listing: ...
-    def iterate(
-        self,
-        namespace: Labels | None = None,
-        *,
-        prefix: Labels | None = None,
-        everything: bool = False,
-        key_prefix: str | None = None,
-        limit: int | None = None,
-        select: Sequence[str] | None = None,
-        include_vectors: bool = False,
-        include_expired: bool = False,
-        partial: bool = False,
-    ) -> ItemIterator: ...
+    def iterate(self, namespace: Labels | None = None, **options: Unpack[IterateOptions]) -> ItemIterator: ...
     def list_namespaces(
-        self,
-        prefix: Labels | None = None,
-        suffix: Labels | None = None,
-        *,
-        max_depth: int | None = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        after: Labels | None = None,
-        include_expired: bool = False,
+        self, prefix: Labels | None = None, suffix: Labels | None = None, **options: Unpack[NamespaceOptions]
     ) -> ListOf[tuple[str, ...]]: ...
-    def count(
-        self,
-        namespace: Labels | None = None,
-        *,
-        prefix: Labels | None = None,
-        everything: bool = False,
-        include_expired: bool = False,
-    ) -> int: ...
+    def count(self, namespace: Labels | None = None, **options: Unpack[CountOptions]) -> int: ...
+    def distinct(
+        self, path: str, namespace: Labels | None = None, **options: Unpack[DistinctOptions]
+    ) -> reports.DistinctValues: ...
+    def scope_stats(
+        self, namespace: Labels | None = None, **options: Unpack[ScopeStatsOptions]
+    ) -> reports.ScopeStats: ...
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
     def __contains__(self, address: tuple[Labels, str], /) -> bool: ...
@@ -352,6 +339,15 @@ class Engine(Reader):
         grace: Span = 5.0,
         on_progress: OnProgress | None = None,
     ) -> PurgeReceipt: ...
+    def delete_where(
+        self, filter: Filter | Mapping[str, Any], namespace: Labels | None = None, **options: Unpack[DeleteWhereOptions]
+    ) -> reports.PruneReceipt: ...
+    def keep_newest(
+        self, n: int, namespace: Labels | None = None, **options: Unpack[KeepNewestOptions]
+    ) -> reports.PruneReceipt: ...
+    def rename(
+        self, namespace: Labels, to: Labels, *, below: bool = True, **options: Unpack[RenameOptions]
+    ) -> reports.RenameReceipt: ...
     def snapshot(self) -> Snapshot: ...
     def stats(self) -> Stats: ...
     def check(

@@ -116,3 +116,73 @@ class BackupOptions(RestoreOptions, total=False):
     """Options of ``Engine.backup``."""
 
     link: bool
+
+
+class _ScopeOptions(TypedDict, total=False):
+    prefix: Labels | None
+    everything: bool
+
+
+class IterateOptions(_ScopeOptions, total=False):
+    """Options of ``iterate``."""
+
+    key_prefix: str | None
+    limit: int | None
+    select: Sequence[str] | None
+    include_vectors: bool
+    include_expired: bool
+    partial: bool
+
+
+class NamespaceOptions(TypedDict, total=False):
+    """Options of ``list_namespaces``."""
+
+    max_depth: int | None
+    limit: int | None
+    offset: int | None
+    after: Labels | None
+    include_expired: bool
+
+
+class ScopeStatsOptions(_ScopeOptions, total=False):
+    """Options of ``scope_stats``."""
+
+    partial: bool
+    deadline: Span | None
+
+
+class CountOptions(ScopeStatsOptions, total=False):
+    """Options of ``count``."""
+
+    filter: Filter | Mapping[str, Any] | None
+    include_expired: bool
+
+
+class DistinctOptions(CountOptions, total=False):
+    """Options of ``distinct``."""
+
+    limit: int
+
+
+class _PartOptions(TypedDict, total=False):
+    batches: bool
+    after: str | None
+    on_progress: OnProgress | None
+
+
+class DeleteWhereOptions(_ScopeOptions, _PartOptions, total=False):
+    """Options of ``Engine.delete_where``."""
+
+    limit: int | None
+
+
+class KeepNewestOptions(DeleteWhereOptions, total=False):
+    """Options of ``Engine.keep_newest``."""
+
+    filter: Filter | Mapping[str, Any] | None
+
+
+class RenameOptions(_PartOptions, total=False):
+    """Options of ``Engine.rename``."""
+
+    merge: bool

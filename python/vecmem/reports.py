@@ -138,6 +138,60 @@ class PurgeReceipt(TypedDict):
     seconds: float
 
 
+class PruneReceipt(TypedDict):
+    """What ``delete_where`` and ``keep_newest`` did: ``deleted`` by this call, ``total`` by this call and those before
+    it. ``next`` is where a later call goes on, ``None`` once everything was seen. ``remains`` says, for people, where
+    the bytes of deleted items still are."""
+
+    scope: str
+    deleted: int
+    total: int
+    next: str | None
+    remains: str
+    seconds: float
+
+
+RenameReceipt = TypedDict(
+    "RenameReceipt",
+    {"from": str, "to": str, "moved": int, "total": int, "next": str | None, "remains": str, "seconds": float},
+)
+"""What ``rename`` did: ``moved`` by this call, ``total`` by this call and those before it. ``next`` is what a later
+call needs to go on, ``None`` once everything was moved."""
+
+
+class DistinctValue(TypedDict):
+    """One of the different values at a path, and how many items have it."""
+
+    value: str | int | float | bool | None
+    count: int
+
+
+class DistinctValues(TypedDict):
+    """The different values at a path, those that most items have first; ``found`` is how many there are, ``more``
+    whether that is more than the limit."""
+
+    values: list[DistinctValue]
+    found: int
+    more: bool
+    incomplete: bool
+
+
+class ScopeStats(TypedDict):
+    """What a scope holds. ``expired`` items are hidden and wait for a sweep. ``value_bytes`` are those of values as
+    they are stored; ``vector_bytes`` are without codes and graphs."""
+
+    items: int
+    expired: int
+    namespaces: int
+    vectors: int
+    key_bytes: int
+    value_bytes: int
+    vector_bytes: int
+    graphs: int
+    items_in_graphs: int
+    incomplete: bool
+
+
 class GraphBuild(TypedDict):
     """What ``Engine.build_graph`` built."""
 

@@ -32,6 +32,7 @@ from .errors import InvalidInputError, InvalidValueError
 from .failures import logged_off_main_thread
 from .index_rules import DEFAULT_RULES, dump_rules, parse_rules
 from .plan import Core, Plan, Times
+from .pruning import Pruning
 from .scores import ScoredSearches
 from .store_snapshot import StoreSnapshot
 from .threads import Threads
@@ -43,7 +44,7 @@ MODELS_SETTING = "embedding_models"
 """A JSON list of the names of models that the store was opened with, by which an export finds embedded texts."""
 
 
-class Store(ConditionalWrites, ScoredSearches, Collection, Upkeep, Closing):
+class Store(ConditionalWrites, ScoredSearches, Collection, Pruning, Upkeep, Closing):
     """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
 
     Args:
