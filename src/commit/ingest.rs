@@ -34,8 +34,9 @@ use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::shard::bounds::ImportFiles;
-use crate::shard::ingest::{IngestedFile, IngestedFiles, Older, Part, ReplacedVersion, follow};
+use crate::shard::ingest::{IngestedFile, IngestedFiles, Older, ReplacedVersion, follow};
 use crate::shard::part::SegmentPart;
+use crate::shard::part_ref::Part;
 use crate::shard::{Lost, ReadView};
 use crate::sync::HookPoint;
 use crate::types::{Extent, Interval};
@@ -146,7 +147,7 @@ struct WatchGuard<'a> {
 impl Drop for WatchGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.pipeline.state.lock();
-        state.unpublished.end_watch(self.id);
+        drop(state.unpublished.end_watch(self.id));
         if let Some((without, _)) = self.set_aside.take().filter(|(_, with)| *with == state.unpublished.times) {
             state.unpublished.times = without;
         }

@@ -24,6 +24,7 @@ use crate::extensions::Extensions;
 use crate::ids::RowId;
 use crate::record::{Lsn, Operation, VersionTimes, WriteOutcome};
 use crate::shard::ingest::LoggedFrame;
+use crate::shard::logged_deletes::LoggedDeletes;
 use crate::types::Version;
 use crate::wal::{
     Frame, FrameBody, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions, encode_files,
@@ -166,7 +167,7 @@ impl CommitState {
     /// Takes the room and the LSNs, notes the pending writes, and adds the frames to the open group.
     fn enlist(&mut self, engine: &Engine, intent: &mut Intent<'_>, resolution: Resolution, space: Space) -> Ticket {
         let Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames, .. } = resolution;
-        let deleted = resolution.deleted.map(|deleted| deleted.keys);
+        let deleted = resolution.deleted.map(|deleted| LoggedDeletes { keys: deleted.keys, places: deleted.places });
         let pending = &mut self.unpublished;
         self.room.take(space);
         pending.times = times;
@@ -177,7 +178,7 @@ impl CommitState {
             Intent::Import(segments) => Some(segments.take(first_lsn, unsure)),
         };
         ingested.iter().for_each(|ingested| pending.note_ingested(ingested));
-        deleted.iter().for_each(|deleted| pending.note_deleted(deleted));
+        deleted.iter().for_each(|deleted| pending.note_deleted(&deleted.keys));
         let newest = operations.iter().zip(pending.next_lsn.sequence()).map(|(operation, lsn)| match operation {
             Operation::Put(record) => Some(VersionTimes::of_record(record, lsn)),
             _ => None,

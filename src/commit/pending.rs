@@ -235,8 +235,9 @@ impl PendingWrites {
         self.watches.conflicts(watch)
     }
 
-    pub(super) fn end_watch(&mut self, watch: WatchId) {
-        self.watches.end(watch);
+    /// Ends a watch, and returns what it has noted.
+    pub(super) fn end_watch(&mut self, watch: WatchId) -> Option<ConflictSet> {
+        self.watches.end(watch)
     }
 
     /// Removes the entries of a published group, except those that a later write has replaced.

@@ -22,6 +22,7 @@ use crate::engine::space::Purpose;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::{Stage, Steps};
 use crate::record::{DeletedKeys, KeyAddress, Operation, Record, VersionTimes};
+use crate::shard::logged_deletes::KeyPlaces;
 use crate::shard::{PartRef, ReadView};
 use crate::sync::HookPoint;
 use crate::types::{Interval, Namespace};
@@ -99,14 +100,15 @@ pub(super) struct ResolvedWrites<'a> {
 #[derive(Clone)]
 pub(super) struct EncodedDeletes {
     pub keys: Arc<DeletedKeys>,
+    pub places: Arc<KeyPlaces>,
     pub bytes: Arc<Vec<u8>>,
 }
 
 impl EncodedDeletes {
-    fn new(keys: DeletedKeys) -> Self {
+    fn new(keys: DeletedKeys, places: KeyPlaces) -> Self {
         let mut bytes = Vec::new();
         keys.operations().for_each(|delete| encode_operation(&mut bytes, &delete));
-        Self { keys: Arc::new(keys), bytes: Arc::new(bytes) }
+        Self { keys: Arc::new(keys), places: Arc::new(places), bytes: Arc::new(bytes) }
     }
 }
 
@@ -148,7 +150,7 @@ impl ResolvedWrites<'_> {
         let deleted = match removed.as_slice() {
             [] => self.deleted.clone(),
             removed if self.deleted.keys.len() <= REBUILT_MAX => {
-                EncodedDeletes::new(self.deleted.keys.without(removed))
+                EncodedDeletes::new(self.deleted.keys.without(removed), KeyPlaces::default())
             }
             _ => return Ok(None),
         };
@@ -194,12 +196,7 @@ impl Pipeline {
             let view = self.engine.view.get();
             let Resolved { deletes, puts } = rule.resolve(&view)?;
             let deletes = DeletedKeys::new(deletes);
-            for (number, (namespace, key)) in deletes.keys().iter().enumerate() {
-                if number.is_multiple_of(1_024) {
-                    steps.check()?;
-                }
-                view.current(namespace, key)?;
-            }
+            let places = KeyPlaces::look_up(&view, &deletes, || steps.check())?;
             for record in &puts {
                 view.current(&record.namespace, &record.key)?;
             }
@@ -208,7 +205,7 @@ impl Pipeline {
             }
             let purpose = if puts.is_empty() { Purpose::FreeingLog } else { Purpose::Log };
             let puts = puts.into_iter().map(Operation::Put).collect();
-            let deleted = EncodedDeletes::new(deletes);
+            let deleted = EncodedDeletes::new(deletes, places);
             let writes = ResolvedWrites { rule, watch: watch.id, deleted, puts, outcome: Cell::default() };
             self.engine.hooks.reach(HookPoint::WriteResolved);
             self.commit(Intent::Resolved(&writes), purpose)?;
@@ -238,6 +235,8 @@ impl<'a> RuleWatch<'a> {
 
 impl Drop for RuleWatch<'_> {
     fn drop(&mut self) {
-        self.pipeline.state.lock().unpublished.end_watch(self.id);
+        // The lock is given back at the end of the statement, and what was noted is dropped after that.
+        let noted = self.pipeline.state.lock().unpublished.end_watch(self.id);
+        drop(noted);
     }
 }

@@ -73,8 +73,9 @@ impl Watches {
         id
     }
 
-    pub fn end(&mut self, id: WatchId) {
-        self.watches.remove(&id);
+    /// Ends a watch. Returns what it has noted, which may be much, to be dropped without a lock.
+    pub fn end(&mut self, id: WatchId) -> Option<ConflictSet> {
+        self.watches.remove(&id).map(|watch| watch.conflicts)
     }
 
     /// What was written since the watch began.

@@ -68,8 +68,7 @@ pub(crate) fn apply(view: &mut ReadView, logged: &LoggedFrame, covered: impl Fn(
         ingested.apply(view, &covered)?;
     }
     if let Some(deleted) = &logged.deleted {
-        let mut deletes = logged.first_lsn.sequence().zip(deleted.operations());
-        deletes.try_for_each(|(lsn, delete)| apply_operation(view, lsn, &delete, &covered))?;
+        deleted.apply(view, logged.first_lsn, |lsn, delete| apply_operation(view, lsn, delete, &covered))?;
     }
     let mut operations = logged.first_operation().sequence().zip(&logged.operations);
     operations.try_for_each(|(lsn, operation)| apply_operation(view, lsn, operation, &covered))

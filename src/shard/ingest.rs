@@ -15,12 +15,12 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{IdRange, RowId};
 use crate::manifest::{EntryForm, SegmentEntry};
-use crate::memtable::Memtable;
-use crate::record::{ALIVE, DeletedKeys, Lsn, Operation, VersionTimes};
+use crate::record::{ALIVE, Lsn, Operation, VersionTimes};
 use crate::segment::truth::layout::{StoreIdentity, truth_name};
+use crate::shard::logged_deletes::LoggedDeletes;
 use crate::shard::open::open_part;
 use crate::shard::part::SharedSegment;
-use crate::shard::part_ref::PartRef;
+use crate::shard::part_ref::{Part, PartRef, address};
 use crate::shard::view::{Lost, ReadView, Shard};
 use crate::storage::Storage;
 use crate::types::Namespace;
@@ -32,7 +32,7 @@ pub(crate) struct LoggedFrame {
     pub first_lsn: Lsn,
     pub ingested: Option<Arc<IngestedFiles>>,
     /// Keys that the frame deletes, when they were listed before the commit lock was taken. A replay has operations.
-    pub deleted: Option<Arc<DeletedKeys>>,
+    pub deleted: Option<LoggedDeletes>,
     pub operations: Vec<Operation>,
 }
 
@@ -40,7 +40,7 @@ impl LoggedFrame {
     /// LSN of the first operation.
     pub fn first_operation(&self) -> Lsn {
         let rows = self.ingested.as_ref().map_or(0, |ingested| u64::from(ingested.rows));
-        self.first_lsn + rows + self.deleted.as_ref().map_or(0, |deleted| deleted.len() as u64)
+        self.first_lsn + rows + self.deleted.as_ref().map_or(0, |deleted| deleted.keys.len() as u64)
     }
 
     /// The frame's last LSN.
@@ -78,37 +78,6 @@ pub(crate) struct ReplacedVersion {
     pub row: RowId,
     pub part: Part,
     pub at: RowId,
-}
-
-/// A part, shared.
-#[derive(Clone)]
-pub(crate) enum Part {
-    Memtable(Arc<Memtable>),
-    Segment(SharedSegment),
-}
-
-impl Part {
-    pub fn of(part: PartRef<'_>) -> Self {
-        match part {
-            PartRef::Memtable(memtable) => Self::Memtable(Arc::clone(memtable)),
-            PartRef::Segment(part) => Self::Segment(Arc::clone(part)),
-        }
-    }
-
-    fn part(&self) -> PartRef<'_> {
-        match self {
-            Self::Memtable(memtable) => PartRef::Memtable(memtable),
-            Self::Segment(part) => PartRef::Segment(part),
-        }
-    }
-}
-
-/// The identity of a part. A part that differs only in its derived files has the same one: it shares the tombstones.
-fn address(part: PartRef<'_>) -> usize {
-    match part {
-        PartRef::Memtable(memtable) => Arc::as_ptr(memtable) as usize,
-        PartRef::Segment(part) => Arc::as_ptr(&part.tombstones) as usize,
-    }
 }
 
 /// The parts of a shard by their identity.

@@ -3,7 +3,8 @@
 //! Reading order:
 //! * `view`: read views and shards.
 //! * `part`: one segment with its tombstones. `part_ref`: a memtable or a segment, under one interface.
-//! * `apply`: applies operations to a read view. `ingest`: adds the files of an import to it.
+//! * `apply`: applies operations to a read view. `ingest`: adds the files of an import to it. `logged_deletes`: deletes
+//!   the keys of a prune in it.
 //! * `lost`: parts that serve no read because of damage. `missed`: the operations that they missed.
 //! * `open`: opens the parts that a manifest names.
 //! * `weight`: the numbers for the choice of merges. `upkeep`: the background work that a segment still needs.
@@ -13,6 +14,7 @@ pub(crate) mod apply;
 pub(crate) mod bounds;
 pub(crate) mod embeddings;
 pub(crate) mod ingest;
+pub(crate) mod logged_deletes;
 pub(crate) mod lost;
 pub(crate) mod missed;
 pub(crate) mod open;

@@ -17,7 +17,7 @@ use crate::segment::tombstones::Touch;
 use crate::segment::truth::layout::Section;
 use crate::types::{FieldVector, Interval, Item, NEVER, Namespace, Version};
 
-use crate::shard::part::SegmentPart;
+use crate::shard::part::{SegmentPart, SharedSegment};
 
 /// One part of a shard.
 #[derive(Clone, Copy)]
@@ -226,6 +226,37 @@ fn item(namespace: Namespace, key: &str, value: Box<str>, times: VersionTimes, v
         expires_at: (expires_at != NEVER).then_some(expires_at),
         version: Version(lsn.get()),
         vectors,
+    }
+}
+
+/// A part, shared.
+#[derive(Clone)]
+pub(crate) enum Part {
+    Memtable(Arc<Memtable>),
+    Segment(SharedSegment),
+}
+
+impl Part {
+    pub fn of(part: PartRef<'_>) -> Self {
+        match part {
+            PartRef::Memtable(memtable) => Self::Memtable(Arc::clone(memtable)),
+            PartRef::Segment(part) => Self::Segment(Arc::clone(part)),
+        }
+    }
+
+    pub fn part(&self) -> PartRef<'_> {
+        match self {
+            Self::Memtable(memtable) => PartRef::Memtable(memtable),
+            Self::Segment(part) => PartRef::Segment(part),
+        }
+    }
+}
+
+/// The identity of a part. A part that differs only in its derived files has the same one: it shares the tombstones.
+pub(super) fn address(part: PartRef<'_>) -> usize {
+    match part {
+        PartRef::Memtable(memtable) => Arc::as_ptr(memtable) as usize,
+        PartRef::Segment(part) => Arc::as_ptr(&part.tombstones) as usize,
     }
 }
 
