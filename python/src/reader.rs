@@ -374,5 +374,3 @@ impl Reader {
         ItemIterator::begin(py, self.moment(py)?, Scope::Store, String::new(), usize::MAX, ReadOptions::default())
     }
 }
-
-}

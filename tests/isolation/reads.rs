@@ -1,8 +1,8 @@
 //! The reads of the tenant: each API, with filters of every shape, of a store or a snapshot.
 
 use vecmem::{
-    Address, DistinctQuery, Filter, GroupBy, IterateQuery, LabelPattern, NamespaceQuery, Order, Query, ReadOptions, Reads,
-    Scope, SearchResult, Select,
+    Address, DistinctQuery, Filter, GroupBy, IterateQuery, LabelPattern, NamespaceQuery, Order, Query, ReadOptions,
+    Reads, Scope, SearchResult, Select,
 };
 
 use crate::answers::{Versions, told};

@@ -43,14 +43,6 @@ impl<'a> UnreadValue<'a> {
         matches!(self, Self::Large(..))
     }
 
-    /// All bytes of the value.
-    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
-        match self {
-            Self::Small(bytes) => Ok(Cow::Borrowed(bytes)),
-            Self::Large(blob, place) => blob.value(place),
-        }
-    }
-
     /// Whether the value of an item passes the filter, which asks for these facts of it.
     #[inline]
     pub fn matches(&self, filter: &PreparedFilter, item: &ItemFacts<'_>) -> Result<bool> {
