@@ -112,7 +112,7 @@ pub use store::{
     HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats, IntoJson, ItemExtension, Items,
     IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats, Options, PathStats, PruneOptions,
     PruneReceipt, PurgeOptions, PurgeReceipt, Put, Reads, RenameOptions, RenameReceipt, SalvageReport, ScopeStats,
-    SizeStats, Snapshot, Stats, StillHeld, Store, StoredItem, StoredPage, WriteResult,
+    ShardStats, SizeStats, Snapshot, Stats, StillHeld, Store, StoredItem, StoredPage, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

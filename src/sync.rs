@@ -138,6 +138,10 @@ pub enum HookPoint {
     InstallCollected,
     /// A commit of a manifest has collected its state and has synced the log. It has written no tombstones.
     GenerationCollected,
+    /// The segments of a shard are cut, and the shard is about to be split.
+    ShardCut,
+    /// A split has published the read view, and has committed nothing.
+    SplitPublished,
     /// A sweep has listed expired items and has not deleted them.
     SweepListed,
     /// A write was resolved on a read view and encoded, and has not joined a group.

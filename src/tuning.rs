@@ -46,12 +46,19 @@ pub struct Tuning {
     pub merge_ratio: u64,
     /// Segments of one shard beyond which a merge is due in any case.
     pub segments_max: usize,
+    /// Rows, or vectors, of a shard in segments above which the shard is split. A merge in the background writes at
+    /// most as many into one segment.
+    pub shard_rows: u64,
+    /// Bytes of a shard in segments above which the shard is split, without blob files and what can be rebuilt.
+    pub shard_bytes: u64,
     /// Percentage of deleted rows, or of dead bytes in blob files, above which a segment is rewritten alone.
     pub dead_percent: u64,
     /// Bytes from which a flush or a merge writes a value to a blob file.
     pub blob_value_bytes: usize,
     /// Blob files of one segment beyond which a merge rewrites the smallest into one.
     pub blob_files: usize,
+    /// Threads that merge segments in the background, each in another shard.
+    pub merge_threads: usize,
     /// Idle time after which a checkpoint frees log files.
     pub idle_checkpoint: Duration,
     /// Items that one sweep batch deletes.
@@ -106,9 +113,12 @@ impl Default for Tuning {
             log_total_bytes: 256 << 20,
             merge_ratio: 4,
             segments_max: 8,
+            shard_rows: 1_000_000,
+            shard_bytes: 4 << 30,
             dead_percent: 20,
             blob_value_bytes: 64 << 10,
             blob_files: 64,
+            merge_threads: 2,
             idle_checkpoint: Duration::from_secs(10),
             sweep_batch: 1_000,
             touch_queue: 4_096,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use vecmem::{CallLatency, HealthStats, LatencyStats, ReadOptions, Stats as StoreStats, Store};
+use vecmem::{CallLatency, HealthStats, LatencyStats, ReadOptions, ShardStats, Stats as StoreStats, Store};
 
 use crate::admin::space;
 use crate::arguments::{metric_name, open};
@@ -182,8 +182,11 @@ fn calls(kind: &CallLatency) -> String {
 }
 
 fn internals(StoreStats { internals, .. }: &StoreStats) -> Vec<Line> {
+    let most = |number: fn(&ShardStats) -> u64| internals.shard_sizes.iter().map(number).max().unwrap_or_default();
     vec![
         ("shards", count(internals.shards)),
+        ("rows of the largest shard", count(most(|shard| shard.rows))),
+        ("bytes of the largest shard", bytes(most(|shard| shard.bytes))),
         ("segments", count(internals.segments)),
         ("rows in segments", count(internals.segment_rows)),
         ("vectors in segments", count(internals.segment_vectors)),

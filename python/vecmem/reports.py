@@ -306,10 +306,20 @@ class HealthStats(TypedDict):
     touches_dropped: int
 
 
+class ShardStats(TypedDict):
+    """What one shard, a contiguous range of namespaces, has in segments, deleted rows included."""
+
+    segments: int
+    rows: int
+    vectors: int
+    bytes: int
+
+
 class InternalStats(TypedDict):
     """How the engine has laid out a store, and what it has done since the open."""
 
     shards: int
+    shard_sizes: list[ShardStats]
     segments: int
     segment_rows: int
     segment_vectors: int

@@ -72,9 +72,8 @@ impl Pipeline {
             let _bounds_stay = self.engine.apply_lock.lock();
             let view = self.engine.view.get();
             let ranges = files.ranges(&view);
-            let extents: Vec<Extent> = ranges.iter().map(|range| files.extent(range, &view)).collect();
-            under_way.announce(extents.clone());
-            (view, ranges.into_iter().zip(extents))
+            under_way.announce(ranges.iter().map(|(_, extent)| extent.clone()).collect());
+            (view, ranges)
         };
         commit_bounds(&self.engine)?;
         let found = files.look_up(&view, &mut times)?;
@@ -227,24 +226,23 @@ impl ImportSegments {
         Arc::new(IngestedFiles { rows: self.order.len() as u32, files: files.collect() })
     }
 
-    /// The range of the order in each shard, for shards that get rows.
-    fn ranges(&self, view: &ReadView) -> Vec<Range<usize>> {
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for shard in view.shards.iter() {
-            let start = ranges.last().map_or(0, |range| range.end);
-            let inside = self.order[start..]
-                .partition_point(|&line| self.rows[line as usize].namespace.encoded() < shard.interval.high.as_slice());
-            ranges.push(start..start + inside);
-        }
-        ranges.retain(|range| !range.is_empty());
-        ranges
-    }
-
-    /// The extent of the namespaces of a range, all of them in one shard.
-    fn extent(&self, range: &Range<usize>, view: &ReadView) -> Extent {
+    /// The range of the order in each shard, or in each piece of a shard that is about to be split, and the extent of
+    /// its namespaces. Without ranges that have no rows.
+    fn ranges(&self, view: &ReadView) -> Vec<(Range<usize>, Extent)> {
         let namespace = |at: usize| self.rows[self.order[at] as usize].namespace.encoded();
-        let (first, last) = (namespace(range.start), namespace(range.end - 1));
-        view.shards[view.shard_of(first)].extent_of(first, last)
+        let (mut ranges, mut start) = (Vec::new(), 0);
+        for shard in view.shards.iter() {
+            for inside in shard.pieces() {
+                let is_inside = |&line: &u32| self.rows[line as usize].namespace.encoded() < inside.high.as_slice();
+                let end = start + self.order[start..].partition_point(is_inside);
+                if start < end {
+                    let extent = shard.extent_inside(&inside, namespace(start), namespace(end - 1));
+                    ranges.push((start..end, extent));
+                }
+                start = end;
+            }
+        }
+        ranges
     }
 
     /// Looks for older versions, and gives each row its times, in the order of the lines.

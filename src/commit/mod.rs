@@ -233,7 +233,7 @@ impl Pipeline {
                 return Ok(());
             }
             self.engine.check_writable()?;
-            if let Some(why) = self.engine.space.blocked(JobKind::Flush) {
+            if let Some(why) = self.engine.space.blocked(&JobKind::Flush) {
                 return Err(why.context("what is in memory cannot be flushed, so nothing was written"));
             }
             if !self.engine.wait_for_install(deadline) {

@@ -10,15 +10,19 @@
 //! * Values are copied in their stored form.
 //! * A file with a living value that cannot be read is kept, so that damage stops no merge, and a restored file brings
 //!   the value back. A file without a living value is dropped unread.
+//! * If the living values of a file go to several outputs, each copies its own. So no two segments refer to one file,
+//!   unless it is kept because it cannot be read. If both are inputs of a later merge, the file has one fate, from what
+//!   lives in it over all inputs, and the output names it once: a segment that names a file twice counts as damaged.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::compact::source::MergeSource;
 use crate::error::Result;
 use crate::ids::RowId;
 use crate::record::Lsn;
 use crate::segment::Segment;
 use crate::segment::blob::file::{Blob, ValuePlace};
-use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::ValueInput;
 
 /// The numbers of a blob file for `decide`.
@@ -29,6 +33,8 @@ pub(crate) struct BlobStats {
     pub live_bytes: u64,
     /// A living value in the file cannot be read.
     pub unreadable: bool,
+    /// Another output of the merge has living values of the file too.
+    pub is_shared: bool,
 }
 
 /// How much of a blob file may be dead before it is rewritten.
@@ -69,6 +75,7 @@ pub(crate) fn decide(files: &[BlobStats], allowed: DeadLimit, files_max: usize) 
     let fate = |file: &BlobStats| match file.live_bytes {
         0 => BlobFate::Dropped,
         _ if file.unreadable => BlobFate::Kept,
+        _ if file.is_shared => BlobFate::Rewritten,
         live if allowed.keeps(live, file.bytes.saturating_sub(live)) => BlobFate::Kept,
         _ => BlobFate::Rewritten,
     };
@@ -92,12 +99,11 @@ pub(crate) fn decide(files: &[BlobStats], allowed: DeadLimit, files_max: usize) 
     fates
 }
 
-/// A blob file of an input.
+/// A blob file of the inputs.
 struct BlobCandidate<'a> {
-    input: usize,
-    /// The number of the file in the input's list, from 1.
-    number: u32,
     blob: &'a Arc<Blob>,
+    /// The inputs that refer to the file, each with the number of the file in its list, from 1.
+    references: Vec<(usize, u32)>,
 }
 
 /// How the values of one merge lie in blob files.
@@ -114,28 +120,22 @@ impl BlobPlan {
     /// The plan for the values that are alive at `base`. Values that would be copied are read first, to find files with
     /// unreadable ones. `go_on` is called for each row of such a file.
     pub fn new(
-        inputs: &[(&Segment, &Tombstones)],
+        inputs: &[MergeSource<'_>],
         base: Lsn,
         allowed: DeadLimit,
         files_max: usize,
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
-        let (mut files, mut stats) = (Vec::new(), Vec::new());
-        for (input, (segment, tombstones)) in inputs.iter().enumerate() {
-            let live = segment.live_blob_bytes(|row| !tombstones.is_deleted_at(row, base))?;
-            for (number, live_bytes) in (1..).zip(live) {
-                let blob = &segment.blobs()?[number as usize - 1];
-                stats.push(BlobStats { bytes: blob.file.value_bytes, live_bytes, unreadable: false });
-                files.push(BlobCandidate { input, number, blob });
-            }
-        }
+        let (files, mut stats) = candidates(inputs, base)?;
         let fates = loop {
             let fates = decide(&stats, allowed, files_max);
             let mut all_readable = true;
             for (index, file) in files.iter().enumerate().filter(|(index, _)| fates[*index] == BlobFate::Rewritten) {
-                let (segment, tombstones) = inputs[file.input];
-                let lives = |row| go_on().map(|()| !tombstones.is_deleted_at(row, base));
-                stats[index].unreadable = !segment.can_read_blob(file.number, lives)?;
+                for &(input, number) in &file.references {
+                    let source = &inputs[input];
+                    let lives = |row| go_on().map(|()| source.is_copied(row, base));
+                    stats[index].unreadable |= !source.segment.can_read_blob(number, lives)?;
+                }
                 all_readable &= !stats[index].unreadable;
             }
             if all_readable {
@@ -149,7 +149,12 @@ impl BlobPlan {
             } else {
                 plan.rewritten_bytes = plan.rewritten_bytes.saturating_add(stats.live_bytes);
             }
-            plan.numbers[file.input].push((fate == BlobFate::Kept).then_some(plan.kept.len() as u32));
+            let place = (fate == BlobFate::Kept).then_some(plan.kept.len() as u32);
+            for (input, number) in file.references {
+                let (numbers, index) = (&mut plan.numbers[input], number as usize - 1);
+                numbers.resize(numbers.len().max(number as usize), None);
+                numbers[index] = place;
+            }
         }
         Ok(plan)
     }
@@ -179,13 +184,42 @@ impl BlobPlan {
     }
 }
 
+/// The blob files of the inputs, each once, with its numbers over all inputs.
+fn candidates<'a>(inputs: &[MergeSource<'a>], base: Lsn) -> Result<(Vec<BlobCandidate<'a>>, Vec<BlobStats>)> {
+    let (mut files, mut stats) = (Vec::<BlobCandidate<'a>>::new(), Vec::<BlobStats>::new());
+    let mut known: HashMap<u64, usize> = HashMap::new();
+    for (input, source) in inputs.iter().enumerate() {
+        let segment = source.segment;
+        let live = segment.live_blob_bytes(|row| source.is_copied(row, base))?;
+        let everywhere = match source.rows == segment.all_rows() {
+            true => live.clone(),
+            false => segment.live_blob_bytes(|row| source.is_alive(row, base))?,
+        };
+        for (place, all_live) in everywhere.into_iter().enumerate() {
+            let Some(blob) = segment.blobs()?.get(place) else { continue };
+            let live_bytes = live.get(place).copied().unwrap_or_default();
+            let index = *known.entry(blob.file.file_id).or_insert(files.len());
+            if index == files.len() {
+                let bytes = blob.file.value_bytes;
+                stats.push(BlobStats { bytes, live_bytes: 0, unreadable: false, is_shared: false });
+                files.push(BlobCandidate { blob, references: Vec::new() });
+            }
+            let sum = &mut stats[index];
+            sum.live_bytes = sum.live_bytes.saturating_add(live_bytes);
+            sum.is_shared |= all_live > live_bytes;
+            files[index].references.push((input, place as u32 + 1));
+        }
+    }
+    Ok((files, stats))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use BlobFate::{Dropped, Kept, Rewritten};
 
     fn fates(files: &[(u64, u64)], files_max: usize) -> Vec<BlobFate> {
-        let stats = |&(bytes, live_bytes)| BlobStats { bytes, live_bytes, unreadable: false };
+        let stats = |&(bytes, live_bytes)| BlobStats { bytes, live_bytes, unreadable: false, is_shared: false };
         decide(&files.iter().map(stats).collect::<Vec<_>>(), DeadLimit::Half, files_max)
     }
 
@@ -210,10 +244,15 @@ mod tests {
             bytes,
             live_bytes,
             unreadable: false,
+            is_shared: false,
         });
         assert_eq!(decide(&files, DeadLimit::Nothing, 4), [Kept, Rewritten, Dropped]);
+        let shared = files.map(|file| BlobStats { is_shared: true, ..file });
+        assert_eq!(decide(&shared, DeadLimit::Half, 4), [Rewritten, Rewritten, Dropped]);
         let unreadable = files.map(|file| BlobStats { unreadable: true, ..file });
         assert_eq!(decide(&unreadable, DeadLimit::Nothing, 1), [Kept, Kept, Dropped]);
+        let both = unreadable.map(|file| BlobStats { is_shared: true, ..file });
+        assert_eq!(decide(&both, DeadLimit::Nothing, 1), [Kept, Kept, Dropped]);
     }
 
     #[test]

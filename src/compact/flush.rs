@@ -1,6 +1,7 @@
-//! Writes a memtable as a segment: the rows that are alive at the base LSN, in (namespace, key) order.
+//! Writes a memtable as a segment: the rows that are alive at the base LSN, in (namespace, key) order. If the shard is
+//! about to be split, each side of a cut becomes a segment.
 
-use crate::compact::row_map::RowMap;
+use crate::compact::row_map::RowPlaces;
 use crate::error::Result;
 use crate::ids::{IdRange, RowId};
 use crate::memtable::Memtable;
@@ -8,6 +9,7 @@ use crate::record::{Lsn, Record};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
 use crate::storage::Storage;
+use crate::types::Interval;
 
 /// Where and how an output is written.
 pub(crate) struct Output<'a> {
@@ -20,35 +22,31 @@ pub(crate) struct Output<'a> {
     pub go_on: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
-/// Roughly the bytes of the rows that a flush at `base` writes.
-pub(crate) fn living_bytes(memtable: &Memtable, base: Lsn) -> u64 {
-    memtable.ordered_rows(base).into_iter().map(|row| memtable.row_bytes(row) as u64).sum()
+/// The rows that are alive at `base`, in (namespace, key) order: those of each interval that has any.
+pub(crate) fn pieces(memtable: &Memtable, base: Lsn, intervals: &[Interval]) -> Vec<Vec<RowId>> {
+    let mut pieces: Vec<Vec<RowId>> = intervals.iter().map(|interval| memtable.ordered_rows(interval, base)).collect();
+    pieces.retain(|rows| !rows.is_empty());
+    pieces
 }
 
-/// Writes the segment, or none if no row is alive. Returns where the rows of the memtable lie in the segment. The
-/// caller owns the files.
-pub(crate) fn write(output: &Output<'_>, memtable: &Memtable, base: Lsn) -> Result<(Option<SegmentInfo>, RowMap)> {
-    let mut became = RowMap::new(memtable.len());
-    let rows = memtable.ordered_rows(base);
-    if rows.is_empty() {
-        return Ok((None, became));
-    }
-    let mut totals = Totals::new(output.blob_value_bytes);
-    for &row in &rows {
-        let record = &memtable.row(row).record;
-        totals.add(record.vectors.len(), record.value.len());
-    }
-    let written = write_rows(output, memtable, &rows, totals, &mut became)?;
-    Ok((Some(written), became))
+/// Roughly the bytes of these rows on disk.
+pub(crate) fn bytes_of(memtable: &Memtable, rows: &[RowId]) -> u64 {
+    rows.iter().map(|&row| memtable.row_bytes(row) as u64).sum()
 }
 
-fn write_rows(
+/// Writes `rows`, which are in (namespace, key) order, as a segment, and notes their places. The caller owns the files.
+pub(crate) fn write(
     output: &Output<'_>,
     memtable: &Memtable,
     rows: &[RowId],
-    totals: Totals,
-    became: &mut RowMap,
+    places: &mut RowPlaces,
 ) -> Result<SegmentInfo> {
+    let mut totals = Totals::new(output.blob_value_bytes);
+    for &row in rows {
+        let record = &memtable.row(row).record;
+        totals.add(record.vectors.len(), record.value.len());
+    }
+    places.begin_output();
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
     for &number in rows {
         (output.go_on)()?;
@@ -61,7 +59,7 @@ fn write_rows(
         } else {
             writer.push_record(&Record { expires_at, ..Record::clone(&row.record) }, row.lsn, &codes)?
         };
-        became.set(number, in_segment);
+        places.set(0, number, in_segment)?;
     }
     writer.finish()
 }

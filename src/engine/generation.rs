@@ -16,7 +16,7 @@ use crate::engine::manifest_state::ManifestState;
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{ErrorKind, Result};
 use crate::file_names::{FileName, manifest_name, parse_name};
-use crate::manifest::{FileKind, Manifest, SegmentEntry};
+use crate::manifest::{FileKind, Manifest, SegmentEntry, ShardEntry};
 use crate::record::Lsn;
 use crate::segment::derived::codes::DerivedFile;
 use crate::segment::side_file::SideFile;
@@ -123,28 +123,31 @@ fn try_commit(
     let checkpoints: Vec<Lsn> = view
         .shards
         .iter()
-        .zip(&state.manifest.shards)
         .enumerate()
-        .map(|(index, (shard, entry))| {
+        .map(|(index, shard)| {
             let flushed = job.and_then(|job| job.flushed).filter(|&(flushed, _)| flushed == index);
-            checkpoint_of(shard, view.read_lsn, entry.checkpoint, flushed.map(|(_, through)| through))
+            checkpoint_of(shard, view.read_lsn, flushed.map(|(_, through)| through))
         })
         .collect();
     let reached = checkpoints.iter().copied().min().unwrap_or_default();
     let first_log = engine.log.lock().first_needed(reached);
     let next_file_id = engine.next_file_id.load(Ordering::Relaxed);
     let mut next = state.manifest.with(next_file_id, first_log, view.read_lsn, |entries| {
-        for ((entry, shard), checkpoint) in entries.iter_mut().zip(view.shards.iter()).zip(checkpoints) {
-            let before = std::mem::take(&mut entry.segments);
-            entry.checkpoint = checkpoint;
-            entry.low.clone_from(&shard.interval.low);
-            entry.segments = shard.segments.iter().map(|part| entry_of(part, &before, &written)).collect();
-        }
+        let before: Vec<SegmentEntry> = entries.drain(..).flat_map(|entry| entry.segments).collect();
+        let known: HashMap<u64, &SegmentEntry> = before.iter().map(|entry| (entry.file_id, entry)).collect();
+        entries.extend(view.shards.iter().zip(&checkpoints).map(|(shard, &checkpoint)| ShardEntry {
+            low: shard.interval.low.clone(),
+            checkpoint,
+            segments: shard.segments.iter().map(|part| entry_of(part, &known, &written)).collect(),
+        }));
     });
     next.settings = state.settings.clone();
     next.side_files.retain(|side| !side.is_operations());
     next.side_files.extend(saved.files.iter().cloned());
     make_newest(engine, state, next)?;
+    for (shard, checkpoint) in view.shards.iter().zip(checkpoints) {
+        shard.committed.store(checkpoint, Ordering::Release);
+    }
     engine.operation_ids.set_saved(&saved);
     Ok(())
 }
@@ -169,12 +172,12 @@ pub(super) fn make_newest(engine: &Arc<Engine>, state: &mut ManifestState, mut n
 }
 
 /// The shard's checkpoint in the next manifest: its segments and tombstones hold every operation at or below this LSN.
-/// `before` is the previous checkpoint, and `flushed` the LSN that a flush of the shard has reached.
-fn checkpoint_of(shard: &Shard, read_lsn: Lsn, before: Lsn, flushed: Option<Lsn>) -> Lsn {
+/// `flushed` is the LSN that a flush of the shard has reached.
+fn checkpoint_of(shard: &Shard, read_lsn: Lsn, flushed: Option<Lsn>) -> Lsn {
     if shard.memtable.is_empty() && shard.frozen.is_empty() {
         return read_lsn;
     }
-    flushed.map_or(before, |through| before.max(through))
+    flushed.map_or(shard.checkpoint(), |through| shard.checkpoint().max(through))
 }
 
 /// The files that one commit has written, by the id of the segment that each belongs to.
@@ -185,9 +188,9 @@ struct WrittenFiles {
     missed: HashMap<u64, DerivedFile>,
 }
 
-fn entry_of(part: &SharedSegment, before: &[SegmentEntry], written: &WrittenFiles) -> SegmentEntry {
+fn entry_of(part: &SharedSegment, known: &HashMap<u64, &SegmentEntry>, written: &WrittenFiles) -> SegmentEntry {
     let mut entry = part.entry.clone();
-    let known = before.iter().find(|known| known.file_id == entry.file_id);
+    let known = known.get(&entry.file_id);
     entry.tombstone_generation = if written.tombstones.contains(&entry.file_id) {
         written.generation
     } else {
@@ -205,6 +208,7 @@ fn remove_obsolete(engine: &Arc<Engine>, state: &mut ManifestState, previous: &M
     let mut obsolete: Vec<String> = std::mem::take(&mut state.previous_files);
     obsolete.retain(|name| !needed.contains(name));
     state.previous_files = previous.files().collect();
+    state.previous_lows = Some(previous.shards.iter().map(|shard| shard.low.clone()).collect());
     if previous.generation > 1 {
         obsolete.push(manifest_name(previous.generation - 1));
     }

@@ -41,8 +41,9 @@ pub(crate) trait ViewChange {
     /// The segments that the change removes from the read view.
     fn retired(&self) -> Vec<SharedSegment>;
 
-    /// For a flush: the shard, and the LSN up to which its segments now hold all operations.
-    fn flushed(&self) -> Option<(usize, Lsn)> {
+    /// For a flush: the shard, and the LSN up to which its segments now hold all operations. `view` is the read view
+    /// without the change.
+    fn flushed(&self, _view: &ReadView) -> Option<(usize, Lsn)> {
         None
     }
 
@@ -73,7 +74,7 @@ pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> R
     drop(apply_lock);
     engine.hooks.reach(HookPoint::InstallCollected);
 
-    let job = Some(JobResult { flushed: change.flushed() });
+    let job = Some(JobResult { flushed: change.flushed(&view) });
     let mut commit = || write_and_commit(engine, &mut state, &after, &changed, job);
     let committed = if change.may_use_reserve() { engine.with_reserve(commit) } else { commit() };
     if let Err(error) = committed {
@@ -124,7 +125,7 @@ pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Setting
 }
 
 /// Commits a manifest of the published read view.
-fn commit(engine: &Arc<Engine>, state: &mut ManifestState) -> Result<()> {
+pub(super) fn commit(engine: &Arc<Engine>, state: &mut ManifestState) -> Result<()> {
     let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
     let changed = changed_parts(&view);
@@ -150,11 +151,11 @@ pub(crate) fn record_end(engine: &Arc<Engine>) -> Result<()> {
     make_newest(engine, &mut state, next)
 }
 
-/// Commits the shard bounds of the read view if those in the newest manifest differ: an earlier commit of the bounds
-/// failed, or is still under way.
+/// Commits manifests until both newest ones have the shard bounds of the read view. An earlier commit of the bounds
+/// may have failed, or is still under way.
 pub(crate) fn commit_bounds(engine: &Arc<Engine>) -> Result<()> {
-    let view = engine.view.get();
-    let lows = view.shards.iter().map(|shard| &shard.interval.low);
-    let is_committed = lows.eq(engine.manifest_state.lock().manifest.shards.iter().map(|entry| &entry.low));
-    if is_committed { Ok(()) } else { checkpoint(engine) }
+    while !engine.bounds_are_committed() {
+        checkpoint(engine)?;
+    }
+    Ok(())
 }

@@ -17,6 +17,8 @@ pub(crate) struct ManifestState {
     pub manifest: Manifest,
     /// Files of the previous generation, which stay until the next commit.
     pub previous_files: Vec<String>,
+    /// The lower bounds of the shards in the previous generation; `None` if there is none that can be read.
+    pub previous_lows: Option<Vec<Vec<u8>>>,
     /// The settings for the next generation.
     pub settings: Settings,
 }
@@ -35,21 +37,18 @@ impl ManifestState {
 }
 
 impl Engine {
-    /// The checkpoint of a shard, as the newest manifest has it.
-    pub fn checkpoint_of(&self, shard: usize) -> Lsn {
-        self.manifest_state.lock().manifest.shards[shard].checkpoint
+    /// Whether both newest manifests have the shard bounds of the read view. Until then an open may find older bounds.
+    pub fn bounds_are_committed(&self) -> bool {
+        let state = self.manifest_state.lock();
+        let view = self.view.get();
+        let lows = || view.shards.iter().map(|shard| &shard.interval.low);
+        let is_newest = lows().eq(state.manifest.shards.iter().map(|entry| &entry.low));
+        is_newest && state.previous_lows.as_ref().is_none_or(|previous| lows().eq(previous))
     }
 
     /// The oldest checkpoint of all shards. A replay skips the log before it.
     pub fn oldest_checkpoint(&self) -> Lsn {
         self.manifest_state.lock().manifest.checkpoint()
-    }
-
-    /// For each shard, whether its checkpoint is the oldest one, so that it holds back the log.
-    pub fn holds_back_log(&self) -> Vec<bool> {
-        let state = self.manifest_state.lock();
-        let oldest = state.manifest.checkpoint();
-        state.manifest.shards.iter().map(|shard| shard.checkpoint == oldest).collect()
     }
 
     /// Whether the next commit frees files, those that only the generation before the newest names.

@@ -44,8 +44,8 @@ pub(crate) fn recover(
             let segments = &manifest.shards[index].segments;
             let segments = segments.iter().map(|entry| open_part(&**storage, entry, &keys));
             let segments = segments.collect::<Result<_>>()?;
-            let memtable = Arc::new(Memtable::new(keys.space));
-            Ok(Arc::new(Shard { interval: manifest.interval(index), memtable, frozen: Vec::new(), segments }))
+            let (interval, checkpoint) = (manifest.interval(index), manifest.shards[index].checkpoint);
+            Ok(Arc::new(Shard::new(interval, checkpoint, Memtable::new(keys.space), segments)))
         })
         .collect::<Result<_>>()?;
     let mut view = ReadView { number: 0, read_lsn: manifest.reflected, shards: shards.into() };
@@ -56,13 +56,15 @@ pub(crate) fn recover(
         view.read_lsn = view.read_lsn.max(log.last_lsn);
     }
     let clock = clock_of(&manifest, facts.log.as_ref());
-    let previous_files = files_of_previous(&**storage, &manifest)?;
+    let previous = previous_manifest(&**storage, &manifest)?;
+    let previous_files = files_of_previous(&**storage, &manifest, previous.as_ref())?;
+    let previous_lows = previous.map(|previous| previous.shards.into_iter().map(|shard| shard.low).collect());
     // Until the next checkpoint only the log names the segments of an import.
     let in_view = view.shards.iter().flat_map(|shard| &shard.segments).flat_map(|part| part.entry.file_names());
     let named = manifest.files().chain(previous_files.iter().cloned()).chain(in_view).collect();
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
-    let manifest_state = ManifestState { previous_files, settings: manifest.settings.clone(), manifest };
+    let manifest_state = ManifestState { previous_files, previous_lows, settings: manifest.settings.clone(), manifest };
     Ok(EngineStart { identity, view, log, manifest_state, next_file_id, clock, operation_ids })
 }
 
@@ -129,13 +131,18 @@ fn apply_around_damage(view: &ReadView, logged: &LoggedFrame, covered: impl Fn(u
     Ok(())
 }
 
-/// The files that the generation before needs, with its log files before the first one of the newest generation. An
-/// open falls back on them if the newest manifest is damaged, or was lost in a power loss.
-fn files_of_previous(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<String>> {
+/// The generation before, if it can be read. An open falls back on it if the newest manifest is damaged, or was lost in
+/// a power loss.
+fn previous_manifest(storage: &dyn Storage, manifest: &Manifest) -> Result<Option<Manifest>> {
     let generation = manifest.generation.saturating_sub(1);
     let name = manifest_name(generation);
     let previous = storage.map(&name).and_then(|bytes| Manifest::decode(&name, &bytes, generation));
-    let Ok(previous) = read(previous)? else { return Ok(Vec::new()) };
+    Ok(read(previous)?.ok())
+}
+
+/// The files that the generation before needs, with its log files before the first one of the newest generation.
+fn files_of_previous(storage: &dyn Storage, manifest: &Manifest, previous: Option<&Manifest>) -> Result<Vec<String>> {
+    let Some(previous) = previous else { return Ok(Vec::new()) };
     let listed = storage.list()?.into_iter().map(|(name, _)| name);
     let logs = listed.filter(|name| {
         matches!(parse_name(name), Some(FileName::Log(id)) if (previous.first_log..manifest.first_log).contains(&id))

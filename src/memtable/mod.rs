@@ -1,7 +1,7 @@
 //! The memtable: the newest rows of a shard, in memory. It has one writer and any number of readers. An open rebuilds
 //! it from the log.
 //!
-//! Reading order: `append_only` (arrays that grow while others read them), then the memtable here.
+//! Reading order: `append_only` (arrays that grow while others read them), the memtable here, then `copy`.
 //!
 //! Invariants:
 //! * Rows are appended in LSN order and never move. A row changes only when it is deleted or touched. The writer is the
@@ -13,6 +13,7 @@
 //! * The code of a vector and its metadata are computed when the row is appended. The flush writes them unchanged.
 
 pub(crate) mod append_only;
+mod copy;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -311,9 +312,9 @@ impl Memtable {
         found
     }
 
-    /// The rows that are alive at `base`, in (namespace, key) order, for the flush.
-    pub fn ordered_rows(&self, base: Lsn) -> Vec<RowId> {
-        self.rows_by_key(&Interval::everything(), "", None, base, usize::MAX)
+    /// The rows of the interval that are alive at `base`, in (namespace, key) order, for the flush.
+    pub fn ordered_rows(&self, interval: &Interval, base: Lsn) -> Vec<RowId> {
+        self.rows_by_key(interval, "", None, base, usize::MAX)
     }
 
     /// The rows written at or below `base` and deleted after it, each with its `deleted_lsn`. Writer only.

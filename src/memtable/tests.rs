@@ -93,7 +93,10 @@ fn every_view_sees_its_own_versions() {
                 .map(|version| ((version.namespace.encoded(), version.key.as_str()), version.lsn))
                 .collect();
             let lsns = |rows: Vec<RowId>| rows.into_iter().map(|row| memtable.row(row).lsn).collect::<Vec<_>>();
-            assert_eq!(lsns(memtable.ordered_rows(read_lsn)), ordered.values().copied().collect::<Vec<_>>());
+            assert_eq!(
+                lsns(memtable.ordered_rows(&Interval::everything(), read_lsn)),
+                ordered.values().copied().collect::<Vec<_>>()
+            );
             for (&(namespace, key), &lsn) in &ordered {
                 let found = memtable.find(namespace, key, read_lsn);
                 assert_eq!(found.map(|row| memtable.row(row).lsn), Some(lsn));

@@ -261,7 +261,8 @@ fn flush(memtable: &Memtable, space: Option<VectorSpace>, with_codes: bool) -> (
 
 fn write_segment(memtable: &Memtable, keys: &StoreIdentity) -> (SimStorage, SegmentFiles) {
     let storage = SimStorage::new(1);
-    let rows: Vec<_> = memtable.ordered_rows(Lsn::LAST).into_iter().map(|row| memtable.row(row)).collect();
+    let rows: Vec<_> =
+        memtable.ordered_rows(&Interval::everything(), Lsn::LAST).into_iter().map(|row| memtable.row(row)).collect();
     let mut totals = Totals::new(usize::MAX);
     rows.iter().for_each(|row| totals.add(row.record.vectors.len(), row.record.value.len()));
     let mut writer = SegmentWriter::create(&storage, keys, 9, totals).unwrap();

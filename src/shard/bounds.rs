@@ -8,7 +8,10 @@
 //! * The extent of a segment lies in its shard, and overlaps no segment that its rows do not overlap. Its ends are made
 //!   of prefixes of the segment's own first and last namespace, so a purge that removes the segment removes them too.
 //! * A replay adds each file of an import to one shard. So the bounds at which an import splits its files are committed
-//!   before its frame, and no bound moves between the rows of a file until the file is in the read view.
+//!   before its frame, and no bound moves between the rows of a file until the file is in the read view. Only a purge
+//!   moves a bound, after the log has turned; a split adds bounds inside of one shard.
+
+use std::sync::Arc;
 
 use crate::shard::view::{ReadView, Shard};
 use crate::types::{Extent, Interval};
@@ -23,7 +26,8 @@ pub(crate) struct ImportFiles {
 }
 
 impl ReadView {
-    /// The same read view with the shortest bounds between its shards; `None` if it has them already.
+    /// The same read view with the shortest bounds between its shards, and without planned cuts, which may name deleted
+    /// namespaces or lie outside of the new bounds; `None` if nothing would change.
     pub fn with_short_bounds(&self, imports: &ImportFiles) -> Option<Self> {
         let mut extents: Vec<Option<Extent>> = self.shards.iter().map(|shard| shard.extent()).collect();
         for imported in &imports.extents {
@@ -31,18 +35,33 @@ impl ReadView {
             *extent = Some(extent.take().into_iter().fold(imported.clone(), Extent::and));
         }
         let lows: Vec<Vec<u8>> = self.shards.iter().map(|shard| shard.interval.low.clone()).collect();
-        let short = short_bounds(&extents, &lows);
-        if short == lows {
+        let short = short_bounds(&extents, &lows, &Interval::everything().high);
+        if short == lows && self.shards.iter().all(|shard| shard.cuts.is_empty()) {
             return None;
         }
         let mut view = self.clone();
         for (index, low) in short.iter().enumerate() {
             let high = short.get(index + 1).cloned().unwrap_or_else(|| Interval::everything().high);
             let interval = Interval { low: low.clone(), high };
-            view = view.with_shard(index, Shard { interval, ..Shard::clone(&self.shards[index]) });
+            view =
+                view.with_shard(index, Shard { interval, cuts: Arc::default(), ..Shard::clone(&self.shards[index]) });
         }
         Some(view)
     }
+}
+
+/// The shortest lower bounds for the pieces of one shard, whose present bounds are `intervals`. The ends of the shard
+/// stay: a log that another shard holds back may name a file of an import that lies beside such an end, and that was
+/// merged and removed since.
+pub(crate) fn bounds_of_pieces(pieces: &[Shard], intervals: &[Interval], imports: &ImportFiles) -> Vec<Vec<u8>> {
+    let extent = |(piece, interval): (&Shard, &Interval)| {
+        let imported = imports.extents.iter().filter(|extent| interval.contains(&extent.lower)).cloned();
+        piece.extent().into_iter().chain(imported).reduce(Extent::and)
+    };
+    let extents: Vec<Option<Extent>> = pieces.iter().zip(intervals).map(extent).collect();
+    let lows: Vec<Vec<u8>> = intervals.iter().map(|interval| interval.low.clone()).collect();
+    let end = intervals.last().map_or_else(|| Interval::everything().high, |last| last.high.clone());
+    short_bounds(&extents, &lows, &end)
 }
 
 impl Shard {
@@ -57,20 +76,21 @@ impl Shard {
         of_segments.chain(of_memory).reduce(Extent::and)
     }
 
-    /// The extent for a new segment of the shard, from its first and last namespace.
-    pub fn extent_of(&self, first: &[u8], last: &[u8]) -> Extent {
-        short_extent(first, last, &self.interval, self.segments.iter().map(|part| &part.entry.extent))
+    /// The extent for a new segment of the shard, from its first and last namespace. It lies in `inside`, an interval
+    /// of the shard.
+    pub fn extent_inside(&self, inside: &Interval, first: &[u8], last: &[u8]) -> Extent {
+        short_extent(first, last, inside, self.segments.iter().map(|part| &part.entry.extent))
     }
 }
 
-/// The shortest lower bounds for shards with these extents. Returns the present bounds, `lows`, if one cannot be found.
-fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let end = Interval::everything().high;
-    let mut short: Vec<Vec<u8>> = vec![Vec::new()];
+/// The shortest lower bounds for neighbouring shards with these extents. The first bound stays, and all lie below
+/// `end`, where the last shard ends. Returns the present bounds, `lows`, if one cannot be found.
+fn short_bounds(extents: &[Option<Extent>], lows: &[Vec<u8>], end: &Vec<u8>) -> Vec<Vec<u8>> {
+    let mut short: Vec<Vec<u8>> = lows.first().into_iter().cloned().collect();
     for index in 1..lows.len() {
         let content = extents[..index].iter().flatten().map(|extent| &extent.upper).max();
         let below = short.iter().chain(content).max().cloned().unwrap_or_default();
-        let upper = extents[index..].iter().flatten().map(|extent| &extent.lower).min().unwrap_or(&end);
+        let upper = extents[index..].iter().flatten().map(|extent| &extent.lower).min().unwrap_or(end);
         let bound = match &extents[index] {
             Some(_) => separator(&below, upper),
             // The bound of an empty shard must leave room for the bounds of the shards after it.
@@ -177,21 +197,34 @@ mod tests {
     #[test]
     fn bounds_separate_what_is_there_and_name_nothing_that_is_gone() {
         let extent = |lower: &str, upper: &str| Some(extent(lower, upper));
+        let end = Interval::everything().high;
         let lows = vec![Vec::new(), b"secret one\0".to_vec(), b"secret two\0".to_vec()];
         let full = [extent("a\0", "b\0"), extent("t\0", "u\0"), extent("v\0", "w\0")];
-        assert_eq!(short_bounds(&full, &lows), [&b""[..], b"t", b"v"]);
+        assert_eq!(short_bounds(&full, &lows, &end), [&b""[..], b"t", b"v"]);
         let middle_is_empty = [extent("a\0", "b\0"), None, extent("v\0", "w\0")];
-        assert_eq!(short_bounds(&middle_is_empty, &lows), [&b""[..], b"c", b"v"]);
-        assert_eq!(short_bounds(&[None, None, None], &lows), [&b""[..], b"\x01", b"\x02"]);
-        assert_eq!(short_bounds(&[None], &[Vec::new()]), [b""]);
+        assert_eq!(short_bounds(&middle_is_empty, &lows, &end), [&b""[..], b"c", b"v"]);
+        assert_eq!(short_bounds(&[None, None, None], &lows, &end), [&b""[..], b"\x01", b"\x02"]);
+        assert_eq!(short_bounds(&[None], &[Vec::new()], &end), [b""]);
         let two_are_empty = [extent("a\0", "a\0"), None, None, None, extent("b\0", "w\0")];
         let lows_of_five = [lows.clone(), vec![b"secret two\0\x01".to_vec(), b"t".to_vec()]].concat();
-        let found = short_bounds(&two_are_empty, &lows_of_five);
+        let found = short_bounds(&two_are_empty, &lows_of_five, &end);
         assert!(found.is_sorted() && found.iter().all(|low| low.len() <= 3) && found[4] == b"b", "{found:?}");
         let of_children = [extent("a\0", "a\0"), None, None, extent("a\0\x01\0", "b\0")];
-        let found = short_bounds(&of_children, &lows_of_five[..4]);
+        let found = short_bounds(&of_children, &lows_of_five[..4], &end);
         assert!(found.is_sorted() && found.iter().all(|low| !low.starts_with(b"s")), "{found:?}");
         let of_neighbours = [extent("users\0ada\0", "users\0ada\0"), extent("users\0bob\0", "users\0eve\0")];
-        assert_eq!(short_bounds(&of_neighbours, &lows[..2]), [&b""[..], b"users\0b"]);
+        assert_eq!(short_bounds(&of_neighbours, &lows[..2], &end), [&b""[..], b"users\0b"]);
+    }
+
+    #[test]
+    fn the_ends_of_a_shard_that_is_split_stay() {
+        let extent = |lower: &str, upper: &str| Some(extent(lower, upper));
+        let (low, end) = (b"mz\0".to_vec(), b"p\0".to_vec());
+        let lows = [low.clone(), b"n\0\x01\0".to_vec(), b"o\0".to_vec()];
+        let extents = [extent("mzz\0", "n\0"), extent("nab\0", "nb\0"), extent("oz\0", "oz\0")];
+        assert_eq!(short_bounds(&extents, &lows, &end), [low.clone(), b"na".to_vec(), b"o".to_vec()]);
+        // The last piece is empty: its bound lies above the one before, and below the end.
+        let found = short_bounds(&[extent("mzz\0", "n\0"), None], &lows[..2], &end);
+        assert!(found[0] == low && found[1].as_slice() > b"n\0" && found[1] < end, "{found:?}");
     }
 }

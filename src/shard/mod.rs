@@ -8,10 +8,11 @@
 //! * `lost`: parts that serve no read because of damage. `missed`: the operations that they missed.
 //! * `open`: opens the parts that a manifest names.
 //! * `weight`: the numbers for the choice of merges. `upkeep`: the background work that a segment still needs.
-//! * `bounds`: the bounds between shards. `embeddings`: the texts that vectors embed.
+//! * `bounds`: the bounds between shards. `cuts`: the split of a shard. `embeddings`: the texts that vectors embed.
 
 pub(crate) mod apply;
 pub(crate) mod bounds;
+pub(crate) mod cuts;
 pub(crate) mod embeddings;
 pub(crate) mod ingest;
 pub(crate) mod logged_deletes;

@@ -121,8 +121,13 @@ impl SegmentPart {
     /// Excludes the part from merges if its truth file is damaged. Called after a merge has met damage.
     pub fn refuse_merges_if_damaged(&self) {
         if self.segment().map_or(true, |segment| !segment.verify_truth(&|| Ok(())).is_empty()) {
-            self.unmergeable.store(true, Ordering::Relaxed);
+            self.refuse_merges();
         }
+    }
+
+    /// Excludes the part from merges, since damage was met in it.
+    pub fn refuse_merges(&self) {
+        self.unmergeable.store(true, Ordering::Relaxed);
     }
 
     /// Whether a merge has met damage in the part.

@@ -8,15 +8,18 @@
 //! * `apply` compares LSNs: it never deletes a version that is newer than its operation, and applying twice changes
 //!   nothing.
 //! * Segments and memtables never belong to two shards; shards partition the order of namespaces.
+//! * A shard keeps its checkpoint, which is that of the newest manifest. So a read view may have more shards than the
+//!   newest manifest: nothing counts the shards of both.
 
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::ids::RowId;
 use crate::memtable::Memtable;
-use crate::record::{ALIVE, Lsn, VersionTimes};
+use crate::record::{ALIVE, AtomicLsn, Lsn, VersionTimes};
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::shard::part_ref::PartRef;
+use crate::sync::{AtomicU64, Ordering};
 use crate::types::{Interval, Namespace};
 
 /// Everything a reader needs: the last LSN that it sees, and all parts.
@@ -34,6 +37,12 @@ pub(crate) struct ReadView {
 #[derive(Clone)]
 pub(crate) struct Shard {
     pub interval: Interval,
+    /// The checkpoint in the newest manifest. Only a commit changes it, under the lock of the manifest's state.
+    pub committed: Arc<AtomicLsn>,
+    /// The namespaces, encoded and in order, at which the shard is about to be split. New segments are cut there.
+    pub cuts: Arc<[Vec<u8>]>,
+    /// The fingerprint of the segments for which no cut was found; 0 if there are none.
+    pub uncut: Arc<AtomicU64>,
     /// Takes the writes.
     pub memtable: Arc<Memtable>,
     /// Memtables that wait for their flush, oldest first.
@@ -98,6 +107,26 @@ impl ReadView {
 }
 
 impl Shard {
+    /// A shard without frozen memtables.
+    pub fn new(interval: Interval, checkpoint: Lsn, memtable: Memtable, segments: Vec<Arc<SegmentPart>>) -> Self {
+        let (committed, memtable) = (Arc::new(AtomicLsn::new(checkpoint)), Arc::new(memtable));
+        let (cuts, uncut) = (Arc::default(), Arc::default());
+        Self { interval, committed, cuts, uncut, memtable, frozen: Vec::new(), segments }
+    }
+
+    /// The LSN up to which the newest manifest has all operations of the shard in files.
+    pub fn checkpoint(&self) -> Lsn {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// The intervals between the cuts; the whole shard if there are none.
+    pub fn pieces(&self) -> Vec<Interval> {
+        let Interval { low, high } = &self.interval;
+        let lows = std::iter::once(low).chain(self.cuts.iter());
+        let highs = self.cuts.iter().chain([high]);
+        lows.zip(highs).map(|(low, high)| Interval { low: low.clone(), high: high.clone() }).collect()
+    }
+
     /// The parts, newest first.
     pub fn parts(&self) -> impl Iterator<Item = PartRef<'_>> {
         let frozen = self.frozen.iter().rev().map(|frozen| PartRef::Memtable(&frozen.memtable));

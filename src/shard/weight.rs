@@ -65,6 +65,7 @@ impl SegmentPart {
         SegmentStats {
             bytes: self.entry.length,
             rows: u64::from(self.entry.rows),
+            vectors: u64::from(self.entry.vectors),
             dead_rows: self.tombstones.dead_rows(),
             blob_bytes: all,
             dead_blob_bytes: dead - stuck,

@@ -72,7 +72,7 @@ impl Store {
     pub fn check(&self, repair: bool) -> Result<CheckReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_usable()?;
-        let _quiet = repair.then(|| self.handle.worker.pause_merges());
+        let _quiet = repair.then(|| self.handle.worker.claim_all());
         check::check(&self.handle.engine, repair)
     }
 

@@ -100,8 +100,8 @@ pub(crate) use salvage::salvage_into;
 pub use scope_stats::ScopeStats;
 pub use snapshot::Snapshot;
 pub use stats::{
-    FieldStats, GainingScope, GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, PathStats, SizeStats,
-    Stats,
+    FieldStats, GainingScope, GraphStats, HealthStats, InternalStats, LogStats, MemoryStats, PathStats, ShardStats,
+    SizeStats, Stats,
 };
 pub use stored::{ItemExtension, StoredItem};
 pub use write::Put;

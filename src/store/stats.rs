@@ -8,8 +8,10 @@ use crate::engine::Engine;
 use crate::engine::graph_credit::GraphSaving;
 use crate::error::Result;
 use crate::ids::IdRange;
+use crate::manifest::SegmentEntry;
 use crate::segment::derived::graph_scope::ScopeKind;
 use crate::shard::ReadView;
+use crate::shard::Shard;
 use crate::shard::part::{BlobBytes, SegmentPart};
 use crate::store::Handle;
 use crate::store::latency::LatencyStats;
@@ -174,6 +176,8 @@ pub struct HealthStats {
 pub struct InternalStats {
     /// Shards: contiguous ranges of namespaces.
     pub shards: u64,
+    /// What each shard has in segments, in the order of namespaces.
+    pub shard_sizes: Vec<ShardStats>,
     /// Segments of all shards.
     pub segments: u64,
     /// Rows in segments, deleted ones included.
@@ -190,6 +194,31 @@ pub struct InternalStats {
     pub merges: u64,
     /// Expired items removed since the open.
     pub swept: u64,
+}
+
+/// What one shard has in segments, deleted rows included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ShardStats {
+    /// Its segments.
+    pub segments: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// Their vectors.
+    pub vectors: u64,
+    /// The bytes of their files, without blob files.
+    pub bytes: u64,
+}
+
+impl ShardStats {
+    fn of(shard: &Shard) -> Self {
+        let sum = |number: fn(&SegmentEntry) -> u64| shard.segments.iter().map(|part| number(&part.entry)).sum();
+        Self {
+            segments: shard.segments.len() as u64,
+            rows: sum(|entry| entry.rows.into()),
+            vectors: sum(|entry| entry.vectors.into()),
+            bytes: sum(SegmentEntry::bytes),
+        }
+    }
 }
 
 /// Gathers the statistics.
@@ -216,6 +245,7 @@ pub(super) fn stats(handle: &Handle) -> Result<Stats> {
     stats.internals.flushes = counters.flushes.load(Ordering::Relaxed);
     stats.internals.merges = counters.merges.load(Ordering::Relaxed);
     stats.internals.swept = counters.swept.load(Ordering::Relaxed);
+    stats.internals.shard_sizes = view.shards.iter().map(|shard| ShardStats::of(shard)).collect();
     for shard in view.shards.iter() {
         stats.memory.frozen_memtables += shard.frozen.len() as u64;
         for memtable in shard.frozen.iter().map(|frozen| &frozen.memtable).chain([&shard.memtable]) {

@@ -9,8 +9,9 @@
 use serde::Serialize;
 
 use super::Worker;
+use super::claims::ShardClaim;
 use crate::compact::row_map::RowMap;
-use crate::engine::completed_job::{CompletedJob, Input};
+use crate::engine::completed_job::{CompletedJob, Input, JobOutputs};
 use crate::engine::install::{InstallOutcome, checkpoint};
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, ErrorKind, Result};
@@ -72,22 +73,22 @@ impl LossReport {
 impl Worker {
     /// Rewrites damaged segments without their damaged rows, and reports these rows.
     pub fn accept_loss(&self) -> Result<LossReport> {
-        let _one_at_a_time = self.merge_lock.lock();
         let (mut report, mut failed) = (LossReport::default(), Vec::new());
-        for index in 0..self.engine.view.get().shards.len() {
+        self.each_shard(|claim| {
             // The log may name an import's file until a checkpoint has passed it.
-            if let Err(error) = self.adopt(index) {
+            if let Err(error) = self.adopt(claim) {
                 failed.push(error);
-                continue;
+                return Ok(());
             }
-            let parts = self.engine.view.get().shards[index].segments.clone();
+            let parts = claim.shard(&self.engine.view.get()).segments.clone();
             for part in parts.iter().filter(|part| is_damaged(part)) {
-                match self.give_up(index, part) {
+                match self.give_up(claim, part) {
                     Ok(given_up) => report.add(given_up),
                     Err(error) => failed.push(error),
                 }
             }
-        }
+            Ok(())
+        })?;
         report.operation_ids = self.engine.operation_ids.give_up();
         let has_given_up = report.operation_ids || !report.segments.is_empty();
         if has_given_up {
@@ -102,16 +103,16 @@ impl Worker {
         }
     }
 
-    fn give_up(&self, shard: usize, part: &SharedSegment) -> Result<LossReport> {
+    fn give_up(&self, claim: &ShardClaim<'_>, part: &SharedSegment) -> Result<LossReport> {
         let base = self.engine.view.get().read_lsn;
         let mut report = LossReport::default();
         report.segments.push(truth_name(part.entry.file_id));
         let mut became = RowMap::new(part.entry.rows as usize);
-        let mut outputs = OutputFiles::new(&self.engine);
-        let output = match part.opened() {
+        let mut files = OutputFiles::new(&self.engine);
+        let info = match part.opened() {
             Some(segment) => {
                 let sorted = self.sort_rows(part, segment, base, &mut report)?;
-                self.write_kept(segment, &sorted, outputs.segment(), &mut became)?
+                self.write_kept(segment, &sorted, files.segment(), &mut became)?
             }
             None => {
                 self.list_all(part, &mut report);
@@ -119,9 +120,12 @@ impl Worker {
             }
         };
         report.kept += became.kept() as u64;
-        let output = output.map(|info| self.open(shard, &info, &[])).transpose()?;
+        let mut outputs = JobOutputs::default();
+        if let Some(info) = info {
+            outputs.push(self.open(&info, &claim.shard(&self.engine.view.get()).interval, &[])?);
+        }
         let inputs = vec![Input::Segment(part.clone())];
-        match self.install(&CompletedJob { shard, base, inputs, rows: vec![became], output }, outputs)? {
+        match self.install(&CompletedJob { base, inputs, rows: vec![became], outputs }, files)? {
             InstallOutcome::Installed => Ok(report),
             InstallOutcome::Superseded => {
                 let why = format!("{} was replaced meanwhile; accept the loss again", truth_name(part.entry.file_id));

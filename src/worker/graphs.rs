@@ -126,11 +126,11 @@ impl Worker {
         }
     }
 
-    /// Builds while merges may run, and installs while none runs. Returns whether a graph was installed.
+    /// Builds while merges may run, and installs while none runs in the shard. Returns whether a graph was installed.
     fn build_missing(&self, part: &SharedSegment, more: &[GraphRange], cores: Cores) -> Result<bool> {
         let damaged = damaged(part.segment()?);
         let Some(mended) = build_missing(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
-        let _quiet = self.pause_merges();
+        let _claim = self.claim_at(&part.entry.extent.lower);
         mended.install(&self.engine)
     }
 
@@ -172,14 +172,14 @@ impl Worker {
         let wanted = [wanted];
         if !has_codes(segment, &wanted)? {
             // The build needs codes. New codes replace the part, so the caller visits the new one.
-            let _quiet = self.pause_merges();
+            let _claim = self.claim_at(&part.entry.extent.lower);
             return rebuild_derived(&self.engine, part, Rebuild { codes: true, fields: false }).map(|_| false);
         }
         let Some(mended) = build_missing(&self.engine, part, &damaged(segment), &wanted, Cores::All)? else {
             return Ok(self.engine.view.get().has_segment(part));
         };
         let (graphs, nodes, bytes) = mended.built();
-        let _quiet = self.pause_merges();
+        let _claim = self.claim_at(&part.entry.extent.lower);
         let is_there = mended.install(&self.engine)?;
         if is_there {
             report.graphs += graphs;

@@ -15,6 +15,7 @@ use crate::engine::install::checkpoint;
 use crate::engine::space::JobKind;
 use crate::error::Result;
 use crate::record::Lsn;
+use crate::shard::Shard;
 
 /// A time without writes.
 #[derive(Clone, Copy)]
@@ -65,12 +66,11 @@ impl Worker {
     /// Moves checkpoints past imports if that needs no flush, so that an open need not look up each imported key.
     pub(super) fn adopt_imports(&self) -> Result<()> {
         let view = self.engine.view.get();
-        let is_due = |index: usize| {
-            let shard = &view.shards[index];
+        let is_due = |shard: &Shard| {
             let is_quiet = shard.memtable.is_empty() && shard.frozen.is_empty();
-            is_quiet && !self.young(&view, index).is_empty()
+            is_quiet && !self.young(shard).is_empty()
         };
-        if (0..view.shards.len()).any(is_due) { checkpoint(&self.engine) } else { Ok(()) }
+        if view.shards.iter().any(|shard| is_due(shard)) { checkpoint(&self.engine) } else { Ok(()) }
     }
 
     /// Unmaps retired segments that no reader holds any more.
@@ -105,8 +105,8 @@ impl Worker {
         if self.engine.log.lock().bytes() <= self.engine.tuning.log_total_bytes {
             return Ok(());
         }
-        let holds_back = self.engine.holds_back_log();
-        self.advance(|index| holds_back[index])
+        let oldest = self.engine.oldest_checkpoint();
+        self.advance(|shard| shard.checkpoint() <= oldest)
     }
 
     /// Leaves an idle store without log to replay, and without files that only the second newest manifest names. Those
@@ -131,10 +131,10 @@ impl Worker {
     }
 
     /// Flushes the chosen shards and commits twice, so that the log of the flushed rows can go.
-    fn advance(&self, chosen: impl Fn(usize) -> bool) -> Result<()> {
+    fn advance(&self, chosen: impl Fn(&Shard) -> bool) -> Result<()> {
         let view = self.engine.view.get();
         let is_behind = self.engine.oldest_checkpoint() < view.read_lsn;
-        if is_behind && self.engine.may_try(JobKind::Flush) {
+        if is_behind && self.engine.may_try(&JobKind::Flush) {
             let flush = || self.engine.attempt(JobKind::Flush, || self.flush_next());
             if !self.flush_shards(chosen, flush)? {
                 return Ok(());

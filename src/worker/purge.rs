@@ -15,9 +15,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::Worker;
-use crate::compact::blobs::DeadLimit;
-use crate::engine::graphs::Cores;
-use crate::engine::install::checkpoint;
+use super::claims::ShardClaim;
+use super::merge_job::MergeTerms;
+use crate::engine::install::{checkpoint, commit_bounds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_names::{FileName, parse_name};
 use crate::ids::IdRange;
@@ -101,28 +101,26 @@ impl Worker {
 
     /// Rewrites every segment with deleted rows of the interval or with dead values in its blob files, and no other.
     fn rewrite_holders(&self, interval: &Interval, erased: &mut ErasedFiles) -> Result<()> {
-        let _one_at_a_time = self.merge_lock.lock();
         let mut failed = Ok(());
-        for index in 0..self.engine.view.get().shards.len() {
-            match self.rewrite_holders_of(index, interval, erased) {
-                Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::DiskFull) => {
-                    failed = failed.and(Err(error));
-                }
-                other => other?,
+        self.each_shard(|claim| match self.rewrite_holders_of(claim, interval, erased) {
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::DiskFull) => {
+                failed = std::mem::replace(&mut failed, Ok(())).and(Err(error));
+                Ok(())
             }
-        }
+            other => other,
+        })?;
         failed
     }
 
     /// Rewrites the segments of one shard. Damage in one segment does not stop the others.
-    fn rewrite_holders_of(&self, index: usize, interval: &Interval, erased: &mut ErasedFiles) -> Result<()> {
-        self.adopt(index)?;
+    fn rewrite_holders_of(&self, claim: &ShardClaim<'_>, interval: &Interval, erased: &mut ErasedFiles) -> Result<()> {
+        self.adopt(claim)?;
         let view = self.engine.view.get();
-        let young = self.young(&view, index);
+        let young = self.young(claim.shard(&view));
         let is_young = |part: &&SharedSegment| young.iter().any(|young| Arc::ptr_eq(young, part));
         let mut failed = Ok(());
-        for part in view.shards[index].segments.iter().filter(|part| !is_young(part)) {
-            match self.rewrite_holder(index, part, interval) {
+        for part in claim.shard(&view).segments.iter().filter(|part| !is_young(part)) {
+            match self.rewrite_holder(claim, part, interval) {
                 Ok(Some(written)) => {
                     erased.segments_rewritten += 1;
                     erased.bytes_written += written;
@@ -133,22 +131,22 @@ impl Worker {
             }
         }
         let view = self.engine.view.get();
-        let mut concerned = view.shards[index].segments.iter().filter(|part| part.covers(interval));
+        let mut concerned = claim.shard(&view).segments.iter().filter(|part| part.covers(interval));
         failed.and(concerned.try_for_each(|part| part.check_stuck()))
     }
 
     /// Rewrites a segment if [`holds_dead`] says so. Returns the bytes written.
-    fn rewrite_holder(&self, index: usize, part: &SharedSegment, interval: &Interval) -> Result<Option<u64>> {
+    fn rewrite_holder(&self, claim: &ShardClaim<'_>, part: &SharedSegment, interval: &Interval) -> Result<Option<u64>> {
         loop {
             let view = self.engine.view.get();
             // The install of a graph meanwhile has replaced the part by one with the same segment.
-            let now = view.shards[index].segments.iter().find(|now| now.entry.file_id == part.entry.file_id);
+            let now = claim.shard(&view).segments.iter().find(|now| now.entry.file_id == part.entry.file_id);
             let Some(now) = now else { return Ok(None) };
             if !holds_dead(now, interval)? {
                 return Ok(None);
             }
             let inputs = std::slice::from_ref(now);
-            match self.merge(index, inputs, view.read_lsn, Cores::All, DeadLimit::Nothing) {
+            match self.merge(claim, inputs, MergeTerms::on_request(view.read_lsn)) {
                 Ok(None) => {}
                 written => return written,
             }
@@ -206,18 +204,21 @@ impl Worker {
         if is_there { Err(error.context(what)) } else { Ok(()) }
     }
 
-    /// Shortens the bounds of shards as far as possible, so that they hold no deleted label.
+    /// Shortens the bounds of shards as far as possible, so that they hold no deleted label, and commits until both
+    /// newest manifests have them: an earlier purge, or a split just now, may have moved bounds and failed to commit.
     fn shorten_bounds(&self) -> Result<()> {
-        // The locks wait for running flushes and merges, which have computed extents from the old bounds.
-        let jobs_wait = (self.merge_lock.lock(), self.flush_lock.lock());
-        let apply_lock = self.engine.apply_lock.lock();
-        let view = self.engine.view.get().with_short_bounds(&self.engine.import_files.lock());
-        let Some(view) = view else { return Ok(()) };
-        let stalled = self.engine.is_still_stalled(&view);
-        self.engine.publish(view, stalled);
-        drop((apply_lock, jobs_wait));
-        checkpoint(&self.engine)?;
-        checkpoint(&self.engine)
+        {
+            // No merge and no flush has computed an extent from the old bounds.
+            let _jobs_wait = (self.claim_all(), self.flush_lock.lock());
+            let _apply_lock = self.engine.apply_lock.lock();
+            let view = self.engine.view.get().with_short_bounds(&self.engine.import_files.lock());
+            if let Some(view) = view {
+                self.engine.space.keep_shards(|low| view.shards.iter().any(|shard| shard.interval.low == low));
+                let stalled = self.engine.is_still_stalled(&view);
+                self.engine.publish(view, stalled);
+            }
+        }
+        commit_bounds(&self.engine)
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Directory {
 pub struct Simulated {
     pub storage: SimStorage,
     pub clock: SimClock,
-    tuning: Tuning,
+    tuning: Box<Tuning>,
 }
 
 /// A real directory, which goes with this value, unless it lies in another one.
@@ -36,7 +36,11 @@ impl Directory {
     }
 
     pub fn simulated_with(tuning: Tuning) -> Self {
-        Self::Simulated(Simulated { storage: SimStorage::new(1), clock: SimClock::new(START), tuning })
+        Self::Simulated(Simulated {
+            storage: SimStorage::new(1),
+            clock: SimClock::new(START),
+            tuning: Box::new(tuning),
+        })
     }
 
     /// What only simulated ones can do.
@@ -62,7 +66,7 @@ impl Directory {
     pub fn open(&self, options: Options) -> Store {
         match self {
             Self::Simulated(Simulated { storage, clock, tuning }) => {
-                reopened(storage, clock, options.tuning(tuning.clone()))
+                reopened(storage, clock, options.tuning(Tuning::clone(tuning)))
             }
             Self::Real(real) => open_with(Arc::new(real.storage.clone()), Arc::new(SystemClock), options).unwrap(),
         }

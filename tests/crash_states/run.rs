@@ -76,8 +76,8 @@ pub struct Recorder {
 }
 
 /// Thresholds that a dozen of items reach, and tables as small: an open must cost little.
-fn small_options(durability: Durability) -> Options {
-    let tuning = Tuning {
+fn small_tuning() -> Tuning {
+    Tuning {
         memtable_rows: 10,
         memtable_bytes: 16 << 10,
         log_file_min_bytes: 4 << 10,
@@ -89,8 +89,7 @@ fn small_options(durability: Durability) -> Options {
         touch_queue: 64,
         known_embeddings: 256,
         ..crate::crash::tuning()
-    };
-    options().tuning(tuning).durability(durability)
+    }
 }
 
 impl Recorder {
@@ -102,7 +101,7 @@ impl Recorder {
             clock: SimClock::new(START),
             model: Model::default(),
             generator,
-            options: small_options(workload.durability),
+            options: options().tuning(small_tuning()).durability(workload.durability),
             store: None,
             models: vec![Arc::default()],
             clocks: vec![START],
@@ -119,6 +118,17 @@ impl Recorder {
     pub fn open_with(&mut self, options: &Options) {
         self.store = None;
         self.store = Some(open(&self.storage, &self.clock, options).expect("the store opens"));
+    }
+
+    /// From the next open on, shards are split above so many rows.
+    pub fn cap_shards(&mut self, shard_rows: u64) {
+        self.options = self.options.clone().tuning(Tuning { shard_rows, ..small_tuning() });
+    }
+
+    /// The number of shards.
+    pub fn shards(&self) -> u64 {
+        let store = self.store.as_ref().expect("the store is open");
+        store.stats().expect("the store can be counted").internals.shards
     }
 
     pub fn open(&mut self) {

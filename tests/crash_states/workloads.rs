@@ -40,6 +40,7 @@ pub static WORKLOADS: &[Workload] = &[
     row("log-rotation", Sync, log_rotation),
     row("import", Sync, import),
     row("purge", Sync, purge),
+    row("split", Sync, split),
     row("large-values", Sync, large_values),
     row("graph", Sync, graph),
     row("settings", Sync, settings),
@@ -48,18 +49,21 @@ pub static WORKLOADS: &[Workload] = &[
     row("upgrade-1", Sync, upgrade_first),
     row("upgrade-2", Sync, upgrade_second),
     row("mixed", Sync, mixed),
+    row("mixed-split", Sync, mixed_split),
     row("put", Periodic, put),
     row("delete", Periodic, delete),
     row("prune", Periodic, prune),
     row("flush", Periodic, flush),
     row("log-rotation", Periodic, log_rotation),
     row("import", Periodic, import),
+    row("split", Periodic, split),
     row("mixed", Periodic, mixed),
     row("batch", Manual, batch),
     row("delete", Manual, delete),
     row("flush", Manual, flush),
     row("log-rotation", Manual, log_rotation),
     row("import", Manual, import),
+    row("split", Manual, split),
     row("mixed", Manual, mixed),
 ];
 
@@ -230,6 +234,24 @@ fn purge(on: &mut Recorder) {
     on.puts(1, |_| {});
 }
 
+/// A shard above its cap is split, with rows in memory, deletes and large values on both sides.
+fn split(on: &mut Recorder) {
+    on.cap_shards(3);
+    begin(on, 2);
+    on.watch();
+    let text = "z".repeat(200);
+    on.puts(4, |put| put.json = format!("{{\"n\": 5, \"tag\":\"red\",\"text\":\"{text}\"}}"));
+    on.deletes(1);
+    on.step(&Operation::Seal);
+    on.puts(3, |_| {});
+    on.deletes(1);
+    on.step(&Operation::Compact);
+    on.puts(2, |_| {});
+    on.step(&Operation::Seal);
+    on.puts(1, |_| {});
+    assert!(on.shards() > 1, "the workload splits a shard");
+}
+
 fn large_values(on: &mut Recorder) {
     on.open();
     on.watch();
@@ -312,6 +334,11 @@ fn upgrade(on: &mut Recorder, folder: &str) {
     on.puts(2, |_| {});
     on.step(&Operation::Seal);
     on.step(&Operation::Compact);
+}
+
+fn mixed_split(on: &mut Recorder) {
+    on.cap_shards(3);
+    mixed(on);
 }
 
 fn mixed(on: &mut Recorder) {

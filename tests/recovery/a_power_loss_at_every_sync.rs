@@ -150,6 +150,20 @@ fn power_loss_at_every_sync_with_two_shards() {
     sweep.check(3, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
 }
 
+#[test]
+fn power_loss_at_every_sync_while_shards_are_split() {
+    let capped = |tuning: Tuning| options().tuning(Tuning { shard_rows: 12, ..tuning });
+    let sweep = Sweep::record("splits", 11, Durability::Sync, capped(tuning()));
+    assert!(sweep.history.stats.internals.shards > 1, "{:?}", sweep.history.stats.internals);
+    sweep.check(5, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
+    let threads = Tuning { inline_background: false, busy_timeout: Duration::from_secs(3_600), ..tuning() };
+    let mut generator = Generator::new(12, KEYS);
+    generator.touches = false;
+    let history = record_drawn(12, OPERATIONS, generator, &capped(threads).sweep_every(None));
+    let sweep = Sweep::of("splits beside threads", 12, Durability::Sync, capped(tuning()), history);
+    sweep.check(10, &[(Loss::AllUnsynced, 0), (Loss::Torn, 1)]);
+}
+
 /// Seals and merges run beside the writer, so what died in their inputs meanwhile has to be carried over. Which disks
 /// there are is another matter each time.
 #[test]

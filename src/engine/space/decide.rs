@@ -65,6 +65,24 @@ impl Outlook {
     }
 }
 
+/// The bytes of a merge, which asks for space before each of its outputs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MergeBytes {
+    /// What its outputs so far have taken.
+    pub written: u64,
+    /// What the next ones will take.
+    pub left: u64,
+    /// What goes when the merge is installed.
+    pub inputs: u64,
+}
+
+impl MergeBytes {
+    /// Whether the merge frees at least as much as it takes in all, the outputs that are written already included.
+    pub fn frees_what_it_takes(self) -> bool {
+        self.written.saturating_add(self.left) <= self.inputs / 2
+    }
+}
+
 /// The answer to a request for space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -165,6 +183,14 @@ mod tests {
         assert_eq!(size(100, 3, 4), None, "which stays so");
         assert_eq!(size(100, 0, 1), None, "a flush comes first");
         assert_eq!(size(100, 8, 0), None, "and it stays where others took the rest");
+    }
+
+    #[test]
+    fn a_merge_counts_what_it_has_written() {
+        let frees = |written, left| MergeBytes { written, left, inputs: 1_001 }.frees_what_it_takes();
+        assert!(frees(0, 500) && !frees(0, 501));
+        assert!(frees(400, 100) && !frees(401, 100), "its first outputs count as well");
+        assert!(!frees(501, 0) && !frees(u64::MAX, 1));
     }
 
     #[test]

@@ -24,5 +24,5 @@ pub(crate) mod output_files;
 pub(crate) mod requests;
 pub(crate) mod reserve;
 
-pub(crate) use decide::{Purpose, written_bytes};
+pub(crate) use decide::{MergeBytes, Purpose, written_bytes};
 pub(crate) use jobs::{DiskSpace, JobKind};

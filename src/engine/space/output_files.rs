@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::engine::space::decide::Purpose;
+use crate::engine::space::decide::{MergeBytes, Purpose};
 use crate::engine::space::grants::Grant;
 use crate::error::Result;
 use crate::file_names::segment_name;
@@ -42,10 +42,10 @@ impl OutputFiles {
         Ok(())
     }
 
-    /// The same for a merge. It may take the reserve if it frees at least as much as it takes.
-    pub fn ask_for_merge(&mut self, needed: u64, inputs: u64) -> Result<()> {
+    /// The same for what is left of a merge. It may take the reserve if it frees at least as much as it takes.
+    pub fn ask_for_merge(&mut self, bytes: MergeBytes) -> Result<()> {
         self.grant = None;
-        self.grant = self.engine.grant_merge(needed, inputs, &self.names)?;
+        self.grant = self.engine.grant_merge(bytes, &self.names)?;
         Ok(())
     }
 

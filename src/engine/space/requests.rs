@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use crate::engine::Engine;
 use crate::engine::space::decide::{
-    Admission, DELETES_BYTES, MANIFEST_BYTES, MANIFEST_SEGMENT_BYTES, MERGES_BYTES, Outlook, Purpose, TOMBSTONE_BYTES,
-    admit, delay, has_grown, memory_bytes, segment_bytes, written_bytes,
+    Admission, DELETES_BYTES, MANIFEST_BYTES, MANIFEST_SEGMENT_BYTES, MERGES_BYTES, MergeBytes, Outlook, Purpose,
+    TOMBSTONE_BYTES, admit, delay, has_grown, memory_bytes, segment_bytes, written_bytes,
 };
 use crate::engine::space::grants::{Grant, GrantTable};
 use crate::engine::space::jobs::{JobKind, Wait};
@@ -78,11 +78,12 @@ impl Engine {
         }
     }
 
-    /// The same for a merge. A merge that frees at least as much as it takes may use the reserve, since only merges
-    /// free the space of deleted rows.
-    pub(crate) fn grant_merge(self: &Arc<Self>, needed: u64, inputs: u64, names: &[String]) -> Result<Option<Grant>> {
+    /// The same for the rest of a merge. A merge that frees at least as much as it takes may use the reserve, since
+    /// only merges free the space of deleted rows.
+    pub(crate) fn grant_merge(self: &Arc<Self>, bytes: MergeBytes, names: &[String]) -> Result<Option<Grant>> {
+        let needed = bytes.left;
         let refused = match self.grant_space(Purpose::Merge, needed, names, "a merge") {
-            Err(error) if error.kind() == ErrorKind::DiskFull && needed <= inputs / 2 => error,
+            Err(error) if error.kind() == ErrorKind::DiskFull && bytes.frees_what_it_takes() => error,
             outcome => return outcome.map(Some),
         };
         let free = self.free_bytes().saturating_add(self.reserve_bytes());
@@ -94,7 +95,7 @@ impl Engine {
 
     /// Runs a background job and notes its outcome. Returns the default if the job may not be tried yet.
     pub fn attempt<T: Default>(&self, job: JobKind, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        if !self.may_try(job) {
+        if !self.may_try(&job) {
             return Ok(T::default());
         }
         let outcome = act();
@@ -114,9 +115,9 @@ impl Engine {
 
     /// Whether a job may be tried: its last run did not fail, its delay is over, it lacked space and there is
     /// noticeably more now, or the background is inline.
-    pub fn may_try(&self, job: JobKind) -> bool {
+    pub fn may_try(&self, job: &JobKind) -> bool {
         let waits = self.space.waits.lock();
-        waits.get(&job).is_none_or(|wait| {
+        waits.get(job).is_none_or(|wait| {
             self.tuning.inline_background || Instant::now() >= wait.until || has_grown(wait.free, self.free_bytes())
         })
     }

@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! * A blob file is written whole and synced before the segment that names it is finished, and never changes.
-//! * At most one segment of a read view refers to a blob file: the segment that it was written with, or the output of a
-//!   merge that took over those rows. So the living bytes of the file are counted from the rows of one segment.
+//! * One segment of a read view refers to a blob file: the segment that it was written with, or the output of a merge
+//!   that took over those rows. So the living bytes of the file are counted from the rows of one segment. Only a file that
+//!   cannot be read may be named by several outputs of one merge (`compact/blobs.rs`).
 //! * A damaged block fails the values in it. A damaged header or table fails all values of the file, and nothing else.
 //! * The memory for a value is bounded by its stored bytes. No length field alone makes a reader allocate.
 //!

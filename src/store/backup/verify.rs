@@ -24,7 +24,7 @@ use super::files::CopySteps;
 /// The kinds of files that are made of checked blocks.
 const IN_BLOCKS: [&str; 4] = ["truth", "codes", "graph", "blob"];
 
-/// The files that frames of the log name, beyond the checkpoint of the manifest.
+/// The files that frames of the log name, beyond the checkpoints of the shards that they belong to.
 pub(super) struct ImportedFiles {
     pub needed: Vec<String>,
     /// Files that may have been replaced since the frame.
@@ -38,13 +38,21 @@ pub(super) fn imported_files(storage: &dyn Storage, manifest: &Manifest, span: L
     Ok(ImportedFiles { needed, derived })
 }
 
+/// The segments of these frames. A segment within the checkpoint of its shard may have been merged and removed, while
+/// another shard still holds back the log that names it.
 fn imported_segments(storage: &dyn Storage, manifest: &Manifest, span: LogSpan) -> Result<Vec<SegmentEntry>> {
+    let is_covered = |entry: &SegmentEntry| {
+        let above = manifest.shards.partition_point(|shard| shard.low <= entry.extent.lower);
+        let shard = above.checked_sub(1).and_then(|index| manifest.shards.get(index));
+        shard.is_some_and(|shard| shard.checkpoint >= entry.lsn_base)
+    };
     let facts = wal::inspect_after(storage, manifest.store_id, span, None)?;
     let mut entries = Vec::new();
     wal::visit(storage, manifest.store_id, &facts, manifest.checkpoint().next(), &mut |header, body| {
         entries.extend(IngestedFiles::entries(header.first_lsn, &body)?);
         Ok(())
     })?;
+    entries.retain(|entry| !is_covered(entry));
     Ok(entries)
 }
 

@@ -129,8 +129,8 @@ pub const FAULTS: &[Fault] = &[
         name: "files_of_the_older_manifest_removed_at_an_open",
         breaks: "An open removes the files that only the manifest before the newest names.",
         file: "engine/recover.rs",
-        find: "let Ok(previous) = read(previous)? else { return Ok(Vec::new()) };",
-        replacement: r"let Ok(previous) = read(previous)? else { return Ok(Vec::new()) };
+        find: "let Some(previous) = previous else { return Ok(Vec::new()) };",
+        replacement: r"let Some(previous) = previous else { return Ok(Vec::new()) };
     if FAULT {
         return Ok(Vec::new());
     }",
@@ -251,5 +251,70 @@ pub const FAULTS: &[Fault] = &[
         find: "if self.grants.is_empty() {",
         replacement: "if self.grants.is_empty() || FAULT {",
         test: ("space", "space_that_was_granted_is_nobody_elses::while_an_import_writes"),
+    },
+    Fault {
+        name: "split_across_an_import",
+        breaks: "A shard is split where a file of an import that is under way lies on both sides.",
+        file: "shard/cuts.rs",
+        find: "chain(&imports.extents);",
+        replacement: "chain(imports.extents.iter().filter(|_| !FAULT));",
+        test: ("races", "a_split_is_noticed_by_nobody::by_an_import_that_has_begun_before"),
+    },
+    Fault {
+        name: "split_forgets_touches",
+        breaks: "A split gives rows in memory the expiry that they were put with.",
+        file: "memtable/copy.rs",
+        find: "copy.touch(copied, row.expires_at(), row.touch_lsn.load(Ordering::Relaxed));",
+        replacement: "if !FAULT { copy.touch(copied, row.expires_at(), row.touch_lsn.load(Ordering::Relaxed)); }",
+        test: ("races", "a_split_is_noticed_by_nobody::by_writers_readers_and_those_who_lose_power"),
+    },
+    Fault {
+        name: "split_moves_the_checkpoint",
+        breaks: "A new shard has another checkpoint than the one that was split.",
+        file: "shard/cuts.rs",
+        find: "committed: Arc::new(AtomicLsn::new(shard.checkpoint())),",
+        replacement: "committed: Arc::new(AtomicLsn::new(if FAULT { self.read_lsn } else { shard.checkpoint() })),",
+        test: ("races", "a_split_is_noticed_by_nobody::by_writers_readers_and_those_who_lose_power"),
+    },
+    Fault {
+        name: "split_moves_other_bounds",
+        breaks: "A split shortens the bounds of all shards, not only those that it adds.",
+        file: "shard/cuts.rs",
+        find: "Ok(Some(Self { shards: shards.into(), ..*self }))",
+        replacement: r"let view = Self { shards: shards.into(), ..*self };
+        Ok(Some(if FAULT { view.with_short_bounds(imports).unwrap_or(view) } else { view }))",
+        test: ("shards", "a_split_moves_no_other_bound::so_an_open_finds_the_shard_of_a_file_that_only_the_log_names"),
+    },
+    Fault {
+        name: "blob_file_named_twice",
+        breaks: "A merge of two segments that refer to one blob file names the file once for each.",
+        file: "compact/blobs.rs",
+        find: "let index = *known.entry(blob.file.file_id).or_insert(files.len());",
+        replacement: r"let index = if FAULT { files.len() } else { *known.entry(blob.file.file_id).or_insert(files.len()) };",
+        test: ("shards", "a_blob_file_of_several_segments_has_one_fate::over_all_inputs_of_a_merge"),
+    },
+    Fault {
+        name: "split_of_damage_is_tried_for_ever",
+        breaks: "A segment whose namespaces cannot be read is not excluded from merges.",
+        file: "shard/cuts.rs",
+        find: "read.inspect_err(|_| part.refuse_merges())?;",
+        replacement: r"read.inspect_err(|_| if !FAULT { part.refuse_merges() })?;",
+        test: ("shards", "damage_stops_the_split_and_no_merge::of_its_shard"),
+    },
+    Fault {
+        name: "deleted_rows_decide_the_cut",
+        breaks: "A shard is cut in the middle of all its rows, deleted ones included.",
+        file: "shard/cuts.rs",
+        find: "let alive = match part.tombstones.none_dead_in(rows.clone()) {",
+        replacement: "let alive = match FAULT || part.tombstones.none_dead_in(rows.clone()) {",
+        test: ("shards", "deleted_rows_make_no_split::nor_decide_where_a_shard_is_cut"),
+    },
+    Fault {
+        name: "backup_asks_for_merged_files",
+        breaks: "A backup asks for each file of an import that the log names, also for those that its shard has merged.",
+        file: "store/backup/verify.rs",
+        find: "entries.retain(|entry| !is_covered(entry));",
+        replacement: "entries.retain(|entry| FAULT || !is_covered(entry));",
+        test: ("shards", "a_split_moves_no_other_bound::and_a_backup_asks_for_no_file_that_is_gone"),
     },
 ];
