@@ -19,7 +19,8 @@ use crate::quant::CodeMeta;
 use crate::search::context::SearchContext;
 use crate::search::part::{PartColumns, Rows, Run};
 pub(crate) use crate::search::plan::PartReport;
-use crate::search::plan::{KnownRows, Path, Plan, PlanFacts, plan, sample_rows};
+use crate::search::plan::{Path, Plan};
+use crate::search::sampling::plan_part;
 use crate::topk::{RowAddress, ScoredRow, TopK, from_ordered_bits, ordered_bits};
 
 /// Rows of the first block. It is small, because all its rows are candidates as long as there is no threshold.
@@ -41,54 +42,6 @@ pub(crate) fn search<P: PartColumns>(
 ) -> Result<PartReport> {
     let plan = plan_part(part, rows, context, top.limit())?;
     flat_search(part, number, rows, context, &plan, top)
-}
-
-/// Plans the search of `rows` of `part`. If there is a filter, a sample of the rows may estimate its pass rate.
-pub(crate) fn plan_part<P: PartColumns>(part: &P, rows: &Rows, context: &SearchContext, limit: usize) -> Result<Plan> {
-    let known = context.conditions.outcomes.map_or(0, |outcomes| outcomes.known());
-    let asked_before = known as f64 / rows.len().max(1) as f64;
-    plan_by_sample(part, rows, context, limit, Sampling { most: context.filter_sample, asked_before })
-}
-
-/// What a plan may use beside the counts of rows.
-#[derive(Clone, Copy)]
-pub(crate) struct Sampling {
-    /// The most rows of a sample.
-    pub most: usize,
-    /// The share of rows about which the filter was asked before.
-    pub asked_before: f64,
-}
-
-/// As [`plan_part`], with a given sample.
-pub(crate) fn plan_by_sample<P: PartColumns>(
-    part: &P,
-    rows: &Rows,
-    context: &SearchContext,
-    limit: usize,
-    sampling: Sampling,
-) -> Result<Plan> {
-    let known = context.conditions.passing.map(|passing| {
-        let possible = passing.possible.len();
-        KnownRows { possible, unsure: possible - passing.certain.len() }
-    });
-    // With an index only rows that it is not sure of need a sample, and where no sample is taken nothing is unsure.
-    let has_filter = context.conditions.filter.is_some();
-    let unsure = known.map_or(rows.len(), |known| known.unsure);
-    let sampled = sample_rows(unsure, has_filter, sampling.most);
-    let (mut seen, mut passed) = (0, 0);
-    for index in 0..sampled {
-        let at = (index as u64 * rows.len() as u64 / sampled as u64) as usize;
-        let row = rows.at(at);
-        part.ensure_rows(&rows.slice(at, at + 1))?;
-        if context.conditions.may_want(row) && context.conditions.sees(part, row) {
-            seen += 1;
-            passed += usize::from(context.conditions.wants(part, row)?);
-        }
-    }
-    let sample = (sampled > 0).then_some((seen, passed));
-    let facts =
-        PlanFacts { rows: rows.len(), limit, has_filter, sample, sampled, asked_before: sampling.asked_before, known };
-    Ok(plan(&facts, &context.costs))
 }
 
 /// Searches `rows` of `part` by `plan`. Several threads may each search a piece of one part, with a `top` of their own.

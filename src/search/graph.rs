@@ -19,12 +19,13 @@ use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
 use crate::search::admitted::{admitted_shares, admitted_words, seeds};
 use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
-use crate::search::flat::{FlatSearch, PartReport, Sampling, plan_by_sample};
+use crate::search::flat::{FlatSearch, PartReport};
 use crate::search::graph_plan::{
     GraphFacts, GraphPlan, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
 };
 use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::search::plan::{Costs, Plan};
+use crate::search::sampling::{Sampling, plan_by_sample};
 use crate::segment::derived::graph::SegmentGraph;
 use crate::topk::TopK;
 

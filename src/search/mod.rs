@@ -5,7 +5,8 @@
 //! * `conditions`: which rows can be results: visible, not expired, passing the filter.
 //! * `passing`: what the field index says of a filter.
 //! * `context`: the query and the threshold that all parts of one search share.
-//! * `plan`: filter before scoring, or after (pure).
+//! * `plan`: filter before scoring, or after (pure). `sampling`: the sample that it may need. `measure`: what its steps
+//!   cost here.
 //! * `flat`: exact search by codes, bounds and full vectors.
 //! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them, `admitted`:
 //!   only over nodes that may pass the filter.
@@ -26,6 +27,7 @@ pub(crate) mod ordered;
 pub(crate) mod part;
 pub(crate) mod passing;
 pub(crate) mod plan;
+pub(crate) mod sampling;
 pub(crate) mod visit;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::search::listing::{KeyedRow, ListKind, ListPage, Sought, newest, page_
 use crate::search::part::SegmentView;
 use crate::search::part::{PartColumns, Rows, Run};
 use crate::search::plan::{Costs, Path};
+use crate::search::sampling::plan_part;
 use crate::search::visit::count;
 use crate::segment::Segment;
 use crate::segment::blob::values::UnreadValue;
