@@ -219,11 +219,25 @@ fn for_people(answer: &SearchResult, took: Duration, explain: bool) -> String {
     text
 }
 
-fn explain_text(part: &PartExplain) -> String {
-    let PartExplain { part, path, rows, scanned, graph_searches, visited, candidates, reranked, refused, pass_rate } =
-        part;
-    let mut text =
-        format!("{part}: {path}; rows {rows}, scanned {scanned}, candidates {candidates}, re-ranked {reranked}");
+fn explain_text(explained: &PartExplain) -> String {
+    let PartExplain {
+        part,
+        path,
+        rows,
+        scanned,
+        graph_searches,
+        visited,
+        candidates,
+        reranked,
+        refused,
+        pass_rate,
+        ..
+    } = explained;
+    let mut text = format!("{part}: {path}; rows {rows}");
+    if let Some(may_pass) = explained.may_pass {
+        let _ = write!(text, ", {may_pass} may pass by the field index");
+    }
+    let _ = write!(text, ", scanned {scanned}, candidates {candidates}, re-ranked {reranked}");
     if *graph_searches > 0 {
         let _ = write!(
             text,
@@ -237,6 +251,7 @@ fn explain_text(part: &PartExplain) -> String {
     if let Some(rate) = pass_rate {
         let _ = write!(text, " (expected to pass: {:.1} %)", 100.0 * rate);
     }
+    let _ = write!(text, "; took {:.0} us, expected {:.0} us", explained.took_us, explained.expected_us);
     text
 }
 
@@ -245,5 +260,6 @@ fn explain_json(part: &PartExplain) -> Value {
         "part": part.part, "path": part.path, "rows": part.rows, "scanned": part.scanned, "graph_searches": part.graph_searches,
         "visited": part.visited, "candidates": part.candidates,
         "reranked": part.reranked, "refused": part.refused, "pass_rate": part.pass_rate,
+        "may_pass": part.may_pass, "expected_us": part.expected_us, "took_us": part.took_us,
     })
 }

@@ -282,7 +282,10 @@ pub(crate) fn part_explain<'py>(py: Python<'py>, part: &vecmem::PartExplain) -> 
     for (name, number) in numbers {
         dict.set_item(name, number)?;
     }
+    dict.set_item("may_pass", part.may_pass)?;
     dict.set_item("pass_rate", part.pass_rate)?;
+    dict.set_item("expected_us", part.expected_us)?;
+    dict.set_item("took_us", part.took_us)?;
     Ok(dict)
 }
 

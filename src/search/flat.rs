@@ -41,7 +41,8 @@ pub(crate) fn search<P: PartColumns>(
     top: &mut TopK,
 ) -> Result<PartReport> {
     let plan = plan_part(part, rows, context, top.limit())?;
-    flat_search(part, number, rows, context, &plan, top)
+    let report = flat_search(part, number, rows, context, &plan, top)?;
+    Ok(PartReport { expected_ns: plan.cost_ns(), ..report })
 }
 
 /// Searches `rows` of `part` by `plan`. Several threads may each search a piece of one part, with a `top` of their own.

@@ -103,6 +103,8 @@ pub(crate) struct GraphPlan {
     pub ef: usize,
     /// The most that all searches of the graph may cost together.
     pub budget_ns: f64,
+    /// The estimated cost of the first search.
+    pub cost_ns: f64,
 }
 
 /// The number of distances that a graph search computes. It expands about `ef` nodes, and with a larger ef more of
@@ -179,7 +181,7 @@ pub(crate) fn plan_graph_search(
     let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
     let (walk, worth) = if facts.admitted.is_some() { (ADMITTED_WALK, EXACT_SEARCH_WORTH) } else { (1.0, 1.0) };
     let cost = visits(ef, facts.nodes) * walk * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
-    (cost * worth < budget_ns).then_some(GraphPlan { ef, budget_ns })
+    (cost * worth < budget_ns).then_some(GraphPlan { ef, budget_ns, cost_ns: cost })
 }
 
 /// The ef of the first search of one graph among several. `ef` is what one graph over all rows would need; this graph
@@ -349,7 +351,7 @@ mod tests {
     fn what_follows_a_graph_search() {
         use Step::{Enough, FlatSearch, GraphSearch};
         let costs = Costs::of_dims(384, &MachineCosts::default());
-        let plan = GraphPlan { ef: 27, budget_ns: 700_000.0 };
+        let plan = GraphPlan { ef: 27, budget_ns: 700_000.0, cost_ns: 20_000.0 };
         let good = SearchProgress {
             ef: 27,
             nodes: 70_000,

@@ -8,6 +8,8 @@
 //!
 //! Invariant: without a filter the plan is always score first, and nothing is sampled.
 
+use std::time::Duration;
+
 use crate::tuning::MachineCosts;
 
 /// The order of the two steps.
@@ -89,6 +91,13 @@ pub(crate) struct Plan {
     pub filter_first_ns: f64,
 }
 
+impl Plan {
+    /// The estimated cost of the cheaper path.
+    pub fn cost_ns(&self) -> f64 {
+        self.score_first_ns.min(self.filter_first_ns)
+    }
+}
+
 /// The steps of a search in one part, counted. `explain` shows them beside the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartReport {
@@ -109,13 +118,17 @@ pub(crate) struct PartReport {
     pub graph_searches: usize,
     /// Nodes that graph searches computed a distance to.
     pub visited: usize,
+    /// What the plans expected these steps to cost, in nanoseconds, and what they took if that was asked for.
+    pub expected_ns: f64,
+    pub took: Duration,
 }
 
 impl PartReport {
     /// The report of a search of `rows` rows before its first step.
     pub fn new(plan: Plan, rows: usize) -> Self {
         let (scanned, candidates, reranked, filtered) = (0, 0, 0, 0);
-        Self { plan, rows, scanned, candidates, reranked, filtered, kept: 0, graph_searches: 0, visited: 0 }
+        let (kept, graph_searches, visited, expected_ns, took) = (0, 0, 0, 0.0, Duration::ZERO);
+        Self { plan, rows, scanned, candidates, reranked, filtered, kept, graph_searches, visited, expected_ns, took }
     }
 
     /// Adds the report of another piece of the same part.
@@ -128,6 +141,8 @@ impl PartReport {
         self.kept += other.kept;
         self.graph_searches += other.graph_searches;
         self.visited += other.visited;
+        self.expected_ns += other.expected_ns;
+        self.took += other.took;
     }
 }
 

@@ -20,14 +20,16 @@ use crate::search::flat::{PartReport, flat_search, search};
 use crate::search::graph::{FirstPass, GraphSearchJob, GraphTask, PartPlan, SearchEnd, plan_graph_searches};
 use crate::search::graph_plan::{Accuracy, GraphSearches};
 use crate::search::part::Rows;
-use crate::search::plan::{Costs, Path, Plan};
+use crate::search::plan::{Costs, Plan};
 use crate::search::sampling::plan_part;
 use crate::shard::PartRef;
-use crate::storage::forks::PerProcess;
+use crate::storage::Clock;
 use crate::store::earn::credit_flat_search;
-use crate::store::query::{PartExplain, Query, SearchResult};
+use crate::store::explain::{explain, timed};
+use crate::store::query::{Query, SearchResult};
 use crate::store::read::with_part;
 use crate::store::read::{Portion, PortionRows, ReadContext};
+use crate::store::search_pool::search_pool;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::topk::{SharedThreshold, TopK};
 
@@ -55,6 +57,7 @@ pub(super) fn scored(
         graph_searches: graph_searches(reader, query),
     };
     let reports = if query.explain { portions.iter().map(|_| None).collect() } else { Vec::new() };
+    let clock = query.explain.then(|| reader.engine.clock.machine());
     let top = TopK::new(wanted);
     let passing: Vec<Option<Arc<Passing>>> =
         portions.iter().map(|portion| portion.rows.passing(&portion.part, filter)).collect();
@@ -64,11 +67,15 @@ pub(super) fn scored(
         .map(|(portion, passing)| portion.rows.outcomes(&portion.part, filter, passing.as_deref()))
         .collect();
     let (context, passing, outcomes) = (&context, passing.as_slice(), outcomes.as_slice());
-    let mut search = FanOut { reader, query, context, portions, passing, outcomes, top, reports, incomplete: false };
+    let mut search =
+        FanOut { reader, query, context, portions, passing, outcomes, top, reports, clock, incomplete: false };
     search.run()?;
     answer.incomplete |= search.incomplete;
     let reports = portions.iter().zip(&search.reports);
-    answer.explain.extend(reports.filter_map(|(portion, report)| Some(explain(portion, report.as_ref()?))));
+    let explained = reports
+        .zip(passing)
+        .filter_map(|((portion, report), passing)| Some(explain(portion, report.as_ref()?, passing.as_deref())));
+    answer.explain.extend(explained);
     Ok(search.top)
 }
 
@@ -89,6 +96,7 @@ struct FlatJob {
     start: usize,
     end: usize,
     plan: Plan,
+    expected_ns: f64,
 }
 
 /// A search to be made of one graph of a portion.
@@ -117,6 +125,8 @@ struct FanOut<'a> {
     top: TopK,
     /// One report for each portion if the query asks for an explanation, else empty.
     reports: Vec<Option<PartReport>>,
+    /// Measures what parts take, if the query asks for an explanation.
+    clock: Option<&'a dyn Clock>,
     incomplete: bool,
 }
 
@@ -148,7 +158,11 @@ impl<'a> FanOut<'a> {
         }
         for (number, portion) in self.parts().ids().zip(self.portions) {
             let (context, top) = (self.context(number), &mut self.top);
-            let outcome = with_part!(portion.part, part => search(part, number, &portion.rows(), &context, top));
+            let outcome = timed(
+                self.clock,
+                0.0,
+                || with_part!(portion.part, part => search(part, number, &portion.rows(), &context, top)),
+            );
             self.note(number, outcome)?;
         }
         Ok(())
@@ -243,7 +257,13 @@ impl<'a> FanOut<'a> {
         let (portion, context, wanted) = (&self.portions[number.index()], self.context(number), self.top.limit());
         let plan = with_part!(portion.part, part => plan_part(part, &portion.rows(), &context, wanted));
         if let Some(plan) = self.reader.tolerate(plan, &mut self.incomplete)? {
-            flat.push(FlatJob { portion: number, start: 0, end: portion.rows().len(), plan });
+            flat.push(FlatJob {
+                portion: number,
+                start: 0,
+                end: portion.rows().len(),
+                plan,
+                expected_ns: plan.cost_ns(),
+            });
         }
         Ok(())
     }
@@ -268,13 +288,14 @@ impl<'a> FanOut<'a> {
         self.reader.note_graph_search();
         let PartRef::Segment(part) = self.portions[number.index()].part else { return Ok(SearchEnd::FlatSearch) };
         let (context, top) = (&self.context(*number), &mut self.top);
-        let outcome = part.readable().and_then(|part| {
-            GraphTask { part: &part, number: *number, job, plan, context }.search(begun.as_ref(), top)
+        let mut ended = SearchEnd::Found;
+        let report = timed(self.clock, job.how.cost_ns, || {
+            let part = part.readable()?;
+            let task = GraphTask { part: &part, number: *number, job, plan, context };
+            let (report, end) = task.search(begun.as_ref(), top)?;
+            ended = end;
+            Ok(report)
         });
-        let (report, ended) = match outcome {
-            Ok((report, ended)) => (Ok(report), ended),
-            Err(error) => (Err(error), SearchEnd::Found),
-        };
         self.note(*number, report)?;
         Ok(ended)
     }
@@ -290,8 +311,10 @@ impl<'a> FanOut<'a> {
     }
 
     fn flat_job(&self, portion: PartIndex, rows: &Range<RowId>, plan: Plan) -> FlatJob {
-        let first = self.portions[portion.index()].rows().at(0);
-        FlatJob { portion, start: (rows.start - first) as usize, end: (rows.end - first) as usize, plan }
+        let all = self.portions[portion.index()].rows();
+        let (start, end) = ((rows.start - all.at(0)) as usize, (rows.end - all.at(0)) as usize);
+        let expected_ns = plan.cost_ns() * rows.len() as f64 / all.len().max(1) as f64;
+        FlatJob { portion, start, end, plan, expected_ns }
     }
 
     /// Makes the flat searches, alone or with the help of the search pool.
@@ -301,7 +324,7 @@ impl<'a> FanOut<'a> {
             return self.flat_in_parallel(&flat);
         }
         for job in &flat {
-            let outcome = flat_piece(self.portions, job, &self.context(job.portion), &mut self.top);
+            let outcome = flat_piece(self.portions, job, &self.context(job.portion), self.clock, &mut self.top);
             self.note(job.portion, outcome)?;
         }
         Ok(())
@@ -311,11 +334,15 @@ impl<'a> FanOut<'a> {
     fn flat_in_parallel(&mut self, flat: &[FlatJob]) -> Result<()> {
         let unit = self.reader.engine.tuning.flat_unit_rows.max(1) as usize;
         let mut pieces = Vec::new();
-        for &FlatJob { portion, start, end, plan } in flat {
-            let starts = (start..end).step_by(unit);
-            pieces.extend(starts.map(|start| FlatJob { portion, start, end: end.min(start + unit), plan }));
+        for &FlatJob { portion, start, end, plan, expected_ns } in flat {
+            let piece = |from: usize| {
+                let to = end.min(from + unit);
+                let share = (to - from) as f64 / (end - start) as f64;
+                FlatJob { portion, start: from, end: to, plan, expected_ns: expected_ns * share }
+            };
+            pieces.extend((start..end).step_by(unit).map(piece));
         }
-        let (portions, wanted) = (self.portions, self.top.limit());
+        let (portions, wanted, clock) = (self.portions, self.top.limit(), self.clock);
         let contexts: Vec<SearchContext<'_>> = self.parts().ids().map(|number| self.context(number)).collect();
         let next = AtomicUsize::new(0);
         let results: Mutex<Vec<Share>> = Mutex::new(Vec::new());
@@ -323,7 +350,10 @@ impl<'a> FanOut<'a> {
             let mut top = TopK::new(wanted);
             let mut reports = Vec::new();
             while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                reports.push((piece.portion, flat_piece(portions, piece, &contexts[piece.portion.index()], &mut top)));
+                reports.push((
+                    piece.portion,
+                    flat_piece(portions, piece, &contexts[piece.portion.index()], clock, &mut top),
+                ));
             }
             results.lock().push((top, reports));
         };
@@ -348,43 +378,14 @@ fn flat_piece(
     portions: &[Portion<'_>],
     job: &FlatJob,
     context: &SearchContext<'_>,
+    clock: Option<&dyn Clock>,
     top: &mut TopK,
 ) -> Result<PartReport> {
     let portion = &portions[job.portion.index()];
     let rows: Rows<'_> = portion.rows().slice(job.start, job.end);
-    with_part!(portion.part, part => flat_search(part, job.portion, &rows, context, &job.plan, top))
-}
-
-/// The threads that help with long flat searches; `None` on a machine with one core. Each process has its own pool, a
-/// forked child too.
-fn search_pool() -> Option<&'static rayon::ThreadPool> {
-    static POOL: PerProcess<Option<rayon::ThreadPool>> = PerProcess::new();
-    let make = || {
-        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get()) - 1;
-        let builder =
-            rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|index| format!("vecmem-search-{index}"));
-        if threads > 0 { builder.build().ok() } else { None }
-    };
-    POOL.get().unwrap_or_else(|| POOL.get_or_set(make())).as_ref()
-}
-
-fn explain(portion: &Portion<'_>, report: &PartReport) -> PartExplain {
-    let path = match (report.graph_searches, report.scanned, report.plan.path) {
-        (1.., 0, _) => "graph",
-        (1.., _, _) => "graph, then flat",
-        (0, _, Path::ScoreFirst) => "flat",
-        (0, _, Path::FilterFirst) => "filter, then flat",
-    };
-    PartExplain {
-        part: portion.name(),
-        path: path.to_owned(),
-        rows: portion.rows().len() as u64,
-        scanned: report.scanned as u64,
-        graph_searches: report.graph_searches as u64,
-        visited: report.visited as u64,
-        candidates: report.candidates as u64,
-        reranked: report.reranked as u64,
-        refused: report.filtered as u64,
-        pass_rate: report.plan.pass_rate,
-    }
+    timed(
+        clock,
+        job.expected_ns,
+        || with_part!(portion.part, part => flat_search(part, job.portion, &rows, context, &job.plan, top)),
+    )
 }

@@ -22,6 +22,7 @@ mod batch;
 mod distinct;
 mod earn;
 mod embeddings;
+mod explain;
 mod fan_out;
 #[cfg(feature = "testing")]
 mod for_tests;
@@ -50,6 +51,7 @@ mod reads;
 mod salvage;
 mod scope_stats;
 mod search;
+mod search_pool;
 mod serialize;
 mod shaping;
 mod snapshot;

@@ -241,6 +241,8 @@ pub struct PartExplain {
     pub path: String,
     /// Rows of the part in the scope.
     pub rows: u64,
+    /// Of these, the rows that may pass the filter by the field index; `None` if it was not asked, or does not know.
+    pub may_pass: Option<u64>,
     /// Rows whose codes were scored.
     pub scanned: u64,
     /// The number of graph searches, repeated ones included.
@@ -253,8 +255,12 @@ pub struct PartExplain {
     pub reranked: u64,
     /// Rows that the filter refused.
     pub refused: u64,
-    /// The share of rows expected to pass the filter, estimated from a sample.
+    /// The share of rows expected to pass the filter, from the field index, or estimated from a sample.
     pub pass_rate: Option<f64>,
+    /// How long the plans expected the search of the part to take, in microseconds, by the costs of the machine.
+    pub expected_us: f64,
+    /// How long it took, in microseconds; the sum over all threads that took part.
+    pub took_us: f64,
 }
 
 /// An iteration in (namespace, key) order: its scope, and the size of its pages.

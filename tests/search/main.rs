@@ -6,6 +6,7 @@ mod common;
 mod a_search_is_as_long_and_ordered_as_it_says;
 mod a_vector_field_scores_only_its_vectors;
 mod a_wrong_filter_never_means_everything;
+mod an_explanation_tells_what_was_expected_beside_what_was_done;
 mod conditions_on_items_are_leaves_of_filters;
 mod exact_search_equals_brute_force;
 mod filters_answer_alike_with_and_without_a_field_index;
