@@ -33,7 +33,6 @@ use crate::segment::Segment;
 use crate::segment::tombstones::Tombstones;
 use crate::segment::truth::input::{RowInput, ValueInput, VectorInput};
 use crate::segment::truth::writer::{SegmentInfo, SegmentWriter, Totals};
-use crate::shard::bounds::ImportFiles;
 use crate::shard::ingest::{IngestedFile, IngestedFiles, Older, ReplacedVersion, follow};
 use crate::shard::part::SegmentPart;
 use crate::shard::part_ref::Part;
@@ -131,7 +130,7 @@ impl<'a> UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        *self.engine.import_files.lock() = ImportFiles::default();
+        self.engine.import_files.lock().end();
     }
 }
 

@@ -177,7 +177,10 @@ impl CommitState {
             Intent::Batch { .. } | Intent::Resolved(_) => None,
             Intent::Import(segments) => Some(segments.take(first_lsn, unsure)),
         };
-        ingested.iter().for_each(|ingested| pending.note_ingested(ingested));
+        if let Some(ingested) = &ingested {
+            engine.import_files.lock().note_logged(ingested, &engine.view.get());
+            pending.note_ingested(ingested);
+        }
         deleted.iter().for_each(|deleted| pending.note_deleted(&deleted.keys));
         let newest = operations.iter().zip(pending.next_lsn.sequence()).map(|(operation, lsn)| match operation {
             Operation::Put(record) => Some(VersionTimes::of_record(record, lsn)),

@@ -170,11 +170,11 @@ impl PendingWrites {
             since = lsn;
             together = Some(None);
         }
-        match (together, pending) {
-            // A later write of this key alone may be published and forgotten before those of many keys are forgotten.
-            (Some(state), _) => Ok(engine.current(namespace, key)?.filter(|current| current.lsn >= since).or(state)),
-            (None, Some(pending)) => Ok(pending.current),
-            (None, None) => engine.current(namespace, key),
+        // What is published is in the read view, with every later write that was published and forgotten before this
+        // one is forgotten.
+        match together.or(pending.map(|pending| pending.current)) {
+            Some(state) if engine.view.get().read_lsn < since => Ok(state),
+            _ => engine.current(namespace, key),
         }
     }
 

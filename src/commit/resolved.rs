@@ -147,6 +147,12 @@ impl ResolvedWrites<'_> {
             settled
         };
         let Settled { removed, gone, added } = settled;
+        if added.len() > CHANGES_MAX {
+            return Ok(None);
+        }
+        for (namespace, key) in &added {
+            pending.newest(engine, namespace, key)?;
+        }
         let deleted = match removed.as_slice() {
             [] => self.deleted.clone(),
             removed if self.deleted.keys.len() <= REBUILT_MAX => {
@@ -215,7 +221,7 @@ impl Pipeline {
         }
         Err(Error::new(
             ErrorKind::Busy,
-            "others kept writing what this call would delete or move; nothing was written, try again later",
+            "others kept writing what this call would delete or move; nothing was written, try again later, or with fewer items at a time",
         ))
     }
 }

@@ -139,6 +139,8 @@ pub(crate) struct EngineStart {
     /// `None` in a store without a frame.
     pub clock: Option<ClockState>,
     pub operation_ids: OperationIds,
+    /// The files of imports that the log names.
+    pub import_files: ImportFiles,
 }
 
 impl Engine {
@@ -171,7 +173,7 @@ impl Engine {
             counters: Counters::default(),
             retired: Mutex::new(Vec::new()),
             output_names: Mutex::default(),
-            import_files: Mutex::default(),
+            import_files: Mutex::new(start.import_files),
             signal: Signal::default(),
             hooks: Hooks::default(),
             operation_ids: start.operation_ids,

@@ -18,6 +18,7 @@ use crate::manifest::{ClockState, Ids, Manifest};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, Operation};
 use crate::segment::truth::layout::StoreIdentity;
+use crate::shard::bounds::ImportFiles;
 use crate::shard::ingest::{IngestedFiles, LoggedFrame};
 use crate::shard::open::{open_part, read};
 use crate::shard::{ReadView, Shard, apply, apply_operation};
@@ -51,8 +52,9 @@ pub(crate) fn recover(
     let mut view = ReadView { number: 0, read_lsn: manifest.reflected, shards: shards.into() };
     let of_operations: Vec<_> = manifest.side_files.iter().filter(|side| side.is_operations()).cloned().collect();
     let operation_ids = OperationIds::open(&**storage, keys.store_id, &of_operations)?;
+    let mut import_files = ImportFiles::default();
     if let Some(log) = &facts.log {
-        replay(&**storage, log, &manifest, &keys, &mut view, &operation_ids)?;
+        import_files = replay(&**storage, log, &manifest, &keys, &mut view, &operation_ids)?;
         view.read_lsn = view.read_lsn.max(log.last_lsn);
     }
     let clock = clock_of(&manifest, facts.log.as_ref());
@@ -65,7 +67,7 @@ pub(crate) fn recover(
     remove_orphans(&**storage, &manifest, &named, facts.log.as_ref())?;
     let log = Log::new(manifest.store_id, facts.log);
     let manifest_state = ManifestState { previous_files, previous_lows, settings: manifest.settings.clone(), manifest };
-    Ok(EngineStart { identity, view, log, manifest_state, next_file_id, clock, operation_ids })
+    Ok(EngineStart { identity, view, log, manifest_state, next_file_id, clock, operation_ids, import_files })
 }
 
 /// The state of the clock: that of the manifest, advanced by the log.
@@ -75,7 +77,7 @@ fn clock_of(manifest: &Manifest, log: Option<&LogFacts>) -> Option<ClockState> {
     Some(ClockState { log_time, agreed_micros, wall })
 }
 
-/// Applies the operations of the log that are beyond each shard's checkpoint.
+/// Applies the operations of the log that are beyond each shard's checkpoint. Returns the imports that it names.
 fn replay(
     storage: &dyn Storage,
     log: &LogFacts,
@@ -83,7 +85,8 @@ fn replay(
     keys: &StoreIdentity,
     view: &mut ReadView,
     operation_ids: &OperationIds,
-) -> Result<()> {
+) -> Result<ImportFiles> {
+    let mut import_files = ImportFiles::default();
     let covered = |index: usize| manifest.shards[index].checkpoint;
     let from = manifest.checkpoint().next();
     wal::visit(storage, manifest.store_id, log, from, &mut |header, body| {
@@ -94,12 +97,16 @@ fn replay(
             let applied = AppliedBatch::decode(bytes, header.last_lsn());
             operation_ids.note(applied.map_err(|malformed| malformed.in_part("an operation id in the log"))?);
         }
+        if let Some(ingested) = &ingested {
+            import_files.note_logged(ingested, view);
+        }
         let logged = LoggedFrame { first_lsn, ingested, deleted: None, operations: body.operations };
         match apply(view, &logged, covered) {
             Err(error) if error.kind() == ErrorKind::Damaged => apply_around_damage(view, &logged, covered),
             other => other,
         }
-    })
+    })?;
+    Ok(import_files)
 }
 
 /// Fails if a vector belongs to another vector space than the current one. This version does not support several

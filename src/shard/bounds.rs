@@ -8,29 +8,62 @@
 //! * The extent of a segment lies in its shard, and overlaps no segment that its rows do not overlap. Its ends are made
 //!   of prefixes of the segment's own first and last namespace, so a purge that removes the segment removes them too.
 //! * A replay adds each file of an import to one shard. So the bounds at which an import splits its files are committed
-//!   before its frame, and no bound moves between the rows of a file until the file is in the read view. Only a purge
-//!   moves a bound, after the log has turned; a split adds bounds inside of one shard.
+//!   before its frame, and no bound moves past a file as long as a replay may ask for it: until then the file counts
+//!   as content of its shard, even if it was merged and removed. Only a purge moves a bound, after the log has turned;
+//!   a split adds bounds inside of one shard.
 
 use std::sync::Arc;
 
+use crate::record::Lsn;
+use crate::shard::ingest::IngestedFiles;
 use crate::shard::view::{ReadView, Shard};
 use crate::types::{Extent, Interval};
 
-/// The files of the import that is under way. A purge neither removes them nor moves a bound between their rows.
+/// The files of imports. A purge neither removes those of the import that is under way, nor moves a bound past one that
+/// the log may still ask for.
 #[derive(Default)]
 pub(crate) struct ImportFiles {
     /// The extent of each file.
     pub extents: Vec<Extent>,
     /// The names of the files, once they are written. From their frame until the read view has them, no job owns them.
     pub names: Vec<String>,
+    /// The first LSN and the extent of each file that a frame of the log names, unless every checkpoint is past it.
+    logged: Vec<(Lsn, Extent)>,
+}
+
+impl ImportFiles {
+    /// The import that was under way has ended.
+    pub fn end(&mut self) {
+        self.extents.clear();
+        self.names.clear();
+    }
+
+    /// Notes the files that a frame names. Those that no replay of the `view` asks for any more are forgotten.
+    pub fn note_logged(&mut self, ingested: &IngestedFiles, view: &ReadView) {
+        let checkpoint = view.oldest_checkpoint();
+        self.logged.retain(|(lsn, _)| *lsn > checkpoint);
+        let entries = ingested.files.iter().map(|file| &file.part.entry);
+        self.logged.extend(entries.map(|entry| (entry.lsn_base, entry.extent.clone())));
+    }
+
+    /// The extents that no bound may be moved past: those of the import under way, and those that a replay may ask for.
+    fn held(&self, checkpoint: Lsn) -> impl Iterator<Item = &Extent> {
+        let logged = self.logged.iter().filter(move |(lsn, _)| *lsn > checkpoint).map(|(_, extent)| extent);
+        self.extents.iter().chain(logged)
+    }
 }
 
 impl ReadView {
+    /// The oldest checkpoint of a shard.
+    fn oldest_checkpoint(&self) -> Lsn {
+        self.shards.iter().map(|shard| shard.checkpoint()).min().unwrap_or(Lsn::ZERO)
+    }
+
     /// The same read view with the shortest bounds between its shards, and without planned cuts, which may name deleted
     /// namespaces or lie outside of the new bounds; `None` if nothing would change.
     pub fn with_short_bounds(&self, imports: &ImportFiles) -> Option<Self> {
         let mut extents: Vec<Option<Extent>> = self.shards.iter().map(|shard| shard.extent()).collect();
-        for imported in &imports.extents {
+        for imported in imports.held(self.oldest_checkpoint()) {
             let extent = &mut extents[self.shard_of(&imported.lower)];
             *extent = Some(extent.take().into_iter().fold(imported.clone(), Extent::and));
         }
@@ -150,6 +183,7 @@ fn raised_beginnings(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memtable::Memtable;
 
     #[test]
     fn a_separator_is_the_shortest_there_is() {
@@ -192,6 +226,30 @@ mod tests {
             let (first, last) = (first.as_bytes(), last.as_bytes());
             assert!(found.contains(first) && found.contains(last) && found.upper < inside.high, "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_the_log_may_ask_for_holds_the_bound_before_it() {
+        let (middle, end) = (b"users\0c\0".to_vec(), Interval::everything().high);
+        let view = |checkpoints: [u64; 2]| {
+            let shard = |low: &[u8], high: &[u8], checkpoint| {
+                let interval = Interval { low: low.to_vec(), high: high.to_vec() };
+                Arc::new(Shard::new(interval, Lsn::new(checkpoint), Memtable::new(None), Vec::new()))
+            };
+            let shards = [shard(b"", &middle, checkpoints[0]), shard(&middle, &end, checkpoints[1])];
+            ReadView { number: 0, read_lsn: Lsn::ZERO, shards: shards.into() }
+        };
+        let bound = |view: &ReadView, imports: &ImportFiles| {
+            let short = view.with_short_bounds(imports).unwrap_or_else(|| view.clone());
+            short.shards[1].interval.low.clone()
+        };
+        let logged = ["users\0bob\0", "users\0carl\0"].map(|name| (Lsn::new(102), extent(name, name))).to_vec();
+        let imports = ImportFiles { logged, ..ImportFiles::default() };
+        // The second shard has the import behind it, and has merged its file away. The first one has not, so a replay
+        // begins before the import, and must find the shard of each file by its extent.
+        assert!(bound(&view([100, 200]), &imports).as_slice() <= b"users\0carl\0".as_slice());
+        assert!(bound(&view([100, 200]), &imports).as_slice() > b"users\0bob\0".as_slice());
+        assert_eq!(bound(&view([200, 200]), &imports), b"\x01", "nothing is there, and nothing is asked for");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct ScopeStats {
     pub incomplete: bool,
 }
 
-/// The size of a scope as a read sees it. `hidden` is the same read without expired items.
+/// The size of a scope as a read sees it.
 pub(super) fn scope_stats(reader: &ReadContext<'_>, scope: &Scope, everything: &ReadContext<'_>) -> Result<ScopeStats> {
     let (interval, mut stats) = (scope.interval(), ScopeStats::default());
     let dims = reader.engine.identity.keys.space.map_or(0, |space| space.dims as u64);

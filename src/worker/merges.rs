@@ -45,6 +45,7 @@ impl Worker {
         let job = JobKind::Split(Arc::clone(claim.low()));
         match self.engine.attempt(job, || self.split_next(claim, Cores::Half)) {
             Ok(SplitStep::Done) => return Ok(true),
+            Ok(SplitStep::Waits) => return Ok(false),
             Ok(SplitStep::Nothing) => {}
             Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Damaged) => {
                 // The merges of the shard go on without the plan: they need less space, or avoid the damage.

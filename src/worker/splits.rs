@@ -19,9 +19,11 @@ use crate::sync::HookPoint;
 /// The outcome of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum SplitStep {
-    /// The shard is not to be split, or the split waits for an import.
+    /// The shard is not to be split, or no step can be done now.
     #[default]
     Nothing,
+    /// All is cut, and the last step waits for an import. Until then merges would only join what is cut apart.
+    Waits,
     Done,
 }
 
@@ -80,7 +82,7 @@ impl Worker {
     fn split(&self, claim: &ShardClaim<'_>) -> Result<SplitStep> {
         let view = self.engine.view.get();
         if !view.can_split(view.shard_of(claim.low()), &self.engine.import_files.lock()) {
-            return Ok(SplitStep::Nothing);
+            return Ok(SplitStep::Waits);
         }
         // Little is left to copy.
         self.flush_shards(|shard| shard.interval.low.as_slice() == &**claim.low(), || self.flush_next())?;

@@ -67,7 +67,7 @@ fn compare_all(layout: Layout, first_seed: u64) {
     println!("{ended} reads of what a purge or an end of the store had ended; the neighbour's acts: {acts:?}");
     let damages = acts.get("damage").copied().unwrap_or(0);
     assert!(layout != Layout::OwnShards || damages > 0, "nothing was damaged");
-    assert!(compared > 8 * refused && compared > 8 * ended, "too many calls were refused or ended");
+    assert!(compared > 6 * refused && compared > 8 * ended, "too many calls were refused or ended");
 }
 
 #[test]

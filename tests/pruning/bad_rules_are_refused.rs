@@ -82,7 +82,13 @@ fn one_frame_takes_no_more_items_than_it_may() {
     assert!(error.to_string().contains(&items.to_string()), "{error}");
     let first = store.rename_with(&scope, &target, &RenameOptions::new().batches(true)).unwrap();
     assert_eq!((first.moved, first.total), (items - 10, items - 10));
+    // What others write under the new name between two steps is not replaced.
     let options = RenameOptions::new().after(first.next.unwrap());
+    let last = format!("{:06}", items - 1);
+    store.put(numbered(&target, &*last, 7)).unwrap();
+    let refused = store.rename_with(&scope, &target, &options).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConditionFailed, "{refused}");
+    assert!(store.delete(&target, &last).unwrap());
     let second = store.rename_with(&scope, &target, &options).unwrap();
     assert_eq!((second.moved, second.total, second.next), (10, items, None));
     assert_eq!(store.count(&Scope::from(&target), &vecmem::ReadOptions::default()).unwrap(), items);

@@ -130,6 +130,13 @@ fn a_prune_keeps_what_is_newest_at_its_commit() {
     });
     assert_eq!((deleted.unwrap(), numbers(&store)), (13, vec![13, 14, 15, 16, 18]));
 
+    // What takes the place of a kept item says that it is older than those which would go.
+    let (store, deleted) = beside(keep, |store| {
+        assert!(store.delete(&home, "k19").unwrap());
+        store.put(numbered(&home, "old", 500).updated_at(1)).unwrap();
+    });
+    assert_eq!((deleted.unwrap(), numbers(&store)), (15, vec![14, 15, 16, 17, 18]));
+
     let (store, deleted) = beside(keep, |store| {
         (0..9).for_each(|key| {
             store.put(numbered(&namespace(["b"]), format!("k{key}"), 300 + key)).unwrap();
@@ -175,6 +182,25 @@ fn a_write_after_a_range_delete_is_known_although_the_delete_is_still_noted() {
         published.let_go();
         deleting.join().unwrap().unwrap();
         assert_eq!(refused.unwrap_err(), ErrorKind::ConditionFailed);
+    });
+    assert_eq!(number(&store, &home, "k"), Some(1));
+}
+
+#[test]
+fn a_range_delete_after_a_write_is_known_although_the_write_is_still_noted() {
+    let (store, ..) = store(Durability::Sync);
+    let home = namespace(["a"]);
+    std::thread::scope(|scope| {
+        let published = store.hold_at(HookPoint::GroupPublished);
+        let putting = scope.spawn(|| store.put(numbered(&home, "k", 0)));
+        published.wait_until_held();
+        // This delete is published and forgotten before the write is.
+        store.delete_range(&Scope::from(&home)).unwrap();
+        let absent = numbered(&home, "k", 1).condition(vecmem::Condition::IfAbsent);
+        let put = store.put(absent).map_err(|error| error.kind());
+        published.let_go();
+        putting.join().unwrap().unwrap();
+        assert!(put.is_ok(), "{put:?}");
     });
     assert_eq!(number(&store, &home, "k"), Some(1));
 }

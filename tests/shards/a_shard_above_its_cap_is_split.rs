@@ -17,7 +17,7 @@ fn answers(store: &Store, scope: &Scope) -> Vec<String> {
             break;
         }
     }
-    let best = store.search(&Query::new(scope.clone()).vector([1.0, -0.5]).limit(15)).unwrap();
+    let best = store.search(&Query::new(scope.clone()).vector([1.0, -0.5]).limit(15).exact(true)).unwrap();
     listed.extend(best.iter().map(|hit| format!("{:?} {} {}", hit.score, hit.item.key, hit.item.value)));
     listed
 }

@@ -26,12 +26,14 @@ pub(crate) struct OutputFiles {
     names: Vec<String>,
     /// The grant for the files that are written next.
     grant: Option<Grant>,
+    /// Whether the reserve was released for this job.
+    has_reserve: bool,
 }
 
 impl OutputFiles {
     /// No files yet.
     pub fn new(engine: &Arc<Engine>) -> Self {
-        Self { engine: Arc::clone(engine), names: Vec::new(), grant: None }
+        Self { engine: Arc::clone(engine), names: Vec::new(), grant: None, has_reserve: false }
     }
 
     /// Asks for the space of the files that the job writes next. The new grant replaces the previous one, whose files
@@ -42,10 +44,11 @@ impl OutputFiles {
         Ok(())
     }
 
-    /// The same for what is left of a merge. It may take the reserve if it frees at least as much as it takes.
+    /// The same for what is left of a merge, whose next files have no names yet. The merge may take the reserve if it
+    /// frees at least as much as it takes.
     pub fn ask_for_merge(&mut self, bytes: MergeBytes) -> Result<()> {
         self.grant = None;
-        self.grant = self.engine.grant_merge(bytes, &self.names)?;
+        self.grant = self.engine.grant_merge(bytes, &mut self.has_reserve)?;
         Ok(())
     }
 

@@ -79,18 +79,23 @@ impl Engine {
     }
 
     /// The same for the rest of a merge. A merge that frees at least as much as it takes may use the reserve, since
-    /// only merges free the space of deleted rows.
-    pub(crate) fn grant_merge(self: &Arc<Self>, bytes: MergeBytes, names: &[String]) -> Result<Option<Grant>> {
+    /// only merges free the space of deleted rows. A merge that `has_reserve` by an earlier call goes on in its space.
+    pub(crate) fn grant_merge(self: &Arc<Self>, bytes: MergeBytes, has_reserve: &mut bool) -> Result<Option<Grant>> {
         let needed = bytes.left;
-        let refused = match self.grant_space(Purpose::Merge, needed, names, "a merge") {
+        let refused = match self.grant_space(Purpose::Merge, needed, &[], "a merge") {
             Err(error) if error.kind() == ErrorKind::DiskFull && bytes.frees_what_it_takes() => error,
             outcome => return outcome.map(Some),
         };
         let free = self.free_bytes().saturating_add(self.reserve_bytes());
         let fits = admit(Purpose::Flush, needed, free, &self.outlook()) == Admission::Granted;
         // The grant is noted before the reserve is released, so that no put takes the space of the reserve.
-        let grant = fits.then(|| self.space.grants.given.lock().note(&self.space.grants, needed, names));
-        if fits && self.release_reserve()? { Ok(grant) } else { Err(refused) }
+        let grant = fits.then(|| self.space.grants.given.lock().note(&self.space.grants, needed, &[]));
+        if fits && (*has_reserve || self.release_reserve()?) {
+            *has_reserve = true;
+            Ok(grant)
+        } else {
+            Err(refused)
+        }
     }
 
     /// Runs a background job and notes its outcome. Returns the default if the job may not be tried yet.

@@ -149,7 +149,10 @@ impl<'a> KeepNewest<'a> {
         let first = listed.keys().partition_point(|(other, _)| other < namespace);
         let mut listed_here = listed.keys()[first..].iter().take_while(|(other, _)| other == namespace);
         let mut has_listed = || listed_here.any(|(_, key)| !changed.contains(&**key));
-        if candidates.len() < self.n.get() && has_listed() {
+        // An item that was listed is older than each that was kept, but not than one that came since.
+        let oldest = kept.get(namespace).into_iter().flatten().min();
+        let last = candidates.get(self.n.get() - 1);
+        if last.is_none_or(|last| oldest.is_some_and(|oldest| last < oldest)) && has_listed() {
             return false;
         }
         let excess = candidates.split_off(candidates.len().min(self.n.get()));
@@ -216,7 +219,7 @@ impl Rule for KeepNewest<'_> {
             if self.cut_at.is_none() {
                 return Ok(None);
             }
-            // The next call goes on in this namespace or before it.
+            // The next call goes on in this namespace; what is left out in earlier ones stays.
             settled.added.truncate(room);
         }
         Ok(Some(settled))

@@ -21,23 +21,22 @@ pub(super) struct Listed {
     bytes: usize,
     /// All keys that were added.
     found: u64,
-    is_cut: bool,
+    /// The first key in order that was left out. Later ones are left out too, so that what is kept has no gap.
+    first_dropped: Option<KeyAddress>,
     /// The namespace of the last key, which the next one shares more often than not.
     namespace: Option<Namespace>,
 }
 
 impl Listed {
     pub fn new(cap: Cap) -> Self {
-        Self { cap, keys: BinaryHeap::new(), bytes: 0, found: 0, is_cut: false, namespace: None }
+        Self { cap, keys: BinaryHeap::new(), bytes: 0, found: 0, first_dropped: None, namespace: None }
     }
 
     /// Adds a key. Returns whether a later key in order could still be kept, or has to be counted.
     pub fn add(&mut self, namespace: &[u8], key: &str) -> bool {
         self.found += 1;
-        let is_full = self.keys.len() >= self.cap.items || self.bytes >= limits::BATCH_BYTES;
-        if is_full && self.keys.peek().is_some_and(|(last, last_key)| (last.encoded(), &**last_key) < (namespace, key))
-        {
-            self.is_cut = true;
+        let is_after = |(other, other_key): &KeyAddress| (other.encoded(), &**other_key) < (namespace, key);
+        if self.first_dropped.as_ref().is_some_and(is_after) {
             return !self.cap.is_partial;
         }
         let namespace = self.shared(namespace);
@@ -46,7 +45,7 @@ impl Listed {
         while self.keys.len() > self.cap.items || (self.bytes > limits::BATCH_BYTES && self.keys.len() > 1) {
             let Some((namespace, key)) = self.keys.pop() else { break };
             self.bytes -= bytes_of(&namespace, &key);
-            self.is_cut = true;
+            self.first_dropped = Some((namespace, key));
         }
         true
     }
@@ -61,12 +60,12 @@ impl Listed {
 
     /// Whether keys were left out.
     pub fn is_cut(&self) -> bool {
-        self.is_cut
+        self.first_dropped.is_some()
     }
 
     /// The keys in order. Fails if keys were left out and the caller wants all or nothing.
     pub fn into_keys(self, scope: &str) -> Result<Vec<KeyAddress>> {
-        if self.is_cut && !self.cap.is_partial {
+        if self.is_cut() && !self.cap.is_partial {
             let message = format!(
                 "{scope}: {} would be deleted, more than the limit of {}, or {} bytes of keys, of one atomic delete; \
                  delete in batches, and go on with the receipt of each",

@@ -206,8 +206,16 @@ impl Store {
         let before = after.as_ref().map_or(0, |place| place.total);
         let mut rule = DeleteWhere::new(&self.handle.engine, scope, filter, cap, after);
         let (deleted, seconds) = self.prune(&mut rule)?;
-        let next = rule.next().map(|(namespace, key)| Place::new(before + deleted, &namespace, &key).write());
-        Ok(PruneReceipt { scope: name_of(scope), deleted, total: before + deleted, next, remains: REMAINS, seconds })
+        let next =
+            rule.next().map(|(namespace, key)| Place::new(before.saturating_add(deleted), &namespace, &key).write());
+        Ok(PruneReceipt {
+            scope: name_of(scope),
+            deleted,
+            total: before.saturating_add(deleted),
+            next,
+            remains: REMAINS,
+            seconds,
+        })
     }
 
     /// Deletes all but the `n` newest items of a namespace, in the order of listings: by the time of the last write,
@@ -247,8 +255,15 @@ impl Store {
             rule.start_at(&place.namespace);
         }
         let (deleted, seconds) = self.prune(&mut rule)?;
-        let next = rule.next().map(|namespace| Place::new(before + deleted, namespace, "").write());
-        Ok(PruneReceipt { scope: name_of(scope), deleted, total: before + deleted, next, remains: REMAINS, seconds })
+        let next = rule.next().map(|namespace| Place::new(before.saturating_add(deleted), namespace, "").write());
+        Ok(PruneReceipt {
+            scope: name_of(scope),
+            deleted,
+            total: before.saturating_add(deleted),
+            next,
+            remains: REMAINS,
+            seconds,
+        })
     }
 
     /// Moves every item of a namespace, or of a namespace and everything below it, to another one, in one step or none.

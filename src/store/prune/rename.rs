@@ -12,9 +12,10 @@ use serde::Serialize;
 use crate::commit::resolved::{Resolved, Rule, Settled, WrittenKey};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Limit, Result};
+use crate::ids::RowId;
 use crate::interrupt::{Stage, Steps};
 use crate::record::{DeletedKeys, ItemContent, Lsn, Record};
-use crate::shard::ReadView;
+use crate::shard::{PartRef, ReadView};
 use crate::store::passing_items::visit_items;
 use crate::store::prune::{REMAINS, name_of};
 use crate::store::query::ReadOptions;
@@ -89,6 +90,8 @@ pub(super) struct Rename<'a> {
     /// The encoded labels that are replaced, and those that replace them.
     labels: [Vec<u8>; 2],
     may_merge: bool,
+    /// Whether an earlier call has begun the move.
+    goes_on: bool,
     is_partial: bool,
     /// What earlier calls have moved.
     before: u64,
@@ -120,8 +123,8 @@ impl<'a> Rename<'a> {
             from: from.clone(),
             labels: [old.encoded().to_vec(), to.encoded().to_vec()],
             to: target,
-            // A call that goes on finds what the calls before have moved.
-            may_merge: options.merge || goes_on,
+            may_merge: options.merge,
+            goes_on,
             is_partial: options.batches || goes_on,
             before,
             is_cut: false,
@@ -130,7 +133,7 @@ impl<'a> Rename<'a> {
     }
 
     pub fn receipt(&self, moved: u64, seconds: f64) -> RenameReceipt {
-        let total = self.before + moved;
+        let total = self.before.saturating_add(moved);
         RenameReceipt {
             from: name_of(&self.from),
             to: name_of(&self.to),
@@ -166,12 +169,19 @@ impl<'a> Rename<'a> {
             has_items = true;
             Ok(false)
         })?;
-        if !has_items {
-            return Ok(());
-        }
+        if has_items { Err(self.not_empty()) } else { Ok(()) }
+    }
+
+    fn not_empty(&self) -> Error {
         let message =
             format!("there are items under {} already; merge with them, or choose another name", name_of(&self.to));
-        Err(Error::new(ErrorKind::ConditionFailed, message))
+        Error::new(ErrorKind::ConditionFailed, message)
+    }
+
+    /// Whether there is an item under the new name of a row.
+    fn is_taken(&self, view: &ReadView, part: &PartRef<'_>, row: RowId) -> Result<bool> {
+        let (namespace, key) = part.address(row)?;
+        Ok(view.current(&self.renamed(namespace)?, key)?.is_some())
     }
 
     fn too_many(&self, items: u64) -> Error {
@@ -193,15 +203,19 @@ impl Rule for Rename<'_> {
     }
 
     fn resolve(&mut self, view: &Arc<ReadView>) -> Result<Resolved> {
-        if !self.may_merge {
+        // A call that goes on finds what the calls before have moved, and asks about each item.
+        if !self.may_merge && !self.goes_on {
             self.check_empty(view)?;
         }
         self.is_cut = false;
         let options = ReadOptions { include_expired: true, ..ReadOptions::default() };
         let reader = ReadContext::new(self.engine, view, self.engine.clock.query_time(), &options);
         let (mut found, mut bytes, mut items) = (Vec::<(Lsn, Record)>::new(), 0, 0_u64);
-        let steps = Steps::begin(Stage::Delete, 0);
+        let (steps, now) = (Steps::begin(Stage::Delete, 0), self.engine.clock.query_time());
         visit_items(&reader, &self.from.interval(), None, &mut |part, row| {
+            if part.current(row)?.expires_at <= now && self.is_taken(view, part, row)? {
+                return Ok(true);
+            }
             items += 1;
             if self.is_cut {
                 return Ok(!self.is_partial);
@@ -222,11 +236,10 @@ impl Rule for Rename<'_> {
         // In the order of the old versions, which decides between items of one time in listings.
         found.sort_unstable_by_key(|(lsn, _)| *lsn);
         let mut resolved = Resolved::default();
-        let now = self.engine.clock.query_time();
         for (_, record) in found {
             let namespace = self.renamed(record.namespace.encoded())?;
-            if record.expires_at <= now && view.current(&namespace, &record.key)?.is_some() {
-                continue;
+            if !self.may_merge && view.current(&namespace, &record.key)?.is_some() {
+                return Err(self.not_empty());
             }
             resolved.deletes.push((record.namespace.clone(), Arc::clone(&record.key)));
             let content = Arc::new(ItemContent { namespace, ..ItemContent::clone(&record.content) });

@@ -55,8 +55,8 @@ pub const FAULTS: &[Fault] = &[
         name: "forgotten_write_after_a_range_delete",
         breaks: "A condition does not see a write that came after a range delete and is forgotten before it.",
         file: "commit/pending.rs",
-        find: "filter(|current| current.lsn >= since).or(state)",
-        replacement: "filter(|current| current.lsn >= since && !FAULT).or(state)",
+        find: "Some(state) if engine.view.get().read_lsn < since => Ok(state),",
+        replacement: "Some(state) if FAULT || engine.view.get().read_lsn < since => Ok(state),",
         test: (
             "races",
             "a_delete_by_filter_is_decided_on_the_state_that_it_commits_to::a_write_after_a_range_delete_is_known_although_the_delete_is_still_noted",
