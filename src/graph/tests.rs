@@ -75,6 +75,7 @@ fn admitted_hits(admit: impl Fn(usize, &[f32]) -> bool, ef: usize) -> usize {
         listed.push(NodeId(node as u32));
     }
     let admitted = Admitted { words: &words, first, seeds: &listed[..listed.len().min(4)] };
+    assert_eq!(admitted.count(points.len()), listed.len());
     let (mut found, mut hits) = (Vec::new(), 0);
     for number in 0..100 {
         let vector: Vec<f32> = (0..dims).map(|at| vectors[number * 39 * dims + at] + 0.01).collect();

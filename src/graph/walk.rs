@@ -37,6 +37,19 @@ impl Admitted<'_> {
         self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
+    /// How many of the first `nodes` nodes are admitted.
+    pub fn count(&self, nodes: usize) -> usize {
+        let (end, mut at, mut count) = (self.first + nodes, self.first, 0);
+        while at < end {
+            // The rest of a word, without the bits behind the last node.
+            let word = self.words.get(at / 64).map_or(0, |word| word >> (at % 64));
+            let bits = (64 - at % 64).min(end - at);
+            count += (word & (u64::MAX >> (64 - bits))).count_ones() as usize;
+            at += bits;
+        }
+        count
+    }
+
     /// Whether there is a bit for each of `nodes` nodes.
     fn covers(&self, nodes: usize) -> bool {
         self.first.checked_add(nodes).is_some_and(|end| end <= self.words.len() * 64)

@@ -37,13 +37,12 @@ pub(super) fn admitted_shares(
     context: &SearchContext<'_>,
 ) -> Option<AdmittedShares> {
     let (words, first) = admitted_words(part, graph, context)?;
-    let possible = &context.conditions.passing?.possible;
+    let rows = graph.rows().len();
     let sample = spread(context, &graph.rows(), LINK_SAMPLE);
     let admitted = Admitted { words, first, seeds: &[] };
-    Some(AdmittedShares {
-        nodes: possible.len() as f64 / possible.interval().len().max(1) as f64,
-        links: share_of_links(graph.searchable()?, &admitted, &sample),
-    })
+    let count = admitted.count(rows);
+    let links = share_of_links(graph.searchable()?, &admitted, &sample);
+    Some(AdmittedShares { count, nodes: count as f64 / rows.max(1) as f64, links })
 }
 
 /// Nodes where the walk begins.

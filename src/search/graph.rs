@@ -78,13 +78,10 @@ pub(crate) fn plan_graph_searches(
     let job = |number: usize| {
         let graph = &graphs[number];
         let rows = graph.rows().len();
-        // A walk over admitted nodes knows nothing of the others. They are taken to be spread evenly.
+        // A walk over admitted nodes knows nothing of the others.
         let admitted = admitted_shares(part, graph, context);
         let (nodes, share) = match &admitted {
-            Some(admitted) => {
-                let nodes = (rows as f64 * admitted.nodes) as usize;
-                (nodes, share * rows as f64 / nodes.max(1) as f64)
-            }
+            Some(admitted) => (admitted.count, share * rows as f64 / admitted.count.max(1) as f64),
             None => (graph.vectors().len(), share),
         };
         let facts =

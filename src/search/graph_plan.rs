@@ -126,6 +126,8 @@ const EF_MAX: usize = 4_096;
 /// Which nodes a walk is admitted to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct AdmittedShares {
+    /// How many they are, exactly: a walk that found as many has found all.
+    pub count: usize,
     /// Their share of the nodes.
     pub nodes: f64,
     /// The share of their links that lead to admitted nodes.

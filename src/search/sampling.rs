@@ -9,7 +9,11 @@ use crate::search::plan::{KnownRows, Plan, PlanFacts, plan, sample_rows};
 
 /// Plans the search of `rows` of `part`. If there is a filter, a sample of the rows may estimate its pass rate.
 pub(crate) fn plan_part<P: PartColumns>(part: &P, rows: &Rows, context: &SearchContext, limit: usize) -> Result<Plan> {
-    let known = context.conditions.outcomes.map_or(0, |outcomes| outcomes.known());
+    // Of these rows alone: what is asked elsewhere in the part changes no plan here.
+    let known = context.conditions.outcomes.map_or(0, |outcomes| match rows {
+        Rows::Range(range) => outcomes.known_in(range.clone()),
+        Rows::List(rows) | Rows::Rising(rows) => rows.iter().filter(|&&row| outcomes.get(row).is_some()).count(),
+    });
     let asked_before = known as f64 / rows.len().max(1) as f64;
     plan_by_sample(part, rows, context, limit, Sampling { most: context.filter_sample, asked_before })
 }

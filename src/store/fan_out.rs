@@ -273,11 +273,15 @@ impl<'a> FanOut<'a> {
         let GraphJob { portion: number, job, plan, .. } = graph_search;
         let PartRef::Segment(part) = self.portions[number.index()].part else { return Ok(None) };
         let (context, top) = (&self.context(*number), &mut self.top);
-        let outcome = part
-            .readable()
-            .and_then(|part| GraphTask { part: &part, number: *number, job, plan, context }.begin(share, top));
+        let mut begun = None;
+        let outcome = timed(self.clock, 0.0, || {
+            let part = part.readable()?;
+            let (report, first) = GraphTask { part: &part, number: *number, job, plan, context }.begin(share, top)?;
+            begun = first;
+            Ok(report)
+        });
         match outcome {
-            Ok((report, begun)) => self.note(*number, Ok(report)).map(|()| begun),
+            Ok(report) => self.note(*number, Ok(report)).map(|()| begun),
             // The full search of the graph meets the error again and reports it.
             Err(_) => Ok(None),
         }

@@ -104,15 +104,16 @@ impl PortionRows {
         passing(part.segment().ok()?, filter?, rows)
     }
 
-    /// The kept outcomes of `filter` on the values of `part`, whose rows these are. `None` if all is known from
-    /// `passing`, the answer of the field index, or if the rows are few.
+    /// The kept outcomes of `filter` on the values of `part`, whose rows these are. `None` if few rows are left
+    /// unsure by `passing`, the answer of the field index.
     pub fn outcomes(
         &self,
         part: &PartRef<'_>,
         filter: Option<&PreparedFilter>,
         passing: Option<&Passing>,
     ) -> Option<Arc<Outcomes>> {
-        if self.rows().len() < OUTCOMES_ROWS_MIN || passing.is_some_and(Passing::is_exact) {
+        let unsure = passing.map_or(self.rows().len(), |passing| passing.possible.len() - passing.certain.len());
+        if unsure < OUTCOMES_ROWS_MIN {
             return None;
         }
         match part {
