@@ -1,5 +1,5 @@
 //! Scopes that earn a graph. The account of a scope sums the time that graph searches would have saved over its flat
-//! searches. A graph is due when the sum reaches the cost of a build.
+//! searches. A graph is due when the sum reaches its price, a part of the cost of a build.
 //!
 //! Invariants:
 //! * The number of accounts is limited: a new one replaces the least recently used one. Only flat searches of many
@@ -54,7 +54,7 @@ pub(crate) struct GraphSaving {
     pub rows: Range<RowId>,
     pub scope: GraphScope,
     pub saved_ns: u64,
-    /// The cost of building a graph.
+    /// The price of the graph: a part of the cost of building it.
     pub cost_ns: u64,
 }
 

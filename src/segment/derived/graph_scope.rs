@@ -17,7 +17,7 @@ use crate::types::{Interval, Scope};
 pub(crate) enum Origin {
     /// The namespace is large.
     Automatic = 1,
-    /// Graph searches would have saved as much over the flat searches of the scope as the build costs.
+    /// Graph searches would have saved enough over the flat searches of the scope (`store/earn.rs` says how much).
     Earned,
     /// A caller asked for it, by `Store::build_graph`.
     Requested,
