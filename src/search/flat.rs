@@ -60,13 +60,15 @@ pub(crate) fn flat_search<P: PartColumns>(
     }
     // The scratch is taken, not borrowed: a search inside another one on this thread would find none and make its own.
     let mut scratch = SCRATCH.take().unwrap_or_default();
-    let mut flat = FlatSearch { part, number, context, filter_first: plan.path == Path::FilterFirst, top, report };
+    let filter_first = plan.path == Path::FilterFirst;
+    let mut flat = FlatSearch { part, number, context, filter_first, listed: false, top, report };
     let result = if plan.listed
         && let Some(passing) = context.conditions.passing
     {
         let mut listed = std::mem::take(&mut scratch.listed);
         listed.clear();
         listed.extend(passing.possible.rows_in(&rows.span()));
+        flat.listed = true;
         let result = flat.run(&Rows::Rising(&listed), &mut scratch);
         scratch.listed = listed;
         result
@@ -110,6 +112,8 @@ pub(crate) struct FlatSearch<'a, P> {
     pub number: PartIndex,
     pub context: &'a SearchContext<'a>,
     pub filter_first: bool,
+    /// Every row is one that the field index lets through.
+    pub listed: bool,
     pub top: &'a mut TopK,
     pub report: PartReport,
 }
@@ -127,10 +131,13 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
             } else if let Some(run) = self.run_of_codes(&mut block) {
                 self.bound_run(run, &block, scratch);
                 self.rerank(scratch, &block)?;
+            } else if self.gather_single_vectors(&block, scratch) {
+                self.bound_gathered(true, scratch);
+                self.rerank(scratch, &block)?;
             } else {
                 let taken = self.gather(&block, scratch)?;
                 block = block.slice(0, taken);
-                self.bound_gathered(scratch);
+                self.bound_gathered(scratch.rows.len() == scratch.vectors.len(), scratch);
                 let gathered = std::mem::take(&mut scratch.rows);
                 let reranked = self.rerank(scratch, &Rows::List(&gathered));
                 scratch.rows = gathered;
@@ -234,9 +241,27 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         Ok(block.len())
     }
 
-    /// Computes the bounds of the gathered rows.
-    fn bound_gathered(&mut self, scratch: &mut FlatScratch) {
-        let FlatScratch { rows, vectors, ends, raw, metas, vector_bounds, bounds, .. } = scratch;
+    /// Gathers the vectors of a block of single rows. Returns false if the filter comes first, or if not every row has
+    /// exactly one vector.
+    fn gather_single_vectors(&self, block: &Rows, scratch: &mut FlatScratch) -> bool {
+        let Rows::Rising(rows) = block else { return false };
+        if self.filter_first {
+            return false;
+        }
+        scratch.vectors.clear();
+        // No early exit: almost always every row has one vector.
+        let mut one_each = true;
+        scratch.vectors.extend(rows.iter().map(|&row| {
+            let vectors = self.part.row_vectors(row);
+            one_each &= vectors.len() == 1;
+            vectors.start
+        }));
+        one_each
+    }
+
+    /// Computes the bounds of the gathered rows, from `ends` unless each has one vector.
+    fn bound_gathered(&mut self, one_each: bool, scratch: &mut FlatScratch) {
+        let FlatScratch { vectors, ends, raw, metas, vector_bounds, bounds, .. } = scratch;
         let (part, kernels, prepared) =
             (self.part, self.context.query_vector.kernels, &self.context.query_vector.prepared);
         self.report.scanned += vectors.len();
@@ -252,7 +277,7 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
         metas.extend(vectors.iter().map(|&vector| part.meta(vector)));
         vector_bounds.resize(vectors.len(), 0.0);
         prepared.upper_bounds(raw, metas, vector_bounds);
-        if rows.len() == vectors.len() {
+        if one_each {
             std::mem::swap(vector_bounds, bounds);
         } else {
             fold_bounds(vector_bounds, ends, bounds);
@@ -263,11 +288,12 @@ impl<'a, P: PartColumns> FlatSearch<'a, P> {
     fn rerank(&mut self, scratch: &mut FlatScratch, rows: &Rows) -> Result<()> {
         let (threshold, conditions) = (self.context.threshold.get(), &self.context.conditions);
         let sees_all = self.filter_first || self.part.sees_all(rows, conditions.read_lsn, conditions.now);
+        let may_want_all = self.listed || conditions.passing.is_none();
         let mut keys = std::mem::take(&mut scratch.heap).into_vec();
         keys.clear();
         for (position, &bound) in scratch.bounds.iter().enumerate() {
             if bound >= threshold
-                && conditions.may_want(rows.at(position))
+                && (may_want_all || conditions.may_want(rows.at(position)))
                 && (sees_all || conditions.sees(self.part, rows.at(position)))
             {
                 keys.push(u64::from(ordered_bits(bound)) << 32 | position as u64);

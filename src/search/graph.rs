@@ -229,7 +229,7 @@ impl<'a> RunningSearch<'a> {
         let graph = &part.segment().graphs()[job.graph];
         let (links, points, graph_searches) =
             (graph.searchable()?, part.segment().points(graph.vectors())?, context.graph_searches?);
-        let flat = FlatSearch { part, number, context, filter_first: false, top, report };
+        let flat = FlatSearch { part, number, context, filter_first: false, listed: false, top, report };
         let costs = context.costs;
         let (examined, kept_before, spent_before_ns) = (0, 0, 0.0);
         Some(Self { flat, graph, links, points, job, graph_searches, costs, examined, kept_before, spent_before_ns })

@@ -136,14 +136,16 @@ pub(crate) struct AdmittedShares {
 
 impl AdmittedShares {
     /// The ef that such a walk needs where a walk over all nodes needs `ef`. If the admitted nodes are spread by
-    /// chance, it needs no more. If they are linked to each other more often than by chance, the filter is correlated
-    /// with the vectors: then they lie in clusters, mostly far from the query, and the fewer links they have, the more
-    /// such a walk misses.
+    /// chance, it needs less, since it compares second neighbours too, unless few links are left. If they are linked
+    /// to each other more often than by chance, the filter is correlated with the vectors: then they lie in clusters,
+    /// mostly far from the query, and the fewer links they have, the more such a walk misses.
     fn ef(&self, ef: usize) -> usize {
         let by_chance = self.links.max(f64::MIN_POSITIVE) / self.nodes.max(f64::MIN_POSITIVE);
         let correlated = ((by_chance - CORRELATED.0) / (CORRELATED.1 - CORRELATED.0)).clamp(0.0, 1.0);
         let clusters = by_chance.powf(EF_BY_CLUSTERS) * self.links.clamp(LINKS_AT_LEAST, 1.0).powf(EF_BY_LINKS);
-        (ef as f64 * (1.0 + correlated * (clusters.max(1.0) - 1.0))).ceil() as usize
+        let linked = ((self.links - FEW_LINKS.0) / (FEW_LINKS.1 - FEW_LINKS.0)).clamp(0.0, 1.0);
+        let second_neighbours = 1.0 - linked * (1.0 - WITH_SECOND_NEIGHBOURS) * (1.0 - correlated / 2.0);
+        (ef as f64 * second_neighbours * (1.0 + correlated * (clusters.max(1.0) - 1.0))).ceil() as usize
     }
 }
 
@@ -155,6 +157,10 @@ const CORRELATED: (f64, f64) = (1.5, 2.0);
 const EF_BY_CLUSTERS: f64 = 0.4;
 const EF_BY_LINKS: f64 = -0.8;
 const LINKS_AT_LEAST: f64 = 0.1;
+/// With this share of the links left a walk begins to need less, and needs least.
+const FEW_LINKS: (f64, f64) = (0.06, 0.12);
+/// The part of the ef that a walk with second neighbours needs at least. A correlated filter saves half as much.
+const WITH_SECOND_NEIGHBOURS: f64 = 0.75;
 
 /// What a walk over admitted nodes costs, where a walk over all nodes with the same ef costs 1: it compares more nodes,
 /// those of second neighbours, and looks at links of others. From 7 % to 50 % it was 1.8 to 2.6, whatever the share.
@@ -175,7 +181,7 @@ pub(crate) fn plan_graph_search(
         return None;
     }
     let ef = graph_searches.accuracy.ef(calibration, candidates, facts.limit).min(facts.nodes);
-    let ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef));
+    let ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef).max(candidates));
     if ef > EF_MAX {
         return None;
     }
