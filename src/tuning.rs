@@ -73,6 +73,9 @@ pub struct Tuning {
     pub earn_rows: u32,
     /// Most scopes of segments whose flat searches are counted at a time.
     pub earn_accounts: usize,
+    /// The most bytes of memory for graphs of filters of one segment; 0 for none. They never take more than half as
+    /// many bytes as the codes of the segment.
+    pub filter_graph_bytes: u64,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,
     /// The factor by which the planner multiplies the estimated cost of a flat search. Above 1, it searches graphs even
@@ -126,6 +129,7 @@ impl Default for Tuning {
             graph_rows: 16_384,
             earn_rows: 4_096,
             earn_accounts: 1_024,
+            filter_graph_bytes: 64 << 20,
             filter_sample: 256,
             flat_weight: 1,
             costs: None,
@@ -158,6 +162,7 @@ impl Tuning {
             graph_rows: 16,
             earn_rows: 8,
             earn_accounts: 4,
+            filter_graph_bytes: 1 << 20,
             filter_sample: 16,
             flat_weight: 1_000,
             costs: Some(MachineCosts::default()),

@@ -53,6 +53,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "src/storage/share.rs",
     "src/segment/derived/graph.rs",
     "src/memtable/append_only.rs",
+    "src/graph/owned.rs",
     "src/graph/search.rs",
     "src/graph/walk.rs",
     "src/graph/mod.rs",

@@ -107,6 +107,7 @@ fn graphs(StoreStats { graphs, .. }: &StoreStats) -> Vec<Line> {
         ("vectors in them", count(graphs.nodes)),
         ("their files", bytes(graphs.bytes)),
         ("built since the open", count(graphs.builds)),
+        ("of filters, in memory", format!("{}, {}", count(graphs.of_filters), bytes(graphs.filter_bytes))),
     ];
     for (number, scope) in graphs.gaining.iter().take(SCOPES_SHOWN).enumerate() {
         let labels = scope.labels.join("/").escape_debug().to_string();

@@ -260,12 +260,15 @@ class GainingScope(TypedDict):
 
 
 class GraphStats(TypedDict):
-    """The graphs of a store; ``builds`` are those since the open."""
+    """The graphs of a store; ``builds`` are those since the open. Graphs ``of_filters`` are in memory, over the rows
+    that pass a filter that searches repeat, and take ``filter_bytes``."""
 
     count: int
     nodes: int
     bytes: int
     builds: int
+    of_filters: int
+    filter_bytes: int
     gaining: list[GainingScope]
 
 

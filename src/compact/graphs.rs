@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::compact::row_map::RowMap;
 use crate::error::{Error, Result};
-use crate::graph::calibrate::calibrate;
+use crate::graph::calibrate::{Sampled, calibrate};
 use crate::graph::{Built, Graph, NO_NODE, Parameters, Reuse, build};
 use crate::ids::{Id, IdRange, NodeId, RowId, VectorId};
 use crate::segment::Segment;
@@ -222,7 +222,8 @@ impl Builder<'_> {
         let graph =
             Graph::check(points.len() as u32, &parameters, &built.links, &built.upper).map_err(Error::invalid)?;
         let vector_of = |node: NodeId| segment.vector(node.vector(vectors.start));
-        let calibration = calibrate(graph, &points, &vector_of, self.pool, self.go_on)?;
+        let sampled = Sampled::of_nodes(points.len(), &vector_of);
+        let calibration = calibrate(graph, &points, &sampled, self.pool, self.go_on)?;
         let took = self.clock.monotonic().saturating_sub(started);
         let build_ns = took.as_nanos().saturating_mul(self.pool.current_num_threads() as u128) as u64;
         Ok((built, Description { rows, vectors, origin, scope, parameters, build_ns, calibration }))

@@ -6,7 +6,7 @@
 //! * `flush`: a memtable becomes a segment. `merge`: several segments become one. `source`: what a merge reads.
 //!   `pieces`: how an output is cut into several. `row_map`: where rows lie afterwards.
 //! * `blobs`: which blob files the output keeps (pure), and how values are copied.
-//! * `graphs`: which scopes of the output have a graph (pure), and how one is built.
+//! * `graphs`: which scopes of the output have a graph (pure), and how one is built. `filter_graph`: one of a filter.
 //!
 //! Invariants:
 //! * `choose` is pure: the same stats give the same choice.
@@ -15,6 +15,7 @@
 //!   expired items.
 
 pub(crate) mod blobs;
+pub(crate) mod filter_graph;
 pub(crate) mod flush;
 pub(crate) mod graphs;
 pub(crate) mod merge;

@@ -46,7 +46,7 @@ pub(crate) enum Cores {
 }
 
 /// The threads of a build.
-fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
+pub(crate) fn pool(cores: Cores) -> Result<Arc<rayon::ThreadPool>> {
     static BACKGROUND: PerProcess<Arc<rayon::ThreadPool>> = PerProcess::new();
     let all = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let make = |threads: usize| {
@@ -243,6 +243,11 @@ pub(crate) enum GraphFate {
     Dropped,
 }
 
+/// Why a build ends whose segment is gone.
+pub(crate) fn superseded() -> Error {
+    Error::new(ErrorKind::Interrupted, "a merge took the segment away whose graph was being built")
+}
+
 /// Builds the graphs that the part lacks, and `more`, and leaves out the damaged ones. `None` if there is nothing to
 /// do, if codes must be rebuilt first, or if the part was replaced. No read sees a graph before [`Rebuilt::install`].
 pub(crate) fn build_missing(
@@ -263,20 +268,20 @@ pub(crate) fn build_missing(
     check_room(&mut outputs, segment, &wanted)?;
     let is_there = || engine.view.get().has_segment(part);
     let next_step = engine.steps(Stage::Graph, 0);
-    let superseded = AtomicBool::new(false);
+    let is_superseded = AtomicBool::new(false);
     // The error only ends the build. This function does not return it.
     let go_on = || {
         if is_there() {
             return next_step();
         }
-        superseded.store(true, Ordering::Relaxed);
-        Err(Error::new(ErrorKind::Interrupted, "a merge took the segment away whose graph was being built"))
+        is_superseded.store(true, Ordering::Relaxed);
+        Err(superseded())
     };
     let became = RowMap::identity(segment.all_rows());
     let sources = [GraphSource { segment, became: &became }];
     let built = with_builder(engine, &mut outputs, cores, &go_on, |builder| builder.graphs(segment, &wanted, &sources));
     let new = match built {
-        Err(_) if superseded.load(Ordering::Relaxed) => return Ok(None),
+        Err(_) if is_superseded.load(Ordering::Relaxed) => return Ok(None),
         other => other?,
     };
     let (graphs, gone) = chosen(segment, damaged, new.clone());

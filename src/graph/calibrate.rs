@@ -33,26 +33,40 @@ const EF_MAX: usize = 4_096;
 /// Safety margin: the fit allows this share of the allowed misses, since stored vectors only resemble later queries.
 const MISSING_SHARE: f32 = 0.85;
 
-/// The full vectors of a graph's nodes, by node.
+/// Full vectors, by number: the graph's nodes have theirs, and others may follow.
 pub(crate) type VectorOf<'a> = &'a (dyn Fn(NodeId) -> Result<&'a [f32]> + Sync);
 
-/// Fits the table of a graph over `points`. `vector_of` gives a node's full vector. `go_on` is called before each group
-/// of samples and before each ef. Its error ends the fit.
+/// The queries of a fit.
+pub(crate) struct Sampled<'a> {
+    /// The numbers of the vectors that serve as queries. A number that is no node's is that of another vector.
+    pub nodes: Vec<NodeId>,
+    pub vector_of: VectorOf<'a>,
+}
+
+impl<'a> Sampled<'a> {
+    /// Some of a graph's `nodes`, spread over all.
+    pub fn of_nodes(nodes: usize, vector_of: VectorOf<'a>) -> Self {
+        Self { nodes: spread(nodes).into_iter().map(NodeId).collect(), vector_of }
+    }
+}
+
+/// Fits the table of a graph over `points` to the queries. `go_on` is called before each group of samples and before
+/// each ef. Its error ends the fit.
 pub(crate) fn calibrate(
     graph: Graph<'_>,
     points: &Points<'_>,
-    vector_of: VectorOf<'_>,
+    sampled: &Sampled<'_>,
     pool: &rayon::ThreadPool,
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Calibration> {
     let nodes = points.len();
-    let samples: Vec<NodeId> = sample(nodes);
     let groups: Vec<Vec<Sample>> = pool.install(|| {
-        samples
+        sampled
+            .nodes
             .par_chunks(GROUP)
             .map(|group| {
                 go_on()?;
-                truths(group, points, vector_of)
+                truths(group, points, sampled.vector_of)
             })
             .collect::<Result<_>>()
     })?;
@@ -109,8 +123,8 @@ fn smallest_ef(curve: &[(f32, f32)], recall: f32) -> u32 {
     (before * (ef / before).powf(share)).ceil() as u32
 }
 
-/// The nodes that serve as queries: a random node of each of `count` equal intervals.
-fn sample(nodes: usize) -> Vec<NodeId> {
+/// The numbers below `nodes` that serve as queries: a random one of each of some equal intervals.
+pub(crate) fn spread(nodes: usize) -> Vec<u32> {
     let count = (nodes / NODES_PER_SAMPLE).clamp(SAMPLES_MIN, SAMPLES_MAX).min(nodes);
     let mut state = nodes as u64;
     let mut next = move || {
@@ -120,7 +134,7 @@ fn sample(nodes: usize) -> Vec<NodeId> {
     (0..count)
         .map(|index| {
             let (start, end) = (index * nodes / count, (index + 1) * nodes / count);
-            NodeId::from_index(start + next() % (end - start).max(1))
+            (start + next() % (end - start).max(1)) as u32
         })
         .collect()
 }
@@ -142,7 +156,8 @@ impl Sample {
 
     /// The share of the correct results that a search finds, for each of `RESULTS`.
     fn found_by(&self, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
-        self.asked_by(Some(self.node), graph, points, ef)
+        let own = Some(self.node).filter(|node| node.index() < points.len());
+        self.asked_by(own, graph, points, ef)
     }
 
     fn asked_by(&self, without: Option<NodeId>, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
@@ -235,8 +250,9 @@ mod tests {
         let built = build(&points, &parameters, &[], &pool(2), &|| Ok(())).unwrap();
         let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
         let vector_of = |node| Ok(vector(node));
-        let table = calibrate(graph, &points, &vector_of, &pool(1), &|| Ok(())).unwrap();
-        assert_eq!(table, calibrate(graph, &points, &vector_of, &pool(3), &|| Ok(())).unwrap());
+        let sampled = Sampled::of_nodes(nodes, &vector_of);
+        let table = calibrate(graph, &points, &sampled, &pool(1), &|| Ok(())).unwrap();
+        assert_eq!(table, calibrate(graph, &points, &sampled, &pool(3), &|| Ok(())).unwrap());
         assert!(table.ef.iter().all(|row| row.is_sorted()) && table.ef[0][0] < table.ef[0][4], "{table:?}");
 
         // Queries that are not among the vectors.
@@ -272,7 +288,7 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let built = build(&points, &Parameters::default(), &[], &pool, &|| Ok(())).unwrap();
         let graph = Graph::check(nodes as u32, &Parameters::default(), &built.links, &built.upper).unwrap();
-        let table = calibrate(graph, &points, &of, &pool, &|| Ok(())).unwrap();
+        let table = calibrate(graph, &points, &Sampled::of_nodes(nodes, &of), &pool, &|| Ok(())).unwrap();
         assert!(table.ef[0][0] <= 60 && table.ef[1][0] <= 150, "{table:?}");
     }
 
@@ -290,9 +306,10 @@ mod tests {
             let built = build(&points, &parameters, &[], &pool, &|| Ok(())).unwrap();
             let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
             let vector_of = |node: NodeId| Ok(&vectors[node.index() * dims..][..dims]);
-            let table = calibrate(graph, &points, &vector_of, &pool, &|| Ok(())).unwrap();
+            let sampled = Sampled::of_nodes(nodes, &vector_of);
+            let table = calibrate(graph, &points, &sampled, &pool, &|| Ok(())).unwrap();
             assert!(table.ef.iter().flatten().all(|&ef| ef >= 1), "{nodes}: {table:?}");
-            let stopped = calibrate(graph, &points, &vector_of, &pool, &|| Err(crate::error::Error::invalid("stop")));
+            let stopped = calibrate(graph, &points, &sampled, &pool, &|| Err(crate::error::Error::invalid("stop")));
             assert!(stopped.is_err());
         }
     }

@@ -10,6 +10,7 @@
 //! * `build`, `insert`, `select`: the build by levels and batches, the links of one level, the choice of neighbours.
 //! * `repair`, `reuse`: links to unreachable nodes, links taken over from an old graph.
 //! * `calibration`, `calibrate`: the table recall -> ef, and its fit.
+//! * `walk`: a search among some of the nodes. `owned`: a graph in memory.
 //!
 //! Invariants:
 //! * The graph knows no files, rows, tombstones or filters, only numbers of nodes.
@@ -35,6 +36,7 @@ mod build;
 pub(crate) mod calibrate;
 pub(crate) mod calibration;
 mod insert;
+mod owned;
 mod pool;
 mod repair;
 mod reuse;
@@ -45,6 +47,7 @@ mod tests;
 mod walk;
 
 pub(crate) use build::build;
+pub(crate) use owned::{OwnedGraph, OwnedPoints};
 pub(crate) use reuse::Reuse;
 pub(crate) use search::{BeamParameters, Candidate, search};
 pub(crate) use walk::{Admitted, search_admitted, share_of_links};

@@ -14,18 +14,19 @@ use std::ops::Range;
 
 use crate::distance::Kernels;
 use crate::error::Result;
-use crate::graph::{self, Admitted, Candidate, Graph, Points};
-use crate::ids::{Id, IdRange, PartIndex, RowId, VectorId};
+use crate::graph::{self, Admitted, Candidate};
+use crate::ids::{Id, IdRange, PartIndex, RowId};
 use crate::search::admitted::{admitted_shares, admitted_words, seeds};
 use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
 use crate::search::flat::{FlatSearch, PartReport};
 use crate::search::graph_plan::{
-    GraphFacts, GraphPlan, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
+    GraphFacts, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
 };
 use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::search::plan::{Costs, Plan};
 use crate::search::sampling::{Sampling, plan_by_sample};
+use crate::search::searched_graph::{GraphChoice, GraphSearchJob, SearchedGraph, filter_graph_job};
 use crate::segment::derived::graph::SegmentGraph;
 use crate::topk::TopK;
 
@@ -35,15 +36,6 @@ const AHEAD: usize = 8;
 const SAMPLE_SHARE: usize = 4;
 /// A thread keeps memory for at most this many seen rows from search to search.
 const SEEN_MAX: usize = 4_096;
-
-/// A planned graph search.
-#[derive(Clone, Copy)]
-pub(crate) struct GraphSearchJob {
-    /// The index of the graph in the segment's list.
-    pub graph: usize,
-    pub nodes: usize,
-    pub how: GraphPlan,
-}
 
 /// How the rows of one part are searched: some by graphs, the others by a flat search as `plan` says.
 pub(crate) struct PartPlan {
@@ -71,6 +63,9 @@ pub(crate) fn plan_graph_searches(
     }
     let sampling = Sampling { most: context.filter_sample.div_ceil(SAMPLE_SHARE), asked_before: 0.0 };
     let plan = plan_by_sample(part, &Rows::Range(rows.clone()), context, limit, sampling)?;
+    if let Some(job) = filter_graph_job(part, rows, context, limit) {
+        return Ok(Some(PartPlan { graph_searches: vec![job], flat: Vec::new(), plan }));
+    }
     let costs = context.costs;
     let share = plan.pass_rate.unwrap_or(1.0) * part.live_share(rows).min(plan.live / rows.len() as f64);
     let flat_ns = plan.score_first_ns.min(plan.filter_first_ns) / rows.len() as f64;
@@ -87,13 +82,13 @@ pub(crate) fn plan_graph_searches(
         let facts =
             GraphFacts { nodes, rows: nodes, limit, has_filter, share, admitted, flat_ns: flat_ns * rows as f64 };
         let how = plan_graph_search(&facts, graph_searches, graph.calibration(), &costs)?;
-        Some(GraphSearchJob { graph: number, nodes, how })
+        Some(GraphSearchJob { graph: GraphChoice::OfSegment(number), rows: graph.rows(), nodes, how })
     };
     let jobs: Vec<GraphSearchJob> = chosen.into_iter().filter_map(job).collect();
     if jobs.is_empty() {
         return Ok(None);
     }
-    let flat = gaps(rows, jobs.iter().map(|job| covers[job.graph].clone()).collect());
+    let flat = gaps(rows, jobs.iter().map(|job| job.rows.clone()).collect());
     Ok(Some(PartPlan { graph_searches: jobs, flat, plan }))
 }
 
@@ -131,7 +126,7 @@ impl GraphTask<'_> {
     /// graph has `share` of all nodes and rows of the search. After the first searches of all graphs,
     /// [`GraphTask::search`] finds out whether that was enough, and continues.
     pub fn begin(&self, share: f64, top: &mut TopK) -> Result<(PartReport, Option<FirstPass>)> {
-        let report = PartReport::new(*self.plan, self.graph().rows().len());
+        let report = PartReport::new(*self.plan, self.job.rows.len());
         let Some(mut running) = RunningSearch::new(self, report, top) else {
             return Ok((report, None));
         };
@@ -146,7 +141,7 @@ impl GraphTask<'_> {
     /// Searches the graph and adds the results to `top`. A graph that had its first search is searched again only if
     /// rows that it did not find could be in the result.
     pub fn search(&self, begun: Option<&FirstPass>, top: &mut TopK) -> Result<(PartReport, SearchEnd)> {
-        let rows = self.graph().rows();
+        let rows = &self.job.rows;
         let report = PartReport::new(*self.plan, if begun.is_some() { 0 } else { rows.len() });
         let Some(mut running) = RunningSearch::new(self, report, top) else {
             return Ok((report, SearchEnd::FlatSearch));
@@ -161,10 +156,6 @@ impl GraphTask<'_> {
             top.retain(|scored| scored.place.part != self.number || !rows.contains(&scored.place.row));
         }
         Ok((report, ended))
-    }
-
-    fn graph(&self) -> &SegmentGraph {
-        &self.part.segment().graphs()[self.job.graph]
     }
 }
 
@@ -209,9 +200,7 @@ impl Hasher for RowHasher {
 /// The state of the searches of one graph.
 struct RunningSearch<'a> {
     flat: FlatSearch<'a, SegmentView<'a>>,
-    graph: &'a SegmentGraph,
-    links: Graph<'a>,
-    points: Points<'a>,
+    graph: SearchedGraph<'a>,
     job: &'a GraphSearchJob,
     graph_searches: GraphSearches,
     costs: Costs,
@@ -226,13 +215,11 @@ impl<'a> RunningSearch<'a> {
     /// `None` if the graph cannot be searched.
     fn new(task: &GraphTask<'a>, report: PartReport, top: &'a mut TopK) -> Option<Self> {
         let GraphTask { part, number, job, context, .. } = *task;
-        let graph = &part.segment().graphs()[job.graph];
-        let (links, points, graph_searches) =
-            (graph.searchable()?, part.segment().points(graph.vectors())?, context.graph_searches?);
+        let (graph, graph_searches) = (SearchedGraph::open(part, &job.graph)?, context.graph_searches?);
         let flat = FlatSearch { part, number, context, filter_first: false, listed: false, top, report };
         let costs = context.costs;
         let (examined, kept_before, spent_before_ns) = (0, 0, 0.0);
-        Some(Self { flat, graph, links, points, job, graph_searches, costs, examined, kept_before, spent_before_ns })
+        Some(Self { flat, graph, job, graph_searches, costs, examined, kept_before, spent_before_ns })
     }
 
     /// Searches once with `ef` candidates and scores their rows. Returns false if the budget ended the search.
@@ -241,15 +228,18 @@ impl<'a> RunningSearch<'a> {
         let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
         let query = &self.flat.context.query_vector.prepared;
         let ask = graph::BeamParameters { query, ef, without: None, budget };
-        let stats = match admitted_words(self.flat.part, self.graph, self.flat.context) {
+        let (links, points) = (self.graph.links, &self.graph.points);
+        let of_segment = self.graph.of_segment();
+        let words = of_segment.and_then(|graph| admitted_words(self.flat.part, graph, self.flat.context));
+        let stats = match words {
             Some((words, first)) => {
-                let rows = self.graph.rows();
-                let admitted = Admitted { words, first, seeds: &seeds(self.flat.context, &rows) };
-                graph::search_admitted(self.links, &self.points, &ask, &admitted, &mut scratch.found)
+                let admitted = Admitted { words, first, seeds: &seeds(self.flat.context, &self.job.rows) };
+                graph::search_admitted(links, points, &ask, &admitted, &mut scratch.found)
             }
-            None => graph::search(self.links, &self.points, &ask, &mut scratch.found),
+            None => graph::search(links, points, &ask, &mut scratch.found),
         };
         self.flat.report.graph_searches += 1;
+        self.flat.report.of_filter += usize::from(of_segment.is_none());
         self.flat.report.visited += stats.visited;
         self.look_at(&scratch.found, &mut scratch.seen)?;
         Ok(!stats.exhausted_budget)
@@ -276,7 +266,7 @@ impl<'a> RunningSearch<'a> {
         while goes_on {
             let step = if self.step(ef, scratch)? {
                 let progress = self.progress(ef, &scratch.found);
-                next_step(&progress, &self.job.how, &self.graph_searches, self.graph.calibration(), &self.costs)
+                next_step(&progress, &self.job.how, &self.graph_searches, self.graph.calibration, &self.costs)
             } else {
                 Step::FlatSearch
             };
@@ -287,7 +277,9 @@ impl<'a> RunningSearch<'a> {
             }
         }
         let saved = self.job.how.budget_ns / self.graph_searches.flat_weight - self.spent_ns();
-        self.graph.add_saved(saved.max(0.0) as u64);
+        if let Some(graph) = self.graph.of_segment() {
+            graph.add_saved(saved.max(0.0) as u64);
+        }
         Ok(SearchEnd::Found)
     }
 
@@ -317,27 +309,27 @@ impl<'a> RunningSearch<'a> {
     }
 
     fn bound(&self, candidate: &Candidate) -> f32 {
-        bound(self.flat.part, self.flat.context, self.graph.vectors().start, candidate)
+        self.graph.bound(self.flat.part, self.flat.context, candidate)
     }
 
     /// Scores, best first, the rows of candidates that were not scored before and could be in the result.
     fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<RowId, BuildHasherDefault<RowHasher>>) -> Result<()> {
-        let (part, context, vectors) = (self.flat.part, self.flat.context, self.graph.vectors());
-        let row_of = &part.segment().vector_row_column()[vectors.start.index()..];
+        let (part, context, row_of) = (self.flat.part, self.flat.context, self.flat.part.segment().vector_row_column());
         let Conditions { read_lsn, now, .. } = context.conditions;
-        let sees_all = part.sees_all(&Rows::Range(self.graph.rows()), read_lsn, now);
+        let sees_all = part.sees_all(&Rows::Range(self.job.rows.clone()), read_lsn, now);
         // A candidate is prefetched in two steps: first the number of its row, then the row's vectors.
         let number = |index: usize| {
             if let Some(candidate) = found.get(index) {
-                Kernels::prefetch(&raw const row_of[candidate.node.index()]);
+                Kernels::prefetch(&raw const row_of[self.graph.vector(candidate.node).index()]);
             }
         };
         let fetch = |index: usize, threshold: f32| {
             let candidate = found.get(index);
             if let Some(candidate) =
-                candidate.filter(|candidate| bound(part, context, vectors.start, candidate) >= threshold)
+                candidate.filter(|candidate| self.graph.bound(part, context, candidate) >= threshold)
             {
-                part.prefetch_score(row_of[candidate.node.index()], candidate.node.vector(vectors.start));
+                let vector = self.graph.vector(candidate.node);
+                part.prefetch_score(row_of[vector.index()], vector);
             }
         };
         (0..2 * AHEAD).for_each(number);
@@ -347,10 +339,10 @@ impl<'a> RunningSearch<'a> {
             let threshold = context.threshold.get();
             number(index + 2 * AHEAD);
             fetch(index + AHEAD, threshold);
-            if bound(part, context, vectors.start, candidate) < threshold {
+            if self.graph.bound(part, context, candidate) < threshold {
                 continue;
             }
-            let row = row_of[candidate.node.index()];
+            let row = row_of[self.graph.vector(candidate.node).index()];
             if !seen.insert(row) {
                 continue;
             }
@@ -373,9 +365,4 @@ impl<'a> RunningSearch<'a> {
         }
         self.flat.score_rows(&group[..count])
     }
-}
-
-/// Roughly the highest score that a candidate can have.
-fn bound(part: &SegmentView, context: &SearchContext, first: VectorId, candidate: &Candidate) -> f32 {
-    context.query_vector.prepared.bound_of_estimate(candidate.estimate, &part.meta(candidate.node.vector(first)))
 }

@@ -116,6 +116,8 @@ pub(crate) struct PartReport {
     pub kept: usize,
     /// Searches of graphs, repeated ones included.
     pub graph_searches: usize,
+    /// Of these, the searches of a graph of the filter.
+    pub of_filter: usize,
     /// Nodes that graph searches computed a distance to.
     pub visited: usize,
     /// What the plans expected these steps to cost, in nanoseconds, and what they took if that was asked for.
@@ -127,8 +129,22 @@ impl PartReport {
     /// The report of a search of `rows` rows before its first step.
     pub fn new(plan: Plan, rows: usize) -> Self {
         let (scanned, candidates, reranked, filtered) = (0, 0, 0, 0);
-        let (kept, graph_searches, visited, expected_ns, took) = (0, 0, 0, 0.0, Duration::ZERO);
-        Self { plan, rows, scanned, candidates, reranked, filtered, kept, graph_searches, visited, expected_ns, took }
+        let (kept, graph_searches, of_filter, visited) = (0, 0, 0, 0);
+        let (expected_ns, took) = (0.0, Duration::ZERO);
+        Self {
+            plan,
+            rows,
+            scanned,
+            candidates,
+            reranked,
+            filtered,
+            kept,
+            graph_searches,
+            of_filter,
+            visited,
+            expected_ns,
+            took,
+        }
     }
 
     /// Adds the report of another piece of the same part.
@@ -140,6 +156,7 @@ impl PartReport {
         self.filtered += other.filtered;
         self.kept += other.kept;
         self.graph_searches += other.graph_searches;
+        self.of_filter += other.of_filter;
         self.visited += other.visited;
         self.expected_ns += other.expected_ns;
         self.took += other.took;

@@ -5,12 +5,13 @@
 //! * `truth`: the rows, which nothing else holds. `key_table`: the hash table of names in it.
 //! * `blob`: large values.
 //! * `tombstones`: which rows were deleted after the segment was written.
-//! * `derived`: codes, field index and graphs, which can be rebuilt.
+//! * `derived`: codes, field index and graphs, which can be rebuilt. `filter_graphs`: graphs of filters, in memory.
 //! * `side_file`: small files of any kind, read whole. `verify`: checks every byte and every relation, for `check`.
 
 pub(crate) mod blob;
 pub(crate) mod blocks;
 pub(crate) mod derived;
+pub(crate) mod filter_graphs;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzz;
 pub(crate) mod key_table;
@@ -39,6 +40,7 @@ use crate::segment::derived::codes::{Codes, DerivedFile};
 use crate::segment::derived::fields::FieldsFile;
 use crate::segment::derived::graph::SegmentGraph;
 use crate::segment::derived::{Derived, UnopenedGraph};
+use crate::segment::filter_graphs::FilterGraphs;
 use crate::segment::truth::layout::{Section, StoreIdentity};
 use crate::segment::truth::reader::{SegmentFiles, Truth};
 use crate::storage::Storage;
@@ -51,6 +53,7 @@ pub(crate) struct Segment {
     derived: Derived,
     /// What filters said of the values.
     pub outcomes: Arc<OutcomeCache>,
+    pub filter_graphs: Arc<FilterGraphs>,
 }
 
 impl Deref for Segment {
@@ -80,13 +83,14 @@ impl Segment {
         truth.refuse_unknown_extensions()?;
         let derived = Derived::open_codes(storage, keys, &truth, files.codes);
         let derived = derived.with_fields(storage, keys, &truth, files.fields);
-        Ok(Self { truth, blobs, derived, outcomes: Arc::default() })
+        Ok(Self { truth, blobs, derived, outcomes: Arc::default(), filter_graphs: Arc::default() })
     }
 
     /// The same segment with other derived files. All other maps are shared.
     fn with_derived(&self, derived: Derived) -> Self {
         let (blobs, outcomes) = (Arc::clone(&self.blobs), Arc::clone(&self.outcomes));
-        Self { truth: self.truth.clone(), blobs, derived, outcomes }
+        let filter_graphs = Arc::clone(&self.filter_graphs);
+        Self { truth: self.truth.clone(), blobs, derived, outcomes, filter_graphs }
     }
 
     /// The same segment with LSNs relative to `base`: the segment of an import is written before its LSNs are known.

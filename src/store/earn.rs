@@ -1,18 +1,27 @@
-//! Credit of flat searches: each flat search of many vectors counts towards a graph of its scope, if a graph search
-//! would have been cheaper.
+//! Credit of searches that a graph would have made cheaper: each flat search of many vectors counts towards a graph of
+//! its scope, and each search with a filter that many rows pass towards a graph of these rows.
 //!
 //! Invariants:
 //! * A flat search of a small scope costs one comparison here, and never causes a graph.
 //! * Credit follows from counts and estimated costs, never from a clock.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::compact::filter_graph::{filter_graph_bytes, filter_graph_room};
 use crate::compact::graphs::{build_estimate_ns, vectors_of};
 use crate::engine::Engine;
 use crate::engine::graph_credit::GraphSaving;
-use crate::ids::IdRange;
+use crate::ids::{IdRange, RowId};
+use crate::search::context::SearchContext;
+use crate::search::graph::PartPlan;
 use crate::search::graph_plan::{GraphSearches, visits};
 use crate::search::plan::Costs;
+use crate::search::searched_graph::{GraphChoice, filter_place};
 use crate::segment::derived::graph_scope::GraphScope;
+use crate::segment::filter_graphs::FilterSaving;
 use crate::shard::PartRef;
+use crate::shard::part::SharedSegment;
 use crate::store::query::Query;
 use crate::store::read::{Portion, PortionRows};
 
@@ -24,6 +33,52 @@ const EF_MIN: usize = 64;
 /// A graph is due once searches would have saved this part of the time of its build: a search makes its caller wait,
 /// and a build runs beside, at low priority.
 const BUILD_DISCOUNT: u64 = 8;
+
+/// The guessed ef per result of a graph of a filter: its queries may be unlike all rows that pass.
+const FILTER_EF_PER_RESULT: usize = 4;
+const LIMIT_MIN: usize = 10;
+/// What a graph of a filter visits costs less, by this factor: the codes lie beside each other. Measured with filters
+/// that 7 % to 15 % of 70,137 rows pass: 0.5 to 0.7.
+const FILTER_VISIT: f64 = 0.6;
+
+/// Credits a search of the rows of a segment that pass a filter, as it was planned.
+pub(super) fn credit_filter(
+    engine: &Engine,
+    part: &SharedSegment,
+    rows: &Range<RowId>,
+    context: &SearchContext<'_>,
+    plan: Option<&PartPlan>,
+    limit: usize,
+) {
+    let (Some(graph_searches), Some(passing), Some(place), Ok(segment)) =
+        (&context.graph_searches, context.conditions.passing, filter_place(rows, context), part.segment())
+    else {
+        return;
+    };
+    let (passing, dims) = (&passing.possible, segment.dims());
+    let jobs = plan.map_or(&[][..], |plan| &plan.graph_searches);
+    let has_graph = jobs.iter().any(|job| matches!(job.graph, GraphChoice::OfFilter(_)));
+    let is_covered = || segment.graphs().iter().any(|graph| graph.rows() == *rows);
+    if has_graph || passing.is_all() || passing.len() < engine.tuning.earn_rows as usize || !is_covered() {
+        return;
+    }
+    if filter_graph_bytes(passing.len(), dims) > filter_graph_room(segment, &engine.tuning) {
+        return;
+    }
+    let (costs, nodes) = (&context.costs, passing.len());
+    let flat = nodes as f64 * costs.listed_ns * graph_searches.flat_weight;
+    let costs_now = if jobs.is_empty() { flat } else { jobs.iter().map(|job| job.how.cost_ns).sum() };
+    let ef = limit.max(LIMIT_MIN).saturating_mul(FILTER_EF_PER_RESULT);
+    let saved = costs_now - visits(ef, nodes) * costs.visit_ns * FILTER_VISIT;
+    if saved <= 0.0 {
+        return;
+    }
+    let price_ns = build_estimate_ns(nodes, dims) / BUILD_DISCOUNT;
+    let saving = FilterSaving { place, passing: Arc::clone(passing), saved_ns: saved as u64, price_ns };
+    if segment.filter_graphs.add(saving) {
+        engine.signal.raise();
+    }
+}
 
 /// Credits the flat search of `scanned` rows of a portion.
 pub(super) fn credit_flat_search(

@@ -26,6 +26,8 @@ pub(super) fn timed(
 /// The report of a part for people and programs.
 pub(super) fn explain(portion: &Portion<'_>, report: &PartReport, passing: Option<&Passing>) -> PartExplain {
     let path = match (report.graph_searches, report.scanned, report.plan.path) {
+        (1.., 0, _) if report.of_filter > 0 => "graph of the filter",
+        (1.., _, _) if report.of_filter > 0 => "graph of the filter, then flat",
         (1.., 0, _) => "graph",
         (1.., _, _) => "graph, then flat",
         (0, _, Path::ScoreFirst) => "flat",

@@ -17,14 +17,15 @@ use crate::ids::{Id, IdRange, PartIndex, RowId};
 use crate::search::conditions::Conditions;
 use crate::search::context::{QueryVector, SearchContext};
 use crate::search::flat::{PartReport, flat_search, search};
-use crate::search::graph::{FirstPass, GraphSearchJob, GraphTask, PartPlan, SearchEnd, plan_graph_searches};
+use crate::search::graph::{FirstPass, GraphTask, PartPlan, SearchEnd, plan_graph_searches};
 use crate::search::graph_plan::{Accuracy, GraphSearches};
 use crate::search::part::Rows;
 use crate::search::plan::{Costs, Plan};
 use crate::search::sampling::plan_part;
+use crate::search::searched_graph::GraphSearchJob;
 use crate::shard::PartRef;
 use crate::storage::Clock;
-use crate::store::earn::credit_flat_search;
+use crate::store::earn::{credit_filter, credit_flat_search};
 use crate::store::explain::{explain, timed};
 use crate::store::query::{Query, SearchResult};
 use crate::store::read::with_part;
@@ -249,7 +250,9 @@ impl<'a> FanOut<'a> {
         };
         let context = self.context(number);
         let plan = part.readable().and_then(|part| plan_graph_searches(&part, rows, &context, self.top.limit()));
-        Ok(self.reader.tolerate(plan, &mut self.incomplete)?.flatten())
+        let plan = self.reader.tolerate(plan, &mut self.incomplete)?.flatten();
+        credit_filter(self.reader.engine, part, rows, &context, plan.as_ref(), self.top.limit());
+        Ok(plan)
     }
 
     /// Plans the flat search of a whole portion, and adds it to `flat`.
@@ -304,14 +307,8 @@ impl<'a> FanOut<'a> {
         Ok(ended)
     }
 
-    /// The rows that the graph of the search covers.
-    fn rows_of(&self, graph_search: &GraphJob) -> Range<RowId> {
-        let segment = self.portions[graph_search.portion.index()].part.segment();
-        segment.map_or(RowId::range(0..0), |segment| segment.graphs()[graph_search.job.graph].rows())
-    }
-
     fn flat_of(&self, graph_search: &GraphJob) -> FlatJob {
-        self.flat_job(graph_search.portion, &self.rows_of(graph_search), graph_search.plan)
+        self.flat_job(graph_search.portion, &graph_search.job.rows, graph_search.plan)
     }
 
     fn flat_job(&self, portion: PartIndex, rows: &Range<RowId>, plan: Plan) -> FlatJob {

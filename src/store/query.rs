@@ -236,8 +236,9 @@ impl IntoIterator for SearchResult {
 pub struct PartExplain {
     /// `memtable`, frozen ones included, or `segment <id>` with a hexadecimal id.
     pub part: String,
-    /// The path taken: `flat`, `filter, then flat`, `graph`, or `graph, then flat`. The last one means that some rows
-    /// are in no graph that was searched, or that a graph search found too little.
+    /// The path taken: `flat`, `filter, then flat`, `graph`, `graph, then flat`, or the last two with `graph of the
+    /// filter`: one in memory over the rows that pass, made because searches repeat the filter. `then flat` after a
+    /// graph means that some rows are in no graph that was searched, or that a graph search found too little.
     pub path: String,
     /// Rows of the part in the scope.
     pub rows: u64,

@@ -97,6 +97,10 @@ pub struct GraphStats {
     pub bytes: u64,
     /// Graphs built since the open.
     pub builds: u64,
+    /// Graphs of filters: in memory, over the rows that pass a filter that searches repeat.
+    pub of_filters: u64,
+    /// Bytes of memory that the graphs of filters take.
+    pub filter_bytes: u64,
     /// The scopes that would gain from a graph, the nearest to one first; at most 64.
     pub gaining: Vec<GainingScope>,
 }
@@ -333,6 +337,9 @@ impl Stats {
                 damage.extend(segment.codes_problem().map(str::to_owned));
                 damage.extend(segment.fields_problem().map(str::to_owned));
                 damage.extend(segment.graph_problems());
+                let (count, bytes) = segment.filter_graphs.size();
+                self.graphs.of_filters += count as u64;
+                self.graphs.filter_bytes += bytes as u64;
                 for graph in segment.graphs() {
                     self.graphs.count += 1;
                     self.graphs.nodes += graph.vectors().len() as u64;

@@ -4,13 +4,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::Worker;
+use crate::compact::filter_graph::{build_filter_graph, filter_graph_bytes, filter_graph_room};
 use crate::engine::costs::keep;
-use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, requested};
+use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, pool, requested, superseded};
 use crate::engine::install::change_settings;
 use crate::engine::replace::rebuild_derived;
 use crate::engine::space::JobKind;
 use crate::error::{ErrorKind, Result};
 use crate::ids::RowId;
+use crate::interrupt::Stage;
 use crate::search::measure::measure;
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope};
 use crate::shard::part::SharedSegment;
@@ -65,7 +67,7 @@ impl Worker {
     /// Verifies a graph, or else builds the missing graphs of one part. Returns whether there was anything to do.
     pub(super) fn graphs_next(&self, cores: Cores) -> Result<bool> {
         let _one_at_a_time = self.graph_lock.lock();
-        if self.verify_next() || self.measure_costs()? {
+        if self.verify_next() || self.measure_costs()? || self.build_filter_graph(cores)? {
             return Ok(true);
         }
         let view = self.engine.view.get();
@@ -96,6 +98,31 @@ impl Worker {
         }
         waiting.iter().for_each(|part| part.look_again());
         outcome
+    }
+
+    /// Builds a graph of a filter that searches have earned. Returns whether there was one to build.
+    fn build_filter_graph(&self, cores: Cores) -> Result<bool> {
+        let (engine, view) = (&self.engine, self.engine.view.get());
+        for part in view.shards.iter().flat_map(|shard| &shard.segments) {
+            let Ok(segment) = part.segment() else { continue };
+            let Some(due) = segment.filter_graphs.take_due() else { continue };
+            let (room, bytes) =
+                (filter_graph_room(segment, &engine.tuning), filter_graph_bytes(due.passing.len(), segment.dims()));
+            if !segment.filter_graphs.has_room(&due, bytes, room) {
+                return Ok(true);
+            }
+            let next_step = engine.steps(Stage::Graph, 0);
+            let go_on = || if engine.view.get().has_segment(part) { next_step() } else { Err(superseded()) };
+            let built = build_filter_graph(segment, &due, &*pool(cores)?, &go_on);
+            if !engine.view.get().has_segment(part) {
+                return Ok(true);
+            }
+            if let Some(graph) = built? {
+                segment.filter_graphs.keep(due, graph, room);
+            }
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Measures what the steps of a search cost, if that is not known and a graph is there. Returns whether it did.

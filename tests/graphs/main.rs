@@ -4,6 +4,7 @@
 mod common;
 
 mod a_graph_that_was_asked_for_stays;
+mod filters_that_repeat_earn_a_graph;
 mod graph_searches_do_not_depend_on_threads;
 mod graph_searches_find_what_was_asked_of_them;
 mod graph_searches_return_exactly_k;

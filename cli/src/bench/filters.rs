@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -25,6 +26,9 @@ use crate::output;
 const STORED_QUERIES: usize = 200;
 /// Items of one page while they are counted or sampled.
 const PAGE: usize = 4_096;
+/// How long a filter is searched with to earn a graph, and how long its build is waited for.
+const REPEATED: Duration = Duration::from_secs(5);
+const BUILT: Duration = Duration::from_secs(20);
 /// Queries whose answers are compared with exact ones.
 const COMPARED: usize = 100;
 
@@ -39,6 +43,10 @@ pub struct FilterPlan {
     /// Whether filters are also made from the statistics of the field indexes.
     pub auto: bool,
     pub k: usize,
+    /// The recall that searches ask for.
+    pub recall: f32,
+    /// Whether each filter is searched with until it has a graph of its own, or does not get one.
+    pub repeated: bool,
     pub seconds: f64,
 }
 
@@ -79,8 +87,9 @@ impl FilterPlan {
     /// Measures every filter.
     pub fn measure(&self) -> Result<FilterFigures> {
         let load_before = process::load();
-        // Searches stay on one thread, and no graph is built meanwhile.
-        let tuning = Tuning { parallel_flat_rows: u64::MAX, earn_rows: u32::MAX, ..Tuning::default() };
+        // Searches stay on one thread, and no graph is built while they are measured.
+        let earn_rows = if self.repeated { Tuning::default().earn_rows } else { u32::MAX };
+        let tuning = Tuning { parallel_flat_rows: u64::MAX, earn_rows, ..Tuning::default() };
         let store = Store::open(&self.directory, Options::new().create(false).tuning(tuning))?;
         let queries = self.vectors(&store)?;
         let items = store.count(&self.scope, &ReadOptions::default())?;
@@ -138,8 +147,13 @@ impl FilterPlan {
         let json = filter.map(serde_json::from_str).transpose()?;
         let base = parsed.iter().fold(Query::new(self.scope.clone()), |query, filter| query.filter((*filter).clone()));
         let matches = count(store, &base, parsed.is_some(), items)?;
-        let questions: Vec<Query> =
-            vectors.iter().map(|vector| base.clone().vector(vector.as_slice()).limit(self.k)).collect();
+        let questions: Vec<Query> = vectors
+            .iter()
+            .map(|vector| base.clone().vector(vector.as_slice()).limit(self.k).recall(self.recall))
+            .collect();
+        if self.repeated && parsed.is_some() {
+            repeat(store, &questions)?;
+        }
         let (mut recall, mut plans) = (0.0, BTreeMap::<String, usize>::new());
         let compared = questions.len().min(COMPARED);
         for question in &questions[..compared] {
@@ -152,6 +166,21 @@ impl FilterPlan {
         let pass_rate = matches as f64 / items as f64;
         Ok(FilterRow { filter: json, matches, pass_rate, plan, recall: recall / compared as f64, speed, ratio: 1.0 })
     }
+}
+
+/// Searches until a graph of the filter comes, and gives up after a while without one.
+fn repeat(store: &Store, questions: &[Query]) -> Result<()> {
+    let graphs = || store.stats().map(|stats| (stats.graphs.of_filters, stats.graphs.filter_bytes));
+    let (before, started) = (graphs()?, Instant::now());
+    while graphs()? == before && started.elapsed() < REPEATED + BUILT {
+        if started.elapsed() < REPEATED {
+            questions.iter().try_for_each(|question| store.search(question).map(drop))?;
+        } else {
+            // The graph is being built.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(())
 }
 
 /// Calls `each` with the items of the scope, in the order of their keys, until it returns false.

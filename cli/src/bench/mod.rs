@@ -80,6 +80,12 @@ pub struct Bench {
     /// Measure filters that pass from 50 % to 0.01 %, made from the fields of the values
     #[arg(long, value_enum, requires = "store")]
     filters: Option<MadeFilters>,
+    /// Search with each filter until it has a graph of its own, as filters have that come again and again
+    #[arg(long, requires = "store")]
+    repeated: bool,
+    /// The recall to ask for when filters are measured
+    #[arg(long, value_name = "R", default_value_t = 0.98, requires = "store")]
+    recall: f32,
     /// Make up this many vectors
     #[arg(long, value_name = "N")]
     generate: Option<usize>,
@@ -201,6 +207,8 @@ impl Bench {
             filters: self.filter.clone(),
             auto: self.filters.is_some(),
             k: self.k,
+            recall: self.recall,
+            repeated: self.repeated,
             seconds: self.seconds,
         })
     }
