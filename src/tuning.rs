@@ -136,7 +136,7 @@ impl Default for Tuning {
             flat_unit_rows: 16_384,
             parallel_flat_rows: 32_768,
             reserve_bytes: 16 << 20,
-            import_chunk_rows: 262_144,
+            import_chunk_rows: 131_072,
             import_chunk_bytes: 256 << 20,
             import_file_rows: 4_096,
             listing_chunk_rows: 16_384,

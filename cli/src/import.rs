@@ -51,7 +51,7 @@ pub struct Import {
     #[arg(long)]
     skip_bad: bool,
     /// Lines that get in together, all or none; fewer when they are long
-    #[arg(long, value_name = "N", default_value_t = 262_144)]
+    #[arg(long, value_name = "N", default_value_t = 131_072)]
     chunk_lines: usize,
     /// When a chunk counts as done
     #[arg(long, value_enum, default_value = "sync")]

@@ -24,8 +24,11 @@ pub(crate) struct NameColumn {
 }
 
 impl NameColumn {
-    fn new() -> Self {
-        Self { offsets: vec![0], bytes: Vec::new() }
+    /// Room for so many strings, without that for their bytes.
+    fn of(count: usize) -> Self {
+        let mut offsets = Vec::with_capacity(count + 1);
+        offsets.push(0);
+        Self { offsets, bytes: Vec::new() }
     }
 
     fn push(&mut self, name: &[u8]) {
@@ -87,31 +90,34 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub fn new() -> Self {
+    /// Columns for so many rows and vectors: a column that grew would take its memory twice for a while.
+    pub fn of(rows: usize, vectors: usize) -> Self {
+        let mut first_vector = Vec::with_capacity(rows + 1);
+        first_vector.push(VectorId(0));
         Self {
-            lsn: Vec::new(),
-            created_at: Vec::new(),
-            updated_at: Vec::new(),
-            expires_at: Vec::new(),
-            ttl: Vec::new(),
-            flags: Vec::new(),
-            value_offset: Vec::new(),
-            value_length: Vec::new(),
-            value_source: Vec::new(),
-            first_vector: vec![VectorId(0)],
-            path_list: Vec::new(),
-            keys: NameColumn::new(),
-            key_hash: Vec::new(),
-            namespaces: NameColumn::new(),
+            lsn: Vec::with_capacity(rows),
+            created_at: Vec::with_capacity(rows),
+            updated_at: Vec::with_capacity(rows),
+            expires_at: Vec::with_capacity(rows),
+            ttl: Vec::with_capacity(rows),
+            flags: Vec::with_capacity(rows),
+            value_offset: Vec::with_capacity(rows),
+            value_length: Vec::with_capacity(rows),
+            value_source: Vec::with_capacity(rows),
+            first_vector,
+            path_list: Vec::with_capacity(rows),
+            keys: NameColumn::of(rows),
+            key_hash: Vec::with_capacity(rows),
+            namespaces: NameColumn::of(0),
             namespace_hash: Vec::new(),
             namespace_first_row: Vec::new(),
-            vector_row: Vec::new(),
-            vector_path: Vec::new(),
-            inverse_norm: Vec::new(),
-            text_hash: Vec::new(),
-            extensions: NameColumn::new(),
+            vector_row: Vec::with_capacity(vectors),
+            vector_path: Vec::with_capacity(vectors),
+            inverse_norm: Vec::with_capacity(vectors),
+            text_hash: Vec::with_capacity(vectors),
+            extensions: NameColumn::of(rows),
             extension_kinds: BTreeSet::new(),
-            paths: NameColumn::new(),
+            paths: NameColumn::of(0),
             path_numbers: HashMap::new(),
             path_list_start: vec![0],
             path_list_entry: Vec::new(),

@@ -137,7 +137,7 @@ impl<'s> SegmentWriter<'s> {
             codes,
             blob,
             fields: FieldIndexBuilder::new(),
-            columns: Columns::new(),
+            columns: Columns::of(totals.rows as usize, totals.vectors as usize),
             header,
             values_at: vectors_end.next_multiple_of(ALIGNMENT as u64),
         })
