@@ -2,7 +2,7 @@
 //!
 //! Reading order: `facts`, `recover` (an open), `log`, `manifest_state`, `generation` (a manifest is written),
 //! `install` (a job's files become current), `completed_job`, `replace`, `split`, `graphs`, `graph_credit`,
-//! `operation_ids`, `older_views`, `pins`, `pinned`, `signal`, `clock`, `space`. Invariants:
+//! `operation_ids`, `older_views`, `pins`, `pinned`, `prefetch`, `signal`, `clock`, `space`. Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, sync of the directory, or apply poisons the engine for good. A few callers make
@@ -22,6 +22,7 @@ pub(crate) mod older_views;
 pub(crate) mod operation_ids;
 pub(crate) mod pinned;
 pub(crate) mod pins;
+mod prefetch;
 pub(crate) mod recover;
 pub(crate) mod replace;
 mod signal;
@@ -47,7 +48,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events;
 use crate::manifest::{ClockState, SegmentEntry, Settings};
 use crate::memtable::Memtable;
-use crate::record::{Lsn, VersionMask, VersionTimes, Write};
+use crate::record::{Lsn, VersionMask, VersionTimes};
 use crate::segment::truth::layout::StoreIdentity;
 use crate::shard::bounds::ImportFiles;
 use crate::shard::ingest::LoggedFrame;
@@ -254,22 +255,6 @@ impl Engine {
     /// The newest version of a key in the newest read view, if the key is not deleted there.
     pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
         self.view.get().current(namespace, key)
-    }
-
-    /// Looks up keys and ranges before the commit lock is taken, so that pages are not read and verified under it.
-    pub fn prefetch_keys(&self, writes: &[Write]) {
-        let view = self.view.get();
-        if view.shards.iter().all(|shard| shard.segments.is_empty()) {
-            return;
-        }
-        for write in writes {
-            // The look-up under the lock finds the same damage and returns the error.
-            match (write.address(), write) {
-                (Some((namespace, key)), _) => drop(view.current(namespace, key)),
-                (None, Write::DeleteRange(interval)) => drop(view.check_range(interval)),
-                (None, _) => {}
-            }
-        }
     }
 
     /// Applies the frames of a group in LSN order, and publishes the read view that shows them.

@@ -44,6 +44,8 @@ pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 /// A writer syncs its file each time it has written this many blocks, so that a sync of the log never waits behind a
 /// whole segment.
 const SYNC_BLOCKS: usize = 512;
+/// Blocks that are read ahead of a loop through a file.
+const BLOCKS_AHEAD: usize = 4;
 /// The alignment of every section.
 pub(crate) const ALIGNMENT: usize = 64;
 
@@ -211,6 +213,8 @@ fn header(identity: FileIdentity, length: u64, body_end: u64, table_crc: u32) ->
 thread_local! {
     /// Blocks that this thread has checked, for tests of what is read where.
     pub(crate) static CHECKED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    /// Those of them that were not asked for before.
+    pub(crate) static AWAITED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 /// A mapped file whose blocks are checked when they are first needed.
@@ -222,6 +226,8 @@ pub(crate) struct CheckedMap {
     header_crc: u32,
     /// One bit for each block that passed.
     seen: Box<[AtomicU64]>,
+    /// One bit for each block that the system was asked to read ahead.
+    asked: Box<[AtomicU64]>,
 }
 
 impl CheckedMap {
@@ -284,8 +290,8 @@ impl CheckedMap {
         if salted_crc32c(file_seed, &map[body_end..]) != table_crc {
             return Err(corrupt(body_end, "the table of checksums fails its own"));
         }
-        let seen = (0..(blocks as usize).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { name, map, file_seed, body_end, header_crc, seen })
+        let bits = || (0..(blocks as usize).div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { name, map, file_seed, body_end, header_crc, seen: bits(), asked: bits() })
     }
 
     pub fn name(&self) -> &str {
@@ -317,6 +323,31 @@ impl CheckedMap {
         Error::corrupt(&self.name, offset as u64, what).with_kind(ErrorKind::Damaged)
     }
 
+    /// Whether the block at an offset in the body was checked.
+    #[inline]
+    pub fn is_checked(&self, offset: usize) -> bool {
+        let block = offset.saturating_sub(HEADER_BYTES) / BLOCK_BYTES;
+        self.seen.get(block / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (block % 64) & 1 == 1)
+    }
+
+    /// Asks the system for the block at an offset in the body, if it was neither checked nor asked for before, and does
+    /// not wait. So what a read needs of several places of a disk arrives together.
+    pub fn read_ahead(&self, offset: usize) {
+        if !self.is_checked(offset) {
+            self.ask_for(offset.saturating_sub(HEADER_BYTES) / BLOCK_BYTES);
+        }
+    }
+
+    #[cold]
+    fn ask_for(&self, block: usize) {
+        let start = HEADER_BYTES + block * BLOCK_BYTES;
+        let Some(word) = self.asked.get(block / 64).filter(|_| start < self.body_end) else { return };
+        let bit = 1 << (block % 64);
+        if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+            self.map.read_ahead(start..(start + BLOCK_BYTES).min(self.body_end));
+        }
+    }
+
     /// Checks the blocks of `range` that were not checked before. Call it before a loop, not inside.
     #[inline]
     pub fn ensure(&self, range: Range<usize>) -> Result<()> {
@@ -344,10 +375,23 @@ impl CheckedMap {
         blocks.filter_map(|block| self.check_blocks(block / 64, 1 << (block % 64)).err()).collect()
     }
 
+    /// Asks for blocks that are about to be checked. Where the block before was checked, a loop goes through the file,
+    /// and the next blocks are asked for too.
+    fn ask_for_run(&self, first: usize, count: usize) {
+        let goes_on = first > 0 && self.is_checked(HEADER_BYTES + (first - 1) * BLOCK_BYTES);
+        let more = if goes_on { BLOCKS_AHEAD } else { 0 };
+        (first..first + count + more).for_each(|block| self.ask_for(block));
+    }
+
     #[cold]
     fn check_blocks(&self, word: usize, mut missing: u64) -> Result<()> {
         #[cfg(test)]
-        CHECKED.with(|count| count.set(count.get() + missing.count_ones()));
+        {
+            let asked = self.asked[word].load(Ordering::Relaxed);
+            CHECKED.with(|count| count.set(count.get() + missing.count_ones()));
+            AWAITED.with(|count| count.set(count.get() + (missing & !asked).count_ones()));
+        }
+        self.ask_for_run(word * 64 + missing.trailing_zeros() as usize, missing.count_ones() as usize);
         while missing != 0 {
             let block = word * 64 + missing.trailing_zeros() as usize;
             let start = HEADER_BYTES + block * BLOCK_BYTES;

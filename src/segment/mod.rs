@@ -6,8 +6,10 @@
 //! * `blob`: large values.
 //! * `tombstones`: which rows were deleted after the segment was written.
 //! * `derived`: codes, field index and graphs, which can be rebuilt. `filter_graphs`: graphs of filters, in memory.
-//! * `side_file`: small files of any kind, read whole. `verify`: checks every byte and every relation, for `check`.
+//! * `ahead`: what a read asks the disk for. `side_file`: small files of any kind, read whole.
+//! * `verify`: checks every byte and every relation, for `check`.
 
+pub(crate) mod ahead;
 pub(crate) mod blob;
 pub(crate) mod blocks;
 pub(crate) mod derived;

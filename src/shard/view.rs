@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::ids::RowId;
 use crate::memtable::Memtable;
 use crate::record::{ALIVE, AtomicLsn, Lsn, VersionTimes};
+use crate::segment::Segment;
 use crate::shard::part::{SegmentPart, SharedSegment};
 use crate::shard::part_ref::PartRef;
 use crate::sync::{AtomicU64, Ordering};
@@ -76,6 +77,11 @@ impl ReadView {
     /// The index of the shard that holds a namespace.
     pub fn shard_of(&self, namespace: &[u8]) -> usize {
         self.shards.partition_point(|shard| shard.interval.low.as_slice() <= namespace).saturating_sub(1)
+    }
+
+    /// The segments of the shard that holds a namespace, without those that cannot be read.
+    pub fn segments_of(&self, namespace: &[u8]) -> impl Iterator<Item = &Segment> + Clone {
+        self.shards[self.shard_of(namespace)].segments.iter().filter_map(|part| part.segment().ok())
     }
 
     /// The LSN and the times of the living version of a key.

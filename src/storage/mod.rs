@@ -26,7 +26,7 @@ pub mod sim;
 mod tests;
 
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -155,6 +155,13 @@ impl Deref for Map {
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 impl Map {
+    /// Asks the system to read these bytes of a mapped file, and does not wait for them. The system may ignore it.
+    pub fn read_ahead(&self, range: Range<usize>) {
+        if let Self::Mapped(map) = self {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+        }
+    }
+
     /// Allocates `length` bytes, in huge pages where the system has them, and lets `fill` write them.
     fn in_huge_pages(length: u64, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Self> {
         let length = usize::try_from(length).map_err(io::Error::other)?;

@@ -18,6 +18,7 @@ use crate::record::TextHash;
 use crate::search::conditions::Conditions;
 use crate::search::part::Rows;
 use crate::search::passing::passing;
+use crate::segment::ahead::read_ahead_namespace;
 use crate::shard::{ItemParts, PartRef, ReadView};
 use crate::store::query::{Address, ReadOptions};
 use crate::sync::{AtomicBool, Ordering};
@@ -241,13 +242,13 @@ impl<'a> ReadContext<'a> {
         Ok(portions)
     }
 
-    /// If the interval is one namespace, prefetches its entry in the namespace table of every segment of its shard.
+    /// If the interval is one namespace, prefetches its entry in the namespace table of every segment of its shard, and
+    /// what a search reads that may be on the disk only.
     fn prefetch_namespace(&self, interval: &Interval) {
         let Some(namespace) = interval.namespace() else { return };
-        let parts = self.view.shards[self.view.shard_of(namespace)].segments.iter();
-        for segment in parts.filter_map(|part| part.segment().ok()) {
-            segment.prefetch_namespace(namespace);
-        }
+        let segments = self.view.segments_of(namespace);
+        segments.clone().for_each(|segment| segment.prefetch_namespace(namespace));
+        read_ahead_namespace(segments, namespace);
     }
 
     /// One item, if this read view shows it and it has not expired.
@@ -316,3 +317,68 @@ impl<'a> ReadContext<'a> {
 
 /// A shared reference to a read view.
 pub(super) type SharedView = Arc<ReadView>;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::record::Write;
+    use crate::segment::blocks::{AWAITED, CHECKED};
+    use crate::storage::sim::{Loss, SimClock, SimStorage};
+    use crate::store::query::Query;
+    use crate::store::{ImportOptions, Options, Put, Store, open_with};
+    use crate::tuning::Tuning;
+    use crate::types::{Condition, Metric, Namespace, Scope};
+
+    const EACH: usize = 6_000;
+
+    fn home(number: usize) -> Namespace {
+        Namespace::new(["users", &format!("{number:05}")]).unwrap()
+    }
+
+    fn open(storage: &SimStorage) -> Store {
+        let tuning = Tuning { segments_max: 9, merge_ratio: 9, ..Tuning::default() };
+        let tuning = Tuning { inline_background: true, import_file_rows: 1, ..tuning };
+        let options = Options::with_vectors(16, Metric::Cosine).tuning(tuning);
+        open_with(Arc::new(storage.clone()), Arc::new(SimClock::new(1)), options).unwrap()
+    }
+
+    /// The blocks that `act` checks, and those of them that it had not asked for before.
+    fn checked(act: impl FnOnce()) -> (u32, u32) {
+        let before = (CHECKED.get(), AWAITED.get());
+        act();
+        (CHECKED.get() - before.0, AWAITED.get() - before.1)
+    }
+
+    #[test]
+    fn reads_of_one_namespace_wait_for_no_block_that_they_did_not_ask_for() {
+        let storage = SimStorage::new(1);
+        let store = open(&storage);
+        for part in 0..3 {
+            let row = |number: usize| {
+                let json = format!("{{\"text\":\"what {number} said in part {part}, at some length\"}}");
+                let vector: Vec<f32> = (0..16).map(|at| (number % (at + 2)) as f32 + 0.5).collect();
+                Ok(Put::new(&home(number / 4), format!("{part} {}", number % 4), json).vector(vector))
+            };
+            store.import((0..EACH).map(row), ImportOptions::new()).unwrap();
+        }
+        store.close().unwrap();
+
+        let store = open(&storage);
+        let ask = |number: usize| {
+            let query = Query::new(&home(number)).vector(vec![1.0; 16]).limit(20);
+            assert_eq!(store.search(&query).unwrap().len(), 12);
+        };
+        let (all, awaited) = checked(|| ask(700));
+        assert!(all > 30 && awaited == 0, "{awaited} of {all} blocks of a search");
+        assert_eq!(checked(|| ask(700)), (0, 0), "nothing is left to read");
+        let delete = Write::DeleteRange(Scope::Namespace(home(1_400)).interval());
+        let (namespace, key) = (home(100), "0 9".into());
+        let put = Write::Delete { namespace, key, condition: Condition::Always };
+        for (write, what) in [(delete, "a delete of a namespace"), (put, "a write of a key")] {
+            let store = open(&storage.crash(Loss::None, 1));
+            let (all, awaited) = checked(|| store.handle.engine.prefetch_keys(std::slice::from_ref(&write)));
+            assert!(all > 0 && awaited == 0, "{awaited} of {all} blocks of {what}");
+        }
+    }
+}

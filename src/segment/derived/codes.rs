@@ -169,6 +169,14 @@ impl Codes {
         Ok(Self { file, stride, vectors })
     }
 
+    /// Asks the system for the code and the meta of a vector, and does not wait.
+    pub fn read_ahead(&self, vector: VectorId) {
+        if vector.index() < self.vectors {
+            self.file.read_ahead(HEADER_BYTES + vector.index() * self.stride);
+            self.file.read_ahead(HEADER_BYTES + self.vectors * self.stride + vector.index() * META_BYTES);
+        }
+    }
+
     /// Checks the codes and metas of `vectors`, before a loop over them.
     #[inline]
     pub fn ensure(&self, vectors: Range<VectorId>) -> Result<()> {

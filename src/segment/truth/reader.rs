@@ -12,7 +12,6 @@ use std::sync::{Arc, OnceLock};
 
 use bytemuck::AnyBitPattern;
 
-use crate::distance::Kernels;
 use crate::error::{Error, Result};
 use crate::ids::{Id, IdRange, RowId, VectorId};
 use crate::record::{ALIVE, Lsn};
@@ -21,24 +20,6 @@ use crate::segment::derived::codes::{DerivedFile, TruthId};
 use crate::segment::key_table::{BUCKET_BYTES, KeyTable, hash_key, hash_namespace};
 use crate::segment::truth::layout::{Header, Section, StoreIdentity, truth_name};
 use crate::storage::Storage;
-
-const LINE_BYTES: usize = 64;
-/// Cache lines of a value that are prefetched. The read of a longer value takes so long that more would not help.
-const VALUE_LINES: usize = 6;
-/// Bytes of a vector that are prefetched. The processor's own prefetcher loads the rest.
-const VECTOR_BYTES: usize = 2 << 10;
-/// The sections that make up an item, without its namespace and vectors, and the bytes of one element.
-const ITEM_COLUMNS: [(Section, usize); 9] = [
-    (Section::Lsn, 8),
-    (Section::CreatedAt, 8),
-    (Section::UpdatedAt, 8),
-    (Section::ExpiresAt, 8),
-    (Section::Ttl, 8),
-    (Section::ValueOffset, 8),
-    (Section::ValueLength, 4),
-    (Section::ValueSource, 4),
-    (Section::KeyOffset, 8),
-];
 
 /// The two sections of a hash table.
 #[derive(Clone, Copy)]
@@ -68,7 +49,7 @@ pub(crate) struct SegmentFiles {
 #[derive(Clone)]
 pub(crate) struct Truth {
     file_id: u64,
-    secret: [u64; 2],
+    pub(super) secret: [u64; 2],
     pub(crate) header: Header,
     pub(crate) file: Arc<CheckedMap>,
     paths: OnceLock<Box<[Arc<str>]>>,
@@ -209,7 +190,10 @@ impl Truth {
 
     /// The number of an encoded namespace, if it has rows here.
     pub fn find_namespace(&self, namespace: &[u8]) -> Result<Option<u32>> {
-        let is_it = |index| Ok(index < self.namespaces() && self.namespace(index)? == namespace);
+        let is_it = |index| {
+            self.prefetch_entry(index);
+            Ok(index < self.namespaces() && self.namespace(index)? == namespace)
+        };
         self.find_in(NAMESPACE_TABLE, hash_namespace(self.secret, namespace), is_it)
     }
 
@@ -236,66 +220,6 @@ impl Truth {
         let first = self.header.section(buckets).start;
         let bucket = |index| self.file.ensure(first + index * BUCKET_BYTES..first + (index + 1) * BUCKET_BYTES);
         table.find(hash, bucket, || self.file.ensure(self.header.section(spill)), is_it)
-    }
-
-    /// Prefetches the bucket that [`find_namespace`](Self::find_namespace) reads first.
-    pub fn prefetch_namespace(&self, namespace: &[u8]) {
-        self.prefetch_bucket(Section::NamespaceBuckets, hash_namespace(self.secret, namespace));
-    }
-
-    /// Prefetches the columns of a row that is about to be read as an item.
-    pub fn prefetch_row(&self, row: RowId) {
-        for (section, bytes) in ITEM_COLUMNS {
-            self.prefetch(section, row.index() * bytes);
-        }
-    }
-
-    /// Prefetches the beginning of a row's vector, on the guess that every row has one vector. Does nothing if the
-    /// segment has more or fewer vectors than rows.
-    pub fn prefetch_vector_of(&self, row: RowId) {
-        if self.vectors() != self.rows() {
-            return;
-        }
-        let start = row.index() * 4 * self.dims();
-        self.prefetch(Section::Vectors, start);
-        self.prefetch(Section::Vectors, start + LINE_BYTES);
-    }
-
-    /// Prefetches a vector.
-    #[inline]
-    pub fn prefetch_vector(&self, vector: VectorId) {
-        let bytes = 4 * self.dims();
-        let start = vector.index() * bytes;
-        (0..bytes.min(VECTOR_BYTES)).step_by(LINE_BYTES).for_each(|at| self.prefetch(Section::Vectors, start + at));
-    }
-
-    /// Prefetches the first lines of a row's value, and its key.
-    pub fn prefetch_value(&self, row: RowId) {
-        let at = |section, bytes| {
-            let start = self.header.section(section).start + row.index() * bytes;
-            self.file
-                .bytes()
-                .get(start..start + 8)
-                .map_or(0, |bytes| bytemuck::pod_read_unaligned::<u64>(bytes) as usize)
-        };
-        // Offsets that are not checked yet may be wrong; a prefetch outside the section is left out.
-        let value = at(Section::ValueOffset, 8);
-        self.prefetch(Section::KeyBytes, at(Section::KeyOffset, 8));
-        (0..VALUE_LINES).for_each(|line| self.prefetch(Section::Values, value.saturating_add(line * LINE_BYTES)));
-    }
-
-    fn prefetch_bucket(&self, buckets: Section, hash: u64) {
-        let table = KeyTable { buckets: self.column(buckets), spill: &[] };
-        self.prefetch(buckets, table.bucket(hash) * BUCKET_BYTES);
-    }
-
-    /// Prefetches the cache line at `offset` of a section, if there is one.
-    #[inline]
-    fn prefetch(&self, section: Section, offset: usize) {
-        let whole = self.header.section(section);
-        if let Some(byte) = self.file.bytes()[whole].get(offset) {
-            Kernels::prefetch(&raw const *byte);
-        }
     }
 
     /// The field paths, by number.
