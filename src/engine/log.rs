@@ -134,7 +134,10 @@ impl Log {
         match (&mut self.writer, &self.facts) {
             (Some(writer), _) => writer.sync()?,
             // The log that the open found may be in the page cache only.
-            (None, Some(facts)) => wal::make_durable(storage, &self.syncer, facts)?,
+            (None, Some(facts)) => {
+                wal::make_durable(storage, &self.syncer, facts)?;
+                self.syncer.sync_dir(storage)?;
+            }
             (None, None) => {}
         }
         self.synced = self.written;

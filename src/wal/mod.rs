@@ -62,7 +62,8 @@
 //! durable before the frame is written. The body of Closed is a u64: 0 if the store was closed, else the id of the next
 //! file. 64 bytes at the end of every file are kept for Closed. A Closed that names a next file is written once the
 //! header of that file is durable, behind the accepted end that this header names. So a reader meets it only if the
-//! next file is lost, and reports the loss.
+//! next file is lost, and reports the loss. A Closed of a close says that all frames before it are durable, and may not
+//! be durable itself: the next file names the end before it, and nothing has to be synced again.
 //!
 //! # Reading
 //!

@@ -73,6 +73,9 @@ pub(crate) struct LogFacts {
     pub(super) chain: u64,
     /// The offset in the last file from which frames are not known to be durable.
     pub(super) doubtful_from: u64,
+    /// The end before the Closed frame of a log that was closed. The frame says that all before it is durable, and may
+    /// itself not be.
+    pub(super) closed_at: Option<Predecessor>,
     /// Whether the file `wal-doubt` exists.
     pub(super) doubt: bool,
     /// Whether the caller knows the last file, so that later ones do not count.
@@ -88,6 +91,12 @@ impl LogFacts {
     /// Whether later log files in the directory do not belong to this log.
     pub fn is_bounded(&self) -> bool {
         self.is_bounded
+    }
+
+    /// The predecessor for a next file before which nothing has to be synced: what lies behind that end, a Closed frame,
+    /// is void from then on. `None` if it is not known that everything is durable.
+    pub(super) fn durable_predecessor(&self) -> Option<Predecessor> {
+        self.closed_at.filter(|_| !self.doubt && !self.is_bounded)
     }
 
     /// The predecessor that the header of the next file names.
@@ -153,6 +162,7 @@ pub(crate) fn inspect_after(
         next_file_id,
         chain: 0,
         doubtful_from: 0,
+        closed_at: None,
         doubt,
         is_bounded: span.last.is_some(),
     };
@@ -310,7 +320,7 @@ impl Inspection<'_> {
     /// Accepts frames up to `limit`, or up to the first offset that has no whole frame.
     fn read_frames(&mut self, window: &mut Window, file: u64, limit: Option<u64>) -> Result<Result<Frames, Tail>> {
         let salt = seed(&[self.store_id, file]);
-        let mut frames = Frames { end: HEADERS_BYTES, closed: None };
+        let mut frames = Frames { end: HEADERS_BYTES, closed: None, closed_at: None };
         let mut doubtful = VecDeque::new();
         self.facts.doubtful_from = 0;
         while limit.is_none_or(|limit| frames.end < limit) {
@@ -322,6 +332,8 @@ impl Inspection<'_> {
                 FrameKind::Batch | FrameKind::Ingest => {}
                 FrameKind::Closed => {
                     frames.closed = Some(body.try_into().map(u64::from_le_bytes).unwrap_or_default());
+                    let is_durable = header.durable_lsn >= self.facts.last_lsn;
+                    frames.closed_at = is_durable.then(|| self.facts.predecessor());
                 }
                 FrameKind::Unknown(kind) => {
                     let name = file_name(file);
@@ -362,7 +374,7 @@ impl Inspection<'_> {
     }
 
     /// Judges the bytes behind the last frame of the last file.
-    fn judge_tail(&self, window: &mut Window, file: u64, frames: Frames) -> Result<Tail> {
+    fn judge_tail(&mut self, window: &mut Window, file: u64, frames: Frames) -> Result<Tail> {
         if let Some(successor) = frames.closed.filter(|&successor| successor != 0) {
             return Ok(corrupt(
                 successor,
@@ -371,6 +383,7 @@ impl Inspection<'_> {
             ));
         }
         let Some(offset) = window.skip_zeros(frames.end)? else {
+            self.facts.closed_at = frames.closed_at;
             return Ok(if frames.closed.is_some() { Tail::Closed } else { Tail::Clean });
         };
         let remains = window.search_frames(seed(&[self.store_id, file]), offset)?;
@@ -387,4 +400,6 @@ struct Frames {
     end: u64,
     /// The body of a Closed frame at the end: the id of the next file, or 0 if the store was closed.
     closed: Option<u64>,
+    /// The end before that frame, if the frame says that everything before it is durable.
+    closed_at: Option<Predecessor>,
 }

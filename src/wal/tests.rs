@@ -756,3 +756,27 @@ fn arbitrary_bytes_are_read_without_a_panic() {
     }
     assert_eq!(FRAME_HEADER_BYTES, 48);
 }
+
+#[test]
+fn a_closed_frame_that_was_not_synced_takes_nothing_with_it() {
+    for is_lost in [false, true] {
+        let storage = SimStorage::new(11);
+        let mut writer = started(&storage, 1, 1 << 20);
+        put_one(&mut writer, 1, 0).unwrap();
+        writer.sync().unwrap();
+        if is_lost {
+            storage.fail_after(0, Fault::once(FaultKind::Io, &[SimOperation::SyncData]));
+        }
+        assert_eq!(writer.close(2_000, true).is_err(), is_lost);
+        assert_eq!(inspect(&storage, STORE, 0).unwrap().tail, Tail::Closed, "as another process sees it");
+        let before = storage.syncs();
+        let mut writer = reopened(&storage).unwrap();
+        assert_eq!(storage.syncs() - before, 3, "the new file, its name, and its header");
+        put_one(&mut writer, 2, 1).unwrap();
+        writer.sync().unwrap();
+        let left = storage.crash(Loss::AllUnsynced, 1);
+        let (facts, operations) = read(&left).unwrap();
+        assert_eq!((facts.tail, facts.files.len()), (Tail::Clean, 2));
+        assert_eq!(operations, [delete(1), delete(2)]);
+    }
+}

@@ -14,7 +14,7 @@ use super::frame::{Frame, FrameHeader, FrameKind, frame_bytes};
 use super::header::FileHeader;
 use super::space::{FilePlace, Space, file_bytes_for};
 use super::syncer::Syncer;
-use super::{DOUBT_NAME, FILE_BYTES_MAX, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name};
+use super::{DOUBT_NAME, FILE_BYTES_MAX, FileFacts, HEADER_BYTES, HEADERS_BYTES, LogFacts, Predecessor, file_name};
 use crate::codec::seed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::Lsn;
@@ -107,8 +107,8 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Continues the log that `facts` describes (`None` for a new store) in the file `first`. When this returns, all
-    /// frames that `facts` accepted are durable.
+    /// Continues the log that `facts` describes (`None` for a new store) in the file `first`, whose name is durable. When
+    /// this returns, all frames with operations that `facts` accepted are durable. After a close they are known to be.
     pub fn create(
         storage: &dyn Storage,
         syncer: Arc<Syncer>,
@@ -117,8 +117,11 @@ impl LogWriter {
         facts: Option<&LogFacts>,
         manifest_generation: u64,
     ) -> Result<Self> {
-        let end = facts.map(LogFacts::predecessor).unwrap_or_default();
-        let files = facts.map(|facts| facts.files.iter().map(|file| file.log_file()).collect()).unwrap_or_default();
+        let durable = facts.and_then(LogFacts::durable_predecessor);
+        let end = durable.or(facts.map(LogFacts::predecessor)).unwrap_or_default();
+        let found = facts.iter().flat_map(|facts| &facts.files);
+        let mut files: Vec<LogFile> = found.map(FileFacts::log_file).collect();
+        files.iter_mut().rev().take(1).for_each(|last| last.end = end.end);
         let mut writer = Self {
             syncer,
             store_id,
@@ -135,7 +138,7 @@ impl LogWriter {
             current: first,
         };
         writer.guard(|writer| {
-            if let Some(facts) = facts {
+            if let Some(facts) = facts.filter(|_| durable.is_none()) {
                 make_durable(storage, &writer.syncer, facts)?;
             }
             writer.start_file()
@@ -369,7 +372,8 @@ pub(crate) fn mark_doubt(storage: &dyn Storage) {
     let _ = storage.create(DOUBT_NAME);
 }
 
-/// Makes the frames that `facts` accepted durable; see "After a failed sync" in `wal/mod.rs`.
+/// Makes the frames that `facts` accepted durable, but not the names of files; see "After a failed sync" in
+/// `wal/mod.rs`.
 pub(crate) fn make_durable(storage: &dyn Storage, syncer: &Syncer, facts: &LogFacts) -> Result<()> {
     let Some(last) = facts.files.last() else { return Ok(()) };
     let file = storage.open(&file_name(last.id))?;
@@ -381,6 +385,5 @@ pub(crate) fn make_durable(storage: &dyn Storage, syncer: &Syncer, facts: &LogFa
         file.write_at(offset, &chunk)?;
         offset += chunk.len() as u64;
     }
-    syncer.sync_all(&*file)?;
-    syncer.sync_dir(storage)
+    syncer.sync_all(&*file)
 }

@@ -18,6 +18,7 @@ mod an_error_in_recovery_loses_nothing;
 mod io_errors;
 mod reopening_keeps_everything;
 mod syncs_go_on_while_a_log_file_is_prepared;
+mod the_first_write_after_a_close_syncs_little;
 mod the_manifest_before_the_newest_is_enough;
 mod what_died_is_written_down_after_a_failure;
 mod what_was_left_of_a_prepared_log_file_is_no_damage;
