@@ -140,6 +140,8 @@ pub enum HookPoint {
     GenerationCollected,
     /// The segments of a shard are cut, and the shard is about to be split.
     ShardCut,
+    /// A split has copied the rows in memory, and has not taken the lock under which the copies are completed.
+    SplitCopied,
     /// A split has published the read view, and has committed nothing.
     SplitPublished,
     /// A sweep has listed expired items and has not deleted them.

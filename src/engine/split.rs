@@ -6,6 +6,7 @@
 //!
 //! Invariants:
 //! * The caller has claimed the shard and holds the lock of flushes: no job has computed an extent from the old bounds.
+//! * Under the apply lock, only what was written since the copying of memtables began is copied.
 //! * No generation is committed during the split, so each new shard begins with the checkpoint of the old one.
 
 use std::sync::Arc;
@@ -20,10 +21,14 @@ use crate::sync::HookPoint;
 /// an import that is under way, lies on both sides of a cut. A commit that fails changes nothing about the split: the
 /// next one has the new bounds.
 pub(crate) fn split_shard(engine: &Arc<Engine>, low: &[u8]) -> Result<bool> {
+    // Most rows are copied while writers go on.
+    let view = engine.view.get();
+    let begun = view.shards[view.shard_of(low)].copies(view.read_lsn)?;
+    engine.hooks.reach(HookPoint::SplitCopied);
     let mut state = engine.manifest_state.lock();
     let apply_lock = engine.apply_lock.lock();
     let view = engine.view.get();
-    let view = view.with_split(view.shard_of(low), &engine.import_files.lock())?;
+    let view = view.with_split(view.shard_of(low), &engine.import_files.lock(), begun)?;
     let Some(view) = view else { return Ok(false) };
     publish(engine, view);
     drop(apply_lock);

@@ -15,6 +15,8 @@
 pub(crate) mod append_only;
 mod copy;
 
+pub(crate) use copy::MemtableCopies;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Bound, Range};

@@ -2,7 +2,8 @@
 //!
 //! 1. The cuts are planned. From then on, new segments of the shard are cut there.
 //! 2. Merges rewrite the segments that lie on both sides of a cut.
-//! 3. The shard is split: each new shard takes its segments as they are, and copies its rows in memory.
+//! 3. The shard is split: each new shard takes its segments as they are, and a copy of its rows in memory
+//!    (`memtable/copy.rs`).
 //!
 //! Invariants:
 //! * The plan is in memory only. After a crash or a close the shard is as it was before, and is planned anew. A purge
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use crate::compact::split::{FULL, cuts};
 use crate::error::Result;
 use crate::ids::IdRange;
-use crate::memtable::Memtable;
+use crate::memtable::{Memtable, MemtableCopies};
 use crate::record::{AtomicLsn, Lsn};
 use crate::shard::bounds::{ImportFiles, bounds_of_pieces};
 use crate::shard::part::{SegmentPart, SharedSegment};
@@ -116,15 +117,16 @@ impl ReadView {
         !shard.cuts.is_empty() && shard.has_ordered_cuts() && !extents.any(|extent| shard.is_cut(extent))
     }
 
-    /// The read view with the shard split at its cuts; `None` if it cannot be split. The caller holds the apply lock.
-    pub fn with_split(&self, index: usize, imports: &ImportFiles) -> Result<Option<Self>> {
+    /// The read view with the shard split at its cuts; `None` if it cannot be split. Of the memtables, `begun` has most
+    /// rows already. The caller holds the apply lock.
+    pub fn with_split(&self, index: usize, imports: &ImportFiles, begun: Vec<MemtableCopies>) -> Result<Option<Self>> {
         if !self.can_split(index, imports) {
             return Ok(None);
         }
         let shard = &self.shards[index];
         let intervals = shard.pieces();
-        let pieces = intervals.iter().map(|interval| self.piece_of(shard, interval));
-        let mut pieces = pieces.collect::<Result<Vec<_>>>()?;
+        let mut pieces: Vec<Shard> = intervals.iter().map(|interval| shard.without_memory(interval)).collect();
+        self.share_memory(shard, &mut pieces, begun)?;
         let lows = bounds_of_pieces(&pieces, &intervals, imports);
         let highs = lows.iter().skip(1).chain([&shard.interval.high]);
         for ((piece, low), high) in pieces.iter_mut().zip(&lows).zip(highs) {
@@ -135,26 +137,54 @@ impl ReadView {
         Ok(Some(Self { shards: shards.into(), ..*self }))
     }
 
-    /// The part of a shard that lies in `interval`, as a shard.
-    fn piece_of(&self, shard: &Shard, interval: &Interval) -> Result<Shard> {
-        let copied = |memtable: &Memtable| memtable.copied(interval, self.read_lsn).map(Arc::new);
-        let mut frozen = Vec::new();
+    /// Gives the pieces of a shard its rows in memory.
+    fn share_memory(&self, shard: &Shard, pieces: &mut [Shard], mut begun: Vec<MemtableCopies>) -> Result<()> {
+        let intervals: Vec<Interval> = pieces.iter().map(|piece| piece.interval.clone()).collect();
+        let mut copies = |memtable: &Arc<Memtable>| {
+            let known = begun.iter().position(|copies| copies.are_of(memtable)).map(|at| begun.swap_remove(at));
+            let copies = known.map_or_else(|| MemtableCopies::begin(memtable, &intervals, self.read_lsn), Ok)?;
+            copies.complete(self.read_lsn)
+        };
         for before in &shard.frozen {
-            let memtable = copied(&before.memtable)?;
-            if !memtable.is_empty() {
-                frozen.push(FrozenMemtable { memtable, through: before.through });
+            for (piece, copy) in pieces.iter_mut().zip(copies(&before.memtable)?) {
+                if !copy.is_empty() {
+                    piece.frozen.push(FrozenMemtable { memtable: Arc::new(copy), through: before.through });
+                }
             }
         }
-        let inside = shard.segments.iter().filter(|part| interval.contains(&part.entry.extent.lower));
-        Ok(Shard {
-            committed: Arc::new(AtomicLsn::new(shard.checkpoint())),
+        for (piece, copy) in pieces.iter_mut().zip(copies(&shard.memtable)?) {
+            piece.memtable = Arc::new(copy);
+        }
+        Ok(())
+    }
+}
+
+impl Shard {
+    /// Begins to copy the rows in memory, for the pieces of a split.
+    pub fn copies(&self, read_lsn: Lsn) -> Result<Vec<MemtableCopies>> {
+        let (memtables, intervals) = (self.frozen.iter().map(|frozen| &frozen.memtable), self.pieces());
+        let begin = |memtable| MemtableCopies::begin(memtable, &intervals, read_lsn);
+        memtables.chain([&self.memtable]).map(begin).collect()
+    }
+
+    /// The part of the shard that lies in `interval`, as a shard without rows in memory.
+    fn without_memory(&self, interval: &Interval) -> Self {
+        let inside = self.segments.iter().filter(|part| interval.contains(&part.entry.extent.lower));
+        Self {
+            committed: Arc::new(AtomicLsn::new(self.checkpoint())),
             cuts: Arc::default(),
             uncut: Arc::default(),
-            memtable: copied(&shard.memtable)?,
-            frozen,
+            memtable: Arc::clone(&self.memtable),
+            frozen: Vec::new(),
             segments: inside.cloned().collect(),
             interval: interval.clone(),
-        })
+        }
+    }
+
+    /// The segments that lie in a piece of the shard, whole.
+    pub fn segments_inside(&self, piece: &Interval) -> Vec<SharedSegment> {
+        let is_inside = |extent: &Extent| piece.contains(&extent.lower) && extent.upper < piece.high;
+        self.segments.iter().filter(|part| is_inside(&part.entry.extent)).cloned().collect()
     }
 }
 
@@ -184,9 +214,9 @@ mod tests {
         {
             let view = planned(cuts);
             assert!(view.shards[1].cuts.is_empty(), "{cuts:?}");
-            assert!(!view.can_split(1, &none) && view.with_split(1, &none).unwrap().is_none());
+            assert!(!view.can_split(1, &none) && view.with_split(1, &none, Vec::new()).unwrap().is_none());
         }
-        let split = planned(&[b"n\0", b"z\0"]).with_split(1, &none).unwrap().unwrap();
+        let split = planned(&[b"n\0", b"z\0"]).with_split(1, &none, Vec::new()).unwrap().unwrap();
         assert_eq!(lows(&split)[..2], lows(&view), "what was a bound before stays");
         assert!(split.shards.len() == 4 && lows(&split).is_sorted(), "{:?}", lows(&split));
         assert!(split.shards.windows(2).all(|pair| pair[0].interval.high == pair[1].interval.low));
@@ -194,7 +224,7 @@ mod tests {
         let mut moved = planned(&[b"n\0"]);
         let beside = Interval { low: b"p\0".to_vec(), ..view.shards[1].interval.clone() };
         moved = moved.with_shard(1, Shard { interval: beside, ..Shard::clone(&moved.shards[1]) });
-        assert!(!moved.can_split(1, &none) && moved.with_split(1, &none).unwrap().is_none());
+        assert!(!moved.can_split(1, &none) && moved.with_split(1, &none, Vec::new()).unwrap().is_none());
     }
 
     #[test]

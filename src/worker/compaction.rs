@@ -48,7 +48,7 @@ impl Worker {
         let split = loop {
             match self.split_next(claim, Cores::All) {
                 Ok(SplitStep::Done) => {}
-                Ok(SplitStep::Nothing | SplitStep::Waits) => break Ok(()),
+                Ok(SplitStep::Nothing) => break Ok(()),
                 Err(error) => break Err(error),
             }
         };

@@ -20,6 +20,7 @@ use crate::engine::split::plan_cuts;
 use crate::error::{ErrorKind, Result};
 use crate::shard::Shard;
 use crate::shard::part::SharedSegment;
+use crate::types::Interval;
 
 impl Worker {
     /// Does one merge, or one step of a split, in the first shard where one is due and succeeds and that nobody has
@@ -37,15 +38,13 @@ impl Worker {
         failed
     }
 
-    /// Brings the split of a shard above its cap further, or does the merge that `choose` picks for the shard. If there
-    /// is no space for a merge, the next choice leaves out its largest input. If an input is a young segment, the
-    /// checkpoint moves past the import instead.
+    /// Brings the split of a shard above its cap further, or does a merge in the shard. What is cut apart already is
+    /// merged apart.
     fn merge_next_of(&self, claim: &ShardClaim<'_>) -> Result<bool> {
         let mut refused = Ok(false);
         let job = JobKind::Split(Arc::clone(claim.low()));
         match self.engine.attempt(job, || self.split_next(claim, Cores::Half)) {
             Ok(SplitStep::Done) => return Ok(true),
-            Ok(SplitStep::Waits) => return Ok(false),
             Ok(SplitStep::Nothing) => {}
             Err(error) if matches!(error.kind(), ErrorKind::DiskFull | ErrorKind::Damaged) => {
                 // The merges of the shard go on without the plan: they need less space, or avoid the damage.
@@ -55,16 +54,32 @@ impl Worker {
             Err(error) => return Err(error),
         }
         let view = self.engine.view.get();
+        for piece in claim.shard(&view).pieces() {
+            match self.merge_in(claim, &piece) {
+                Ok(false) => {}
+                Err(error) if error.kind() == ErrorKind::DiskFull => refused = refused.and(Err(error)),
+                merged => return merged,
+            }
+        }
+        refused
+    }
+
+    /// Does the merge that `choose` picks among the segments of a piece of the shard, which is the whole shard unless
+    /// it is about to be split. Returns whether there was one. If there is no space for a merge, the next choice leaves
+    /// out its largest input. If an input is a young segment, the checkpoint moves past the import instead.
+    pub(super) fn merge_in(&self, claim: &ShardClaim<'_>, piece: &Interval) -> Result<bool> {
+        let view = self.engine.view.get();
         let shard = claim.shard(&view);
-        let young = self.young(shard);
-        let mut stats: Vec<SegmentStats> = shard.segments.iter().map(|part| part.stats()).collect();
+        let (young, segments) = (self.young(shard), shard.segments_inside(piece));
+        let mut stats: Vec<SegmentStats> = segments.iter().map(|part| part.stats()).collect();
+        let mut refused = Ok(false);
         loop {
             let positions = match choose(&stats, &self.engine.tuning) {
                 Choice::Nothing => return refused,
                 Choice::Drop(position) => vec![position],
                 Choice::Merge(positions) => positions,
             };
-            let inputs: Vec<SharedSegment> = positions.iter().map(|&at| Arc::clone(&shard.segments[at])).collect();
+            let inputs: Vec<SharedSegment> = positions.iter().map(|&at| Arc::clone(&segments[at])).collect();
             let merged = if inputs.iter().any(|input| young.iter().any(|young| Arc::ptr_eq(young, input))) {
                 self.adopt(claim)
             } else {

@@ -3,9 +3,10 @@
 //! Invariants:
 //! * The caller has claimed the shard. After the split it has claimed the first of the new ones.
 //! * Each step leaves a store that is complete: a crash between two steps loses no more than the plan.
-//! * Writes go on. Only the last step takes the apply lock, while it copies the rows that were written since the flush
-//!   just before.
-//! * A split that cannot go on now, or has failed, stops no merge.
+//! * Writes go on. Only the last step takes the apply lock, for the few rows that were written while the others were
+//!   copied.
+//! * A split that cannot go on now, or has failed, stops no merge. Between two steps that cut segments, each piece has a
+//!   merge if one is due: so segments do not pile up, and the split comes to an end.
 
 use super::Worker;
 use super::claims::ShardClaim;
@@ -19,11 +20,9 @@ use crate::sync::HookPoint;
 /// The outcome of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum SplitStep {
-    /// The shard is not to be split, or no step can be done now.
+    /// The shard is not to be split, or no step can be done now, such as the last one beside an import.
     #[default]
     Nothing,
-    /// All is cut, and the last step waits for an import. Until then merges would only join what is cut apart.
-    Waits,
     Done,
 }
 
@@ -67,12 +66,18 @@ impl Worker {
         inputs.retain(|part| {
             let with_this = part.stats().weight(&self.engine.tuning).saturating_add(weight);
             let is_young = young.iter().any(|young| young.entry.file_id == part.entry.file_id);
-            let is_taken = !is_young && (weight == 0 || with_this <= 2 * FULL);
+            let is_taken = !is_young && (weight == 0 || with_this <= FULL);
             weight = if is_taken { with_this } else { weight };
             is_taken
         });
         if inputs.is_empty() {
             return Ok(SplitStep::Nothing);
+        }
+        // Flushes go on, and write a segment for each piece. In the background, nobody else merges these.
+        if cores == Cores::Half {
+            for piece in shard.pieces() {
+                self.merge_in(claim, &piece)?;
+            }
         }
         self.merge(claim, &inputs, MergeTerms { cores, ..MergeTerms::in_background(view.read_lsn) })?;
         Ok(SplitStep::Done)
@@ -82,7 +87,7 @@ impl Worker {
     fn split(&self, claim: &ShardClaim<'_>) -> Result<SplitStep> {
         let view = self.engine.view.get();
         if !view.can_split(view.shard_of(claim.low()), &self.engine.import_files.lock()) {
-            return Ok(SplitStep::Waits);
+            return Ok(SplitStep::Nothing);
         }
         // Little is left to copy.
         self.flush_shards(|shard| shard.interval.low.as_slice() == &**claim.low(), || self.flush_next())?;

@@ -9,7 +9,7 @@ use vecmem::testing::{HookPoint, Loss, SimClock};
 use vecmem::{ImportOptions, IterateQuery, Namespace, Options, ReadOptions, Reads, Scope, Store, Tuning};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-const POINTS: [HookPoint; 2] = [HookPoint::ShardCut, HookPoint::SplitPublished];
+const POINTS: [HookPoint; 3] = [HookPoint::ShardCut, HookPoint::SplitCopied, HookPoint::SplitPublished];
 
 fn options() -> Options {
     let tuning = Tuning {
@@ -148,8 +148,8 @@ fn by_an_import() {
         let rows: Vec<_> = rows.into_iter().flatten().collect();
         std::thread::scope(|scope| {
             let import = scope.spawn(|| store.import(rows.into_iter().map(Ok), ImportOptions::default()));
-            // At the second point the import waits for the commit.
-            if point == HookPoint::ShardCut {
+            // At the last point the import waits for the commit.
+            if point != HookPoint::SplitPublished {
                 import.join().unwrap().unwrap();
                 held.let_go();
             } else {
@@ -205,7 +205,7 @@ fn by_backups_and_purges() {
         let known = numbers(&store);
         std::thread::scope(|scope| {
             let copying = scope.spawn(|| store.backup(&backup));
-            if point == HookPoint::ShardCut {
+            if point != HookPoint::SplitPublished {
                 copying.join().unwrap().unwrap();
                 held.let_go();
             } else {

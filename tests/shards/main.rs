@@ -9,6 +9,7 @@ mod a_split_moves_no_other_bound;
 mod damage_in_one_shard_leaves_the_others_readable;
 mod damage_stops_the_split_and_no_merge;
 mod deleted_rows_make_no_split;
+mod segments_do_not_pile_up_while_a_split_waits;
 
 use vecmem::{Metric, Options, Tuning};
 
