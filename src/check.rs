@@ -17,8 +17,9 @@ use crate::interrupt::{GoOn, Stage, Steps};
 use crate::record::Lsn;
 use crate::shard::part::SharedSegment;
 use crate::shard::upkeep::Rebuild;
-use crate::shard::{PartRef, ReadView};
+use crate::shard::{PartRef, ReadView, Shard};
 use crate::words::counted;
+use crate::worker::Worker;
 
 /// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,19 +52,46 @@ impl CheckReport {
     }
 }
 
-/// Checks everything, and rebuilds damaged derived files if asked to.
-pub(crate) fn check(engine: &Arc<Engine>, repair: bool) -> Result<CheckReport> {
+/// Checks everything.
+pub(crate) fn check(engine: &Arc<Engine>) -> Result<CheckReport> {
     let mut report = CheckReport::default();
     let steps = Steps::begin(Stage::Check, 0);
-    let go_on: &GoOn<'_> = &|| steps.next();
     let view = engine.view.get();
     for shard in view.shards.iter() {
-        for part in &shard.segments {
-            report.segments += 1;
-            report.rows += u64::from(part.entry.rows);
-            check_part(engine, part, repair, &mut report, go_on)?;
-        }
+        check_shard(engine, shard, false, &mut report, &|| steps.next())?;
     }
+    check_store(engine, report, &|| steps.next())
+}
+
+/// Checks everything, and rebuilds damaged derived files. Each shard is claimed meanwhile, one after the other: no merge,
+/// split or build takes a segment away while its files are replaced, and the other shards go on.
+pub(crate) fn repair(engine: &Arc<Engine>, worker: &Worker) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    let steps = Steps::begin(Stage::Check, 0);
+    worker.each_shard(|claim| {
+        let view = engine.view.get();
+        check_shard(engine, claim.shard(&view), true, &mut report, &|| steps.next())
+    })?;
+    check_store(engine, report, &|| steps.next())
+}
+
+fn check_shard(
+    engine: &Arc<Engine>,
+    shard: &Shard,
+    repair: bool,
+    report: &mut CheckReport,
+    go_on: &GoOn<'_>,
+) -> Result<()> {
+    for part in &shard.segments {
+        report.segments += 1;
+        report.rows += u64::from(part.entry.rows);
+        check_part(engine, part, repair, report, go_on)?;
+    }
+    Ok(())
+}
+
+/// Checks what concerns no single segment.
+fn check_store(engine: &Engine, mut report: CheckReport, go_on: &GoOn<'_>) -> Result<CheckReport> {
     report.problems.extend(check_rows(&engine.view.get(), go_on));
     go_on()?;
     if let Some(why) = engine.operation_ids.damage() {

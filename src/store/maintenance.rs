@@ -68,12 +68,13 @@ impl Store {
         self.handle.worker.build_graph(scope)
     }
 
-    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged.
+    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged. Other calls go on
+    /// meanwhile. With `repair`, merges wait in the shard that is being checked.
     pub fn check(&self, repair: bool) -> Result<CheckReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_usable()?;
-        let _quiet = repair.then(|| self.handle.worker.claim_all());
-        check::check(&self.handle.engine, repair)
+        let engine = &self.handle.engine;
+        if repair { check::repair(engine, &self.handle.worker) } else { check::check(engine) }
     }
 
     /// Gives up rows that cannot be read: rewrites each damaged segment without them, and lists them. Readable rows are

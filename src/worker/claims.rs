@@ -42,7 +42,7 @@ impl ClaimState {
 }
 
 /// The claim of one shard, until the value is dropped.
-pub(super) struct ShardClaim<'a> {
+pub(crate) struct ShardClaim<'a> {
     claims: &'a Claims,
     low: Arc<[u8]>,
 }
@@ -148,7 +148,7 @@ impl Worker {
     }
 
     /// Waits for each shard, and acts on it. Shards that a split makes meanwhile are visited too. Stops at an error.
-    pub(super) fn each_shard(&self, mut act: impl FnMut(&ShardClaim<'_>) -> Result<()>) -> Result<()> {
+    pub fn each_shard(&self, mut act: impl FnMut(&ShardClaim<'_>) -> Result<()>) -> Result<()> {
         let (mut from, end) = (Vec::new(), Interval::everything().high);
         while from < end {
             let claim = self.claim_at(&from);
