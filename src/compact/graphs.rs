@@ -1,8 +1,10 @@
 //! Which scopes of a segment have a graph, decided from numbers alone, and how a graph is built.
 //!
 //! A large namespace has a graph. Any other scope has one if a caller asked for it, or if the scope has earned it: its
-//! searches would have saved as much time with the graph as the build takes. A merge builds requested graphs again, and
-//! earned graphs that have saved the time of their build since.
+//! searches would have saved the price of the graph. A merge builds requested graphs again, and earned graphs as long as
+//! they have credit. A graph begins with its price as credit, each search adds what it saves, and each merge halves it.
+//! So a graph that saves a quarter of its price from merge to merge stays, and one that nobody searches goes with the
+//! third merge: graphs do not come and go with the moments of merges.
 //!
 //! Invariants:
 //! * `due`, `is_kept` and `excess` are pure. After `excess` no row lies in more than two graphs of its segment.
@@ -25,6 +27,8 @@ use crate::storage::{Clock, Storage};
 
 /// The most graphs that may cover a row.
 const GRAPHS_OF_A_ROW: usize = 2;
+/// The price of a graph is this part of the time of its build.
+const BUILD_DISCOUNT: u64 = 8;
 
 /// The numbers of a graph for `excess`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,13 +76,24 @@ pub(crate) fn vectors_of(segment: &Segment, rows: &Range<RowId>) -> Result<Range
     Ok(start..end.max(start))
 }
 
-/// Whether a merge builds this graph again. Graphs of large namespaces come from [`automatic`] instead.
-pub(crate) fn is_kept(origin: Origin, saved_ns: u64, build_ns: u64) -> bool {
+/// Whether a merge builds a graph with this credit again. Graphs of large namespaces come from [`automatic`] instead.
+pub(crate) fn is_kept(origin: Origin, credit_ns: u64, price_ns: u64) -> bool {
     match origin {
         Origin::Automatic => false,
-        Origin::Earned => saved_ns >= build_ns,
+        Origin::Earned => credit_ns >= price_ns / 2,
         Origin::Requested => true,
     }
+}
+
+/// The credit, after a merge, of a graph that had `credit_ns` before: half of it, and at most the price.
+pub(crate) fn carried_ns(credit_ns: u64, price_ns: u64) -> u64 {
+    (credit_ns / 2).min(price_ns)
+}
+
+/// What searches have to save for a graph of so many vectors to be due, in nanoseconds: a part of the time of its build,
+/// since a search makes its caller wait, and a build runs beside, at low priority.
+pub(crate) fn price_ns(vectors: usize, dims: usize) -> u64 {
+    build_estimate_ns(vectors, dims) / BUILD_DISCOUNT
 }
 
 /// The graphs of `wanted` to build where graphs over the ranges `there` exist. Of several graphs over one range of rows
@@ -308,16 +323,29 @@ mod tests {
     }
 
     #[test]
-    fn merges_keep_what_was_asked_for_and_what_earned_its_cost_again() {
+    fn merges_keep_what_was_asked_for_and_what_has_credit() {
         let table = [
             (Origin::Automatic, 10, 1, false),
-            (Origin::Earned, 9, 10, false),
-            (Origin::Earned, 10, 10, true),
+            (Origin::Earned, 4, 10, false),
+            (Origin::Earned, 5, 10, true),
             (Origin::Requested, 0, 10, true),
         ];
-        for (origin, saved, cost, kept) in table {
-            assert_eq!(is_kept(origin, saved, cost), kept, "{origin:?} {saved} of {cost}");
+        for (origin, credit, price, kept) in table {
+            assert_eq!(is_kept(origin, credit, price), kept, "{origin:?} {credit} of {price}");
         }
+    }
+
+    #[test]
+    fn a_graph_stays_if_it_saves_a_quarter_of_its_price_between_merges() {
+        let price = 1_000;
+        let merges = |saved: u64, credit: u64| {
+            let credits =
+                std::iter::successors(Some(credit + saved), |credit| Some(carried_ns(*credit, price) + saved));
+            credits.take(50).take_while(|&credit| is_kept(Origin::Earned, credit, price)).count()
+        };
+        assert_eq!(merges(0, price), 2, "one that nobody searches goes with the third merge");
+        assert_eq!(merges(0, u64::MAX / 2), 3, "whatever it saved before");
+        assert_eq!((merges(price / 4, price), merges(price / 5, price) < 10), (50, true));
     }
 
     #[test]

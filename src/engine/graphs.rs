@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compact::graphs::{
-    BuildFacts, Builder, GraphSource, automatic, build_estimate_ns, bytes_estimate, due, excess, is_kept, lasting,
-    vectors_of,
+    BuildFacts, Builder, GraphSource, automatic, bytes_estimate, due, excess, lasting, vectors_of,
 };
 use crate::compact::row_map::RowMap;
 use crate::engine::Engine;
+use crate::engine::merged_graphs::MergedGraphs;
 use crate::engine::replace::replace;
 use crate::engine::space::Purpose;
 use crate::engine::space::output_files::OutputFiles;
@@ -106,10 +106,11 @@ pub(crate) fn of_merge(
     cores: Cores,
 ) -> Result<SharedSegment> {
     let segment = output.segment()?;
-    let (mut wanted, had) = wanted_of_merge(segment, inputs, &engine.tuning)?;
+    let merged = MergedGraphs::of(segment, inputs, &engine.tuning)?;
+    let mut wanted = merged.wanted()?;
     if cores == Cores::Half {
         let is_behind = is_behind(engine, inputs);
-        let is_kept = |wanted: &GraphRange| !is_behind && had.contains(&wanted.rows);
+        let is_kept = |wanted: &GraphRange| !is_behind && merged.had(&wanted.rows);
         wanted.retain(|wanted| wanted.origin != Origin::Automatic || is_kept(wanted));
     }
     if wanted.is_empty() {
@@ -125,6 +126,7 @@ pub(crate) fn of_merge(
         output.put_off_graphs(wanted);
     }
     let graphs = built?;
+    merged.pass_on_credit(&graphs)?;
     count(engine, &graphs);
     let entry = entry_with(&output.entry, &graphs, &[]);
     Ok(Arc::new(output.beside(entry, segment.with_graphs(graphs, Vec::new()))))
@@ -143,48 +145,6 @@ fn count(engine: &Engine, graphs: &[Arc<SegmentGraph>]) {
     for graph in graphs {
         events::graph_built(graph.vectors().len(), graph.bytes(), Duration::from_nanos(graph.build_ns()));
     }
-}
-
-/// The graphs that a merge's output is to have, no more than two over one row; and the rows of the output in the scope
-/// of each graph of the inputs.
-fn wanted_of_merge(
-    output: &Segment,
-    inputs: &[SharedSegment],
-    tuning: &Tuning,
-) -> Result<(Vec<GraphRange>, Vec<Range<RowId>>)> {
-    let mut wanted = automatic(output, tuning.graph_rows)?;
-    let mut saved: Vec<(Range<RowId>, u64)> = Vec::new();
-    for part in inputs {
-        let segment = part.segment()?;
-        let open =
-            segment.graphs().iter().map(|graph| (graph.description().wanted(), graph.saved_ns(), graph.build_ns()));
-        let unopened = segment.unopened_graphs().iter().filter_map(|graph| part.entry.graph_terms(graph.file_id));
-        for (before, saved_ns, build_ns) in open.chain(unopened.map(|before| (before, 0, 0))) {
-            let GraphRange { rows, scope, origin } = before;
-            let first = segment.namespace(segment.namespace_of(rows.start)?)?;
-            let rows = output.interval(&scope.interval(first))?;
-            let vectors = vectors_of(output, &rows)?.len();
-            let worth = vectors > 0 && (origin == Origin::Requested || vectors >= tuning.earn_rows as usize);
-            // The measured time of the build may be too small, as on an idle machine, so the estimate is the least
-            // cost.
-            if worth && is_kept(origin, saved_ns, build_ns.max(build_estimate_ns(vectors, output.dims()))) {
-                wanted.push(GraphRange { rows: rows.clone(), scope, origin });
-            }
-            saved.push((rows, saved_ns));
-        }
-    }
-    let mut wanted = due(wanted, &[]);
-    let facts = wanted.iter().map(|wanted| {
-        let saved = saved.iter().filter(|(rows, _)| *rows == wanted.rows).map(|(_, saved)| saved);
-        let bytes = bytes_estimate(vectors_of(output, &wanted.rows)?.len());
-        let (rows, origin) = (wanted.rows.clone(), wanted.origin);
-        Ok(BuildFacts { rows, origin, is_new: false, saved_ns: saved.sum(), bytes })
-    });
-    let going = excess(&facts.collect::<Result<Vec<_>>>()?);
-    for position in going.into_iter().rev() {
-        wanted.remove(position);
-    }
-    Ok((wanted, saved.into_iter().map(|(rows, _)| rows).collect()))
 }
 
 /// The file ids of a segment's graphs that verification has found damaged.

@@ -1,7 +1,7 @@
 //! The state that live writes, installs and background jobs share.
 //!
 //! Reading order: `facts`, `recover` (an open), `log`, `manifest_state`, `generation` (a manifest is written),
-//! `install` (a job's files become current), `completed_job`, `replace`, `split`, `graphs`, `graph_credit`,
+//! `install` (a job's files become current), `completed_job`, `replace`, `split`, `graphs`, `merged_graphs`, `graph_credit`,
 //! `operation_ids`, `older_views`, `pins`, `pinned`, `prefetch`, `signal`, `clock`, `space`. Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
@@ -18,6 +18,7 @@ pub(crate) mod graphs;
 pub(crate) mod install;
 pub(crate) mod log;
 pub(crate) mod manifest_state;
+mod merged_graphs;
 pub(crate) mod older_views;
 pub(crate) mod operation_ids;
 pub(crate) mod pinned;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::compact::filter_graph::{filter_graph_bytes, filter_graph_room};
-use crate::compact::graphs::{build_estimate_ns, vectors_of};
+use crate::compact::graphs::{price_ns, vectors_of};
 use crate::engine::Engine;
 use crate::engine::graph_credit::GraphSaving;
 use crate::ids::{IdRange, RowId};
@@ -30,9 +30,6 @@ const EF_PER_RESULT: usize = 4;
 /// The guessed number of candidates for each result that passes a filter.
 const TRIED_PER_PASSED: usize = 4;
 const EF_MIN: usize = 64;
-/// A graph is due once searches would have saved this part of the time of its build: a search makes its caller wait,
-/// and a build runs beside, at low priority.
-const BUILD_DISCOUNT: u64 = 8;
 
 /// The guessed ef per result of a graph of a filter: its queries may be unlike all rows that pass.
 const FILTER_EF_PER_RESULT: usize = 4;
@@ -73,8 +70,8 @@ pub(super) fn credit_filter(
     if saved <= 0.0 {
         return;
     }
-    let price_ns = build_estimate_ns(nodes, dims) / BUILD_DISCOUNT;
-    let saving = FilterSaving { place, passing: Arc::clone(passing), saved_ns: saved as u64, price_ns };
+    let passing = Arc::clone(passing);
+    let saving = FilterSaving { place, passing, saved_ns: saved as u64, price_ns: price_ns(nodes, dims) };
     if segment.filter_graphs.add(saving) {
         engine.signal.raise();
     }
@@ -114,7 +111,7 @@ pub(super) fn credit_flat_search(
         rows: rows.clone(),
         scope: GraphScope::of(&query.scope),
         saved_ns: saved as u64,
-        cost_ns: build_estimate_ns(vectors, segment.dims()) / BUILD_DISCOUNT,
+        cost_ns: price_ns(vectors, segment.dims()),
     };
     if engine.accounts.add(&scanned) {
         engine.signal.raise();

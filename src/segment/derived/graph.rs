@@ -174,6 +174,8 @@ pub(crate) struct SegmentGraph {
     one_each: OnceLock<bool>,
     /// Estimated nanoseconds that graph searches saved compared with flat searches.
     saved_ns: Counter,
+    /// The credit of an earned graph when its file was opened, in thousandths of its price.
+    credit: AtomicU64,
 }
 
 /// A counter that every graph search adds to. It has a cache line of its own, so that it does not slow reads of its
@@ -206,7 +208,9 @@ impl SegmentGraph {
             return Err(corrupt("the arrays of the graph reach beyond the end of the file"));
         };
         let (verified, one_each, saved_ns) = (OnceLock::new(), OnceLock::new(), Counter::default());
-        Ok(Self { file, file_id, description, links, upper, verified, one_each, saved_ns })
+        // It was earned, or kept, before the store was closed.
+        let credit = AtomicU64::new(1_000);
+        Ok(Self { file, file_id, description, links, upper, verified, one_each, saved_ns, credit })
     }
 
     pub fn file_id(&self) -> u64 {
@@ -326,6 +330,18 @@ impl SegmentGraph {
     /// A copy of the arrays, as they are stored.
     pub fn built(&self) -> Built {
         Built { links: self.links().to_vec(), upper: self.upper().to_vec() }
+    }
+
+    /// What the graph has saved, with the credit that it began with, where `price_ns` is its price.
+    pub fn credit_ns(&self, price_ns: u64) -> u64 {
+        let began = u128::from(price_ns) * u128::from(self.credit.load(Ordering::Relaxed)) / 1_000;
+        self.saved_ns().saturating_add(began as u64)
+    }
+
+    /// Sets the credit that the graph begins with. Called before a search can use it.
+    pub fn begin_with_credit(&self, credit_ns: u64, price_ns: u64) {
+        let thousandths = u128::from(credit_ns) * 1_000 / u128::from(price_ns.max(1));
+        self.credit.store(thousandths.min(1_000) as u64, Ordering::Relaxed);
     }
 
     /// Adds the estimated nanoseconds that a graph search saved compared with a flat search.
