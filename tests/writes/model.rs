@@ -8,10 +8,11 @@ use crate::crash::compare::{same_answers, same_items};
 use crate::crash::history::{do_both, open};
 use crate::crash::model::Model;
 use crate::crash::operations::{Generator, Operation};
-use crate::crash::{START, options, tuning};
+use crate::crash::{DIMS, START, options, tuning};
 use vecmem::testing::{Loss, SimClock, SimStorage, backup_to, restore};
 use vecmem::{
-    BackupOptions, ErrorKind, IterateQuery, Namespace, Options, ReadOptions, Reads, Scope, Snapshot, Store, Tuning,
+    BackupOptions, ErrorKind, IterateQuery, Namespace, NamespaceQuery, Options, Query, ReadOptions, Reads, Scope,
+    Snapshot, Store, Tuning,
 };
 
 const OPERATIONS: usize = 1_500;
@@ -56,21 +57,45 @@ fn contents(reads: &impl Reads) -> vecmem::Result<Contents> {
     Ok(page.items.into_iter().map(|item| (item.namespace, item.key, item.value.into())).collect())
 }
 
+/// What a snapshot shows: all items, the namespaces, the number of items, and the best items for a vector.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    items: Contents,
+    namespaces: Vec<Vec<String>>,
+    count: u64,
+    best: Vec<String>,
+}
+
+impl Shown {
+    fn of(snapshot: &Snapshot) -> vecmem::Result<Self> {
+        let options = ReadOptions { include_expired: true, ..ReadOptions::default() };
+        let query = NamespaceQuery { limit: usize::MAX, options: options.clone(), ..NamespaceQuery::default() };
+        let best = Query::new(Scope::Store).vector(vec![0.5; DIMS]).limit(20).exact(true).options(options.clone());
+        let best = snapshot.search(&best)?.hits.into_iter().map(|hit| format!("{:?} {}", hit.score, hit.item.key));
+        Ok(Self {
+            items: contents(snapshot)?,
+            namespaces: snapshot.list_namespaces(&query)?,
+            count: snapshot.count(&Scope::Store, &options)?,
+            best: best.collect(),
+        })
+    }
+}
+
 /// A snapshot, and what it showed at first.
 struct Held {
     snapshot: Snapshot,
-    shown: Contents,
+    shown: Shown,
     is_purged: bool,
 }
 
 impl Held {
     fn of(store: &Store) -> vecmem::Result<Self> {
         let snapshot = store.snapshot()?;
-        Ok(Self { shown: contents(&snapshot)?, snapshot, is_purged: false })
+        Ok(Self { shown: Shown::of(&snapshot)?, snapshot, is_purged: false })
     }
 
     fn same(&self) -> Result<(), String> {
-        match contents(&self.snapshot) {
+        match Shown::of(&self.snapshot) {
             Ok(now) if now == self.shown => Ok(()),
             Err(error) if error.kind() == ErrorKind::SnapshotGone && self.is_purged => Ok(()),
             other => Err(format!("a snapshot has changed from {:?} to {other:?}", self.shown)),
