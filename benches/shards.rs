@@ -8,7 +8,8 @@
 //! The bounds, printed beside the figures: a heap of at most 0.3 GB and 1.5 times the codes and the graph of one
 //! output, of at most the cap, beside the heap before; disk space of at most 1.2 times the inputs of the merges that
 //! run at a time, beside what the store takes before or after, whichever is more. A merge has at most twice the cap as
-//! inputs. The heap (`RssAnon`) counts what an import holds too, so its line is for information.
+//! inputs. The heap (`RssAnon`) counts what an import holds too, so its line is for information. The largest output is
+//! at most the cap, but where `compact` makes each shard one segment: the largest namespace is above the cap.
 
 mod common;
 
@@ -23,7 +24,7 @@ use vecmem::{Durability, ImportOptions, Metric, Namespace, Options, Put, Store, 
 
 /// Half of the items lie in so many namespaces, of decreasing size; the others in namespaces of 40 items.
 const HUGE: usize = 4;
-/// How long nothing may change until the background counts as quiet.
+/// How long nothing may change, or run, until the background counts as quiet.
 const QUIET: Duration = Duration::from_secs(10);
 
 fn number(name: &str, full: usize, tiny: usize) -> usize {
@@ -37,14 +38,20 @@ fn number(name: &str, full: usize, tiny: usize) -> usize {
 struct Peaks {
     heap: AtomicU64,
     disk: AtomicU64,
+    /// Bytes of the largest truth file that was begun.
+    truth: AtomicU64,
     ends: AtomicBool,
 }
 
 impl Peaks {
     fn watch(&self, path: &Path) {
+        let (_, before) = disk(path);
         while !self.ends.load(Ordering::Relaxed) {
             self.heap.fetch_max(heap(), Ordering::Relaxed);
-            self.disk.fetch_max(disk(path), Ordering::Relaxed);
+            let (all, truths) = disk(path);
+            self.disk.fetch_max(all, Ordering::Relaxed);
+            let new = truths.iter().filter(|truth| !before.contains(truth)).map(|(_, bytes)| *bytes);
+            self.truth.fetch_max(new.max().unwrap_or_default(), Ordering::Relaxed);
             sleep(Duration::from_millis(10));
         }
     }
@@ -57,10 +64,22 @@ fn heap() -> u64 {
     line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
 
-/// Bytes of all files of a directory.
-fn disk(path: &Path) -> u64 {
+/// Bytes of all files of a directory, and its truth files with their bytes.
+fn disk(path: &Path) -> (u64, Vec<(std::ffi::OsString, u64)>) {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+    let files: Vec<_> = entries.filter_map(|entry| Some((entry.file_name(), entry.metadata().ok()?.len()))).collect();
+    let all = files.iter().map(|(_, bytes)| bytes).sum();
+    (all, files.into_iter().filter(|(name, _)| name.to_string_lossy().ends_with(".truth")).collect())
+}
+
+/// Whether a thread beside this one wants to run, or waits for the disk.
+fn is_busy() -> bool {
+    let state = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    };
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    tasks.filter_map(state).filter(|state| matches!(state, 'R' | 'D')).count() > 2
 }
 
 fn namespace(item: usize, rows: usize) -> Namespace {
@@ -106,7 +125,7 @@ impl Run<'_> {
     fn watched(&self, what: &str, is_written_to: bool, act: impl FnOnce()) {
         let Self { store, path, dims, rows, cap } = *self;
         let peaks = Arc::new(Peaks::default());
-        let (heap_before, disk_before, started) = (heap(), disk(path), Instant::now());
+        let (heap_before, disk_before, started) = (heap(), disk(path).0, Instant::now());
         let splits = store.stats().expect("stats").internals.shards;
         let took = std::thread::scope(|scope| {
             let watching = Arc::clone(&peaks);
@@ -127,7 +146,7 @@ impl Run<'_> {
         let heap_bound = 300_000_000 + cap as u64 * (dims as u64 + node_bytes) * 3 / 2;
         let inputs = 2 * Tuning::default().merge_threads as u64 * cap as u64 * row_bytes;
         let heap_taken = peaks.heap.load(Ordering::Relaxed).saturating_sub(heap_before);
-        let disk_taken = peaks.disk.load(Ordering::Relaxed).saturating_sub(disk_before.max(disk(path)));
+        let disk_taken = peaks.disk.load(Ordering::Relaxed).saturating_sub(disk_before.max(disk(path).0));
         let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
         let percentile = |share: usize| took.get(took.len() * share / 100).copied().unwrap_or_default();
         let puts = match took.last() {
@@ -135,14 +154,15 @@ impl Run<'_> {
             None => "-".to_owned(),
         };
         println!(
-            "| {what} | {:.0} s | {splits} to {} of at most {largest} rows | {} of {} | {} of {} | {} | {puts} |",
+            "| {what} | {:.0} s | {splits} to {} of at most {largest} rows | about {} rows | {} of {} | {} of {} | {} | {puts} |",
             started.elapsed().as_secs_f64(),
             sizes.len(),
+            peaks.truth.load(Ordering::Relaxed) / row_bytes.max(1),
             mb(heap_taken),
             mb(heap_bound),
             mb(disk_taken),
             mb(inputs * 6 / 5),
-            mb(disk(path)),
+            mb(disk(path).0),
         );
     }
 }
@@ -160,7 +180,7 @@ fn splits_end(store: &Store, quiet: Duration) {
     }
 }
 
-/// Waits until no merge, graph or segment has come or gone for a while.
+/// Waits until no merge, graph or segment has come or gone for a while, and no thread of the store wants to run.
 fn rest(store: &Store, quiet: Duration) {
     let facts = |store: &Store| {
         let stats = store.stats().expect("stats");
@@ -168,9 +188,9 @@ fn rest(store: &Store, quiet: Duration) {
     };
     let (mut since, mut before) = (Instant::now(), facts(store));
     while since.elapsed() < quiet {
-        sleep(Duration::from_millis(500));
+        sleep(Duration::from_millis(100));
         let now = facts(store);
-        if now != before {
+        if now != before || is_busy() {
             (since, before) = (Instant::now(), now);
         }
     }
@@ -190,8 +210,10 @@ fn main() {
         "{rows} items, {dims}-d, {HUGE} huge namespaces and small ones of 40 items, shards of {cap} rows; load {}",
         load.trim()
     );
-    println!("| what | time | shards | heap, of bound | disk, of bound | store | a put: p50 / p99 / most |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| what | time | shards | largest output | heap, of bound | disk, of bound | store | a put: p50 / p99 / most |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     let mut random = random(9);
     // A permutation, so that each chunk of the import has rows of all namespaces.
     let step = 7_368_787;
