@@ -1,5 +1,5 @@
-//! What a search under a prefix over half of the rows costs: without a graph of its own, until it has earned one, and with
-//! it, beside searches of the whole store by its graph. Run with `cargo bench --bench prefixes`.
+//! What a search under a prefix over half of the rows costs: without a graph of its own, until it has earned one, and
+//! with it, beside searches of the whole store by its graph. Run with `cargo bench --bench prefixes`.
 //!
 //! The rows lie in namespaces of 40 under two prefixes. `VECMEM_PREFIX_ROWS` sets their number; without `--bench` it is
 //! small.

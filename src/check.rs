@@ -63,8 +63,8 @@ pub(crate) fn check(engine: &Arc<Engine>) -> Result<CheckReport> {
     check_store(engine, report, &|| steps.next())
 }
 
-/// Checks everything, and rebuilds damaged derived files. Each shard is claimed meanwhile, one after the other: no merge,
-/// split or build takes a segment away while its files are replaced, and the other shards go on.
+/// Checks everything, and rebuilds damaged derived files. Each shard is claimed meanwhile, one after the other: no
+/// merge, split or build takes a segment away while its files are replaced, and the other shards go on.
 pub(crate) fn repair(engine: &Arc<Engine>, worker: &Worker) -> Result<CheckReport> {
     let mut report = CheckReport::default();
     let steps = Steps::begin(Stage::Check, 0);

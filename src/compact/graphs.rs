@@ -1,10 +1,10 @@
 //! Which scopes of a segment have a graph, decided from numbers alone, and how a graph is built.
 //!
 //! A large namespace has a graph. Any other scope has one if a caller asked for it, or if the scope has earned it: its
-//! searches would have saved the price of the graph. A merge builds requested graphs again, and earned graphs as long as
-//! they have credit. A graph begins with its price as credit, each search adds what it saves, and each merge halves it.
-//! So a graph that saves a quarter of its price from merge to merge stays, and one that nobody searches goes with the
-//! third merge: graphs do not come and go with the moments of merges.
+//! searches would have saved the price of the graph. A merge builds requested graphs again, and earned graphs as long
+//! as they have credit. A graph begins with its price as credit, each search adds what it saves, and each merge halves
+//! it. So a graph that saves a quarter of its price from merge to merge stays, and one that nobody searches goes with
+//! the third merge: graphs do not come and go with the moments of merges.
 //!
 //! Invariants:
 //! * `due`, `is_kept` and `excess` are pure. After `excess` no row lies in more than two graphs of its segment.
@@ -90,8 +90,8 @@ pub(crate) fn carried_ns(credit_ns: u64, price_ns: u64) -> u64 {
     (credit_ns / 2).min(price_ns)
 }
 
-/// What searches have to save for a graph of so many vectors to be due, in nanoseconds: a part of the time of its build,
-/// since a search makes its caller wait, and a build runs beside, at low priority.
+/// What searches have to save for a graph of so many vectors to be due, in nanoseconds: a part of the time of its
+/// build, since a search makes its caller wait, and a build runs beside, at low priority.
 pub(crate) fn price_ns(vectors: usize, dims: usize) -> u64 {
     build_estimate_ns(vectors, dims) / BUILD_DISCOUNT
 }

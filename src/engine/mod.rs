@@ -1,8 +1,10 @@
 //! The state that live writes, installs and background jobs share.
 //!
 //! Reading order: `facts`, `recover` (an open), `log`, `manifest_state`, `generation` (a manifest is written),
-//! `install` (a job's files become current), `completed_job`, `replace`, `split`, `graphs`, `merged_graphs`, `graph_credit`,
-//! `operation_ids`, `older_views`, `pins`, `pinned`, `prefetch`, `signal`, `clock`, `space`. Invariants:
+//! `install` (a job's files become current), `completed_job`, `replace`, `split`, `graphs`, `merged_graphs`,
+//! `graph_credit`, `operation_ids`, `older_views`, `pins`, `pinned`, `prefetch`, `signal`, `clock`, `space`.
+//!
+//! Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, sync of the directory, or apply poisons the engine for good. A few callers make

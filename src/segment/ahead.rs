@@ -1,8 +1,8 @@
 //! What a read of one namespace needs of the disk, asked for together: a read that waits for one block after the other
 //! takes as many times as long.
 //!
-//! Each round finds out what the next one asks for: the bucket of the namespace, its entry in the directory, its name and
-//! the columns of its rows, and their values. All segments take a round before the next one.
+//! Each round finds out what the next one asks for: the bucket of the namespace, its entry in the directory, its name
+//! and the columns of its rows, and their values. All segments take a round before the next one.
 //!
 //! Invariants:
 //! * Where the bucket was checked before, in each segment, nothing is done: most of the rest was read then too.

@@ -181,8 +181,11 @@ impl Shard {
         }
     }
 
-    /// The segments that lie in a piece of the shard, whole.
+    /// The segments that lie in a piece of the shard, whole. Without cuts there is one piece, with all segments.
     pub fn segments_inside(&self, piece: &Interval) -> Vec<SharedSegment> {
+        if self.cuts.is_empty() {
+            return self.segments.clone();
+        }
         let is_inside = |extent: &Extent| piece.contains(&extent.lower) && extent.upper < piece.high;
         self.segments.iter().filter(|part| is_inside(&part.entry.extent)).cloned().collect()
     }

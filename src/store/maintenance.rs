@@ -68,8 +68,8 @@ impl Store {
         self.handle.worker.build_graph(scope)
     }
 
-    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged. Other calls go on
-    /// meanwhile. With `repair`, merges wait in the shard that is being checked.
+    /// Verifies every file and every invariant; with `repair`, rebuilds derived files that are damaged. Other calls go
+    /// on meanwhile. With `repair`, merges wait in the shard that is being checked.
     pub fn check(&self, repair: bool) -> Result<CheckReport> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_usable()?;

@@ -342,7 +342,9 @@ impl LabelPattern {
 pub struct NamespaceQuery {
     /// Patterns for the first labels; empty for any.
     pub prefix: Vec<LabelPattern>,
-    /// Patterns for the last labels; empty for any.
+    /// Patterns for the last labels; empty for any. Namespaces lie in the order of their first labels: a page is filled
+    /// by looking at one after the other, in about 50 ns each. So a suffix that few have is best asked for below a
+    /// prefix.
     pub suffix: Vec<LabelPattern>,
     /// Cut namespaces to this many labels. Namespaces that become equal are listed once.
     pub max_depth: Option<usize>,

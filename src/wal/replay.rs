@@ -93,12 +93,6 @@ impl LogFacts {
         self.is_bounded
     }
 
-    /// The predecessor for a next file before which nothing has to be synced: what lies behind that end, a Closed frame,
-    /// is void from then on. `None` if it is not known that everything is durable.
-    pub(super) fn durable_predecessor(&self) -> Option<Predecessor> {
-        self.closed_at.filter(|_| !self.doubt && !self.is_bounded)
-    }
-
     /// The predecessor that the header of the next file names.
     pub(super) fn predecessor(&self) -> Predecessor {
         let (file, end) = self.files.last().map_or((0, 0), |last| (last.id, last.end));

@@ -107,8 +107,9 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Continues the log that `facts` describes (`None` for a new store) in the file `first`, whose name is durable. When
-    /// this returns, all frames with operations that `facts` accepted are durable. After a close they are known to be.
+    /// Continues the log that `facts` describes (`None` for a new store) in the file `first`, whose name is durable.
+    /// When this returns, all frames with operations that `facts` accepted are durable. After a close they are known to
+    /// be.
     pub fn create(
         storage: &dyn Storage,
         syncer: Arc<Syncer>,
@@ -117,7 +118,7 @@ impl LogWriter {
         facts: Option<&LogFacts>,
         manifest_generation: u64,
     ) -> Result<Self> {
-        let durable = facts.and_then(LogFacts::durable_predecessor);
+        let durable = facts.and_then(durable_predecessor);
         let end = durable.or(facts.map(LogFacts::predecessor)).unwrap_or_default();
         let found = facts.iter().flat_map(|facts| &facts.files);
         let mut files: Vec<LogFile> = found.map(FileFacts::log_file).collect();
@@ -363,6 +364,12 @@ impl LogWriter {
         (self.end.file, self.end.end, self.pending_at) = (id, HEADERS_BYTES, HEADERS_BYTES);
         Ok(())
     }
+}
+
+/// The predecessor for a next file before which nothing has to be synced: the end before a Closed frame, which is void
+/// from then on. `None` if it is not known that everything is durable.
+fn durable_predecessor(facts: &LogFacts) -> Option<Predecessor> {
+    facts.closed_at.filter(|_| !facts.doubt && !facts.is_bounded)
 }
 
 /// Creates the file `wal-doubt`, after a write or sync of the log has failed. A failure to create it is ignored.

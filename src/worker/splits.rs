@@ -5,8 +5,8 @@
 //! * Each step leaves a store that is complete: a crash between two steps loses no more than the plan.
 //! * Writes go on. Only the last step takes the apply lock, for the few rows that were written while the others were
 //!   copied.
-//! * A split that cannot go on now, or has failed, stops no merge. Between two steps that cut segments, each piece has a
-//!   merge if one is due: so segments do not pile up, and the split comes to an end.
+//! * A split that cannot go on now, or has failed, stops no merge. Between two steps that cut segments, each piece has
+//!   a merge if one is due: so segments do not pile up, and the split comes to an end.
 
 use super::Worker;
 use super::claims::ShardClaim;

@@ -1,5 +1,5 @@
-//! A repair of derived files waits for the merge of a shard and holds up no other shard; merges and splits beside repairs
-//! change no answer.
+//! A repair of derived files waits for the merge of a shard and holds up no other shard; merges and splits beside
+//! repairs change no answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,11 +1,11 @@
-//! Prefetches: what a read is about to need comes to the caches of the processor, and to memory if it may be on the disk
-//! only.
+//! Prefetches: what a read is about to need comes to the caches of the processor, and to memory if it may be on the
+//! disk only.
 //!
 //! Invariants:
 //! * A prefetch decides nothing. Bytes are looked at before they are checked, and places outside of a section are left
 //!   out.
-//! * A block that was not checked yet may be on the disk only: the system is asked for it. Of a checked one, a cache line
-//!   is prefetched.
+//! * A block that was not checked yet may be on the disk only: the system is asked for it. Of a checked one, a cache
+//!   line is prefetched.
 
 use std::ops::Range;
 
