@@ -3,8 +3,8 @@
 //! A large namespace has a graph. Any other scope has one if a caller asked for it, or if the scope has earned it: its
 //! searches would have saved the price of the graph. A merge builds requested graphs again, and earned graphs as long
 //! as they have credit. A graph begins with its price as credit, each search adds what it saves, and each merge halves
-//! it. So a graph that saves a quarter of its price from merge to merge stays, and one that nobody searches goes with
-//! the third merge: graphs do not come and go with the moments of merges.
+//! it. So a graph that saves a sixth of its price from merge to merge stays, and one that nobody searches goes with the
+//! third merge: graphs do not come and go with the moments of merges.
 //!
 //! Invariants:
 //! * `due`, `is_kept` and `excess` are pure. After `excess` no row lies in more than two graphs of its segment.
@@ -80,7 +80,7 @@ pub(crate) fn vectors_of(segment: &Segment, rows: &Range<RowId>) -> Result<Range
 pub(crate) fn is_kept(origin: Origin, credit_ns: u64, price_ns: u64) -> bool {
     match origin {
         Origin::Automatic => false,
-        Origin::Earned => credit_ns >= price_ns / 2,
+        Origin::Earned => credit_ns >= price_ns / 3,
         Origin::Requested => true,
     }
 }
@@ -326,8 +326,8 @@ mod tests {
     fn merges_keep_what_was_asked_for_and_what_has_credit() {
         let table = [
             (Origin::Automatic, 10, 1, false),
-            (Origin::Earned, 4, 10, false),
-            (Origin::Earned, 5, 10, true),
+            (Origin::Earned, 3, 12, false),
+            (Origin::Earned, 4, 12, true),
             (Origin::Requested, 0, 10, true),
         ];
         for (origin, credit, price, kept) in table {
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_graph_stays_if_it_saves_a_quarter_of_its_price_between_merges() {
+    fn a_graph_stays_if_it_saves_a_sixth_of_its_price_between_merges() {
         let price = 1_000;
         let merges = |saved: u64, credit: u64| {
             let credits =
@@ -345,7 +345,7 @@ mod tests {
         };
         assert_eq!(merges(0, price), 2, "one that nobody searches goes with the third merge");
         assert_eq!(merges(0, u64::MAX / 2), 3, "whatever it saved before");
-        assert_eq!((merges(price / 4, price), merges(price / 5, price) < 10), (50, true));
+        assert_eq!((merges(price / 5, price), merges(price / 8, price) < 10), (50, true));
     }
 
     #[test]
