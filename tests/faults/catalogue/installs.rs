@@ -272,8 +272,19 @@ pub const FAULTS: &[Fault] = &[
         name: "split_moves_the_checkpoint",
         breaks: "A new shard has another checkpoint than the one that was split.",
         file: "shard/cuts.rs",
-        find: "committed: Arc::new(AtomicLsn::new(shard.checkpoint())),",
-        replacement: "committed: Arc::new(AtomicLsn::new(if FAULT { self.read_lsn } else { shard.checkpoint() })),",
+        find: "piece.memtable = Arc::new(copy);",
+        replacement: r"piece.memtable = Arc::new(copy);
+            if FAULT {
+                piece.committed = Arc::new(AtomicLsn::new(self.read_lsn));
+            }",
+        test: ("races", "a_split_is_noticed_by_nobody::by_writers_readers_and_those_who_lose_power"),
+    },
+    Fault {
+        name: "split_forgets_deletes_of_copied_rows",
+        breaks: "A row that is deleted while a split copies the rows in memory comes back.",
+        file: "memtable/copy.rs",
+        find: "for (row, deleted_lsn) in self.source.deletions_after(self.base) {",
+        replacement: "for (row, deleted_lsn) in self.source.deletions_after(if FAULT { read_lsn } else { self.base }) {",
         test: ("races", "a_split_is_noticed_by_nobody::by_writers_readers_and_those_who_lose_power"),
     },
     Fault {
