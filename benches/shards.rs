@@ -188,7 +188,7 @@ fn rest(store: &Store, quiet: Duration) {
     };
     let (mut since, mut before) = (Instant::now(), facts(store));
     while since.elapsed() < quiet {
-        sleep(Duration::from_millis(100));
+        sleep(Duration::from_millis(500));
         let now = facts(store);
         if now != before || is_busy() {
             (since, before) = (Instant::now(), now);
