@@ -33,11 +33,13 @@ fn home(number: usize) -> Namespace {
     Namespace::new([side, &format!("{:06}", number / 40)]).expect("two short labels are a namespace")
 }
 
-fn filled(store: &Store, rows: usize) {
+/// Imports the rows, and returns where more vectors like theirs come from.
+fn filled(store: &Store, rows: usize) -> Clusters {
     let mut clusters = Clusters::new(21);
     let put =
         |number: usize| Ok(Put::new(&home(number), format!("{number:07}"), json(number)).vector(clusters.vector()));
     store.import((0..rows).map(put), vecmem::ImportOptions::new()).expect("the rows are imported");
+    clusters
 }
 
 /// The times of searches of a scope, and the share of the exact answers that they found.
@@ -78,9 +80,8 @@ fn main() {
     let directory = directory();
     let tuning = Tuning { graph_rows: u32::MAX, ..Tuning::default() };
     let store = open(directory.path(), options().tuning(tuning));
-    filled(&store, rows);
+    let mut clusters = filled(&store, rows);
     store.compact().expect("the store compacts");
-    let mut clusters = Clusters::new(22);
     let queries: Vec<Vec<f32>> = (0..if rows > 10_000 { 2_000 } else { 50 }).map(|_| clusters.vector()).collect();
     let half = Scope::prefix(["left"]).expect("a prefix");
     let mut table = Table::begin();
