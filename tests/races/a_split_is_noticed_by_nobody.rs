@@ -137,6 +137,34 @@ fn by_writers_readers_and_those_who_lose_power() {
 }
 
 #[test]
+fn by_writers_who_change_rows_that_were_just_copied() {
+    let (store, storage, clock) = simulated(options());
+    let cut = store.hold_at(HookPoint::ShardCut);
+    fill(&store);
+    store.flush().unwrap();
+    cut.wait_until_held();
+    for key in [3, 4, 6] {
+        for home in &homes() {
+            store.put(numbered(home, key.to_string(), key).ttl(10 * HOUR)).unwrap();
+        }
+    }
+    let copied = store.hold_at(HookPoint::SplitCopied);
+    cut.let_go();
+    copied.wait_until_held();
+    clock.advance(5 * HOUR);
+    change(&store, &clock);
+    assert_changed(&store, "while it is held");
+    copied.let_go();
+    while store.stats().unwrap().internals.shards == 1 {
+        std::thread::yield_now();
+    }
+    assert_changed(&store, "afterwards");
+    assert_changed(&reopened(&storage.crash(Loss::AllUnsynced, 0), &clock, options()), "after a loss of power");
+    store.compact().unwrap();
+    assert_changed(&store, "compacted");
+}
+
+#[test]
 fn by_an_import() {
     for point in POINTS {
         let (store, storage, clock) = simulated(options());

@@ -285,7 +285,7 @@ pub const FAULTS: &[Fault] = &[
         file: "memtable/copy.rs",
         find: "for (row, deleted_lsn) in self.source.deletions_after(self.base) {",
         replacement: "for (row, deleted_lsn) in self.source.deletions_after(if FAULT { read_lsn } else { self.base }) {",
-        test: ("races", "a_split_is_noticed_by_nobody::by_writers_readers_and_those_who_lose_power"),
+        test: ("races", "a_split_is_noticed_by_nobody::by_writers_who_change_rows_that_were_just_copied"),
     },
     Fault {
         name: "split_moves_other_bounds",
