@@ -98,7 +98,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use error::{Error, ErrorKind, Limit, Location, OptionMismatch, Result};
+pub use error::{Error, ErrorKind, Limit, Location, OptionMismatch, QuotaExcess, Result};
 pub use fields::{FieldPath, GroupBy, Order, OrderCursor, Projection, Select};
 pub use filter::Filter;
 pub use interrupt::{Interrupt, Progress, Stage};
@@ -116,7 +116,8 @@ pub use store::{
 };
 pub use tuning::Tuning;
 pub use types::{
-    Condition, Durability, FieldVector, Hit, Item, Metric, Namespace, Scope, VectorSpace, Version, limits,
+    Condition, Durability, FieldVector, Hit, Item, Metric, Namespace, Quota, QuotaUse, Scope, VectorSpace, Version,
+    limits,
 };
 
 /// The README's example compiles.

@@ -21,6 +21,7 @@ mod npy;
 mod output;
 mod partial_file;
 mod purge;
+mod quotas;
 mod rules;
 mod search;
 mod signals;
@@ -72,6 +73,7 @@ enum Command {
     Distinct(rules::Distinct),
     KeepNewest(rules::KeepNewest),
     Rename(rules::Rename),
+    Quota(quotas::SetQuota),
     Search(Box<search::Search>),
     Ls(items::Ls),
     Stats(stats::Stats),
@@ -113,6 +115,7 @@ fn main() -> ExitCode {
         Command::Distinct(command) => command.run(output),
         Command::KeepNewest(command) => command.run(output),
         Command::Rename(command) => command.run(output),
+        Command::Quota(command) => command.run(output),
         Command::Search(command) => command.run(output),
         Command::Ls(command) => command.run(output),
         Command::Stats(command) => command.run(output),

@@ -13,6 +13,7 @@ use vecmem::{DistinctQuery, Filter, PruneOptions, PruneReceipt, ReadOptions, Ren
 
 use crate::arguments::{graph_scope, namespace, open};
 use crate::output::{self, Output, bytes, counted};
+use crate::quotas::use_for_people;
 
 /// The scope and its text.
 pub fn scope(text: &str) -> Result<Scope> {
@@ -221,5 +222,7 @@ pub fn stats_for_people(stats: &ScopeStats) -> String {
         ("graphs", output::count(stats.graphs)),
         ("items in graphs", output::count(stats.items_in_graphs)),
     ];
-    lines.map(|(name, value)| format!("{name:<22} {value}")).join("\n")
+    let lines = lines.map(|(name, value)| format!("{name:<22} {value}"));
+    let quota = stats.quota.as_ref().map(|held| format!("\n{:<22} {}", "quota", use_for_people(held)));
+    lines.join("\n") + &quota.unwrap_or_default()
 }

@@ -2,20 +2,19 @@
 
 use std::path::PathBuf;
 
-use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use vecmem::{Address, Batch, Namespace, Scope};
+use vecmem::{Address, Batch, Scope};
 
-use crate::arguments::{address, count, labels, namespace, scope, text};
+use crate::arguments::{address, count, namespace, scope, text};
 use crate::call::detached;
-use crate::errors::from_engine;
 use crate::handle::Handle;
 use crate::imports::Wishes;
 use crate::reader::Reader;
+use crate::rules::Labels;
 use crate::snapshot::Snapshot;
 use crate::upkeep::to_dict;
-use crate::{imports, opening, rules, update, upkeep, watch, writes};
+use crate::{imports, opening, quotas, rules, update, upkeep, watch, writes};
 
 #[doc = include_str!("docs/Engine.txt")]
 #[pyclass(frozen, extends = Reader, weakref, module = "vecmem")]
@@ -132,8 +131,7 @@ impl Engine {
         below: bool,
         on_progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let namespace =
-            Namespace::new(labels(namespace, "namespace")?).map_err(|error| from_engine(slf.py(), &error))?;
+        let namespace = self::namespace(namespace)?;
         let scope = if below { Scope::Prefix(namespace) } else { Scope::Namespace(namespace) };
         let store = slf.as_super().get().store(slf.py())?;
         watch::upkeep(slf.py(), on_progress, move |_| store.delete_range(&scope))
@@ -165,7 +163,7 @@ impl Engine {
     fn delete_where<'py>(
         slf: &Bound<'py, Self>,
         filter: &Bound<'py, PyAny>,
-        namespace: Option<&Bound<'py, PyAny>>,
+        namespace: Labels<'_, 'py>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         rules::delete_where(slf.as_super().get().store(slf.py())?, filter, namespace, options)
@@ -176,7 +174,7 @@ impl Engine {
     fn keep_newest<'py>(
         slf: &Bound<'py, Self>,
         n: &Bound<'py, PyAny>,
-        namespace: Option<&Bound<'py, PyAny>>,
+        namespace: Labels<'_, 'py>,
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         rules::keep_newest(slf.as_super().get().store(slf.py())?, n, namespace, options)
@@ -261,12 +259,7 @@ impl Engine {
         let scope = scope(py, namespace, prefix, everything)?;
         let store = slf.as_super().get().store(py)?;
         let built = watch::upkeep(py, on_progress, move |_| store.build_graph(&scope))?;
-        let dict = PyDict::new(py);
-        dict.set_item("graphs", built.graphs)?;
-        dict.set_item("nodes", built.nodes)?;
-        dict.set_item("bytes", built.bytes)?;
-        dict.set_item("seconds", built.seconds)?;
-        Ok(dict)
+        upkeep::graph_build(py, &built)
     }
 
     #[doc = include_str!("docs/Engine.sweep.txt")]
@@ -296,12 +289,7 @@ impl Engine {
         model: &Bound<'py, PyAny>,
         texts: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyList>> {
-        let (py, model) = (slf.py(), text(model, "model")?);
-        let texts = writes::strings(texts, "texts")?;
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let store = slf.as_super().get().store(py)?;
-        let known = detached(py, || store.known_embeddings(&model, &texts))?;
-        PyList::new(py, known.into_iter().map(|vector| vector.map(|vector| PyArray1::from_vec(py, vector))))
+        writes::known_embeddings(&slf.as_super().get().store(slf.py())?, model, texts)
     }
 
     #[doc = include_str!("docs/Engine.setting.txt")]
@@ -317,6 +305,41 @@ impl Engine {
         let json = json.map(|json| text(json, "json")).transpose()?;
         let store = slf.as_super().get().store(slf.py())?;
         detached(slf.py(), || store.set_setting(&name, json.as_deref()))
+    }
+
+    #[doc = include_str!("docs/Engine.set_quota.txt")]
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, each=False, items=None, bytes=None)")]
+    fn set_quota(
+        slf: &Bound<'_, Self>,
+        namespace: Labels<'_, '_>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        quotas::set(slf.py(), &slf.as_super().get().store(slf.py())?, namespace, options)
+    }
+
+    #[doc = include_str!("docs/Engine.remove_quota.txt")]
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False, each=False)")]
+    fn remove_quota(
+        slf: &Bound<'_, Self>,
+        namespace: Labels<'_, '_>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<bool> {
+        quotas::remove(slf.py(), &slf.as_super().get().store(slf.py())?, namespace, options)
+    }
+
+    #[doc = include_str!("docs/Engine.quotas.txt")]
+    fn quotas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        quotas::list(slf.py(), &slf.as_super().get().store(slf.py())?)
+    }
+
+    #[doc = include_str!("docs/Engine.quota_use.txt")]
+    #[pyo3(signature = (namespace=None, **options), text_signature = "($self, namespace=None, *, prefix=None, everything=False)")]
+    fn quota_use<'py>(
+        slf: &Bound<'py, Self>,
+        namespace: Labels<'_, 'py>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        quotas::held(slf.py(), &slf.as_super().get().store(slf.py())?, namespace, options)
     }
 
     #[doc = include_str!("docs/Engine.close.txt")]
@@ -365,15 +388,7 @@ impl Engine {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        let reader = slf.as_super().get();
-        let Ok(store) = reader.store(slf.py()) else { return "Engine(closed)".into() };
-        let path = store.path().map_or_else(String::new, |path| format!("'{}'", path.display()));
-        let space = store.vector_space().map_or_else(String::new, |space| {
-            format!(", dims={}, metric='{}'", space.dims, opening::metric_name(space.metric))
-        });
-        // Damage, for instance, is no reason not to show what it is.
-        let count = reader.__len__(slf.py()).map_or_else(|_| String::new(), |count| format!(", count={count}"));
-        format!("Engine({path}{space}{count})")
+        opening::description(slf.py(), slf.as_super().get())
     }
 }
 

@@ -17,6 +17,7 @@ fn class_of(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidInput => "InvalidInputError",
         ErrorKind::Limit(_) => "LimitError",
         ErrorKind::ConditionFailed => "ConditionFailedError",
+        ErrorKind::QuotaExceeded => "QuotaExceededError",
         ErrorKind::Busy => "BusyError",
         ErrorKind::ClockSkew => "ClockSkewError",
         ErrorKind::DiskFull => "DiskFullError",
@@ -69,6 +70,11 @@ pub(crate) fn from_engine(py: Python<'_>, error: &Error) -> PyErr {
     if let Some(differs) = error.option() {
         let _ = exception.setattr("option", differs.name);
         let _ = exception.setattr("stored", &differs.stored).and_then(|()| exception.setattr("given", &differs.given));
+    }
+    if let Some(excess) = error.quota() {
+        let _ = exception.setattr("scope", &excess.scope).and_then(|()| exception.setattr("unit", excess.unit));
+        let numbers = [("limit", excess.limit), ("used", excess.used), ("added", excess.added)];
+        numbers.into_iter().for_each(|(name, number)| drop(exception.setattr(name, number)));
     }
     raised
 }

@@ -21,6 +21,7 @@ mod langgraph;
 mod listing;
 mod opening;
 mod queries;
+mod quotas;
 mod reader;
 mod rules;
 mod snapshot;

@@ -1,4 +1,4 @@
-//! How an engine is opened: the keyword arguments of `Engine`.
+//! How an engine is opened: the keyword arguments of `Engine`; and what it says it is.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use vecmem::{CodeResidency, Durability, Metric, Options, ReadMode};
 use crate::arguments::{count, each_option, seconds, text, truth};
 use crate::errors::{invalid_input, invalid_value};
 use crate::json::kind;
+use crate::reader::Reader;
 
 const METRICS: [(&str, Metric); 3] = [("cosine", Metric::Cosine), ("dot", Metric::Dot), ("l2", Metric::L2)];
 const DURABILITIES: [(&str, Durability); 3] =
@@ -105,4 +106,16 @@ fn one_of<T: Copy>(value: &Bound<'_, PyAny>, argument: &str, choices: &[(&str, T
         let known: Vec<&str> = choices.iter().map(|(known, _)| *known).collect();
         invalid_input(value.py(), format!("{argument} must be one of {}, not {name:?}", known.join(", ")))
     })
+}
+
+/// What an engine is: its path, its vector space and its number of items.
+pub(crate) fn description(py: Python<'_>, reader: &Reader) -> String {
+    let Ok(store) = reader.store(py) else { return "Engine(closed)".into() };
+    let path = store.path().map_or_else(String::new, |path| format!("'{}'", path.display()));
+    let space = store
+        .vector_space()
+        .map_or_else(String::new, |space| format!(", dims={}, metric='{}'", space.dims, metric_name(space.metric)));
+    // Damage, for instance, is no reason not to show what it is.
+    let count = reader.__len__(py).map_or_else(|_| String::new(), |count| format!(", count={count}"));
+    format!("Engine({path}{space}{count})")
 }

@@ -80,8 +80,10 @@ impl<'py> RuleArguments<'py> {
     }
 }
 
-type Options<'a, 'py> = Option<&'a Bound<'py, PyDict>>;
-type Labels<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+/// The keyword arguments of a call.
+pub(crate) type Options<'a, 'py> = Option<&'a Bound<'py, PyDict>>;
+/// The labels of a namespace, if they are given.
+pub(crate) type Labels<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// Counts the items of a scope, or those that pass a filter.
 pub(crate) fn count_items<'py>(

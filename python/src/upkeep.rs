@@ -6,7 +6,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use vecmem::{BackupOptions, PurgeOptions, Scope, Store};
+use vecmem::{BackupOptions, GraphBuild, PurgeOptions, Scope, Store};
 
 use crate::arguments::{count_from_one, namespace, seconds};
 use crate::errors::invalid_value;
@@ -101,4 +101,14 @@ pub(crate) fn salvage<'py>(
     let (py, from, into) = (path.py(), opening::path(path, "path")?, opening::path(into, "into")?);
     let report = watch::upkeep(py, on_progress, move |_| Store::salvage(&from, &into))?;
     to_dict(py, &report)
+}
+
+/// What a build of graphs has built.
+pub(crate) fn graph_build<'py>(py: Python<'py>, built: &GraphBuild) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("graphs", built.graphs)?;
+    dict.set_item("nodes", built.nodes)?;
+    dict.set_item("bytes", built.bytes)?;
+    dict.set_item("seconds", built.seconds)?;
+    Ok(dict)
 }

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use numpy::PyArray1;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
-use vecmem::{Batch, Condition, Namespace, Version, WriteResult};
+use vecmem::{Batch, Condition, Namespace, Store, Version, WriteResult};
 
 use crate::arguments::{each_option, instant, namespace, seconds, text, truth, version};
+use crate::call::detached;
 use crate::errors::{invalid_input, invalid_value};
 use crate::json::{kind, read, write_object};
 use crate::vectors::vector;
@@ -279,4 +281,17 @@ pub(crate) fn results<'py>(py: Python<'py>, results: &[WriteResult]) -> PyResult
         }
     }
     Ok(list.into_any())
+}
+
+/// The vector of each text that the model has embedded, if the store knows it.
+pub(crate) fn known_embeddings<'py>(
+    store: &Store,
+    model: &Bound<'py, PyAny>,
+    texts: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyList>> {
+    let (py, model) = (model.py(), text(model, "model")?);
+    let texts = strings(texts, "texts")?;
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let known = detached(py, || store.known_embeddings(&model, &texts))?;
+    PyList::new(py, known.into_iter().map(|vector| vector.map(|vector| PyArray1::from_vec(py, vector))))
 }

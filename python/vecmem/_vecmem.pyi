@@ -1,8 +1,7 @@
 """Types of the extension module ``vecmem._vecmem``; the package ``vecmem`` re-exports its classes.
 
 Invariant: ``tests/test_stubs_match_the_extension.py`` compares every signature here with the one at runtime.
-Durations are seconds or a timedelta, instants microseconds since 1970 UTC or a datetime with a time zone. What each
-call does stands in its docstring at run time.
+Durations are seconds or a timedelta, instants microseconds since 1970 UTC or an aware datetime. Docs are at run time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,9 +30,12 @@ from vecmem.options import (
     OnProgress,
     PutArguments,
     PutOptions,
+    QuotaOptions,
+    QuotaScopeOptions,
     ReadOptions,
     RenameOptions,
     RestoreOptions,
+    ScopeOptions,
     ScopeStatsOptions,
     SearchOptions,
     Span,
@@ -370,6 +372,10 @@ class Engine(Reader):
     def known_embeddings(self, model: str, texts: Sequence[str]) -> ListOf[NDArray[float32] | None]: ...
     def setting(self, name: str) -> str | None: ...
     def set_setting(self, name: str, json: str | None) -> None: ...
+    def set_quota(self, namespace: Labels | None = None, **options: Unpack[QuotaOptions]) -> None: ...
+    def remove_quota(self, namespace: Labels | None = None, **options: Unpack[QuotaScopeOptions]) -> bool: ...
+    def quotas(self) -> ListOf[reports.Quota]: ...
+    def quota_use(self, namespace: Labels | None = None, **scope: Unpack[ScopeOptions]) -> ListOf[reports.QuotaUse]: ...
     def close(self) -> None: ...
     def __enter__(self) -> Engine: ...
     def __exit__(self, *exception: object) -> None: ...

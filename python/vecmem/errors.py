@@ -43,6 +43,22 @@ class ConditionFailedError(VecmemError):
     kind = "condition_failed"
 
 
+class QuotaExceededError(VecmemError):
+    """The write would make a scope hold more than its quota; nothing of its batch was written. Delete items of the
+    scope, or raise the quota.
+
+    ``scope`` has the quota, as text: a/b for a namespace, a/b/ for a prefix, * for the store. It holds ``used`` of at
+    most ``limit``, and the write would add ``added``; ``unit`` is "items" or "bytes".
+    """
+
+    kind = "quota_exceeded"
+    scope: str | None = None
+    unit: str | None = None
+    limit: int | None = None
+    used: int | None = None
+    added: int | None = None
+
+
 class BusyError(VecmemError, TimeoutError):
     """Writers outrun the disk; nothing was written. Try again later."""
 

@@ -118,12 +118,14 @@ class BackupOptions(RestoreOptions, total=False):
     link: bool
 
 
-class _ScopeOptions(TypedDict, total=False):
+class ScopeOptions(TypedDict, total=False):
+    """Options that say which items."""
+
     prefix: Labels | None
     everything: bool
 
 
-class IterateOptions(_ScopeOptions, total=False):
+class IterateOptions(ScopeOptions, total=False):
     """Options of ``iterate``."""
 
     key_prefix: str | None
@@ -144,7 +146,7 @@ class NamespaceOptions(TypedDict, total=False):
     include_expired: bool
 
 
-class ScopeStatsOptions(_ScopeOptions, total=False):
+class ScopeStatsOptions(ScopeOptions, total=False):
     """Options of ``scope_stats``."""
 
     partial: bool
@@ -170,7 +172,7 @@ class _PartOptions(TypedDict, total=False):
     on_progress: OnProgress | None
 
 
-class DeleteWhereOptions(_ScopeOptions, _PartOptions, total=False):
+class DeleteWhereOptions(ScopeOptions, _PartOptions, total=False):
     """Options of ``Engine.delete_where``."""
 
     limit: int | None
@@ -186,3 +188,16 @@ class RenameOptions(_PartOptions, total=False):
     """Options of ``Engine.rename``."""
 
     merge: bool
+
+
+class QuotaScopeOptions(ScopeOptions, total=False):
+    """Options of ``Engine.remove_quota``."""
+
+    each: bool
+
+
+class QuotaOptions(QuotaScopeOptions, total=False):
+    """Options of ``Engine.set_quota``."""
+
+    items: int | None
+    bytes: int | None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from vecmem.quota_reports import Quota as Quota
+from vecmem.quota_reports import QuotaUse as QuotaUse
+
 
 class ImportReport(TypedDict):
     """What ``Engine.import_items`` did; ``bad`` holds (number, message) of the first 100 items left out."""
@@ -178,7 +181,7 @@ class DistinctValues(TypedDict):
 
 class ScopeStats(TypedDict):
     """What a scope holds. ``expired`` items are hidden and wait for a sweep. ``value_bytes`` are those of values as
-    they are stored; ``vector_bytes`` are without codes and graphs."""
+    they are stored; ``vector_bytes`` are without codes and graphs. ``quota`` is that of the scope itself."""
 
     items: int
     expired: int
@@ -189,6 +192,7 @@ class ScopeStats(TypedDict):
     vector_bytes: int
     graphs: int
     items_in_graphs: int
+    quota: QuotaUse | None
     incomplete: bool
 
 

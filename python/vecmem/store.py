@@ -33,6 +33,7 @@ from .failures import logged_off_main_thread
 from .index_rules import DEFAULT_RULES, dump_rules, parse_rules
 from .plan import Core, Plan, Times
 from .pruning import Pruning
+from .quotas import Quotas
 from .scores import ScoredSearches
 from .store_snapshot import StoreSnapshot
 from .threads import Threads
@@ -44,7 +45,7 @@ MODELS_SETTING = "embedding_models"
 """A JSON list of the names of models that the store was opened with, by which an export finds embedded texts."""
 
 
-class Store(ConditionalWrites, ScoredSearches, Collection, Pruning, Upkeep, Closing):
+class Store(ConditionalWrites, ScoredSearches, Collection, Pruning, Quotas, Upkeep, Closing):
     """Long-term memory for LangGraph, LangChain, Deep Agents and LangMem agents: durable, searchable, without a server.
 
     Args:

@@ -18,10 +18,13 @@ use std::sync::Arc;
 
 use super::{Intent, Pipeline};
 use crate::commit::decide::{Times, times_of};
+use crate::commit::import_growth::ImportGrowth;
 use crate::commit::pending::PendingWrites;
+use crate::commit::tally::QuotaTally;
 use crate::commit::watches::WatchId;
 use crate::engine::Engine;
 use crate::engine::install::commit_bounds;
+use crate::engine::quotas::Quotas;
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
@@ -55,8 +58,8 @@ impl Pipeline {
         self.engine.check_writable()?;
         self.wait_for_room()?;
         let outputs = OutputFiles::new(&self.engine);
-        let mut files =
-            ImportSegments { order: order_of(&rows), rows, checkpoint, files: Vec::new(), watch: None, outputs };
+        let (order, growth) = (order_of(&rows), None);
+        let mut files = ImportSegments { rows, order, checkpoint, files: Vec::new(), watch: None, growth, outputs };
         let row_bytes = |row: &CheckedPut| {
             let vectors = row.vectors.iter().map(|vector| 5 * vector.values.len() + ROW_BYTES);
             (row.value.len() + row.key.len() + ROW_BYTES + vectors.sum::<usize>()) as u64
@@ -76,6 +79,7 @@ impl Pipeline {
         };
         commit_bounds(&self.engine)?;
         let found = files.look_up(&view, &mut times)?;
+        files.growth = ImportGrowth::of(files.ordered(), &found.replaced, self.engine.quotas.get())?;
         for (range, extent) in ranges {
             files.write(&self.engine, range, extent, &found)?;
         }
@@ -162,6 +166,8 @@ pub(super) struct ImportSegments {
     files: Vec<File>,
     /// Notes what others write.
     watch: Option<WatchId>,
+    /// `None` without quotas.
+    growth: Option<ImportGrowth>,
     /// Owned until a frame can name them.
     outputs: OutputFiles,
 }
@@ -185,7 +191,7 @@ pub(super) struct ImportConflicts {
 /// The results of the look-ups in the read view, for each row of the order.
 struct Lookup {
     times: Vec<VersionTimes>,
-    /// Place in the order, and the version replaced.
+    /// Place in the order, and the version replaced, in the order of places.
     replaced: Vec<(usize, Part, RowId)>,
 }
 
@@ -201,6 +207,15 @@ fn order_of(rows: &[CheckedPut]) -> Vec<u32> {
 }
 
 impl ImportSegments {
+    fn row(&self, place: usize) -> &CheckedPut {
+        &self.rows[self.order[place] as usize]
+    }
+
+    /// The rows in their order.
+    fn ordered(&self) -> impl Iterator<Item = &CheckedPut> {
+        self.order.iter().map(|&line| &self.rows[line as usize])
+    }
+
     /// Rows of all files.
     pub fn rows(&self) -> u32 {
         self.order.len() as u32
@@ -223,6 +238,17 @@ impl ImportSegments {
             IngestedFile { part, older: Older::Known { replaced: file.replaced, unsure } }
         });
         Arc::new(IngestedFiles { rows: self.order.len() as u32, files: files.collect() })
+    }
+
+    /// What the rows of the files do to scopes with a quota, but for the rows that are put again.
+    pub fn tally(&self, quotas: &Arc<Quotas>, unsure: &[BTreeSet<RowId>]) -> QuotaTally {
+        let Some(growth) = &self.growth else { return QuotaTally::unknown(quotas) };
+        let places = |(file, rows): (&File, &BTreeSet<RowId>)| {
+            let start = file.range.start;
+            rows.iter().map(|row| start + row.index()).collect::<Vec<_>>()
+        };
+        let put_again = self.files.iter().zip(unsure).flat_map(places);
+        growth.tally(self.ordered(), quotas, put_again.map(|place| (place, &self.row(place).namespace)))
     }
 
     /// The range of the order in each shard, or in each piece of a shard that is about to be split, and the extent of

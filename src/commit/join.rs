@@ -16,16 +16,18 @@ use super::resolved::EncodedDeletes;
 use super::{CommitState, Group, Intent, OpenGroup, Pipeline};
 use crate::commit::decide::Times;
 use crate::commit::pending::ResolvedTouches;
+use crate::commit::quotas::QuotaVerdict;
+use crate::commit::tally::QuotaTally;
 use crate::engine::Engine;
 use crate::engine::clock::FrameTime;
 use crate::engine::operation_ids::{AppliedBatch, OperationId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::extensions::Extensions;
 use crate::ids::RowId;
 use crate::record::{Lsn, Operation, VersionTimes, WriteOutcome};
 use crate::shard::ingest::LoggedFrame;
 use crate::shard::logged_deletes::LoggedDeletes;
-use crate::types::Version;
+use crate::types::{QuotaLimits, QuotaScope, Version};
 use crate::wal::{
     Frame, FrameBody, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions, encode_files,
     encode_shared,
@@ -39,6 +41,8 @@ pub(super) enum JoinOutcome {
     Member(Ticket),
     /// The log has no room for the frames: a file must be prepared first. Nothing has changed.
     NeedsFile(RoomNeed),
+    /// The writes add to scopes with a quota that must be counted first. Nothing has changed.
+    NeedsCount(Vec<(QuotaScope, QuotaLimits)>),
 }
 
 /// A writer's membership in a group: whether the writer leads it, and the outcomes of the writes if the group succeeds.
@@ -65,6 +69,8 @@ struct Resolution {
     unsure: Vec<BTreeSet<RowId>>,
     /// How many items a resolved write deletes; `None` if it must be resolved again.
     count: Option<u64>,
+    /// What the writes do to scopes with a quota.
+    tally: QuotaTally,
     /// The frame of the touches, and that of the writes.
     frames: [Option<Frame>; 2],
 }
@@ -83,7 +89,8 @@ impl Pipeline {
             return Ok(JoinOutcome::Nothing(Ok(repeated), state.undecided()));
         }
         self.take_touches(state);
-        let resolution = match state.resolve(engine, intent) {
+        state.counters.keep_for(engine.quotas.get());
+        let mut resolution = match state.resolve(engine, intent) {
             Ok(resolution) => resolution,
             Err(error) => return Ok(JoinOutcome::Nothing(Err(error), state.undecided())),
         };
@@ -93,6 +100,16 @@ impl Pipeline {
         if resolution.is_empty() {
             state.unpublished.settle_touches(engine, resolution.touches.unreadable);
             return Ok(JoinOutcome::Nothing(Ok(resolution.outcomes), state.undecided()));
+        }
+        match state.counters.verdict(resolution.tally.changes()) {
+            QuotaVerdict::Fits => {}
+            QuotaVerdict::Uncounted(scopes) => {
+                state.counters.make_room(resolution.tally.changes().len());
+                return Ok(JoinOutcome::NeedsCount(scopes));
+            }
+            QuotaVerdict::Exceeds(excess) => {
+                return Ok(JoinOutcome::Nothing(Err(Error::quota_exceeded(excess)), state.undecided()));
+            }
         }
         Ok(match state.reserve(&resolution) {
             Reservation::Claimed(space) => JoinOutcome::Member(state.enlist(engine, intent, resolution, space)),
@@ -130,17 +147,20 @@ impl CommitState {
         let first_lsn = pending.next_lsn + touches.operations.len() as u64;
         let clock = now.frame_clock;
         let (mut deleted, mut count) = (None, None);
+        let quotas = self.counters.quotas();
+        let mut tally = QuotaTally::new(quotas);
         let (operations, outcomes, unsure, frame) = match intent {
             Intent::Batch { writes, id } => {
-                let (operations, outcomes) = pending.resolve(engine, writes, &mut times, first_lsn)?;
+                let (operations, outcomes) = pending.resolve(engine, writes, &mut times, first_lsn, &mut tally)?;
                 let frame = batch_frame(first_lsn, clock, &operations, *id);
                 (operations, outcomes, Vec::new(), frame)
             }
             Intent::Resolved(writes) => {
-                let settled = writes.settle(pending, engine)?;
+                let settled = writes.settle(pending, engine, quotas)?;
                 count = settled.as_ref().map(|settled| settled.count);
                 let operations = settled.map_or_else(Vec::new, |settled| {
                     deleted = (!settled.deleted.keys.is_empty()).then_some(settled.deleted);
+                    tally = settled.tally;
                     settled.operations
                 });
                 let frame = resolved_frame(first_lsn, clock, deleted.as_ref(), &operations);
@@ -149,14 +169,28 @@ impl CommitState {
             Intent::Import(segments) => {
                 let ImportConflicts { writes, unsure } = segments.conflicts(pending);
                 let first_operation = first_lsn + u64::from(segments.rows());
-                let (operations, outcomes) = pending.resolve(engine, &writes, &mut times, first_operation)?;
+                let (operations, outcomes) =
+                    pending.resolve(engine, &writes, &mut times, first_operation, &mut tally)?;
+                tally.merge(segments.tally(quotas, &unsure));
                 let frame = import_frame(first_lsn, clock, segments, &operations);
                 (operations, outcomes, unsure, Some(frame))
             }
         };
         let touch_frame = batch_frame(pending.next_lsn, clock, &touches.operations, None);
         let (frame_time, frames) = (now.frame_time(), [touch_frame, frame]);
-        Ok(Resolution { times, frame_time, touches, deleted, operations, outcomes, first_lsn, unsure, count, frames })
+        Ok(Resolution {
+            times,
+            frame_time,
+            touches,
+            deleted,
+            operations,
+            outcomes,
+            first_lsn,
+            unsure,
+            count,
+            tally,
+            frames,
+        })
     }
 
     /// Finds room in the log for the frames, or says which room is lacking. Changes nothing.
@@ -166,7 +200,9 @@ impl CommitState {
 
     /// Takes the room and the LSNs, notes the pending writes, and adds the frames to the open group.
     fn enlist(&mut self, engine: &Engine, intent: &mut Intent<'_>, resolution: Resolution, space: Space) -> Ticket {
-        let Resolution { times, frame_time, touches, operations, outcomes, first_lsn, unsure, frames, .. } = resolution;
+        let Resolution {
+            times, frame_time, touches, operations, outcomes, first_lsn, unsure, mut tally, frames, ..
+        } = resolution;
         let deleted = resolution.deleted.map(|deleted| LoggedDeletes { keys: deleted.keys, places: deleted.places });
         let pending = &mut self.unpublished;
         self.room.take(space);
@@ -186,6 +222,13 @@ impl CommitState {
             Operation::Put(record) => Some(VersionTimes::of_record(record, lsn)),
             _ => None,
         });
+        let ranges =
+            operations.iter().zip(pending.next_lsn.sequence()).filter_map(|(operation, lsn)| match operation {
+                Operation::DeleteRange { interval } => Some((lsn, interval)),
+                _ => None,
+            });
+        ranges.for_each(|(lsn, interval)| self.counters.note_range(lsn, interval));
+        self.counters.note(first_lsn, &mut tally);
         pending.note(&operations, newest);
         if let Intent::Batch { id: Some(id), .. } = *intent
             && !operations.is_empty()
@@ -209,7 +252,7 @@ impl CommitState {
     }
 
     /// The newest group, if writes are pending: once it is published, so are all of them.
-    fn undecided(&self) -> Option<Arc<Group>> {
+    pub(super) fn undecided(&self) -> Option<Arc<Group>> {
         if self.unpublished.is_empty() { None } else { self.newest_group.clone() }
     }
 }
@@ -289,7 +332,9 @@ mod tests {
     fn need_of(outcome: JoinOutcome) -> RoomNeed {
         match outcome {
             JoinOutcome::NeedsFile(need) => need,
-            JoinOutcome::Nothing(..) | JoinOutcome::Member(_) => panic!("a log without a file has no room"),
+            JoinOutcome::Nothing(..) | JoinOutcome::Member(_) | JoinOutcome::NeedsCount(_) => {
+                panic!("a log without a file has no room")
+            }
         }
     }
 

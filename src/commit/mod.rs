@@ -3,7 +3,8 @@
 //! A writer resolves its operations under the commit lock and joins the open group. The writer that opened the group
 //! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
 //! Reading order: `join` (resolve, reserve, enlist), `pending`, `decide` (pure), `log_room` (prepared log files),
-//! `resolved` (deletes by filter) with `watches`, `ingest` and `checkpoints` (imports), `cut` (backups). Invariants:
+//! `resolved` (deletes by filter) with `watches`, `ingest`, `import_growth` and `checkpoints` (imports), `tally`,
+//! `quotas` and `counting` (quotas), `cut` (backups). Invariants:
 //! * A writer waits for room in memory before it takes a lock of the engine. Under the commit lock no thread writes to
 //!   the disk.
 //! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
@@ -15,13 +16,17 @@
 #![allow(clippy::disallowed_methods, reason = "threads wait in real time, whatever the clock of the store says")]
 
 mod checkpoints;
+mod counting;
 pub(crate) mod cut;
 pub(crate) mod decide;
+mod import_growth;
 mod ingest;
 mod join;
 mod log_room;
 pub(crate) mod pending;
+mod quotas;
 pub(crate) mod resolved;
+mod tally;
 mod watches;
 
 use std::sync::Arc;
@@ -29,6 +34,7 @@ use std::time::Instant;
 
 use crate::commit::checkpoints::FoundCheckpoints;
 use crate::commit::pending::PendingWrites;
+use crate::commit::quotas::ScopeCounts;
 use crate::engine::Engine;
 use crate::engine::clock::FrameTime;
 use crate::engine::operation_ids::OperationId;
@@ -40,6 +46,7 @@ use crate::sync::{Condvar, HookPoint, Mutex, Ordering};
 use crate::types::{Durability, Namespace};
 use crate::wal::Frame;
 
+use counting::{COUNT_STRIPES, COUNTS_MAX};
 use ingest::ImportSegments;
 use join::JoinOutcome;
 use log_room::LogRoom;
@@ -52,12 +59,15 @@ pub(crate) struct Pipeline {
     log_file_lock: Mutex<()>,
     /// One import at a time, from before its look-ups until its read view is published.
     import_lock: Mutex<()>,
+    /// Held while a scope is counted for its quota: scopes of one stripe one at a time.
+    count_locks: [Mutex<()>; COUNT_STRIPES],
     touches: crossbeam_channel::Receiver<Write>,
     touch_sender: crossbeam_channel::Sender<Write>,
 }
 
 struct CommitState {
     unpublished: PendingWrites,
+    counters: ScopeCounts,
     room: LogRoom,
     open: Option<OpenGroup>,
     /// The newest group. A writer whose outcome depends on pending writes waits for it.
@@ -124,9 +134,10 @@ impl Pipeline {
     pub fn new(engine: Arc<Engine>, last_lsn: Lsn) -> Self {
         let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
         let (unpublished, room) = (PendingWrites::after(last_lsn), LogRoom::default());
-        let state = CommitState { unpublished, room, open: None, newest_group: None };
-        let (log_file_lock, import_lock) = (Mutex::new(()), Mutex::new(()));
-        Self { engine, state: Mutex::new(state), log_file_lock, import_lock, touches, touch_sender }
+        let counters = ScopeCounts::default();
+        let state = CommitState { unpublished, counters, room, open: None, newest_group: None };
+        let (log_file_lock, import_lock, count_locks) = (Mutex::new(()), Mutex::new(()), Default::default());
+        Self { engine, state: Mutex::new(state), log_file_lock, import_lock, count_locks, touches, touch_sender }
     }
 
     /// Writes all or nothing. Returns when the writes are as durable as [`Durability`] says, and every new read view
@@ -158,6 +169,7 @@ impl Pipeline {
     /// Joins a group and waits for it. Prepares log files if the group needs them.
     fn commit(&self, mut intent: Intent<'_>, purpose: Purpose) -> Result<Vec<WriteOutcome>> {
         let is_empty = matches!(intent, Intent::Batch { writes: [], .. });
+        let mut counts = 0;
         let mut may_wait = !is_empty && purpose == Purpose::Log && !self.engine.tuning.inline_background;
         loop {
             match self.join(&mut intent)? {
@@ -181,6 +193,13 @@ impl Pipeline {
                     }
                     Ok(()) => {}
                 },
+                JoinOutcome::NeedsCount(scopes) => {
+                    counts += 1;
+                    if let Some((scope, _)) = scopes.first().filter(|_| counts > COUNTS_MAX) {
+                        return Err(Self::uncountable(scope));
+                    }
+                    self.count(&scopes)?;
+                }
                 JoinOutcome::Member(ticket) => {
                     self.engine.hooks.reach(HookPoint::WriteJoined);
                     if ticket.leads {

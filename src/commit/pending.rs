@@ -10,13 +10,15 @@ use std::sync::Arc;
 
 use crate::commit::checkpoints::Checkpoints;
 use crate::commit::decide::{Decision, Times, decide};
+use crate::commit::tally::{Counted, QuotaTally};
 use crate::commit::watches::{ConflictSet, WatchId, Watches};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::record::{CHECKPOINTS, DeletedKeys, Lsn, Operation, Record, VersionTimes, Write, WriteOutcome};
 use crate::shard::ingest::{IngestedFiles, LoggedFrame};
+use crate::shard::usage::record_size;
 use crate::sync::Ordering;
-use crate::types::{Condition, Interval, Namespace, system_namespace};
+use crate::types::{Condition, Growth, Interval, Namespace, system_namespace};
 
 /// Writes that have LSNs and are not in the published read view. The commit lock guards them.
 #[derive(Default)]
@@ -49,7 +51,7 @@ pub(crate) struct ResolvedTouches {
 struct PendingWrite {
     lsn: Lsn,
     current: Option<VersionTimes>,
-    /// The version, if the write has put it.
+    /// The version, if it was put while the key was pending.
     record: Option<Arc<Record>>,
 }
 
@@ -67,13 +69,15 @@ impl PendingWrites {
             && self.pending_deletes.is_empty()
     }
 
-    /// Decides the operation and the outcome of each write. The first operation will have `first_lsn`.
-    pub fn resolve(
+    /// Decides the operation and the outcome of each write. The first operation will have `first_lsn`. Adds what they
+    /// do to scopes with a quota to `tally`.
+    pub(super) fn resolve(
         &self,
         engine: &Engine,
         writes: &[Write],
         times: &mut Times,
         first_lsn: Lsn,
+        tally: &mut QuotaTally,
     ) -> Result<(Vec<Operation>, Vec<WriteOutcome>)> {
         let (mut operations, mut written) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));
         for write in writes {
@@ -92,6 +96,9 @@ impl PendingWrites {
             }
             let lsn = first_lsn + operations.len() as u64;
             let Decision { operation, result } = decide(write, current.as_ref(), times, lsn)?;
+            if let Some(operation) = &operation {
+                self.count(engine, operation, current.as_ref(), tally)?;
+            }
             operations.extend(operation);
             written.push(result);
             if let Write::DeleteRange(interval) = write {
@@ -99,6 +106,47 @@ impl PendingWrites {
             }
         }
         Ok((operations, written))
+    }
+
+    /// Adds what an operation does to scopes with a quota. `newest` is the version that it replaces or deletes.
+    fn count(
+        &self,
+        engine: &Engine,
+        operation: &Operation,
+        newest: Option<&VersionTimes>,
+        tally: &mut QuotaTally,
+    ) -> Result<()> {
+        let (namespace, key, record) = match operation {
+            Operation::Put(record) => (&record.namespace, &record.key, Some(record)),
+            Operation::Delete { namespace, key } => (namespace, key, None),
+            Operation::DeleteRange { .. } | Operation::Touch { .. } => return Ok(()),
+        };
+        let growth = match tally.enter(namespace) {
+            Counted::Nothing => return Ok(()),
+            Counted::Items => Growth::between(newest.map(|_| 0), record.map(|_| 0)),
+            Counted::Bytes => {
+                let old = newest.map(|newest| self.size(engine, namespace, key, newest.lsn)).transpose()?;
+                Growth::between(old, record.map(|record| record_size(record)))
+            }
+        };
+        tally.add(growth);
+        Ok(())
+    }
+
+    /// The size of the newest version of a key, whose LSN is given, as quotas count it.
+    pub(super) fn size(&self, engine: &Engine, namespace: &Namespace, key: &Arc<str>, lsn: Lsn) -> Result<u64> {
+        if let Some(record) = self.pending_record(namespace, key, lsn) {
+            return Ok(record_size(record));
+        }
+        for pending in &self.pending_ingests {
+            if let Some((part, row)) = pending.find_row(namespace, key)?
+                && part.lsn(row)? == lsn
+            {
+                return part.size(row);
+            }
+        }
+        let view = engine.view.get();
+        view.living(namespace, key)?.map_or(Ok(0), |(part, row)| part.size(row))
     }
 
     /// The deletes of the checkpoints whose imports have written nothing outside of a range delete. A checkpoint that
@@ -181,7 +229,7 @@ impl PendingWrites {
     /// The version of a key that a pending write has put.
     pub fn pending_record(&self, namespace: &Namespace, key: &Arc<str>, lsn: Lsn) -> Option<&Arc<Record>> {
         let pending = self.pending.get(&(namespace.clone(), Arc::clone(key)))?;
-        pending.record.as_ref().filter(|_| pending.lsn == lsn)
+        pending.record.as_ref().filter(|_| pending.current.is_some_and(|current| current.lsn == lsn))
     }
 
     /// Gives the next LSNs to the operations, and keeps the new states of their keys until these are published.
@@ -193,8 +241,12 @@ impl PendingWrites {
             self.checkpoints.note(operation);
             match (operation.address(), operation) {
                 (Some((namespace, key)), _) => {
-                    let record = if let Operation::Put(record) = operation { Some(Arc::clone(record)) } else { None };
                     let address = (namespace.clone(), Arc::clone(key));
+                    let record = match operation {
+                        Operation::Put(record) => Some(Arc::clone(record)),
+                        Operation::Touch { version, .. } => self.pending_record(namespace, key, *version).cloned(),
+                        _ => None,
+                    };
                     self.pending.insert(address, PendingWrite { lsn, current, record });
                 }
                 (None, Operation::DeleteRange { interval }) => self.pending_ranges.push((lsn, interval.clone())),
@@ -299,8 +351,9 @@ mod tests {
         engine.prefetch_keys(&writes);
         let before = CHECKED.get();
         assert!(before > at_open, "the segment is checked before");
-        let state = PendingWrites::after(last_lsn);
-        let (operations, _) = state.resolve(&engine, &writes, &mut Times::default(), last_lsn.next()).unwrap();
+        let (state, mut tally) = (PendingWrites::after(last_lsn), QuotaTally::new(&Arc::default()));
+        let (operations, _) =
+            state.resolve(&engine, &writes, &mut Times::default(), last_lsn.next(), &mut tally).unwrap();
         assert_eq!((operations.len(), CHECKED.get()), (1, before), "and not once more under the lock");
     }
 }

@@ -17,15 +17,18 @@ use std::sync::Arc;
 use super::watches::WatchId;
 use super::{Intent, Pipeline};
 use crate::commit::pending::PendingWrites;
+use crate::commit::tally::{Counted, QuotaTally};
 use crate::engine::Engine;
+use crate::engine::quotas::Quotas;
 use crate::engine::space::Purpose;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::{Stage, Steps};
 use crate::record::{DeletedKeys, KeyAddress, Operation, Record, VersionTimes};
 use crate::shard::logged_deletes::KeyPlaces;
+use crate::shard::usage::record_size;
 use crate::shard::{PartRef, ReadView};
 use crate::sync::HookPoint;
-use crate::types::{Interval, Namespace};
+use crate::types::{Growth, Interval, Namespace};
 use crate::wal::encode_operation;
 
 /// Keys that others may have written while a write was resolved, and that are settled under the commit lock. With more
@@ -92,6 +95,7 @@ pub(super) struct ResolvedWrites<'a> {
     watch: WatchId,
     deleted: EncodedDeletes,
     puts: Vec<Operation>,
+    growth: ResolvedGrowth,
     /// How many items the frame deletes; `None` if the write must be resolved again.
     pub outcome: Cell<Option<u64>>,
 }
@@ -102,6 +106,64 @@ pub(super) struct EncodedDeletes {
     pub keys: Arc<DeletedKeys>,
     pub places: Arc<KeyPlaces>,
     pub bytes: Arc<Vec<u8>>,
+}
+
+/// What a resolved write does to scopes with a quota, as of its read view.
+struct ResolvedGrowth {
+    quotas: Arc<Quotas>,
+    /// The size of each listed key's item, if it had one; empty without quotas.
+    sizes: Vec<Option<u64>>,
+    tally: QuotaTally,
+}
+
+impl ResolvedGrowth {
+    fn of(view: &ReadView, quotas: Arc<Quotas>, deleted: &EncodedDeletes, puts: &[Arc<Record>]) -> Result<Self> {
+        let (mut sizes, mut tally) = (Vec::new(), QuotaTally::new(&quotas));
+        if !quotas.is_empty() {
+            sizes = deleted.places.sizes(quotas.counts_bytes())?;
+            for ((namespace, _), size) in deleted.keys.keys().iter().zip(&sizes) {
+                if tally.enter(namespace) != Counted::Nothing {
+                    tally.add(Growth::between(*size, None));
+                }
+            }
+            for record in puts {
+                if tally.enter(&record.namespace) != Counted::Nothing {
+                    let old = view.living(&record.namespace, &record.key)?.map(|(part, row)| part.size(row));
+                    tally.add(Growth::between(old.transpose()?, Some(record_size(record))));
+                }
+            }
+        }
+        Ok(Self { quotas, sizes, tally })
+    }
+
+    /// The same where others have changed keys since, and keys are deleted that were not listed.
+    fn settled(
+        &self,
+        changes: &[WrittenKey],
+        settled: &Settled,
+        listed: &DeletedKeys,
+        size: impl Fn(&KeyAddress) -> Result<u64>,
+    ) -> Result<QuotaTally> {
+        let mut tally = self.tally.clone();
+        if self.quotas.is_empty() {
+            return Ok(tally);
+        }
+        for change in changes {
+            let Some(position) = listed.position(&change.namespace, &change.key) else { continue };
+            let before = self.sizes.get(position).copied().flatten();
+            let is_deleted = settled.removed.binary_search(&position).is_err();
+            let newest = change.newest.as_ref().filter(|_| is_deleted).map(|(record, _)| record_size(record));
+            if tally.enter(&change.namespace) != Counted::Nothing {
+                tally.add(Growth::between(newest, None).without(Growth::between(before, None)));
+            }
+        }
+        for added in &settled.added {
+            if tally.enter(&added.0) != Counted::Nothing {
+                tally.add(Growth::between(Some(size(added)?), None));
+            }
+        }
+        Ok(tally)
+    }
 }
 
 impl EncodedDeletes {
@@ -118,11 +180,21 @@ pub(super) struct SettledWrites {
     pub operations: Vec<Operation>,
     /// How many items are deleted.
     pub count: u64,
+    /// What the write does to scopes with a quota.
+    pub tally: QuotaTally,
 }
 
 impl ResolvedWrites<'_> {
     /// What the frame holds, decided on the newest state; `None` if the write must be resolved again. Changes nothing.
-    pub fn settle(&self, pending: &PendingWrites, engine: &Engine) -> Result<Option<SettledWrites>> {
+    pub fn settle(
+        &self,
+        pending: &PendingWrites,
+        engine: &Engine,
+        quotas: &Arc<Quotas>,
+    ) -> Result<Option<SettledWrites>> {
+        if !Arc::ptr_eq(quotas, &self.growth.quotas) {
+            return Ok(None);
+        }
         let Some(conflicts) = pending.conflicts(self.watch) else { return Ok(None) };
         if conflicts.has_many() || conflicts.keys().len() > CHANGES_MAX {
             return Ok(None);
@@ -146,6 +218,11 @@ impl ResolvedWrites<'_> {
             let Some(settled) = self.rule.settle(&changes, &self.deleted.keys)? else { return Ok(None) };
             settled
         };
+        let size = |(namespace, key): &KeyAddress| {
+            let newest = pending.newest(engine, namespace, key)?;
+            newest.map_or(Ok(0), |newest| pending.size(engine, namespace, key, newest.lsn))
+        };
+        let tally = self.growth.settled(&changes, &settled, &self.deleted.keys, size)?;
         let Settled { removed, gone, added } = settled;
         if added.len() > CHANGES_MAX {
             return Ok(None);
@@ -162,7 +239,7 @@ impl ResolvedWrites<'_> {
         };
         let count = (deleted.keys.len() + added.len()).saturating_sub(gone) as u64;
         let added = added.into_iter().map(|(namespace, key)| Operation::Delete { namespace, key });
-        Ok(Some(SettledWrites { deleted, operations: self.puts.iter().cloned().chain(added).collect(), count }))
+        Ok(Some(SettledWrites { deleted, operations: self.puts.iter().cloned().chain(added).collect(), count, tally }))
     }
 }
 
@@ -210,9 +287,10 @@ impl Pipeline {
                 self.wait_for_room()?;
             }
             let purpose = if puts.is_empty() { Purpose::FreeingLog } else { Purpose::Log };
-            let puts = puts.into_iter().map(Operation::Put).collect();
             let deleted = EncodedDeletes::new(deletes, places);
-            let writes = ResolvedWrites { rule, watch: watch.id, deleted, puts, outcome: Cell::default() };
+            let growth = ResolvedGrowth::of(&view, self.engine.quotas.get(), &deleted, &puts)?;
+            let puts = puts.into_iter().map(Operation::Put).collect();
+            let writes = ResolvedWrites { rule, watch: watch.id, deleted, puts, growth, outcome: Cell::default() };
             self.engine.hooks.reach(HookPoint::WriteResolved);
             self.commit(Intent::Resolved(&writes), purpose)?;
             if let Some(count) = writes.outcome.get() {

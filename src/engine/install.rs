@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::generation::{JobResult, changed_parts, make_newest, write_and_commit};
 use crate::engine::manifest_state::ManifestState;
+use crate::engine::quotas::{self, Quotas};
 use crate::error::Result;
 use crate::manifest::Settings;
 use crate::record::Lsn;
@@ -119,9 +120,18 @@ pub(crate) fn change_settings(engine: &Arc<Engine>, change: impl FnOnce(&Setting
         return Err(error);
     }
     drop(engine.settings.set(Arc::new(state.settings.clone())));
+    if before.get(quotas::SETTING) != state.settings.get(quotas::SETTING) {
+        drop(engine.quotas.set(Arc::new(Quotas::new(&state.settings))));
+    }
     // The settings are durable already. A second generation makes them survive damage of the newest manifest.
     let _ = commit(engine, &mut state);
     Ok(())
+}
+
+/// Drops what was counted for quotas, since items are gone that no write has deleted.
+pub(crate) fn count_anew(engine: &Engine) {
+    let _no_other_change = engine.pause_installs();
+    drop(engine.quotas.set(Arc::new(Quotas::clone(&engine.quotas.get()))));
 }
 
 /// Commits a manifest of the published read view.

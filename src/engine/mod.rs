@@ -2,8 +2,7 @@
 //!
 //! Reading order: `facts`, `recover` (an open), `log`, `manifest_state`, `generation` (a manifest is written),
 //! `install` (a job's files become current), `completed_job`, `replace`, `split`, `graphs`, `merged_graphs`,
-//! `graph_credit`, `operation_ids`, `older_views`, `pins`, `pinned`, `prefetch`, `signal`, `clock`, `space`.
-//!
+//! `graph_credit`, `operation_ids`, `older_views`, `pins`, `pinned`, `prefetch`, `quotas`, `signal`, `clock`, `space`.
 //! Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
@@ -26,6 +25,7 @@ pub(crate) mod operation_ids;
 pub(crate) mod pinned;
 pub(crate) mod pins;
 mod prefetch;
+pub(crate) mod quotas;
 pub(crate) mod recover;
 pub(crate) mod replace;
 mod signal;
@@ -45,6 +45,7 @@ use crate::engine::log::Log;
 use crate::engine::older_views::OlderViews;
 use crate::engine::operation_ids::OperationIds;
 use crate::engine::pins::Pins;
+use crate::engine::quotas::Quotas;
 use crate::engine::signal::Signal;
 use crate::engine::space::DiskSpace;
 use crate::error::{Error, ErrorKind, Result};
@@ -110,6 +111,8 @@ pub(crate) struct Engine {
     pub manifest_generation: AtomicU64,
     /// The settings in the newest manifest.
     pub settings: Latest<Settings>,
+    /// Those of the settings. A new value with the same quotas says that what was counted may not be right any more.
+    pub quotas: Latest<Quotas>,
     pub known_costs: KnownCosts,
     pub next_file_id: AtomicU64,
     pub counters: Counters,
@@ -171,6 +174,7 @@ impl Engine {
             log: Mutex::new(start.log),
             manifest_generation: AtomicU64::new(start.manifest_state.manifest.generation),
             known_costs,
+            quotas: Latest::new(Arc::new(Quotas::new(&start.manifest_state.settings))),
             settings: Latest::new(Arc::new(start.manifest_state.settings.clone())),
             manifest_state: Mutex::new(start.manifest_state),
             next_file_id: AtomicU64::new(start.next_file_id),

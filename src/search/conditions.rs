@@ -36,6 +36,12 @@ pub(crate) struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
+    /// Everything that a read view shows, with what has expired.
+    pub fn shown_at(read_lsn: Lsn) -> Self {
+        let (filter, passing, outcomes, skipped, deadline) = (None, None, None, None, None);
+        Self { read_lsn, now: i64::MIN, filter, passing, outcomes, skipped, deadline }
+    }
+
     /// Whether the read view shows `row`. The filter is not applied.
     #[inline]
     pub fn sees<P: PartColumns>(&self, part: &P, row: RowId) -> bool {

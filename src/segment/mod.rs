@@ -134,6 +134,16 @@ impl Segment {
         self.blobs.unread_value(&self.truth, row)
     }
 
+    /// The bytes of the row's value as it was given; as it is stored, where damage hides that.
+    pub fn value_length(&self, row: RowId) -> Result<u64> {
+        let place = self.value_place(row)?;
+        let stored = u64::from(place.length);
+        if place.is_inline() {
+            return Ok(stored);
+        }
+        Ok(self.blob_of(row, &place).and_then(|blob| blob.length(&place)).unwrap_or(stored))
+    }
+
     /// The row's value as it is stored at `place` of a blob file.
     pub fn stored_value(&self, row: RowId, place: &ValuePlace) -> Result<&[u8]> {
         self.blob_of(row, place)?.stored(place)

@@ -142,10 +142,15 @@ impl IngestedFiles {
 
     /// The state of the row with this key, if the files have one.
     pub fn find(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
+        self.find_row(namespace, key)?.map(|(part, row)| part.current(row)).transpose()
+    }
+
+    /// The row with this key, if the files have one.
+    pub fn find_row(&self, namespace: &Namespace, key: &str) -> Result<Option<(PartRef<'_>, RowId)>> {
         for file in &self.files {
             let part = PartRef::Segment(&file.part);
             if let Some(row) = part.find(namespace.encoded(), key)? {
-                return part.current(row).map(Some);
+                return Ok(Some((part, row)));
             }
         }
         Ok(None)

@@ -42,6 +42,21 @@ impl KeyPlaces {
     }
 }
 
+impl KeyPlaces {
+    /// The size of each key's living version, as quotas count it; without `with_bytes`, 0. `None` if it has none.
+    pub fn sizes(&self, with_bytes: bool) -> Result<Vec<Option<u64>>> {
+        let sizes = self.places.iter().map(|place| {
+            let Some((part, row)) = *place else { return Ok(None) };
+            let part = self.parts[part as usize].part();
+            if part.deleted_lsn(row)? != ALIVE {
+                return Ok(None);
+            }
+            if with_bytes { part.size(row).map(Some) } else { Ok(Some(0)) }
+        });
+        sizes.collect()
+    }
+}
+
 /// The keys that a frame deletes, and where they were found.
 #[derive(Clone)]
 pub(crate) struct LoggedDeletes {

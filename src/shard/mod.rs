@@ -9,6 +9,7 @@
 //! * `open`: opens the parts that a manifest names.
 //! * `weight`: the numbers for the choice of merges. `upkeep`: the background work that a segment still needs.
 //! * `bounds`: the bounds between shards. `cuts`: the split of a shard. `embeddings`: the texts that vectors embed.
+//! * `usage`: what an interval holds, for quotas.
 
 pub(crate) mod apply;
 pub(crate) mod bounds;
@@ -22,6 +23,7 @@ pub(crate) mod open;
 pub(crate) mod part;
 pub(crate) mod part_ref;
 pub(crate) mod upkeep;
+pub(crate) mod usage;
 pub(crate) mod view;
 pub(crate) mod weight;
 

@@ -84,11 +84,16 @@ impl ReadView {
         self.shards[self.shard_of(namespace)].segments.iter().filter_map(|part| part.segment().ok())
     }
 
-    /// The LSN and the times of the living version of a key.
-    pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
+    /// The living version of a key.
+    pub fn living(&self, namespace: &Namespace, key: &str) -> Result<Option<(PartRef<'_>, RowId)>> {
         let shard = &self.shards[self.shard_of(namespace.encoded())];
         let Some((part, row)) = shard.newest(namespace.encoded(), key, Lost::Fails)? else { return Ok(None) };
-        (part.deleted_lsn(row)? == ALIVE).then(|| part.current(row)).transpose()
+        Ok((part.deleted_lsn(row)? == ALIVE).then_some((part, row)))
+    }
+
+    /// The LSN and the times of the living version of a key.
+    pub fn current(&self, namespace: &Namespace, key: &str) -> Result<Option<VersionTimes>> {
+        self.living(namespace, key)?.map(|(part, row)| part.current(row)).transpose()
     }
 
     /// Fails unless every part can find its rows of the interval, so that a range delete of the interval will succeed.

@@ -46,6 +46,7 @@ mod passing_items;
 mod prune;
 mod purge;
 pub(crate) mod query;
+mod quotas;
 mod read;
 mod reads;
 mod salvage;
@@ -287,6 +288,9 @@ impl Store {
     pub fn set_setting(&self, name: &str, json: Option<&str>) -> Result<()> {
         let _call = self.handle.calls.read();
         self.handle.engine.check_writable()?;
+        if let Some(json) = json.filter(|_| name == quotas::SETTING) {
+            quotas::check(json)?;
+        }
         change_settings(&self.handle.engine, |settings| settings.with(name, json))
     }
 

@@ -214,9 +214,6 @@ impl<'a> FoundRow<'a> {
         let options = space.map_or_else(Options::new, |space| Options::with_vectors(space.dims, space.metric));
         let options = Options { is_copy: true, ..options };
         let store = open(options)?;
-        for (name, json) in self.wreck.manifest.iter().flat_map(|manifest| manifest.settings.iter()) {
-            store.set_setting(name, Some(json))?;
-        }
         let lost = Mutex::new(Vec::new());
         let living = self.newest.iter().filter(|((namespace, _), newest)| !newest.is_deleted && is_of_users(namespace));
         let steps = Steps::begin(Stage::Salvage, self.newest.len() as u64);
@@ -231,6 +228,10 @@ impl<'a> FoundRow<'a> {
                 }
             });
         let imported = store.import(puts, ImportOptions::new())?;
+        // Afterwards, since a scope may hold more than a quota that was set later.
+        for (name, json) in self.wreck.manifest.iter().flat_map(|manifest| manifest.settings.iter()) {
+            store.set_setting(name, Some(json))?;
+        }
         store.sync()?;
         store.close()?;
         self.wreck.report.items = imported.imported;

@@ -9,11 +9,12 @@ use crate::error::Result;
 use crate::ids::{IdRange, RowId};
 use crate::search::part::PartColumns;
 use crate::shard::PartRef;
+use crate::shard::usage::usage;
 use crate::store::namespaces::list_namespaces;
 use crate::store::passing_items::{count_items, visit_items};
 use crate::store::query::{LabelPattern, NamespaceQuery, ReadOptions};
 use crate::store::read::{PortionRows, ReadContext};
-use crate::types::Scope;
+use crate::types::{QuotaUse, Scope};
 
 /// Namespaces that are listed at once.
 const PAGE: usize = 1_000;
@@ -40,6 +41,8 @@ pub struct ScopeStats {
     pub graphs: u64,
     /// Items of the scope in graphs, deleted ones included until a merge.
     pub items_in_graphs: u64,
+    /// The quota of the scope itself, if it has one, and what counts for it here.
+    pub quota: Option<QuotaUse>,
     /// Damaged parts were skipped (only with `partial`).
     pub incomplete: bool,
 }
@@ -70,7 +73,18 @@ pub(super) fn scope_stats(reader: &ReadContext<'_>, scope: &Scope, everything: &
         }
     }
     stats.namespaces = count_namespaces(reader, scope)?;
+    stats.quota = quota_use(reader, scope, stats.items + stats.expired)?;
     Ok(stats)
+}
+
+/// The quota of a scope that holds so many items, and the bytes that count for it.
+fn quota_use(reader: &ReadContext<'_>, scope: &Scope, items: u64) -> Result<Option<QuotaUse>> {
+    let own = reader.engine.quotas.get().of_scope(scope).into_iter().find(|(other, _)| other.scope() == *scope);
+    let Some((_, limits)) = own else { return Ok(None) };
+    let counted = || usage(reader.view, &scope.interval(), true, &|| Ok(()));
+    let bytes = limits.bytes.map(|_| counted().map(|usage| usage.bytes)).transpose()?;
+    let (items_limit, bytes_limit) = (limits.items, limits.bytes);
+    Ok(Some(QuotaUse { scope: scope.name(), items, items_limit, bytes, bytes_limit }))
 }
 
 /// The bytes of a row's key and of its value, and its number of vectors.

@@ -1,7 +1,7 @@
 //! The words of the data model: namespaces, scopes, vector spaces, items, and the limits of each.
 //!
-//! Reading order: `Namespace` and `Scope` here, then `interval` (ranges of encoded namespaces) and `pattern` (which of
-//! them match).
+//! Reading order: `Namespace` and `Scope` here, then `interval` (ranges of encoded namespaces), `pattern` (which of
+//! them match), `quota`.
 //!
 //! Invariants:
 //! * A [`Namespace`] holds its *encoded* form: each label with `00` written as `00 FF`, ended by `00`, so byte order is
@@ -12,6 +12,7 @@ mod interval;
 mod item;
 mod metric;
 mod pattern;
+mod quota;
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +26,9 @@ pub(crate) use interval::{Extent, Interval, KeyPosition};
 pub(crate) use item::micros;
 pub use item::{FieldVector, Hit, Item, Version};
 pub use metric::{Metric, VectorSpace};
-pub(crate) use pattern::{NamespacePattern, PatternFit, first_labels};
+pub(crate) use pattern::{NamespacePattern, PatternFit, first_labels, label_ends};
+pub(crate) use quota::{Growth, QuotaLimits, QuotaScope, Usage};
+pub use quota::{Quota, QuotaUse};
 
 /// The documented limits; going over one is [`ErrorKind::Limit`](crate::ErrorKind::Limit).
 pub mod limits {
@@ -65,6 +68,8 @@ pub mod limits {
     pub const DISTINCT_VALUES: usize = 1_000_000;
     /// Bytes of the different values that one call counts.
     pub const DISTINCT_BYTES: usize = 64 << 20;
+    /// Quotas of one store. Together they have at most [`SETTING_BYTES`] as JSON.
+    pub const QUOTAS: usize = 1_000;
     /// Settings of one store.
     pub const SETTINGS: usize = 64;
     /// Bytes of the name of a setting.
@@ -287,6 +292,15 @@ impl Scope {
     /// The namespace, if the scope is exactly one.
     pub(crate) fn namespace(&self) -> Option<&Namespace> {
         if let Self::Namespace(namespace) = self { Some(namespace) } else { None }
+    }
+
+    /// The scope as text: `a/b` for a namespace, `a/b/` for a prefix, `*` for the store.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Namespace(namespace) => namespace.to_string(),
+            Self::Prefix(namespace) => format!("{namespace}/"),
+            Self::Store => "*".to_owned(),
+        }
     }
 
     /// The interval of encoded namespaces that the scope covers.

@@ -80,6 +80,14 @@ pub(crate) fn first_labels(namespace: &[u8], depth: usize) -> (&[u8], bool) {
     (&namespace[..length], count == depth)
 }
 
+/// Where each label of an encoded namespace ends.
+pub(crate) fn label_ends(namespace: &[u8]) -> impl Iterator<Item = usize> {
+    labels(namespace).scan(0, |end, label| {
+        *end += label.len();
+        Some(*end)
+    })
+}
+
 /// The labels of an encoded namespace, each as it is encoded.
 fn labels(namespace: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = namespace;

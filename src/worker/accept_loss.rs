@@ -12,7 +12,7 @@ use super::Worker;
 use super::claims::ShardClaim;
 use crate::compact::row_map::RowMap;
 use crate::engine::completed_job::{CompletedJob, Input, JobOutputs};
-use crate::engine::install::{InstallOutcome, checkpoint};
+use crate::engine::install::{InstallOutcome, checkpoint, count_anew};
 use crate::engine::space::output_files::OutputFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{IdRange, RowId};
@@ -126,7 +126,10 @@ impl Worker {
         }
         let inputs = vec![Input::Segment(part.clone())];
         match self.install(&CompletedJob { base, inputs, rows: vec![became], outputs }, files)? {
-            InstallOutcome::Installed => Ok(report),
+            InstallOutcome::Installed => {
+                count_anew(&self.engine);
+                Ok(report)
+            }
             InstallOutcome::Superseded => {
                 let why = format!("{} was replaced meanwhile; accept the loss again", truth_name(part.entry.file_id));
                 Err(Error::new(ErrorKind::Damaged, why))

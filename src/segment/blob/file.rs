@@ -36,7 +36,7 @@ use crate::codec::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::{ItemFacts, PreparedFilter};
 use crate::interrupt::GoOn;
-use crate::segment::blob::packed::{BLOCK_BYTES, Unpacker, pack, unpack};
+use crate::segment::blob::packed::{BLOCK_BYTES, LENGTH_BYTES, Unpacker, length_of, pack, unpack};
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::truth::layout::{StoreIdentity, blob_name};
 use crate::storage::Storage;
@@ -226,6 +226,15 @@ impl Blob {
             CODEC_LZ4 => unpack(stored).map(Cow::Owned).map_err(|why| self.damaged(place, why)),
             _ => Err(self.damaged(place, "the value is stored in a form that this version does not know")),
         }
+    }
+
+    /// The bytes of the value at `place`, from the first ones of a compressed value.
+    pub fn length(&self, place: &ValuePlace) -> Result<u64> {
+        if place.codec != CODEC_LZ4 {
+            return Ok(u64::from(place.length));
+        }
+        let beginning = ValuePlace { length: place.length.min(LENGTH_BYTES), ..*place };
+        length_of(self.stored(&beginning)?).map_err(|why| self.damaged(place, why))
     }
 
     /// Whether the value at `place`, of an item of these facts, passes the filter. A compressed value is unpacked only

@@ -18,6 +18,8 @@ use crate::types::limits;
 
 /// Bytes of a value in one block.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// Bytes of the length of a value.
+pub(crate) const LENGTH_BYTES: u32 = 4;
 /// One stored byte unpacks to at most this many.
 const LZ4_EXPANSION: usize = 255;
 
@@ -33,6 +35,11 @@ pub(crate) fn pack<'a>(value: &[u8], packed: &'a mut Vec<u8>) -> Option<&'a [u8]
         packed.truncate(start + length);
     }
     (8 * packed.len() <= 7 * value.len()).then_some(packed)
+}
+
+/// The bytes of the value that `pack` compressed, from the first ones of what it wrote.
+pub(crate) fn length_of(beginning: &[u8]) -> Result<u64, String> {
+    split_length(beginning).map(|(length, _)| length as u64)
 }
 
 /// The value that `pack` compressed to `stored`, or the reason why `stored` is invalid.

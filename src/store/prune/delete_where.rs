@@ -10,9 +10,9 @@ use crate::interrupt::{Stage, Steps};
 use crate::record::{DeletedKeys, KeyAddress, Record, VersionTimes};
 use crate::shard::ReadView;
 use crate::store::passing_items::visit_items;
+use crate::store::prune::Cap;
 use crate::store::prune::listed::Listed;
 use crate::store::prune::place::Place;
-use crate::store::prune::{Cap, name_of};
 use crate::store::query::ReadOptions;
 use crate::store::read::ReadContext;
 use crate::types::{Interval, Scope};
@@ -40,7 +40,7 @@ impl<'a> DeleteWhere<'a> {
         if let Some((namespace, _)) = &after {
             interval.low = namespace.encoded().to_vec();
         }
-        Self { engine, scope: name_of(scope), interval, filter, cap, after, last: None }
+        Self { engine, scope: scope.name(), interval, filter, cap, after, last: None }
     }
 
     /// The last key that was listed, if more were found.

@@ -19,9 +19,9 @@ use crate::record::{DeletedKeys, Lsn};
 use crate::shard::{PartRef, ReadView};
 use crate::store::namespaces::list_namespaces;
 use crate::store::passing_items::visit_items;
+use crate::store::prune::Cap;
 use crate::store::prune::delete_where::passes;
 use crate::store::prune::listed::Listed;
-use crate::store::prune::{Cap, name_of};
 use crate::store::query::{LabelPattern, NamespaceQuery, ReadOptions};
 use crate::store::read::ReadContext;
 use crate::topk::{ListedRow, Newest, RowAddress};
@@ -200,7 +200,7 @@ impl Rule for KeepNewest<'_> {
             }
             last = Some(end);
         }
-        Ok(Resolved { deletes: listed.into_keys(&name_of(&self.scope))?, puts: Vec::new() })
+        Ok(Resolved { deletes: listed.into_keys(&self.scope.name())?, puts: Vec::new() })
     }
 
     fn settle(&self, changes: &[WrittenKey], listed: &DeletedKeys) -> Result<Option<Settled>> {

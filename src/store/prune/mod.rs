@@ -132,15 +132,6 @@ impl PruneReceipt {
     }
 }
 
-/// The scope as text.
-fn name_of(scope: &Scope) -> String {
-    match scope {
-        Scope::Namespace(namespace) => namespace.to_string(),
-        Scope::Prefix(namespace) => format!("{namespace}/"),
-        Scope::Store => "*".to_owned(),
-    }
-}
-
 /// The filter of a delete. One that holds for every item is refused.
 fn selective(filter: &Filter) -> Result<PreparedFilter> {
     let prepared = filter.prepare()?;
@@ -209,7 +200,7 @@ impl Store {
         let next =
             rule.next().map(|(namespace, key)| Place::new(before.saturating_add(deleted), &namespace, &key).write());
         Ok(PruneReceipt {
-            scope: name_of(scope),
+            scope: scope.name(),
             deleted,
             total: before.saturating_add(deleted),
             next,
@@ -257,7 +248,7 @@ impl Store {
         let (deleted, seconds) = self.prune(&mut rule)?;
         let next = rule.next().map(|namespace| Place::new(before.saturating_add(deleted), namespace, "").write());
         Ok(PruneReceipt {
-            scope: name_of(scope),
+            scope: scope.name(),
             deleted,
             total: before.saturating_add(deleted),
             next,

@@ -17,7 +17,7 @@ use crate::interrupt::{Stage, Steps};
 use crate::record::{DeletedKeys, ItemContent, Lsn, Record};
 use crate::shard::{PartRef, ReadView};
 use crate::store::passing_items::visit_items;
-use crate::store::prune::{REMAINS, name_of};
+use crate::store::prune::REMAINS;
 use crate::store::query::ReadOptions;
 use crate::store::read::ReadContext;
 use crate::types::{Interval, Namespace, Scope, is_encoded_namespace, limits};
@@ -108,7 +108,7 @@ impl<'a> Rename<'a> {
             Scope::Store => return Err(Error::invalid("rename takes a namespace or a prefix, not the whole store")),
         };
         if from.interval().overlaps(&target.interval()) {
-            let (from, to) = (name_of(from), name_of(&target));
+            let (from, to) = (from.name(), target.name());
             return Err(Error::invalid(format!(
                 "{from} cannot be renamed to {to}: one of them holds the other; choose a name outside"
             )));
@@ -135,8 +135,8 @@ impl<'a> Rename<'a> {
     pub fn receipt(&self, moved: u64, seconds: f64) -> RenameReceipt {
         let total = self.before.saturating_add(moved);
         RenameReceipt {
-            from: name_of(&self.from),
-            to: name_of(&self.to),
+            from: self.from.name(),
+            to: self.to.name(),
             moved,
             total,
             next: self.is_cut.then(|| total.to_string()),
@@ -174,7 +174,7 @@ impl<'a> Rename<'a> {
 
     fn not_empty(&self) -> Error {
         let message =
-            format!("there are items under {} already; merge with them, or choose another name", name_of(&self.to));
+            format!("there are items under {} already; merge with them, or choose another name", self.to.name());
         Error::new(ErrorKind::ConditionFailed, message)
     }
 
@@ -188,7 +188,7 @@ impl<'a> Rename<'a> {
         let message = format!(
             "{}: {} would be moved, more than the limit of {} or {} bytes of one step; move them in batches, and go on \
              with the receipt of each",
-            name_of(&self.from),
+            self.from.name(),
             counted(items, "item"),
             counted(limits::RENAMED_ITEMS as u64, "item"),
             limits::RENAMED_BYTES

@@ -7,8 +7,12 @@
 //!   vector.
 //! * A message has at most [`MESSAGE_CHARACTERS_MAX`] characters, however long the thing is that it names.
 
+mod excess;
+
 use std::borrow::Cow;
 use std::fmt;
+
+pub use excess::QuotaExcess;
 
 /// The most characters of a message. The middle of a longer one is left out, since the remedy stands at the end.
 const MESSAGE_CHARACTERS_MAX: usize = 2_000;
@@ -34,6 +38,9 @@ pub enum ErrorKind {
     /// A conditional write found another state than its condition asks for; its batch has written nothing. Read again
     /// and decide.
     ConditionFailed,
+    /// The write would make a scope hold more than its quota; its batch has written nothing. Delete items of the scope
+    /// that [`Error::quota`] names, or raise the quota.
+    QuotaExceeded,
     /// Back-pressure: writers outrun the disk. A put that waited too long has written nothing. A purge has left
     /// old files behind; its message says which. Try again later.
     Busy,
@@ -115,6 +122,8 @@ pub enum Limit {
     RenamedItems,
     /// Different values at a path, or their bytes.
     DistinctValues,
+    /// Quotas of one store.
+    Quotas,
     /// Settings of one store.
     Settings,
     /// Bytes of the name of a setting.
@@ -152,6 +161,7 @@ pub struct Error {
     message: String,
     location: Option<Box<Location>>,
     option: Option<Box<OptionMismatch>>,
+    quota: Option<Box<QuotaExcess>>,
     /// Whether the failed operation certainly had no effect.
     undone: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -161,7 +171,7 @@ impl Error {
     /// An error of `kind` with a message that names the thing and says what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = without_middle(Cow::Owned(message.into()), MESSAGE_CHARACTERS_MAX).into_owned();
-        Self { kind, message, location: None, option: None, undone: false, source: None }
+        Self { kind, message, location: None, option: None, quota: None, undone: false, source: None }
     }
 
     /// An argument that can never be accepted.
@@ -189,6 +199,17 @@ impl Error {
     /// A store that is open, or was created, with another value of an option.
     pub(crate) fn option_differs(message: String, option: OptionMismatch) -> Self {
         Self { option: Some(Box::new(option)), ..Self::new(ErrorKind::OptionsDiffer, message) }
+    }
+
+    /// A write that would make a scope hold more than its quota.
+    pub(crate) fn quota_exceeded(excess: QuotaExcess) -> Self {
+        let QuotaExcess { scope, unit, limit, used, added } = &excess;
+        let message = format!(
+            "{} holds {used} {unit} of at most {limit}, and this write would add {added}; nothing was written: delete \
+             something of it, sweep what has expired, or raise its quota",
+            shortened(scope)
+        );
+        Self { quota: Some(Box::new(excess)), ..Self::new(ErrorKind::QuotaExceeded, message) }
     }
 
     /// An operating system error on `file` while doing `what`. A full disk, a lack of write permission and a limit of
@@ -225,6 +246,11 @@ impl Error {
     /// The option that differs from the store's, if an open was refused for that reason.
     pub fn option(&self) -> Option<&OptionMismatch> {
         self.option.as_deref()
+    }
+
+    /// The quota that the write would exceed, if it was refused for that reason.
+    pub fn quota(&self) -> Option<&QuotaExcess> {
+        self.quota.as_deref()
     }
 
     /// Whether the failed operation certainly had no effect, so that a writer may go on.
@@ -273,6 +299,7 @@ impl Error {
         Self {
             location: self.location.clone(),
             option: self.option.clone(),
+            quota: self.quota.clone(),
             undone: self.undone,
             ..Self::new(self.kind, self.message.clone())
         }
@@ -347,6 +374,7 @@ impl From<Error> for std::io::Error {
             (ErrorKind::ConditionFailed, _) => Os::AlreadyExists,
             (ErrorKind::Busy, _) => Os::WouldBlock,
             (ErrorKind::DiskFull, _) => Os::StorageFull,
+            (ErrorKind::QuotaExceeded, _) => Os::QuotaExceeded,
             (ErrorKind::SystemLimit, _) => Os::OutOfMemory,
             (ErrorKind::Locked, _) => Os::ResourceBusy,
             (ErrorKind::NotAStore, _) => Os::NotFound,

@@ -1,0 +1,110 @@
+//! By how much a write changes what scopes with a quota hold.
+//!
+//! Invariants:
+//! * A tally belongs to one value of the store's quotas, whose scopes it adds up.
+//! * Sizes are looked up only for namespaces that a quota of bytes holds for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::engine::quotas::Quotas;
+use crate::types::{Growth, Namespace, QuotaLimits, QuotaScope};
+
+/// What a write does to each scope with a quota.
+#[derive(Clone, Debug)]
+pub(super) struct QuotaTally {
+    quotas: Arc<Quotas>,
+    changes: BTreeMap<QuotaScope, ScopeChange>,
+    open: Option<OpenNamespace>,
+    /// Whether the write does more, and nobody knows what.
+    pub is_unknown: bool,
+}
+
+/// What a write does to one scope.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScopeChange {
+    pub limits: QuotaLimits,
+    pub growth: Growth,
+}
+
+/// The namespace of the last write, and what its writes add to its scopes.
+#[derive(Clone, Debug)]
+struct OpenNamespace {
+    namespace: Namespace,
+    scopes: Vec<(QuotaScope, QuotaLimits)>,
+    growth: Growth,
+}
+
+/// What is counted of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Nothing,
+    Items,
+    Bytes,
+}
+
+impl QuotaTally {
+    pub fn new(quotas: &Arc<Quotas>) -> Self {
+        Self { quotas: Arc::clone(quotas), changes: BTreeMap::new(), open: None, is_unknown: false }
+    }
+
+    /// A tally of a write of which nothing is known.
+    pub fn unknown(quotas: &Arc<Quotas>) -> Self {
+        Self { is_unknown: !quotas.is_empty(), ..Self::new(quotas) }
+    }
+
+    /// Whether it was made for this value of the quotas.
+    pub fn is_of(&self, quotas: &Arc<Quotas>) -> bool {
+        Arc::ptr_eq(&self.quotas, quotas)
+    }
+
+    /// Goes on with this namespace. Returns what is counted of it.
+    pub fn enter(&mut self, namespace: &Namespace) -> Counted {
+        if self.quotas.is_empty() {
+            return Counted::Nothing;
+        }
+        if self.open.as_ref().is_none_or(|open| open.namespace != *namespace) {
+            self.changes_mut();
+            let scopes = self.quotas.of_namespace(namespace.encoded());
+            self.open = Some(OpenNamespace { namespace: namespace.clone(), scopes, growth: Growth::default() });
+        }
+        match self.open.as_ref().map(|open| open.scopes.as_slice()) {
+            None | Some([]) => Counted::Nothing,
+            Some(scopes) if scopes.iter().any(|(_, limits)| limits.bytes.is_some()) => Counted::Bytes,
+            Some(_) => Counted::Items,
+        }
+    }
+
+    /// Adds a change of the namespace that was entered last.
+    pub fn add(&mut self, growth: Growth) {
+        if let Some(open) = &mut self.open {
+            open.growth = open.growth.and(growth);
+        }
+    }
+
+    /// Adds another tally of the same quotas.
+    pub fn merge(&mut self, mut other: Self) {
+        self.is_unknown |= other.is_unknown;
+        for (scope, added) in std::mem::take(other.changes_mut()) {
+            let none = ScopeChange { growth: Growth::default(), ..added };
+            let change = self.changes.entry(scope).or_insert(none);
+            change.growth = change.growth.and(added.growth);
+        }
+    }
+
+    /// What the write does to each scope.
+    pub fn changes(&mut self) -> &BTreeMap<QuotaScope, ScopeChange> {
+        self.changes_mut()
+    }
+
+    /// Adds up what was added to the last namespace.
+    fn changes_mut(&mut self) -> &mut BTreeMap<QuotaScope, ScopeChange> {
+        let open = self.open.take();
+        for (open, (scope, limits)) in open.iter().flat_map(|open| open.scopes.iter().map(move |scope| (open, scope))) {
+            let none = ScopeChange { limits: *limits, growth: Growth::default() };
+            let change = self.changes.entry(scope.clone()).or_insert(none);
+            change.growth = change.growth.and(open.growth);
+        }
+        &mut self.changes
+    }
+}
