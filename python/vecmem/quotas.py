@@ -56,8 +56,8 @@ class Quotas:
         await self._off_loop((), lambda: self.set_quota(prefix, items=items, bytes=bytes, each=each))
 
     def remove_quota(self, prefix: Sequence[str], *, each: bool = False) -> bool:
-        """Removes the quota of ``prefix``, or with ``each`` that of every prefix one label longer; returns whether there
-        was one.
+        """Removes the quota of ``prefix``, or with ``each`` that of every prefix one label longer; returns whether
+        there was one.
 
         >>> import vecmem
         >>> store = vecmem.Store()

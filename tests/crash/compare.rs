@@ -9,7 +9,7 @@ use vecmem::testing::{Clock, SimClock};
 use vecmem::{Address, Filter, Item, IterateQuery, Metric, NamespaceQuery, Query, ReadOptions, Scope, Store};
 
 use super::model::{Model, covers};
-use super::operations::{Generator, MODEL, SETTINGS, TAGS, is_embedded, text_of};
+use super::operations::{Generator, MODEL, QUOTAS, SETTINGS, TAGS, is_embedded, text_of};
 
 /// Every item, vectors and times included; counts; marks. Cheap.
 pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), String> {
@@ -32,6 +32,13 @@ pub fn same_items(store: &Store, model: &Model, clock: &SimClock) -> Result<(), 
         equal("the mark", &store.import_checkpoint(source).map_err(text)?, &model.marks.get(source).cloned())?;
     }
     equal("the settings", &settings(store)?, &model.settings)?;
+    let held = store.quota_use(&Scope::Store).map_err(text)?;
+    let counted: Vec<u64> = held.iter().map(|held| held.items).collect();
+    equal(
+        "what counts for the quota",
+        &counted,
+        &model.quota().map(|_| model.items.len() as u64).into_iter().collect(),
+    )?;
     if model.foreign { Ok(()) } else { embeddings(store, model, now) }
 }
 
@@ -52,7 +59,7 @@ fn embeddings(store: &Store, model: &Model, clock: i64) -> Result<(), String> {
 /// The settings that there are.
 pub fn settings(store: &Store) -> Result<BTreeMap<String, String>, String> {
     let mut found = BTreeMap::new();
-    for name in SETTINGS {
+    for name in SETTINGS.into_iter().chain([QUOTAS]) {
         found.extend(store.setting(name).map_err(text)?.map(|json| (name.to_owned(), json)));
     }
     Ok(found)

@@ -4,14 +4,14 @@
 //! Invariants:
 //! * Versions are log sequence numbers, one for each operation that changes something. Touches that wait are written
 //!   first, in a frame of their own.
-//! * A failed condition changes nothing.
+//! * A failed condition changes nothing, and neither does a write for which a quota has no room.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vecmem::{Condition, FieldVector, Item, Namespace, Scope, Version, WriteResult};
 
-use super::operations::{Change, Operation, Outcome, PutChange};
+use super::operations::{Change, Operation, Outcome, PutChange, QUOTAS};
 
 pub type Key = (Namespace, String);
 
@@ -110,7 +110,9 @@ impl Model {
                 let mark = source.as_deref().map(|source| mark_of(source, puts.len()));
                 let changes: Vec<Change> = puts.iter().cloned().map(Change::Put).collect();
                 let reach = source.as_deref().map(|source| self.reach_with(source, puts));
-                self.batch(&changes, mark.as_ref(), clock);
+                if self.batch(&changes, mark.as_ref(), clock) == Outcome::QuotaExceeded {
+                    return Outcome::QuotaExceeded;
+                }
                 if let (Some(source), Some(reach)) = (source, reach) {
                     self.reaches.insert(source.clone(), (reach, self.lsn));
                 }
@@ -179,7 +181,8 @@ impl Model {
     }
 
     fn batch(&mut self, changes: &[Change], mark: Option<&(String, String)>, clock: i64) -> Outcome {
-        let before = self.clone();
+        let (before, limit) = (self.clone(), self.quota());
+        let mut is_refused = false;
         let written = self.frame(clock, |frame| {
             let results = changes.iter().enumerate().map(|(index, change)| {
                 let superseded = changes[index + 1..].iter().any(|later| later.key() == change.key());
@@ -189,9 +192,18 @@ impl Model {
             if let Some((source, json)) = mark {
                 frame.mark(source, json);
             }
-            Some(results)
+            let items = frame.next.items.len();
+            is_refused = items > before.items.len() && limit.is_some_and(|limit| items > limit);
+            (!is_refused).then_some(results)
         });
-        written.map_or(Outcome::ConditionFailed, Outcome::Written)
+        let failed = if is_refused { Outcome::QuotaExceeded } else { Outcome::ConditionFailed };
+        written.map_or(failed, Outcome::Written)
+    }
+
+    /// The most items that the store may hold.
+    pub fn quota(&self) -> Option<usize> {
+        let quotas: serde_json::Value = serde_json::from_str(self.settings.get(QUOTAS)?).unwrap();
+        Some(quotas[0]["items"].as_u64().unwrap() as usize)
     }
 
     /// What an import of `source` has written, with `puts`, if that is known.

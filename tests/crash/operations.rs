@@ -94,6 +94,7 @@ impl Operation {
 pub enum Outcome {
     Written(Vec<WriteResult>),
     ConditionFailed,
+    QuotaExceeded,
     Read(Option<Box<Item>>),
     Swept(u64),
     /// How many items were deleted or moved.
@@ -146,6 +147,7 @@ pub fn perform(store: &Store, clock: &SimClock, operation: &Operation) -> Result
     };
     match done {
         Err(error) if error.kind() == ErrorKind::ConditionFailed => Ok(Outcome::ConditionFailed),
+        Err(error) if error.kind() == ErrorKind::QuotaExceeded => Ok(Outcome::QuotaExceeded),
         other => other,
     }
 }
@@ -216,6 +218,14 @@ pub struct Generator {
 pub const TAGS: [&str; 4] = ["red", "green", "blue", "a \"quoted\" one"];
 
 pub const SETTINGS: [&str; 2] = ["index rules", "ü"];
+
+/// The setting that keeps quotas.
+pub const QUOTAS: &str = "vecmem.quotas";
+
+/// Lets the store hold so many items.
+pub fn quota(items: usize) -> Operation {
+    Operation::Setting(QUOTAS, Some(format!("[{{\"kind\":\"store\",\"items\":{items}}}]")))
+}
 
 /// Prefixes of each other as tuples and as bytes, and labels with every awkward character.
 pub fn namespaces() -> Vec<Namespace> {

@@ -100,7 +100,8 @@ impl Expected<'_> {
         let clock = SimClock::new(self.clocks[self.acknowledged]);
         let (found, store, mut model) = self.recover(storage, &clock, hash)?;
         write(&store, &clock, &mut model, hash)?;
-        if self.durability != Durability::Sync {
+        // A write that a quota refuses makes nothing durable of what the open found.
+        if self.durability != Durability::Sync || model.quota().is_some() {
             store.sync().map_err(|error| error.to_string())?;
         }
         let again = storage.crash(Loss::AllUnsynced, hash);

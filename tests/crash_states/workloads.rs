@@ -11,7 +11,7 @@ use vecmem::testing::Clock;
 use vecmem::{IterateQuery, Namespace, Options, ReadOptions, Scope};
 
 use crate::crash::model::Model;
-use crate::crash::operations::{Change, Operation, SETTINGS, TAGS};
+use crate::crash::operations::{Change, Operation, SETTINGS, TAGS, quota};
 use crate::run::Recorder;
 
 /// One row of the table.
@@ -44,6 +44,7 @@ pub static WORKLOADS: &[Workload] = &[
     row("large-values", Sync, large_values),
     row("graph", Sync, graph),
     row("settings", Sync, settings),
+    row("quota", Sync, quotas),
     row("vector-space", Sync, vector_space),
     row("close", Sync, close),
     row("upgrade-1", Sync, upgrade_first),
@@ -279,6 +280,19 @@ fn settings(on: &mut Recorder) {
     for (number, name) in [SETTINGS[0], SETTINGS[1], SETTINGS[0], SETTINGS[1]].into_iter().enumerate() {
         on.step(&Operation::Setting(name, (number < 3).then(|| format!("[{number}]"))));
         on.puts(1, |_| {});
+    }
+}
+
+fn quotas(on: &mut Recorder) {
+    begin(on, 4);
+    on.watch();
+    for limit in [6, 3, 5] {
+        on.step(&quota(limit));
+        on.puts(3, |_| {});
+        let import = on.generator.import(&on.model);
+        on.step(&import);
+        on.deletes(2);
+        on.step(&Operation::Seal);
     }
 }
 
