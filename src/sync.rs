@@ -130,6 +130,8 @@ impl<T> Latest<T> {
 pub enum HookPoint {
     /// The writes of a caller are resolved: they have joined a group that is not published yet, or need no group.
     WriteJoined,
+    /// The writes of a caller wait until a rule is decided.
+    WriteHeldBack,
     /// A caller whose writes need no group is about to wait for the group that its answer depends on.
     GroupAwaited,
     /// The leader of a group has published the read view. The writes of the group are still noted as pending.

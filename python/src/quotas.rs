@@ -2,13 +2,21 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use serde_json::json;
+use serde::Serialize;
 use vecmem::{Quota, Scope, Store};
 
 use crate::arguments::{count, each_option, scope, truth};
 use crate::call::detached;
 use crate::rules::{Labels, Options};
 use crate::upkeep::to_dict;
+
+/// A quota as a dict.
+#[derive(Serialize)]
+struct QuotaReport {
+    scope: String,
+    items: Option<u64>,
+    bytes: Option<u64>,
+}
 
 /// The scope and the options that a call takes, as a quota.
 fn quota<'py>(
@@ -51,8 +59,8 @@ pub(crate) fn remove(py: Python<'_>, store: &Store, labels: Labels<'_, '_>, give
 /// All quotas.
 pub(crate) fn list<'py>(py: Python<'py>, store: &Store) -> PyResult<Bound<'py, PyAny>> {
     let quotas = detached(py, || store.quotas())?;
-    let quotas = quotas.iter().map(|quota| json!({"scope": quota.name(), "items": quota.items, "bytes": quota.bytes}));
-    to_dict(py, &quotas.collect::<Vec<_>>())
+    let report = |quota: &Quota| QuotaReport { scope: quota.name(), items: quota.items, bytes: quota.bytes };
+    to_dict(py, &quotas.iter().map(report).collect::<Vec<_>>())
 }
 
 /// What the scopes with a quota hold that a whole scope counts for.

@@ -12,7 +12,7 @@ def test_a_write_over_a_quota_raises_and_names_it(tmp_path: Path) -> None:
         engine.set_quota(prefix=("users",), each=True, items=2, bytes=100)
         engine.put(("users", "ada"), "a", {}, vector=[1, 2])
         with pytest.raises(vecmem.QuotaExceededError) as refused:
-            engine.put_many([(("users", "ada", "x"), key, {}) for key in "bc"])
+            engine.put_many([vecmem.Put(("users", "ada", "x"), key, {}) for key in "bc"])
         found = refused.value
         assert (found.scope, found.unit, found.limit, found.used, found.added) == ("users/ada/", "items", 2, 1, 2)
         assert found.kind == "quota_exceeded"

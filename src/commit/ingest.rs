@@ -21,7 +21,8 @@ use crate::commit::decide::{Times, times_of};
 use crate::commit::import_growth::ImportGrowth;
 use crate::commit::pending::PendingWrites;
 use crate::commit::tally::QuotaTally;
-use crate::commit::watches::WatchId;
+use crate::commit::under_way::UnderWay;
+use crate::commit::watches::{WatchId, WatchedKeys};
 use crate::engine::Engine;
 use crate::engine::install::commit_bounds;
 use crate::engine::quotas::Quotas;
@@ -101,8 +102,9 @@ impl Pipeline {
     /// Begins to note the keys that other writers write, and sets times aside for rows without a given time.
     fn begin_watch(&self, files: &mut ImportSegments) -> (Times, WatchGuard<'_>) {
         let clock_given = files.order.iter().filter(|&&line| files.rows[line as usize].updated_at.is_none()).count();
+        let watched = WatchedKeys::of(files.ordered().map(|row| (&row.namespace, &*row.key)));
         let mut state = self.state.lock();
-        let id = state.unpublished.begin_watch(vec![Interval::everything()]);
+        let id = state.unpublished.begin_watch(watched);
         files.watch = Some(id);
         let times = &mut state.unpublished.times;
         times.begin(&self.engine.clock.reading());
@@ -110,31 +112,6 @@ impl Pipeline {
         times.skip(clock_given);
         let set_aside = Some((mine.clone(), times.clone()));
         (mine, WatchGuard { pipeline: self, id, set_aside })
-    }
-}
-
-/// Announces the extents and the file names of an import to purges, until the value is dropped.
-struct UnderWay<'a> {
-    engine: &'a Engine,
-}
-
-impl<'a> UnderWay<'a> {
-    fn new(engine: &'a Engine) -> Self {
-        Self { engine }
-    }
-
-    fn announce(&self, extents: Vec<Extent>) {
-        self.engine.import_files.lock().extents = extents;
-    }
-
-    fn announce_names(&self, names: Vec<String>) {
-        self.engine.import_files.lock().names = names;
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.engine.import_files.lock().end();
     }
 }
 
@@ -209,6 +186,11 @@ fn order_of(rows: &[CheckedPut]) -> Vec<u32> {
 impl ImportSegments {
     fn row(&self, place: usize) -> &CheckedPut {
         &self.rows[self.order[place] as usize]
+    }
+
+    /// Whether a row may lie in an interval.
+    pub fn may_write(&self, interval: &Interval) -> bool {
+        self.files.iter().any(|file| file.entry.extent.overlaps(interval))
     }
 
     /// The rows in their order.

@@ -41,6 +41,8 @@ pub(super) enum JoinOutcome {
     Member(Ticket),
     /// The log has no room for the frames: a file must be prepared first. Nothing has changed.
     NeedsFile(RoomNeed),
+    /// A gate holds the writes back until the rule behind it is decided. Nothing has changed.
+    HeldBack(Arc<Group>),
     /// The writes add to scopes with a quota that must be counted first. Nothing has changed.
     NeedsCount(Vec<(QuotaScope, QuotaLimits)>),
 }
@@ -88,6 +90,9 @@ impl Pipeline {
         if let Some(repeated) = self.repeated(intent)? {
             return Ok(JoinOutcome::Nothing(Ok(repeated), state.undecided()));
         }
+        if let Some(gate) = state.held_back(intent) {
+            return Ok(JoinOutcome::HeldBack(gate));
+        }
         self.take_touches(state);
         state.counters.keep_for(engine.quotas.get());
         let mut resolution = match state.resolve(engine, intent) {
@@ -129,7 +134,7 @@ impl Pipeline {
 
     /// Takes touches off the queue for a group that is about to open.
     fn take_touches(&self, state: &mut CommitState) {
-        if state.open.is_none() {
+        if state.open.is_none() && state.gate.is_none() {
             let waiting = &mut state.unpublished.touches;
             let room = self.engine.tuning.touch_queue.saturating_sub(waiting.len());
             waiting.extend(self.touches.try_iter().take(room));
@@ -143,7 +148,10 @@ impl CommitState {
         let (pending, now) = (&self.unpublished, engine.clock.reading());
         let mut times = pending.times.clone();
         times.begin(&now);
-        let touches = pending.resolve_touches(engine, &mut times);
+        let touches = match self.gate {
+            Some(_) => ResolvedTouches::default(),
+            None => pending.resolve_touches(engine, &mut times),
+        };
         let first_lsn = pending.next_lsn + touches.operations.len() as u64;
         let clock = now.frame_clock;
         let (mut deleted, mut count) = (None, None);
@@ -332,9 +340,7 @@ mod tests {
     fn need_of(outcome: JoinOutcome) -> RoomNeed {
         match outcome {
             JoinOutcome::NeedsFile(need) => need,
-            JoinOutcome::Nothing(..) | JoinOutcome::Member(_) | JoinOutcome::NeedsCount(_) => {
-                panic!("a log without a file has no room")
-            }
+            _ => panic!("a log without a file has no room"),
         }
     }
 

@@ -3,8 +3,8 @@
 //! A writer resolves its operations under the commit lock and joins the open group. The writer that opened the group
 //! leads it: it writes and syncs the group while the next one fills, applies it, and publishes the read view.
 //! Reading order: `join` (resolve, reserve, enlist), `pending`, `decide` (pure), `log_room` (prepared log files),
-//! `resolved` (deletes by filter) with `watches`, `ingest`, `import_growth` and `checkpoints` (imports), `tally`,
-//! `quotas` and `counting` (quotas), `cut` (backups). Invariants:
+//! `resolved` (deletes by filter) with `watches` and `gate`, `ingest`, `import_growth`, `under_way` and `checkpoints`
+//! (imports), `tally`, `quotas` and `counting` (quotas), `cut` (backups). Invariants:
 //! * A writer waits for room in memory before it takes a lock of the engine. Under the commit lock no thread writes to
 //!   the disk.
 //! * Space in prepared log files is claimed before LSNs are taken; after that a group succeeds or poisons the store.
@@ -19,6 +19,7 @@ mod checkpoints;
 mod counting;
 pub(crate) mod cut;
 pub(crate) mod decide;
+mod gate;
 mod import_growth;
 mod ingest;
 mod join;
@@ -27,6 +28,7 @@ pub(crate) mod pending;
 mod quotas;
 pub(crate) mod resolved;
 mod tally;
+mod under_way;
 mod watches;
 
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use crate::types::{Durability, Namespace};
 use crate::wal::Frame;
 
 use counting::{COUNT_STRIPES, COUNTS_MAX};
+use gate::Gate;
 use ingest::ImportSegments;
 use join::JoinOutcome;
 use log_room::LogRoom;
@@ -61,6 +64,8 @@ pub(crate) struct Pipeline {
     import_lock: Mutex<()>,
     /// Held while a scope is counted for its quota: scopes of one stripe one at a time.
     count_locks: [Mutex<()>; COUNT_STRIPES],
+    /// Held by the rule that has closed the gate.
+    gate_lock: Mutex<()>,
     touches: crossbeam_channel::Receiver<Write>,
     touch_sender: crossbeam_channel::Sender<Write>,
 }
@@ -68,6 +73,7 @@ pub(crate) struct Pipeline {
 struct CommitState {
     unpublished: PendingWrites,
     counters: ScopeCounts,
+    gate: Option<Gate>,
     room: LogRoom,
     open: Option<OpenGroup>,
     /// The newest group. A writer whose outcome depends on pending writes waits for it.
@@ -135,9 +141,10 @@ impl Pipeline {
         let (touch_sender, touches) = crossbeam_channel::bounded(engine.tuning.touch_queue);
         let (unpublished, room) = (PendingWrites::after(last_lsn), LogRoom::default());
         let counters = ScopeCounts::default();
-        let state = CommitState { unpublished, counters, room, open: None, newest_group: None };
-        let (log_file_lock, import_lock, count_locks) = (Mutex::new(()), Mutex::new(()), Default::default());
-        Self { engine, state: Mutex::new(state), log_file_lock, import_lock, count_locks, touches, touch_sender }
+        let state = CommitState { unpublished, counters, gate: None, room, open: None, newest_group: None };
+        let (log_file_lock, import_lock, gate_lock) = (Mutex::new(()), Mutex::new(()), Mutex::new(()));
+        let (state, count_locks) = (Mutex::new(state), Default::default());
+        Self { engine, state, log_file_lock, import_lock, count_locks, gate_lock, touches, touch_sender }
     }
 
     /// Writes all or nothing. Returns when the writes are as durable as [`Durability`] says, and every new read view
@@ -193,6 +200,10 @@ impl Pipeline {
                     }
                     Ok(()) => {}
                 },
+                JoinOutcome::HeldBack(gate) => {
+                    self.engine.hooks.reach(HookPoint::WriteHeldBack);
+                    gate.wait()?;
+                }
                 JoinOutcome::NeedsCount(scopes) => {
                     counts += 1;
                     if let Some((scope, _)) = scopes.first().filter(|_| counts > COUNTS_MAX) {

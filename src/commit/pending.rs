@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::commit::checkpoints::Checkpoints;
 use crate::commit::decide::{Decision, Times, decide};
 use crate::commit::tally::{Counted, QuotaTally};
-use crate::commit::watches::{ConflictSet, WatchId, Watches};
+use crate::commit::watches::{ConflictSet, WatchId, WatchedKeys, Watches};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::record::{CHECKPOINTS, DeletedKeys, Lsn, Operation, Record, VersionTimes, Write, WriteOutcome};
@@ -269,10 +269,10 @@ impl PendingWrites {
         self.watches.note_deleted(deleted);
     }
 
-    /// Starts to note what is written in these intervals, until [`PendingWrites::end_watch`]. Pending writes are noted
-    /// at once.
-    pub(super) fn begin_watch(&mut self, intervals: Vec<Interval>) -> WatchId {
-        let id = self.watches.begin(intervals);
+    /// Starts to note what is written of these keys, until [`PendingWrites::end_watch`]. Pending writes are noted at
+    /// once.
+    pub(super) fn begin_watch(&mut self, watched: WatchedKeys) -> WatchId {
+        let id = self.watches.begin(watched);
         self.pending.keys().for_each(|(namespace, key)| self.watches.note_key(namespace, key));
         self.pending_ranges.iter().for_each(|(_, interval)| self.watches.note_range(interval));
         self.pending_deletes.iter().for_each(|(_, deleted)| self.watches.note_deleted(deleted));

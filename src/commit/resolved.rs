@@ -9,12 +9,15 @@
 //!   intervals that the read view may show in another state.
 //! * Under the commit lock the work depends on the keys that were written meanwhile, at most [`CHANGES_MAX`], and not
 //!   on the number of keys that are deleted. A list of at most [`REBUILT_MAX`] keys is encoded again there.
+//! * A write that was overtaken [`RESOLVES_BESIDE`] times makes others wait (`gate`), so that it is decided. They wait
+//!   for as long as it takes to find its keys, without the commit lock.
 //! * Every key is looked up before the lock is taken, so that damage fails the write and not the commit.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::watches::WatchId;
+use super::gate::ClosedGate;
+use super::watches::{WatchId, WatchedKeys};
 use super::{Intent, Pipeline};
 use crate::commit::pending::PendingWrites;
 use crate::commit::tally::{Counted, QuotaTally};
@@ -36,7 +39,11 @@ use crate::wal::encode_operation;
 const CHANGES_MAX: usize = 256;
 /// A list of so many keys is encoded again under the commit lock if keys must be taken out of it.
 const REBUILT_MAX: usize = 16_384;
-/// How often a write is resolved before it gives up because others write too much of what it would delete.
+/// A write that others have overtaken so often is resolved while they wait.
+const RESOLVES_BESIDE: usize = 3;
+/// Bytes of values that are tested under the commit lock.
+const CHANGED_BYTES_MAX: usize = 1 << 20;
+/// How often a write is resolved before it gives up, since something else than a write keeps changing.
 const RESOLVES_MAX: usize = 32;
 
 /// What a write deletes and puts, as of a read view.
@@ -96,6 +103,8 @@ pub(super) struct ResolvedWrites<'a> {
     deleted: EncodedDeletes,
     puts: Vec<Operation>,
     growth: ResolvedGrowth,
+    /// Whether other writes of what it depends on are held back.
+    pub is_behind_gate: bool,
     /// How many items the frame deletes; `None` if the write must be resolved again.
     pub outcome: Cell<Option<u64>>,
 }
@@ -185,6 +194,11 @@ pub(super) struct SettledWrites {
 }
 
 impl ResolvedWrites<'_> {
+    /// Where the write depends on the state of the store.
+    pub fn intervals(&self) -> Vec<Interval> {
+        self.rule.intervals()
+    }
+
     /// What the frame holds, decided on the newest state; `None` if the write must be resolved again. Changes nothing.
     pub fn settle(
         &self,
@@ -199,15 +213,21 @@ impl ResolvedWrites<'_> {
         if conflicts.has_many() || conflicts.keys().len() > CHANGES_MAX {
             return Ok(None);
         }
-        let mut changes = Vec::with_capacity(conflicts.keys().len());
+        let (mut changes, mut bytes) = (Vec::with_capacity(conflicts.keys().len()), 0);
         for (namespace, key) in conflicts.keys() {
             let newest = match pending.newest(engine, namespace, key)? {
                 None => None,
                 Some(times) => match newest_record(pending, engine, namespace, key, &times)? {
-                    Some(record) => Some((record, times)),
+                    Some(record) => {
+                        bytes += record.value.len();
+                        Some((record, times))
+                    }
                     None => return Ok(None),
                 },
             };
+            if bytes > CHANGED_BYTES_MAX {
+                return Ok(None);
+            }
             changes.push(WrittenKey { namespace: namespace.clone(), key: Arc::clone(key), newest });
         }
         let settled = if changes.is_empty() {
@@ -273,9 +293,10 @@ impl Pipeline {
     pub fn write_resolved(&self, rule: &mut dyn Rule) -> Result<u64> {
         self.engine.check_writable()?;
         let steps = Steps::begin(Stage::Delete, 0);
-        for _ in 0..RESOLVES_MAX {
+        for resolves in 0..RESOLVES_MAX {
             steps.check()?;
-            let watch = RuleWatch::begin(self, rule.intervals());
+            let gate = (resolves >= RESOLVES_BESIDE).then(|| ClosedGate::close(self, rule.intervals()));
+            let noted = RuleWatch::begin(self, rule.intervals());
             let view = self.engine.view.get();
             let Resolved { deletes, puts } = rule.resolve(&view)?;
             let deletes = DeletedKeys::new(deletes);
@@ -290,7 +311,8 @@ impl Pipeline {
             let deleted = EncodedDeletes::new(deletes, places);
             let growth = ResolvedGrowth::of(&view, self.engine.quotas.get(), &deleted, &puts)?;
             let puts = puts.into_iter().map(Operation::Put).collect();
-            let writes = ResolvedWrites { rule, watch: watch.id, deleted, puts, growth, outcome: Cell::default() };
+            let (watch, is_behind_gate, outcome) = (noted.id, gate.is_some(), Cell::default());
+            let writes = ResolvedWrites { rule, watch, deleted, puts, growth, is_behind_gate, outcome };
             self.engine.hooks.reach(HookPoint::WriteResolved);
             self.commit(Intent::Resolved(&writes), purpose)?;
             if let Some(count) = writes.outcome.get() {
@@ -312,7 +334,7 @@ struct RuleWatch<'a> {
 
 impl<'a> RuleWatch<'a> {
     fn begin(pipeline: &'a Pipeline, intervals: Vec<Interval>) -> Self {
-        let id = pipeline.state.lock().unpublished.begin_watch(intervals);
+        let id = pipeline.state.lock().unpublished.begin_watch(WatchedKeys::Within(intervals));
         Self { pipeline, id }
     }
 }

@@ -23,6 +23,7 @@ use crate::types::limits;
 ///
 /// assert_eq!(FieldPath::new("address.city")?.as_str(), "address.city");
 /// assert_eq!(FieldPath::new("address..city").unwrap_err().kind(), ErrorKind::InvalidInput);
+/// assert_eq!(FieldPath::new("address.$eq").unwrap_err().kind(), ErrorKind::InvalidInput);
 /// # Ok::<(), vecmem::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,8 +34,8 @@ pub struct FieldPath {
 }
 
 impl FieldPath {
-    /// The path that `text` spells. Errors: `InvalidInput` if it is empty, has an empty component or begins with `$`;
-    /// `Limit` beyond [`limits::DEPTH`] components.
+    /// The path that `text` spells. Errors: `InvalidInput` if it is empty, or a component of it is empty or begins with
+    /// `$`; `Limit` beyond [`limits::DEPTH`] components.
     pub fn new(text: &str) -> Result<Self> {
         let wrong = |why: &str| Err(Error::invalid(format!("path {:?}: {why}", shortened(text))));
         if text.is_empty() {
@@ -50,6 +51,9 @@ impl FieldPath {
             if text.contains('.') { text.split('.').map(Box::from).collect() } else { Box::default() };
         if components.iter().any(|component| component.is_empty()) {
             return wrong("a component of it is empty; write a.b");
+        }
+        if components.iter().any(|component| component.starts_with('$')) {
+            return wrong("a component of it begins with $, like an operator of a filter; name a field below a field");
         }
         if components.len() > limits::DEPTH {
             return Err(Error::limit(Limit::Depth, "components of a path", components.len(), limits::DEPTH));

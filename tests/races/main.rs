@@ -9,6 +9,7 @@ mod a_condition_is_answered_from_what_readers_will_see;
 mod a_delete_by_filter_is_decided_on_the_state_that_it_commits_to;
 mod a_merge_of_one_shard_holds_up_no_other;
 mod a_repair_holds_up_one_shard_at_a_time;
+mod a_rule_ends_beside_constant_writes;
 mod a_split_is_noticed_by_nobody;
 mod a_sweep_looks_again_before_it_deletes;
 mod an_import_replaces_what_others_write_and_move_meanwhile;

@@ -29,6 +29,9 @@ use crate::types::{Interval, Namespace, Scope};
 
 /// Of more kept items than this, what is kept is not remembered.
 const REMEMBERED_MAX: usize = 1_000_000;
+/// Kept items of changed namespaces that are sorted again under the commit lock. With more, what is newest is sought
+/// again.
+const SETTLED_MAX: usize = 16_384;
 /// Namespaces that are listed at once.
 const PAGE: usize = 1_000;
 
@@ -208,6 +211,11 @@ impl Rule for KeepNewest<'_> {
         let is_behind = |change: &&WrittenKey| self.cut_at.as_ref().is_some_and(|cut| change.namespace > *cut);
         for change in changes.iter().filter(|change| !is_behind(change)) {
             by_namespace.entry(&change.namespace).or_default().push(change);
+        }
+        let kept =
+            |namespace: &&Namespace| self.kept.as_ref().and_then(|kept| kept.get(*namespace)).map_or(0, Vec::len);
+        if by_namespace.keys().map(kept).sum::<usize>() > SETTLED_MAX {
+            return Ok(None);
         }
         let mut settled = Settled::default();
         if !by_namespace.values().all(|changes| self.settle_namespace(changes, listed, &mut settled)) {
