@@ -74,6 +74,13 @@ impl Columns {
         PyArray1::from_iter(py, self.answers.iter().map(|answer| answer.len() as i64))
     }
 
+    /// Where the next page of an order begins, for `after`; None at the end, and without an order.
+    #[getter]
+    fn next(&self) -> Option<String> {
+        let [answer] = self.answers.as_slice() else { return None };
+        answer.next.as_ref().map(ToString::to_string)
+    }
+
     /// Scores as float32; NaN for hits without one.
     #[getter]
     fn scores<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {

@@ -157,3 +157,17 @@ def test_wrong_arguments_name_themselves(engine: Engine) -> None:
     with pytest.raises(TypeError, match="group_by"):
         engine.listing(NOTES, group_by="n")  # type: ignore[call-arg]
     assert [item.key for item in engine.list(NOTES, order_by="n", after=cursor)] == ["b"]
+
+
+def test_columns_say_where_the_next_page_begins() -> None:
+    engine = Engine()
+    for key, number in [("a", 3), ("b", 1), ("c", 2)]:
+        engine.put(NOTES, key, {"n": number})
+    found, after = [], None
+    while True:
+        page = engine.list(NOTES, order_by="n", limit=2, columns=True, after=after)
+        found += page.keys
+        after = page.next
+        if after is None:
+            break
+    assert found == ["b", "c", "a"]

@@ -58,7 +58,8 @@ def test_all_classes_are_there() -> None:
     typed_dicts = {name for name in CLASSES if name not in AT_RUNTIME}
     assert typed_dicts == {
         "PutOptions", "UpdateOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions",
-        "SearchOptions", "RestoreOptions", "BackupOptions", "ScopeOptions", "QuotaScopeOptions", "QuotaOptions", "IterateOptions", "ScopeStatsOptions",
+        "SearchOptions", "RestoreOptions", "BackupOptions", "ScopeOptions", "QuotaScopeOptions", "QuotaOptions",
+        "IterateOptions", "ScopeStatsOptions",
         "NamespaceOptions",
         "CountOptions", "DistinctOptions", "_PartOptions", "DeleteWhereOptions", "KeepNewestOptions", "RenameOptions",
     }  # fmt: skip

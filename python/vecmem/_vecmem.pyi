@@ -46,16 +46,14 @@ from vecmem.results import SearchResult
 
 __version__: str
 
-# Limits of the engine, for checks that come before the engine.
-_BATCH_OPERATIONS: int
+_BATCH_OPERATIONS: int  # limits of the engine, for checks that come before it
 _KEY_BYTES: int
 _LABELS: int
 _LABEL_BYTES: int
 _SQUARED_NORM: float
 _VECTORS_PER_ITEM: int
 
-# ``list`` is a method of some classes below.
-ListOf: TypeAlias = list
+ListOf: TypeAlias = list  # ``list`` is a method of some classes below
 
 class Item:
     """A stored memory, as a read returned it."""
@@ -98,6 +96,8 @@ class Columns:
 
     @property
     def counts(self) -> NDArray[int64]: ...
+    @property
+    def next(self) -> str | None: ...
     @property
     def scores(self) -> NDArray[float32]: ...
     @property

@@ -85,6 +85,14 @@ pub const FAULTS: &[Fault] = &[
         ),
     },
     Fault {
+        name: "quota_count_survives_a_range_delete",
+        breaks: "The count of a scope stays although a range inside of it was deleted.",
+        file: "commit/quotas.rs",
+        find: "(Self::Known(_), Event::Unknown) => return false,",
+        replacement: "(Self::Known(_), Event::Unknown) => return FAULT,",
+        test: ("quotas", "quotas_follow_a_plain_model::quotas_follow_a_plain_model"),
+    },
+    Fault {
         name: "listed_deletes_not_replayed",
         breaks: "A group applies no keys that were listed before its commit.",
         file: "shard/apply.rs",
