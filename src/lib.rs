@@ -99,6 +99,7 @@ mod store;
 pub mod testing;
 
 pub use error::{Error, ErrorKind, Limit, Location, OptionMismatch, QuotaExcess, Result};
+pub use field_index::FieldRules;
 pub use fields::{FieldPath, GroupBy, Order, OrderCursor, Projection, Select};
 pub use filter::Filter;
 pub use interrupt::{Interrupt, Progress, Stage};

@@ -12,6 +12,7 @@ mod check;
 mod crash;
 mod demo;
 mod export;
+mod fields;
 mod header;
 mod import;
 mod items;
@@ -77,6 +78,7 @@ enum Command {
     Search(Box<search::Search>),
     Ls(items::Ls),
     Stats(stats::Stats),
+    Fields(fields::Fields),
     Check(check::Check),
     Salvage(check::Salvage),
     Backup(backup::Backup),
@@ -119,6 +121,7 @@ fn main() -> ExitCode {
         Command::Search(command) => command.run(output),
         Command::Ls(command) => command.run(output),
         Command::Stats(command) => command.run(output),
+        Command::Fields(command) => command.run(output),
         Command::Check(command) => command.run(output),
         Command::Salvage(command) => command.run(output),
         Command::Backup(command) => command.run(output),

@@ -127,6 +127,13 @@ fn fields(StoreStats { fields, .. }: &StoreStats) -> Vec<Line> {
         let distinct = counted(path.distinct, "distinct value");
         ("", format!("{}: {}, {}", path.path.escape_debug(), distinct, bytes(path.bytes)))
     }));
+    if !fields.rules.is_empty() || fields.other_rules > 0 {
+        let (excluded, forced) = (fields.rules.excluded().len() as u64, fields.rules.forced().len() as u64);
+        lines.push(("field rules", format!("{} excluded, {} forced", counted(excluded, "path"), count(forced))));
+    }
+    if fields.other_rules > 0 {
+        lines.push(("indexes by other rules", count(fields.other_rules)));
+    }
     lines
 }
 

@@ -255,11 +255,9 @@ impl Engine {
         everything: bool,
         on_progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let py = slf.py();
-        let scope = scope(py, namespace, prefix, everything)?;
+        let (py, scope) = (slf.py(), scope(slf.py(), namespace, prefix, everything)?);
         let store = slf.as_super().get().store(py)?;
-        let built = watch::upkeep(py, on_progress, move |_| store.build_graph(&scope))?;
-        upkeep::graph_build(py, &built)
+        upkeep::build_graph(py, &store, scope, on_progress)
     }
 
     #[doc = include_str!("docs/Engine.sweep.txt")]
@@ -340,6 +338,28 @@ impl Engine {
         options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         quotas::held(slf.py(), &slf.as_super().get().store(slf.py())?, namespace, options)
+    }
+
+    #[doc = include_str!("docs/Engine.field_rules.txt")]
+    fn field_rules<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        upkeep::field_rules(slf.py(), &slf.as_super().get().store(slf.py())?)
+    }
+
+    #[doc = include_str!("docs/Engine.set_field_rules.txt")]
+    #[pyo3(signature = (exclude=None, force=None), text_signature = "($self, exclude=(), force=())")]
+    fn set_field_rules(
+        slf: &Bound<'_, Self>,
+        exclude: Option<Bound<'_, PyAny>>,
+        force: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        upkeep::set_field_rules(slf.py(), &slf.as_super().get().store(slf.py())?, exclude, force)
+    }
+
+    #[doc = include_str!("docs/Engine.rebuild_fields.txt")]
+    #[pyo3(signature = (*, on_progress=None))]
+    fn rebuild_fields(slf: &Bound<'_, Self>, on_progress: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+        let store = slf.as_super().get().store(slf.py())?;
+        watch::upkeep(slf.py(), on_progress, move |_| store.rebuild_fields())
     }
 
     #[doc = include_str!("docs/Engine.close.txt")]

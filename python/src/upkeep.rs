@@ -6,10 +6,12 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use vecmem::{BackupOptions, GraphBuild, PurgeOptions, Scope, Store};
+use vecmem::{BackupOptions, FieldRules, PurgeOptions, Scope, Store};
 
 use crate::arguments::{count_from_one, namespace, seconds};
+use crate::call::detached;
 use crate::errors::invalid_value;
+use crate::writes::strings;
 use crate::{json, opening, watch};
 
 /// A report of the engine as a dict.
@@ -34,6 +36,40 @@ pub(crate) fn check<'py>(
     if let Some(loss) = loss {
         dict.cast::<PyDict>()?.set_item("loss", to_dict(py, &loss)?)?;
     }
+    Ok(dict)
+}
+
+/// The field rules of the store.
+pub(crate) fn field_rules<'py>(py: Python<'py>, store: &Store) -> PyResult<Bound<'py, PyAny>> {
+    to_dict(py, &detached(py, || store.field_rules())?)
+}
+
+/// Sets the field rules of the store.
+pub(crate) fn set_field_rules(
+    py: Python<'_>,
+    store: &Store,
+    exclude: Option<Bound<'_, PyAny>>,
+    force: Option<Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let paths = |given: Option<Bound<'_, PyAny>>, name| given.map_or(Ok(Vec::new()), |given| strings(&given, name));
+    let (exclude, force) = (paths(exclude, "exclude")?, paths(force, "force")?);
+    detached(py, || store.set_field_rules(&FieldRules::new(exclude, force)?))
+}
+
+/// Builds the graphs of a scope.
+pub(crate) fn build_graph<'py>(
+    py: Python<'py>,
+    store: &Store,
+    scope: Scope,
+    on_progress: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let store = store.clone();
+    let built = watch::upkeep(py, on_progress, move |_| store.build_graph(&scope))?;
+    let dict = PyDict::new(py);
+    dict.set_item("graphs", built.graphs)?;
+    dict.set_item("nodes", built.nodes)?;
+    dict.set_item("bytes", built.bytes)?;
+    dict.set_item("seconds", built.seconds)?;
     Ok(dict)
 }
 
@@ -101,14 +137,4 @@ pub(crate) fn salvage<'py>(
     let (py, from, into) = (path.py(), opening::path(path, "path")?, opening::path(into, "into")?);
     let report = watch::upkeep(py, on_progress, move |_| Store::salvage(&from, &into))?;
     to_dict(py, &report)
-}
-
-/// What a build of graphs has built.
-pub(crate) fn graph_build<'py>(py: Python<'py>, built: &GraphBuild) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    dict.set_item("graphs", built.graphs)?;
-    dict.set_item("nodes", built.nodes)?;
-    dict.set_item("bytes", built.bytes)?;
-    dict.set_item("seconds", built.seconds)?;
-    Ok(dict)
 }

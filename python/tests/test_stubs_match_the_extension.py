@@ -59,8 +59,7 @@ def test_all_classes_are_there() -> None:
     assert typed_dicts == {
         "PutOptions", "UpdateOptions", "_PutRequired", "PutArguments", "ReadOptions", "ListingOptions", "ListOptions",
         "SearchOptions", "RestoreOptions", "BackupOptions", "ScopeOptions", "QuotaScopeOptions", "QuotaOptions",
-        "IterateOptions", "ScopeStatsOptions",
-        "NamespaceOptions",
+        "IterateOptions", "ScopeStatsOptions", "NamespaceOptions", "FieldRules",
         "CountOptions", "DistinctOptions", "_PartOptions", "DeleteWhereOptions", "KeepNewestOptions", "RenameOptions",
     }  # fmt: skip
     assert set(AT_RUNTIME) <= set(CLASSES)

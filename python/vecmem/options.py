@@ -23,6 +23,13 @@ OnProgress = Callable[[str, int, int | None], object]
 """Called with the stage of a job, the steps of it that are done, and how many there are, if that is known."""
 
 
+class FieldRules(TypedDict):
+    """Which paths of values the field indexes leave out, and which they keep before all others."""
+
+    exclude: list[str]
+    force: list[str]
+
+
 class PutOptions(TypedDict, total=False):
     """What a put may be given besides namespace, key and value."""
 

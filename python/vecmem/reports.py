@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from vecmem.quota_reports import Quota as Quota
 from vecmem.quota_reports import QuotaUse as QuotaUse
+from .options import FieldRules
 
 
 class ImportReport(TypedDict):
@@ -286,11 +287,14 @@ class PathStats(TypedDict):
 
 
 class FieldStats(TypedDict):
-    """The field indexes of a store, with those of the ``path_count`` paths that take the most bytes."""
+    """The field indexes of a store, with those paths that take the most bytes; ``other_rules`` were not built by
+    ``rules``."""
 
     bytes: int
     path_count: int
     paths: list[PathStats]
+    rules: FieldRules
+    other_rules: int
 
 
 class LogStats(TypedDict):

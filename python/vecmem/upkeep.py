@@ -16,7 +16,7 @@ from langgraph.store.base import Op
 
 from . import contract
 from .errors import InvalidInputError
-from .options import OnProgress
+from .options import FieldRules, OnProgress
 from .plan import Core
 from .reports import Stats
 
@@ -120,6 +120,38 @@ class Upkeep:
         """``compact``, without blocking the event loop."""
         report: dict[str, Any] = await self._off_loop((), self.compact)
         return report
+
+    def field_rules(self) -> FieldRules:
+        """The paths of values that the field indexes leave out, and those that they keep before all others, as
+        ``set_field_rules`` sets them."""
+        return self._core.engine.field_rules()
+
+    def set_field_rules(self, exclude: Sequence[str] = (), force: Sequence[str] = ()) -> None:
+        """Says which paths of values the field indexes never have, which saves space and time, and which they have even
+        where their limits leave others out.
+
+        The indexes answer filters; rules change what a search costs, never an answer, and concern no embedding. A path
+        is the keys with dots between. A rule covers its path and everything below; ``"user.*"`` covers only what is
+        below ``"user"``, ``"*"`` everything; the longest rule decides. Rules replace the present ones, are kept by the
+        store, and apply to what is written from then on; ``rebuild_fields`` builds the indexes that are there again.
+        """
+        self._core.engine.set_field_rules(exclude, force)
+
+    async def aset_field_rules(self, exclude: Sequence[str] = (), force: Sequence[str] = ()) -> None:
+        """``set_field_rules``, without blocking the event loop."""
+        await self._off_loop((), lambda: self.set_field_rules(exclude, force))
+
+    def rebuild_fields(self, *, on_progress: OnProgress | None = None) -> int:
+        """Builds those field indexes again that were built by other rules than the present ones; returns how many.
+
+        ``on_progress`` and Ctrl-C are as in ``compact``.
+        """
+        return self._core.engine.rebuild_fields(on_progress=on_progress)
+
+    async def arebuild_fields(self) -> int:
+        """``rebuild_fields``, without blocking the event loop."""
+        rebuilt: int = await self._off_loop((), self.rebuild_fields)
+        return rebuilt
 
     def backup(
         self,

@@ -24,6 +24,7 @@ use crate::commit::tally::QuotaTally;
 use crate::commit::under_way::UnderWay;
 use crate::commit::watches::{WatchId, WatchedKeys};
 use crate::engine::Engine;
+use crate::engine::field_rules::prepared_rules;
 use crate::engine::install::commit_bounds;
 use crate::engine::quotas::Quotas;
 use crate::engine::space::output_files::OutputFiles;
@@ -306,8 +307,9 @@ impl ImportSegments {
         let mut totals = Totals::new(engine.tuning.blob_value_bytes);
         let rows = || range.clone().map(|place| (&self.rows[self.order[place] as usize], times[place]));
         rows().for_each(|(row, _)| totals.add(row.vectors.len(), row.value.len()));
-        let mut writer =
-            SegmentWriter::create(&*engine.storage, &engine.identity.keys, file_id, totals)?.with_relative_lsns();
+        let mut writer = SegmentWriter::create(&*engine.storage, &engine.identity.keys, file_id, totals)?
+            .with_relative_lsns()
+            .with_field_rules(prepared_rules(&engine.settings.get()));
         let mut vectors = Vec::new();
         let go_on = engine.steps(Stage::Import, range.len() as u64);
         for (row, times) in rows() {

@@ -1,8 +1,11 @@
 //! Writes a memtable as a segment: the rows that are alive at the base LSN, in (namespace, key) order. If the shard is
 //! about to be split, each side of a cut becomes a segment.
 
+use std::sync::Arc;
+
 use crate::compact::row_map::RowPlaces;
 use crate::error::Result;
+use crate::field_index::PreparedRules;
 use crate::ids::{IdRange, RowId};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, Record};
@@ -18,6 +21,8 @@ pub(crate) struct Output<'a> {
     pub file_id: u64,
     /// Bytes from which a value goes to a blob file.
     pub blob_value_bytes: usize,
+    /// What the field index leaves out, and what it keeps.
+    pub field_rules: Arc<PreparedRules>,
     /// Called before each row, since a row may be large. An error ends the job.
     pub go_on: Box<dyn Fn() -> Result<()> + 'a>,
 }
@@ -47,7 +52,8 @@ pub(crate) fn write(
         totals.add(record.vectors.len(), record.value.len());
     }
     places.begin_output();
-    let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
+    let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?
+        .with_field_rules(Arc::clone(&output.field_rules));
     for &number in rows {
         (output.go_on)()?;
         let row = memtable.row(number);

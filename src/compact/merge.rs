@@ -2,6 +2,7 @@
 //! pass. Codes are copied. Large values stay in their blob files, unless the [`BlobPlan`] rewrites the file.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::compact::blobs::BlobPlan;
 use crate::compact::flush::Output;
@@ -80,6 +81,7 @@ fn write_rows(
 ) -> Result<SegmentInfo> {
     places.begin_output();
     let mut writer = SegmentWriter::create(output.storage, &output.keys, output.file_id, totals)?;
+    writer = writer.with_field_rules(Arc::clone(&output.field_rules));
     writer = writer.keeping(blobs.files().iter().map(|blob| blob.file).collect());
     let heads = inputs.iter().map(|source| Head::first(source, base));
     let mut heads = heads.collect::<Result<Vec<Option<Head<'_>>>>>()?;

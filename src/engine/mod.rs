@@ -2,8 +2,8 @@
 //!
 //! Reading order: `facts`, `recover` (an open), `log`, `manifest_state`, `generation` (a manifest is written),
 //! `install` (a job's files become current), `completed_job`, `replace`, `split`, `graphs`, `merged_graphs`,
-//! `graph_credit`, `operation_ids`, `older_views`, `pins`, `pinned`, `prefetch`, `quotas`, `signal`, `clock`, `space`.
-//! Invariants:
+//! `graph_credit`, `operation_ids`, `field_rules`, `older_views`, `pins`, `pinned`, `prefetch`, `quotas`, `signal`,
+//! `clock`, `space`. Invariants:
 //! * Locks are taken in the order that ARCHITECTURE.md lists; it says who waits for others while holding one.
 //! * `view` is replaced only under `apply_lock`; readers clone it and hold nothing.
 //! * A failed write or sync of the log, sync of the directory, or apply poisons the engine for good. A few callers make
@@ -13,6 +13,7 @@ pub(crate) mod clock;
 pub(crate) mod completed_job;
 pub(crate) mod costs;
 pub(crate) mod facts;
+pub(crate) mod field_rules;
 mod generation;
 pub(crate) mod graph_credit;
 pub(crate) mod graphs;
@@ -50,6 +51,7 @@ use crate::engine::signal::Signal;
 use crate::engine::space::DiskSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events;
+use crate::filter::PreparedFilters;
 use crate::manifest::{ClockState, SegmentEntry, Settings};
 use crate::memtable::Memtable;
 use crate::record::{Lsn, VersionMask, VersionTimes};
@@ -114,6 +116,7 @@ pub(crate) struct Engine {
     /// Those of the settings. A new value with the same quotas says that what was counted may not be right any more.
     pub quotas: Latest<Quotas>,
     pub known_costs: KnownCosts,
+    pub filters: PreparedFilters,
     pub next_file_id: AtomicU64,
     pub counters: Counters,
     /// Retired segments that an older read view may still read. The worker unmaps them, so that no search does.
@@ -175,6 +178,7 @@ impl Engine {
             manifest_generation: AtomicU64::new(start.manifest_state.manifest.generation),
             known_costs,
             quotas: Latest::new(Arc::new(Quotas::new(&start.manifest_state.settings))),
+            filters: PreparedFilters::default(),
             settings: Latest::new(Arc::new(start.manifest_state.settings.clone())),
             manifest_state: Mutex::new(start.manifest_state),
             next_file_id: AtomicU64::new(start.next_file_id),

@@ -9,10 +9,12 @@
 use std::sync::Arc;
 
 use crate::engine::Engine;
+use crate::engine::field_rules::prepared_rules;
 use crate::engine::install::{InstallOutcome, ViewChange, install_change};
 use crate::engine::space::output_files::OutputFiles;
 use crate::engine::space::{Purpose, written_bytes};
 use crate::error::Result;
+use crate::interrupt::Stage;
 use crate::manifest::{FileKind, SegmentEntry, SideEntry};
 use crate::segment::Segment;
 use crate::segment::derived::fields::write_fields;
@@ -36,7 +38,9 @@ pub(crate) fn rebuild_derived(engine: &Arc<Engine>, part: &SharedSegment, wanted
         next = next.with_codes(storage, keys, codes)?;
     }
     if wanted.fields {
-        let index = segment.index_values(&|| Ok(()))?;
+        let rules = prepared_rules(&engine.settings.get());
+        let steps = engine.steps(Stage::Merge, segment.rows().into());
+        let index = segment.index_values(rules, &steps)?;
         outputs.ask_for_space(Purpose::Merge, written_bytes(index.len() as u64, 1), "the field index of a segment")?;
         let fields = write_fields(storage, keys, outputs.fields(), segment.truth_id(), segment.rows(), &index)?;
         entry.derived.retain(|derived| derived.kind != FileKind::FIELDS);

@@ -130,6 +130,10 @@ pub enum Limit {
     SettingNameBytes,
     /// Bytes of one setting.
     SettingBytes,
+    /// Paths of the field rules of one store.
+    FieldRules,
+    /// Bytes of a path of field rules.
+    FieldRuleBytes,
 }
 
 /// The place that an error is about.

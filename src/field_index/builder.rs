@@ -1,109 +1,194 @@
 //! Builds a field index from the values of rows.
 //!
 //! Invariants:
-//! * The same values give the same bytes.
+//! * The same values and rules give the same bytes.
 //! * Memory is that of the distinct keys and of eight bytes for each value in them. What exceeds a limit is left out,
 //!   and the index says so: of a row ([`FieldIndexBuilder::push`]), or of all rows ([`PATHS_MAX`]).
+//! * Forced paths have limits of their own, so that whatever others do, they are complete where they can be.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::codec::Writer;
-use crate::field_index::format::{BLOCK_ENTRIES, Footer, PathRecord};
+use crate::field_index::format::{BLOCK_ENTRIES, Footer, PathRecord, write_head};
+use crate::field_index::grouped::group;
 use crate::field_index::key::{KEY_BYTES_MAX, push_key};
 use crate::field_index::path::{KEYS_MAX, PATH_BYTES_MAX, push, push_elements};
 use crate::field_index::postings::{encode, write_varint};
+use crate::field_index::rules::{Chosen, PathChoice, PreparedRules, push_joined};
 use crate::ids::RowId;
 use crate::json::{JsonReader, Raw};
 
-/// The most paths of an index. Of more, those with the most rows are kept.
+/// The most paths of an index. Of more, those with the most rows are kept, after the forced ones.
 pub(crate) const PATHS_MAX: usize = 1_024;
-/// The most paths that a build counts. Rows with others are indexed in part.
+/// The most paths that a build counts, beside forced ones. Of others, nothing is indexed.
 const PATHS_COUNTED_MAX: usize = 16 * PATHS_MAX;
-/// The most scalars, arrays and objects of one row that are indexed. A row with more is indexed in part.
+/// The most scalars, arrays and objects of one row that are indexed, and as many at forced paths. A row with more is
+/// indexed in part.
 const ROW_VALUES_MAX: usize = 4_096;
-/// The same of all rows together, so that a build takes at most half a gigabyte for them.
+/// The same of all rows together, so that a build takes at most half a gigabyte for them. If paths are forced, half of
+/// it is for these.
 const VALUES_MAX: usize = 1 << 26;
 
 /// The postings of one path during a build.
-#[derive(Default)]
 struct PathPostings {
+    path: Box<[u8]>,
+    is_forced: bool,
+    /// The number of the path whose value came after the last one of this path: rows are mostly made alike.
+    next: u32,
     /// The number of each key, in the order of their first rows.
     numbers: HashMap<Box<[u8]>, u32>,
+    /// The last key, with its number: the next one is often the same.
+    last: (Vec<u8>, u32),
     /// The key's number and the row, for each value.
     values: Vec<(u32, RowId)>,
 }
 
-/// An index under construction.
-#[derive(Default)]
-pub(crate) struct FieldIndexBuilder {
-    paths: HashMap<Box<[u8]>, PathPostings>,
-    /// Rows that are indexed in part, or not at all.
+impl PathPostings {
+    fn new(path: Box<[u8]>, is_forced: bool) -> Self {
+        let (next, numbers, last, values) = (u32::MAX, HashMap::new(), (Vec::new(), 0), Vec::new());
+        Self { path, is_forced, next, numbers, last, values }
+    }
+}
+
+/// What a build has of the forced paths, or of all others.
+struct PathShare {
+    paths: usize,
+    paths_max: usize,
+    /// Whether a path was left out. It was so from its first row on.
+    lacks_paths: bool,
+    /// How many more values may be added.
+    room: usize,
+    /// How many more of the present row.
+    row_room: usize,
+    /// Whether the present row is indexed in part.
+    is_partial: bool,
+    /// The rows that are indexed in part, or not at all.
     partial: Vec<RowId>,
+}
+
+impl PathShare {
+    fn new(paths_max: usize, room: usize) -> Self {
+        let (paths, lacks_paths, row_room, is_partial) = (0, false, 0, false);
+        Self { paths, paths_max, lacks_paths, room, row_room, is_partial, partial: Vec::new() }
+    }
+
+    fn begin_row(&mut self) {
+        (self.row_room, self.is_partial) = (ROW_VALUES_MAX.min(self.room), false);
+        self.room -= self.row_room;
+    }
+
+    fn end_row(&mut self) {
+        self.room += self.row_room;
+    }
+
+    /// Takes room for one value of the row.
+    fn take(&mut self) -> bool {
+        self.is_partial |= self.row_room == 0;
+        self.row_room = self.row_room.saturating_sub(1);
+        !self.is_partial
+    }
+}
+
+/// An index under construction.
+pub(crate) struct FieldIndexBuilder {
+    rules: Arc<PreparedRules>,
+    paths: Vec<PathPostings>,
+    /// The number of each path.
+    numbers: HashMap<Box<[u8]>, u32>,
+    others: PathShare,
+    forced: PathShare,
     rows: u32,
     has_unread: bool,
-    values: usize,
     key: Vec<u8>,
 }
 
 /// The walk through one value.
 struct ValueWalk<'b> {
-    paths: &'b mut HashMap<Box<[u8]>, PathPostings>,
-    key: &'b mut Vec<u8>,
+    builder: &'b mut FieldIndexBuilder,
     path: Vec<u8>,
+    /// The path with dots between its keys. Empty without rules.
+    joined: String,
     row: RowId,
-    /// How many more values may be added.
-    room: usize,
-    is_partial: bool,
+    /// The number of the path of the last value.
+    before: u32,
+    /// The number of the path that the next value most likely has.
+    likely: u32,
 }
 
 impl FieldIndexBuilder {
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(rules: Arc<PreparedRules>) -> Self {
+        let for_forced = if rules.has_forced() { VALUES_MAX / 2 } else { 0 };
+        Self {
+            rules,
+            paths: Vec::new(),
+            numbers: HashMap::new(),
+            others: PathShare::new(PATHS_COUNTED_MAX, VALUES_MAX - for_forced),
+            forced: PathShare::new(PATHS_MAX, for_forced),
+            rows: 0,
+            has_unread: false,
+            key: Vec::new(),
+        }
+    }
+
+    /// An index without rules, whose first row has this number.
+    pub fn from_row(first: RowId) -> Self {
+        Self { rows: first.0, ..Self::new(Arc::default()) }
     }
 
     /// Adds the value of the next row; `None` if it cannot be read. Such a row is in the index as one about which
     /// nothing is known, and so is a row of which a part was left out.
     pub fn push(&mut self, value: Option<&[u8]>) {
-        let row = RowId(self.rows);
+        let (row, root) = (RowId(self.rows), self.rules.root());
         self.rows += 1;
         self.has_unread |= value.is_none();
-        let Self { paths, key, .. } = self;
-        let room = ROW_VALUES_MAX.min(VALUES_MAX - self.values);
-        let mut walk = ValueWalk { paths, key, path: Vec::new(), row, room, is_partial: false };
-        let walked = value.and_then(|value| walk.object(&mut JsonReader::new(value), 0));
-        self.values += room - walk.room;
-        if walked.is_none() || walk.is_partial {
-            self.partial.push(row);
+        self.others.begin_row();
+        self.forced.begin_row();
+        let mut walk =
+            ValueWalk { builder: self, path: Vec::new(), joined: String::new(), row, before: u32::MAX, likely: 0 };
+        let is_walked = value.and_then(|value| walk.object(&mut JsonReader::new(value), 0, root)).is_some();
+        self.others.end_row();
+        self.forced.end_row();
+        if !is_walked || self.others.is_partial || self.forced.is_partial {
+            self.others.partial.push(row);
+        }
+        if !is_walked || self.forced.is_partial {
+            self.forced.partial.push(row);
         }
     }
 
     /// The bytes of the index.
     pub fn finish(self) -> Vec<u8> {
-        let mut paths: Vec<(Box<[u8]>, PathPostings)> = self.paths.into_iter().collect();
-        let is_complete = paths.len() <= PATHS_MAX;
-        if !is_complete {
-            paths.sort_by(|a, b| b.1.values.len().cmp(&a.1.values.len()).then_with(|| a.0.cmp(&b.0)));
+        let Self { rules, others, forced, .. } = self;
+        let mut paths = self.paths;
+        let has_others = !others.lacks_paths && paths.len() <= PATHS_MAX;
+        if paths.len() > PATHS_MAX {
+            let weight = |postings: &PathPostings| (postings.is_forced, postings.values.len());
+            paths.sort_by(|a, b| weight(b).cmp(&weight(a)).then_with(|| a.path.cmp(&b.path)));
             paths.truncate(PATHS_MAX);
         }
-        paths.sort_by(|a, b| a.0.cmp(&b.0));
+        paths.sort_by(|a, b| a.path.cmp(&b.path));
         let mut out = Writer::new();
+        if !rules.is_empty() {
+            write_head(&mut out, rules.rules(), &forced.partial);
+        }
         let mut records = Vec::with_capacity(paths.len());
-        for (path, postings) in paths {
-            let path_at = out.len();
-            out.bytes(&path);
-            records.push(write_path(&mut out, path_at, path.len(), postings));
+        for postings in paths {
+            records.push(write_path(&mut out, postings));
         }
         let partial_at = out.len();
-        if !self.partial.is_empty() {
-            encode(&mut out, &self.partial);
+        if !others.partial.is_empty() {
+            encode(&mut out, &others.partial);
         }
         let records_at = out.len();
-        let (partial_rows, paths) = (self.partial.len() as u32, records.len() as u32);
+        let (partial_rows, paths) = (others.partial.len() as u32, records.len() as u32);
         records.iter().for_each(|record| record.write(&mut out));
         let footer = Footer {
             rows: self.rows,
             paths,
-            is_complete,
+            has_others,
+            has_forced: !forced.lacks_paths,
+            has_rules: !rules.is_empty(),
             has_unread: self.has_unread,
             partial_rows,
             partial_at: partial_at as u64,
@@ -114,18 +199,22 @@ impl FieldIndexBuilder {
     }
 }
 
-/// Appends blocks and postings of one path.
-fn write_path(out: &mut Writer, path_at: usize, path_bytes: usize, postings: PathPostings) -> PathRecord {
-    let PathPostings { numbers, mut values } = postings;
+/// Appends a path with its blocks and postings.
+fn write_path(out: &mut Writer, postings: PathPostings) -> PathRecord {
+    let PathPostings { path, numbers, mut values, .. } = postings;
+    let path_at = out.len();
+    out.bytes(&path);
     // An array may hold one value many times.
     let mut last = vec![None; numbers.len()];
     values.retain(|&(number, row)| last[number as usize].replace(row) != Some(row));
-    let mut keys: Vec<(Box<[u8]>, u32)> = numbers.into_iter().collect();
+    // Most keys differ in their beginnings, which lie beside each other.
+    let mut keys: Vec<(u64, Box<[u8]>, u32)> =
+        numbers.into_iter().map(|(key, number)| (beginning(&key), key, number)).collect();
     keys.sort_unstable();
     let rows_by_key = group(&values, keys.len());
     let (mut blocks, mut entries, mut lists) = (Writer::new(), Writer::new(), Writer::new());
     let mut before: &[u8] = &[];
-    for (at, (key, number)) in keys.iter().enumerate() {
+    for (at, (_, key, number)) in keys.iter().enumerate() {
         if at % BLOCK_ENTRIES == 0 {
             blocks.u32(entries.len() as u32);
             blocks.u32(lists.len() as u32);
@@ -143,7 +232,7 @@ fn write_path(out: &mut Writer, path_at: usize, path_bytes: usize, postings: Pat
     }
     let record = PathRecord {
         path_at: path_at as u64,
-        path_bytes: path_bytes as u32,
+        path_bytes: path.len() as u32,
         keys: keys.len() as u32,
         values: values.len() as u32,
         entry_bytes: entries.len() as u32,
@@ -155,76 +244,73 @@ fn write_path(out: &mut Writer, path_at: usize, path_bytes: usize, postings: Pat
     record
 }
 
-/// Rows grouped by the number of their key.
-struct Grouped {
-    starts: Vec<u32>,
-    rows: Vec<RowId>,
-}
-
-impl Grouped {
-    fn of(&self, number: u32) -> &[RowId] {
-        &self.rows[self.starts[number as usize] as usize..self.starts[number as usize + 1] as usize]
-    }
-}
-
-/// Groups the rows; within a group they rise, as in `values`, and none comes twice.
-fn group(values: &[(u32, RowId)], keys: usize) -> Grouped {
-    let mut starts = vec![0_u32; keys + 1];
-    values.iter().for_each(|&(number, _)| starts[number as usize + 1] += 1);
-    for number in 0..keys {
-        starts[number + 1] += starts[number];
-    }
-    let mut next = starts.clone();
-    let mut rows = vec![RowId(0); values.len()];
-    for &(number, row) in values {
-        rows[next[number as usize] as usize] = row;
-        next[number as usize] += 1;
-    }
-    Grouped { starts, rows }
+/// The first bytes of a key as a number of the same order.
+fn beginning(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(key).for_each(|(byte, &of_key)| *byte = of_key);
+    u64::from_be_bytes(bytes)
 }
 
 impl ValueWalk<'_> {
-    /// Adds the members of the object at the reader, and steps over it. `None` if the bytes are not JSON.
-    fn object(&mut self, reader: &mut JsonReader<'_>, depth: usize) -> Option<()> {
+    /// Adds the members of the object at the reader, of which the rules say `chosen`, and steps over it. `None` if the
+    /// bytes are not JSON.
+    fn object(&mut self, reader: &mut JsonReader<'_>, depth: usize, chosen: Chosen) -> Option<()> {
         let mut more = reader.enter()?;
         while more {
             let key = reader.key()?.decode()?;
-            let length = self.path.len();
+            let (length, joined) = (self.path.len(), self.joined.len());
             push(&mut self.path, key.as_bytes());
-            self.member(reader, depth + 1)?;
+            let mut below = chosen;
+            if !self.builder.rules.is_empty() {
+                let from = push_joined(&mut self.joined, &key, depth == 0);
+                below = self.builder.rules.below(chosen, &self.joined, from);
+            }
+            self.member(reader, depth + 1, below)?;
             self.path.truncate(length);
+            self.joined.truncate(joined);
             more = reader.more()?;
         }
         Some(())
     }
 
     /// Adds the value at the reader, which stands at the current path, and steps over it.
-    fn member(&mut self, reader: &mut JsonReader<'_>, depth: usize) -> Option<()> {
+    fn member(&mut self, reader: &mut JsonReader<'_>, depth: usize, chosen: Chosen) -> Option<()> {
         let value = reader.value()?;
+        let is_excluded = chosen.here == PathChoice::Excluded;
         if depth > KEYS_MAX || self.path.len() > PATH_BYTES_MAX {
             // Filters on such paths ask the values.
             return if let Raw::Array(_) | Raw::Object(_) = value { reader.skip() } else { Some(()) };
         }
-        self.add(value)?;
+        if !is_excluded {
+            self.add(value, chosen.here)?;
+        }
         match value {
-            Raw::Object(_) if self.room == 0 => {
-                self.is_partial = true;
-                reader.skip()
-            }
-            Raw::Object(_) => self.object(reader, depth),
-            Raw::Array(_) => self.elements(reader),
+            Raw::Object(_) if self.goes_below(chosen) => self.object(reader, depth, chosen),
+            Raw::Array(_) if !is_excluded => self.elements(reader, chosen.here),
+            Raw::Object(_) | Raw::Array(_) => reader.skip(),
             _ => Some(()),
         }
     }
 
+    /// Whether something in the object at the current path is to be indexed.
+    fn goes_below(&mut self, chosen: Chosen) -> bool {
+        let rules = &self.builder.rules;
+        if !rules.is_empty() && !rules.wants_below(chosen, &self.joined) {
+            return false;
+        }
+        let has_room = self.builder.others.row_room > 0 || rules.has_forced();
+        self.builder.others.is_partial |= !has_room;
+        has_room
+    }
+
     /// Adds the elements of the array at the reader, and steps over it.
-    fn elements(&mut self, reader: &mut JsonReader<'_>) -> Option<()> {
+    fn elements(&mut self, reader: &mut JsonReader<'_>, choice: PathChoice) -> Option<()> {
         let length = self.path.len();
         push_elements(&mut self.path);
         let mut more = reader.enter()?;
         while more {
             let element = reader.value()?;
-            self.add(element)?;
+            self.add(element, choice)?;
             if let Raw::Array(_) | Raw::Object(_) = element {
                 reader.skip()?;
             }
@@ -235,26 +321,57 @@ impl ValueWalk<'_> {
     }
 
     /// Adds one value at the current path.
-    fn add(&mut self, value: Raw<'_>) -> Option<()> {
-        let has_room = self.paths.len() < PATHS_COUNTED_MAX || self.paths.contains_key(self.path.as_slice());
-        if self.room == 0 || !has_room {
-            self.is_partial = true;
+    fn add(&mut self, value: Raw<'_>, choice: PathChoice) -> Option<()> {
+        let Some(number) = self.path_number(choice) else { return Some(()) };
+        let FieldIndexBuilder { paths, others, forced, key, .. } = &mut *self.builder;
+        let postings = paths.get_mut(number as usize)?;
+        self.likely = postings.next;
+        if !(if postings.is_forced { forced } else { others }).take() {
             return Some(());
         }
-        self.room -= 1;
-        self.key.clear();
-        push_key(self.key, value)?;
-        debug_assert!(self.key.len() <= KEY_BYTES_MAX);
-        let postings = match self.paths.get_mut(self.path.as_slice()) {
-            Some(postings) => postings,
-            None => self.paths.entry(self.path.as_slice().into()).or_default(),
-        };
-        let next = postings.numbers.len() as u32;
-        let number = match postings.numbers.get(self.key.as_slice()) {
-            Some(&number) => number,
-            None => *postings.numbers.entry(self.key.as_slice().into()).or_insert(next),
-        };
-        postings.values.push((number, self.row));
+        key.clear();
+        push_key(key, value)?;
+        debug_assert!(key.len() <= KEY_BYTES_MAX);
+        if *key != postings.last.0 || postings.numbers.is_empty() {
+            let next = postings.numbers.len() as u32;
+            let number = match postings.numbers.get(key.as_slice()) {
+                Some(&number) => number,
+                None => *postings.numbers.entry(key.as_slice().into()).or_insert(next),
+            };
+            postings.last.0.clone_from(key);
+            postings.last.1 = number;
+        }
+        postings.values.push((postings.last.1, self.row));
         Some(())
+    }
+
+    /// The number of the current path; `None` if it is left out.
+    fn path_number(&mut self, choice: PathChoice) -> Option<u32> {
+        let FieldIndexBuilder { paths, numbers, others, forced, .. } = &mut *self.builder;
+        if paths.get(self.likely as usize).is_some_and(|likely| *likely.path == *self.path) {
+            self.before = self.likely;
+            return Some(self.likely);
+        }
+        let number = match numbers.get(self.path.as_slice()) {
+            Some(&number) => number,
+            None => {
+                let is_forced = choice == PathChoice::Forced;
+                let share = if is_forced { forced } else { others };
+                share.lacks_paths |= share.paths >= share.paths_max;
+                if share.paths >= share.paths_max {
+                    return None;
+                }
+                share.paths += 1;
+                let (number, path) = (paths.len() as u32, Box::from(self.path.as_slice()));
+                numbers.insert(Box::clone(&path), number);
+                paths.push(PathPostings::new(path, is_forced));
+                number
+            }
+        };
+        if let Some(before) = paths.get_mut(self.before as usize) {
+            before.next = number;
+        }
+        self.before = number;
+        Some(number)
     }
 }

@@ -2,10 +2,15 @@
 //!
 //! # Format
 //!
-//! Little endian. The bytes begin with one body for each path, in rising order of the paths; then come the rows that
-//! are indexed in part, the records of the paths, and the footer.
+//! Little endian. The bytes begin with the head, if the index was built by rules. Then come one body for each path, in
+//! rising order of the paths; the rows that are indexed in part, the records of the paths, and the footer.
 //!
 //! ```text
+//! HEAD
+//! bytes of the rules u32, rows that are indexed in part at forced paths u32, bytes of their postings u32
+//! the rules            as `rules.rs` has them
+//! postings             of those rows
+//!
 //! BODY OF A PATH
 //! the path             as `path.rs` has it
 //! blocks, 8 bytes each for each 16 keys: where their entries begin u32, and where the postings of the first begin u32
@@ -26,7 +31,9 @@
 //! FOOTER, 32 bytes
 //! 0     4   rows
 //! 4     4   paths
-//! 8     4   flags: 1 if every path of the rows is in the index, 2 if a value could not be read when it was built
+//! 8     4   flags: 1 if every path of the rows is in the index, 2 if a value could not be read when it was built, 4 if
+//!           there is a head. With a head: 8 if every path is in the index that the rules neither exclude nor force, 16
+//!           if every path that they force is there; and never 1
 //! 12    4   rows that are indexed in part
 //! 16    8   where their postings begin; they end where the records begin
 //! 24    8   where the records begin
@@ -35,6 +42,9 @@
 use std::ops::Range;
 
 use crate::codec::{Decoded, Reader, Writer};
+use crate::field_index::postings::encode;
+use crate::field_index::rules::FieldRules;
+use crate::ids::RowId;
 
 /// Keys of one block.
 pub(super) const BLOCK_ENTRIES: usize = 16;
@@ -42,8 +52,49 @@ pub(super) const BLOCK_BYTES: usize = 8;
 pub(super) const RECORD_BYTES: usize = 32;
 pub(super) const FOOTER_BYTES: usize = 32;
 
+/// Bytes of the head before the rules.
+pub(super) const HEAD_BYTES: usize = 12;
+
 const COMPLETE: u32 = 1;
 const UNREAD: u32 = 2;
+const RULES: u32 = 4;
+const OTHERS: u32 = 8;
+const FORCED: u32 = 16;
+
+/// Appends the head of an index built by `rules`. At forced paths, the rows of `partial` are indexed in part.
+pub(super) fn write_head(out: &mut Writer, rules: &FieldRules, partial: &[RowId]) {
+    let (mut text, mut postings) = (Writer::new(), Writer::new());
+    rules.write(&mut text);
+    encode(&mut postings, partial);
+    [text.len(), partial.len(), postings.len()].iter().for_each(|&number| out.u32(number as u32));
+    out.bytes(text.as_slice());
+    out.bytes(postings.as_slice());
+}
+
+/// The head of an index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IndexHead {
+    rules_bytes: u32,
+    /// Rows that are indexed in part at forced paths.
+    pub partial_rows: u32,
+    partial_bytes: u32,
+}
+
+impl IndexHead {
+    pub fn read(reader: &mut Reader<'_>) -> Decoded<Self> {
+        Ok(Self { rules_bytes: reader.u32()?, partial_rows: reader.u32()?, partial_bytes: reader.u32()? })
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> Range<u64> {
+        HEAD_BYTES as u64..HEAD_BYTES as u64 + u64::from(self.rules_bytes)
+    }
+
+    /// The postings of the rows that are indexed in part.
+    pub fn partial(&self) -> Range<u64> {
+        self.rules().end..self.rules().end + u64::from(self.partial_bytes)
+    }
+}
 
 /// Where the parts of a path lie.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +151,11 @@ impl PathRecord {
 pub(super) struct Footer {
     pub rows: u32,
     pub paths: u32,
-    pub is_complete: bool,
+    /// Whether every path is there that the rules neither exclude nor force.
+    pub has_others: bool,
+    /// Whether every path is there that the rules force.
+    pub has_forced: bool,
+    pub has_rules: bool,
     pub has_unread: bool,
     pub partial_rows: u32,
     pub partial_at: u64,
@@ -109,7 +164,12 @@ pub(super) struct Footer {
 
 impl Footer {
     pub fn write(&self, out: &mut Writer) {
-        let flags = if self.is_complete { COMPLETE } else { 0 } | if self.has_unread { UNREAD } else { 0 };
+        let flags = match self.has_rules {
+            false => [(self.has_others, COMPLETE), (false, 0), (false, 0)],
+            true => [(true, RULES), (self.has_others, OTHERS), (self.has_forced, FORCED)],
+        };
+        let flags = flags.into_iter().chain([(self.has_unread, UNREAD)]);
+        let flags = flags.filter_map(|(is_set, flag)| is_set.then_some(flag)).sum();
         [self.rows, self.paths, flags, self.partial_rows].iter().for_each(|&number| out.u32(number));
         out.u64(self.partial_at);
         out.u64(self.records_at);
@@ -118,7 +178,10 @@ impl Footer {
     pub fn read(reader: &mut Reader<'_>) -> Decoded<Self> {
         let (rows, paths, flags, partial_rows) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
         let (partial_at, records_at) = (reader.u64()?, reader.u64()?);
-        let (is_complete, has_unread) = (flags & COMPLETE != 0, flags & UNREAD != 0);
-        Ok(Self { rows, paths, is_complete, has_unread, partial_rows, partial_at, records_at })
+        let is_set = |flag: u32| flags & flag != 0;
+        let (has_rules, has_unread) = (is_set(RULES), is_set(UNREAD));
+        let has_others = is_set(if has_rules { OTHERS } else { COMPLETE });
+        let has_forced = !has_rules || is_set(FORCED);
+        Ok(Self { rows, paths, has_others, has_forced, has_rules, has_unread, partial_rows, partial_at, records_at })
     }
 }

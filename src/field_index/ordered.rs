@@ -13,9 +13,9 @@ use std::ops::Range;
 use crate::error::Result;
 use crate::field_index::format::BLOCK_ENTRIES;
 use crate::field_index::key::{BEGINNING_BYTES, NULL, STRING};
+use crate::field_index::keys::long_keys;
 use crate::field_index::path;
 use crate::field_index::reader::{FieldIndex, FoundPath, PathIndex};
-use crate::field_index::select::long_keys;
 use crate::fields::FieldPath;
 use crate::ids::RowId;
 use crate::row_set::{RowSet, RowSetBuilder};
@@ -77,7 +77,7 @@ impl<'a> FieldIndex<'a> {
             has_all: place.is_some_and(|place| place.has_all(self.rows())),
             place,
             interval: interval.clone(),
-            partial: self.partial(interval)?,
+            partial: self.partial(interval, self.is_forced(path.as_str().split('.')))?,
             is_descending,
             has_given_null: false,
             block: None,

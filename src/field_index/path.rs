@@ -5,6 +5,8 @@
 //! Each key of the path as a varint of its length and its bytes, from the outermost on. The path of the elements of
 //! arrays is that of the array, then 0xFF 0xFF: no key begins so, since none is that long.
 
+use std::borrow::Cow;
+
 use crate::codec::{Reader, Writer};
 use crate::field_index::postings::{read_varint, write_varint};
 
@@ -42,13 +44,17 @@ pub(super) fn of_keys<'k>(keys: impl Iterator<Item = &'k [u8]>, elements: bool) 
     fits.then_some(path)
 }
 
-/// The path for people: its keys with dots between, and `[]` after it if it is that of elements.
-pub(super) fn describe(path: &[u8]) -> String {
-    let elements = path.ends_with(&ELEMENTS);
-    let mut reader = Reader::new(if elements { &path[..path.len() - ELEMENTS.len()] } else { path });
+/// The keys of a path, or of the arrays whose elements it stands for.
+pub(super) fn keys(path: &[u8]) -> Vec<Cow<'_, str>> {
+    let mut reader = Reader::new(path.strip_suffix(&ELEMENTS).unwrap_or(path));
     let mut keys = Vec::new();
     while let Some(key) = read_varint(&mut reader).ok().and_then(|length| reader.bytes(length as usize).ok()) {
         keys.push(String::from_utf8_lossy(key));
     }
-    keys.join(".") + if elements { "[]" } else { "" }
+    keys
+}
+
+/// The path for people: its keys with dots between, and `[]` after it if it is that of elements.
+pub(super) fn describe(path: &[u8]) -> String {
+    keys(path).join(".") + if path.ends_with(&ELEMENTS) { "[]" } else { "" }
 }

@@ -6,12 +6,16 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use crate::codec::{Decoded, FormatError, Reader};
 use crate::error::Result;
-use crate::field_index::format::{BLOCK_BYTES, BLOCK_ENTRIES, FOOTER_BYTES, Footer, PathRecord, RECORD_BYTES};
+use crate::field_index::format::{
+    BLOCK_BYTES, BLOCK_ENTRIES, FOOTER_BYTES, Footer, HEAD_BYTES, IndexHead, PathRecord, RECORD_BYTES,
+};
 use crate::field_index::path::describe;
 use crate::field_index::postings::{decode, read_varint};
+use crate::field_index::rules::{FieldRules, PathChoice, PreparedRules, RULES_BYTES_MAX};
 use crate::ids::RowId;
 use crate::row_set::{RowSet, RowSetBuilder};
 
@@ -45,10 +49,19 @@ fn decoded<T>(bytes: &dyn IndexBytes, range: Range<u64>, read: impl Fn(&mut Read
 }
 
 /// An index.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct FieldIndex<'a> {
     bytes: &'a dyn IndexBytes,
     footer: Footer,
+    /// `None` if it was built without rules.
+    rules: Option<Arc<IndexRules>>,
+}
+
+/// The rules that an index was built by.
+#[derive(Debug)]
+pub(crate) struct IndexRules {
+    prepared: Arc<PreparedRules>,
+    head: IndexHead,
 }
 
 /// What an index says of a path.
@@ -75,6 +88,11 @@ pub(crate) struct PathFacts {
 impl<'a> FieldIndex<'a> {
     /// An index over `rows` rows.
     pub fn open(bytes: &'a dyn IndexBytes, rows: u32) -> Result<Self> {
+        Self::open_known(bytes, rows, &OnceLock::new())
+    }
+
+    /// The same, with the rules of the index if they were read before.
+    pub fn open_known(bytes: &'a dyn IndexBytes, rows: u32, known: &OnceLock<Arc<IndexRules>>) -> Result<Self> {
         let end = bytes.length();
         let footer = decoded(bytes, end.saturating_sub(FOOTER_BYTES as u64)..end, |reader| {
             let footer = Footer::read(reader)?;
@@ -86,7 +104,28 @@ impl<'a> FieldIndex<'a> {
                 Err(reader.malformed("the index is one of other rows"))
             }
         })?;
-        Ok(Self { bytes, footer })
+        let rules = match (footer.has_rules, known.get()) {
+            (false, _) => None,
+            (true, Some(rules)) => Some(Arc::clone(rules)),
+            (true, None) => {
+                let rules = Arc::new(read_rules(bytes, footer.partial_at)?);
+                let _ = known.set(Arc::clone(&rules));
+                Some(rules)
+            }
+        };
+        Ok(Self { bytes, footer, rules })
+    }
+
+    /// The rules that the index was built by.
+    pub fn rules(&self) -> Arc<PreparedRules> {
+        self.rules.as_ref().map_or_else(Arc::default, |rules| Arc::clone(&rules.prepared))
+    }
+
+    /// Whether the rules force the paths with these keys, and the index has them wherever they are.
+    pub(super) fn is_forced<'k>(&self, keys: impl Iterator<Item = &'k str>) -> bool {
+        self.rules.as_ref().is_some_and(|rules| {
+            self.footer.has_forced && rules.prepared.has_forced() && rules.prepared.of_keys(keys) == PathChoice::Forced
+        })
     }
 
     /// Whether a value could not be read when the index was built: it knows less than follows from the values.
@@ -116,15 +155,24 @@ impl<'a> FieldIndex<'a> {
                 Ordering::Equal => return PathIndex::new(self.bytes, record).map(FoundPath::Found),
             }
         }
-        Ok(if self.footer.is_complete { FoundPath::Absent } else { FoundPath::Unknown })
+        let is_known = match self.rules.as_ref().map_or(PathChoice::Automatic, |rules| rules.prepared.of_path(path)) {
+            PathChoice::Automatic => self.footer.has_others,
+            PathChoice::Forced => self.footer.has_forced,
+            PathChoice::Excluded => false,
+        };
+        Ok(if is_known { FoundPath::Absent } else { FoundPath::Unknown })
     }
 
-    /// The rows of `interval` about which the index does not know everything.
-    pub(super) fn partial(&self, interval: &Range<RowId>) -> Result<RowSet> {
+    /// The rows of `interval` about which the index does not know everything. Of paths that [`are
+    /// forced`](Self::is_forced) it may know more.
+    pub(super) fn partial(&self, interval: &Range<RowId>, is_forced: bool) -> Result<RowSet> {
+        let (rows, place) = match &self.rules {
+            Some(rules) if is_forced => (rules.head.partial_rows, rules.head.partial()),
+            _ => (self.footer.partial_rows, self.footer.partial_at..self.footer.records_at),
+        };
         let mut builder = RowSetBuilder::new(interval.clone());
-        if self.footer.partial_rows > 0 {
-            let bytes = self.bytes.read(self.footer.partial_at..self.footer.records_at)?;
-            decode(bytes, self.footer.partial_rows, interval, &mut builder).map_err(malformed)?;
+        if rows > 0 {
+            decode(self.bytes.read(place)?, rows, interval, &mut builder).map_err(malformed)?;
         }
         Ok(builder.finish())
     }
@@ -144,7 +192,8 @@ impl<'a> FieldIndex<'a> {
     #[cfg(feature = "testing")]
     pub fn verify(&self) -> Result<()> {
         let all = RowId(0)..RowId(self.footer.rows);
-        self.partial(&all)?;
+        self.partial(&all, false)?;
+        self.partial(&all, true)?;
         for number in 0..self.footer.paths {
             let path = PathIndex::new(self.bytes, self.record(number)?)?;
             let mut found = 0;
@@ -163,6 +212,20 @@ impl<'a> FieldIndex<'a> {
         }
         Ok(())
     }
+}
+
+/// Reads the head of an index whose bodies end at `end`.
+fn read_rules(bytes: &dyn IndexBytes, end: u64) -> Result<IndexRules> {
+    let head = decoded(bytes, 0..HEAD_BYTES as u64, IndexHead::read)?;
+    let is_bounded = head.rules().end <= (HEAD_BYTES + RULES_BYTES_MAX) as u64 && head.partial().end <= end;
+    if !is_bounded {
+        return Err(malformed(FormatError { offset: 0, what: "the field rules of an index are too long" }));
+    }
+    let rules = decoded(bytes, head.rules(), |reader| {
+        let rules = FieldRules::read(reader)?;
+        reader.finish().map(|()| rules)
+    })?;
+    Ok(IndexRules { prepared: Arc::new(PreparedRules::new(rules)), head })
 }
 
 /// The postings of one path.
@@ -189,6 +252,11 @@ impl<'a> PathIndex<'a> {
     /// The number of keys.
     pub fn keys(&self) -> u32 {
         self.record.keys
+    }
+
+    /// Pairs of a key and a row.
+    pub fn values(&self) -> usize {
+        self.record.values as usize
     }
 
     /// Whether each of `rows` rows has a value at the path. No row has two: an array is one value, and its elements

@@ -7,16 +7,17 @@
 //! Invariants:
 //! * A row of `certain` passes, and a row outside of `possible` does not. `certain` is a part of `possible`.
 //! * A test costs what its keys and rows cost: keys are searched, and walked only where that is cheaper than to ask the
-//!   values of the interval.
+//!   values of the rows that the rest of a conjunction leaves. So its smallest part comes first.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::field_index::key::{ARRAY, BEGINNING_BYTES, NUMBER, OBJECT, STRING, is_long_string, key_of, write_json};
+use crate::field_index::key::{ARRAY, OBJECT, STRING, write_json};
+use crate::field_index::keys::{Keys, equal_keys, has_dates, of_kind, prefix_keys, range_keys};
 use crate::field_index::path;
 use crate::field_index::reader::{FieldIndex, FoundPath, PathIndex};
-use crate::filter::{Expression, Operand, Range as Side, Test};
+use crate::filter::{Expression, Operand, Test};
 use crate::ids::{IdRange, RowId};
 use crate::json::JsonReader;
 use crate::row_set::{RowSet, RowSetBuilder};
@@ -36,7 +37,7 @@ impl Passing {
         Self::between(RowSet::none(interval.clone()), RowSet::all(interval))
     }
 
-    fn between(certain: RowSet, possible: RowSet) -> Self {
+    pub fn between(certain: RowSet, possible: RowSet) -> Self {
         Self { certain: Arc::new(certain), possible: Arc::new(possible) }
     }
 
@@ -84,8 +85,8 @@ impl Passing {
 
 /// The rows of `interval` that pass `filter`, as far as the index knows.
 pub(crate) fn select(filter: &Expression, index: &FieldIndex<'_>, interval: &Range<RowId>) -> Result<Passing> {
-    let found = Selection { index, interval }.expression(filter)?;
-    let partial = index.partial(interval)?;
+    let found = Selection { index, interval }.expression(filter, interval.len())?;
+    let partial = index.partial(interval, asks_forced_only(filter, index))?;
     if partial.is_empty() {
         return Ok(found);
     }
@@ -93,15 +94,24 @@ pub(crate) fn select(filter: &Expression, index: &FieldIndex<'_>, interval: &Ran
     Ok(Passing::between(Arc::unwrap_or_clone(found.certain).and(&partial.complement()), possible))
 }
 
+/// Whether the filter asks for paths only that the rules of the index force.
+fn asks_forced_only(filter: &Expression, index: &FieldIndex<'_>) -> bool {
+    match filter {
+        Expression::All(parts) | Expression::Any(parts) => parts.iter().all(|part| asks_forced_only(part, index)),
+        Expression::Not(inner) => asks_forced_only(inner, index),
+        Expression::Test { path, .. } | Expression::SomeArrays(path) => index.is_forced(path.iter().map(|key| &**key)),
+        Expression::Unknown => false,
+    }
+}
+
+/// Of fewer rows, the parts of a conjunction are taken as they come.
+const ESTIMATED_ROWS_MIN: usize = 2_048;
+/// Levels of a filter at which the rows of a part of a conjunction are estimated.
+const ESTIMATED_LEVELS: usize = 3;
+/// The rows of so many keys are summed; those of more are estimated from the number of keys.
+const ESTIMATED_KEYS: usize = 16;
 /// Of a longer list of literals that an array must hold, the values are asked.
 const ALL_SEARCHED_MAX: usize = 64;
-
-/// The keys of a path that pass a test: ranges of their numbers.
-#[derive(Default)]
-struct Keys {
-    certain: Vec<Range<u32>>,
-    possible: Vec<Range<u32>>,
-}
 
 struct Selection<'s, 'a> {
     index: &'s FieldIndex<'a>,
@@ -109,15 +119,17 @@ struct Selection<'s, 'a> {
 }
 
 impl Selection<'_, '_> {
-    fn expression(&self, filter: &Expression) -> Result<Passing> {
+    /// The rows that pass, of which the other tests of a conjunction leave `left`.
+    fn expression(&self, filter: &Expression, left: usize) -> Result<Passing> {
         match filter {
             Expression::All(parts) => {
                 let mut all = Passing::exactly(RowSet::all(self.interval.clone()));
-                for part in parts {
+                for part in self.smallest_first(parts)? {
                     if all.possible.is_empty() {
                         break;
                     }
-                    all = all.and(&self.expression(part)?);
+                    let passing = self.expression(part, left.min(all.possible.len()))?;
+                    all = all.and(&passing);
                 }
                 Ok(all)
             }
@@ -127,12 +139,12 @@ impl Selection<'_, '_> {
                     if any.certain.is_all() {
                         break;
                     }
-                    any = any.or(&self.expression(part)?);
+                    any = any.or(&self.expression(part, left)?);
                 }
                 Ok(any)
             }
-            Expression::Not(inner) => Ok(self.expression(inner)?.not()),
-            Expression::Test { path, test } => self.test(path, test),
+            Expression::Not(inner) => Ok(self.expression(inner, left)?.not()),
+            Expression::Test { path, test } => self.test(path, test, left),
             Expression::SomeArrays(path) => match self.find(path, false)? {
                 FoundPath::Unknown => Ok(Passing::unknown(self.interval.clone())),
                 FoundPath::Absent => Ok(Passing::exactly(RowSet::none(self.interval.clone()))),
@@ -142,7 +154,62 @@ impl Selection<'_, '_> {
         }
     }
 
-    fn test(&self, path: &[Box<str>], test: &Test) -> Result<Passing> {
+    /// The parts of a conjunction, those that leave the fewest rows first.
+    fn smallest_first<'e>(&self, parts: &'e [Expression]) -> Result<Vec<&'e Expression>> {
+        if parts.len() < 2 || self.interval.len() < ESTIMATED_ROWS_MIN {
+            return Ok(parts.iter().collect());
+        }
+        let counted = parts.iter().map(|part| Ok((self.estimate(part, ESTIMATED_LEVELS)?, part)));
+        let mut counted = counted.collect::<Result<Vec<_>>>()?;
+        counted.sort_by_key(|&(rows, _)| rows);
+        Ok(counted.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// About how many rows pass, from the numbers of a few keys. Below `levels`, and where keys would have to be
+    /// walked, all rows.
+    fn estimate(&self, filter: &Expression, levels: usize) -> Result<usize> {
+        let all = self.interval.len();
+        let parts = |parts: &[Expression]| -> Result<Vec<usize>> {
+            parts.iter().map(|part| self.estimate(part, levels - 1)).collect()
+        };
+        Ok(match filter {
+            _ if levels == 0 => all,
+            Expression::All(inner) => parts(inner)?.into_iter().min().unwrap_or(all),
+            Expression::Any(inner) => parts(inner)?.into_iter().sum::<usize>().min(all),
+            Expression::Test { path, test } => match self.find(path, false)? {
+                FoundPath::Found(place) if !test.holds_for_missing() => self.estimate_test(&place, test)?.min(all),
+                FoundPath::Absent if !test.holds_for_missing() => 0,
+                _ => all,
+            },
+            Expression::Not(_) | Expression::SomeArrays(_) | Expression::Unknown => all,
+        })
+    }
+
+    fn estimate_test(&self, place: &PathIndex<'_>, test: &Test) -> Result<usize> {
+        let keys = match test {
+            Test::Equal(operand) if !matches!(operand, Operand::Date(_)) => equal_keys(place, operand)?,
+            Test::Range(side, bound) if !matches!(bound, Operand::Date(_)) => range_keys(place, *side, bound)?,
+            Test::StartsWith(prefix) => prefix_keys(place, prefix.as_bytes())?,
+            Test::Exists => return Ok(place.values()),
+            _ => return Ok(self.interval.len()),
+        };
+        let mut rows = 0;
+        for range in keys.possible {
+            rows += if range.len() <= ESTIMATED_KEYS {
+                let mut entries = place.entries(range)?;
+                let mut sum = 0;
+                while let Some(entry) = entries.next()? {
+                    sum += entry.rows as usize;
+                }
+                sum
+            } else {
+                (place.values() as u64 * range.len() as u64 / u64::from(place.keys().max(1))) as usize
+            };
+        }
+        Ok(rows)
+    }
+
+    fn test(&self, path: &[Box<str>], test: &Test, left: usize) -> Result<Passing> {
         let place = match self.find(path, false)? {
             FoundPath::Unknown => return Ok(Passing::unknown(self.interval.clone())),
             FoundPath::Absent => {
@@ -151,19 +218,21 @@ impl Selection<'_, '_> {
             }
             FoundPath::Found(place) => place,
         };
-        let mut found = match test {
+        let found = match test {
             Test::Contains(operand) => {
-                self.elements(path, operand)?.or(&self.rows(&place, self.substrings(&place, test)?)?)
+                let strings = self.substrings(&place, test, left)?;
+                strings.map(|keys| Ok(self.elements(path, operand)?.or(&self.rows(&place, keys)?))).transpose()?
             }
             Test::ContainsAll(set) if (1..=ALL_SEARCHED_MAX).contains(&set.operands().len()) => {
                 let mut all = Passing::exactly(RowSet::all(self.interval.clone()));
                 for operand in set.operands() {
                     all = all.and(&self.elements(path, operand)?);
                 }
-                all
+                Some(all)
             }
-            _ => self.rows(&place, self.keys(&place, test)?)?,
+            _ => self.keys(&place, test, left)?.map(|keys| self.rows(&place, keys)).transpose()?,
         };
+        let Some(mut found) = found else { return Ok(Passing::unknown(self.interval.clone())) };
         if test.holds_for_missing() {
             let present = self.key_rows(&place, std::slice::from_ref(&(0..place.keys())))?;
             found = found.or(&Passing::exactly(present.complement()));
@@ -185,49 +254,50 @@ impl Selection<'_, '_> {
             FoundPath::Unknown => Ok(Passing::unknown(self.interval.clone())),
             FoundPath::Absent => Ok(Passing::exactly(RowSet::none(self.interval.clone()))),
             FoundPath::Found(elements) => {
-                let keys = self.keys(&elements, &Test::Equal(operand.clone()))?;
-                self.rows(&elements, keys)
+                let keys = self.keys(&elements, &Test::Equal(operand.clone()), self.interval.len())?;
+                keys.map_or_else(|| Ok(Passing::unknown(self.interval.clone())), |keys| self.rows(&elements, keys))
             }
         }
     }
 
-    /// The strings of which a literal is a part.
-    fn substrings(&self, place: &PathIndex<'_>, test: &Test) -> Result<Keys> {
+    /// The strings of which a literal is a part; `None` as for [`keys`](Self::keys).
+    fn substrings(&self, place: &PathIndex<'_>, test: &Test, left: usize) -> Result<Option<Keys>> {
         let strings = of_kind(place, STRING)?;
         if matches!(test, Test::Contains(Operand::String(_))) {
-            self.walk(place, strings, test)
+            self.walk(place, strings, test, left)
         } else {
-            Ok(Keys::default())
+            Ok(Some(Keys::default()))
         }
     }
 
-    /// The keys that pass `test`, which asks about one value.
-    fn keys(&self, place: &PathIndex<'_>, test: &Test) -> Result<Keys> {
-        match test {
-            Test::Exists => Ok(Keys::certainly(0..place.keys())),
-            Test::IsObject => Ok(Keys::certainly(of_kind(place, OBJECT)?)),
+    /// The keys that pass `test`, which asks about one value. `None` if it is no dearer to ask `left` values.
+    fn keys(&self, place: &PathIndex<'_>, test: &Test, left: usize) -> Result<Option<Keys>> {
+        let keys = match test {
+            Test::Exists => Keys::certainly(0..place.keys()),
+            Test::IsObject => Keys::certainly(of_kind(place, OBJECT)?),
             Test::Equal(Operand::Date(_)) | Test::Range(_, Operand::Date(_)) => {
-                self.walk(place, of_kind(place, STRING)?, test)
+                return self.walk(place, of_kind(place, STRING)?, test, left);
             }
-            Test::Equal(operand) => equal_keys(place, operand),
+            Test::Equal(operand) => equal_keys(place, operand)?,
             Test::In(set) if set.operands().len() <= place.keys() as usize / 4 + 1 && !has_dates(set.operands()) => {
                 let mut keys = Keys::default();
                 for operand in set.operands() {
                     keys.add(equal_keys(place, operand)?);
                 }
-                Ok(keys)
+                keys
             }
-            Test::Range(side, bound) => range_keys(place, *side, bound),
-            Test::Size { .. } => Ok(Keys::possibly(of_kind(place, ARRAY)?)),
-            Test::StartsWith(prefix) => prefix_keys(place, prefix.as_bytes()),
-            _ => self.walk(place, 0..place.keys(), test),
-        }
+            Test::Range(side, bound) => range_keys(place, *side, bound)?,
+            Test::Size { .. } => Keys::possibly(of_kind(place, ARRAY)?),
+            Test::StartsWith(prefix) => prefix_keys(place, prefix.as_bytes())?,
+            _ => return self.walk(place, 0..place.keys(), test, left),
+        };
+        Ok(Some(keys))
     }
 
-    /// Tests each of the keys. Where that would cost more than to ask the values, all may pass.
-    fn walk(&self, place: &PathIndex<'_>, keys: Range<u32>, test: &Test) -> Result<Keys> {
-        if keys.len() > self.interval.len() {
-            return Ok(Keys { certain: Vec::new(), possible: vec![keys] });
+    /// Tests each of the keys; `None` where that would cost more than to ask `left` values.
+    fn walk(&self, place: &PathIndex<'_>, keys: Range<u32>, test: &Test, left: usize) -> Result<Option<Keys>> {
+        if keys.len() > left {
+            return Ok(None);
         }
         let (mut found, mut json) = (Keys::default(), Vec::new());
         let mut entries = place.entries(keys.clone())?;
@@ -244,7 +314,7 @@ impl Selection<'_, '_> {
                 found.certain.push(number..number + 1);
             }
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     fn rows(&self, place: &PathIndex<'_>, keys: Keys) -> Result<Passing> {
@@ -265,109 +335,4 @@ impl Selection<'_, '_> {
         }
         Ok(builder.finish())
     }
-}
-
-impl Keys {
-    fn certainly(range: Range<u32>) -> Self {
-        Self { certain: vec![range.clone()], possible: vec![range] }
-    }
-
-    fn possibly(range: Range<u32>) -> Self {
-        Self { certain: Vec::new(), possible: vec![range] }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.certain.extend(other.certain);
-        self.possible.extend(other.possible);
-    }
-}
-
-/// The keys of all values of a kind.
-fn of_kind(place: &PathIndex<'_>, kind: u8) -> Result<Range<u32>> {
-    Ok(place.lower_bound(&[kind])?..place.lower_bound(&[kind + 1])?)
-}
-
-/// The keys of the values that may be equal to a literal: one, or none.
-fn equal_keys(place: &PathIndex<'_>, operand: &Operand) -> Result<Keys> {
-    let Some(key) = key_of(operand) else { return Ok(Keys::default()) };
-    let found = equal_key(place, &key)?;
-    if found.is_empty() {
-        return Ok(Keys::default());
-    }
-    let tells_all = !is_long_string(&key) && !matches!(key.as_slice(), [ARRAY | OBJECT]);
-    Ok(if tells_all { Keys::certainly(found) } else { Keys::possibly(found) })
-}
-
-/// The range of the key, which is empty where the path has no such key.
-fn equal_key(place: &PathIndex<'_>, key: &[u8]) -> Result<Range<u32>> {
-    let at = place.lower_bound(key)?;
-    let mut entries = place.entries(at..place.keys().min(at + 1))?;
-    let is_there = entries.next()?.is_some() && entries.key() == key;
-    Ok(at..at + u32::from(is_there))
-}
-
-fn has_dates(operands: &[Operand]) -> bool {
-    operands.iter().any(|operand| matches!(operand, Operand::Date(_)))
-}
-
-/// The keys of the strings that begin with `prefix`.
-fn prefix_keys(place: &PathIndex<'_>, prefix: &[u8]) -> Result<Keys> {
-    let first = [&[STRING], prefix].concat();
-    // No UTF-8 has the byte 0xFF, so this is above every key that begins so, but for the end of a long string's.
-    let after = [first.as_slice(), &[0xFF; 10]].concat();
-    let found = place.lower_bound(&first)?..place.lower_bound(&after)?;
-    // Behind the beginning that a long string keeps, only its value tells.
-    let unsure = unsure_keys(place, prefix)?;
-    Ok(if unsure.is_empty() {
-        Keys::certainly(found)
-    } else {
-        Keys { certain: vec![found.clone()], possible: vec![found, unsure] }
-    })
-}
-
-/// The keys of the values on one side of a bound.
-fn range_keys(place: &PathIndex<'_>, side: Side, bound: &Operand) -> Result<Keys> {
-    let (key, kind, unsure) = match bound {
-        Operand::Number(_) => match key_of(bound) {
-            Some(key) => (key, NUMBER, 0..0),
-            None => return Ok(Keys::default()),
-        },
-        Operand::String(text) => ([&[STRING], text.as_bytes()].concat(), STRING, unsure_keys(place, text.as_bytes())?),
-        _ => return Ok(Keys::default()),
-    };
-    let (kind, equal) = (of_kind(place, kind)?, equal_key(place, &key)?);
-    // The keys of long strings with the beginning of the bound follow the bound, whatever their order.
-    Ok(match side {
-        Side::Less | Side::LessOrEqual => {
-            let end = if side == Side::Less { equal.start } else { equal.end };
-            let mut keys = Keys::certainly(kind.start..end);
-            keys.possible.push(unsure);
-            keys
-        }
-        Side::Greater | Side::GreaterOrEqual => {
-            let start = if side == Side::Greater { equal.end } else { equal.start };
-            if unsure.is_empty() {
-                Keys::certainly(start..kind.end)
-            } else {
-                let certain = vec![start..unsure.start, unsure.end..kind.end];
-                Keys { certain, ..Keys::possibly(start..kind.end) }
-            }
-        }
-    })
-}
-
-/// The keys of long strings that have the beginning of `bound`, if `bound` goes on after it: their order is not known.
-fn unsure_keys(place: &PathIndex<'_>, bound: &[u8]) -> Result<Range<u32>> {
-    if bound.len() <= BEGINNING_BYTES {
-        return Ok(0..0);
-    }
-    long_keys(place, bound)
-}
-
-/// The keys of long strings that have the beginning of `text`; none if it is shorter than a beginning.
-pub(super) fn long_keys(place: &PathIndex<'_>, text: &[u8]) -> Result<Range<u32>> {
-    let Some(beginning) = text.get(..BEGINNING_BYTES) else { return Ok(0..0) };
-    let long = [&[STRING], beginning, &[0xFF]].concat();
-    let after = [long.as_slice(), &[0xFF; 9]].concat();
-    Ok(place.lower_bound(&long)?..place.lower_bound(&after)?)
 }

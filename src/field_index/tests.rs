@@ -1,6 +1,7 @@
 //! An index and plain evaluation agree, whatever the values, the filter and the interval.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,11 @@ use crate::ids::{Id, IdRange, RowId};
 use crate::random::Random;
 
 fn index_of(values: &[String]) -> Vec<u8> {
-    let mut builder = FieldIndexBuilder::new();
+    index_by(FieldRules::default(), values)
+}
+
+fn index_by(rules: FieldRules, values: &[String]) -> Vec<u8> {
+    let mut builder = FieldIndexBuilder::new(Arc::new(PreparedRules::new(rules)));
     values.iter().for_each(|value| builder.push(Some(value.as_bytes())));
     builder.finish()
 }
@@ -110,6 +115,79 @@ fn filter(random: &mut Random, depth: usize) -> Filter {
     }
 }
 
+fn rules(random: &mut Random) -> FieldRules {
+    let mut lists = [Vec::new(), Vec::new()];
+    for path in ["a", "a.*", "a.b", "a.b.c", "b", "c.a", "$x", "*", "missing"] {
+        if random.below(4) == 0 {
+            lists[random.below(2_usize)].push(path);
+        }
+    }
+    let [exclude, force] = lists;
+    FieldRules::new(exclude, force).unwrap()
+}
+
+#[test]
+fn an_index_by_rules_never_contradicts_the_values() {
+    let mut random = Random::new(27);
+    let (mut excluded, mut forced) = (0, 0);
+    for round in 0..60 {
+        let mut values: Vec<String> = (0..1 + random.below(200)).map(|_| document(&mut random)).collect();
+        if round % 3 == 0 {
+            values.push(json!({"many": vec![1; 5_000], "a": {"b": 1}, "z": {"b": 2}, "b": vec![2; 4_097]}).to_string());
+        }
+        let rules = rules(&mut random);
+        let bytes = index_by(rules.clone(), &values);
+        let index = FieldIndex::open(&bytes, values.len() as u32).unwrap();
+        index.verify().unwrap();
+        assert_eq!(index.rules().rules(), &rules);
+        for facts in index.paths().unwrap() {
+            let path = facts.path.trim_end_matches("[]");
+            assert_ne!(index.rules().of_keys([path].into_iter()), rules::PathChoice::Excluded, "{path} by {rules:?}");
+        }
+        for _ in 0..40 {
+            let prepared = filter(&mut random, 0).prepare().unwrap();
+            let passing = checked(&bytes, &values, &prepared, 0..values.len() as u32);
+            excluded += usize::from(!passing.is_exact());
+            forced += usize::from(passing.is_exact() && round % 3 == 0 && !passing.certain.is_empty());
+        }
+    }
+    assert!(excluded > 500 && forced > 20, "{excluded} filters not known, {forced} known beside rows indexed in part");
+}
+
+#[test]
+fn forced_paths_are_exact_where_the_limits_leave_others_out() {
+    let mut values = vec![json!({"tokens": (0..5_000).collect::<Vec<_>>(), "kind": 1, "late": true}).to_string()];
+    values.extend((0..20_000).map(|n| json!({format!("key{n}"): n, "kind": n % 3}).to_string()));
+    let rows = values.len() as u32;
+    let sure = |rules: FieldRules, filter: &str| {
+        let prepared = Filter::from_json_str(filter).unwrap().prepare().unwrap();
+        checked(&index_by(rules, &values), &values, &prepared, 0..rows).is_exact()
+    };
+    let none: [&str; 0] = [];
+    for (filter, automatic, forced, alone) in [
+        (r#"{"kind": 1}"#, false, true, true),
+        (r#"{"kind": {"$gte": 1}, "late": true}"#, false, true, false),
+        (r#"{"kind": null}"#, false, true, true),
+        (r#"{"late": null}"#, false, true, false),
+        (r#"{"key19999": 19999}"#, false, true, false),
+        (r#"{"key19998": 19998}"#, false, false, false),
+        (r#"{"missing": {"$exists": false}}"#, false, false, false),
+    ] {
+        assert_eq!(sure(FieldRules::default(), filter), automatic, "{filter}");
+        assert_eq!(
+            sure(FieldRules::new(none, ["kind", "late", "key19999"]).unwrap(), filter),
+            forced,
+            "{filter} forced"
+        );
+        assert_eq!(sure(FieldRules::new(["*"], ["kind"]).unwrap(), filter), alone, "{filter} with kind alone");
+    }
+    let rules = FieldRules::new(["tokens"], none).unwrap();
+    let bytes = index_by(rules, &values[..2]);
+    assert!(bytes.len() < 400, "{} bytes: excluded values take no room", bytes.len());
+    let prepared = Filter::from_json_str(r#"{"kind": 1, "late": true}"#).unwrap().prepare().unwrap();
+    assert!(checked(&bytes, &values[..2], &prepared, 0..2).is_exact());
+}
+
 #[test]
 fn an_index_never_contradicts_the_values() {
     let mut random = Random::new(21);
@@ -185,7 +263,7 @@ fn rows_beyond_the_limits_are_asked() {
         let prepared = Filter::from_json_str(filter).unwrap().prepare().unwrap();
         assert_eq!(checked(&bytes, &values, &prepared, 0..values.len() as u32).is_exact(), exact, "{filter}");
     }
-    let mut builder = FieldIndexBuilder::new();
+    let mut builder = FieldIndexBuilder::new(Arc::default());
     [Some(&br#"{"a": 1}"#[..]), None, Some(b"no JSON")].into_iter().for_each(|value| builder.push(value));
     let bytes = builder.finish();
     let index = FieldIndex::open(&bytes, 3).unwrap();
@@ -205,11 +283,14 @@ fn the_same_values_give_the_same_bytes() {
 fn no_bytes_make_a_reader_panic() {
     let mut random = Random::new(23);
     let values: Vec<String> = (0..300).map(|_| document(&mut random)).collect();
-    let bytes = index_of(&values);
-    for _ in 0..20_000 {
+    let by_rules = index_by(FieldRules::new(["a.b", "c"], ["b", "a.*"]).unwrap(), &values);
+    let both = [index_of(&values), by_rules];
+    for round in 0..20_000 {
+        let bytes = &both[round % 2];
         let mut changed = bytes.clone();
         for _ in 0..1 + random.below(3) {
-            let at = random.below(changed.len());
+            let length = *random.pick(&[changed.len(), 64]);
+            let at = random.below(length);
             changed[at] = if random.below(3) == 0 { 0xFF } else { random.below(256_u64) as u8 };
         }
         if let Ok(index) = FieldIndex::open(&changed, 300) {

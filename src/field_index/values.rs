@@ -30,7 +30,7 @@ pub(crate) fn values_at(index: &FieldIndex<'_>, path: &str, interval: &Range<Row
         let FoundPath::Absent = index.find(&whole)? else { return Ok(None) };
     }
     let mut unsure = RowSetBuilder::new(interval.clone());
-    unsure.add_set(&index.partial(interval)?);
+    unsure.add_set(&index.partial(interval, index.is_forced(path.split('.')))?);
     let mut values = Vec::new();
     for elements in [false, true] {
         let Some(path) = path::of_keys(keys.iter().copied(), elements) else { return Ok(None) };

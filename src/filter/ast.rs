@@ -265,7 +265,7 @@ impl Filter {
 
     /// Fails if the filter is over the limits, negates a comparison with NaN, has a date inside of a literal, an
     /// operator in the place of a field, or a test of the item below a field.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<usize> {
         let mut tally = Tally::default();
         let place = CheckPlace { levels: LEVELS_MAX, is_negated: false, is_inside: false };
         let nodes = tally.count_nodes(self, place)?;
@@ -278,7 +278,7 @@ impl Filter {
         if tally.all.bytes > FILTER_LITERAL_BYTES_MAX {
             return Err(too_many_bytes(tally.all.bytes));
         }
-        Ok(())
+        Ok(tally.all.bytes)
     }
 }
 

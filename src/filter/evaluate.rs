@@ -39,6 +39,7 @@ pub struct PreparedFilter {
     asked: AskedOfItem,
     expression: Arc<Expression>,
     fingerprint: u128,
+    literal_bytes: usize,
 }
 
 impl Filter {
@@ -59,16 +60,21 @@ impl Filter {
 
 impl PreparedFilter {
     fn new(filter: &Filter) -> Result<Self> {
-        filter.check()?;
+        let literal_bytes = filter.check()?;
         let mut asked = AskedOfItem::default();
         let program = Program::new(filter, false, &mut asked);
         let (expression, fingerprint) = (Arc::new(Expression::new(filter)), fingerprint(filter));
-        Ok(Self { program, asked, expression, fingerprint })
+        Ok(Self { program, asked, expression, fingerprint, literal_bytes })
     }
 
     /// A number that two filters of this process have in common only if they are equal, as good as certainly.
     pub(crate) fn fingerprint(&self) -> u128 {
         self.fingerprint
+    }
+
+    /// Bytes of the literals of the filter.
+    pub(super) fn literal_bytes(&self) -> usize {
+        self.literal_bytes
     }
 
     /// The same filter as tests at full paths.

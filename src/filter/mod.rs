@@ -8,6 +8,7 @@
 //! * `evaluate`: a filter is compiled once into a [`PreparedFilter`] (`program`, `junctions`), and run over the bytes
 //!   of each value.
 //! * `expression`: the tests of a filter with their full paths, for an index. `fingerprint`: a number for a filter.
+//! * `prepared`, `outcomes`: filters, and what they said of values, kept for the next read with the same filter.
 //! * `compare`: one test of one value. `operand`, `set`: one literal and many, prepared for it.
 //! * `place`: what errors say: the place in the filter, and the operator that was meant.
 //!
@@ -41,6 +42,7 @@ mod parse;
 mod parse_item;
 mod parse_operand;
 mod place;
+mod prepared;
 mod program;
 mod range;
 mod read;
@@ -58,6 +60,7 @@ pub use item::ItemTest;
 pub use literal::Literal;
 pub(crate) use operand::Operand;
 pub(crate) use outcomes::{OutcomeCache, Outcomes};
+pub(crate) use prepared::PreparedFilters;
 pub(crate) use program::AskedOfItem;
 pub use range::Range;
 pub use set::LiteralSet;

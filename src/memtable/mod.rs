@@ -1,7 +1,7 @@
 //! The memtable: the newest rows of a shard, in memory. It has one writer and any number of readers. An open rebuilds
 //! it from the log.
 //!
-//! Reading order: `append_only` (arrays that grow while others read them), the memtable here, then `copy`.
+//! Reading order: `append_only` (arrays that grow while others read them), the memtable, `copy`, `field_chunks`.
 //!
 //! Invariants:
 //! * Rows are appended in LSN order and never move. A row changes only when it is deleted or touched. The writer is the
@@ -14,6 +14,7 @@
 
 pub(crate) mod append_only;
 mod copy;
+mod field_chunks;
 
 pub(crate) use copy::MemtableCopies;
 
@@ -26,7 +27,7 @@ use crate::distance::{Kernels, inverse_norm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::filter::OutcomeCache;
 use crate::ids::{Id, IdRange, RowId, VectorId};
-use crate::memtable::append_only::AppendOnly;
+use crate::memtable::{append_only::AppendOnly, field_chunks::FieldChunks};
 use crate::quant::{CodeMeta, encode, stride};
 use crate::record::{ALIVE, AtomicLsn, Lsn, Record};
 use crate::sync::{AtomicI64, AtomicUsize, Ordering, RwLock};
@@ -111,6 +112,7 @@ pub(crate) struct Memtable {
     bytes: AtomicUsize,
     /// What filters said of the values.
     pub outcomes: OutcomeCache,
+    pub field_chunks: FieldChunks,
 }
 
 /// Roughly the bytes of a row in memory. On disk it takes about as many.
@@ -131,6 +133,7 @@ impl Memtable {
             vectors: AppendOnly::with_width(dims),
             bytes: AtomicUsize::new(0),
             outcomes: OutcomeCache::default(),
+            field_chunks: FieldChunks::default(),
         }
     }
 

@@ -62,10 +62,13 @@ impl<'a> Rows<'a> {
     pub fn span(&self) -> Range<RowId> {
         match self {
             Self::Range(range) => range.clone(),
-            Self::List(rows) => match (rows.iter().min(), rows.iter().max()) {
-                (Some(&first), Some(&last)) => first..last.saturating_next(),
-                _ => RowId::range(0..0),
-            },
+            Self::List([]) => RowId::range(0..0),
+            Self::List(rows) => {
+                // As plain numbers, of which several are compared at once.
+                let numbers = rows.iter().map(|row| row.0);
+                let (first, last) = (numbers.clone().fold(u32::MAX, u32::min), numbers.fold(0, u32::max));
+                RowId(first)..RowId(last).saturating_next()
+            }
             Self::Rising([first, .., last]) => *first..last.saturating_next(),
             Self::Rising(rows) => rows.first().map_or(RowId::range(0..0), |&row| row..row.saturating_next()),
         }

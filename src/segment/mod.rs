@@ -30,7 +30,7 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::field_index::FieldIndexBuilder;
+use crate::field_index::{FieldIndexBuilder, PreparedRules};
 use crate::filter::OutcomeCache;
 use crate::graph::Points;
 use crate::ids::{IdRange, RowId, VectorId};
@@ -196,9 +196,9 @@ impl Segment {
         self.with_derived(self.derived.clone())
     }
 
-    /// The field index that follows from the values. Of a row whose value cannot be read it knows nothing.
-    pub fn index_values(&self, go_on: &GoOn<'_>) -> Result<Vec<u8>> {
-        let mut builder = FieldIndexBuilder::new();
+    /// The field index that follows from the values and the rules. It knows nothing of a row whose value is unreadable.
+    pub fn index_values(&self, rules: Arc<PreparedRules>, go_on: &GoOn<'_>) -> Result<Vec<u8>> {
+        let mut builder = FieldIndexBuilder::new(rules);
         for row in self.all_rows().ids() {
             go_on()?;
             builder.push(self.value(row).ok().as_ref().map(|value| value.as_bytes()));

@@ -63,13 +63,15 @@ impl Segment {
     }
 
     /// The problems of the field index: that it did not open, or each block that fails its checksum. If there is none,
-    /// and the truth file is undamaged, that it does not follow from the values.
+    /// and the truth file is undamaged, that it does not follow from the values and its rules.
     fn verify_fields(&self, truth_is_whole: bool, go_on: &GoOn<'_>) -> Vec<Error> {
         let damaged = |why| Error::new(ErrorKind::Damaged, format!("{} has no field index: {why}", self.file.name()));
         let Some(fields) = self.derived.fields() else {
             return self.fields_problem().map(damaged).into_iter().collect();
         };
-        let expected = if truth_is_whole { self.index_values(go_on).ok() } else { None };
+        // An index tells the rules that it was built by. One that cannot be read does not follow from any.
+        let rules = fields.index().map(|index| index.rules()).unwrap_or_default();
+        let expected = if truth_is_whole { self.index_values(rules, go_on).ok() } else { None };
         fields.check_all(expected.as_ref(), go_on)
     }
 

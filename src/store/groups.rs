@@ -13,6 +13,8 @@
 
 use std::collections::HashMap;
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::fields::order::push_value;
 use crate::fields::{FieldPath, GroupBy};
@@ -120,7 +122,7 @@ impl<'a> GroupedSearch<'_, 'a> {
         while self.groups.len() < wanted && self.groups.len() != found_before {
             found_before = self.groups.len();
             let (filter, intervals) = self.outside()?;
-            let found = self.best(self.query, filter.as_ref(), &intervals, rows)?;
+            let found = self.best(self.query, filter.as_deref(), &intervals, rows)?;
             let is_all = found.len() < rows;
             // The groups of earlier rounds are left out of this one.
             let mut numbers: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -156,7 +158,7 @@ impl<'a> GroupedSearch<'_, 'a> {
                 GroupBy::Namespace => None,
             };
             let (filter, interval) = (self.filter(test)?, query.scope.interval());
-            let found = self.best(&query, filter.as_ref(), &[interval], hits)?;
+            let found = self.best(&query, filter.as_deref(), &[interval], hits)?;
             let known: Vec<Lsn> = group.rows.iter().map(|row| row.lsn).collect();
             group.rows.extend(found.into_iter().filter(|row| !known.contains(&row.lsn)));
             group.rows.sort_by_key(|row| std::cmp::Reverse(row.rank()));
@@ -167,7 +169,7 @@ impl<'a> GroupedSearch<'_, 'a> {
     }
 
     /// Filter and intervals of the rows that are in a group, and in none of those found.
-    fn outside(&self) -> Result<(Option<PreparedFilter>, Vec<Interval>)> {
+    fn outside(&self) -> Result<(Option<Arc<PreparedFilter>>, Vec<Interval>)> {
         let interval = self.query.scope.interval();
         match self.by {
             GroupBy::Field(path) => {
@@ -183,12 +185,11 @@ impl<'a> GroupedSearch<'_, 'a> {
     }
 
     /// The filter of the query, and another one.
-    fn filter(&self, other: Option<Filter>) -> Result<Option<PreparedFilter>> {
-        let both = match (self.query.filter.clone(), other) {
-            (Some(filter), Some(other)) => Some(filter.and(other)),
-            (filter, other) => filter.or(other),
-        };
-        both.map(|filter| filter.prepare()).transpose()
+    fn filter(&self, other: Option<Filter>) -> Result<Option<Arc<PreparedFilter>>> {
+        let Some(other) = other else { return self.reader.prepared(self.query.filter.as_ref()) };
+        // It comes once, and is not kept.
+        let both = self.query.filter.iter().fold(other, |other, filter| filter.clone().and(other));
+        both.prepare().map(|prepared| Some(Arc::new(prepared)))
     }
 
     /// The best `wanted` rows of the intervals, best first.

@@ -24,6 +24,7 @@ mod earn;
 mod embeddings;
 mod explain;
 mod fan_out;
+mod field_rules;
 #[cfg(feature = "testing")]
 mod for_tests;
 mod groups;
@@ -68,6 +69,7 @@ use std::time::Instant;
 
 use crate::commit::Pipeline;
 use crate::engine::Engine;
+use crate::engine::field_rules::checked;
 use crate::engine::install::{change_settings, checkpoint_without_reserve, record_end};
 use crate::engine::operation_ids::OperationId;
 use crate::error::{Error, ErrorKind, Result};
@@ -291,6 +293,7 @@ impl Store {
         if let Some(json) = json.filter(|_| name == quotas::SETTING) {
             quotas::check(json)?;
         }
+        checked(name, json)?;
         change_settings(&self.handle.engine, |settings| settings.with(name, json))
     }
 

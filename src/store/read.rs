@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::field_index::Passing;
 use crate::fields::Select;
-use crate::filter::{Outcomes, PreparedFilter};
+use crate::filter::{Filter, Outcomes, PreparedFilter};
 use crate::ids::{IdRange, PartIndex, RowId};
 use crate::record::TextHash;
 use crate::search::conditions::Conditions;
@@ -101,8 +101,14 @@ const OUTCOMES_ROWS_MIN: usize = 256;
 impl PortionRows {
     /// What the field index of `part`, whose rows these are, says of `filter`, if anything.
     pub fn passing(&self, part: &PartRef<'_>, filter: Option<&PreparedFilter>) -> Option<Arc<Passing>> {
-        let (PartRef::Segment(part), Self::Range(rows)) = (part, self) else { return None };
-        passing(part.segment().ok()?, filter?, rows)
+        match (part, self) {
+            (PartRef::Segment(part), Self::Range(rows)) => passing(part.segment().ok()?, filter?, rows),
+            (PartRef::Memtable(memtable), Self::List(rows)) => {
+                let value = |row: RowId| memtable.row(row).record.value.as_bytes();
+                memtable.field_chunks.passing(filter?, rows, memtable.len(), value)
+            }
+            _ => None,
+        }
     }
 
     /// The kept outcomes of `filter` on the values of `part`, whose rows these are. `None` if few rows are left
@@ -162,6 +168,11 @@ impl<'a> ReadContext<'a> {
     pub fn of_vectors(&self) -> Self {
         let (skipped, graph_searched) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { include_vectors: true, select: Select::None, skipped, graph_searched, ..*self }
+    }
+
+    /// The filter, prepared now or by an earlier read.
+    pub fn prepared(&self, filter: Option<&Filter>) -> Result<Option<Arc<PreparedFilter>>> {
+        filter.map(|filter| self.engine.filters.of(filter)).transpose()
     }
 
     /// The conditions that a row must satisfy.

@@ -329,8 +329,10 @@ reads! {
         /// # Ok::<(), vecmem::Error>(())
         /// ```
         fn count_where(&self, scope: &Scope, filter: &Filter, options: &ReadOptions) -> Result<u64> {
-            let filter = filter.prepare()?;
-            count_items(&self.moment(None)?.reader(options)?, &scope.interval(), Some(&filter), &mut false)
+            let moment = self.moment(None)?;
+            let reader = moment.reader(options)?;
+            let filter = reader.prepared(Some(filter))?;
+            count_items(&reader, &scope.interval(), filter.as_deref(), &mut false)
         }
 
         /// The different values at a path, and how many items have each. An array counts as its elements.

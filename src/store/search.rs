@@ -24,7 +24,7 @@ use crate::types::{Hit, Namespace, VectorSpace};
 /// Runs a query on one read view.
 pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchResult> {
     check(reader.engine.identity.keys.space, query)?;
-    let filter = query.filter.as_ref().map(|filter| filter.prepare()).transpose()?;
+    let filter = reader.prepared(query.filter.as_ref())?;
     let mut answer = SearchResult::default();
     if query.limit == 0 {
         return Ok(answer);
@@ -33,14 +33,14 @@ pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchRe
         return search_groups(reader, query, by, *hits);
     }
     if let Some(order) = &query.order {
-        return list_in_order(reader, query, order, filter.as_ref());
+        return list_in_order(reader, query, order, filter.as_deref());
     }
     let interval = query.scope.interval();
     let portions = reader.portions(&interval, &mut answer.incomplete)?;
     let wanted = query.limit.saturating_add(query.offset);
     let mut places: Vec<(Option<f32>, RowAddress)> = Vec::new();
     if query.vector.is_some() {
-        let scored = scored(reader, query, filter.as_ref(), &portions, wanted, &mut answer)?;
+        let scored = scored(reader, query, filter.as_deref(), &portions, wanted, &mut answer)?;
         places.extend(scored.into_sorted().into_iter().map(|scored| (Some(scored.score), scored.place)));
     }
     let kind = match &query.vector_field {
@@ -50,7 +50,7 @@ pub(super) fn search(reader: &ReadContext<'_>, query: &Query) -> Result<SearchRe
     };
     if places.len() < wanted && (query.include_unscored || query.vector.is_none()) {
         let left = wanted - places.len();
-        let listed = list_rows(reader, filter.as_ref(), &portions, kind, left, &mut answer.incomplete)?;
+        let listed = list_rows(reader, filter.as_deref(), &portions, kind, left, &mut answer.incomplete)?;
         places.extend(listed.into_sorted().into_iter().map(|listed| (None, listed.place)));
     }
     let (places, mut incomplete) = (places.get(query.offset..).unwrap_or_default(), answer.incomplete);

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::engine::Engine;
+use crate::engine::field_rules::{field_rules, has_other_rules};
 use crate::engine::graph_credit::GraphSaving;
 use crate::error::Result;
+use crate::field_index::FieldRules;
 use crate::ids::IdRange;
 use crate::manifest::SegmentEntry;
 use crate::segment::derived::graph_scope::ScopeKind;
@@ -128,6 +130,11 @@ pub struct FieldStats {
     pub path_count: u64,
     /// Those that take the most bytes, at most 64, the largest first.
     pub paths: Vec<PathStats>,
+    /// The rules of the store: which paths are left out, and which are kept before all others.
+    pub rules: FieldRules,
+    /// Segments whose index was built by other rules; [`Store::rebuild_fields`](crate::Store::rebuild_fields) builds
+    /// it again.
+    pub other_rules: u64,
 }
 
 /// An indexed path.
@@ -259,7 +266,10 @@ pub(super) fn stats(handle: &Handle) -> Result<Stats> {
         shard.segments.iter().for_each(|part| stats.add_segment(part));
     }
     stats.graphs.gaining = gaining_scopes(engine, &view);
-    stats.fields = field_stats(view.shards.iter().flat_map(|shard| &shard.segments).map(|part| &**part));
+    let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
+    let rules = field_rules(&engine.settings.get());
+    let other_rules = segments().filter(|part| has_other_rules(part, &rules)).count() as u64;
+    stats.fields = FieldStats { rules, other_rules, ..field_stats(segments().map(|part| &**part)) };
     for (name, bytes) in engine.storage.list()? {
         stats.size.disk_bytes += bytes;
         match name.rsplit('.').next() {

@@ -76,6 +76,10 @@ pub mod limits {
     pub const SETTING_NAME_BYTES: usize = 1 << 10;
     /// Bytes of one setting.
     pub const SETTING_BYTES: usize = 64 << 10;
+    /// Paths that the field rules of one store exclude and force.
+    pub const FIELD_RULES: usize = 128;
+    /// Bytes of one of these paths.
+    pub const FIELD_RULE_BYTES: usize = 256;
     /// The latest instant that an item may be given, in microseconds since 1970 UTC: the last one of the year 9999,
     /// where the calendars of most languages end. Later versions of the item still have room to rise.
     pub const INSTANT: i64 = 253_402_300_799_999_999;

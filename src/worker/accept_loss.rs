@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use super::Worker;
 use super::claims::ShardClaim;
+use std::sync::Arc;
+
 use crate::compact::row_map::RowMap;
 use crate::engine::completed_job::{CompletedJob, Input, JobOutputs};
 use crate::engine::install::{InstallOutcome, checkpoint, count_anew};
@@ -149,7 +151,8 @@ impl Worker {
             return Ok(None);
         }
         let output = self.output(file_id, Stage::Merge, 0);
-        let mut writer = SegmentWriter::create(output.storage, &output.keys, file_id, sorted.totals)?;
+        let mut writer = SegmentWriter::create(output.storage, &output.keys, file_id, sorted.totals)?
+            .with_field_rules(Arc::clone(&output.field_rules));
         for &(row, expires_at) in &sorted.kept {
             (output.go_on)()?;
             let record = Record { expires_at, ..segment.record(row)? };

@@ -38,6 +38,7 @@ use self::claims::Claims;
 use crate::commit::Pipeline;
 use crate::compact::flush;
 use crate::engine::Engine;
+use crate::engine::field_rules::prepared_rules;
 use crate::engine::graphs::Cores;
 use crate::engine::replace::rebuild_derived;
 use crate::engine::space::JobKind;
@@ -229,7 +230,9 @@ impl Worker {
     fn output(&self, file_id: u64, stage: Stage, rows: u64) -> flush::Output<'_> {
         let (storage, keys) = (&*self.engine.storage, self.engine.identity.keys);
         let blob_value_bytes = self.engine.tuning.blob_value_bytes;
-        flush::Output { storage, keys, file_id, blob_value_bytes, go_on: Box::new(self.engine.steps(stage, rows)) }
+        let field_rules = prepared_rules(&self.engine.settings.get());
+        let go_on = Box::new(self.engine.steps(stage, rows));
+        flush::Output { storage, keys, file_id, blob_value_bytes, field_rules, go_on }
     }
 
     /// Opens a new segment, whose extent is to lie in `inside`. `kept` are the open blob files of the inputs that the

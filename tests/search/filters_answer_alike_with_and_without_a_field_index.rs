@@ -56,7 +56,7 @@ fn value(random: &mut Random, n: u64) -> Value {
 }
 
 /// Items in two segments and in the memtable, some of them deleted and some replaced.
-fn fill(store: &Store, random: &mut Random) {
+pub(super) fn fill(store: &Store, random: &mut Random) {
     for n in 0..900_u64 {
         let home = namespace([if n % 5 == 0 { "b" } else { "a" }]);
         let key = format!("{}{}", *random.pick(&["a", "b"]), n % 700);
@@ -82,7 +82,7 @@ fn items(store: &Store, query: Query) -> Vec<Item> {
 }
 
 /// Compares every filter in every scope with the test of each item by itself.
-fn assert_alike(store: &Store, random: &mut Random, context: &str) {
+pub(super) fn assert_alike(store: &Store, random: &mut Random, context: &str) {
     for scope in [Scope::Namespace(namespace(["a"])), Scope::Namespace(namespace(["b"])), Scope::Store] {
         let all = items(store, Query::new(scope.clone()));
         for text in FILTERS {

@@ -1,5 +1,5 @@
-//! The field index of a segment: a derived file that `field_index` makes of the values of the rows, and of nothing
-//! else.
+//! The field index of a segment: a derived file that `field_index` makes of the values of the rows and of the rules in
+//! it, and of nothing else.
 //!
 //! Invariants:
 //! * A fields file names the truth file that it was made from, by id and header CRC. If it is missing, damaged,
@@ -24,10 +24,11 @@
 //! ```
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::error::{Error, Result};
-use crate::field_index::{FieldIndex, IndexBytes, PassingCache};
+use crate::field_index::{FieldIndex, IndexBytes, IndexRules, PassingCache};
 use crate::interrupt::GoOn;
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::derived::codes::{DerivedFile, TruthId};
@@ -77,6 +78,8 @@ pub(crate) struct FieldsFile {
     file: CheckedMap,
     length: u64,
     rows: u32,
+    /// The rules of the index, once they were read.
+    rules: OnceLock<Arc<IndexRules>>,
     answers: PassingCache,
 }
 
@@ -93,12 +96,12 @@ impl FieldsFile {
                 "the field index was made from another file or in another form",
             ));
         }
-        Ok(Self { file, length, rows, answers: PassingCache::default() })
+        Ok(Self { file, length, rows, rules: OnceLock::new(), answers: PassingCache::default() })
     }
 
     /// The index. Fails if its end is damaged.
     pub fn index(&self) -> Result<FieldIndex<'_>> {
-        FieldIndex::open(self, self.rows).map_err(|error| self.in_file(&error))
+        FieldIndex::open_known(self, self.rows, &self.rules).map_err(|error| self.in_file(&error))
     }
 
     /// The answers that are kept for later searches.

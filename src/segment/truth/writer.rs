@@ -7,9 +7,11 @@
 //!   The caller syncs the directory, and removes the files of a writer that failed.
 //! * The same rows in the same order give the same bytes.
 
+use std::sync::Arc;
+
 use crate::distance::inverse_norm;
 use crate::error::{Error, ErrorKind, Result};
-use crate::field_index::FieldIndexBuilder;
+use crate::field_index::{FieldIndexBuilder, PreparedRules};
 use crate::ids::{IdRange, RowId};
 use crate::record::{Lsn, Record, VersionTimes};
 use crate::segment::Segment;
@@ -136,7 +138,7 @@ impl<'s> SegmentWriter<'s> {
             body,
             codes,
             blob,
-            fields: FieldIndexBuilder::new(),
+            fields: FieldIndexBuilder::new(Arc::default()),
             columns: Columns::of(totals.rows as usize, totals.vectors as usize),
             header,
             values_at: vectors_end.next_multiple_of(ALIGNMENT as u64),
@@ -147,6 +149,13 @@ impl<'s> SegmentWriter<'s> {
     #[must_use]
     pub fn keeping(mut self, blobs: Vec<BlobFile>) -> Self {
         self.columns.blob_files = blobs;
+        self
+    }
+
+    /// Builds the field index by these rules. They are set before the first row.
+    #[must_use]
+    pub fn with_field_rules(mut self, rules: Arc<PreparedRules>) -> Self {
+        self.fields = FieldIndexBuilder::new(rules);
         self
     }
 

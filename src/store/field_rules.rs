@@ -1,0 +1,58 @@
+//! The calls that read and change the field rules of a store.
+
+use crate::engine::field_rules::{field_rules, has_other_rules, with_rules};
+use crate::engine::install::change_settings;
+use crate::engine::replace::rebuild_derived;
+use crate::error::Result;
+use crate::field_index::FieldRules;
+use crate::shard::upkeep::Rebuild;
+use crate::store::Store;
+
+impl Store {
+    /// Which paths of values the field indexes leave out, and which they keep before all others. The call reads memory
+    /// only.
+    pub fn field_rules(&self) -> Result<FieldRules> {
+        self.handle.engine.check_usable()?;
+        Ok(field_rules(&self.handle.engine.settings.get()))
+    }
+
+    /// Sets the [field rules](FieldRules), in the place of the present ones. They belong to the store, are kept as its
+    /// setting `vecmem.fields`, and survive a power loss once the call returns.
+    ///
+    /// Rules apply to what is written from then on: flushes, merges and imports. Indexes that are there stay as they
+    /// are until then, or until [`rebuild_fields`](Self::rebuild_fields); `stats` counts them. No answer depends on it.
+    ///
+    /// Errors: `DiskFull`, `Poisoned`, `Io`. After an error nothing has changed; after `Poisoned` the change may or may
+    /// not be on disk.
+    ///
+    /// ```
+    /// # use vecmem::{FieldRules, Options, Store};
+    /// # let store = Store::temporary(Options::new())?;
+    /// store.set_field_rules(&FieldRules::new(["raw_html", "metadata.*"], ["metadata.user"])?)?;
+    /// assert_eq!(store.field_rules()?.forced(), ["metadata.user"]);
+    /// # Ok::<(), vecmem::Error>(())
+    /// ```
+    pub fn set_field_rules(&self, rules: &FieldRules) -> Result<()> {
+        let _call = self.handle.calls.read();
+        self.handle.engine.check_writable()?;
+        change_settings(&self.handle.engine, |settings| with_rules(settings, rules))
+    }
+
+    /// Builds those field indexes again that were built by other rules than the present ones, and returns how many
+    /// segments that were. It reads all values of these segments; searches and writes go on meanwhile.
+    ///
+    /// Errors: `DiskFull`, `Poisoned`, `Io`, `Closed`. What was rebuilt before an error stays.
+    pub fn rebuild_fields(&self) -> Result<u64> {
+        let _call = self.handle.calls.read();
+        let (engine, mut rebuilt) = (&self.handle.engine, 0);
+        let (rules, view) = (field_rules(&engine.settings.get()), engine.view.get());
+        for part in view.shards.iter().flat_map(|shard| &shard.segments) {
+            engine.check_writable()?;
+            if has_other_rules(part, &rules) {
+                // A merge that has replaced the segment meanwhile went by the rules itself.
+                rebuilt += u64::from(rebuild_derived(engine, part, Rebuild { codes: false, fields: true })?);
+            }
+        }
+        Ok(rebuilt)
+    }
+}
