@@ -1,7 +1,7 @@
 //! The build of a graph of a filter: the codes of the rows that pass are copied, and linked like those of any graph.
 //!
-//! Invariant: the table of ef is fitted to vectors of the whole interval, not only to those that pass. Queries come from
-//! anywhere, and one that is unlike all rows that pass needs a larger ef.
+//! Invariant: the table of ef is fitted to vectors of the whole interval, not only to those that pass. Queries come
+//! from anywhere, and one that is unlike all rows that pass needs a larger ef.
 
 use crate::compact::graphs::vectors_of;
 use crate::error::{Error, Result};

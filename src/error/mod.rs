@@ -1,10 +1,8 @@
 //! One error type for the whole engine: a kind for the code of the caller, and a message for people.
 //!
 //! Invariants:
-//! * There is one [`ErrorKind`] for each thing a caller would do differently; two failures with the same remedy share
-//!   one.
-//! * The message names the thing (file, offset, namespace, limit) and says what to do; it never quotes a value or a
-//!   vector.
+//! * There is one [`ErrorKind`] for each thing a caller would do differently.
+//! * The message names the thing (file, offset, namespace, limit) and says what to do. It quotes no value or vector.
 //! * A message has at most [`MESSAGE_CHARACTERS_MAX`] characters, however long the thing is that it names.
 
 mod excess;

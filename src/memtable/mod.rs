@@ -6,8 +6,7 @@
 //! Invariants:
 //! * Rows are appended in LSN order and never move. A row changes only when it is deleted or touched. The writer is the
 //!   thread that holds the apply lock.
-//! * A row is complete before the map of namespaces names it. Readers lock the map to copy row numbers, never while
-//!   they score.
+//! * A row is complete before the map of namespaces names it. Readers lock the map only to copy row numbers.
 //! * The versions of a key form a chain from the newest to the oldest, with the deleted ones, so that every read view
 //!   finds the version that it shows.
 //! * The code of a vector and its metadata are computed when the row is appended. The flush writes them unchanged.

@@ -1,5 +1,5 @@
-//! A filter that searches repeat earns a graph of the rows that pass: it finds what was asked, only what passes, exactly
-//! k, and takes no more memory than it may. Seeded.
+//! A filter that searches repeat earns a graph of the rows that pass: it finds what was asked, only what passes,
+//! exactly k, and takes no more memory than it may. Seeded.
 
 use crate::common::clusters::Clusters;
 use crate::common::{keys, namespace, simulated, tiny};
