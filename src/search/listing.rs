@@ -25,6 +25,8 @@ const ROWS_PER_SAMPLE: usize = 4;
 const FIRST_BAND_EXCESS: usize = 4;
 /// Each band ends this many times as deep in the sample as the band before it.
 const BAND_GROWTH: usize = 8;
+/// Where at most one of so many rows may pass by the field index, only these are visited.
+const ROWS_PER_LISTED: usize = 4;
 /// Rows between two checks of the deadline.
 const BLOCK_ROWS: usize = 4_096;
 
@@ -67,6 +69,23 @@ pub(crate) struct Sought<'a> {
 
 /// Adds the newest of `rows`, of the part numbered `number`, to `newest`.
 pub(crate) fn newest<P: PartColumns>(
+    part: &P,
+    number: PartIndex,
+    rows: &Rows,
+    sought: &Sought<'_>,
+    newest: &mut Newest,
+) -> Result<()> {
+    if let (Rows::Range(range), Some(passing)) = (rows, sought.conditions.passing)
+        && passing.possible.len().saturating_mul(ROWS_PER_LISTED) <= rows.len()
+    {
+        let listed: Vec<RowId> = passing.possible.rows_in(range).collect();
+        return newest_of(part, number, &Rows::Rising(&listed), sought, newest);
+    }
+    newest_of(part, number, rows, sought, newest)
+}
+
+/// The same, of all of `rows`.
+fn newest_of<P: PartColumns>(
     part: &P,
     number: PartIndex,
     rows: &Rows,
