@@ -73,8 +73,8 @@ pub struct Tuning {
     pub earn_rows: u32,
     /// Most scopes of segments whose flat searches are counted at a time.
     pub earn_accounts: usize,
-    /// The most bytes of memory for graphs of filters of one segment; 0 for none. They never take more than half as
-    /// many bytes as the codes of the segment.
+    /// Roughly the most bytes of memory for graphs of filters; 0 for none. Those of a segment never take more than half
+    /// as many bytes as its codes.
     pub filter_graph_bytes: u64,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,
@@ -129,7 +129,7 @@ impl Default for Tuning {
             graph_rows: 16_384,
             earn_rows: 4_096,
             earn_accounts: 1_024,
-            filter_graph_bytes: 64 << 20,
+            filter_graph_bytes: 256 << 20,
             filter_sample: 256,
             flat_weight: 1,
             costs: None,

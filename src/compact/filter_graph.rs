@@ -4,13 +4,14 @@
 //! from anywhere, and one that is unlike all rows that pass needs a larger ef.
 
 use crate::compact::graphs::vectors_of;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::calibrate::{Sampled, calibrate, spread};
 use crate::graph::{OwnedGraph, OwnedPoints, Parameters, build};
 use crate::ids::{IdRange, NodeId, VectorId};
 use crate::quant::{CodeMeta, stride};
 use crate::segment::Segment;
 use crate::segment::filter_graphs::{DueFilterGraph, FilterGraph};
+use crate::segment::truth::layout::Section;
 use crate::tuning::Tuning;
 
 /// Roughly the bytes of memory of a graph of a filter over so many vectors.
@@ -19,28 +20,44 @@ pub(crate) fn filter_graph_bytes(nodes: usize, dims: usize) -> usize {
     nodes * (stride(dims) + size_of::<CodeMeta>() + size_of::<VectorId>() + links * size_of::<NodeId>())
 }
 
-/// The bytes of memory that the graphs of filters of a segment may take.
-pub(crate) fn filter_graph_room(segment: &Segment, tuning: &Tuning) -> usize {
+/// The bytes of memory that the graphs of filters of a segment may take, where those of other segments take `others`.
+pub(crate) fn filter_graph_room(segment: &Segment, tuning: &Tuning, others: usize) -> usize {
     let codes = segment.vectors() as usize * stride(segment.dims());
-    (codes / 2).min(usize::try_from(tuning.filter_graph_bytes).unwrap_or(usize::MAX))
+    (codes / 2).min(usize::try_from(tuning.filter_graph_bytes).unwrap_or(usize::MAX).saturating_sub(others))
 }
 
-/// Builds a graph of a filter of `segment`. `None` if the codes are missing or damaged, or if no row that passes has a
-/// vector. `go_on` is called from time to time; its error ends the build.
-pub(crate) fn build_filter_graph(
-    segment: &Segment,
-    due: &DueFilterGraph,
-    pool: &rayon::ThreadPool,
-    go_on: &(dyn Fn() -> Result<()> + Sync),
-) -> Result<Option<FilterGraph>> {
+/// The vectors of the rows that pass, and how many rows have them.
+pub(crate) fn vectors_passing(segment: &Segment, due: &DueFilterGraph) -> Result<(Vec<VectorId>, usize)> {
     let all = vectors_of(segment, &due.place.rows)?;
+    // A search reads these columns for its candidates without looking again.
+    segment.ensure_vectors(all.clone(), &[Section::VectorRow, Section::InverseNorm])?;
+    let row_of = segment.vector_row_column();
     let mut vectors: Vec<VectorId> = Vec::with_capacity(due.passing.len());
     let mut rows = 0;
     for row in due.passing.rows() {
         let own = segment.row_vectors(row)?;
+        let is_sound =
+            own.start >= all.start && own.end <= all.end && row_of[own.indices()].iter().all(|&of| of == row);
+        if !is_sound {
+            return Err(Error::new(ErrorKind::Damaged, "vectors of a row name another row"));
+        }
         rows += usize::from(!own.is_empty());
         vectors.extend(own.ids());
     }
+    vectors.shrink_to_fit();
+    Ok((vectors, rows))
+}
+
+/// Builds a graph over `vectors`, those of the `rows` rows of `segment` that pass. `None` if the codes are missing or
+/// damaged, or if there is no vector. `go_on` is called from time to time; its error ends the build.
+pub(crate) fn build_filter_graph(
+    segment: &Segment,
+    due: &DueFilterGraph,
+    (vectors, rows): (Vec<VectorId>, usize),
+    pool: &rayon::ThreadPool,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<Option<FilterGraph>> {
+    let all = vectors_of(segment, &due.place.rows)?;
     let Some(points) = segment.points(all.clone()).filter(|_| !vectors.is_empty()) else { return Ok(None) };
     let points = OwnedPoints::copy(&points, vectors.iter().map(|vector| vector.node(all.start)));
     let parameters = Parameters::default();

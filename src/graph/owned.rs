@@ -55,7 +55,9 @@ pub(crate) struct OwnedGraph {
 
 impl OwnedGraph {
     /// Fails if a number of the graph is out of its bounds, which says that the build is wrong.
-    pub fn new(built: Built, nodes: usize, parameters: Parameters) -> Result<Self, &'static str> {
+    pub fn new(mut built: Built, nodes: usize, parameters: Parameters) -> Result<Self, &'static str> {
+        built.links.shrink_to_fit();
+        built.upper.shrink_to_fit();
         let nodes = NodeId::from_index(nodes).0;
         Graph::check(nodes, &parameters, &built.links, &built.upper)?;
         Ok(Self { built, nodes, parameters })

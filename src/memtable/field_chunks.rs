@@ -24,8 +24,12 @@ use crate::sync::{AtomicBool, Mutex, Ordering};
 const CHUNK_ROWS: [u32; 3] = [1_024, 128, 32];
 /// Fewer rows are filtered by their values.
 const INDEXED_ROWS_MIN: usize = 128;
+/// So many rows cost as much by their values as it costs to ask one index.
+const ROWS_PER_CHUNK: usize = 16;
 /// Longer values are asked: to read one for an index would hold the search up.
 const VALUE_BYTES_MAX: usize = 64 << 10;
+/// Once an index has read so many bytes of values, the others of its rows are asked too.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
 
 /// The indexes of a memtable, one after the other from its first row on.
 #[derive(Default)]
@@ -43,9 +47,11 @@ struct FieldChunk {
 
 impl FieldChunk {
     fn new<'m>(rows: Range<RowId>, value: impl Fn(RowId) -> &'m [u8]) -> Self {
-        let mut builder = FieldIndexBuilder::from_row(rows.start);
+        let (mut builder, mut left) = (FieldIndexBuilder::from_row(rows.start), CHUNK_BYTES_MAX);
         for value in rows.clone().ids().map(value) {
-            builder.push((value.len() <= VALUE_BYTES_MAX).then_some(value));
+            let is_read = value.len() <= VALUE_BYTES_MAX.min(left);
+            left -= if is_read { value.len() } else { 0 };
+            builder.push(is_read.then_some(value));
         }
         Self { bytes: builder.finish(), rows, answers: PassingCache::default() }
     }
@@ -99,6 +105,9 @@ impl FieldChunks {
         if filter.constant().is_some() || rows.len() < INDEXED_ROWS_MIN {
             return None;
         }
+        if rows.len() < ROWS_PER_CHUNK.saturating_mul(self.chunks.lock().len()) {
+            return None;
+        }
         // As plain numbers, of which several are compared at once.
         let last = RowId(rows.iter().map(|row| row.0).fold(0, u32::max));
         let chunks = self.grown(count, value);
@@ -133,6 +142,7 @@ impl FieldChunks {
         if next_rows(&chunks, count).is_none() || self.is_growing.swap(true, Ordering::Acquire) {
             return chunks;
         }
+        let _growing = Growing(&self.is_growing);
         // That search may have made it just now.
         let mut chunks = self.chunks.lock().clone();
         if let Some(rows) = next_rows(&chunks, count) {
@@ -140,8 +150,16 @@ impl FieldChunks {
             chunks.push(Arc::new(FieldChunk::new(rows, value)));
             self.chunks.lock().clone_from(&chunks);
         }
-        self.is_growing.store(false, Ordering::Release);
         chunks
+    }
+}
+
+/// A search that makes an index; others make none meanwhile.
+struct Growing<'a>(&'a AtomicBool);
+
+impl Drop for Growing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

@@ -67,7 +67,14 @@ pub(crate) fn flat_search<P: PartColumns>(
     {
         let mut listed = std::mem::take(&mut scratch.listed);
         listed.clear();
-        listed.extend(passing.possible.rows_in(&rows.span()));
+        match rows {
+            // Rows of a memtable are in any order, and pieces of them have spans that overlap.
+            Rows::List(rows) => {
+                listed.extend(rows.iter().copied().filter(|&row| passing.possible.contains(row)));
+                listed.sort_unstable();
+            }
+            Rows::Range(_) | Rows::Rising(_) => listed.extend(passing.possible.rows_in(&rows.span())),
+        }
         flat.listed = true;
         let result = flat.run(&Rows::Rising(&listed), &mut scratch);
         scratch.listed = listed;

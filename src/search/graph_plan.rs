@@ -144,6 +144,8 @@ impl AdmittedShares {
         let correlated = ((by_chance - CORRELATED.0) / (CORRELATED.1 - CORRELATED.0)).clamp(0.0, 1.0);
         let clusters = by_chance.powf(EF_BY_CLUSTERS) * self.links.clamp(LINKS_AT_LEAST, 1.0).powf(EF_BY_LINKS);
         let linked = ((self.links - FEW_LINKS.0) / (FEW_LINKS.1 - FEW_LINKS.0)).clamp(0.0, 1.0);
+        // Where nearly all nodes are admitted, a row of links has no room for second neighbours.
+        let linked = linked * ((1.0 - self.nodes) / MANY_NODES).clamp(0.0, 1.0);
         let second_neighbours = 1.0 - linked * (1.0 - WITH_SECOND_NEIGHBOURS) * (1.0 - correlated / 2.0);
         (ef as f64 * second_neighbours * (1.0 + correlated * (clusters.max(1.0) - 1.0))).ceil() as usize
     }
@@ -159,6 +161,8 @@ const EF_BY_LINKS: f64 = -0.8;
 const LINKS_AT_LEAST: f64 = 0.1;
 /// With this share of the links left a walk begins to need less, and needs least.
 const FEW_LINKS: (f64, f64) = (0.06, 0.12);
+/// A share of nodes that leaves less room than this beside them saves less of the ef.
+const MANY_NODES: f64 = 0.5;
 /// The part of the ef that a walk with second neighbours needs at least. A correlated filter saves half as much.
 const WITH_SECOND_NEIGHBOURS: f64 = 0.75;
 
@@ -181,7 +185,8 @@ pub(crate) fn plan_graph_search(
         return None;
     }
     let ef = graph_searches.accuracy.ef(calibration, candidates, facts.limit).min(facts.nodes);
-    let ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef).max(candidates));
+    let least = if matches!(graph_searches.accuracy, Accuracy::Fixed(_)) { ef } else { candidates };
+    let ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef).max(least));
     if ef > EF_MAX {
         return None;
     }
@@ -344,6 +349,26 @@ mod tests {
             GraphFacts { nodes: 50, rows: 25, limit: 3, has_filter: false, share: 1.0, admitted: None, flat_ns: 250.0 };
         let graph_searches = GraphSearches { flat_weight: 1_000.0, ..GRAPH_SEARCHES };
         assert!(plan_graph_search(&facts, &graph_searches, &TABLE, &costs).is_some_and(|plan| plan.ef >= 6));
+    }
+
+    #[test]
+    fn a_walk_over_some_nodes_takes_the_ef_that_their_links_need() {
+        for (nodes, links, expected) in [
+            (1.0, 1.0, 100),
+            (0.99, 0.99, 100),
+            (0.75, 0.75, 88),
+            (0.5, 0.5, 75),
+            (0.15, 0.15, 75),
+            (0.09, 0.09, 88),
+            (0.05, 0.05, 100),
+            // Correlated with the vectors.
+            (0.5, 1.0, 116),
+            (0.15, 0.45, 258),
+            (0.0, 0.0, 100),
+        ] {
+            let ef = AdmittedShares { count: 1, nodes, links }.ef(100);
+            assert_eq!(ef, expected, "{nodes} of the nodes, {links} of the links");
+        }
     }
 
     #[test]

@@ -70,6 +70,17 @@ fn for_blocks(
             }
         }
     }
+    if let (Some(passing), Rows::List(rows)) = (conditions.passing, rows) {
+        let mut possible = rows.iter().copied().filter(|&row| passing.possible.contains(row));
+        let mut block = Vec::new();
+        loop {
+            block.clear();
+            block.extend(possible.by_ref().take(BLOCK_ROWS));
+            if block.is_empty() || !each(&Rows::List(&block))? {
+                return Ok(());
+            }
+        }
+    }
     for start in (0..rows.len()).step_by(BLOCK_ROWS) {
         if !each(&rows.slice(start, rows.len().min(start + BLOCK_ROWS)))? {
             return Ok(());

@@ -8,8 +8,9 @@
 //! * The rows that pass a filter are those that the field index names, exactly. A segment never changes, so a graph of
 //!   a filter never gets old; it goes with its segment.
 //! * A graph is built once searches would have saved a part of the cost of its build.
-//! * The graphs of a segment take at most half as many bytes as its codes, and at most what the tuning allows. A graph
-//!   makes room for another one only if it was not used for as long as the other one took to be earned.
+//! * The graphs of a segment take about half as many bytes as its codes at most, and those of a store what the tuning
+//!   allows. A graph makes room for another one only if it was not used for as long as the other took to be earned.
+//! * A graph that cannot be built is not tried again.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -93,6 +94,8 @@ struct ReadyGraph {
 struct FilterTable {
     ready: Vec<ReadyGraph>,
     accounts: Vec<FilterAccount>,
+    /// Graphs that could not be built, the last one last.
+    refused: Vec<FilterPlace>,
     uses: u64,
 }
 
@@ -117,9 +120,9 @@ impl FilterGraphs {
     pub fn add(&self, saving: FilterSaving) -> bool {
         let mut table = self.table.lock();
         table.uses += 1;
-        let FilterTable { ready, accounts, uses } = &mut *table;
+        let FilterTable { ready, accounts, refused, uses } = &mut *table;
         let FilterSaving { place, passing, saved_ns, price_ns } = saving;
-        if ready.iter().any(|ready| ready.place == place) {
+        if ready.iter().any(|ready| ready.place == place) || refused.contains(&place) {
             return false;
         }
         if let Some(account) = accounts.iter_mut().find(|account| account.place == place) {
@@ -145,20 +148,30 @@ impl FilterGraphs {
         Some(DueFilterGraph { place, passing, since })
     }
 
-    /// Whether there would be room for a graph of so many bytes.
-    pub fn has_room(&self, due: &DueFilterGraph, bytes: usize, room: usize) -> bool {
-        self.table.lock().going(due.since, bytes, room).is_some()
+    /// Makes room for a graph of so many bytes in `room`, before it is built. Returns whether there is room.
+    pub fn make_room(&self, due: &DueFilterGraph, bytes: usize, room: usize) -> bool {
+        let mut table = self.table.lock();
+        let Some(going) = table.going(due.since, bytes, room) else { return false };
+        table.ready.retain(|ready| !going.contains(&ready.used));
+        true
     }
 
-    /// Keeps a graph that was built, if there is room for it in `room` bytes. Returns whether there was.
-    pub fn keep(&self, due: DueFilterGraph, graph: FilterGraph, room: usize) -> bool {
+    /// Keeps a graph that was built, for which there is room.
+    pub fn keep(&self, due: DueFilterGraph, graph: FilterGraph) {
         let mut table = self.table.lock();
-        let Some(going) = table.going(due.since, graph.bytes(), room) else { return false };
         table.uses += 1;
         let FilterTable { ready, uses, .. } = &mut *table;
-        ready.retain(|ready| ready.place != due.place && !going.contains(&ready.used));
+        ready.retain(|ready| ready.place != due.place);
         ready.push(ReadyGraph { place: due.place, graph: Arc::new(graph), used: *uses });
-        true
+    }
+
+    /// Notes that the graph cannot be built, so that searches do not earn it again.
+    pub fn refuse(&self, due: DueFilterGraph) {
+        let mut table = self.table.lock();
+        if table.refused.len() >= ACCOUNTS_MAX {
+            table.refused.remove(0);
+        }
+        table.refused.push(due.place);
     }
 
     /// How many graphs there are, and the bytes of memory that they take.
@@ -222,8 +235,10 @@ mod tests {
     fn earn(graphs: &FilterGraphs, fingerprint: u128) -> bool {
         assert!(graphs.add(saving(fingerprint, 100)));
         let due = graphs.take_due().unwrap();
-        let has_room = graphs.has_room(&due, 400, 1_000);
-        assert_eq!(graphs.keep(due, graph(400), 1_000), has_room);
+        let has_room = graphs.make_room(&due, 400, 1_000);
+        if has_room {
+            graphs.keep(due, graph(400));
+        }
         has_room
     }
 
@@ -249,8 +264,10 @@ mod tests {
         assert!(graphs.get(&place(1)).is_some() && graphs.get(&place(3)).is_some());
         assert!(graphs.add(saving(4, 50)));
         let due = graphs.take_due().unwrap();
-        assert!(!graphs.has_room(&due, 400, 1_000) && !graphs.keep(due, graph(400), 1_000), "both were used since");
-        assert!(!graphs.has_room(&DueFilterGraph { since: u64::MAX, ..due_of(5) }, 1_001, 1_000), "too large");
+        assert!(!graphs.make_room(&due, 400, 1_000), "both were used since");
+        graphs.refuse(due);
+        assert!(!graphs.add(saving(4, 1_000)), "refused");
+        assert!(!graphs.make_room(&DueFilterGraph { since: u64::MAX, ..due_of(5) }, 1_001, 1_000), "too large");
         assert_eq!(graphs.size(), (2, 800));
     }
 

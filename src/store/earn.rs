@@ -55,14 +55,17 @@ pub(super) fn credit_filter(
     let (passing, dims) = (&passing.possible, segment.dims());
     let jobs = plan.map_or(&[][..], |plan| &plan.graph_searches);
     let has_graph = jobs.iter().any(|job| matches!(job.graph, GraphChoice::OfFilter(_)));
-    let is_covered = || segment.graphs().iter().any(|graph| graph.rows() == *rows);
+    let is_covered = || segment.graphs().iter().any(|graph| graph.rows() == *rows && graph.searchable().is_some());
     if has_graph || passing.is_all() || passing.len() < engine.tuning.earn_rows as usize || !is_covered() {
         return;
     }
-    if filter_graph_bytes(passing.len(), dims) > filter_graph_room(segment, &engine.tuning) {
+    // Rows that pass have as many vectors as others, as far as is known here.
+    let Ok(vectors) = vectors_of(segment, rows) else { return };
+    let nodes = (passing.len() as f64 * vectors.len() as f64 / rows.len().max(1) as f64) as usize;
+    if filter_graph_bytes(nodes, dims) > filter_graph_room(segment, &engine.tuning, 0) {
         return;
     }
-    let (costs, nodes) = (&context.costs, passing.len());
+    let costs = &context.costs;
     let flat = nodes as f64 * costs.listed_ns * graph_searches.flat_weight;
     let costs_now = if jobs.is_empty() { flat } else { jobs.iter().map(|job| job.how.cost_ns).sum() };
     let ef = limit.max(LIMIT_MIN).saturating_mul(FILTER_EF_PER_RESULT);

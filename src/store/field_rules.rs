@@ -1,11 +1,9 @@
 //! The calls that read and change the field rules of a store.
 
-use crate::engine::field_rules::{field_rules, has_other_rules, with_rules};
+use crate::engine::field_rules::{field_rules, with_rules};
 use crate::engine::install::change_settings;
-use crate::engine::replace::rebuild_derived;
 use crate::error::Result;
 use crate::field_index::FieldRules;
-use crate::shard::upkeep::Rebuild;
 use crate::store::Store;
 
 impl Store {
@@ -44,15 +42,7 @@ impl Store {
     /// Errors: `DiskFull`, `Poisoned`, `Io`, `Closed`. What was rebuilt before an error stays.
     pub fn rebuild_fields(&self) -> Result<u64> {
         let _call = self.handle.calls.read();
-        let (engine, mut rebuilt) = (&self.handle.engine, 0);
-        let (rules, view) = (field_rules(&engine.settings.get()), engine.view.get());
-        for part in view.shards.iter().flat_map(|shard| &shard.segments) {
-            engine.check_writable()?;
-            if has_other_rules(part, &rules) {
-                // A merge that has replaced the segment meanwhile went by the rules itself.
-                rebuilt += u64::from(rebuild_derived(engine, part, Rebuild { codes: false, fields: true })?);
-            }
-        }
-        Ok(rebuilt)
+        self.handle.engine.check_writable()?;
+        self.handle.worker.rebuild_fields()
     }
 }

@@ -1,11 +1,14 @@
 //! Graphs: the background verifies them after an open, and builds those that are due. A request is built at once.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Worker;
-use crate::compact::filter_graph::{build_filter_graph, filter_graph_bytes, filter_graph_room};
+use crate::compact::filter_graph::{build_filter_graph, filter_graph_bytes, filter_graph_room, vectors_passing};
 use crate::engine::costs::keep;
+use crate::engine::field_rules::{field_rules, has_other_rules};
 use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, pool, requested, superseded};
 use crate::engine::install::change_settings;
 use crate::engine::replace::rebuild_derived;
@@ -67,7 +70,7 @@ impl Worker {
     /// Verifies a graph, or else builds the missing graphs of one part. Returns whether there was anything to do.
     pub(super) fn graphs_next(&self, cores: Cores) -> Result<bool> {
         let _one_at_a_time = self.graph_lock.lock();
-        if self.verify_next() || self.measure_costs()? || self.build_filter_graph(cores)? {
+        if self.verify_next() || self.measure_costs()? {
             return Ok(true);
         }
         let view = self.engine.view.get();
@@ -97,28 +100,42 @@ impl Worker {
             // Graphs of the next parts may need less space.
         }
         waiting.iter().for_each(|part| part.look_again());
-        outcome
+        // Graphs of filters come last: their searches have another way.
+        if let Ok(false) = outcome { self.build_filter_graph(cores) } else { outcome }
     }
 
     /// Builds a graph of a filter that searches have earned. Returns whether there was one to build.
     fn build_filter_graph(&self, cores: Cores) -> Result<bool> {
         let (engine, view) = (&self.engine, self.engine.view.get());
-        for part in view.shards.iter().flat_map(|shard| &shard.segments) {
+        let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
+        let sizes = segments().filter_map(|part| Some(part.segment().ok()?.filter_graphs.size().1));
+        let taken: usize = sizes.sum();
+        for part in segments() {
             let Ok(segment) = part.segment() else { continue };
             let Some(due) = segment.filter_graphs.take_due() else { continue };
-            let (room, bytes) =
-                (filter_graph_room(segment, &engine.tuning), filter_graph_bytes(due.passing.len(), segment.dims()));
-            if !segment.filter_graphs.has_room(&due, bytes, room) {
-                return Ok(true);
-            }
+            let others = taken.saturating_sub(segment.filter_graphs.size().1);
+            let room = filter_graph_room(segment, &engine.tuning, others);
+            // The same segment with other derived files keeps its graphs of filters.
+            let is_there = || {
+                let view = engine.view.get();
+                view.shards.iter().flat_map(|shard| &shard.segments).any(|at| at.entry.file_id == part.entry.file_id)
+            };
             let next_step = engine.steps(Stage::Graph, 0);
-            let go_on = || if engine.view.get().has_segment(part) { next_step() } else { Err(superseded()) };
-            let built = build_filter_graph(segment, &due, &*pool(cores)?, &go_on);
-            if !engine.view.get().has_segment(part) {
-                return Ok(true);
-            }
-            if let Some(graph) = built? {
-                segment.filter_graphs.keep(due, graph, room);
+            let go_on = || if is_there() { next_step() } else { Err(superseded()) };
+            let built = vectors_passing(segment, &due).and_then(|vectors| {
+                let bytes = filter_graph_bytes(vectors.0.len(), segment.dims());
+                let has_room = segment.filter_graphs.make_room(&due, bytes, room);
+                let pool = pool(cores)?;
+                has_room.then(|| build_filter_graph(segment, &due, vectors, &pool, &go_on)).transpose()
+            });
+            match built {
+                Ok(None) => {}
+                Ok(Some(Some(graph))) => segment.filter_graphs.keep(due, graph),
+                Ok(Some(None)) => segment.filter_graphs.refuse(due),
+                // Searches report the damage that concerns them.
+                Err(error) if error.kind() == ErrorKind::Damaged => segment.filter_graphs.refuse(due),
+                Err(error) if is_there() => return Err(error),
+                Err(_) => {}
             }
             return Ok(true);
         }
@@ -159,6 +176,30 @@ impl Worker {
         let Some(mended) = build_missing(&self.engine, part, &damaged, more, cores)? else { return Ok(false) };
         let _claim = self.claim_at(&part.entry.extent.lower);
         mended.install(&self.engine)
+    }
+
+    /// Builds the field indexes again that were built by other rules than the present ones. Returns of how many segments.
+    pub fn rebuild_fields(&self) -> Result<u64> {
+        let engine = &self.engine;
+        let (rules, mut seen, mut rebuilt) = (field_rules(&engine.settings.get()), HashSet::new(), 0);
+        loop {
+            engine.check_writable()?;
+            let view = engine.view.get();
+            let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
+            let is_next = |part: &&SharedSegment| !seen.contains(&part.entry.file_id) && has_other_rules(part, &rules);
+            let Some(part) = parts.find(is_next).map(Arc::clone) else { return Ok(rebuilt) };
+            drop(view);
+            let _claim = self.claim_at(&part.entry.extent.lower);
+            // A merge that has replaced the segment meanwhile went by the rules itself.
+            let view = engine.view.get();
+            let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
+            let there = parts.find(|at| at.entry.file_id == part.entry.file_id).map(Arc::clone);
+            drop(view);
+            if let Some(part) = there {
+                rebuilt += u64::from(rebuild_derived(engine, &part, Rebuild { codes: false, fields: true })?);
+            }
+            seen.insert(part.entry.file_id);
+        }
     }
 
     /// Builds a graph of `scope` for each segment that has vectors in it and no graph for exactly it.

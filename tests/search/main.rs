@@ -14,4 +14,5 @@ mod filters_answer_alike_with_and_without_a_field_index;
 mod filters_are_built_with_the_names_of_the_operators;
 mod filters_on_odd_values_equal_plain_evaluation;
 mod groups_equal_a_grouped_exact_scan;
+mod rows_in_memory_are_found_once;
 mod search_by_item_uses_the_items_own_vectors;
