@@ -12,8 +12,6 @@ use crate::search::graph_plan::AdmittedShares;
 use crate::search::part::SegmentView;
 use crate::segment::derived::graph::SegmentGraph;
 
-/// Nodes where a walk over admitted nodes begins, beside those that the upper levels lead to.
-const SEEDS: usize = 8;
 /// Nodes whose links tell how well the admitted nodes are linked.
 const LINK_SAMPLE: usize = 24;
 
@@ -45,9 +43,9 @@ pub(super) fn admitted_shares(
     Some(AdmittedShares { count, nodes: count as f64 / rows.max(1) as f64, links })
 }
 
-/// Nodes where the walk begins.
-pub(super) fn seeds(context: &SearchContext<'_>, rows: &Range<RowId>) -> Vec<NodeId> {
-    spread(context, rows, SEEDS)
+/// Nodes where the walk begins, at most `count`.
+pub(super) fn seeds(context: &SearchContext<'_>, rows: &Range<RowId>, count: usize) -> Vec<NodeId> {
+    spread(context, rows, count)
 }
 
 /// At most `count` nodes of rows that may pass the filter, spread over the graph.
