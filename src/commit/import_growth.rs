@@ -3,6 +3,8 @@
 //! Invariants:
 //! * The growth of a row is that of the look-up before the files were written. A row whose key others have written
 //!   since is put again, and the put is counted in its place.
+//! * It is the growth by one value of the store's quotas. With another value the rows are added up again, without a
+//!   lock: sizes may not have been looked up before.
 
 use std::sync::Arc;
 
@@ -17,28 +19,27 @@ use crate::types::{Growth, Namespace};
 
 /// The growth by each row of an import.
 pub(super) struct ImportGrowth {
-    /// In the order of the rows.
+    /// In the order of the rows; empty in a store without quotas.
     rows: Vec<Growth>,
     total: QuotaTally,
 }
 
 impl ImportGrowth {
-    /// The growth by `rows`, of which some replace versions, each named by the place of its row. `None` in a store
-    /// without quotas.
+    /// The growth by `rows`, of which some replace versions, each named by the place of its row, in their order.
     pub fn of<'a>(
         rows: impl Iterator<Item = &'a CheckedPut>,
-        replaced: &[(usize, Part, RowId)],
-        quotas: Arc<Quotas>,
-    ) -> Result<Option<Self>> {
+        replaced: impl Iterator<Item = (usize, &'a Part, RowId)>,
+        quotas: &Arc<Quotas>,
+    ) -> Result<Self> {
+        let mut growth = Self { rows: Vec::new(), total: QuotaTally::new(quotas) };
         if quotas.is_empty() {
-            return Ok(None);
+            return Ok(growth);
         }
-        let mut growth = Self { rows: Vec::new(), total: QuotaTally::new(&quotas) };
-        let mut replaced = replaced.iter().peekable();
+        let mut replaced = replaced.peekable();
         for (place, row) in rows.enumerate() {
             let old = replaced.next_if(|(at, ..)| *at == place);
             let of_row = if quotas.counts_bytes() {
-                let old = old.map(|(_, part, at)| part.part().size(*at)).transpose()?;
+                let old = old.map(|(_, part, at)| part.part().size(at)).transpose()?;
                 Growth::between(old, Some(record_size(row)))
             } else {
                 Growth::between(old.map(|_| 0), Some(0))
@@ -47,28 +48,20 @@ impl ImportGrowth {
             growth.rows.push(of_row);
         }
         growth.total.changes();
-        Ok(Some(growth))
+        Ok(growth)
+    }
+
+    /// Whether it was added up for this value of the quotas.
+    pub fn is_of(&self, quotas: &Arc<Quotas>) -> bool {
+        self.total.is_of(quotas)
     }
 
     /// What all rows do to scopes with a quota, but for those that are put again.
-    pub fn tally<'a>(
-        &self,
-        rows: impl Iterator<Item = &'a CheckedPut>,
-        quotas: &Arc<Quotas>,
-        put_again: impl Iterator<Item = (usize, &'a Namespace)>,
-    ) -> QuotaTally {
-        let mut tally = match () {
-            () if self.total.is_of(quotas) => self.total.clone(),
-            // Others have changed the quotas since. Bytes may not have been counted before.
-            () if quotas.counts_bytes() => return QuotaTally::unknown(quotas),
-            () => {
-                let mut tally = QuotaTally::new(quotas);
-                rows.zip(&self.rows).for_each(|(row, growth)| add(&mut tally, &row.namespace, *growth));
-                tally
-            }
-        };
+    pub fn tally<'a>(&self, put_again: impl Iterator<Item = (usize, &'a Namespace)>) -> QuotaTally {
+        let mut tally = self.total.clone();
         for (place, namespace) in put_again {
-            add(&mut tally, namespace, Growth::default().without(self.rows[place]));
+            let growth = self.rows.get(place).copied().unwrap_or_default();
+            add(&mut tally, namespace, Growth::default().without(growth));
         }
         tally
     }

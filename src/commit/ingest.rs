@@ -81,7 +81,8 @@ impl Pipeline {
         };
         commit_bounds(&self.engine)?;
         let found = files.look_up(&view, &mut times)?;
-        files.growth = ImportGrowth::of(files.ordered(), &found.replaced, self.engine.quotas.get())?;
+        let replaced = found.replaced.iter().map(|(place, part, at)| (*place, part, *at));
+        files.growth = Some(ImportGrowth::of(files.ordered(), replaced, &self.engine.quotas.get())?);
         for (range, extent) in ranges {
             files.write(&self.engine, range, extent, &found)?;
         }
@@ -144,7 +145,7 @@ pub(super) struct ImportSegments {
     files: Vec<File>,
     /// Notes what others write.
     watch: Option<WatchId>,
-    /// `None` without quotas.
+    /// `None` before the look-ups.
     growth: Option<ImportGrowth>,
     /// Owned until a frame can name them.
     outputs: OutputFiles,
@@ -224,14 +225,25 @@ impl ImportSegments {
     }
 
     /// What the rows of the files do to scopes with a quota, but for the rows that are put again.
-    pub fn tally(&self, quotas: &Arc<Quotas>, unsure: &[BTreeSet<RowId>]) -> QuotaTally {
-        let Some(growth) = &self.growth else { return QuotaTally::unknown(quotas) };
+    /// `None` if they were added up for other quotas.
+    pub fn tally(&self, quotas: &Arc<Quotas>, unsure: &[BTreeSet<RowId>]) -> Option<QuotaTally> {
+        let growth = self.growth.as_ref().filter(|growth| growth.is_of(quotas))?;
         let places = |(file, rows): (&File, &BTreeSet<RowId>)| {
             let start = file.range.start;
             rows.iter().map(|row| start + row.index()).collect::<Vec<_>>()
         };
         let put_again = self.files.iter().zip(unsure).flat_map(places);
-        growth.tally(self.ordered(), quotas, put_again.map(|place| (place, &self.row(place).namespace)))
+        Some(growth.tally(put_again.map(|place| (place, &self.row(place).namespace))))
+    }
+
+    /// Adds up once more what the rows of the files do to scopes, for these quotas.
+    pub fn add_up(&mut self, quotas: &Arc<Quotas>) -> Result<()> {
+        let replaced = self.files.iter().flat_map(|file| {
+            let start = file.range.start;
+            file.replaced.iter().map(move |version| (start + version.row.index(), &version.part, version.at))
+        });
+        self.growth = Some(ImportGrowth::of(self.ordered(), replaced, quotas)?);
+        Ok(())
     }
 
     /// The range of the order in each shard, or in each piece of a shard that is about to be split, and the extent of

@@ -21,6 +21,7 @@ use crate::commit::tally::QuotaTally;
 use crate::engine::Engine;
 use crate::engine::clock::FrameTime;
 use crate::engine::operation_ids::{AppliedBatch, OperationId};
+use crate::engine::quotas::Quotas;
 use crate::error::{Error, Result};
 use crate::extensions::Extensions;
 use crate::ids::RowId;
@@ -45,6 +46,8 @@ pub(super) enum JoinOutcome {
     HeldBack(Arc<Group>),
     /// The writes add to scopes with a quota that must be counted first. Nothing has changed.
     NeedsCount(Vec<(QuotaScope, QuotaLimits)>),
+    /// What an import adds to scopes must be added up for these quotas, which are new. Nothing has changed.
+    NeedsGrowth(Arc<Quotas>),
 }
 
 /// A writer's membership in a group: whether the writer leads it, and the outcomes of the writes if the group succeeds.
@@ -96,7 +99,8 @@ impl Pipeline {
         self.take_touches(state);
         state.counters.keep_for(engine.quotas.get());
         let mut resolution = match state.resolve(engine, intent) {
-            Ok(resolution) => resolution,
+            Ok(Some(resolution)) => resolution,
+            Ok(None) => return Ok(JoinOutcome::NeedsGrowth(Arc::clone(state.counters.quotas()))),
             Err(error) => return Ok(JoinOutcome::Nothing(Err(error), state.undecided())),
         };
         if let Intent::Resolved(writes) = intent {
@@ -143,8 +147,9 @@ impl Pipeline {
 }
 
 impl CommitState {
-    /// Decides the writes against the newest state, and builds their frames. Changes nothing.
-    fn resolve(&self, engine: &Engine, intent: &Intent<'_>) -> Result<Resolution> {
+    /// Decides the writes against the newest state, and builds their frames; `None` for an import that was added up for
+    /// other quotas. Changes nothing.
+    fn resolve(&self, engine: &Engine, intent: &Intent<'_>) -> Result<Option<Resolution>> {
         let (pending, now) = (&self.unpublished, engine.clock.reading());
         let mut times = pending.times.clone();
         times.begin(&now);
@@ -179,14 +184,15 @@ impl CommitState {
                 let first_operation = first_lsn + u64::from(segments.rows());
                 let (operations, outcomes) =
                     pending.resolve(engine, &writes, &mut times, first_operation, &mut tally)?;
-                tally.merge(segments.tally(quotas, &unsure));
+                let Some(rows) = segments.tally(quotas, &unsure) else { return Ok(None) };
+                tally.merge(rows);
                 let frame = import_frame(first_lsn, clock, segments, &operations);
                 (operations, outcomes, unsure, Some(frame))
             }
         };
         let touch_frame = batch_frame(pending.next_lsn, clock, &touches.operations, None);
         let (frame_time, frames) = (now.frame_time(), [touch_frame, frame]);
-        Ok(Resolution {
+        Ok(Some(Resolution {
             times,
             frame_time,
             touches,
@@ -198,7 +204,7 @@ impl CommitState {
             count,
             tally,
             frames,
-        })
+        }))
     }
 
     /// Finds room in the log for the frames, or says which room is lacking. Changes nothing.

@@ -211,6 +211,11 @@ impl Pipeline {
                     }
                     self.count(&scopes)?;
                 }
+                JoinOutcome::NeedsGrowth(quotas) => {
+                    if let Intent::Import(segments) = &mut intent {
+                        segments.add_up(&quotas)?;
+                    }
+                }
                 JoinOutcome::Member(ticket) => {
                     self.engine.hooks.reach(HookPoint::WriteJoined);
                     if ticket.leads {

@@ -172,10 +172,6 @@ impl ScopeCounts {
     /// Notes what the frame that begins at `lsn` does.
     pub fn note(&mut self, lsn: Lsn, tally: &mut QuotaTally) {
         self.generation = GENERATION;
-        if tally.is_unknown {
-            (self.newer, self.older) = Default::default();
-            return;
-        }
         if self.newer.is_empty() && self.older.is_empty() {
             return;
         }

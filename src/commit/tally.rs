@@ -16,8 +16,6 @@ pub(super) struct QuotaTally {
     quotas: Arc<Quotas>,
     changes: BTreeMap<QuotaScope, ScopeChange>,
     open: Option<OpenNamespace>,
-    /// Whether the write does more, and nobody knows what.
-    pub is_unknown: bool,
 }
 
 /// What a write does to one scope.
@@ -45,12 +43,7 @@ pub(super) enum Counted {
 
 impl QuotaTally {
     pub fn new(quotas: &Arc<Quotas>) -> Self {
-        Self { quotas: Arc::clone(quotas), changes: BTreeMap::new(), open: None, is_unknown: false }
-    }
-
-    /// A tally of a write of which nothing is known.
-    pub fn unknown(quotas: &Arc<Quotas>) -> Self {
-        Self { is_unknown: !quotas.is_empty(), ..Self::new(quotas) }
+        Self { quotas: Arc::clone(quotas), changes: BTreeMap::new(), open: None }
     }
 
     /// Whether it was made for this value of the quotas.
@@ -84,7 +77,6 @@ impl QuotaTally {
 
     /// Adds another tally of the same quotas.
     pub fn merge(&mut self, mut other: Self) {
-        self.is_unknown |= other.is_unknown;
         for (scope, added) in std::mem::take(other.changes_mut()) {
             let none = ScopeChange { growth: Growth::default(), ..added };
             let change = self.changes.entry(scope).or_insert(none);

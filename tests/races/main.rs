@@ -13,6 +13,7 @@ mod a_rule_ends_beside_constant_writes;
 mod a_split_is_noticed_by_nobody;
 mod a_sweep_looks_again_before_it_deletes;
 mod an_import_replaces_what_others_write_and_move_meanwhile;
+mod quotas_hold_for_what_is_under_way_when_they_change;
 mod tombstone_files_hold_nothing_above_their_base;
 mod what_happens_while_a_job_is_installed_is_carried_over;
 
