@@ -134,6 +134,8 @@ pub enum HookPoint {
     WriteHeldBack,
     /// A caller whose writes need no group is about to wait for the group that its answer depends on.
     GroupAwaited,
+    /// Scopes with a quota must be counted before the writes of a caller are resolved again.
+    CountNeeded,
     /// The leader of a group has published the read view. The writes of the group are still noted as pending.
     GroupPublished,
     /// An install has collected the deletes and touches of the parts that it replaces, and has committed nothing.

@@ -3,8 +3,12 @@
 //! Invariants:
 //! * The read view of a count shows every write from before the count began. What is written later is noted.
 //! * Threads that need the same count wait for each other, so that it is made once.
+//! * A count is made for the limits of the quotas that it is kept for: whoever needs one for other quotas asks again.
+
+use std::sync::Arc;
 
 use super::Pipeline;
+use crate::engine::quotas::Quotas;
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::{Stage, Steps};
 use crate::shard::usage::usage;
@@ -17,38 +21,72 @@ pub(super) const COUNTS_MAX: usize = 32;
 /// Counts that begin under one hold of the commit lock.
 const AT_ONCE: usize = 1_024;
 
+/// Scopes that must be counted.
+pub(super) struct NeededCounts {
+    /// Those that the scopes have their limits from.
+    pub quotas: Arc<Quotas>,
+    pub scopes: Vec<(QuotaScope, QuotaLimits)>,
+}
+
+impl NeededCounts {
+    /// The error of a call for which the scopes were counted too often.
+    pub fn uncountable(&self) -> Error {
+        let scope = self.scopes.first().map_or_else(String::new, |(scope, _)| scope.scope().name());
+        let message = format!(
+            "others kept deleting parts of {scope} while it was counted for its quota; nothing was written, try again later"
+        );
+        Error::new(ErrorKind::Busy, message)
+    }
+}
+
 impl Pipeline {
     /// What the scopes with a quota that hold a whole scope do hold.
     pub fn quota_use(&self, scope: &Scope) -> Result<Vec<QuotaUse>> {
         self.engine.check_usable()?;
-        let scopes = self.engine.quotas.get().of_scope(scope);
-        let uses = scopes.into_iter().map(|(scope, limits)| {
-            let Usage { items, bytes } = self.counted(&scope, &limits)?;
+        let mut needed = self.needed_for(scope);
+        for _ in 0..COUNTS_MAX {
+            self.count(&needed)?;
+            if let Some(uses) = self.known_uses(&needed) {
+                return Ok(uses);
+            }
+            needed = self.needed_for(scope);
+        }
+        Err(needed.uncountable())
+    }
+
+    fn needed_for(&self, scope: &Scope) -> NeededCounts {
+        let quotas = self.engine.quotas.get();
+        NeededCounts { scopes: quotas.of_scope(scope), quotas }
+    }
+
+    /// What these scopes hold, if all are counted and the counts are for these quotas.
+    fn known_uses(&self, needed: &NeededCounts) -> Option<Vec<QuotaUse>> {
+        let state = self.state.lock();
+        if !needed.scopes.is_empty() && !Arc::ptr_eq(state.counters.quotas(), &needed.quotas) {
+            return None;
+        }
+        let uses = needed.scopes.iter().map(|(scope, limits)| {
+            let Usage { items, bytes } = state.counters.known(scope)?;
             let bytes = limits.bytes.is_some().then_some(bytes);
             let (items_limit, bytes_limit) = (limits.items, limits.bytes);
-            Ok(QuotaUse { scope: scope.scope().name(), items, items_limit, bytes, bytes_limit })
+            Some(QuotaUse { scope: scope.scope().name(), items, items_limit, bytes, bytes_limit })
         });
         uses.collect()
     }
 
-    fn counted(&self, scope: &QuotaScope, limits: &QuotaLimits) -> Result<Usage> {
-        for _ in 0..COUNTS_MAX {
-            self.count(&[(scope.clone(), *limits)])?;
-            if let Some(usage) = self.state.lock().counters.known(scope) {
-                return Ok(usage);
-            }
-        }
-        Err(Self::uncountable(scope))
-    }
-
-    /// Counts what scopes hold, unless that is known. Another write may undo a count at once.
-    pub(super) fn count(&self, scopes: &[(QuotaScope, QuotaLimits)]) -> Result<()> {
+    /// Counts what scopes hold, unless that is known, or the store has other quotas now. Another write may undo a count
+    /// at once.
+    pub(super) fn count(&self, needed: &NeededCounts) -> Result<()> {
+        let NeededCounts { quotas, scopes } = needed;
         let Some((first, _)) = scopes.first() else { return Ok(()) };
         let _others_wait = self.count_locks[first.stripe(COUNT_STRIPES)].lock();
         let mut counts = Vec::with_capacity(scopes.len());
         for some in scopes.chunks(AT_ONCE) {
             let mut state = self.state.lock();
             state.counters.keep_for(self.engine.quotas.get());
+            if !Arc::ptr_eq(state.counters.quotas(), quotas) {
+                return Ok(());
+            }
             let unknown = some.iter().filter(|(scope, _)| state.counters.known(scope).is_none());
             let unknown: Vec<_> = unknown.collect();
             counts.extend(unknown.into_iter().map(|(scope, limits)| (scope, limits, state.counters.begin(scope))));
@@ -71,14 +109,5 @@ impl Pipeline {
             self.state.lock().counters.finish(scope, ticket, counted);
         }
         Ok(())
-    }
-
-    /// The error of a call for which scopes were counted too often.
-    pub(super) fn uncountable(scope: &QuotaScope) -> Error {
-        let message = format!(
-            "others kept deleting parts of {} while it was counted for its quota; nothing was written, try again later",
-            scope.scope().name()
-        );
-        Error::new(ErrorKind::Busy, message)
     }
 }

@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::counting::NeededCounts;
 use super::ingest::{ImportConflicts, ImportSegments};
 use super::log_room::{Reservation, RoomNeed};
 use super::resolved::EncodedDeletes;
@@ -28,7 +29,7 @@ use crate::ids::RowId;
 use crate::record::{Lsn, Operation, VersionTimes, WriteOutcome};
 use crate::shard::ingest::LoggedFrame;
 use crate::shard::logged_deletes::LoggedDeletes;
-use crate::types::{QuotaLimits, QuotaScope, Version};
+use crate::types::Version;
 use crate::wal::{
     Frame, FrameBody, FrameKind, HAS_EXTENSIONS, HAS_NAMED_FILES, OPERATION_ID, Space, encode_extensions, encode_files,
     encode_shared,
@@ -45,7 +46,7 @@ pub(super) enum JoinOutcome {
     /// A gate holds the writes back until the rule behind it is decided. Nothing has changed.
     HeldBack(Arc<Group>),
     /// The writes add to scopes with a quota that must be counted first. Nothing has changed.
-    NeedsCount(Vec<(QuotaScope, QuotaLimits)>),
+    NeedsCount(NeededCounts),
     /// What an import adds to scopes must be added up for these quotas, which are new. Nothing has changed.
     NeedsGrowth(Arc<Quotas>),
 }
@@ -114,7 +115,8 @@ impl Pipeline {
             QuotaVerdict::Fits => {}
             QuotaVerdict::Uncounted(scopes) => {
                 state.counters.make_room(resolution.tally.changes().len());
-                return Ok(JoinOutcome::NeedsCount(scopes));
+                let quotas = Arc::clone(state.counters.quotas());
+                return Ok(JoinOutcome::NeedsCount(NeededCounts { quotas, scopes }));
             }
             QuotaVerdict::Exceeds(excess) => {
                 return Ok(JoinOutcome::Nothing(Err(Error::quota_exceeded(excess)), state.undecided()));

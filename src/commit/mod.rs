@@ -204,12 +204,13 @@ impl Pipeline {
                     self.engine.hooks.reach(HookPoint::WriteHeldBack);
                     gate.wait()?;
                 }
-                JoinOutcome::NeedsCount(scopes) => {
+                JoinOutcome::NeedsCount(needed) => {
                     counts += 1;
-                    if let Some((scope, _)) = scopes.first().filter(|_| counts > COUNTS_MAX) {
-                        return Err(Self::uncountable(scope));
+                    if counts > COUNTS_MAX {
+                        return Err(needed.uncountable());
                     }
-                    self.count(&scopes)?;
+                    self.engine.hooks.reach(HookPoint::CountNeeded);
+                    self.count(&needed)?;
                 }
                 JoinOutcome::NeedsGrowth(quotas) => {
                     if let Intent::Import(segments) = &mut intent {

@@ -31,7 +31,9 @@ fn import_beside(store: &Store, change: impl Fn(&Store)) -> vecmem::Result<()> {
 fn filled(quotas: &[Quota]) -> Store {
     let (store, ..) = store(Durability::Sync);
     quotas.iter().for_each(|quota| store.set_quota(quota.clone()).unwrap());
-    (0..5).for_each(|key| drop(store.put(numbered(&namespace(["a", "x"]), key.to_string(), 0)).unwrap()));
+    for key in 0..5 {
+        store.put(numbered(&namespace(["a", "x"]), key.to_string(), 0)).unwrap();
+    }
     store
 }
 
@@ -59,4 +61,21 @@ fn an_import_obeys_the_first_quota_of_the_store() {
         let store = filled(&[]);
         assert_refused(&store, import_beside(&store, |store| store.set_quota(quota.clone()).unwrap()));
     }
+}
+
+#[test]
+fn a_count_is_made_for_the_quotas_that_it_is_kept_for() {
+    let store = filled(&[Quota::new(tenant()).items(9)]);
+    // Its own value of the quotas, of which nothing is counted.
+    store.set_quota(Quota::new(tenant()).items(8)).unwrap();
+    std::thread::scope(|scope| {
+        let needed = store.hold_at(HookPoint::CountNeeded);
+        let put = scope.spawn(|| store.put(numbered(&namespace(["a", "x"]), "new", 1)));
+        needed.wait_until_held();
+        store.set_quota(Quota::new(tenant()).items(8).bytes(49)).unwrap();
+        needed.let_go();
+        assert_eq!(put.join().unwrap().unwrap_err().kind(), ErrorKind::QuotaExceeded);
+    });
+    let held = store.quota_use(&tenant()).unwrap().pop().unwrap();
+    assert_eq!((held.items, held.bytes), (5, Some(40)));
 }
