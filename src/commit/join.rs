@@ -108,7 +108,7 @@ impl Pipeline {
             writes.outcome.set(resolution.count);
         }
         if resolution.is_empty() {
-            state.unpublished.settle_touches(engine, resolution.touches.unreadable);
+            state.settle_touches(engine, &resolution.touches);
             return Ok(JoinOutcome::Nothing(Ok(resolution.outcomes), state.undecided()));
         }
         match state.counters.verdict(resolution.tally.changes()) {
@@ -220,10 +220,10 @@ impl CommitState {
             times, frame_time, touches, operations, outcomes, first_lsn, unsure, mut tally, frames, ..
         } = resolution;
         let deleted = resolution.deleted.map(|deleted| LoggedDeletes { keys: deleted.keys, places: deleted.places });
+        self.settle_touches(engine, &touches);
         let pending = &mut self.unpublished;
         self.room.take(space);
         pending.times = times;
-        pending.settle_touches(engine, touches.unreadable);
         pending.note(&touches.operations, touches.newest.into_iter().map(Some));
         let ingested = match intent {
             Intent::Batch { .. } | Intent::Resolved(_) => None,
@@ -265,6 +265,13 @@ impl CommitState {
         let group = Arc::clone(&open.members);
         self.newest_group = Some(Arc::clone(&group));
         Ticket { group, leads, outcomes }
+    }
+
+    /// Clears the waiting touches once they are resolved. While a gate is closed they are not, and go on waiting.
+    fn settle_touches(&mut self, engine: &Engine, touches: &ResolvedTouches) {
+        if self.gate.is_none() {
+            self.unpublished.settle_touches(engine, touches.unreadable);
+        }
     }
 
     /// The newest group, if writes are pending: once it is published, so are all of them.
@@ -317,6 +324,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::commit::gate::ClosedGate;
     use crate::engine::clock::StoreClock;
     use crate::engine::facts::gather;
     use crate::engine::recover::recover;
@@ -380,6 +388,32 @@ mod tests {
         let first: Vec<Lsn> =
             pipeline.state.lock().open.iter().flat_map(|open| &open.frames).map(|frame| frame.first_lsn).collect();
         assert_eq!(first, [before.0, before.0 + 1], "the touch goes ahead, in a frame of its own");
+    }
+
+    #[test]
+    fn touches_wait_while_a_gate_is_closed() {
+        let home = Namespace::new(["a"]).unwrap();
+        let (pipeline, kept) = pipeline(&home);
+        let waiting = || pipeline.state.lock().unpublished.touches.len();
+        pipeline.touch_later(&home, "kept", Lsn::new(kept.0));
+        let elsewhere = [Write::DeleteRange(Scope::prefix(["b"]).unwrap().interval())];
+        let mut intent = Intent::Batch { writes: &elsewhere, id: None };
+        let need = need_of(pipeline.join(&mut intent).unwrap());
+        assert_eq!(waiting(), 1, "the touch is off the queue");
+        pipeline.prepare_file(need, Purpose::Log).unwrap();
+        let gate = ClosedGate::close(&pipeline, vec![Scope::prefix(["a"]).unwrap().interval()]);
+        assert!(matches!(
+            pipeline.join(&mut Intent::Batch { writes: &[], id: None }).unwrap(),
+            JoinOutcome::Nothing(Ok(_), _)
+        ));
+        assert_eq!(waiting(), 1);
+        assert!(matches!(pipeline.join(&mut intent).unwrap(), JoinOutcome::Member(_)));
+        assert_eq!(waiting(), 1);
+        drop(gate);
+        let joined = pipeline.join(&mut Intent::Batch { writes: &[], id: None }).unwrap();
+        assert!(matches!(joined, JoinOutcome::Member(_)), "the touch has a frame");
+        assert_eq!(waiting(), 0);
+        assert_eq!(pipeline.engine.counters.touches_dropped.load(Ordering::Relaxed), 0);
     }
 
     #[test]
