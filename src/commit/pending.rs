@@ -259,7 +259,7 @@ impl PendingWrites {
     pub fn note_ingested(&mut self, ingested: &Arc<IngestedFiles>) {
         self.next_lsn = self.next_lsn + u64::from(ingested.rows);
         self.pending_ingests.push(Arc::clone(ingested));
-        self.watches.note_ingested();
+        self.watches.note_ingested(ingested.extents());
     }
 
     /// Gives the next LSNs to the keys that a frame deletes, and keeps the keys until the deletes are published.
@@ -276,9 +276,7 @@ impl PendingWrites {
         self.pending.keys().for_each(|(namespace, key)| self.watches.note_key(namespace, key));
         self.pending_ranges.iter().for_each(|(_, interval)| self.watches.note_range(interval));
         self.pending_deletes.iter().for_each(|(_, deleted)| self.watches.note_deleted(deleted));
-        if !self.pending_ingests.is_empty() {
-            self.watches.note_ingested();
-        }
+        self.pending_ingests.iter().for_each(|ingested| self.watches.note_ingested(ingested.extents()));
         id
     }
 

@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::record::{DeletedKeys, Operation};
-use crate::types::{Interval, Namespace};
+use crate::types::{Extent, Interval, Namespace};
 
 /// Keys that a watch keeps, unless it is about certain keys.
 const KEYS_MAX: usize = 65_536;
@@ -86,7 +86,7 @@ impl WatchedKeys {
         }
     }
 
-    fn overlaps(&self, touches: impl Fn(&Interval) -> bool) -> bool {
+    fn overlaps(&self, touches: impl FnMut(&Interval) -> bool) -> bool {
         match self {
             Self::Within(intervals) => intervals.iter().any(touches),
             Self::Hashed { .. } => true,
@@ -179,8 +179,36 @@ impl Watches {
         }
     }
 
-    /// Notes that an import has written rows.
-    pub fn note_ingested(&mut self) {
-        self.watches.values_mut().for_each(|watch| watch.conflicts.has_ingested = true);
+    /// Notes that an import has written rows, in files with these extents.
+    pub fn note_ingested<'a>(&mut self, extents: impl Iterator<Item = &'a Extent> + Clone) {
+        for watch in self.watches.values_mut() {
+            let mut extents = extents.clone();
+            watch.conflicts.has_ingested |=
+                watch.watched.overlaps(|interval| extents.any(|extent| extent.overlaps(interval)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_concerns_the_watches_that_its_files_overlap() {
+        let encoded = |label: &str| Namespace::new([label]).unwrap().encoded().to_vec();
+        let extent = |lower, upper| Extent { lower: encoded(lower), upper: encoded(upper) };
+        let interval = |label: &str| Interval::of_namespace(&encoded(label));
+        let mut watches = Watches::default();
+        let two = watches.begin(WatchedKeys::Within(vec![interval("a"), interval("m")]));
+        let other = watches.begin(WatchedKeys::Within(vec![interval("c")]));
+        let keys = watches.begin(WatchedKeys::of(std::iter::empty()));
+        let noted = |watches: &Watches| {
+            [two, other, keys].map(|id| watches.conflicts(id).is_some_and(|conflicts| conflicts.has_many()))
+        };
+        watches.note_ingested([].iter());
+        watches.note_ingested([extent("x", "z")].iter());
+        assert_eq!(noted(&watches), [false, false, true]);
+        watches.note_ingested([extent("x", "z"), extent("k", "m")].iter());
+        assert_eq!(noted(&watches), [true, false, true]);
     }
 }

@@ -23,7 +23,7 @@ use crate::shard::part::SharedSegment;
 use crate::shard::part_ref::{Part, PartRef, address};
 use crate::shard::view::{Lost, ReadView, Shard};
 use crate::storage::Storage;
-use crate::types::Namespace;
+use crate::types::{Extent, Namespace};
 use crate::wal::Body;
 use crate::words::counted;
 
@@ -138,6 +138,11 @@ impl IngestedFiles {
             Ok(entry)
         };
         body.files.iter().map(|bytes| decode(bytes)).collect()
+    }
+
+    /// Where the rows of each file lie.
+    pub fn extents(&self) -> impl Iterator<Item = &Extent> + Clone {
+        self.files.iter().map(|file| &file.part.entry.extent)
     }
 
     /// The state of the row with this key, if the files have one.
