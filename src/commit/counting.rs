@@ -26,6 +26,36 @@ pub(super) struct NeededCounts {
     /// Those that the scopes have their limits from.
     pub quotas: Arc<Quotas>,
     pub scopes: Vec<(QuotaScope, QuotaLimits)>,
+    /// How many counts the caller needs together, with those that are known.
+    pub room: usize,
+}
+
+/// Keeps room for the counts that a call needs together, until the call ends.
+pub(super) struct CountRoom<'a> {
+    pipeline: &'a Pipeline,
+    scopes: usize,
+}
+
+impl<'a> CountRoom<'a> {
+    pub fn new(pipeline: &'a Pipeline) -> Self {
+        Self { pipeline, scopes: 0 }
+    }
+
+    /// Makes room for so many counts, if there is less.
+    fn make(&mut self, scopes: usize) {
+        if let Some(more) = scopes.checked_sub(self.scopes).filter(|more| *more > 0) {
+            self.pipeline.state.lock().counters.make_room(more);
+            self.scopes = scopes;
+        }
+    }
+}
+
+impl Drop for CountRoom<'_> {
+    fn drop(&mut self) {
+        if self.scopes > 0 {
+            self.pipeline.state.lock().counters.give_back(self.scopes);
+        }
+    }
 }
 
 impl NeededCounts {
@@ -43,9 +73,9 @@ impl Pipeline {
     /// What the scopes with a quota that hold a whole scope do hold.
     pub fn quota_use(&self, scope: &Scope) -> Result<Vec<QuotaUse>> {
         self.engine.check_usable()?;
-        let mut needed = self.needed_for(scope);
+        let (mut needed, mut room) = (self.needed_for(scope), CountRoom::new(self));
         for _ in 0..COUNTS_MAX {
-            self.count(&needed)?;
+            self.count(&needed, &mut room)?;
             if let Some(uses) = self.known_uses(&needed) {
                 return Ok(uses);
             }
@@ -56,7 +86,8 @@ impl Pipeline {
 
     fn needed_for(&self, scope: &Scope) -> NeededCounts {
         let quotas = self.engine.quotas.get();
-        NeededCounts { scopes: quotas.of_scope(scope), quotas }
+        let scopes = quotas.of_scope(scope);
+        NeededCounts { room: scopes.len(), scopes, quotas }
     }
 
     /// What these scopes hold, if all are counted and the counts are for these quotas.
@@ -76,9 +107,10 @@ impl Pipeline {
 
     /// Counts what scopes hold, unless that is known, or the store has other quotas now. Another write may undo a count
     /// at once.
-    pub(super) fn count(&self, needed: &NeededCounts) -> Result<()> {
-        let NeededCounts { quotas, scopes } = needed;
+    pub(super) fn count(&self, needed: &NeededCounts, room: &mut CountRoom<'_>) -> Result<()> {
+        let NeededCounts { quotas, scopes, .. } = needed;
         let Some((first, _)) = scopes.first() else { return Ok(()) };
+        room.make(needed.room);
         let _others_wait = self.count_locks[first.stripe(COUNT_STRIPES)].lock();
         let mut counts = Vec::with_capacity(scopes.len());
         for some in scopes.chunks(AT_ONCE) {

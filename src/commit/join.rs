@@ -114,9 +114,8 @@ impl Pipeline {
         match state.counters.verdict(resolution.tally.changes()) {
             QuotaVerdict::Fits => {}
             QuotaVerdict::Uncounted(scopes) => {
-                state.counters.make_room(resolution.tally.changes().len());
-                let quotas = Arc::clone(state.counters.quotas());
-                return Ok(JoinOutcome::NeedsCount(NeededCounts { quotas, scopes }));
+                let (quotas, room) = (Arc::clone(state.counters.quotas()), resolution.tally.changes().len());
+                return Ok(JoinOutcome::NeedsCount(NeededCounts { quotas, scopes, room }));
             }
             QuotaVerdict::Exceeds(excess) => {
                 return Ok(JoinOutcome::Nothing(Err(Error::quota_exceeded(excess)), state.undecided()));

@@ -48,7 +48,7 @@ use crate::sync::{Condvar, HookPoint, Mutex, Ordering};
 use crate::types::{Durability, Namespace};
 use crate::wal::Frame;
 
-use counting::{COUNT_STRIPES, COUNTS_MAX};
+use counting::{COUNT_STRIPES, COUNTS_MAX, CountRoom};
 use gate::Gate;
 use ingest::ImportSegments;
 use join::JoinOutcome;
@@ -176,7 +176,7 @@ impl Pipeline {
     /// Joins a group and waits for it. Prepares log files if the group needs them.
     fn commit(&self, mut intent: Intent<'_>, purpose: Purpose) -> Result<Vec<WriteOutcome>> {
         let is_empty = matches!(intent, Intent::Batch { writes: [], .. });
-        let mut counts = 0;
+        let (mut counts, mut room) = (0, CountRoom::new(self));
         let mut may_wait = !is_empty && purpose == Purpose::Log && !self.engine.tuning.inline_background;
         loop {
             match self.join(&mut intent)? {
@@ -210,7 +210,7 @@ impl Pipeline {
                         return Err(needed.uncountable());
                     }
                     self.engine.hooks.reach(HookPoint::CountNeeded);
-                    self.count(&needed)?;
+                    self.count(&needed, &mut room)?;
                 }
                 JoinOutcome::NeedsGrowth(quotas) => {
                     if let Intent::Import(segments) = &mut intent {

@@ -8,8 +8,8 @@
 //! Invariants:
 //! * The decision about a write reads counts only ([`ScopeCounts::verdict`]). It never walks over items.
 //! * Counts are of one value of the store's quotas. Another value drops them.
-//! * At most twice [`GENERATION`] counts are kept, or twice as many as one write needs. One that was dropped is made
-//!   anew by the next write that needs it.
+//! * At most twice [`GENERATION`] counts are kept, or twice as many as the calls need together that wait for counts. One
+//!   that was dropped is made anew by the next write that needs it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,8 +31,8 @@ pub(super) struct ScopeCounts {
     newer: HashMap<QuotaScope, ScopeCount>,
     older: HashMap<QuotaScope, ScopeCount>,
     tickets: u64,
-    /// How many are kept before the older ones are dropped.
-    generation: usize,
+    /// How many scopes the calls need together that have made room.
+    room: usize,
 }
 
 /// The count of a scope.
@@ -136,7 +136,7 @@ impl ScopeCounts {
     /// Drops all counts if these are other quotas.
     pub fn keep_for(&mut self, quotas: Arc<Quotas>) {
         if !Arc::ptr_eq(&self.quotas, &quotas) {
-            *self = Self { quotas, tickets: self.tickets, ..Self::default() };
+            *self = Self { quotas, tickets: self.tickets, room: self.room, ..Self::default() };
         }
     }
 
@@ -164,14 +164,18 @@ impl ScopeCounts {
         if uncounted.is_empty() { QuotaVerdict::Fits } else { QuotaVerdict::Uncounted(uncounted) }
     }
 
-    /// Makes room for the counts of a write that adds to so many scopes, until a write is noted.
+    /// Makes room for the counts of a call that adds to so many scopes, until the call gives the room back.
     pub fn make_room(&mut self, scopes: usize) {
-        self.generation = self.generation.max(scopes);
+        self.room = self.room.saturating_add(scopes);
+    }
+
+    /// Gives room back that was made for a call.
+    pub fn give_back(&mut self, scopes: usize) {
+        self.room = self.room.saturating_sub(scopes);
     }
 
     /// Notes what the frame that begins at `lsn` does.
     pub fn note(&mut self, lsn: Lsn, tally: &mut QuotaTally) {
-        self.generation = GENERATION;
         if self.newer.is_empty() && self.older.is_empty() {
             return;
         }
@@ -238,7 +242,7 @@ impl ScopeCounts {
     }
 
     fn insert(&mut self, scope: QuotaScope, counter: ScopeCount) {
-        if self.newer.len() >= self.generation.max(GENERATION) {
+        if self.newer.len() >= self.room.max(GENERATION) {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.insert(scope, counter);
@@ -329,5 +333,26 @@ mod tests {
         assert!(counters.newer.len() + counters.older.len() <= 2 * GENERATION);
         let last = QuotaScope::prefix(&(5 * GENERATION as u32 - 1).to_le_bytes());
         assert!(counters.newer.contains_key(&last));
+    }
+
+    #[test]
+    fn a_call_keeps_its_room_beside_other_writers() {
+        let (mut counters, scopes) = (ScopeCounts::default(), 3 * GENERATION as u32);
+        counters.make_room(scopes as usize);
+        for number in 0..scopes {
+            let scope = QuotaScope::prefix(&number.to_le_bytes());
+            let ticket = counters.begin(&scope);
+            counters.view_taken(&scope, ticket, Lsn::new(1));
+            counters.finish(&scope, ticket, Usage::default());
+            counters.note(Lsn::new(2), &mut QuotaTally::new(&Arc::default()));
+        }
+        counters.keep_for(Arc::clone(&counters.quotas));
+        let known = |counters: &ScopeCounts| {
+            (0..scopes).filter(|number| counters.known(&QuotaScope::prefix(&number.to_le_bytes())).is_some()).count()
+        };
+        assert_eq!(known(&counters), scopes as usize);
+        counters.give_back(scopes as usize);
+        (scopes..5 * scopes).for_each(|number| drop(counters.begin(&QuotaScope::prefix(&number.to_le_bytes()))));
+        assert!(counters.newer.len() + counters.older.len() <= 2 * GENERATION);
     }
 }
