@@ -352,7 +352,9 @@ mod tests {
         };
         assert_eq!(known(&counters), scopes as usize);
         counters.give_back(scopes as usize);
-        (scopes..5 * scopes).for_each(|number| drop(counters.begin(&QuotaScope::prefix(&number.to_le_bytes()))));
+        for number in scopes..5 * scopes {
+            counters.begin(&QuotaScope::prefix(&number.to_le_bytes()));
+        }
         assert!(counters.newer.len() + counters.older.len() <= 2 * GENERATION);
     }
 }

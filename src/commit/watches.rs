@@ -86,7 +86,7 @@ impl WatchedKeys {
         }
     }
 
-    fn overlaps(&self, touches: impl FnMut(&Interval) -> bool) -> bool {
+    fn overlaps(&self, touches: impl Fn(&Interval) -> bool) -> bool {
         match self {
             Self::Within(intervals) => intervals.iter().any(touches),
             Self::Hashed { .. } => true,
@@ -182,9 +182,8 @@ impl Watches {
     /// Notes that an import has written rows, in files with these extents.
     pub fn note_ingested<'a>(&mut self, extents: impl Iterator<Item = &'a Extent> + Clone) {
         for watch in self.watches.values_mut() {
-            let mut extents = extents.clone();
-            watch.conflicts.has_ingested |=
-                watch.watched.overlaps(|interval| extents.any(|extent| extent.overlaps(interval)));
+            let overlaps = |interval: &Interval| extents.clone().any(|extent| extent.overlaps(interval));
+            watch.conflicts.has_ingested |= watch.watched.overlaps(overlaps);
         }
     }
 }
