@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::ids::RowId;
 use crate::record::CheckedPut;
 use crate::shard::part_ref::Part;
-use crate::shard::usage::record_size;
+use crate::shard::usage::{ItemSize, record_size};
 use crate::types::{Growth, Namespace};
 
 /// The growth by each row of an import.
@@ -38,14 +38,14 @@ impl ImportGrowth {
         let mut replaced = replaced.peekable();
         for (place, row) in rows.enumerate() {
             let old = replaced.next_if(|(at, ..)| *at == place);
-            let of_row = if quotas.counts_bytes() {
-                let old = old.map(|(_, part, at)| part.part().size(at)).transpose()?;
-                Growth::between(old, Some(record_size(row)))
-            } else {
-                Growth::between(old.map(|_| 0), Some(0))
+            let size_of = |(_, part, at): (usize, &Part, RowId)| {
+                if quotas.counts_bytes() { part.part().size(at) } else { Ok(ItemSize::of(0)) }
             };
-            add(&mut growth.total, &row.namespace, of_row);
-            growth.rows.push(of_row);
+            let (old, new) = (old.map(size_of).transpose()?, Some(record_size(row)));
+            if growth.total.enter(&row.namespace) != Counted::Nothing {
+                growth.total.add_write(old, new);
+            }
+            growth.rows.push(Growth::between(old.map(|old| old.bytes), new));
         }
         growth.total.changes();
         Ok(growth)
@@ -61,14 +61,10 @@ impl ImportGrowth {
         let mut tally = self.total.clone();
         for (place, namespace) in put_again {
             let growth = self.rows.get(place).copied().unwrap_or_default();
-            add(&mut tally, namespace, Growth::default().without(growth));
+            if tally.enter(namespace) != Counted::Nothing {
+                tally.add(Growth::default().without(growth));
+            }
         }
         tally
-    }
-}
-
-fn add(tally: &mut QuotaTally, namespace: &Namespace, growth: Growth) {
-    if tally.enter(namespace) != Counted::Nothing {
-        tally.add(growth);
     }
 }

@@ -16,9 +16,9 @@ use crate::engine::Engine;
 use crate::error::{ErrorKind, Result};
 use crate::record::{CHECKPOINTS, DeletedKeys, Lsn, Operation, Record, VersionTimes, Write, WriteOutcome};
 use crate::shard::ingest::{IngestedFiles, LoggedFrame};
-use crate::shard::usage::record_size;
+use crate::shard::usage::{ItemSize, record_size};
 use crate::sync::Ordering;
-use crate::types::{Condition, Growth, Interval, Namespace, system_namespace};
+use crate::types::{Condition, Interval, Namespace, system_namespace};
 
 /// Writes that have LSNs and are not in the published read view. The commit lock guards them.
 #[derive(Default)]
@@ -121,22 +121,19 @@ impl PendingWrites {
             Operation::Delete { namespace, key } => (namespace, key, None),
             Operation::DeleteRange { .. } | Operation::Touch { .. } => return Ok(()),
         };
-        let growth = match tally.enter(namespace) {
+        let old = match tally.enter(namespace) {
             Counted::Nothing => return Ok(()),
-            Counted::Items => Growth::between(newest.map(|_| 0), record.map(|_| 0)),
-            Counted::Bytes => {
-                let old = newest.map(|newest| self.size(engine, namespace, key, newest.lsn)).transpose()?;
-                Growth::between(old, record.map(|record| record_size(record)))
-            }
+            Counted::Items => newest.map(|_| ItemSize::of(0)),
+            Counted::Bytes => newest.map(|newest| self.size(engine, namespace, key, newest.lsn)).transpose()?,
         };
-        tally.add(growth);
+        tally.add_write(old, record.map(|record| record_size(record)));
         Ok(())
     }
 
     /// The size of the newest version of a key, whose LSN is given, as quotas count it.
-    pub(super) fn size(&self, engine: &Engine, namespace: &Namespace, key: &Arc<str>, lsn: Lsn) -> Result<u64> {
+    pub(super) fn size(&self, engine: &Engine, namespace: &Namespace, key: &Arc<str>, lsn: Lsn) -> Result<ItemSize> {
         if let Some(record) = self.pending_record(namespace, key, lsn) {
-            return Ok(record_size(record));
+            return Ok(ItemSize::of(record_size(record)));
         }
         for pending in &self.pending_ingests {
             if let Some((part, row)) = pending.find_row(namespace, key)?
@@ -146,7 +143,7 @@ impl PendingWrites {
             }
         }
         let view = engine.view.get();
-        view.living(namespace, key)?.map_or(Ok(0), |(part, row)| part.size(row))
+        view.living(namespace, key)?.map_or(Ok(ItemSize::of(0)), |(part, row)| part.size(row))
     }
 
     /// The deletes of the checkpoints whose imports have written nothing outside of a range delete. A checkpoint that

@@ -98,7 +98,11 @@ impl ScopeCount {
     /// Notes what a frame does. Returns false if nothing is known any more.
     fn note(&mut self, lsn: Lsn, event: Event) -> bool {
         match (self, event) {
-            (Self::Known(usage), Event::Grows(growth)) => *usage = usage.after(growth),
+            (Self::Known(usage), Event::Grows(growth)) => match usage.checked_after(growth) {
+                Some(after) => *usage = after,
+                // The count has left something out that damage hid.
+                None => return false,
+            },
             (Self::Known(usage), Event::Empties) => *usage = Usage::default(),
             (Self::Known(_), Event::Unknown) => return false,
             (Self::Counting(count), event) => match &mut count.since {
@@ -117,7 +121,7 @@ fn needs_room(limits: &QuotaLimits, growth: &Growth) -> bool {
 
 /// What a change would exceed. What does not grow passes, however much there is.
 fn excess(scope: &QuotaScope, usage: Usage, change: &ScopeChange) -> Option<QuotaExcess> {
-    let ScopeChange { limits, growth } = change;
+    let ScopeChange { limits, growth, .. } = change;
     let units =
         [("items", limits.items, usage.items, growth.items), ("bytes", limits.bytes, usage.bytes, growth.bytes)];
     units.into_iter().find_map(|(unit, limit, used, added)| {
@@ -183,8 +187,9 @@ impl ScopeCounts {
             if let Some(counter) = self.older.remove(scope) {
                 self.insert(scope.clone(), counter);
             }
-            if let Some(counter) = self.newer.get_mut(scope) {
-                counter.note(lsn, Event::Grows(change.growth));
+            let event = if change.needs_recount { Event::Unknown } else { Event::Grows(change.growth) };
+            if self.newer.get_mut(scope).is_some_and(|counter| !counter.note(lsn, event)) {
+                self.newer.remove(scope);
             }
         }
     }
@@ -259,7 +264,8 @@ mod tests {
 
     fn change(limits: [Option<u64>; 2], growth: [i64; 2]) -> ScopeChange {
         let ([items, bytes], [more, larger]) = (limits, growth);
-        ScopeChange { limits: QuotaLimits { items, bytes }, growth: Growth { items: more, bytes: larger } }
+        let growth = Growth { items: more, bytes: larger };
+        ScopeChange { limits: QuotaLimits { items, bytes }, growth, needs_recount: false }
     }
 
     #[test]
@@ -322,6 +328,21 @@ mod tests {
         counters.note_range(Lsn::new(2), &home().scope().interval());
         let known = scopes.map(|scope| counters.known(&scope).map(|usage| usage.items));
         assert_eq!(known, [None, Some(0), Some(0), Some(5)]);
+    }
+
+    #[test]
+    fn a_count_is_dropped_if_less_than_nothing_would_be_left_or_a_size_is_unknown() {
+        for (growth, needs_recount, known) in
+            [([-2, -20], false, Some(0)), ([-3, 0], false, None), ([1, -21], false, None), ([1, 1], true, None)]
+        {
+            let (mut counters, [items, bytes]) = (ScopeCounts::default(), growth);
+            let ticket = counters.begin(&home());
+            counters.view_taken(&home(), ticket, Lsn::new(1));
+            counters.finish(&home(), ticket, Usage { items: 2, bytes: 20 });
+            let change = ScopeChange { needs_recount, ..change([None, Some(1)], [items, bytes]) };
+            counters.note(Lsn::new(2), &mut QuotaTally::of_change(home(), change));
+            assert_eq!(counters.known(&home()).map(|usage| usage.items), known, "{growth:?}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::{Stage, Steps};
 use crate::record::{DeletedKeys, KeyAddress, Operation, Record, VersionTimes};
 use crate::shard::logged_deletes::KeyPlaces;
-use crate::shard::usage::record_size;
+use crate::shard::usage::{ItemSize, record_size};
 use crate::shard::{PartRef, ReadView};
 use crate::sync::HookPoint;
 use crate::types::{Growth, Interval, Namespace};
@@ -121,7 +121,7 @@ pub(super) struct EncodedDeletes {
 struct ResolvedGrowth {
     quotas: Arc<Quotas>,
     /// The size of each listed key's item, if it had one; empty without quotas.
-    sizes: Vec<Option<u64>>,
+    sizes: Vec<Option<ItemSize>>,
     tally: QuotaTally,
 }
 
@@ -132,13 +132,13 @@ impl ResolvedGrowth {
             sizes = deleted.places.sizes(quotas.counts_bytes())?;
             for ((namespace, _), size) in deleted.keys.keys().iter().zip(&sizes) {
                 if tally.enter(namespace) != Counted::Nothing {
-                    tally.add(Growth::between(*size, None));
+                    tally.add_write(*size, None);
                 }
             }
             for record in puts {
                 if tally.enter(&record.namespace) != Counted::Nothing {
                     let old = view.living(&record.namespace, &record.key)?.map(|(part, row)| part.size(row));
-                    tally.add(Growth::between(old.transpose()?, Some(record_size(record))));
+                    tally.add_write(old.transpose()?, Some(record_size(record)));
                 }
             }
         }
@@ -151,7 +151,7 @@ impl ResolvedGrowth {
         changes: &[WrittenKey],
         settled: &Settled,
         listed: &DeletedKeys,
-        size: impl Fn(&KeyAddress) -> Result<u64>,
+        size: impl Fn(&KeyAddress) -> Result<ItemSize>,
     ) -> Result<QuotaTally> {
         let mut tally = self.tally.clone();
         if self.quotas.is_empty() {
@@ -159,7 +159,7 @@ impl ResolvedGrowth {
         }
         for change in changes {
             let Some(position) = listed.position(&change.namespace, &change.key) else { continue };
-            let before = self.sizes.get(position).copied().flatten();
+            let before = self.sizes.get(position).copied().flatten().map(|size| size.bytes);
             let is_deleted = settled.removed.binary_search(&position).is_err();
             let newest = change.newest.as_ref().filter(|_| is_deleted).map(|(record, _)| record_size(record));
             if tally.enter(&change.namespace) != Counted::Nothing {
@@ -168,7 +168,7 @@ impl ResolvedGrowth {
         }
         for added in &settled.added {
             if tally.enter(&added.0) != Counted::Nothing {
-                tally.add(Growth::between(Some(size(added)?), None));
+                tally.add_write(Some(size(added)?), None);
             }
         }
         Ok(tally)
@@ -240,7 +240,7 @@ impl ResolvedWrites<'_> {
         };
         let size = |(namespace, key): &KeyAddress| {
             let newest = pending.newest(engine, namespace, key)?;
-            newest.map_or(Ok(0), |newest| pending.size(engine, namespace, key, newest.lsn))
+            newest.map_or(Ok(ItemSize::of(0)), |newest| pending.size(engine, namespace, key, newest.lsn))
         };
         let tally = self.growth.settled(&changes, &settled, &self.deleted.keys, size)?;
         let Settled { removed, gone, added } = settled;

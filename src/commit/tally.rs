@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::quotas::Quotas;
+use crate::shard::usage::ItemSize;
 use crate::types::{Growth, Namespace, QuotaLimits, QuotaScope};
 
 /// What a write does to each scope with a quota.
@@ -22,7 +23,10 @@ pub(super) struct QuotaTally {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScopeChange {
     pub limits: QuotaLimits,
+    /// Without bytes where these are not limited.
     pub growth: Growth,
+    /// Whether the write replaces or deletes an item whose size cannot be read, so that the scope must be counted anew.
+    pub needs_recount: bool,
 }
 
 /// The namespace of the last write, and what its writes add to its scopes.
@@ -31,6 +35,7 @@ struct OpenNamespace {
     namespace: Namespace,
     scopes: Vec<(QuotaScope, QuotaLimits)>,
     growth: Growth,
+    has_unread_sizes: bool,
 }
 
 /// What is counted of a namespace.
@@ -46,6 +51,12 @@ impl QuotaTally {
         Self { quotas: Arc::clone(quotas), changes: BTreeMap::new(), open: None }
     }
 
+    /// A tally of one change.
+    #[cfg(test)]
+    pub fn of_change(scope: QuotaScope, change: ScopeChange) -> Self {
+        Self { changes: BTreeMap::from([(scope, change)]), ..Self::new(&Arc::default()) }
+    }
+
     /// Whether it was made for this value of the quotas.
     pub fn is_of(&self, quotas: &Arc<Quotas>) -> bool {
         Arc::ptr_eq(&self.quotas, quotas)
@@ -59,7 +70,8 @@ impl QuotaTally {
         if self.open.as_ref().is_none_or(|open| open.namespace != *namespace) {
             self.changes_mut();
             let scopes = self.quotas.of_namespace(namespace.encoded());
-            self.open = Some(OpenNamespace { namespace: namespace.clone(), scopes, growth: Growth::default() });
+            let (namespace, growth) = (namespace.clone(), Growth::default());
+            self.open = Some(OpenNamespace { namespace, scopes, growth, has_unread_sizes: false });
         }
         match self.open.as_ref().map(|open| open.scopes.as_slice()) {
             None | Some([]) => Counted::Nothing,
@@ -75,12 +87,22 @@ impl QuotaTally {
         }
     }
 
+    /// Adds a write of the namespace that was entered last: an item of one size takes the place of another one, if
+    /// there was one, or goes. A size that damage hides stops no write.
+    pub fn add_write(&mut self, old: Option<ItemSize>, new: Option<u64>) {
+        self.add(Growth::between(old.map(|old| old.bytes), new));
+        if let Some(open) = &mut self.open {
+            open.has_unread_sizes |= old.is_some_and(|old| !old.is_whole);
+        }
+    }
+
     /// Adds another tally of the same quotas.
     pub fn merge(&mut self, mut other: Self) {
         for (scope, added) in std::mem::take(other.changes_mut()) {
             let none = ScopeChange { growth: Growth::default(), ..added };
             let change = self.changes.entry(scope).or_insert(none);
             change.growth = change.growth.and(added.growth);
+            change.needs_recount |= added.needs_recount;
         }
     }
 
@@ -93,9 +115,11 @@ impl QuotaTally {
     fn changes_mut(&mut self) -> &mut BTreeMap<QuotaScope, ScopeChange> {
         let open = self.open.take();
         for (open, (scope, limits)) in open.iter().flat_map(|open| open.scopes.iter().map(move |scope| (open, scope))) {
-            let none = ScopeChange { limits: *limits, growth: Growth::default() };
+            let none = ScopeChange { limits: *limits, growth: Growth::default(), needs_recount: false };
             let change = self.changes.entry(scope.clone()).or_insert(none);
-            change.growth = change.growth.and(open.growth);
+            let bytes = limits.bytes.map_or(0, |_| open.growth.bytes);
+            change.growth = change.growth.and(Growth { bytes, ..open.growth });
+            change.needs_recount |= open.has_unread_sizes && limits.bytes.is_some();
         }
         &mut self.changes
     }

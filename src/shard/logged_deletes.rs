@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::ids::RowId;
 use crate::record::{ALIVE, DeletedKeys, Lsn, Operation};
 use crate::shard::part_ref::{Part, PartRef, address};
+use crate::shard::usage::ItemSize;
 use crate::shard::view::{Lost, ReadView};
 
 /// Where keys were found.
@@ -44,14 +45,14 @@ impl KeyPlaces {
 
 impl KeyPlaces {
     /// The size of each key's living version, as quotas count it; without `with_bytes`, 0. `None` if it has none.
-    pub fn sizes(&self, with_bytes: bool) -> Result<Vec<Option<u64>>> {
+    pub fn sizes(&self, with_bytes: bool) -> Result<Vec<Option<ItemSize>>> {
         let sizes = self.places.iter().map(|place| {
             let Some((part, row)) = *place else { return Ok(None) };
             let part = self.parts[part as usize].part();
             if part.deleted_lsn(row)? != ALIVE {
                 return Ok(None);
             }
-            if with_bytes { part.size(row).map(Some) } else { Ok(Some(0)) }
+            if with_bytes { part.size(row).map(Some) } else { Ok(Some(ItemSize::of(0))) }
         });
         sizes.collect()
     }

@@ -163,6 +163,17 @@ impl Growth {
 }
 
 impl Usage {
+    pub fn and(self, other: Self) -> Self {
+        let (items, bytes) = (self.items.saturating_add(other.items), self.bytes.saturating_add(other.bytes));
+        Self { items, bytes }
+    }
+
+    /// What is held after a change; `None` if less than nothing would be left.
+    pub fn checked_after(self, growth: Growth) -> Option<Self> {
+        let items = self.items.checked_add_signed(growth.items)?;
+        Some(Self { items, bytes: self.bytes.checked_add_signed(growth.bytes)? })
+    }
+
     pub fn after(self, growth: Growth) -> Self {
         let (items, bytes) =
             (self.items.saturating_add_signed(growth.items), self.bytes.saturating_add_signed(growth.bytes));
