@@ -15,11 +15,16 @@ impl Engine {
         if view.shards.iter().all(|shard| shard.segments.is_empty()) {
             return;
         }
+        let counts_bytes = self.quotas.get().counts_bytes();
         for write in writes {
             match (write.address(), write) {
                 (Some((namespace, key)), _) => {
                     read_ahead_key(view.segments_of(namespace.encoded()), namespace.encoded(), key);
                     drop(view.current(namespace, key));
+                    if counts_bytes && let Ok(Some((part, row))) = view.living(namespace, key) {
+                        part.segment().into_iter().for_each(|segment| segment.ask_for_size(row));
+                        drop(part.size(row));
+                    }
                 }
                 (None, Write::DeleteRange(interval)) => {
                     if let Some(namespace) = interval.namespace() {

@@ -167,6 +167,15 @@ impl Truth {
         }
     }
 
+    /// Asks for the columns that say how large a row is.
+    pub fn ask_for_size(&self, row: RowId) {
+        for (section, bytes) in
+            [(Section::ValueOffset, 8), (Section::ValueLength, 4), (Section::ValueSource, 4), (Section::FirstVector, 4)]
+        {
+            self.prefetch(section, row.index() * bytes);
+        }
+    }
+
     fn bucket_place(&self, buckets: Section, hash: u64) -> usize {
         let table = KeyTable { buckets: self.column(buckets), spill: &[] };
         self.header.section(buckets).start + table.bucket(hash) * BUCKET_BYTES
