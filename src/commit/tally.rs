@@ -15,7 +15,8 @@ use crate::types::{Growth, Namespace, QuotaLimits, QuotaScope};
 #[derive(Clone, Debug)]
 pub(super) struct QuotaTally {
     quotas: Arc<Quotas>,
-    changes: BTreeMap<QuotaScope, ScopeChange>,
+    /// Shared by the copies of a tally.
+    changes: Arc<BTreeMap<QuotaScope, ScopeChange>>,
     open: Option<OpenNamespace>,
 }
 
@@ -48,13 +49,13 @@ pub(super) enum Counted {
 
 impl QuotaTally {
     pub fn new(quotas: &Arc<Quotas>) -> Self {
-        Self { quotas: Arc::clone(quotas), changes: BTreeMap::new(), open: None }
+        Self { quotas: Arc::clone(quotas), changes: Arc::default(), open: None }
     }
 
     /// A tally of one change.
     #[cfg(test)]
     pub fn of_change(scope: QuotaScope, change: ScopeChange) -> Self {
-        Self { changes: BTreeMap::from([(scope, change)]), ..Self::new(&Arc::default()) }
+        Self { changes: Arc::new(BTreeMap::from([(scope, change)])), ..Self::new(&Arc::default()) }
     }
 
     /// Whether it was made for this value of the quotas.
@@ -68,7 +69,7 @@ impl QuotaTally {
             return Counted::Nothing;
         }
         if self.open.as_ref().is_none_or(|open| open.namespace != *namespace) {
-            self.changes_mut();
+            self.add_up();
             let scopes = self.quotas.of_namespace(namespace.encoded());
             let (namespace, growth) = (namespace.clone(), Growth::default());
             self.open = Some(OpenNamespace { namespace, scopes, growth, has_unread_sizes: false });
@@ -98,9 +99,16 @@ impl QuotaTally {
 
     /// Adds another tally of the same quotas.
     pub fn merge(&mut self, mut other: Self) {
-        for (scope, added) in std::mem::take(other.changes_mut()) {
-            let none = ScopeChange { growth: Growth::default(), ..added };
-            let change = self.changes.entry(scope).or_insert(none);
+        self.add_up();
+        other.add_up();
+        if self.changes.is_empty() {
+            self.changes = other.changes;
+            return;
+        }
+        let changes = Arc::make_mut(&mut self.changes);
+        for (scope, added) in other.changes.iter() {
+            let none = ScopeChange { growth: Growth::default(), needs_recount: false, ..*added };
+            let change = changes.entry(scope.clone()).or_insert(none);
             change.growth = change.growth.and(added.growth);
             change.needs_recount |= added.needs_recount;
         }
@@ -108,19 +116,20 @@ impl QuotaTally {
 
     /// What the write does to each scope.
     pub fn changes(&mut self) -> &BTreeMap<QuotaScope, ScopeChange> {
-        self.changes_mut()
+        self.add_up();
+        &self.changes
     }
 
     /// Adds up what was added to the last namespace.
-    fn changes_mut(&mut self) -> &mut BTreeMap<QuotaScope, ScopeChange> {
-        let open = self.open.take();
-        for (open, (scope, limits)) in open.iter().flat_map(|open| open.scopes.iter().map(move |scope| (open, scope))) {
+    fn add_up(&mut self) {
+        let Some(open) = self.open.take().filter(|open| !open.scopes.is_empty()) else { return };
+        let changes = Arc::make_mut(&mut self.changes);
+        for (scope, limits) in &open.scopes {
             let none = ScopeChange { limits: *limits, growth: Growth::default(), needs_recount: false };
-            let change = self.changes.entry(scope.clone()).or_insert(none);
+            let change = changes.entry(scope.clone()).or_insert(none);
             let bytes = limits.bytes.map_or(0, |_| open.growth.bytes);
             change.growth = change.growth.and(Growth { bytes, ..open.growth });
             change.needs_recount |= open.has_unread_sizes && limits.bytes.is_some();
         }
-        &mut self.changes
     }
 }
