@@ -197,10 +197,9 @@ impl ScopeCounts {
     /// Notes a delete of a range: a scope inside of it is empty, one that holds more is counted anew.
     pub fn note_range(&mut self, lsn: Lsn, range: &Interval) {
         let mut is_known = |scope: &QuotaScope, counter: &mut ScopeCount| {
-            let interval = scope.scope().interval();
             let event = match () {
-                () if !range.overlaps(&interval) => return true,
-                () if range.low <= interval.low && interval.high <= range.high => Event::Empties,
+                () if !scope.overlaps(range) => return true,
+                () if scope.is_inside(range) => Event::Empties,
                 () => Event::Unknown,
             };
             counter.note(lsn, event)

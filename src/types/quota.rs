@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::types::{Namespace, Scope};
+use crate::types::{Interval, Namespace, Scope};
 
 /// The most that a scope may hold. A quota without limits lifts that of [`each`](Self::each) from one of its scopes.
 ///
@@ -215,11 +215,55 @@ impl QuotaScope {
         mixed % stripes.max(1)
     }
 
+    /// The lowest namespace of the scope's interval, and the bytes and the byte that are the interval's high end.
+    fn ends(&self) -> ([&[u8]; 2], u8) {
+        match self.0.split_first() {
+            Some((&NAMESPACE, encoded)) => ([encoded, encoded], 0),
+            Some((&PREFIX, encoded)) => ([encoded, encoded], 0xFF),
+            _ => ([&[0x00, 0xFF], &[]], 0xFF),
+        }
+    }
+
+    /// Whether the scope's interval has a part in common with another one.
+    pub fn overlaps(&self, range: &Interval) -> bool {
+        let ([low, stem], end) = self.ends();
+        low < range.high.as_slice() && range.low.iter().lt(stem.iter().chain([&end]))
+    }
+
+    /// Whether the scope's interval lies inside of another one.
+    pub fn is_inside(&self, range: &Interval) -> bool {
+        let ([low, stem], end) = self.ends();
+        range.low.as_slice() <= low && stem.iter().chain([&end]).le(range.high.iter())
+    }
+
     pub fn scope(&self) -> Scope {
         match self.0.split_first() {
             Some((&NAMESPACE, encoded)) => Scope::Namespace(Namespace::from_encoded(encoded)),
             Some((&PREFIX, encoded)) => Scope::Prefix(Namespace::from_encoded(encoded)),
             _ => Scope::Store,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_lies_to_a_range_as_its_interval_does() {
+        let encoded = |labels: &[&str]| Namespace::new(labels).unwrap().encoded().to_vec();
+        let namespaces = [&["a"][..], &["a", "b"], &["a", "b", "c"], &["ab"], &["b"], &["\0"]].map(encoded);
+        let of = |one: fn(&[u8]) -> QuotaScope| namespaces.iter().map(move |encoded| one(encoded));
+        let scopes: Vec<_> =
+            of(QuotaScope::namespace).chain(of(QuotaScope::prefix)).chain([QuotaScope::store()]).collect();
+        let ranges = scopes.iter().map(|scope| scope.scope().interval()).chain([Interval::everything()]);
+        for range in ranges {
+            for scope in &scopes {
+                let interval = scope.scope().interval();
+                let is_inside = range.low <= interval.low && interval.high <= range.high;
+                assert_eq!(scope.overlaps(&range), range.overlaps(&interval), "{scope:?} {range:?}");
+                assert_eq!(scope.is_inside(&range), is_inside, "{scope:?} {range:?}");
+            }
         }
     }
 }
