@@ -322,17 +322,16 @@ mod tests {
     use crate::segment::blocks::CHECKED;
     use crate::storage::Storage;
     use crate::storage::sim::{SimClock, SimStorage};
-    use crate::store::{Options, Put, open_with};
+    use crate::store::{ImportOptions, Options, Put, Store, open_with};
     use crate::tuning::Tuning;
-    use crate::types::{Durability, Scope};
+    use crate::types::{Durability, Quota, Scope};
 
-    #[test]
-    fn a_range_delete_checks_no_cold_block_under_the_commit_lock() {
+    /// Resolves writes on a store that was just opened, and fails if blocks are checked only then.
+    fn assert_checked_before(writes: &[Write], fill: impl Fn(&Store)) {
         let (storage, clock) = (SimStorage::new(1), SimClock::new(1));
-        let options = Options::new().tuning(Tuning::tiny());
+        let options = Options::new().tuning(Tuning { import_chunk_rows: 100_000, ..Tuning::tiny() });
         let store = open_with(Arc::new(storage.clone()), Arc::new(clock.clone()), options).unwrap();
-        let home = Namespace::new(["a"]).unwrap();
-        (0..60).try_for_each(|key| store.put(Put::new(&home, key.to_string(), "{}")).map(drop)).unwrap();
+        fill(&store);
         store.compact().unwrap();
         store.close().unwrap();
 
@@ -341,14 +340,33 @@ mod tests {
         let last_lsn = start.view.read_lsn;
         let clock = StoreClock::new(Arc::new(clock), Duration::ZERO, start.clock);
         let engine = Arc::new(Engine::new(storage, clock, Tuning::tiny(), Durability::Sync, start));
-        let writes = [Write::DeleteRange(Scope::from(&home).interval())];
         let at_open = CHECKED.get();
-        engine.prefetch_keys(&writes);
+        engine.prefetch_keys(writes);
         let before = CHECKED.get();
         assert!(before > at_open, "the segment is checked before");
-        let (state, mut tally) = (PendingWrites::after(last_lsn), QuotaTally::new(&Arc::default()));
+        let (state, mut tally) = (PendingWrites::after(last_lsn), QuotaTally::new(&engine.quotas.get()));
         let (operations, _) =
-            state.resolve(&engine, &writes, &mut Times::default(), last_lsn.next(), &mut tally).unwrap();
+            state.resolve(&engine, writes, &mut Times::default(), last_lsn.next(), &mut tally).unwrap();
         assert_eq!((operations.len(), CHECKED.get()), (1, before), "and not once more under the lock");
+    }
+
+    #[test]
+    fn a_range_delete_checks_no_cold_block_under_the_commit_lock() {
+        let home = Namespace::new(["a"]).unwrap();
+        assert_checked_before(&[Write::DeleteRange(Scope::from(&home).interval())], |store| {
+            (0..60).try_for_each(|key| store.put(Put::new(&home, key.to_string(), "{}")).map(drop)).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_size_for_a_quota_checks_no_cold_block_under_the_commit_lock() {
+        let namespace = Namespace::new(["a"]).unwrap();
+        let write = Write::Delete { namespace: namespace.clone(), key: "20000".into(), condition: Condition::Always };
+        assert_checked_before(&[write], |store| {
+            // So many that each column has blocks of its own.
+            let puts = (0..40_000).map(|key| Ok(Put::new(&namespace, key.to_string(), "{}")));
+            store.import(puts, ImportOptions::new()).unwrap();
+            store.set_quota(Quota::new(Scope::Store).bytes(1 << 30)).unwrap();
+        });
     }
 }
