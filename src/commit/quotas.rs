@@ -8,8 +8,8 @@
 //! Invariants:
 //! * The decision about a write reads counts only ([`ScopeCounts::verdict`]). It never walks over items.
 //! * Counts are of one value of the store's quotas. Another value drops them.
-//! * At most twice [`GENERATION`] counts are kept, or twice as many as the calls need together that wait for counts. One
-//!   that was dropped is made anew by the next write that needs it.
+//! * At most twice [`GENERATION`] counts are kept, or twice as many as the calls need together that wait for counts.
+//!   One that was dropped is made anew by the next write that needs it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

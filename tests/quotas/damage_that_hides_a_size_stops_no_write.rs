@@ -1,5 +1,5 @@
-//! Where a damaged block hides the size of an item, whatever passes in a store without quotas passes in one with a quota
-//! of bytes, and the rest of the items is counted.
+//! Where a damaged block hides the size of an item, whatever passes in a store without quotas passes in one with a
+//! quota of bytes, and the rest of the items is counted.
 
 use std::sync::Arc;
 
