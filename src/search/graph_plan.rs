@@ -197,7 +197,7 @@ const ADMITTED_WALK: f64 = 2.3;
 
 /// A flat search that costs this much more than a walk over admitted nodes is preferred: it misses nothing.
 const EXACT_SEARCH_WORTH: f64 = 1.25;
-const EXACT_SEARCH_OF_ISLANDS_WORTH: f64 = 4.0;
+const EXACT_SEARCH_OF_ISLANDS_WORTH: f64 = 2.5;
 
 /// Plans the searches of a graph. `None` if a flat search of its rows costs less, or if the ef would be too large.
 pub(crate) fn plan_graph_search(
