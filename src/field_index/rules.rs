@@ -82,10 +82,9 @@ impl FieldRules {
     ///
     /// # Errors
     ///
-    /// [`Limit::FieldRules`](crate::Limit::FieldRules) for more than 128 paths
-    /// ([`limits::FIELD_RULES`](crate::limits::FIELD_RULES)), [`Limit::FieldRuleBytes`](crate::Limit::FieldRuleBytes)
-    /// for a path of more than 256 bytes, [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for an empty one,
-    /// one with `*` before its end, one that ends with `[]`, and one that is there twice or both excluded and forced.
+    /// [`Limit::FieldRules`] for more than 128 paths ([`limits::FIELD_RULES`]), [`Limit::FieldRuleBytes`] for a path of
+    /// more than 256 bytes, [`ErrorKind::InvalidInput`] for an empty one, one with `*` before its end, one that ends
+    /// with `[]`, and one that is there twice or both excluded and forced.
     pub fn new<E: Into<String>, F: Into<String>>(
         exclude: impl IntoIterator<Item = E>,
         force: impl IntoIterator<Item = F>,
