@@ -39,15 +39,17 @@ impl Admitted<'_> {
 
     /// How many of the first `nodes` nodes are admitted.
     pub fn count(&self, nodes: usize) -> usize {
-        let (end, mut at, mut count) = (self.first + nodes, self.first, 0);
-        while at < end {
-            // The rest of a word, without the bits behind the last node.
-            let word = self.words.get(at / 64).map_or(0, |word| word >> (at % 64));
-            let bits = (64 - at % 64).min(end - at);
-            count += (word & (u64::MAX >> (64 - bits))).count_ones() as usize;
-            at += bits;
-        }
-        count
+        (0..nodes).step_by(64).map(|start| self.word(start, nodes).count_ones() as usize).sum()
+    }
+
+    /// The bits of 64 nodes from `start` on, which is below `nodes`; 0 from node number `nodes` on.
+    #[inline]
+    pub fn word(&self, start: usize, nodes: usize) -> u64 {
+        let (word, shift) = ((self.first + start) / 64, (self.first + start) % 64);
+        let of = |word: usize| self.words.get(word).copied().unwrap_or(0);
+        let above = if shift == 0 { 0 } else { of(word + 1) << (64 - shift) };
+        let left = (nodes - start).min(64);
+        (of(word) >> shift | above) & (u64::MAX >> (64 - left))
     }
 
     /// Whether there is a bit for each of `nodes` nodes.

@@ -233,8 +233,9 @@ impl<'a> RunningSearch<'a> {
         let words = of_segment.and_then(|graph| admitted_words(self.flat.part, graph, self.flat.context));
         let stats = match words {
             Some((words, first)) => {
-                let admitted =
-                    Admitted { words, first, seeds: &seeds(self.flat.context, &self.job.rows, self.job.how.seeds) };
+                let admitted = Admitted { words, first, seeds: &[] };
+                let seeds = seeds(self.flat.context, &self.job.rows, &admitted, self.job.how.seeds);
+                let admitted = Admitted { seeds: &seeds, ..admitted };
                 graph::search_admitted(links, points, &ask, &admitted, &mut scratch.found)
             }
             None => graph::search(links, points, &ask, &mut scratch.found),

@@ -148,6 +148,11 @@ impl FilterGraphs {
         Some(DueFilterGraph { place, passing, since })
     }
 
+    /// Whether there may be room for a graph of about so many bytes.
+    pub fn may_have_room(&self, due: &DueFilterGraph, bytes: usize, room: usize) -> bool {
+        self.table.lock().going(due.since, bytes, room).is_some()
+    }
+
     /// Makes room for a graph of so many bytes in `room`, before it is built. Returns whether there is room.
     pub fn make_room(&self, due: &DueFilterGraph, bytes: usize, room: usize) -> bool {
         let mut table = self.table.lock();

@@ -101,7 +101,14 @@ impl Worker {
         }
         waiting.iter().for_each(|part| part.look_again());
         // Graphs of filters come last: their searches have another way.
-        if let Ok(false) = outcome { self.build_filter_graph(cores) } else { outcome }
+        match outcome {
+            Ok(false) => self.build_filter_graph(cores),
+            Err(error) if error.kind() == ErrorKind::DiskFull => match self.build_filter_graph(cores)? {
+                true => Ok(true),
+                false => Err(error),
+            },
+            other => other,
+        }
     }
 
     /// Builds a graph of a filter that searches have earned. Returns whether there was one to build.
@@ -115,6 +122,9 @@ impl Worker {
             let Some(due) = segment.filter_graphs.take_due() else { continue };
             let others = taken.saturating_sub(segment.filter_graphs.size().1);
             let room = filter_graph_room(segment, &engine.tuning, others);
+            if !segment.filter_graphs.may_have_room(&due, filter_graph_bytes(due.passing.len(), segment.dims()), room) {
+                return Ok(true);
+            }
             // The same segment with other derived files keeps its graphs of filters.
             let is_there = || {
                 let view = engine.view.get();
@@ -129,9 +139,9 @@ impl Worker {
                 has_room.then(|| build_filter_graph(segment, &due, vectors, &pool, &go_on)).transpose()
             });
             match built {
-                Ok(None) => {}
+                // There is no room, or there are no codes, which will be rebuilt.
+                Ok(None | Some(None)) => {}
                 Ok(Some(Some(graph))) => segment.filter_graphs.keep(due, graph),
-                Ok(Some(None)) => segment.filter_graphs.refuse(due),
                 // Searches report the damage that concerns them.
                 Err(error) if error.kind() == ErrorKind::Damaged => segment.filter_graphs.refuse(due),
                 Err(error) if is_there() => return Err(error),
@@ -181,9 +191,11 @@ impl Worker {
     /// Builds the field indexes again that were built by other rules than the present ones. Returns of how many segments.
     pub fn rebuild_fields(&self) -> Result<u64> {
         let engine = &self.engine;
-        let (rules, mut seen, mut rebuilt) = (field_rules(&engine.settings.get()), HashSet::new(), 0);
+        let (mut seen, mut rebuilt) = (HashSet::new(), 0);
         loop {
             engine.check_writable()?;
+            // What is written by now goes by these rules.
+            let rules = field_rules(&engine.settings.get());
             let view = engine.view.get();
             let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
             let is_next = |part: &&SharedSegment| !seen.contains(&part.entry.file_id) && has_other_rules(part, &rules);
@@ -195,7 +207,7 @@ impl Worker {
             let mut parts = view.shards.iter().flat_map(|shard| &shard.segments);
             let there = parts.find(|at| at.entry.file_id == part.entry.file_id).map(Arc::clone);
             drop(view);
-            if let Some(part) = there {
+            if let Some(part) = there.filter(|part| has_other_rules(part, &rules)) {
                 rebuilt += u64::from(rebuild_derived(engine, &part, Rebuild { codes: false, fields: true })?);
             }
             seen.insert(part.entry.file_id);
