@@ -26,8 +26,15 @@ pub(crate) fn filter_graph_room(segment: &Segment, tuning: &Tuning, others: usiz
     (codes / 2).min(usize::try_from(tuning.filter_graph_bytes).unwrap_or(usize::MAX).saturating_sub(others))
 }
 
-/// The vectors of the rows that pass, and how many rows have them.
-pub(crate) fn vectors_passing(segment: &Segment, due: &DueFilterGraph) -> Result<(Vec<VectorId>, usize)> {
+/// The vectors of the rows that pass a filter.
+pub(crate) struct PassingVectors {
+    pub vectors: Vec<VectorId>,
+    /// How many rows have them.
+    rows: usize,
+}
+
+/// Finds the vectors of the rows that pass.
+pub(crate) fn vectors_passing(segment: &Segment, due: &DueFilterGraph) -> Result<PassingVectors> {
     let all = vectors_of(segment, &due.place.rows)?;
     // A search reads these columns for its candidates without looking again.
     segment.ensure_vectors(all.clone(), &[Section::VectorRow, Section::InverseNorm])?;
@@ -45,19 +52,19 @@ pub(crate) fn vectors_passing(segment: &Segment, due: &DueFilterGraph) -> Result
         vectors.extend(own.ids());
     }
     vectors.shrink_to_fit();
-    Ok((vectors, rows))
+    Ok(PassingVectors { vectors, rows })
 }
 
-/// Builds a graph over `vectors`, those of the `rows` rows of `segment` that pass. `None` if the codes are missing or
+/// Builds a graph over vectors of rows of `segment` that pass. `None` if the codes are missing or
 /// damaged, or if there is no vector. `go_on` is called from time to time; its error ends the build.
 pub(crate) fn build_filter_graph(
     segment: &Segment,
     due: &DueFilterGraph,
-    (vectors, rows): (Vec<VectorId>, usize),
+    passing: PassingVectors,
     pool: &rayon::ThreadPool,
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Option<FilterGraph>> {
-    let all = vectors_of(segment, &due.place.rows)?;
+    let (all, PassingVectors { vectors, rows }) = (vectors_of(segment, &due.place.rows)?, passing);
     let Some(points) = segment.points(all.clone()).filter(|_| !vectors.is_empty()) else { return Ok(None) };
     let points = OwnedPoints::copy(&points, vectors.iter().map(|vector| vector.node(all.start)));
     let parameters = Parameters::default();

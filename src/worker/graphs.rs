@@ -132,11 +132,11 @@ impl Worker {
             };
             let next_step = engine.steps(Stage::Graph, 0);
             let go_on = || if is_there() { next_step() } else { Err(superseded()) };
-            let built = vectors_passing(segment, &due).and_then(|vectors| {
-                let bytes = filter_graph_bytes(vectors.0.len(), segment.dims());
+            let built = vectors_passing(segment, &due).and_then(|passing| {
+                let bytes = filter_graph_bytes(passing.vectors.len(), segment.dims());
                 let has_room = segment.filter_graphs.make_room(&due, bytes, room);
                 let pool = pool(cores)?;
-                has_room.then(|| build_filter_graph(segment, &due, vectors, &pool, &go_on)).transpose()
+                has_room.then(|| build_filter_graph(segment, &due, passing, &pool, &go_on)).transpose()
             });
             match built {
                 // There is no room, or there are no codes, which will be rebuilt.
@@ -188,7 +188,8 @@ impl Worker {
         mended.install(&self.engine)
     }
 
-    /// Builds the field indexes again that were built by other rules than the present ones. Returns of how many segments.
+    /// Builds the field indexes again that were built by other rules than the present ones, and returns of how many
+    /// segments.
     pub fn rebuild_fields(&self) -> Result<u64> {
         let engine = &self.engine;
         let (mut seen, mut rebuilt) = (HashSet::new(), 0);
