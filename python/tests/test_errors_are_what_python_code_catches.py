@@ -15,6 +15,7 @@ ALSO = {
     "InvalidValueError": (ValueError, TypeError),
     "LimitError": (ValueError,),
     "ConditionFailedError": (),
+    "QuotaExceededError": (),
     "BusyError": (TimeoutError,),
     "ClockSkewError": (RuntimeError,),
     "DiskFullError": (OSError,),

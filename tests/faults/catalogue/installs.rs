@@ -264,8 +264,8 @@ pub const FAULTS: &[Fault] = &[
         name: "split_forgets_touches",
         breaks: "A split gives rows in memory the expiry that they were put with.",
         file: "memtable/copy.rs",
-        find: "copy.touch(copied, row.expires_at(), row.touch_lsn.load(Ordering::Relaxed));",
-        replacement: "if !FAULT { copy.touch(copied, row.expires_at(), row.touch_lsn.load(Ordering::Relaxed)); }",
+        find: "copy.touch(copied, row.expires_at(), touched);",
+        replacement: "if !FAULT { copy.touch(copied, row.expires_at(), touched); }",
         test: ("races", "a_split_is_noticed_by_nobody::by_writers_readers_and_those_who_lose_power"),
     },
     Fault {
