@@ -19,8 +19,10 @@ use report::{Table, machine, show};
 
 const RECALL: f32 = 0.95;
 const LIMIT: usize = 10;
-/// The longest time in which searches may earn a graph.
+/// The longest time in which searches may earn a graph. Few rows never earn one.
 const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE_OF_FEW: Duration = Duration::from_secs(1);
+const FEW_ROWS: usize = 10_000;
 
 fn rows() -> usize {
     let is_full = std::env::args().any(|argument| argument == "--bench") && !is_test();
@@ -59,7 +61,7 @@ fn searches(store: &Store, scope: &Scope, queries: &[Vec<f32>]) -> (Times, f64) 
 }
 
 /// Searches until a graph of the scope was built by itself: how many searches it took, and how long.
-fn earned(store: &Store, scope: &Scope, queries: &[Vec<f32>]) -> Option<(usize, Duration)> {
+fn earned(store: &Store, scope: &Scope, queries: &[Vec<f32>], patience: Duration) -> Option<(usize, Duration)> {
     let builds = || store.stats().expect("stats").graphs.builds;
     let (before, started) = (builds(), Instant::now());
     for (number, vector) in queries.iter().cycle().enumerate() {
@@ -67,7 +69,7 @@ fn earned(store: &Store, scope: &Scope, queries: &[Vec<f32>]) -> Option<(usize, 
         if number % 16 == 0 && builds() > before {
             return Some((number, started.elapsed()));
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > patience {
             break;
         }
     }
@@ -82,7 +84,7 @@ fn main() {
     let store = open(directory.path(), options().tuning(tuning));
     let mut clusters = filled(&store, rows);
     store.compact().expect("the store compacts");
-    let queries: Vec<Vec<f32>> = (0..if rows > 10_000 { 2_000 } else { 50 }).map(|_| clusters.vector()).collect();
+    let queries: Vec<Vec<f32>> = (0..if rows > FEW_ROWS { 2_000 } else { 50 }).map(|_| clusters.vector()).collect();
     let half = Scope::prefix(["left"]).expect("a prefix");
     let mut table = Table::begin();
     let what = format!("{rows} rows");
@@ -91,7 +93,7 @@ fn main() {
     };
     let flat = searches(&store, &half, &queries[..queries.len().min(200)]);
     table.row("a prefix over half of the rows, without a graph", "", &shown(&flat), &what);
-    match earned(&store, &half, &queries) {
+    match earned(&store, &half, &queries, if rows > FEW_ROWS { PATIENCE } else { PATIENCE_OF_FEW }) {
         Some((number, took)) => {
             let measured = format!("{number} searches, {}, with its build", show(took));
             table.row("until the prefix has earned a graph", "", &measured, &what);
