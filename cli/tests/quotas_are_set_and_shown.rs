@@ -31,7 +31,7 @@ fn quotas_are_set_and_shown() {
         succeeds(&["put", dir, space, key, "{}"]);
     }
     let message = refusal(&["put", dir, "users/bob/notes", "3", "{}"]);
-    assert!(message.contains("users/bob/ holds 2 items of at most 2"), "{message}");
+    assert!(message.contains("users/bob/ holds 2 of at most 2 items"), "{message}");
     let held = answer(&["quota", dir, "users/bob/notes"]);
     let one = json!({"scope": "users/bob/", "items": 2, "items_limit": 2, "bytes": 6, "bytes_limit": 1000});
     assert_eq!(held, json!({"quotas": [one]}));

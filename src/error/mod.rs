@@ -207,7 +207,7 @@ impl Error {
     pub(crate) fn quota_exceeded(excess: QuotaExcess) -> Self {
         let QuotaExcess { scope, unit, limit, used, added } = &excess;
         let message = format!(
-            "{} holds {used} {unit} of at most {limit}, and this write would add {added}; nothing was written: delete \
+            "{} holds {used} of at most {limit} {unit}, and this write would add {added}; nothing was written: delete \
              something of it, sweep what has expired, or raise its quota",
             shortened(scope)
         );

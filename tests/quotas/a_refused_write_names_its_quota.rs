@@ -20,7 +20,7 @@ fn the_error_names_scope_limit_and_use_and_nothing_was_written() {
     assert_eq!((excess.scope.as_str(), excess.unit), ("t/a/", "items"));
     assert_eq!((excess.limit, excess.used, excess.added), (2, 1, 2));
     let text = error.to_string();
-    assert!(text.contains("t/a/ holds 1 items of at most 2") && text.contains("raise its quota"), "{text}");
+    assert!(text.contains("t/a/ holds 1 of at most 2 items") && text.contains("raise its quota"), "{text}");
     assert!(store.get(&namespace(["t", "b"]), "k").unwrap().is_none(), "the batch is refused as a whole");
     assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::QuotaExceeded);
 
