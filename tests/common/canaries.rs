@@ -147,10 +147,23 @@ pub fn files_of_simulated(storage: &SimStorage) -> Files {
     storage.names().into_iter().filter_map(|name| Some((name.clone(), storage.read_file(&name)?))).collect()
 }
 
-/// Copies a directory as it is, which is what a process that is killed leaves.
+/// The files of a directory at one moment between two commits of the background: two readings of them are equal, and
+/// no manifest is being written.
+pub fn files_at_rest(path: &Path) -> Files {
+    let mut files = files_of(path);
+    loop {
+        let again = files_of(path);
+        if again == files && !files.contains_key("manifest.tmp") {
+            return files;
+        }
+        files = again;
+    }
+}
+
+/// Copies a directory as it is, which is what a process that is killed between two commits leaves.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    files_of(from).iter().for_each(|(name, bytes)| std::fs::write(to.join(name), bytes).unwrap());
+    files_at_rest(from).iter().for_each(|(name, bytes)| std::fs::write(to.join(name), bytes).unwrap());
 }
 
 pub fn decoded(path: &Path) -> Vec<Content> {

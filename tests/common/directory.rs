@@ -94,7 +94,7 @@ impl Directory {
     pub fn files(&self) -> Files {
         match self {
             Self::Simulated(simulated) => canaries::files_of_simulated(&simulated.storage),
-            Self::Real(real) => canaries::files_of(&real.path),
+            Self::Real(real) => canaries::files_at_rest(&real.path),
         }
     }
 
