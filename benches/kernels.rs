@@ -53,8 +53,9 @@ fn scan(c: &mut Criterion) {
             .zip(codes.chunks_exact_mut(stride(dims)))
             .map(|(vector, code)| encode(Kernels::get(), vector, code))
             .collect();
-        let query = PreparedQuery::new(Kernels::get(), &floats(SEED ^ 1, dims), Metric::Cosine);
-        let signed: Vec<i8> = query.code().iter().map(|byte| (byte ^ 0x80).cast_signed()).collect();
+        let vector = floats(SEED ^ 1, dims);
+        let mut signed = vec![0; stride(dims)];
+        encode(Kernels::get(), &vector, &mut signed);
         let mut raw = vec![0_i32; count];
         let mut bounds = vec![0.0_f32; count];
         group.throughput(Throughput::Elements(count as u64));
@@ -66,12 +67,13 @@ fn scan(c: &mut Criterion) {
             })
         });
         for kernels in sets() {
+            let query = PreparedQuery::new(kernels, &vector, Metric::Cosine);
             group.bench_function(BenchmarkId::new(format!("{:?}", kernels.isa()), count), |b| {
                 b.iter(|| kernels.dot_codes_many(query.code(), black_box(&codes), stride(dims), black_box(&mut raw)))
             });
         }
         for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
-            let query = PreparedQuery::new(Kernels::get(), &floats(SEED ^ 1, dims), metric);
+            let query = PreparedQuery::new(Kernels::get(), &vector, metric);
             group.bench_function(BenchmarkId::new(format!("bounds/{metric:?}"), count), |b| {
                 b.iter(|| query.upper_bounds(black_box(&raw), black_box(&metas), black_box(&mut bounds)))
             });

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Clusters, DIMS, directory, is_test, json, open, options, timed, user};
-use report::{instruction_set, load};
+use report::load;
 use vecmem::{ImportOptions, Put, ReadOptions, Scope, Store};
 
 const EACH: usize = 1_000;
@@ -56,7 +56,7 @@ fn purge(store: &Store, number: usize, what: &str) {
         receipt.bytes_written as f64 / 1e6,
         before.size.segment_bytes as f64 / 1e6,
         time.as_secs_f64(),
-        instruction_set(),
+        vecmem::instruction_set(),
         load(),
     );
 }

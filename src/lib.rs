@@ -98,6 +98,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use distance::instruction_set;
 pub use error::{Error, ErrorKind, Limit, Location, OptionMismatch, QuotaExcess, Result};
 pub use field_index::FieldRules;
 pub use fields::{FieldPath, GroupBy, Order, OrderCursor, Projection, Select};

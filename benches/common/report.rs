@@ -65,26 +65,12 @@ pub fn load() -> String {
     load.split(' ').next().unwrap_or("?").to_owned()
 }
 
-/// The best instruction set of this CPU that the engine has kernels for.
-pub fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512vnni") {
-            return "AVX-512";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return "AVX2";
-        }
-    }
-    "portable"
-}
-
 /// The model of the processor, and how many cores there are.
 pub fn machine() -> String {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{cores} cores, {}, {}", model.map_or("unknown processor", |(_, name)| name), instruction_set())
+    format!("{cores} cores, {}, {}", model.map_or("unknown processor", |(_, name)| name), vecmem::instruction_set())
 }
 
 /// A time in the unit in which it is easy to read.

@@ -1,9 +1,10 @@
-//! The operations of [`Simd`] for AVX2: 256-bit vectors, codes multiplied as `i16` pairs.
+//! The operations of [`Simd`] for AVX2, with and without AVX-VNNI: 256-bit vectors.
 //!
-//! Invariant: only entered through [`TABLE`], which [`super::Kernels`] hands out when the CPU has AVX2.
+//! Invariant: only entered through [`plain::TABLE`] and [`vnni::TABLE`], which [`super::Kernels`] hands out when the CPU
+//! has AVX2, and AVX-VNNI for the second.
 //!
-//! `VPMADDUBSW` would need half the instructions, but it saturates at `i16`, and 2 * 255 * 127 does not fit: the sums
-//! would not be exact.
+//! `VPMADDUBSW` multiplies unsigned by signed bytes and adds pairs, saturating at `i16`. So AVX2 alone multiplies the
+//! magnitudes of the query by codes that carry the sign of the query: 2 * 127 * 127 fits `i16`, and the sums are exact.
 
 use core::arch::x86_64::*;
 
@@ -11,14 +12,15 @@ use super::kernel::{self, CODE_BLOCK, FLOAT_LANES, Simd};
 use super::quantize::{self, QuantizedStats};
 
 /// 256-bit vectors.
-struct Avx2;
+struct Avx2<const VNNI: bool>;
 
-impl Simd for Avx2 {
+impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type Floats = [__m256; 4];
-    type Bytes = [__m128i; 4];
+    type Bytes = [__m256i; 2];
     type Sums = __m256i;
     // 16 accumulators would leave no register for the query.
     const FOUR_ROWS: bool = false;
+    const QUERY_OFFSET: u8 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
     unsafe fn floats_zero() -> Self::Floats {
@@ -90,15 +92,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn bytes_load(from: *const u8) -> Self::Bytes {
         // SAFETY: AVX2 and 64 readable bytes are the caller's obligation.
-        unsafe {
-            let from = from.cast::<__m128i>();
-            [
-                _mm_loadu_si128(from),
-                _mm_loadu_si128(from.add(1)),
-                _mm_loadu_si128(from.add(2)),
-                _mm_loadu_si128(from.add(3)),
-            ]
-        }
+        unsafe { [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())] }
     }
 
     #[inline(always)]
@@ -114,25 +108,29 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn bytes_splat(byte: u8) -> Self::Bytes {
         // SAFETY: AVX2 is the caller's obligation.
-        unsafe { [_mm_set1_epi8(byte.cast_signed()); 4] }
+        unsafe { [_mm256_set1_epi8(byte.cast_signed()); 2] }
     }
 
     #[inline(always)]
     unsafe fn bytes_xor(mut a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-        for i in 0..4 {
+        for i in 0..2 {
             // SAFETY: AVX2 is the caller's obligation.
-            a[i] = unsafe { _mm_xor_si128(a[i], b[i]) };
+            a[i] = unsafe { _mm256_xor_si256(a[i], b[i]) };
         }
         a
     }
 
     #[inline(always)]
     unsafe fn add_products(mut sums: Self::Sums, query: Self::Bytes, code: Self::Bytes) -> Self::Sums {
-        for i in 0..4 {
-            // SAFETY: AVX2 is the caller's obligation.
+        for i in 0..2 {
+            // SAFETY: AVX2, and AVX-VNNI if `VNNI`, is the caller's obligation.
             sums = unsafe {
-                let pairs = _mm256_madd_epi16(_mm256_cvtepu8_epi16(query[i]), _mm256_cvtepi8_epi16(code[i]));
-                _mm256_add_epi32(sums, pairs)
+                if VNNI {
+                    _mm256_dpbusd_avx_epi32(sums, query[i], code[i])
+                } else {
+                    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(query[i]), _mm256_sign_epi8(code[i], query[i]));
+                    _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+                }
             };
         }
         sums
@@ -161,4 +159,14 @@ impl Simd for Avx2 {
     }
 }
 
-kernel::shells!(Avx2, "avx2");
+/// AVX2 alone.
+pub(super) mod plain {
+    use super::*;
+    kernel::shells!(Avx2<false>, "avx2");
+}
+
+/// AVX2 and AVX-VNNI.
+pub(super) mod vnni {
+    use super::*;
+    kernel::shells!(Avx2<true>, "avx2,avxvnni");
+}

@@ -17,6 +17,7 @@ impl Simd for Avx512Vnni {
     type Bytes = __m512i;
     type Sums = __m512i;
     const FOUR_ROWS: bool = true;
+    const QUERY_OFFSET: u8 = 128;
 
     #[inline(always)]
     unsafe fn floats_zero() -> Self::Floats {

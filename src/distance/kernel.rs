@@ -27,12 +27,15 @@ const PREFETCH_BYTES: usize = 4096;
 pub(super) trait Simd {
     /// 32 lanes of `f32`.
     type Floats: Copy;
-    /// 64 bytes, read as `u8` (query) or `i8` (code) by [`Simd::add_products`].
+    /// 64 bytes of a query or of a code.
     type Bytes: Copy;
     /// Partial sums in `i32`.
     type Sums: Copy;
     /// Whether four rows of `f32` accumulators and a query block fit the registers; otherwise rows go two at a time.
     const FOUR_ROWS: bool;
+    /// What is added to each signed byte of a query before [`Simd::add_products`] takes it: 128 where the instruction
+    /// multiplies unsigned by signed bytes, else 0.
+    const QUERY_OFFSET: u8;
 
     /// 32 times +0.
     unsafe fn floats_zero() -> Self::Floats;
@@ -57,7 +60,8 @@ pub(super) trait Simd {
     unsafe fn bytes_splat(byte: u8) -> Self::Bytes;
     /// Bitwise exclusive or.
     unsafe fn bytes_xor(a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// `sums` plus the 64 products of the unsigned bytes `query` and the signed bytes `code`, exact modulo 2^32.
+    /// `sums` plus the 64 products of `query` and the signed bytes `code`, exact modulo 2^32. The bytes of `query` are
+    /// unsigned if [`Simd::QUERY_OFFSET`] is 128; else they are signed, and no byte of either is -128.
     unsafe fn add_products(sums: Self::Sums, query: Self::Bytes, code: Self::Bytes) -> Self::Sums;
     /// The total of four sums each.
     unsafe fn sums_total4(sums: [Self::Sums; 4]) -> [i32; 4];
@@ -151,7 +155,7 @@ unsafe fn codes_rows<S: Simd, const ROWS: usize>(query: &[u8], codes: [*const i8
     }
 }
 
-/// The integer dot product of an unsigned query and one signed code.
+/// The integer dot product of a query, raised by the offset of the instruction set, and one signed code.
 ///
 /// # Safety
 /// The CPU has the instruction set `S`; `code` is as long as `query`.
@@ -201,7 +205,8 @@ pub(super) unsafe fn codes_many<S: Simd>(query: &[u8], codes: &[i8], stride: usi
     }
 }
 
-/// The dot product of two signed codes: that of `a + 128`, which is unsigned, and `b`, less `128 * sum(b)`.
+/// The dot product of two signed codes. Where queries are raised by 128 it is that of `a + 128` and `b`, less
+/// `128 * sum(b)`.
 ///
 /// # Safety
 /// The CPU has the instruction set `S`; `b` is as long as `a`.
@@ -211,7 +216,7 @@ pub(super) unsafe fn codes_signed<S: Simd>(a: &[i8], b: &[i8]) -> i32 {
     // SAFETY: the caller vouches for the CPU and equal lengths; blocks end at or below `whole`, the tail at the length.
     // Behind the tail `b` is zero, so its products with the flipped zeros of `a` add nothing.
     unsafe {
-        let flip = S::bytes_splat(0x80);
+        let flip = S::bytes_splat(S::QUERY_OFFSET);
         let mut shifted = S::sums_zero();
         let mut shift = S::sums_zero();
         let mut at = 0;
@@ -226,7 +231,9 @@ pub(super) unsafe fn codes_signed<S: Simd>(a: &[i8], b: &[i8]) -> i32 {
                 )
             };
             shifted = S::add_products(shifted, S::bytes_xor(x, flip), y);
-            shift = S::add_products(shift, flip, y);
+            if S::QUERY_OFFSET != 0 {
+                shift = S::add_products(shift, flip, y);
+            }
             at += CODE_BLOCK;
         }
         S::sums_total(shifted).wrapping_sub(S::sums_total(shift))
@@ -282,6 +289,7 @@ pub(crate) trait Work {
 /// Pointers to the kernels of one instruction set. Each requires a CPU with that set, and slices of the lengths that
 /// its generic form requires.
 pub(super) struct Table {
+    pub(super) query_offset: u8,
     pub(super) dot: unsafe fn(&[f32], &[f32]) -> f32,
     pub(super) dot4: unsafe fn(&[f32], [&[f32]; 4]) -> [f32; 4],
     pub(super) l2_squared: unsafe fn(&[f32], &[f32]) -> f32,
@@ -313,7 +321,8 @@ macro_rules! shells {
         $(kernel::shells! { @one $features, $name, $args, $result, $body })*
         kernel::shells! { @work $simd, $features }
         /// This instruction set's kernels.
-        pub(super) static TABLE: kernel::Table = kernel::Table { $($name),* };
+        pub(in crate::distance) static TABLE: kernel::Table =
+            kernel::Table { query_offset: <$simd as Simd>::QUERY_OFFSET, $($name),* };
     };
     (@work $simd:ty, [$($features:literal)?]) => {
         /// Runs `work` compiled for this instruction set.
@@ -321,7 +330,7 @@ macro_rules! shells {
         /// # Safety
         /// The CPU has this file's instruction set.
         $(#[target_feature(enable = $features)])?
-        pub(super) unsafe fn run<W: kernel::Work>(work: W) -> W::Output {
+        pub(in crate::distance) unsafe fn run<W: kernel::Work>(work: W) -> W::Output {
             work.run::<$simd>()
         }
     };

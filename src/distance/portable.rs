@@ -14,6 +14,7 @@ impl Simd for Portable {
     type Bytes = [u8; CODE_BLOCK];
     type Sums = i32;
     const FOUR_ROWS: bool = false;
+    const QUERY_OFFSET: u8 = 0;
 
     #[inline(always)]
     unsafe fn floats_zero() -> Self::Floats {
@@ -97,8 +98,8 @@ impl Simd for Portable {
     unsafe fn add_products(sums: Self::Sums, query: Self::Bytes, code: Self::Bytes) -> Self::Sums {
         let mut total = 0_i32;
         for (q, c) in query.iter().zip(&code) {
-            // At most 64 * 255 * 128, so this sum does not overflow.
-            total += i32::from(*q) * i32::from(c.cast_signed());
+            // At most 64 * 128 * 128, so this sum does not overflow.
+            total += i32::from(q.cast_signed()) * i32::from(c.cast_signed());
         }
         sums.wrapping_add(total)
     }

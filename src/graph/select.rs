@@ -6,7 +6,7 @@
 
 use super::search::{QueryCode, distances_of};
 use super::{NO_NODE, Points};
-use crate::distance::CodeKernel;
+use crate::distance::{CodeKernel, Kernels};
 use crate::ids::NodeId;
 use crate::quant::Ranking;
 use crate::types::Metric;
@@ -53,11 +53,12 @@ pub(super) fn select<K: CodeKernel>(
     }
 }
 
-/// A query with the code of `node`. `code` is a buffer for its unsigned form.
+/// A query with the code of `node`. `code` is a buffer for its bytes.
 #[inline(always)]
 pub(super) fn query_of<'a>(points: &Points<'_>, node: NodeId, code: &'a mut Vec<u8>) -> QueryCode<'a> {
+    let kernels = Kernels::get();
     code.clear();
-    code.extend(points.code(node).iter().map(|byte| byte.cast_unsigned() ^ 0x80));
-    let ranking = Ranking::of_code(points.meta(node), points.metric);
+    code.extend(points.code(node).iter().map(|&byte| kernels.query_byte(byte)));
+    let ranking = Ranking::of_code(kernels, points.meta(node), points.metric);
     QueryCode { code, ranking, ef: 0, without: Some(node).filter(|&node| node != NO_NODE), budget: usize::MAX }
 }

@@ -35,7 +35,7 @@ pub struct CodeMeta {
     pub scale: f32,
     /// Upper bound of the Euclidean norm of the vector minus `scale` times the code.
     pub residual: f32,
-    /// Sum of the code's bytes. A dot product with a query, whose bytes are raised by 128, is corrected by it.
+    /// Sum of the code's bytes. A dot product with a query, whose bytes may be raised, is corrected by it.
     pub sum: i32,
     /// Euclidean norm of the vector.
     pub norm: f32,

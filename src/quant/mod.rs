@@ -38,6 +38,8 @@ const UNDERFLOW: f64 = 1.0 / (1_u128 << 118) as f64;
 pub struct PreparedQuery {
     metric: Metric,
     code: Vec<u8>,
+    /// [`Kernels::query_offset`] of the code.
+    offset: i32,
     inverse_norm: f32,
     /// t. Under cosine this and the next two fields are divided by |q|.
     step: f32,
@@ -78,7 +80,8 @@ impl PreparedQuery {
         PreparedQuery {
             metric,
             inverse_norm: inverse_norm(meta.norm),
-            code: signed.into_iter().map(|b| b.cast_unsigned() ^ 0x80).collect(),
+            code: signed.into_iter().map(|byte| kernels.query_byte(byte)).collect(),
+            offset: i32::from(kernels.query_offset()),
             step: (f64::from(meta.scale) * unit) as f32,
             per_residual: round_up(f64::from(meta.scale) * code_norm * unit * (1.0 + ROUNDING)),
             per_norm: round_up(error * unit * (1.0 + ROUNDING)),
@@ -90,7 +93,7 @@ impl PreparedQuery {
         }
     }
 
-    /// The query's code for the integer kernels, [`stride`] bytes, each its value + 128.
+    /// The query's code for the integer kernels of the same instruction set, [`stride`] bytes.
     pub fn code(&self) -> &[u8] {
         &self.code
     }
@@ -151,13 +154,13 @@ impl PreparedQuery {
 
     /// The ranking by which a graph search compares codes with this query.
     pub(crate) fn ranking(&self) -> Ranking {
-        Ranking { metric: self.metric, step: self.step, norm_squared: self.norm_squared }
+        Ranking { metric: self.metric, offset: self.offset, step: self.step, norm_squared: self.norm_squared }
     }
 
     /// t*s*(b.c).
     #[inline(always)]
     fn dot(&self, raw: i32, meta: &CodeMeta) -> f32 {
-        raw.wrapping_sub(meta.sum.wrapping_mul(128)) as f32 * (self.step * meta.scale)
+        raw.wrapping_sub(meta.sum.wrapping_mul(self.offset)) as f32 * (self.step * meta.scale)
     }
 
     #[inline(always)]
@@ -183,6 +186,8 @@ impl PreparedQuery {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranking {
     metric: Metric,
+    /// [`Kernels::query_offset`] of the code.
+    offset: i32,
     /// The factor of the integer dot product and the row's scale.
     step: f32,
     norm_squared: f32,
@@ -190,13 +195,13 @@ pub(crate) struct Ranking {
 
 impl Ranking {
     /// The ranking by distance to a stored code.
-    pub fn of_code(meta: &CodeMeta, metric: Metric) -> Self {
+    pub fn of_code(kernels: Kernels, meta: &CodeMeta, metric: Metric) -> Self {
         let step = match metric {
             Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
             Metric::Cosine => meta.scale / meta.norm,
             Metric::Dot | Metric::L2 => meta.scale,
         };
-        Self { metric, step, norm_squared: meta.norm * meta.norm }
+        Self { metric, offset: i32::from(kernels.query_offset()), step, norm_squared: meta.norm * meta.norm }
     }
 
     /// The distance; smaller is nearer. `raw` is the result of [`Kernels::dot_codes`] for the two codes.
@@ -204,7 +209,7 @@ impl Ranking {
     /// Cosine: 1 - cos. Dot: minus the dot product. L2: the squared distance.
     #[inline(always)]
     pub fn distance(&self, raw: i32, meta: &CodeMeta) -> f32 {
-        let dot = raw.wrapping_sub(meta.sum.wrapping_mul(128)) as f32 * (self.step * meta.scale);
+        let dot = raw.wrapping_sub(meta.sum.wrapping_mul(self.offset)) as f32 * (self.step * meta.scale);
         match self.metric {
             Metric::Cosine => 1.0 - if meta.norm < ZERO_NORM { 0.0 } else { dot / meta.norm },
             Metric::Dot => -dot,

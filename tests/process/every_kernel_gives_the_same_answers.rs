@@ -38,7 +38,7 @@ fn every_kernel_gives_the_same_answers() {
     }
     let expected = answers();
     let mut kernels = Vec::new();
-    for isa in ["portable", "avx2", "avx512"] {
+    for isa in vecmem::distance::Isa::ALL.map(vecmem::distance::Isa::name) {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", "every_kernel_gives_the_same_answers", "--nocapture"]);
         let output = child.env(CHILD, "1").env("VECMEM_ISA", isa).output().unwrap();

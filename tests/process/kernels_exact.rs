@@ -23,12 +23,19 @@ fn model_l2(a: &[f32], b: &[f32]) -> f32 {
     model(a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)))
 }
 
-fn model_codes(query: &[u8], code: &[i8]) -> i32 {
-    query.iter().zip(code).map(|(&q, &c)| i32::from(q) * i32::from(c)).sum()
+/// The dot product of signed bytes, raised as the instruction set raises queries.
+fn model_codes(kernels: Kernels, query: &[u8], code: &[i8]) -> i32 {
+    let signed: Vec<i8> = query.iter().map(|&byte| (byte ^ kernels.query_offset()).cast_signed()).collect();
+    model_i8(&signed, code) + i32::from(kernels.query_offset()) * code.iter().map(|&byte| i32::from(byte)).sum::<i32>()
 }
 
 fn model_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+}
+
+/// Any byte of a code, of which -128 is none.
+fn code_byte(random: &mut Random) -> i8 {
+    (random.draw() as i8).max(-127)
 }
 
 /// Magnitudes from 2^-20 to 2^20 of both signs, so that every change of the order changes the sum.
@@ -118,13 +125,14 @@ fn floats_are_bit_equal_for_every_length() {
 #[test]
 fn codes_are_exact_for_every_length() {
     let mut random = Random::new(SEED);
-    let mut noise = || -> Vec<u8> { (0..LONGEST).map(|_| random.draw() as u8).collect() };
-    // The second set is where an instruction that saturates would be found out.
+    let mut noise = || -> Vec<u8> { (0..LONGEST).map(|_| code_byte(&mut random).cast_unsigned()).collect() };
+    // The other sets are where an instruction that saturates would be found out.
     let noisy: [Vec<u8>; 5] = std::array::from_fn(|_| noise());
-    let extreme = [255, 0x80, 0x7f, 0x80, 0x81].map(|byte| vec![byte; LONGEST]);
+    let extreme = |query| [query, 0x81, 0x7f, 0x81, 0x7f].map(|byte| vec![byte; LONGEST]);
+    let extremes = [255, 0x80, 0x81, 0x7f, 0].map(extreme);
     let mut memory: [Guarded; 5] = std::array::from_fn(|_| Guarded::new(LONGEST));
     for kernels in sets() {
-        for pools in [&noisy, &extreme] {
+        for pools in std::iter::once(&noisy).chain(&extremes) {
             for len in 0..=LONGEST {
                 for at_end in [true, false] {
                     let mut pool = pools.iter();
@@ -132,7 +140,7 @@ fn codes_are_exact_for_every_length() {
                         .each_mut()
                         .map(|memory| memory.copy(&pool.next().map_or(&[][..], |pool| pool)[..len], at_end));
                     let codes: [&[i8]; 4] = [a, b, c, d].map(bytemuck::cast_slice);
-                    let expected = codes.map(|code| model_codes(q, code));
+                    let expected = codes.map(|code| model_codes(kernels, q, code));
                     assert_eq!(codes.map(|code| kernels.dot_codes(q, code)), expected, "{kernels:?} {len}");
                     assert_eq!(kernels.dot_codes4(q, codes), expected, "{kernels:?} x4 {len}");
                     let signed: &[i8] = bytemuck::cast_slice(q);
@@ -148,7 +156,7 @@ fn codes_are_exact_for_every_length() {
 fn scan_is_exact_for_every_length_and_count() {
     let mut random = Random::new(SEED);
     let query: Vec<u8> = (0..LONGEST).map(|_| random.draw() as u8).collect();
-    let codes: Vec<i8> = (0..LONGEST * 11).map(|_| random.draw() as i8).collect();
+    let codes: Vec<i8> = (0..LONGEST * 11).map(|_| code_byte(&mut random)).collect();
     let mut query_memory = Guarded::new(LONGEST);
     let mut codes_memory = Guarded::new(LONGEST * 11);
     for kernels in sets() {
@@ -160,7 +168,8 @@ fn scan_is_exact_for_every_length_and_count() {
                 let codes = codes_memory.copy(&codes[..len * count], at_end);
                 let mut out = vec![i32::MIN; count];
                 kernels.dot_codes_many(query, codes, len, &mut out);
-                let expected: Vec<i32> = (0..count).map(|i| model_codes(query, &codes[i * len..])).collect();
+                let expected: Vec<i32> =
+                    (0..count).map(|i| model_codes(kernels, query, &codes[i * len..][..query.len()])).collect();
                 assert_eq!(out, expected, "{kernels:?} {count} codes of {len}");
             }
         }
@@ -170,12 +179,13 @@ fn scan_is_exact_for_every_length_and_count() {
 #[test]
 fn longest_vector_does_not_overflow() {
     for kernels in sets() {
-        let (query, code) = (vec![255_u8; 16_384], vec![-128_i8; 16_384]);
-        assert_eq!(kernels.dot_codes(&query, &code), -255 * 128 * 16_384);
-        assert_eq!(kernels.dot_i8(&code, &code), 128 * 128 * 16_384);
+        let raised = i64::from(kernels.query_byte(127));
+        let (query, code) = (vec![kernels.query_byte(127); 16_384], vec![-127_i8; 16_384]);
+        assert_eq!(i64::from(kernels.dot_codes(&query, &code)), -raised * 127 * 16_384);
+        assert_eq!(kernels.dot_i8(&code, &code), 127 * 127 * 16_384);
         // Beyond any vector the sum wraps, everywhere alike.
-        let (query, code) = (vec![255_u8; 70_000], vec![-128_i8; 70_000]);
-        assert_eq!(kernels.dot_codes(&query, &code), (-255 * 128 * 70_000_i64) as i32);
+        let (query, code) = (vec![kernels.query_byte(127); 140_000], vec![-127_i8; 140_000]);
+        assert_eq!(kernels.dot_codes(&query, &code), (-raised * 127 * 140_000) as i32);
     }
 }
 
@@ -204,15 +214,14 @@ fn unequal_lengths_are_refused() {
 
 #[test]
 fn environment_forces_the_instruction_set() {
-    let names = [("portable", Isa::Portable), ("avx2", Isa::Avx2), ("avx512", Isa::Avx512Vnni)];
-    let best = names.into_iter().filter_map(|(_, isa)| Kernels::forced(isa)).next_back().map(Kernels::isa);
+    let best = Isa::ALL.into_iter().filter_map(Kernels::forced).next_back().map(Kernels::isa);
     if let Ok(name) = std::env::var("VECMEM_ISA") {
-        let wish = names.into_iter().find(|(known, _)| *known == name).and_then(|(_, isa)| Kernels::forced(isa));
+        let wish = Isa::ALL.into_iter().find(|isa| isa.name() == name).and_then(Kernels::forced);
         assert_eq!(Some(Kernels::get().isa()), wish.map(Kernels::isa).or(best), "{name}");
         return;
     }
     assert_eq!(Some(Kernels::get().isa()), best);
-    for name in ["portable", "avx2", "avx512", "abacus"] {
+    for name in Isa::ALL.into_iter().map(Isa::name).chain(["abacus"]) {
         let this = std::env::current_exe().expect("a test knows its executable");
         let child = std::process::Command::new(this)
             .env("VECMEM_ISA", name)

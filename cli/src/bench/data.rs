@@ -96,22 +96,6 @@ pub fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The instruction set of the engine's kernels: the widest one of this processor, or a narrower one that `VECMEM_ISA`
-/// asks for.
-pub fn instruction_set() -> &'static str {
-    let wish = std::env::var("VECMEM_ISA").unwrap_or_default();
-    #[cfg(target_arch = "x86_64")]
-    if wish != "portable" {
-        if wish != "avx2" && std::arch::is_x86_feature_detected!("avx512vnni") {
-            return "AVX-512 VNNI";
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            return "AVX2";
-        }
-    }
-    "no vector instructions"
-}
-
 /// A number of rows for an argument.
 pub fn at_least_one(number: usize, argument: &str) -> Result<usize> {
     Some(number).filter(|number| *number > 0).with_context(|| format!("{argument} needs at least 1"))

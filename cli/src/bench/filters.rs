@@ -16,7 +16,7 @@ use serde_json::Value;
 use vecmem::{Filter, IterateQuery, Options, Query, ReadOptions, Scope, SearchResult, Select, Store, Tuning};
 
 use super::auto_filters::auto_filters;
-use super::data::{instruction_set, threads};
+use super::data::threads;
 use super::matrix::read_vectors;
 use super::timing::Speed;
 use super::{filter_plot, process, store};
@@ -114,7 +114,7 @@ impl FilterPlan {
             queries: queries.len(),
             k: self.k,
             cores: threads(),
-            instruction_set: instruction_set(),
+            instruction_set: vecmem::instruction_set(),
             load_before,
             release: !cfg!(debug_assertions),
             rows,

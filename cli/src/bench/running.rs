@@ -11,7 +11,7 @@ use anyhow::Result;
 use vecmem::{ImportOptions, Metric, Store};
 
 use super::curve::{ef_values, is_done, value_at};
-use super::data::{Data, DataPlan, instruction_set, threads};
+use super::data::{Data, DataPlan, threads};
 use super::matrix::{Neighbours, write_neighbours, write_vectors};
 use super::report::{Figures, Processes, RecallReport, Row};
 use super::store::{Accuracy, Layout};
@@ -87,7 +87,7 @@ impl<'a> Running<'a> {
             metric: metric_name(Metric::from(arguments.metric)),
             namespaces: arguments.namespaces,
             cores: threads(),
-            instruction_set: instruction_set(),
+            instruction_set: vecmem::instruction_set(),
             load_before: self.load_before,
             release: !cfg!(debug_assertions),
             import_seconds,

@@ -244,17 +244,20 @@ pub(super) fn fuzz_kernels(bytes: &[u8]) -> bool {
     let numbers: Vec<f32> = bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
     let (a, b) = numbers.split_at(numbers.len() / 2);
     let b = &b[..a.len()];
-    let (unsigned, signed) = bytes.split_at(bytes.len() / 2);
-    let (unsigned, signed): (&[u8], &[i8]) = (unsigned, bytemuck::cast_slice(&signed[..unsigned.len()]));
+    let (query, code) = bytes.split_at(bytes.len() / 2);
+    // No code has the byte -128.
+    let code: Vec<i8> = code[..query.len()].iter().map(|byte| byte.cast_signed().max(-127)).collect();
     // Only finite vectors are stored.
     let finite: Vec<f32> = a.iter().map(|&number| if number.is_finite() { number } else { 1.0 }).collect();
     let results = |kernels: Kernels| {
-        let mut code = vec![0; quant::stride(finite.len())];
-        let meta = quant::encode(kernels, &finite, &mut code);
+        let mut encoded = vec![0; quant::stride(finite.len())];
+        let meta = quant::encode(kernels, &finite, &mut encoded);
         let bits = |number: f32| if number.is_nan() { u32::MAX } else { number.to_bits() };
         let sums = [kernels.dot(a, b), kernels.l2_squared(a, b), kernels.dot4(a, [b, a, b, b])[1]].map(bits);
-        let codes = [kernels.dot_codes(unsigned, signed), kernels.dot_i8(signed, signed)];
-        (sums, codes, code, bytemuck::bytes_of(&meta).to_vec())
+        let raised: Vec<u8> = query.iter().map(|byte| kernels.query_byte(byte.cast_signed())).collect();
+        let offset = i32::from(kernels.query_offset()) * code.iter().map(|&byte| i32::from(byte)).sum::<i32>();
+        let products = [kernels.dot_codes(&raised, &code).wrapping_sub(offset), kernels.dot_i8(&code, &code)];
+        (sums, products, encoded, bytemuck::bytes_of(&meta).to_vec())
     };
     if finite.is_empty() {
         return false;
