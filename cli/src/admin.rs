@@ -10,6 +10,7 @@ use vecmem::{ErrorKind, Options, ReadOptions, Scope, Store};
 
 use crate::arguments::{MetricArgument, graph_scope, metric_name, open};
 use crate::output::{self, Output};
+use crate::progress;
 
 /// Make an empty store
 #[derive(Args)]
@@ -68,10 +69,7 @@ impl Compact {
         let store = open(&self.dir)?;
         let before = store.stats()?.size.disk_bytes;
         let started = Instant::now();
-        let spinner = output::spinner("compacting");
-        let done = store.compact();
-        spinner.finish_and_clear();
-        let report = done?;
+        let report = progress::watched("compacting", || store.compact())?;
         build_graphs(&store, &graphs)?;
         let stats = store.stats()?;
         store.close()?;
@@ -127,9 +125,7 @@ pub fn graph_scopes(texts: &[String]) -> Result<Vec<(&str, Scope)>> {
 /// Builds the graphs that `--graph` asks for.
 pub fn build_graphs(store: &Store, scopes: &[(&str, Scope)]) -> Result<()> {
     for (text, scope) in scopes {
-        let spinner = output::spinner("building a graph");
-        let built = store.build_graph(scope);
-        spinner.finish_and_clear();
+        let built = progress::watched("building a graph", || store.build_graph(scope));
         let built = built.with_context(|| format!("--graph {text}"))?;
         if built.graphs == 0 && store.count(scope, &ReadOptions::default())? == 0 {
             bail!("--graph {text}: the store holds no item there; everything else is done");

@@ -14,6 +14,7 @@ use vecmem::{CheckReport, LossReport, LostItem, SalvageReport, Store};
 
 use crate::arguments::open;
 use crate::output::{self, Output};
+use crate::progress;
 use crate::signals;
 
 /// Read every byte of the store, name what is damaged and say what helps
@@ -50,10 +51,7 @@ struct CheckOutput {
 impl Check {
     pub fn run(self, output: Output) -> Result<()> {
         let store = open(&self.dir)?;
-        let spinner = output::spinner("checking");
-        let checked = self.check(&store);
-        spinner.finish_and_clear();
-        let checked = checked?;
+        let checked = progress::watched("checking", || self.check(&store))?;
         store.close()?;
         output.print(&checked, || checked.for_people())?;
         match checked.report.problems.len() {
@@ -128,10 +126,8 @@ pub struct Salvage {
 
 impl Salvage {
     pub fn run(self, output: Output) -> Result<()> {
-        let spinner = output::spinner("salvaging");
-        let saved = signals::interrupt().around(|| Store::salvage(&self.dir, &self.target));
-        spinner.finish_and_clear();
-        let report = saved?;
+        let salvage = || Store::salvage(&self.dir, &self.target);
+        let report = progress::watched_by(&signals::interrupt(), "salvaging", salvage)?;
         output.print(&report, || self.for_people(&report))
     }
 

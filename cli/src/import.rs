@@ -19,6 +19,7 @@ use crate::arguments::{DurabilityArgument, MetricArgument, metric_name};
 use crate::header::{Difference, Header, KeepArgument, changes, space_difference};
 use crate::load::Load;
 use crate::output::{self, Output};
+use crate::progress;
 use crate::source::{self, Block, Source};
 
 /// Read items from a file of JSON lines; run again after an interruption, it goes on where it stopped
@@ -108,9 +109,7 @@ impl Import {
         let store = store.ok_or_else(|| anyhow!("nothing was imported"))?;
         store.sync()?;
         if !self.no_compact {
-            let spinner = output::spinner("compacting");
-            store.compact()?;
-            spinner.finish_and_clear();
+            progress::watched("compacting", || store.compact())?;
         }
         admin::build_graphs(&store, &graphs)?;
         store.close()?;

@@ -21,6 +21,7 @@ mod load;
 mod npy;
 mod output;
 mod partial_file;
+mod progress;
 mod purge;
 mod quotas;
 mod rules;

@@ -13,6 +13,7 @@ use vecmem::{PurgeOptions, PurgeReceipt, ReadOptions, Scope};
 
 use crate::arguments::{namespace, open};
 use crate::output::{self, Output};
+use crate::progress;
 
 /// Delete a namespace or a prefix, and leave no byte of it in any file of the store
 #[derive(Args)]
@@ -63,10 +64,7 @@ impl Purge {
             ));
         }
         let options = PurgeOptions::new().grace(grace).keep_living(self.keep_living);
-        let spinner = output::spinner("purging");
-        let done = store.purge_with(&scope, &options);
-        spinner.finish_and_clear();
-        let receipt = done?;
+        let receipt = progress::watched("purging", || store.purge_with(&scope, &options))?;
         store.close()?;
         output.print(&receipt, || for_people(&receipt))
     }

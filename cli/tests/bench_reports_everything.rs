@@ -31,6 +31,9 @@ fn made_up_vectors_are_measured() {
     for name in ["qps", "qps_all_threads", "p50_us", "p99_us", "distances"] {
         assert!(positive(&row[name]), "{name}: {row}");
     }
+    for name in ["bytes_per_second", "latency_ns", "bytes_per_query", "p50_us"] {
+        assert!(positive(&figures["limits"][name]), "{name}: {figures}");
+    }
     assert!(positive(&figures["import_seconds"]) && positive(&figures["disk_bytes"]), "{figures}");
     for name in ["processes", "mixed"] {
         assert!(positive(&figures[name]["ratio"]), "{figures}");
@@ -99,9 +102,13 @@ fn given_vectors_are_compared_with_their_truth() {
     let recall = bench(&with_truth)["rows"][0]["recall"].as_f64().unwrap();
     assert!((recall - 2.0 / 3.0).abs() < 1e-9, "{recall}");
     assert_eq!(bench(&files)["rows"][0]["recall"], 1.0);
+    let held_out = bench(&["--vectors", &vectors, "--query-count", "6"]);
+    assert_eq!(held_out["queries"], 6);
+    assert!(held_out["data"].as_str().unwrap().starts_with("54 vectors of 4 dimensions"), "{held_out}");
 
     write_truth([7, 41, 60]);
-    let wrong: [(&[&str], &str); 9] = [
+    let wrong: [(&[&str], &str); 10] = [
+        (&["--vectors", &vectors, "--query-count", "60"], "v.npy has 60 vectors; --query-count 60 would leave nothing"),
         (&with_truth, "t.ivecs: row 2 names the vector 60"),
         (&[files.as_slice(), &["--truth", &vectors]].concat(), "v.npy: its numbers are '<f4'"),
         (&["--vectors", &vectors, "--queries", &truth], "t.ivecs: vectors are read from"),

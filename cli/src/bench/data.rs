@@ -16,8 +16,21 @@ use crate::output;
 /// Where the data comes from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum DataPlan {
-    Files { vectors: PathBuf, queries: PathBuf },
-    MadeUp { rows: usize, dims: usize, seed: u64, queries: usize },
+    Files {
+        vectors: PathBuf,
+        queries: PathBuf,
+    },
+    /// So many rows of the file are queries instead.
+    HeldOut {
+        vectors: PathBuf,
+        queries: usize,
+    },
+    MadeUp {
+        rows: usize,
+        dims: usize,
+        seed: u64,
+        queries: usize,
+    },
 }
 
 /// Vectors and queries.
@@ -43,6 +56,20 @@ impl DataPlan {
                     vectors.dims
                 );
                 let name = format!("{} of {}", shape(&vectors), short(file));
+                Ok(Data { vectors, queries, name })
+            }
+            Self::HeldOut { vectors: file, queries } => {
+                let all = read_vectors(file)?;
+                let rows = all.rows();
+                ensure!(
+                    *queries < rows,
+                    "{} has {}; --query-count {queries} would leave nothing to search in",
+                    file.display(),
+                    output::counted(rows as u64, "vector")
+                );
+                let (vectors, queries) = all.held_out(*queries);
+                let name =
+                    format!("{} of {}, every {}th held out", shape(&vectors), short(file), rows / queries.rows());
                 Ok(Data { vectors, queries, name })
             }
             &Self::MadeUp { rows, dims, seed, queries } => {

@@ -52,6 +52,19 @@ impl<T> Matrix<T> {
     }
 }
 
+impl Vectors {
+    /// The rows without `count` of them that lie evenly between the others, and these; `count` is below the rows.
+    pub fn held_out(&self, count: usize) -> (Self, Self) {
+        let rows = self.rows();
+        let is_held_out = |row: usize| (row + 1) * count / rows > row * count / rows;
+        let some = |held_out: bool| -> Self {
+            let rows = (0..rows).filter(|row| is_held_out(*row) == held_out);
+            Self { dims: self.dims, numbers: rows.flat_map(|row| self.row(row)).copied().collect() }
+        };
+        (some(false), some(true))
+    }
+}
+
 /// The vectors in a file, by the ending of its name.
 pub fn read_vectors(path: &Path) -> Result<Vectors> {
     match ending(path) {
@@ -192,6 +205,19 @@ mod tests {
             let error = format!("{:#}", read_vectors(&path).unwrap_err());
             assert!(error.contains("t.npy") && error.contains("<f4"), "{error}");
         }
+    }
+
+    #[test]
+    fn held_out_rows_lie_evenly_and_the_others_stay() {
+        let all = Vectors { dims: 1, numbers: (0..10).map(|row| row as f32).collect() };
+        for count in 1..10 {
+            let (rows, held_out) = all.held_out(count);
+            assert_eq!((rows.rows(), held_out.rows()), (10 - count, count));
+            let mut both = [rows.numbers, held_out.numbers].concat();
+            both.sort_by(f32::total_cmp);
+            assert_eq!(both, all.numbers);
+        }
+        assert_eq!(all.held_out(2).1.numbers, [4.0, 9.0]);
     }
 
     #[test]

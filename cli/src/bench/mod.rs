@@ -14,6 +14,7 @@ mod data;
 mod filter_plot;
 mod filters;
 mod generate;
+mod limits;
 mod matrix;
 mod mixed;
 mod numbers;
@@ -60,13 +61,13 @@ Speeds are the best of three runs after a warm-up. Run it on a quiet machine and
 #[command(group = clap::ArgGroup::new("data").required(true).args(["vectors", "generate", "puts", "store"]))]
 pub struct Bench {
     /// The vectors to search
-    #[arg(long, value_name = "FILE", requires = "queries")]
+    #[arg(long, value_name = "FILE")]
     vectors: Option<PathBuf>,
-    /// Queries, held out
+    /// Queries, held out; without them, so many of --vectors as --query-count says are left out and searched for
     #[arg(long, value_name = "FILE")]
     queries: Option<PathBuf>,
     /// The true neighbours of each query
-    #[arg(long, value_name = "FILE", requires = "vectors")]
+    #[arg(long, value_name = "FILE", requires = "queries")]
     truth: Option<PathBuf>,
     /// Measure filters on this store, which is only read; without --queries, vectors of its items are searched for
     #[arg(long, value_name = "DIR", conflicts_with_all = ["baseline", "processes", "mixed", "parts", "keep", "namespaces"])]
@@ -95,7 +96,7 @@ pub struct Bench {
     /// What made-up vectors follow from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Made-up queries
+    /// Queries that are made up or left out
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     query_count: usize,
     /// How similarity is measured
@@ -228,11 +229,15 @@ impl Bench {
     }
 
     fn plan(&self) -> Result<DataPlan> {
-        if let (Some(vectors), Some(queries)) = (&self.vectors, &self.queries) {
-            return Ok(DataPlan::Files { vectors: vectors.clone(), queries: queries.clone() });
+        let queries = at_least_one(self.query_count, "--query-count")?;
+        match (&self.vectors, &self.queries) {
+            (Some(vectors), Some(queries)) => {
+                return Ok(DataPlan::Files { vectors: vectors.clone(), queries: queries.clone() });
+            }
+            (Some(vectors), None) => return Ok(DataPlan::HeldOut { vectors: vectors.clone(), queries }),
+            (None, _) => {}
         }
         let rows = at_least_one(self.generate.unwrap_or(0), "--generate")?;
-        let queries = at_least_one(self.query_count, "--query-count")?;
         let dims = self.dims()?;
         in_memory(rows, dims, "--generate")?;
         in_memory(queries, dims, "--query-count")?;

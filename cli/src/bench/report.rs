@@ -11,6 +11,7 @@ use vecmem::GraphBuild;
 
 use super::baseline;
 use super::curve::speed_at;
+use super::limits::Limits;
 use super::mixed::MixedReport;
 use super::parts::{Parts, PartsRow};
 use super::plot::PlotPoint;
@@ -46,6 +47,8 @@ pub struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
     pub rows: Vec<Row>,
+    /// What the memory of the machine allows a search of the usual recall.
+    pub limits: Limits,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<RecallReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,6 +193,7 @@ impl Figures {
             text += &memory_text(memory);
         }
         text += &self.rows_text();
+        text += &self.limits.for_people();
         if let Some(processes) = &self.processes {
             let Processes { count, qps_threads, qps_processes, ratio, .. } = processes;
             let _ = writeln!(
@@ -350,6 +354,7 @@ fn ratios_text(ratios: &Ratios) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::MemorySpeed;
     use super::*;
 
     fn figures() -> Figures {
@@ -378,6 +383,7 @@ mod tests {
             disk_bytes: 1 << 20,
             memory: Some(Memory { anonymous_grown: 100, codes: 20, graphs: 30, truth: 50, other_files: 0 }),
             rows: vec![row(1.0, 100.0, 9_000.0), row(0.9, 8_000.0, 100.0), row(0.96, 2_000.0, 200.0)],
+            limits: Limits::of(MemorySpeed { bytes_per_second: 1e9, latency_ns: 100.0 }, &row(0.96, 2_000.0, 200.0), 4),
             asked: vec![RecallReport {
                 asked: 0.95,
                 row: row(0.96, 2_000.0, 200.0),

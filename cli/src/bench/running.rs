@@ -12,12 +12,14 @@ use vecmem::{ImportOptions, Metric, Store};
 
 use super::curve::{ef_values, is_done, value_at};
 use super::data::{Data, DataPlan, threads};
+use super::limits::{self, Limits, MemorySpeed};
 use super::matrix::{Neighbours, write_neighbours, write_vectors};
 use super::report::{Figures, Processes, RecallReport, Row};
 use super::store::{Accuracy, Layout};
 use super::{Bench, baseline, child, mixed, parts, process, report, store, timing};
 use crate::arguments::metric_name;
 use crate::output;
+use crate::progress::watched;
 
 /// True neighbours that are computed of each query, at least.
 const TRUTH_DEPTH: usize = 100;
@@ -28,6 +30,13 @@ const USUAL_RECALL: f64 = 0.95;
 const HIGH_RECALL: f64 = 0.99;
 /// Runs of threads and processes in turn, of which the best are kept.
 const ALTERNATIONS: usize = 3;
+
+/// What the memory allows the fastest search of the usual recall, or the best one that there is.
+fn limits_of(memory: MemorySpeed, rows: &[Row], dims: usize) -> Limits {
+    let enough = |row: &&Row| row.quality.recall >= USUAL_RECALL;
+    let fastest = rows.iter().filter(enough).max_by(|a, b| a.speed.qps.total_cmp(&b.speed.qps));
+    Limits::of(memory, fastest.unwrap_or(&rows[0]), dims)
+}
 
 /// A run under way.
 pub struct Running<'a> {
@@ -61,17 +70,17 @@ impl<'a> Running<'a> {
     pub fn measure(self) -> Result<Figures> {
         let (arguments, k) = (self.arguments, self.arguments.k);
         let given = arguments.truth.as_ref().map(|file| self.data.read_truth(file, k)).transpose()?;
-        let spinner = output::spinner("importing");
+        let memory = limits::measure();
         let store = self.layout.open()?;
         let started = Instant::now();
-        self.layout.fill(&store, &self.data.vectors, ImportOptions::new())?;
+        watched("importing", || self.layout.fill(&store, &self.data.vectors, ImportOptions::new()))?;
         store.sync()?;
         let import_seconds = started.elapsed().as_secs_f64();
-        store.compact()?;
+        watched("compacting", || store.compact())?;
         let compact_seconds = started.elapsed().as_secs_f64() - import_seconds;
-        spinner.set_message("building the graph");
-        let build = store.build_graph(&self.layout.scope()?)?;
-        spinner.set_message("finding the true neighbours");
+        let scope = self.layout.scope()?;
+        let build = watched("building the graph", || store.build_graph(&scope))?;
+        let spinner = output::spinner("finding the true neighbours");
         let truth = match given {
             Some(truth) => truth,
             None => store::truth(&store, &self.layout, &self.data.queries, k.max(TRUTH_DEPTH), threads())?,
@@ -97,6 +106,7 @@ impl<'a> Running<'a> {
             graph_searches: 0,
             disk_bytes: stats.size.disk_bytes,
             memory: None,
+            limits: limits_of(memory, &rows, self.data.vectors.dims),
             rows,
             asked,
             processes: None,
