@@ -7,7 +7,7 @@
 //! Invariants:
 //! * A round that finds a row finds a group. So there are at most as many rounds as groups were asked for, and they end
 //!   with all groups wanted, or with no row left.
-//! * A group has fewer hits than were asked for only if no more match.
+//! * A group has fewer hits than were asked for only if no more match. A group that the offset skips is not completed.
 //! * Memory is that of groups x hits, beside the answers of single searches, which are no longer than that or
 //!   [`ROUND_ROWS_MAX`].
 
@@ -108,8 +108,13 @@ pub(super) fn search_groups(
     let mut search = GroupedSearch { reader, query, by, hits, groups: Vec::new(), answer: SearchResult::default() };
     let wanted = query.limit.saturating_add(query.offset);
     search.find_groups(wanted)?;
+    // Whatever completes a group finds no better row for it than the round did, which gave the best rows first. So a
+    // group that is skipped needs no completion.
+    search.sort_groups();
+    search.groups.drain(..query.offset.min(search.groups.len()));
     search.complete_groups()?;
-    search.groups.sort_by_key(|group| std::cmp::Reverse(group.rows.first().map(RankedRow::rank)));
+    // A search of graphs may have missed the best row of a group at first.
+    search.sort_groups();
     search.read_items()
 }
 
@@ -142,6 +147,11 @@ impl<'a> GroupedSearch<'_, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// Sorts the groups by their best rows.
+    fn sort_groups(&mut self) {
+        self.groups.sort_by_key(|group| std::cmp::Reverse(group.rows.first().map(RankedRow::rank)));
     }
 
     /// Asks for the rows that groups may lack.
@@ -235,11 +245,11 @@ impl<'a> GroupedSearch<'_, 'a> {
         Ok(self.reader.tolerate(key, &mut self.answer.incomplete)?.flatten())
     }
 
-    /// Reads the items of the groups after the offset.
+    /// Reads the items of the groups.
     fn read_items(mut self) -> Result<SearchResult> {
         let mut places = Vec::new();
         let (mut parts, mut owners) = (Vec::new(), Vec::new());
-        for group in self.groups.into_iter().skip(self.query.offset) {
+        for group in self.groups {
             for row in &group.rows {
                 let part = PartIndex::from_index(parts.len());
                 parts.push(row.part);

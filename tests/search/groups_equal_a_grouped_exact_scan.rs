@@ -205,3 +205,27 @@ fn what_makes_no_sense_is_refused() {
     let all = query().group_by(by_n(), usize::MAX).limit(usize::MAX);
     assert_eq!(store.search(&all).unwrap().len(), 40);
 }
+
+#[test]
+fn a_group_that_the_offset_skips_is_not_searched_for_its_other_hits() {
+    // One part, so one entry of `explain` for each search.
+    let (store, _, _) = simulated(Options::with_vectors(2, Metric::Dot));
+    let home = namespace(["a"]);
+    let mut batch = Batch::new();
+    // The best item of each group comes before the second one of any.
+    for group in 0..200_u16 {
+        for item in 0..4_u16 {
+            let score = if item == 0 { 1_000.0 - f32::from(group) } else { 100.0 - f32::from(item) };
+            batch.put(numbered(&home, format!("{group} {item}"), u64::from(group)).vector([score, 0.0]));
+        }
+    }
+    store.batch(batch).unwrap();
+    let query = Query::new(&home).vector([1.0, 0.0]).group_by(GroupBy::parse("n").unwrap(), 3).explain(true);
+    let page = |offset: usize, limit: usize| store.search(&query.clone().offset(offset).limit(limit)).unwrap();
+    let (whole, end) = (page(0, 20), page(18, 2));
+    assert_eq!(keys(&whole)[18 * 3..], keys(&end));
+    assert_eq!(keys(&end), ["18 0", "18 1", "18 2", "19 0", "19 1", "19 2"]);
+    // One round finds all groups, and each that is shown is completed by a search of its own.
+    assert_eq!((page(0, 1).explain.len(), whole.explain.len(), end.explain.len()), (2, 21, 3));
+    assert!(page(300, 2).is_empty() && page(300, 2).groups.is_empty());
+}
