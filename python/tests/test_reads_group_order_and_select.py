@@ -126,6 +126,9 @@ def test_wrong_arguments_name_themselves(engine: Engine) -> None:
     engine.put(NOTES, "b", {"n": 2})
     cursor = engine.list(NOTES, order_by="n", limit=1).next
     assert cursor is not None and SearchResult().next is None and not SearchResult().groups
+    for after in (None, cursor):
+        none = engine.list(NOTES, order_by="n", limit=0, after=after)
+        assert not list(none) and none.next is None
     wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
         ({"select": "n"}, InvalidValueError, "select"),
         ({"select": {"n": 1}}, InvalidValueError, "select"),

@@ -3,6 +3,7 @@
 //! Invariants:
 //! * A cursor names a place, not a moment: the value, the namespace and the key of an item. An item that has gone since
 //!   leaves the place where it was.
+//! * A cursor is short: beside the order, the namespace and the key it holds at most [`ORDERED_BYTES`].
 //! * Any text gives a cursor or an error, in memory that is a small multiple of the text.
 //!
 //! # Format
@@ -13,7 +14,7 @@
 //! 1        version, 1
 //! 1        1 if the order is descending, else 0
 //! 4 + n    length and name of the order
-//! 4 + n    length and bytes of the value, as `order` has them
+//! 4 + n    length and bytes of the value, as `order` has them; none if the order is by key
 //! 4 + n    length and bytes of the encoded namespace
 //! n        key
 //! ```
@@ -25,7 +26,7 @@ use serde::{Serialize, Serializer};
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::error::{Error, Result};
-use crate::fields::order::Order;
+use crate::fields::order::{ORDERED_BYTES, Order, OrderBy, push_text};
 use crate::types::KeyPosition;
 
 const VERSION: u8 = 1;
@@ -36,7 +37,8 @@ const VERSION: u8 = 1;
 /// It is a text for whoever keeps it ([`Display`](fmt::Display), [`FromStr`]), and keeps nothing in the store alive. On
 /// a snapshot the pages are one list. On a store they are as of their moments: a page continues strictly after the
 /// place, so an item that is moved behind it meanwhile comes (again), and one that is moved before it does not. The
-/// text holds the value, the namespace and the key of the last item.
+/// text holds the namespace and the key of the last item and its value, of a long string the beginning that counts: it
+/// is shorter than 1 KiB unless the names of field, namespace and key have more than 200 bytes together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderCursor {
     order: Box<str>,
@@ -74,6 +76,11 @@ impl OrderCursor {
         )))
     }
 
+    /// Whether the order is by key, so that the key tells the value.
+    fn is_by_key(order: &str) -> bool {
+        Order::parse(order).is_ok_and(|order| order.by == OrderBy::Key)
+    }
+
     fn decode(bytes: &[u8]) -> Decoded<Self> {
         let mut reader = Reader::new(bytes);
         if reader.u8()? != VERSION {
@@ -93,7 +100,14 @@ impl OrderCursor {
         let (Some(order), Some(key)) = (text(order), text(reader.bytes(reader.remaining())?)) else {
             return Err(reader.malformed("a text is not UTF-8"));
         };
-        let (value, namespace) = (value.to_vec(), namespace.to_vec());
+        if value.len() > ORDERED_BYTES {
+            return Err(reader.malformed("its value is too long"));
+        }
+        let (mut value, namespace) = (value.to_vec(), namespace.to_vec());
+        if Self::is_by_key(order) {
+            value.clear();
+            push_text(&mut value, key.as_bytes());
+        }
         Ok(Self { order: order.into(), is_descending, value, namespace, key: key.into() })
     }
 }
@@ -103,7 +117,8 @@ impl fmt::Display for OrderCursor {
         let mut out = Writer::new();
         out.u8(VERSION);
         out.u8(u8::from(self.is_descending));
-        for part in [self.order.as_bytes(), &self.value, &self.namespace] {
+        let value = if Self::is_by_key(&self.order) { &[][..] } else { &self.value };
+        for part in [self.order.as_bytes(), value, &self.namespace] {
             out.u32(part.len() as u32);
             out.bytes(part);
         }
@@ -165,6 +180,11 @@ mod tests {
                 assert_eq!(cursor.to_string(), text.to_lowercase());
             }
         }
+        let by_key = OrderCursor::new(&Order::by_key(), b"\x05a key", KeyPosition { namespace: b"a\0", key: "a key" });
+        assert_eq!(by_key.to_string().parse::<OrderCursor>().unwrap(), by_key);
+        assert_eq!(by_key.to_string().len(), 2 * (1 + 1 + 4 + "$item.key".len() + 4 + 4 + 2 + 5));
+        let long = OrderCursor::new(&order, &[5; ORDERED_BYTES + 1], KeyPosition { namespace: b"a\0", key: "k" });
+        assert!(long.to_string().parse::<OrderCursor>().is_err());
         assert!("é".parse::<OrderCursor>().is_err() && "".parse::<OrderCursor>().is_err());
     }
 }

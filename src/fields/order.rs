@@ -34,6 +34,10 @@ pub(crate) const STRING: u8 = 5;
 pub(crate) const ARRAY: u8 = 6;
 pub(crate) const OBJECT: u8 = 7;
 
+/// The most bytes of a value by which items are ordered: the kind, and the beginning of a long string. So neither the
+/// rows that a listing keeps nor its cursor hold long values.
+pub(crate) const ORDERED_BYTES: usize = 1 + 256;
+
 /// Appends the bytes of a value. `None` if the value is not JSON.
 pub(crate) fn push_value(bytes: &mut Vec<u8>, value: Raw<'_>) -> Option<()> {
     match value {
@@ -63,8 +67,9 @@ pub(crate) fn push_text(bytes: &mut Vec<u8>, text: &[u8]) {
 /// in the order of namespace and key, whichever way the values go.
 ///
 /// Values of different types have an order too: no value and null first, then false, true, numbers, strings, arrays,
-/// objects. Numbers compare by value, integers of 64 bits exactly; strings by code point. Arrays are all equal, and so
-/// are objects.
+/// objects. Numbers compare by value, integers of 64 bits exactly; strings by code point, of which the first 256 bytes
+/// of UTF-8 count: strings that differ only behind them follow in the order of namespace and key. Keys count wholly.
+/// Arrays are all equal, and so are objects.
 ///
 /// ```
 /// use vecmem::{Namespace, Options, Order, Put, Query, Store};

@@ -3,8 +3,8 @@
 //! Invariants:
 //! * The order is (value, namespace, key), the values in either direction. No two items that a read shows are equal in
 //!   it, so it does not depend on parts or on the order in which rows are visited.
-//! * The result holds at most as many rows as were asked for, each with its value and its key. The caller's limit
-//!   allocates nothing.
+//! * The result holds at most as many rows as were asked for, each with its key and the bytes of its value that count.
+//!   The caller's limit allocates nothing.
 //! * A field index changes the time of an answer, never the answer: it says which rows come first, and whatever it is
 //!   not sure of is asked of the values.
 
@@ -13,7 +13,7 @@ use std::collections::BinaryHeap;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::field_index::{OrderedRows, ValueBucket};
-use crate::fields::order::{NULL, OrderBy, push_text, push_value};
+use crate::fields::order::{NULL, ORDERED_BYTES, OrderBy, push_text, push_value};
 use crate::fields::{Order, OrderCursor};
 use crate::filter::AskedOfItem;
 use crate::ids::{PartIndex, RowId};
@@ -30,7 +30,7 @@ const INDEXED_ROWS_MIN: usize = 64;
 /// A row with its place in the order.
 #[derive(Clone, Debug)]
 pub(crate) struct OrderedRow {
-    /// As `fields/order.rs` writes it.
+    /// As `fields/order.rs` writes it; of a long string the beginning.
     pub value: Vec<u8>,
     namespace: Vec<u8>,
     key: String,
@@ -202,6 +202,7 @@ impl<P: PartColumns> OrderedListing<'_, P> {
                     Some(found) => push_value(value, found).ok_or_else(not_json)?,
                     None => value.push(NULL),
                 }
+                value.truncate(ORDERED_BYTES);
             }
             OrderBy::CreatedAt => {
                 push_time(value, self.part.item_facts(row, AskedOfItem { created_at: true, ..asked })?.created_at);

@@ -3,7 +3,7 @@
 //! Invariants:
 //! * A page continues strictly after its cursor in the order (value, namespace, key), whatever was written since. So
 //!   on a snapshot pages are slices of one list.
-//! * A page has a cursor for the next one exactly if a matching item follows in its moment.
+//! * A page has a cursor for the next one exactly if a matching item follows in its moment. A page of 0 items has none.
 
 use crate::error::{Error, Result};
 use crate::fields::{Order, OrderCursor};

@@ -7,7 +7,8 @@ impl Query {
     /// List in this order, instead of newest update first; see [`Order`]. A query with a vector is an error.
     ///
     /// The answer has a cursor for the next page ([`SearchResult::next`](crate::SearchResult::next)). Where the scope
-    /// has a field index, the first items are found without reading the values of all.
+    /// has a field index, the first items are found without reading the values of all. A limit of 0 gives no items and
+    /// no cursor, as reads without an order give no items.
     #[must_use]
     pub fn order_by(mut self, order: Order) -> Self {
         self.order = Some(order);
@@ -23,7 +24,8 @@ impl Query {
     }
 
     /// The best `hits` items of each of the best `limit` groups. Groups are in the order of their best items, and each
-    /// group's items follow each other, best first. [`offset`](Self::offset) skips groups.
+    /// group's items follow each other, best first. [`offset`](Self::offset) skips groups, whose other items are not
+    /// looked for.
     ///
     /// Without a vector the newest items are the best, so a listing gives, for example, the last message of each
     /// conversation. There are exactly as many groups as match, up to the limit, and in each as many items as match, up

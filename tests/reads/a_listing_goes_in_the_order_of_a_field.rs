@@ -238,7 +238,11 @@ fn wrong_orders_and_cursors_are_refused() {
     for text in ["", "0", "zz", "00", "01", "0100ffffffff", &"01".repeat(1_000), &format!("{cursor}0"), "é"] {
         assert_eq!(text.parse::<OrderCursor>().unwrap_err().kind(), ErrorKind::InvalidInput, "{text}");
     }
-    assert!(store.list(&by_n.clone().limit(0)).unwrap().is_empty());
+    for none in [by_n.clone().limit(0), by_n.clone().after(cursor.clone()).limit(0), by_n.clone().limit(0).offset(3)] {
+        let page = store.list(&none).unwrap();
+        assert!(page.is_empty() && page.next.is_none() && !page.incomplete);
+    }
+    assert!(refused(by_n.clone().limit(0).vector([1.0])) && refused(query().limit(0).after(cursor.clone())));
     assert_eq!(keys(&store.list(&by_n.after(cursor).limit(2)).unwrap()), ["2", "3"]);
     let nul = Order::parse("a\0b").unwrap();
     assert_eq!(store.list(&Query::new(&home).order_by(nul)).unwrap().len(), 9);
@@ -286,4 +290,54 @@ fn the_first_of_an_indexed_field_are_found_without_their_values() {
     };
     assert_eq!((first("n", false).as_str(), first("n", true).as_str()), ("000 143 086", "057 114 171"));
     assert_eq!((first("kind", false).as_str(), first("missing", true).as_str()), ("000 001 002", "000 001 002"));
+}
+
+#[test]
+fn of_long_strings_the_beginning_counts_and_no_cursor_holds_more() {
+    println!("seed 23");
+    let mut random = Random::new(23);
+    let directory = Directory::simulated();
+    let store = directory.open(Options::new());
+    for n in 0..400_u64 {
+        // Strings differ at their first bytes, around the last byte that counts, or far behind it.
+        let tail = 250 + random.below(12) as usize;
+        let text = format!(
+            "{}{}{}{}",
+            random.pick(&["", "b", "a"]),
+            "é".repeat(tail / 2),
+            random.pick(&["", "a", "b", "z"]),
+            random.pick(&["", "x", "y"]).repeat(random.below(3_000) as usize),
+        );
+        let home = namespace([*random.pick(&["one", "two"])]);
+        store.put(Put::new(&home, format!("k{n}"), json!({"text": text}))).unwrap();
+        if n == 150 {
+            store.flush().unwrap();
+        }
+    }
+    let check = |context: &str| {
+        let all: Vec<Item> = store.items(Scope::Store).map(Result::unwrap).collect();
+        for descending in [false, true] {
+            let counts = |item: &Item| {
+                let text = looked_up("text", item).as_str().unwrap().to_owned();
+                text.as_bytes()[..text.len().min(256)].to_vec()
+            };
+            let mut expected: Vec<&Item> = all.iter().collect();
+            expected.sort_by(|a, b| {
+                let values = counts(a).cmp(&counts(b));
+                let values = if descending { values.reverse() } else { values };
+                values.then_with(|| (a.namespace.clone(), &a.key).cmp(&(b.namespace.clone(), &b.key)))
+            });
+            let query = Query::new(Scope::Store).order_by(order("text", descending));
+            let snapshot = store.snapshot().unwrap();
+            for size in [1, 7, 100] {
+                let pages = paged(&snapshot, &query, size);
+                assert_eq!(pages.iter().collect::<Vec<_>>(), expected, "{context}, pages of {size}, {descending}");
+            }
+            let cursor = store.list(&query.limit(300)).unwrap().next.unwrap().to_string();
+            assert!(cursor.len() < 1_024, "{} bytes", cursor.len());
+        }
+    };
+    check("beside a memtable");
+    store.compact().unwrap();
+    check("compacted");
 }
