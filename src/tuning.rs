@@ -73,8 +73,8 @@ pub struct Tuning {
     pub earn_rows: u32,
     /// Most scopes of segments whose flat searches are counted at a time.
     pub earn_accounts: usize,
-    /// Roughly the most bytes of memory for graphs of filters; 0 for none. Those of a segment never take more than half
-    /// as many bytes as its codes.
+    /// Roughly the most bytes of memory for graphs of filters of a store; 0 for none. They never take more than half as
+    /// many bytes as its codes.
     pub filter_graph_bytes: u64,
     /// Rows that the planner samples to estimate a filter.
     pub filter_sample: usize,

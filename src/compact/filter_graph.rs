@@ -10,7 +10,7 @@ use crate::graph::{OwnedGraph, OwnedPoints, Parameters, build};
 use crate::ids::{IdRange, NodeId, VectorId};
 use crate::quant::{CodeMeta, stride};
 use crate::segment::Segment;
-use crate::segment::filter_graphs::{DueFilterGraph, FilterGraph};
+use crate::segment::filter_graphs::{FilterAccount, FilterGraph};
 use crate::segment::truth::layout::Section;
 use crate::tuning::Tuning;
 
@@ -20,10 +20,9 @@ pub(crate) fn filter_graph_bytes(nodes: usize, dims: usize) -> usize {
     nodes * (stride(dims) + size_of::<CodeMeta>() + size_of::<VectorId>() + links * size_of::<NodeId>())
 }
 
-/// The bytes of memory that the graphs of filters of a segment may take, where those of other segments take `others`.
-pub(crate) fn filter_graph_room(segment: &Segment, tuning: &Tuning, others: usize) -> usize {
-    let codes = segment.vectors() as usize * stride(segment.dims());
-    (codes / 2).min(usize::try_from(tuning.filter_graph_bytes).unwrap_or(usize::MAX).saturating_sub(others))
+/// The bytes of memory that the graphs of filters of a store may take, whose codes take so many.
+pub(crate) fn filter_graph_room(code_bytes: u64, tuning: &Tuning) -> usize {
+    usize::try_from((code_bytes / 2).min(tuning.filter_graph_bytes)).unwrap_or(usize::MAX)
 }
 
 /// The vectors of the rows that pass a filter.
@@ -34,7 +33,7 @@ pub(crate) struct PassingVectors {
 }
 
 /// Finds the vectors of the rows that pass.
-pub(crate) fn vectors_passing(segment: &Segment, due: &DueFilterGraph) -> Result<PassingVectors> {
+pub(crate) fn vectors_passing(segment: &Segment, due: &FilterAccount) -> Result<PassingVectors> {
     let all = vectors_of(segment, &due.place.rows)?;
     // A search reads these columns for its candidates without looking again.
     segment.ensure_vectors(all.clone(), &[Section::VectorRow, Section::InverseNorm])?;
@@ -59,7 +58,7 @@ pub(crate) fn vectors_passing(segment: &Segment, due: &DueFilterGraph) -> Result
 /// damaged, or if there is no vector. `go_on` is called from time to time; its error ends the build.
 pub(crate) fn build_filter_graph(
     segment: &Segment,
-    due: &DueFilterGraph,
+    due: &FilterAccount,
     passing: PassingVectors,
     pool: &rayon::ThreadPool,
     go_on: &(dyn Fn() -> Result<()> + Sync),

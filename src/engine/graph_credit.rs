@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::ids::{Id, RowId};
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
 use crate::shard::ReadView;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::types::Interval;
 
 /// A range of rows of a segment.
@@ -43,6 +43,8 @@ struct CreditTable {
 /// The accounts of a store.
 pub(crate) struct GraphCredit {
     table: Mutex<CreditTable>,
+    /// Searches with a filter so far.
+    filtered: AtomicU64,
     capacity: usize,
 }
 
@@ -67,7 +69,18 @@ impl GraphSaving {
 
 impl GraphCredit {
     pub fn new(capacity: usize) -> Self {
-        Self { table: Mutex::new(CreditTable::default()), capacity: capacity.max(1) }
+        let (table, filtered) = (Mutex::new(CreditTable::default()), AtomicU64::new(0));
+        Self { table, filtered, capacity: capacity.max(1) }
+    }
+
+    /// The number of the next search with a filter.
+    pub fn next_filtered(&self) -> u64 {
+        self.filtered.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many searches with a filter there were.
+    pub fn filtered(&self) -> u64 {
+        self.filtered.load(Ordering::Relaxed)
     }
 
     /// Adds what a graph would have saved. Returns whether this made a graph due.

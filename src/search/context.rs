@@ -75,6 +75,8 @@ pub(crate) struct SearchContext<'a> {
     pub filter_sample: usize,
     /// What the steps of a search cost.
     pub costs: Costs,
+    /// The number of this search among those of the store with a filter.
+    pub number: u64,
     /// How graphs are searched; `None` if no graph may be searched.
     pub graph_searches: Option<GraphSearches>,
 }

@@ -105,7 +105,7 @@ pub(super) fn filter_graph_job(
     limit: usize,
 ) -> Option<GraphSearchJob> {
     let graph_searches = context.graph_searches.as_ref()?;
-    let graph = part.segment().filter_graphs.get(&filter_place(rows, context)?)?;
+    let graph = part.segment().filter_graphs.get(&filter_place(rows, context)?, context.number)?;
     let nodes = graph.vectors.len();
     let facts = GraphFacts {
         nodes,

@@ -347,6 +347,7 @@ fn check(
             field: None,
             filter_sample: 4,
             costs,
+            number: 0,
             graph_searches: None,
         };
         let mut plan = plan_part(part, &rows, &context, limit).unwrap();
@@ -368,6 +369,7 @@ fn check(
         field: None,
         filter_sample: 4,
         costs,
+        number: 0,
         graph_searches: None,
     };
     let mut top = TopK::new(limit);
@@ -433,6 +435,7 @@ fn only_promising_rows_are_scored_in_full() {
         field: None,
         filter_sample: 256,
         costs: costs(64),
+        number: 0,
         graph_searches: None,
     };
     let report =
@@ -466,6 +469,7 @@ fn damage_and_deadlines_end_the_search() {
         field: None,
         filter_sample: 0,
         costs: costs(8),
+        number: 0,
         graph_searches: None,
     };
     for (seconds, expected) in
@@ -504,6 +508,7 @@ fn a_flipped_bit_costs_time_or_fails_but_never_lies() {
             field: None,
             filter_sample: 0,
             costs: costs(8),
+            number: 0,
             graph_searches: None,
         };
         let mut top = TopK::new(7);

@@ -7,9 +7,8 @@
 //! Invariants:
 //! * The rows that pass a filter are those that the field index names, exactly. A segment never changes, so a graph of
 //!   a filter never gets old; it goes with its segment.
-//! * A graph is built once searches would have saved a part of the cost of its build.
-//! * The graphs of a segment take about half as many bytes as its codes at most, and those of a store what the tuning
-//!   allows. A graph makes room for another one only if it was not used for as long as the other took to be earned.
+//! * A graph is built once searches would have saved a part of the cost of its build, and stays while the store has
+//!   room for it (`filter_room`).
 //! * A graph that cannot be built is not tried again.
 
 use std::ops::Range;
@@ -19,6 +18,7 @@ use crate::graph::calibration::Calibration;
 use crate::graph::{OwnedGraph, OwnedPoints};
 use crate::ids::{NodeId, RowId, VectorId};
 use crate::row_set::RowSet;
+use crate::segment::filter_room::{HeldGraph, Worth};
 use crate::sync::Mutex;
 
 /// Filters of a segment whose searches are counted at a time.
@@ -67,27 +67,24 @@ pub(crate) struct FilterSaving {
     pub price_ns: u64,
 }
 
-/// A graph of a filter to build.
-pub(crate) struct DueFilterGraph {
+/// What searches with a filter would have saved: the account of a graph that may be due, and that is to be built.
+pub(crate) struct FilterAccount {
     pub place: FilterPlace,
     pub passing: Arc<RowSet>,
-    /// When searches began to earn it, in uses of the table.
-    since: u64,
-}
-
-struct FilterAccount {
-    place: FilterPlace,
-    passing: Arc<RowSet>,
+    /// What the graph would be worth by now.
+    pub worth: Worth,
     saved_ns: u64,
+    searches: u64,
+    /// The graph is due once so much is saved.
     price_ns: u64,
-    since: u64,
-    used: u64,
 }
 
 struct ReadyGraph {
     place: FilterPlace,
     graph: Arc<FilterGraph>,
-    used: u64,
+    worth: Worth,
+    /// What one search saves with it.
+    each_ns: f64,
 }
 
 #[derive(Default)]
@@ -96,10 +93,10 @@ struct FilterTable {
     accounts: Vec<FilterAccount>,
     /// Graphs that could not be built, the last one last.
     refused: Vec<FilterPlace>,
-    uses: u64,
 }
 
-/// The graphs of filters of one segment, and the accounts of filters that may earn one.
+/// The graphs of filters of one segment, and the accounts of filters that may earn one. The searches of a store with a
+/// filter have numbers, and `number` is that of the search that asks.
 #[derive(Default)]
 pub(crate) struct FilterGraphs {
     table: Mutex<FilterTable>,
@@ -107,20 +104,17 @@ pub(crate) struct FilterGraphs {
 
 impl FilterGraphs {
     /// The graph of a filter, if there is one.
-    pub fn get(&self, place: &FilterPlace) -> Option<Arc<FilterGraph>> {
+    pub fn get(&self, place: &FilterPlace, number: u64) -> Option<Arc<FilterGraph>> {
         let mut table = self.table.lock();
-        let FilterTable { ready, uses, .. } = &mut *table;
-        let found = ready.iter_mut().find(|ready| ready.place == *place)?;
-        *uses += 1;
-        found.used = *uses;
+        let found = table.ready.iter_mut().find(|ready| ready.place == *place)?;
+        found.worth.add(found.each_ns, number);
         Some(Arc::clone(&found.graph))
     }
 
     /// Adds what a search would have saved. Returns whether this made a graph due.
-    pub fn add(&self, saving: FilterSaving) -> bool {
+    pub fn add(&self, saving: FilterSaving, number: u64) -> bool {
         let mut table = self.table.lock();
-        table.uses += 1;
-        let FilterTable { ready, accounts, refused, uses } = &mut *table;
+        let FilterTable { ready, accounts, refused } = &mut *table;
         let FilterSaving { place, passing, saved_ns, price_ns } = saving;
         if ready.iter().any(|ready| ready.place == place) || refused.contains(&place) {
             return false;
@@ -128,50 +122,51 @@ impl FilterGraphs {
         if let Some(account) = accounts.iter_mut().find(|account| account.place == place) {
             let before = account.saved_ns;
             account.saved_ns = before.saturating_add(saved_ns);
-            account.used = *uses;
+            account.searches += 1;
+            account.worth.add(saved_ns as f64, number);
             return before < account.price_ns && account.saved_ns >= account.price_ns;
         }
-        if accounts.len() >= ACCOUNTS_MAX
-            && let Some(oldest) = (0..accounts.len()).min_by_key(|&at| accounts[at].used)
-        {
-            accounts.swap_remove(oldest);
-        }
-        accounts.push(FilterAccount { place, passing, saved_ns, price_ns, since: *uses, used: *uses });
+        let worth = Worth::new(saved_ns as f64, number);
+        table.open(FilterAccount { place, passing, saved_ns, searches: 1, price_ns, worth });
         saved_ns >= price_ns
     }
 
-    /// Closes an account that has earned its graph, and returns the graph to build.
-    pub fn take_due(&self) -> Option<DueFilterGraph> {
+    /// Closes an account that has earned its graph, and returns it: the graph is to be built.
+    pub fn take_due(&self) -> Option<FilterAccount> {
         let mut table = self.table.lock();
         let at = table.accounts.iter().position(|account| account.saved_ns >= account.price_ns)?;
-        let FilterAccount { place, passing, since, .. } = table.accounts.swap_remove(at);
-        Some(DueFilterGraph { place, passing, since })
+        Some(table.accounts.swap_remove(at))
     }
 
-    /// Whether there may be room for a graph of about so many bytes.
-    pub fn may_have_room(&self, due: &DueFilterGraph, bytes: usize, room: usize) -> bool {
-        self.table.lock().going(due.since, bytes, room).is_some()
+    /// Opens an account again for whose graph there is no room: searches have to save twice as much until it is due.
+    pub fn put_off(&self, due: FilterAccount) {
+        let price_ns = due.saved_ns.max(due.price_ns).saturating_mul(2);
+        self.table.lock().open(FilterAccount { price_ns, ..due });
     }
 
-    /// Makes room for a graph of so many bytes in `room`, before it is built. Returns whether there is room.
-    pub fn make_room(&self, due: &DueFilterGraph, bytes: usize, room: usize) -> bool {
-        let mut table = self.table.lock();
-        let Some(going) = table.going(due.since, bytes, room) else { return false };
-        table.ready.retain(|ready| !going.contains(&ready.used));
-        true
+    /// The graphs that are there.
+    pub fn held(&self) -> Vec<(FilterPlace, HeldGraph)> {
+        let table = self.table.lock();
+        let held = |ready: &ReadyGraph| HeldGraph { bytes: ready.graph.bytes(), worth: ready.worth };
+        table.ready.iter().map(|ready| (ready.place.clone(), held(ready))).collect()
+    }
+
+    /// Lets a graph go. Searches under way keep it until they end.
+    pub fn remove(&self, place: &FilterPlace) {
+        self.table.lock().ready.retain(|ready| ready.place != *place);
     }
 
     /// Keeps a graph that was built, for which there is room.
-    pub fn keep(&self, due: DueFilterGraph, graph: FilterGraph) {
+    pub fn keep(&self, due: FilterAccount, graph: FilterGraph) {
+        let FilterAccount { place, worth, saved_ns, searches, .. } = due;
+        let each_ns = saved_ns as f64 / searches.max(1) as f64;
         let mut table = self.table.lock();
-        table.uses += 1;
-        let FilterTable { ready, uses, .. } = &mut *table;
-        ready.retain(|ready| ready.place != due.place);
-        ready.push(ReadyGraph { place: due.place, graph: Arc::new(graph), used: *uses });
+        table.ready.retain(|ready| ready.place != place);
+        table.ready.push(ReadyGraph { place, graph: Arc::new(graph), worth, each_ns });
     }
 
     /// Notes that the graph cannot be built, so that searches do not earn it again.
-    pub fn refuse(&self, due: DueFilterGraph) {
+    pub fn refuse(&self, due: FilterAccount) {
         let mut table = self.table.lock();
         if table.refused.len() >= ACCOUNTS_MAX {
             table.refused.remove(0);
@@ -187,26 +182,15 @@ impl FilterGraphs {
 }
 
 impl FilterTable {
-    /// The last uses of the graphs that have to go for one of so many bytes, those used longest ago first; `None` if
-    /// one of them was used since `since`, or if there is not enough room at all.
-    fn going(&self, since: u64, bytes: usize, room: usize) -> Option<Vec<u64>> {
-        let mut taken: usize = self.ready.iter().map(|ready| ready.graph.bytes()).sum();
-        let mut oldest: Vec<(u64, usize)> = self
-            .ready
-            .iter()
-            .map(|ready| (ready.used, ready.graph.bytes()))
-            .filter(|(used, _)| *used < since)
-            .collect();
-        oldest.sort_unstable();
-        let mut going = Vec::new();
-        for (used, freed) in oldest {
-            if taken + bytes <= room {
-                break;
-            }
-            taken -= freed;
-            going.push(used);
+    /// Opens an account, in place of the one used longest ago if there are too many.
+    fn open(&mut self, account: FilterAccount) {
+        let accounts = &mut self.accounts;
+        if accounts.len() >= ACCOUNTS_MAX
+            && let Some(oldest) = (0..accounts.len()).min_by_key(|&at| accounts[at].worth.last())
+        {
+            accounts.swap_remove(oldest);
         }
-        (taken + bytes <= room).then_some(going)
+        accounts.push(account);
     }
 }
 
@@ -236,58 +220,68 @@ mod tests {
         FilterGraph { vectors, rows: 0, points, graph, calibration: Calibration { ef: [[1; 5]; 2] } }
     }
 
-    /// Earns and keeps a graph of the filter. Returns whether there was room in 1,000 bytes.
-    fn earn(graphs: &FilterGraphs, fingerprint: u128) -> bool {
-        assert!(graphs.add(saving(fingerprint, 100)));
-        let due = graphs.take_due().unwrap();
-        let has_room = graphs.make_room(&due, 400, 1_000);
-        if has_room {
-            graphs.keep(due, graph(400));
-        }
-        has_room
-    }
-
     #[test]
     fn a_graph_is_due_once_when_its_price_is_saved() {
         let graphs = FilterGraphs::default();
-        assert!(!graphs.add(saving(1, 60)) && graphs.take_due().is_none() && graphs.get(&place(1)).is_none());
-        assert!(graphs.add(saving(1, 60)) && !graphs.add(saving(1, 60)));
-        assert_eq!(graphs.take_due().unwrap().place, place(1));
+        assert!(!graphs.add(saving(1, 60), 1) && graphs.take_due().is_none() && graphs.get(&place(1), 2).is_none());
+        assert!(graphs.add(saving(1, 60), 3) && !graphs.add(saving(1, 60), 4));
+        let due = graphs.take_due().unwrap();
+        assert_eq!((&due.place, due.saved_ns, due.searches), (&place(1), 180, 3));
         assert!(graphs.take_due().is_none());
-        assert!(earn(&graphs, 1) && !graphs.add(saving(1, 1_000)), "it is there");
+        graphs.keep(due, graph(400));
+        assert!(!graphs.add(saving(1, 1_000), 5), "it is there");
+        assert!(graphs.get(&place(1), 6).is_some() && graphs.get(&place(2), 7).is_none());
+        assert_eq!(graphs.size(), (1, 400));
     }
 
     #[test]
-    fn a_graph_makes_room_only_if_it_is_not_used() {
+    fn a_graph_is_worth_what_its_searches_save_and_goes_when_it_is_told_to() {
         let graphs = FilterGraphs::default();
-        assert!(earn(&graphs, 1) && earn(&graphs, 2));
-        assert_eq!(graphs.size(), (2, 800));
-        assert!(graphs.get(&place(1)).is_some());
-        assert!(earn(&graphs, 3), "the second one was used longest ago");
-        assert!(graphs.get(&place(2)).is_none() && graphs.get(&place(1)).is_some() && graphs.get(&place(3)).is_some());
-        assert!(!graphs.add(saving(4, 50)));
-        assert!(graphs.get(&place(1)).is_some() && graphs.get(&place(3)).is_some());
-        assert!(graphs.add(saving(4, 50)));
+        assert!(graphs.add(saving(1, 100), 10));
         let due = graphs.take_due().unwrap();
-        assert!(!graphs.make_room(&due, 400, 1_000), "both were used since");
-        graphs.refuse(due);
-        assert!(!graphs.add(saving(4, 1_000)), "refused");
-        assert!(!graphs.make_room(&DueFilterGraph { since: u64::MAX, ..due_of(5) }, 1_001, 1_000), "too large");
-        assert_eq!(graphs.size(), (2, 800));
+        graphs.keep(due, graph(400));
+        (11..20).for_each(|number| drop(graphs.get(&place(1), number)));
+        let held = graphs.held();
+        assert_eq!((held.len(), &held[0].0, held[0].1.bytes), (1, &place(1), 400));
+        let worth = held[0].1.worth.at(19);
+        assert!((999.0..=1_000.0).contains(&worth), "ten searches saved 100 each: {worth}");
+        let kept_by_a_search = graphs.get(&place(1), 20).unwrap();
+        graphs.remove(&place(2));
+        graphs.remove(&place(1));
+        assert_eq!((graphs.size(), kept_by_a_search.bytes()), ((0, 0), 400));
+        assert!(!graphs.add(saving(1, 50), 21) && graphs.add(saving(1, 50), 22), "earned anew");
     }
 
-    fn due_of(fingerprint: u128) -> DueFilterGraph {
-        DueFilterGraph { place: place(fingerprint), passing: saving(fingerprint, 0).passing, since: 0 }
+    #[test]
+    fn a_graph_without_room_is_due_again_when_twice_as_much_is_saved() {
+        let graphs = FilterGraphs::default();
+        assert!(graphs.add(saving(1, 110), 1));
+        graphs.put_off(graphs.take_due().unwrap());
+        assert!(graphs.take_due().is_none() && !graphs.add(saving(1, 100), 2) && graphs.take_due().is_none());
+        assert!(graphs.add(saving(1, 10), 3));
+        let due = graphs.take_due().unwrap();
+        assert_eq!((due.saved_ns, due.searches), (220, 3));
+        assert!(due.worth.at(3) > 219.0);
+    }
+
+    #[test]
+    fn a_graph_that_cannot_be_built_is_not_earned_again() {
+        let graphs = FilterGraphs::default();
+        assert!(graphs.add(saving(4, 100), 1));
+        let due = graphs.take_due().unwrap();
+        graphs.refuse(due);
+        assert!(!graphs.add(saving(4, 1_000), 2) && graphs.take_due().is_none());
     }
 
     #[test]
     fn the_account_least_recently_used_makes_room() {
         let graphs = FilterGraphs::default();
-        for fingerprint in 0..ACCOUNTS_MAX as u128 {
-            assert!(!graphs.add(saving(fingerprint, 90)));
+        let last = ACCOUNTS_MAX as u64;
+        for number in 0..last {
+            assert!(!graphs.add(saving(u128::from(number), 90), number));
         }
-        assert!(!graphs.add(saving(0, 1)) && !graphs.add(saving(99, 1)));
-        assert!(!graphs.add(saving(1, 10)), "forgotten");
-        assert!(graphs.add(saving(0, 9)), "kept");
+        assert!(!graphs.add(saving(0, 1), last) && !graphs.add(saving(99, 1), last + 1));
+        assert!(!graphs.add(saving(1, 10), last + 2), "forgotten");
+        assert!(graphs.add(saving(0, 9), last + 3), "kept");
     }
 }

@@ -6,6 +6,7 @@
 //! * `blob`: large values.
 //! * `tombstones`: which rows were deleted after the segment was written.
 //! * `derived`: codes, field index and graphs, which can be rebuilt. `filter_graphs`: graphs of filters, in memory.
+//!   `filter_room`: which of them have to go for another one (pure).
 //! * `ahead`: what a read asks the disk for. `side_file`: small files of any kind, read whole.
 //! * `verify`: checks every byte and every relation, for `check`.
 
@@ -14,6 +15,7 @@ pub(crate) mod blob;
 pub(crate) mod blocks;
 pub(crate) mod derived;
 pub(crate) mod filter_graphs;
+pub(crate) mod filter_room;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzz;
 pub(crate) mod key_table;

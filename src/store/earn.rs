@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::compact::filter_graph::{filter_graph_bytes, filter_graph_room};
+use crate::compact::filter_graph::filter_graph_bytes;
 use crate::compact::graphs::{price_ns, vectors_of};
 use crate::engine::Engine;
 use crate::engine::graph_credit::GraphSaving;
@@ -62,7 +62,7 @@ pub(super) fn credit_filter(
     // Rows that pass have as many vectors as others, as far as is known here.
     let Ok(vectors) = vectors_of(segment, rows) else { return };
     let nodes = (passing.len() as f64 * vectors.len() as f64 / rows.len().max(1) as f64) as usize;
-    if filter_graph_bytes(nodes, dims) > filter_graph_room(segment, &engine.tuning, 0) {
+    if filter_graph_bytes(nodes, dims) as u64 > engine.tuning.filter_graph_bytes {
         return;
     }
     let costs = &context.costs;
@@ -75,7 +75,7 @@ pub(super) fn credit_filter(
     }
     let passing = Arc::clone(passing);
     let saving = FilterSaving { place, passing, saved_ns: saved as u64, price_ns: price_ns(nodes, dims) };
-    if segment.filter_graphs.add(saving) {
+    if segment.filter_graphs.add(saving, context.number) {
         engine.signal.raise();
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn scored(
         field: query.vector_field.as_deref(),
         filter_sample: reader.engine.tuning.filter_sample,
         costs: Costs::of_dims(vector.len(), &reader.engine.known_costs.get()),
+        number: filter.map_or(0, |_| reader.engine.accounts.next_filtered()),
         graph_searches: graph_searches(reader, query),
     };
     let reports = if query.explain { portions.iter().map(|_| None).collect() } else { Vec::new() };

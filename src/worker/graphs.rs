@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Worker;
-use crate::compact::filter_graph::{build_filter_graph, filter_graph_bytes, filter_graph_room, vectors_passing};
 use crate::engine::costs::keep;
 use crate::engine::field_rules::{field_rules, has_other_rules};
-use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, pool, requested, superseded};
+use crate::engine::graphs::{Cores, build_missing, damaged, has_codes, requested};
 use crate::engine::install::change_settings;
 use crate::engine::replace::rebuild_derived;
 use crate::engine::space::JobKind;
 use crate::error::{ErrorKind, Result};
 use crate::ids::RowId;
-use crate::interrupt::Stage;
 use crate::search::measure::measure;
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope};
 use crate::shard::part::SharedSegment;
@@ -109,47 +107,6 @@ impl Worker {
             },
             other => other,
         }
-    }
-
-    /// Builds a graph of a filter that searches have earned. Returns whether there was one to build.
-    fn build_filter_graph(&self, cores: Cores) -> Result<bool> {
-        let (engine, view) = (&self.engine, self.engine.view.get());
-        let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
-        let sizes = segments().filter_map(|part| Some(part.segment().ok()?.filter_graphs.size().1));
-        let taken: usize = sizes.sum();
-        for part in segments() {
-            let Ok(segment) = part.segment() else { continue };
-            let Some(due) = segment.filter_graphs.take_due() else { continue };
-            let others = taken.saturating_sub(segment.filter_graphs.size().1);
-            let room = filter_graph_room(segment, &engine.tuning, others);
-            if !segment.filter_graphs.may_have_room(&due, filter_graph_bytes(due.passing.len(), segment.dims()), room) {
-                return Ok(true);
-            }
-            // The same segment with other derived files keeps its graphs of filters.
-            let is_there = || {
-                let view = engine.view.get();
-                view.shards.iter().flat_map(|shard| &shard.segments).any(|at| at.entry.file_id == part.entry.file_id)
-            };
-            let next_step = engine.steps(Stage::Graph, 0);
-            let go_on = || if is_there() { next_step() } else { Err(superseded()) };
-            let built = vectors_passing(segment, &due).and_then(|passing| {
-                let bytes = filter_graph_bytes(passing.vectors.len(), segment.dims());
-                let has_room = segment.filter_graphs.make_room(&due, bytes, room);
-                let pool = pool(cores)?;
-                has_room.then(|| build_filter_graph(segment, &due, passing, &pool, &go_on)).transpose()
-            });
-            match built {
-                // There is no room, or there are no codes, which will be rebuilt.
-                Ok(None | Some(None)) => {}
-                Ok(Some(Some(graph))) => segment.filter_graphs.keep(due, graph),
-                // Searches report the damage that concerns them.
-                Err(error) if error.kind() == ErrorKind::Damaged => segment.filter_graphs.refuse(due),
-                Err(error) if is_there() => return Err(error),
-                Err(_) => {}
-            }
-            return Ok(true);
-        }
-        Ok(false)
     }
 
     /// Measures what the steps of a search cost, if that is not known and a graph is there. Returns whether it did.

@@ -18,6 +18,7 @@
 mod accept_loss;
 mod claims;
 mod compaction;
+mod filter_graphs;
 mod flushes;
 mod graphs;
 mod maintenance;

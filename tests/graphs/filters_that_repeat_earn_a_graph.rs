@@ -164,3 +164,82 @@ fn graphs_of_many_filters_stay_within_their_memory() {
     store.run_background();
     assert_eq!(graphs(&store).of_filters, 0, "none are allowed");
 }
+
+#[test]
+fn graphs_of_one_part_make_room_for_those_of_another_that_save_more() {
+    let (a, b) = (namespace(["a"]), namespace(["b"]));
+    // Two shards, so two segments. One graph over two clusters takes about 66,000 bytes: two of them fit.
+    let tuning = Tuning { shard_rows: 2 * ITEMS as u64 - 10, filter_graph_bytes: 140_000, ..tuning() };
+    let (store, _, _) = simulated(tiny(DIMS, Metric::Cosine).tuning(tuning));
+    println!("seed 8");
+    let mut clusters = Clusters::new(8, CLUSTERS, DIMS);
+    for home in [&a, &b] {
+        clusters.fill(&store, home, ITEMS, 1);
+    }
+    store.compact().unwrap();
+    let stats = store.stats().unwrap();
+    assert!(stats.internals.shards == 2 && stats.internals.segments == 2, "{stats:?}");
+    let of = |first: usize| Filter::from_json_str(&format!(r#"{{"cluster": {{"$in": [{first}, {}]}}}}"#, first + 1));
+    let of = |first: usize| of(first).unwrap();
+    let has_graph = |home: &Namespace, first: usize, clusters: &mut Clusters| {
+        let answer = store.search(&query(home, clusters.point(0), &of(first))).unwrap();
+        path(&answer).contains(&"graph of the filter")
+    };
+    for first in [0, 2] {
+        earn(&store, &a, &of(first), &mut clusters);
+    }
+    assert!(has_graph(&a, 0, &mut clusters) && has_graph(&a, 2, &mut clusters));
+    // What is used more than anything else stays, and what saves less goes for a graph of the other part.
+    let searches = 3_000;
+    for number in 0..searches {
+        store.search(&query(&a, clusters.point(number % CLUSTERS), &of(2))).unwrap();
+    }
+    let mut asked = 0;
+    while !has_graph(&b, 4, &mut clusters) {
+        asked += 1;
+        assert!(asked < 4 * searches, "no graph of the other part: {:?}", graphs(&store));
+        store.run_background();
+        assert!(graphs(&store).filter_bytes <= 140_000, "{:?}", graphs(&store));
+    }
+    println!("{asked} searches");
+    assert!(asked > 60, "a graph that is worth as much goes, after {asked} searches");
+    assert!(!has_graph(&a, 0, &mut clusters) && has_graph(&a, 2, &mut clusters));
+    assert_eq!(graphs(&store).of_filters, 2);
+}
+
+/// The recall of searches whose vectors are unlike everything that passes, for each of the recalls asked for.
+fn recalls_from_afar(seed: u64, wanted: [f32; 3]) -> [f64; 3] {
+    let (items, count, passing) = (6_000, 60, 8);
+    let (store, _, _) = simulated(tiny(DIMS, Metric::Cosine).tuning(tuning()));
+    let (mut clusters, home) = (Clusters::new(seed, count, DIMS), namespace(["a"]));
+    clusters.fill(&store, &home, items, 1);
+    store.compact().unwrap();
+    let filter = Filter::from_json_str(&format!(r#"{{"cluster": {{"$lt": {passing}}}}}"#)).unwrap();
+    earn(&store, &home, &filter, &mut clusters);
+    let (mut found, mut all) = ([0; 3], 0);
+    for number in 0..200 {
+        let query = query(&home, clusters.point(passing + number % (count - passing)), &filter);
+        let exact = store.search(&query.clone().exact(true)).unwrap();
+        let right = keys(&exact);
+        all += right.len();
+        for (found, &wanted) in found.iter_mut().zip(&wanted) {
+            let answer = store.search(&query.clone().recall(wanted)).unwrap();
+            assert_eq!(path(&answer), ["graph of the filter"]);
+            let got = keys(&answer);
+            *found += right.iter().filter(|key| got.contains(key)).count();
+        }
+    }
+    found.map(|found| found as f64 / all as f64)
+}
+
+#[test]
+fn it_finds_what_was_asked_from_afar() {
+    let (seeds, wanted) = ([11, 12, 13], [0.9, 0.95, 0.99]);
+    println!("seeds {seeds:?}");
+    let found = seeds.map(|seed| recalls_from_afar(seed, wanted));
+    for (at, wanted) in wanted.into_iter().enumerate() {
+        let mean = found.iter().map(|found| found[at]).sum::<f64>() / seeds.len() as f64;
+        println!("recall {mean} where {wanted} was asked");
+        assert!(mean >= f64::from(wanted) - 0.002, "{mean}");
+    }
+}

@@ -1,0 +1,88 @@
+//! Graphs of filters that searches have earned: the background makes room for them, and builds them.
+//!
+//! Invariants:
+//! * The graphs of filters of all segments take no more bytes than the store has room for them. Whatever has to go
+//!   goes before the build.
+//! * Where there is no room, nothing is read and no thread is started.
+
+use super::Worker;
+use crate::compact::filter_graph::{build_filter_graph, filter_graph_bytes, filter_graph_room, vectors_passing};
+use crate::engine::graphs::{Cores, pool, superseded};
+use crate::error::{ErrorKind, Result};
+use crate::interrupt::Stage;
+use crate::quant::stride;
+use crate::segment::Segment;
+use crate::segment::filter_graphs::{FilterAccount, FilterPlace};
+use crate::segment::filter_room::{HeldGraph, going};
+use crate::shard::ReadView;
+
+impl Worker {
+    /// Builds a graph of a filter that searches have earned. Returns whether there was one to build.
+    pub(super) fn build_filter_graph(&self, cores: Cores) -> Result<bool> {
+        let (engine, view) = (&self.engine, self.engine.view.get());
+        let due =
+            readable(&view).find_map(|(file_id, segment)| Some((file_id, segment, segment.filter_graphs.take_due()?)));
+        let Some((file_id, segment, due)) = due else { return Ok(false) };
+        let rough = filter_graph_bytes(due.passing.len(), segment.dims());
+        if rough > self.room(&view) {
+            segment.filter_graphs.refuse(due);
+            return Ok(true);
+        }
+        if self.going(&view, &due, rough).is_none() {
+            segment.filter_graphs.put_off(due);
+            return Ok(true);
+        }
+        // The same segment with other derived files keeps its graphs of filters.
+        let is_there = || readable(&engine.view.get()).any(|(there, _)| there == file_id);
+        let next_step = engine.steps(Stage::Graph, 0);
+        let go_on = || if is_there() { next_step() } else { Err(superseded()) };
+        let built = vectors_passing(segment, &due).and_then(|passing| {
+            let bytes = filter_graph_bytes(passing.vectors.len(), segment.dims());
+            let Some(going) = self.going(&view, &due, bytes) else { return Ok(None) };
+            going.iter().for_each(|(segment, place)| segment.filter_graphs.remove(place));
+            let pool = pool(cores)?;
+            build_filter_graph(segment, &due, passing, &pool, &go_on)
+        });
+        match built {
+            // There is no room, or there are no codes, which will be rebuilt.
+            Ok(None) => segment.filter_graphs.put_off(due),
+            Ok(Some(graph)) => segment.filter_graphs.keep(due, graph),
+            // Searches report the damage that concerns them.
+            Err(error) if error.kind() == ErrorKind::Damaged => segment.filter_graphs.refuse(due),
+            Err(error) if is_there() => return Err(error),
+            Err(_) => {}
+        }
+        Ok(true)
+    }
+
+    /// The bytes that graphs of filters of the store may take.
+    fn room(&self, view: &ReadView) -> usize {
+        let codes = readable(view).map(|(_, segment)| u64::from(segment.vectors()) * stride(segment.dims()) as u64);
+        filter_graph_room(codes.sum(), &self.engine.tuning)
+    }
+
+    /// The graphs that have to go so that one of so many bytes has room, with their segments. `None` if it has none.
+    fn going<'v>(
+        &self,
+        view: &'v ReadView,
+        due: &FilterAccount,
+        bytes: usize,
+    ) -> Option<Vec<(&'v Segment, FilterPlace)>> {
+        let of = |segment: &'v Segment| {
+            segment.filter_graphs.held().into_iter().map(move |(place, held)| (segment, place, held))
+        };
+        let held: Vec<(&Segment, FilterPlace, HeldGraph)> =
+            readable(view).flat_map(|(_, segment)| of(segment)).collect();
+        let (graphs, coming): (Vec<HeldGraph>, _) =
+            (held.iter().map(|(.., graph)| *graph).collect(), HeldGraph { bytes, worth: due.worth });
+        let going = going(&graphs, &coming, self.room(view), self.engine.accounts.filtered())?;
+        let of_going = held.into_iter().enumerate().filter(|(at, _)| going.contains(at));
+        Some(of_going.map(|(_, (segment, place, _))| (segment, place)).collect())
+    }
+}
+
+/// The segments of a view that can be read, each with the number of its file.
+fn readable(view: &ReadView) -> impl Iterator<Item = (u64, &Segment)> {
+    let parts = view.shards.iter().flat_map(|shard| &shard.segments);
+    parts.filter_map(|part| Some((part.entry.file_id, part.segment().ok()?)))
+}
