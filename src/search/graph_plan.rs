@@ -148,6 +148,13 @@ impl AdmittedShares {
         self.links >= ISLANDS.0 && self.by_chance() >= ISLANDS.1
     }
 
+    /// How much more than a walk an exact search may cost, so that it is preferred.
+    fn exact_search_worth(&self) -> f64 {
+        let (few, many) = NEARLY_ISLANDS;
+        let nearly = if self.are_islands() { 1.0 } else { ((self.by_chance() - few) / (many - few)).clamp(0.0, 1.0) };
+        EXACT_SEARCH_WORTH + nearly * (EXACT_SEARCH_OF_ISLANDS_WORTH - EXACT_SEARCH_WORTH)
+    }
+
     /// At how many admitted nodes the walk begins, beside those that the upper levels lead to.
     pub fn seeds(&self) -> usize {
         if self.are_islands() { SEEDS_OF_ISLANDS } else { SEEDS }
@@ -165,7 +172,9 @@ impl AdmittedShares {
         // Where nearly all nodes are admitted, a row of links has no room for second neighbours.
         let linked = linked * ((1.0 - self.nodes) / MANY_NODES).clamp(0.0, 1.0);
         let second_neighbours = 1.0 - linked * (1.0 - WITH_SECOND_NEIGHBOURS) * (1.0 - correlated / 2.0);
-        let islands = if self.are_islands() { EF_OF_ISLANDS } else { 1.0 };
+        let many = ((self.nodes - FEW_ISLANDS.0) / (MANY_ISLANDS.0 - FEW_ISLANDS.0)).clamp(0.0, 1.0);
+        let islands = FEW_ISLANDS.1 + many * (MANY_ISLANDS.1 - FEW_ISLANDS.1);
+        let islands = if self.are_islands() { islands } else { 1.0 };
         (ef as f64 * second_neighbours * islands * (1.0 + correlated * (clusters.max(1.0) - 1.0))).ceil() as usize
     }
 }
@@ -180,7 +189,10 @@ const CORRELATED: (f64, f64) = (1.5, 2.0);
 const ISLANDS: (f64, f64) = (0.8, 1.3);
 const SEEDS: usize = 8;
 const SEEDS_OF_ISLANDS: usize = 1_024;
-const EF_OF_ISLANDS: f64 = 4.0;
+/// How much larger the ef is for islands that are up to so many of the nodes, and for such that are more. The more
+/// islands there are, the more of them hold a result: of these clusters 300 needed 4 times the ef, and 1,000 needed 9.
+const FEW_ISLANDS: (f64, f64) = (0.15, 4.5);
+const MANY_ISLANDS: (f64, f64) = (0.5, 9.0);
 const EF_BY_CLUSTERS: f64 = 0.4;
 const EF_BY_LINKS: f64 = -0.8;
 const LINKS_AT_LEAST: f64 = 0.1;
@@ -197,7 +209,15 @@ const ADMITTED_WALK: f64 = 2.3;
 
 /// A flat search that costs this much more than a walk over admitted nodes is preferred: it misses nothing.
 const EXACT_SEARCH_WORTH: f64 = 1.25;
+/// The same where admitted nodes are islands, or nearly, or where a walk does not know them: it costs more than was
+/// expected as often as not, since a second one or a flat search follows. Of 1,000,000 vectors in 2,000 clusters, 60 of
+/// which pass, a walk and the flat search that followed took twice as long as the flat search alone.
 const EXACT_SEARCH_OF_ISLANDS_WORTH: f64 = 2.5;
+/// A walk over all nodes, of which a smaller share can be results, may lead where none is: it knows nothing of links
+/// between them.
+const FEW_RESULTS: f64 = 1.0 / 16.0;
+/// From so much more links than by chance on, a filter comes nearer to islands, and is as bad.
+const NEARLY_ISLANDS: (f64, f64) = (6.0, 16.0);
 
 /// Plans the searches of a graph. `None` if a flat search of its rows costs less, or if the ef would be too large.
 pub(crate) fn plan_graph_search(
@@ -219,8 +239,8 @@ pub(crate) fn plan_graph_search(
     let budget_ns = facts.flat_ns * graph_searches.flat_weight;
     let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
     let (walk, worth) = match facts.admitted {
-        Some(admitted) if admitted.are_islands() => (ADMITTED_WALK, EXACT_SEARCH_OF_ISLANDS_WORTH),
-        Some(_) => (ADMITTED_WALK, EXACT_SEARCH_WORTH),
+        Some(admitted) => (ADMITTED_WALK, admitted.exact_search_worth()),
+        None if facts.share < FEW_RESULTS => (1.0, EXACT_SEARCH_OF_ISLANDS_WORTH),
         None => (1.0, 1.0),
     };
     let seeds = facts.admitted.map_or(0, |admitted| admitted.seeds());
@@ -394,14 +414,74 @@ mod tests {
             (0.09, 0.09, 88),
             (0.05, 0.05, 100),
             // Correlated with the vectors.
-            (0.5, 1.0, 462),
+            (0.5, 1.0, 1_040),
+            (0.15, 0.9, 878),
             (0.15, 0.45, 258),
             (0.0, 0.0, 100),
         ] {
             let shares = AdmittedShares { count: 1, nodes, links };
             assert_eq!(shares.ef(100), expected, "{nodes} of the nodes, {links} of the links");
-            assert_eq!(shares.seeds() > SEEDS, nodes < links && links == 1.0);
+            assert_eq!(shares.seeds() > SEEDS, nodes < links && links >= 0.9);
         }
+    }
+
+    #[test]
+    fn an_exact_search_is_worth_more_the_nearer_the_admitted_nodes_are_to_islands() {
+        for (nodes, links, expected) in [
+            (0.5, 0.5, 1.25),
+            (0.05, 0.3, 1.25),
+            (0.05, 0.55, 1.875),
+            (0.03, 0.6, 2.5),
+            (0.5, 1.0, 2.5),
+            (0.0, 0.0, 1.25),
+        ] {
+            let worth = AdmittedShares { count: 1, nodes, links }.exact_search_worth();
+            assert!((worth - expected).abs() < 1e-9, "{nodes} of the nodes, {links} of the links: {worth}");
+        }
+    }
+
+    #[test]
+    fn large_islands_are_walked_over_and_small_ones_are_searched_exactly() {
+        // Of 1,000,000 vectors of 128 dimensions in clusters; the ef that the recall needs, the share of the clusters
+        // that pass, that of their links, and whether their graph is searched.
+        let costs = Costs::of_dims(128, &MachineCosts { scattered: 0.48, ..MachineCosts::default() });
+        for (ef, share, links, walks) in
+            [(160, 0.15, 0.95, true), (160, 0.5, 0.98, true), (64, 0.03, 0.6, false), (64, 0.01, 0.6, false)]
+        {
+            let (rows, count) = (1_000_000, (1e6 * share) as usize);
+            let flat_ns = costs.listed(count as f64);
+            let admitted = Some(AdmittedShares { count, nodes: share, links });
+            let (limit, has_filter) = (10, false);
+            let facts = GraphFacts { nodes: count, rows: count, limit, has_filter, share: 1.0, admitted, flat_ns };
+            let table = Calibration { ef: [[ef; 5]; 2] };
+            let plan = plan_graph_search(&facts, &GRAPH_SEARCHES, &table, &costs);
+            assert_eq!(plan.is_some(), walks, "{share} of {rows}: {plan:?}");
+            // By the cost of codes in a cache alone it would be the other way round.
+            let cached = GraphFacts { flat_ns: count as f64 * costs.listed_ns, ..facts };
+            let is_large = share > 0.02 && share < 0.2;
+            let plan = plan_graph_search(&cached, &GRAPH_SEARCHES, &table, &costs);
+            assert!(!is_large || plan.is_none(), "{share} of {rows}: {plan:?}");
+        }
+    }
+
+    #[test]
+    fn a_walk_over_all_nodes_for_few_results_has_to_be_much_cheaper_than_an_exact_search() {
+        let costs = Costs::of_dims(128, &MachineCosts { scattered: 0.48, ..MachineCosts::default() });
+        let facts = |share: f64, flat_ns: f64| {
+            let (nodes, limit, has_filter, admitted) = (1_000_000, 10, false, None);
+            GraphFacts { nodes, rows: nodes, limit, has_filter, share, admitted, flat_ns }
+        };
+        let cost =
+            |share: f64| plan_graph_search(&facts(share, 1e12), &GRAPH_SEARCHES, &TABLE, &costs).unwrap().cost_ns;
+        for (share, worth) in [(0.03, 2.5), (0.062, 2.5), (0.063, 1.0), (1.0, 1.0)] {
+            let plan = |factor: f64| {
+                plan_graph_search(&facts(share, cost(share) * worth * factor), &GRAPH_SEARCHES, &TABLE, &costs)
+            };
+            assert!(plan(0.99).is_none() && plan(1.01).is_some(), "{share}");
+        }
+        // 60 of 2,000 clusters.
+        let flat_ns = costs.listed(30_000.0);
+        assert!(plan_graph_search(&facts(0.03, flat_ns), &GRAPH_SEARCHES, &TABLE, &costs).is_none());
     }
 
     #[test]

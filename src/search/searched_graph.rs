@@ -114,7 +114,7 @@ pub(super) fn filter_graph_job(
         has_filter: false,
         share: part.live_share(rows),
         admitted: None,
-        flat_ns: nodes as f64 * context.costs.listed_ns,
+        flat_ns: context.costs.listed(nodes as f64),
     };
     let how = plan_graph_search(&facts, graph_searches, &graph.calibration, &context.costs)?;
     Some(GraphSearchJob { graph: GraphChoice::OfFilter(graph), rows: rows.clone(), nodes, how })
