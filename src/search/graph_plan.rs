@@ -479,9 +479,6 @@ mod tests {
             };
             assert!(plan(0.99).is_none() && plan(1.01).is_some(), "{share}");
         }
-        // 60 of 2,000 clusters.
-        let flat_ns = costs.listed(30_000.0);
-        assert!(plan_graph_search(&facts(0.03, flat_ns), &GRAPH_SEARCHES, &TABLE, &costs).is_none());
     }
 
     #[test]
