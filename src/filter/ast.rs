@@ -343,6 +343,10 @@ impl Tally {
     }
 
     fn measure_list(&mut self, literals: &LiteralSet, place: CheckPlace) -> Result<usize> {
+        if let Some(scalars) = literals.scalars() {
+            [&mut self.all, &mut self.listed].into_iter().for_each(|sum| sum.add(scalars.size));
+            return scalars.check(place.is_negated).map(|()| 1);
+        }
         for literal in literals.iter() {
             let size = self.measure(literal, place)?;
             self.listed.add(size);

@@ -55,6 +55,34 @@ impl LiteralSize {
     }
 }
 
+/// What the scalars of a list are together: all that a check of a filter asks of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScalarList {
+    pub size: LiteralSize,
+    has_nan: bool,
+}
+
+impl ScalarList {
+    /// `None` if a literal is an array or object.
+    pub fn new(literals: &[Literal]) -> Option<Self> {
+        let mut list = Self { size: LiteralSize::default(), has_nan: false };
+        for literal in literals {
+            // A scalar has no levels, and only NaN among them may not be negated.
+            if let Literal::Array(_) | Literal::Object(_) = literal {
+                return None;
+            }
+            list.size.add(literal.measure(0)?);
+            list.has_nan |= matches!(literal, Literal::Float(number) if number.is_nan());
+        }
+        Some(list)
+    }
+
+    /// Fails if the list holds NaN and `is_negated`.
+    pub fn check(&self, is_negated: bool) -> Result<()> {
+        if is_negated && self.has_nan { Err(Error::invalid(format!("filter: {NEGATED_NAN}"))) } else { Ok(()) }
+    }
+}
+
 impl Literal {
     /// The size of the literal, itself included; `None` if it nests deeper than `levels`.
     pub(super) fn measure(&self, levels: usize) -> Option<LiteralSize> {

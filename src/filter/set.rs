@@ -12,7 +12,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::fingerprint::fingerprint;
-use super::literal::Literal;
+use super::literal::{Literal, ScalarList};
 use super::operand::{Operand, hash_value, timestamp_of};
 use super::timestamp::Timestamp;
 use crate::json::Raw;
@@ -32,6 +32,7 @@ struct SharedLiterals {
     literals: Vec<Literal>,
     prepared: OnceLock<Arc<PreparedSet>>,
     fingerprint: OnceLock<u128>,
+    scalars: OnceLock<Option<ScalarList>>,
 }
 
 impl Deref for LiteralSet {
@@ -68,6 +69,7 @@ impl<L: Into<Literal>> FromIterator<L> for LiteralSet {
             literals: literals.into_iter().map(Into::into).collect(),
             prepared: OnceLock::new(),
             fingerprint: OnceLock::new(),
+            scalars: OnceLock::new(),
         }))
     }
 }
@@ -76,6 +78,11 @@ impl LiteralSet {
     /// A number that two lists have in common only if they are equal. Only the first call computes it.
     pub(super) fn fingerprint(&self) -> u128 {
         *self.0.fingerprint.get_or_init(|| fingerprint(self.0.literals.as_slice()))
+    }
+
+    /// What the literals are together, if all are scalars. Only the first call looks at them.
+    pub(super) fn scalars(&self) -> Option<ScalarList> {
+        *self.0.scalars.get_or_init(|| ScalarList::new(&self.0.literals))
     }
 
     /// The literals for comparisons. Only the first call makes them.
