@@ -169,6 +169,18 @@ impl RowSet {
         from.take_while(move |&row| row < end)
     }
 
+    /// Appends the rows of the set that are among `rows`, rising. Of a small set each row is looked up in `rows`, if
+    /// these rise; else each of `rows` is looked up in the set.
+    pub fn append_among(&self, rows: &[RowId], to: &mut Vec<RowId>) {
+        if self.len * ROWS_PER_LISTED < rows.len() && rows.is_sorted() {
+            to.extend(self.rows().filter(|row| rows.binary_search(row).is_ok()));
+        } else {
+            let start = to.len();
+            to.extend(rows.iter().copied().filter(|&row| self.contains(row)));
+            to[start..].sort_unstable();
+        }
+    }
+
     fn into_words(self) -> (Range<RowId>, Vec<u64>) {
         let mut builder = RowSetBuilder::new(self.interval.clone());
         builder.use_bits();
@@ -397,6 +409,15 @@ mod tests {
                     set.rows_in(&RowId::range(from..to)).map(|row| row.0).eq(within),
                     "round {round}: {from}..{to}"
                 );
+                let mut among: Vec<RowId> = (0..3_200).filter(|_| random.below(4) > 0).map(RowId).collect();
+                let wanted = expected.iter().map(|&row| RowId(row)).filter(|row| among.binary_search(row).is_ok());
+                let wanted: Vec<RowId> = std::iter::once(RowId(7)).chain(wanted).collect();
+                if round % 2 == 0 {
+                    among.reverse();
+                }
+                let mut found = vec![RowId(7)];
+                set.append_among(&among, &mut found);
+                assert_eq!(found, wanted, "round {round}");
                 assert!(set.bytes() <= 4 * expected.len().max(2) * 2 || set.bytes() <= interval.len() / 8 + 8);
             }
         }

@@ -69,10 +69,7 @@ pub(crate) fn flat_search<P: PartColumns>(
         listed.clear();
         match rows {
             // Rows of a memtable are in any order, and pieces of them have spans that overlap.
-            Rows::List(rows) => {
-                listed.extend(rows.iter().copied().filter(|&row| passing.possible.contains(row)));
-                listed.sort_unstable();
-            }
+            Rows::List(rows) => passing.possible.append_among(rows, &mut listed),
             Rows::Range(_) | Rows::Rising(_) => listed.extend(passing.possible.rows_in(&rows.span())),
         }
         flat.listed = true;
