@@ -2,19 +2,18 @@
 //!
 //! Invariants:
 //! * The same values and rules give the same bytes.
-//! * Memory is that of the distinct keys and of eight bytes for each value in them. What exceeds a limit is left out,
-//!   and the index says so: of a row ([`FieldIndexBuilder::push`]), or of all rows ([`PATHS_MAX`]).
+//! * Memory is that of the distinct keys, of eight bytes for each value in them, and of a few megabytes. What exceeds a
+//!   limit is left out, and the index says so: of a row ([`FieldIndexBuilder::push`]), or of all rows ([`PATHS_MAX`]).
 //! * Forced paths have limits of their own, so that whatever others do, they are complete where they can be.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::codec::Writer;
-use crate::field_index::format::{BLOCK_ENTRIES, Footer, PathRecord, write_head};
-use crate::field_index::grouped::group;
-use crate::field_index::key::{KEY_BYTES_MAX, push_key};
+use crate::field_index::format::{Footer, write_head};
 use crate::field_index::path::{KEYS_MAX, PATH_BYTES_MAX, push, push_elements};
-use crate::field_index::postings::{encode, write_varint};
+use crate::field_index::path_postings::PathPostings;
+use crate::field_index::postings::encode;
 use crate::field_index::rules::{Chosen, PathChoice, PreparedRules, push_joined};
 use crate::ids::RowId;
 use crate::json::{JsonReader, Raw};
@@ -30,26 +29,9 @@ const ROW_VALUES_MAX: usize = 4_096;
 /// it is for these.
 const VALUES_MAX: usize = 1 << 26;
 
-/// The postings of one path during a build.
-struct PathPostings {
-    path: Box<[u8]>,
-    is_forced: bool,
-    /// The number of the path whose value came after the last one of this path: rows are mostly made alike.
-    next: u32,
-    /// The number of each key, in the order of their first rows.
-    numbers: HashMap<Box<[u8]>, u32>,
-    /// The last key, with its number: the next one is often the same.
-    last: (Vec<u8>, u32),
-    /// The key's number and the row, for each value.
-    values: Vec<(u32, RowId)>,
-}
-
-impl PathPostings {
-    fn new(path: Box<[u8]>, is_forced: bool) -> Self {
-        let (next, numbers, last, values) = (u32::MAX, HashMap::new(), (Vec::new(), 0), Vec::new());
-        Self { path, is_forced, next, numbers, last, values }
-    }
-}
+/// The most bytes of keys that wait for their numbers: of all paths, but for one key each, and of one path.
+const UNNUMBERED_BYTES: usize = 4 << 20;
+const UNNUMBERED_BYTES_OF_PATH: usize = 32 << 10;
 
 /// What a build has of the forced paths, or of all others.
 struct PathShare {
@@ -100,7 +82,10 @@ pub(crate) struct FieldIndexBuilder {
     forced: PathShare,
     rows: u32,
     has_unread: bool,
-    key: Vec<u8>,
+    /// The most bytes of keys of one path that wait for their numbers.
+    unnumbered_max: usize,
+    /// The paths of a walk, kept for the next one.
+    walked: (Vec<u8>, String),
 }
 
 /// The walk through one value.
@@ -127,7 +112,8 @@ impl FieldIndexBuilder {
             forced: PathShare::new(PATHS_MAX, for_forced),
             rows: 0,
             has_unread: false,
-            key: Vec::new(),
+            unnumbered_max: UNNUMBERED_BYTES_OF_PATH,
+            walked: Default::default(),
         }
     }
 
@@ -144,9 +130,13 @@ impl FieldIndexBuilder {
         self.has_unread |= value.is_none();
         self.others.begin_row();
         self.forced.begin_row();
-        let mut walk =
-            ValueWalk { builder: self, path: Vec::new(), joined: String::new(), row, before: u32::MAX, likely: 0 };
+        let (mut path, mut joined) = std::mem::take(&mut self.walked);
+        path.clear();
+        joined.clear();
+        let mut walk = ValueWalk { builder: self, path, joined, row, before: u32::MAX, likely: 0 };
         let is_walked = value.and_then(|value| walk.object(&mut JsonReader::new(value), 0, root)).is_some();
+        (path, joined) = (walk.path, walk.joined);
+        self.walked = (path, joined);
         self.others.end_row();
         self.forced.end_row();
         if !is_walked || self.others.is_partial || self.forced.is_partial {
@@ -163,7 +153,7 @@ impl FieldIndexBuilder {
         let mut paths = self.paths;
         let has_others = !others.lacks_paths && paths.len() <= PATHS_MAX;
         if paths.len() > PATHS_MAX {
-            let weight = |postings: &PathPostings| (postings.is_forced, postings.values.len());
+            let weight = |postings: &PathPostings| (postings.is_forced, postings.values());
             paths.sort_by(|a, b| weight(b).cmp(&weight(a)).then_with(|| a.path.cmp(&b.path)));
             paths.truncate(PATHS_MAX);
         }
@@ -174,7 +164,7 @@ impl FieldIndexBuilder {
         }
         let mut records = Vec::with_capacity(paths.len());
         for postings in paths {
-            records.push(write_path(&mut out, postings));
+            records.push(postings.write(&mut out));
         }
         let partial_at = out.len();
         if !others.partial.is_empty() {
@@ -197,58 +187,6 @@ impl FieldIndexBuilder {
         footer.write(&mut out);
         out.into_vec()
     }
-}
-
-/// Appends a path with its blocks and postings.
-fn write_path(out: &mut Writer, postings: PathPostings) -> PathRecord {
-    let PathPostings { path, numbers, mut values, .. } = postings;
-    let path_at = out.len();
-    out.bytes(&path);
-    // An array may hold one value many times.
-    let mut last = vec![None; numbers.len()];
-    values.retain(|&(number, row)| last[number as usize].replace(row) != Some(row));
-    // Most keys differ in their beginnings, which lie beside each other.
-    let mut keys: Vec<(u64, Box<[u8]>, u32)> =
-        numbers.into_iter().map(|(key, number)| (beginning(&key), key, number)).collect();
-    keys.sort_unstable();
-    let rows_by_key = group(&values, keys.len());
-    let (mut blocks, mut entries, mut lists) = (Writer::new(), Writer::new(), Writer::new());
-    let mut before: &[u8] = &[];
-    for (at, (_, key, number)) in keys.iter().enumerate() {
-        if at % BLOCK_ENTRIES == 0 {
-            blocks.u32(entries.len() as u32);
-            blocks.u32(lists.len() as u32);
-            before = &[];
-        }
-        let rows = rows_by_key.of(*number);
-        let (shared, start) = (key.iter().zip(before).take_while(|(a, b)| a == b).count(), lists.len());
-        encode(&mut lists, rows);
-        entries.u8(shared as u8);
-        entries.u8((key.len() - shared) as u8);
-        entries.bytes(&key[shared..]);
-        write_varint(&mut entries, rows.len() as u64);
-        write_varint(&mut entries, (lists.len() - start) as u64);
-        before = key;
-    }
-    let record = PathRecord {
-        path_at: path_at as u64,
-        path_bytes: path.len() as u32,
-        keys: keys.len() as u32,
-        values: values.len() as u32,
-        entry_bytes: entries.len() as u32,
-        list_bytes: lists.len() as u32,
-    };
-    out.bytes(blocks.as_slice());
-    out.bytes(entries.as_slice());
-    out.bytes(lists.as_slice());
-    record
-}
-
-/// The first bytes of a key as a number of the same order.
-fn beginning(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.iter_mut().zip(key).for_each(|(byte, &of_key)| *byte = of_key);
-    u64::from_be_bytes(bytes)
 }
 
 impl ValueWalk<'_> {
@@ -323,34 +261,24 @@ impl ValueWalk<'_> {
     /// Adds one value at the current path.
     fn add(&mut self, value: Raw<'_>, choice: PathChoice) -> Option<()> {
         let Some(number) = self.path_number(choice) else { return Some(()) };
-        let FieldIndexBuilder { paths, others, forced, key, .. } = &mut *self.builder;
+        let FieldIndexBuilder { paths, others, forced, unnumbered_max, .. } = &mut *self.builder;
         let postings = paths.get_mut(number as usize)?;
         self.likely = postings.next;
         if !(if postings.is_forced { forced } else { others }).take() {
             return Some(());
         }
-        key.clear();
-        push_key(key, value)?;
-        debug_assert!(key.len() <= KEY_BYTES_MAX);
-        if *key != postings.last.0 || postings.numbers.is_empty() {
-            let next = postings.numbers.len() as u32;
-            let number = match postings.numbers.get(key.as_slice()) {
-                Some(&number) => number,
-                None => *postings.numbers.entry(key.as_slice().into()).or_insert(next),
-            };
-            postings.last.0.clone_from(key);
-            postings.last.1 = number;
-        }
-        postings.values.push((postings.last.1, self.row));
-        Some(())
+        postings.add(value, self.row, *unnumbered_max)
     }
 
     /// The number of the current path; `None` if it is left out.
     fn path_number(&mut self, choice: PathChoice) -> Option<u32> {
-        let FieldIndexBuilder { paths, numbers, others, forced, .. } = &mut *self.builder;
-        if paths.get(self.likely as usize).is_some_and(|likely| *likely.path == *self.path) {
-            self.before = self.likely;
-            return Some(self.likely);
+        let FieldIndexBuilder { paths, numbers, others, forced, unnumbered_max, .. } = &mut *self.builder;
+        // An array has several elements.
+        for likely in [self.likely, self.before] {
+            if paths.get(likely as usize).is_some_and(|likely| *likely.path == *self.path) {
+                self.before = likely;
+                return Some(likely);
+            }
         }
         let number = match numbers.get(self.path.as_slice()) {
             Some(&number) => number,
@@ -365,6 +293,7 @@ impl ValueWalk<'_> {
                 let (number, path) = (paths.len() as u32, Box::from(self.path.as_slice()));
                 numbers.insert(Box::clone(&path), number);
                 paths.push(PathPostings::new(path, is_forced));
+                *unnumbered_max = (UNNUMBERED_BYTES / paths.len()).min(UNNUMBERED_BYTES_OF_PATH);
                 number
             }
         };

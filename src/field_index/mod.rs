@@ -2,7 +2,8 @@
 //!
 //! Reading order:
 //! * `path`, `key`: paths and values as bytes. `postings`: rows as bytes. `rules`: what is left out, and what forced.
-//! * `format`: how they lie in an index. `builder` (`grouped`) writes one, `reader` reads one.
+//! * `format`: how they lie in an index. `builder` (`path_postings`, `key_numbers`, `grouped`) writes one, and `reader`
+//!   reads one.
 //! * `keys`: the keys that pass a test. `select`: a filter becomes sets of rows. `cache`: these are kept for the next
 //!   search with the same filter. `values`: the values at a path and their rows. `ordered`: rows in the order of their
 //!   values at a path.
@@ -18,9 +19,11 @@ mod cache;
 mod format;
 mod grouped;
 mod key;
+mod key_numbers;
 mod keys;
 mod ordered;
 mod path;
+mod path_postings;
 mod postings;
 mod reader;
 mod rules;

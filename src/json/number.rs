@@ -41,7 +41,8 @@ impl Number {
 
     fn parse_long(token: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(token).ok()?;
-        if let Ok(integer) = text.parse::<i128>() {
+        let has_digits_only = !token.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+        if has_digits_only && let Ok(integer) = text.parse::<i128>() {
             return Some(Self::from_integer(integer));
         }
         // The parser of the standard library also accepts "inf" and "nan".
@@ -68,6 +69,8 @@ impl Number {
     pub(crate) fn push_ordered(self, bytes: &mut Vec<u8>) {
         let (floor, rest) = match self {
             Self::Float(float) => (float, 0),
+            // Of doubles and these integers, one is exactly the other.
+            Self::Integer(integer) if integer.unsigned_abs() <= 1 << 53 => (integer as i64 as f64, 0),
             Self::Integer(integer) => {
                 let nearest = integer as f64;
                 let floor = if nearest as i128 > integer { nearest.next_down() } else { nearest };
@@ -77,11 +80,11 @@ impl Number {
         // The sum turns minus zero into zero.
         let bits = (floor + 0.0).to_bits();
         let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-        let start = bytes.len();
-        bytes.extend_from_slice(&ordered.to_be_bytes());
-        bytes.extend_from_slice(&rest.to_be_bytes());
-        while bytes.len() > start && bytes.last() == Some(&0) {
-            bytes.pop();
+        if rest == 0 {
+            bytes.extend(ordered.to_be_bytes().iter().take(8 - ordered.trailing_zeros() as usize / 8));
+        } else {
+            bytes.extend_from_slice(&ordered.to_be_bytes());
+            bytes.extend(rest.to_be_bytes().iter().take(2 - rest.trailing_zeros() as usize / 8));
         }
     }
 }
