@@ -49,9 +49,7 @@ pub(super) fn equal_keys(place: &PathIndex<'_>, operand: &Operand) -> Result<Key
 
 /// The range of the key, which is empty where the path has no such key.
 fn equal_key(place: &PathIndex<'_>, key: &[u8]) -> Result<Range<u32>> {
-    let at = place.lower_bound(key)?;
-    let mut entries = place.entries(at..place.keys().min(at + 1))?;
-    let is_there = entries.next()?.is_some() && entries.key() == key;
+    let (at, is_there) = place.position(key)?;
     Ok(at..at + u32::from(is_there))
 }
 

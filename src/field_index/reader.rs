@@ -39,6 +39,9 @@ impl IndexBytes for Vec<u8> {
     }
 }
 
+/// An entry that does not follow from the one before.
+const SHARES_TOO_MUCH: &str = "a key shares more bytes than the key before has";
+
 fn malformed(error: FormatError) -> crate::error::Error {
     error.in_part("a field index")
 }
@@ -271,45 +274,65 @@ impl<'a> PathIndex<'a> {
         [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(rest)].map(u64::from)
     }
 
+    /// The bytes of the entries of these blocks, of which there is at least one.
+    fn entry_bytes(&self, blocks: Range<usize>) -> Result<&'a [u8]> {
+        let [start, _] = self.block(blocks.start);
+        let all = u64::from(self.record.entry_bytes);
+        // The entries end with those of the last block that is needed.
+        let end = if blocks.end < self.blocks.len() { self.block(blocks.end)[0] } else { all };
+        if start > end || end > all {
+            return Err(malformed(FormatError { offset: 0, what: "the blocks of a field index do not rise" }));
+        }
+        let from = self.record.entries().start;
+        self.bytes.read(from + start..from + end)
+    }
+
     /// The entries of these keys.
     pub fn entries(&self, keys: Range<u32>) -> Result<Entries<'a>> {
         let block = keys.start as usize / BLOCK_ENTRIES;
-        let [start, list_at] = self.block(block);
-        // The entries end with those of the last block that is needed.
-        let last = (keys.end as usize).div_ceil(BLOCK_ENTRIES).max(block);
-        let end = if last < self.blocks.len() { self.block(last)[0] } else { u64::from(self.record.entry_bytes) };
-        let all = self.record.entries();
-        let bytes = if start <= end && end <= u64::from(self.record.entry_bytes) {
-            self.bytes.read(all.start + start..all.start + end)?
-        } else {
-            return Err(malformed(FormatError { offset: 0, what: "the blocks of a field index do not rise" }));
-        };
-        let next = (block * BLOCK_ENTRIES) as u32;
+        let bytes = self.entry_bytes(block..(keys.end as usize).div_ceil(BLOCK_ENTRIES).max(block))?;
+        let (list_at, next) = (self.block(block)[1], (block * BLOCK_ENTRIES) as u32);
         let mut entries = Entries { reader: Reader::new(bytes), list_at, next, end: keys.end, key: Vec::new() };
         while entries.next < keys.start && entries.next()?.is_some() {}
         Ok(entries)
     }
 
+    /// The first key of a block.
+    fn first_key(&self, block: usize) -> Result<&'a [u8]> {
+        let mut reader = Reader::new(self.entry_bytes(block..block + 1)?);
+        let mut read = || match (reader.u8()?, reader.u8()?) {
+            (0, length) => reader.bytes(usize::from(length)),
+            _ => Err(reader.malformed(SHARES_TOO_MUCH)),
+        };
+        read().map_err(malformed)
+    }
+
     /// The number of the first key that is not below `key`.
     pub fn lower_bound(&self, key: &[u8]) -> Result<u32> {
+        self.position(key).map(|(number, _)| number)
+    }
+
+    /// The number of the first key that is not below `key`, and whether it is `key`.
+    pub fn position(&self, key: &[u8]) -> Result<(u32, bool)> {
         // The last block whose first key is below `key` holds the place, or it lies right behind that block.
         let (mut low, mut high) = (0, self.blocks.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            let first = (middle * BLOCK_ENTRIES) as u32;
-            let mut entries = self.entries(first..first + 1)?;
-            let is_below = entries.next()?.is_some() && entries.key() < key;
-            if is_below { low = middle + 1 } else { high = middle }
+            match self.first_key(middle)?.cmp(key) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Ok(((middle * BLOCK_ENTRIES) as u32, true)),
+                Ordering::Greater => high = middle,
+            }
         }
-        let Some(block) = low.checked_sub(1) else { return Ok(0) };
+        let Some(block) = low.checked_sub(1) else { return Ok((0, false)) };
         let (start, end) = ((block * BLOCK_ENTRIES) as u32, ((low * BLOCK_ENTRIES) as u32).min(self.keys()));
         let mut entries = self.entries(start..end)?;
         for number in start..end {
             if entries.next()?.is_none() || entries.key() >= key {
-                return Ok(number);
+                return Ok((number, entries.key() == key));
             }
         }
-        Ok(end)
+        Ok((end, false))
     }
 
     /// Adds those rows of an entry that lie in `interval`.
@@ -351,7 +374,7 @@ impl Entries<'_> {
         let (shared, rest) = (usize::from(reader.u8()?), usize::from(reader.u8()?));
         let kept = if (self.next as usize).is_multiple_of(BLOCK_ENTRIES) { 0 } else { self.key.len() };
         if shared > kept {
-            return Err(reader.malformed("a key shares more bytes than the key before has"));
+            return Err(reader.malformed(SHARES_TOO_MUCH));
         }
         self.key.truncate(shared);
         self.key.extend_from_slice(reader.bytes(rest)?);

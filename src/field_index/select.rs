@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
+use crate::field_index::format::BLOCK_ENTRIES;
 use crate::field_index::key::{ARRAY, OBJECT, STRING, write_json};
 use crate::field_index::keys::{Keys, equal_keys, has_dates, of_kind, prefix_keys, range_keys};
 use crate::field_index::path;
@@ -124,11 +125,14 @@ impl Selection<'_, '_> {
         match filter {
             Expression::All(parts) => {
                 let mut all = Passing::exactly(RowSet::all(self.interval.clone()));
-                for part in self.smallest_first(parts)? {
+                for Conjunct { expression, keys, .. } in self.smallest_first(parts)? {
                     if all.possible.is_empty() {
                         break;
                     }
-                    let passing = self.expression(part, left.min(all.possible.len()))?;
+                    let passing = match keys {
+                        Some((place, keys)) => self.rows(&place, keys)?,
+                        None => self.expression(expression, left.min(all.possible.len()))?,
+                    };
                     all = all.and(&passing);
                 }
                 Ok(all)
@@ -155,14 +159,24 @@ impl Selection<'_, '_> {
     }
 
     /// The parts of a conjunction, those that leave the fewest rows first.
-    fn smallest_first<'e>(&self, parts: &'e [Expression]) -> Result<Vec<&'e Expression>> {
+    fn smallest_first<'e>(&self, parts: &'e [Expression]) -> Result<Vec<Conjunct<'e, '_>>> {
         if parts.len() < 2 || self.interval.len() < ESTIMATED_ROWS_MIN {
-            return Ok(parts.iter().collect());
+            return Ok(parts.iter().map(|expression| Conjunct { expression, rows: 0, keys: None }).collect());
         }
-        let counted = parts.iter().map(|part| Ok((self.estimate(part, ESTIMATED_LEVELS)?, part)));
-        let mut counted = counted.collect::<Result<Vec<_>>>()?;
-        counted.sort_by_key(|&(rows, _)| rows);
-        Ok(counted.into_iter().map(|(_, part)| part).collect())
+        let estimated = parts.iter().map(|expression| {
+            if let Expression::Test { path, test } = expression
+                && !test.holds_for_missing()
+                && let FoundPath::Found(place) = self.find(path, false)?
+                && let Some(keys) = searched_keys(&place, test)?
+            {
+                let rows = estimate_keys(&place, &keys)?;
+                return Ok(Conjunct { expression, rows, keys: Some((place, keys)) });
+            }
+            Ok(Conjunct { expression, rows: self.estimate(expression, ESTIMATED_LEVELS)?, keys: None })
+        });
+        let mut estimated = estimated.collect::<Result<Vec<_>>>()?;
+        estimated.sort_by_key(|part| part.rows);
+        Ok(estimated)
     }
 
     /// About how many rows pass, from the numbers of a few keys. Below `levels`, and where keys would have to be
@@ -186,27 +200,11 @@ impl Selection<'_, '_> {
     }
 
     fn estimate_test(&self, place: &PathIndex<'_>, test: &Test) -> Result<usize> {
-        let keys = match test {
-            Test::Equal(operand) if !matches!(operand, Operand::Date(_)) => equal_keys(place, operand)?,
-            Test::Range(side, bound) if !matches!(bound, Operand::Date(_)) => range_keys(place, *side, bound)?,
-            Test::StartsWith(prefix) => prefix_keys(place, prefix.as_bytes())?,
-            Test::Exists => return Ok(place.values()),
-            _ => return Ok(self.interval.len()),
-        };
-        let mut rows = 0;
-        for range in keys.possible {
-            rows += if range.len() <= ESTIMATED_KEYS {
-                let mut entries = place.entries(range)?;
-                let mut sum = 0;
-                while let Some(entry) = entries.next()? {
-                    sum += entry.rows as usize;
-                }
-                sum
-            } else {
-                (place.values() as u64 * range.len() as u64 / u64::from(place.keys().max(1))) as usize
-            };
+        match (searched_keys(place, test)?, test) {
+            (Some(keys), _) => estimate_keys(place, &keys),
+            (None, Test::Exists) => Ok(place.values()),
+            (None, _) => Ok(self.interval.len()),
         }
-        Ok(rows)
     }
 
     fn test(&self, path: &[Box<str>], test: &Test, left: usize) -> Result<Passing> {
@@ -278,7 +276,7 @@ impl Selection<'_, '_> {
             Test::Equal(Operand::Date(_)) | Test::Range(_, Operand::Date(_)) => {
                 return self.walk(place, of_kind(place, STRING)?, test, left);
             }
-            Test::Equal(operand) => equal_keys(place, operand)?,
+            Test::Equal(_) | Test::Range(..) | Test::StartsWith(_) => return searched_keys(place, test),
             Test::In(set) if set.operands().len() <= place.keys() as usize / 4 + 1 && !has_dates(set.operands()) => {
                 let mut keys = Keys::default();
                 for operand in set.operands() {
@@ -286,9 +284,7 @@ impl Selection<'_, '_> {
                 }
                 keys
             }
-            Test::Range(side, bound) => range_keys(place, *side, bound)?,
             Test::Size { .. } => Keys::possibly(of_kind(place, ARRAY)?),
-            Test::StartsWith(prefix) => prefix_keys(place, prefix.as_bytes())?,
             _ => return self.walk(place, 0..place.keys(), test, left),
         };
         Ok(Some(keys))
@@ -308,10 +304,10 @@ impl Selection<'_, '_> {
             json.clear();
             let known = write_json(entries.key(), &mut json).and_then(|()| test.holds(JsonReader::new(&json).value()?));
             if known != Some(false) {
-                found.possible.push(number..number + 1);
+                push_key_number(&mut found.possible, number);
             }
             if known == Some(true) {
-                found.certain.push(number..number + 1);
+                push_key_number(&mut found.certain, number);
             }
         }
         Ok(Some(found))
@@ -327,12 +323,69 @@ impl Selection<'_, '_> {
 
     fn key_rows(&self, place: &PathIndex<'_>, ranges: &[Range<u32>]) -> Result<RowSet> {
         let mut builder = RowSetBuilder::new(self.interval.clone());
-        for range in ranges {
-            let mut entries = place.entries(range.clone())?;
-            while let Some(entry) = entries.next()? {
-                place.decode(&entry, self.interval, &mut builder)?;
+        // Keys that lie near each other are read in one go.
+        let is_near = |before: &Range<u32>, next: &Range<u32>| {
+            next.start >= before.end && ((next.start - before.end) as usize) < BLOCK_ENTRIES
+        };
+        for near in ranges.chunk_by(is_near) {
+            let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
+            let mut entries = place.entries(first.start..last.end)?;
+            let mut number = first.start;
+            for range in near {
+                while number < range.end
+                    && let Some(entry) = entries.next()?
+                {
+                    if number >= range.start {
+                        place.decode(&entry, self.interval, &mut builder)?;
+                    }
+                    number += 1;
+                }
             }
         }
         Ok(builder.finish())
+    }
+}
+
+/// A part of a conjunction.
+struct Conjunct<'e, 'a> {
+    expression: &'e Expression,
+    /// About how many rows pass it.
+    rows: usize,
+    /// The keys that pass, if it was quick to find them.
+    keys: Option<(PathIndex<'a>, Keys)>,
+}
+
+/// The keys that pass a test, where they are found by search. `None` where keys have to be walked.
+fn searched_keys(place: &PathIndex<'_>, test: &Test) -> Result<Option<Keys>> {
+    Ok(Some(match test {
+        Test::Equal(operand) if !matches!(operand, Operand::Date(_)) => equal_keys(place, operand)?,
+        Test::Range(side, bound) if !matches!(bound, Operand::Date(_)) => range_keys(place, *side, bound)?,
+        Test::StartsWith(prefix) => prefix_keys(place, prefix.as_bytes())?,
+        _ => return Ok(None),
+    }))
+}
+
+/// About how many rows have one of the keys.
+fn estimate_keys(place: &PathIndex<'_>, keys: &Keys) -> Result<usize> {
+    let mut rows = 0;
+    for range in &keys.possible {
+        rows += if range.len() <= ESTIMATED_KEYS {
+            let (mut entries, mut sum) = (place.entries(range.clone())?, 0);
+            while let Some(entry) = entries.next()? {
+                sum += entry.rows as usize;
+            }
+            sum
+        } else {
+            (place.values() as u64 * range.len() as u64 / u64::from(place.keys().max(1))) as usize
+        };
+    }
+    Ok(rows)
+}
+
+/// Adds a key to ranges whose keys are all below it.
+fn push_key_number(ranges: &mut Vec<Range<u32>>, number: u32) {
+    match ranges.last_mut() {
+        Some(last) if last.end == number => last.end += 1,
+        _ => ranges.push(number..number + 1),
     }
 }
