@@ -117,9 +117,9 @@ impl FieldIndexBuilder {
         }
     }
 
-    /// An index without rules, whose first row has this number.
-    pub fn from_row(first: RowId) -> Self {
-        Self { rows: first.0, ..Self::new(Arc::default()) }
+    /// An index whose first row has this number.
+    pub fn from_row(rules: Arc<PreparedRules>, first: RowId) -> Self {
+        Self { rows: first.0, ..Self::new(rules) }
     }
 
     /// Adds the value of the next row; `None` if it cannot be read. Such a row is in the index as one about which

@@ -6,15 +6,16 @@
 //! Invariants:
 //! * The value of a row never changes, so an index never gets old. Its rows have the numbers that they have in the
 //!   memtable.
-//! * An index changes how long a search takes, and nothing else.
-//! * The indexes take about as much memory as those of a segment of the same rows, and their kept answers at most as
-//!   many bytes as the answers of one.
+//! * An index changes how long a search takes, and nothing else. It is built by the field rules of that moment, and
+//!   stays as it is when they change.
+//! * The indexes take about as much memory as those of a segment of the same rows, and their kept answers at most
+//!   twice as many bytes as the answers of one.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::field_index::{FieldIndex, FieldIndexBuilder, Passing, PassingCache, select};
+use crate::field_index::{FieldIndex, FieldIndexBuilder, Passing, PassingCache, PreparedRules, select};
 use crate::filter::PreparedFilter;
 use crate::ids::{Id, IdRange, RowId};
 use crate::row_set::{RowSet, RowSetBuilder};
@@ -26,6 +27,8 @@ const CHUNK_ROWS: [u32; 3] = [1_024, 128, 32];
 const INDEXED_ROWS_MIN: usize = 128;
 /// So many rows cost as much by their values as it costs to ask one index.
 const ROWS_PER_CHUNK: usize = 16;
+/// The answer of the index of fewer rows is quicker asked than kept.
+const KEPT_ROWS_MIN: usize = 1_024;
 /// Longer values are asked: to read one for an index would hold the search up.
 const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Once an index has read so many bytes of values, the others of its rows are asked too.
@@ -35,6 +38,8 @@ const CHUNK_BYTES_MAX: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct FieldChunks {
     chunks: Mutex<Vec<Arc<FieldChunk>>>,
+    /// What all of them say together.
+    answers: PassingCache,
     /// Whether a search makes the next one.
     is_growing: AtomicBool,
 }
@@ -46,8 +51,8 @@ struct FieldChunk {
 }
 
 impl FieldChunk {
-    fn new<'m>(rows: Range<RowId>, value: impl Fn(RowId) -> &'m [u8]) -> Self {
-        let (mut builder, mut left) = (FieldIndexBuilder::from_row(rows.start), CHUNK_BYTES_MAX);
+    fn new<'m>(rows: Range<RowId>, rules: Arc<PreparedRules>, value: impl Fn(RowId) -> &'m [u8]) -> Self {
+        let (mut builder, mut left) = (FieldIndexBuilder::from_row(rules, rows.start), CHUNK_BYTES_MAX);
         for value in rows.clone().ids().map(value) {
             let is_read = value.len() <= VALUE_BYTES_MAX.min(left);
             left -= if is_read { value.len() } else { 0 };
@@ -58,14 +63,32 @@ impl FieldChunk {
 
     /// What the index says of the filter.
     fn passing(&self, filter: &PreparedFilter) -> Result<Arc<Passing>> {
-        if let Some(passing) = self.answers.get(filter.fingerprint(), &self.rows) {
-            return Ok(passing);
+        let select = || -> Result<_> {
+            let index = FieldIndex::open(&self.bytes, self.rows.end.0)?;
+            select(filter.expression(), &index, &self.rows).map(Arc::new)
+        };
+        if self.rows.len() < KEPT_ROWS_MIN {
+            select()
+        } else {
+            self.answers.get_or_keep(filter, &self.rows, self.rows.len() as u32, select)
         }
-        let index = FieldIndex::open(&self.bytes, self.rows.end.0)?;
-        let passing = Arc::new(select(filter.expression(), &index, &self.rows)?);
-        self.answers.keep(filter.fingerprint(), &self.rows, &passing, self.rows.len() as u32);
-        Ok(passing)
     }
+}
+
+/// What all indexes together say of the filter for their rows. Of rows without an index nothing is known, and so of
+/// those whose index cannot be read.
+fn passing_of_all(chunks: &[Arc<FieldChunk>], filter: &PreparedFilter, rows: &Range<RowId>) -> Passing {
+    let (mut certain, mut possible) = (RowSetBuilder::new(rows.clone()), RowSetBuilder::new(rows.clone()));
+    for chunk in chunks {
+        match chunk.passing(filter) {
+            Ok(passing) => {
+                add(&passing.certain, &mut certain);
+                add(&passing.possible, &mut possible);
+            }
+            Err(_) => possible.add_range(chunk.rows.clone()),
+        }
+    }
+    Passing::between(certain.finish(), possible.finish())
 }
 
 /// Adds a set of rows of a part of the interval.
@@ -94,13 +117,14 @@ fn next_rows(chunks: &[Arc<FieldChunk>], count: usize) -> Option<Range<RowId>> {
 
 impl FieldChunks {
     /// What the indexes say of `filter` for `rows`. `None` if they exclude no row. The memtable has `count` rows, whose
-    /// values are those that `value` gives.
+    /// values are those that `value` gives; a new index is built by the `rules`.
     pub fn passing<'m>(
         &self,
         filter: &PreparedFilter,
         rows: &[RowId],
         count: usize,
         value: impl Fn(RowId) -> &'m [u8],
+        rules: impl Fn() -> Arc<PreparedRules>,
     ) -> Option<Arc<Passing>> {
         if filter.constant().is_some() || rows.len() < INDEXED_ROWS_MIN {
             return None;
@@ -110,20 +134,15 @@ impl FieldChunks {
         }
         // As plain numbers, of which several are compared at once.
         let last = RowId(rows.iter().map(|row| row.0).fold(0, u32::max));
-        let chunks = self.grown(count, value);
+        let chunks = self.grown(count, value, rules);
         let interval = RowId(0)..last.saturating_next();
+        let indexed = RowId(0)..chunks.last().map_or(RowId(0), |chunk| chunk.rows.end);
+        let of_all = || Ok(Arc::new(passing_of_all(&chunks, filter, &indexed)));
+        let passing = self.answers.get_or_keep(filter, &indexed, indexed.end.0, of_all).ok()?;
         let (mut certain, mut possible) = (RowSetBuilder::new(interval.clone()), RowSetBuilder::new(interval.clone()));
-        for chunk in &chunks {
-            match chunk.passing(filter) {
-                Ok(passing) => {
-                    add(&passing.certain, &mut certain);
-                    add(&passing.possible, &mut possible);
-                }
-                // Of rows without an index nothing is known, and so of those whose index cannot be read.
-                Err(_) => possible.add_range(chunk.rows.clone()),
-            }
-        }
-        possible.add_range(chunks.last().map_or(RowId(0), |chunk| chunk.rows.end)..interval.end);
+        add(&passing.certain, &mut certain);
+        add(&passing.possible, &mut possible);
+        possible.add_range(indexed.end..interval.end);
         let (mut certain, mut possible) = (certain.finish(), possible.finish());
         if rows.len() < interval.len() {
             let mut asked = RowSetBuilder::new(interval);
@@ -136,7 +155,12 @@ impl FieldChunks {
     }
 
     /// The indexes, after making the next one if there is one to make.
-    fn grown<'m>(&self, count: usize, value: impl Fn(RowId) -> &'m [u8]) -> Vec<Arc<FieldChunk>> {
+    fn grown<'m>(
+        &self,
+        count: usize,
+        value: impl Fn(RowId) -> &'m [u8],
+        rules: impl Fn() -> Arc<PreparedRules>,
+    ) -> Vec<Arc<FieldChunk>> {
         let chunks = self.chunks.lock().clone();
         // Another search that makes it is not waited for.
         if next_rows(&chunks, count).is_none() || self.is_growing.swap(true, Ordering::Acquire) {
@@ -147,7 +171,7 @@ impl FieldChunks {
         let mut chunks = self.chunks.lock().clone();
         if let Some(rows) = next_rows(&chunks, count) {
             chunks.retain(|chunk| chunk.rows.start < rows.start);
-            chunks.push(Arc::new(FieldChunk::new(rows, value)));
+            chunks.push(Arc::new(FieldChunk::new(rows, rules(), value)));
             self.chunks.lock().clone_from(&chunks);
         }
         chunks
@@ -182,7 +206,7 @@ mod tests {
             let share = 1 + random.below(3);
             let rows: Vec<RowId> = (0..values.len() as u32).filter(|_| random.below(share) == 0).map(RowId).collect();
             let value = |row: RowId| values[row.index()].as_bytes();
-            let Some(passing) = chunks.passing(&filter, &rows, values.len(), value) else { continue };
+            let Some(passing) = chunks.passing(&filter, &rows, values.len(), value, Arc::default) else { continue };
             for row in (0..values.len() as u32).map(RowId) {
                 let expected = filter.matches(value(row)) && rows.contains(&row);
                 let (certain, possible) = (passing.certain.contains(row), passing.possible.contains(row));
@@ -192,7 +216,7 @@ mod tests {
         let all: Vec<RowId> = (0..values.len() as u32).map(RowId).collect();
         for _ in 0..100 {
             let filter = Filter::eq("n", 3).prepare().unwrap();
-            chunks.passing(&filter, &all, values.len(), |row| values[row.index()].as_bytes());
+            chunks.passing(&filter, &all, values.len(), |row| values[row.index()].as_bytes(), Arc::default);
         }
         let sizes: Vec<u32> = chunks.chunks.lock().iter().map(|chunk| chunk.rows.len() as u32).collect();
         let mut left = values.len();

@@ -42,11 +42,5 @@ fn kept_or_new(segment: &Segment, filter: &PreparedFilter, rows: &Range<RowId>) 
     if rows.len() < KEPT_ROWS_MIN {
         return find().map(Some);
     }
-    let (answers, fingerprint) = (fields.answers(), filter.fingerprint());
-    if let Some(passing) = answers.get(fingerprint, rows) {
-        return Ok(Some(passing));
-    }
-    let passing = find()?;
-    answers.keep(fingerprint, rows, &passing, segment.rows());
-    Ok(Some(passing))
+    fields.answers().get_or_keep(filter, rows, segment.rows(), find).map(Some)
 }

@@ -21,8 +21,9 @@ use crate::search::conditions::Conditions;
 use crate::search::part::{PartColumns, Rows};
 use crate::search::visit::visit;
 use crate::shard::PartRef;
+use crate::store::portion::{Portion, PortionRows};
 use crate::store::query::ReadOptions;
-use crate::store::read::{Portion, PortionRows, ReadContext, with_part};
+use crate::store::read::{ReadContext, with_part};
 use crate::types::{Scope, limits};
 
 /// The most values of an answer if the query does not say.
@@ -292,7 +293,7 @@ fn count_portion(
     path: &str,
     counts: &mut ValueCounts,
 ) -> Result<()> {
-    let passing = portion.rows.passing(&portion.part, filter);
+    let passing = portion.rows.passing(reader.engine, &portion.part, filter);
     let conditions = Conditions { passing: passing.as_deref(), ..reader.conditions(filter) };
     if let (PartRef::Segment(part), PortionRows::Range(rows)) = (portion.part, &portion.rows)
         && rows.len() >= INDEXED_ROWS_MIN

@@ -22,8 +22,8 @@ use crate::segment::derived::graph_scope::GraphScope;
 use crate::segment::filter_graphs::FilterSaving;
 use crate::shard::PartRef;
 use crate::shard::part::SharedSegment;
+use crate::store::portion::{Portion, PortionRows};
 use crate::store::query::Query;
-use crate::store::read::{Portion, PortionRows};
 
 /// The guessed ef per result. The measured table of ef is part of a graph, and there is no graph yet.
 const EF_PER_RESULT: usize = 4;

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::field_index::Passing;
 use crate::search::plan::{PartReport, Path};
 use crate::storage::Clock;
+use crate::store::portion::Portion;
 use crate::store::query::PartExplain;
-use crate::store::read::Portion;
 
 /// Runs a search of a part, or of a piece of it, that was expected to take so long. With a clock the report says how
 /// long it took.

@@ -27,9 +27,10 @@ use crate::shard::PartRef;
 use crate::storage::Clock;
 use crate::store::earn::{credit_filter, credit_flat_search};
 use crate::store::explain::{explain, timed};
+use crate::store::portion::{Portion, PortionRows};
 use crate::store::query::{Query, SearchResult};
+use crate::store::read::ReadContext;
 use crate::store::read::with_part;
-use crate::store::read::{Portion, PortionRows, ReadContext};
 use crate::store::search_pool::search_pool;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::topk::{SharedThreshold, TopK};
@@ -62,7 +63,7 @@ pub(super) fn scored(
     let clock = query.explain.then(|| reader.engine.clock.machine());
     let top = TopK::new(wanted);
     let passing: Vec<Option<Arc<Passing>>> =
-        portions.iter().map(|portion| portion.rows.passing(&portion.part, filter)).collect();
+        portions.iter().map(|portion| portion.rows.passing(reader.engine, &portion.part, filter)).collect();
     let outcomes: Vec<Option<Arc<Outcomes>>> = portions
         .iter()
         .zip(&passing)

@@ -17,8 +17,9 @@ impl Store {
     /// Sets the [field rules](FieldRules), in the place of the present ones. They belong to the store, are kept as its
     /// setting `vecmem.fields`, and survive a power loss once the call returns.
     ///
-    /// Rules apply to what is written from then on: flushes, merges and imports. Indexes that are there stay as they
-    /// are until then, or until [`rebuild_fields`](Self::rebuild_fields); `stats` counts them. No answer depends on it.
+    /// Rules apply to what is made from then on: by flushes, merges and imports, and in memory by searches. Indexes
+    /// that are there stay as they are until then, or until [`rebuild_fields`](Self::rebuild_fields); `stats` counts
+    /// those of segments. No answer depends on it.
     ///
     /// Errors: `DiskFull`, `Poisoned`, `Io`. After an error nothing has changed; after `Poisoned` the change may or may
     /// not be on disk.

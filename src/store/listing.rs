@@ -14,9 +14,10 @@ use crate::search::conditions::Conditions;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::{PartRef, ReadView};
 use crate::store::moment::Moment;
+use crate::store::portion::{PartPlace, Portion, PortionRows};
 use crate::store::query::{Query, SearchResult};
+use crate::store::read::ReadContext;
 use crate::store::read::with_part;
-use crate::store::read::{PartPlace, Portion, PortionRows, ReadContext};
 use crate::store::snapshot::Snapshot;
 use crate::sync::Mutex;
 use crate::topk::{ListedRow, Newest, RowAddress};
@@ -196,7 +197,7 @@ impl Listing {
         };
         let mut listed = Newest::new(size);
         for (number, (portion, part)) in self.portions.iter().zip(parts).enumerate() {
-            let passing = portion.rows.passing(part, self.filter.as_ref());
+            let passing = portion.rows.passing(reader.engine, part, self.filter.as_ref());
             let outcomes = portion.rows.outcomes(part, self.filter.as_ref(), passing.as_deref());
             let (passing, outcomes) = (passing.as_deref(), outcomes.as_deref());
             let conditions = Conditions { passing, outcomes, ..reader.conditions(self.filter.as_ref()) };

@@ -44,6 +44,7 @@ mod open;
 mod options;
 mod ordered;
 mod passing_items;
+mod portion;
 mod prune;
 mod purge;
 pub(crate) mod query;

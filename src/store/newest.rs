@@ -8,7 +8,8 @@ use crate::ids::PartIndex;
 use crate::search::conditions::Conditions;
 use crate::search::listing::{ListKind, Sought, newest};
 use crate::shard::PartRef;
-use crate::store::read::{Portion, ReadContext, with_part};
+use crate::store::portion::Portion;
+use crate::store::read::{ReadContext, with_part};
 use crate::topk::Newest;
 
 /// The newest rows of the portions.
@@ -22,7 +23,7 @@ pub(super) fn list_rows(
 ) -> Result<Newest> {
     let mut listed = Newest::new(wanted);
     for (number, portion) in portions.iter().enumerate() {
-        let passing = portion.rows.passing(&portion.part, filter);
+        let passing = portion.rows.passing(reader.engine, &portion.part, filter);
         let outcomes = portion.rows.outcomes(&portion.part, filter, passing.as_deref());
         let (passing, outcomes) = (passing.as_deref(), outcomes.as_deref());
         let conditions = Conditions { passing, outcomes, ..reader.conditions(filter) };

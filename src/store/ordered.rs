@@ -43,7 +43,7 @@ pub(super) fn list_in_order(
     let wanted = query.limit.saturating_add(query.offset);
     let mut first = FirstRows::new(order, query.after.as_ref(), wanted.saturating_add(1));
     for (number, portion) in portions.iter().enumerate() {
-        let passing = portion.rows.passing(&portion.part, filter);
+        let passing = portion.rows.passing(reader.engine, &portion.part, filter);
         let outcomes = portion.rows.outcomes(&portion.part, filter, passing.as_deref());
         let (passing, outcomes) = (passing.as_deref(), outcomes.as_deref());
         let conditions = Conditions { passing, outcomes, ..reader.conditions(filter) };

@@ -22,7 +22,7 @@ pub(super) fn count_items(
 ) -> Result<u64> {
     let mut total = 0;
     for portion in reader.portions(interval, incomplete)? {
-        let passing = portion.rows.passing(&portion.part, filter);
+        let passing = portion.rows.passing(reader.engine, &portion.part, filter);
         let conditions = Conditions { passing: passing.as_deref(), ..reader.conditions(filter) };
         let counted = with_part!(portion.part, part => count(part, &portion.rows(), &conditions));
         total += reader.tolerate(counted, incomplete)?.unwrap_or(0);
@@ -41,7 +41,7 @@ pub(super) fn visit_items<'a>(
 ) -> Result<bool> {
     let mut incomplete = false;
     for portion in reader.portions(interval, &mut incomplete)? {
-        let passing = portion.rows.passing(&portion.part, filter);
+        let passing = portion.rows.passing(reader.engine, &portion.part, filter);
         let conditions = Conditions { passing: passing.as_deref(), ..reader.conditions(filter) };
         let each = &mut |row| each(&portion.part, row);
         let visited = with_part!(portion.part, part => visit(part, &portion.rows(), &conditions, each));

@@ -12,8 +12,9 @@ use crate::shard::PartRef;
 use crate::shard::usage::usage;
 use crate::store::namespaces::list_namespaces;
 use crate::store::passing_items::{count_items, visit_items};
+use crate::store::portion::PortionRows;
 use crate::store::query::{LabelPattern, NamespaceQuery, ReadOptions};
-use crate::store::read::{PortionRows, ReadContext};
+use crate::store::read::ReadContext;
 use crate::types::{QuotaUse, Scope};
 
 /// Namespaces that are listed at once.

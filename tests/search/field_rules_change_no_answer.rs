@@ -143,3 +143,42 @@ fn forced_fields_are_found_among_thousands_of_others() {
     assert_eq!(store.stats().unwrap().fields.path_count, 1_024);
     store.close().unwrap();
 }
+
+#[test]
+fn indexes_in_memory_go_by_the_rules_of_the_moment_at_which_they_are_made() {
+    let directory = Directory::real();
+    let store = directory.open(Options::with_vectors(1, Metric::Dot));
+    let home = namespace(["home"]);
+    let mut next = 0;
+    // As many as one index has.
+    let mut fill = || {
+        for n in next..next + 1_024 {
+            let many = if n % 1_024 == 7 { 4_200 } else { 0 };
+            let others: String = (0..many).map(|other| format!(r#""own{other}":1,"#)).collect();
+            let value = format!(r#"{{{others}"kind":{},"secret":{n},"rare":{}}}"#, n % 4, n % 8 == 0);
+            store.put(Put::new(&home, n.to_string(), value).vector([n as f32])).unwrap();
+        }
+        next += 1_024;
+    };
+    // The items that pass, and how many may pass by the indexes.
+    let asked = |filter: Filter| {
+        let found = store.search(&Query::new(&home).filter(filter).vector([1.0]).limit(9).explain(true)).unwrap();
+        (found.hits.len(), found.explain[0].may_pass)
+    };
+    store.set_field_rules(&rules(&["secret"], &["rare"])).unwrap();
+    fill();
+    assert_eq!(asked(Filter::eq("secret", 5)), (1, None), "it is left out");
+    // Of the item with thousands of fields the index knows those only that rules force.
+    assert_eq!(asked(Filter::eq("kind", 9)), (0, Some(1)));
+    assert_eq!(asked(Filter::eq("rare", 9)), (0, Some(0)));
+    assert_eq!(asked(Filter::eq("rare", true)), (9, Some(128)));
+
+    // What is made stays as it is; what is made next goes by the new rules.
+    store.set_field_rules(&rules(&["rare"], &["secret"])).unwrap();
+    fill();
+    assert_eq!(asked(Filter::eq("secret", 1_500)), (1, Some(1 + 1_024)));
+    assert_eq!(asked(Filter::eq("rare", 9)), (0, Some(1_024)));
+    store.flush().unwrap();
+    assert_eq!(asked(Filter::eq("secret", 1_500)), (1, Some(1)));
+    store.close().unwrap();
+}
