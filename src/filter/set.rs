@@ -214,3 +214,21 @@ impl PreparedSet {
         self.contains(Raw::Text(crate::json::Text::plain(text))).unwrap_or(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Filter;
+
+    #[test]
+    fn a_list_is_measured_once_for_all_copies_of_its_filter() {
+        let list: LiteralSet = (0..100).collect();
+        let filter = |list: &LiteralSet| Filter::field("a", Filter::In(list.clone()));
+        filter(&list).prepare().unwrap();
+        let known = list.0.scalars.get().expect("the copy was measured");
+        assert_eq!(known.unwrap().size.values, 100);
+        let nested: LiteralSet = [vec![1, 2], vec![3]].into_iter().collect();
+        filter(&nested).prepare().unwrap();
+        assert!(nested.scalars().is_none(), "what nests is measured where it stands");
+    }
+}
