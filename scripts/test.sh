@@ -9,8 +9,8 @@ cd "$(dirname "$0")/.."
 names=() times=() busy=() groups=() skipped=()
 # Of everything, of what has to do with Rust, and, as a part of that, of the proofs beside the tests.
 declare -A budgets=([all]=60 [core]=35 [proof]=12)
-results=$(mktemp) python_results=$(mktemp) processors=$(mktemp)
-trap 'rm -f "$results" "$python_results" "$processors"' EXIT
+results=$(mktemp) python_results=$(mktemp) miri_results=$(mktemp) processors=$(mktemp)
+trap 'rm -f "$results" "$python_results" "$miri_results" "$processors"' EXIT
 
 # The seconds of processor time so far, in `used`. Not in a subshell, which has no children to tell of.
 count_used() {
@@ -123,12 +123,12 @@ python_tests() {
 }
 step other "Python package" python_tests
 
-# 77: nightly has no Miri.
+# 77: nightly has no Miri, or a library that Miri needs cannot be built; the last line says which.
 miri() {
     local status=0
-    scripts/miri.sh || status=$?
+    scripts/miri.sh 2>&1 | tee "$miri_results" || status=$?
     if [ "$status" = 77 ]; then
-        skip "undefined behaviour" "nightly has no Miri, or the library that Miri needs cannot be built"
+        skip "undefined behaviour" "$(sed -n 's/^skipped: //p' "$miri_results" | tail -n 1)"
         return 0
     fi
     return "$status"

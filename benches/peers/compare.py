@@ -19,6 +19,7 @@ import json
 import math
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -149,15 +150,14 @@ ENGINES = {
 
 
 def share_cores(cores: set[int]) -> None:
-    """Gives these cores to every thread of the process, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
-        for thread in os.listdir("/proc/self/task"):
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(int(thread), cores)
+    """Gives these cores to every thread of the process."""
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def measured(name: str, data: Data, rounds: int, directory: Path) -> Curve:
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    cores = os.sched_getaffinity(0)
     started = time.perf_counter()
     search = ENGINES[name](data, directory)
     curve = Curve(name, time.perf_counter() - started, [])
@@ -228,6 +228,8 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     parser.add_argument("--json", type=Path, help="also write the curves to this file")
     given = parser.parse_args()
+    if sys.platform != "linux":
+        parser.error("all threads are put on one core for a fair comparison, which this script can only do on Linux")
     rows = unit(np.load(given.vectors)) if given.vectors else unit(made_up(given.generate, given.dims))
     if given.queries:
         queries = unit(np.load(given.queries))

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the watching thread ends with the call, and what the call returns is returned unchanged.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -41,17 +41,19 @@ pub fn watched_by<T>(interrupt: &Interrupt, what: &'static str, call: impl FnOnc
 fn show(interrupt: &Interrupt, what: &str, bar: Option<&ProgressBar>, end: mpsc::Receiver<()>) {
     let every = if bar.is_some() { TICK } else { LINE };
     while end.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
-        let line = line(what, interrupt.progress());
+        let Progress { done, total, .. } = interrupt.progress();
+        let line = line(what, done, total);
         match bar {
             Some(bar) => bar.set_message(line),
-            None => eprintln!("{line}"),
+            // A reader that has gone away is no reason to fail what is done here.
+            None => drop(writeln!(std::io::stderr(), "{line}")),
         }
     }
 }
 
 /// What is done, and how far it is where that is known.
-fn line(what: &str, progress: Progress) -> String {
-    match (progress.done, progress.total) {
+fn line(what: &str, done: u64, total: Option<u64>) -> String {
+    match (done, total) {
         (0, _) => what.to_owned(),
         (done, None) => format!("{what}: {done} steps"),
         (done, Some(total)) => format!("{what}: step {done} of at most {total}"),
@@ -64,8 +66,10 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_a_call_is() {
-        let progress = Progress::default();
-        assert_eq!(line("building a graph", progress), "building a graph");
+        assert_eq!(line("building a graph", 0, None), "building a graph");
+        assert_eq!(line("building a graph", 0, Some(9)), "building a graph");
+        assert_eq!(line("building a graph", 7, None), "building a graph: 7 steps");
+        assert_eq!(line("building a graph", 7, Some(9)), "building a graph: step 7 of at most 9");
         let interrupt = Interrupt::new();
         assert_eq!(watched_by(&interrupt, "compacting", || 7), 7);
     }

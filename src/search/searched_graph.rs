@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::graph::calibration::Calibration;
 use crate::graph::{Candidate, Graph, Points};
-use crate::ids::{NodeId, RowId, VectorId};
+use crate::ids::{IdRange, NodeId, RowId, VectorId};
 use crate::search::context::SearchContext;
 use crate::search::graph_plan::{GraphFacts, GraphPlan, plan_graph_search};
 use crate::search::part::{PartColumns, SegmentView};
@@ -105,7 +105,8 @@ pub(super) fn filter_graph_job(
     limit: usize,
 ) -> Option<GraphSearchJob> {
     let graph_searches = context.graph_searches.as_ref()?;
-    let graph = part.segment().filter_graphs.get(&filter_place(rows, context)?, context.number)?;
+    let (place, graphs) = (filter_place(rows, context)?, &part.segment().filter_graphs);
+    let graph = graphs.get(&place)?;
     let nodes = graph.vectors.len();
     let facts = GraphFacts {
         nodes,
@@ -114,8 +115,9 @@ pub(super) fn filter_graph_job(
         has_filter: false,
         share: part.live_share(rows),
         admitted: None,
-        flat_ns: context.costs.listed(nodes as f64),
+        flat_ns: context.costs.listed(nodes as f64).min(rows.len() as f64 * context.costs.flat_ns),
     };
     let how = plan_graph_search(&facts, graph_searches, &graph.calibration, &context.costs)?;
+    graphs.credit(&place, context.number);
     Some(GraphSearchJob { graph: GraphChoice::OfFilter(graph), rows: rows.clone(), nodes, how })
 }

@@ -60,8 +60,9 @@ impl FilterGraph {
 /// What one filtered search would have saved with a graph of its filter.
 pub(crate) struct FilterSaving {
     pub place: FilterPlace,
-    /// The rows that pass.
+    /// The rows that pass, and about how many vectors they have.
     pub passing: Arc<RowSet>,
+    pub nodes: usize,
     pub saved_ns: u64,
     /// The price of the graph: a part of the cost of building it.
     pub price_ns: u64,
@@ -71,6 +72,8 @@ pub(crate) struct FilterSaving {
 pub(crate) struct FilterAccount {
     pub place: FilterPlace,
     pub passing: Arc<RowSet>,
+    /// About how many nodes the graph would have.
+    pub nodes: usize,
     /// What the graph would be worth by now.
     pub worth: Worth,
     saved_ns: u64,
@@ -104,18 +107,24 @@ pub(crate) struct FilterGraphs {
 
 impl FilterGraphs {
     /// The graph of a filter, if there is one.
-    pub fn get(&self, place: &FilterPlace, number: u64) -> Option<Arc<FilterGraph>> {
+    pub fn get(&self, place: &FilterPlace) -> Option<Arc<FilterGraph>> {
+        let table = self.table.lock();
+        table.ready.iter().find(|ready| ready.place == *place).map(|ready| Arc::clone(&ready.graph))
+    }
+
+    /// Adds what a search saves that uses the graph of a filter.
+    pub fn credit(&self, place: &FilterPlace, number: u64) {
         let mut table = self.table.lock();
-        let found = table.ready.iter_mut().find(|ready| ready.place == *place)?;
-        found.worth.add(found.each_ns, number);
-        Some(Arc::clone(&found.graph))
+        if let Some(used) = table.ready.iter_mut().find(|ready| ready.place == *place) {
+            used.worth.add(used.each_ns, number);
+        }
     }
 
     /// Adds what a search would have saved. Returns whether this made a graph due.
     pub fn add(&self, saving: FilterSaving, number: u64) -> bool {
         let mut table = self.table.lock();
         let FilterTable { ready, accounts, refused } = &mut *table;
-        let FilterSaving { place, passing, saved_ns, price_ns } = saving;
+        let FilterSaving { place, passing, nodes, saved_ns, price_ns } = saving;
         if ready.iter().any(|ready| ready.place == place) || refused.contains(&place) {
             return false;
         }
@@ -127,7 +136,7 @@ impl FilterGraphs {
             return before < account.price_ns && account.saved_ns >= account.price_ns;
         }
         let worth = Worth::new(saved_ns as f64, number);
-        table.open(FilterAccount { place, passing, saved_ns, searches: 1, price_ns, worth });
+        table.open(FilterAccount { place, passing, nodes, saved_ns, searches: 1, price_ns, worth });
         saved_ns >= price_ns
     }
 
@@ -162,12 +171,15 @@ impl FilterGraphs {
         let each_ns = saved_ns as f64 / searches.max(1) as f64;
         let mut table = self.table.lock();
         table.ready.retain(|ready| ready.place != place);
+        // Searches during the build have opened another account.
+        table.accounts.retain(|account| account.place != place);
         table.ready.push(ReadyGraph { place, graph: Arc::new(graph), worth, each_ns });
     }
 
     /// Notes that the graph cannot be built, so that searches do not earn it again.
     pub fn refuse(&self, due: FilterAccount) {
         let mut table = self.table.lock();
+        table.accounts.retain(|account| account.place != due.place);
         if table.refused.len() >= ACCOUNTS_MAX {
             table.refused.remove(0);
         }
@@ -182,9 +194,10 @@ impl FilterGraphs {
 }
 
 impl FilterTable {
-    /// Opens an account, in place of the one used longest ago if there are too many.
+    /// Opens an account, in place of the one of the same filter, or of the one used longest ago if there are too many.
     fn open(&mut self, account: FilterAccount) {
         let accounts = &mut self.accounts;
+        accounts.retain(|other| other.place != account.place);
         if accounts.len() >= ACCOUNTS_MAX
             && let Some(oldest) = (0..accounts.len()).min_by_key(|&at| accounts[at].worth.last())
         {
@@ -206,7 +219,7 @@ mod tests {
 
     fn saving(fingerprint: u128, saved_ns: u64) -> FilterSaving {
         let passing = Arc::new(RowSet::none(RowId(0)..RowId(9)));
-        FilterSaving { place: place(fingerprint), passing, saved_ns, price_ns: 100 }
+        FilterSaving { place: place(fingerprint), passing, nodes: 9, saved_ns, price_ns: 100 }
     }
 
     /// A graph without nodes that takes so many bytes.
@@ -223,14 +236,15 @@ mod tests {
     #[test]
     fn a_graph_is_due_once_when_its_price_is_saved() {
         let graphs = FilterGraphs::default();
-        assert!(!graphs.add(saving(1, 60), 1) && graphs.take_due().is_none() && graphs.get(&place(1), 2).is_none());
+        assert!(!graphs.add(saving(1, 60), 1) && graphs.take_due().is_none() && graphs.get(&place(1)).is_none());
         assert!(graphs.add(saving(1, 60), 3) && !graphs.add(saving(1, 60), 4));
         let due = graphs.take_due().unwrap();
         assert_eq!((&due.place, due.saved_ns, due.searches), (&place(1), 180, 3));
         assert!(graphs.take_due().is_none());
+        assert!(graphs.add(saving(1, 1_000), 5), "a search during the build");
         graphs.keep(due, graph(400));
-        assert!(!graphs.add(saving(1, 1_000), 5), "it is there");
-        assert!(graphs.get(&place(1), 6).is_some() && graphs.get(&place(2), 7).is_none());
+        assert!(!graphs.add(saving(1, 1_000), 6) && graphs.take_due().is_none(), "it is there");
+        assert!(graphs.get(&place(1)).is_some() && graphs.get(&place(2)).is_none());
         assert_eq!(graphs.size(), (1, 400));
     }
 
@@ -240,12 +254,12 @@ mod tests {
         assert!(graphs.add(saving(1, 100), 10));
         let due = graphs.take_due().unwrap();
         graphs.keep(due, graph(400));
-        (11..20).for_each(|number| drop(graphs.get(&place(1), number)));
+        (11..20).for_each(|number| graphs.credit(&place(1), number));
         let held = graphs.held();
         assert_eq!((held.len(), &held[0].0, held[0].1.bytes), (1, &place(1), 400));
         let worth = held[0].1.worth.at(19);
         assert!((999.0..=1_000.0).contains(&worth), "ten searches saved 100 each: {worth}");
-        let kept_by_a_search = graphs.get(&place(1), 20).unwrap();
+        let kept_by_a_search = graphs.get(&place(1)).unwrap();
         graphs.remove(&place(2));
         graphs.remove(&place(1));
         assert_eq!((graphs.size(), kept_by_a_search.bytes()), ((0, 0), 400));
@@ -269,8 +283,9 @@ mod tests {
         let graphs = FilterGraphs::default();
         assert!(graphs.add(saving(4, 100), 1));
         let due = graphs.take_due().unwrap();
+        assert!(graphs.add(saving(4, 1_000), 2), "a search meanwhile");
         graphs.refuse(due);
-        assert!(!graphs.add(saving(4, 1_000), 2) && graphs.take_due().is_none());
+        assert!(!graphs.add(saving(4, 1_000), 3) && graphs.take_due().is_none());
     }
 
     #[test]

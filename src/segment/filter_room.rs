@@ -47,6 +47,11 @@ pub(crate) struct HeldGraph {
     pub worth: Worth,
 }
 
+/// The positions in `held` of the graphs that have to go because the room has become smaller.
+pub(crate) fn excess(held: &[HeldGraph], room: usize, number: u64) -> Vec<usize> {
+    going(held, &HeldGraph { bytes: 0, worth: Worth::new(f64::INFINITY, number) }, room, number).unwrap_or_default()
+}
+
 /// The positions in `held` of the graphs that have to go so that `coming` fits in `room` bytes with the rest: those of
 /// the least worth a byte, at the time of search `number`. `None` if there is no room, or if they are worth too much.
 pub(crate) fn going(held: &[HeldGraph], coming: &HeldGraph, room: usize, number: u64) -> Option<Vec<usize>> {
@@ -61,6 +66,15 @@ pub(crate) fn going(held: &[HeldGraph], coming: &HeldGraph, room: usize, number:
         left -= graph.bytes;
         lost += graph.worth.at(number);
         going.push(at);
+    }
+    // What went for little beside what had to go after it may stay if it still fits.
+    for place in (0..going.len()).rev() {
+        let Some(graph) = going.get(place).and_then(|&at: &usize| held.get(at)) else { continue };
+        if taken(left.saturating_add(graph.bytes)) <= room {
+            left += graph.bytes;
+            lost -= graph.worth.at(number);
+            going.remove(place);
+        }
     }
     let is_better = going.is_empty() || lost * WORTH_A_BUILD < coming.worth.at(number);
     (taken(left) <= room && is_better).then_some(going)
@@ -86,6 +100,11 @@ mod tests {
         assert_eq!(coming(501, 599.0), None);
         assert_eq!(coming(1_000, 2_201.0), Some(vec![2, 1, 0]));
         assert_eq!(coming(1_001, 1e12), None, "too large at all");
+        let held = [graph(10, 1.0), graph(990, 198.0)];
+        let alone = going(&held, &graph(500, 1e6), 1_000, 100);
+        assert_eq!(alone, Some(vec![1]), "the small one goes first, and stays after all");
+        assert_eq!((excess(&held, 1_000, 100), excess(&held, 995, 100)), (vec![], vec![0]));
+        assert_eq!((excess(&held, 500, 100), excess(&held, 0, 100)), (vec![1], vec![0, 1]));
         assert_eq!(coming(usize::MAX, 1e12), None);
         assert_eq!(going(&[], &graph(1, 1.0), 0, 100), None);
     }

@@ -66,7 +66,7 @@ pub(super) fn credit_filter(
         return;
     }
     let costs = &context.costs;
-    let flat = costs.listed(nodes as f64) * graph_searches.flat_weight;
+    let flat = costs.listed(nodes as f64).min(vectors.len() as f64 * costs.flat_ns) * graph_searches.flat_weight;
     let costs_now = if jobs.is_empty() { flat } else { jobs.iter().map(|job| job.how.cost_ns).sum() };
     let ef = limit.max(LIMIT_MIN).saturating_mul(FILTER_EF_PER_RESULT);
     let saved = costs_now - visits(ef, nodes) * costs.visit_ns * FILTER_VISIT;
@@ -74,7 +74,7 @@ pub(super) fn credit_filter(
         return;
     }
     let passing = Arc::clone(passing);
-    let saving = FilterSaving { place, passing, saved_ns: saved as u64, price_ns: price_ns(nodes, dims) };
+    let saving = FilterSaving { place, passing, nodes, saved_ns: saved as u64, price_ns: price_ns(nodes, dims) };
     if segment.filter_graphs.add(saving, context.number) {
         engine.signal.raise();
     }

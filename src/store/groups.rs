@@ -122,10 +122,9 @@ impl<'a> GroupedSearch<'_, 'a> {
     /// Finds the best `wanted` groups.
     fn find_groups(&mut self, wanted: usize) -> Result<()> {
         let rows = wanted.saturating_mul(self.hits).saturating_mul(2).clamp(ROUND_ROWS_MIN, ROUND_ROWS_MAX);
-        let rows = rows.max(wanted.saturating_mul(2));
-        let mut found_before = usize::MAX;
-        while self.groups.len() < wanted && self.groups.len() != found_before {
-            found_before = self.groups.len();
+        let mut rows = rows.max(wanted.saturating_mul(2));
+        while self.groups.len() < wanted {
+            let found_before = self.groups.len();
             let (filter, intervals) = self.outside()?;
             let found = self.best(self.query, filter.as_deref(), &intervals, rows)?;
             let is_all = found.len() < rows;
@@ -144,6 +143,10 @@ impl<'a> GroupedSearch<'_, 'a> {
             }
             if is_all {
                 return Ok(());
+            }
+            if self.groups.len() == found_before {
+                // The groups of all these rows cannot be read, and no filter leaves such rows out.
+                rows = rows.saturating_mul(4);
             }
         }
         Ok(())

@@ -13,22 +13,19 @@ use crate::interrupt::Stage;
 use crate::quant::stride;
 use crate::segment::Segment;
 use crate::segment::filter_graphs::{FilterAccount, FilterPlace};
-use crate::segment::filter_room::{HeldGraph, going};
+use crate::segment::filter_room::{HeldGraph, excess, going};
 use crate::shard::ReadView;
 
 impl Worker {
     /// Builds a graph of a filter that searches have earned. Returns whether there was one to build.
     pub(super) fn build_filter_graph(&self, cores: Cores) -> Result<bool> {
         let (engine, view) = (&self.engine, self.engine.view.get());
+        self.trim(&view);
         let due =
             readable(&view).find_map(|(file_id, segment)| Some((file_id, segment, segment.filter_graphs.take_due()?)));
         let Some((file_id, segment, due)) = due else { return Ok(false) };
-        let rough = filter_graph_bytes(due.passing.len(), segment.dims());
-        if rough > self.room(&view) {
-            segment.filter_graphs.refuse(due);
-            return Ok(true);
-        }
-        if self.going(&view, &due, rough).is_none() {
+        let rough = filter_graph_bytes(due.nodes, segment.dims());
+        if segment.codes_problem().is_some() || self.going(&view, &due, rough).is_none() {
             segment.filter_graphs.put_off(due);
             return Ok(true);
         }
@@ -55,6 +52,17 @@ impl Worker {
         Ok(true)
     }
 
+    /// Lets graphs go that have no room any more: a segment has gone, and with it a part of the room.
+    fn trim(&self, view: &ReadView) {
+        let held = held(view);
+        let graphs: Vec<HeldGraph> = held.iter().map(|(.., graph)| *graph).collect();
+        for at in excess(&graphs, self.room(view), self.engine.accounts.filtered()) {
+            if let Some((segment, place, _)) = held.get(at) {
+                segment.filter_graphs.remove(place);
+            }
+        }
+    }
+
     /// The bytes that graphs of filters of the store may take.
     fn room(&self, view: &ReadView) -> usize {
         let codes = readable(view).map(|(_, segment)| u64::from(segment.vectors()) * stride(segment.dims()) as u64);
@@ -68,17 +76,21 @@ impl Worker {
         due: &FilterAccount,
         bytes: usize,
     ) -> Option<Vec<(&'v Segment, FilterPlace)>> {
-        let of = |segment: &'v Segment| {
-            segment.filter_graphs.held().into_iter().map(move |(place, held)| (segment, place, held))
-        };
-        let held: Vec<(&Segment, FilterPlace, HeldGraph)> =
-            readable(view).flat_map(|(_, segment)| of(segment)).collect();
+        let held = held(view);
         let (graphs, coming): (Vec<HeldGraph>, _) =
             (held.iter().map(|(.., graph)| *graph).collect(), HeldGraph { bytes, worth: due.worth });
         let going = going(&graphs, &coming, self.room(view), self.engine.accounts.filtered())?;
         let of_going = held.into_iter().enumerate().filter(|(at, _)| going.contains(at));
         Some(of_going.map(|(_, (segment, place, _))| (segment, place)).collect())
     }
+}
+
+/// The graphs of filters of all segments.
+fn held(view: &ReadView) -> Vec<(&Segment, FilterPlace, HeldGraph)> {
+    let of = |segment: &'_ Segment| segment.filter_graphs.held();
+    readable(view)
+        .flat_map(|(_, segment)| of(segment).into_iter().map(move |(place, held)| (segment, place, held)))
+        .collect()
 }
 
 /// The segments of a view that can be read, each with the number of its file.

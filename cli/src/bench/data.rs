@@ -68,8 +68,8 @@ impl DataPlan {
                     output::counted(rows as u64, "vector")
                 );
                 let (vectors, queries) = all.held_out(*queries);
-                let name =
-                    format!("{} of {}, every {}th held out", shape(&vectors), short(file), rows / queries.rows());
+                let held_out = output::counted(queries.rows() as u64, "vector");
+                let name = format!("{} of {}, from which {held_out} were held out", shape(&vectors), short(file));
                 Ok(Data { vectors, queries, name })
             }
             &Self::MadeUp { rows, dims, seed, queries } => {

@@ -46,6 +46,12 @@ pub struct Limits {
     pub p50_us: f64,
 }
 
+/// The place that is read after this one: it waits for the number that is read here. With the step in it, no run of
+/// places comes again.
+fn next_place(numbers: &[u64], place: usize, step: usize) -> usize {
+    numbers[place].wrapping_add(step as u64) as usize % numbers.len()
+}
+
 /// Measures the memory; about a second.
 pub fn measure() -> MemorySpeed {
     // A number in each place, so that a read is of memory and not of the one page of zeros.
@@ -59,8 +65,8 @@ pub fn measure() -> MemorySpeed {
     let at_random = || {
         let started = Instant::now();
         let mut place = 0;
-        for _ in 0..READS {
-            place = (numbers[place] as usize) % NUMBERS;
+        for step in 0..READS {
+            place = next_place(&numbers, place, step);
         }
         black_box(place);
         started.elapsed().as_secs_f64()
@@ -114,6 +120,19 @@ mod tests {
     use super::super::store::{Accuracy, Quality};
     use super::super::timing::Speed;
     use super::*;
+
+    #[test]
+    fn reads_at_random_visit_most_of_the_memory() {
+        let mut random = Numbers::new(1);
+        let numbers: Vec<u64> = (0..1 << 12).map(|_| random.next()).collect();
+        let (mut place, mut seen) = (0, std::collections::HashSet::new());
+        for step in 0..numbers.len() {
+            place = next_place(&numbers, place, step);
+            seen.insert(place);
+        }
+        // Of so many places drawn at random, 1 - 1/e are seen.
+        assert!(seen.len() > numbers.len() / 2, "{} of {}", seen.len(), numbers.len());
+    }
 
     #[test]
     fn needs_follow_from_distances_and_dimensions() {

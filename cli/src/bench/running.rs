@@ -80,14 +80,11 @@ impl<'a> Running<'a> {
         let compact_seconds = started.elapsed().as_secs_f64() - import_seconds;
         let scope = self.layout.scope()?;
         let build = watched("building the graph", || store.build_graph(&scope))?;
-        let spinner = output::spinner("finding the true neighbours");
-        let truth = match given {
-            Some(truth) => truth,
-            None => store::truth(&store, &self.layout, &self.data.queries, k.max(TRUTH_DEPTH), threads())?,
-        };
-        spinner.set_message("measuring");
-        let rows = self.rows(&store, &truth)?;
-        let asked = self.asked(&store, &truth, &rows)?;
+        let exact = || store::truth(&store, &self.layout, &self.data.queries, k.max(TRUTH_DEPTH), threads());
+        let truth = given.map_or_else(|| watched("finding the true neighbours", exact), Ok)?;
+        let rows = watched("measuring", || self.rows(&store, &truth))?;
+        let asked = watched("measuring", || self.asked(&store, &truth, &rows))?;
+        let spinner = output::spinner("measuring");
         let stats = store.stats()?;
         let mut figures = Figures {
             data: self.data.name.clone(),
