@@ -1,7 +1,7 @@
 //! The operations of [`Simd`] for AVX2, with and without AVX-VNNI: 256-bit vectors.
 //!
-//! Invariant: only entered through [`plain::TABLE`] and [`vnni::TABLE`], which [`super::Kernels`] hands out when the CPU
-//! has AVX2, and AVX-VNNI for the second.
+//! Invariant: only entered through [`plain::TABLE`] and [`vnni::TABLE`], which [`super::Kernels`] hands out when the
+//! CPU has AVX2, and AVX-VNNI for the second.
 //!
 //! `VPMADDUBSW` multiplies unsigned by signed bytes and adds pairs, saturating at `i16`. So AVX2 alone multiplies the
 //! magnitudes of the query by codes that carry the sign of the query: 2 * 127 * 127 fits `i16`, and the sums are exact.

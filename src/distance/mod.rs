@@ -14,8 +14,8 @@
 //!   lane i mod 32, in order, each product rounded before its addition (no fused multiply-add: where the CPU lacks the
 //!   instruction it costs a library call per term). Then lane j+16 is added to lane j, then j+8, j+4, j+2 and j+1, and
 //!   lane 0 is the result. A tail counts as padded with zeros.
-//! * Integer results are exact modulo 2^32 for codes without the byte -128, which [`Kernels::quantize`] never writes. With
-//!   it they depend on the instruction set. Up to a length of 65,536 no result of codes overflows.
+//! * Integer results are exact modulo 2^32 for codes without the byte -128, which [`Kernels::quantize`] never writes.
+//!   With it they depend on the instruction set. Up to a length of 65,536 no result of codes overflows.
 //! * Slices of unequal length are a bug of the caller and panic. No kernel reads outside of its slices.
 
 mod kernel;
@@ -128,9 +128,9 @@ impl std::fmt::Debug for Kernels {
     }
 }
 
-/// The instruction set of the kernels that this process searches with, in the words of its makers. The environment variable
-/// `VECMEM_ISA` asks for another one that the CPU has: `portable`, `neon`, `neondot` (NEON with dot products of bytes),
-/// `avx2`, `avxvnni` (AVX2 with AVX-VNNI) or `avx512` (AVX-512 with VNNI).
+/// The instruction set of the kernels that this process searches with, in the words of its makers. The environment
+/// variable `VECMEM_ISA` asks for another one that the CPU has: `portable`, `neon`, `neondot` (NEON with dot products
+/// of bytes), `avx2`, `avxvnni` (AVX2 with AVX-VNNI) or `avx512` (AVX-512 with VNNI).
 pub fn instruction_set() -> &'static str {
     match Kernels::get().isa {
         Isa::Portable => "no vector instructions",
@@ -201,8 +201,8 @@ impl Kernels {
         unsafe { (self.table.l2_squared4)(query, rows) }
     }
 
-    /// What queries are raised by, modulo 256, in this instruction set: 128 or 0. The products of a query and a code are
-    /// the dot product of their signed bytes plus this times the sum of the code.
+    /// What queries are raised by, modulo 256, in this instruction set: 128 or 0. The products of a query and a code
+    /// are the dot product of their signed bytes plus this times the sum of the code.
     pub fn query_offset(self) -> u8 {
         self.table.query_offset
     }
@@ -287,8 +287,8 @@ mod tests {
     /// Lengths around the blocks of floats and of codes.
     const LENGTHS: [usize; 12] = [0, 1, 7, 31, 32, 33, 63, 64, 65, 100, 130, 200];
 
-    /// `tests/process/kernels_exact.rs` asks for more; this test is small enough for an interpreter, so that it also runs
-    /// for processors that nobody has at hand.
+    /// `tests/process/kernels_exact.rs` asks for more; this test is small enough for an interpreter, so that it also
+    /// runs for processors that nobody has at hand.
     #[test]
     fn every_instruction_set_gives_the_results_of_plain_arithmetic() {
         let mut random = Random::new(0x6b65_726e);

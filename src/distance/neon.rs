@@ -1,7 +1,7 @@
 //! The operations of [`Simd`] for NEON, with and without its dot products of bytes: 128-bit vectors.
 //!
-//! Invariant: only entered through [`plain::TABLE`] and [`dot_products::TABLE`], which [`super::Kernels`] hands out when
-//! the CPU has NEON, and `dotprod` for the second.
+//! Invariant: only entered through [`plain::TABLE`] and [`dot_products::TABLE`], which [`super::Kernels`] hands out
+//! when the CPU has NEON, and `dotprod` for the second.
 //!
 //! Without `SDOT` two products of bytes are added as `i16`: 2 * 127 * 127 fits, so the sums are exact.
 
