@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! * The same values and rules give the same bytes.
-//! * Memory is that of the distinct keys, of eight bytes for each value in them, and of a few megabytes. What exceeds a
+//! * Memory is that of the distinct keys, of eight bytes for each value in them, and of some megabytes. What exceeds a
 //!   limit is left out, and the index says so: of a row ([`FieldIndexBuilder::push`]), or of all rows ([`PATHS_MAX`]).
 //! * Forced paths have limits of their own, so that whatever others do, they are complete where they can be.
 
@@ -29,7 +29,8 @@ const ROW_VALUES_MAX: usize = 4_096;
 /// it is for these.
 const VALUES_MAX: usize = 1 << 26;
 
-/// The most bytes of keys that wait for their numbers: of all paths, but for one key each, and of one path.
+/// The most bytes of keys that wait for their numbers, of one path and of all that get further values. A path that gets
+/// none keeps what waited when there were fewer paths; with the most paths that there can be, that is some 24 MiB.
 const UNNUMBERED_BYTES: usize = 4 << 20;
 const UNNUMBERED_BYTES_OF_PATH: usize = 32 << 10;
 

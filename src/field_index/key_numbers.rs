@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! * Two numbers stand for different keys, and a number never changes.
-//! * The hash has a seed of its own in each table, so nobody can choose keys that meet. No number depends on it.
+//! * The hash has a seed of its own in each table, so keys that meet are not known to whoever writes them. No number depends on
+//!   it.
 
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, RandomState};
@@ -84,7 +85,7 @@ fn beginning_of(bytes: &[u8], length: usize) -> u64 {
     }
 }
 
-/// A product of 128 bits, folded: every bit of the numbers changes every bit of it.
+/// A product of 128 bits, folded, so that its low bits depend on all bits of both numbers.
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64

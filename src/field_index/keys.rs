@@ -88,7 +88,9 @@ pub(super) fn range_keys(place: &PathIndex<'_>, side: Side, bound: &Operand) -> 
         Side::Less | Side::LessOrEqual => {
             let end = if side == Side::Less { equal.start } else { equal.end };
             let mut keys = Keys::certainly(kind.start..end);
-            keys.possible.push(unsure);
+            if !unsure.is_empty() {
+                keys.possible.push(unsure);
+            }
             keys
         }
         Side::Greater | Side::GreaterOrEqual => {

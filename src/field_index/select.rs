@@ -282,6 +282,9 @@ impl Selection<'_, '_> {
                 for operand in set.operands() {
                     keys.add(equal_keys(place, operand)?);
                 }
+                // Keys that lie beside each other are read in one go, in whatever order the caller has named them.
+                keys.certain.sort_unstable_by_key(|range| range.start);
+                keys.possible.sort_unstable_by_key(|range| range.start);
                 keys
             }
             Test::Size { .. } => Keys::possibly(of_kind(place, ARRAY)?),

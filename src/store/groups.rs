@@ -5,11 +5,11 @@
 //! that group alone. So everything goes through ordinary searches, with their indexes, graphs and promises.
 //!
 //! Invariants:
-//! * A round that finds a row finds a group. So there are at most as many rounds as groups were asked for, and they end
-//!   with all groups wanted, or with no row left.
+//! * A round that finds a row finds a group, but for rows whose values cannot be read: after a round of such rows alone
+//!   the next one asks for more. So rounds end with all groups wanted, or with no row left.
 //! * A group has fewer hits than were asked for only if no more match. A group that the offset skips is not completed.
 //! * Memory is that of groups x hits, beside the answers of single searches, which are no longer than that or
-//!   [`ROUND_ROWS_MAX`].
+//!   [`ROUND_ROWS_MAX`], or than four times the rows that cannot be read.
 
 use std::collections::HashMap;
 
@@ -122,7 +122,8 @@ impl<'a> GroupedSearch<'_, 'a> {
     /// Finds the best `wanted` groups.
     fn find_groups(&mut self, wanted: usize) -> Result<()> {
         let rows = wanted.saturating_mul(self.hits).saturating_mul(2).clamp(ROUND_ROWS_MIN, ROUND_ROWS_MAX);
-        let mut rows = rows.max(wanted.saturating_mul(2));
+        let usual = rows.max(wanted.saturating_mul(2));
+        let mut rows = usual;
         while self.groups.len() < wanted {
             let found_before = self.groups.len();
             let (filter, intervals) = self.outside()?;
@@ -144,10 +145,8 @@ impl<'a> GroupedSearch<'_, 'a> {
             if is_all {
                 return Ok(());
             }
-            if self.groups.len() == found_before {
-                // The groups of all these rows cannot be read, and no filter leaves such rows out.
-                rows = rows.saturating_mul(4);
-            }
+            // No filter leaves rows out whose values cannot be read.
+            rows = if self.groups.len() == found_before { rows.saturating_mul(4) } else { usual };
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Graphs of filters that searches have earned: the background makes room for them, and builds them.
 //!
 //! Invariants:
-//! * The graphs of filters of all segments take no more bytes than the store has room for them. Whatever has to go
-//!   goes before the build.
+//! * The graphs of filters of all segments take no more bytes than the store has room for them when the background looks,
+//!   which is at least after each merge and before each build. Whatever has to go goes before the build.
 //! * Where there is no room, nothing is read and no thread is started.
 
 use super::Worker;
@@ -20,7 +20,6 @@ impl Worker {
     /// Builds a graph of a filter that searches have earned. Returns whether there was one to build.
     pub(super) fn build_filter_graph(&self, cores: Cores) -> Result<bool> {
         let (engine, view) = (&self.engine, self.engine.view.get());
-        self.trim(&view);
         let due =
             readable(&view).find_map(|(file_id, segment)| Some((file_id, segment, segment.filter_graphs.take_due()?)));
         let Some((file_id, segment, due)) = due else { return Ok(false) };
@@ -36,8 +35,8 @@ impl Worker {
         let built = vectors_passing(segment, &due).and_then(|passing| {
             let bytes = filter_graph_bytes(passing.vectors.len(), segment.dims());
             let Some(going) = self.going(&view, &due, bytes) else { return Ok(None) };
-            going.iter().for_each(|(segment, place)| segment.filter_graphs.remove(place));
             let pool = pool(cores)?;
+            going.iter().for_each(|(segment, place)| segment.filter_graphs.remove(place));
             build_filter_graph(segment, &due, passing, &pool, &go_on)
         });
         match built {
@@ -46,17 +45,21 @@ impl Worker {
             Ok(Some(graph)) => segment.filter_graphs.keep(due, graph),
             // Searches report the damage that concerns them.
             Err(error) if error.kind() == ErrorKind::Damaged => segment.filter_graphs.refuse(due),
-            Err(error) if is_there() => return Err(error),
+            Err(error) if is_there() => {
+                segment.filter_graphs.put_off(due);
+                return Err(error);
+            }
             Err(_) => {}
         }
         Ok(true)
     }
 
     /// Lets graphs go that have no room any more: a segment has gone, and with it a part of the room.
-    fn trim(&self, view: &ReadView) {
-        let held = held(view);
+    pub(super) fn trim_filter_graphs(&self) {
+        let view = self.engine.view.get();
+        let held = held(&view);
         let graphs: Vec<HeldGraph> = held.iter().map(|(.., graph)| *graph).collect();
-        for at in excess(&graphs, self.room(view), self.engine.accounts.filtered()) {
+        for at in excess(&graphs, self.room(&view), self.engine.accounts.filtered()) {
             if let Some((segment, place, _)) = held.get(at) {
                 segment.filter_graphs.remove(place);
             }

@@ -68,6 +68,7 @@ impl Worker {
     /// Verifies a graph, or else builds the missing graphs of one part. Returns whether there was anything to do.
     pub(super) fn graphs_next(&self, cores: Cores) -> Result<bool> {
         let _one_at_a_time = self.graph_lock.lock();
+        self.trim_filter_graphs();
         if self.verify_next() || self.measure_costs()? {
             return Ok(true);
         }
