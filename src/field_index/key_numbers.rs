@@ -5,8 +5,8 @@
 //!
 //! Invariants:
 //! * Two numbers stand for different keys, and a number never changes.
-//! * The hash has a seed of its own in each table, so keys that meet are not known to whoever writes them. No number depends on
-//!   it.
+//! * The hash has a seed of its own in each table, so keys that meet are not known to whoever writes them. No number
+//!   depends on it.
 
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, RandomState};

@@ -1,8 +1,8 @@
 //! Graphs of filters that searches have earned: the background makes room for them, and builds them.
 //!
 //! Invariants:
-//! * The graphs of filters of all segments take no more bytes than the store has room for them when the background looks,
-//!   which is at least after each merge and before each build. Whatever has to go goes before the build.
+//! * The graphs of filters of all segments take no more bytes than the store has room for them when the background
+//!   looks, which is at least after each merge and before each build. Whatever has to go goes before the build.
 //! * Where there is no room, nothing is read and no thread is started.
 
 use super::Worker;
