@@ -12,15 +12,23 @@
 //!   pruned less often.
 
 use super::insert::{Inserter, Links};
+use super::lonely::link_lonely;
 use super::repair::repair;
 use super::reuse::{Reuse, adopt};
+use super::shortcuts::{link_shortcuts, room};
+use super::spread::spread_first;
 use super::{Built, Parameters, Points, Upper};
 use crate::error::Result;
 use crate::ids::{Id, IdRange, NodeId};
 use crate::random::Random;
+use crate::types::Metric;
 
-/// The most nodes of the highest level. A search compares all of them.
-const TOP_MAX: usize = 48;
+/// The nodes of the highest level, unless the graph is small: at least so many, and at most so many. A search compares
+/// all of them.
+const TOP_MIN: usize = 64;
+const TOP_MAX: usize = 96;
+/// How many of them are chosen far apart.
+const SPREAD: usize = 32;
 /// The largest batch, in percent of the level's nodes.
 const BATCH_PERCENT: usize = 2;
 /// The largest batch of a small level. No batch is larger than the number of nodes that are inserted already.
@@ -36,9 +44,11 @@ pub(crate) fn build(
     pool: &rayon::ThreadPool,
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Built> {
+    let points = &points.with_norms();
     pool.install(|| {
         let nodes = points.len();
-        let order = order(nodes, parameters.seed);
+        let mut order = order(nodes, parameters.seed);
+        spread_first(points, &mut order, SPREAD, parameters.seed);
         let counts = counts(nodes, parameters.m as usize);
         // During the build of an upper level its nodes are numbered by their positions in the order.
         let mut rows: Vec<Vec<NodeId>> = Vec::new();
@@ -56,14 +66,20 @@ pub(crate) fn build(
             let upper = flatten(&counts[level..], &identity, &rows);
             let all: Vec<NodeId> = NodeId::range(0..count as u32).ids().collect();
             let links = Links::new(count, parameters.m as usize);
-            let level = LevelBuild { points: &points, parameters, upper: &upper, go_on };
+            let width = links.degree;
+            let level = LevelBuild { points: &points, parameters, upper: &upper, width, go_on };
             rows.insert(0, level.run(&identity, &all, links, &[])?);
         }
         let first = &order[..counts.first().copied().unwrap_or(0)];
         let upper = flatten(&counts, first, &rows);
-        let links = Links::new(nodes, parameters.m0 as usize);
-        let links = LevelBuild { points, parameters, upper: &upper, go_on }.run(first, &order, links, reuse)?;
+        let links = Links::new(nodes, (parameters.m0 - room(points.metric, parameters.m0)) as usize);
+        let links = LevelBuild { points, parameters, upper: &upper, width: parameters.m0 as usize, go_on }.run(first, &order, links, reuse)?;
         let mut built = Built { links, upper };
+        repair(points, parameters, &mut built, go_on)?;
+        link_lonely(points, parameters, &mut built, go_on)?;
+        if points.metric == Metric::Dot {
+            link_shortcuts(points, parameters, &mut built, go_on)?;
+        }
         repair(points, parameters, &mut built, go_on)?;
         Ok(built)
     })
@@ -85,7 +101,7 @@ fn counts(nodes: usize, m: usize) -> Vec<usize> {
     let mut counts = Vec::new();
     let mut count = nodes;
     while count > 0 && (counts.is_empty() || count > TOP_MAX) {
-        count = count.div_ceil(m);
+        count = count.div_ceil(m).max(count.min(TOP_MIN));
         counts.push(count);
     }
     counts
@@ -106,6 +122,8 @@ struct LevelBuild<'a> {
     parameters: &'a Parameters,
     /// The levels above, in the layout of the upper array.
     upper: &'a [u32],
+    /// Slots of a finished row.
+    width: usize,
     go_on: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
@@ -113,7 +131,8 @@ impl LevelBuild<'_> {
     /// Builds the level and returns its rows. `order` holds all nodes of the level, and begins with `first`, the nodes
     /// of the level above. `links` is empty at first.
     fn run(self, first: &[NodeId], order: &[NodeId], mut links: Links, reuse: &[Reuse<'_>]) -> Result<Vec<NodeId>> {
-        let Self { points, parameters, upper, go_on } = self;
+        let width = self.width;
+        let Self { points, parameters, upper, go_on, .. } = self;
         let upper = Upper::shape(points.len() as u32, parameters.m as usize, upper).unwrap_or_else(|| unreachable!());
         let inserter = Inserter { points, parameters, upper };
         adopt(&inserter, reuse, &mut links);
@@ -134,6 +153,7 @@ impl LevelBuild<'_> {
         for batch in seeded.chunks(most) {
             inserter.insert(batch, &mut links, go_on)?;
         }
-        Ok(inserter.finish(links))
+        let spare = width.saturating_sub(links.degree);
+        Ok(inserter.finish(links, spare))
     }
 }

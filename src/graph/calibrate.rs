@@ -1,40 +1,48 @@
-//! Fits the table of a [`Calibration`] of a new graph. The queries are stored vectors, and a flat search of all codes
-//! finds their nearest vectors. For each recall the table gets the smallest ef that finds enough of these.
+//! Fits the table of a [`Calibration`] of a new graph. Sample queries, some like the data and some not, are searched
+//! with a rising ef. For each class of queries and each recall the table gets the smallest ef that finds enough of the
+//! correct results, for whichever kind of query needs most.
 //!
 //! Invariants:
 //! * The same graph and vectors give the same table, at any number of threads.
-//! * A sample vector is excluded from its own results and from its nearest vectors.
-//! * The fit costs a small share of the build: one distance for each pair of a sample and a node, and at most 400
-//!   samples.
+//! * The fit costs a small share of the build: at most 460 samples, with one distance for each pair of a sample and a
+//!   node, and walks.
 
 use rayon::prelude::*;
 
-use crate::distance::{Kernels, inverse_norm, score};
 use crate::error::Result;
-use crate::graph::calibration::{Calibration, RECALLS, RESULTS};
-use crate::graph::{BeamParameters, Candidate, Graph, Points, search};
-use crate::ids::{Id, IdRange, NodeId};
-use crate::quant::PreparedQuery;
+use crate::graph::calibration::{CLASSES, Calibration, RECALLS, RESULTS, VISITS_AT};
+use crate::graph::samples::{GROUP, ORIGINS, Origin, Recipe, Sample, VectorOf, Walked, samples};
+use crate::graph::{Graph, Points};
+use crate::ids::NodeId;
 
-/// The most sample vectors, and the fewest (unless the graph has fewer nodes).
-const SAMPLES_MAX: usize = 400;
+/// The most stored vectors that serve as queries, and the fewest (unless the graph has fewer nodes).
+const SAMPLES_MAX: usize = 300;
 const SAMPLES_MIN: usize = 32;
-/// Nodes for each sample vector.
+/// Nodes for each of them.
 const NODES_PER_SAMPLE: usize = 100;
-/// Sample vectors that are compared together while a block of codes is in the cache.
-const GROUP: usize = 16;
-const BLOCK: usize = 512;
-/// The number of best nodes by code that are scored with their full vectors.
-const RERANKED: usize = 160;
+/// Queries of the other kinds.
+const MOVED: usize = 32;
+const UNLIKE: usize = 64;
 /// The ratio of one tried ef to the one before.
-const STEP: f32 = 1.3;
+const STEP: f32 = 1.4;
 /// No ef is tried above this one.
 const EF_MAX: usize = 4_096;
 /// Safety margin: the fit allows this share of the allowed misses, since stored vectors only resemble later queries.
 const MISSING_SHARE: f32 = 0.85;
-
-/// Full vectors, by number: the graph's nodes have theirs, and others may follow.
-pub(crate) type VectorOf<'a> = &'a (dyn Fn(NodeId) -> Result<&'a [f32]> + Sync);
+/// The ef of the search by which a sample is put into a class.
+const CLASS_EF: usize = 20;
+/// One in so many queries like the data may look unlike.
+const LOOKS_UNLIKE: usize = 64;
+/// So many samples tell what a search costs.
+const VISITS_SAMPLES: usize = 48;
+/// A kind of query counts on its own if a class has so many samples of it, else together with the others.
+const KIND_MIN: usize = 12;
+/// How many standard errors of a kind's mean are left out.
+const CHANCE: f32 = 0.7;
+/// No ef is tried after one that visits this part of the nodes: a flat search costs less.
+const VISITED_MOST: usize = 3;
+/// The ef where no ef is enough: larger than any that is searched with.
+const EF_NEVER: u32 = 1 << 20;
 
 /// The queries of a fit.
 pub(crate) struct Sampled<'a> {
@@ -48,6 +56,19 @@ impl<'a> Sampled<'a> {
     pub fn of_nodes(nodes: usize, vector_of: VectorOf<'a>) -> Self {
         Self { nodes: spread(nodes).into_iter().map(NodeId).collect(), vector_of }
     }
+
+    /// All vectors as they are, and some of them for each other kind of query.
+    fn recipes(&self) -> Vec<Recipe> {
+        let stored = self.nodes.iter().map(|&node| Recipe { node, origin: Origin::Stored });
+        let kinds = [(Origin::Moved, MOVED), (Origin::Opposite, UNLIKE), (Origin::Direction, UNLIKE)];
+        let made = kinds.into_iter().flat_map(|(origin, count)| {
+            (0..count).filter_map(move |number| {
+                let at = number * self.nodes.len() / count;
+                self.nodes.get(at).map(|&node| Recipe { node, origin })
+            })
+        });
+        stored.chain(made).collect()
+    }
 }
 
 /// Fits the table of a graph over `points` to the queries. `go_on` is called before each group of samples and before
@@ -59,45 +80,135 @@ pub(crate) fn calibrate(
     pool: &rayon::ThreadPool,
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Calibration> {
-    let nodes = points.len();
+    let recipes = sampled.recipes();
     let groups: Vec<Vec<Sample>> = pool.install(|| {
-        sampled
-            .nodes
+        recipes
             .par_chunks(GROUP)
             .map(|group| {
                 go_on()?;
-                truths(group, points, sampled.vector_of)
+                samples(group, points, sampled.vector_of)
             })
             .collect::<Result<_>>()
     })?;
     let samples: Vec<Sample> = groups.into_iter().flatten().filter(Sample::is_decided).collect();
-    if samples.is_empty() {
-        return Ok(Calibration { ef: RESULTS.map(|results| [2 * results as u32; RECALLS.len()]) });
+    let walk = |members: &[&Sample], ef: usize| -> Vec<Walked> {
+        pool.install(|| members.par_iter().map(|sample| sample.walk(graph, points, ef)).collect())
+    };
+    let all: Vec<&Sample> = samples.iter().collect();
+    let looks: Vec<f32> = walk(&all, CLASS_EF).into_iter().map(|walked| walked.likeness).collect();
+    let bounds = class_bounds(&samples, &looks);
+    let ef = [RESULTS.map(|results| [2 * results as u32; RECALLS.len()]); CLASSES];
+    let some: Vec<&Sample> = all.iter().copied().take(VISITS_SAMPLES).collect();
+    let visits = VISITS_AT.map(|ef| {
+        let visited: usize = walk(&some, ef).iter().map(|walked| walked.visited).sum();
+        (visited / some.len().max(1)) as u32
+    });
+    let mut table = Calibration { bounds, ef, visits };
+    for class in 0..CLASSES {
+        let members = all.iter().zip(&looks).filter(|(_, looks)| table.class(**looks) == class);
+        let members: Vec<&Sample> = members.map(|(sample, _)| *sample).collect();
+        table.ef[class] = match class.checked_sub(1) {
+            Some(before) if members.is_empty() => table.ef[before],
+            _ if members.is_empty() => continue,
+            _ => fit(&members, points.len(), &walk, go_on)?,
+        };
     }
+    Ok(table)
+}
+
+/// The likeness below which a query is of the next class: that of nearly all queries like the data, then that of one
+/// half of the others.
+fn class_bounds(samples: &[Sample], looks: &[f32]) -> [f32; CLASSES - 1] {
+    let mut like: Vec<f32> =
+        samples.iter().filter(|sample| sample.origin.is_like_the_data()).map(|sample| sample.likeness).collect();
+    like.sort_unstable_by(f32::total_cmp);
+    let Some(&first) = like.get(like.len() / LOOKS_UNLIKE) else { return [f32::NEG_INFINITY; CLASSES - 1] };
+    let mut unlike: Vec<f32> = samples
+        .iter()
+        .zip(looks)
+        .filter(|(sample, looks)| !sample.origin.is_like_the_data() && **looks < first)
+        .map(|(_, looks)| *looks)
+        .collect();
+    unlike.sort_unstable_by(f32::total_cmp);
+    let second = unlike.get(unlike.len() / 2).filter(|_| unlike.len() >= 4 * KIND_MIN);
+    [first, second.copied().unwrap_or(f32::NEG_INFINITY)]
+}
+
+/// The ef for each of `RESULTS` and `RECALLS` that the samples of one class need.
+fn fit(
+    members: &[&Sample],
+    nodes: usize,
+    walk: &dyn Fn(&[&Sample], usize) -> Vec<Walked>,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<[[u32; RECALLS.len()]; 2]> {
     let mut reached: [Vec<(f32, f32)>; 2] = Default::default();
     let mut ef = RESULTS[0];
     loop {
         go_on()?;
-        let shares = pool.install(|| {
-            samples
-                .par_iter()
-                .map(|sample| sample.found_by(graph, points, ef))
-                .reduce(|| [0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
-        });
+        let walked = walk(members, ef);
+        let shares = sure_shares(members, &walked);
         for ((curve, share), results) in reached.iter_mut().zip(shares).zip(RESULTS) {
             if ef >= results {
-                curve.push((ef as f32, share / samples.len() as f32));
+                curve.push((ef as f32, share));
             }
         }
         let is_enough = |curve: &Vec<(f32, f32)>| {
             curve.last().is_some_and(|&(_, recall)| recall >= aim(RECALLS[RECALLS.len() - 1]))
         };
-        if reached.iter().all(is_enough) || ef >= nodes.min(EF_MAX) {
+        let visited: usize = walked.iter().map(|walked| walked.visited).sum();
+        if reached.iter().all(is_enough)
+            || ef >= nodes.min(EF_MAX)
+            || (ef > RESULTS[1] && visited > members.len() * nodes / VISITED_MOST)
+        {
             break;
         }
         ef = next_ef(ef).min(nodes.max(RESULTS[0])).min(EF_MAX);
     }
-    Ok(Calibration { ef: reached.map(|curve| RECALLS.map(|recall| smallest_ef(&curve, aim(recall)))) })
+    Ok(reached.map(|curve| RECALLS.map(|recall| smallest_ef(&curve, aim(recall)))))
+}
+
+/// The share that was surely found, for each of `RESULTS`: the mean of all samples, or that of the kind of query that
+/// found least, less what chance may have added to it. A kind's own share counts without the margin of [`aim`].
+fn sure_shares(members: &[&Sample], walked: &[Walked]) -> [f32; 2] {
+    [0, 1].map(|row| {
+        let mut all = Mean::default();
+        let mut kinds = [Mean::default(); ORIGINS];
+        for (sample, walked) in members.iter().zip(walked) {
+            let share = walked.shares.get(row).copied().unwrap_or(0.0);
+            all.add(share);
+            if let Some(kind) = kinds.get_mut(sample.origin as usize) {
+                kind.add(share);
+            }
+        }
+        let kinds = kinds.iter().filter(|kind| kind.count >= KIND_MIN as f32);
+        kinds.map(|kind| aim(kind.mean() - CHANCE * kind.error())).fold(all.mean(), f32::min)
+    })
+}
+
+/// A mean of shares, and its error.
+#[derive(Clone, Copy, Default)]
+struct Mean {
+    count: f32,
+    sum: f32,
+    squares: f32,
+}
+
+impl Mean {
+    fn add(&mut self, share: f32) {
+        self.count += 1.0;
+        self.sum += share;
+        self.squares += share * share;
+    }
+
+    fn mean(&self) -> f32 {
+        self.sum / self.count.max(1.0)
+    }
+
+    /// The standard error.
+    fn error(&self) -> f32 {
+        let variance = (self.squares / self.count.max(1.0) - self.mean() * self.mean()).max(0.0);
+        (variance / self.count.max(1.0)).sqrt()
+    }
 }
 
 /// The next larger ef to try. No number of results is skipped.
@@ -111,11 +222,9 @@ fn aim(recall: f32) -> f32 {
     1.0 - (1.0 - recall) * MISSING_SHARE
 }
 
-/// The ef at which a curve of (ef, recall) first reaches `recall`, interpolated. Twice the last ef if it never does.
+/// The ef at which a curve of (ef, recall) first reaches `recall`, interpolated. [`EF_NEVER`] if it never does.
 fn smallest_ef(curve: &[(f32, f32)], recall: f32) -> u32 {
-    let Some(at) = curve.iter().position(|&(_, reached)| reached >= recall) else {
-        return curve.last().map_or(EF_MAX as u32, |&(ef, _)| 2 * ef as u32);
-    };
+    let Some(at) = curve.iter().position(|&(_, reached)| reached >= recall) else { return EF_NEVER };
     let (ef, reached) = curve[at];
     let Some((before, below)) = at.checked_sub(1).map(|before| curve[before]) else { return ef as u32 };
     // Between two steps recall is nearly linear in the logarithm of ef.
@@ -139,96 +248,12 @@ pub(crate) fn spread(nodes: usize) -> Vec<u32> {
         .collect()
 }
 
-/// A stored vector as a query, and the nodes that are correct results.
-struct Sample {
-    node: NodeId,
-    query: PreparedQuery,
-    /// The values of [`right`] for each of `RESULTS`: a count, and the correct nodes, ascending by number.
-    right: [(usize, Vec<NodeId>); 2],
-}
-
-impl Sample {
-    /// Whether all correct results are known. Hundreds of equal vectors may all be correct, but the list holds only
-    /// some of them.
-    fn is_decided(&self) -> bool {
-        self.right.iter().all(|(count, right)| *count == right.len() || right.len() < RERANKED)
-    }
-
-    /// The share of the correct results that a search finds, for each of `RESULTS`.
-    fn found_by(&self, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
-        let own = Some(self.node).filter(|node| node.index() < points.len());
-        self.asked_by(own, graph, points, ef)
-    }
-
-    fn asked_by(&self, without: Option<NodeId>, graph: Graph<'_>, points: &Points<'_>, ef: usize) -> [f32; 2] {
-        let mut found: Vec<Candidate> = Vec::new();
-        let ask = BeamParameters { query: &self.query, ef, without, budget: usize::MAX };
-        search(graph, points, &ask, &mut found);
-        [&self.right[0], &self.right[1]].map(|(count, right)| {
-            let hits = found.iter().filter(|candidate| right.binary_search(&candidate.node).is_ok()).count();
-            if *count == 0 { 1.0 } else { hits.min(*count) as f32 / *count as f32 }
-        })
-    }
-}
-
-/// Finds the correct results of some nodes: a flat search of all codes, then the scores of the best by full vectors.
-fn truths(group: &[NodeId], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result<Vec<Sample>> {
-    let kernels = Kernels::get();
-    let queries = group.iter().map(|&node| Ok(PreparedQuery::new(kernels, vector_of(node)?, points.metric())));
-    let queries: Vec<PreparedQuery> = queries.collect::<Result<_>>()?;
-    let mut best: Vec<Vec<(f32, NodeId)>> = group.iter().map(|_| Vec::new()).collect();
-    let mut raw = Vec::new();
-    let (codes, metas, stride) = (points.codes(), points.metas(), points.stride());
-    for start in (0..points.len()).step_by(BLOCK) {
-        let end = points.len().min(start + BLOCK);
-        raw.resize(end - start, 0);
-        for (query, (best, &own)) in queries.iter().zip(best.iter_mut().zip(group)) {
-            kernels.dot_codes_many(query.code(), &codes[start * stride..end * stride], stride, &mut raw);
-            let worst = if best.len() < RERANKED { f32::NEG_INFINITY } else { best[best.len() - 1].0 };
-            let estimates = raw.iter().zip(&metas[start..end]).map(|(&raw, meta)| query.estimate(raw, meta));
-            let nodes = NodeId::range(start as u32..end as u32).ids().zip(estimates);
-            best.extend(
-                nodes
-                    .filter(|&(node, estimate)| estimate >= worst && node != own)
-                    .map(|(node, estimate)| (estimate, node)),
-            );
-            keep_best(best);
-        }
-    }
-    let samples = group.iter().zip(queries).zip(best);
-    samples
-        .map(|((&node, query), best)| {
-            let vector = vector_of(node)?;
-            let exact = best.into_iter().map(|(_, other)| {
-                let norms = [query.inverse_norm(), inverse_norm(metas[other.index()].norm)];
-                Ok((score(points.metric(), kernels, vector, norms[0], vector_of(other)?, norms[1]), other))
-            });
-            let mut exact: Vec<(f32, NodeId)> = exact.collect::<Result<_>>()?;
-            exact.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            Ok(Sample { node, query, right: RESULTS.map(|results| right(&exact, results)) })
-        })
-        .collect()
-}
-
-/// Sorts the results, best first, and keeps the first `RERANKED`.
-fn keep_best(best: &mut Vec<(f32, NodeId)>) {
-    best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    best.truncate(RERANKED);
-}
-
-/// The number of results that exist, at most `results`, and the nodes that score at least as well as the last of these.
-fn right(exact: &[(f32, NodeId)], results: usize) -> (usize, Vec<NodeId>) {
-    let count = results.min(exact.len());
-    let Some(&(last, _)) = count.checked_sub(1).map(|last| &exact[last]) else { return (0, Vec::new()) };
-    let mut nodes: Vec<NodeId> = exact.iter().take_while(|&&(score, _)| score >= last).map(|&(_, node)| node).collect();
-    nodes.sort_unstable();
-    (count, nodes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distance::Kernels;
     use crate::graph::{Parameters, build};
+    use crate::ids::{Id, IdRange};
     use crate::quant::{self, CodeMeta};
     use crate::random::Random;
     use crate::types::Metric;
@@ -253,15 +278,19 @@ mod tests {
         let sampled = Sampled::of_nodes(nodes, &vector_of);
         let table = calibrate(graph, &points, &sampled, &pool(1), &|| Ok(())).unwrap();
         assert_eq!(table, calibrate(graph, &points, &sampled, &pool(3), &|| Ok(())).unwrap());
-        assert!(table.ef.iter().all(|row| row.is_sorted()) && table.ef[0][0] < table.ef[0][4], "{table:?}");
+        assert!(table.ef[0].iter().all(|row| row.is_sorted()) && table.ef[0][0][0] < table.ef[0][0][4], "{table:?}");
+        assert!(table.visits.is_sorted() && table.visits[0] > 10, "{table:?}");
 
         // Queries that are not among the vectors.
-        let asking: Vec<NodeId> = NodeId::range(nodes as u32..nodes as u32 + 200).ids().collect();
-        let samples = truths(&asking, &points, &vector_of).unwrap();
+        let asking: Vec<Recipe> = NodeId::range(nodes as u32..nodes as u32 + 200)
+            .ids()
+            .map(|node| Recipe { node, origin: Origin::Stored })
+            .collect();
+        let samples = samples(&asking, &points, &vector_of).unwrap();
         for (column, recall) in RECALLS.into_iter().enumerate() {
             for (row, results) in RESULTS.into_iter().enumerate() {
-                let ef = table.ef(recall, results);
-                let found: f32 = samples.iter().map(|sample| sample.asked_by(None, graph, &points, ef)[row]).sum();
+                let ef = table.ef(0, recall, results);
+                let found: f32 = samples.iter().map(|sample| sample.walk(graph, &points, ef).shares[row]).sum();
                 let found = found / samples.len() as f32;
                 assert!(found >= recall - 0.02, "{results} results at {recall}: {found} with ef {ef}");
                 assert!(column > 1 || found < 0.995, "{results} results at {recall}: {found} is far more than asked");
@@ -289,7 +318,7 @@ mod tests {
         let built = build(&points, &Parameters::default(), &[], &pool, &|| Ok(())).unwrap();
         let graph = Graph::check(nodes as u32, &Parameters::default(), &built.links, &built.upper).unwrap();
         let table = calibrate(graph, &points, &Sampled::of_nodes(nodes, &of), &pool, &|| Ok(())).unwrap();
-        assert!(table.ef[0][0] <= 60 && table.ef[1][0] <= 150, "{table:?}");
+        assert!(table.ef[0][0][0] <= 60 && table.ef[0][1][0] <= 150, "{table:?}");
     }
 
     #[test]
@@ -308,7 +337,7 @@ mod tests {
             let vector_of = |node: NodeId| Ok(&vectors[node.index() * dims..][..dims]);
             let sampled = Sampled::of_nodes(nodes, &vector_of);
             let table = calibrate(graph, &points, &sampled, &pool, &|| Ok(())).unwrap();
-            assert!(table.ef.iter().flatten().all(|&ef| ef >= 1), "{nodes}: {table:?}");
+            assert!(table.ef.iter().flatten().flatten().all(|&ef| ef >= 1), "{nodes}: {table:?}");
             let stopped = calibrate(graph, &points, &sampled, &pool, &|| Err(crate::error::Error::invalid("stop")));
             assert!(stopped.is_err());
         }

@@ -9,25 +9,59 @@ pub(crate) const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
 /// Numbers of results of the table.
 pub(crate) const RESULTS: [usize; 2] = [10, 100];
 
-/// A table of the ef for a recall and a number of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Classes of queries: those like the data of a graph, and two of others.
+pub(crate) const CLASSES: usize = 3;
+
+/// A table of the ef for a recall and a number of results, for each class of queries.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Calibration {
-    /// Rows: 10 and 100 results; columns: recall 0.90, 0.95, 0.98, 0.99, 0.995.
-    pub ef: [[u32; 5]; 2],
+    /// A query that looks less like the data than this is of the next class.
+    pub bounds: [f32; CLASSES - 1],
+    /// For each class, rows: 10 and 100 results; columns: recall 0.90, 0.95, 0.98, 0.99, 0.995.
+    pub ef: [[[u32; 5]; 2]; CLASSES],
+    /// The number of distances that a search with each ef of [`VISITS_AT`] computes.
+    pub visits: [u32; 5],
 }
 
+/// The ef at which visits are counted.
+pub(crate) const VISITS_AT: [usize; 5] = [10, 40, 160, 640, 2_560];
+
 impl Calibration {
-    /// The ef for `recall` of `k` results, at least `k`. It is interpolated over the logarithms of (1 - recall) and k.
+    /// A table that tells no classes apart.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn of_one_class(ef: [[u32; 5]; 2]) -> Self {
+        Self { bounds: [f32::NEG_INFINITY; CLASSES - 1], ef: [ef; CLASSES], visits: [u32::MAX; 5] }
+    }
+
+    /// About how many distances a search with `ef` computes: interpolated over the logarithms of both. Beyond the table
+    /// it rises with ef.
+    pub fn visits(&self, ef: usize) -> f64 {
+        let ef = ef.max(1) as f64;
+        let at = VISITS_AT.iter().filter(|&&known| known as f64 <= ef).count().clamp(1, VISITS_AT.len() - 1) - 1;
+        let most = |entries: usize| f64::from(self.visits.iter().take(entries).fold(1, |most, &visits| most.max(visits)));
+        let (low, high) = (most(at + 1), most(at + 2));
+        let [from, to] = [at, at + 1].map(|at| VISITS_AT.get(at).map_or(1.0, |&ef| ef as f64));
+        low * (high / low).powf((ef / from).ln() / (to / from).ln())
+    }
+
+    /// The class of a query that looks so like the data.
+    pub fn class(&self, likeness: f32) -> usize {
+        self.bounds.iter().take_while(|&&bound| likeness < bound).count()
+    }
+
+    /// The ef for `recall` of `k` results, at least `k`, of a query of `class`. It is interpolated over the logarithms of (1 - recall) and k.
     /// Above the largest k of the table it is proportional to k. Below the smallest k or recall it is constant.
-    pub fn ef(&self, recall: f32, k: usize) -> usize {
+    pub fn ef(&self, class: usize, recall: f32, k: usize) -> usize {
         // In `f64`, rounding stays below one candidate.
         let missing = |recall: f32| (1.0 - f64::from(recall)).max(1e-4).ln();
         let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;
         let share =
             ((missing(recall) - missing(RECALLS[at])) / (missing(RECALLS[at + 1]) - missing(RECALLS[at]))).max(0.0);
-        let [few, many] = self.ef.map(|row| {
-            let best = |entries: &[u32]| f64::from(entries.iter().fold(1, |most, &ef| most.max(ef)));
-            let (low, high) = (best(&row[..=at]), best(&row[..=at + 1]));
+        let [few, many] = [0, 1].map(|row| {
+            // What a class of queries like the data needs, the others need at least.
+            let rows = || self.ef.iter().take(class + 1).map(|rows| &rows[row]);
+            let best = |entries: usize| f64::from(rows().flat_map(|row| &row[..entries]).fold(1, |most, &ef| most.max(ef)));
+            let (low, high) = (best(at + 1), best(at + 2));
             let between = low * (high / low).powf(share);
             // Above the largest recall of the table ef keeps rising, but stays finite.
             if share <= 1.0 { between.clamp(low, high) } else { between.max(high).min(f64::from(u32::MAX)) }
@@ -54,15 +88,15 @@ mod tests {
 
     #[test]
     fn the_tables_entries_are_met_and_what_lies_between_lies_between() {
-        let table = Calibration { ef: [[20, 30, 50, 80, 120], [110, 140, 200, 300, 450]] };
-        for (row, k) in table.ef.iter().zip(RESULTS) {
+        let table = Calibration::of_one_class([[20, 30, 50, 80, 120], [110, 140, 200, 300, 450]]);
+        for (row, k) in table.ef[0].iter().zip(RESULTS) {
             for (&ef, recall) in row.iter().zip(RECALLS) {
-                assert!(table.ef(recall, k).abs_diff(ef as usize) <= 1, "{recall} {k}: {}", table.ef(recall, k));
+                assert!(table.ef(0, recall, k).abs_diff(ef as usize) <= 1, "{recall} {k}: {}", table.ef(0, recall, k));
             }
         }
-        let between = table.ef(0.985, 30);
+        let between = table.ef(0, 0.985, 30);
         assert!((50..300).contains(&between), "{between}");
-        assert_eq!(table.ef(0.90, 1_000), 1_100);
+        assert_eq!(table.ef(0, 0.90, 1_000), 1_100);
     }
 
     #[test]
@@ -73,17 +107,17 @@ mod tests {
         for turn in 0..10 {
             let mut row = if turn < 5 { wild } else { rounded };
             row.rotate_left(turn % 5);
-            let table = Calibration { ef: [row, wild] };
+            let table = Calibration::of_one_class([row, wild]);
             let recalls = [f32::NEG_INFINITY, 0.0, 0.5, 0.9, 0.94, 0.985, 0.999, 1.0, 2.0];
             let sizes = [0, 1, 10, 55, 99, 100, 101, 5_000, usize::MAX];
             for k in sizes {
-                let efforts = recalls.map(|recall| table.ef(recall, k));
+                let efforts = recalls.map(|recall| table.ef(0, recall, k));
                 assert!(efforts.is_sorted() && efforts.iter().all(|&ef| ef >= k), "{table:?} {k}: {efforts:?}");
             }
             for recall in recalls {
-                assert!(sizes.map(|k| table.ef(recall, k)).is_sorted(), "{table:?} {recall}");
+                assert!(sizes.map(|k| table.ef(0, recall, k)).is_sorted(), "{table:?} {recall}");
             }
-            assert!(table.ef(f32::NAN, 10) >= 10);
+            assert!(table.ef(0, f32::NAN, 10) >= 10);
         }
     }
 }

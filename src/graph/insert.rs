@@ -132,10 +132,11 @@ impl Inserter<'_> {
         Ok(())
     }
 
-    /// Prunes the rows that are longer than a finished one, and packs all rows.
-    pub fn finish(&self, links: Links) -> Vec<NodeId> {
-        let mut packed = vec![NodeId(0); self.points.len() * links.degree];
-        packed.par_chunks_mut(links.degree).with_min_len(CHUNK).enumerate().for_each(|(index, packed)| {
+    /// Prunes the rows that are longer than a finished one, and packs all rows, each with `spare` free slots at its end.
+    pub fn finish(&self, links: Links, spare: usize) -> Vec<NodeId> {
+        let width = links.degree + spare;
+        let mut packed = vec![NodeId(0); self.points.len() * width];
+        packed.par_chunks_mut(width).with_min_len(CHUNK).enumerate().for_each(|(index, packed)| {
             let node = NodeId::from_index(index);
             let mut row: Vec<Link> = links.of(node).collect();
             if row.len() > links.degree {

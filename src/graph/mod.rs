@@ -8,8 +8,9 @@
 //! Reading order:
 //! * `search`, `pool`: a beam of the nearest candidates, in a sorted array.
 //! * `build`, `insert`, `select`: the build by levels and batches, the links of one level, the choice of neighbours.
-//! * `repair`, `reuse`: links to unreachable nodes, links taken over from an old graph.
-//! * `calibration`, `calibrate`: the table recall -> ef, and its fit.
+//! * `spread`: where searches begin. `repair`, `lonely`, `shortcuts`, `reuse`: links to nodes that cannot be reached, or
+//!   hardly, links to the largest dot products, links taken over from an old graph.
+//! * `calibration`, `samples`, `calibrate`: the table recall -> ef, the queries that it is fitted to, its fit.
 //! * `walk`: a search among some of the nodes. `owned`: a graph in memory.
 //!
 //! Invariants:
@@ -36,12 +37,16 @@ mod build;
 pub(crate) mod calibrate;
 pub(crate) mod calibration;
 mod insert;
+mod lonely;
 mod owned;
 mod pool;
 mod repair;
 mod reuse;
+mod samples;
 mod search;
 mod select;
+mod shortcuts;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -49,6 +54,7 @@ mod walk;
 pub(crate) use build::build;
 pub(crate) use owned::{OwnedGraph, OwnedPoints};
 pub(crate) use reuse::Reuse;
+pub(crate) use samples::likeness;
 pub(crate) use search::{BeamParameters, Candidate, search};
 pub(crate) use walk::{Admitted, search_admitted, share_of_links};
 
@@ -108,6 +114,8 @@ pub(crate) struct Points<'a> {
     metas: &'a [CodeMeta],
     stride: usize,
     metric: Metric,
+    /// A norm that no point exceeds, where distances between points need it: in a build. Else 0.
+    largest_norm: f32,
 }
 
 impl<'a> Points<'a> {
@@ -115,7 +123,12 @@ impl<'a> Points<'a> {
     pub fn new(codes: &'a [i8], metas: &'a [CodeMeta], stride: usize, metric: Metric) -> Self {
         assert_eq!(metas.len().checked_mul(stride), Some(codes.len()), "one code for each meta");
         assert!(metas.len() <= NODES_MAX as usize, "a graph has at most 2^31 nodes");
-        Self { codes, metas, stride, metric }
+        Self { codes, metas, stride, metric, largest_norm: 0.0 }
+    }
+
+    /// The same points for a build, which compares them with each other.
+    fn with_norms(&self) -> Self {
+        Self { largest_norm: self.metas.iter().fold(0.0, |largest, meta| meta.norm.max(largest)), ..*self }
     }
 
     /// Number of points.

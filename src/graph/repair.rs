@@ -74,7 +74,7 @@ fn put(row: &mut [NodeId], own: NodeId, link: NodeId) -> Option<NodeId> {
 }
 
 /// The nodes nearest to a node, nearest first.
-fn nearest(points: &Points<'_>, parameters: &Parameters, built: &Built, node: NodeId) -> Vec<NodeId> {
+pub(super) fn nearest(points: &Points<'_>, parameters: &Parameters, built: &Built, node: NodeId) -> Vec<NodeId> {
     let Ok(graph) = Graph::shape(points.len() as u32, parameters, &built.links, &built.upper) else {
         return Vec::new();
     };

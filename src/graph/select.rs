@@ -9,7 +9,6 @@ use super::{NO_NODE, Points};
 use crate::distance::{CodeKernel, Kernels};
 use crate::ids::NodeId;
 use crate::quant::Ranking;
-use crate::types::Metric;
 
 /// A possible neighbour: its distance, in the order-preserving form of `pool`, and its number.
 pub(super) type Link = (u32, NodeId);
@@ -28,8 +27,6 @@ pub(super) fn select<K: CodeKernel>(
     chosen: &mut Vec<Link>,
 ) {
     chosen.clear();
-    // Under `Dot` the distance is minus the dot product. It may be negative, so a factor on it has no meaning.
-    let alpha = if points.metric == Metric::Dot { 1.0 } else { alpha };
     for &(distance, node) in candidates {
         if chosen.len() == most {
             break;
@@ -59,6 +56,6 @@ pub(super) fn query_of<'a>(points: &Points<'_>, node: NodeId, code: &'a mut Vec<
     let kernels = Kernels::get();
     code.clear();
     code.extend(points.code(node).iter().map(|&byte| kernels.query_byte(byte)));
-    let ranking = Ranking::of_code(kernels, points.meta(node), points.metric);
+    let ranking = Ranking::of_code(kernels, points.meta(node), points.metric, points.largest_norm);
     QueryCode { code, ranking, ef: 0, without: Some(node).filter(|&node| node != NO_NODE), budget: usize::MAX }
 }

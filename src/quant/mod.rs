@@ -152,9 +152,20 @@ impl PreparedQuery {
         }
     }
 
+    /// A score as it would be for a query of norm 1, under `Dot`; the other metrics' scores do not depend on the norm
+    /// alone, and stay as they are.
+    pub(crate) fn per_norm_of_query(&self, score: f32) -> f32 {
+        if self.metric == Metric::Dot { score * self.inverse_norm } else { score }
+    }
+
     /// The ranking by which a graph search compares codes with this query.
     pub(crate) fn ranking(&self) -> Ranking {
-        Ranking { metric: self.metric, offset: self.offset, step: self.step, norm_squared: self.norm_squared }
+        let form = match self.metric {
+            Metric::Cosine => Form::Cosine,
+            Metric::Dot => Form::Dot,
+            Metric::L2 => Form::L2,
+        };
+        Ranking { form, offset: self.offset, step: self.step, norm_squared: self.norm_squared }
     }
 
     /// t*s*(b.c).
@@ -185,7 +196,7 @@ impl PreparedQuery {
 /// a bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranking {
-    metric: Metric,
+    form: Form,
     /// [`Kernels::query_offset`] of the code.
     offset: i32,
     /// The factor of the integer dot product and the row's scale.
@@ -193,36 +204,79 @@ pub(crate) struct Ranking {
     norm_squared: f32,
 }
 
+/// What a distance is computed from.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Cosine,
+    Dot,
+    L2,
+    Lifted {
+        /// The square of the largest norm, and the height of the code that is compared with.
+        largest_squared: f32,
+        height: f32,
+    },
+}
+
 impl Ranking {
-    /// The ranking by distance to a stored code.
-    pub fn of_code(kernels: Kernels, meta: &CodeMeta, metric: Metric) -> Self {
-        let step = match metric {
-            Metric::Cosine if meta.norm < ZERO_NORM => 0.0,
-            Metric::Cosine => meta.scale / meta.norm,
-            Metric::Dot | Metric::L2 => meta.scale,
+    /// The ranking by distance to a stored code, for the build of a graph over codes with norms of at most `largest`.
+    ///
+    /// A dot product is no distance: a vector need not be its own best match. So under `Dot` stored vectors have one more
+    /// coordinate, their height `sqrt(largest^2 - |x|^2)`, which makes all norms equal, and the distance is the squared
+    /// Euclidean one (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean transformation for
+    /// inner-product spaces", RecSys 2014). A query has height 0, so its nearest vectors are those with the largest dot
+    /// products, and a search needs no height.
+    pub fn of_code(kernels: Kernels, meta: &CodeMeta, metric: Metric, largest: f32) -> Self {
+        let norm_squared = meta.norm * meta.norm;
+        let (step, form) = match metric {
+            Metric::Cosine if meta.norm < ZERO_NORM => (0.0, Form::Cosine),
+            Metric::Cosine => (meta.scale / meta.norm, Form::Cosine),
+            Metric::L2 => (meta.scale, Form::L2),
+            Metric::Dot => {
+                let largest_squared = largest * largest;
+                let height = positive(largest_squared - norm_squared).sqrt();
+                (meta.scale, Form::Lifted { largest_squared, height })
+            }
         };
-        Self { metric, offset: i32::from(kernels.query_offset()), step, norm_squared: meta.norm * meta.norm }
+        Self { form, offset: i32::from(kernels.query_offset()), step, norm_squared }
+    }
+
+    /// The ranking by dot products with a stored code, as if it were a query.
+    pub fn of_products(kernels: Kernels, meta: &CodeMeta) -> Self {
+        Self {
+            form: Form::Dot,
+            offset: i32::from(kernels.query_offset()),
+            step: meta.scale,
+            norm_squared: meta.norm * meta.norm,
+        }
     }
 
     /// The distance; smaller is nearer. `raw` is the result of [`Kernels::dot_codes`] for the two codes.
     ///
-    /// Cosine: 1 - cos. Dot: minus the dot product. L2: the squared distance.
+    /// Cosine: 1 - cos. Dot: minus the dot product for a query, else the squared distance with heights. L2: the squared
+    /// distance.
     #[inline(always)]
     pub fn distance(&self, raw: i32, meta: &CodeMeta) -> f32 {
         let dot = raw.wrapping_sub(meta.sum.wrapping_mul(self.offset)) as f32 * (self.step * meta.scale);
-        match self.metric {
-            Metric::Cosine => 1.0 - if meta.norm < ZERO_NORM { 0.0 } else { dot / meta.norm },
-            Metric::Dot => -dot,
-            Metric::L2 => self.norm_squared + meta.norm * meta.norm - 2.0 * dot,
+        match self.form {
+            Form::Cosine => 1.0 - if meta.norm < ZERO_NORM { 0.0 } else { dot / meta.norm },
+            Form::Dot => -dot,
+            Form::L2 => self.norm_squared + meta.norm * meta.norm - 2.0 * dot,
+            Form::Lifted { largest_squared, height } => {
+                let squared = meta.norm * meta.norm;
+                let heights = height + positive(largest_squared - squared).sqrt();
+                // The difference of two heights, without that of two nearly equal roots.
+                let apart = if heights > 0.0 { (squared - self.norm_squared) / heights } else { 0.0 };
+                self.norm_squared + squared - 2.0 * dot + apart * apart
+            }
         }
     }
 
-    /// The score that a distance stands for.
+    /// The score that a distance stands for, if this is the ranking of a query.
     pub fn estimate(&self, distance: f32) -> f32 {
-        match self.metric {
-            Metric::Cosine => 1.0 - distance,
-            Metric::Dot => -distance,
-            Metric::L2 => 0.0 - positive(distance).sqrt(),
+        match self.form {
+            Form::Cosine => 1.0 - distance,
+            Form::Dot => -distance,
+            Form::L2 | Form::Lifted { .. } => 0.0 - positive(distance).sqrt(),
         }
     }
 }

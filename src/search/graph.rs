@@ -278,7 +278,7 @@ impl<'a> RunningSearch<'a> {
                 Step::Enough => goes_on = false,
             }
         }
-        let saved = self.job.how.budget_ns / self.graph_searches.flat_weight - self.spent_ns();
+        let saved = self.job.how.flat_ns - self.spent_ns();
         if let Some(graph) = self.graph.of_segment() {
             graph.add_saved(saved.max(0.0) as u64);
         }
@@ -300,6 +300,7 @@ impl<'a> RunningSearch<'a> {
         SearchProgress {
             ef,
             nodes: self.job.nodes,
+            class: self.class(found),
             limit: self.flat.top.limit(),
             examined: self.examined,
             kept: self.kept_before + self.flat.report.kept,
@@ -308,6 +309,14 @@ impl<'a> RunningSearch<'a> {
             complete: found.len() == self.job.nodes,
             spent_ns: self.spent_ns(),
         }
+    }
+
+    /// The class of the query, by what a search has found. A walk over admitted nodes tells nothing of the query: the
+    /// nodes that are left lie farther away.
+    fn class(&self, found: &[Candidate]) -> usize {
+        let is_of_all = self.job.how.seeds == 0;
+        let likeness = graph::likeness(&self.flat.context.query_vector.prepared, found);
+        if is_of_all { self.graph.calibration.class(likeness) } else { 0 }
     }
 
     fn bound(&self, candidate: &Candidate) -> f32 {

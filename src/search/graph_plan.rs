@@ -29,10 +29,10 @@ pub(crate) enum Accuracy {
 }
 
 impl Accuracy {
-    /// The ef for `limit` results that lie among the best `candidates`.
-    pub fn ef(self, calibration: &Calibration, candidates: usize, limit: usize) -> usize {
+    /// The ef for `limit` results of a query of `class` that lie among the best `candidates`.
+    pub fn ef(self, calibration: &Calibration, class: usize, candidates: usize, limit: usize) -> usize {
         match self {
-            Self::Recall(recall) => calibration.ef(recall, candidates),
+            Self::Recall(recall) => calibration.ef(class, recall, candidates),
             Self::Fixed(ef) => {
                 let thinned = ef as f64 * (candidates as f64 / limit.max(1) as f64).max(1.0);
                 (thinned as usize).max(candidates)
@@ -105,6 +105,8 @@ pub(crate) struct GraphPlan {
     pub seeds: usize,
     /// The most that all searches of the graph may cost together.
     pub budget_ns: f64,
+    /// What a flat search of its rows costs.
+    pub flat_ns: f64,
     /// The estimated cost of the first search.
     pub cost_ns: f64,
 }
@@ -112,8 +114,14 @@ pub(crate) struct GraphPlan {
 /// The number of distances that a graph search computes. It expands about `ef` nodes, and with a larger ef more of
 /// their neighbours were visited before. Fitted to 70,137 sentence embeddings of 384 dimensions, for ef from 10 to
 /// 1,600; the error is at most a tenth.
-pub(crate) fn visits(ef: usize, nodes: usize) -> f64 {
+pub(crate) fn usual_visits(ef: usize, nodes: usize) -> f64 {
     (VISITS_AT_LEAST + VISITS_PER_EF * (ef as f64).powf(VISITS_POWER)).min(nodes as f64)
+}
+
+/// The number of distances that a search of a graph computes. Among equal and nearly equal vectors it is far less than
+/// usual, which the graph's calibration knows.
+fn visits(ef: usize, nodes: usize, calibration: &Calibration) -> f64 {
+    usual_visits(ef, nodes).min(calibration.visits(ef))
 }
 
 /// Distances on the way from the entry to the neighbourhood of the query.
@@ -219,6 +227,10 @@ const FEW_RESULTS: f64 = 1.0 / 16.0;
 /// From so much more links than by chance on, a filter comes nearer to islands, and is as bad.
 const NEARLY_ISLANDS: (f64, f64) = (6.0, 16.0);
 
+/// The searches of a graph may cost so many times as much as a flat search, if there is no filter: on data that is hard
+/// for graphs, more than expected is often still less than what a flat search costs after it.
+const PATIENCE: f64 = 2.0;
+
 /// Plans the searches of a graph. `None` if a flat search of its rows costs less, or if the ef would be too large.
 pub(crate) fn plan_graph_search(
     facts: &GraphFacts,
@@ -230,13 +242,14 @@ pub(crate) fn plan_graph_search(
     if candidates >= facts.nodes {
         return None;
     }
-    let ef = graph_searches.accuracy.ef(calibration, candidates, facts.limit).min(facts.nodes);
+    let ef = graph_searches.accuracy.ef(calibration, 0, candidates, facts.limit).min(facts.nodes);
     let least = if matches!(graph_searches.accuracy, Accuracy::Fixed(_)) { ef } else { candidates };
     let ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef).max(least));
     if ef > EF_MAX {
         return None;
     }
-    let budget_ns = facts.flat_ns * graph_searches.flat_weight;
+    let patience = if facts.admitted.is_some() || facts.has_filter { 1.0 } else { PATIENCE };
+    let budget_ns = facts.flat_ns * graph_searches.flat_weight * patience;
     let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
     let (walk, worth) = match facts.admitted {
         Some(admitted) => (ADMITTED_WALK, admitted.exact_search_worth()),
@@ -244,9 +257,9 @@ pub(crate) fn plan_graph_search(
         None => (1.0, 1.0),
     };
     let seeds = facts.admitted.map_or(0, |admitted| admitted.seeds());
-    let visited = visits(ef, facts.nodes) * walk + seeds as f64;
+    let visited = visits(ef, facts.nodes, calibration) * walk + seeds as f64;
     let cost = visited * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
-    (cost * worth < budget_ns).then_some(GraphPlan { ef, seeds, budget_ns, cost_ns: cost })
+    (cost * worth < budget_ns).then_some(GraphPlan { ef, seeds, budget_ns, flat_ns: facts.flat_ns, cost_ns: cost })
 }
 
 /// The ef of the first search of one graph among several. `ef` is what one graph over all rows would need; this graph
@@ -270,6 +283,8 @@ pub(crate) struct SearchProgress {
     /// The ef of the last graph search.
     pub ef: usize,
     pub nodes: usize,
+    /// The class of the query in the graph's calibration, as the last search shows it.
+    pub class: usize,
     pub limit: usize,
     /// Rows that all graph searches looked at, and how many of them became results.
     pub examined: usize,
@@ -306,12 +321,14 @@ pub(crate) fn next_step(
     costs: &Costs,
 ) -> Step {
     let SearchProgress { ef, nodes, limit, .. } = *progress;
+    // A graph that holds none of the results is not searched further because the query is unlike its data.
+    let class = if progress.kept == 0 { 0 } else { progress.class };
     if progress.complete {
         return Step::Enough;
     }
     let wanted = if progress.kept >= limit || progress.reaches_below {
         // The k results are spread over the best `within` candidates, so the search needed the ef of `within` results.
-        let wanted = graph_searches.accuracy.ef(calibration, progress.within, limit);
+        let wanted = graph_searches.accuracy.ef(calibration, class, progress.within, limit);
         if (wanted as f64) < ef as f64 * WORTH_ANOTHER_SEARCH || ef >= nodes {
             return Step::Enough;
         }
@@ -321,10 +338,10 @@ pub(crate) fn next_step(
     } else {
         // One result and one other row are added to the counts, since no sample proves a share of 0 or of 1.
         let share = (progress.kept + 1) as f64 / (progress.examined + 2) as f64;
-        graph_searches.accuracy.ef(calibration, candidates(limit, share).min(nodes), limit).max(ef.saturating_mul(2))
+        graph_searches.accuracy.ef(calibration, class, candidates(limit, share).min(nodes), limit).max(ef.saturating_mul(2))
     };
     let wanted = wanted.min(nodes);
-    if wanted > EF_MAX || progress.spent_ns + visits(wanted, nodes) * costs.visit_ns > plan.budget_ns {
+    if wanted > EF_MAX || progress.spent_ns + visits(wanted, nodes, calibration) * costs.visit_ns > plan.budget_ns {
         // Another graph search would cost more than a flat search, which is exact.
         return Step::FlatSearch;
     }
@@ -337,7 +354,15 @@ mod tests {
     use crate::ids::Id;
     use crate::tuning::MachineCosts;
 
-    const TABLE: Calibration = Calibration { ef: [[11, 15, 27, 59, 84], [100, 100, 110, 129, 204]] };
+    const TABLE: Calibration = Calibration {
+        bounds: [0.5, 0.2],
+        ef: [
+            [[11, 15, 27, 59, 84], [100, 100, 110, 129, 204]],
+            [[50, 60, 70, 80, 90], [100, 100, 110, 129, 204]],
+            [[9_000; 5]; 2],
+        ],
+        visits: [u32::MAX; 5],
+    };
     const GRAPH_SEARCHES: GraphSearches = GraphSearches { accuracy: Accuracy::Recall(0.98), flat_weight: 1.0 };
 
     #[test]
@@ -483,21 +508,22 @@ mod tests {
 
     #[test]
     fn effort_grows_with_what_must_be_passed_over() {
-        assert_eq!(Accuracy::Fixed(40).ef(&TABLE, 10, 10), 40);
-        assert_eq!(Accuracy::Fixed(40).ef(&TABLE, 100, 10), 400);
-        assert_eq!(Accuracy::Fixed(5).ef(&TABLE, 10, 10), 10);
-        assert!(Accuracy::Recall(0.95).ef(&TABLE, 50, 10) > Accuracy::Recall(0.95).ef(&TABLE, 10, 10));
-        assert!(Accuracy::Fixed(usize::MAX).ef(&TABLE, usize::MAX, 1) == usize::MAX);
+        assert_eq!(Accuracy::Fixed(40).ef(&TABLE, 0, 10, 10), 40);
+        assert_eq!(Accuracy::Fixed(40).ef(&TABLE, 0, 100, 10), 400);
+        assert_eq!(Accuracy::Fixed(5).ef(&TABLE, 0, 10, 10), 10);
+        assert!(Accuracy::Recall(0.95).ef(&TABLE, 0, 50, 10) > Accuracy::Recall(0.95).ef(&TABLE, 0, 10, 10));
+        assert!(Accuracy::Fixed(usize::MAX).ef(&TABLE, 0, usize::MAX, 1) == usize::MAX);
     }
 
     #[test]
     fn what_follows_a_graph_search() {
         use Step::{Enough, FlatSearch, GraphSearch};
         let costs = Costs::of_dims(384, &MachineCosts::default());
-        let plan = GraphPlan { ef: 27, seeds: 0, budget_ns: 700_000.0, cost_ns: 20_000.0 };
+        let plan = GraphPlan { ef: 27, seeds: 0, budget_ns: 700_000.0, flat_ns: 700_000.0, cost_ns: 20_000.0 };
         let good = SearchProgress {
             ef: 27,
             nodes: 70_000,
+            class: 0,
             limit: 10,
             examined: 14,
             kept: 10,
@@ -511,6 +537,10 @@ mod tests {
             (SearchProgress { reaches_below: false, ..good }, Enough),
             // Ten results are spread over the best eighty, but the ef was that of ten.
             (SearchProgress { within: 80, ..good }, GraphSearch(97)),
+            // The query is unlike the data: the ef is that of its class, and one that is too large means a flat search.
+            (SearchProgress { class: 1, ..good }, GraphSearch(70)),
+            (SearchProgress { class: 2, ..good }, FlatSearch),
+            (SearchProgress { class: 2, kept: 0, within: 0, ..good }, Enough),
             // Nothing else can be in the result.
             (SearchProgress { kept: 3, within: 3, ..good }, Enough),
             // Too few results: the ef follows from the share of results among the examined rows, and at least doubles.

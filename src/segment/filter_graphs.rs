@@ -232,7 +232,7 @@ mod tests {
             (OwnedPoints::copy(&empty, [].into_iter()), OwnedGraph::new(built, 0, Parameters::default()).unwrap());
         let rest = points.bytes() + graph.bytes();
         let vectors = Vec::with_capacity((bytes - rest) / size_of::<VectorId>());
-        FilterGraph { vectors, rows: 0, points, graph, calibration: Calibration { ef: [[1; 5]; 2] } }
+        FilterGraph { vectors, rows: 0, points, graph, calibration: Calibration::of_one_class([[1; 5]; 2]) }
     }
 
     #[test]

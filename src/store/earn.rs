@@ -15,7 +15,7 @@ use crate::engine::graph_credit::GraphSaving;
 use crate::ids::{IdRange, RowId};
 use crate::search::context::SearchContext;
 use crate::search::graph::PartPlan;
-use crate::search::graph_plan::{GraphSearches, visits};
+use crate::search::graph_plan::{GraphSearches, usual_visits};
 use crate::search::plan::Costs;
 use crate::search::searched_graph::{GraphChoice, filter_place};
 use crate::segment::derived::graph_scope::GraphScope;
@@ -69,7 +69,7 @@ pub(super) fn credit_filter(
     let flat = costs.listed(nodes as f64).min(vectors.len() as f64 * costs.flat_ns) * graph_searches.flat_weight;
     let costs_now = if jobs.is_empty() { flat } else { jobs.iter().map(|job| job.how.cost_ns).sum() };
     let ef = limit.max(LIMIT_MIN).saturating_mul(FILTER_EF_PER_RESULT);
-    let saved = costs_now - visits(ef, nodes) * costs.visit_ns * FILTER_VISIT;
+    let saved = costs_now - usual_visits(ef, nodes) * costs.visit_ns * FILTER_VISIT;
     if saved <= 0.0 {
         return;
     }
@@ -105,7 +105,7 @@ pub(super) fn credit_flat_search(
     let tried = if query.filter.is_some() { TRIED_PER_PASSED } else { 1 };
     let ef = limit.saturating_mul(EF_PER_RESULT * tried).max(EF_MIN);
     let flat = vectors as f64 * scanned as f64 / rows.len().max(1) as f64 * costs.flat_ns * graph_searches.flat_weight;
-    let saved = flat - visits(ef, vectors) * costs.visit_ns;
+    let saved = flat - usual_visits(ef, vectors) * costs.visit_ns;
     if saved <= 0.0 {
         return;
     }

@@ -166,7 +166,8 @@ impl Asking {
                 let direction = gaussian(&mut random, source.dims);
                 let length = norm(one) / norm(&direction).max(f32::MIN_POSITIVE);
                 match self {
-                    Self::HeldOut => source.vector(),
+                    // Not the next one: that may be a near duplicate of the one before.
+                    Self::HeldOut => source.vectors(11).pop().unwrap_or_default(),
                     Self::Perturbed => sum(one, 1.0, &direction, 0.1 * length),
                     Self::Stored => one.clone(),
                     Self::Opposite => one.iter().map(|x| -x).collect(),

@@ -18,6 +18,9 @@ pub struct Got {
     pub visited: f64,
     /// The share of queries of which rows of a graph were compared one by one.
     pub flat: f64,
+    /// Microseconds, and those of an exact search of so many results.
+    pub took: f64,
+    pub exact: f64,
 }
 
 /// What the queries get from a namespace: for each of [`LIMITS`], for each of [`ASKED`].
@@ -28,18 +31,27 @@ pub fn got(store: &Store, namespace: &Namespace, queries: &[Vec<f32>]) -> [[Got;
         let most = LIMITS[LIMITS.len() - 1];
         let exact = store.search(&query.clone().limit(most).exact(true)).expect("the exact search answers");
         for (row, limit) in sums.iter_mut().zip(LIMITS) {
+            let scan = store.search(&query.clone().limit(limit).exact(true).explain(true)).expect("the search answers");
             for (sum, asked) in row.iter_mut().zip(ASKED) {
                 let answer = store.search(&query.clone().limit(limit).recall(asked).explain(true));
                 let answer = answer.expect("the search answers");
                 sum.recall += share(&answer, &exact, limit);
                 sum.visited += answer.explain.iter().map(|part| part.visited).sum::<u64>() as f64;
+                sum.took += answer.explain.iter().map(|part| part.took_us).sum::<f64>();
+                sum.exact += scan.explain.iter().map(|part| part.took_us).sum::<f64>();
                 sum.flat += f64::from(u8::from(answer.explain.iter().any(|part| part.scanned > 0)));
             }
         }
     }
     let count = queries.len() as f64;
     sums.map(|row| {
-        row.map(|sum| Got { recall: sum.recall / count, visited: sum.visited / count, flat: sum.flat / count })
+        row.map(|sum| Got {
+            recall: sum.recall / count,
+            visited: sum.visited / count,
+            flat: sum.flat / count,
+            took: sum.took / count,
+            exact: sum.exact / count,
+        })
     })
 }
 

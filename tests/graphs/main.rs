@@ -7,6 +7,7 @@ mod a_graph_that_was_asked_for_stays;
 mod filters_that_repeat_earn_a_graph;
 mod graph_searches_do_not_depend_on_threads;
 mod graph_searches_find_what_was_asked_of_them;
+mod graph_searches_keep_their_recall_on_any_data;
 mod graph_searches_return_exactly_k;
 mod graph_searches_stay_inside_their_scope;
 mod graphs_come_when_they_pay;

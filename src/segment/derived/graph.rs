@@ -11,11 +11,11 @@
 //! # Format
 //!
 //! `seg-{file id, 16 hex digits}.graph` is a file in checked blocks (`blocks.rs` has its frame and the first 64 bytes
-//! of the header) with magic `VECMEMGR` and format version 1. Little endian.
+//! of the header) with magic `VECMEMGR` and format version 2. Little endian.
 //!
 //! ```text
 //! OFFSET  SIZE   MEANING
-//! 64      2      kind of derived file: 2, graph
+//! 64      2      kind of derived file: 4, graph (2 in format version 1, which is not read)
 //! 66      2      encoding of the codes: 1 (`derived.rs`)
 //! 68      2      origin: 1 automatic, 2 earned, 3 requested
 //! 70      2      scope: 1 namespace, 2 prefix, 3 store
@@ -32,8 +32,11 @@
 //! 128     8      seed
 //! 136     8      l, number of links
 //! 144     8      u, numbers in the upper levels
-//! 152     4 x 5  ef for 10 results at recall 0.90, 0.95, 0.98, 0.99, 0.995
-//! 172     4 x 5  the same for 100 results
+//! 152     4 x 2  f32: the likeness below which a query is of the second class, and of the third
+//! 160     4 x 5  class 1: ef for 10 results at recall 0.90, 0.95, 0.98, 0.99, 0.995
+//! 180     4 x 5  the same for 100 results
+//! 200     80     the same of the second class and of the third
+//! 280     4 x 5  distances that a search with ef 10, 40, 160, 640, 2560 computes
 //! 4096    l x 4  links (`graph/mod.rs` says what they are)
 //! then    u x 4  upper levels, at the next multiple of 64
 //! ```
@@ -43,7 +46,7 @@ use std::sync::OnceLock;
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::calibration::Calibration;
+use crate::graph::calibration::{CLASSES, Calibration};
 use crate::graph::{Built, Graph, Parameters};
 use crate::ids::{Id, IdRange, NodeId, RowId, VectorId};
 use crate::interrupt::GoOn;
@@ -56,10 +59,11 @@ use crate::storage::Storage;
 use crate::sync::{AtomicU64, Ordering};
 
 const MAGIC: &[u8; 8] = b"VECMEMGR";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// The kind of derived file in the header.
-const KIND_GRAPH: u16 = 2;
+/// The kind of derived file in the header. A graph of format version 1 has another, so that it is not opened: its table
+/// knows no classes of queries, and under `Dot` it was built on no distance. It is built again.
+const KIND_GRAPH: u16 = 4;
 /// The version of a graph file in a manifest. A graph file of another version is not opened.
 pub(crate) const GRAPH_FORM: u16 = 1;
 
@@ -101,7 +105,9 @@ impl Description {
         out.u64(seed);
         out.u64(built.links.len() as u64);
         out.u64(built.upper.len() as u64);
-        self.calibration.ef.iter().flatten().for_each(|&ef| out.u32(ef));
+        self.calibration.bounds.iter().for_each(|bound| out.u32(bound.to_bits()));
+        self.calibration.ef.iter().flatten().flatten().for_each(|&ef| out.u32(ef));
+        self.calibration.visits.iter().for_each(|&visits| out.u32(visits));
         out.into_vec()
     }
 }
@@ -117,7 +123,7 @@ struct Fields {
 fn decode(fields: &[u8]) -> Decoded<Fields> {
     let mut reader = Reader::new(fields);
     if (reader.u16()?, reader.u16()?) != (KIND_GRAPH, CODES_ENCODING) {
-        return Err(reader.malformed("the graph was built from codes in another encoding"));
+        return Err(reader.malformed("the graph is of an older format, or was built from codes in another encoding"));
     }
     let GraphRange { rows, scope, origin } = GraphRange::decode(&mut reader)?;
     let (first, nodes) = (reader.u32()?, reader.u32()?);
@@ -131,9 +137,15 @@ fn decode(fields: &[u8]) -> Decoded<Fields> {
     let alpha = f32::from_bits(reader.u32()?);
     let parameters = Parameters { m, m0, ef_construction, alpha, seed: reader.u64()? };
     let (links, upper) = (reader.u64()?, reader.u64()?);
-    let mut calibration = Calibration { ef: [[0; 5]; 2] };
-    for ef in calibration.ef.iter_mut().flatten() {
+    let mut calibration = Calibration { bounds: [0.0; CLASSES - 1], ef: [[[0; 5]; 2]; CLASSES], visits: [0; 5] };
+    for bound in &mut calibration.bounds {
+        *bound = f32::from_bits(reader.u32()?);
+    }
+    for ef in calibration.ef.iter_mut().flatten().flatten() {
         *ef = reader.u32()?;
+    }
+    for visits in &mut calibration.visits {
+        *visits = reader.u32()?;
     }
     let description =
         Description { rows, vectors: VectorId::range(first..end), origin, scope, parameters, build_ns, calibration };

@@ -72,7 +72,7 @@ fn write_graph(storage: &SimStorage, segment: &Segment, file_id: u64) -> Derived
     let points = segment.points(vectors.clone()).unwrap();
     let built = crate::graph::build(&points, &parameters, &[], &pool, &|| Ok(())).unwrap();
     let scope = GraphScope { kind: ScopeKind::Prefix, bytes: 2 };
-    let calibration = Calibration { ef: [[20, 30, 40, 50, 60], [100, 110, 120, 130, 140]] };
+    let calibration = Calibration::of_one_class([[20, 30, 40, 50, 60], [100, 110, 120, 130, 140]]);
     let description =
         Description { rows, vectors, origin: Origin::Requested, scope, parameters, build_ns: 77, calibration };
     write(storage, &keys(), file_id, segment.truth_id(), &description, &built).unwrap()

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::engine::operation_ids::OperationIds;
 use crate::extensions::Extensions;
-use crate::graph::calibration::Calibration;
+use crate::graph::calibration::{CLASSES, Calibration};
 use crate::json::{JSON_DEPTH_MAX, JsonReader, validate_object, validate_value};
 use crate::manifest::{Settings, SideEntry};
 use crate::record::{Lsn, Operation};
@@ -99,8 +99,8 @@ pub(super) fn fuzz_extensions(bytes: &[u8]) -> bool {
 pub(super) fn fuzz_calibration(bytes: &[u8]) -> bool {
     let mut numbers =
         bytes.chunks_exact(4).map(|number| u32::from_le_bytes([number[0], number[1], number[2], number[3]]));
-    let mut table = Calibration { ef: [[1; 5]; 2] };
-    table.ef.iter_mut().flatten().zip(&mut numbers).for_each(|(ef, number)| *ef = number);
+    let mut table = Calibration::of_one_class([[1; 5]; 2]);
+    table.ef.iter_mut().flatten().flatten().zip(&mut numbers).for_each(|(ef, number)| *ef = number);
     let mut recalls: Vec<f32> =
         numbers.by_ref().take(8).map(f32::from_bits).filter(|recall| !recall.is_nan()).collect();
     recalls.extend([0.9, 0.951, 0.98, 0.99, 0.999, 1.0]);
@@ -110,12 +110,20 @@ pub(super) fn fuzz_calibration(bytes: &[u8]) -> bool {
     sizes.sort_unstable();
     let rises = |efforts: &[usize]| efforts.windows(2).all(|pair| pair[0] <= pair[1].saturating_add(1));
     for &k in &sizes {
-        let efforts: Vec<usize> = recalls.iter().map(|&recall| table.ef(recall, k)).collect();
-        assert!(rises(&efforts) && efforts.iter().all(|&ef| ef >= k), "{table:?} {k}: {efforts:?}");
+        for class in 0..CLASSES {
+            let efforts: Vec<usize> = recalls.iter().map(|&recall| table.ef(class, recall, k)).collect();
+            assert!(rises(&efforts) && efforts.iter().all(|&ef| ef >= k), "{table:?} {k}: {efforts:?}");
+        }
     }
     for &recall in &recalls {
-        let efforts: Vec<usize> = sizes.iter().map(|&k| table.ef(recall, k)).collect();
-        assert!(rises(&efforts), "{table:?} {recall}: {efforts:?}");
+        for class in 0..CLASSES {
+            let efforts: Vec<usize> = sizes.iter().map(|&k| table.ef(class, recall, k)).collect();
+            assert!(rises(&efforts), "{table:?} {recall}: {efforts:?}");
+        }
+        for &k in &sizes {
+            let efforts: Vec<usize> = (0..CLASSES).map(|class| table.ef(class, recall, k)).collect();
+            assert!(rises(&efforts), "{table:?} {recall} {k}: {efforts:?}");
+        }
     }
     true
 }

@@ -1,0 +1,64 @@
+//! More links to nodes that hardly any link leads to. The choice of links drops those to a node far from all others, so
+//! a search that comes near it passes by.
+//!
+//! Invariants:
+//! * Each node keeps as many links to it as before, or [`ENOUGH`]: a link is replaced only if more lead to its node.
+//! * Nodes are looked at in their order, so the outcome does not depend on threads.
+
+use rayon::prelude::*;
+
+use super::repair::nearest;
+use super::{Built, Parameters, Points};
+use crate::error::Result;
+use crate::ids::NodeId;
+
+/// The links to a node that it has at least, if its nearest nodes have room.
+const ENOUGH: u32 = 4;
+/// A link may be replaced if so many others lead to its node.
+const SPARE: u32 = 8;
+/// The share of a row's links, from the farthest on, that may be replaced.
+const REPLACED_SHARE: usize = 4;
+
+/// Links lonely nodes from their nearest nodes. `go_on` is called between nodes; its error ends the work.
+pub(super) fn link_lonely(
+    points: &Points<'_>,
+    parameters: &Parameters,
+    built: &mut Built,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<()> {
+    let m0 = parameters.m0 as usize;
+    let mut degrees = vec![0_u32; points.len()];
+    for (node, row) in built.links.chunks(m0).enumerate() {
+        row.iter().filter(|to| to.index() != node).for_each(|to| degrees[to.index()] += 1);
+    }
+    let lonely: Vec<NodeId> =
+        degrees.iter().enumerate().filter(|(_, degree)| **degree < ENOUGH).map(|(at, _)| NodeId::from_index(at)).collect();
+    let near: Vec<Vec<NodeId>> = lonely
+        .par_iter()
+        .map(|&node| {
+            go_on()?;
+            Ok(nearest(points, parameters, built, node))
+        })
+        .collect::<Result<_>>()?;
+    for (&node, near) in lonely.iter().zip(&near) {
+        for &from in near.iter().filter(|&&from| from != node) {
+            if degrees[node.index()] >= ENOUGH {
+                break;
+            }
+            let row = &mut built.links[from.index() * m0..][..m0];
+            if row.contains(&node) {
+                continue;
+            }
+            let free = row.iter().position(|&to| to == from);
+            let spare = || (m0 - m0 / REPLACED_SHARE..m0).rev().find(|&at| degrees[row[at].index()] > SPARE);
+            if let Some(slot) = free.or_else(spare) {
+                let before = std::mem::replace(&mut row[slot], node);
+                if before != from {
+                    degrees[before.index()] -= 1;
+                }
+                degrees[node.index()] += 1;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! A search through graphs finds the recall that was asked for on any kind of data, also if the query is unlike it.
+
+use crate::common::kinds::{ASKINGS, Asking, KINDS, Kind, Source};
+use crate::common::recall::{ASKED, Got, LIMITS, got, share};
+use crate::common::{namespace, simulated, tiny};
+use vecmem::{Batch, Metric, Put, Query, Store};
+
+const VECTORS: usize = 2_000;
+const DIMS: usize = 24;
+const QUERIES: usize = 40;
+/// What a mean over the queries of all kinds may fall short by.
+const MARGIN: f64 = 0.01;
+/// What a mean over so few queries may fall short by.
+const MARGIN_OF_ONE: f64 = 0.06;
+
+/// A store with a graph over vectors of one kind, and where more of them come from.
+fn filled(kind: Kind, metric: Metric, seed: u64) -> (Store, Source, Vec<Vec<f32>>) {
+    let (store, _, _) = simulated(tiny(DIMS, metric));
+    let mut source = Source::new(kind, DIMS, seed);
+    let stored = source.vectors(VECTORS);
+    let mut batch = Batch::new();
+    for (number, vector) in stored.iter().enumerate() {
+        batch.put(Put::new(&namespace(["a"]), number.to_string(), "{}").vector(vector.as_slice()));
+    }
+    store.batch(batch).unwrap();
+    store.compact().unwrap();
+    (store, source, stored)
+}
+
+/// Sums of what was got, and how many.
+#[derive(Default)]
+struct Sum {
+    recall: [[f64; 4]; 3],
+    count: f64,
+}
+
+impl Sum {
+    fn add(&mut self, got: &[[Got; 4]; 3]) {
+        self.count += 1.0;
+        for (sums, got) in self.recall.iter_mut().zip(got) {
+            sums.iter_mut().zip(got).for_each(|(sum, got)| *sum += got.recall);
+        }
+    }
+
+    fn check(&self, what: &str, margin: f64) {
+        for (sums, limit) in self.recall.iter().zip(LIMITS) {
+            for (sum, asked) in sums.iter().zip(ASKED) {
+                let found = sum / self.count;
+                assert!(found >= f64::from(asked) - margin, "{what}, {limit} results: asked {asked}, found {found}");
+            }
+        }
+    }
+}
+
+fn recall_is_kept(metric: Metric) {
+    let mut by_asking: [Sum; ASKINGS.len()] = Default::default();
+    for kind in KINDS {
+        println!("seed 1, {kind:?}, {metric:?}");
+        let (store, mut source, stored) = filled(kind, metric, 1);
+        let mut of_kind = Sum::default();
+        for (asking, sum) in ASKINGS.into_iter().zip(&mut by_asking) {
+            let queries = asking.queries(&mut source, &stored, QUERIES);
+            let got = got(&store, &namespace(["a"]), &queries);
+            let mut one = Sum::default();
+            [&mut one, &mut of_kind, sum].into_iter().for_each(|sum| sum.add(&got));
+            one.check(&format!("{kind:?}, {metric:?}, {asking:?}"), MARGIN_OF_ONE);
+        }
+        of_kind.check(&format!("{kind:?}, {metric:?}"), MARGIN);
+    }
+    for (asking, sum) in ASKINGS.into_iter().zip(by_asking) {
+        sum.check(&format!("{asking:?}, {metric:?}"), MARGIN);
+    }
+}
+
+#[test]
+fn by_distance() {
+    recall_is_kept(Metric::L2);
+}
+
+#[test]
+fn by_cosine() {
+    recall_is_kept(Metric::Cosine);
+}
+
+#[test]
+fn by_dot_product() {
+    recall_is_kept(Metric::Dot);
+}
+
+#[test]
+fn vectors_far_from_all_others_are_found_by_themselves() {
+    let (store, source, stored) = filled(Kind::Outliers, Metric::L2, 2);
+    let outliers: Vec<usize> = (0..VECTORS).filter(|&number| source.is_outlier(number)).collect();
+    assert!(outliers.len() > 4);
+    for number in outliers {
+        for recall in [0.5, 0.9, 0.98] {
+            let query = Query::new(&namespace(["a"])).vector(stored[number].clone()).limit(1).recall(recall);
+            assert_eq!(store.search(&query).unwrap().hits[0].item.key, number.to_string());
+        }
+    }
+}
+
+#[test]
+fn an_exact_search_knows_nothing_of_graphs() {
+    for metric in [Metric::L2, Metric::Dot] {
+        let (store, mut source, stored) = filled(Kind::Positive, metric, 3);
+        for vector in Asking::Opposite.queries(&mut source, &stored, 5) {
+            let query = Query::new(&namespace(["a"])).vector(vector).limit(20).explain(true);
+            let exact = store.search(&query.clone().exact(true)).unwrap();
+            assert!(exact.explain.iter().all(|part| part.graph_searches == 0 && part.path == "flat"));
+            let answer = store.search(&query.recall(0.9)).unwrap();
+            assert!(answer.explain.iter().any(|part| part.path.starts_with("graph")), "{:?}", answer.explain);
+            assert!(share(&answer, &exact, 20) > 0.5);
+        }
+    }
+}
