@@ -81,7 +81,8 @@ fn main() {
 
 fn line(what: &str, row: &[Got; 4], usual: f64) {
     let short = row.iter().zip(ASKED).any(|(got, asked)| got.recall < f64::from(asked) - SHORT);
-    let dear = row.iter().map(|got| got.visited / usual).fold(0.0, f64::max) > DEARER && row[2].visited / usual > DEARER;
+    let dear =
+        row.iter().map(|got| got.visited / usual).fold(0.0, f64::max) > DEARER && row[2].visited / usual > DEARER;
     let flat = row.iter().any(|got| got.flat > 0.5);
     let recalls = row.map(|got| format!("{:.3}", got.recall)).join(" ");
     let marks = [(short, " SHORT"), (dear, " DEAR"), (flat, " FLAT")];

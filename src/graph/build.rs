@@ -73,7 +73,8 @@ pub(crate) fn build(
         let first = &order[..counts.first().copied().unwrap_or(0)];
         let upper = flatten(&counts, first, &rows);
         let links = Links::new(nodes, (parameters.m0 - room(points.metric, parameters.m0)) as usize);
-        let links = LevelBuild { points, parameters, upper: &upper, width: parameters.m0 as usize, go_on }.run(first, &order, links, reuse)?;
+        let links = LevelBuild { points, parameters, upper: &upper, width: parameters.m0 as usize, go_on }
+            .run(first, &order, links, reuse)?;
         let mut built = Built { links, upper };
         repair(points, parameters, &mut built, go_on)?;
         link_lonely(points, parameters, &mut built, go_on)?;

@@ -40,7 +40,7 @@ const KIND_MIN: usize = 12;
 /// How many standard errors of a kind's mean are left out.
 const CHANCE: f32 = 0.7;
 /// No ef is tried after one that visits this part of the nodes: a flat search costs less.
-const VISITED_MOST: usize = 3;
+const VISITED_MOST: usize = 2;
 /// The ef where no ef is enough: larger than any that is searched with.
 const EF_NEVER: u32 = 1 << 20;
 

@@ -38,7 +38,8 @@ impl Calibration {
     pub fn visits(&self, ef: usize) -> f64 {
         let ef = ef.max(1) as f64;
         let at = VISITS_AT.iter().filter(|&&known| known as f64 <= ef).count().clamp(1, VISITS_AT.len() - 1) - 1;
-        let most = |entries: usize| f64::from(self.visits.iter().take(entries).fold(1, |most, &visits| most.max(visits)));
+        let most =
+            |entries: usize| f64::from(self.visits.iter().take(entries).fold(1, |most, &visits| most.max(visits)));
         let (low, high) = (most(at + 1), most(at + 2));
         let [from, to] = [at, at + 1].map(|at| VISITS_AT.get(at).map_or(1.0, |&ef| ef as f64));
         low * (high / low).powf((ef / from).ln() / (to / from).ln())
@@ -60,7 +61,8 @@ impl Calibration {
         let [few, many] = [0, 1].map(|row| {
             // What a class of queries like the data needs, the others need at least.
             let rows = || self.ef.iter().take(class + 1).map(|rows| &rows[row]);
-            let best = |entries: usize| f64::from(rows().flat_map(|row| &row[..entries]).fold(1, |most, &ef| most.max(ef)));
+            let best =
+                |entries: usize| f64::from(rows().flat_map(|row| &row[..entries]).fold(1, |most, &ef| most.max(ef)));
             let (low, high) = (best(at + 1), best(at + 2));
             let between = low * (high / low).powf(share);
             // Above the largest recall of the table ef keeps rising, but stays finite.

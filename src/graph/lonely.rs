@@ -19,6 +19,15 @@ const SPARE: u32 = 8;
 /// The share of a row's links, from the farthest on, that may be replaced.
 const REPLACED_SHARE: usize = 4;
 
+/// How many links lead to each node.
+pub(super) fn degrees(built: &Built, nodes: usize, m0: usize) -> Vec<u32> {
+    let mut degrees = vec![0_u32; nodes];
+    for (node, row) in built.links.chunks(m0).enumerate() {
+        row.iter().filter(|to| to.index() != node).for_each(|to| degrees[to.index()] += 1);
+    }
+    degrees
+}
+
 /// Links lonely nodes from their nearest nodes. `go_on` is called between nodes; its error ends the work.
 pub(super) fn link_lonely(
     points: &Points<'_>,
@@ -27,12 +36,13 @@ pub(super) fn link_lonely(
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<()> {
     let m0 = parameters.m0 as usize;
-    let mut degrees = vec![0_u32; points.len()];
-    for (node, row) in built.links.chunks(m0).enumerate() {
-        row.iter().filter(|to| to.index() != node).for_each(|to| degrees[to.index()] += 1);
-    }
-    let lonely: Vec<NodeId> =
-        degrees.iter().enumerate().filter(|(_, degree)| **degree < ENOUGH).map(|(at, _)| NodeId::from_index(at)).collect();
+    let mut degrees = degrees(built, points.len(), m0);
+    let lonely: Vec<NodeId> = degrees
+        .iter()
+        .enumerate()
+        .filter(|(_, degree)| **degree < ENOUGH)
+        .map(|(at, _)| NodeId::from_index(at))
+        .collect();
     let near: Vec<Vec<NodeId>> = lonely
         .par_iter()
         .map(|&node| {

@@ -25,9 +25,9 @@ const EF: usize = 64;
 /// Nodes that a thread takes at once.
 const CHUNK: usize = 16;
 
-/// The links of a row that are left to shortcuts: three in eight.
+/// The links of a row that are left to shortcuts: a quarter.
 pub(super) fn room(metric: Metric, m0: u32) -> u32 {
-    if metric == Metric::Dot { m0 * 3 / 8 } else { 0 }
+    if metric == Metric::Dot { m0 / 4 } else { 0 }
 }
 
 /// Fills the free slots of all rows.

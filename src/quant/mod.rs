@@ -218,6 +218,11 @@ enum Form {
 }
 
 impl Ranking {
+    /// The ranking by dot products with a stored code, as if it were a query.
+    pub fn of_products(meta: &CodeMeta) -> Self {
+        Self { form: Form::Dot, step: meta.scale, norm_squared: meta.norm * meta.norm }
+    }
+
     /// The ranking by distance to a stored code, for the build of a graph over codes with norms of at most `largest`.
     ///
     /// A dot product is no distance: a vector need not be its own best match. So under `Dot` stored vectors have one more
@@ -238,16 +243,6 @@ impl Ranking {
             }
         };
         Self { form, offset: i32::from(kernels.query_offset()), step, norm_squared }
-    }
-
-    /// The ranking by dot products with a stored code, as if it were a query.
-    pub fn of_products(kernels: Kernels, meta: &CodeMeta) -> Self {
-        Self {
-            form: Form::Dot,
-            offset: i32::from(kernels.query_offset()),
-            step: meta.scale,
-            norm_squared: meta.norm * meta.norm,
-        }
     }
 
     /// The distance; smaller is nearer. `raw` is the result of [`Kernels::dot_codes`] for the two codes.

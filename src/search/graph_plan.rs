@@ -227,9 +227,10 @@ const FEW_RESULTS: f64 = 1.0 / 16.0;
 /// From so much more links than by chance on, a filter comes nearer to islands, and is as bad.
 const NEARLY_ISLANDS: (f64, f64) = (6.0, 16.0);
 
-/// The searches of a graph may cost so many times as much as a flat search, if there is no filter: on data that is hard
-/// for graphs, more than expected is often still less than what a flat search costs after it.
-const PATIENCE: f64 = 2.0;
+/// The searches of a graph together may cost so many times as much as a flat search, if there is no filter: where one
+/// costs more than expected, a flat search after it would cost more still, and so would one for each query unlike the
+/// data.
+const PATIENCE: f64 = 3.0;
 
 /// Plans the searches of a graph. `None` if a flat search of its rows costs less, or if the ef would be too large.
 pub(crate) fn plan_graph_search(
@@ -249,7 +250,8 @@ pub(crate) fn plan_graph_search(
         return None;
     }
     let patience = if facts.admitted.is_some() || facts.has_filter { 1.0 } else { PATIENCE };
-    let budget_ns = facts.flat_ns * graph_searches.flat_weight * patience;
+    let flat_ns = facts.flat_ns * graph_searches.flat_weight;
+    let budget_ns = flat_ns * patience;
     let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
     let (walk, worth) = match facts.admitted {
         Some(admitted) => (ADMITTED_WALK, admitted.exact_search_worth()),
@@ -259,7 +261,7 @@ pub(crate) fn plan_graph_search(
     let seeds = facts.admitted.map_or(0, |admitted| admitted.seeds());
     let visited = visits(ef, facts.nodes, calibration) * walk + seeds as f64;
     let cost = visited * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
-    (cost * worth < budget_ns).then_some(GraphPlan { ef, seeds, budget_ns, flat_ns: facts.flat_ns, cost_ns: cost })
+    (cost * worth < flat_ns).then_some(GraphPlan { ef, seeds, budget_ns, flat_ns: facts.flat_ns, cost_ns: cost })
 }
 
 /// The ef of the first search of one graph among several. `ef` is what one graph over all rows would need; this graph
@@ -338,10 +340,15 @@ pub(crate) fn next_step(
     } else {
         // One result and one other row are added to the counts, since no sample proves a share of 0 or of 1.
         let share = (progress.kept + 1) as f64 / (progress.examined + 2) as f64;
-        graph_searches.accuracy.ef(calibration, class, candidates(limit, share).min(nodes), limit).max(ef.saturating_mul(2))
+        graph_searches
+            .accuracy
+            .ef(calibration, class, candidates(limit, share).min(nodes), limit)
+            .max(ef.saturating_mul(2))
     };
     let wanted = wanted.min(nodes);
-    if wanted > EF_MAX || progress.spent_ns + visits(wanted, nodes, calibration) * costs.visit_ns > plan.budget_ns {
+    // Queries unlike the data are those that visit more than usual.
+    let visited = if class == 0 { visits(wanted, nodes, calibration) } else { calibration.visits(wanted) };
+    if wanted > EF_MAX || progress.spent_ns + visited * costs.visit_ns > plan.budget_ns {
         // Another graph search would cost more than a flat search, which is exact.
         return Step::FlatSearch;
     }
@@ -361,7 +368,7 @@ mod tests {
             [[50, 60, 70, 80, 90], [100, 100, 110, 129, 204]],
             [[9_000; 5]; 2],
         ],
-        visits: [u32::MAX; 5],
+        visits: [400, 600, 1_500, 4_000, 10_000],
     };
     const GRAPH_SEARCHES: GraphSearches = GraphSearches { accuracy: Accuracy::Recall(0.98), flat_weight: 1.0 };
 

@@ -148,8 +148,7 @@ pub enum Asking {
     Unlike,
 }
 
-pub const ASKINGS: [Asking; 5] =
-    [Asking::HeldOut, Asking::Perturbed, Asking::Stored, Asking::Opposite, Asking::Unlike];
+pub const ASKINGS: [Asking; 5] = [Asking::HeldOut, Asking::Perturbed, Asking::Stored, Asking::Opposite, Asking::Unlike];
 
 impl Asking {
     /// Whether such queries resemble the data.
