@@ -61,7 +61,7 @@ pub(super) fn link_shortcuts(
 fn largest_products(points: &Points<'_>, graph: Graph<'_>, node: NodeId) -> Vec<NodeId> {
     with_scratch(|scratch: &mut GraphScratch| {
         let mut code = std::mem::take(&mut scratch.code);
-        let ranking = Ranking::of_products(points.meta(node));
+        let ranking = Ranking::of_products(Kernels::get(), points.meta(node));
         let beam = QueryCode { ef: EF, ranking, ..query_of(points, node, &mut code) };
         Kernels::get().run(BeamSearch { graph, points: *points, beam, scratch });
         scratch.code = code;

@@ -280,3 +280,87 @@ fn arrays_that_no_build_made_are_refused() {
         assert!(Graph::check(few as u32, &parameters, &built.links, &built.upper).is_ok(), "{few} nodes");
     }
 }
+
+/// Codes and metas of vectors.
+fn encoded(vectors: &[f32], dims: usize) -> (Vec<i8>, Vec<CodeMeta>) {
+    let stride = quant::stride(dims);
+    let mut codes = vec![0; vectors.len() / dims * stride];
+    let encode = |(vector, code): (&[f32], &mut [i8])| quant::encode(Kernels::get(), vector, code);
+    let metas = vectors.chunks(dims).zip(codes.chunks_mut(stride)).map(encode).collect();
+    (codes, metas)
+}
+
+#[test]
+fn under_dot_products_points_are_compared_as_vectors_of_one_norm() {
+    let (dims, mut random) = (24, Random::new(31));
+    let vectors: Vec<f32> = (0..60 * dims).map(|at| random.unit() * (1 + at / dims % 7) as f32).collect();
+    let (codes, metas) = encoded(&vectors, dims);
+    let points = Points::new(&codes, &metas, quant::stride(dims), Metric::Dot).with_norms();
+    let largest = f64::from(metas.iter().fold(0.0_f32, |largest, meta| largest.max(meta.norm)));
+    let lifted = |node: usize| {
+        let vector = &vectors[node * dims..][..dims];
+        let squares: f64 = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();
+        let height = (largest * largest - squares).max(0.0).sqrt();
+        vector.iter().map(|x| f64::from(*x)).chain([height]).collect::<Vec<f64>>()
+    };
+    for a in 0..60 {
+        let mut code = Vec::new();
+        let query = select::query_of(&points, NodeId::from_index(a), &mut code);
+        for b in 0..60 {
+            let raw = Kernels::get().dot_codes(query.code, points.code(NodeId::from_index(b)));
+            let distance = f64::from(query.ranking.distance(raw, &metas[b]));
+            let expected: f64 = lifted(a).iter().zip(lifted(b)).map(|(x, y)| (x - y) * (x - y)).sum();
+            assert!((distance - expected).abs() <= 0.02 * largest * largest, "{a} {b}: {distance}, {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_search_begins_in_each_far_group_and_many_links_lead_to_lonely_nodes() {
+    let (nodes, dims, groups) = (6_000, 16, 20);
+    let mut random = Random::new(17);
+    let centres: Vec<f32> = (0..groups * dims).map(|_| 60.0 * random.unit()).collect();
+    let mut vectors: Vec<f32> =
+        (0..nodes * dims).map(|at| centres[at / dims % groups * dims + at % dims] + random.unit()).collect();
+    let lonely: Vec<usize> = (0..nodes).step_by(400).collect();
+    for &node in &lonely {
+        vectors[node * dims..][..dims].iter_mut().for_each(|x| *x += 200.0 * random.unit());
+    }
+    let (codes, metas) = encoded(&vectors, dims);
+    let points = Points::new(&codes, &metas, quant::stride(dims), Metric::L2);
+    let parameters = Parameters::default();
+    let built = build(&points, &parameters, &[], &threads(2), &|| Ok(())).unwrap();
+    let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
+    let top = *graph.upper.counts.last().unwrap() as usize;
+    let begun: std::collections::HashSet<usize> =
+        graph.upper.order[..top].iter().map(|node| node.index() % groups).collect();
+    assert!(begun.len() == groups && top <= 96, "{} of {groups} groups among {top} nodes", begun.len());
+    for node in lonely {
+        let leads =
+            |other: &usize| *other != node && graph.row(NodeId::from_index(*other)).contains(&NodeId(node as u32));
+        let count = (0..nodes).filter(leads).count();
+        assert!(count >= 4, "{count} links lead to {node}");
+    }
+}
+
+#[test]
+fn a_node_is_linked_to_the_largest_dot_product_with_it() {
+    let (nodes, dims) = (2_000, 16);
+    let mut random = Random::new(23);
+    let vectors: Vec<f32> = (0..nodes * dims).map(|_| random.unit().abs()).collect();
+    let (codes, metas) = encoded(&vectors, dims);
+    let points = Points::new(&codes, &metas, quant::stride(dims), Metric::Dot);
+    let parameters = Parameters::default();
+    let built = build(&points, &parameters, &[], &threads(2), &|| Ok(())).unwrap();
+    let graph = Graph::check(nodes as u32, &parameters, &built.links, &built.upper).unwrap();
+    assert_eq!(unreached(graph), 0);
+    let product = |a: usize, b: usize| -> f32 {
+        vectors[a * dims..][..dims].iter().zip(&vectors[b * dims..][..dims]).map(|(x, y)| x * y).sum()
+    };
+    let linked = (0..nodes).step_by(10).filter(|&node| {
+        let best = (0..nodes).filter(|&b| b != node).max_by(|&a, &b| product(node, a).total_cmp(&product(node, b)));
+        graph.row(NodeId::from_index(node)).contains(&NodeId::from_index(best.unwrap()))
+    });
+    let linked = linked.count();
+    assert!(linked >= 190, "{linked} of 200");
+}

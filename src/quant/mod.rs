@@ -219,8 +219,9 @@ enum Form {
 
 impl Ranking {
     /// The ranking by dot products with a stored code, as if it were a query.
-    pub fn of_products(meta: &CodeMeta) -> Self {
-        Self { form: Form::Dot, step: meta.scale, norm_squared: meta.norm * meta.norm }
+    pub fn of_products(kernels: Kernels, meta: &CodeMeta) -> Self {
+        let offset = i32::from(kernels.query_offset());
+        Self { form: Form::Dot, offset, step: meta.scale, norm_squared: meta.norm * meta.norm }
     }
 
     /// The ranking by distance to a stored code, for the build of a graph over codes with norms of at most `largest`.

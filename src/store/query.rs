@@ -149,8 +149,11 @@ impl Query {
 
     /// The share of the true best items that the result should hold on average, above 0 and at most 1; by default 0.98.
     ///
-    /// The recall matters only for graph searches. The build of a graph makes a table of the `ef` for a recall. Rows
-    /// outside of the searched graphs, and all rows at recall 1 without `ef_search`, are searched exactly.
+    /// The recall matters only for graph searches. The build of a graph makes tables of the `ef` for a recall, for
+    /// queries like its data and unlike it; one that is so unlike that a graph search would cost more is searched
+    /// exactly, and [`explain`](Self::explain) says so. Rows outside of the searched graphs, and all rows at recall 1
+    /// without `ef_search`, are searched exactly too. `docs/recall.md` says what the tests prove, and what no
+    /// calibration can know.
     #[must_use]
     pub fn recall(mut self, recall: f32) -> Self {
         self.recall = recall;
@@ -238,7 +241,8 @@ pub struct PartExplain {
     pub part: String,
     /// The path taken: `flat`, `filter, then flat`, `graph`, `graph, then flat`, or the last two with `graph of the
     /// filter`: one in memory over the rows that pass, made because searches repeat the filter. `then flat` after a
-    /// graph means that some rows are in no graph that was searched, or that a graph search found too little.
+    /// graph means that some rows are in no graph that was searched, that a graph search found too little, or that
+    /// the query is so unlike the data of the graph that more of it would cost more.
     pub path: String,
     /// Rows of the part in the scope.
     pub rows: u64,

@@ -74,7 +74,9 @@ fn under_filters_that_pass_only_what_is_far_or_only_what_is_near() {
 fn when_everything_near_has_died() {
     let (store, mut clusters) = filled(3, 1);
     let namespace = namespace(["a"]);
-    for cluster in [0, 1, 2, 3, 4, 5, 6, 7, 8] {
+    let mut sum = 0.0;
+    let steps = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+    for cluster in steps {
         for number in (cluster..ITEMS).step_by(CLUSTERS) {
             assert!(store.delete(&namespace, &number.to_string()).unwrap());
         }
@@ -83,8 +85,11 @@ fn when_everything_near_has_died() {
             same += compare(&store, &query(clusters.point(around))) / (cluster + 1) as f64;
             compare(&store, &query(clusters.point(around)).limit(300));
         }
-        assert!(same >= 0.95, "without clusters 0 to {cluster}: {same}");
+        // So few queries may have bad luck.
+        assert!(same >= 0.9, "without clusters 0 to {cluster}: {same}");
+        sum += same;
     }
+    assert!(sum / steps.len() as f64 >= 0.97, "{}", sum / steps.len() as f64);
 }
 
 #[test]
