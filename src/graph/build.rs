@@ -23,11 +23,10 @@ use crate::ids::{Id, IdRange, NodeId};
 use crate::random::Random;
 use crate::types::Metric;
 
-/// The nodes of the highest level, unless the graph is small: at least so many, and at most so many. A search compares
-/// all of them.
-const TOP_MIN: usize = 64;
-const TOP_MAX: usize = 96;
-/// How many of them are chosen far apart.
+/// The most nodes of the highest level. A search compares all of them.
+const TOP_MAX: usize = 48;
+/// The nodes of the highest level where vectors lie in far groups, and how many of them are chosen far apart.
+const TOP_OF_GROUPS: usize = 64;
 const SPREAD: usize = 32;
 /// The largest batch, in percent of the level's nodes.
 const BATCH_PERCENT: usize = 2;
@@ -48,8 +47,8 @@ pub(crate) fn build(
     pool.install(|| {
         let nodes = points.len();
         let mut order = order(nodes, parameters.seed);
-        spread_first(points, &mut order, SPREAD, parameters.seed);
-        let counts = counts(nodes, parameters.m as usize);
+        let top = if spread_first(points, &mut order, SPREAD, parameters.seed) { TOP_OF_GROUPS } else { 1 };
+        let counts = counts(nodes, parameters.m as usize, top);
         // During the build of an upper level its nodes are numbered by their positions in the order.
         let mut rows: Vec<Vec<NodeId>> = Vec::new();
         // The codes of the upper levels' nodes, in the order of the levels.
@@ -97,12 +96,12 @@ fn order(nodes: usize, seed: u64) -> Vec<NodeId> {
     order
 }
 
-/// The number of nodes of each upper level, from level 1.
-fn counts(nodes: usize, m: usize) -> Vec<usize> {
+/// The number of nodes of each upper level, from level 1. The highest has at least `top`, if there are so many.
+fn counts(nodes: usize, m: usize, top: usize) -> Vec<usize> {
     let mut counts = Vec::new();
     let mut count = nodes;
-    while count > 0 && (counts.is_empty() || count > TOP_MAX) {
-        count = count.div_ceil(m).max(count.min(TOP_MIN));
+    while count > 0 && (counts.is_empty() || count > TOP_MAX.max(top + top / 2)) {
+        count = count.div_ceil(m).max(count.min(top));
         counts.push(count);
     }
     counts

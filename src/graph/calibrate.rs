@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::calibration::{CLASSES, Calibration, RECALLS, RESULTS, VISITS_AT};
-use crate::graph::samples::{GROUP, ORIGINS, Origin, Recipe, Sample, VectorOf, Walked, samples};
+use crate::graph::samples::{GROUP, KINDS, Origin, Recipe, Sample, VectorOf, Walked, samples};
 use crate::graph::{Graph, Points};
 use crate::ids::NodeId;
 
@@ -32,9 +32,11 @@ const MISSING_SHARE: f32 = 0.85;
 /// The ef of the search by which a sample is put into a class.
 const CLASS_EF: usize = 20;
 /// One in so many queries like the data may look unlike.
-const LOOKS_UNLIKE: usize = 64;
+const LOOKS_UNLIKE: usize = 250;
 /// So many samples tell what a search costs.
 const VISITS_SAMPLES: usize = 48;
+/// The part of the distance from the median to that bound by which it is lowered.
+const SLACK: f32 = 0.2;
 /// A kind of query counts on its own if a class has so many samples of it, else together with the others.
 const KIND_MIN: usize = 12;
 /// How many standard errors of a kind's mean are left out.
@@ -122,7 +124,11 @@ fn class_bounds(samples: &[Sample], looks: &[f32]) -> [f32; CLASSES - 1] {
     let mut like: Vec<f32> =
         samples.iter().filter(|sample| sample.origin.is_like_the_data()).map(|sample| sample.likeness).collect();
     like.sort_unstable_by(f32::total_cmp);
-    let Some(&first) = like.get(like.len() / LOOKS_UNLIKE) else { return [f32::NEG_INFINITY; CLASSES - 1] };
+    let (Some(&least), Some(&median)) = (like.get(like.len() / LOOKS_UNLIKE), like.get(like.len() / 2)) else {
+        return [f32::NEG_INFINITY; CLASSES - 1];
+    };
+    // Later queries are more than the samples, and a short search finds less than these have.
+    let first = least - SLACK * (median - least);
     let mut unlike: Vec<f32> = samples
         .iter()
         .zip(looks)
@@ -167,12 +173,13 @@ fn fit(
     Ok(reached.map(|curve| RECALLS.map(|recall| smallest_ef(&curve, aim(recall)))))
 }
 
-/// The share that was surely found, for each of `RESULTS`: the mean of all samples, or that of the kind of query that
-/// found least, less what chance may have added to it. A kind's own share counts without the margin of [`aim`].
+/// The share that was surely found, for each of `RESULTS`: that of the kind of query that found least. Kinds of which
+/// there are few samples count without the margin of [`aim`], and queries unlike the data less what chance may have
+/// added: their shares differ most.
 fn sure_shares(members: &[&Sample], walked: &[Walked]) -> [f32; 2] {
     [0, 1].map(|row| {
         let mut all = Mean::default();
-        let mut kinds = [Mean::default(); ORIGINS];
+        let mut kinds = [Mean::default(); KINDS.len()];
         for (sample, walked) in members.iter().zip(walked) {
             let share = walked.shares.get(row).copied().unwrap_or(0.0);
             all.add(share);
@@ -180,8 +187,13 @@ fn sure_shares(members: &[&Sample], walked: &[Walked]) -> [f32; 2] {
                 kind.add(share);
             }
         }
-        let kinds = kinds.iter().filter(|kind| kind.count >= KIND_MIN as f32);
-        kinds.map(|kind| aim(kind.mean() - CHANCE * kind.error())).fold(all.mean(), f32::min)
+        let counted = kinds.iter().zip(KINDS).filter(|(kind, _)| kind.count >= KIND_MIN as f32);
+        let sure = counted.map(|(kind, origin)| match origin {
+            Origin::Stored => kind.mean(),
+            Origin::Moved => aim(kind.mean()),
+            Origin::Opposite | Origin::Direction => aim(kind.mean() - CHANCE * kind.error()),
+        });
+        sure.reduce(f32::min).unwrap_or(all.mean())
     })
 }
 

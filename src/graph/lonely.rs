@@ -2,7 +2,7 @@
 //! a search that comes near it passes by.
 //!
 //! Invariants:
-//! * Each node keeps as many links to it as before, or [`ENOUGH`]: a link is replaced only if more lead to its node.
+//! * A link is replaced only if more than [`SPARE`] lead to its node.
 //! * Nodes are looked at in their order, so the outcome does not depend on threads.
 
 use rayon::prelude::*;
@@ -12,8 +12,9 @@ use super::{Built, Parameters, Points};
 use crate::error::Result;
 use crate::ids::NodeId;
 
-/// The links to a node that it has at least, if its nearest nodes have room.
+/// The links to a node that it has at least, if its nearest nodes have room, or if others give way.
 const ENOUGH: u32 = 4;
+const ENOUGH_OF_OTHERS: u32 = 2;
 /// A link may be replaced if so many others lead to its node.
 const SPARE: u32 = 8;
 /// The share of a row's links, from the farthest on, that may be replaced.
@@ -51,17 +52,19 @@ pub(super) fn link_lonely(
         })
         .collect::<Result<_>>()?;
     for (&node, near) in lonely.iter().zip(&near) {
-        for &from in near.iter().filter(|&&from| from != node) {
-            if degrees[node.index()] >= ENOUGH {
-                break;
-            }
-            let row = &mut built.links[from.index() * m0..][..m0];
-            if row.contains(&node) {
-                continue;
-            }
-            let free = row.iter().position(|&to| to == from);
-            let spare = || (m0 - m0 / REPLACED_SHARE..m0).rev().find(|&at| degrees[row[at].index()] > SPARE);
-            if let Some(slot) = free.or_else(spare) {
+        for may_replace in [false, true] {
+            let enough = if may_replace { ENOUGH_OF_OTHERS } else { ENOUGH };
+            for &from in near.iter().filter(|&&from| from != node) {
+                if degrees[node.index()] >= enough {
+                    break;
+                }
+                let row = &mut built.links[from.index() * m0..][..m0];
+                if row.contains(&node) {
+                    continue;
+                }
+                let free = row.iter().position(|&to| to == from);
+                let spare = || (m0 - m0 / REPLACED_SHARE..m0).rev().find(|&at| degrees[row[at].index()] > SPARE);
+                let Some(slot) = free.or_else(|| if may_replace { spare() } else { None }) else { continue };
                 let before = std::mem::replace(&mut row[slot], node);
                 if before != from {
                     degrees[before.index()] -= 1;

@@ -40,8 +40,8 @@ pub(super) enum Origin {
     Direction,
 }
 
-/// How many kinds of queries there are.
-pub(super) const ORIGINS: usize = 4;
+/// All kinds of queries, in the order of their numbers.
+pub(super) const KINDS: [Origin; 4] = [Origin::Stored, Origin::Moved, Origin::Opposite, Origin::Direction];
 
 impl Origin {
     /// Whether such queries resemble the data.

@@ -1,5 +1,5 @@
-//! Which nodes a search begins at: some of the highest level are chosen far apart, so that each far group of vectors has
-//! one of them.
+//! Which nodes a search begins at, if the vectors lie in groups far from each other: some of the highest level are
+//! chosen far apart, so that each group has one of them. Elsewhere all are drawn by chance.
 //!
 //! The choice is that of k-means++ (Arthur and Vassilvitskii, SODA 2007): each node is drawn with a probability that is
 //! proportional to its distance to the nearest node that was drawn before.
@@ -21,18 +21,26 @@ use crate::random::Random;
 /// Nodes that a thread takes at once.
 const CHUNK: usize = 1_024;
 
-/// Moves `count` nodes that lie far apart to the front of `order`, which begins with a node drawn by chance.
-pub(super) fn spread_first(points: &Points<'_>, order: &mut [NodeId], count: usize, seed: u64) {
-    let Some(&first) = order.first() else { return };
+/// The nodes lie in far groups if some chosen ones are so many times nearer to all nodes than the first one alone.
+const FAR: f64 = 4.0;
+
+/// If the nodes lie in groups far from each other, moves `count` nodes that lie far apart to the front of `order`, which
+/// begins with a node drawn by chance. Returns whether they do.
+pub(super) fn spread_first(points: &Points<'_>, order: &mut [NodeId], count: usize, seed: u64) -> bool {
+    let Some(&first) = order.first() else { return false };
     let mut random = Random::new(seed);
     let mut nearest = vec![f32::INFINITY; points.len()];
     let mut chosen = vec![first];
-    while chosen.len() < count.min(points.len()) {
-        let Some(&last) = chosen.last() else { break };
+    let mut totals = Vec::new();
+    while let Some(&last) = chosen.last() {
         nearest.par_chunks_mut(CHUNK).enumerate().for_each(|(number, nearest)| {
             Kernels::get().run(Nearer { points, to: last, first: number * CHUNK, nearest });
         });
         let total: f64 = nearest.iter().map(|&distance| f64::from(distance)).sum();
+        totals.push(total);
+        if chosen.len() >= count {
+            break;
+        }
         let mut left = (random.draw() >> 11) as f64 / (1_u64 << 53) as f64 * total;
         let drawn = nearest.iter().position(|&distance| {
             left -= f64::from(distance);
@@ -41,11 +49,16 @@ pub(super) fn spread_first(points: &Points<'_>, order: &mut [NodeId], count: usi
         let Some(drawn) = drawn.map(NodeId::from_index).filter(|drawn| !chosen.contains(drawn)) else { break };
         chosen.push(drawn);
     }
+    let (Some(&alone), Some(&together)) = (totals.first(), totals.last()) else { return false };
+    if together * FAR > alone {
+        return false;
+    }
     for (place, node) in chosen.into_iter().enumerate() {
         if let Some(at) = order.iter().position(|&other| other == node) {
             order.swap(place, at);
         }
     }
+    true
 }
 
 /// Lowers the distance of each of some nodes to that to one more node.

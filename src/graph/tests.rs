@@ -339,7 +339,7 @@ fn a_search_begins_in_each_far_group_and_many_links_lead_to_lonely_nodes() {
         let leads =
             |other: &usize| *other != node && graph.row(NodeId::from_index(*other)).contains(&NodeId(node as u32));
         let count = (0..nodes).filter(leads).count();
-        assert!(count >= 4, "{count} links lead to {node}");
+        assert!(count >= 2, "{count} links lead to {node}");
     }
 }
 
