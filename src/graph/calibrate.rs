@@ -112,7 +112,12 @@ pub(crate) fn calibrate(
         table.ef[class] = match class.checked_sub(1) {
             Some(before) if members.is_empty() => table.ef[before],
             _ if members.is_empty() => continue,
-            _ => fit(&members, points.len(), &walk, go_on)?,
+            _ => fit(
+                &members,
+                Fit { nodes: points.len(), unlike_min: if class == 0 { UNLIKE / 2 } else { KIND_MIN } },
+                &walk,
+                go_on,
+            )?,
         };
     }
     Ok(table)
@@ -140,10 +145,19 @@ fn class_bounds(samples: &[Sample], looks: &[f32]) -> [f32; CLASSES - 1] {
     [first, second.copied().unwrap_or(f32::NEG_INFINITY)]
 }
 
+/// What the fit of one class depends on beside its samples.
+#[derive(Clone, Copy)]
+struct Fit {
+    nodes: usize,
+    /// The samples of a kind of query unlike the data that a class has at least, if the kind counts in it. Few of them
+    /// among queries like the data do not make these dearer.
+    unlike_min: usize,
+}
+
 /// The ef for each of `RESULTS` and `RECALLS` that the samples of one class need.
 fn fit(
     members: &[&Sample],
-    nodes: usize,
+    Fit { nodes, unlike_min }: Fit,
     walk: &dyn Fn(&[&Sample], usize) -> Vec<Walked>,
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<[[u32; RECALLS.len()]; 2]> {
@@ -152,7 +166,7 @@ fn fit(
     loop {
         go_on()?;
         let walked = walk(members, ef);
-        let shares = sure_shares(members, &walked);
+        let shares = sure_shares(members, &walked, unlike_min);
         for ((curve, share), results) in reached.iter_mut().zip(shares).zip(RESULTS) {
             if ef >= results {
                 curve.push((ef as f32, share));
@@ -176,7 +190,7 @@ fn fit(
 /// The share that was surely found, for each of `RESULTS`: that of the kind of query that found least. Kinds of which
 /// there are few samples count without the margin of [`aim`], and queries unlike the data less what chance may have
 /// added: their shares differ most.
-fn sure_shares(members: &[&Sample], walked: &[Walked]) -> [f32; 2] {
+fn sure_shares(members: &[&Sample], walked: &[Walked], unlike_min: usize) -> [f32; 2] {
     [0, 1].map(|row| {
         let mut all = Mean::default();
         let mut kinds = [Mean::default(); KINDS.len()];
@@ -187,7 +201,8 @@ fn sure_shares(members: &[&Sample], walked: &[Walked]) -> [f32; 2] {
                 kind.add(share);
             }
         }
-        let counted = kinds.iter().zip(KINDS).filter(|(kind, _)| kind.count >= KIND_MIN as f32);
+        let least = |origin: Origin| if origin.is_like_the_data() { KIND_MIN } else { unlike_min };
+        let counted = kinds.iter().zip(KINDS).filter(|(kind, origin)| kind.count >= least(*origin) as f32);
         let sure = counted.map(|(kind, origin)| match origin {
             Origin::Stored => kind.mean(),
             Origin::Moved => aim(kind.mean()),
