@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::calibration::{CLASSES, Calibration, RECALLS, RESULTS, VISITS_AT};
-use crate::graph::samples::{GROUP, KINDS, Origin, Recipe, Sample, VectorOf, Walked, samples};
+use crate::graph::samples::{GROUP, KINDS, Recipe, Sample, SampleOrigin, VectorOf, Walked, samples};
 use crate::graph::{Graph, Points};
 use crate::ids::NodeId;
 
@@ -61,8 +61,8 @@ impl<'a> Sampled<'a> {
 
     /// All vectors as they are, and some of them for each other kind of query.
     fn recipes(&self) -> Vec<Recipe> {
-        let stored = self.nodes.iter().map(|&node| Recipe { node, origin: Origin::Stored });
-        let kinds = [(Origin::Moved, MOVED), (Origin::Opposite, UNLIKE), (Origin::Direction, UNLIKE)];
+        let stored = self.nodes.iter().map(|&node| Recipe { node, origin: SampleOrigin::Stored });
+        let kinds = [(SampleOrigin::Moved, MOVED), (SampleOrigin::Opposite, UNLIKE), (SampleOrigin::Direction, UNLIKE)];
         let made = kinds.into_iter().flat_map(|(origin, count)| {
             (0..count).filter_map(move |number| {
                 let at = number * self.nodes.len() / count;
@@ -201,12 +201,12 @@ fn sure_shares(members: &[&Sample], walked: &[Walked], unlike_min: usize) -> [f3
                 kind.add(share);
             }
         }
-        let least = |origin: Origin| if origin.is_like_the_data() { KIND_MIN } else { unlike_min };
+        let least = |origin: SampleOrigin| if origin.is_like_the_data() { KIND_MIN } else { unlike_min };
         let counted = kinds.iter().zip(KINDS).filter(|(kind, origin)| kind.count >= least(*origin) as f32);
         let sure = counted.map(|(kind, origin)| match origin {
-            Origin::Stored => kind.mean(),
-            Origin::Moved => aim(kind.mean()),
-            Origin::Opposite | Origin::Direction => aim(kind.mean() - CHANCE * kind.error()),
+            SampleOrigin::Stored => kind.mean(),
+            SampleOrigin::Moved => aim(kind.mean()),
+            SampleOrigin::Opposite | SampleOrigin::Direction => aim(kind.mean() - CHANCE * kind.error()),
         });
         sure.reduce(f32::min).unwrap_or(all.mean())
     })
@@ -311,7 +311,7 @@ mod tests {
         // Queries that are not among the vectors.
         let asking: Vec<Recipe> = NodeId::range(nodes as u32..nodes as u32 + 200)
             .ids()
-            .map(|node| Recipe { node, origin: Origin::Stored })
+            .map(|node| Recipe { node, origin: SampleOrigin::Stored })
             .collect();
         let samples = samples(&asking, &points, &vector_of).unwrap();
         for (column, recall) in RECALLS.into_iter().enumerate() {

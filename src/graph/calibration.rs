@@ -50,8 +50,9 @@ impl Calibration {
         self.bounds.iter().take_while(|&&bound| likeness < bound).count()
     }
 
-    /// The ef for `recall` of `k` results, at least `k`, of a query of `class`. It is interpolated over the logarithms of (1 - recall) and k.
-    /// Above the largest k of the table it is proportional to k. Below the smallest k or recall it is constant.
+    /// The ef for `recall` of `k` results, at least `k`, of a query of `class`. It is interpolated over the logarithms
+    /// of (1 - recall) and k. Above the largest k of the table it is proportional to k. Below the smallest k or recall
+    /// it is constant.
     pub fn ef(&self, class: usize, recall: f32, k: usize) -> usize {
         // In `f64`, rounding stays below one candidate.
         let missing = |recall: f32| (1.0 - f64::from(recall)).max(1e-4).ln();

@@ -132,7 +132,8 @@ impl Inserter<'_> {
         Ok(())
     }
 
-    /// Prunes the rows that are longer than a finished one, and packs all rows, each with `spare` free slots at its end.
+    /// Prunes the rows that are longer than a finished one, and packs all rows, each with `spare` free slots at its
+    /// end.
     pub fn finish(&self, links: Links, spare: usize) -> Vec<NodeId> {
         let width = links.degree + spare;
         let mut packed = vec![NodeId(0); self.points.len() * width];

@@ -8,8 +8,8 @@
 //! Reading order:
 //! * `search`, `pool`: a beam of the nearest candidates, in a sorted array.
 //! * `build`, `insert`, `select`: the build by levels and batches, the links of one level, the choice of neighbours.
-//! * `spread`: where searches begin. `repair`, `lonely`, `shortcuts`, `reuse`: links to nodes that cannot be reached, or
-//!   hardly, links to the largest dot products, links taken over from an old graph.
+//! * `spread`: where searches begin. `repair`, `lonely`, `shortcuts`, `reuse`: links to nodes that cannot be reached,
+//!   or hardly, links to the largest dot products, links taken over from an old graph.
 //! * `calibration`, `samples`, `calibrate`: the table recall -> ef, the queries that it is fitted to, its fit.
 //! * `walk`: a search among some of the nodes. `owned`: a graph in memory.
 //!
@@ -30,7 +30,8 @@
 //! upper   [0]            t, number of upper levels, at least 1 unless n is 0
 //!         [1..=t]        c(1), c(2), .., c(t): descending
 //!         then c(1)      the order: node numbers
-//!         then           for each level from 1 to t-1, c(l) rows of m: positions in the order, then the own position as padding
+//!         then           for each level from 1 to t-1, c(l) rows of m: positions in the order, then the own one as
+//!                        padding
 //! ```
 
 mod build;

@@ -6,8 +6,8 @@
 //! Invariants:
 //! * A stored vector is excluded from its own results. A moved one may find the vector that it was.
 //! * The samples depend on the vectors alone, not on threads.
-//! * A sample costs one distance for each node, and full scores of at most a quarter of the nodes. The few samples whose
-//!   codes tell less than that are exact up to the codes of the nodes that are left.
+//! * A sample costs one distance for each node, and full scores of at most a quarter of the nodes. The few samples
+//!   whose codes tell less than that are exact up to the codes of the nodes that are left.
 
 use crate::distance::{Kernels, inverse_norm, score};
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub(crate) type VectorOf<'a> = &'a (dyn Fn(NodeId) -> Result<&'a [f32]> + Sync);
 
 /// What a query is made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum SampleOrigin {
     Stored,
     Moved,
     Opposite,
@@ -41,9 +41,10 @@ pub(super) enum Origin {
 }
 
 /// All kinds of queries, in the order of their numbers.
-pub(super) const KINDS: [Origin; 4] = [Origin::Stored, Origin::Moved, Origin::Opposite, Origin::Direction];
+pub(super) const KINDS: [SampleOrigin; 4] =
+    [SampleOrigin::Stored, SampleOrigin::Moved, SampleOrigin::Opposite, SampleOrigin::Direction];
 
-impl Origin {
+impl SampleOrigin {
     /// Whether such queries resemble the data.
     pub fn is_like_the_data(self) -> bool {
         matches!(self, Self::Stored | Self::Moved)
@@ -54,7 +55,7 @@ impl Origin {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Recipe {
     pub node: NodeId,
-    pub origin: Origin,
+    pub origin: SampleOrigin,
 }
 
 impl Recipe {
@@ -70,17 +71,17 @@ impl Recipe {
             direction.into_iter().map(move |x| x * by)
         };
         Ok(match self.origin {
-            Origin::Stored => stored.to_vec(),
-            Origin::Moved => scaled(norm(stored) * f64::from(MOVED)).zip(stored).map(|(by, x)| x + by).collect(),
-            Origin::Opposite => stored.iter().map(|x| -x).collect(),
-            Origin::Direction => scaled(norm(stored)).collect(),
+            SampleOrigin::Stored => stored.to_vec(),
+            SampleOrigin::Moved => scaled(norm(stored) * f64::from(MOVED)).zip(stored).map(|(by, x)| x + by).collect(),
+            SampleOrigin::Opposite => stored.iter().map(|x| -x).collect(),
+            SampleOrigin::Direction => scaled(norm(stored)).collect(),
         })
     }
 }
 
 /// A query, and the nodes that are correct results.
 pub(super) struct Sample {
-    pub origin: Origin,
+    pub origin: SampleOrigin,
     /// The node that is left out.
     without: Option<NodeId>,
     query: PreparedQuery,
@@ -135,7 +136,7 @@ pub(super) fn samples(recipes: &[Recipe], points: &Points<'_>, vector_of: Vector
     for recipe in recipes {
         let vector = recipe.vector(vector_of)?;
         let query = PreparedQuery::new(kernels, &vector, metric);
-        let own = Some(recipe.node).filter(|own| recipe.origin == Origin::Stored && own.index() < points.len());
+        let own = Some(recipe.node).filter(|own| recipe.origin == SampleOrigin::Stored && own.index() < points.len());
         searches.push(ExactSearch { vector, query, own, best: Vec::new(), scored: 0 });
     }
     let mut raw = Vec::new();
@@ -205,7 +206,7 @@ impl ExactSearch {
         Ok(())
     }
 
-    fn finish(self, origin: Origin) -> Sample {
+    fn finish(self, origin: SampleOrigin) -> Sample {
         let Self { query, own, best, .. } = self;
         let last = best.get(RESULTS[0] - 1).or(best.last());
         let likeness = last.map_or(f32::NEG_INFINITY, |&(score, _)| query.per_norm_of_query(score));

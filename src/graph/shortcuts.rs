@@ -1,5 +1,5 @@
-//! Shortcuts, under `Dot` only: links from a node to the nodes with the largest dot products with it. They take the slots
-//! of its row that the choice of links left free.
+//! Shortcuts, under `Dot` only: links from a node to the nodes with the largest dot products with it. They take the
+//! slots of its row that the choice of links left free.
 //!
 //! The other links follow the distance with heights (`Ranking::of_code`), by which every node can be found. But a query
 //! lies far from all nodes by it, and its results far from each other. A stored vector is a query too: whoever comes to

@@ -24,8 +24,8 @@ const CHUNK: usize = 1_024;
 /// The nodes lie in far groups if some chosen ones are so many times nearer to all nodes than the first one alone.
 const FAR: f64 = 4.0;
 
-/// If the nodes lie in groups far from each other, moves `count` nodes that lie far apart to the front of `order`, which
-/// begins with a node drawn by chance. Returns whether they do.
+/// If the nodes lie in groups far from each other, moves `count` nodes that lie far apart to the front of `order`,
+/// which begins with a node drawn by chance. Returns whether they do.
 pub(super) fn spread_first(points: &Points<'_>, order: &mut [NodeId], count: usize, seed: u64) -> bool {
     let Some(&first) = order.first() else { return false };
     let mut random = Random::new(seed);

@@ -161,9 +161,9 @@ impl PreparedQuery {
     /// The ranking by which a graph search compares codes with this query.
     pub(crate) fn ranking(&self) -> Ranking {
         let form = match self.metric {
-            Metric::Cosine => Form::Cosine,
-            Metric::Dot => Form::Dot,
-            Metric::L2 => Form::L2,
+            Metric::Cosine => DistanceForm::Cosine,
+            Metric::Dot => DistanceForm::Dot,
+            Metric::L2 => DistanceForm::L2,
         };
         Ranking { form, offset: self.offset, step: self.step, norm_squared: self.norm_squared }
     }
@@ -196,7 +196,7 @@ impl PreparedQuery {
 /// a bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ranking {
-    form: Form,
+    form: DistanceForm,
     /// [`Kernels::query_offset`] of the code.
     offset: i32,
     /// The factor of the integer dot product and the row's scale.
@@ -206,7 +206,7 @@ pub(crate) struct Ranking {
 
 /// What a distance is computed from.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+enum DistanceForm {
     Cosine,
     Dot,
     L2,
@@ -221,26 +221,26 @@ impl Ranking {
     /// The ranking by dot products with a stored code, as if it were a query.
     pub fn of_products(kernels: Kernels, meta: &CodeMeta) -> Self {
         let offset = i32::from(kernels.query_offset());
-        Self { form: Form::Dot, offset, step: meta.scale, norm_squared: meta.norm * meta.norm }
+        Self { form: DistanceForm::Dot, offset, step: meta.scale, norm_squared: meta.norm * meta.norm }
     }
 
     /// The ranking by distance to a stored code, for the build of a graph over codes with norms of at most `largest`.
     ///
-    /// A dot product is no distance: a vector need not be its own best match. So under `Dot` stored vectors have one more
-    /// coordinate, their height `sqrt(largest^2 - |x|^2)`, which makes all norms equal, and the distance is the squared
-    /// Euclidean one (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean transformation for
-    /// inner-product spaces", RecSys 2014). A query has height 0, so its nearest vectors are those with the largest dot
-    /// products, and a search needs no height.
+    /// A dot product is no distance: a vector need not be its own best match. So under `Dot` stored vectors have one
+    /// more coordinate, their height `sqrt(largest^2 - |x|^2)`, which makes all norms equal, and the distance is the
+    /// squared Euclidean one (Bachrach et al., "Speeding up the Xbox recommender system using a Euclidean
+    /// transformation for inner-product spaces", RecSys 2014). A query has height 0, so its nearest vectors are those
+    /// with the largest dot products, and a search needs no height.
     pub fn of_code(kernels: Kernels, meta: &CodeMeta, metric: Metric, largest: f32) -> Self {
         let norm_squared = meta.norm * meta.norm;
         let (step, form) = match metric {
-            Metric::Cosine if meta.norm < ZERO_NORM => (0.0, Form::Cosine),
-            Metric::Cosine => (meta.scale / meta.norm, Form::Cosine),
-            Metric::L2 => (meta.scale, Form::L2),
+            Metric::Cosine if meta.norm < ZERO_NORM => (0.0, DistanceForm::Cosine),
+            Metric::Cosine => (meta.scale / meta.norm, DistanceForm::Cosine),
+            Metric::L2 => (meta.scale, DistanceForm::L2),
             Metric::Dot => {
                 let largest_squared = largest * largest;
                 let height = positive(largest_squared - norm_squared).sqrt();
-                (meta.scale, Form::Lifted { largest_squared, height })
+                (meta.scale, DistanceForm::Lifted { largest_squared, height })
             }
         };
         Self { form, offset: i32::from(kernels.query_offset()), step, norm_squared }
@@ -254,10 +254,10 @@ impl Ranking {
     pub fn distance(&self, raw: i32, meta: &CodeMeta) -> f32 {
         let dot = raw.wrapping_sub(meta.sum.wrapping_mul(self.offset)) as f32 * (self.step * meta.scale);
         match self.form {
-            Form::Cosine => 1.0 - if meta.norm < ZERO_NORM { 0.0 } else { dot / meta.norm },
-            Form::Dot => -dot,
-            Form::L2 => self.norm_squared + meta.norm * meta.norm - 2.0 * dot,
-            Form::Lifted { largest_squared, height } => {
+            DistanceForm::Cosine => 1.0 - if meta.norm < ZERO_NORM { 0.0 } else { dot / meta.norm },
+            DistanceForm::Dot => -dot,
+            DistanceForm::L2 => self.norm_squared + meta.norm * meta.norm - 2.0 * dot,
+            DistanceForm::Lifted { largest_squared, height } => {
                 let squared = meta.norm * meta.norm;
                 let heights = height + positive(largest_squared - squared).sqrt();
                 // The difference of two heights, without that of two nearly equal roots.
@@ -270,9 +270,9 @@ impl Ranking {
     /// The score that a distance stands for, if this is the ranking of a query.
     pub fn estimate(&self, distance: f32) -> f32 {
         match self.form {
-            Form::Cosine => 1.0 - distance,
-            Form::Dot => -distance,
-            Form::L2 | Form::Lifted { .. } => 0.0 - positive(distance).sqrt(),
+            DistanceForm::Cosine => 1.0 - distance,
+            DistanceForm::Dot => -distance,
+            DistanceForm::L2 | DistanceForm::Lifted { .. } => 0.0 - positive(distance).sqrt(),
         }
     }
 }
