@@ -118,6 +118,11 @@ impl<T: Ord + Copy> Best<T> {
         }
     }
 
+    /// The kept values, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.heap.iter().map(|value| &value.0)
+    }
+
     /// Drops the values for which `keep` returns false.
     pub fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.heap.retain(|value| keep(&value.0));

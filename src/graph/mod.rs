@@ -55,7 +55,7 @@ mod walk;
 pub(crate) use build::build;
 pub(crate) use owned::{OwnedGraph, OwnedPoints};
 pub(crate) use reuse::Reuse;
-pub(crate) use samples::likeness;
+pub(crate) use samples::{LIKENESS_EF, likeness};
 pub(crate) use search::{BeamParameters, Candidate, search};
 pub(crate) use walk::{Admitted, search_admitted, share_of_links};
 

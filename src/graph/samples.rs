@@ -123,10 +123,14 @@ impl Sample {
 
 /// How like the data of a graph a query looks: the score of the last of the best [`RESULTS`]`[0]` candidates, in a form
 /// that does not depend on the length of the query. What is large for one graph may be small for another.
+/// Of fewer candidates than [`LIKENESS_EF`] the last looks too near.
 pub(crate) fn likeness(query: &PreparedQuery, found: &[Candidate]) -> f32 {
     let last = found.get(RESULTS[0] - 1).or(found.last());
     last.map_or(f32::NEG_INFINITY, |last| query.per_norm_of_query(last.estimate))
 }
+
+/// The least ef of a search that tells how like the data a query is.
+pub(crate) const LIKENESS_EF: usize = RESULTS[0];
 
 /// Makes the queries of `recipes` and finds their correct results. Numbers that are no node's are those of other
 /// vectors.

@@ -21,7 +21,8 @@ use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
 use crate::search::flat::{FlatSearch, PartReport};
 use crate::search::graph_plan::{
-    GraphFacts, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, next_step, plan_graph_search,
+    Accuracy, GraphFacts, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, needed_class, next_step,
+    plan_graph_search,
 };
 use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::search::plan::{Costs, Plan};
@@ -109,6 +110,8 @@ pub(crate) struct FirstPass {
     spent_ns: f64,
     /// Roughly the highest score of a row that the search did not find.
     reach: f32,
+    /// How like the data of the graph the query looks.
+    likeness: f32,
 }
 
 /// A graph to be searched: its part, and the plan and context of the search.
@@ -204,6 +207,8 @@ struct RunningSearch<'a> {
     job: &'a GraphSearchJob,
     graph_searches: GraphSearches,
     costs: Costs,
+    /// The class of queries whose ef the last search had.
+    ef_class: usize,
     /// The number of rows whose candidates were examined.
     examined: usize,
     /// The results and the cost of the first, short search, if there was one.
@@ -218,8 +223,8 @@ impl<'a> RunningSearch<'a> {
         let (graph, graph_searches) = (SearchedGraph::open(part, &job.graph)?, context.graph_searches?);
         let flat = FlatSearch { part, number, context, filter_first: false, listed: false, top, report };
         let costs = context.costs;
-        let (examined, kept_before, spent_before_ns) = (0, 0, 0.0);
-        Some(Self { flat, graph, job, graph_searches, costs, examined, kept_before, spent_before_ns })
+        let (ef_class, examined, kept_before, spent_before_ns) = (0, 0, 0, 0.0);
+        Some(Self { flat, graph, job, graph_searches, costs, ef_class, examined, kept_before, spent_before_ns })
     }
 
     /// Searches once with `ef` candidates and scores their rows. Returns false if the budget ended the search.
@@ -248,14 +253,15 @@ impl<'a> RunningSearch<'a> {
     }
 
     fn begin(&mut self, share: f64, scratch: &mut RescoreScratch) -> Result<Option<FirstPass>> {
-        let ended = self.step(first_ef(self.job.how.ef, share), scratch)?;
+        let least = if self.tells_classes_apart() { graph::LIKENESS_EF } else { 1 };
+        let ended = self.step(first_ef(self.job.how.ef, share).max(least), scratch)?;
         let reach = match scratch.found.last() {
             Some(last) if ended && scratch.found.len() < self.job.nodes => self.bound(last),
             _ if ended => f32::NEG_INFINITY,
             _ => f32::INFINITY,
         };
-        let rows = scratch.seen.iter().copied().collect();
-        Ok(Some(FirstPass { rows, kept: self.flat.report.kept, spent_ns: self.spent_ns(), reach }))
+        let (rows, likeness) = (scratch.seen.iter().copied().collect(), self.likeness(&scratch.found));
+        Ok(Some(FirstPass { rows, kept: self.flat.report.kept, spent_ns: self.spent_ns(), reach, likeness }))
     }
 
     fn run(&mut self, begun: Option<&FirstPass>, scratch: &mut RescoreScratch) -> Result<SearchEnd> {
@@ -264,16 +270,17 @@ impl<'a> RunningSearch<'a> {
             (self.examined, self.kept_before, self.spent_before_ns) = (begun.rows.len(), begun.kept, begun.spent_ns);
         }
         let (mut ef, nodes) = (self.job.how.ef, self.job.nodes);
-        let mut goes_on = begun.is_none_or(|begun| begun.reach >= self.flat.context.threshold.get());
+        // A short search for a query unlike the data may have ended far from the best rows: its reach says nothing.
+        let mut goes_on = begun
+            .is_none_or(|begun| begun.reach >= self.flat.context.threshold.get() || self.class(begun.likeness) > 0);
         while goes_on {
-            let step = if self.step(ef, scratch)? {
-                let progress = self.progress(ef, &scratch.found);
-                next_step(&progress, &self.job.how, &self.graph_searches, self.graph.calibration, &self.costs)
-            } else {
-                Step::FlatSearch
-            };
-            match step {
-                Step::GraphSearch(wanted) => ef = wanted.min(nodes),
+            if !self.step(ef, scratch)? {
+                return Ok(SearchEnd::FlatSearch);
+            }
+            let progress = self.progress(ef, &scratch.found);
+            let calibration = self.graph.calibration;
+            match next_step(&progress, &self.job.how, &self.graph_searches, calibration, &self.costs) {
+                Step::GraphSearch(wanted) => (ef, self.ef_class) = (wanted.min(nodes), progress.class),
                 Step::FlatSearch => return Ok(SearchEnd::FlatSearch),
                 Step::Enough => goes_on = false,
             }
@@ -300,7 +307,8 @@ impl<'a> RunningSearch<'a> {
         SearchProgress {
             ef,
             nodes: self.job.nodes,
-            class: self.class(found),
+            ef_class: self.ef_class,
+            class: self.class(self.likeness(found)),
             limit: self.flat.top.limit(),
             examined: self.examined,
             kept: self.kept_before + self.flat.report.kept,
@@ -311,12 +319,28 @@ impl<'a> RunningSearch<'a> {
         }
     }
 
-    /// The class of the query, by what a search has found. A walk over admitted nodes tells nothing of the query: the
+    fn likeness(&self, found: &[Candidate]) -> f32 {
+        graph::likeness(&self.flat.context.query_vector.prepared, found)
+    }
+
+    /// Whether the ef depends on the class of the query. A walk over admitted nodes tells nothing of the query: the
     /// nodes that are left lie farther away.
-    fn class(&self, found: &[Candidate]) -> usize {
-        let is_of_all = self.job.how.seeds == 0;
-        let likeness = graph::likeness(&self.flat.context.query_vector.prepared, found);
-        if is_of_all { self.graph.calibration.class(likeness) } else { 0 }
+    fn tells_classes_apart(&self) -> bool {
+        self.job.how.seeds == 0 && matches!(self.graph_searches.accuracy, Accuracy::Recall(_))
+    }
+
+    /// The class whose ef the query needs, by how like the data it looks and by what the result holds.
+    fn class(&self, likeness: f32) -> usize {
+        let (calibration, top) = (self.graph.calibration, &self.flat.top);
+        let looks = calibration.class(likeness);
+        if looks == 0 || !self.tells_classes_apart() {
+            return 0;
+        }
+        let (number, rows) = (self.flat.number, &self.job.rows);
+        let holds = top.iter().any(|scored| scored.place.part == number && rows.contains(&scored.place.row));
+        let query = &self.flat.context.query_vector.prepared;
+        let worst = top.worst().map(|worst| calibration.class(query.per_norm_of_query(worst.score)));
+        needed_class(looks, holds, worst)
     }
 
     fn bound(&self, candidate: &Candidate) -> f32 {

@@ -2,8 +2,10 @@
 //!
 //! A graph search keeps the ef best nodes that it finds. It knows nothing of tombstones, and of a filter only what the
 //! field index says. Where only a share of the rows can be results, ef grows accordingly. A search that finds too few
-//! results is repeated with a larger ef. All searches of a graph together may cost as much as a flat search of its
-//! rows; after that the flat search runs, so *exactly k* stays true.
+//! results, or whose query turns out to be unlike the data, is repeated with a larger ef, if that is expected to cost
+//! less than a flat search of the graph's rows; else the flat search runs, so *exactly k* stays true. A search that
+//! costs more than was expected goes on until all together have cost [`PATIENCE`] flat searches, or one if there is a
+//! filter.
 //!
 //! Invariants:
 //! * A graph is searched only for an interval that holds all its rows: no search sees a row, or a link, of a namespace
@@ -228,8 +230,8 @@ const FEW_RESULTS: f64 = 1.0 / 16.0;
 const NEARLY_ISLANDS: (f64, f64) = (6.0, 16.0);
 
 /// The searches of a graph together may cost so many times as much as a flat search, if there is no filter: where one
-/// costs more than expected, a flat search after it would cost more still, and so would one for each query unlike the
-/// data.
+/// that has begun costs more than expected, a flat search after it would cost more still. None begins that is expected
+/// to cost more than a flat search.
 const PATIENCE: f64 = 3.0;
 
 /// Plans the searches of a graph. `None` if a flat search of its rows costs less, or if the ef would be too large.
@@ -285,7 +287,9 @@ pub(crate) struct SearchProgress {
     /// The ef of the last graph search.
     pub ef: usize,
     pub nodes: usize,
-    /// The class of the query in the graph's calibration, as the last search shows it.
+    /// The class of queries whose ef that was.
+    pub ef_class: usize,
+    /// The class whose ef the query needs, as the last search shows it.
     pub class: usize,
     pub limit: usize,
     /// Rows that all graph searches looked at, and how many of them became results.
@@ -311,8 +315,19 @@ pub(crate) enum Step {
     FlatSearch,
 }
 
-/// A search that found enough is repeated only if the wanted ef is at least this factor times the last ef.
+/// A search that found enough, with the ef of the query's class, is repeated only if the wanted ef is at least this
+/// factor times the last ef.
 const WORTH_ANOTHER_SEARCH: f64 = 1.5;
+
+/// The class whose ef a query needs that looks like one of class `looks`. `holds` says whether the result holds rows
+/// of the graph, and `worst` is the class of queries whose results are as near as the worst of a full result.
+///
+/// If the result is full without the graph, and with rows as near as queries like the data have theirs, the ef of such
+/// queries has shown that the graph has none as near. If the rows lie farther, or a caller's least score alone keeps
+/// those of the graph out, then the search may have ended far from the graph's best rows.
+pub(crate) fn needed_class(looks: usize, holds: bool, worst: Option<usize>) -> usize {
+    if !holds && worst == Some(0) { 0 } else { looks }
+}
 
 /// Decides what follows a graph search.
 pub(crate) fn next_step(
@@ -322,16 +337,16 @@ pub(crate) fn next_step(
     calibration: &Calibration,
     costs: &Costs,
 ) -> Step {
-    let SearchProgress { ef, nodes, limit, .. } = *progress;
-    // A graph that holds none of the results is not searched further because the query is unlike its data.
-    let class = if progress.kept == 0 { 0 } else { progress.class };
+    let SearchProgress { ef, nodes, limit, class, .. } = *progress;
     if progress.complete {
         return Step::Enough;
     }
     let wanted = if progress.kept >= limit || progress.reaches_below {
         // The k results are spread over the best `within` candidates, so the search needed the ef of `within` results.
         let wanted = graph_searches.accuracy.ef(calibration, class, progress.within, limit);
-        if (wanted as f64) < ef as f64 * WORTH_ANOTHER_SEARCH || ef >= nodes {
+        // The ef of a nearer class promises too little, however near the wanted one is.
+        let worth = if class > progress.ef_class { 1.0 } else { WORTH_ANOTHER_SEARCH };
+        if wanted <= ef || (wanted as f64) < ef as f64 * worth || ef >= nodes {
             return Step::Enough;
         }
         wanted
@@ -348,11 +363,10 @@ pub(crate) fn next_step(
     let wanted = wanted.min(nodes);
     // Queries unlike the data are those that visit more than usual.
     let visited = if class == 0 { visits(wanted, nodes, calibration) } else { calibration.visits(wanted) };
-    if wanted > EF_MAX || progress.spent_ns + visited * costs.visit_ns > plan.budget_ns {
-        // Another graph search would cost more than a flat search, which is exact.
-        return Step::FlatSearch;
-    }
-    Step::GraphSearch(wanted)
+    let cost = visited * costs.visit_ns;
+    let is_dear = cost > plan.flat_ns * graph_searches.flat_weight || progress.spent_ns + cost > plan.budget_ns;
+    // A flat search is exact besides.
+    if wanted > EF_MAX || is_dear { Step::FlatSearch } else { Step::GraphSearch(wanted) }
 }
 
 #[cfg(test)]
@@ -530,6 +544,7 @@ mod tests {
         let good = SearchProgress {
             ef: 27,
             nodes: 70_000,
+            ef_class: 0,
             class: 0,
             limit: 10,
             examined: 14,
@@ -547,7 +562,11 @@ mod tests {
             // The query is unlike the data: the ef is that of its class, and one that is too large means a flat search.
             (SearchProgress { class: 1, ..good }, GraphSearch(70)),
             (SearchProgress { class: 2, ..good }, FlatSearch),
-            (SearchProgress { class: 2, kept: 0, within: 0, ..good }, Enough),
+            (SearchProgress { class: 2, kept: 0, within: 0, ..good }, FlatSearch),
+            // The ef of its class is only a little larger, and it counts once.
+            (SearchProgress { class: 1, ef: 60, ..good }, GraphSearch(70)),
+            (SearchProgress { class: 1, ef: 60, ef_class: 1, ..good }, Enough),
+            (SearchProgress { class: 1, ef: 70, ..good }, Enough),
             // Nothing else can be in the result.
             (SearchProgress { kept: 3, within: 3, ..good }, Enough),
             // Too few results: the ef follows from the share of results among the examined rows, and at least doubles.
@@ -567,6 +586,26 @@ mod tests {
         ];
         for (progress, expected) in table {
             assert_eq!(next_step(&progress, &plan, &GRAPH_SEARCHES, &TABLE, &costs), expected, "{progress:?}");
+        }
+        // A search that would cost a little more than a flat one does not begin, however much may be spent.
+        let unlike = SearchProgress { class: 1, ..good };
+        let cost = TABLE.visits(70) * costs.visit_ns;
+        for (factor, expected) in [(0.99, FlatSearch), (1.01, GraphSearch(70))] {
+            let plan = GraphPlan { flat_ns: cost * factor, budget_ns: 1e12, ..plan };
+            assert_eq!(next_step(&unlike, &plan, &GRAPH_SEARCHES, &TABLE, &costs), expected, "{factor}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_looks_unlike_the_data_is_taken_for_like_it_only_if_the_result_is_full_of_nearer_rows() {
+        for (looks, holds, worst, expected) in [
+            (2, false, Some(0), 0),
+            (2, false, Some(1), 2),
+            (2, false, None, 2),
+            (1, true, Some(0), 1),
+            (0, true, None, 0),
+        ] {
+            assert_eq!(needed_class(looks, holds, worst), expected, "{looks} {holds} {worst:?}");
         }
     }
 }

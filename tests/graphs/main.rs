@@ -11,5 +11,6 @@ mod graph_searches_keep_their_recall_on_any_data;
 mod graph_searches_return_exactly_k;
 mod graph_searches_stay_inside_their_scope;
 mod graphs_come_when_they_pay;
+mod queries_unlike_the_data_are_noticed;
 mod rewriting_costs_no_recall;
 mod statistics_name_the_scopes_that_a_graph_would_serve;
