@@ -8,8 +8,6 @@
 //! * After `SearchEnd::FlatSearch` the result holds no row of the graph, so a flat search adds each row once.
 
 use std::cell::Cell;
-use std::collections::HashSet;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use crate::distance::Kernels;
@@ -28,6 +26,7 @@ use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::search::plan::{Costs, Plan};
 use crate::search::sampling::{Sampling, plan_by_sample};
 use crate::search::searched_graph::{GraphChoice, GraphSearchJob, SearchedGraph, filter_graph_job};
+use crate::search::seen_rows::SeenRows;
 use crate::segment::derived::graph::SegmentGraph;
 use crate::topk::TopK;
 
@@ -171,32 +170,13 @@ thread_local! {
 struct RescoreScratch {
     found: Vec<Candidate>,
     /// Rows whose candidates were examined.
-    seen: HashSet<RowId, BuildHasherDefault<RowHasher>>,
+    seen: SeenRows,
 }
 
 impl RescoreScratch {
     fn end(&mut self) {
         self.seen.clear();
         self.seen.shrink_to(SEEN_MAX);
-    }
-}
-
-/// Spreads row numbers over a table.
-#[derive(Default)]
-struct RowHasher(u64);
-
-impl Hasher for RowHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
-    }
-
-    fn write_u32(&mut self, row: u32) {
-        let mixed = (self.0 ^ u64::from(row)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = mixed ^ (mixed >> 32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
@@ -348,7 +328,7 @@ impl<'a> RunningSearch<'a> {
     }
 
     /// Scores, best first, the rows of candidates that were not scored before and could be in the result.
-    fn look_at(&mut self, found: &[Candidate], seen: &mut HashSet<RowId, BuildHasherDefault<RowHasher>>) -> Result<()> {
+    fn look_at(&mut self, found: &[Candidate], seen: &mut SeenRows) -> Result<()> {
         let (part, context, row_of) = (self.flat.part, self.flat.context, self.flat.part.segment().vector_row_column());
         let Conditions { read_lsn, now, .. } = context.conditions;
         let sees_all = part.sees_all(&Rows::Range(self.job.rows.clone()), read_lsn, now);

@@ -10,6 +10,7 @@
 //! * `flat`: exact search by codes, bounds and full vectors.
 //! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them, `admitted`:
 //!   only over nodes that may pass the filter. `searched_graph`: one of a file, or one of the filter.
+//!   `seen_rows`: which rows a search has looked at.
 //! * `listing`: the newest rows, and rows in key order. `ordered`: the first rows in an order of values. `visit`: every
 //!   row that satisfies conditions, and counts.
 
@@ -29,6 +30,7 @@ pub(crate) mod passing;
 pub(crate) mod plan;
 pub(crate) mod sampling;
 pub(crate) mod searched_graph;
+mod seen_rows;
 pub(crate) mod visit;
 
 #[cfg(test)]
