@@ -158,7 +158,7 @@ fn lacking(part: &SegmentPart, damaged: &[u64], more: &[GraphRange], tuning: &Tu
     let segment = part.segment()?;
     let mut wanted = automatic(segment, tuning.graph_rows)?;
     let (gone, there): (Vec<_>, Vec<_>) = segment.graphs().iter().partition(|graph| damaged.contains(&graph.file_id()));
-    let (lost, unread): (Vec<_>, Vec<_>) = segment.unopened_graphs().iter().partition(|graph| graph.is_damaged);
+    let (lost, unread): (Vec<_>, Vec<_>) = segment.unopened_graphs().iter().partition(|graph| graph.is_lost());
     let terms_of = |unopened: Vec<&UnopenedGraph>| -> Vec<GraphRange> {
         unopened.iter().filter_map(|graph| part.entry.graph_terms(graph.file_id)).collect()
     };
@@ -219,7 +219,7 @@ pub(crate) fn build_missing(
 ) -> Result<Option<Rebuilt>> {
     let segment = part.segment()?;
     let wanted = lacking(part, damaged, more, &engine.tuning)?;
-    let lost = segment.unopened_graphs().iter().any(|graph| graph.is_damaged);
+    let lost = segment.unopened_graphs().iter().any(|graph| graph.is_lost());
     let nothing = wanted.is_empty() && damaged.is_empty() && !lost;
     if nothing || !has_codes(segment, &wanted)? {
         return Ok(None);
@@ -270,7 +270,7 @@ pub(crate) fn has_codes(segment: &Segment, wanted: &[GraphRange]) -> Result<bool
 fn unread(part: &SegmentPart, segment: &Segment, graphs: &[Arc<SegmentGraph>]) -> Vec<UnopenedGraph> {
     let stays = |unopened: &&UnopenedGraph| {
         let terms = part.entry.graph_terms(unopened.file_id);
-        !unopened.is_damaged && terms.is_none_or(|terms| graphs.iter().all(|graph| graph.rows() != terms.rows))
+        !unopened.is_lost() && terms.is_none_or(|terms| graphs.iter().all(|graph| graph.rows() != terms.rows))
     };
     segment.unopened_graphs().iter().filter(stays).cloned().collect()
 }

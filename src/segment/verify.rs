@@ -11,6 +11,7 @@ use crate::ids::{IdRange, RowId, VectorId};
 use crate::interrupt::GoOn;
 use crate::quant;
 use crate::segment::Segment;
+use crate::segment::derived::UnopenedState;
 use crate::segment::derived::codes::Codes;
 use crate::segment::truth::layout::Section;
 use crate::types::is_encoded_namespace;
@@ -89,12 +90,14 @@ impl Segment {
         problems
     }
 
-    /// The problems of the graphs, each with the file id of its graph: graphs that did not open, and of an open graph
-    /// each block that fails its checksum, or else the first number or relation that does not hold.
+    /// The problems of the graphs, each with the file id of its graph: graphs that did not open, unless they are of an
+    /// older format, and of an open graph each block that fails its checksum, or else the first number or relation that
+    /// does not hold.
     pub fn verify_graphs(&self, go_on: &GoOn<'_>) -> Vec<(u64, Error)> {
         let unopened = self
             .unopened_graphs()
             .iter()
+            .filter(|unopened| unopened.state != UnopenedState::Older)
             .map(|unopened| (unopened.file_id, Error::new(ErrorKind::Damaged, unopened.why.clone())));
         let damaged = self.graphs().iter().flat_map(|graph| {
             graph.check_all(self, self.codes(graph.vectors()), go_on).into_iter().map(|error| (graph.file_id(), error))

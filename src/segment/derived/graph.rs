@@ -64,6 +64,7 @@ const VERSION: u32 = 2;
 /// The kind of derived file in the header. A graph of format version 1 has another, so that it is not opened: its table
 /// knows no classes of queries, and under `Dot` it was built on no distance. It is built again.
 const KIND_GRAPH: u16 = 4;
+const KIND_OLDER_GRAPH: u16 = 2;
 /// The version of a graph file in a manifest. A graph file of another version is not opened.
 pub(crate) const GRAPH_FORM: u16 = 1;
 
@@ -150,6 +151,12 @@ fn decode(fields: &[u8]) -> Decoded<Fields> {
     let description =
         Description { rows, vectors: VectorId::range(first..end), origin, scope, parameters, build_ns, calibration };
     Ok(Fields { truth, description, links, upper })
+}
+
+/// Whether the header of the file is whole and says that its graph is of an older format.
+pub(crate) fn is_older(storage: &dyn Storage, keys: &StoreIdentity, file_id: u64) -> bool {
+    let file = CheckedMap::open(storage, graph_name(file_id), identity(keys.store_id, file_id));
+    file.is_ok_and(|file| Reader::new(file.fields()).u16().ok() == Some(KIND_OLDER_GRAPH))
 }
 
 /// Writes a graph of the segment that `truth` identifies, and syncs the file. The caller syncs the directory.

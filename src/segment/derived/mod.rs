@@ -49,15 +49,44 @@ pub(crate) struct Derived {
 pub(crate) struct UnopenedGraph {
     pub file_id: u64,
     pub why: String,
-    /// Whether the file is missing or damaged. If not, it is of a newer version, or the system could not read it.
-    /// Then it may be whole.
-    pub is_damaged: bool,
+    pub state: UnopenedState,
+}
+
+/// The state of a graph file that did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnopenedState {
+    /// The file is missing or damaged.
+    Damaged,
+    /// The file is of an older format, which is no damage: the graph is built again.
+    Older,
+    /// The file is of a newer version, or the system could not read it. It may be whole.
+    Unread,
 }
 
 impl UnopenedGraph {
-    fn new(file_id: u64, error: &Error) -> Self {
-        let why = format!("{} is not used: {error}", graph_name(file_id));
-        Self { file_id, why, is_damaged: error.kind() != ErrorKind::NewerFormat && !error.is_unread() }
+    /// The graph in the file, or why it did not open.
+    fn open(
+        storage: &dyn Storage,
+        keys: &StoreIdentity,
+        truth: &Truth,
+        file_id: u64,
+    ) -> std::result::Result<Arc<SegmentGraph>, Self> {
+        let error = match SegmentGraph::open(storage, keys, file_id, truth) {
+            Ok(graph) => return Ok(Arc::new(graph)),
+            Err(error) => error,
+        };
+        let state = match error.kind() {
+            ErrorKind::NewerFormat => UnopenedState::Unread,
+            _ if error.is_unread() => UnopenedState::Unread,
+            _ if graph::is_older(storage, keys, file_id) => UnopenedState::Older,
+            _ => UnopenedState::Damaged,
+        };
+        Err(Self { file_id, why: format!("{} is not used: {error}", graph_name(file_id)), state })
+    }
+
+    /// Whether nothing can read the file again, so that its graph is built anew.
+    pub fn is_lost(&self) -> bool {
+        self.state != UnopenedState::Unread
     }
 }
 
@@ -142,9 +171,9 @@ impl Derived {
                 graphs.push(Arc::clone(graph));
                 continue;
             }
-            match SegmentGraph::open(storage, keys, graph.file_id(), truth) {
-                Ok(graph) => graphs.push(Arc::new(graph)),
-                Err(error) => unopened.push(UnopenedGraph::new(graph.file_id(), &error)),
+            match UnopenedGraph::open(storage, keys, truth, graph.file_id()) {
+                Ok(graph) => graphs.push(graph),
+                Err(failed) => unopened.push(failed),
             }
         }
         Ok(Self { graphs, unopened, ..derived })
@@ -160,9 +189,9 @@ impl Derived {
     ) -> Self {
         let (mut graphs, mut unopened) = (Vec::new(), Vec::new());
         for file in files {
-            match SegmentGraph::open(storage, keys, file.file_id, truth) {
-                Ok(graph) => graphs.push(Arc::new(graph)),
-                Err(error) => unopened.push(UnopenedGraph::new(file.file_id, &error)),
+            match UnopenedGraph::open(storage, keys, truth, file.file_id) {
+                Ok(graph) => graphs.push(graph),
+                Err(failed) => unopened.push(failed),
             }
         }
         self.with_graphs(graphs, unopened)
@@ -201,10 +230,11 @@ impl Derived {
         &self.unopened
     }
 
-    /// The known reasons why graphs are not searched.
+    /// The known reasons why graphs are not searched, except an older format.
     pub fn graph_problems(&self) -> Vec<String> {
         let found = self.graphs.iter().filter_map(|graph| graph.problem());
-        self.unopened.iter().map(|unopened| unopened.why.clone()).chain(found).collect()
+        let unopened = self.unopened.iter().filter(|unopened| unopened.state != UnopenedState::Older);
+        unopened.map(|unopened| unopened.why.clone()).chain(found).collect()
     }
 }
 

@@ -156,6 +156,29 @@ fn every_flipped_bit_of_a_graph_is_found_before_it_is_searched() {
 }
 
 #[test]
+fn a_graph_of_an_older_format_is_no_damage_and_counts_as_lost() {
+    let storage = SimStorage::new(1);
+    let info = write_segment(&storage, 1);
+    let file = write_graph(&storage, &open(&storage, &info, &[]), 2);
+    let whole = storage.read_file(&graph_name(2)).unwrap();
+    let body_end = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
+    for (kind, is_older) in [(2_u16, true), (9, false)] {
+        let mut bytes = whole[..body_end].to_vec();
+        bytes[64..66].copy_from_slice(&kind.to_le_bytes());
+        let (forged, _) = crate::segment::blocks::forge(bytes, identity(keys().store_id, 2));
+        storage.write_file(&graph_name(2), &forged);
+        let segment = open(&storage, &info, &[file]);
+        let [unopened] = segment.unopened_graphs() else { panic!("one graph did not open") };
+        assert!(unopened.is_lost() && segment.graphs().is_empty());
+        assert_eq!((segment.graph_problems().is_empty(), segment.verify().is_empty()), (is_older, is_older));
+        // Where its header is damaged too, nobody knows what it was.
+        storage.flip_bit(&graph_name(2), 8 * 70);
+        let damaged = open(&storage, &info, &[file]);
+        assert_eq!((damaged.graph_problems().len(), damaged.verify().len()), (1, 1));
+    }
+}
+
+#[test]
 fn forged_rows_vectors_and_links_are_found() {
     let storage = SimStorage::new(1);
     let info = write_segment(&storage, 1);
