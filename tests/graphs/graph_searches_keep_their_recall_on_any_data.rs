@@ -3,7 +3,7 @@
 use crate::common::kinds::{ASKINGS, Asking, KINDS, Kind, Source};
 use crate::common::recall::{ASKED, Got, LIMITS, got, share};
 use crate::common::{namespace, simulated, tiny};
-use vecmem::{Batch, Metric, Put, Query, Store};
+use vecmem::{Batch, Metric, Options, Put, Query, Store, Tuning};
 
 const VECTORS: usize = 2_000;
 const DIMS: usize = 24;
@@ -14,17 +14,29 @@ const MARGIN: f64 = 0.01;
 /// many standard errors more.
 const ERRORS_OF_DATA: f64 = 1.5;
 const ERRORS_OF_ONE: f64 = 3.5;
+/// Queries like the data visit at most so many times as many nodes as with `Gaussian` data, or this share of all. Of
+/// [`EASY`] limits and recalls, `Gaussian` data needs less than that share itself.
+const VISITS_OF_GAUSSIAN: f64 = 4.0;
+const VISITED_MOST: f64 = 0.5;
+/// How many of [`LIMITS`] and [`ASKED`] a small graph answers with few visits: 1 and 10 results, up to 0.98.
+const EASY: (usize, usize) = (2, 3);
 
 /// A store with a graph over vectors of one kind, and where more of them come from.
 fn filled(kind: Kind, metric: Metric, seed: u64) -> (Store, Source, Vec<Vec<f32>>) {
-    let (store, _, _) = simulated(tiny(DIMS, metric));
-    let mut source = Source::new(kind, DIMS, seed);
-    let stored = source.vectors(VECTORS);
-    let mut batch = Batch::new();
-    for (number, vector) in stored.iter().enumerate() {
-        batch.put(Put::new(&namespace(["a"]), number.to_string(), "{}").vector(vector.as_slice()));
+    filled_with(tiny(DIMS, metric), Source::new(kind, DIMS, seed), VECTORS)
+}
+
+fn filled_with(options: Options, mut source: Source, vectors: usize) -> (Store, Source, Vec<Vec<f32>>) {
+    let (store, _, _) = simulated(options);
+    let stored = source.vectors(vectors);
+    for (chunk, vectors) in stored.chunks(VECTORS).enumerate() {
+        let mut batch = Batch::new();
+        for (number, vector) in vectors.iter().enumerate() {
+            let key = (chunk * VECTORS + number).to_string();
+            batch.put(Put::new(&namespace(["a"]), key, "{}").vector(vector.as_slice()));
+        }
+        store.batch(batch).unwrap();
     }
-    store.batch(batch).unwrap();
     store.compact().unwrap();
     (store, source, stored)
 }
@@ -56,18 +68,40 @@ impl Sum {
     }
 }
 
+/// Checks that queries like the data were answered by walks over few of the nodes: a graph whose calibration asked for
+/// too much would find everything too.
+fn few_were_visited(kind: Kind, got: &[[Got; 4]; 3], of_gaussian: &[[Got; 4]; 3]) {
+    let half = VISITED_MOST * VECTORS as f64;
+    for (row, (got, of_gaussian)) in got.iter().zip(of_gaussian).enumerate() {
+        for (column, (got, of_gaussian)) in got.iter().zip(of_gaussian).enumerate() {
+            let what = format!("{kind:?}, {} results at {}: {got:?}", LIMITS[row], ASKED[column]);
+            let most = (VISITS_OF_GAUSSIAN * of_gaussian.visited).max(half);
+            assert!(got.flat == 0.0 && got.visited > 0.0 && got.visited <= most, "{what}");
+            let is_easy = row < EASY.0 && column < EASY.1;
+            assert!(kind != Kind::Gaussian || !is_easy || got.visited <= half, "{what}");
+        }
+    }
+}
+
 fn recall_is_kept(metric: Metric) {
     let mut by_asking: [Sum; ASKINGS.len()] = Default::default();
+    let mut of_gaussian = [[[Got::default(); 4]; 3]; ASKINGS.len()];
     for kind in KINDS {
         println!("seed 1, {kind:?}, {metric:?}");
         let (store, mut source, stored) = filled(kind, metric, 1);
         let mut of_kind = Sum::default();
-        for (asking, sum) in ASKINGS.into_iter().zip(&mut by_asking) {
+        for ((asking, sum), of_gaussian) in ASKINGS.into_iter().zip(&mut by_asking).zip(&mut of_gaussian) {
             let queries = asking.queries(&mut source, &stored, QUERIES);
             let got = got(&store, &namespace(["a"]), &queries);
             let mut one = Sum::default();
             [&mut one, &mut of_kind, sum].into_iter().for_each(|sum| sum.add(&got));
             one.check(&format!("{kind:?}, {metric:?}, {asking:?}"), ERRORS_OF_ONE);
+            if kind == Kind::Gaussian {
+                *of_gaussian = got;
+            }
+            if asking.is_like_the_data() {
+                few_were_visited(kind, &got, of_gaussian);
+            }
         }
         of_kind.check(&format!("{kind:?}, {metric:?}"), ERRORS_OF_DATA);
     }
@@ -89,6 +123,31 @@ fn by_cosine() {
 #[test]
 fn by_dot_product() {
     recall_is_kept(Metric::Dot);
+}
+
+#[test]
+fn queries_unlike_the_data_are_compared_with_all_of_it_where_that_costs_less() {
+    let (dims, vectors) = (32, 10_000);
+    let tuning = Tuning { flat_weight: 1, memtable_rows: 2 * vectors, memtable_bytes: 64 << 20, ..Tuning::tiny() };
+    let options = Options::with_vectors(dims, Metric::Dot).tuning(tuning);
+    let (store, mut source, stored) = filled_with(options, Source::new(Kind::Positive, dims, 4), vectors);
+    for asking in [Asking::HeldOut, Asking::Opposite] {
+        let (mut sum, mut flat) = (0.0, 0);
+        for vector in asking.queries(&mut source, &stored, QUERIES) {
+            let query = Query::new(&namespace(["a"])).vector(vector).explain(true);
+            let exact = store.search(&query.clone().exact(true)).unwrap();
+            let answer = store.search(&query).unwrap();
+            assert!(answer.explain.iter().all(|part| part.graph_searches > 0), "{:?}", answer.explain);
+            flat += answer.explain.iter().filter(|part| part.path == "graph, then flat").count();
+            sum += share(&answer, &exact, 10);
+        }
+        let mean = sum / QUERIES as f64;
+        println!("seed 4, {asking:?}: recall {mean}, {flat} of {QUERIES} were compared with all vectors");
+        assert!(mean >= 0.98 - 2.0 * MARGIN, "{asking:?}: {mean}");
+        // One query in 64 like the data looks unlike it.
+        let is_as_expected = if asking.is_like_the_data() { flat <= QUERIES / 10 } else { flat >= QUERIES / 2 };
+        assert!(is_as_expected, "{asking:?}: {flat} of {QUERIES}");
+    }
 }
 
 #[test]
