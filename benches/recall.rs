@@ -3,12 +3,13 @@
 //!
 //! `cargo bench --bench recall` prints a line for each kind of data, metric, kind of query and number of results: the
 //! recall got where 0.90, 0.95, 0.98 and 0.99 was asked, nodes compared at 0.98 as a multiple of those of gaussian data
-//! (held-out queries), microseconds at 0.98 and of an exact search,
-//! and the share of queries that a flat search answered. Lines that get less than was asked minus
-//! 0.01, or cost more than 4 times as much, are marked. Words after `--` choose: kinds, metrics, kinds of queries.
-//! `VECMEM_RECALL_DIMS` is the number of dimensions, 32 by default; far clusters have twice as many.
+//! (held-out queries), microseconds at 0.98 and of an exact search, and the share of queries that a flat search
+//! answered. Lines that get less than was asked minus 0.01, or cost more than 4 times as much, are marked. Words after
+//! `--` choose: kinds, metrics, kinds of queries. `VECMEM_RECALL_DIMS` is the number of dimensions, 32 by default; far
+//! clusters have twice as many. `VECMEM_RECALL_SEED` draws other data.
 
 #[path = "../tests/common/kinds.rs"]
+#[allow(dead_code, reason = "tests use more of it")]
 mod kinds;
 #[path = "../tests/common/recall.rs"]
 #[allow(dead_code, reason = "tests use more of it")]
@@ -29,6 +30,7 @@ fn main() {
     let is_test = std::env::args().any(|word| word == "--test");
     let (vectors, queries) = if is_test { (500, 3) } else { (17_000, 100) };
     let dims: usize = std::env::var("VECMEM_RECALL_DIMS").ok().and_then(|dims| dims.parse().ok()).unwrap_or(32);
+    let seed: u64 = std::env::var("VECMEM_RECALL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let is_chosen = |all: &[String], one: &str| {
         let chosen = |word: &&String| all.contains(word);
         words.iter().filter(chosen).count() == 0 || words.iter().any(|word| word == one)
@@ -37,7 +39,7 @@ fn main() {
     let kinds = names(KINDS.iter().map(|kind| format!("{kind:?}")).collect());
     let metrics = names([Metric::L2, Metric::Cosine, Metric::Dot].iter().map(|metric| format!("{metric:?}")).collect());
     let askings = names(ASKINGS.iter().map(|asking| format!("{asking:?}")).collect());
-    println!("kind metric queries k: recall at {ASKED:?}; visits (multiple of gaussian), time, flat at 0.98");
+    println!("seed {seed}; kind metric queries k: recall at {ASKED:?}; visits (multiple of gaussian), time, flat at 0.98");
     for metric in [Metric::L2, Metric::Cosine, Metric::Dot] {
         if !is_chosen(&metrics, &format!("{metric:?}")) {
             continue;
@@ -48,7 +50,7 @@ fn main() {
                 continue;
             }
             let dims = if kind == Kind::FarClusters { 2 * dims } else { dims };
-            let mut source = Source::new(kind, dims, 1);
+            let mut source = Source::new(kind, dims, seed);
             let stored = source.vectors(vectors);
             let directory = tempfile::tempdir().expect("a directory for the store can be made");
             let options = Options::with_vectors(dims, metric).durability(Durability::Manual);

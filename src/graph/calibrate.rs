@@ -23,8 +23,9 @@ const NODES_PER_SAMPLE: usize = 100;
 /// Queries of the other kinds.
 const MOVED: usize = 32;
 const UNLIKE: usize = 64;
-/// The ratio of one tried ef to the one before.
+/// The ratio of one tried ef to the one before, up to the most results and above.
 const STEP: f32 = 1.4;
+const LONG_STEP: f32 = 2.0;
 /// No ef is tried above this one.
 const EF_MAX: usize = 4_096;
 /// Safety margin: the fit allows this share of the allowed misses, since stored vectors only resemble later queries.
@@ -42,7 +43,9 @@ const KIND_MIN: usize = 12;
 /// How many standard errors of a kind's mean are left out.
 const CHANCE: f32 = 0.7;
 /// No ef is tried after one that visits this part of the nodes: a flat search costs less.
-const VISITED_MOST: usize = 2;
+const VISITED_MOST: usize = 4;
+/// Less than this is not told from nothing missed.
+const MISSED_LEAST: f32 = 5e-4;
 /// The ef where no ef is enough: larger than any that is searched with.
 const EF_NEVER: u32 = 1 << 20;
 
@@ -64,10 +67,7 @@ impl<'a> Sampled<'a> {
         let stored = self.nodes.iter().map(|&node| Recipe { node, origin: SampleOrigin::Stored });
         let kinds = [(SampleOrigin::Moved, MOVED), (SampleOrigin::Opposite, UNLIKE), (SampleOrigin::Direction, UNLIKE)];
         let made = kinds.into_iter().flat_map(|(origin, count)| {
-            (0..count).filter_map(move |number| {
-                let at = number * self.nodes.len() / count;
-                self.nodes.get(at).map(|&node| Recipe { node, origin })
-            })
+            spread_over(&self.nodes, count).map(move |&node| Recipe { node, origin })
         });
         stored.chain(made).collect()
     }
@@ -100,7 +100,8 @@ pub(crate) fn calibrate(
     let looks: Vec<f32> = walk(&all, CLASS_EF).into_iter().map(|walked| walked.likeness).collect();
     let bounds = class_bounds(&samples, &looks);
     let ef = [RESULTS.map(|results| [2 * results as u32; RECALLS.len()]); CLASSES];
-    let some: Vec<&Sample> = all.iter().copied().take(VISITS_SAMPLES).collect();
+    let like: Vec<&Sample> = all.iter().copied().filter(|sample| sample.origin.is_like_the_data()).collect();
+    let some: Vec<&Sample> = spread_over(&like, VISITS_SAMPLES).copied().collect();
     let visits = VISITS_AT.map(|ef| {
         let visited: usize = walk(&some, ef).iter().map(|walked| walked.visited).sum();
         (visited / some.len().max(1)) as u32
@@ -238,9 +239,16 @@ impl Mean {
     }
 }
 
+/// At most `count` of `all`, at equal distances.
+fn spread_over<T>(all: &[T], count: usize) -> impl Iterator<Item = &T> {
+    let count = count.min(all.len());
+    (0..count).filter_map(move |number| all.get(number * all.len() / count))
+}
+
 /// The next larger ef to try. No number of results is skipped.
 fn next_ef(ef: usize) -> usize {
-    let next = (ef as f32 * STEP).ceil() as usize;
+    let step = if ef < RESULTS[1] { STEP } else { LONG_STEP };
+    let next = (ef as f32 * step).ceil() as usize;
     RESULTS.into_iter().find(|&results| ef < results && results < next).unwrap_or(next)
 }
 
@@ -254,9 +262,10 @@ fn smallest_ef(curve: &[(f32, f32)], recall: f32) -> u32 {
     let Some(at) = curve.iter().position(|&(_, reached)| reached >= recall) else { return EF_NEVER };
     let (ef, reached) = curve[at];
     let Some((before, below)) = at.checked_sub(1).map(|before| curve[before]) else { return ef as u32 };
-    // Between two steps recall is nearly linear in the logarithm of ef.
-    let share = (recall - below) / (reached - below).max(f32::MIN_POSITIVE);
-    (before * (ef / before).powf(share)).ceil() as u32
+    // Between two steps the logarithm of what is missed is nearly linear in that of ef.
+    let missed = |recall: f32| (1.0 - recall).max(MISSED_LEAST).ln();
+    let share = (missed(below) - missed(recall)) / (missed(below) - missed(reached)).max(f32::MIN_POSITIVE);
+    (before * (ef / before).powf(share.clamp(0.0, 1.0))).ceil() as u32
 }
 
 /// The numbers below `nodes` that serve as queries: a random one of each of some equal intervals.

@@ -306,9 +306,9 @@ fn under_dot_products_points_are_compared_as_vectors_of_one_norm() {
     for a in 0..60 {
         let mut code = Vec::new();
         let query = select::query_of(&points, NodeId::from_index(a), &mut code);
-        for b in 0..60 {
+        for (b, meta) in metas.iter().enumerate() {
             let raw = Kernels::get().dot_codes(query.code, points.code(NodeId::from_index(b)));
-            let distance = f64::from(query.ranking.distance(raw, &metas[b]));
+            let distance = f64::from(query.ranking.distance(raw, meta));
             let expected: f64 = lifted(a).iter().zip(lifted(b)).map(|(x, y)| (x - y) * (x - y)).sum();
             assert!((distance - expected).abs() <= 0.02 * largest * largest, "{a} {b}: {distance}, {expected}");
         }

@@ -499,7 +499,7 @@ mod tests {
             let admitted = Some(AdmittedShares { count, nodes: share, links });
             let (limit, has_filter) = (10, false);
             let facts = GraphFacts { nodes: count, rows: count, limit, has_filter, share: 1.0, admitted, flat_ns };
-            let table = Calibration { ef: [[ef; 5]; 2] };
+            let table = Calibration::of_one_class([[ef; 5]; 2]);
             let plan = plan_graph_search(&facts, &GRAPH_SEARCHES, &table, &costs);
             assert_eq!(plan.is_some(), walks, "{share} of {rows}: {plan:?}");
             // By the cost of codes in a cache alone it would be the other way round.

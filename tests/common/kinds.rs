@@ -151,6 +151,11 @@ pub enum Asking {
 pub const ASKINGS: [Asking; 5] = [Asking::HeldOut, Asking::Perturbed, Asking::Stored, Asking::Opposite, Asking::Unlike];
 
 impl Asking {
+    /// Whether such queries resemble the data.
+    pub fn is_like_the_data(self) -> bool {
+        matches!(self, Self::HeldOut | Self::Perturbed | Self::Stored)
+    }
+
     /// `count` queries of this kind; `stored` was drawn from `source`.
     pub fn queries(self, source: &mut Source, stored: &[Vec<f32>], count: usize) -> Vec<Vec<f32>> {
         let mut random = Random::new(0xA5C ^ self as u64);
