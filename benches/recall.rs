@@ -39,7 +39,9 @@ fn main() {
     let kinds = names(KINDS.iter().map(|kind| format!("{kind:?}")).collect());
     let metrics = names([Metric::L2, Metric::Cosine, Metric::Dot].iter().map(|metric| format!("{metric:?}")).collect());
     let askings = names(ASKINGS.iter().map(|asking| format!("{asking:?}")).collect());
-    println!("seed {seed}; kind metric queries k: recall at {ASKED:?}; visits (multiple of gaussian), time, flat at 0.98");
+    println!(
+        "seed {seed}; kind metric queries k: recall at {ASKED:?}; visits (multiple of gaussian), time, flat at 0.98"
+    );
     for metric in [Metric::L2, Metric::Cosine, Metric::Dot] {
         if !is_chosen(&metrics, &format!("{metric:?}")) {
             continue;

@@ -66,9 +66,9 @@ impl<'a> Sampled<'a> {
     fn recipes(&self) -> Vec<Recipe> {
         let stored = self.nodes.iter().map(|&node| Recipe { node, origin: SampleOrigin::Stored });
         let kinds = [(SampleOrigin::Moved, MOVED), (SampleOrigin::Opposite, UNLIKE), (SampleOrigin::Direction, UNLIKE)];
-        let made = kinds.into_iter().flat_map(|(origin, count)| {
-            spread_over(&self.nodes, count).map(move |&node| Recipe { node, origin })
-        });
+        let made = kinds
+            .into_iter()
+            .flat_map(|(origin, count)| spread_over(&self.nodes, count).map(move |&node| Recipe { node, origin }));
         stored.chain(made).collect()
     }
 }

@@ -16,6 +16,8 @@ use rayon::prelude::*;
 
 /// The fewest nodes that a thread takes at once.
 const CHUNK: usize = 16;
+/// Rows that are computed beside the ones that they replace.
+const ROWS_AT_ONCE: usize = 16_384;
 
 /// The links of a level during its build. A row holds its links with their distances, nearest first, and has room for
 /// half as many more as a finished one.
@@ -109,27 +111,30 @@ impl Inserter<'_> {
         }
         back.par_sort_unstable();
         let groups: Vec<&[(NodeId, u32, NodeId)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
-        let changed: Vec<(NodeId, Vec<Link>)> = groups
-            .par_iter()
-            .with_min_len(CHUNK)
-            .map(|group| {
-                let target = group[0].0;
-                let mut row: Vec<Link> = links.of(target).collect();
-                for &(_, distance, node) in *group {
-                    if row.iter().all(|&(_, there)| there != node) {
-                        row.push((distance, node));
-                    }
-                }
-                row.sort_unstable();
-                if row.len() > links.capacity {
-                    let most = links.degree;
-                    row = Kernels::get().run(Prune { inserter: self, node: target, known: &row, others: &[], most });
-                }
-                (target, row)
-            })
-            .collect();
-        changed.into_iter().for_each(|(target, row)| links.set(target, &row));
+        // A row depends on no other one. Their number is bounded because all of a slice are kept beside the old ones.
+        for groups in groups.chunks(ROWS_AT_ONCE) {
+            let changed: Vec<(NodeId, Vec<Link>)> =
+                groups.par_iter().with_min_len(CHUNK).map(|group| self.with_links_back(group, links)).collect();
+            changed.into_iter().for_each(|(target, row)| links.set(target, &row));
+        }
         Ok(())
+    }
+
+    /// The row of a target with the links back to the nodes that link to it: target, distance and node.
+    fn with_links_back(&self, group: &[(NodeId, u32, NodeId)], links: &Links) -> (NodeId, Vec<Link>) {
+        let target = group[0].0;
+        let mut row: Vec<Link> = links.of(target).collect();
+        for &(_, distance, node) in group {
+            if row.iter().all(|&(_, there)| there != node) {
+                row.push((distance, node));
+            }
+        }
+        row.sort_unstable();
+        if row.len() > links.capacity {
+            let most = links.degree;
+            row = Kernels::get().run(Prune { inserter: self, node: target, known: &row, others: &[], most });
+        }
+        (target, row)
     }
 
     /// Prunes the rows that are longer than a finished one, and packs all rows, each with `spare` free slots at its

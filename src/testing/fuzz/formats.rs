@@ -101,6 +101,8 @@ pub(super) fn fuzz_calibration(bytes: &[u8]) -> bool {
         bytes.chunks_exact(4).map(|number| u32::from_le_bytes([number[0], number[1], number[2], number[3]]));
     let mut table = Calibration::of_one_class([[1; 5]; 2]);
     table.ef.iter_mut().flatten().flatten().zip(&mut numbers).for_each(|(ef, number)| *ef = number);
+    table.bounds.iter_mut().zip(&mut numbers).for_each(|(bound, number)| *bound = f32::from_bits(number));
+    table.visits.iter_mut().zip(&mut numbers).for_each(|(visits, number)| *visits = number);
     let mut recalls: Vec<f32> =
         numbers.by_ref().take(8).map(f32::from_bits).filter(|recall| !recall.is_nan()).collect();
     recalls.extend([0.9, 0.951, 0.98, 0.99, 0.999, 1.0]);
@@ -108,6 +110,12 @@ pub(super) fn fuzz_calibration(bytes: &[u8]) -> bool {
     let mut sizes: Vec<usize> = numbers.map(|number| number as usize).take(8).collect();
     sizes.extend([0, 1, 10, 11, 99, 100, 101, usize::MAX]);
     sizes.sort_unstable();
+    for &k in &sizes {
+        assert!(table.visits(k).is_finite() && table.visits(k) >= 1.0, "{table:?} {k}: {}", table.visits(k));
+    }
+    for &likeness in recalls.iter().chain(&[f32::NAN, f32::NEG_INFINITY, f32::INFINITY]) {
+        assert!(table.class(likeness) < CLASSES, "{table:?} {likeness}");
+    }
     let rises = |efforts: &[usize]| efforts.windows(2).all(|pair| pair[0] <= pair[1].saturating_add(1));
     for &k in &sizes {
         for class in 0..CLASSES {

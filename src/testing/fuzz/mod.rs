@@ -105,7 +105,7 @@ pub const FUZZ_TARGETS: &[FuzzTarget] = &[
     free("codes", segments::fuzz_codes).tries(600, 60),
     free("graph_file", segments::fuzz_graph_file).tries(1_000, 60),
     free("graph_search", segments::fuzz_graph_search).tries(4_000, 80),
-    free("calibration", formats::fuzz_calibration).tries(4_000, 120),
+    free("calibration", formats::fuzz_calibration).tries(4_000, 240),
     file("tombstones", segment_files::good_tombstones, segment_files::fuzz_tombstones)
         .forged(segment_files::forge_tombstones)
         .tries(4_000, 100),
