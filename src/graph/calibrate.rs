@@ -17,7 +17,7 @@ use crate::ids::NodeId;
 
 /// The most stored vectors that serve as queries, and the fewest (unless the graph has fewer nodes).
 const SAMPLES_MAX: usize = 300;
-const SAMPLES_MIN: usize = 32;
+const SAMPLES_MIN: usize = 64;
 /// Nodes for each of them.
 const NODES_PER_SAMPLE: usize = 100;
 /// Queries of the other kinds.
@@ -38,12 +38,14 @@ const LOOKS_UNLIKE: usize = 250;
 const VISITS_SAMPLES: usize = 48;
 /// The part of the distance from the median to that bound by which it is lowered.
 const SLACK: f32 = 0.2;
-/// A kind of query counts on its own if a class has so many samples of it, else together with the others.
+/// A kind of query counts on its own if a class has so many samples of it, else together with the others. In a class of
+/// queries unlike the data fewer are enough, since what chance may have added is left out.
 const KIND_MIN: usize = 12;
+const UNLIKE_MIN: usize = 4;
 /// How many standard errors of a kind's mean are left out.
 const CHANCE: f32 = 0.7;
 /// No ef is tried after one that visits this part of the nodes: a flat search costs less.
-const VISITED_MOST: usize = 4;
+const VISITED_MOST: usize = 2;
 /// Less than this is not told from nothing missed.
 const MISSED_LEAST: f32 = 5e-4;
 /// The ef where no ef is enough: larger than any that is searched with.
@@ -115,7 +117,7 @@ pub(crate) fn calibrate(
             _ if members.is_empty() => continue,
             _ => fit(
                 &members,
-                Fit { nodes: points.len(), unlike_min: if class == 0 { UNLIKE / 2 } else { KIND_MIN } },
+                Fit { nodes: points.len(), unlike_min: if class == 0 { UNLIKE / 2 } else { UNLIKE_MIN } },
                 &walk,
                 go_on,
             )?,
