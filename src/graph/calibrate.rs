@@ -43,7 +43,7 @@ const SLACK: f32 = 0.2;
 const KIND_MIN: usize = 12;
 const UNLIKE_MIN: usize = 4;
 /// How many standard errors of a kind's mean are left out.
-const CHANCE: f32 = 0.7;
+const CHANCE: f32 = 1.5;
 /// No ef is tried after one that visits this part of the nodes: a flat search costs less.
 const VISITED_MOST: usize = 2;
 /// Less than this is not told from nothing missed.
@@ -192,24 +192,25 @@ fn fit(
 
 /// The share that was surely found, for each of `RESULTS`: that of the kind of query that found least. Kinds of which
 /// there are few samples count without the margin of [`aim`], and queries unlike the data less what chance may have
-/// added: their shares differ most.
+/// added: their shares differ most. Many of them have one best node, which hardly any link may lead to, so they are to
+/// find the best node as often as the others.
 fn sure_shares(members: &[&Sample], walked: &[Walked], unlike_min: usize) -> [f32; 2] {
     [0, 1].map(|row| {
         let mut all = Mean::default();
-        let mut kinds = [Mean::default(); KINDS.len()];
+        let mut kinds = [[Mean::default(); 2]; KINDS.len()];
         for (sample, walked) in members.iter().zip(walked) {
             let share = walked.shares.get(row).copied().unwrap_or(0.0);
             all.add(share);
             if let Some(kind) = kinds.get_mut(sample.origin as usize) {
-                kind.add(share);
+                kind.iter_mut().zip([share, walked.best]).for_each(|(mean, share)| mean.add(share));
             }
         }
         let least = |origin: SampleOrigin| if origin.is_like_the_data() { KIND_MIN } else { unlike_min };
-        let counted = kinds.iter().zip(KINDS).filter(|(kind, origin)| kind.count >= least(*origin) as f32);
-        let sure = counted.map(|(kind, origin)| match origin {
+        let counted = kinds.iter().zip(KINDS).filter(|([kind, _], origin)| kind.count >= least(*origin) as f32);
+        let sure = counted.map(|([kind, best], origin)| match origin {
             SampleOrigin::Stored => kind.mean(),
             SampleOrigin::Moved => aim(kind.mean()),
-            SampleOrigin::Opposite | SampleOrigin::Direction => aim(kind.mean() - CHANCE * kind.error()),
+            SampleOrigin::Opposite | SampleOrigin::Direction => aim(kind.less_chance().min(best.less_chance())),
         });
         sure.reduce(f32::min).unwrap_or(all.mean())
     })
@@ -232,6 +233,11 @@ impl Mean {
 
     fn mean(&self) -> f32 {
         self.sum / self.count.max(1.0)
+    }
+
+    /// The mean less what chance may have added.
+    fn less_chance(&self) -> f32 {
+        self.mean() - CHANCE * self.error()
     }
 
     /// The standard error.

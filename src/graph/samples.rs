@@ -87,6 +87,8 @@ pub(super) struct Sample {
     query: PreparedQuery,
     /// The values of [`right`] for each of `RESULTS`: a count, and the correct nodes, ascending by number.
     right: [(usize, Vec<NodeId>); 2],
+    /// The same of one result.
+    best: (usize, Vec<NodeId>),
     /// How like the data the query is by its correct results.
     pub likeness: f32,
 }
@@ -96,6 +98,8 @@ pub(super) struct Sample {
 pub(super) struct Walked {
     /// The share of the correct results that were found, for each of `RESULTS`.
     pub shares: [f32; 2],
+    /// The same of one result: 1 if the best node was found.
+    pub best: f32,
     /// How like the data the query looks by what was found.
     pub likeness: f32,
     /// Distances that were computed.
@@ -113,11 +117,12 @@ impl Sample {
         let mut found: Vec<Candidate> = Vec::new();
         let ask = BeamParameters { query: &self.query, ef, without: self.without, budget: usize::MAX };
         let stats = search(graph, points, &ask, &mut found);
-        let shares = [&self.right[0], &self.right[1]].map(|(count, right)| {
+        let share = |(count, right): &(usize, Vec<NodeId>)| {
             let hits = found.iter().filter(|candidate| right.binary_search(&candidate.node).is_ok()).count();
             if *count == 0 { 1.0 } else { hits.min(*count) as f32 / *count as f32 }
-        });
-        Walked { shares, likeness: likeness(&self.query, &found), visited: stats.visited }
+        };
+        let shares = [share(&self.right[0]), share(&self.right[1])];
+        Walked { shares, best: share(&self.best), likeness: likeness(&self.query, &found), visited: stats.visited }
     }
 }
 
@@ -214,7 +219,8 @@ impl ExactSearch {
         let Self { query, own, best, .. } = self;
         let last = best.get(RESULTS[0] - 1).or(best.last());
         let likeness = last.map_or(f32::NEG_INFINITY, |&(score, _)| query.per_norm_of_query(score));
-        Sample { origin, without: own, right: RESULTS.map(|results| right(&best, results)), query, likeness }
+        let right = |results| right(&best, results);
+        Sample { origin, without: own, right: RESULTS.map(right), best: right(1), query, likeness }
     }
 }
 
