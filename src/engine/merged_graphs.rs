@@ -50,7 +50,12 @@ impl<'a> MergedGraphs<'a> {
             }
             for unopened in segment.unopened_graphs() {
                 if let Some(terms) = part.entry.graph_terms(unopened.file_id) {
-                    before.push(GraphBefore { wanted: in_output(terms)?, saved_ns: 0, credit_ns: 0 });
+                    // An older format is no reason to earn a graph again.
+                    let credit_ns = match unopened.is_older() {
+                        true => price_ns(vectors_of(segment, &terms.rows)?.len(), segment.dims()),
+                        false => 0,
+                    };
+                    before.push(GraphBefore { wanted: in_output(terms)?, saved_ns: 0, credit_ns });
                 }
             }
         }

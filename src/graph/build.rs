@@ -47,7 +47,7 @@ pub(crate) fn build(
     pool.install(|| {
         let nodes = points.len();
         let mut order = order(nodes, parameters.seed);
-        let top = if spread_first(points, &mut order, SPREAD, parameters.seed) { TOP_OF_GROUPS } else { 1 };
+        let top = if spread_first(points, &mut order, SPREAD, parameters.seed, go_on)? { TOP_OF_GROUPS } else { 1 };
         let counts = counts(nodes, parameters.m as usize, top);
         // During the build of an upper level its nodes are numbered by their positions in the order.
         let mut rows: Vec<Vec<NodeId>> = Vec::new();

@@ -75,8 +75,8 @@ impl<'a> Sampled<'a> {
     }
 }
 
-/// Fits the table of a graph over `points` to the queries. `go_on` is called before each group of samples and before
-/// each ef. Its error ends the fit.
+/// Fits the table of a graph over `points` to the queries. `go_on` is called before each block of codes and before each
+/// walk. Its error ends the fit.
 pub(crate) fn calibrate(
     graph: Graph<'_>,
     points: &Points<'_>,
@@ -86,31 +86,34 @@ pub(crate) fn calibrate(
 ) -> Result<Calibration> {
     let recipes = sampled.recipes();
     let groups: Vec<Vec<Sample>> = pool.install(|| {
-        recipes
-            .par_chunks(GROUP)
-            .map(|group| {
-                go_on()?;
-                samples(group, points, sampled.vector_of)
-            })
-            .collect::<Result<_>>()
+        recipes.par_chunks(GROUP).map(|group| samples(group, points, sampled.vector_of, go_on)).collect::<Result<_>>()
     })?;
     let samples: Vec<Sample> = groups.into_iter().flatten().filter(Sample::is_decided).collect();
-    let walk = |members: &[&Sample], ef: usize| -> Vec<Walked> {
-        pool.install(|| members.par_iter().map(|sample| sample.walk(graph, points, ef)).collect())
+    if samples.is_empty() {
+        // Nothing says which results are right.
+        let bounds = [f32::NEG_INFINITY; CLASSES - 1];
+        return Ok(Calibration { bounds, ef: [[[EF_NEVER; 5]; 2]; CLASSES], visits: [points.len() as u32; 5] });
+    }
+    let walk = |members: &[&Sample], ef: usize| -> Result<Vec<Walked>> {
+        let walked = |sample: &&Sample| go_on().map(|()| sample.walk(graph, points, ef));
+        pool.install(|| members.par_iter().map(walked).collect())
     };
     let all: Vec<&Sample> = samples.iter().collect();
-    let looks: Vec<f32> = walk(&all, CLASS_EF).into_iter().map(|walked| walked.likeness).collect();
+    let looks: Vec<f32> = walk(&all, CLASS_EF)?.into_iter().map(|walked| walked.likeness).collect();
     let bounds = class_bounds(&samples, &looks);
     let ef = [RESULTS.map(|results| [2 * results as u32; RECALLS.len()]); CLASSES];
     let like: Vec<&Sample> = all.iter().copied().filter(|sample| sample.origin.is_like_the_data()).collect();
     let some: Vec<&Sample> = spread_over(&like, VISITS_SAMPLES).copied().collect();
-    let visits = VISITS_AT.map(|ef| {
-        let visited: usize = walk(&some, ef).iter().map(|walked| walked.visited).sum();
-        (visited / some.len().max(1)) as u32
-    });
+    let mut visits = [0; VISITS_AT.len()];
+    for (visits, ef) in visits.iter_mut().zip(VISITS_AT) {
+        let visited: usize = walk(&some, ef)?.iter().map(|walked| walked.visited).sum();
+        *visits = (visited / some.len().max(1)) as u32;
+    }
     let mut table = Calibration { bounds, ef, visits };
     for class in 0..CLASSES {
-        let members = all.iter().zip(&looks).filter(|(_, looks)| table.class(**looks) == class);
+        // A longer search may find what makes a query look more like the data.
+        let is_of = |sample: &Sample, looks: f32| [looks, sample.likeness].map(|likeness| table.class(likeness));
+        let members = all.iter().zip(&looks).filter(|(sample, looks)| is_of(sample, **looks).contains(&class));
         let members: Vec<&Sample> = members.map(|(sample, _)| *sample).collect();
         table.ef[class] = match class.checked_sub(1) {
             Some(before) if members.is_empty() => table.ef[before],
@@ -119,7 +122,6 @@ pub(crate) fn calibrate(
                 &members,
                 Fit { nodes: points.len(), unlike_min: if class == 0 { UNLIKE / 2 } else { UNLIKE_MIN } },
                 &walk,
-                go_on,
             )?,
         };
     }
@@ -161,14 +163,12 @@ struct Fit {
 fn fit(
     members: &[&Sample],
     Fit { nodes, unlike_min }: Fit,
-    walk: &dyn Fn(&[&Sample], usize) -> Vec<Walked>,
-    go_on: &(dyn Fn() -> Result<()> + Sync),
+    walk: &dyn Fn(&[&Sample], usize) -> Result<Vec<Walked>>,
 ) -> Result<[[u32; RECALLS.len()]; 2]> {
     let mut reached: [Vec<(f32, f32)>; 2] = Default::default();
     let mut ef = RESULTS[0];
     loop {
-        go_on()?;
-        let walked = walk(members, ef);
+        let walked = walk(members, ef)?;
         let shares = sure_shares(members, &walked, unlike_min);
         for ((curve, share), results) in reached.iter_mut().zip(shares).zip(RESULTS) {
             if ef >= results {
@@ -330,7 +330,7 @@ mod tests {
             .ids()
             .map(|node| Recipe { node, origin: SampleOrigin::Stored })
             .collect();
-        let samples = samples(&asking, &points, &vector_of).unwrap();
+        let samples = samples(&asking, &points, &vector_of, &|| Ok(())).unwrap();
         for (column, recall) in RECALLS.into_iter().enumerate() {
             for (row, results) in RESULTS.into_iter().enumerate() {
                 let ef = table.ef(0, recall, results);

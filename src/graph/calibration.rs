@@ -9,6 +9,10 @@ pub(crate) const RECALLS: [f32; 5] = [0.90, 0.95, 0.98, 0.99, 0.995];
 /// Numbers of results of the table.
 pub(crate) const RESULTS: [usize; 2] = [10, 100];
 
+/// What lies between an entry and one that is larger than this is interpolated as if the latter were no larger: that
+/// one means that no ef is enough.
+const EF_MOST: f64 = 4_096.0;
+
 /// Classes of queries: those like the data of a graph, and two of others.
 pub(crate) const CLASSES: usize = 3;
 
@@ -42,7 +46,7 @@ impl Calibration {
             |entries: usize| f64::from(self.visits.iter().take(entries).fold(1, |most, &visits| most.max(visits)));
         let (low, high) = (most(at + 1), most(at + 2));
         let [from, to] = [at, at + 1].map(|at| VISITS_AT.get(at).map_or(1.0, |&ef| ef as f64));
-        low * (high / low).powf((ef / from).ln() / (to / from).ln())
+        (low * (high / low).powf((ef / from).ln() / (to / from).ln())).max(1.0)
     }
 
     /// The class of a query that looks so like the data.
@@ -64,7 +68,8 @@ impl Calibration {
             let rows = || self.ef.iter().take(class + 1).map(|rows| &rows[row]);
             let best =
                 |entries: usize| f64::from(rows().flat_map(|row| &row[..entries]).fold(1, |most, &ef| most.max(ef)));
-            let (low, high) = (best(at + 1), best(at + 2));
+            let low = best(at + 1);
+            let high = best(at + 2).min(low.max(EF_MOST));
             let between = low * (high / low).powf(share);
             // Above the largest recall of the table ef keeps rising, but stays finite.
             if share <= 1.0 { between.clamp(low, high) } else { between.max(high).min(f64::from(u32::MAX)) }
@@ -77,6 +82,7 @@ impl Calibration {
         } else if results >= many_results {
             many * (results / many_results)
         } else {
+            let many = many.min(few.max(EF_MOST));
             let between = few * (many / few).powf((results / few_results).ln() / (many_results / few_results).ln());
             between.clamp(few, many)
         };

@@ -17,6 +17,8 @@ const ENOUGH: u32 = 4;
 const ENOUGH_OF_OTHERS: u32 = 2;
 /// A link may be replaced if so many others lead to its node.
 const SPARE: u32 = 8;
+/// Lonely nodes whose nearest nodes are kept at once.
+const AT_ONCE: usize = 4_096;
 /// The share of a row's links, from the farthest on, that may be replaced.
 const REPLACED_SHARE: usize = 4;
 
@@ -44,14 +46,22 @@ pub(super) fn link_lonely(
         .filter(|(_, degree)| **degree < ENOUGH)
         .map(|(at, _)| NodeId::from_index(at))
         .collect();
-    let near: Vec<Vec<NodeId>> = lonely
-        .par_iter()
-        .map(|&node| {
-            go_on()?;
-            Ok(nearest(points, parameters, built, node))
-        })
-        .collect::<Result<_>>()?;
-    for (&node, near) in lonely.iter().zip(&near) {
+    for lonely in lonely.chunks(AT_ONCE) {
+        let near: Vec<Vec<NodeId>> = lonely
+            .par_iter()
+            .map(|&node| {
+                go_on()?;
+                Ok(nearest(points, parameters, built, node))
+            })
+            .collect::<Result<_>>()?;
+        link_from(lonely.iter().copied().zip(near), m0, built, &mut degrees);
+    }
+    Ok(())
+}
+
+/// Links lonely nodes from those near to them.
+fn link_from(lonely: impl Iterator<Item = (NodeId, Vec<NodeId>)>, m0: usize, built: &mut Built, degrees: &mut [u32]) {
+    for (node, near) in lonely {
         for may_replace in [false, true] {
             let enough = if may_replace { ENOUGH_OF_OTHERS } else { ENOUGH };
             for &from in near.iter().filter(|&&from| from != node) {
@@ -73,5 +83,4 @@ pub(super) fn link_lonely(
             }
         }
     }
-    Ok(())
 }

@@ -20,8 +20,8 @@ use crate::random::Random;
 /// Sample queries that are compared together while a block of codes is in the cache.
 pub(super) const GROUP: usize = 16;
 const BLOCK: usize = 512;
-/// The number of best nodes that are kept: more than the most results, so that equal scores are known.
-const KEPT: usize = 160;
+/// So many nodes are kept at most that score as well as the last of the most results. A query with more is left out.
+const EQUAL_MOST: usize = 4_096;
 /// So many nodes are scored in full in any case; beyond, at most one in so many.
 const FULL_AT_LEAST: usize = 4_096;
 const FULL_SHARE: usize = 4;
@@ -107,9 +107,9 @@ pub(super) struct Walked {
 }
 
 impl Sample {
-    /// Whether all correct results are known. Hundreds of equal vectors may all be correct, but only some are kept.
+    /// Whether all correct results are known. Thousands of equal vectors may all be correct, but only some are kept.
     pub fn is_decided(&self) -> bool {
-        self.right.iter().all(|(count, right)| *count == right.len() || right.len() < KEPT)
+        self.right.iter().all(|(_, right)| right.len() < EQUAL_MOST)
     }
 
     /// Searches the graph with `ef`.
@@ -138,8 +138,13 @@ pub(crate) fn likeness(query: &PreparedQuery, found: &[Candidate]) -> f32 {
 pub(crate) const LIKENESS_EF: usize = RESULTS[0];
 
 /// Makes the queries of `recipes` and finds their correct results. Numbers that are no node's are those of other
-/// vectors.
-pub(super) fn samples(recipes: &[Recipe], points: &Points<'_>, vector_of: VectorOf<'_>) -> Result<Vec<Sample>> {
+/// vectors. `go_on` is called before each block of codes; its error ends the search.
+pub(super) fn samples(
+    recipes: &[Recipe],
+    points: &Points<'_>,
+    vector_of: VectorOf<'_>,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<Vec<Sample>> {
     let (kernels, metric) = (Kernels::get(), points.metric());
     let mut searches = Vec::with_capacity(recipes.len());
     for recipe in recipes {
@@ -151,6 +156,7 @@ pub(super) fn samples(recipes: &[Recipe], points: &Points<'_>, vector_of: Vector
     let mut raw = Vec::new();
     let mut bounds = Vec::new();
     for start in (0..points.len()).step_by(BLOCK) {
+        go_on()?;
         let end = points.len().min(start + BLOCK);
         let codes = &points.codes()[start * points.stride()..end * points.stride()];
         raw.resize(end - start, 0);
@@ -211,7 +217,9 @@ impl ExactSearch {
             }
         }
         self.best.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        self.best.truncate(KEPT);
+        if let Some(&(last, _)) = self.best.get(RESULTS[1] - 1) {
+            self.best.truncate(self.best.partition_point(|&(score, _)| score >= last).min(EQUAL_MOST));
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use super::pool::unordered;
 use super::search::distances_of;
 use super::select::query_of;
 use crate::distance::{CodeKernel, Kernels, Work};
+use crate::error::Result;
 use crate::ids::NodeId;
 use crate::random::Random;
 
@@ -25,14 +26,21 @@ const CHUNK: usize = 1_024;
 const FAR: f64 = 4.0;
 
 /// If the nodes lie in groups far from each other, moves `count` nodes that lie far apart to the front of `order`,
-/// which begins with a node drawn by chance. Returns whether they do.
-pub(super) fn spread_first(points: &Points<'_>, order: &mut [NodeId], count: usize, seed: u64) -> bool {
-    let Some(&first) = order.first() else { return false };
+/// which begins with a node drawn by chance. Returns whether they do. Of many more groups than `count` it says no.
+pub(super) fn spread_first(
+    points: &Points<'_>,
+    order: &mut [NodeId],
+    count: usize,
+    seed: u64,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<bool> {
+    let Some(&first) = order.first() else { return Ok(false) };
     let mut random = Random::new(seed);
     let mut nearest = vec![f32::INFINITY; points.len()];
     let mut chosen = vec![first];
     let mut totals = Vec::new();
     while let Some(&last) = chosen.last() {
+        go_on()?;
         nearest.par_chunks_mut(CHUNK).enumerate().for_each(|(number, nearest)| {
             Kernels::get().run(Nearer { points, to: last, first: number * CHUNK, nearest });
         });
@@ -49,16 +57,16 @@ pub(super) fn spread_first(points: &Points<'_>, order: &mut [NodeId], count: usi
         let Some(drawn) = drawn.map(NodeId::from_index).filter(|drawn| !chosen.contains(drawn)) else { break };
         chosen.push(drawn);
     }
-    let (Some(&alone), Some(&together)) = (totals.first(), totals.last()) else { return false };
+    let (Some(&alone), Some(&together)) = (totals.first(), totals.last()) else { return Ok(false) };
     if together * FAR > alone {
-        return false;
+        return Ok(false);
     }
     for (place, node) in chosen.into_iter().enumerate() {
         if let Some(at) = order.iter().position(|&other| other == node) {
             order.swap(place, at);
         }
     }
-    true
+    Ok(true)
 }
 
 /// Lowers the distance of each of some nodes to that to one more node.

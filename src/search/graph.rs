@@ -319,7 +319,11 @@ impl<'a> RunningSearch<'a> {
         let (number, rows) = (self.flat.number, &self.job.rows);
         let holds = top.iter().any(|scored| scored.place.part == number && rows.contains(&scored.place.row));
         let query = &self.flat.context.query_vector.prepared;
-        let worst = top.worst().map(|worst| calibration.class(query.per_norm_of_query(worst.score)));
+        // Bounds are of tenth results: those of fewer lie nearer.
+        let worst = top
+            .worst()
+            .filter(|_| top.limit() >= graph::LIKENESS_EF)
+            .map(|worst| calibration.class(query.per_norm_of_query(worst.score)));
         needed_class(looks, holds, worst)
     }
 

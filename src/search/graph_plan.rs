@@ -364,7 +364,10 @@ pub(crate) fn next_step(
     // Queries unlike the data are those that visit more than usual.
     let visited = if class == 0 { visits(wanted, nodes, calibration) } else { calibration.visits(wanted) };
     let cost = visited * costs.visit_ns;
-    let is_dear = cost > plan.flat_ns * graph_searches.flat_weight || progress.spent_ns + cost > plan.budget_ns;
+    let flat_ns = plan.flat_ns * graph_searches.flat_weight;
+    // Too few results for a query like the data are not worth more than one flat search.
+    let budget_ns = if class == 0 { plan.budget_ns.min(flat_ns) } else { plan.budget_ns };
+    let is_dear = cost > flat_ns || progress.spent_ns + cost > budget_ns;
     // A flat search is exact besides.
     if wanted > EF_MAX || is_dear { Step::FlatSearch } else { Step::GraphSearch(wanted) }
 }

@@ -90,15 +90,17 @@ impl Segment {
         problems
     }
 
-    /// The problems of the graphs, each with the file id of its graph: graphs that did not open, unless they are of an
-    /// older format, and of an open graph each block that fails its checksum, or else the first number or relation that
-    /// does not hold.
+    /// The problems of the graphs, each with the file id of its graph: graphs that did not open, and of an open graph
+    /// each block that fails its checksum, or else the first number or relation that does not hold. Of a graph of an
+    /// older format only the checksums are compared.
     pub fn verify_graphs(&self, go_on: &GoOn<'_>) -> Vec<(u64, Error)> {
-        let unopened = self
-            .unopened_graphs()
-            .iter()
-            .filter(|unopened| unopened.state != UnopenedState::Older)
-            .map(|unopened| (unopened.file_id, Error::new(ErrorKind::Damaged, unopened.why.clone())));
+        let unopened = self.unopened_graphs().iter().flat_map(|unopened| {
+            let problems = match &unopened.state {
+                UnopenedState::Older(file) => file.check_all(go_on),
+                _ => vec![Error::new(ErrorKind::Damaged, unopened.why.clone())],
+            };
+            problems.into_iter().map(|error| (unopened.file_id, error))
+        });
         let damaged = self.graphs().iter().flat_map(|graph| {
             graph.check_all(self, self.codes(graph.vectors()), go_on).into_iter().map(|error| (graph.file_id(), error))
         });

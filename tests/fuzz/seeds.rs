@@ -49,6 +49,7 @@ const OTHERS: &[(&str, &str, &[u8])] = &[
     ("graph_search", "few", &[3, 80, 5, 1, 4, 12, 0, 1]),
     ("calibration", "falling", &[200, 0, 0, 0, 100, 0, 0, 0, 50, 0, 0, 0, 20, 0, 0, 0, 10, 0, 0, 0]),
     ("calibration", "largest", &[255; 60]),
+    ("calibration", "classes", &[99; 200]),
     ("json", "object", br#"{"a":[1,-2.5e3,"\u00e9\ud83d\ude00",null,true],"b":{}}"#),
     ("json", "repeated", br#"{"a":1,"\u0061":2}"#),
     ("json", "half_a_pair", br#"["\ud83d"]"#),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{START, assert_unchanged, namespace, numbered, reopened, tiny};
 use vecmem::testing::{SimClock, SimStorage};
-use vecmem::{Batch, Metric, Query, WriteResult};
+use vecmem::{Batch, Metric, Query, Scope, WriteResult};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 /// A store has them in any case, or has lost something (`missed`).
@@ -56,4 +56,26 @@ fn the_id_of_an_operation_is_known_as_long_as_it_is_kept() {
     batch.put(numbered(&namespace(["users", "ada"]), "once", 2)).operation_id("an operation");
     let written = store.batch(batch).unwrap();
     assert!(matches!(written[..], [WriteResult::Repeated(_)]), "{written:?}");
+}
+
+#[test]
+fn its_graphs_are_built_again() {
+    for compacts in [false, true] {
+        let (storage, clock) = fixture("closed-2");
+        let store = reopened(&storage, &clock, tiny(8, Metric::Cosine));
+        let before = store.stats().unwrap().graphs.count;
+        if compacts {
+            store.compact().unwrap();
+        } else {
+            // The writer does the work of the background.
+            store.put(numbered(&namespace(["new"]), "first", 1).vector([2.0; 8])).unwrap();
+            store.flush().unwrap();
+        }
+        // The graph of the whole store was asked for, so it stays.
+        let answer = store.search(&Query::new(Scope::Store).vector([1.0; 8]).limit(5).explain(true)).unwrap();
+        let searches: u64 = answer.explain.iter().map(|part| part.graph_searches).sum();
+        let after = store.stats().unwrap().graphs.count;
+        assert!(before == 0 && after > 0 && searches > 0, "compacts: {compacts}; {before} {after} {searches}");
+        assert_eq!(store.check(false).unwrap().problems, Vec::<String>::new());
+    }
 }

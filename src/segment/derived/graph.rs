@@ -42,7 +42,7 @@
 //! ```
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::codec::{Decoded, Reader, Writer};
 use crate::error::{Error, ErrorKind, Result};
@@ -153,10 +153,10 @@ fn decode(fields: &[u8]) -> Decoded<Fields> {
     Ok(Fields { truth, description, links, upper })
 }
 
-/// Whether the header of the file is whole and says that its graph is of an older format.
-pub(crate) fn is_older(storage: &dyn Storage, keys: &StoreIdentity, file_id: u64) -> bool {
-    let file = CheckedMap::open(storage, graph_name(file_id), identity(keys.store_id, file_id));
-    file.is_ok_and(|file| Reader::new(file.fields()).u16().ok() == Some(KIND_OLDER_GRAPH))
+/// The file, if its header is whole and says that its graph is of an older format.
+pub(super) fn open_older(storage: &dyn Storage, keys: &StoreIdentity, file_id: u64) -> Option<Arc<CheckedMap>> {
+    let file = CheckedMap::open(storage, graph_name(file_id), identity(keys.store_id, file_id)).ok()?;
+    (Reader::new(file.fields()).u16().ok()? == KIND_OLDER_GRAPH).then(|| Arc::new(file))
 }
 
 /// Writes a graph of the segment that `truth` identifies, and syncs the file. The caller syncs the directory.

@@ -24,6 +24,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::VectorId;
+use crate::segment::blocks::CheckedMap;
 use crate::segment::derived::codes::{Codes, DerivedFile};
 use crate::segment::derived::fields::FieldsFile;
 use crate::segment::derived::graph::SegmentGraph;
@@ -45,7 +46,7 @@ pub(crate) struct Derived {
 }
 
 /// A graph file that did not open.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct UnopenedGraph {
     pub file_id: u64,
     pub why: String,
@@ -53,12 +54,12 @@ pub(crate) struct UnopenedGraph {
 }
 
 /// The state of a graph file that did not open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum UnopenedState {
     /// The file is missing or damaged.
     Damaged,
     /// The file is of an older format, which is no damage: the graph is built again.
-    Older,
+    Older(Arc<CheckedMap>),
     /// The file is of a newer version, or the system could not read it. It may be whole.
     Unread,
 }
@@ -75,18 +76,22 @@ impl UnopenedGraph {
             Ok(graph) => return Ok(Arc::new(graph)),
             Err(error) => error,
         };
-        let state = match error.kind() {
-            ErrorKind::NewerFormat => UnopenedState::Unread,
-            _ if error.is_unread() => UnopenedState::Unread,
-            _ if graph::is_older(storage, keys, file_id) => UnopenedState::Older,
-            _ => UnopenedState::Damaged,
+        let state = if error.kind() == ErrorKind::NewerFormat || error.is_unread() {
+            UnopenedState::Unread
+        } else {
+            graph::open_older(storage, keys, file_id).map_or(UnopenedState::Damaged, UnopenedState::Older)
         };
         Err(Self { file_id, why: format!("{} is not used: {error}", graph_name(file_id)), state })
     }
 
     /// Whether nothing can read the file again, so that its graph is built anew.
     pub fn is_lost(&self) -> bool {
-        self.state != UnopenedState::Unread
+        !matches!(self.state, UnopenedState::Unread)
+    }
+
+    /// Whether the file is of an older format.
+    pub fn is_older(&self) -> bool {
+        matches!(self.state, UnopenedState::Older(_))
     }
 }
 
@@ -233,7 +238,7 @@ impl Derived {
     /// The known reasons why graphs are not searched, except an older format.
     pub fn graph_problems(&self) -> Vec<String> {
         let found = self.graphs.iter().filter_map(|graph| graph.problem());
-        let unopened = self.unopened.iter().filter(|unopened| unopened.state != UnopenedState::Older);
+        let unopened = self.unopened.iter().filter(|unopened| !unopened.is_older());
         unopened.map(|unopened| unopened.why.clone()).chain(found).collect()
     }
 }

@@ -171,6 +171,11 @@ fn a_graph_of_an_older_format_is_no_damage_and_counts_as_lost() {
         let [unopened] = segment.unopened_graphs() else { panic!("one graph did not open") };
         assert!(unopened.is_lost() && segment.graphs().is_empty());
         assert_eq!((segment.graph_problems().is_empty(), segment.verify().is_empty()), (is_older, is_older));
+        // Damage of the body is found in it as in any file: a copy of the store would not accept it.
+        storage.flip_bit(&graph_name(2), 8 * 4_100);
+        let damaged = open(&storage, &info, &[file]);
+        assert_eq!(damaged.verify().len(), 1, "{:?}", damaged.verify());
+        storage.flip_bit(&graph_name(2), 8 * 4_100);
         // Where its header is damaged too, nobody knows what it was.
         storage.flip_bit(&graph_name(2), 8 * 70);
         let damaged = open(&storage, &info, &[file]);
