@@ -12,7 +12,8 @@
 //!   that are not admitted, so their test is most of the walk where few nodes are. The walk compares the bits with the
 //!   number of points before its loop, and a [`Graph`] holds no link to another node.
 
-use super::pool::Pool;
+use super::narrowing::Narrowing;
+use super::pool::{Pool, ordered, unordered};
 use super::search::{
     BeamParameters, Candidate, GraphScratch, Level, QueryCode, SearchStats, descend, distances_of, with_scratch,
 };
@@ -28,6 +29,8 @@ pub(crate) struct Admitted<'a> {
     /// Some of them, where the walk begins beside the nodes that the upper levels lead to: if the admitted nodes lie
     /// far from the query, these levels lead elsewhere.
     pub seeds: &'a [NodeId],
+    /// For a walk that begins at many seeds: when a smaller ef is enough.
+    pub narrowing: Option<Narrowing>,
 }
 
 impl Admitted<'_> {
@@ -97,6 +100,13 @@ pub(crate) fn share_of_links(graph: Graph<'_>, admitted: &Admitted<'_>, nodes: &
 /// Links of nodes that are not admitted are read until so many admitted neighbours were found, in rows of the graph.
 const ENOUGH_ROWS: usize = 1;
 
+/// The number of candidates that are expanded together, and whose links are loaded ahead: a walk waits for memory most
+/// of its time. Of 1,000,000 vectors walks took 5 % to 20 % less time than one by one, the long ones most.
+const BEAM_WIDTH: usize = 4;
+
+/// So many nodes of one row are prefetched at once: of many more, the first would be gone before they are read.
+const PREFETCHED: usize = 64;
+
 /// Finds about the `ef` admitted nodes nearest to the query, best first, in `found`.
 pub(crate) fn search_admitted(
     graph: Graph<'_>,
@@ -147,15 +157,26 @@ impl Work for AdmittedWalk<'_, '_> {
         scratch.fresh.clear();
         scratch.of_row.resize(scratch.of_row.len().max(level.degree), NodeId(0));
         let mut walk = Walk { level, points: &points, beam: &beam, admitted: &admitted, stats: &mut stats, scratch };
-        walk.gather(&reached);
+        let before = walk.stats.visited;
         walk.gather(admitted.seeds);
+        walk.compare::<K>();
+        let mut narrowing = walk.narrowing(walk.stats.visited - before);
+        walk.gather(&reached);
         walk.compare::<K>();
         while let Some(node) = walk.scratch.pool.expand_next() {
             walk.gather(level.row(node));
-            if let Some(next) = walk.scratch.pool.peek_next() {
-                level.prefetch(next);
+            for _ in 1..BEAM_WIDTH {
+                let Some(node) = walk.scratch.pool.expand_next() else { break };
+                walk.gather(level.row(node));
             }
+            walk.scratch.pool.upcoming().take(BEAM_WIDTH).for_each(|next| level.prefetch(next));
             walk.compare::<K>();
+            if let Some((narrow, bound)) = narrowing
+                && walk.scratch.pool.distance_at(narrow.results) < bound
+            {
+                walk.scratch.pool.narrow(narrow.ef);
+                narrowing = None;
+            }
             if walk.stats.visited >= beam.budget {
                 walk.stats.exhausted_budget = true;
                 break;
@@ -175,30 +196,41 @@ struct Walk<'w, 'a> {
 }
 
 impl Walk<'_, '_> {
+    /// The narrowing of the walk, and the distance that decides it. The pool holds seeds alone, the nearest of `seeds`.
+    fn narrowing(&self, seeds: usize) -> Option<(Narrowing, u32)> {
+        let narrowing = self.admitted.narrowing?;
+        let distance = |number: usize| Some(self.scratch.pool.distance_at(number)).filter(|&at| at < u32::MAX);
+        let bound = narrowing.bound(seeds, |number| distance(number).map(unordered))?;
+        Some((narrowing, ordered(bound)))
+    }
+
     /// Collects the admitted ones of `nodes`, and if they are few, those that the others link to. No node is collected
-    /// twice, and the links of a node that is not admitted are read once.
+    /// twice, and the links of a node that is not admitted are read once. The loop over `nodes` has no branches on a
+    /// node, since nothing predicts whether it was seen.
     #[inline(always)]
     fn gather(&mut self, nodes: &[NodeId]) {
         let (level, admitted) = (self.level, self.admitted);
         let GraphScratch { seen, epoch, fresh, passed_through, of_row, .. } = &mut *self.scratch;
         let epoch = *epoch;
         self.stats.expanded += 1;
-        passed_through.clear();
+        let begun = fresh.len();
+        let (mut count, mut through, enough) = (begun, 0, begun + ENOUGH_ROWS * level.degree);
+        fresh.resize(count + nodes.len() + 1, NodeId(0));
+        passed_through.resize(nodes.len() + 1, NodeId(0));
         for &node in nodes {
             let last_seen = &mut seen[node.index()];
-            if *last_seen == epoch {
-                continue;
-            }
-            if admitted.has(node) {
-                *last_seen = epoch;
-                self.points.prefetch(node);
-                fresh.push(node);
-            } else {
-                level.prefetch(node);
-                passed_through.push(node);
-            }
+            let (is_new, is_admitted) = (*last_seen != epoch, admitted.has(node));
+            *last_seen = if is_admitted { epoch } else { *last_seen };
+            (fresh[count], passed_through[through]) = (node, node);
+            count += usize::from(is_new & is_admitted);
+            through += usize::from(is_new & !is_admitted);
         }
-        let enough = ENOUGH_ROWS * level.degree;
+        fresh.truncate(count);
+        passed_through.truncate(through);
+        fresh[begun..].iter().take(PREFETCHED).for_each(|&node| self.points.prefetch(node));
+        if count < enough {
+            passed_through.iter().take(PREFETCHED).for_each(|&node| level.prefetch(node));
+        }
         for &through in passed_through.iter() {
             if fresh.len() >= enough {
                 break;

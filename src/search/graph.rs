@@ -218,7 +218,9 @@ impl<'a> RunningSearch<'a> {
         let words = of_segment.and_then(|graph| admitted_words(self.flat.part, graph, self.flat.context));
         let stats = match words {
             Some((words, first)) => {
-                let admitted = Admitted { words, first, seeds: &[] };
+                // A search with another ef than the planned one follows a walk that has found too little.
+                let narrowing = self.job.how.narrowing.filter(|_| ef == self.job.how.ef);
+                let admitted = Admitted { words, first, seeds: &[], narrowing };
                 let seeds = seeds(self.flat.context, &self.job.rows, &admitted, self.job.how.seeds);
                 let admitted = Admitted { seeds: &seeds, ..admitted };
                 graph::search_admitted(links, points, &ask, &admitted, &mut scratch.found)

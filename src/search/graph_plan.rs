@@ -17,6 +17,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
+use crate::graph::Narrowing;
 use crate::graph::calibration::Calibration;
 use crate::ids::{IdRange, RowId};
 use crate::search::plan::Costs;
@@ -105,6 +106,8 @@ pub(crate) struct GraphPlan {
     pub ef: usize,
     /// Admitted nodes where a walk begins, if it is admitted to some only.
     pub seeds: usize,
+    /// When a walk over admitted nodes that are islands goes on with a smaller ef.
+    pub narrowing: Option<Narrowing>,
     /// The most that all searches of the graph may cost together.
     pub budget_ns: f64,
     /// What a flat search of its rows costs.
@@ -173,7 +176,8 @@ impl AdmittedShares {
     /// The ef that such a walk needs where a walk over all nodes needs `ef`. If the admitted nodes are spread by
     /// chance, it needs less, since it compares second neighbours too, unless few links are left. If they are linked
     /// to each other more often than by chance, the filter is correlated with the vectors: then they lie in clusters,
-    /// mostly far from the query, and the fewer links they have, the more such a walk misses.
+    /// mostly far from the query, and the fewer links they have, the more such a walk misses. Where they are islands,
+    /// this is the ef for a query that lies in one of them.
     fn ef(&self, ef: usize) -> usize {
         let by_chance = self.by_chance();
         let correlated = ((by_chance - CORRELATED.0) / (CORRELATED.1 - CORRELATED.0)).clamp(0.0, 1.0);
@@ -182,10 +186,16 @@ impl AdmittedShares {
         // Where nearly all nodes are admitted, a row of links has no room for second neighbours.
         let linked = linked * ((1.0 - self.nodes) / MANY_NODES).clamp(0.0, 1.0);
         let second_neighbours = 1.0 - linked * (1.0 - WITH_SECOND_NEIGHBOURS) * (1.0 - correlated / 2.0);
+        (ef as f64 * second_neighbours * (1.0 + correlated * (clusters.max(1.0) - 1.0))).ceil() as usize
+    }
+
+    /// How many times that ef a query needs that lies between islands: many of them hold a result.
+    fn among_islands(&self) -> f64 {
+        if !self.are_islands() {
+            return 1.0;
+        }
         let many = ((self.nodes - FEW_ISLANDS.0) / (MANY_ISLANDS.0 - FEW_ISLANDS.0)).clamp(0.0, 1.0);
-        let islands = FEW_ISLANDS.1 + many * (MANY_ISLANDS.1 - FEW_ISLANDS.1);
-        let islands = if self.are_islands() { islands } else { 1.0 };
-        (ef as f64 * second_neighbours * islands * (1.0 + correlated * (clusters.max(1.0) - 1.0))).ceil() as usize
+        FEW_ISLANDS.1 + many * (MANY_ISLANDS.1 - FEW_ISLANDS.1)
     }
 }
 
@@ -199,10 +209,11 @@ const CORRELATED: (f64, f64) = (1.5, 2.0);
 const ISLANDS: (f64, f64) = (0.8, 1.3);
 const SEEDS: usize = 8;
 const SEEDS_OF_ISLANDS: usize = 1_024;
-/// How much larger the ef is for islands that are up to so many of the nodes, and for such that are more. The more
-/// islands there are, the more of them hold a result: of these clusters 300 needed 4 times the ef, and 1,000 needed 9.
-const FEW_ISLANDS: (f64, f64) = (0.15, 4.5);
-const MANY_ISLANDS: (f64, f64) = (0.5, 9.0);
+/// How much larger the ef is between islands that are up to so many of the nodes, and between such that are more. The
+/// more islands there are, the more of them hold a result: of these clusters 300 needed 4 times the ef, and 1,000
+/// needed 8.
+const FEW_ISLANDS: (f64, f64) = (0.15, 4.25);
+const MANY_ISLANDS: (f64, f64) = (0.5, 8.0);
 const EF_BY_CLUSTERS: f64 = 0.4;
 const EF_BY_LINKS: f64 = -0.8;
 const LINKS_AT_LEAST: f64 = 0.1;
@@ -247,7 +258,8 @@ pub(crate) fn plan_graph_search(
     }
     let ef = graph_searches.accuracy.ef(calibration, 0, candidates, facts.limit).min(facts.nodes);
     let least = if matches!(graph_searches.accuracy, Accuracy::Fixed(_)) { ef } else { candidates };
-    let ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef).max(least));
+    let narrow_ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef).max(least)).min(facts.nodes);
+    let ef = facts.admitted.map_or(narrow_ef, |admitted| (narrow_ef as f64 * admitted.among_islands()).ceil() as usize);
     if ef > EF_MAX {
         return None;
     }
@@ -261,9 +273,12 @@ pub(crate) fn plan_graph_search(
         None => (1.0, 1.0),
     };
     let seeds = facts.admitted.map_or(0, |admitted| admitted.seeds());
+    let narrowing = Narrowing { results: candidates, nodes: facts.nodes, ef: narrow_ef };
+    let narrowing = facts.admitted.filter(AdmittedShares::are_islands).map(|_| narrowing);
     let visited = visits(ef, facts.nodes, calibration) * walk + seeds as f64;
-    let cost = visited * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
-    (cost * worth < flat_ns).then_some(GraphPlan { ef, seeds, budget_ns, flat_ns: facts.flat_ns, cost_ns: cost })
+    let cost_ns = visited * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
+    let plan = GraphPlan { ef, seeds, narrowing, budget_ns, flat_ns: facts.flat_ns, cost_ns };
+    (cost_ns * worth < flat_ns).then_some(plan)
 }
 
 /// The ef of the first search of one graph among several. `ef` is what one graph over all rows would need; this graph
@@ -463,14 +478,17 @@ mod tests {
             (0.09, 0.09, 88),
             (0.05, 0.05, 100),
             // Correlated with the vectors.
-            (0.5, 1.0, 1_040),
-            (0.15, 0.9, 878),
+            (0.5, 1.0, 116),
+            (0.15, 0.9, 195),
             (0.15, 0.45, 258),
             (0.0, 0.0, 100),
         ] {
             let shares = AdmittedShares { count: 1, nodes, links };
             assert_eq!(shares.ef(100), expected, "{nodes} of the nodes, {links} of the links");
-            assert_eq!(shares.seeds() > SEEDS, nodes < links && links >= 0.9);
+            let are_islands = nodes < links && links >= 0.9;
+            assert_eq!(shares.seeds() > SEEDS, are_islands);
+            let between = if nodes < 0.2 { FEW_ISLANDS.1 } else { MANY_ISLANDS.1 };
+            assert_eq!(shares.among_islands(), if are_islands { between } else { 1.0 });
         }
     }
 
@@ -543,7 +561,14 @@ mod tests {
     fn what_follows_a_graph_search() {
         use Step::{Enough, FlatSearch, GraphSearch};
         let costs = Costs::of_dims(384, &MachineCosts::default());
-        let plan = GraphPlan { ef: 27, seeds: 0, budget_ns: 700_000.0, flat_ns: 700_000.0, cost_ns: 20_000.0 };
+        let plan = GraphPlan {
+            ef: 27,
+            seeds: 0,
+            narrowing: None,
+            budget_ns: 700_000.0,
+            flat_ns: 700_000.0,
+            cost_ns: 20_000.0,
+        };
         let good = SearchProgress {
             ef: 27,
             nodes: 70_000,
