@@ -11,7 +11,8 @@
 //! * `spread`: where searches begin. `repair`, `lonely`, `shortcuts`, `reuse`: links to nodes that cannot be reached,
 //!   or hardly, links to the largest dot products, links taken over from an old graph.
 //! * `calibration`, `samples`, `calibrate`: the table recall -> ef, the queries that it is fitted to, its fit.
-//! * `walk`: a search among some of the nodes. `narrowing`: when such a search may be short. `owned`: a graph in memory.
+//! * `walk`: a search among some of the nodes. `narrowing`: when such a search may be short. `owned`: a graph in
+//!   memory.
 //!
 //! Invariants:
 //! * The graph knows no files, rows, tombstones or filters, only numbers of nodes.
