@@ -51,6 +51,9 @@ const MISSED_LEAST: f32 = 5e-4;
 /// The ef where no ef is enough: larger than any that is searched with.
 const EF_NEVER: u32 = 1 << 20;
 
+/// Searches some samples with an ef.
+type Walks<'a> = dyn Fn(&[&Sample], usize) -> Result<Vec<Walked>> + 'a;
+
 /// The queries of a fit.
 pub(crate) struct Sampled<'a> {
     /// The numbers of the vectors that serve as queries. A number that is no node's is that of another vector.
@@ -160,11 +163,7 @@ struct Fit {
 }
 
 /// The ef for each of `RESULTS` and `RECALLS` that the samples of one class need.
-fn fit(
-    members: &[&Sample],
-    Fit { nodes, unlike_min }: Fit,
-    walk: &dyn Fn(&[&Sample], usize) -> Result<Vec<Walked>>,
-) -> Result<[[u32; RECALLS.len()]; 2]> {
+fn fit(members: &[&Sample], Fit { nodes, unlike_min }: Fit, walk: &Walks<'_>) -> Result<[[u32; RECALLS.len()]; 2]> {
     let mut reached: [Vec<(f32, f32)>; 2] = Default::default();
     let mut ef = RESULTS[0];
     loop {
