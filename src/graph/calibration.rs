@@ -56,38 +56,42 @@ impl Calibration {
 
     /// The ef for `recall` of `k` results, at least `k`, of a query of `class`. It is interpolated over the logarithms
     /// of (1 - recall) and k. Above the largest k of the table it is proportional to k. Below the smallest k or recall
-    /// it is constant.
+    /// it is constant. What a class of queries needs, those less like the data need at least.
     pub fn ef(&self, class: usize, recall: f32, k: usize) -> usize {
-        // In `f64`, rounding stays below one candidate.
-        let missing = |recall: f32| (1.0 - f64::from(recall)).max(1e-4).ln();
-        let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;
-        let share =
-            ((missing(recall) - missing(RECALLS[at])) / (missing(RECALLS[at + 1]) - missing(RECALLS[at]))).max(0.0);
-        let [few, many] = [0, 1].map(|row| {
-            // What a class of queries like the data needs, the others need at least.
-            let rows = || self.ef.iter().take(class + 1).map(|rows| &rows[row]);
-            let best =
-                |entries: usize| f64::from(rows().flat_map(|row| &row[..entries]).fold(1, |most, &ef| most.max(ef)));
-            let low = best(at + 1);
-            let high = best(at + 2).min(low.max(EF_MOST));
-            let between = low * (high / low).powf(share);
-            // Above the largest recall of the table ef keeps rising, but stays finite.
-            if share <= 1.0 { between.clamp(low, high) } else { between.max(high).min(f64::from(u32::MAX)) }
-        });
-        let many = many.max(few);
-        let [few_results, many_results] = RESULTS.map(|results| results as f64);
-        let results = (k as f64).max(1.0);
-        let ef = if results <= few_results {
-            few
-        } else if results >= many_results {
-            many * (results / many_results)
-        } else {
-            let many = many.min(few.max(EF_MOST));
-            let between = few * (many / few).powf((results / few_results).ln() / (many_results / few_results).ln());
-            between.clamp(few, many)
-        };
+        let ef = self.ef.iter().take(class + 1).map(|rows| interpolated(rows, recall, k)).fold(0.0, f64::max);
         // The conversion saturates at the largest usize.
         (ef.ceil() as usize).max(k)
+    }
+}
+
+/// The ef for `recall` of `k` results by the rows of one class.
+fn interpolated(rows: &[[u32; RECALLS.len()]; RESULTS.len()], recall: f32, k: usize) -> f64 {
+    // In `f64`, rounding stays below one candidate.
+    let missing = |recall: f32| (1.0 - f64::from(recall)).max(1e-4).ln();
+    let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;
+    let share = ((missing(recall) - missing(RECALLS[at])) / (missing(RECALLS[at + 1]) - missing(RECALLS[at]))).max(0.0);
+    let [few, many] = [0, 1].map(|row: usize| {
+        let best = |entries: usize| f64::from(rows[row][..entries].iter().fold(1, |most, &ef| most.max(ef)));
+        let (low, high) = (best(at + 1), best(at + 2));
+        let near = high.min(low.max(EF_MOST));
+        if share < 1.0 {
+            (low * (near / low).powf(share)).clamp(low, near)
+        } else {
+            // Above the largest recall of the table ef keeps rising, but stays finite.
+            (low * (high / low).powf(share)).max(high).min(f64::from(u32::MAX))
+        }
+    });
+    let many = many.max(few);
+    let [few_results, many_results] = RESULTS.map(|results| results as f64);
+    let results = (k as f64).max(1.0);
+    if results <= few_results {
+        few
+    } else if results >= many_results {
+        many * (results / many_results)
+    } else {
+        let near = many.min(few.max(EF_MOST));
+        let between = few * (near / few).powf((results / few_results).ln() / (many_results / few_results).ln());
+        between.clamp(few, near)
     }
 }
 
