@@ -28,8 +28,6 @@ const STEP: f32 = 1.4;
 const LONG_STEP: f32 = 2.0;
 /// No ef is tried above this one.
 const EF_MAX: usize = 4_096;
-/// Safety margin: the fit allows this share of the allowed misses, since stored vectors only resemble later queries.
-const MISSING_SHARE: f32 = 0.85;
 /// The ef of the search by which a sample is put into a class.
 const CLASS_EF: usize = 20;
 /// One in so many queries like the data may look unlike.
@@ -174,9 +172,8 @@ fn fit(members: &[&Sample], Fit { nodes, unlike_min }: Fit, walk: &Walks<'_>) ->
                 curve.push((ef as f32, share));
             }
         }
-        let is_enough = |curve: &Vec<(f32, f32)>| {
-            curve.last().is_some_and(|&(_, recall)| recall >= aim(RECALLS[RECALLS.len() - 1]))
-        };
+        let is_enough =
+            |curve: &Vec<(f32, f32)>| curve.last().is_some_and(|&(_, recall)| recall >= RECALLS[RECALLS.len() - 1]);
         let visited: usize = walked.iter().map(|walked| walked.visited).sum();
         if reached.iter().all(is_enough)
             || ef >= nodes.min(EF_MAX)
@@ -186,12 +183,12 @@ fn fit(members: &[&Sample], Fit { nodes, unlike_min }: Fit, walk: &Walks<'_>) ->
         }
         ef = next_ef(ef).min(nodes.max(RESULTS[0])).min(EF_MAX);
     }
-    Ok(reached.map(|curve| RECALLS.map(|recall| smallest_ef(&curve, aim(recall)))))
+    Ok(reached.map(|curve| RECALLS.map(|recall| smallest_ef(&curve, recall))))
 }
 
-/// The share that was surely found, for each of `RESULTS`: that of the kind of query that found least. Kinds of which
-/// there are few samples count without the margin of [`aim`], and queries unlike the data less what chance may have
-/// added: their shares differ most. Many of them have one best node, which hardly any link may lead to, so they are to
+/// The share that was surely found, for each of `RESULTS`: that of the kind of query that found least. Of moved
+/// vectors there are few samples, so what chance may have taken is added, and queries unlike the data count less what
+/// chance may have added: their shares differ most. Many of them have one best node, which hardly any link may lead to, so they are to
 /// find the best node as often as the others.
 fn sure_shares(members: &[&Sample], walked: &[Walked], unlike_min: usize) -> [f32; 2] {
     [0, 1].map(|row| {
@@ -208,8 +205,8 @@ fn sure_shares(members: &[&Sample], walked: &[Walked], unlike_min: usize) -> [f3
         let counted = kinds.iter().zip(KINDS).filter(|([kind, _], origin)| kind.count >= least(*origin) as f32);
         let sure = counted.map(|([kind, best], origin)| match origin {
             SampleOrigin::Stored => kind.mean(),
-            SampleOrigin::Moved => aim(kind.mean()),
-            SampleOrigin::Opposite | SampleOrigin::Direction => aim(kind.less_chance().min(best.less_chance())),
+            SampleOrigin::Moved => kind.mean() + kind.error(),
+            SampleOrigin::Opposite | SampleOrigin::Direction => kind.less_chance().min(best.less_chance()),
         });
         sure.reduce(f32::min).unwrap_or(all.mean())
     })
@@ -257,11 +254,6 @@ fn next_ef(ef: usize) -> usize {
     let step = if ef < RESULTS[1] { STEP } else { LONG_STEP };
     let next = (ef as f32 * step).ceil() as usize;
     RESULTS.into_iter().find(|&results| ef < results && results < next).unwrap_or(next)
-}
-
-/// The recall that the samples must reach, so that queries get `recall`.
-fn aim(recall: f32) -> f32 {
-    1.0 - (1.0 - recall) * MISSING_SHARE
 }
 
 /// The ef at which a curve of (ef, recall) first reaches `recall`, interpolated. [`EF_NEVER`] if it never does.

@@ -69,7 +69,10 @@ fn rewriting_half_of_the_items_ten_times_costs_no_recall(metric: Metric) {
         store.compact().unwrap();
     }
     let last = recall(&store, &home, 8);
-    println!("{metric:?}: recall {first:.4} before, {last:.4} after; {} graphs built", store.stats().unwrap().graphs.builds);
+    println!(
+        "{metric:?}: recall {first:.4} before, {last:.4} after; {} graphs built",
+        store.stats().unwrap().graphs.builds
+    );
     assert!(first > 0.8, "{first}");
     assert!(last >= first - 0.005, "{first} before, {last} after");
 }
