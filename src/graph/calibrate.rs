@@ -189,8 +189,7 @@ fn fit(members: &[&Sample], Fit { nodes, unlike_min }: Fit, walk: &Walks<'_>) ->
 /// The share that was surely found, for each of `RESULTS`: that of the kind of query that found least. Of moved
 /// vectors there are few samples, so what chance may have taken is added, and queries unlike the data count less what
 /// chance may have added: their shares differ most. Many of them have one best node, which hardly any link may lead
-/// to, so they are to
-/// find the best node as often as the others.
+/// to, so they are to find the best node as often as the others.
 fn sure_shares(members: &[&Sample], walked: &[Walked], unlike_min: usize) -> [f32; 2] {
     [0, 1].map(|row| {
         let mut all = Mean::default();
