@@ -1,11 +1,12 @@
 //! Writes, reads, snapshots, imports, backups, purges and a loss of power between the moment when the segments of a
 //! shard are cut and the moment when its split is committed: all is as if there were one shard.
 
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{number, options as uncapped};
 use crate::common::{START, namespace, numbered, reopened, simulated};
-use vecmem::testing::{HookPoint, Loss, SimClock};
+use vecmem::testing::{Hold, HookPoint, Loss, SimClock};
 use vecmem::{ImportOptions, IterateQuery, Namespace, Options, ReadOptions, Reads, Scope, Store, Tuning};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -40,6 +41,30 @@ fn fill_for_ever(store: &Store) {
         for home in &homes() {
             store.put(numbered(home, key.to_string(), key)).unwrap();
         }
+    }
+}
+
+/// A split that is held, and the flush that brought it about.
+struct HeldSplit {
+    held: Hold,
+    flush: JoinHandle<vecmem::Result<()>>,
+}
+
+impl HeldSplit {
+    /// Fills a store until its split reaches this point. The last step of a split holds up flushes, so that the flush
+    /// needs a thread of its own: the store may have flushed and split already when it is asked to.
+    fn at(point: HookPoint, store: &Store, fill: impl FnOnce(&Store)) -> Self {
+        let held = store.hold_at(point);
+        fill(store);
+        let flushed = store.clone();
+        let flush = thread::spawn(move || flushed.flush());
+        held.wait_until_held();
+        Self { held, flush }
+    }
+
+    fn let_go(self) {
+        self.held.let_go();
+        self.flush.join().unwrap().unwrap();
     }
 }
 
@@ -99,10 +124,7 @@ fn assert_changed(store: &Store, context: &str) {
 fn by_writers_readers_and_those_who_lose_power() {
     for point in POINTS {
         let (store, storage, clock) = simulated(options());
-        let held = store.hold_at(point);
-        fill(&store);
-        store.flush().unwrap();
-        held.wait_until_held();
+        let held = HeldSplit::at(point, &store, fill);
         let before = store.snapshot().unwrap();
         let known = numbers(&before);
         assert_eq!(known.len(), 40);
@@ -114,7 +136,7 @@ fn by_writers_readers_and_those_who_lose_power() {
         assert_changed(&reopened(&storage.crash(Loss::AllUnsynced, 0), &clock, options()), "after a loss of power");
         held.let_go();
         while store.stats().unwrap().internals.shards == 1 {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         // It commits a manifest.
         store.accept_clock().unwrap();
@@ -156,7 +178,7 @@ fn by_writers_who_change_rows_that_were_just_copied() {
     assert_changed(&store, "while it is held");
     copied.let_go();
     while store.stats().unwrap().internals.shards == 1 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     assert_changed(&store, "afterwards");
     assert_changed(&reopened(&storage.crash(Loss::AllUnsynced, 0), &clock, options()), "after a loss of power");
@@ -168,13 +190,10 @@ fn by_writers_who_change_rows_that_were_just_copied() {
 fn by_an_import() {
     for point in POINTS {
         let (store, storage, clock) = simulated(options());
-        let held = store.hold_at(point);
-        fill(&store);
-        store.flush().unwrap();
-        held.wait_until_held();
+        let held = HeldSplit::at(point, &store, fill);
         let rows = homes().map(|home| (10..30).map(move |key| numbered(&home, key.to_string(), key)));
         let rows: Vec<_> = rows.into_iter().flatten().collect();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let import = scope.spawn(|| store.import(rows.into_iter().map(Ok), ImportOptions::default()));
             // At the last point the import waits for the commit.
             if point != HookPoint::SplitPublished {
@@ -201,7 +220,7 @@ fn by_an_import_that_has_begun_before() {
     let (store, storage, clock) = simulated(options());
     let rows = homes().map(|home| (10..20).map(move |key| numbered(&home, key.to_string(), key)));
     let rows: Vec<_> = rows.into_iter().flatten().collect();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let held = store.hold_at(HookPoint::ImportFollowed);
         let import = scope.spawn(|| store.import(rows.into_iter().map(Ok), ImportOptions::default()));
         held.wait_until_held();
@@ -224,14 +243,11 @@ fn by_an_import_that_has_begun_before() {
 fn by_backups_and_purges() {
     for point in POINTS {
         let (store, storage, clock) = simulated(options());
-        let held = store.hold_at(point);
-        fill_for_ever(&store);
-        store.flush().unwrap();
-        held.wait_until_held();
+        let held = HeldSplit::at(point, &store, fill_for_ever);
         let home = tempfile::tempdir().unwrap();
         let (backup, restored) = (home.path().join("backup"), home.path().join("restored"));
         let known = numbers(&store);
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let copying = scope.spawn(|| store.backup(&backup));
             if point != HookPoint::SplitPublished {
                 copying.join().unwrap().unwrap();
@@ -247,15 +263,12 @@ fn by_backups_and_purges() {
         assert_eq!(copy.check(false).unwrap().problems, Vec::<String>::new());
 
         let (again, storage_of_again, _) = simulated(options());
-        let held = again.hold_at(point);
-        fill_for_ever(&again);
-        again.flush().unwrap();
-        held.wait_until_held();
-        std::thread::scope(|scope| {
+        let held = HeldSplit::at(point, &again, fill_for_ever);
+        thread::scope(|scope| {
             let purging = scope.spawn(|| again.purge(&Scope::prefix(["middle"]).unwrap()));
             // The purge waits for the split, which holds the lock of merges.
             while numbers(&again).len() > 20 {
-                std::thread::yield_now();
+                thread::yield_now();
             }
             held.let_go();
             purging.join().unwrap().unwrap();
