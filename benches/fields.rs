@@ -117,10 +117,7 @@ fn memtable(table: &mut Table) {
         "{} segments of {each}, {} rows in memory, {graphs:?} graphs",
         stats.internals.segments, stats.memory.memtable_rows
     );
-    let only = std::env::var("TEMP_RATE").ok();
-    for (name, values, rate) in
-        ATTRIBUTES.into_iter().filter(|(name, ..)| only.as_ref().is_none_or(|only| only == name))
-    {
+    for (name, values, rate) in ATTRIBUTES {
         // The first round makes the indexes of the memtable, and reads files for the first time.
         let [mut apart, mut compacted] = [[Duration::ZERO; 2]; 2];
         for round in 0..3 {

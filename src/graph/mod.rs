@@ -11,8 +11,7 @@
 //! * `spread`: where searches begin. `repair`, `lonely`, `shortcuts`, `reuse`: links to nodes that cannot be reached,
 //!   or hardly, links to the largest dot products, links taken over from an old graph.
 //! * `calibration`, `samples`, `calibrate`: the table recall -> ef, the queries that it is fitted to, its fit.
-//! * `walk`: a search among some of the nodes. `narrowing`: when such a search may be short. `owned`: a graph in
-//!   memory.
+//! * `walk`: a search among some of the nodes. `owned`: a graph in memory.
 //!
 //! Invariants:
 //! * The graph knows no files, rows, tombstones or filters, only numbers of nodes.
@@ -40,7 +39,6 @@ pub(crate) mod calibrate;
 pub(crate) mod calibration;
 mod insert;
 mod lonely;
-mod narrowing;
 mod owned;
 mod pool;
 mod repair;
@@ -55,7 +53,6 @@ mod tests;
 mod walk;
 
 pub(crate) use build::build;
-pub(crate) use narrowing::Narrowing;
 pub(crate) use owned::{OwnedGraph, OwnedPoints};
 pub(crate) use reuse::Reuse;
 pub(crate) use samples::{LIKENESS_EF, likeness};

@@ -53,19 +53,6 @@ impl Pool {
         }
     }
 
-    /// The distance of the entry with this number, from 1 for the nearest on; the largest if there are not so many.
-    #[inline(always)]
-    pub fn distance_at(&self, number: usize) -> u32 {
-        self.entries.get(number.saturating_sub(1)).map_or(u32::MAX, |&entry| (entry >> 32) as u32)
-    }
-
-    /// Sets a smaller capacity, at least one entry. The farthest entries go.
-    pub fn narrow(&mut self, capacity: usize) {
-        self.capacity = capacity.clamp(1, self.capacity);
-        self.entries.truncate(self.capacity);
-        self.cursor = self.cursor.min(self.capacity);
-    }
-
     /// Inserts a node that is not in the pool. Returns whether it is the next node to expand.
     #[inline(always)]
     pub fn insert(&mut self, distance: u32, node: NodeId) -> bool {

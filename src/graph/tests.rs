@@ -75,7 +75,7 @@ fn admitted_hits(admit: impl Fn(usize, &[f32]) -> bool, ef: usize) -> usize {
         listed.push(NodeId(node as u32));
     }
     let seeds = &listed[..listed.len().min(4)];
-    let admitted = Admitted { words: &words, first, seeds, narrowing: None };
+    let admitted = Admitted { words: &words, first, seeds };
     assert_eq!(admitted.count(points.len()), listed.len());
     let (mut found, mut hits) = (Vec::new(), 0);
     for number in 0..100 {
@@ -108,74 +108,6 @@ fn a_walk_finds_admitted_nodes_and_no_others() {
     // All admitted nodes lie on one side, where few queries do.
     let hits = admitted_hits(|_, vector| vector[0] > 0.8, 80);
     assert!(hits >= 930, "one side: {hits} of 1000");
-}
-
-/// Clusters that hardly any link leaves; the even ones are admitted.
-struct Islands {
-    random: Random,
-    centres: Vec<Vec<f32>>,
-    codes: Vec<i8>,
-    metas: Vec<CodeMeta>,
-    words: Vec<u64>,
-    seeds: Vec<NodeId>,
-}
-
-const ISLAND_NODES: usize = 48;
-
-impl Islands {
-    fn new(count: usize, dims: usize) -> Self {
-        let mut random = Random::new(5);
-        let centres = (0..count).map(|_| (0..dims).map(|_| random.unit()).collect()).collect();
-        let (codes, metas) = (vec![0; count * ISLAND_NODES * quant::stride(dims)], Vec::new());
-        let nodes = count * ISLAND_NODES;
-        let mut words = vec![0_u64; nodes.div_ceil(64)];
-        let admitted: Vec<usize> = (0..nodes).filter(|node| (node % count).is_multiple_of(2)).collect();
-        admitted.iter().for_each(|node| words[node / 64] |= 1 << (node % 64));
-        let seeds = admitted.iter().step_by(7).map(|&node| NodeId(node as u32)).collect();
-        let mut islands = Self { random, centres, codes, metas, words, seeds };
-        for node in 0..nodes {
-            let vector = islands.point(node % count);
-            let code = &mut islands.codes[node * quant::stride(dims)..][..quant::stride(dims)];
-            islands.metas.push(quant::encode(Kernels::get(), &vector, code));
-        }
-        islands
-    }
-
-    fn point(&mut self, cluster: usize) -> Vec<f32> {
-        self.centres[cluster].iter().map(|at| at + 0.3 * self.random.unit()).collect()
-    }
-}
-
-#[test]
-fn a_walk_from_inside_an_island_is_short_and_one_from_between_islands_is_as_long_as_before() {
-    let (count, dims, ef) = (200, 64, 400);
-    let mut islands = Islands::new(count, dims);
-    let queries: Vec<(usize, Vec<f32>)> = (0..100).map(|cluster| (cluster, islands.point(cluster))).collect();
-    let points = Points::new(&islands.codes, &islands.metas, quant::stride(dims), Metric::Cosine);
-    let parameters = Parameters::default();
-    let built = build(&points, &parameters, &[], &threads(1), &|| Ok(())).unwrap();
-    let graph = Graph::check(points.len() as u32, &parameters, &built.links, &built.upper).unwrap();
-    let wide = Admitted { words: &islands.words, first: 0, seeds: &islands.seeds, narrowing: None };
-    let narrowing = Narrowing { results: 10, nodes: wide.count(points.len()), ef: 40 };
-    let narrow = Admitted { narrowing: Some(narrowing), ..wide };
-    let (mut visited, mut same) = ([0; 2], 0);
-    for (cluster, vector) in queries {
-        let query = PreparedQuery::new(Kernels::get(), &vector, Metric::Cosine);
-        let ask = BeamParameters { query: &query, ef, without: None, budget: usize::MAX };
-        let (mut few, mut many) = (Vec::new(), Vec::new());
-        let stats = [(&narrow, &mut few), (&wide, &mut many)].map(|(admitted, found)| {
-            search_admitted(graph, &points, &ask, admitted, found).visited - islands.seeds.len()
-        });
-        if cluster.is_multiple_of(2) {
-            (0..2).for_each(|at| visited[at] += stats[at]);
-            same += many[..10].iter().filter(|candidate| few.contains(candidate)).count();
-            assert_eq!(few.len(), 40, "at cluster {cluster}");
-        } else {
-            assert_eq!((few, stats[0]), (many, stats[1]), "between islands, at cluster {cluster}");
-        }
-    }
-    assert!(same >= 490, "{same} of 500");
-    assert!(visited[0] * 3 < visited[1], "{visited:?} nodes beside the seeds");
 }
 
 /// Of the ten nearest of stored vectors, how many searches find: hits of 1,000.

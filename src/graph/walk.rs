@@ -12,8 +12,7 @@
 //!   that are not admitted, so their test is most of the walk where few nodes are. The walk compares the bits with the
 //!   number of points before its loop, and a [`Graph`] holds no link to another node.
 
-use super::narrowing::Narrowing;
-use super::pool::{Pool, ordered, unordered};
+use super::pool::Pool;
 use super::search::{
     BeamParameters, Candidate, GraphScratch, Level, QueryCode, SearchStats, descend, distances_of, with_scratch,
 };
@@ -29,8 +28,6 @@ pub(crate) struct Admitted<'a> {
     /// Some of them, where the walk begins beside the nodes that the upper levels lead to: if the admitted nodes lie
     /// far from the query, these levels lead elsewhere.
     pub seeds: &'a [NodeId],
-    /// For a walk that begins at many seeds: when a smaller ef is enough.
-    pub narrowing: Option<Narrowing>,
 }
 
 impl Admitted<'_> {
@@ -157,10 +154,7 @@ impl Work for AdmittedWalk<'_, '_> {
         scratch.fresh.clear();
         scratch.of_row.resize(scratch.of_row.len().max(level.degree), NodeId(0));
         let mut walk = Walk { level, points: &points, beam: &beam, admitted: &admitted, stats: &mut stats, scratch };
-        let before = walk.stats.visited;
         walk.gather(admitted.seeds);
-        walk.compare::<K>();
-        let mut narrowing = walk.narrowing(walk.stats.visited - before);
         walk.gather(&reached);
         walk.compare::<K>();
         while let Some(node) = walk.scratch.pool.expand_next() {
@@ -171,12 +165,6 @@ impl Work for AdmittedWalk<'_, '_> {
             }
             walk.scratch.pool.upcoming().take(BEAM_WIDTH).for_each(|next| level.prefetch(next));
             walk.compare::<K>();
-            if let Some((narrow, bound)) = narrowing
-                && walk.scratch.pool.distance_at(narrow.results) < bound
-            {
-                walk.scratch.pool.narrow(narrow.ef);
-                narrowing = None;
-            }
             if walk.stats.visited >= beam.budget {
                 walk.stats.exhausted_budget = true;
                 break;
@@ -196,14 +184,6 @@ struct Walk<'w, 'a> {
 }
 
 impl Walk<'_, '_> {
-    /// The narrowing of the walk, and the distance that decides it. The pool holds seeds alone, the nearest of `seeds`.
-    fn narrowing(&self, seeds: usize) -> Option<(Narrowing, u32)> {
-        let narrowing = self.admitted.narrowing?;
-        let distance = |number: usize| Some(self.scratch.pool.distance_at(number)).filter(|&at| at < u32::MAX);
-        let bound = narrowing.bound(seeds, |number| distance(number).map(unordered))?;
-        Some((narrowing, ordered(bound)))
-    }
-
     /// Collects the admitted ones of `nodes`, and if they are few, those that the others link to. No node is collected
     /// twice, and the links of a node that is not admitted are read once. The loop over `nodes` has no branches on a
     /// node, since nothing predicts whether it was seen.

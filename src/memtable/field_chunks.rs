@@ -22,7 +22,7 @@ use crate::row_set::{RowSet, RowSetBuilder};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Rows of one index: of many where so many have come, of few for the rows after these, until they are many.
-const CHUNK_ROWS: [u32; 3] = [1_024, 128, 32];
+const CHUNK_ROWS: [u32; 4] = [1_024, 256, 64, 32];
 /// Fewer rows are filtered by their values.
 const INDEXED_ROWS_MIN: usize = 128;
 /// So many rows cost as much by their values as it costs to ask one index.

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use crate::graph::{Admitted, share_of_links};
 use crate::ids::{IdRange, NodeId, RowId};
+use crate::search::admitted_shares::AdmittedShares;
 use crate::search::context::SearchContext;
-use crate::search::graph_plan::AdmittedShares;
 use crate::search::part::SegmentView;
 use crate::segment::derived::graph::SegmentGraph;
 
@@ -37,7 +37,7 @@ pub(super) fn admitted_shares(
     let (words, first) = admitted_words(part, graph, context)?;
     let rows = graph.rows().len();
     let sample = spread(context, &graph.rows(), LINK_SAMPLE);
-    let admitted = Admitted { words, first, seeds: &[], narrowing: None };
+    let admitted = Admitted { words, first, seeds: &[] };
     let count = admitted.count(rows);
     let links = share_of_links(graph.searchable()?, &admitted, &sample);
     Some(AdmittedShares { count, nodes: count as f64 / rows.max(1) as f64, links })
@@ -103,7 +103,7 @@ mod tests {
                 .for_each(|at| words[at / 64] |= 1 << (at % 64));
             let all: Vec<usize> = (0..nodes).filter(|&node| is_admitted[node]).collect();
             let count = 1 + random.below(100);
-            let admitted = Admitted { words: &words, first, seeds: &[], narrowing: None };
+            let admitted = Admitted { words: &words, first, seeds: &[] };
             let found: Vec<usize> =
                 spread_evenly(&admitted, nodes, count).into_iter().map(|node| node.index()).collect();
             let expected: Vec<usize> = all.iter().copied().step_by((all.len() / count).max(1)).take(count).collect();

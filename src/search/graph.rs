@@ -73,16 +73,11 @@ pub(crate) fn plan_graph_searches(
     let job = |number: usize| {
         let graph = &graphs[number];
         let rows = graph.rows().len();
-        // A walk over admitted nodes knows nothing of the others.
-        let admitted = admitted_shares(part, graph, context);
-        let (nodes, share) = match &admitted {
-            Some(admitted) => (admitted.count, share * rows as f64 / admitted.count.max(1) as f64),
-            None => (graph.vectors().len(), share),
-        };
+        let (nodes, admitted) = (graph.vectors().len(), admitted_shares(part, graph, context));
         let facts =
             GraphFacts { nodes, rows: nodes, limit, has_filter, share, admitted, flat_ns: flat_ns * rows as f64 };
         let how = plan_graph_search(&facts, graph_searches, graph.calibration(), &costs)?;
-        Some(GraphSearchJob { graph: GraphChoice::OfSegment(number), rows: graph.rows(), nodes, how })
+        Some(GraphSearchJob { graph: GraphChoice::OfSegment(number), rows: graph.rows(), how })
     };
     let jobs: Vec<GraphSearchJob> = chosen.into_iter().filter_map(job).collect();
     if jobs.is_empty() {
@@ -187,6 +182,8 @@ struct RunningSearch<'a> {
     job: &'a GraphSearchJob,
     graph_searches: GraphSearches,
     costs: Costs,
+    /// If a walk goes over the admitted nodes alone: at how many of them it begins.
+    seeds: Option<usize>,
     /// The class of queries whose ef the last search had.
     ef_class: usize,
     /// The number of rows whose candidates were examined.
@@ -203,8 +200,8 @@ impl<'a> RunningSearch<'a> {
         let (graph, graph_searches) = (SearchedGraph::open(part, &job.graph)?, context.graph_searches?);
         let flat = FlatSearch { part, number, context, filter_first: false, listed: false, top, report };
         let costs = context.costs;
-        let (ef_class, examined, kept_before, spent_before_ns) = (0, 0, 0, 0.0);
-        Some(Self { flat, graph, job, graph_searches, costs, ef_class, examined, kept_before, spent_before_ns })
+        let (seeds, ef_class, examined, kept_before, spent_before_ns) = (job.how.seeds, 0, 0, 0, 0.0);
+        Some(Self { flat, graph, job, graph_searches, costs, seeds, ef_class, examined, kept_before, spent_before_ns })
     }
 
     /// Searches once with `ef` candidates and scores their rows. Returns false if the budget ended the search.
@@ -215,13 +212,13 @@ impl<'a> RunningSearch<'a> {
         let ask = graph::BeamParameters { query, ef, without: None, budget };
         let (links, points) = (self.graph.links, &self.graph.points);
         let of_segment = self.graph.of_segment();
-        let words = of_segment.and_then(|graph| admitted_words(self.flat.part, graph, self.flat.context));
-        let stats = match words {
-            Some((words, first)) => {
-                // A search with another ef than the planned one follows a walk that has found too little.
-                let narrowing = self.job.how.narrowing.filter(|_| ef == self.job.how.ef);
-                let admitted = Admitted { words, first, seeds: &[], narrowing };
-                let seeds = seeds(self.flat.context, &self.job.rows, &admitted, self.job.how.seeds);
+        let limited = of_segment
+            .zip(self.seeds)
+            .and_then(|(graph, seeds)| Some((admitted_words(self.flat.part, graph, self.flat.context)?, seeds)));
+        let stats = match limited {
+            Some(((words, first), count)) => {
+                let admitted = Admitted { words, first, seeds: &[] };
+                let seeds = seeds(self.flat.context, &self.job.rows, &admitted, count);
                 let admitted = Admitted { seeds: &seeds, ..admitted };
                 graph::search_admitted(links, points, &ask, &admitted, &mut scratch.found)
             }
@@ -238,7 +235,7 @@ impl<'a> RunningSearch<'a> {
         let least = if self.tells_classes_apart() { graph::LIKENESS_EF } else { 1 };
         let ended = self.step(first_ef(self.job.how.ef, share).max(least), scratch)?;
         let reach = match scratch.found.last() {
-            Some(last) if ended && scratch.found.len() < self.job.nodes => self.bound(last),
+            Some(last) if ended && scratch.found.len() < self.job.how.nodes => self.bound(last),
             _ if ended => f32::NEG_INFINITY,
             _ => f32::INFINITY,
         };
@@ -251,7 +248,7 @@ impl<'a> RunningSearch<'a> {
             scratch.seen.extend(&begun.rows);
             (self.examined, self.kept_before, self.spent_before_ns) = (begun.rows.len(), begun.kept, begun.spent_ns);
         }
-        let (mut ef, nodes) = (self.job.how.ef, self.job.nodes);
+        let (mut ef, nodes) = (self.job.how.ef, self.job.how.nodes);
         // A short search for a query unlike the data may have ended far from the best rows: its reach says nothing.
         let mut goes_on = begun
             .is_none_or(|begun| begun.reach >= self.flat.context.threshold.get() || self.class(begun.likeness) > 0);
@@ -263,6 +260,7 @@ impl<'a> RunningSearch<'a> {
             let calibration = self.graph.calibration;
             match next_step(&progress, &self.job.how, &self.graph_searches, calibration, &self.costs) {
                 Step::GraphSearch(wanted) => (ef, self.ef_class) = (wanted.min(nodes), progress.class),
+                Step::SearchOutside(walk) => (ef, self.seeds) = (walk.ef, Some(walk.seeds)),
                 Step::FlatSearch => return Ok(SearchEnd::FlatSearch),
                 Step::Enough => goes_on = false,
             }
@@ -288,7 +286,7 @@ impl<'a> RunningSearch<'a> {
         let last = found.last();
         SearchProgress {
             ef,
-            nodes: self.job.nodes,
+            nodes: self.job.how.nodes,
             ef_class: self.ef_class,
             class: self.class(self.likeness(found)),
             limit: self.flat.top.limit(),
@@ -296,7 +294,8 @@ impl<'a> RunningSearch<'a> {
             kept: self.kept_before + self.flat.report.kept,
             within: found.partition_point(|candidate| candidate.estimate >= threshold),
             reaches_below: last.is_some_and(|last| self.bound(last) < threshold),
-            complete: found.len() == self.job.nodes,
+            complete: found.len() == self.job.how.nodes,
+            is_outside: self.seeds != self.job.how.seeds,
             spent_ns: self.spent_ns(),
         }
     }
@@ -308,7 +307,7 @@ impl<'a> RunningSearch<'a> {
     /// Whether the ef depends on the class of the query. A walk over admitted nodes tells nothing of the query: the
     /// nodes that are left lie farther away.
     fn tells_classes_apart(&self) -> bool {
-        self.job.how.seeds == 0 && matches!(self.graph_searches.accuracy, Accuracy::Recall(_))
+        self.seeds.is_none() && matches!(self.graph_searches.accuracy, Accuracy::Recall(_))
     }
 
     /// The class whose ef the query needs, by how like the data it looks and by what the result holds.

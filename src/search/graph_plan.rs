@@ -17,9 +17,9 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use crate::graph::Narrowing;
 use crate::graph::calibration::Calibration;
 use crate::ids::{IdRange, RowId};
+use crate::search::admitted_shares::{AdmittedShares, EXACT_SEARCH_OF_ISLANDS_WORTH, WalkOverAdmitted};
 use crate::search::plan::Costs;
 
 /// How accurate a caller wants graph searches to be.
@@ -93,7 +93,7 @@ pub(crate) struct GraphFacts {
     pub has_filter: bool,
     /// The estimated share of the rows that are alive and pass the filter.
     pub share: f64,
-    /// The nodes that a walk is admitted to; `None` if it walks over all.
+    /// The nodes that the filter admits, if the field index knows them.
     pub admitted: Option<AdmittedShares>,
     /// The cost of a flat search of the rows.
     pub flat_ns: f64,
@@ -104,10 +104,12 @@ pub(crate) struct GraphFacts {
 pub(crate) struct GraphPlan {
     /// Candidates of the first graph search.
     pub ef: usize,
-    /// Admitted nodes where a walk begins, if it is admitted to some only.
-    pub seeds: usize,
-    /// When a walk over admitted nodes that are islands goes on with a smaller ef.
-    pub narrowing: Option<Narrowing>,
+    /// If the walks go over the admitted nodes alone: at how many of them they begin.
+    pub seeds: Option<usize>,
+    /// The walk that follows one over all nodes, if the query lies outside of the admitted ones.
+    pub outside: Option<WalkOverAdmitted>,
+    /// The nodes that a walk may find.
+    pub nodes: usize,
     /// The most that all searches of the graph may cost together.
     pub budget_ns: f64,
     /// What a flat search of its rows costs.
@@ -138,108 +140,13 @@ const VISITS_POWER: f64 = 0.827;
 /// not measured.
 const EF_MAX: usize = 4_096;
 
-/// Which nodes a walk is admitted to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct AdmittedShares {
-    /// How many they are, exactly: a walk that found as many has found all.
-    pub count: usize,
-    /// Their share of the nodes.
-    pub nodes: f64,
-    /// The share of their links that lead to admitted nodes.
-    pub links: f64,
-}
-
-impl AdmittedShares {
-    /// How much more often they are linked to each other than by chance.
-    fn by_chance(&self) -> f64 {
-        self.links.max(f64::MIN_POSITIVE) / self.nodes.max(f64::MIN_POSITIVE)
-    }
-
-    /// Whether the admitted nodes are clusters that hardly any link leaves: a walk that begins in one does not find
-    /// the others, and a larger ef helps little.
-    fn are_islands(&self) -> bool {
-        self.links >= ISLANDS.0 && self.by_chance() >= ISLANDS.1
-    }
-
-    /// How much more than a walk an exact search may cost, so that it is preferred.
-    fn exact_search_worth(&self) -> f64 {
-        let (few, many) = NEARLY_ISLANDS;
-        let nearly = if self.are_islands() { 1.0 } else { ((self.by_chance() - few) / (many - few)).clamp(0.0, 1.0) };
-        EXACT_SEARCH_WORTH + nearly * (EXACT_SEARCH_OF_ISLANDS_WORTH - EXACT_SEARCH_WORTH)
-    }
-
-    /// At how many admitted nodes the walk begins, beside those that the upper levels lead to.
-    pub fn seeds(&self) -> usize {
-        if self.are_islands() { SEEDS_OF_ISLANDS } else { SEEDS }
-    }
-
-    /// The ef that such a walk needs where a walk over all nodes needs `ef`. If the admitted nodes are spread by
-    /// chance, it needs less, since it compares second neighbours too, unless few links are left. If they are linked
-    /// to each other more often than by chance, the filter is correlated with the vectors: then they lie in clusters,
-    /// mostly far from the query, and the fewer links they have, the more such a walk misses. Where they are islands,
-    /// this is the ef for a query that lies in one of them.
-    fn ef(&self, ef: usize) -> usize {
-        let by_chance = self.by_chance();
-        let correlated = ((by_chance - CORRELATED.0) / (CORRELATED.1 - CORRELATED.0)).clamp(0.0, 1.0);
-        let clusters = by_chance.powf(EF_BY_CLUSTERS) * self.links.clamp(LINKS_AT_LEAST, 1.0).powf(EF_BY_LINKS);
-        let linked = ((self.links - FEW_LINKS.0) / (FEW_LINKS.1 - FEW_LINKS.0)).clamp(0.0, 1.0);
-        // Where nearly all nodes are admitted, a row of links has no room for second neighbours.
-        let linked = linked * ((1.0 - self.nodes) / MANY_NODES).clamp(0.0, 1.0);
-        let second_neighbours = 1.0 - linked * (1.0 - WITH_SECOND_NEIGHBOURS) * (1.0 - correlated / 2.0);
-        (ef as f64 * second_neighbours * (1.0 + correlated * (clusters.max(1.0) - 1.0))).ceil() as usize
-    }
-
-    /// How many times that ef a query needs that lies between islands: many of them hold a result.
-    fn among_islands(&self) -> f64 {
-        if !self.are_islands() {
-            return 1.0;
-        }
-        let many = ((self.nodes - FEW_ISLANDS.0) / (MANY_ISLANDS.0 - FEW_ISLANDS.0)).clamp(0.0, 1.0);
-        FEW_ISLANDS.1 + many * (MANY_ISLANDS.1 - FEW_ISLANDS.1)
-    }
-}
-
-// Fitted to 70,137 sentence embeddings with filters that pass from 7 % to 50 %, so that each found 0.95 where 0.95 was
-// asked: of random attributes, and of attributes of the text.
-
-/// A filter whose links are so much more frequent than by chance begins to be correlated, and is wholly correlated.
-const CORRELATED: (f64, f64) = (1.5, 2.0);
-/// With this share of links, and so much more than by chance, nodes are islands. Then a walk begins at many of them:
-/// of 1,000,000 vectors in 2,000 clusters, a filter that passes 300 clusters found 0.76 of the results from few.
-const ISLANDS: (f64, f64) = (0.8, 1.3);
-const SEEDS: usize = 8;
-const SEEDS_OF_ISLANDS: usize = 1_024;
-/// How much larger the ef is between islands that are up to so many of the nodes, and between such that are more. The
-/// more islands there are, the more of them hold a result: of these clusters 300 needed 4 times the ef, and 1,000
-/// needed 8.
-const FEW_ISLANDS: (f64, f64) = (0.15, 4.25);
-const MANY_ISLANDS: (f64, f64) = (0.5, 8.0);
-const EF_BY_CLUSTERS: f64 = 0.4;
-const EF_BY_LINKS: f64 = -0.8;
-const LINKS_AT_LEAST: f64 = 0.1;
-/// With this share of the links left a walk begins to need less, and needs least.
-const FEW_LINKS: (f64, f64) = (0.06, 0.12);
-/// A share of nodes that leaves less room than this beside them saves less of the ef.
-const MANY_NODES: f64 = 0.5;
-/// The part of the ef that a walk with second neighbours needs at least. A correlated filter saves half as much.
-const WITH_SECOND_NEIGHBOURS: f64 = 0.75;
-
 /// What a walk over admitted nodes costs, where a walk over all nodes with the same ef costs 1: it compares more nodes,
 /// those of second neighbours, and looks at links of others. From 7 % to 50 % it was 1.8 to 2.6, whatever the share.
 const ADMITTED_WALK: f64 = 2.3;
 
-/// A flat search that costs this much more than a walk over admitted nodes is preferred: it misses nothing.
-const EXACT_SEARCH_WORTH: f64 = 1.25;
-/// The same where admitted nodes are islands, or nearly, or where a walk does not know them: it costs more than was
-/// expected as often as not, since a second one or a flat search follows. Of 1,000,000 vectors in 2,000 clusters, 60 of
-/// which pass, a walk and the flat search that followed took twice as long as the flat search alone.
-const EXACT_SEARCH_OF_ISLANDS_WORTH: f64 = 2.5;
 /// A walk over all nodes, of which a smaller share can be results, may lead where none is: it knows nothing of links
 /// between them.
 const FEW_RESULTS: f64 = 1.0 / 16.0;
-/// From so much more links than by chance on, a filter comes nearer to islands, and is as bad.
-const NEARLY_ISLANDS: (f64, f64) = (6.0, 16.0);
-
 /// The searches of a graph together may cost so many times as much as a flat search, if there is no filter: where one
 /// that has begun costs more than expected, a flat search after it would cost more still. None begins that is expected
 /// to cost more than a flat search.
@@ -252,33 +159,73 @@ pub(crate) fn plan_graph_search(
     calibration: &Calibration,
     costs: &Costs,
 ) -> Option<GraphPlan> {
-    let candidates = candidates(facts.limit, facts.share * facts.rows as f64 / facts.nodes.max(1) as f64);
-    if candidates >= facts.nodes {
+    let FirstWalk { nodes, share, limited, around } = FirstWalk::of(facts);
+    let candidates = candidates(facts.limit, share);
+    if candidates >= nodes {
         return None;
     }
-    let ef = graph_searches.accuracy.ef(calibration, 0, candidates, facts.limit).min(facts.nodes);
-    let least = if matches!(graph_searches.accuracy, Accuracy::Fixed(_)) { ef } else { candidates };
-    let narrow_ef = facts.admitted.map_or(ef, |admitted| admitted.ef(ef).max(least)).min(facts.nodes);
-    let ef = facts.admitted.map_or(narrow_ef, |admitted| (narrow_ef as f64 * admitted.among_islands()).ceil() as usize);
+    let ef_of = |candidates| graph_searches.accuracy.ef(calibration, 0, candidates, facts.limit).min(nodes);
+    let (ef, seeds, factor, worth) = match limited {
+        Some(admitted) => {
+            let (ef, walk) = (ef_of(candidates), admitted.among(ef_of(candidates)));
+            let least = if matches!(graph_searches.accuracy, Accuracy::Fixed(_)) { ef } else { candidates };
+            (walk.ef.max(least).min(nodes), Some(walk.seeds), ADMITTED_WALK, admitted.exact_search_worth())
+        }
+        None if facts.share < FEW_RESULTS => (ef_of(candidates), None, 1.0, EXACT_SEARCH_OF_ISLANDS_WORTH),
+        None => (ef_of(candidates), None, 1.0, around.map_or(1.0, |around| around.exact_search_worth())),
+    };
     if ef > EF_MAX {
         return None;
     }
+    let outside = around.map(|around| {
+        let walk = around.outside(ef_of(self::candidates(facts.limit, facts.alive(&around))));
+        WalkOverAdmitted { ef: walk.ef.clamp(facts.limit.min(EF_MAX), EF_MAX), ..walk }
+    });
     let patience = if facts.admitted.is_some() || facts.has_filter { 1.0 } else { PATIENCE };
     let flat_ns = facts.flat_ns * graph_searches.flat_weight;
-    let budget_ns = flat_ns * patience;
     let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
-    let (walk, worth) = match facts.admitted {
-        Some(admitted) => (ADMITTED_WALK, admitted.exact_search_worth()),
-        None if facts.share < FEW_RESULTS => (1.0, EXACT_SEARCH_OF_ISLANDS_WORTH),
-        None => (1.0, 1.0),
-    };
-    let seeds = facts.admitted.map_or(0, |admitted| admitted.seeds());
-    let narrowing = Narrowing { results: candidates, nodes: facts.nodes, ef: narrow_ef };
-    let narrowing = facts.admitted.filter(AdmittedShares::are_islands).map(|_| narrowing);
-    let visited = visits(ef, facts.nodes, calibration) * walk + seeds as f64;
+    let visited = visits(ef, nodes, calibration) * factor + seeds.unwrap_or(0) as f64;
     let cost_ns = visited * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
-    let plan = GraphPlan { ef, seeds, narrowing, budget_ns, flat_ns: facts.flat_ns, cost_ns };
+    let budget_ns = flat_ns * patience;
+    let plan = GraphPlan { ef, seeds, outside, nodes, budget_ns, flat_ns: facts.flat_ns, cost_ns };
     (cost_ns * worth < flat_ns).then_some(plan)
+}
+
+/// Which nodes the first walk goes over.
+struct FirstWalk {
+    nodes: usize,
+    /// The share of the nodes near the query that can be results.
+    share: f64,
+    /// The nodes that it is limited to.
+    limited: Option<AdmittedShares>,
+    /// The admitted nodes among those that it goes over.
+    around: Option<AdmittedShares>,
+}
+
+impl FirstWalk {
+    fn of(facts: &GraphFacts) -> Self {
+        match facts.admitted {
+            None => {
+                let share = facts.share * facts.rows as f64 / facts.nodes.max(1) as f64;
+                Self { nodes: facts.nodes, share, limited: None, around: None }
+            }
+            Some(admitted) if admitted.begins_among_all() => {
+                let share = facts.alive(&admitted) * admitted.around();
+                Self { nodes: facts.nodes, share, limited: None, around: Some(admitted) }
+            }
+            // Such a walk knows nothing of the other nodes.
+            Some(admitted) => {
+                Self { nodes: admitted.count, share: facts.alive(&admitted), limited: Some(admitted), around: None }
+            }
+        }
+    }
+}
+
+impl GraphFacts {
+    /// The share of the rows of admitted nodes that are alive.
+    fn alive(&self, admitted: &AdmittedShares) -> f64 {
+        (self.share * self.rows as f64 / admitted.count.max(1) as f64).min(1.0)
+    }
 }
 
 /// The ef of the first search of one graph among several. `ef` is what one graph over all rows would need; this graph
@@ -316,6 +263,8 @@ pub(crate) struct SearchProgress {
     pub reaches_below: bool,
     /// The last search found every node of the graph.
     pub complete: bool,
+    /// The last search went over the admitted nodes alone, since the query lies outside of them.
+    pub is_outside: bool,
     /// The cost of all searches.
     pub spent_ns: f64,
 }
@@ -326,9 +275,19 @@ pub(crate) enum Step {
     Enough,
     /// Search again, keeping that many candidates.
     GraphSearch(usize),
+    /// Search again over the admitted nodes alone: the query lies outside of them.
+    SearchOutside(WalkOverAdmitted),
     /// Make a flat search of the graph's rows.
     FlatSearch,
 }
+
+/// Before a query counts as unlike the data, so that its rows get a flat search, it gets a walk with this ef, if that
+/// costs so many times less. Of 1,000,000 vectors in clusters, one in 100 short walks ended in another cluster.
+const LOOKS_AGAIN: usize = 256;
+const LOOK_IS_WORTH: f64 = 8.0;
+
+/// A query lies outside of the admitted nodes, if a smaller share of the nodes around it is admitted.
+const OUTSIDE: f64 = 0.25;
 
 /// A search that found enough, with the ef of the query's class, is repeated only if the wanted ef is at least this
 /// factor times the last ef.
@@ -370,6 +329,12 @@ pub(crate) fn next_step(
     } else {
         // One result and one other row are added to the counts, since no sample proves a share of 0 or of 1.
         let share = (progress.kept + 1) as f64 / (progress.examined + 2) as f64;
+        if let Some(walk) = plan.outside.filter(|_| !progress.is_outside && share < OUTSIDE) {
+            let visited = visits(walk.ef, nodes, calibration) * ADMITTED_WALK + walk.seeds as f64;
+            let cost = visited * costs.visit_ns * EXACT_SEARCH_OF_ISLANDS_WORTH;
+            let is_dear = cost > plan.flat_ns * graph_searches.flat_weight;
+            return if is_dear { Step::FlatSearch } else { Step::SearchOutside(walk) };
+        }
         graph_searches
             .accuracy
             .ef(calibration, class, candidates(limit, share).min(nodes), limit)
@@ -383,8 +348,16 @@ pub(crate) fn next_step(
     // Too few results for a query like the data are not worth more than one flat search.
     let budget_ns = if class == 0 { plan.budget_ns.min(flat_ns) } else { plan.budget_ns };
     let is_dear = cost > flat_ns || progress.spent_ns + cost > budget_ns;
+    if wanted <= EF_MAX && !is_dear {
+        return Step::GraphSearch(wanted);
+    }
+    // A short walk may have missed what makes the query look like the data.
+    let looks_again = visits(LOOKS_AGAIN, nodes, calibration) * costs.visit_ns * LOOK_IS_WORTH < flat_ns;
+    if class > 0 && ef < LOOKS_AGAIN && looks_again {
+        return Step::GraphSearch(LOOKS_AGAIN.min(nodes));
+    }
     // A flat search is exact besides.
-    if wanted > EF_MAX || is_dear { Step::FlatSearch } else { Step::GraphSearch(wanted) }
+    Step::FlatSearch
 }
 
 #[cfg(test)]
@@ -468,46 +441,6 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_over_some_nodes_takes_the_ef_that_their_links_need() {
-        for (nodes, links, expected) in [
-            (1.0, 1.0, 100),
-            (0.99, 0.99, 100),
-            (0.75, 0.75, 88),
-            (0.5, 0.5, 75),
-            (0.15, 0.15, 75),
-            (0.09, 0.09, 88),
-            (0.05, 0.05, 100),
-            // Correlated with the vectors.
-            (0.5, 1.0, 116),
-            (0.15, 0.9, 195),
-            (0.15, 0.45, 258),
-            (0.0, 0.0, 100),
-        ] {
-            let shares = AdmittedShares { count: 1, nodes, links };
-            assert_eq!(shares.ef(100), expected, "{nodes} of the nodes, {links} of the links");
-            let are_islands = nodes < links && links >= 0.9;
-            assert_eq!(shares.seeds() > SEEDS, are_islands);
-            let between = if nodes < 0.2 { FEW_ISLANDS.1 } else { MANY_ISLANDS.1 };
-            assert_eq!(shares.among_islands(), if are_islands { between } else { 1.0 });
-        }
-    }
-
-    #[test]
-    fn an_exact_search_is_worth_more_the_nearer_the_admitted_nodes_are_to_islands() {
-        for (nodes, links, expected) in [
-            (0.5, 0.5, 1.25),
-            (0.05, 0.3, 1.25),
-            (0.05, 0.55, 1.875),
-            (0.03, 0.6, 2.5),
-            (0.5, 1.0, 2.5),
-            (0.0, 0.0, 1.25),
-        ] {
-            let worth = AdmittedShares { count: 1, nodes, links }.exact_search_worth();
-            assert!((worth - expected).abs() < 1e-9, "{nodes} of the nodes, {links} of the links: {worth}");
-        }
-    }
-
-    #[test]
     fn large_islands_are_walked_over_and_small_ones_are_searched_exactly() {
         // Of 1,000,000 vectors of 128 dimensions in clusters; the ef that the recall needs, the share of the clusters
         // that pass, that of their links, and whether their graph is searched.
@@ -518,16 +451,15 @@ mod tests {
             let (rows, count) = (1_000_000, (1e6 * share) as usize);
             let flat_ns = costs.listed(count as f64);
             let admitted = Some(AdmittedShares { count, nodes: share, links });
-            let (limit, has_filter) = (10, false);
-            let facts = GraphFacts { nodes: count, rows: count, limit, has_filter, share: 1.0, admitted, flat_ns };
+            let facts = GraphFacts { nodes: rows, rows, limit: 10, has_filter: false, share, admitted, flat_ns };
             let table = Calibration::of_one_class([[ef; 5]; 2]);
             let plan = plan_graph_search(&facts, &GRAPH_SEARCHES, &table, &costs);
             assert_eq!(plan.is_some(), walks, "{share} of {rows}: {plan:?}");
-            // By the cost of codes in a cache alone it would be the other way round.
-            let cached = GraphFacts { flat_ns: count as f64 * costs.listed_ns, ..facts };
-            let is_large = share > 0.02 && share < 0.2;
-            let plan = plan_graph_search(&cached, &GRAPH_SEARCHES, &table, &costs);
-            assert!(!is_large || plan.is_none(), "{share} of {rows}: {plan:?}");
+            // A query in an island needs what it would need without the filter.
+            assert!(
+                plan.is_none_or(|plan| plan.ef == ef as usize && plan.nodes == rows),
+                "{share} of {rows}: {plan:?}"
+            );
         }
     }
 
@@ -563,8 +495,9 @@ mod tests {
         let costs = Costs::of_dims(384, &MachineCosts::default());
         let plan = GraphPlan {
             ef: 27,
-            seeds: 0,
-            narrowing: None,
+            seeds: None,
+            outside: None,
+            nodes: 70_000,
             budget_ns: 700_000.0,
             flat_ns: 700_000.0,
             cost_ns: 20_000.0,
@@ -580,6 +513,7 @@ mod tests {
             within: 10,
             reaches_below: true,
             complete: false,
+            is_outside: false,
             spent_ns: 20_000.0,
         };
         let table = [
@@ -589,8 +523,9 @@ mod tests {
             (SearchProgress { within: 80, ..good }, GraphSearch(97)),
             // The query is unlike the data: the ef is that of its class, and one that is too large means a flat search.
             (SearchProgress { class: 1, ..good }, GraphSearch(70)),
-            (SearchProgress { class: 2, ..good }, FlatSearch),
-            (SearchProgress { class: 2, kept: 0, within: 0, ..good }, FlatSearch),
+            (SearchProgress { class: 2, ..good }, GraphSearch(64)),
+            (SearchProgress { class: 2, kept: 0, within: 0, ..good }, GraphSearch(64)),
+            (SearchProgress { class: 2, ef: 64, ..good }, FlatSearch),
             // The ef of its class is only a little larger, and it counts once.
             (SearchProgress { class: 1, ef: 60, ..good }, GraphSearch(70)),
             (SearchProgress { class: 1, ef: 60, ef_class: 1, ..good }, Enough),
@@ -621,6 +556,51 @@ mod tests {
         for (factor, expected) in [(0.99, FlatSearch), (1.01, GraphSearch(70))] {
             let plan = GraphPlan { flat_ns: cost * factor, budget_ns: 1e12, ..plan };
             assert_eq!(next_step(&unlike, &plan, &GRAPH_SEARCHES, &TABLE, &costs), expected, "{factor}");
+        }
+    }
+
+    #[test]
+    fn a_query_outside_of_the_admitted_nodes_is_searched_among_them_once() {
+        use Step::{FlatSearch, GraphSearch, SearchOutside};
+        let costs = Costs::of_dims(384, &MachineCosts::default());
+        let outside = WalkOverAdmitted { ef: 100, seeds: 1_024 };
+        let plan = GraphPlan {
+            ef: 27,
+            seeds: None,
+            outside: Some(outside),
+            nodes: 70_000,
+            budget_ns: 7_000_000.0,
+            flat_ns: 7_000_000.0,
+            cost_ns: 20_000.0,
+        };
+        let few = SearchProgress {
+            ef: 27,
+            nodes: 70_000,
+            ef_class: 0,
+            class: 0,
+            limit: 10,
+            examined: 27,
+            kept: 2,
+            within: 2,
+            reaches_below: false,
+            complete: false,
+            is_outside: false,
+            spent_ns: 20_000.0,
+        };
+        let cheap = GraphPlan { flat_ns: 70_000.0, ..plan };
+        for (progress, plan, expected) in [
+            (few, plan, SearchOutside(outside)),
+            (SearchProgress { is_outside: true, ef: 100, ..few }, plan, GraphSearch(200)),
+            // More of the nodes around the query are admitted.
+            (SearchProgress { kept: 8, ..few }, plan, GraphSearch(56)),
+            (few, GraphPlan { outside: None, ..plan }, GraphSearch(133)),
+            (few, cheap, FlatSearch),
+        ] {
+            assert_eq!(
+                next_step(&progress, &plan, &GRAPH_SEARCHES, &TABLE, &costs),
+                expected,
+                "{progress:?}, {plan:?}"
+            );
         }
     }
 

@@ -8,13 +8,14 @@
 //! * `plan`: filter before scoring, or after (pure). `sampling`: the sample that it may need. `measure`: what its steps
 //!   cost here.
 //! * `flat`: exact search by codes, bounds and full vectors.
-//! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them, `admitted`:
-//!   only over nodes that may pass the filter. `searched_graph`: one of a file, or one of the filter.
-//!   `seen_rows`: which rows a search has looked at.
+//! * `graph_plan`: which graphs to search and how far (pure). `graph`: searching them, `admitted`: only over nodes that
+//!   may pass the filter. `admitted_shares`: how far then (pure). `searched_graph`: one of a file, or one of the
+//!   filter. `seen_rows`: which rows a search has looked at.
 //! * `listing`: the newest rows, and rows in key order. `ordered`: the first rows in an order of values. `visit`: every
 //!   row that satisfies conditions, and counts.
 
 mod admitted;
+mod admitted_shares;
 pub(crate) mod conditions;
 pub(crate) mod context;
 pub(crate) mod flat;

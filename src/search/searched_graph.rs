@@ -20,7 +20,6 @@ pub(crate) struct GraphSearchJob {
     pub graph: GraphChoice,
     /// The rows that the search answers for.
     pub rows: Range<RowId>,
-    pub nodes: usize,
     pub how: GraphPlan,
 }
 
@@ -119,5 +118,5 @@ pub(super) fn filter_graph_job(
     };
     let how = plan_graph_search(&facts, graph_searches, &graph.calibration, &context.costs)?;
     graphs.credit(&place, context.number);
-    Some(GraphSearchJob { graph: GraphChoice::OfFilter(graph), rows: rows.clone(), nodes, how })
+    Some(GraphSearchJob { graph: GraphChoice::OfFilter(graph), rows: rows.clone(), how })
 }

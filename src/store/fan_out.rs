@@ -228,13 +228,13 @@ impl<'a> FanOut<'a> {
             let rows = flat.iter().filter(|flat| flat.portion == number).map(|flat| flat.end - flat.start).sum();
             self.credit_flat_search(portion, rows);
         }
-        graph_searches.sort_by_key(|graph_search| std::cmp::Reverse(graph_search.job.nodes));
+        graph_searches.sort_by_key(|graph_search| std::cmp::Reverse(graph_search.job.how.nodes));
         let rows = |flat: &FlatJob| flat.end - flat.start;
-        let total = graph_searches.iter().map(|graph_search| graph_search.job.nodes).sum::<usize>()
+        let total = graph_searches.iter().map(|graph_search| graph_search.job.how.nodes).sum::<usize>()
             + flat.iter().map(rows).sum::<usize>();
         if graph_searches.len() > 1 && self.query.filter.is_none() {
             for graph_search in &mut graph_searches {
-                graph_search.begun = self.begin(graph_search, graph_search.job.nodes as f64 / total as f64)?;
+                graph_search.begun = self.begin(graph_search, graph_search.job.how.nodes as f64 / total as f64)?;
             }
         }
         for graph_search in &graph_searches {

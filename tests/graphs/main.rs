@@ -11,6 +11,7 @@ mod graph_searches_keep_their_recall_on_any_data;
 mod graph_searches_return_exactly_k;
 mod graph_searches_stay_inside_their_scope;
 mod graphs_come_when_they_pay;
+mod queries_outside_of_a_filter_find_what_passes_it;
 mod queries_unlike_the_data_are_noticed;
 mod rewriting_costs_no_recall;
 mod statistics_name_the_scopes_that_a_graph_would_serve;
