@@ -112,9 +112,9 @@ pub use store::{
     BackupOptions, BackupReport, Batch, CallLatency, CheckReport, CompactReport, Cursor, DistinctQuery, DistinctValue,
     DistinctValues, EndedHolder, FieldStats, GainingScope, GraphBuild, GraphStats, HealthStats, HolderKind,
     HoldersReport, ImportOptions, ImportProgress, ImportReport, InternalStats, IntoJson, ItemExtension, Items,
-    IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MemoryStats, Options, PathStats, PruneOptions,
-    PruneReceipt, PurgeOptions, PurgeReceipt, Put, Reads, RenameOptions, RenameReceipt, SalvageReport, ScopeStats,
-    ShardStats, SizeStats, Snapshot, Stats, StillHeld, Store, StoredItem, StoredPage, WriteResult,
+    IteratePage, LatencyStats, Listing, LogStats, LossReport, LostItem, MeasuredGraph, MemoryStats, Options, PathStats,
+    PruneOptions, PruneReceipt, PurgeOptions, PurgeReceipt, Put, Reads, RenameOptions, RenameReceipt, SalvageReport,
+    ScopeStats, ShardStats, SizeStats, Snapshot, Stats, StillHeld, Store, StoredItem, StoredPage, WriteResult,
 };
 pub use tuning::Tuning;
 pub use types::{

@@ -251,6 +251,9 @@ fn explain_text(explained: &PartExplain) -> String {
     if let Some(rate) = pass_rate {
         let _ = write!(text, " (expected to pass: {:.1} %)", 100.0 * rate);
     }
+    if let Some(recall) = explained.measured_recall {
+        let _ = write!(text, "; measured recall of the graph {recall:.3}");
+    }
     let _ = write!(text, "; took {:.0} us, expected {:.0} us", explained.took_us, explained.expected_us);
     text
 }
@@ -260,6 +263,6 @@ fn explain_json(part: &PartExplain) -> Value {
         "part": part.part, "path": part.path, "rows": part.rows, "scanned": part.scanned, "graph_searches": part.graph_searches,
         "visited": part.visited, "candidates": part.candidates,
         "reranked": part.reranked, "refused": part.refused, "pass_rate": part.pass_rate,
-        "may_pass": part.may_pass, "expected_us": part.expected_us, "took_us": part.took_us,
+        "may_pass": part.may_pass, "measured_recall": part.measured_recall, "expected_us": part.expected_us, "took_us": part.took_us,
     })
 }

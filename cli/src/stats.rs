@@ -108,7 +108,20 @@ fn graphs(StoreStats { graphs, .. }: &StoreStats) -> Vec<Line> {
         ("their files", bytes(graphs.bytes)),
         ("built since the open", count(graphs.builds)),
         ("of filters, in memory", format!("{}, {}", count(graphs.of_filters), bytes(graphs.filter_bytes))),
+        ("kept queries, in memory", bytes(graphs.kept_query_bytes)),
     ];
+    for (number, graph) in graphs.measured.iter().filter(|graph| graph.recall.is_some()).take(SCOPES_SHOWN).enumerate()
+    {
+        let name = if number == 0 { "measured recall" } else { "" };
+        let labels = graph.labels.join("/").escape_debug().to_string();
+        let [recall, asked] = [graph.recall, graph.asked].map(|mean| format!("{:.3}", mean.unwrap_or_default()));
+        let checked = counted(graph.checked, "query");
+        let scope = format!("{labels}{}", if graph.is_prefix { "/*" } else { "" });
+        lines.push((
+            name,
+            format!("{scope}: {recall} of {asked} asked, {checked} repeated, {}", counted(graph.fits, "fit")),
+        ));
+    }
     for (number, scope) in graphs.gaining.iter().take(SCOPES_SHOWN).enumerate() {
         let labels = scope.labels.join("/").escape_debug().to_string();
         let (rows, earned) = (counted(scope.rows, "row"), (scope.earned * 100.0) as u64);

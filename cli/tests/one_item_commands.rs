@@ -38,6 +38,11 @@ fn an_item_comes_and_goes() {
     assert!(stats.lines().any(|line| line.starts_with("  vectors") && line.ends_with("2 dimensions, l2")), "{stats}");
     assert!(stats.contains("memory\n") && json(&["stats", dir])["latency"]["put"]["count"] == 0);
     assert_eq!(json(&["stats", dir])["size"]["metric"], "l2");
+    assert!(
+        stats.lines().any(|line| line.starts_with("  kept queries, in memory") && line.ends_with("0 B")),
+        "{stats}"
+    );
+    assert_eq!(json(&["stats", dir])["graphs"]["kept_query_bytes"], 0);
     assert!(json(&["compact", dir])["bytes_after"].is_u64());
     assert_eq!(json(&["check", dir])["problems"], serde_json::json!([]));
 

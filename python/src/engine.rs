@@ -29,7 +29,7 @@ pub(crate) struct Engine;
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, clock_grace=3600.0, lock_timeout=5.0, incarnation=None, read_mode=\"map\", code_residency=\"page-cache\")")]
+    #[pyo3(signature = (path=None, **options), text_signature = "(path=None, *, dims=None, metric=\"cosine\", durability=\"sync\", create=True, sync_every=0.1, sweep_every=60.0, clock_grace=3600.0, lock_timeout=5.0, incarnation=None, read_mode=\"map\", code_residency=\"page-cache\", live_check=True)")]
     fn new(
         py: Python<'_>,
         path: Option<Any<'_, '_>>,

@@ -86,6 +86,7 @@ pub(crate) fn opening(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyRe
             "incarnation" => changed.incarnation(count(value, name)? as u64),
             "read_mode" => changed.read_mode(one_of(value, name, &READ_MODES)?),
             "code_residency" => changed.code_residency(one_of(value, name, &RESIDENCIES)?),
+            "live_check" => changed.live_check(truth(value, name)?),
             _ => return Err(PyTypeError::new_err(format!("Engine() got an unexpected keyword argument '{name}'"))),
         };
         Ok(())

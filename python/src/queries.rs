@@ -284,6 +284,7 @@ pub(crate) fn part_explain<'py>(py: Python<'py>, part: &vecmem::PartExplain) -> 
     }
     dict.set_item("may_pass", part.may_pass)?;
     dict.set_item("pass_rate", part.pass_rate)?;
+    dict.set_item("measured_recall", part.measured_recall)?;
     dict.set_item("expected_us", part.expected_us)?;
     dict.set_item("took_us", part.took_us)?;
     Ok(dict)

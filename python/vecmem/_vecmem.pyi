@@ -5,7 +5,6 @@ Durations are seconds or a timedelta, instants microseconds since 1970 UTC or an
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final, overload
 
@@ -28,6 +27,7 @@ from vecmem.options import (
     Metric,
     NamespaceOptions,
     OnProgress,
+    PathText,
     PutArguments,
     PutOptions,
     QuotaOptions,
@@ -53,7 +53,6 @@ _LABEL_BYTES: int
 _SQUARED_NORM: float
 _VECTORS_PER_ITEM: int
 
-PathText: TypeAlias = str | PathLike[str]
 ListOf: TypeAlias = list  # ``list`` is a method of some classes below
 
 class Item:
@@ -288,6 +287,7 @@ class Engine(Reader):
         incarnation: int | None = None,
         read_mode: Literal["map", "heap"] = "map",
         code_residency: Literal["page-cache", "huge-pages"] = "page-cache",
+        live_check: bool = True,
     ) -> Engine: ...
     @property
     def path(self) -> Path | None: ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from vecmem._vecmem import Filter
 
 Labels = Sequence[str]
+PathText = str | PathLike[str]
 Metric = Literal["cosine", "dot", "l2"]
 Durability = Literal["sync", "periodic", "manual"]
 Span = float | timedelta

@@ -15,6 +15,7 @@ from vecmem.stats_reports import HealthStats as HealthStats
 from vecmem.stats_reports import InternalStats as InternalStats
 from vecmem.stats_reports import LatencyStats as LatencyStats
 from vecmem.stats_reports import LogStats as LogStats
+from vecmem.stats_reports import MeasuredGraph as MeasuredGraph
 from vecmem.stats_reports import MemoryStats as MemoryStats
 from vecmem.stats_reports import PathStats as PathStats
 from vecmem.stats_reports import ShardStats as ShardStats

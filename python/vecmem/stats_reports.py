@@ -65,9 +65,24 @@ class GainingScope(TypedDict):
     earned: float
 
 
+class MeasuredGraph(TypedDict):
+    """A graph of which ``checked`` queries were repeated exactly: the mean ``recall`` that they got where they had
+    ``asked`` for so much. The graph was fitted ``fits`` times to such queries; it keeps ``kept_queries`` in memory."""
+
+    labels: list[str]
+    is_prefix: bool
+    rows: int
+    checked: int
+    recall: float | None
+    asked: float | None
+    fits: int
+    kept_queries: int
+
+
 class GraphStats(TypedDict):
     """The graphs of a store; ``builds`` are those since the open. Graphs ``of_filters`` are in memory, over the rows
-    that pass a filter that searches repeat, and take ``filter_bytes``."""
+    that pass a filter that searches repeat, and take ``filter_bytes``. Those ``measured`` fall short most first;
+    the queries that all graphs keep take ``kept_query_bytes``."""
 
     count: int
     nodes: int
@@ -75,6 +90,8 @@ class GraphStats(TypedDict):
     builds: int
     of_filters: int
     filter_bytes: int
+    measured: list[MeasuredGraph]
+    kept_query_bytes: int
     gaining: list[GainingScope]
 
 

@@ -245,7 +245,8 @@ impl Builder<'_> {
     }
 }
 
-/// The graph that the segment has over the rows of `wanted`, with the scope and the origin of `wanted`.
+/// The graph that the segment has over the rows of `wanted`, with the scope and the origin of `wanted`. Its table is
+/// that of its file: no query that was asked of a graph reaches a file.
 fn same_rows(segment: &Segment, wanted: &GraphRange) -> Option<(Built, Description)> {
     let graph = segment.graphs().iter().find(|graph| graph.rows() == wanted.rows && graph.searchable().is_some())?;
     let GraphRange { scope, origin, .. } = *wanted;

@@ -3,7 +3,7 @@
 //! 1. Under the apply lock: carry over the deletes and touches of the old parts to the new ones. Collect changed parts.
 //! 2. Without the apply lock: write every changed tombstone file, and commit the manifest (`generation.rs`).
 //! 3. Under the apply lock again: carry over the deletes and touches since step 1, and swap the read view.
-//! 4. Retire the old parts: they are unmapped after their last reader.
+//! 4. Retire the old parts: they are unmapped after their last reader. Their graphs let the queries go that they keep.
 //!
 //! Invariants:
 //! * Installs run one at a time, under the `manifest_state` lock.
@@ -11,6 +11,7 @@
 //!   the next generation writes them to tombstone files.
 //! * If an install fails, the read view and the old parts are unchanged. The caller owns the new files.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::engine::Engine;
@@ -20,6 +21,7 @@ use crate::engine::quotas::{self, Quotas};
 use crate::error::Result;
 use crate::manifest::Settings;
 use crate::record::Lsn;
+use crate::segment::Segment;
 use crate::shard::ReadView;
 use crate::shard::part::SharedSegment;
 use crate::sync::{HookPoint, Ordering};
@@ -89,10 +91,25 @@ pub(crate) fn install_change(engine: &Arc<Engine>, change: &dyn ViewChange) -> R
     let stalled = engine.is_still_stalled(&view);
     engine.publish(view, stalled);
     drop(apply_lock);
-    engine.retired.lock().extend(change.retired());
+    let retired = change.retired();
+    end_queries(engine, &retired);
+    engine.retired.lock().extend(retired);
     engine.signal.raise();
     drop(state);
     Ok(InstallOutcome::Installed)
+}
+
+/// Lets all queries go that were asked of graphs of `retired`, and keeps none of reads of older moments, unless the
+/// read view has the graphs in another part.
+fn end_queries(engine: &Engine, retired: &[SharedSegment]) {
+    let view = engine.view.get();
+    let graphs = |part: &SharedSegment| part.opened().map_or(&[][..], Segment::graphs).to_vec();
+    let there: HashSet<u64> = (view.shards.iter().flat_map(|shard| &shard.segments))
+        .flat_map(|part| graphs(part).into_iter().map(|graph| graph.file_id()))
+        .collect();
+    for graph in retired.iter().flat_map(graphs).filter(|graph| !there.contains(&graph.file_id())) {
+        graph.live.end();
+    }
 }
 
 /// Commits a manifest of the read view. The checkpoint of every shard without rows in memory moves up to the

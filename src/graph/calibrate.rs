@@ -1,16 +1,17 @@
-//! Fits the table of a [`Calibration`] of a new graph. Sample queries, some like the data and some not, are searched
-//! with a rising ef. For each class of queries and each recall the table gets the smallest ef that finds enough of the
-//! correct results, for whichever kind of query needs most.
+//! Fits the table of a [`Calibration`]: of a new graph, and of one class of a graph whose queries have found too little
+//! (`asked.rs`). Sample queries, some like the data and some not, or queries that were asked, are searched with a
+//! rising ef. For each class of queries and each recall the table gets the smallest ef that finds enough of the correct
+//! results, for whichever kind of query needs most.
 //!
 //! Invariants:
-//! * The same graph and vectors give the same table, at any number of threads.
-//! * The fit costs a small share of the build: at most 460 samples, with one distance for each pair of a sample and a
-//!   node, and walks.
+//! * The same graph, vectors and queries give the same table, at any number of threads.
+//! * The fit of a new graph depends on no query that was asked. It costs a small share of the build: at most 460
+//!   samples, with one distance for each pair of a sample and a node, and walks.
 
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::graph::calibration::{CLASSES, Calibration, RECALLS, RESULTS, VISITS_AT};
+use crate::graph::calibration::{CLASSES, Calibration, EfRows, RECALLS, RESULTS, VISITS_AT};
 use crate::graph::samples::{GROUP, KINDS, Recipe, Sample, SampleOrigin, VectorOf, Walked, samples};
 use crate::graph::{Graph, Points};
 use crate::ids::NodeId;
@@ -38,7 +39,7 @@ const VISITS_SAMPLES: usize = 48;
 const SLACK: f32 = 0.2;
 /// A kind of query counts on its own if a class has so many samples of it, else together with the others. In a class of
 /// queries unlike the data fewer are enough, since what chance may have added is left out.
-const KIND_MIN: usize = 12;
+pub(super) const KIND_MIN: usize = 12;
 const UNLIKE_MIN: usize = 4;
 /// How many standard errors of a kind's mean are left out.
 const CHANCE: f32 = 1.5;
@@ -47,7 +48,7 @@ const VISITED_MOST: usize = 2;
 /// Less than this is not told from nothing missed.
 const MISSED_LEAST: f32 = 5e-4;
 /// The ef where no ef is enough: larger than any that is searched with.
-const EF_NEVER: u32 = 1 << 20;
+pub(super) const EF_NEVER: u32 = 1 << 20;
 
 /// Searches some samples with an ef.
 type Walks<'a> = dyn Fn(&[&Sample], usize) -> Result<Vec<Walked>> + 'a;
@@ -66,12 +67,12 @@ impl<'a> Sampled<'a> {
     }
 
     /// All vectors as they are, and some of them for each other kind of query.
-    fn recipes(&self) -> Vec<Recipe> {
-        let stored = self.nodes.iter().map(|&node| Recipe { node, origin: SampleOrigin::Stored });
+    fn recipes(&self) -> Vec<Recipe<'_>> {
+        let stored = self.nodes.iter().map(|&node| Recipe::Made { node, origin: SampleOrigin::Stored });
         let kinds = [(SampleOrigin::Moved, MOVED), (SampleOrigin::Opposite, UNLIKE), (SampleOrigin::Direction, UNLIKE)];
-        let made = kinds
-            .into_iter()
-            .flat_map(|(origin, count)| spread_over(&self.nodes, count).map(move |&node| Recipe { node, origin }));
+        let made = kinds.into_iter().flat_map(|(origin, count)| {
+            spread_over(&self.nodes, count).map(move |&node| Recipe::Made { node, origin })
+        });
         stored.chain(made).collect()
     }
 }
@@ -143,7 +144,7 @@ fn class_bounds(samples: &[Sample], looks: &[f32]) -> [f32; CLASSES - 1] {
     let mut unlike: Vec<f32> = samples
         .iter()
         .zip(looks)
-        .filter(|(sample, looks)| !sample.origin.is_like_the_data() && **looks < first)
+        .filter(|(sample, looks)| sample.origin.is_made_unlike() && **looks < first)
         .map(|(_, looks)| *looks)
         .collect();
     unlike.sort_unstable_by(f32::total_cmp);
@@ -153,15 +154,15 @@ fn class_bounds(samples: &[Sample], looks: &[f32]) -> [f32; CLASSES - 1] {
 
 /// What the fit of one class depends on beside its samples.
 #[derive(Clone, Copy)]
-struct Fit {
-    nodes: usize,
+pub(super) struct Fit {
+    pub nodes: usize,
     /// The samples of a kind of query unlike the data that a class has at least, if the kind counts in it. Few of them
     /// among queries like the data do not make these dearer.
-    unlike_min: usize,
+    pub unlike_min: usize,
 }
 
 /// The ef for each of `RESULTS` and `RECALLS` that the samples of one class need.
-fn fit(members: &[&Sample], Fit { nodes, unlike_min }: Fit, walk: &Walks<'_>) -> Result<[[u32; RECALLS.len()]; 2]> {
+pub(super) fn fit(members: &[&Sample], Fit { nodes, unlike_min }: Fit, walk: &Walks<'_>) -> Result<EfRows> {
     let mut reached: [Vec<(f32, f32)>; 2] = Default::default();
     let mut ef = RESULTS[0];
     loop {
@@ -201,10 +202,10 @@ fn sure_shares(members: &[&Sample], walked: &[Walked], unlike_min: usize) -> [f3
                 kind.iter_mut().zip([share, walked.best]).for_each(|(mean, share)| mean.add(share));
             }
         }
-        let least = |origin: SampleOrigin| if origin.is_like_the_data() { KIND_MIN } else { unlike_min };
+        let least = |origin: SampleOrigin| if origin.is_made_unlike() { unlike_min } else { KIND_MIN };
         let counted = kinds.iter().zip(KINDS).filter(|([kind, _], origin)| kind.count >= least(*origin) as f32);
         let sure = counted.map(|([kind, best], origin)| match origin {
-            SampleOrigin::Stored => kind.mean(),
+            SampleOrigin::Stored | SampleOrigin::Asked => kind.mean(),
             SampleOrigin::Moved => kind.mean() + kind.error(),
             SampleOrigin::Opposite | SampleOrigin::Direction => kind.less_chance().min(best.less_chance()),
         });
@@ -319,7 +320,7 @@ mod tests {
         // Queries that are not among the vectors.
         let asking: Vec<Recipe> = NodeId::range(nodes as u32..nodes as u32 + 200)
             .ids()
-            .map(|node| Recipe { node, origin: SampleOrigin::Stored })
+            .map(|node| Recipe::Made { node, origin: SampleOrigin::Stored })
             .collect();
         let samples = samples(&asking, &points, &vector_of, &|| Ok(())).unwrap();
         for (column, recall) in RECALLS.into_iter().enumerate() {

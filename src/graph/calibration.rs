@@ -16,13 +16,16 @@ const EF_MOST: f64 = 4_096.0;
 /// Classes of queries: those like the data of a graph, and two of others.
 pub(crate) const CLASSES: usize = 3;
 
+/// The ef of one class of queries. Rows: 10 and 100 results; columns: recall 0.90, 0.95, 0.98, 0.99, 0.995.
+pub(crate) type EfRows = [[u32; RECALLS.len()]; 2];
+
 /// A table of the ef for a recall and a number of results, for each class of queries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Calibration {
     /// A query that looks less like the data than this is of the next class.
     pub bounds: [f32; CLASSES - 1],
-    /// For each class, rows: 10 and 100 results; columns: recall 0.90, 0.95, 0.98, 0.99, 0.995.
-    pub ef: [[[u32; 5]; 2]; CLASSES],
+    /// For each class.
+    pub ef: [EfRows; CLASSES],
     /// The number of distances that a search with each ef of [`VISITS_AT`] computes.
     pub visits: [u32; 5],
 }
@@ -33,7 +36,7 @@ pub(crate) const VISITS_AT: [usize; 5] = [10, 40, 160, 640, 2_560];
 impl Calibration {
     /// A table that tells no classes apart.
     #[cfg(any(test, feature = "testing"))]
-    pub fn of_one_class(ef: [[u32; 5]; 2]) -> Self {
+    pub fn of_one_class(ef: EfRows) -> Self {
         Self { bounds: [f32::NEG_INFINITY; CLASSES - 1], ef: [ef; CLASSES], visits: [u32::MAX; 5] }
     }
 
@@ -65,7 +68,7 @@ impl Calibration {
 }
 
 /// The ef for `recall` of `k` results by the rows of one class.
-fn interpolated(rows: &[[u32; RECALLS.len()]; RESULTS.len()], recall: f32, k: usize) -> f64 {
+fn interpolated(rows: &EfRows, recall: f32, k: usize) -> f64 {
     // In `f64`, rounding stays below one candidate.
     let missing = |recall: f32| (1.0 - f64::from(recall)).max(1e-4).ln();
     let at = RECALLS.iter().filter(|&&known| known <= recall).count().clamp(1, RECALLS.len() - 1) - 1;

@@ -11,6 +11,7 @@
 //! * `spread`: where searches begin. `repair`, `lonely`, `shortcuts`, `reuse`: links to nodes that cannot be reached,
 //!   or hardly, links to the largest dot products, links taken over from an old graph.
 //! * `calibration`, `samples`, `calibrate`: the table recall -> ef, the queries that it is fitted to, its fit.
+//! * `asked`: what queries that were asked have found, and the fit to them where that is too little.
 //! * `walk`: a search among some of the nodes. `owned`: a graph in memory.
 //!
 //! Invariants:
@@ -34,10 +35,12 @@
 //!                        padding
 //! ```
 
+pub(crate) mod asked;
 mod build;
 pub(crate) mod calibrate;
 pub(crate) mod calibration;
 mod insert;
+pub(crate) mod kept_query;
 mod lonely;
 mod owned;
 mod pool;

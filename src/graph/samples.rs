@@ -1,11 +1,13 @@
 //! The queries that a graph is calibrated with, and their correct results.
 //!
 //! Some queries are like the data: stored vectors, and stored vectors moved a little. Others are not: the negatives of
-//! stored vectors, and random directions. Their correct results are those of an exact search with full vectors.
+//! stored vectors, and random directions. Others again were asked of a graph; no build uses these. Their
+//! correct results are those of an exact search with full vectors.
 //!
 //! Invariants:
 //! * A stored vector is excluded from its own results. A moved one may find the vector that it was.
-//! * The samples depend on the vectors alone, not on threads.
+//! * The samples of a new graph depend on its vectors alone. Those of a fit to queries that were asked depend on these
+//!   besides. Neither depends on threads.
 //! * A sample costs one distance for each node, and full scores of at most a quarter of the nodes. The few samples
 //!   whose codes tell less than that are exact up to the codes of the nodes that are left.
 
@@ -38,31 +40,59 @@ pub(super) enum SampleOrigin {
     Moved,
     Opposite,
     Direction,
+    /// A caller asked the query of a graph over these vectors.
+    Asked,
 }
 
 /// All kinds of queries, in the order of their numbers.
-pub(super) const KINDS: [SampleOrigin; 4] =
-    [SampleOrigin::Stored, SampleOrigin::Moved, SampleOrigin::Opposite, SampleOrigin::Direction];
+pub(super) const KINDS: [SampleOrigin; 5] =
+    [SampleOrigin::Stored, SampleOrigin::Moved, SampleOrigin::Opposite, SampleOrigin::Direction, SampleOrigin::Asked];
 
 impl SampleOrigin {
     /// Whether such queries resemble the data.
     pub fn is_like_the_data(self) -> bool {
         matches!(self, Self::Stored | Self::Moved)
     }
+
+    /// Whether such queries were made so that they do not resemble the data.
+    pub fn is_made_unlike(self) -> bool {
+        matches!(self, Self::Opposite | Self::Direction)
+    }
 }
 
-/// A query to be made: from which vector, and how.
+/// How a query comes about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Recipe {
-    pub node: NodeId,
-    pub origin: SampleOrigin,
+pub(super) enum Recipe<'a> {
+    /// It is made from the vector with this number.
+    Made { node: NodeId, origin: SampleOrigin },
+    /// It is this vector, which was asked.
+    Asked(&'a [f32]),
 }
 
-impl Recipe {
+impl Recipe<'_> {
+    pub fn origin(&self) -> SampleOrigin {
+        match *self {
+            Self::Made { origin, .. } => origin,
+            Self::Asked(_) => SampleOrigin::Asked,
+        }
+    }
+
+    /// The node that is the query itself.
+    fn own(&self, nodes: usize) -> Option<NodeId> {
+        match *self {
+            Self::Made { node, origin: SampleOrigin::Stored } => Some(node).filter(|own| own.index() < nodes),
+            _ => None,
+        }
+    }
+
     fn vector(&self, vector_of: VectorOf<'_>) -> Result<Vec<f32>> {
-        let stored = vector_of(self.node)?;
+        let (node, origin) = match *self {
+            Self::Asked(vector) => return Ok(vector.to_vec()),
+            Self::Made { node, origin } => (node, origin),
+        };
+        let stored = vector_of(node)?;
         let norm = |vector: &[f32]| vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
-        let mut random = Random::new(u64::from(self.node.0));
+        let mut random = Random::new(u64::from(node.0));
         // The sum of four numbers is nearly normal, so directions are spread evenly.
         let mut next = || (0..4).map(|_| (random.draw() >> 40) as f32 / (1 << 23) as f32 - 1.0).sum::<f32>();
         let mut scaled = |length: f64| {
@@ -70,8 +100,8 @@ impl Recipe {
             let by = (length / norm(&direction).max(f64::MIN_POSITIVE)) as f32;
             direction.into_iter().map(move |x| x * by)
         };
-        Ok(match self.origin {
-            SampleOrigin::Stored => stored.to_vec(),
+        Ok(match origin {
+            SampleOrigin::Stored | SampleOrigin::Asked => stored.to_vec(),
             SampleOrigin::Moved => scaled(norm(stored) * f64::from(MOVED)).zip(stored).map(|(by, x)| x + by).collect(),
             SampleOrigin::Opposite => stored.iter().map(|x| -x).collect(),
             SampleOrigin::Direction => scaled(norm(stored)).collect(),
@@ -117,10 +147,7 @@ impl Sample {
         let mut found: Vec<Candidate> = Vec::new();
         let ask = BeamParameters { query: &self.query, ef, without: self.without, budget: usize::MAX };
         let stats = search(graph, points, &ask, &mut found);
-        let share = |(count, right): &(usize, Vec<NodeId>)| {
-            let hits = found.iter().filter(|candidate| right.binary_search(&candidate.node).is_ok()).count();
-            if *count == 0 { 1.0 } else { hits.min(*count) as f32 / *count as f32 }
-        };
+        let share = |(count, right): &(usize, Vec<NodeId>)| share(*count, right, &found);
         let shares = [share(&self.right[0]), share(&self.right[1])];
         Walked { shares, best: share(&self.best), likeness: likeness(&self.query, &found), visited: stats.visited }
     }
@@ -140,17 +167,30 @@ pub(crate) const LIKENESS_EF: usize = RESULTS[0];
 /// Makes the queries of `recipes` and finds their correct results. Numbers that are no node's are those of other
 /// vectors. `go_on` is called before each block of codes; its error ends the search.
 pub(super) fn samples(
-    recipes: &[Recipe],
+    recipes: &[Recipe<'_>],
     points: &Points<'_>,
     vector_of: VectorOf<'_>,
     go_on: &(dyn Fn() -> Result<()> + Sync),
 ) -> Result<Vec<Sample>> {
+    let searches = exact_searches(recipes, points, vector_of, &|_| true, go_on)?;
+    Ok(recipes.iter().zip(searches).map(|(recipe, search)| search.finish(recipe.origin())).collect())
+}
+
+/// Makes the queries of `recipes` and finds the nodes nearest to them among those that count. `go_on` is called before
+/// each block of codes; its error ends the search.
+pub(super) fn exact_searches(
+    recipes: &[Recipe<'_>],
+    points: &Points<'_>,
+    vector_of: VectorOf<'_>,
+    counts: &dyn Fn(NodeId) -> bool,
+    go_on: &(dyn Fn() -> Result<()> + Sync),
+) -> Result<Vec<ExactSearch>> {
     let (kernels, metric) = (Kernels::get(), points.metric());
     let mut searches = Vec::with_capacity(recipes.len());
     for recipe in recipes {
         let vector = recipe.vector(vector_of)?;
         let query = PreparedQuery::new(kernels, &vector, metric);
-        let own = Some(recipe.node).filter(|own| recipe.origin == SampleOrigin::Stored && own.index() < points.len());
+        let own = recipe.own(points.len());
         searches.push(ExactSearch { vector, query, own, best: Vec::new(), scored: 0 });
     }
     let mut raw = Vec::new();
@@ -164,21 +204,22 @@ pub(super) fn samples(
         for search in &mut searches {
             kernels.dot_codes_many(search.query.code(), codes, points.stride(), &mut raw);
             search.query.upper_bounds(&raw, &points.metas()[start..end], &mut bounds);
-            search.take(start, Compared { raw: &raw, bounds: &bounds }, points, vector_of)?;
+            search.take(Compared { start, raw: &raw, bounds: &bounds }, points, vector_of, counts)?;
         }
     }
-    Ok(recipes.iter().zip(searches).map(|(recipe, search)| search.finish(recipe.origin)).collect())
+    Ok(searches)
 }
 
-/// A block of nodes as codes know them: raw products, and upper bounds of the scores.
+/// A block of nodes as codes know them: the first node, raw products, and upper bounds of the scores.
 #[derive(Clone, Copy)]
 struct Compared<'a> {
+    start: usize,
     raw: &'a [i32],
     bounds: &'a [f32],
 }
 
-/// An exact search under way.
-struct ExactSearch {
+/// An exact search.
+pub(super) struct ExactSearch {
     vector: Vec<f32>,
     query: PreparedQuery,
     own: Option<NodeId>,
@@ -189,19 +230,19 @@ struct ExactSearch {
 }
 
 impl ExactSearch {
-    /// Scores the nodes of a block, the first of which is `start`, that may be among the best.
+    /// Scores the nodes of a block that count and may be among the best.
     fn take(
         &mut self,
-        start: usize,
         compared: Compared<'_>,
         points: &Points<'_>,
         vector_of: VectorOf<'_>,
+        counts: &dyn Fn(NodeId) -> bool,
     ) -> Result<()> {
         let threshold = self.best.get(RESULTS[1] - 1).map_or(f32::NEG_INFINITY, |&(score, _)| score);
         let most = FULL_AT_LEAST.max(points.len() / FULL_SHARE);
         for (at, (&raw, &bound)) in compared.raw.iter().zip(compared.bounds).enumerate() {
-            let node = NodeId::from_index(start + at);
-            if bound < threshold || self.own == Some(node) {
+            let node = NodeId::from_index(compared.start + at);
+            if bound < threshold || self.own == Some(node) || !counts(node) {
                 continue;
             }
             let meta = &points.metas()[node.index()];
@@ -223,6 +264,19 @@ impl ExactSearch {
         Ok(())
     }
 
+    /// The share of the `results` nearest nodes that a walk with `ef` finds. `None` if not all correct results are
+    /// known: thousands of equal vectors may all be correct, but only some are kept.
+    pub fn share(&self, results: usize, ef: usize, graph: Graph<'_>, points: &Points<'_>) -> Option<f32> {
+        let (count, right) = right(&self.best, results);
+        if right.len() >= EQUAL_MOST {
+            return None;
+        }
+        let mut found: Vec<Candidate> = Vec::new();
+        let ask = BeamParameters { query: &self.query, ef, without: self.own, budget: usize::MAX };
+        search(graph, points, &ask, &mut found);
+        Some(share(count, &right, &found))
+    }
+
     fn finish(self, origin: SampleOrigin) -> Sample {
         let Self { query, own, best, .. } = self;
         let last = best.get(RESULTS[0] - 1).or(best.last());
@@ -230,6 +284,12 @@ impl ExactSearch {
         let right = |results| right(&best, results);
         Sample { origin, without: own, right: RESULTS.map(right), best: right(1), query, likeness }
     }
+}
+
+/// The share of `count` results that were found, if the nodes `right`, ascending, are correct.
+fn share(count: usize, right: &[NodeId], found: &[Candidate]) -> f32 {
+    let hits = found.iter().filter(|candidate| right.binary_search(&candidate.node).is_ok()).count();
+    if count == 0 { 1.0 } else { hits.min(count) as f32 / count as f32 }
 }
 
 /// The number of results that exist, at most `results`, and the nodes that score at least as well as the last of these.

@@ -4,7 +4,8 @@
 //! Invariants:
 //! * A row is offered to the result at most once, however many vectors it has and however often its graph is searched.
 //! * Scores are exact, computed by the code of a flat search; only the choice of the scored rows is approximate.
-//! * A search uses its graphs one after the other, so its result depends on the read view and the query alone.
+//! * A search uses its graphs one after the other, so its result depends on the read view, the query, and the tables of
+//!   the graphs alone.
 //! * After `SearchEnd::FlatSearch` the result holds no row of the graph, so a flat search adds each row once.
 
 use std::cell::Cell;
@@ -13,21 +14,23 @@ use std::ops::Range;
 use crate::distance::Kernels;
 use crate::error::Result;
 use crate::graph::{self, Admitted, Candidate};
-use crate::ids::{Id, IdRange, PartIndex, RowId};
+use crate::ids::{IdRange, PartIndex, RowId};
 use crate::search::admitted::{admitted_shares, admitted_words, seeds};
 use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
 use crate::search::flat::{FlatSearch, PartReport};
 use crate::search::graph_plan::{
-    Accuracy, GraphFacts, GraphSearches, SearchProgress, Step, cover, first_ef, gaps, needed_class, next_step,
+    Accuracy, GraphFacts, GraphSearches, SearchProgress, Step, first_ef, gaps, needed_class, next_step,
     plan_graph_search,
 };
 use crate::search::part::{PartColumns, Rows, SegmentView};
 use crate::search::plan::{Costs, Plan};
 use crate::search::sampling::{Sampling, plan_by_sample};
-use crate::search::searched_graph::{GraphChoice, GraphSearchJob, SearchedGraph, filter_graph_job};
+use crate::search::searched_graph::{
+    GraphChoice, GraphSearchJob, SearchedGraph, filter_graph_job, offer_query, walked_graphs,
+};
 use crate::search::seen_rows::SeenRows;
-use crate::segment::derived::graph::SegmentGraph;
+use crate::segment::derived::live_recall::NumberedTable;
 use crate::topk::TopK;
 
 /// How many candidates ahead of the scored one have their vectors prefetched.
@@ -55,9 +58,7 @@ pub(crate) fn plan_graph_searches(
     if graphs.is_empty() {
         return Ok(None);
     }
-    let usable = |graph: &SegmentGraph| if graph.searchable().is_some() { graph.rows() } else { RowId::range(0..0) };
-    let covers: Vec<Range<RowId>> = graphs.iter().map(|graph| usable(graph)).collect();
-    let chosen = cover(rows, &covers);
+    let chosen = walked_graphs(part.segment(), rows);
     if chosen.is_empty() {
         return Ok(None);
     }
@@ -76,8 +77,9 @@ pub(crate) fn plan_graph_searches(
         let (nodes, admitted) = (graph.vectors().len(), admitted_shares(part, graph, context));
         let facts =
             GraphFacts { nodes, rows: nodes, limit, has_filter, share, admitted, flat_ns: flat_ns * rows as f64 };
-        let how = plan_graph_search(&facts, graph_searches, graph.calibration(), &costs)?;
-        Some(GraphSearchJob { graph: GraphChoice::OfSegment(number), rows: graph.rows(), how })
+        let NumberedTable { number: table, table: calibration } = graph.calibration();
+        let how = plan_graph_search(&facts, graph_searches, &calibration, &costs)?;
+        Some(GraphSearchJob { graph: GraphChoice::OfSegment(number), rows: graph.rows(), how, table })
     };
     let jobs: Vec<GraphSearchJob> = chosen.into_iter().filter_map(job).collect();
     if jobs.is_empty() {
@@ -257,12 +259,15 @@ impl<'a> RunningSearch<'a> {
                 return Ok(SearchEnd::FlatSearch);
             }
             let progress = self.progress(ef, &scratch.found);
-            let calibration = self.graph.calibration;
+            let calibration = &self.graph.calibration;
             match next_step(&progress, &self.job.how, &self.graph_searches, calibration, &self.costs) {
                 Step::GraphSearch(wanted) => (ef, self.ef_class) = (wanted.min(nodes), progress.class),
                 Step::SearchOutside(walk) => (ef, self.seeds) = (walk.ef, Some(walk.seeds)),
                 Step::FlatSearch => return Ok(SearchEnd::FlatSearch),
-                Step::Enough => goes_on = false,
+                Step::Enough => {
+                    goes_on = false;
+                    offer_query(&self.graph, &self.flat, self.job, &progress, &scratch.found);
+                }
             }
         }
         let saved = self.job.how.flat_ns - self.spent_ns();
@@ -312,7 +317,7 @@ impl<'a> RunningSearch<'a> {
 
     /// The class whose ef the query needs, by how like the data it looks and by what the result holds.
     fn class(&self, likeness: f32) -> usize {
-        let (calibration, top) = (self.graph.calibration, &self.flat.top);
+        let (calibration, top) = (&self.graph.calibration, &self.flat.top);
         let looks = calibration.class(likeness);
         if looks == 0 || !self.tells_classes_apart() {
             return 0;

@@ -5,13 +5,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::graph::asked::{AskedWalk, RESULTS_MOST};
 use crate::graph::calibration::Calibration;
-use crate::graph::{Candidate, Graph, Points};
-use crate::ids::{IdRange, NodeId, RowId, VectorId};
+use crate::graph::{Candidate, Graph, Points, likeness};
+use crate::ids::{Id, IdRange, NodeId, RowId, VectorId};
 use crate::search::context::SearchContext;
-use crate::search::graph_plan::{GraphFacts, GraphPlan, plan_graph_search};
+use crate::search::flat::FlatSearch;
+use crate::search::graph_plan::{Accuracy, GraphFacts, GraphPlan, SearchProgress, cover, plan_graph_search};
 use crate::search::part::{PartColumns, SegmentView};
+use crate::segment::Segment;
 use crate::segment::derived::graph::SegmentGraph;
+use crate::segment::derived::live_recall::NumberedTable;
 use crate::segment::filter_graphs::{FilterGraph, FilterPlace};
 
 /// A planned graph search.
@@ -21,6 +25,8 @@ pub(crate) struct GraphSearchJob {
     /// The rows that the search answers for.
     pub rows: Range<RowId>,
     pub how: GraphPlan,
+    /// The number of the table that gave the ef of the plan.
+    pub table: u64,
 }
 
 /// A graph of a part.
@@ -31,11 +37,20 @@ pub(crate) enum GraphChoice {
     OfFilter(Arc<FilterGraph>),
 }
 
+/// The numbers of the graphs by which `rows` of a segment are searched, if walks are worth it.
+pub(crate) fn walked_graphs(segment: &Segment, rows: &Range<RowId>) -> Vec<usize> {
+    let usable = |graph: &SegmentGraph| if graph.searchable().is_some() { graph.rows() } else { RowId::range(0..0) };
+    let covers: Vec<Range<RowId>> = segment.graphs().iter().map(|graph| usable(graph)).collect();
+    cover(rows, &covers)
+}
+
 /// The graph of a search under way.
 pub(super) struct SearchedGraph<'a> {
     pub links: Graph<'a>,
     pub points: Points<'a>,
-    pub calibration: &'a Calibration,
+    pub calibration: Calibration,
+    /// The number of this table.
+    table: u64,
     nodes: Nodes<'a>,
 }
 
@@ -53,11 +68,13 @@ impl<'a> SearchedGraph<'a> {
             GraphChoice::OfSegment(number) => {
                 let graph = &**segment.graphs().get(*number)?;
                 let (links, points) = (graph.searchable()?, segment.points(graph.vectors())?);
-                Some(Self { links, points, calibration: graph.calibration(), nodes: Nodes::OfSegment(graph) })
+                let NumberedTable { number: table, table: calibration } = graph.calibration();
+                Some(Self { links, points, calibration, table, nodes: Nodes::OfSegment(graph) })
             }
             GraphChoice::OfFilter(graph) => {
                 let (links, points) = (graph.graph.graph()?, graph.points.points());
-                Some(Self { links, points, calibration: &graph.calibration, nodes: Nodes::OfFilter(graph) })
+                let (calibration, table) = (graph.calibration, 0);
+                Some(Self { links, points, calibration, table, nodes: Nodes::OfFilter(graph) })
             }
         }
     }
@@ -83,6 +100,30 @@ impl<'a> SearchedGraph<'a> {
             Nodes::OfSegment(graph) => Some(graph),
             Nodes::OfFilter(_) => None,
         }
+    }
+}
+
+/// Lets the graph keep the query, if it wants one and the walk that ended the search measures what its table promises:
+/// one over all nodes, for the recall of as many results as were asked for, with the ef of what the query looks like,
+/// by one table. Results are rows, and nodes are compared with them: each row has to have one vector.
+pub(super) fn offer_query(
+    SearchedGraph { calibration, table, nodes, .. }: &SearchedGraph<'_>,
+    FlatSearch { part, context, .. }: &FlatSearch<'_, SegmentView<'_>>,
+    job: &GraphSearchJob,
+    progress: &SearchProgress,
+    found: &[Candidate],
+) {
+    let Nodes::OfSegment(graph) = *nodes else { return };
+    let Some(Accuracy::Recall(recall)) = context.graph_searches.map(|searches| searches.accuracy) else { return };
+    if !graph.live.wants() {
+        return;
+    }
+    let looks = calibration.class(likeness(&context.query_vector.prepared, found));
+    let is_plain = job.how.seeds.is_none() && context.conditions.filter.is_none() && context.field.is_none();
+    let one_each = || graph.has_one_vector_a_row(|| part.has_one_vector_a_row(&graph.rows()));
+    let SearchProgress { ef, class, limit: results, .. } = *progress;
+    if is_plain && looks == class && results <= RESULTS_MOST && *table == job.table && one_each() {
+        graph.live.offer(context.query_vector.vector, AskedWalk { recall, results, class, ef, table: job.table });
     }
 }
 
@@ -118,5 +159,5 @@ pub(super) fn filter_graph_job(
     };
     let how = plan_graph_search(&facts, graph_searches, &graph.calibration, &context.costs)?;
     graphs.credit(&place, context.number);
-    Some(GraphSearchJob { graph: GraphChoice::OfFilter(graph), rows: rows.clone(), how })
+    Some(GraphSearchJob { graph: GraphChoice::OfFilter(graph), rows: rows.clone(), how, table: 0 })
 }

@@ -3,9 +3,11 @@
 use crate::error::Result;
 use crate::field_index::Passing;
 use crate::search::plan::{PartReport, Path};
+use crate::shard::PartRef;
 use crate::storage::Clock;
-use crate::store::portion::Portion;
+use crate::store::portion::{Portion, PortionRows};
 use crate::store::query::PartExplain;
+use crate::store::recall_stats::least_recall;
 
 /// Runs a search of a part, or of a piece of it, that was expected to take so long. With a clock the report says how
 /// long it took.
@@ -33,6 +35,12 @@ pub(super) fn explain(portion: &Portion<'_>, report: &PartReport, passing: Optio
         (0, _, Path::ScoreFirst) => "flat",
         (0, _, Path::FilterFirst) => "filter, then flat",
     };
+    let measured_recall = match (&portion.part, &portion.rows) {
+        (PartRef::Segment(part), PortionRows::Range(rows)) if report.graph_searches > report.of_filter => {
+            part.segment().ok().and_then(|segment| least_recall(segment, rows))
+        }
+        _ => None,
+    };
     PartExplain {
         part: portion.name(),
         path: path.to_owned(),
@@ -45,6 +53,7 @@ pub(super) fn explain(portion: &Portion<'_>, report: &PartReport, passing: Optio
         reranked: report.reranked as u64,
         refused: report.filtered as u64,
         pass_rate: report.plan.pass_rate,
+        measured_recall,
         expected_us: report.expected_ns / 1e3,
         took_us: report.took.as_secs_f64() * 1e6,
     }

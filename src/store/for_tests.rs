@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::extensions::Extensions;
+use crate::graph::calibration::Calibration;
 use crate::ids::IdRange;
 use crate::shard::{ItemParts, PartRef, ReadView};
 use crate::store::{HoldersReport, Store};
@@ -23,6 +24,17 @@ impl Store {
     pub fn run_background(&self) {
         let _call = self.handle.calls.read();
         self.handle.worker.run_inline();
+    }
+
+    /// Replaces the tables of the files of all graphs, once, by one with this ef for every recall, number of results
+    /// and class of queries.
+    pub fn forge_calibrations(&self, ef: u32) {
+        let view = self.handle.engine.view.get();
+        let segments = view.shards.iter().flat_map(|shard| &shard.segments).filter_map(|part| part.segment().ok());
+        for graph in segments.flat_map(|segment| segment.graphs()) {
+            let forged = Calibration::of_one_class([[ef; 5]; 2]).ef;
+            let _ = graph.live.forged.set(Calibration { ef: forged, ..graph.description().calibration });
+        }
     }
 
     /// Holds the next thread that reaches a hook point of this store, until the returned value is dropped.

@@ -280,10 +280,12 @@ impl Store {
 }
 
 impl Handle {
-    /// Removes from memory the hashes, the graph credit and the error message that an erased interval has left there.
+    /// Removes from memory the hashes, the graph credit, the queries and the error message that an erased interval has
+    /// left there.
     pub(super) fn forget(&self, interval: &Interval) {
         self.embeddings.forget(interval);
         self.engine.accounts.forget(&self.engine.view.get(), interval);
+        self.worker.forget_queries(interval);
         // The message of the error may name a key. A job that still fails sets the error again with its next try.
         self.engine.set_background_error(None);
     }

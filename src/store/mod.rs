@@ -51,6 +51,7 @@ pub(crate) mod query;
 mod quotas;
 mod read;
 mod reads;
+mod recall_stats;
 mod salvage;
 mod scope_stats;
 mod search;
@@ -100,6 +101,7 @@ pub use options::Options;
 pub use prune::{PruneOptions, PruneReceipt, RenameOptions, RenameReceipt};
 pub use purge::{PurgeOptions, PurgeReceipt};
 pub use reads::Reads;
+pub use recall_stats::MeasuredGraph;
 pub use salvage::SalvageReport;
 #[cfg(feature = "testing")]
 pub(crate) use salvage::salvage_into;

@@ -29,7 +29,7 @@ use crate::store::{Handle, Store};
 use crate::sync::{Mutex, RwLock};
 use crate::types::{Durability, VectorSpace};
 use crate::words::counted;
-use crate::worker::Worker;
+use crate::worker::{Worker, WorkerDuties};
 
 /// The registry entry of one directory: its handle. The entry is locked while the directory is being opened.
 type OpenPlace = Arc<Mutex<Weak<Handle>>>;
@@ -216,7 +216,12 @@ fn start(
     let clock = StoreClock::new(clock, options.grace(), recovered.clock);
     let engine = Arc::new(Engine::new(storage, clock, options.tuning.clone(), options.durability, recovered));
     let pipeline = Arc::new(Pipeline::new(Arc::clone(&engine), last_lsn));
-    let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), options.sync_every, options.sweep_period());
+    let duties = WorkerDuties {
+        sync_every: options.sync_every,
+        sweep_every: options.sweep_period(),
+        checks_recall: options.checks_recall(),
+    };
+    let worker = Worker::new(Arc::clone(&engine), Arc::clone(&pipeline), duties);
     if options.tuning.inline_background {
         worker.verify_graphs();
     }

@@ -24,6 +24,8 @@ pub struct Options {
     pub(crate) clock_grace: Option<Duration>,
     pub(crate) read_mode: ReadMode,
     pub(crate) hot: CodeResidency,
+    /// `None` for the default.
+    pub(crate) live_check: Option<bool>,
     pub(crate) lock_timeout: Duration,
     pub(crate) slow_search: Duration,
     pub(crate) tuning: Tuning,
@@ -53,6 +55,7 @@ impl Options {
             clock_grace: None,
             read_mode: ReadMode::Map,
             hot: CodeResidency::PageCache,
+            live_check: None,
             lock_timeout: Duration::from_secs(5),
             slow_search: SLOW_SEARCH,
             tuning: Tuning::default(),
@@ -120,6 +123,17 @@ impl Options {
     #[must_use]
     pub fn code_residency(mut self, residency: CodeResidency) -> Self {
         self.hot = residency;
+        self
+    }
+
+    /// Whether some queries that walk a graph are repeated exactly in the background, with at most 1 % of one core, and
+    /// the graph is fitted to them where they found less than they asked for. The queries' vectors stay in memory, at
+    /// most 200 of a graph and 16 MiB of the store, until the graph or its scope goes; see `docs/recall.md`. Default:
+    /// true, or as the store has it if it is already open in this process; false where [`Tuning::inline_background`] is
+    /// set.
+    #[must_use]
+    pub fn live_check(mut self, check: bool) -> Self {
+        self.live_check = Some(check);
         self
     }
 
@@ -195,6 +209,11 @@ impl Options {
         self.clock_grace.unwrap_or(CLOCK_GRACE)
     }
 
+    /// Whether queries are repeated exactly.
+    pub(crate) fn checks_recall(&self) -> bool {
+        self.live_check.unwrap_or(!self.tuning.inline_background)
+    }
+
     /// The first option of `other` that differs from those of an open store with these options and the vectors `space`.
     pub(crate) fn mismatch(&self, other: &Self, space: Option<VectorSpace>) -> Option<OptionMismatch> {
         let differ =
@@ -216,6 +235,10 @@ impl Options {
                 other
                     .clock_grace
                     .and_then(|asked| differ("clock_grace", period(Some(self.grace())), period(Some(asked))))
+            })
+            .or_else(|| {
+                let asked = other.live_check;
+                asked.and_then(|asked| differ("live_check", self.checks_recall().to_string(), asked.to_string()))
             })
     }
 

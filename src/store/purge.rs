@@ -15,6 +15,7 @@ use crate::record::Write;
 use crate::store::query::ReadOptions;
 use crate::store::{HoldersReport, Store};
 use crate::types::Scope;
+use crate::worker::CompactReport;
 
 /// What a receipt says of copies.
 const NOT_REACHED: &str = "backups, checkpoints and other copies of the directory still hold what was purged: make a \
@@ -128,26 +129,21 @@ impl Store {
             }
         };
         let _call = self.handle.calls.read();
-        let engine = &self.handle.engine;
-        engine.check_writable()?;
+        let (engine, interval) = (&self.handle.engine, scope.interval());
         let started = engine.clock.monotonic();
-        let swept = self.handle.worker.sweep_first()?;
-        let interval = scope.interval();
-        let mut items = 0;
-        if !options.keeps_living {
-            items =
-                self.count(scope, &ReadOptions { include_expired: true, partial: true, ..ReadOptions::default() })?;
-            self.handle.pipeline.write(&[Write::DeleteRange(interval.clone())])?;
-        }
-        // Waiting touches keep keys in memory. A write of touches drops those of deleted items.
-        let _ = self.handle.pipeline.flush_touches();
+        let deleted = self.delete_for_purge(scope, options);
+        // Whether the purge succeeds or not, nothing of the scope stays in memory: not what was there before, nor what
+        // came meanwhile.
+        self.handle.forget(&interval);
+        let (swept, items) = deleted?;
         let lsn = engine.view.get().read_lsn;
-        let erased = self.handle.worker.erase(&interval)?;
+        let erased = self.handle.worker.erase(&interval);
+        self.handle.forget(&interval);
+        let erased = erased?;
         let expired_left = match swept.expired_left_why {
             Some(_) => self.newest_moment().count_expired()?,
             None => 0,
         };
-        self.handle.forget(&interval);
         let mut holders = self.handle.end_before(engine.view.get().number, options.grace);
         let mut files_unlinked = erased.files_unlinked;
         files_unlinked.extend(self.handle.end_backups(&mut holders, options.grace)?);
@@ -166,5 +162,21 @@ impl Store {
             not_reached: NOT_REACHED,
             seconds: engine.clock.monotonic().saturating_sub(started).as_secs_f64(),
         })
+    }
+
+    /// Sweeps, and deletes the items of the scope unless the living are kept. Returns what was swept and how many items
+    /// there were.
+    fn delete_for_purge(&self, scope: &Scope, options: &PurgeOptions) -> Result<(CompactReport, u64)> {
+        self.handle.engine.check_writable()?;
+        let swept = self.handle.worker.sweep_first()?;
+        let mut items = 0;
+        if !options.keeps_living {
+            items =
+                self.count(scope, &ReadOptions { include_expired: true, partial: true, ..ReadOptions::default() })?;
+            self.handle.pipeline.write(&[Write::DeleteRange(scope.interval())])?;
+        }
+        // Waiting touches keep keys in memory. A write of touches drops those of deleted items.
+        let _ = self.handle.pipeline.flush_touches();
+        Ok((swept, items))
     }
 }

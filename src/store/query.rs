@@ -262,6 +262,9 @@ pub struct PartExplain {
     pub refused: u64,
     /// The share of rows expected to pass the filter, from the field index, or estimated from a sample.
     pub pass_rate: Option<f64>,
+    /// The mean recall that earlier queries of the graph have got; of several graphs, the lowest. `None` if none was
+    /// measured ([`Options::live_check`](crate::Options::live_check)), or if no graph of the part was searched.
+    pub measured_recall: Option<f64>,
     /// How long the plans expected the search of the part to take, in microseconds, by the costs of the machine.
     pub expected_us: f64,
     /// How long it took, in microseconds; the sum over all threads that took part.

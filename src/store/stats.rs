@@ -20,6 +20,7 @@ use crate::store::latency::LatencyStats;
 use crate::store::passing_items::count_items;
 use crate::store::query::ReadOptions;
 use crate::store::read::ReadContext;
+use crate::store::recall_stats::{MeasuredGraph, measured_graphs};
 use crate::store::seconds_since;
 use crate::sync::Ordering;
 use crate::types::{Scope, decode_labels};
@@ -103,6 +104,10 @@ pub struct GraphStats {
     pub of_filters: u64,
     /// Bytes of memory that the graphs of filters take.
     pub filter_bytes: u64,
+    /// The graphs of which queries were repeated exactly, those that fall short most first; at most 64.
+    pub measured: Vec<MeasuredGraph>,
+    /// Bytes of memory that queries take which graphs keep or the background repeats; at most 16 MiB.
+    pub kept_query_bytes: u64,
     /// The scopes that would gain from a graph, the nearest to one first; at most 64.
     pub gaining: Vec<GainingScope>,
 }
@@ -266,6 +271,8 @@ pub(super) fn stats(handle: &Handle) -> Result<Stats> {
         shard.segments.iter().for_each(|part| stats.add_segment(part));
     }
     stats.graphs.gaining = gaining_scopes(engine, &view);
+    stats.graphs.measured = measured_graphs(&view);
+    stats.graphs.kept_query_bytes = handle.worker.kept_query_bytes() as u64;
     let segments = || view.shards.iter().flat_map(|shard| &shard.segments);
     let rules = field_rules(&engine.settings.get());
     let other_rules = segments().filter(|part| has_other_rules(part, &rules)).count() as u64;

@@ -1,4 +1,5 @@
-//! Graphs: the background verifies them after an open, and builds those that are due. A request is built at once.
+//! Graphs: the background verifies them after an open, builds those that are due, and checks their recall when there is
+//! nothing to build. A request is built at once.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -42,8 +43,13 @@ impl GraphBuild {
 
 impl Worker {
     pub(super) fn graph_loop(&self) {
-        let next = |worker: &Self| worker.engine.attempt(JobKind::Graphs, || worker.graphs_next(Cores::Half));
-        self.run(super::LOOK_ROUND, next);
+        self.run(super::LOOK_ROUND, |worker| {
+            let built = worker.engine.attempt(JobKind::Graphs, || worker.graphs_next(Cores::Half));
+            if !matches!(built, Ok(true)) {
+                worker.check_recall();
+            }
+            built
+        });
     }
 
     /// Verifies all graphs that are not verified yet, so that searches can use them.

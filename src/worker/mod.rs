@@ -3,8 +3,8 @@
 //!
 //! Each job is a function that does one step and returns whether there was work. Background threads call the functions
 //! in loops. Under `inline_background` the writing thread calls them, so simulations are deterministic. Reading order:
-//! the loops here; `flushes`, `claims`, `merges`, `splits`, `merge_job`, `graphs`, `maintenance`, `sweep`;
-//! `compaction`, `purge` and `accept_loss`, which run in the caller.
+//! the loops here; `flushes`, `claims`, `merges`, `splits`, `merge_job`, `graphs`, `live_check`, `maintenance`,
+//! `sweep`; `compaction`, `purge` and `accept_loss`, which run in the caller.
 //!
 //! Invariants:
 //! * At most one flush runs at a time, and one merge of a shard. A flush never waits for a merge, so a stalled writer
@@ -21,6 +21,7 @@ mod compaction;
 mod filter_graphs;
 mod flushes;
 mod graphs;
+mod live_check;
 mod maintenance;
 mod merge_job;
 mod merges;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::claims::Claims;
+use self::live_check::RecallChecks;
 use crate::commit::Pipeline;
 use crate::compact::flush;
 use crate::engine::Engine;
@@ -71,24 +73,37 @@ pub(crate) struct Worker {
     claims: Claims,
     /// Held while a graph is verified or built. A thread that claims a shard too does so after this lock.
     graph_lock: Mutex<()>,
+    recall_checks: RecallChecks,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    sync_every: Duration,
     /// The monotonic time of the open. The first sweep is due `sweep_every` after it.
     opened_at: Duration,
+    duties: WorkerDuties,
+}
+
+/// What the options of an open say of background jobs.
+#[derive(Clone, Copy)]
+pub(crate) struct WorkerDuties {
+    pub sync_every: Duration,
     /// `None` if only the caller sweeps.
-    sweep_every: Option<Duration>,
+    pub sweep_every: Option<Duration>,
+    /// Whether some queries are repeated exactly.
+    pub checks_recall: bool,
 }
 
 impl Worker {
-    pub fn new(
-        engine: Arc<Engine>,
-        pipeline: Arc<Pipeline>,
-        sync_every: Duration,
-        sweep_every: Option<Duration>,
-    ) -> Arc<Self> {
-        let (flush_lock, claims, graph_lock) = (Mutex::new(()), Claims::default(), Mutex::new(()));
-        let (threads, opened_at) = (Mutex::new(Vec::new()), engine.clock.monotonic());
-        Arc::new(Self { engine, pipeline, flush_lock, claims, graph_lock, threads, sync_every, opened_at, sweep_every })
+    pub fn new(engine: Arc<Engine>, pipeline: Arc<Pipeline>, duties: WorkerDuties) -> Arc<Self> {
+        let opened_at = engine.clock.monotonic();
+        Arc::new(Self {
+            engine,
+            pipeline,
+            flush_lock: Mutex::new(()),
+            claims: Claims::default(),
+            graph_lock: Mutex::new(()),
+            recall_checks: RecallChecks::default(),
+            threads: Mutex::new(Vec::new()),
+            opened_at,
+            duties,
+        })
     }
 
     /// Starts the threads: one flushes, `Tuning::merge_threads` merge, one builds graphs, one does maintenance, one
@@ -133,6 +148,7 @@ impl Worker {
             self.adopt_imports()?;
             while self.flush_next()? || self.merge_next()? {}
             let graphs = self.build_graphs(Cores::Half);
+            self.check_recall();
             self.relieve_log()?;
             let clock = self.engine.attempt(JobKind::Checkpoint, || self.keep_clock());
             let _ = self.engine.attempt(JobKind::Reserve, || self.engine.keep_reserve());
@@ -183,7 +199,7 @@ impl Worker {
                 self.engine.signal.wait_after(events, due);
                 continue;
             }
-            due = now + self.sync_every;
+            due = now + self.duties.sync_every;
             // A failure poisons the store, and that ends the loop.
             let _ = self.engine.sync_log_aside();
         }

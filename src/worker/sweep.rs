@@ -127,7 +127,7 @@ impl Worker {
 
     /// Sweeps if the period is over; `swept` is when the last sweep began.
     pub(super) fn sweep_if_due(&self, now: Duration, swept: &mut Duration) -> Result<()> {
-        if self.sweep_every.is_none_or(|period| now.saturating_sub(*swept) < period) {
+        if self.duties.sweep_every.is_none_or(|period| now.saturating_sub(*swept) < period) {
             return Ok(());
         }
         *swept = now;

@@ -15,4 +15,5 @@ mod a_purge_waits_for_a_graph_that_is_being_built;
 mod compact_leaves_no_byte_of_what_is_gone;
 mod manifests_name_no_more_of_namespaces_than_they_must;
 mod nothing_deleted_is_left_in_any_file;
+mod queries_that_graphs_keep_go_with_their_scope;
 mod what_an_import_wrote_just_now_is_erased;

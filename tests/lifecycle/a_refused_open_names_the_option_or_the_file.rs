@@ -89,6 +89,7 @@ fn what_a_store_is_open_with_in_this_process() {
         (base.clone().sync_every(Duration::from_millis(7)), triple("sync_every", "100ms", "7ms")),
         (base.clone().sweep_every(None), triple("sweep_every", "60s", "none")),
         (base.clone().clock_grace(2 * hour), triple("clock_grace", "3600s", "7200s")),
+        (base.clone().live_check(false), triple("live_check", "true", "false")),
     ];
     for (options, expected) in cases {
         assert_eq!(option(&path, options), expected);

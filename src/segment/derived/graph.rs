@@ -53,6 +53,7 @@ use crate::interrupt::GoOn;
 use crate::segment::blocks::{ALIGNMENT, BlockWriter, CheckedMap, FileIdentity, HEADER_BYTES};
 use crate::segment::derived::codes::{CODES_ENCODING, Codes, DerivedFile, TruthId};
 use crate::segment::derived::graph_scope::{GraphRange, GraphScope, Origin};
+use crate::segment::derived::live_recall::{LiveRecall, NumberedTable};
 use crate::segment::truth::layout::{Section, StoreIdentity, graph_name};
 use crate::segment::truth::reader::Truth;
 use crate::storage::Storage;
@@ -195,6 +196,8 @@ pub(crate) struct SegmentGraph {
     saved_ns: Counter,
     /// The credit of an earned graph when its file was opened, in thousandths of its price.
     credit: AtomicU64,
+    /// What queries of the graph have found.
+    pub live: LiveRecall,
 }
 
 /// A counter that every graph search adds to. It has a cache line of its own, so that it does not slow reads of its
@@ -229,7 +232,8 @@ impl SegmentGraph {
         let (verified, one_each, saved_ns) = (OnceLock::new(), OnceLock::new(), Counter::default());
         // It was earned, or kept, before the store was closed.
         let credit = AtomicU64::new(1_000);
-        Ok(Self { file, file_id, description, links, upper, verified, one_each, saved_ns, credit })
+        let live = LiveRecall::default();
+        Ok(Self { file, file_id, description, links, upper, verified, one_each, saved_ns, credit, live })
     }
 
     pub fn file_id(&self) -> u64 {
@@ -263,8 +267,9 @@ impl SegmentGraph {
         self.description.origin
     }
 
-    pub fn calibration(&self) -> &Calibration {
-        &self.description.calibration
+    /// The table in force: that of the file, with the ef that were fitted to queries since.
+    pub fn calibration(&self) -> NumberedTable {
+        self.live.table(&self.description.calibration)
     }
 
     /// The cost of the build: nanoseconds of one core, as the header says.

@@ -4,7 +4,7 @@
 //! * `codes`: the vectors as codes, made from the truth file alone.
 //! * `fields`: the field index, made from the values alone.
 //! * `graph`: the format of a graph file, whose numbers are compared with their bounds before a search.
-//! * `graph_scope`: the scope of a graph, and why it was built.
+//! * `graph_scope`: the scope of a graph, and why it was built. `live_recall`: what its queries have found.
 //!
 //! Invariants:
 //! * A missing or damaged file, or one made from another truth file, is left out here and never fails an open.
@@ -16,6 +16,7 @@ pub(crate) mod codes;
 pub(crate) mod fields;
 pub(crate) mod graph;
 pub(crate) mod graph_scope;
+pub(crate) mod live_recall;
 #[cfg(test)]
 mod tests;
 

@@ -94,7 +94,7 @@ fn a_graph_says_what_was_written_and_is_searchable_once_verified() {
         (graph.rows(), graph.vectors(), graph.origin()),
         (RowId::range(30..60), VectorId::range(30..60), Origin::Requested)
     );
-    assert_eq!((graph.build_ns(), graph.bytes(), graph.calibration().ef[2][1][4]), (77, file.length, 140));
+    assert_eq!((graph.build_ns(), graph.bytes(), graph.calibration().table.ef[2][1][4]), (77, file.length, 140));
     let namespace = segment.namespace(1).unwrap();
     let interval = graph.description().scope.interval(namespace);
     assert_eq!(interval, Scope::prefix(["b"]).unwrap().interval());

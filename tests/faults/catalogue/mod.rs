@@ -5,6 +5,7 @@ mod copies;
 mod disk;
 mod installs;
 mod reads;
+mod recall;
 
 /// One fault.
 pub struct Fault {
@@ -22,5 +23,6 @@ pub struct Fault {
 }
 
 pub fn all() -> impl Iterator<Item = &'static Fault> {
-    [commits::FAULTS, installs::FAULTS, disk::FAULTS, reads::FAULTS, copies::FAULTS].into_iter().flatten()
+    let all = [commits::FAULTS, installs::FAULTS, disk::FAULTS, reads::FAULTS, recall::FAULTS, copies::FAULTS];
+    all.into_iter().flatten()
 }
