@@ -281,11 +281,6 @@ pub(crate) enum Step {
     FlatSearch,
 }
 
-/// Before a query counts as unlike the data, so that its rows get a flat search, it gets a walk with this ef, if that
-/// costs so many times less. Of 1,000,000 vectors in clusters, one in 100 short walks ended in another cluster.
-const LOOKS_AGAIN: usize = 256;
-const LOOK_IS_WORTH: f64 = 8.0;
-
 /// A query lies outside of the admitted nodes, if a smaller share of the nodes around it is admitted.
 const OUTSIDE: f64 = 0.25;
 
@@ -348,16 +343,8 @@ pub(crate) fn next_step(
     // Too few results for a query like the data are not worth more than one flat search.
     let budget_ns = if class == 0 { plan.budget_ns.min(flat_ns) } else { plan.budget_ns };
     let is_dear = cost > flat_ns || progress.spent_ns + cost > budget_ns;
-    if wanted <= EF_MAX && !is_dear {
-        return Step::GraphSearch(wanted);
-    }
-    // A short walk may have missed what makes the query look like the data.
-    let looks_again = visits(LOOKS_AGAIN, nodes, calibration) * costs.visit_ns * LOOK_IS_WORTH < flat_ns;
-    if class > 0 && ef < LOOKS_AGAIN && looks_again {
-        return Step::GraphSearch(LOOKS_AGAIN.min(nodes));
-    }
     // A flat search is exact besides.
-    Step::FlatSearch
+    if wanted > EF_MAX || is_dear { Step::FlatSearch } else { Step::GraphSearch(wanted) }
 }
 
 #[cfg(test)]
@@ -523,9 +510,8 @@ mod tests {
             (SearchProgress { within: 80, ..good }, GraphSearch(97)),
             // The query is unlike the data: the ef is that of its class, and one that is too large means a flat search.
             (SearchProgress { class: 1, ..good }, GraphSearch(70)),
-            (SearchProgress { class: 2, ..good }, GraphSearch(64)),
-            (SearchProgress { class: 2, kept: 0, within: 0, ..good }, GraphSearch(64)),
-            (SearchProgress { class: 2, ef: 64, ..good }, FlatSearch),
+            (SearchProgress { class: 2, ..good }, FlatSearch),
+            (SearchProgress { class: 2, kept: 0, within: 0, ..good }, FlatSearch),
             // The ef of its class is only a little larger, and it counts once.
             (SearchProgress { class: 1, ef: 60, ..good }, GraphSearch(70)),
             (SearchProgress { class: 1, ef: 60, ef_class: 1, ..good }, Enough),
