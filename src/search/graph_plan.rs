@@ -161,7 +161,9 @@ pub(crate) fn plan_graph_search(
 ) -> Option<GraphPlan> {
     let FirstWalk { nodes, share, limited, around } = FirstWalk::of(facts);
     let candidates = candidates(facts.limit, share);
-    if candidates >= nodes {
+    // Where nearly every admitted node is a result, an exact search costs less.
+    let among_admitted = |admitted: AdmittedShares| self::candidates(facts.limit, facts.alive(&admitted));
+    if candidates >= nodes || facts.admitted.is_some_and(|admitted| among_admitted(admitted) >= admitted.count) {
         return None;
     }
     let ef_of = |candidates| graph_searches.accuracy.ef(calibration, 0, candidates, facts.limit).min(nodes);
@@ -178,7 +180,7 @@ pub(crate) fn plan_graph_search(
         return None;
     }
     let outside = around.map(|around| {
-        let walk = around.outside(ef_of(self::candidates(facts.limit, facts.alive(&around))));
+        let walk = around.outside(ef_of(among_admitted(around)));
         WalkOverAdmitted { ef: walk.ef.clamp(facts.limit.min(EF_MAX), EF_MAX), ..walk }
     });
     let patience = if facts.admitted.is_some() || facts.has_filter { 1.0 } else { PATIENCE };
@@ -447,6 +449,9 @@ mod tests {
                 plan.is_none_or(|plan| plan.ef == ef as usize && plan.nodes == rows),
                 "{share} of {rows}: {plan:?}"
             );
+            // As many results are asked for as there are nodes that pass.
+            let all = GraphFacts { limit: count, ..facts };
+            assert_eq!(plan_graph_search(&all, &GRAPH_SEARCHES, &table, &costs), None, "{share} of {rows}");
         }
     }
 
