@@ -9,6 +9,8 @@
 /// A walk over the admitted nodes alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WalkOverAdmitted {
+    /// The nodes that it may find.
+    pub nodes: usize,
     pub ef: usize,
     /// Admitted nodes where the walk begins, beside those that the upper levels lead to.
     pub seeds: usize,
@@ -77,20 +79,20 @@ impl AdmittedShares {
         (1.0 - self.links) / (1.0 - self.nodes).max(f64::MIN_POSITIVE)
     }
 
-    /// A walk over the admitted nodes for a query that lies outside of them, where a walk over all nodes needs `ef`. The
-    /// more rarely links leave the admitted nodes, the more it is like one among islands.
-    pub fn outside(&self, ef: usize) -> WalkOverAdmitted {
+    /// A walk over the admitted nodes for a query that lies outside of them, where a walk over all nodes needs `ef`.
+    /// The more rarely links leave the admitted nodes, the more it is like one among islands. `None` if they are
+    /// admitted by chance: then no query lies outside.
+    pub fn outside(&self, ef: usize) -> Option<WalkOverAdmitted> {
         let (islands, chance) = ISLANDS_LEAVE;
-        let apart = ((chance - self.leaving()) / (chance - islands)).clamp(0.0, 1.0);
-        let apart = if self.are_islands() { 1.0 } else { apart };
+        let apart = if self.are_islands() { 1.0 } else { (chance - self.leaving()) / (chance - islands) }.min(1.0);
         let ef = self.ef(ef) as f64 * (1.0 + apart * (self.among_islands() - 1.0));
         let seeds = SEEDS + (apart * (SEEDS_OF_ISLANDS - SEEDS) as f64) as usize;
-        WalkOverAdmitted { ef: ef.ceil() as usize, seeds }
+        (apart > 0.0).then_some(WalkOverAdmitted { nodes: self.count, ef: ef.ceil() as usize, seeds })
     }
 
     /// A walk over the admitted nodes for a query whose surroundings say nothing of them.
     pub fn among(&self, ef: usize) -> WalkOverAdmitted {
-        WalkOverAdmitted { ef: self.ef(ef), seeds: SEEDS }
+        WalkOverAdmitted { nodes: self.count, ef: self.ef(ef), seeds: SEEDS }
     }
 
     /// How many times that ef a query needs that lies between islands: many of them hold a result.
@@ -169,25 +171,24 @@ mod tests {
     #[test]
     fn a_walk_begins_among_all_nodes_if_those_around_the_query_are_likely_to_be_admitted() {
         for (nodes, links, begins, around, outside) in [
-            (0.9, 0.9, true, 0.9, (95, 8)),
-            (0.9, 0.95, true, 0.9, (713, 515)),
-            (0.9, 0.99, true, 0.9, (1_330, 1_024)),
-            (0.5, 0.5, true, 0.5, (75, 8)),
+            (1.0, 1.0, true, 1.0, Some((1_400, 1_024))),
+            (0.9, 0.9, true, 0.9, None),
+            (0.9, 0.95, true, 0.9, Some((713, 515))),
+            (0.9, 0.99, true, 0.9, Some((1_330, 1_024))),
+            (0.5, 0.5, true, 0.5, None),
             // Correlated with the vectors, and islands.
-            (0.5, 0.7, false, 0.5, (0, 0)),
-            (0.5, 0.98, true, 1.0, (1_582, 1_024)),
-            (0.15, 0.15, false, 0.15, (0, 0)),
-            (0.15, 0.5, false, 0.15, (0, 0)),
-            (0.15, 0.95, true, 1.0, (1_122, 1_024)),
+            (0.5, 0.7, false, 0.5, Some((368, 312))),
+            (0.5, 0.98, true, 1.0, Some((1_582, 1_024))),
+            (0.15, 0.15, false, 0.15, None),
+            (0.15, 0.95, true, 1.0, Some((1_146, 1_024))),
         ] {
             let shares = AdmittedShares { count: 1, nodes, links };
             let context = format!("{nodes} of the nodes, {links} of the links");
             assert_eq!((shares.begins_among_all(), shares.around()), (begins, around), "{context}");
-            if begins {
-                let (ef, seeds) = outside;
-                assert_eq!(shares.outside(100), WalkOverAdmitted { ef, seeds }, "{context}");
-            }
-            assert_eq!(shares.among(100), WalkOverAdmitted { ef: shares.ef(100), seeds: SEEDS }, "{context}");
+            let expected = outside.map(|(ef, seeds)| WalkOverAdmitted { nodes: 1, ef, seeds });
+            assert_eq!(shares.outside(100), expected, "{context}");
+            let among = WalkOverAdmitted { nodes: 1, ef: shares.ef(100), seeds: SEEDS };
+            assert_eq!(shares.among(100), among, "{context}");
         }
     }
 

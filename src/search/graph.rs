@@ -20,16 +20,16 @@ use crate::search::conditions::Conditions;
 use crate::search::context::SearchContext;
 use crate::search::flat::{FlatSearch, PartReport};
 use crate::search::graph_plan::{
-    Accuracy, GraphFacts, GraphSearches, SearchProgress, Step, first_ef, gaps, needed_class, next_step,
+    AROUND_LEAST, Accuracy, GraphFacts, GraphSearches, SearchProgress, Step, first_ef, gaps, needed_class, next_step,
     plan_graph_search,
 };
 use crate::search::part::{PartColumns, Rows, SegmentView};
-use crate::search::plan::{Costs, Plan};
+use crate::search::plan::Plan;
 use crate::search::sampling::{Sampling, plan_by_sample};
 use crate::search::searched_graph::{
     GraphChoice, GraphSearchJob, SearchedGraph, filter_graph_job, offer_query, walked_graphs,
 };
-use crate::search::seen_rows::SeenRows;
+use crate::search::seen_rows::{SeenCounts, SeenRows};
 use crate::segment::derived::live_recall::NumberedTable;
 use crate::topk::TopK;
 
@@ -183,16 +183,11 @@ struct RunningSearch<'a> {
     graph: SearchedGraph<'a>,
     job: &'a GraphSearchJob,
     graph_searches: GraphSearches,
-    costs: Costs,
     /// If a walk goes over the admitted nodes alone: at how many of them it begins.
     seeds: Option<usize>,
     /// The class of queries whose ef the last search had.
     ef_class: usize,
-    /// The number of rows whose candidates were examined.
-    examined: usize,
-    /// The results and the cost of the first, short search, if there was one.
-    kept_before: usize,
-    spent_before_ns: f64,
+    seen: SeenCounts,
 }
 
 impl<'a> RunningSearch<'a> {
@@ -201,15 +196,14 @@ impl<'a> RunningSearch<'a> {
         let GraphTask { part, number, job, context, .. } = *task;
         let (graph, graph_searches) = (SearchedGraph::open(part, &job.graph)?, context.graph_searches?);
         let flat = FlatSearch { part, number, context, filter_first: false, listed: false, top, report };
-        let costs = context.costs;
-        let (seeds, ef_class, examined, kept_before, spent_before_ns) = (job.how.seeds, 0, 0, 0, 0.0);
-        Some(Self { flat, graph, job, graph_searches, costs, seeds, ef_class, examined, kept_before, spent_before_ns })
+        let (seeds, ef_class, seen) = (job.how.seeds, 0, SeenCounts::default());
+        Some(Self { flat, graph, job, graph_searches, seeds, ef_class, seen })
     }
 
     /// Searches once with `ef` candidates and scores their rows. Returns false if the budget ended the search.
     fn step(&mut self, ef: usize, scratch: &mut RescoreScratch) -> Result<bool> {
         self.flat.context.conditions.check_deadline()?;
-        let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.costs.visit_ns) as usize;
+        let budget = ((self.job.how.budget_ns - self.spent_ns()) / self.flat.context.costs.visit_ns) as usize;
         let query = &self.flat.context.query_vector.prepared;
         let ask = graph::BeamParameters { query, ef, without: None, budget };
         let (links, points) = (self.graph.links, &self.graph.points);
@@ -248,7 +242,8 @@ impl<'a> RunningSearch<'a> {
     fn run(&mut self, begun: Option<&FirstPass>, scratch: &mut RescoreScratch) -> Result<SearchEnd> {
         if let Some(begun) = begun {
             scratch.seen.extend(&begun.rows);
-            (self.examined, self.kept_before, self.spent_before_ns) = (begun.rows.len(), begun.kept, begun.spent_ns);
+            let (examined, kept_before, spent_before_ns) = (begun.rows.len(), begun.kept, begun.spent_ns);
+            self.seen = SeenCounts { examined, kept_before, spent_before_ns, ..self.seen };
         }
         let (mut ef, nodes) = (self.job.how.ef, self.job.how.nodes);
         // A short search for a query unlike the data may have ended far from the best rows: its reach says nothing.
@@ -260,7 +255,7 @@ impl<'a> RunningSearch<'a> {
             }
             let progress = self.progress(ef, &scratch.found);
             let calibration = &self.graph.calibration;
-            match next_step(&progress, &self.job.how, &self.graph_searches, calibration, &self.costs) {
+            match next_step(&progress, &self.job.how, &self.graph_searches, calibration, &self.flat.context.costs) {
                 Step::GraphSearch(wanted) => (ef, self.ef_class) = (wanted.min(nodes), progress.class),
                 Step::SearchOutside(walk) => (ef, self.seeds) = (walk.ef, Some(walk.seeds)),
                 Step::FlatSearch => return Ok(SearchEnd::FlatSearch),
@@ -278,9 +273,10 @@ impl<'a> RunningSearch<'a> {
     }
 
     fn spent_ns(&self) -> f64 {
-        let (report, costs) = (&self.flat.report, &self.costs);
-        let asked = if self.flat.context.conditions.asks_values() { report.kept + report.filtered } else { 0 };
-        self.spent_before_ns
+        let (report, costs) = (&self.flat.report, &self.flat.context.costs);
+        let looked_at = report.kept + report.filtered - self.seen.excluded;
+        let asked = if self.flat.context.conditions.asks_values() { looked_at } else { 0 };
+        self.seen.spent_before_ns
             + report.visited as f64 * costs.visit_ns
             + report.reranked as f64 * costs.rerank_ns
             + asked as f64 * costs.filter_ns
@@ -288,19 +284,23 @@ impl<'a> RunningSearch<'a> {
 
     fn progress(&self, ef: usize, found: &[Candidate]) -> SearchProgress {
         let threshold = self.flat.context.threshold.get();
-        let last = found.last();
+        let (last, is_outside) = (found.last(), self.seeds != self.job.how.seeds);
+        let outside = self.job.how.outside;
+        let nodes = outside.filter(|_| is_outside).map_or(self.job.how.nodes, |walk| walk.nodes);
+        let nearest = &found[..found.len().min(self.flat.top.limit().max(AROUND_LEAST))];
         SearchProgress {
             ef,
-            nodes: self.job.how.nodes,
+            nodes,
             ef_class: self.ef_class,
             class: self.class(self.likeness(found)),
             limit: self.flat.top.limit(),
-            examined: self.examined,
-            kept: self.kept_before + self.flat.report.kept,
+            examined: self.seen.examined,
+            kept: self.seen.kept_before + self.flat.report.kept,
             within: found.partition_point(|candidate| candidate.estimate >= threshold),
             reaches_below: last.is_some_and(|last| self.bound(last) < threshold),
-            complete: found.len() == self.job.how.nodes,
-            is_outside: self.seeds != self.job.how.seeds,
+            complete: found.len() == nodes,
+            around: outside.map_or(1.0, |_| self.graph.share_admitted(self.flat.part, self.flat.context, nearest)),
+            is_outside,
             spent_ns: self.spent_ns(),
         }
     }
@@ -372,13 +372,14 @@ impl<'a> RunningSearch<'a> {
                 continue;
             }
             if !context.conditions.may_want(row) {
-                self.examined += 1;
+                self.seen.examined += 1;
                 self.flat.report.filtered += 1;
+                self.seen.excluded += 1;
                 continue;
             }
             self.flat.report.candidates += 1;
             part.ensure_rows(&Rows::Range(row..row + 1))?;
-            self.examined += 1;
+            self.seen.examined += 1;
             if sees_all || context.conditions.sees(part, row) {
                 group[count] = row;
                 count += 1;

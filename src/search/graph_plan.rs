@@ -167,11 +167,16 @@ pub(crate) fn plan_graph_search(
         return None;
     }
     let ef_of = |candidates| graph_searches.accuracy.ef(calibration, 0, candidates, facts.limit).min(nodes);
+    // A caller's ef is never made smaller.
+    let least = |candidates| match graph_searches.accuracy {
+        Accuracy::Fixed(_) => ef_of(candidates),
+        Accuracy::Recall(_) => candidates,
+    };
     let (ef, seeds, factor, worth) = match limited {
         Some(admitted) => {
-            let (ef, walk) = (ef_of(candidates), admitted.among(ef_of(candidates)));
-            let least = if matches!(graph_searches.accuracy, Accuracy::Fixed(_)) { ef } else { candidates };
-            (walk.ef.max(least).min(nodes), Some(walk.seeds), ADMITTED_WALK, admitted.exact_search_worth())
+            let walk = admitted.among(ef_of(candidates));
+            let ef = walk.ef.max(least(candidates)).min(nodes);
+            (ef, Some(walk.seeds), ADMITTED_WALK, admitted.exact_search_worth())
         }
         None if facts.share < FEW_RESULTS => (ef_of(candidates), None, 1.0, EXACT_SEARCH_OF_ISLANDS_WORTH),
         None => (ef_of(candidates), None, 1.0, around.map_or(1.0, |around| around.exact_search_worth())),
@@ -179,18 +184,27 @@ pub(crate) fn plan_graph_search(
     if ef > EF_MAX {
         return None;
     }
-    let outside = around.map(|around| {
-        let walk = around.outside(ef_of(among_admitted(around)));
-        WalkOverAdmitted { ef: walk.ef.clamp(facts.limit.min(EF_MAX), EF_MAX), ..walk }
+    let outside = around.and_then(|around| {
+        let walk = around.outside(ef_of(among_admitted(around)))?;
+        Some(WalkOverAdmitted { ef: walk.ef.max(least(among_admitted(around))), ..walk })
     });
     let patience = if facts.admitted.is_some() || facts.has_filter { 1.0 } else { PATIENCE };
     let flat_ns = facts.flat_ns * graph_searches.flat_weight;
-    let asked = if facts.has_filter { candidates as f64 * costs.filter_ns } else { 0.0 };
+    let scored = around.map_or(candidates, among_admitted) as f64;
+    let asked = if facts.has_filter { scored * costs.filter_ns } else { 0.0 };
     let visited = visits(ef, nodes, calibration) * factor + seeds.unwrap_or(0) as f64;
-    let cost_ns = visited * costs.visit_ns + candidates as f64 * costs.rerank_ns + asked;
+    // As many queries are expected to lie outside as nodes are.
+    let outside_ns = outside.map_or(0.0, |walk| outside_ns(&walk, calibration, costs));
+    let outside_ns = around.map_or(0.0, |around| 1.0 - around.nodes) * outside_ns;
+    let cost_ns = visited * costs.visit_ns + scored * costs.rerank_ns + asked + outside_ns;
     let budget_ns = flat_ns * patience;
     let plan = GraphPlan { ef, seeds, outside, nodes, budget_ns, flat_ns: facts.flat_ns, cost_ns };
     (cost_ns * worth < flat_ns).then_some(plan)
+}
+
+/// The cost of a walk for a query outside of the admitted nodes.
+fn outside_ns(walk: &WalkOverAdmitted, calibration: &Calibration, costs: &Costs) -> f64 {
+    (visits(walk.ef, walk.nodes, calibration) * ADMITTED_WALK + walk.seeds as f64) * costs.visit_ns
 }
 
 /// Which nodes the first walk goes over.
@@ -265,6 +279,8 @@ pub(crate) struct SearchProgress {
     pub reaches_below: bool,
     /// The last search found every node of the graph.
     pub complete: bool,
+    /// The share of the nearest nodes that the last search found that is admitted.
+    pub around: f64,
     /// The last search went over the admitted nodes alone, since the query lies outside of them.
     pub is_outside: bool,
     /// The cost of all searches.
@@ -283,8 +299,10 @@ pub(crate) enum Step {
     FlatSearch,
 }
 
-/// A query lies outside of the admitted nodes, if a smaller share of the nodes around it is admitted.
+/// A query lies outside of the admitted nodes, if a smaller share of the nodes around it is admitted: of the nearest
+/// nodes found, as many as results are asked for, and at least so many.
 const OUTSIDE: f64 = 0.25;
+pub(crate) const AROUND_LEAST: usize = 12;
 
 /// A search that found enough, with the ef of the query's class, is repeated only if the wanted ef is at least this
 /// factor times the last ef.
@@ -312,6 +330,11 @@ pub(crate) fn next_step(
     if progress.complete {
         return Step::Enough;
     }
+    if let Some(walk) = plan.outside.filter(|_| !progress.is_outside && progress.around < OUTSIDE) {
+        let cost = outside_ns(&walk, calibration, costs) * EXACT_SEARCH_OF_ISLANDS_WORTH;
+        let is_dear = walk.ef > EF_MAX || cost > plan.flat_ns * graph_searches.flat_weight;
+        return if is_dear { Step::FlatSearch } else { Step::SearchOutside(walk) };
+    }
     let wanted = if progress.kept >= limit || progress.reaches_below {
         // The k results are spread over the best `within` candidates, so the search needed the ef of `within` results.
         let wanted = graph_searches.accuracy.ef(calibration, class, progress.within, limit);
@@ -326,12 +349,6 @@ pub(crate) fn next_step(
     } else {
         // One result and one other row are added to the counts, since no sample proves a share of 0 or of 1.
         let share = (progress.kept + 1) as f64 / (progress.examined + 2) as f64;
-        if let Some(walk) = plan.outside.filter(|_| !progress.is_outside && share < OUTSIDE) {
-            let visited = visits(walk.ef, nodes, calibration) * ADMITTED_WALK + walk.seeds as f64;
-            let cost = visited * costs.visit_ns * EXACT_SEARCH_OF_ISLANDS_WORTH;
-            let is_dear = cost > plan.flat_ns * graph_searches.flat_weight;
-            return if is_dear { Step::FlatSearch } else { Step::SearchOutside(walk) };
-        }
         graph_searches
             .accuracy
             .ef(calibration, class, candidates(limit, share).min(nodes), limit)
@@ -340,7 +357,7 @@ pub(crate) fn next_step(
     let wanted = wanted.min(nodes);
     // Queries unlike the data are those that visit more than usual.
     let visited = if class == 0 { visits(wanted, nodes, calibration) } else { calibration.visits(wanted) };
-    let cost = visited * costs.visit_ns;
+    let cost = visited * costs.visit_ns * if progress.is_outside { ADMITTED_WALK } else { 1.0 };
     let flat_ns = plan.flat_ns * graph_searches.flat_weight;
     // Too few results for a query like the data are not worth more than one flat search.
     let budget_ns = if class == 0 { plan.budget_ns.min(flat_ns) } else { plan.budget_ns };
@@ -505,6 +522,7 @@ mod tests {
             within: 10,
             reaches_below: true,
             complete: false,
+            around: 1.0,
             is_outside: false,
             spent_ns: 20_000.0,
         };
@@ -554,7 +572,7 @@ mod tests {
     fn a_query_outside_of_the_admitted_nodes_is_searched_among_them_once() {
         use Step::{FlatSearch, GraphSearch, SearchOutside};
         let costs = Costs::of_dims(384, &MachineCosts::default());
-        let outside = WalkOverAdmitted { ef: 100, seeds: 1_024 };
+        let outside = WalkOverAdmitted { nodes: 60_000, ef: 100, seeds: 1_024 };
         let plan = GraphPlan {
             ef: 27,
             seeds: None,
@@ -575,17 +593,21 @@ mod tests {
             within: 2,
             reaches_below: false,
             complete: false,
+            around: 0.1,
             is_outside: false,
             spent_ns: 20_000.0,
         };
         let cheap = GraphPlan { flat_ns: 70_000.0, ..plan };
+        let dear = GraphPlan { outside: Some(WalkOverAdmitted { ef: EF_MAX + 1, ..outside }), ..plan };
         for (progress, plan, expected) in [
             (few, plan, SearchOutside(outside)),
+            // As many results as were asked for are no proof: others may lie as near on another side.
+            (SearchProgress { kept: 10, ..few }, plan, SearchOutside(outside)),
             (SearchProgress { is_outside: true, ef: 100, ..few }, plan, GraphSearch(200)),
-            // More of the nodes around the query are admitted.
-            (SearchProgress { kept: 8, ..few }, plan, GraphSearch(56)),
-            (few, GraphPlan { outside: None, ..plan }, GraphSearch(133)),
+            (SearchProgress { around: 0.25, ..few }, plan, GraphSearch(108)),
+            (few, GraphPlan { outside: None, ..plan }, GraphSearch(108)),
             (few, cheap, FlatSearch),
+            (few, dear, FlatSearch),
         ] {
             assert_eq!(
                 next_step(&progress, &plan, &GRAPH_SEARCHES, &TABLE, &costs),

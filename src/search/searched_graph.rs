@@ -94,6 +94,14 @@ impl<'a> SearchedGraph<'a> {
         context.query_vector.prepared.bound_of_estimate(candidate.estimate, &part.meta(self.vector(candidate.node)))
     }
 
+    /// The share of these nodes that the filter admits, as far as the field index knows.
+    pub fn share_admitted(&self, part: &SegmentView<'_>, context: &SearchContext<'_>, nodes: &[Candidate]) -> f64 {
+        let row_of = part.segment().vector_row_column();
+        let is_admitted =
+            |candidate: &&Candidate| context.conditions.may_want(row_of[self.vector(candidate.node).index()]);
+        nodes.iter().filter(is_admitted).count() as f64 / nodes.len().max(1) as f64
+    }
+
     /// The graph, if it is one of the segment's files.
     pub fn of_segment(&self) -> Option<&'a SegmentGraph> {
         match self.nodes {

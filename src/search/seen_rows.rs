@@ -1,4 +1,4 @@
-//! The rows that a search has looked at: a set with a cheap hash.
+//! The rows that a search has looked at: a set with a cheap hash, and counts.
 //!
 //! Invariant: the order of the rows in the set decides nothing.
 
@@ -8,6 +8,18 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::ids::RowId;
 
 pub(super) type SeenRows = HashSet<RowId, BuildHasherDefault<RowHasher>>;
+
+/// What the searches of one graph have looked at.
+#[derive(Default)]
+pub(super) struct SeenCounts {
+    /// The rows whose candidates were examined.
+    pub examined: usize,
+    /// How many of them the field index excludes: no value of theirs is read.
+    pub excluded: usize,
+    /// The results and the cost of the first, short search, if there was one.
+    pub kept_before: usize,
+    pub spent_before_ns: f64,
+}
 
 /// Spreads row numbers over a table.
 #[derive(Default)]

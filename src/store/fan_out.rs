@@ -228,7 +228,7 @@ impl<'a> FanOut<'a> {
             let rows = flat.iter().filter(|flat| flat.portion == number).map(|flat| flat.end - flat.start).sum();
             self.credit_flat_search(portion, rows);
         }
-        graph_searches.sort_by_key(|graph_search| std::cmp::Reverse(graph_search.job.how.nodes));
+        graph_searches.sort_by_key(|graph_search| std::cmp::Reverse(graph_search.job.rows.len()));
         let rows = |flat: &FlatJob| flat.end - flat.start;
         let total = graph_searches.iter().map(|graph_search| graph_search.job.how.nodes).sum::<usize>()
             + flat.iter().map(rows).sum::<usize>();

@@ -66,9 +66,13 @@ fn queries_find_what_was_asked_inside_and_outside() {
             let recall = found as f64 / all as f64;
             println!("{name} of {passing} clusters: {recall}, {again} of {QUERIES} searched again");
             assert!(recall >= ASKED - MARGIN, "{name} of {passing} clusters: {recall}");
-            if name == "inside" {
-                assert!(again * 10 <= QUERIES, "{again} queries inside were searched again");
-            }
+            // Where fewer clusters pass, links lead to so many others that the walk goes over what passes at once.
+            let expected = match name {
+                "inside" => 0..=QUERIES / 10,
+                _ if 2 * passing < CLUSTERS => 0..=QUERIES,
+                _ => QUERIES * 9 / 10..=QUERIES,
+            };
+            assert!(expected.contains(&again), "{name} of {passing} clusters: {again} queries were searched again");
         }
     }
 }

@@ -122,4 +122,12 @@ pub const FAULTS: &[Fault] = &[
     let next",
         test: ("reads", "an_iteration_is_stable_under_writes::a_scan_is_stable_under_writes"),
     },
+    Fault {
+        name: "queries_outside_of_a_filter_walk_on",
+        breaks: "A query among rows that its filter excludes is not searched among those that pass.",
+        file: "search/graph_plan.rs",
+        find: "plan.outside.filter(|_| !progress.is_outside",
+        replacement: "plan.outside.filter(|_| !FAULT && !progress.is_outside",
+        test: ("lib", "search::graph_plan::tests::a_query_outside_of_the_admitted_nodes_is_searched_among_them_once"),
+    },
 ];
