@@ -97,8 +97,7 @@ impl AdmittedShares {
 
     /// How many times that ef a query needs that lies between islands: many of them hold a result.
     fn among_islands(&self) -> f64 {
-        let many = ((self.nodes - FEW_ISLANDS.0) / (MANY_ISLANDS.0 - FEW_ISLANDS.0)).clamp(0.0, 1.0);
-        FEW_ISLANDS.1 + many * (MANY_ISLANDS.1 - FEW_ISLANDS.1)
+        (EF_AMONG_ISLANDS * self.nodes.powf(EF_BY_ISLANDS)).max(1.0)
     }
 }
 
@@ -112,10 +111,10 @@ const CORRELATED: (f64, f64) = (1.5, 2.0);
 const ISLANDS: (f64, f64) = (0.8, 1.3);
 const SEEDS: usize = 8;
 const SEEDS_OF_ISLANDS: usize = 1_024;
-/// How much larger the ef is between islands that are up to so many of the nodes, and between such that are more. The
-/// more islands there are, the more of them hold a result.
-const FEW_ISLANDS: (f64, f64) = (0.15, 6.0);
-const MANY_ISLANDS: (f64, f64) = (0.5, 14.0);
+/// How much larger the ef is between islands if all nodes were such, and the power by which it grows with their share:
+/// the more islands there are, the more of them hold a result.
+const EF_AMONG_ISLANDS: f64 = 22.8;
+const EF_BY_ISLANDS: f64 = 0.7;
 /// The share of links that leave the admitted nodes, of the share by chance, at and below which they are like islands,
 /// and at and above which they are admitted by chance.
 const ISLANDS_LEAVE: (f64, f64) = (0.25, 0.75);
@@ -171,16 +170,16 @@ mod tests {
     #[test]
     fn a_walk_begins_among_all_nodes_if_those_around_the_query_are_likely_to_be_admitted() {
         for (nodes, links, begins, around, outside) in [
-            (1.0, 1.0, true, 1.0, Some((1_400, 1_024))),
+            (1.0, 1.0, true, 1.0, Some((2_280, 1_024))),
             (0.9, 0.9, true, 0.9, None),
-            (0.9, 0.95, true, 0.9, Some((713, 515))),
-            (0.9, 0.99, true, 0.9, Some((1_330, 1_024))),
+            (0.9, 0.95, true, 0.9, Some((1_054, 515))),
+            (0.9, 0.99, true, 0.9, Some((2_013, 1_024))),
             (0.5, 0.5, true, 0.5, None),
             // Correlated with the vectors, and islands.
-            (0.5, 0.7, false, 0.5, Some((368, 312))),
-            (0.5, 0.98, true, 1.0, Some((1_582, 1_024))),
+            (0.5, 0.7, false, 0.5, Some((369, 312))),
+            (0.5, 0.98, true, 1.0, Some((1_586, 1_024))),
             (0.15, 0.15, false, 0.15, None),
-            (0.15, 0.95, true, 1.0, Some((1_146, 1_024))),
+            (0.15, 0.95, true, 1.0, Some((1_155, 1_024))),
         ] {
             let shares = AdmittedShares { count: 1, nodes, links };
             let context = format!("{nodes} of the nodes, {links} of the links");
