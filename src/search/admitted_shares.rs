@@ -49,8 +49,8 @@ impl AdmittedShares {
     /// The ef that such a walk needs where a walk over all nodes needs `ef`. If the admitted nodes are spread by
     /// chance, it needs less, since it compares second neighbours too, unless few links are left. If they are linked
     /// to each other more often than by chance, the filter is correlated with the vectors: then they lie in clusters,
-    /// mostly far from the query, and the fewer links they have, the more such a walk misses. Where they are islands,
-    /// this is the ef for a query that lies in one of them.
+    /// mostly far from the query, and the fewer links they have, the more such a walk misses. Between islands it is a
+    /// multiple of this.
     fn ef(&self, ef: usize) -> usize {
         let by_chance = self.by_chance();
         let correlated = ((by_chance - CORRELATED.0) / (CORRELATED.1 - CORRELATED.0)).clamp(0.0, 1.0);
