@@ -59,20 +59,21 @@ fn queries_find_what_was_asked_inside_and_outside() {
                 let (exact, got) = (keys(&exact), keys(&answer));
                 assert_eq!((got.len(), exact.len()), (10, 10), "{name} of {passing} clusters");
                 assert!(searches(&answer) > 0, "{:?}", answer.explain);
-                again += usize::from(searches(&answer) > 1);
+                again += usize::from(searches(&answer) == 2);
                 found += exact.iter().filter(|key| got.contains(key)).count();
                 all += exact.len();
             }
             let recall = found as f64 / all as f64;
-            println!("{name} of {passing} clusters: {recall}, {again} of {QUERIES} searched again");
+            println!("{name} of {passing} clusters: {recall}, {again} of {QUERIES} searched once more");
             assert!(recall >= ASKED - MARGIN, "{name} of {passing} clusters: {recall}");
             // Where fewer clusters pass, links lead to so many others that the walk goes over what passes at once.
             let expected = match name {
                 "inside" => 0..=QUERIES / 10,
                 _ if 2 * passing < CLUSTERS => 0..=QUERIES,
-                _ => QUERIES * 9 / 10..=QUERIES,
+                // One search among what passes follows, not several with a growing ef among all.
+                _ => QUERIES * 19 / 20..=QUERIES,
             };
-            assert!(expected.contains(&again), "{name} of {passing} clusters: {again} queries were searched again");
+            assert!(expected.contains(&again), "{name} of {passing} clusters: {again} queries were searched once more");
         }
     }
 }
